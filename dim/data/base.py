@@ -1,0 +1,77 @@
+"""What a converter is: it reads raw files and returns a `Release`, without torch and without network."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+NUM_EXAMPLES = 5
+
+
+@dataclass
+class Skipped:
+    """Rows that a converter left out: how many for each reason, and the first few of them."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, reason: str, example: str) -> None:
+        """Counts one row for `reason` and keeps it as an example while there are fewer than five."""
+        self.counts[reason] += 1
+        shown = self.examples.setdefault(reason, [])
+        if len(shown) < NUM_EXAMPLES:
+            shown.append(example)
+
+    @property
+    def total(self) -> int:
+        """The number of rows left out, for whatever reason."""
+        return self.counts.total()
+
+
+@dataclass
+class Release:
+    """What a converter read. The tables have the columns of `dim.records`; `split` may be train, dev or test.
+
+    Attributes:
+        name: The dataset's name, such as `WikiMEL`.
+        source: Where it comes from (a citation, no path).
+        licence: Its licence, or `unknown`.
+        entities: One row an entity (`ENTITY_SCHEMA`).
+        texts: Variant name → table (entity_id, text).
+        mentions: One row a mention (`MENTION_SCHEMA`), in the order of the files.
+        image_root: The folder that image paths are relative to, or None where there are no images.
+        rows_read: Mention rows in the raw files, before anything was skipped.
+        skipped: The mention rows that were left out.
+    """
+
+    name: str
+    source: str
+    licence: str
+    entities: pd.DataFrame
+    texts: dict[str, pd.DataFrame]
+    mentions: pd.DataFrame
+    image_root: Path | None
+    rows_read: int
+    skipped: Skipped
+
+
+class Converter(ABC):
+    """Reads one published layout."""
+
+    layout: str  #: The name that `dim prepare --layout` takes.
+
+    @abstractmethod
+    def recognizes(self, root: Path) -> bool:
+        """Tells by the file names alone whether `root` holds this layout."""
+
+    @abstractmethod
+    def read(self, root: Path) -> Release:
+        """Reads the release.
+
+        Raises:
+            DataError: A file is missing, unreadable, truncated or of another layout, or an id stands twice.
+        """

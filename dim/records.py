@@ -1,0 +1,339 @@
+"""The records (mention, entity, prediction) and the dataset folder that holds them.
+
+A dataset folder is readable with pandas alone:
+
+    dataset.json            name, source, licence, counts, hashes, what was skipped and why
+    entities.parquet        id, name, aliases, type, popularity, images, attributes
+    texts/<variant>.parquet entity_id, text
+    mentions.parquet        id, split, mention, context, start, end, entity_id (null: NIL), images, caption,
+                            candidates, type, attributes
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from dim.errors import DataError
+from dim.storage import atomic_path, content_hash
+
+FORMAT_VERSION = 1
+SPLITS = ("train", "tune", "dev", "test")
+
+ENTITY_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("name", pa.string()),
+        ("aliases", pa.list_(pa.string())),
+        ("type", pa.string()),
+        ("popularity", pa.float64()),
+        ("images", pa.list_(pa.string())),
+        ("attributes", pa.string()),  # a JSON object
+    ]
+)
+MENTION_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("split", pa.string()),
+        ("mention", pa.string()),
+        ("context", pa.string()),
+        ("start", pa.int64()),
+        ("end", pa.int64()),
+        ("entity_id", pa.string()),
+        ("images", pa.list_(pa.string())),
+        ("caption", pa.string()),
+        ("candidates", pa.list_(pa.string())),
+        ("type", pa.string()),
+        ("attributes", pa.string()),  # a JSON object
+    ]
+)
+TEXT_SCHEMA = pa.schema([("entity_id", pa.string()), ("text", pa.string())])
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A name in a sentence, with its images.
+
+    Attributes:
+        id: Made by the converter; holds nothing of the answer.
+        mention: The name as it stands in the context; never empty.
+        context: The sentence or caption around it; may be empty.
+        start: First character of the mention in the context, or None where it is not known.
+        end: One past its last character, or None.
+        entity_id: The gold entity, or None: the answer is not in the KB (NIL).
+        images: Paths relative to the dataset's image folder; empty where there is none.
+        caption: What a captioner said of the image, or None.
+        candidates: Entity ids that the release offers, or None.
+        type: A label such as `person`, or a cell of the demo world; None where the release has none.
+        split: `train`, `tune`, `dev` or `test`.
+        attributes: Whatever else the source said.
+    """
+
+    id: str
+    mention: str
+    context: str = ""
+    start: int | None = None
+    end: int | None = None
+    entity_id: str | None = None
+    images: tuple[str, ...] = ()
+    caption: str | None = None
+    candidates: tuple[str, ...] | None = None
+    type: str | None = None
+    split: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """An entry of the knowledge base (KB); `popularity` comes from outside the mentions (page views, sitelinks)."""
+
+    id: str
+    name: str
+    aliases: tuple[str, ...] = ()
+    type: str | None = None
+    popularity: float | None = None
+    images: tuple[str, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The ranked answer to a mention: `entity_ids` best first, `scores` beside them (higher is better)."""
+
+    mention_id: str
+    entity_ids: tuple[str, ...]
+    scores: tuple[float, ...]
+    probability: float | None = None
+
+
+class Dataset:
+    """A dataset folder, opened for reading. Its tables are read on first use.
+
+    Args:
+        root: The folder that holds `dataset.json`.
+
+    Raises:
+        DataError: The folder is no dataset folder, of another format version, or cannot be read.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        try:
+            self.meta: dict[str, Any] = json.loads((self.root / "dataset.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"a dataset folder at {self.root} (with a dataset.json)", str(error), "Run: dim prepare RELEASE"
+            ) from error
+        if self.meta.get("format_version") != FORMAT_VERSION:
+            raise DataError(
+                f"a dataset folder of format {FORMAT_VERSION}",
+                f"format {self.meta.get('format_version')} in {self.root}",
+                "Run dim prepare again on the release.",
+            )
+
+    @property
+    def name(self) -> str:
+        """The dataset's name, for reports."""
+        return str(self.meta["name"])
+
+    @property
+    def hash(self) -> str:
+        """Hash of entities, texts and mentions."""
+        return str(self.meta["hash"])
+
+    @property
+    def kb_hash(self) -> str:
+        """Hash of the entities alone (ids, names, aliases), whichever text is used."""
+        return str(self.meta["kb_hash"])
+
+    @property
+    def variants(self) -> list[str]:
+        """The names of the entity texts, such as `brief` and `refreshed`."""
+        return sorted(path.stem for path in (self.root / "texts").glob("*.parquet"))
+
+    @cached_property
+    def image_root(self) -> Path:
+        """The folder that image paths are relative to."""
+        return self.root / str(self.meta["image_root"])
+
+    @cached_property
+    def entities(self) -> pd.DataFrame:
+        """One row an entity, in KB order (columns: `ENTITY_SCHEMA`)."""
+        return self._read("entities.parquet")
+
+    @cached_property
+    def mentions(self) -> pd.DataFrame:
+        """One row a mention, in the order of the release (columns: `MENTION_SCHEMA`)."""
+        return self._read("mentions.parquet")
+
+    @cached_property
+    def entity_index(self) -> "pd.Index[Any]":
+        """Entity ids in KB order; `get_indexer` turns ids into rows (-1: not in the KB)."""
+        return pd.Index(self.entities["id"].to_numpy(dtype=object))
+
+    def split(self, name: str) -> pd.DataFrame:
+        """The mentions of one split.
+
+        Raises:
+            DataError: The dataset has no row in that split.
+        """
+        rows = self.mentions[self.mentions["split"] == name]
+        if rows.empty:
+            present = ", ".join(f"{k} ({v})" for k, v in self.mentions["split"].value_counts().items()) or "none"
+            raise DataError(
+                f"mentions in the split '{name}' of {self.name}",
+                f"no row; the splits are: {present}",
+                f"Add the release's {name} file and run dim prepare again, or use another split.",
+            )
+        return rows
+
+    def texts(self, variant: str) -> pd.Series:
+        """The text of each entity in KB order, None where it has none.
+
+        Raises:
+            DataError: There is no such variant.
+        """
+        if variant not in self.variants:
+            raise DataError(
+                f"an entity text '{variant}' in {self.root / 'texts'}",
+                f"the variants {', '.join(self.variants) or '(none)'}",
+                "Choose one of them with --data.entity_text.",
+            )
+        table = self._read(f"texts/{variant}.parquet").set_index("entity_id")["text"]
+        texts = table.reindex(self.entity_index).astype(object)
+        return texts.where(texts.notna(), None)
+
+    def entity(self, entity_id: str) -> Entity:
+        """One entity by its id. Raises KeyError where the KB lacks it."""
+        row = int(self.entity_index.get_indexer(pd.Index([entity_id]))[0])
+        if row < 0:
+            raise KeyError(entity_id)
+        return Entity(**_fields(self.entities.iloc[row], lists=("aliases", "images")))
+
+    def mention(self, mention_id: str) -> Mention:
+        """One mention by its id. Raises KeyError where there is none."""
+        rows = self.mentions[self.mentions["id"] == mention_id]
+        if rows.empty:
+            raise KeyError(mention_id)
+        return Mention(**_fields(rows.iloc[0], lists=("images", "candidates")))
+
+    def _read(self, relative: str) -> pd.DataFrame:
+        try:
+            return pd.read_parquet(self.root / relative)
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"a readable {self.root / relative}", str(error), "Run dim prepare again.") from error
+
+
+def _fields(row: pd.Series, lists: tuple[str, ...]) -> dict[str, Any]:
+    """A table row as constructor arguments: null → None, list columns → tuples, attributes → dict."""
+    values: dict[str, Any] = {}
+    for key, value in row.items():
+        if key in lists:
+            values[str(key)] = None if value is None else tuple(value)
+        elif key == "attributes":
+            values[str(key)] = json.loads(value) if isinstance(value, str) else {}
+        else:
+            values[str(key)] = None if pd.isna(value) else value
+    for key in ("start", "end"):
+        if values.get(key) is not None:
+            values[key] = int(values[key])
+    return values
+
+
+def write_dataset(
+    root: Path,
+    *,
+    name: str,
+    entities: pd.DataFrame,
+    texts: Mapping[str, pd.DataFrame],
+    mentions: pd.DataFrame,
+    image_root: str = ".",
+    **meta: Any,
+) -> Dataset:
+    """Writes a dataset folder, atomically, and opens it.
+
+    Args:
+        root: Where the folder shall stand; what stood there is replaced.
+        name: The dataset's name.
+        entities: Columns of `ENTITY_SCHEMA`; absent ones become null (lists: empty).
+        texts: Variant → columns of `TEXT_SCHEMA`.
+        mentions: Columns of `MENTION_SCHEMA`; absent ones become null (`images`: empty).
+        image_root: The image folder, relative to `root` or absolute.
+        **meta: Further keys of `dataset.json`: source, licence, counts, skipped …
+    """
+    with atomic_path(root) as folder:
+        write_folder(
+            folder, name=name, entities=entities, texts=texts, mentions=mentions, image_root=image_root, **meta
+        )
+    return Dataset(root)
+
+
+def write_folder(
+    folder: Path,
+    *,
+    name: str,
+    entities: pd.DataFrame,
+    texts: Mapping[str, pd.DataFrame],
+    mentions: pd.DataFrame,
+    image_root: str,
+    **meta: Any,
+) -> None:
+    """Writes the files of a dataset into `folder`, without replacing anything (see `write_dataset`)."""
+    (folder / "texts").mkdir(parents=True, exist_ok=True)
+    entities = conform(entities, ENTITY_SCHEMA, empty_lists=("aliases", "images"))
+    mentions = conform(mentions, MENTION_SCHEMA, empty_lists=("images",))
+    entities.to_parquet(folder / "entities.parquet", index=False, schema=ENTITY_SCHEMA)
+    mentions.to_parquet(folder / "mentions.parquet", index=False, schema=MENTION_SCHEMA)
+    for variant, table in texts.items():
+        table = conform(table, TEXT_SCHEMA)
+        table.to_parquet(folder / "texts" / f"{variant}.parquet", index=False, schema=TEXT_SCHEMA)
+    kb_hash = frame_hash(entities[["id", "name", "aliases"]])
+    text_hashes = [f"{variant}:{frame_hash(table)}" for variant, table in sorted(texts.items())]
+    document = {
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "image_root": image_root,
+        "kb_hash": kb_hash,
+        "hash": content_hash(kb_hash, frame_hash(entities), frame_hash(mentions), *text_hashes),
+        "num_entities": len(entities),
+        "num_mentions": {split: int(n) for split, n in mentions["split"].value_counts().items()},
+        "texts": sorted(texts),
+        **meta,
+    }
+    (folder / "dataset.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def conform(table: pd.DataFrame, schema: pa.Schema, empty_lists: tuple[str, ...] = ()) -> pd.DataFrame:
+    """The table with exactly the columns of `schema`; absent columns are null, or empty lists where named."""
+    columns = {}
+    for column in schema.names:
+        if column in table:
+            columns[column] = table[column].reset_index(drop=True)
+        else:
+            fill: list[Any] = [[]] if column in empty_lists else [None]
+            columns[column] = pd.Series(fill * len(table), dtype=object)
+    return pd.DataFrame(columns)
+
+
+def frame_hash(table: pd.DataFrame) -> str:
+    """A hash of a table's values that depends on nothing else (chunking, index, pandas version)."""
+    columns = (json.dumps(_plain(table[column].tolist()), ensure_ascii=False) for column in table)
+    return content_hash(*table.columns, *columns)
+
+
+def _plain(values: list[Any]) -> list[Any]:
+    def plain(value: Any) -> Any:
+        if value is None or isinstance(value, str):
+            return value
+        if hasattr(value, "__len__"):
+            return list(value)
+        return None if pd.isna(value) else float(value)
+
+    return [plain(value) for value in values]

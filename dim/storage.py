@@ -1,0 +1,91 @@
+"""Files that are either there and whole, or not there."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dim.errors import StorageError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextmanager
+def explain_write_errors(path: Path, remedy: str = "") -> Iterator[None]:
+    """Turns a full disk or a missing permission at `path` into a `StorageError` that names the remedy.
+
+    Args:
+        path: What is being written, for the message.
+        remedy: What to do once there is space; the default is to run the command again.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            free = shutil.disk_usage(_existing_parent(path)).free
+            raise StorageError(
+                f"space to write {path}",
+                f"a full disk ({free / 2**20:.0f} MiB free)",
+                remedy or "Free some space, or choose another folder, and run the same command again.",
+            ) from error
+        if error.errno in _DENIED:
+            raise StorageError(
+                f"permission to write {path}", str(error.strerror), "Change its permissions, or choose another folder."
+            ) from error
+        raise
+
+
+def _existing_parent(path: Path) -> Path:
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; what stands there at the end takes the name `path`.
+
+    A file replaces the old file. A folder (make it yourself at the temporary path) replaces the old folder.
+    On an error the temporary path is removed and the old content stays.
+    """
+    with explain_write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        workplace = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        temporary = workplace / path.name
+        try:
+            yield temporary
+            if temporary.is_dir() and path.exists():
+                path.replace(workplace / "old")
+            temporary.replace(path)
+        finally:
+            shutil.rmtree(workplace, ignore_errors=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as indented UTF-8 JSON, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def content_hash(*parts: bytes | str) -> str:
+    """A short hash (16 hex digits of SHA-256) of the parts and their boundaries.
+
+    Example:
+        >>> content_hash("ab", "c") == content_hash("a", "bc")
+        False
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.hexdigest()[:16]
