@@ -174,9 +174,10 @@ class Dataset:
         return self._read("mentions.parquet")
 
     @cached_property
-    def entity_index(self) -> "pd.Index[Any]":
+    def entity_index(self) -> pd.Index[Any]:
         """Entity ids in KB order; `get_indexer` turns ids into rows (-1: not in the KB)."""
-        return pd.Index(self.entities["id"].to_numpy(dtype=object))
+        index: pd.Index[Any] = pd.Index(self.entities["id"].to_numpy(dtype=object))
+        return index
 
     def split(self, name: str) -> pd.DataFrame:
         """The mentions of one split.
@@ -295,13 +296,15 @@ def write_folder(
         table = conform(table, TEXT_SCHEMA)
         table.to_parquet(folder / "texts" / f"{variant}.parquet", index=False, schema=TEXT_SCHEMA)
     kb_hash = frame_hash(entities[["id", "name", "aliases"]])
-    text_hashes = [f"{variant}:{frame_hash(table)}" for variant, table in sorted(texts.items())]
+    hashes = {"entities": frame_hash(entities), "mentions": frame_hash(mentions)}
+    hashes |= {f"texts/{variant}": frame_hash(table) for variant, table in sorted(texts.items())}
     document = {
         "format_version": FORMAT_VERSION,
         "name": name,
         "image_root": image_root,
         "kb_hash": kb_hash,
-        "hash": content_hash(kb_hash, frame_hash(entities), frame_hash(mentions), *text_hashes),
+        "hash": content_hash(*(f"{table}:{value}" for table, value in hashes.items())),
+        "hashes": hashes,
         "num_entities": len(entities),
         "num_mentions": {split: int(n) for split, n in mentions["split"].value_counts().items()},
         "texts": sorted(texts),
