@@ -47,13 +47,13 @@ def define_missing_schemas(package: Path) -> bool:
     libraries = [*package.glob("_C*.so"), *package.glob("_C*.pyd"), *package.glob("_C*.dylib")]
     for library in libraries:
         try:
-            torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
+            torch.ops.load_library(str(library))
             return False
         except OSError:
             continue
-    fragment = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    fragment = torch.library.Library("torchvision", "FRAGMENT")
     for schema in SCHEMAS.values():
-        fragment.define(schema)  # type: ignore[no-untyped-call]
+        fragment.define(schema)
     _libraries.append(fragment)
     return True
 

@@ -18,8 +18,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from dim.errors import DataError
 from dim.storage import atomic_path, content_hash
@@ -179,6 +181,12 @@ class Dataset:
         index: pd.Index[Any] = pd.Index(self.entities["id"].to_numpy(dtype=object))
         return index
 
+    def gold_rows(self, mentions: pd.DataFrame) -> NDArray[np.int64]:
+        """The KB row [n] of each mention's gold entity; -1 for NIL."""
+        ids = mentions["entity_id"].astype(object)
+        rows: NDArray[np.int64] = self.entity_index.get_indexer(pd.Index(ids.where(ids.notna(), None)))
+        return rows
+
     def split(self, name: str) -> pd.DataFrame:
         """The mentions of one split.
 
@@ -292,12 +300,12 @@ def write_folder(
     mentions = conform(mentions, MENTION_SCHEMA, empty_lists=("images",))
     entities.to_parquet(folder / "entities.parquet", index=False, schema=ENTITY_SCHEMA)
     mentions.to_parquet(folder / "mentions.parquet", index=False, schema=MENTION_SCHEMA)
-    for variant, table in texts.items():
-        table = conform(table, TEXT_SCHEMA)
+    tables = {variant: conform(table, TEXT_SCHEMA) for variant, table in texts.items()}
+    for variant, table in tables.items():
         table.to_parquet(folder / "texts" / f"{variant}.parquet", index=False, schema=TEXT_SCHEMA)
     kb_hash = frame_hash(entities[["id", "name", "aliases"]])
     hashes = {"entities": frame_hash(entities), "mentions": frame_hash(mentions)}
-    hashes |= {f"texts/{variant}": frame_hash(table) for variant, table in sorted(texts.items())}
+    hashes |= {f"texts/{variant}": frame_hash(table) for variant, table in sorted(tables.items())}
     document = {
         "format_version": FORMAT_VERSION,
         "name": name,

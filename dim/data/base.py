@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -31,6 +32,10 @@ class Skipped:
         """The number of rows left out, for whatever reason."""
         return self.counts.total()
 
+    def as_json(self) -> dict[str, Any]:
+        """Reason → count and examples, for `dataset.json`."""
+        return {reason: {"count": n, "examples": self.examples[reason]} for reason, n in self.counts.items()}
+
 
 @dataclass
 class Release:
@@ -46,6 +51,7 @@ class Release:
         image_root: The folder that image paths are relative to, or None where there are no images.
         rows_read: Mention rows in the raw files, before anything was skipped.
         skipped: The mention rows that were left out.
+        notes: Sentences that the user should read: what was absent, assumed or put right.
     """
 
     name: str
@@ -57,12 +63,14 @@ class Release:
     image_root: Path | None
     rows_read: int
     skipped: Skipped
+    notes: list[str] = field(default_factory=list)
 
 
 class Converter(ABC):
     """Reads one published layout."""
 
     layout: str  #: The name that `dim prepare --layout` takes.
+    needs: str  #: The files that make the layout, for the message where none is recognized.
 
     @abstractmethod
     def recognizes(self, root: Path) -> bool:

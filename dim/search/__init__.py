@@ -1,0 +1,1 @@
+"""Search in a KB: by vector (exact), and by name."""

@@ -1,0 +1,59 @@
+"""`python -m dim COMMAND …`, also installed as `dim`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from dim.commands import COMMANDS, nearest
+from dim.errors import DimError
+
+TRAINER_COMMANDS = {
+    "fit": "train; prepares and embeds what is missing; ends with the results on dev",
+    "validate": "evaluate a trained run on dev",
+    "test": "evaluate a trained run on test",
+    "predict": "answer the mentions of a split",
+}
+
+
+def usage() -> str:
+    """The text of `dim --help`."""
+    lines = ["usage: dim COMMAND [options]     (dim COMMAND --help lists a command's options)", ""]
+    lines += ["Train and evaluate, with --config lightning_configs/NAME.yaml:"]
+    lines += [f"  {name:<12}{text}" for name, text in TRAINER_COMMANDS.items()]
+    lines += ["", "Everything around it:"]
+    lines += [f"  {name:<12}{command.help}" for name, command in COMMANDS.items()]
+    return "\n".join(lines)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Runs one command. Returns the exit status: 0, 1 after an error with a remedy, 130 when interrupted."""
+    import dim
+
+    arguments = list(sys.argv[1:] if args is None else args)
+    name = arguments[0] if arguments else "--help"
+    try:
+        if name in ("-h", "--help"):
+            print(usage())
+        elif name == "--version":
+            print(f"dim {dim.__version__}")
+        elif name in TRAINER_COMMANDS:
+            from dim.cli import run_trainer
+
+            run_trainer(arguments)
+        elif name in COMMANDS:
+            COMMANDS[name].run(name, arguments[1:])
+        else:
+            known = [*TRAINER_COMMANDS, *COMMANDS]
+            raise DimError(f"a command ({', '.join(known)})", repr(name), f"Did you mean: dim {nearest(name, known)}?")
+    except DimError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; finished work is kept, and the same command goes on from it", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""`fit`, `validate`, `test` and `predict`: LightningCLI with a run folder and errors that name the remedy."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+
+# Imported for their names: a YAML file names a class without its module once the class is known.
+import dim.contrastive.module
+import dim.contrastive.negatives
+import dim.evaluation.protocols
+import dim.features.named  # noqa: F401
+from dim.commands import nearest
+from dim.datamodule import LinkingDataModule
+from dim.errors import ConfigError
+from dim.results import ResultWriter
+from dim.storage import atomic_path
+from dim.task import LinkingTask
+
+MONITOR = "tune/mrr"
+
+
+class Parser(LightningArgumentParser):
+    """Names the nearest known key when a key is unknown."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raises ConfigError in the place of argparse's exit."""
+        raise ConfigError("options that this command knows", message.strip(), self._remedy(message))
+
+    def _remedy(self, message: str) -> str:
+        unknown = re.search(r"[Kk]ey '?\"?([\w.]+)|--([\w.]+)", message)
+        keys = [action.dest for action in self._actions if action.dest not in ("help", "config")]
+        if unknown:
+            key = unknown[1] or unknown[2]
+            return f"Did you mean --{nearest(key, keys)}? All options: dim fit --help"
+        return "All options: dim fit --help"
+
+
+class DimCLI(LightningCLI):
+    """LightningCLI whose runs each have one folder with config, checkpoints, logs, ranks and metrics."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds the run folder and early stopping to the options, and passes the seed on."""
+        parser.add_argument("--run", type=str, required=True, help="Folder of the run: config, checkpoints, results.")
+        parser.add_argument("--overwrite", type=bool, default=False, help="Whether fit may replace what is in --run.")
+        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        parser.set_defaults(
+            {"early_stopping.monitor": MONITOR, "early_stopping.mode": "max", "early_stopping.patience": 10}
+        )
+        parser.link_arguments("seed_everything", "data.seed")
+        parser.link_arguments("seed_everything", "model.init_args.seed")
+        parser.link_arguments("run", "trainer.default_root_dir")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parses `args`; the parent warns about `sys.argv`, which is not read here."""
+        self.config = parser.parse_args(args)
+
+    @property
+    def run(self) -> Path:
+        """The run's folder."""
+        return Path(self._get(self.config, "run"))
+
+    def before_instantiate_classes(self) -> None:
+        """Finds the checkpoint, and refuses to write over a run."""
+        options = self.config[self.subcommand]
+        options["weights_only"] = True
+        if self.subcommand == "fit":
+            check_free(self.run, resumed=options["ckpt_path"] is not None, overwrite=options["overwrite"])
+        elif options["ckpt_path"] is None:
+            options["ckpt_path"] = str(best_checkpoint(self.run))
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer with CSV logs, checkpoints by the metric on tune, and the writer of results."""
+        self._dump_config()
+        configured = self._get(self.config_init, "trainer")
+        callbacks: list[Callback] = [*as_list(configured["callbacks"]), ResultWriter(self.run, self.config_dump)]
+        if self.subcommand == "fit":
+            best = ModelCheckpoint(
+                self.run / "checkpoints",
+                filename="best",
+                monitor=MONITOR,
+                mode="max",
+                save_last=True,
+                save_on_train_epoch_end=True,
+                enable_version_counter=False,
+            )
+            callbacks.append(best)
+        loggers: list[Logger] = [CSVLogger(self.run, name="logs"), *as_list(configured["logger"])]
+        for logger in loggers:
+            if isinstance(logger, WandbLogger):
+                logger._wandb_init["dir"] = str(self.run)
+        return super().instantiate_trainer(callbacks=callbacks, logger=loggers, **kwargs)
+
+    def before_fit(self) -> None:
+        """Writes the configuration into the run's folder and to the loggers."""
+        with atomic_path(self.run / "config.yaml") as temporary:
+            temporary.write_text(yaml.safe_dump(self.config_dump, sort_keys=False), encoding="utf-8")
+        for logger in self.trainer.loggers:
+            logger.log_hyperparams(self.config_dump)
+
+    def after_fit(self) -> None:
+        """Evaluates the best weights on dev."""
+        if self.trainer.interrupted:
+            return
+        splits = set(self.datamodule.linking_data.dataset.mentions["split"])
+        if "dev" in splits:
+            self.trainer.validate(
+                self.model,
+                datamodule=self.datamodule,
+                ckpt_path=best_checkpoint(self.run),
+                verbose=False,
+                weights_only=True,
+            )
+        else:
+            print(f"The dataset has no dev split; to evaluate on test: dim test --config {self.run / 'config.yaml'}")
+
+
+def as_list(value: Any) -> list[Any]:
+    """None or False → nothing, one → a list of it."""
+    return value if isinstance(value, list) else [value] if value else []
+
+
+def check_free(run: Path, resumed: bool, overwrite: bool) -> None:
+    """Makes sure that `fit` may write into the run's folder; with `overwrite` the old run's files go.
+
+    Raises:
+        ConfigError: A finished or unfinished run stands there.
+    """
+    if resumed or not (run / "config.yaml").exists():
+        return
+    if overwrite:
+        for name in ("config.yaml", "metrics.json", "ranks.parquet", "predictions.jsonl"):
+            (run / name).unlink(missing_ok=True)
+        for name in ("checkpoints", "logs"):
+            shutil.rmtree(run / name, ignore_errors=True)
+        return
+    finished = (run / "metrics.json").exists()
+    resume = "" if finished else "To go on with it add --ckpt_path last. "
+    raise ConfigError(
+        f"a folder without a run at --run {run}",
+        "a finished run" if finished else "an unfinished run",
+        f"{resume}To replace it add --overwrite true; to keep it name another folder.",
+    )
+
+
+def best_checkpoint(run: Path) -> Path:
+    """The weights that were best on tune. Raises ConfigError where there are none."""
+    path = run / "checkpoints" / "best.ckpt"
+    if not path.exists():
+        raise ConfigError(f"a checkpoint {path}", "none", "Run dim fit with the same --run first, or give --ckpt_path.")
+    return path
+
+
+def run_trainer(arguments: Sequence[str]) -> None:
+    """Runs `fit`, `validate`, `test` or `predict` with the given command line."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    DimCLI(
+        model_class=LinkingTask,
+        datamodule_class=LinkingDataModule,
+        subclass_mode_model=True,
+        save_config_callback=None,
+        seed_everything_default=0,
+        trainer_defaults={"enable_model_summary": False, "logger": False},
+        parser_class=Parser,
+        auto_configure_optimizers=False,
+        load_from_checkpoint_support=False,
+        args=list(arguments),
+    )

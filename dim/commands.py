@@ -1,0 +1,40 @@
+"""Every command that is no step of the trainer: plain functions, imported when they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from importlib import import_module
+
+
+@dataclass(frozen=True)
+class Command:
+    """A function whose signature and docstring are its command line."""
+
+    module: str
+    functions: tuple[str, ...]
+    help: str
+
+    def run(self, name: str, args: Sequence[str]) -> None:
+        """Parses `args` by the signature and calls the function (a choice of several: by the first word)."""
+        from jsonargparse import auto_cli
+
+        functions = [getattr(import_module(self.module), function) for function in self.functions]
+        components = functions[0] if len(functions) == 1 else {f.__name__.split("_", 1)[1]: f for f in functions}
+        auto_cli(components, args=list(args), prog=f"dim {name}", as_positional=True)
+
+
+COMMANDS = {
+    "demo-world": Command("dim.data.demo", ("demo_world",), "make the demo dataset, of any size"),
+    "prepare": Command("dim.prepare", ("prepare",), "turn a release, or your own tables, into a dataset folder"),
+    "show": Command("dim.show", ("show",), "show one mention or entity end to end"),
+    "embed": Command("dim.embed", ("embed",), "compute the features that a run needs, resumable"),
+    "report": Command("dim.report", ("report",), "compare runs in one table"),
+    "bench": Command("dim.bench", ("bench_embed", "bench_train", "bench_search"), "measure speed as a ratio"),
+}
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """The known word that looks most like `word`."""
+    return max(known, key=lambda candidate: SequenceMatcher(None, word, candidate).ratio())

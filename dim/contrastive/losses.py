@@ -1,0 +1,109 @@
+"""Contrastive losses: the released N-pair loss, N-pair with the batch's golds, and any fitting library loss."""
+
+from __future__ import annotations
+
+import math
+from typing import TypeAlias
+
+import torch
+from pytorch_metric_learning.distances import DotProductSimilarity
+from pytorch_metric_learning.losses import NPairsLoss
+from pytorch_metric_learning.losses.base_metric_loss_function import BaseMetricLossFunction
+from torch import Tensor, nn
+
+from dim.errors import ConfigError
+
+
+class ReleasedNPair(nn.Module):
+    """The N-pair loss of the DIM release: every anchor meets the one negative that each row drew.
+
+    mean_i log(1 + Σ_j exp(q_i · (n_j − p_i))) + l2_weight · mean_i(‖q_i‖² + ‖p_i‖²), on raw dot products
+    (season1blue/DIM at 8c116a1, `nel_model/triplet_loss.py`).
+
+    Args:
+        l2_weight: Weight of the squared norms.
+    """
+
+    def __init__(self, l2_weight: float = 0.02) -> None:
+        super().__init__()
+        self.l2_weight = l2_weight
+
+    def forward(self, query: Tensor, gold: Tensor, negative: Tensor) -> Tensor:
+        """The loss, a scalar, of query, gold and negative vectors [B, D] each."""
+        margins = query @ negative.T - (query * gold).sum(1, keepdim=True)  # [B, B]
+        # log(1 + Σ exp(x)) = logsumexp(0, x): raw dot products overflow exp otherwise.
+        losses = torch.cat([margins.new_zeros(len(margins), 1), margins], dim=1).logsumexp(1)
+        norms = query.square().sum(1) + gold.square().sum(1)
+        return losses.mean() + self.l2_weight * norms.mean()
+
+
+class NPair(NPairsLoss):  # type: ignore[misc]  # the library is untyped
+    """N-pair loss with every reference vector of another entity as a negative.
+
+    A subclass of pytorch-metric-learning's `NPairsLoss`, which keeps one pair an id and takes no `ref_emb`. Here
+    row i's positive is `ref_emb[i]`; reference vectors that share its label are masked, not pushed away, and
+    reference vectors beyond the batch are further negatives. On unique labels, unnormalised and with a scale
+    of 1, the value is the library's.
+
+    Args:
+        scale: What similarities are multiplied by, at the start.
+        learn_scale: Whether the scale is trained (its logarithm, kept at or below 100 as CLIP does).
+        normalize: Whether similarity is the cosine; otherwise the dot product.
+        label_smoothing: Share of the target that is spread over all reference vectors, 0 to 1.
+    """
+
+    def __init__(
+        self, scale: float = 20.0, learn_scale: bool = True, normalize: bool = True, label_smoothing: float = 0.0
+    ) -> None:
+        super().__init__(distance=DotProductSimilarity(normalize_embeddings=normalize))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)), requires_grad=learn_scale)
+        self.label_smoothing = label_smoothing
+
+    def compute_loss(
+        self, embeddings: Tensor, labels: Tensor, indices_tuple: object, ref_emb: Tensor, ref_labels: Tensor
+    ) -> dict[str, dict[str, object]]:
+        """Losses [B] of embeddings [B, D] against ref_emb [B or more, D], row i's positive in row i."""
+        logits = self.distance(embeddings, ref_emb) * self.log_scale.exp().clamp(max=100)  # [B, R]
+        positives = torch.arange(len(embeddings), device=logits.device)
+        same = labels[:, None] == ref_labels
+        same[positives, positives] = False
+        logits = logits.masked_fill(same, -torch.inf)
+        losses = nn.functional.cross_entropy(logits, positives, reduction="none")
+        if self.label_smoothing:
+            log_shares = logits.log_softmax(1).masked_fill(same, 0.0)
+            uniform = -log_shares.sum(1) / (~same).sum(1)
+            losses = (1 - self.label_smoothing) * losses + self.label_smoothing * uniform
+        return {"loss": {"losses": losses, "indices": positives, "reduction_type": "element"}}
+
+
+Loss: TypeAlias = NPair | ReleasedNPair | BaseMetricLossFunction
+
+
+def check_loss(loss: Loss) -> None:
+    """Refuses a library loss that cannot compare queries with a second set of vectors.
+
+    Raises:
+        ConfigError: The loss does not take (embeddings, labels, ref_emb, ref_labels), or gives no gradient.
+    """
+    if isinstance(loss, ReleasedNPair):
+        return
+    generator = torch.Generator().manual_seed(0)
+    query, gold = (torch.randn(4, 8, generator=generator) for _ in range(2))
+    query.requires_grad_()
+    labels = torch.arange(4)
+    try:
+        # A clone: the library reads the same tensor object as "these are one set" and returns 0.
+        value = loss(query, labels, ref_emb=gold, ref_labels=labels.clone())
+        value.backward()
+    except Exception as error:
+        raise _refusal(loss, str(error)) from error
+    if query.grad is None:
+        raise _refusal(loss, "it gives the queries no gradient")
+
+
+def _refusal(loss: Loss, reason: str) -> ConfigError:
+    return ConfigError(
+        "a loss that takes (embeddings, labels, ref_emb, ref_labels)",
+        f"{type(loss).__name__}: {reason}",
+        "Name NPair, ReleasedNPair or a pair or triplet loss of pytorch-metric-learning, such as NTXentLoss.",
+    )

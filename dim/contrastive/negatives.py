@@ -1,0 +1,143 @@
+"""Where further negatives come from, beside the golds of the other rows of a batch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from torch import Tensor
+
+from dim.datamodule import LinkingData
+from dim.search.exact import ExactIndex
+from dim.search.lexical import NameIndex
+
+Encode = Callable[[], tuple[Tensor, Tensor]]
+
+
+class Negatives(ABC):
+    """Draws negative entities for a batch of training mentions."""
+
+    @abstractmethod
+    def prepare(self, data: LinkingData, rows: Tensor, entity_text: str) -> None:
+        """Called once before training with the training rows [n] and the name of the entity text in use."""
+
+    def refresh(self, encode: Encode) -> None:
+        """Called before each epoch; `encode()` gives the current queries [n, D] of the rows and entities [K, D]."""
+
+    @abstractmethod
+    def draw(self, rows: Tensor, gold: Tensor) -> Tensor:
+        """KB rows [B * per_row] for mention rows [B] with gold KB rows [B], from torch's global generator."""
+
+
+class RareWordNegatives(Negatives):
+    """One entity a mention whose text shares a rare word with the gold's, as in the DIM release.
+
+    Each entity has its `num_words` words of highest TF-IDF. One of them is drawn, then another entity that has
+    it among its own; where there is none, and for the share `random` of the draws, any other entity.
+
+    Args:
+        num_words: Words an entity.
+        random: Share of random entities.
+    """
+
+    def __init__(self, num_words: int = 5, random: float = 0.05) -> None:
+        self.num_words, self.random = num_words, random
+
+    def prepare(self, data: LinkingData, rows: Tensor, entity_text: str) -> None:
+        """Builds the inverted index of rare words."""
+        texts = [text or "" for text in data.dataset.texts(entity_text)]
+        weights = TfidfVectorizer(dtype=np.float32).fit_transform(texts)
+        self.words = torch.full((len(texts), self.num_words), -1)
+        for entity in range(len(texts)):
+            row = slice(weights.indptr[entity], weights.indptr[entity + 1])
+            best = np.argsort(-weights.data[row], kind="stable")[: self.num_words]
+            self.words[entity, : len(best)] = torch.from_numpy(weights.indices[row][best].astype(np.int64))
+        pairs = (self.words >= 0).nonzero()
+        order = self.words[pairs[:, 0], pairs[:, 1]].argsort(stable=True)
+        self.postings = pairs[order, 0]
+        self.counts = torch.bincount(self.words[self.words >= 0], minlength=weights.shape[1])
+        self.starts = self.counts.cumsum(0) - self.counts
+
+    def draw(self, rows: Tensor, gold: Tensor) -> Tensor:
+        """KB rows [B], never the gold itself."""
+        gold_here, num_entities = gold.cpu(), len(self.words)
+        num_words = (self.words[gold_here] >= 0).sum(1)  # they come first in a row, the padding behind them
+        word = self.words[gold_here, (torch.rand(len(gold)) * num_words).long()]
+        # Of a word's entities, sorted by row, all but the gold: what lies at or behind it moves up by one.
+        count = (self.counts[word.clamp_min(0)] - 1) * (word >= 0)
+        place = self.starts[word.clamp_min(0)] + (torch.rand(len(gold)) * count).long()
+        drawn = torch.where(self.postings[place] < gold_here, self.postings[place], self.postings[(place + 1) % len(self.postings)])
+        other = (gold_here + 1 + torch.randint(max(1, num_entities - 1), gold_here.shape)) % num_entities
+        at_random = (torch.rand(len(gold)) < self.random) | (count == 0)
+        return torch.where(at_random, other, drawn).to(gold.device)
+
+
+class NameNegatives(Negatives):
+    """Entities whose names are most like the mention, by character n-grams.
+
+    Args:
+        pool: The most similar names a mention, without the gold, that are drawn from.
+        per_row: Entities drawn a mention.
+    """
+
+    def __init__(self, pool: int = 16, per_row: int = 1) -> None:
+        self.pool, self.per_row = pool, per_row
+
+    def prepare(self, data: LinkingData, rows: Tensor, entity_text: str) -> None:
+        """Searches the names for every training mention."""
+        mentions = data.dataset.mentions["mention"].iloc[rows.numpy()].tolist()
+        nearest = NameIndex(data.dataset.entities["name"].tolist()).search(mentions, self.pool + 1)
+        self.table = _pool(torch.from_numpy(nearest), data.gold.cpu()[rows])
+        self.places = _places(rows, len(data.gold))
+
+    def draw(self, rows: Tensor, gold: Tensor) -> Tensor:
+        """KB rows [B * per_row]."""
+        return _draw(self.table, self.places[rows.cpu()], self.per_row).to(gold.device)
+
+
+class MinedNegatives(Negatives):
+    """Entities that the current model ranks high and that are wrong, mined anew before each epoch.
+
+    Args:
+        pool: The best wrong entities a mention that are drawn from.
+        per_row: Entities drawn a mention.
+    """
+
+    def __init__(self, pool: int = 16, per_row: int = 1) -> None:
+        self.pool, self.per_row = pool, per_row
+
+    def prepare(self, data: LinkingData, rows: Tensor, entity_text: str) -> None:
+        """Keeps the golds of the training mentions."""
+        self.gold = data.gold.cpu()[rows]
+        self.places = _places(rows, len(data.gold))
+
+    def refresh(self, encode: Encode) -> None:
+        """Ranks the KB for every training mention."""
+        queries, entities = encode()
+        _, nearest = ExactIndex(entities).search(queries, self.pool + 1)
+        self.table = _pool(nearest.cpu(), self.gold)
+
+    def draw(self, rows: Tensor, gold: Tensor) -> Tensor:
+        """KB rows [B * per_row]."""
+        return _draw(self.table, self.places[rows.cpu()], self.per_row).to(gold.device)
+
+
+def _pool(nearest: Tensor, gold: Tensor) -> Tensor:
+    """The nearest rows [n, pool + 1] without the gold [n], as [n, pool], in order."""
+    keep = nearest != gold[:, None]
+    keep[keep.all(1), -1] = False  # the gold was not among them: the farthest goes instead
+    return nearest[keep].view(len(nearest), -1)
+
+
+def _places(rows: Tensor, num_mentions: int) -> Tensor:
+    places = torch.full((num_mentions,), -1)
+    places[rows] = torch.arange(len(rows))
+    return places
+
+
+def _draw(table: Tensor, places: Tensor, per_row: int) -> Tensor:
+    columns = torch.randint(table.shape[1], (len(places), per_row))
+    return table[places[:, None], columns].flatten()

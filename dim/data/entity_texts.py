@@ -1,0 +1,40 @@
+"""Entity texts: JSON objects entity id → text, the shape of `brief.json` and of every refreshed twin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from dim.data.files import clean_text, json_type, read_object
+from dim.errors import DataError
+
+
+def read_texts(path: Path, entity_ids: Iterable[str]) -> pd.DataFrame:
+    """The texts (entity_id, text) of the KB's entities in KB order; null and empty texts are left out.
+
+    Raises:
+        DataError: The file is no object of texts, or has a text for no entity of the KB.
+    """
+    texts = read_object(path)
+    for entity_id, text in texts.items():
+        if text is not None and not isinstance(text, str):
+            raise DataError(
+                f"a text for each entity id in {path}",
+                f"{json_type(text)} for {entity_id}",
+                'Write the file as {"Q42": "Occupation: writer.", …}.',
+            )
+    rows = [(entity_id, clean_text(texts[entity_id]).strip()) for entity_id in entity_ids if texts.get(entity_id)]
+    if texts and not rows:
+        raise DataError(
+            f"texts of the KB's entities in {path}",
+            f"none; its first id is '{next(iter(texts))}'",
+            "Check that texts and KB belong together.",
+        )
+    return texts_table(rows)
+
+
+def texts_table(rows: Iterable[tuple[str, str]]) -> pd.DataFrame:
+    """A text variant as a table, without the entities whose text is empty."""
+    return pd.DataFrame([row for row in rows if row[1]], columns=["entity_id", "text"], dtype=object)

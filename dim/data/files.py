@@ -1,0 +1,122 @@
+"""Raw files, read with errors that name the file and the place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dim.errors import DataError
+
+
+@contextmanager
+def explain_read_errors(path: Path) -> Iterator[None]:
+    """Turns a missing, forbidden or undecodable file or folder at `path` into a `DataError`."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DataError(f"{path}", "nothing there", "Check the path, or unpack the release again.") from error
+    except NotADirectoryError as error:
+        raise DataError(f"a folder at {path}", "a file", "Name the folder that holds the release.") from error
+    except PermissionError as error:
+        raise DataError(
+            f"permission to read {path}", "it is denied", "Change its permissions (chmod), or run as its owner."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"UTF-8 text in {path}", f"the byte {error.object[error.start]:#04x}", "Convert the file to UTF-8."
+        ) from error
+    except OSError as error:
+        raise DataError(f"a readable {path}", str(error), "Check the disk and the path.") from error
+
+
+def list_names(root: Path) -> frozenset[str]:
+    """The names in the folder `root`, or the one name of `root` if it is a file.
+
+    Raises:
+        DataError: There is nothing at `root`, or it cannot be read.
+    """
+    with explain_read_errors(root):
+        return frozenset({root.name} if root.is_file() else (path.name for path in root.iterdir()))
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        DataError: The file is missing, unreadable or no valid JSON, or one of its objects has a key twice.
+    """
+    with explain_read_errors(path):
+        text = path.read_text(encoding="utf-8-sig")
+    return parse_json(text, path)
+
+
+def parse_json(text: str, path: Path, first_line: int = 1) -> Any:
+    """The JSON value in `text`; `first_line` is the line of `path` where it begins, for the message."""
+    try:
+        return json.loads(text, object_pairs_hook=_unique_keys)
+    except json.JSONDecodeError as error:
+        ends = error.pos >= len(text.rstrip())
+        raise DataError(
+            f"JSON in {path}",
+            f"{'its end (truncated?)' if ends else error.msg} at line {error.lineno + first_line - 1}, "
+            f"column {error.colno}",
+            "Download or write the file again.",
+        ) from error
+    except RecursionError as error:
+        raise DataError(f"JSON in {path}", "brackets nested too deeply", "Download the file again.") from error
+    except _RepeatedKeyError as error:
+        raise DataError(
+            f"every key once in {path}", f"the key {error} twice in one object", "Remove one of the two rows."
+        ) from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`. Raises DataError also where it holds something else."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise DataError(f"a JSON object in {path}", json_type(value), "Check --layout: other releases use arrays.")
+    return value
+
+
+def json_type(value: Any) -> str:
+    """What a JSON value is, in words for a message.
+
+    Example:
+        >>> json_type([1, 2]), json_type(None)
+        ('an array', 'null')
+    """
+    if value is None:
+        return "null"
+    names = {
+        dict: "an object",
+        list: "an array",
+        str: "a string",
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+    }
+    return names.get(type(value), type(value).__name__)
+
+
+def clean_text(text: str) -> str:
+    r"""The text as UTF-8 can hold it: half of a surrogate pair (JSON allows "\ud83d" alone) becomes `?`."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+class _RepeatedKeyError(ValueError):
+    pass
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # json.loads keeps the last of two equal keys in silence, so a mention would vanish uncounted.
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _RepeatedKeyError(repr(key))
+            seen.add(key)
+    return value

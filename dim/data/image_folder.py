@@ -1,0 +1,111 @@
+"""Image paths as a release names them, looked up in the image folder without opening an image."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from dim.data.base import Release, Skipped
+from dim.data.files import explain_read_errors, list_names
+
+#: The names under which releases pack their images, tried in this order.
+FOLDER_NAMES = ("images", "image", "mention_images", "mention_image", "imgs", "img")
+REASONS = {"missing": "no such file", "outside": "path leaves the image folder"}
+
+
+def find_image_folder(root: Path) -> Path | None:
+    """The image folder inside a release's folder, or None."""
+    names = list_names(root)
+    return next((root / name for name in FOLDER_NAMES if name in names and (root / name).is_dir()), None)
+
+
+def look_up_images(release: Release, images: Path | None) -> tuple[Skipped, int]:
+    """Looks up every image path of a release, and drops in place those that must not be read.
+
+    Paths without a file stay, because the file may come later and a missing image is a state. Without an image
+    folder all paths go.
+
+    Args:
+        release: Its `images` columns, `image_root` and `notes` are put right.
+        images: The image folder that the user named, if any.
+
+    Returns:
+        The problems by reason, and the number of mentions that have no image file.
+    """
+    problems = Skipped()
+    tables = [table for table in (release.mentions, release.entities) if "images" in table]
+    if images is not None:
+        list_names(images)
+        release.image_root = images
+    if release.image_root is None:
+        if any(table["images"].map(len).any() for table in tables):
+            release.notes.append(
+                f"rows name images, but there is no folder {', '.join(FOLDER_NAMES)}: text only; --images names another"
+            )
+        for table in tables:
+            table["images"] = [[] for _ in range(len(table))]
+        return problems, len(release.mentions)
+    folder = ImageFolder(release.image_root)
+    for table in tables:
+        states = [[folder.look_up(path) for path in paths] for paths in table["images"]]
+        for paths, found in zip(table["images"], states, strict=True):
+            for path, state in zip(paths, found, strict=True):
+                if state != "here":
+                    problems.add(REASONS[state], path)
+        table["images"] = [
+            [path for path, state in zip(paths, found, strict=True) if state != "outside"]
+            for paths, found in zip(table["images"], states, strict=True)
+        ]
+        if table is release.mentions:
+            without = sum("here" not in found for found in states)
+    return problems, without
+
+
+class ImageFolder:
+    """Tells where paths lead. Each subfolder is listed once, so a million paths cost no million system calls.
+
+    Args:
+        root: The folder that paths are relative to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self._listings: dict[str, dict[str, bool] | None] = {}
+
+    def look_up(self, path: str) -> Literal["here", "missing", "outside"]:
+        """Whether a file stands at `path`, nothing does, or the path leads out of the folder.
+
+        Absolute paths, `..` and links that end elsewhere lead out: a release must not choose what is read.
+
+        Raises:
+            DataError: A subfolder cannot be read.
+        """
+        pure = PurePosixPath(path)
+        if pure.is_absolute() or ".." in pure.parts or "\0" in path:
+            return "outside"
+        parent = str(pure.parent)
+        if parent not in self._listings:
+            self._listings[parent] = self._list(self._root / parent)
+        listing = self._listings[parent]
+        if listing is None:
+            return "outside"
+        if pure.name not in listing:
+            return "missing"
+        if listing[pure.name]:
+            target = (self._root / pure).resolve()
+            if not target.is_relative_to(self._root):
+                return "outside"
+            return "here" if target.is_file() else "missing"
+        return "here"
+
+    def _list(self, folder: Path) -> dict[str, bool] | None:
+        """The files and links of a folder (name → is a link); None where the folder lies outside."""
+        if not folder.resolve().is_relative_to(self._root):
+            return None
+        with explain_read_errors(folder):
+            try:
+                with os.scandir(folder) as entries:
+                    return {entry.name: entry.is_symlink() for entry in entries if not entry.is_dir()}
+            except (FileNotFoundError, NotADirectoryError):
+                return {}

@@ -1,0 +1,87 @@
+"""Splits that never cut a caption in two: mentions that share an image or a context stay together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dim.storage import content_hash
+
+# The draw is part of a dataset, not of a training run: it has one seed for ever.
+SPLIT_SEED = "dim-splits-1"
+
+
+def caption_groups(mentions: pd.DataFrame) -> NDArray[np.int64]:
+    """The number of each mention's caption; mentions that share an image or a non-empty context share the number.
+
+    Example:
+        >>> table = pd.DataFrame({"context": ["a", "a", "b", ""], "images": [[], ["1.jpg"], ["1.jpg"], []]})
+        >>> caption_groups(table).tolist()
+        [0, 0, 0, 1]
+    """
+    parents = list(range(len(mentions)))
+
+    def find(row: int) -> int:
+        while parents[row] != row:
+            parents[row] = row = parents[parents[row]]
+        return row
+
+    first_row: dict[tuple[str, str], int] = {}
+    for row, (context, images) in enumerate(zip(mentions["context"], mentions["images"], strict=True)):
+        shared = [("context", context)] if context else []
+        for key in shared + [("image", image) for image in images]:
+            parents[find(row)] = find(first_row.setdefault(key, row))
+    roots = np.array([find(row) for row in range(len(mentions))], dtype=np.int64)
+    return np.unique(roots, return_inverse=True)[1].astype(np.int64)
+
+
+def draw_captions(mentions: pd.DataFrame, share: float, purpose: str) -> NDArray[np.bool_]:
+    """Draws whole captions that hold `share` of the mentions, the same ones every time.
+
+    A caption is taken by the hash of its content, so the draw does not depend on the order of the rows. It takes at
+    least one caption and leaves at least one; with fewer than two captions it takes none.
+
+    Args:
+        mentions: Columns `mention`, `context` and `images`.
+        share: The share of mentions to take, between 0 and 0.5.
+        purpose: The name of the new split; draws for other purposes are independent.
+
+    Returns:
+        A mask [len(mentions)] of the mentions taken.
+    """
+    groups = caption_groups(mentions)
+    sizes = np.bincount(groups)
+    if len(sizes) < 2:
+        return np.zeros(len(mentions), dtype=bool)
+    rows = zip(mentions["mention"], mentions["context"], mentions["images"], strict=True)
+    hashes = pd.Series([content_hash(SPLIT_SEED, purpose, *row[:2], *row[2]) for row in rows])
+    order = hashes.groupby(groups).min().sort_values(kind="stable").index.to_numpy()
+    taken = np.zeros(len(sizes), dtype=bool)
+    room = max(1, round(share * len(mentions)))
+    for group in order:
+        if sizes[group] <= room:
+            taken[group] = True
+            room -= sizes[group]
+    if not taken.any():
+        taken[np.argmin(sizes)] = True
+    mask: NDArray[np.bool_] = taken[groups]
+    return mask
+
+
+def draw_splits(mentions: pd.DataFrame) -> pd.Series:
+    """Train (80%), dev (10%) and test (10%) for mentions that came without splits."""
+    split = pd.Series("train", index=mentions.index, dtype=object)
+    for name, share in (("dev", 1 / 10), ("test", 1 / 9)):
+        rest = mentions[split == "train"]
+        split.loc[rest.index[draw_captions(rest, share, name)]] = name
+    return split
+
+
+def carve_tune(mentions: pd.DataFrame) -> pd.Series:
+    """The splits with `tune` carved from train (10%); unchanged where the release has a `tune` of its own."""
+    split = mentions["split"].astype(object)
+    train = mentions[split == "train"]
+    if not (split == "tune").any():
+        split.loc[train.index[draw_captions(train, 1 / 10, "tune")]] = "tune"
+    return split

@@ -1,0 +1,160 @@
+"""A user's own tables: `entities` and `mentions`, each as CSV, JSON lines or Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+import pandas as pd
+
+from dim.data.base import Converter, Release
+from dim.data.entity_texts import texts_table
+from dim.data.files import list_names
+from dim.data.mention_rows import MentionRows, json_cell
+from dim.data.splits import draw_splits
+from dim.data.table_files import SUFFIXES, Row, list_cell, number_cell, read_table, text_cell
+from dim.errors import DataError
+from dim.records import SPLITS
+
+ENTITY_COLUMNS = ("id", "name", "description", "aliases", "image", "type", "popularity")
+MENTION_COLUMNS = ("mention", "context", "entity_id", "image", "start", "end", "type", "split", "candidates")
+SPLIT_ALIASES = {"validation": "dev", "valid": "dev", "val": "dev"}
+
+
+class Tables(Converter):
+    """Reads the two tables; columns that it does not know are kept as attributes."""
+
+    layout = "tables"
+    needs = "entities and mentions, each as .csv, .jsonl or .parquet"
+
+    def recognizes(self, root: Path) -> bool:
+        """Tells by the two file names."""
+        names = list_names(root)
+        return all(
+            not names.isdisjoint(f"{table}{suffix}" for suffix in SUFFIXES) for table in ("entities", "mentions")
+        )
+
+    def read(self, root: Path) -> Release:
+        """Reads the tables; without a column `split`, splits are drawn by caption.
+
+        Raises:
+            DataError: As the contract says, and where a column is missing or a cell is no number or split.
+        """
+        entities_path, mentions_path = _find_table(root, "entities"), _find_table(root, "mentions")
+        entity_columns, entity_rows = read_table(entities_path)
+        mention_columns, mention_rows = read_table(mentions_path)
+        notes = _check_columns(entities_path, entity_columns, ENTITY_COLUMNS, required=("id", "name"))
+        notes += _check_columns(mentions_path, mention_columns, MENTION_COLUMNS, required=("mention", "context"))
+        entities = _entities(entity_rows, entities_path)
+        rows = _mentions(mention_rows, mentions_path, entities["id"], split_column="split" in mention_columns)
+        mentions = rows.table()
+        if "split" not in mention_columns:
+            mentions["split"] = draw_splits(mentions)
+            notes.append("no column 'split': train, dev and test (80/10/10) were drawn by caption, the same every time")
+        if "entity_id" not in mention_columns:
+            notes.append("no column 'entity_id': every mention counts as NIL, so this dataset serves prediction only")
+        if rows.num_wrong_offsets:
+            notes.append(f"start and end did not hold the mention in {rows.num_wrong_offsets:,} rows: searched for it")
+        if rows.num_unknown_candidates:
+            notes.append(f"candidates that the KB lacks were left out: {rows.num_unknown_candidates:,}")
+        texts = zip(entities["id"], (text_cell(row.get("description")) for row in entity_rows), strict=True)
+        return Release(
+            name=root.resolve().name,
+            source="the user's own tables",
+            licence="unknown",
+            entities=entities,
+            texts={"brief": texts_table(texts)} if "description" in entity_columns else {},
+            mentions=mentions,
+            image_root=root if "image" in (*entity_columns, *mention_columns) else None,
+            rows_read=rows.num_read,
+            skipped=rows.skipped,
+            notes=notes,
+        )
+
+
+def _find_table(root: Path, table: str) -> Path:
+    files = [f"{table}{suffix}" for suffix in SUFFIXES]
+    present = [file for file in files if file in list_names(root)]
+    if len(present) != 1:
+        raise DataError(
+            f"one of {', '.join(files)} in {root}",
+            " and ".join(present) or "none of them",
+            "Remove or rename the one that is not meant." if present else "Add the table.",
+        )
+    return root / present[0]
+
+
+def _check_columns(path: Path, columns: Sequence[str], known: Sequence[str], required: Sequence[str]) -> list[str]:
+    """Notes on the columns that become attributes."""
+    for name in required:
+        if name not in columns:
+            near = get_close_matches(name, [column for column in columns if column not in known], n=1, cutoff=0.5)
+            raise DataError(
+                f"the column '{name}' in {path}",
+                f"the columns {', '.join(columns) or '(none)'}",
+                f"Rename '{near[0]}' to '{name}'." if near else f"Add the column; {path.stem} have {', '.join(known)}.",
+            )
+    notes = []
+    for column in columns:
+        if column not in known:
+            near = get_close_matches(column, [name for name in known if name not in columns], n=1, cutoff=0.75)
+            question = f"; did you mean '{near[0]}'?" if near else ""
+            notes.append(f"the column '{column}' of {path.name} is kept as an attribute{question}")
+    return notes
+
+
+def _attributes(row: Row, known: Sequence[str]) -> Row:
+    return {column: value for column, value in row.items() if column not in known and text_cell(value)}
+
+
+def _entities(rows: list[Row], path: Path) -> pd.DataFrame:
+    table = []
+    for number, row in enumerate(rows, start=1):
+        where = f"{path} row {number}"
+        entity_id = text_cell(row.get("id"))
+        if not entity_id:
+            raise DataError(f"an id in {where}", "an empty cell", "Give each entity an id of its own.")
+        table.append(
+            {
+                "id": entity_id,
+                "name": text_cell(row.get("name")),
+                "aliases": list_cell(row.get("aliases")),
+                "type": text_cell(row.get("type")) or None,
+                "popularity": number_cell(row.get("popularity"), f"{where}, column popularity"),
+                "images": list_cell(row.get("image")),
+                "attributes": json_cell(_attributes(row, ENTITY_COLUMNS)),
+            }
+        )
+    return pd.DataFrame(table, dtype=object).astype({"popularity": float})
+
+
+def _mentions(rows: list[Row], path: Path, entity_ids: pd.Series, split_column: bool) -> MentionRows:
+    collected = MentionRows(entity_ids)
+    for number, row in enumerate(rows, start=1):
+        where = f"{path.name} row {number}"
+        start = number_cell(row.get("start"), f"{where}, column start")
+        end = number_cell(row.get("end"), f"{where}, column end")
+        collected.add(
+            _split(row, where) if split_column else None,
+            where=where,
+            mention=text_cell(row.get("mention")),
+            context=text_cell(row.get("context")) if not isinstance(row.get("context"), str) else row["context"],
+            answer=text_cell(row.get("entity_id")),
+            images=list_cell(row.get("image")),
+            span=(None if start is None else int(start), None if end is None else int(end)),
+            candidates=collected.known(list_cell(row["candidates"])) if text_cell(row.get("candidates")) else None,
+            type=text_cell(row.get("type")) or None,
+            attributes=_attributes(row, MENTION_COLUMNS),
+        )
+    return collected
+
+
+def _split(row: Row, where: str) -> str:
+    text = text_cell(row.get("split")).casefold()
+    split = SPLIT_ALIASES.get(text, text)
+    if split not in SPLITS:
+        raise DataError(
+            f"train, tune, dev or test as the split in {where}", f"'{text}'", "Put the cell right, or drop the column."
+        )
+    return split

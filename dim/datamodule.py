@@ -1,0 +1,260 @@
+"""The data of a run: a dataset's features as tensors, its golds and splits, and batches of mention rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from dim import records
+from dim.embed import FieldFeatures, embed_dataset
+from dim.errors import ConfigError
+from dim.evaluation.protocols import FullKB, Protocol
+from dim.features.base import Captioner, ImageEncoder, TextEncoder
+from dim.prepare import open_dataset
+
+EVALUATION_BATCH = 256  # mentions whose scores over the whole KB are in memory at once
+
+
+@dataclass
+class FeatureTable:
+    """The features of one field: unique vectors, and which of them belongs to which mention or entity.
+
+    Attributes:
+        matrix: [num_unique, width], float32. On the device where it fits, else a view of the mapped cache.
+        rows: [n], int64, on the same device; -1 where the field is missing.
+    """
+
+    matrix: Tensor
+    rows: Tensor
+
+    @property
+    def width(self) -> int:
+        """Columns of the matrix."""
+        return self.matrix.shape[1]
+
+    def take(self, owners: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors [b, width] (zeros where missing) and mask [b] (True where present) of the rows `owners` [b]."""
+        rows = self.rows[owners.to(self.rows.device)]
+        present = rows >= 0
+        values = self.matrix[rows.clamp_min(0)].to(owners.device)
+        present = present.to(owners.device)
+        return values * present[:, None], present
+
+
+@dataclass
+class LinkingData:
+    """Everything that a model reads of a dataset.
+
+    Attributes:
+        dataset: The dataset folder.
+        mention_fields: Field name (`mention`, `context`, `caption`, `image`) → table over the mentions.
+        entity_fields: Field name (`name`, `text`, `image`) → table over the KB.
+        gold: [num_mentions] int64, KB rows; -1 for NIL.
+        candidates: [num_mentions, num_candidates] int64 KB rows, -1 as padding, or None: all entities.
+        protocol: How mentions are ranked.
+        fingerprints: What the features depend on: entity text, templates and encoders.
+    """
+
+    dataset: records.Dataset
+    mention_fields: dict[str, FeatureTable]
+    entity_fields: dict[str, FeatureTable]
+    gold: Tensor
+    candidates: Tensor | None
+    protocol: Protocol
+    fingerprints: dict[str, str]
+
+    def to(self, device: torch.device, resident_bytes: float) -> None:
+        """Moves the tables to the device, as long as they take at most `resident_bytes` together."""
+        tables = [*self.mention_fields.values(), *self.entity_fields.values()]
+        size = sum(table.matrix.nbytes for table in tables)
+        for table in tables:
+            if size <= resident_bytes:
+                # A copy even on the CPU: rows of a mapped file are slow to gather.
+                table.matrix = table.matrix.clone().to(device)
+                table.rows = table.rows.to(device)
+        self.gold = self.gold.to(device)
+
+
+class EpochBatches(Sampler[Tensor]):
+    """Shuffled batches of rows, a new order in every epoch, the same for the same (seed, epoch).
+
+    Args:
+        rows: [n] int64.
+        batch_size: Rows a batch; a last batch of one row is left out (it has no negatives).
+        seed: The run's seed.
+    """
+
+    def __init__(self, rows: Tensor, batch_size: int, seed: int) -> None:
+        self.rows, self.batch_size, self.seed = rows, batch_size, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return (len(self.rows) + self.batch_size - 2) // self.batch_size
+
+    def __iter__(self) -> Iterator[Tensor]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = self.rows[torch.randperm(len(self.rows), generator=generator)]
+        yield from (batch for batch in torch.split(order, self.batch_size) if len(batch) > 1)
+
+
+class Rows(Dataset[Tensor]):
+    """The identity: a batch of rows stays a batch of rows; the model gathers its features on the device."""
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        return rows
+
+
+class LinkingDataModule(LightningDataModule):
+    """Opens or prepares a dataset, embeds what is missing, and serves batches of mention rows.
+
+    Args:
+        root: A dataset folder, or a release as published (then it is prepared into `cache_dir` first).
+        cache_dir: Where prepared datasets and features are kept and found again.
+        text_encoder: Encodes mentions, contexts, captions, names and entity texts; None: no text.
+        image_encoder: Encodes the images of mentions and entities; None: no images.
+        captioner: Says what an image shows, where the dataset has no caption; None: captions as they are.
+        entity_text: Which text of the entities is used: `brief`, `brief_long`, `refreshed` …
+        context_template: What is encoded as the context; `{mention}` and `{context}` are filled in.
+        protocol: What a mention is ranked against.
+        predict_split: The split that `predict` answers.
+        batch_size: Mentions a training step.
+        embed_batch_size: Texts or images an encoder call.
+        num_workers: Processes that decode images; 0 decodes in this one.
+        resident_gb: Features up to this size (in 10^9 bytes, all fields together) live on the device.
+        seed: Of the order of the training mentions (the CLI passes `seed_everything`).
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        cache_dir: Path = Path("cache"),
+        text_encoder: TextEncoder | None = None,
+        image_encoder: ImageEncoder | None = None,
+        captioner: Captioner | None = None,
+        entity_text: str = "brief",
+        context_template: str = "{mention} [SEP] {context}",
+        protocol: Protocol | None = None,
+        predict_split: str = "test",
+        batch_size: int = 64,
+        embed_batch_size: int = 64,
+        num_workers: int = 0,
+        resident_gb: float = 4.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 2:
+            raise ConfigError(
+                "a batch size of at least 2",
+                str(batch_size),
+                "Raise --data.batch_size: other rows' golds are the negatives.",
+            )
+        self.root, self.cache_dir = Path(root), Path(cache_dir)
+        self.text_encoder, self.image_encoder, self.captioner = text_encoder, image_encoder, captioner
+        self.entity_text, self.context_template = entity_text, context_template
+        self.protocol = protocol or FullKB()
+        self.predict_split = predict_split
+        self.batch_size, self.embed_batch_size = batch_size, embed_batch_size
+        self.num_workers, self.resident_gb, self.seed = num_workers, resident_gb, seed
+        self._data: LinkingData | None = None
+
+    @property
+    def linking_data(self) -> LinkingData:
+        """The data, opened, prepared and embedded at the first call."""
+        if self._data is None:
+            self._data = self._load()
+        return self._data
+
+    def setup(self, stage: str) -> None:
+        """Opens the data and moves what fits to the device."""
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        self.linking_data.to(device, self.resident_gb * 1e9)
+
+    def _load(self) -> LinkingData:
+        if self.text_encoder is None and self.image_encoder is None:
+            raise ConfigError(
+                "an encoder",
+                "neither a text nor an image encoder",
+                "Name one: --data.text_encoder TransformersTextEncoder --data.text_encoder.path FOLDER",
+            )
+        dataset = open_dataset(self.root, self.cache_dir)
+        features = embed_dataset(
+            dataset,
+            cache_dir=self.cache_dir,
+            text_encoder=self.text_encoder,
+            image_encoder=self.image_encoder,
+            captioner=self.captioner,
+            entity_text=self.entity_text,
+            context_template=self.context_template,
+            batch_size=self.embed_batch_size,
+            num_workers=self.num_workers,
+        )
+        tables = {name: _table(field) for name, field in features.items()}
+        mention_fields = {name: tables[name] for name in MENTION_FIELDS if name in tables}
+        entity_fields = {name: tables[key] for name, key in ENTITY_FIELDS.items() if key in tables}
+        return LinkingData(
+            dataset=dataset,
+            mention_fields=mention_fields,
+            entity_fields=entity_fields,
+            gold=torch.from_numpy(dataset.gold_rows(dataset.mentions)),
+            candidates=self.protocol.candidates(dataset, dataset.mentions),
+            protocol=self.protocol,
+            fingerprints=self._fingerprints(),
+        )
+
+    def _fingerprints(self) -> dict[str, str]:
+        parts = {"entity_text": self.entity_text, "context_template": self.context_template}
+        encoders = {"text_encoder": self.text_encoder, "image_encoder": self.image_encoder, "captioner": self.captioner}
+        return parts | {name: encoder.fingerprint for name, encoder in encoders.items() if encoder is not None}
+
+    def train_dataloader(self) -> DataLoader[Tensor]:
+        """Shuffled batches of the training mentions that have a gold."""
+        return _batches(EpochBatches(self.train_rows(), self.batch_size, self.seed))
+
+    def val_dataloader(self) -> DataLoader[Tensor]:
+        """`tune` while fitting (early stopping, choice of the epoch), `dev` in `validate`."""
+        fitting = self.trainer is not None and self.trainer.state.fn == "fit"
+        return self._in_order("tune" if fitting else "dev")
+
+    def test_dataloader(self) -> DataLoader[Tensor]:
+        """The test split."""
+        return self._in_order("test")
+
+    def predict_dataloader(self) -> DataLoader[Tensor]:
+        """The mentions of `predict_split`."""
+        return self._in_order(self.predict_split)
+
+    def rows(self, split: str) -> Tensor:
+        """The rows [n] of a split in `dataset.mentions`. Raises DataError where it has none."""
+        return torch.from_numpy(self.linking_data.dataset.split(split).index.to_numpy(dtype=np.int64, copy=True))
+
+    def train_rows(self) -> Tensor:
+        """The training mentions [n] that have a gold entity."""
+        rows = self.rows("train")
+        return rows[self.linking_data.gold.cpu()[rows] >= 0]
+
+    def _in_order(self, split: str) -> DataLoader[Tensor]:
+        return _batches(list(self.rows(split).split(EVALUATION_BATCH)))
+
+
+MENTION_FIELDS = ("mention", "context", "caption", "image")
+ENTITY_FIELDS = {"name": "name", "text": "text", "image": "entity_image"}
+
+
+def _table(field: FieldFeatures) -> FeatureTable:
+    # The cache is mapped copy-on-write: torch asks for writable memory, and nothing here writes.
+    return FeatureTable(torch.from_numpy(field.matrix), torch.from_numpy(field.rows))
+
+
+def _batches(batches: Sampler[Tensor] | list[Tensor]) -> DataLoader[Tensor]:
+    return DataLoader(Rows(), sampler=batches, batch_size=None)

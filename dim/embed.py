@@ -1,0 +1,210 @@
+"""`dim embed`: the features of every field of a dataset, from the cache or computed now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from dim.engine import Block, Workplace
+from dim.errors import ConfigError
+from dim.features.base import Captioner, ImageEncoder, TextEncoder
+from dim.features.blocks import Job, caption_blocks, image_blocks, text_blocks
+from dim.features.cache import FeatureCache, FieldFeatures, Recipe
+from dim.features.captions import cached_captions
+from dim.features.fields import FIELDS, Choices, Field, image_paths
+from dim.features.inputs import Inputs
+from dim.prepare import open_dataset
+from dim.records import Dataset
+from dim.storage import content_hash
+
+__all__ = ["FieldFeatures", "embed", "embed_dataset"]
+
+BLOCK_SIZE = {"text": 4096, "image": 1024}
+
+
+def embed(
+    root: Path,
+    text_encoder: TextEncoder | None = None,
+    image_encoder: ImageEncoder | None = None,
+    captioner: Captioner | None = None,
+    cache_dir: Path = Path("cache"),
+    entity_text: str = "brief",
+    context_template: str = "{mention} [SEP] {context}",
+    batch_size: int = 64,
+    num_workers: int | None = None,
+) -> None:
+    """Computes the features that a run needs and keeps them in the cache.
+
+    Killed at any moment and run again, it goes on where it stood.
+
+    Args:
+        root: A dataset folder, or a release as published (then it is prepared into the cache first).
+        text_encoder: Encodes mentions, contexts, captions, names and entity texts.
+        image_encoder: Encodes the images of mentions and entities.
+        captioner: Says what a mention's image shows, where the dataset has no caption.
+        cache_dir: Where prepared datasets and features are kept and found again.
+        entity_text: Which text of the entities: `brief`, `brief_long`, `refreshed` …
+        context_template: What is encoded as the context; `{mention}` and `{context}` are filled in.
+        batch_size: Texts or images an encoder call.
+        num_workers: Processes that decode images; 0 decodes in this one. The default is one a core, at most 8.
+    """
+    if text_encoder is None and image_encoder is None:
+        raise ConfigError("an encoder", "neither --text_encoder nor --image_encoder", "Name at least one of them.")
+    embed_dataset(
+        open_dataset(root, cache_dir),
+        cache_dir=cache_dir,
+        text_encoder=text_encoder,
+        image_encoder=image_encoder,
+        captioner=captioner,
+        entity_text=entity_text,
+        context_template=context_template,
+        batch_size=batch_size,
+        num_workers=num_workers,
+    )
+
+
+def embed_dataset(
+    dataset: Dataset,
+    *,
+    cache_dir: Path,
+    text_encoder: TextEncoder | None = None,
+    image_encoder: ImageEncoder | None = None,
+    captioner: Captioner | None = None,
+    entity_text: str = "brief",
+    context_template: str = "{mention} [SEP] {context}",
+    batch_size: int = 64,
+    num_workers: int | None = None,
+    progress: bool = True,
+) -> dict[str, FieldFeatures]:
+    """The features of each field that has an encoder, in the dataset's row order.
+
+    Fields of a mention are `mention`, `context`, `caption` and `image`; of an entity `name`, `text` and
+    `entity_image`. Where an owner has several images, the first usable one stands for it. An empty text is missing.
+
+    Args:
+        dataset: The dataset.
+        cache_dir: Features go to its folder `features`.
+        text_encoder: None: no field of text.
+        image_encoder: None: no field of images.
+        captioner: Captions the mentions that have images and no caption; not called without a text encoder.
+        entity_text: The variant of the entity texts.
+        context_template: What is encoded as the context.
+        batch_size: Inputs an encoder call.
+        num_workers: Processes that decode images; None: one a core, at most 8.
+        progress: Show bars and what was found, on stderr.
+
+    Raises:
+        ConfigError: An encoder or the template does not fit.
+        DataError: The dataset has no such entity text, or an encoder gave a value that is not finite.
+        StorageError: The cache cannot be written.
+    """
+    if batch_size < 1:
+        raise ConfigError("a batch size of at least 1", str(batch_size), "Raise it.")
+    workers = min(len(os.sched_getaffinity(0)), 8) if num_workers is None else num_workers
+    run = _Run(
+        dataset, FeatureCache(cache_dir / "features"), batch_size, workers, Console(stderr=True, quiet=not progress)
+    )
+    choices = Choices(entity_text, context_template)
+    if captioner is not None and text_encoder is not None:
+        choices = replace(choices, captions=run.captions(captioner))
+    encoders = {"text": text_encoder, "image": image_encoder}
+    return {
+        field.name: run.features(field, choices, encoder)
+        for field in FIELDS
+        if (encoder := encoders[field.kind]) is not None
+    }
+
+
+@dataclass(frozen=True)
+class _Run:
+    dataset: Dataset
+    cache: FeatureCache
+    batch_size: int
+    num_workers: int
+    console: Console
+
+    def features(self, field: Field, choices: Choices, encoder: TextEncoder | ImageEncoder) -> FieldFeatures:
+        key = self._known_key(field, choices, encoder.fingerprint)
+        found = self.cache.known(key, self.dataset.image_root)
+        if found is None:
+            inputs = field.unique_inputs(self.dataset, choices)
+            recipe = Recipe(field.name, field.kind, encoder.fingerprint, encoder.width, BLOCK_SIZE[field.kind])
+            found = self.cache.find(recipe, inputs)
+            features = found or self.cache.compute(recipe, inputs, partial(self._blocks, field, encoder, inputs))
+            self.cache.remember(key, recipe, inputs)
+        else:
+            features = found
+        self._say(field, features, was_found=found is not None)
+        return features
+
+    def captions(self, captioner: Captioner) -> list[str | None]:
+        """The captioner's words for each mention that has images and no caption."""
+        mentions = self.dataset.mentions
+        has_caption = [isinstance(caption, str) and bool(caption.strip()) for caption in mentions["caption"].tolist()]
+        owners = [
+            None if has else paths for has, paths in zip(has_caption, image_paths(mentions["images"]), strict=True)
+        ]
+        inputs = Inputs.of_images(owners, self.dataset.image_root)
+
+        def blocks(work: Workplace) -> Iterator[Block]:
+            with self._job("captions", work) as job:
+                yield from caption_blocks(captioner, inputs.unique, self.dataset.image_root, job, work.pending)
+
+        return list(cached_captions(self.cache, captioner.fingerprint, inputs, blocks))
+
+    def _blocks(
+        self, field: Field, encoder: TextEncoder | ImageEncoder, inputs: Inputs, work: Workplace
+    ) -> Iterator[Block]:
+        with self._job(field.name, work) as job:
+            # An encoder may be of both kinds; the field says which side is asked.
+            if field.kind == "text":
+                assert isinstance(encoder, TextEncoder)
+                yield from text_blocks(encoder, inputs.unique, job, work.pending)
+            else:
+                assert isinstance(encoder, ImageEncoder)
+                yield from image_blocks(encoder, inputs.unique, self.dataset.image_root, job, work.pending)
+
+    def _known_key(self, field: Field, choices: Choices, fingerprint: str) -> str:
+        hashes = self.dataset.meta["hashes"]
+        tables = (hashes.get(table.format(entity_text=choices.entity_text), "") for table in field.tables)
+        return content_hash(field.name, *tables, repr(choices), fingerprint)
+
+    @contextmanager
+    def _job(self, name: str, work: Workplace) -> Iterator[Job]:
+        columns = (
+            TextColumn("{task.description:<12}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.console, disable=not work.pending) as bar:
+            task = bar.add_task(name, total=work.plan.num_rows, completed=work.num_rows_done)
+            yield Job(work.plan, self.batch_size, self.num_workers, partial(bar.advance, task))
+
+    def _say(self, field: Field, features: FieldFeatures, was_found: bool) -> None:
+        manifest = features.manifest
+        missing = ", ".join(f"{count:,} {reason}" for reason, count in manifest["missing"].items())
+        self.console.print(
+            f"{field.name:<12} {'found in cache' if was_found else 'embedded'}: "
+            f"{manifest['num_present']:,} of {manifest['num_owners']:,} {field.owner} rows"
+            + (f" (missing: {missing})" if missing else ""),
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+class _Rate(ProgressColumn):
+    """Inputs a second: of late while running, on the whole at the end."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s")

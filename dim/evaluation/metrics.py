@@ -1,0 +1,70 @@
+"""Ranks from scores, and Top-k and MRR from ranks."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from dim.errors import DataError
+
+TIE = 1e-6  #: Scores closer than this are equal (fp32 sums differ by about as much between machines).
+CUTOFFS = (1, 3, 5, 10, 20)
+
+
+def rank_gold(scores: Tensor, gold: Tensor) -> tuple[Tensor, Tensor]:
+    """The rank of each row's gold column, ties counted against it, and how many columns tie with it.
+
+    Args:
+        scores: [n, num_columns], float32, higher is better. Columns that are no candidates hold -inf.
+        gold: [n], int64, a column each.
+
+    Returns:
+        ranks [n] and ties [n], int64. A rank is 1-based. With no row both are empty.
+
+    Raises:
+        DataError: A score is NaN or +inf, or a gold's score is -inf.
+
+    Example:
+        >>> rank_gold(torch.tensor([[0.9, 0.5, 0.5]]), torch.tensor([1]))
+        (tensor([3]), tensor([1]))
+    """
+    gold_scores = scores.gather(1, gold[:, None])
+    highest = scores.amax(1, keepdim=True) if scores.numel() else gold_scores
+    # NaN survives amax, so two reductions see every bad score.
+    if not (torch.isfinite(gold_scores).all() and torch.isfinite(highest).all()):
+        raise DataError(
+            "finite scores",
+            f"{int((~torch.isfinite(highest) | ~torch.isfinite(gold_scores)).sum())} mentions with NaN or inf",
+            "The training diverged: lower the learning rate, or look at the features of these mentions.",
+        )
+    ranks = (scores >= gold_scores - TIE).sum(1)
+    ties = ranks - (scores > gold_scores + TIE).sum(1) - 1
+    return ranks, ties
+
+
+def summarize_ranks(ranks: ArrayLike) -> dict[str, float]:
+    """Top-1/3/5/10/20 and MRR, as shares between 0 and 1.
+
+    Args:
+        ranks: [n], 1-based; NaN or inf where the gold was not found (a miss at every k, reciprocal rank 0).
+
+    Returns:
+        `top1` … `top20` and `mrr`; NaN each where there is no rank at all.
+
+    Raises:
+        ValueError: A rank is below 1.
+
+    Example:
+        >>> summarize_ranks([1, 2, float("nan")])["mrr"]
+        0.5
+    """
+    values: NDArray[np.float64] = np.asarray(ranks, dtype=np.float64)
+    values = np.where(np.isnan(values), np.inf, values)
+    if (values < 1).any():
+        raise ValueError(f"ranks are 1-based, found {values.min()}")
+    if values.size == 0:
+        return dict.fromkeys([*(f"top{k}" for k in CUTOFFS), "mrr"], float("nan"))
+    shares = {f"top{k}": float((values <= k).mean()) for k in CUTOFFS}
+    return shares | {"mrr": float((1.0 / values).mean())}

@@ -1,0 +1,155 @@
+"""What a mention is ranked against: the whole KB, or a list of candidates."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dim.errors import DataError
+from dim.evaluation.metrics import rank_gold
+from dim.records import Dataset
+from dim.search.exact import top_k
+from dim.search.lexical import NameIndex
+
+NUM_ANSWERS = 20  #: Answers that are kept for each mention.
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The outcome of ranking a batch of mentions.
+
+    Attributes:
+        ranks: [n] float64; NaN where there is no gold (NIL) or the candidates miss it.
+        ties: [n] int64, other entities with the gold's score; 0 where there is no rank.
+        hits: [n] bool, whether the gold was among the candidates; False for NIL.
+        rows: [n, k] int64, KB rows of the answers, best first; -1 where there are fewer candidates.
+        scores: [n, k] float32 beside them; -inf where there is no answer.
+    """
+
+    ranks: NDArray[np.float64]
+    ties: NDArray[np.int64]
+    hits: NDArray[np.bool_]
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+    @classmethod
+    def concatenate(cls, parts: list[Ranked]) -> Ranked:
+        """One outcome of many batches, in order. Raises ValueError where there is none."""
+        names = ("ranks", "ties", "hits", "rows", "scores")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+class Protocol(ABC):
+    """Decides which entities compete. `name` stands wherever a number of the protocol stands."""
+
+    name: str
+    ties_for_gold = False
+
+    @abstractmethod
+    def candidates(self, dataset: Dataset, mentions: pd.DataFrame) -> Tensor | None:
+        """KB rows [n, num_candidates], -1 as padding, for the given rows of `dataset.mentions`; None: all."""
+
+    def rank(self, scores: Tensor, gold: Tensor, candidates: Tensor | None) -> Ranked:
+        """Ranks a batch.
+
+        Args:
+            scores: [n, num_entities], float32, higher is better.
+            gold: [n] int64 KB rows, -1 for NIL.
+            candidates: [n, num_candidates] KB rows, -1 as padding, or None: every entity competes.
+
+        Raises:
+            DataError: A score is not finite.
+        """
+        columns = gold
+        if candidates is not None:
+            padding = candidates < 0
+            scores = scores.gather(1, candidates.clamp_min(0)).masked_fill(padding, -torch.inf)
+            is_gold = candidates == gold[:, None]
+            columns = torch.where(is_gold.any(1) & (gold >= 0), is_gold.int().argmax(1), -1)
+        found = (columns >= 0).nonzero().flatten()
+        ranks, ties = rank_gold(scores[found], columns[found])
+        if self.ties_for_gold:
+            ranks = ranks - ties
+        values, rows = top_k(scores, min(NUM_ANSWERS, scores.shape[1]))
+        if candidates is not None:
+            rows = candidates.gather(1, rows)
+        return Ranked(
+            ranks=_spread(ranks, found, len(gold), np.nan),
+            ties=_spread(ties, found, len(gold), 0),
+            hits=(columns >= 0).cpu().numpy(),
+            rows=rows.cpu().numpy(),
+            scores=values.float().cpu().numpy(),
+        )
+
+
+def _spread(values: Tensor, places: Tensor, size: int, fill: float) -> NDArray[Any]:
+    spread = np.full(size, fill)
+    spread[places.cpu().numpy()] = values.cpu().numpy()
+    return spread
+
+
+class FullKB(Protocol):
+    """Every entity of the KB competes (the default)."""
+
+    name = "full_kb"
+
+    def candidates(self, dataset: Dataset, mentions: pd.DataFrame) -> None:
+        """None: all."""
+
+
+class Candidates(Protocol):
+    """A list of candidates competes; a gold that the list misses is missed at every k.
+
+    Args:
+        source: `released`: the candidates of the dataset; `names`: the entities whose names are most similar to
+            the mention by character n-grams.
+        size: At most so many candidates a mention.
+        inject_gold: Whether a missing gold replaces the last candidate and ties count for the gold, as in the
+            released DIM (about 100 candidates). Figures under it say so and compare with nothing else.
+    """
+
+    def __init__(
+        self, source: Literal["released", "names"] = "names", size: int = 100, inject_gold: bool = False
+    ) -> None:
+        self.source, self.size, self.inject_gold = source, size, inject_gold
+        self.ties_for_gold = inject_gold
+        self.name = f"candidates({source}, {size}{', gold injected' if inject_gold else ''})"
+
+    def candidates(self, dataset: Dataset, mentions: pd.DataFrame) -> Tensor:
+        """KB rows [n, at most size], -1 as padding.
+
+        Raises:
+            DataError: The dataset has no released candidates.
+        """
+        if self.source == "names":
+            index = NameIndex(dataset.entities["name"].tolist())
+            rows = index.search(mentions["mention"].tolist(), self.size)
+        else:
+            rows = self._released(dataset, mentions)
+        if self.inject_gold:
+            gold = dataset.gold_rows(mentions)
+            missed = (gold >= 0) & ~(rows == gold[:, None]).any(1)
+            rows[missed, -1] = gold[missed]
+        return torch.from_numpy(rows)
+
+    def _released(self, dataset: Dataset, mentions: pd.DataFrame) -> NDArray[np.int64]:
+        if mentions["candidates"].isna().all():
+            raise DataError(
+                f"released candidates in {dataset.name}",
+                "none in mentions.parquet",
+                "Use --data.protocol Candidates with source: names, or prepare a release that has them.",
+            )
+        rows = np.full((len(mentions), self.size), -1, dtype=np.int64)
+        for place, ids in enumerate(mentions["candidates"]):
+            if ids is not None:
+                known = dataset.entity_index.get_indexer(pd.Index(list(ids), dtype=object))
+                known = pd.unique(known[known >= 0])[: self.size]
+                rows[place, : len(known)] = known
+        return rows

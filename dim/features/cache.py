@@ -1,0 +1,220 @@
+"""The feature cache: what an encoder computed of a field, once, for good.
+
+    <cache>/features/<field>-<key>/
+        matrix.npy     float32 [num_unique, width], one row a unique input
+        rows.npy       int64 [num_owners], the matrix row of each mention or entity, in the dataset's order; -1: missing
+        files.json     images only: path, size and time of change of each file
+        manifest.json  field, encoder, width, counts, what is missing and why; no date
+        log.jsonl      when it was worked on
+
+The key is a hash of the inputs, the encoder's fingerprint and the format version. `known/<key>.json` leads from a
+dataset's table hashes to such a folder without reading the tables; it may be deleted at any time. A folder whose
+files have not the size that the manifest tells is removed and computed anew.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dim.engine import Block, Plan, Workplace, one_at_a_time
+from dim.features.base import Features
+from dim.features.inputs import Inputs, file_state
+from dim.storage import content_hash, explain_write_errors, write_json
+
+FORMAT_VERSION = 1
+_NUM_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class FieldFeatures:
+    """The features of one field.
+
+    Attributes:
+        matrix: [num_unique, width] float32; mapped copy-on-write, so writing to it changes nothing on disk.
+        rows: [num_owners] int64, the matrix row of each mention or entity; -1 where the field is missing.
+        manifest: Field, encoder, counts, and what is missing by reason.
+    """
+
+    matrix: Features
+    rows: NDArray[np.int64]
+    manifest: dict[str, Any]
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """[num_owners], True where the field is present."""
+        return self.rows >= 0
+
+    @property
+    def width(self) -> int:
+        """Columns of the matrix."""
+        return int(self.matrix.shape[1])
+
+    def dense(self) -> Features:
+        """[num_owners, width], one row an owner, in memory; zeros where the field is missing (see `mask`)."""
+        out = np.zeros((len(self.rows), self.width), np.float32)
+        out[self.mask] = self.matrix[self.rows[self.mask]]
+        return out
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a field's inputs become features; all of it is part of the key.
+
+    Attributes:
+        field: The field's name.
+        kind: Of the inputs.
+        encoder: The encoder's fingerprint.
+        width: Of the features.
+        block_size: Inputs a block: what a kill may cost.
+    """
+
+    field: str
+    kind: Literal["text", "image"]
+    encoder: str
+    width: int
+    block_size: int
+
+    def plan(self, inputs: Inputs) -> Plan:
+        """The blocks, with the key of inputs and recipe."""
+        key = content_hash(f"{FORMAT_VERSION} {self.field} {self.kind} {self.width}", self.encoder, inputs.hash)
+        return Plan(key, len(inputs.unique), self.width, self.block_size)
+
+
+class FeatureCache:
+    """Finds finished features and computes missing ones.
+
+    Args:
+        root: The cache's folder; made when something is written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def known(self, key: str, image_root: Path) -> FieldFeatures | None:
+        """The features that `remember` was told of, or None where they are gone or an image has changed."""
+        try:
+            name = json.loads((self.root / "known" / f"{key}.json").read_text(encoding="utf-8"))["folder"]
+        except (OSError, ValueError, KeyError):
+            return None
+        folder = self.root / name
+        features = open_features(folder)
+        if features is None or not (folder / "files.json").exists():
+            return features
+        files = json.loads((folder / "files.json").read_text(encoding="utf-8"))
+        return features if all(file_state(image_root, path) == (path, *state) for path, *state in files) else None
+
+    def remember(self, key: str, recipe: Recipe, inputs: Inputs) -> None:
+        """Notes that `key` (of a dataset's tables) leads to these features."""
+        write_json(self.root / "known" / f"{key}.json", {"folder": self.folder(recipe, inputs).name})
+
+    def find(self, recipe: Recipe, inputs: Inputs) -> FieldFeatures | None:
+        """The finished features, or None."""
+        return open_features(self.folder(recipe, inputs))
+
+    def folder(self, recipe: Recipe, inputs: Inputs) -> Path:
+        """Where these features stand, or would stand."""
+        return self.root / f"{recipe.field}-{recipe.plan(inputs).key}"
+
+    def compute(
+        self,
+        recipe: Recipe,
+        inputs: Inputs,
+        blocks: Callable[[Workplace], Iterator[Block]],
+        finish: Callable[[Workplace], None] = lambda _: None,
+    ) -> FieldFeatures:
+        """Computes what is missing of the features and opens them. Of two processes, the second waits for the first.
+
+        Args:
+            recipe: How.
+            inputs: Of what.
+            blocks: Computes the pending blocks of a workplace, in any order.
+            finish: Writes further files into the workplace's result, once all blocks are done.
+
+        Raises:
+            StorageError: The disk is full, or the folder may not be written.
+        """
+        folder = self.folder(recipe, inputs)
+        with one_at_a_time(self.root / ".locks" / folder.name), explain_write_errors(folder):
+            features = open_features(folder)
+            if features is None:
+                work = Workplace(self.root / f".{folder.name}", recipe.plan(inputs))
+                _log(work, "resumed" if work.notes else "started")
+                for block in blocks(work):
+                    work.write(block)
+                finish(work)
+                _describe(work, recipe, inputs)
+                _log(work, "finished")
+                work.publish(folder)
+                features = open_features(folder)
+            shutil.rmtree(self.root / f".{folder.name}", ignore_errors=True)  # of a run killed while it cleaned up
+        assert features is not None
+        return features
+
+
+def open_features(folder: Path) -> FieldFeatures | None:
+    """The features in a finished folder, mapped; None where it is not there or not whole."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        if any((folder / name).stat().st_size != size for name, size in manifest["bytes"].items()):
+            return None
+        # NumPy maps no empty file.
+        mode: Literal["c"] | None = "c" if manifest["num_unique"] * manifest["width"] else None
+        matrix = np.load(folder / "matrix.npy", mmap_mode=mode, allow_pickle=False)
+        return FieldFeatures(matrix, np.load(folder / "rows.npy", allow_pickle=False), manifest)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _describe(work: Workplace, recipe: Recipe, inputs: Inputs) -> None:
+    """Writes rows.npy, files.json and the manifest beside the matrix."""
+    reasons: dict[int, str] = {}
+    failures: dict[str, str] = {}
+    for index in sorted(work.notes):
+        start = work.plan.block(index).start
+        reasons |= {start + int(i): why for i, why in work.notes[index].get("missing", {}).items()}
+        failures |= work.notes[index].get("failures", {})
+    why_missing = reasons | {-1: f"no {recipe.kind}"}
+    is_missing = np.isin(inputs.rows, list(why_missing))
+    missing = Counter(why_missing[int(row)] for row in inputs.rows[is_missing])
+    rows = np.where(is_missing, -1, inputs.rows)
+    np.save(work.result / "rows.npy", rows)
+    if inputs.files:
+        write_json(work.result / "files.json", inputs.files)
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        "field": recipe.field,
+        "kind": recipe.kind,
+        "encoder": recipe.encoder,
+        "dtype": "float32",
+        "width": recipe.width,
+        "num_unique": len(inputs.unique),
+        "num_owners": len(rows),
+        "num_present": int((rows >= 0).sum()),
+        "missing": dict(sorted(missing.items())),
+        "unusable_files": _by_reason(failures),
+        "bytes": {path.name: path.stat().st_size for path in sorted(work.result.glob("*.npy"))},
+    }
+    write_json(work.result / "manifest.json", manifest)
+
+
+def _by_reason(failures: dict[str, str]) -> dict[str, Any]:
+    paths: dict[str, list[str]] = {}
+    for path, reason in sorted(failures.items()):
+        paths.setdefault(reason, []).append(path)
+    return {why: {"count": len(of), "examples": of[:_NUM_EXAMPLES]} for why, of in sorted(paths.items())}
+
+
+def _log(work: Workplace, event: str) -> None:
+    line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, "rows_done": work.num_rows_done}
+    with (work.result / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps(line) + "\n")

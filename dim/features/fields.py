@@ -1,0 +1,95 @@
+"""The fields of mentions and entities that are encoded. A new field is one more entry in `FIELDS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+from dim.errors import ConfigError
+from dim.features.blocks import Paths
+from dim.features.inputs import Inputs
+from dim.records import Dataset
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a run decides about its fields.
+
+    Attributes:
+        entity_text: The variant of the entity texts.
+        context_template: What is encoded as the context.
+        captions: A captioner's words for each mention, used where the dataset has no caption; None: no captioner.
+    """
+
+    entity_text: str = "brief"
+    context_template: str = "{mention} [SEP] {context}"
+    captions: Sequence[str | None] | None = None
+
+
+@dataclass(frozen=True)
+class Field:
+    """One kind of evidence.
+
+    Attributes:
+        name: Of the features.
+        owner: Whose rows the features follow.
+        kind: Which encoder takes it.
+        tables: The tables that its inputs come from, as named in `dataset.json` under `hashes`.
+        inputs: One text, or one tuple of image paths, an owner; None where there is nothing.
+    """
+
+    name: str
+    owner: Literal["mention", "entity"]
+    kind: Literal["text", "image"]
+    tables: tuple[str, ...]
+    inputs: Callable[[Dataset, Choices], Sequence[Any]]
+
+    def unique_inputs(self, dataset: Dataset, choices: Choices) -> Inputs:
+        """The inputs of all owners, in the dataset's order."""
+        owners = self.inputs(dataset, choices)
+        return Inputs.of_texts(owners) if self.kind == "text" else Inputs.of_images(owners, dataset.image_root)
+
+
+def _texts(column: pd.Series[Any]) -> list[str | None]:
+    """Blank is as missing as null."""
+    return [text if isinstance(text, str) and text.strip() else None for text in column.tolist()]
+
+
+def image_paths(column: pd.Series[Any]) -> list[Paths | None]:
+    """The images of each owner, None where it has none."""
+    return [tuple(map(str, paths)) if paths is not None and len(paths) else None for paths in column.tolist()]
+
+
+def _contexts(dataset: Dataset, choices: Choices) -> list[str | None]:
+    try:
+        choices.context_template.format(mention="", context="")
+    except (LookupError, ValueError) as error:
+        raise ConfigError(
+            "a context template of {mention} and {context}",
+            f"{choices.context_template!r} ({type(error).__name__}: {error})",
+            "Write other braces twice: {{ }}.",
+        ) from error
+    rows = zip(dataset.mentions["mention"].tolist(), _texts(dataset.mentions["context"]), strict=True)
+    template = choices.context_template
+    return [None if context is None else template.format(mention=name, context=context) for name, context in rows]
+
+
+def _captions(dataset: Dataset, choices: Choices) -> list[str | None]:
+    given = _texts(dataset.mentions["caption"])
+    if choices.captions is None:
+        return given
+    return [caption or said for caption, said in zip(given, choices.captions, strict=True)]
+
+
+FIELDS = (
+    Field("mention", "mention", "text", ("mentions",), lambda d, _: _texts(d.mentions["mention"])),
+    Field("context", "mention", "text", ("mentions",), _contexts),
+    Field("caption", "mention", "text", ("mentions",), _captions),
+    Field("image", "mention", "image", ("mentions",), lambda d, _: image_paths(d.mentions["images"])),
+    Field("name", "entity", "text", ("entities",), lambda d, _: _texts(d.entities["name"])),
+    Field("text", "entity", "text", ("entities", "texts/{entity_text}"), lambda d, c: _texts(d.texts(c.entity_text))),
+    Field("entity_image", "entity", "image", ("entities",), lambda d, _: image_paths(d.entities["images"])),
+)

@@ -1,0 +1,133 @@
+"""From a file to an RGB image, by stated rules.
+
+| the file | becomes |
+|---|---|
+| is absent, or its path cannot be one | unusable: `not found` |
+| stands outside the image folder, by `..` or by a link | unusable: `outside the image folder` |
+| is a folder, a pipe or a device | unusable: `not a file` |
+| may not be read | unusable: `no permission` |
+| has no bytes | unusable: `empty file` |
+| has more than 178,956,970 pixels or 1 GiB | unusable: `too large` |
+| is more than 100 times as long as wide, or the reverse | unusable: `too narrow` |
+| is truncated, corrupt, or of a format not in `FORMATS` (SVG, HEIC, EPS …) | unusable: `unreadable` |
+| has a wrong extension | read by its content |
+| is animated, or has pages | its first frame |
+| has an EXIF rotation | turned upright |
+| has transparency (also in a palette) | laid on white |
+| is 16-bit grey | 0 … 65535 becomes 0 … 255 |
+| is grey of 32-bit integers or floats | its own minimum … maximum becomes 0 … 255 |
+| is CMYK, palette, 1-bit … | converted to RGB by Pillow |
+
+What is unusable is missing, and counted by its reason; it is never a black image.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import stat
+import warnings
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+MAX_PIXELS = 178_956_970  # where Pillow speaks of a decompression bomb
+MAX_BYTES = 2**30
+MAX_RATIO = 100  # beyond, a resize of the short side to 224 would fill the memory
+# EPS is left out on purpose: Pillow hands it to Ghostscript.
+FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF")
+_NO_SUCH_PATH = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
+
+
+class UnusableImageError(Exception):
+    """An image file that by rule counts as missing; `reason` is one of the words in the table above."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+def load_image(path: Path, root: Path) -> Image.Image:
+    """The image in a file under `root`, as RGB.
+
+    Raises:
+        UnusableImageError: A rule says that this file counts as missing.
+        OSError: The disk failed; that is no fact about the image.
+    """
+    data = _read(path, root)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's warnings on size and metadata; the rules decide
+            return _decode(data)
+    except (UnusableImageError, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise UnusableImageError("too large") from error
+    except Exception as error:  # Pillow's decoders raise many kinds on bytes that are no image
+        raise UnusableImageError("unreadable") from error
+
+
+def _read(path: Path, root: Path) -> bytes:
+    try:
+        if not path.resolve().is_relative_to(root.resolve()):
+            raise UnusableImageError("outside the image folder")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UnusableImageError("not a file")
+        if status.st_size == 0:
+            raise UnusableImageError("empty file")
+        if status.st_size > MAX_BYTES:
+            raise UnusableImageError("too large")
+        return path.read_bytes()
+    except PermissionError as error:
+        raise UnusableImageError("no permission") from error
+    except (ValueError, RuntimeError) as error:  # a null byte in the path; a loop of links
+        raise UnusableImageError("not found") from error
+    except OSError as error:
+        if error.errno in _NO_SUCH_PATH:
+            raise UnusableImageError("not found") from error
+        raise
+
+
+def _decode(data: bytes) -> Image.Image:
+    image: Image.Image = Image.open(io.BytesIO(data), formats=_formats())
+    if image.width * image.height > MAX_PIXELS:
+        raise UnusableImageError("too large")
+    if max(image.size) > MAX_RATIO * min(image.size):
+        raise UnusableImageError("too narrow")
+    image.load()
+    return _to_rgb(_upright(image))
+
+
+@cache
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # garbled EXIF says nothing about the pixels
+        return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return _grey(np.asarray(image, dtype=np.float64) * (255 / 65535))
+    if image.mode in ("I", "F"):
+        values = np.asarray(image, dtype=np.float64)
+        low, high = values.min(), values.max()
+        if not np.isfinite(high - low):
+            raise UnusableImageError("unreadable")
+        return _grey((values - low) * (255 / max(high - low, 1e-12)))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def _grey(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Image.Image:
+    return Image.fromarray(np.rint(values).astype(np.uint8)).convert("RGB")

@@ -1,0 +1,189 @@
+"""Any text encoder of Transformers, frozen (MiniLM, BGE, E5, GTE, BERT …)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers.utils import logging
+
+from dim.errors import ConfigError
+from dim.features.base import Features, TextEncoder
+from dim.features.device import DTYPES, Precision, resolve_device
+from dim.features.weights import hash_files
+
+_SUFFIXES = {".json", ".txt", ".model", ".safetensors", ".bin"}
+_UNBOUNDED = 10**9  # tokenizers without a limit of their own say 1e30
+
+
+class TransformersTextEncoder(TextEncoder):
+    """Sentence features of a Transformers model.
+
+    Args:
+        path: A folder with the model, or its id on the Hugging Face hub (downloaded at first use).
+        pooling: How token vectors become one: `mean` over the text's tokens, `cls` (the first token), or `pooler`
+            (the model's own pooling layer). The model's card says which one it was trained with.
+        max_length: Tokens after which a text is cut; None: the most that the model takes.
+        normalize: Scale each vector to length 1.
+        precision: Of weights and arithmetic; the features are float32 always.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` …
+        revision: A branch, tag or commit on the hub; has no meaning for a folder.
+
+    Raises:
+        ConfigError: The model does not exist, cannot be reached, or does not fit the options. Raised at first use.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        pooling: Literal["mean", "cls", "pooler"] = "mean",
+        max_length: int | None = None,
+        normalize: bool = False,
+        precision: Precision = "fp32",
+        device: str = "auto",
+        revision: str | None = None,
+    ) -> None:
+        self.path, self.pooling, self.max_length, self.normalize = path, pooling, max_length, normalize
+        self.precision, self.device, self.revision = precision, device, revision
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process loads the weights itself, if it needs them.
+        options = (self.pooling, self.max_length, self.normalize, self.precision, self.device, self.revision)
+        return type(self), (self.path, *options)
+
+    @property
+    def width(self) -> int:
+        """The model's hidden size; known without loading weights."""
+        size = getattr(self._config, "hidden_size", None)
+        if not isinstance(size, int):
+            raise ConfigError(
+                f"a text encoder at {self.path}",
+                f"a model of type '{self._config.model_type}', which has no hidden size of its own",
+                "Use OpenClipEncoder for CLIP models, or name a sentence encoder.",
+            )
+        return size
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the content of the folder (of a hub id: its commit) and each option that counts."""
+        folder = Path(self.path)
+        if folder.is_dir():
+            files = [path for path in folder.iterdir() if path.suffix in _SUFFIXES and path.is_file()]
+            if any(path.suffix == ".safetensors" for path in files):
+                files = [path for path in files if path.suffix != ".bin"]  # Transformers prefers safetensors
+            weights = hash_files(files)
+        else:
+            weights = f"{self.path}@{getattr(self._config, '_commit_hash', None) or self.revision}"
+        return (
+            f"TransformersTextEncoder({weights}, pooling={self.pooling}, max_length={self.max_length}, "
+            f"normalize={self.normalize}, precision={self.precision})"
+        )
+
+    def encode_text(self, texts: Sequence[str]) -> Features:
+        """Features [len(texts), width] of one batch, padded to its longest text."""
+        with torch.inference_mode():
+            tokens = self.tokenize(texts)
+            output = self.model(**tokens)
+            features = self._pool(output, tokens["attention_mask"]).float()
+            if self.normalize:
+                features = torch.nn.functional.normalize(features, dim=-1)
+            array: Features = features.cpu().numpy()
+            return array
+
+    def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """The model's input for one batch, on its device."""
+        batch = self._tokenizer(list(texts), padding=True, truncation=True, max_length=self._limit, return_tensors="pt")
+        return dict(batch.to(self._torch_device))
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The Transformers model, loaded at first use."""
+        model, report = self._from_pretrained(AutoModel, dtype=DTYPES[self.precision], output_loading_info=True)
+        missing = [key for key in report["missing_keys"] if "pooler" not in key or self.pooling == "pooler"]
+        if missing:
+            raise ConfigError(
+                f"all weights of the model at {self.path} (pooling={self.pooling})",
+                f"none for {', '.join(sorted(missing)[:3])}; they would be random",
+                "Choose another pooling, or another checkpoint.",
+            )
+        ready: nn.Module = model.eval().requires_grad_(False).to(self._torch_device)
+        return ready
+
+    def _pool(self, output: Any, mask: Tensor) -> Tensor:
+        hidden: Tensor = output.last_hidden_state  # [batch, length, width]
+        if self.pooling == "cls":
+            return hidden[:, 0]
+        if self.pooling == "mean":
+            weights = mask[:, :, None].to(torch.float32)
+            return (hidden.float() * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+        pooled: Tensor | None = getattr(output, "pooler_output", None)
+        if pooled is None:
+            raise ConfigError(f"a pooling layer in the model at {self.path}", "none", "Set pooling to mean or cls.")
+        return pooled
+
+    @cached_property
+    def _torch_device(self) -> torch.device:
+        return resolve_device(self.device)
+
+    @cached_property
+    def _config(self) -> Any:
+        return self._from_pretrained(AutoConfig)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        # Set before the first use, or tokenizers warns on stderr in each image worker that is forked later.
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+        tokenizer = self._from_pretrained(AutoTokenizer)
+        if tokenizer.pad_token is None:
+            raise ConfigError(f"a tokenizer with a padding token at {self.path}", "none", "Name a sentence encoder.")
+        return tokenizer
+
+    @cached_property
+    def _limit(self) -> int:
+        most = min(self._tokenizer.model_max_length, getattr(self._config, "max_position_embeddings", _UNBOUNDED))
+        if self.max_length is not None and not 0 < self.max_length <= most:
+            raise ConfigError(
+                f"max_length between 1 and {most}, the most that the model at {self.path} takes",
+                str(self.max_length),
+                "Lower it, or leave it out.",
+            )
+        return int(self.max_length or min(most, _UNBOUNDED))
+
+    def _from_pretrained(self, kind: Any, **options: Any) -> Any:
+        folder = Path(self.path)
+        if not folder.is_dir() and (folder.is_absolute() or self.path.count("/") > 1 or self.path.startswith(".")):
+            near = [path.name for path in folder.parent.iterdir()][:5] if folder.parent.is_dir() else []
+            raise ConfigError(
+                f"a folder with a Transformers model at {self.path}",
+                f"no such folder; beside it: {', '.join(sorted(near)) or 'nothing'}",
+                "Check the path.",
+            )
+        try:
+            with _no_bar() if folder.is_dir() else nullcontext():
+                return kind.from_pretrained(self.path, revision=self.revision or "main", **options)
+        except Exception as error:  # each file format and the hub client raise their own kinds
+            found = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300]}"
+            if folder.is_dir():
+                remedy = "Give a folder as written by save_pretrained: config.json, tokenizer files and weights."
+            else:
+                remedy = "Give a local folder with the model, or make the hub reachable and check the id."
+            raise ConfigError(f"a Transformers text encoder at {self.path}", found, remedy) from error
+
+
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    # Reading a folder takes a moment and needs no bar; a download keeps its own.
+    was_shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_shown:
+            logging.enable_progress_bar()

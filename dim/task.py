@@ -1,0 +1,208 @@
+"""What all methods share when they train and when they are evaluated."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any, Literal
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+from torch.optim import Optimizer
+
+from dim.datamodule import LinkingData, LinkingDataModule
+from dim.errors import CheckpointError
+from dim.evaluation.metrics import summarize_ranks
+from dim.evaluation.protocols import Ranked
+
+CHECKPOINT_FORMAT = 1
+
+
+class LinkingTask(LightningModule):
+    """A method that ranks entities for mentions. Subclasses build a network, score, and give a training loss.
+
+    Args:
+        learning_rate: Peak learning rate of AdamW.
+        weight_decay: Of weights; biases, gains and scales have none.
+        warmup_steps: Steps of linear warm-up.
+        schedule: How the rate goes on from its peak to the last step.
+        seed: Of the initial weights, of dropout and of drawn negatives (the CLI passes `seed_everything`).
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1e-2,
+        warmup_steps: int = 100,
+        schedule: Literal["constant", "linear", "cosine"] = "cosine",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.warmup_steps, self.schedule, self.seed = warmup_steps, schedule, seed
+        self.ranked: Ranked | None = None  #: The outcome of the last evaluation, in the order of its rows.
+        self.evaluated_rows = torch.empty(0, dtype=torch.long)
+        self._is_built = False
+        self._parts: list[Ranked] = []
+        self._rows: list[Tensor] = []
+        self._losses: list[Tensor] = []
+
+    @abstractmethod
+    def build(self, data: LinkingData) -> None:
+        """Makes the network for the widths of `data`; called once, before weights are loaded."""
+
+    @abstractmethod
+    def loss_of(self, rows: Tensor) -> Tensor:
+        """The training loss, a scalar, of mention rows [B] that all have a gold."""
+
+    @abstractmethod
+    def scores_of(self, rows: Tensor) -> Tensor:
+        """Scores [B, num_entities], float32, of mention rows [B]."""
+
+    def on_scoring_start(self) -> None:
+        """Called before a series of `scores_of`, with the weights fixed: the place to encode the KB once."""
+
+    @property
+    def data(self) -> LinkingData:
+        """The data of the trainer's data module."""
+        return self.datamodule.linking_data
+
+    @property
+    def datamodule(self) -> LinkingDataModule:
+        """The trainer's data module."""
+        datamodule: LinkingDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        return datamodule
+
+    def configure_model(self) -> None:
+        """Builds the network, once the data module knows the widths."""
+        if not self._is_built:
+            self._is_built = True
+            torch.manual_seed(self.seed)  # embedding may have drawn from the generator, or found its work done
+            self.build(self.data)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW with warm-up and the schedule, stepped every batch."""
+        matrices = [p for p in self.parameters() if p.requires_grad and p.ndim > 1]
+        others = [p for p in self.parameters() if p.requires_grad and p.ndim <= 1]
+        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+        optimizer: Optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, weight_decay=self.weight_decay)
+        num_steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate_at(step, num_steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def rate_at(self, step: int, num_steps: int) -> float:
+        """The share of the peak rate, 0 to 1, at a 0-based step of `num_steps`."""
+        if step < self.warmup_steps:
+            return (step + 1) / (self.warmup_steps + 1)
+        progress = min(1.0, (step - self.warmup_steps) / max(1, num_steps - self.warmup_steps))
+        if self.schedule == "cosine":
+            return 0.5 * (1 + math.cos(math.pi * progress))
+        return 1 - progress if self.schedule == "linear" else 1.0
+
+    def on_train_epoch_start(self) -> None:
+        """Seeds dropout and masks by (seed, epoch), so that a resumed run goes on like an undisturbed one."""
+        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+
+    def training_step(self, rows: Tensor) -> Tensor:
+        """One step. Losses are summed up by epoch: a log entry a step would cost as much as the step."""
+        loss = self.loss_of(rows)
+        self._losses.append(loss.detach())
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Logs the epoch's mean loss."""
+        self.log("train/loss", torch.stack(self._losses).mean(), prog_bar=True)
+        self._losses.clear()
+
+    def on_validation_epoch_start(self) -> None:
+        """Prepares for scoring."""
+        self._start_evaluation()
+
+    def validation_step(self, rows: Tensor) -> None:
+        """Ranks a batch of mentions."""
+        self._evaluate(rows)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs `tune/…` while fitting, `dev/…` else."""
+        self._end_evaluation("tune" if self.trainer.state.fn == "fit" else "dev")
+
+    def on_test_epoch_start(self) -> None:
+        """Prepares for scoring."""
+        self._start_evaluation()
+
+    def test_step(self, rows: Tensor) -> None:
+        """Ranks a batch of mentions."""
+        self._evaluate(rows)
+
+    def on_test_epoch_end(self) -> None:
+        """Logs `test/…`."""
+        self._end_evaluation("test")
+
+    def on_predict_epoch_start(self) -> None:
+        """Prepares for scoring."""
+        self._start_evaluation()
+
+    def predict_step(self, rows: Tensor) -> None:
+        """Ranks a batch of mentions, with gold or without."""
+        self._evaluate(rows)
+
+    def on_predict_epoch_end(self) -> None:
+        """Keeps the outcome for the callback that writes it."""
+        self._end_evaluation(None)
+
+    def _start_evaluation(self) -> None:
+        self._parts.clear()
+        self._rows.clear()
+        self.on_scoring_start()
+
+    def _evaluate(self, rows: Tensor) -> None:
+        data = self.data
+        candidates = None if data.candidates is None else data.candidates[rows.cpu()].to(rows.device)
+        self._parts.append(data.protocol.rank(self.scores_of(rows), data.gold[rows], candidates))
+        self._rows.append(rows.cpu())
+
+    def _end_evaluation(self, split: str | None) -> None:
+        self.ranked = Ranked.concatenate(self._parts)
+        self.evaluated_rows = torch.cat(self._rows)
+        if split is not None:
+            in_kb = self.data.gold.cpu()[self.evaluated_rows].numpy() >= 0
+            metrics = summarize_ranks(self.ranked.ranks[in_kb])
+            chosen = {f"{split}/{name}": metrics[name] for name in ("top1", "top5", "mrr")}
+            self.log_dict(chosen, prog_bar=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what the weights were trained on, so that they are never used on something else."""
+        checkpoint["dim"] = {
+            "format": CHECKPOINT_FORMAT,
+            "dataset": self.data.dataset.name,
+            "kb_hash": self.data.dataset.kb_hash,
+            **self.data.fingerprints,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses weights that were trained on other features or another KB, or for another network.
+
+        Raises:
+            CheckpointError: Naming the first difference.
+        """
+        saved = checkpoint.get("dim", {})
+        here: dict[str, Any] = {}
+        self.on_save_checkpoint(here)
+        for key, value in here["dim"].items():
+            if saved.get(key) != value and key != "dataset":
+                raise CheckpointError(
+                    f"a checkpoint whose {key} is {value} (dataset {here['dim']['dataset']})",
+                    f"{saved.get(key, 'none')} (dataset {saved.get('dataset', 'unknown')})",
+                    "Use the checkpoint with the data, texts and encoders that it was trained on, or fit again.",
+                )
+        mine = {name: tuple(value.shape) for name, value in self.state_dict().items()}
+        theirs = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+        if mine != theirs:
+            name = sorted(set(mine.items()) ^ set(theirs.items()))[0][0]
+            raise CheckpointError(
+                f"weights of this network ({name}: {mine.get(name, 'none')})",
+                f"{theirs.get(name, 'none')} in the checkpoint",
+                "Use the model options that it was trained with (its run folder holds config.yaml).",
+            )

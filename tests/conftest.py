@@ -1,0 +1,17 @@
+"""Fixtures for many tests. Standing here, it also puts `tests/` on the import path, for `tests/releases.py`."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A temporary folder that every user can enter, unlike `tmp_path`."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)

@@ -1,0 +1,77 @@
+import torch
+from torch import nn
+
+from dim.contrastive.fusion import AttentionFusion, EntityTower, IdentityTower, SumFusion, attend
+
+WIDTH = 8
+
+
+def field(seed: int, mask: list[bool] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    present = torch.ones(3, dtype=torch.bool) if mask is None else torch.tensor(mask)
+    values = torch.randn(3, WIDTH, generator=torch.Generator().manual_seed(seed))
+    return values * present[:, None], present
+
+
+def test_sum_is_the_released_query_written_out_at_three_rows():
+    torch.manual_seed(0)
+    fusion = SumFusion(dict.fromkeys(("mention", "context", "image", "caption"), WIDTH), WIDTH, dropout=0.4).eval()
+    fields = {name: field(seed) for seed, name in enumerate(("mention", "context", "image", "caption"))}
+    linear, norm, out = fusion.caption[0], fusion.caption[2], fusion.out[1]
+    for row in range(3):
+        hidden = torch.relu(linear.weight @ fields["caption"][0][row] + linear.bias)
+        hidden = (hidden - hidden.mean()) / torch.sqrt(hidden.var(unbiased=False) + norm.eps) * norm.weight + norm.bias
+        total = sum(fields[name][0][row] for name in ("mention", "context", "image")) + hidden
+        expected = out.weight @ total + out.bias
+        assert torch.allclose(fusion(fields)[row], expected, atol=1e-6)
+
+
+def test_identity_is_the_text_as_it_is():
+    values, mask = field(5)
+    assert torch.equal(IdentityTower()({"text": (values, mask)}), values)
+
+
+def test_a_field_of_another_width_is_projected_in_a_sum():
+    fusion = SumFusion({"mention": 5, "context": WIDTH}, WIDTH, dropout=0.0)
+    assert isinstance(fusion.align["context"], nn.Identity)
+    assert fusion.align["mention"].weight.shape == (WIDTH, 5)
+
+
+def test_attention_weighs_present_tokens_only_and_a_missing_token_changes_nothing():
+    torch.manual_seed(0)
+    fusion = AttentionFusion(dict.fromkeys(("mention", "caption", "image"), WIDTH), WIDTH, 2, 0.0).eval()
+    full = {"mention": field(0), "caption": field(1), "image": field(2, [True, False, False])}
+    query = fusion(full)
+    without = AttentionFusion(dict.fromkeys(("mention", "caption"), WIDTH), WIDTH, 2, 0.0).eval()
+    without.load_state_dict(fusion.state_dict(), strict=False)
+    assert torch.allclose(query[1:], without({"mention": field(0), "caption": field(1)})[1:], atol=1e-6)
+    assert not torch.allclose(query[0], without({"mention": field(0), "caption": field(1)})[0], atol=1e-3)
+
+
+def test_attention_over_nothing_contributes_zero_and_no_nan():
+    torch.manual_seed(0)
+    attention = nn.MultiheadAttention(WIDTH, 2, batch_first=True)
+    keys = torch.randn(3, 2, WIDTH)
+    mask = torch.tensor([[True, True], [False, False], [True, False]])
+    result = attend(attention, torch.randn(3, WIDTH, requires_grad=True), keys, mask)
+    assert torch.equal(result[1], torch.zeros(WIDTH))
+    result.sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in attention.parameters() if p.grad is not None)
+
+
+def test_attention_agrees_with_softmax_written_out():
+    torch.manual_seed(0)
+    attention = nn.MultiheadAttention(WIDTH, 1, batch_first=True).eval()
+    query, keys = torch.randn(1, WIDTH), torch.randn(1, 3, WIDTH)
+    weight_q, weight_k, weight_v = attention.in_proj_weight.split(WIDTH)
+    bias_q, bias_k, bias_v = attention.in_proj_bias.split(WIDTH)
+    scores = (keys[0] @ weight_k.T + bias_k) @ (weight_q @ query[0] + bias_q) / WIDTH**0.5
+    expected = attention.out_proj(torch.softmax(scores, 0) @ (keys[0] @ weight_v.T + bias_v))
+    result = attend(attention, query, keys, torch.ones(1, 3, dtype=torch.bool))
+    assert torch.allclose(result[0], expected, atol=1e-6)
+
+
+def test_an_entity_without_text_is_its_name_alone():
+    torch.manual_seed(0)
+    tower = EntityTower({"name": WIDTH, "text": WIDTH}, WIDTH, 0.0).eval()
+    vectors = tower({"name": field(0), "text": field(1, [True, False, True])})
+    assert torch.allclose(vectors[1], tower.project["name"](field(0)[0])[1])

@@ -1,0 +1,94 @@
+import math
+
+import pytest
+import torch
+from pytorch_metric_learning.distances import DotProductSimilarity
+from pytorch_metric_learning.losses import (
+    ArcFaceLoss,
+    NPairsLoss,
+    NTXentLoss,
+    TripletMarginLoss,
+    VICRegLoss,
+)
+
+from dim.contrastive.losses import NPair, ReleasedNPair, check_loss
+from dim.errors import ConfigError
+
+
+def vectors(seed: int, rows: int = 5, width: int = 6) -> torch.Tensor:
+    return torch.randn(rows, width, generator=torch.Generator().manual_seed(seed))
+
+
+def test_released_npair_is_the_released_formula_written_out_at_three_rows():
+    query, gold, negative = (vectors(seed, rows=3, width=2).double() for seed in (0, 1, 2))
+    total = 0.0
+    for i in range(3):
+        margins = [sum(query[i, d] * (negative[j, d] - gold[i, d]) for d in range(2)) for j in range(3)]
+        total += math.log(1 + sum(math.exp(margin) for margin in margins)) / 3
+        total += 0.02 * sum(query[i, d] ** 2 + gold[i, d] ** 2 for d in range(2)) / 3
+    assert float(ReleasedNPair()(query, gold, negative)) == pytest.approx(float(total), abs=1e-9)
+
+
+def test_released_npair_stays_finite_on_raw_dot_products():
+    query = torch.full((2, 512), 10.0)
+    assert torch.isfinite(ReleasedNPair()(query, -query, query))
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_npair_equals_the_librarys_loss_on_unique_golds(normalize):
+    query, gold = vectors(0), vectors(1)
+    labels = torch.arange(5)
+    library = NPairsLoss(distance=DotProductSimilarity(normalize_embeddings=normalize))
+    # The library finds the pairs (i, 5 + i) itself; indices as a tuple keep its order.
+    indices = (labels, labels + 5, torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.long))
+    expected = library(torch.cat([query, gold]), labels.repeat(2), indices)
+    ours = NPair(scale=1.0, learn_scale=False, normalize=normalize)
+    assert ours(query, labels, ref_emb=gold, ref_labels=labels.clone()).item() == pytest.approx(
+        expected.item(), abs=1e-5
+    )
+
+
+def test_npair_masks_duplicates_of_the_gold_and_uses_further_negatives():
+    query, gold = vectors(0, rows=3), vectors(1, rows=3)
+    drawn = vectors(2, rows=2)
+    labels, others = torch.tensor([7, 7, 8]), torch.tensor([7, 7, 8, 9, 8])
+    references = torch.cat([gold, drawn])
+    similarity = torch.nn.functional.cosine_similarity(query[:, None], references[None], dim=2)
+    total = 0.0
+    for i in range(3):
+        competitors = [j for j in range(5) if j == i or others[j] != labels[i]]
+        total -= 20 * similarity[i, i].item() - math.log(
+            sum(math.exp(20 * similarity[i, j].item()) for j in competitors)
+        )
+    loss = NPair(scale=20.0)(query, labels, ref_emb=references, ref_labels=others)
+    assert loss.item() == pytest.approx(total / 3, abs=1e-4)
+
+
+def test_label_smoothing_mixes_in_the_uniform_target_over_what_is_not_masked():
+    query, gold, labels = vectors(0, 3), vectors(1, 3), torch.arange(3)
+    plain = NPair(scale=5.0)
+    smooth = NPair(scale=5.0, label_smoothing=0.1)
+    logits = 5.0 * torch.nn.functional.normalize(query) @ torch.nn.functional.normalize(gold).T
+    expected = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=0.1)
+    assert torch.allclose(smooth(query, labels, ref_emb=gold, ref_labels=labels.clone()), expected, atol=1e-6)
+    assert plain(query, labels, ref_emb=gold, ref_labels=labels.clone()) != expected
+
+
+def test_the_scale_is_trained_unless_told_otherwise():
+    query, gold, labels = vectors(0), vectors(1), torch.arange(5)
+    learned, fixed = NPair(), NPair(learn_scale=False)
+    for loss in (learned, fixed):
+        loss(query.requires_grad_(), labels, ref_emb=gold, ref_labels=labels.clone()).backward()
+    assert learned.log_scale.grad is not None
+    assert fixed.log_scale.grad is None
+
+
+@pytest.mark.parametrize("loss", [NPair(), ReleasedNPair(), NTXentLoss(), TripletMarginLoss()])
+def test_losses_that_compare_two_sets_are_taken(loss):
+    check_loss(loss)
+
+
+@pytest.mark.parametrize("loss", [NPairsLoss(), ArcFaceLoss(8, 8), VICRegLoss()])
+def test_losses_that_cannot_are_refused_by_name(loss):
+    with pytest.raises(ConfigError, match=type(loss).__name__):
+        check_loss(loss)

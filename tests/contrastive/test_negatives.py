@@ -1,0 +1,67 @@
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+
+from dim.contrastive.negatives import MinedNegatives, NameNegatives, RareWordNegatives
+from dim.records import write_dataset
+
+NAMES = ["Ann Lee", "Ann Leeson", "Bob Stone", "Bob Stoner", "Carl Sand"]
+TEXTS = ["a painter of fjords", "a singer of fjords", "a pilot", "a pilot", None]
+
+
+@pytest.fixture
+def data(tmp_path):
+    dataset = write_dataset(
+        tmp_path / "d",
+        name="d",
+        entities=pd.DataFrame({"id": list("abcde"), "name": NAMES}),
+        texts={"brief": pd.DataFrame({"entity_id": list("abcde"), "text": TEXTS})},
+        mentions=pd.DataFrame(
+            {"id": ["m0", "m1", "m2"], "split": "train", "mention": ["Ann Lee", "Bob Stone", "Sand"], "entity_id": list("ace")}
+        ),
+    )
+    return SimpleNamespace(dataset=dataset, gold=torch.from_numpy(dataset.gold_rows(dataset.mentions)))
+
+
+ROWS = torch.tensor([2, 0, 1])
+
+
+def draws(negatives, data, times=300):
+    torch.manual_seed(0)
+    return torch.stack([negatives.draw(ROWS, data.gold[ROWS]) for _ in range(times)])
+
+
+def test_rare_words_draw_an_entity_that_shares_one_and_never_the_gold(data):
+    negatives = RareWordNegatives(num_words=2, random=0.0)
+    negatives.prepare(data, ROWS, "brief")
+    drawn = draws(negatives, data)  # golds: e (no text), a (fjords), c (pilot)
+    assert set(drawn[:, 0].tolist()) == {0, 1, 2, 3}
+    # a's rarest words are "painter" (nobody else: at random) and "fjords" (b).
+    assert (drawn[:, 1] == 1).float().mean() > 0.5
+    assert set(drawn[:, 2].tolist()) == {3}
+    assert not (drawn == data.gold[ROWS]).any()
+
+
+def test_the_random_share_reaches_every_other_entity(data):
+    negatives = RareWordNegatives(random=1.0)
+    negatives.prepare(data, ROWS, "brief")
+    drawn = draws(negatives, data)
+    for column, gold in enumerate(data.gold[ROWS].tolist()):
+        assert set(drawn[:, column].tolist()) == set(range(5)) - {gold}
+
+
+def test_similar_names_are_drawn_without_the_gold(data):
+    negatives = NameNegatives(pool=1)
+    negatives.prepare(data, ROWS, "brief")
+    assert draws(negatives, data)[:, 1:].unique(dim=0).tolist() == [[1, 3]]
+
+
+def test_mined_negatives_are_what_the_model_ranks_high_and_wrong(data):
+    negatives = MinedNegatives(pool=1, per_row=2)
+    negatives.prepare(data, ROWS, "brief")
+    entities = torch.eye(5)
+    queries = torch.tensor([[0.0, 0.9, 0, 0, 1.0], [0.5, 0, 0.4, 0, 0], [0, 0, 0.1, 0.2, 0]])
+    negatives.refresh(lambda: (queries, entities))
+    assert draws(negatives, data, times=1).tolist() == [[1, 1, 2, 2, 3, 3]]

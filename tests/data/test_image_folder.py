@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dim.data.base import Release, Skipped
+from dim.data.image_folder import ImageFolder, find_image_folder, look_up_images
+from dim.errors import DataError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "images"
+    (root / "sub").mkdir(parents=True)
+    for path in (root / "a.jpg", root / "sub" / "b.jpg", tmp_path / "secret.jpg"):
+        path.write_bytes(b"")
+    (root / "inside.jpg").symlink_to(root / "a.jpg")
+    (root / "out.jpg").symlink_to(tmp_path / "secret.jpg")
+    (root / "broken.jpg").symlink_to(root / "gone.jpg")
+    (root / "parent").symlink_to(tmp_path)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("path", "state"),
+    [
+        ("a.jpg", "here"),
+        ("./a.jpg", "here"),
+        ("sub/b.jpg", "here"),
+        ("inside.jpg", "here"),
+        ("sub/none.jpg", "missing"),
+        ("none/a.jpg", "missing"),
+        ("a.jpg/x.jpg", "missing"),
+        ("broken.jpg", "missing"),
+        ("sub", "missing"),
+        ("", "missing"),
+        ("../secret.jpg", "outside"),
+        ("sub/../../secret.jpg", "outside"),
+        ("/etc/passwd", "outside"),
+        ("out.jpg", "outside"),
+        ("parent/secret.jpg", "outside"),
+        ("a\0.jpg", "outside"),
+    ],
+)
+def test_a_path_is_here_missing_or_outside(folder: Path, path: str, state: str) -> None:
+    assert ImageFolder(folder).look_up(path) == state
+
+
+def test_the_image_folder_itself_may_be_a_link(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(folder)
+    assert ImageFolder(tmp_path / "link").look_up("a.jpg") == "here"
+
+
+def test_the_image_folder_is_found_by_its_name(folder: Path, tmp_path: Path) -> None:
+    assert find_image_folder(tmp_path) == folder
+    assert find_image_folder(folder) is None
+
+
+def release(paths: list[list[str]], image_root: Path | None) -> Release:
+    mentions = pd.DataFrame({"images": paths})
+    return Release("x", "", "", pd.DataFrame({"images": [["a.jpg"]]}), {}, mentions, image_root, 0, Skipped())
+
+
+def test_paths_that_lead_out_go_missing_ones_stay_and_both_are_counted(folder: Path) -> None:
+    converted = release([["a.jpg", "/etc/passwd"], ["gone.jpg"], []], folder)
+    problems, without = look_up_images(converted, None)
+    assert converted.mentions["images"].tolist() == [["a.jpg"], ["gone.jpg"], []]
+    assert problems.counts == {"path leaves the image folder": 1, "no such file": 1}
+    assert problems.examples["path leaves the image folder"] == ["/etc/passwd"]
+    assert without == 2
+
+
+def test_without_an_image_folder_all_paths_go_and_a_note_says_so() -> None:
+    converted = release([["a.jpg"], []], None)
+    assert look_up_images(converted, None)[1] == 2
+    assert converted.mentions["images"].tolist() == [[], []]
+    assert converted.entities["images"].tolist() == [[]]
+    assert "--images names another" in converted.notes[0]
+
+
+def test_a_named_image_folder_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nothing there"):
+        look_up_images(release([["a.jpg"]], None), tmp_path / "none")

@@ -1,0 +1,94 @@
+import json
+
+import pandas as pd
+import pytest
+
+from dim.data.mention_rows import EMPTY_MENTION, UNKNOWN_ANSWER, MentionRows, is_nil, locate
+
+
+def add(rows: MentionRows, **changes: object) -> None:
+    fields = {
+        "split": "train",
+        "where": "row",
+        "mention": "Turing",
+        "context": "Turing slept",
+        "answer": "Q1",
+    } | changes
+    split = fields.pop("split")
+    rows.add(split, **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("answer", [None, "", "  ", "nil", "NIL", "Nil"])
+def test_null_empty_and_nil_answers_are_nil(answer: str | None) -> None:
+    assert is_nil(answer)
+    rows = MentionRows(["Q1"])
+    add(rows, answer=answer)
+    assert rows.table()["entity_id"].tolist() == [None]
+
+
+def test_an_answer_that_the_kb_lacks_is_skipped_and_its_first_five_are_kept() -> None:
+    rows = MentionRows(["Q1"])
+    for number in range(7):
+        add(rows, answer=f"Q9{number}", where=f"train.json {number}")
+    assert rows.skipped.counts == {UNKNOWN_ANSWER: 7}
+    assert rows.skipped.examples[UNKNOWN_ANSWER][0] == "train.json 0: 'Turing' → Q90"
+    assert len(rows.skipped.examples[UNKNOWN_ANSWER]) == 5
+    assert rows.num_read == 7
+    assert rows.table().empty
+
+
+@pytest.mark.parametrize("mention", ["", "  \t"])
+def test_an_empty_mention_is_skipped_and_counted(mention: str) -> None:
+    rows = MentionRows(["Q1"])
+    add(rows, mention=mention, where="train.json 5")
+    assert rows.skipped.counts == {EMPTY_MENTION: 1}
+    assert rows.skipped.examples == {EMPTY_MENTION: ["train.json 5"]}
+
+
+def test_ids_number_the_rows_of_a_split_and_do_not_move_when_one_is_skipped() -> None:
+    rows = MentionRows(["Q1"])
+    add(rows, attributes={"key": "Q1"})
+    add(rows, mention="")
+    add(rows)
+    add(rows, split="dev")
+    add(rows, split=None)
+    table = rows.table()
+    assert table["id"].tolist() == ["train-000000", "train-000002", "dev-000000", "mention-000000"]
+    assert json.loads(table["attributes"][0]) == {"key": "Q1"}
+
+
+def test_an_integer_that_pandas_wrote_as_a_float_is_found() -> None:
+    rows = MentionRows(["17"])
+    add(rows, answer="17.0")
+    assert rows.table()["entity_id"].tolist() == ["17"]
+
+
+def test_given_offsets_that_hold_the_mention_are_kept_and_others_searched_for() -> None:
+    rows = MentionRows(["Q1"])
+    add(rows, context="Turing met Turing", span=(11, 17))
+    add(rows, span=(3, 9))
+    add(rows, context="Turing met Turing", span=(1, 2))
+    table = rows.table()
+    assert table["start"].tolist() == [11, 0, pd.NA]
+    assert table["end"].tolist() == [17, 6, pd.NA]
+    assert rows.num_wrong_offsets == 2
+
+
+def test_overlapping_occurrences_are_not_unique() -> None:
+    assert locate("ana", "banana") == (None, None)
+
+
+def test_candidates_that_the_kb_lacks_go_and_are_counted() -> None:
+    rows = MentionRows(["Q1", "Q2"])
+    add(rows, candidates=rows.known(["Q2", "Q9", "Q1"]))
+    add(rows)
+    assert rows.table()["candidates"].tolist() == [["Q2", "Q1"], None]
+    assert rows.num_unknown_candidates == 1
+
+
+def test_half_a_surrogate_pair_does_not_reach_the_table() -> None:
+    rows = MentionRows(["Q1"])
+    add(rows, mention="Tu\ud83d", context="Tu\ud83d", attributes={"key": "\ud83d"}, images=["\ud83d.jpg"])
+    row = rows.table().iloc[0]
+    assert (row["mention"], row["context"], row["images"]) == ("Tu?", "Tu?", ["?.jpg"])
+    assert row["attributes"] == '{"key": "?"}'

@@ -1,0 +1,119 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from releases import PEOPLE, entity_rows, mention_rows, write_table, write_tables
+
+from dim.data.tables import Tables
+from dim.errors import DataError
+
+
+def write(root: Path, entities: list[dict[str, Any]], mentions: list[dict[str, Any]], suffix: str = ".csv") -> Path:
+    write_table(root / f"entities{suffix}", entities)
+    write_table(root / f"mentions{suffix}", mentions)
+    return root
+
+
+def read_error(root: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        Tables().read(root)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_each_format_is_read_in_full(tmp_path: Path, suffix: str) -> None:
+    release = Tables().read(write_tables(tmp_path / "mine", suffix))
+    assert release.entities["id"].tolist() == [str(n) for n in range(8)]
+    assert release.entities["name"].tolist() == list(PEOPLE)
+    assert release.entities["aliases"][1] == ["Turing", "Professor Turing"]
+    assert release.entities["images"][1] == ["kb/1.jpg"]
+    assert release.entities["popularity"].tolist() == [10.5 * n for n in range(8)]
+    assert int(json.loads(release.entities["attributes"][1])["born"]) == 1901
+    assert release.texts["brief"].iloc[1].tolist() == ["1", "Scientist number 1."]
+    assert release.mentions["entity_id"].tolist()[:3] == ["0", "1", "2"]
+    assert json.loads(release.mentions["attributes"][0]) == {"topic": "science"}
+    assert release.image_root == tmp_path / "mine"
+    assert not release.skipped.total
+
+
+def test_without_a_split_column_splits_are_drawn_and_a_note_says_so(tmp_path: Path) -> None:
+    release = Tables().read(write_tables(tmp_path / "mine"))
+    assert release.mentions["split"].value_counts().to_dict() == {"train": 24, "dev": 2, "test": 2}
+    assert any("80/10/10" in note for note in release.notes)
+
+
+def test_a_split_column_is_obeyed_with_the_common_names(tmp_path: Path) -> None:
+    mentions = [
+        row | {"split": split} for row, split in zip(mention_rows(), ("train", "VAL", "tune", "test"), strict=False)
+    ]
+    release = Tables().read(write(tmp_path, entity_rows(), mentions))
+    assert release.mentions["split"].tolist() == ["train", "dev", "tune", "test"]
+    assert release.mentions["id"].tolist()[1] == "dev-000000"
+
+
+def test_another_word_as_a_split_is_an_error(tmp_path: Path) -> None:
+    mentions = [row | {"split": "holdout"} for row in mention_rows()]
+    message = read_error(write(tmp_path, entity_rows(), mentions))
+    assert "expected train, tune, dev or test as the split in mentions.csv row 1\nfound    'holdout'" in message
+
+
+def test_integer_ids_meet_string_ids(tmp_path: Path) -> None:
+    mentions = [row | {"entity_id": float(row["entity_id"])} for row in mention_rows()]
+    mentions[0]["entity_id"] = None
+    write_table(tmp_path / "entities.csv", entity_rows())
+    write_table(tmp_path / "mentions.parquet", mentions)
+    assert Tables().read(tmp_path).mentions["entity_id"].tolist()[:3] == [None, "1", "2"]
+
+
+def test_an_unknown_column_near_a_known_one_is_asked_about(tmp_path: Path) -> None:
+    mentions = [{("entityid" if key == "entity_id" else key): v for key, v in row.items()} for row in mention_rows()]
+    notes = Tables().read(write(tmp_path, entity_rows(), mentions)).notes
+    assert "the column 'entityid' of mentions.csv is kept as an attribute; did you mean 'entity_id'?" in notes
+    assert any("every mention counts as NIL" in note for note in notes)
+
+
+def test_a_missing_column_names_the_nearest_one(tmp_path: Path) -> None:
+    entities = [{("names" if key == "name" else key): v for key, v in row.items()} for row in entity_rows()]
+    message = read_error(write(tmp_path, entities, mention_rows()))
+    assert f"expected the column 'name' in {tmp_path / 'entities.csv'}" in message
+    assert "to do    Rename 'names' to 'name'." in message
+
+
+def test_a_missing_column_without_a_near_one_lists_the_columns(tmp_path: Path) -> None:
+    message = read_error(write(tmp_path, entity_rows(), [{"mention": "A", "x": 1}]))
+    assert "expected the column 'context'" in message
+    assert "Add the column; mentions have mention, context, entity_id" in message
+
+
+def test_an_entity_without_id_is_an_error(tmp_path: Path) -> None:
+    entities = entity_rows()
+    entities[2]["id"] = ""
+    assert "entities.csv row 3\nfound    an empty cell" in read_error(write(tmp_path, entities, mention_rows()))
+
+
+def test_a_popularity_that_is_no_number_is_an_error(tmp_path: Path) -> None:
+    entities = entity_rows()
+    entities[2]["popularity"] = "high"
+    message = read_error(write(tmp_path, entities, mention_rows()))
+    assert "row 3, column popularity\nfound    'high'" in message
+
+
+def test_two_tables_of_one_kind_are_an_error(tmp_path: Path) -> None:
+    write_tables(tmp_path)
+    write_table(tmp_path / "entities.jsonl", entity_rows())
+    assert "found    entities.csv and entities.jsonl" in read_error(tmp_path)
+
+
+def test_a_missing_table_is_an_error(tmp_path: Path) -> None:
+    write_tables(tmp_path)
+    (tmp_path / "mentions.csv").unlink()
+    assert "one of mentions.csv, mentions.jsonl, mentions.parquet" in read_error(tmp_path)
+
+
+def test_candidates_and_offsets_are_read_and_noted(tmp_path: Path) -> None:
+    mentions = [row | {"candidates": "0|1|99", "start": 0, "end": 3} for row in mention_rows()[:2]]
+    release = Tables().read(write(tmp_path, entity_rows(), mentions))
+    assert release.mentions["candidates"].tolist() == [["0", "1"]] * 2
+    assert "start and end did not hold the mention in 2 rows: searched for it" in release.notes
+    assert "candidates that the KB lacks were left out: 2" in release.notes

@@ -1,0 +1,254 @@
+import json
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from releases import edit_json, row, write_dim_release, write_image, write_json, write_melbench, write_tables
+
+from dim.errors import DataError, DimError
+from dim.prepare import open_dataset, prepare
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_dim_release(tmp_path / "wikimel", images=True)
+
+
+def prepare_error(root: Path, **options: object) -> str:
+    with pytest.raises(DimError) as caught:
+        prepare(root, root.parent / "out", **options)  # type: ignore[arg-type]
+    assert not (root.parent / "out").exists()
+    return str(caught.value)
+
+
+def plain(text: str) -> str:
+    """Printed text with each run of spaces as one."""
+    return re.sub(r"[ \n]+", " ", text)
+
+
+def test_the_dataset_folder_holds_what_the_release_says(root: Path, tmp_path: Path) -> None:
+    dataset = prepare(root, tmp_path / "out")
+    assert dataset.name == "wikimel"
+    assert dataset.variants == ["brief", "brief_long"]
+    assert dataset.texts("brief")["Q107"] is None
+    mention = dataset.mention("train-000001")
+    assert (mention.mention, mention.entity_id, mention.images) == ("Turing", "Q101", ("0.jpg",))
+    assert mention.candidates == ("Q101", "Q100")
+    assert dataset.image_root == root / "images"
+    assert dataset.meta["num_mentions"] == {"train": 18, "dev": 4, "test": 4, "tune": 2}
+
+
+def test_tune_is_the_same_whole_captions_every_time(root: Path, tmp_path: Path) -> None:
+    first, second = prepare(root, tmp_path / "a"), prepare(root, tmp_path / "b")
+    assert first.hash == second.hash
+    assert (tmp_path / "a" / "dataset.json").read_bytes() == (tmp_path / "b" / "dataset.json").read_bytes()
+    assert first.split("tune")["context"].nunique() == 1
+    assert not set(first.split("tune")["context"]) & set(first.split("train")["context"])
+
+
+def test_siblings_stay_together_even_where_the_images_are_not_there(tmp_path: Path) -> None:
+    root = write_dim_release(tmp_path / "release")
+    rows = {str(n): row(n) | {"sentence": f"caption {n}", "imgPath": f"{n // 2}.jpg"} for n in range(40)}
+    write_json(root / "train.json", rows)
+    dataset = prepare(root, tmp_path / "out")
+    tune = {int(json.loads(text)["key"]) for text in dataset.split("tune")["attributes"]}
+    assert len(tune) == 4
+    assert {n ^ 1 for n in tune} == tune
+    assert dataset.mention("train-000000").images == ()
+
+
+def test_the_summary_counts_all_that_was_read_kept_and_left_out(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = {
+        "unknown": row(0) | {"answer": "Q9"},
+        "empty": row(1) | {"mentions": " "},
+        "nil": row(2) | {"answer": "NIL", "imgPath": "../secret.jpg"},
+        "gone": row(3) | {"mentions": row(3)["entities"].lower(), "imgPath": "gone.jpg"},
+    }
+    write_json(root / "train.json", {str(n): row(n % 20) for n in range(120)} | changes)
+    dataset = prepare(root, tmp_path / "out", name="My [red]WikiMEL")
+    text = plain(capsys.readouterr().out)
+    for line in (
+        "My [red]WikiMEL → ",
+        "mention rows read 132",
+        "kept 130",
+        "in train 110 in tune 12 in dev 4 in test 4",
+        "with an answer in the KB 129 NIL 1",
+        "skipped 2",
+        "answer not in the KB 1 first: train.json unknown: 'Lovelace' → Q9",
+        "empty mention 1 first: train.json empty",
+        "mention is the gold's name 0.8% of those with an answer",
+        "mentions without image 2",
+        "no such file 1 first: gone.jpg",
+        "path leaves the image folder 1 first: ../secret.jpg",
+        f"entities (the KB) 8 hash {dataset.kb_hash}",
+        "without name 0",
+        "without text 'brief' 1 without text 'brief_long' 0",
+        f"dataset hash {dataset.hash}",
+    ):
+        assert line in text
+    meta = dataset.meta
+    assert (meta["rows_read"], meta["rows_kept"], meta["num_nil"], meta["layout"]) == (132, 130, 1, "dim")
+    assert meta["skipped"]["empty mention"] == {"count": 1, "examples": ["train.json empty"]}
+    assert meta["images"]["no such file"]["count"] == 1
+    assert meta["entities_without_text"] == {"brief": 1, "brief_long": 0}
+    assert dataset.mention("train-000122").images == ()
+    assert dataset.mention("train-000122").entity_id is None
+    assert dataset.mention("train-000123").images == ("gone.jpg",)
+
+
+def test_a_release_without_images_is_text_only_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = prepare(write_dim_release(tmp_path / "release"), tmp_path / "out")
+    assert dataset.meta["mentions_without_image"] == 28
+    assert "no folder images" in plain(capsys.readouterr().out)
+
+
+def test_an_image_folder_elsewhere_can_be_named(tmp_path: Path) -> None:
+    write_image(tmp_path / "pictures" / "0.jpg")
+    dataset = prepare(write_dim_release(tmp_path / "release"), tmp_path / "out", images=tmp_path / "pictures")
+    assert dataset.image_root == tmp_path / "pictures"
+    assert dataset.meta["mentions_without_image"] == 26
+
+
+def test_further_texts_become_variants(root: Path, tmp_path: Path) -> None:
+    write_json(tmp_path / "new.json", {"Q100": "Mathematician.", "Q101": None, "Q999": "Nobody."})
+    dataset = prepare(root, tmp_path / "out", texts={"refreshed": tmp_path / "new.json"})
+    assert dataset.variants == ["brief", "brief_long", "refreshed"]
+    assert dataset.texts("refreshed").dropna().to_dict() == {"Q100": "Mathematician."}
+    assert dataset.meta["entities_without_text"]["refreshed"] == 7
+
+
+def test_a_variant_name_that_is_a_path_is_refused(root: Path, tmp_path: Path) -> None:
+    write_json(tmp_path / "new.json", {"Q100": "Mathematician."})
+    assert "found    '../x'" in prepare_error(root, texts={"../x": tmp_path / "new.json"})
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_own_tables_give_the_same_dataset_in_every_format(tmp_path: Path, suffix: str) -> None:
+    dataset = prepare(write_tables(tmp_path / "mine", suffix), tmp_path / "out")
+    assert dataset.meta["layout"] == "tables"
+    assert dataset.entity("1").aliases == ("Turing", "Professor Turing")
+    assert dataset.entity("1").popularity == 10.5
+    assert dataset.mention("mention-000001").attributes == {"topic": "science"}
+    assert dataset.meta["num_mentions"] == {"train": 22, "tune": 2, "dev": 2, "test": 2}
+    write_tables(tmp_path / "other" / "mine", ".csv")
+    attributes = ["attributes"]  # born is a string in CSV and a number elsewhere
+    csv = prepare(tmp_path / "other" / "mine", tmp_path / "csv")
+    pd.testing.assert_frame_equal(dataset.mentions, csv.mentions)
+    pd.testing.assert_frame_equal(dataset.entities.drop(columns=attributes), csv.entities.drop(columns=attributes))
+
+
+def test_melbench_is_recognized_as_a_folder_and_as_a_file(tmp_path: Path) -> None:
+    root = write_melbench(tmp_path / "melbench")
+    folder = prepare(root, tmp_path / "a")
+    file = prepare(root / "Wikidata-MEL.json", tmp_path / "b")
+    assert folder.meta == file.meta
+    assert folder.meta["layout"] == "melbench"
+    assert folder.variants == []
+
+
+def test_more_than_a_hundredth_of_unknown_answers_stops(root: Path, tmp_path: Path) -> None:
+    edit_json(root / "train.json", **{f"x{n}": row(n) | {"answer": f"Q9{n}"} for n in range(6)})
+    message = prepare_error(root)
+    assert "expected answers that the KB of wikimel has (at most 1% may be unknown)" in message
+    assert "6 of 34 rows with an unknown answer; first: train.json x0: 'Lovelace' → Q90; " in message
+    assert message.count("train.json x") == 5
+    assert "--allow_missing=true" in message
+    assert prepare(root, tmp_path / "out", allow_missing=True).meta["skipped"]["answer not in the KB"]["count"] == 6
+
+
+def test_an_entity_id_that_stands_twice_is_an_error(root: Path) -> None:
+    write_json(root / "qids_ordered.json", ["Q100", "Q101", "Q100"])
+    assert "expected every entity id once in wikimel\nfound    1 twice: Q100" in prepare_error(root)
+
+
+def test_a_kb_of_one_entity_is_refused(root: Path) -> None:
+    write_json(root / "qids_ordered.json", ["Q100"])
+    message = prepare_error(root, allow_missing=True)
+    assert "expected a KB of two entities or more in wikimel\nfound    1" in message
+    assert "every answer is right" in message
+
+
+def test_a_release_without_a_usable_mention_is_refused(root: Path) -> None:
+    for split in ("train", "dev", "test"):
+        write_json(root / f"{split}.json", {"0": row(0) | {"mentions": ""}})
+    assert "expected a usable mention in wikimel\nfound    none (3 empty mention)" in prepare_error(root)
+
+
+def test_a_split_with_no_rows_is_named_when_it_is_used(root: Path, tmp_path: Path) -> None:
+    (root / "test.json").unlink()
+    dataset = prepare(root, tmp_path / "out")
+    with pytest.raises(DataError, match=r"the split 'test' of wikimel\nfound    no row; the splits are: train \(18\)"):
+        dataset.split("test")
+
+
+def test_an_unknown_layout_lists_what_each_layout_needs(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "notes.txt").write_text("")
+    message = prepare_error(tmp_path / "folder")
+    assert "dim: train.json, dev.json, test.json (one or more) beside qid2ne.json or ne2qid.json" in message
+    assert "found    notes.txt" in message
+
+
+def test_a_layout_can_be_named(root: Path) -> None:
+    assert "one of entities.csv, entities.jsonl, entities.parquet" in prepare_error(root, layout="tables")
+
+
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    assert f"expected {tmp_path / 'none'}\nfound    nothing there" in prepare_error(tmp_path / "none")
+
+
+def test_a_dataset_folder_is_no_release(root: Path, tmp_path: Path) -> None:
+    prepare(root, tmp_path / "done")
+    message = prepare_error(tmp_path / "done")
+    assert "a dataset folder, prepared already" in message
+    assert f"--data.root {tmp_path / 'done'}" in message
+
+
+def test_an_earlier_dataset_is_replaced_but_nothing_else_is(root: Path, tmp_path: Path) -> None:
+    prepare(root, tmp_path / "out")
+    prepare(root, tmp_path / "out", name="again")
+    assert json.loads((tmp_path / "out" / "dataset.json").read_text())["name"] == "again"
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.tex").write_text("precious")
+    with pytest.raises(DataError, match="found    other files"):
+        prepare(root, tmp_path / "home")
+    with pytest.raises(DataError, match="found    the release itself"):
+        prepare(root, root)
+    with pytest.raises(DataError, match="found    the release itself"):
+        prepare(root, tmp_path)
+    assert (tmp_path / "home" / "thesis.tex").read_text() == "precious"
+
+
+def test_open_dataset_prepares_once_and_again_when_a_file_changes(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = open_dataset(root, tmp_path / "cache")
+    assert first.root.parent == tmp_path / "cache" / "datasets"
+    assert "mention rows read" in capsys.readouterr().out
+    assert open_dataset(root, tmp_path / "cache").root == first.root
+    assert capsys.readouterr().out == f"wikimel: prepared already, in {first.root}\n"
+    os.utime(root / "brief.json", ns=(1, 1))
+    assert open_dataset(root, tmp_path / "cache").root != first.root
+
+
+def test_open_dataset_opens_a_dataset_folder_as_it_is(root: Path, tmp_path: Path) -> None:
+    prepare(root, tmp_path / "out")
+    assert open_dataset(tmp_path / "out", tmp_path / "cache").root == tmp_path / "out"
+    assert not (tmp_path / "cache").exists()
+
+
+def test_open_dataset_notices_images_that_came_later(tmp_path: Path) -> None:
+    root = write_dim_release(tmp_path / "release")
+    assert open_dataset(root, tmp_path / "cache").mention("train-000000").images == ()
+    write_image(root / "images" / "0.jpg")
+    assert open_dataset(root, tmp_path / "cache").mention("train-000000").images == ("0.jpg",)
+
+
+def test_a_release_that_may_only_be_read_is_left_as_it_was(root: Path, tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in [root, *root.rglob("*")]}
+    open_dataset(root, tmp_path / "cache")
+    assert {path: path.stat().st_mtime_ns for path in [root, *root.rglob("*")]} == before

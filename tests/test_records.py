@@ -1,0 +1,95 @@
+import pandas as pd
+import pytest
+
+from dim.errors import DataError
+from dim.records import Dataset, write_dataset
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return write_dataset(
+        tmp_path / "d",
+        name="d",
+        entities=pd.DataFrame(
+            {"id": ["a", "b"], "name": ["A", "B"], "images": [["a.jpg"], []], "popularity": [1.5, None]}
+        ),
+        texts={"brief": pd.DataFrame({"entity_id": ["b"], "text": ["of b"]})},
+        mentions=pd.DataFrame(
+            {
+                "id": ["m0", "m1"],
+                "split": ["train", "dev"],
+                "mention": ["A", "X"],
+                "context": ["A is here", ""],
+                "start": [0, None],
+                "end": [1, None],
+                "entity_id": ["a", None],
+                "candidates": [["a", "b"], None],
+                "attributes": ['{"topic": "x"}', None],
+            }
+        ),
+    )
+
+
+def test_a_dataset_folder_comes_back_as_it_was_written(dataset):
+    mention, nil = dataset.mention("m0"), dataset.mention("m1")
+    assert (mention.mention, mention.start, mention.end, mention.entity_id) == ("A", 0, 1, "a")
+    assert (mention.candidates, mention.attributes, mention.images) == (("a", "b"), {"topic": "x"}, ())
+    assert (nil.entity_id, nil.start, nil.candidates, nil.attributes) == (None, None, None, {})
+    assert dataset.entity("a").images == ("a.jpg",)
+    assert (dataset.entity("a").popularity, dataset.entity("b").popularity) == (1.5, None)
+    assert dataset.texts("brief").tolist() == [None, "of b"]
+    assert dataset.gold_rows(dataset.mentions).tolist() == [0, -1]
+    assert dataset.meta["num_mentions"] == {"train": 1, "dev": 1}
+
+
+def test_the_tables_are_readable_with_pandas_alone(dataset):
+    assert pd.read_parquet(dataset.root / "mentions.parquet").columns.tolist() == [
+        "id", "split", "mention", "context", "start", "end", "entity_id", "images", "caption", "candidates", "type", "attributes",
+    ]  # fmt: skip
+
+
+def test_hashes_follow_the_content_and_the_kb_hash_only_the_kb(dataset, tmp_path):
+    def again(**changes):
+        tables = {"entities": dataset.entities, "mentions": dataset.mentions, "texts": {}} | changes
+        return write_dataset(tmp_path / "again", name="d", **tables)
+
+    texts = {
+        "brief": dataset.texts("brief")
+        .rename_axis("row")
+        .reset_index(drop=True)
+        .to_frame()
+        .assign(entity_id=["a", "b"])
+        .dropna()
+    }
+    same = again(texts=texts)
+    assert (same.hash, same.kb_hash) == (dataset.hash, dataset.kb_hash)
+    assert again(texts={}).kb_hash == dataset.kb_hash != again(entities=dataset.entities.iloc[:1]).kb_hash
+    assert again(texts={}).hash != dataset.hash
+
+
+def test_unknown_ids_are_key_errors(dataset):
+    with pytest.raises(KeyError):
+        dataset.entity("zz")
+    with pytest.raises(KeyError):
+        dataset.mention("zz")
+
+
+def test_a_split_without_rows_and_a_missing_text_name_what_there_is(dataset):
+    with pytest.raises(DataError, match=r"split 'test' of d[\s\S]*train \(1\)"):
+        dataset.split("test")
+    with pytest.raises(
+        DataError, match=r"an entity text 'refreshed'[\s\S]*the variants brief[\s\S]*--data.entity_text"
+    ):
+        dataset.texts("refreshed")
+
+
+def test_what_is_no_dataset_folder_is_refused(tmp_path, dataset):
+    with pytest.raises(DataError, match=r"a dataset folder at[\s\S]*dim prepare"):
+        Dataset(tmp_path)
+    (dataset.root / "entities.parquet").write_bytes(b"PAR1 but not really")
+    with pytest.raises(DataError, match="a readable"):
+        _ = Dataset(dataset.root).entities
+    path = dataset.root / "dataset.json"
+    path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 99'))
+    with pytest.raises(DataError, match=r"format 1[\s\S]*format 99"):
+        Dataset(dataset.root)

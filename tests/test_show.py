@@ -1,0 +1,146 @@
+import json
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from releases import write_dim_release, write_table, write_tables
+
+from dim.errors import DataError
+from dim.prepare import prepare
+from dim.records import Dataset
+from dim.show import show
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    return prepare(write_dim_release(tmp_path / "wikimel", images=True), tmp_path / "out")
+
+
+def shown(capsys: pytest.CaptureFixture[str], *args: object, **options: object) -> str:
+    capsys.readouterr()
+    show(*args, **options)  # type: ignore[arg-type]
+    return re.sub(r"[ \n]+", " ", capsys.readouterr().out)
+
+
+def write_run(run: Path, dataset_hash: str, mention_id: str = "train-000001", score: float = 0.9) -> Path:
+    run.mkdir(parents=True)
+    rows = {
+        "mention_id": [mention_id],
+        "split": ["dev"],
+        "gold": ["Q101"],
+        "rank": [2.0],
+        "floor_rank": [4.0],
+        "top_ids": [["Q100", "Q101"]],
+        "top_scores": [[score, 0.25]],
+    }
+    pd.DataFrame(rows).to_parquet(run / "ranks.parquet")
+    (run / "metrics.json").write_text(json.dumps({"dataset_hash": dataset_hash}))
+    return run
+
+
+def test_a_mention_is_shown_with_every_field(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = shown(capsys, "train-000001", dataset.root, runs=tmp_path / "runs")
+    for line in (
+        "mention train-000001",
+        "mention Turing",
+        "context Lovelace and Turing at meeting 0",
+        "characters 13 to 19",
+        "gold Q101 Alan Turing",
+        "text 'brief' Occupation: scientist Q101.",
+        "text 'brief_long' A long text of Q101.",
+        "candidates 2 Q101 Alan Turing Q100 Ada Lovelace",
+        "key 0-1",
+        "no run on this dataset yet",
+    ):
+        assert line in text
+    assert "0.jpg(isthere)" in text.replace(" ", "")
+
+
+def test_an_image_without_a_file_is_shown_as_such(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "wikimel" / "images" / "0.jpg").unlink()
+    assert "nosuchfile" in shown(capsys, "train-000001", dataset.root).replace(" ", "")
+
+
+def test_an_entity_is_shown_with_its_mentions(dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(capsys, "Q107", dataset.root)
+    assert "entity Q107 name Tony Hoare" in text
+    assert "text 'brief' - text 'brief_long' A long text of Q107." in text
+    assert "train-000007, train-000015" in text
+
+
+def test_an_entity_of_own_tables_shows_its_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = prepare(write_tables(tmp_path / "mine"), tmp_path / "out")
+    text = shown(capsys, "1", own.root)
+    assert "aliases Turing, Professor Turing" in text
+    assert "popularity 10.5" in text
+    assert "born 1901" in text
+
+
+def test_a_nil_mention_with_many_candidates_is_shown_in_short(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entities = [{"id": n, "name": f"Name {n}"} for n in range(15)]
+    candidates = "|".join(str(n) for n in range(12))
+    mentions = [{"mention": "A", "context": c, "entity_id": "nil", "candidates": candidates} for c in "ab"]
+    mentions.append({"mention": "B", "context": "b", "entity_id": 14, "candidates": candidates})
+    write_table(tmp_path / "mine" / "entities.csv", entities)
+    write_table(tmp_path / "mine" / "mentions.csv", mentions)
+    own = prepare(tmp_path / "mine", tmp_path / "out")
+    text = shown(capsys, "mention-000000", own.root)
+    assert "gold NIL" in text
+    assert "candidates 12 0 Name 0" in text
+    assert "9 Name 9 … and 2 more" in text
+    assert "candidates 12, the gold not among them" in shown(capsys, "mention-000002", own.root)
+    assert "gold of no mention" in shown(capsys, "5", own.root)
+
+
+def test_the_newest_run_on_this_dataset_answers(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = tmp_path / "runs"
+    old = write_run(runs / "old", dataset.hash, score=0.1)
+    os.utime(old / "ranks.parquet", (1, 1))
+    write_run(runs / "new", dataset.hash)
+    other = write_run(runs / "other", "of another dataset", score=0.2)
+    os.utime(other / "ranks.parquet", (2**32, 2**32))
+    text = shown(capsys, "train-000001", dataset.root, runs=runs)
+    assert "rank of the gold 2 rank by name only 4" in text
+    assert "answer 1 0.9000 Q100 Ada Lovelace answer 2 0.2500 Q101 Alan Turing ← gold" in text
+    assert "0.1000 Q100" in shown(capsys, "train-000001", dataset.root, run=old)
+
+
+def test_a_mention_that_the_run_did_not_evaluate_is_no_error(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "run", dataset.hash, mention_id="dev-000000")
+    assert "did not evaluate this mention (it holds dev)" in shown(capsys, "train-000001", dataset.root, run=run)
+
+
+def test_a_run_on_another_dataset_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", "0123")
+    with pytest.raises(DataError, match=r"expected a run on wikimel \(hash .*\nfound    a run on the dataset 0123"):
+        show("train-000001", dataset.root, run=run)
+    with pytest.raises(DataError, match=r"found    no metrics.json and ranks.parquet"):
+        show("train-000001", dataset.root, run=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "near"),
+    [("train-1", "train-000001"), ("Q10", "Q10"), ("alan turing", "Q101"), ("§", "mentions.parquet")],
+)
+def test_an_unknown_id_names_the_nearest(dataset: Dataset, wanted: str, near: str) -> None:
+    with pytest.raises(DataError) as caught:
+        show(wanted, dataset.root)
+    assert f"found    '{wanted}'" in str(caught.value)
+    assert near in str(caught.value).splitlines()[2]
+
+
+def test_a_release_can_be_shown_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_dim_release(tmp_path / "release")
+    assert "name Alan Turing" in shown(capsys, "Q101", root, cache_dir=tmp_path / "cache")

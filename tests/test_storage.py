@@ -1,0 +1,56 @@
+import errno
+import os
+
+import pytest
+
+from dim.errors import DimError, MissingExtraError, StorageError
+from dim.storage import atomic_path, content_hash, explain_write_errors, write_json
+
+
+def test_an_error_while_writing_leaves_the_old_file_and_no_litter(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"old": True})
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == '{\n  "old": true\n}\n'
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_folder_replaces_a_folder_whole(tmp_path):
+    for name in ("first", "second"):
+        with atomic_path(tmp_path / "d") as temporary:
+            temporary.mkdir()
+            (temporary / name).touch()
+    assert os.listdir(tmp_path / "d") == ["second"]
+    assert os.listdir(tmp_path) == ["d"]
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, r"space to write [\s\S]*a full disk[\s\S]*run the same command again"),
+        (errno.EACCES, "permission to write"),
+    ],
+)
+def test_write_errors_name_the_remedy(tmp_path, number, message):
+    with pytest.raises(StorageError, match=message), explain_write_errors(tmp_path / "sub" / "x"):
+        raise OSError(number, os.strerror(number))
+
+
+def test_other_errors_pass(tmp_path):
+    with pytest.raises(OSError, match="Input/output"), explain_write_errors(tmp_path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_errors_survive_pickling_between_processes():
+    import pickle
+
+    for error in (DimError("a", "b", "c"), MissingExtraError("faiss", "search")):
+        copy = pickle.loads(pickle.dumps(error))
+        assert (type(copy), str(copy)) == (type(error), str(error))
+
+
+def test_a_hash_depends_on_the_boundaries_of_its_parts():
+    assert content_hash("ab", "c") != content_hash("a", "bc")
+    assert content_hash("a") == content_hash(b"a")
