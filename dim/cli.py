@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
@@ -29,6 +29,8 @@ from dim.storage import atomic_path
 from dim.task import LinkingTask
 
 MONITOR = "tune/mrr"
+#: What Lightning warns of and nobody can act on: batches are rows, losses are logged by epoch.
+QUIET = (".*does not have many workers.*", ".*smaller than the logging interval.*", ".*`isinstance\\(treespec, LeafSpec\\)`.*")
 
 
 class Parser(LightningArgumentParser):
@@ -84,7 +86,10 @@ class DimCLI(LightningCLI):
         """The trainer with CSV logs, checkpoints by the metric on tune, and the writer of results."""
         self._dump_config()
         configured = self._get(self.config_init, "trainer")
-        callbacks: list[Callback] = [*as_list(configured["callbacks"]), ResultWriter(self.run, self.config_dump)]
+        self.writer = ResultWriter(self.run, self.config_dump)
+        callbacks: list[Callback] = [*as_list(configured["callbacks"]), self.writer]
+        if configured["enable_progress_bar"] is not False:
+            callbacks.append(ProgressBar())
         if self.subcommand == "fit":
             best = ModelCheckpoint(
                 self.run / "checkpoints",
@@ -122,8 +127,25 @@ class DimCLI(LightningCLI):
                 verbose=False,
                 weights_only=True,
             )
+            self.writer.show()
         else:
             print(f"The dataset has no dev split; to evaluate on test: dim test --config {self.run / 'config.yaml'}")
+
+    def after_validate(self) -> None:
+        """Prints the results."""
+        self.writer.show()
+
+    def after_test(self) -> None:
+        """Prints the results."""
+        self.writer.show()
+
+
+class ProgressBar(RichProgressBar):
+    """Lightning's bar without the logger's version number."""
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, int | str | float | dict[str, float]]:
+        """What stands beside the bar."""
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
 
 def as_list(value: Any) -> list[Any]:
@@ -164,8 +186,10 @@ def best_checkpoint(run: Path) -> Path:
 
 def run_trainer(arguments: Sequence[str]) -> None:
     """Runs `fit`, `validate`, `test` or `predict` with the given command line."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in QUIET:
+        warnings.filterwarnings("ignore", message=message)
     DimCLI(
         model_class=LinkingTask,
         datamodule_class=LinkingDataModule,

@@ -54,8 +54,8 @@ class LinkingData:
 
     Attributes:
         dataset: The dataset folder.
-        mention_fields: Field name (`mention`, `context`, `caption`, `image`) → table over the mentions.
-        entity_fields: Field name (`name`, `text`, `image`) → table over the KB.
+        mention_fields: Field name (`mention`, `context`, `caption`, `image`, `spelling`) → table over the mentions.
+        entity_fields: Field name (`name`, `text`, `image`, `spelling`) → table over the KB.
         gold: [num_mentions] int64, KB rows; -1 for NIL.
         candidates: [num_mentions, num_candidates] int64 KB rows, -1 as padding, or None: all entities.
         protocol: How mentions are ranked.
@@ -123,6 +123,7 @@ class LinkingDataModule(LightningDataModule):
         cache_dir: Where prepared datasets and features are kept and found again.
         text_encoder: Encodes mentions, contexts, captions, names and entity texts; None: no text.
         image_encoder: Encodes the images of mentions and entities; None: no images.
+        name_encoder: Encodes mentions and names once more, by their spelling (`CharacterEncoder`); None: not.
         captioner: Says what an image shows, where the dataset has no caption; None: captions as they are.
         entity_text: Which text of the entities is used: `brief`, `brief_long`, `refreshed` …
         context_template: What is encoded as the context; `{mention}` and `{context}` are filled in.
@@ -141,6 +142,7 @@ class LinkingDataModule(LightningDataModule):
         cache_dir: Path = Path("cache"),
         text_encoder: TextEncoder | None = None,
         image_encoder: ImageEncoder | None = None,
+        name_encoder: TextEncoder | None = None,
         captioner: Captioner | None = None,
         entity_text: str = "brief",
         context_template: str = "{mention} [SEP] {context}",
@@ -160,7 +162,8 @@ class LinkingDataModule(LightningDataModule):
                 "Raise --data.batch_size: other rows' golds are the negatives.",
             )
         self.root, self.cache_dir = Path(root), Path(cache_dir)
-        self.text_encoder, self.image_encoder, self.captioner = text_encoder, image_encoder, captioner
+        self.text_encoder, self.image_encoder = text_encoder, image_encoder
+        self.name_encoder, self.captioner = name_encoder, captioner
         self.entity_text, self.context_template = entity_text, context_template
         self.protocol = protocol or FullKB()
         self.predict_split = predict_split
@@ -193,6 +196,7 @@ class LinkingDataModule(LightningDataModule):
             cache_dir=self.cache_dir,
             text_encoder=self.text_encoder,
             image_encoder=self.image_encoder,
+            name_encoder=self.name_encoder,
             captioner=self.captioner,
             entity_text=self.entity_text,
             context_template=self.context_template,
@@ -214,7 +218,12 @@ class LinkingDataModule(LightningDataModule):
 
     def _fingerprints(self) -> dict[str, str]:
         parts = {"entity_text": self.entity_text, "context_template": self.context_template}
-        encoders = {"text_encoder": self.text_encoder, "image_encoder": self.image_encoder, "captioner": self.captioner}
+        encoders = {
+            "text_encoder": self.text_encoder,
+            "image_encoder": self.image_encoder,
+            "name_encoder": self.name_encoder,
+            "captioner": self.captioner,
+        }
         return parts | {name: encoder.fingerprint for name, encoder in encoders.items() if encoder is not None}
 
     def train_dataloader(self) -> DataLoader[Tensor]:
@@ -247,8 +256,8 @@ class LinkingDataModule(LightningDataModule):
         return _batches(list(self.rows(split).split(EVALUATION_BATCH)))
 
 
-MENTION_FIELDS = ("mention", "context", "caption", "image")
-ENTITY_FIELDS = {"name": "name", "text": "text", "image": "entity_image"}
+MENTION_FIELDS = ("mention", "context", "caption", "image", "spelling")
+ENTITY_FIELDS = {"name": "name", "text": "text", "image": "entity_image", "spelling": "name_spelling"}
 
 
 def _table(field: FieldFeatures) -> FeatureTable:

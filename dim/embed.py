@@ -15,6 +15,7 @@ from rich.text import Text
 
 from dim.engine import Block, Workplace
 from dim.errors import ConfigError
+from dim.features import named  # noqa: F401 - the classes that the command line names
 from dim.features.base import Captioner, ImageEncoder, TextEncoder
 from dim.features.blocks import Job, caption_blocks, image_blocks, text_blocks
 from dim.features.cache import FeatureCache, FieldFeatures, Recipe
@@ -34,6 +35,7 @@ def embed(
     root: Path,
     text_encoder: TextEncoder | None = None,
     image_encoder: ImageEncoder | None = None,
+    name_encoder: TextEncoder | None = None,
     captioner: Captioner | None = None,
     cache_dir: Path = Path("cache"),
     entity_text: str = "brief",
@@ -49,6 +51,7 @@ def embed(
         root: A dataset folder, or a release as published (then it is prepared into the cache first).
         text_encoder: Encodes mentions, contexts, captions, names and entity texts.
         image_encoder: Encodes the images of mentions and entities.
+        name_encoder: Encodes mentions and names once more, by their spelling (`CharacterEncoder`).
         captioner: Says what a mention's image shows, where the dataset has no caption.
         cache_dir: Where prepared datasets and features are kept and found again.
         entity_text: Which text of the entities: `brief`, `brief_long`, `refreshed` …
@@ -63,6 +66,7 @@ def embed(
         cache_dir=cache_dir,
         text_encoder=text_encoder,
         image_encoder=image_encoder,
+        name_encoder=name_encoder,
         captioner=captioner,
         entity_text=entity_text,
         context_template=context_template,
@@ -77,6 +81,7 @@ def embed_dataset(
     cache_dir: Path,
     text_encoder: TextEncoder | None = None,
     image_encoder: ImageEncoder | None = None,
+    name_encoder: TextEncoder | None = None,
     captioner: Captioner | None = None,
     entity_text: str = "brief",
     context_template: str = "{mention} [SEP] {context}",
@@ -86,14 +91,16 @@ def embed_dataset(
 ) -> dict[str, FieldFeatures]:
     """The features of each field that has an encoder, in the dataset's row order.
 
-    Fields of a mention are `mention`, `context`, `caption` and `image`; of an entity `name`, `text` and
-    `entity_image`. Where an owner has several images, the first usable one stands for it. An empty text is missing.
+    Fields of a mention are `mention`, `context`, `caption`, `image` and `spelling`; of an entity `name`, `text`,
+    `entity_image` and `name_spelling`. Where an owner has several images, the first usable one stands for it. An
+    empty text is missing.
 
     Args:
         dataset: The dataset.
         cache_dir: Features go to its folder `features`.
         text_encoder: None: no field of text.
         image_encoder: None: no field of images.
+        name_encoder: None: no field of spelling.
         captioner: Captions the mentions that have images and no caption; not called without a text encoder.
         entity_text: The variant of the entity texts.
         context_template: What is encoded as the context.
@@ -115,11 +122,11 @@ def embed_dataset(
     choices = Choices(entity_text, context_template)
     if captioner is not None and text_encoder is not None:
         choices = replace(choices, captions=run.captions(captioner))
-    encoders = {"text": text_encoder, "image": image_encoder}
+    encoders = {"text": text_encoder, "image": image_encoder, "name": name_encoder}
     return {
         field.name: run.features(field, choices, encoder)
         for field in FIELDS
-        if (encoder := encoders[field.kind]) is not None
+        if (encoder := encoders[field.encoder]) is not None
     }
 
 

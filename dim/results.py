@@ -35,6 +35,13 @@ class ResultWriter(Callback):
 
     def __init__(self, run: Path, config: dict[str, Any]) -> None:
         self.run, self.config = run, config
+        self._found: tuple[dict[str, Any], pd.DataFrame] | None = None
+
+    def show(self) -> None:
+        """Prints the table of what was evaluated last, once the progress bars are gone."""
+        if self._found is not None:
+            print_results(Console(), *self._found)
+            Console().print(f"written: {self.run / 'metrics.json'}, {self.run / 'ranks.parquet'}", soft_wrap=True)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes dev's results (not those on tune, while fitting)."""
@@ -73,8 +80,7 @@ class ResultWriter(Callback):
         frame.insert(1, "split", split)
         metrics = self._metrics(task, frame, task.ranked, split)
         write_results(self.run, frame, metrics)
-        print_results(Console(), metrics, frame)
-        Console().print(f"written: {self.run / 'metrics.json'}, {self.run / 'ranks.parquet'}")
+        self._found = metrics, frame
         log_to_wandb(trainer, self.run, metrics, frame)
 
     def _metrics(self, task: LinkingTask, frame: pd.DataFrame, ranked: Ranked, split: str) -> dict[str, Any]:
@@ -180,7 +186,7 @@ def print_results(console: Console, metrics: dict[str, Any], frame: pd.DataFrame
     ]
     if metrics["num_nil"]:
         notes.append(f"{metrics['num_nil']} NIL mentions not in these figures")
-    console.print(" · ".join(notes))
+    console.print(" · ".join(notes), soft_wrap=True)
 
 
 def type_table(frame: pd.DataFrame) -> Table:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import dim  # noqa: F401  (before any test imports open_clip or Transformers: see dim/_torchvision.py)
+
 
 @pytest.fixture
 def public_folder() -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""The two towers of DIM (arXiv 2407.12019, figure 2; release season1blue/DIM at 8c116a1, `nel_model/nel.py`).
+"""The parts of DIM (arXiv 2407.12019, figure 2; release season1blue/DIM at 8c116a1, `nel_model/nel.py`).
 
 Shapes: B mentions or entities, D the model's width, T tokens. A field is a pair (values [B, width], mask [B]).
 """
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize, softplus
 
 Fields = Mapping[str, tuple[Tensor, Tensor]]
 
@@ -30,7 +31,8 @@ class SumFusion(nn.Module):
         self.align = nn.ModuleDict(
             {name: nn.Identity() if size == width else nn.Linear(size, width) for name, size in widths.items()}
         )
-        self.caption = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.LayerNorm(width), nn.Dropout(dropout))
+        if "caption" in widths:
+            self.caption = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.LayerNorm(width), nn.Dropout(dropout))
         self.out = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, width))
 
     def forward(self, fields: Fields) -> Tensor:
@@ -48,35 +50,35 @@ class SumFusion(nn.Module):
 class AttentionFusion(nn.Module):
     """The paper's query: the mention, plus attention over its context, plus attention over caption and image.
 
-    Each field is projected to D. The mention attends to the context, and to the tokens caption and image, so that
-    it weighs what was said of the picture against the picture. Missing tokens are masked; where all are missing
-    the attention contributes nothing.
+    Each field is scaled to unit length and projected to D. The mention attends to the context, and to the tokens
+    caption and image, so that it weighs what was said of the picture against the picture. Missing tokens are masked;
+    where all are missing the attention contributes nothing. The projections start aligned (`AlignedLinear`) and the
+    attentions pass their values on, so that training starts from what the frozen vectors know.
 
     Args:
         widths: Field name → width.
         width: D.
         num_heads: Heads of either attention.
-        dropout: Of the fields and of the attention weights.
+        dropout: Of the fields.
     """
 
     def __init__(self, widths: Mapping[str, int], width: int, num_heads: int, dropout: float) -> None:
         super().__init__()
-        self.project = nn.ModuleDict(
-            {name: nn.Sequential(nn.Dropout(dropout), nn.Linear(size, width)) for name, size in widths.items()}
-        )
-        self.over_context = nn.MultiheadAttention(width, num_heads, dropout, batch_first=True)
-        self.over_image = nn.MultiheadAttention(width, num_heads, dropout, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
+        self.project = nn.ModuleDict({name: AlignedLinear(size, width) for name, size in widths.items()})
+        self.over_context = value_preserving(nn.MultiheadAttention(width, num_heads, batch_first=True))
+        self.over_image = value_preserving(nn.MultiheadAttention(width, num_heads, batch_first=True))
 
     def forward(self, fields: Fields) -> Tensor:
         """Query vectors [B, D]."""
-        tokens = {name: self.project[name](values) for name, (values, _) in fields.items()}  # [B, D] each
-        masks = {name: mask for name, (_, mask) in fields.items()}
+        tokens = {name: self.project[name](self.dropout(normalize(values))) for name, (values, _) in fields.items()}
         query: Tensor = tokens["mention"]  # [B, D]
         for attention, names in ((self.over_context, ("context",)), (self.over_image, ("caption", "image"))):
             present = [name for name in names if name in tokens]
             if present:
                 keys = torch.stack([tokens[name] for name in present], dim=1)  # [B, T, D]
-                query = query + attend(attention, tokens["mention"], keys, torch.stack([masks[n] for n in present], 1))
+                mask = torch.stack([fields[name][1] for name in present], dim=1)  # [B, T]
+                query = query + attend(attention, tokens["mention"], keys, mask)
         return query
 
 
@@ -90,8 +92,8 @@ def attend(attention: nn.MultiheadAttention, query: Tensor, keys: Tensor, mask: 
     return result
 
 
-class EntityTower(nn.Module):
-    """Entity vectors as a sum of projected fields: name, text, and image where there is one.
+class LinearFusion(nn.Module):
+    """A sum of projected fields: the entity tower (name, text, image), and for queries the baseline to beat.
 
     Args:
         widths: Field name → width.
@@ -101,13 +103,15 @@ class EntityTower(nn.Module):
 
     def __init__(self, widths: Mapping[str, int], width: int, dropout: float) -> None:
         super().__init__()
-        self.project = nn.ModuleDict(
-            {name: nn.Sequential(nn.Dropout(dropout), nn.Linear(size, width)) for name, size in widths.items()}
-        )
+        self.dropout = nn.Dropout(dropout)
+        self.project = nn.ModuleDict({name: AlignedLinear(size, width) for name, size in widths.items()})
 
     def forward(self, fields: Fields) -> Tensor:
-        """Entity vectors [B, D]."""
-        parts = [self.project[name](values) * mask[:, None] for name, (values, mask) in fields.items()]
+        """Vectors [B, D]."""
+        parts = [
+            self.project[name](self.dropout(normalize(values))) * mask[:, None]
+            for name, (values, mask) in fields.items()
+        ]
         return torch.stack(parts).sum(0)  # [B, D]
 
 
@@ -118,3 +122,71 @@ class IdentityTower(nn.Module):
         """Entity vectors [B, width of the text]."""
         values, _ = fields["text"]
         return values
+
+
+class SpellingPart(nn.Module):
+    """The evidence of the names' spelling, as further columns of query and entity vectors.
+
+    Each n-gram has a learned weight, which starts at its inverse document frequency among the KB's names; the
+    mention and its context decide by a gate how much the spelling counts. A cosine of [gate · spelling, fused] is a
+    weighted sum of both cosines, so the two towers stay one vector each.
+
+    Args:
+        frequency: [num_ngrams] share of the names that have each n-gram.
+        widths: Widths of the mention's fields, of which `mention` and `context` feed the gate.
+        hidden: Units of the gate.
+    """
+
+    def __init__(self, frequency: Tensor, widths: Mapping[str, int], hidden: int = 64) -> None:
+        super().__init__()
+        rarity = -torch.log(frequency.clamp_min(1e-6))
+        rarity = rarity / rarity.mean()
+        self.mention_weight, self.name_weight = nn.Parameter(rarity.clone()), nn.Parameter(rarity.clone())
+        self.evidence = [name for name in ("mention", "context") if name in widths]
+        self.gate = nn.Sequential(
+            nn.Linear(sum(widths[n] for n in self.evidence), hidden), nn.GELU(), nn.Linear(hidden, 1)
+        )
+        last = self.gate[2]
+        nn.init.zeros_(last.weight)
+        nn.init.constant_(last.bias, 0.5413)  # softplus⁻¹(1): spelling and fusion count the same at the start
+
+    def mention(self, fields: Fields, fused: Tensor) -> Tensor:
+        """Query vectors [B, num_ngrams + D] of fused queries [B, D]."""
+        spelling = normalize(fields["spelling"][0] * self.mention_weight)
+        gate = softplus(self.gate(torch.cat([normalize(fields[name][0]) for name in self.evidence], dim=1)))  # [B, 1]
+        return torch.cat([gate * spelling, normalize(fused)], dim=1)
+
+    def entity(self, fields: Fields, fused: Tensor) -> Tensor:
+        """Entity vectors [B, num_ngrams + D] of fused vectors [B, D]."""
+        spelling = normalize(fields["spelling"][0] * self.name_weight)
+        return torch.cat([spelling, normalize(fused)], dim=1)
+
+
+class AlignedLinear(nn.Linear):
+    """A projection that starts the same for every field of one width: an identity, or a fixed semi-orthogonal map.
+
+    Fields of one encoder then start in one space on both sides, and an untrained model compares as the frozen
+    vectors do. A random start would have to learn that a name is similar to itself.
+
+    Args:
+        size: Width of the field.
+        width: D.
+    """
+
+    def __init__(self, size: int, width: int) -> None:
+        super().__init__(size, width)
+        with torch.no_grad():
+            if size == width:
+                nn.init.eye_(self.weight)
+            else:
+                nn.init.orthogonal_(self.weight, generator=torch.Generator().manual_seed(size))
+            nn.init.zeros_(self.bias)
+
+
+def value_preserving(attention: nn.MultiheadAttention) -> nn.MultiheadAttention:
+    """The attention with value and output projections that start as the identity."""
+    width = attention.embed_dim
+    with torch.no_grad():
+        nn.init.eye_(attention.in_proj_weight[2 * width :])
+        nn.init.eye_(attention.out_proj.weight)
+    return attention

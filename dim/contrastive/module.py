@@ -10,7 +10,7 @@ from pytorch_metric_learning.losses.base_metric_loss_function import BaseMetricL
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from dim.contrastive.fusion import AttentionFusion, EntityTower, IdentityTower, SumFusion
+from dim.contrastive.fusion import AttentionFusion, IdentityTower, LinearFusion, SpellingPart, SumFusion
 from dim.contrastive.losses import NPair, ReleasedNPair, check_loss
 from dim.contrastive.negatives import Negatives, RareWordNegatives
 from dim.datamodule import FeatureTable, LinkingData
@@ -24,9 +24,10 @@ class DIM(LinkingTask):
     """DIM (arXiv 2407.12019): the query of a mention and the vector of an entity, compared by cosine.
 
     Args:
-        mention_fields: Of `mention`, `context`, `caption`, `image`; None: all that the data has.
-        entity_fields: Of `name`, `text`, `image`; None: all that the data has.
-        fusion: `attention` as the paper describes, or `sum` as released.
+        mention_fields: Of `mention`, `context`, `caption`, `image`, `spelling`; None: all that the data has.
+        entity_fields: Of `name`, `text`, `image`, `spelling`; None: all that the data has. `spelling` (it needs a
+            name encoder) on both sides adds the names' own columns to both vectors.
+        fusion: `attention` as the paper describes, `sum` as released, or `linear`, a sum of projections (a baseline).
         entity_tower: `projection` is trained on the entity's fields, `identity` is its text's vector as released.
         width: Of query and entity vectors; with `identity` the text's own width counts.
         num_heads: Attention heads.
@@ -46,7 +47,7 @@ class DIM(LinkingTask):
         self,
         mention_fields: Sequence[str] | None = None,
         entity_fields: Sequence[str] | None = None,
-        fusion: Literal["attention", "sum"] = "attention",
+        fusion: Literal["attention", "sum", "linear"] = "attention",
         entity_tower: Literal["projection", "identity"] = "projection",
         width: int = 512,
         num_heads: int = 8,
@@ -72,35 +73,50 @@ class DIM(LinkingTask):
         self.negatives = negatives
         self.query_tower: nn.Module = nn.Identity()  # the towers are built when the widths are known
         self.kb_tower: nn.Module = nn.Identity()
+        self.spelling: SpellingPart | None = None
         self.kb_vectors = torch.empty(0)
 
     def build(self, data: LinkingData) -> None:
         """Makes both towers for the widths of the data."""
         mention = pick("mention", data.mention_fields, self.mention_fields)
         entity = pick("entity", data.entity_fields, self.entity_fields)
+        self.field_names = tuple(mention), tuple(entity)
+        if "spelling" in mention and "spelling" in entity:
+            frequency = data.entity_fields["spelling"].matrix.ne(0).float().mean(0)
+            self.spelling = SpellingPart(frequency, mention)
+        mention.pop("spelling", None)
+        entity.pop("spelling", None)
         width = entity["text"] if self.entity_tower == "identity" else self.width
+        if self.fusion == "attention" and "mention" not in mention:
+            raise ConfigError(
+                "the field mention, which attends to the others",
+                f"the fields {', '.join(mention)}",
+                "Name a text encoder and keep the field, or use --model.fusion sum.",
+            )
         if self.fusion == "sum":
             self.query_tower = SumFusion(mention, width, self.dropout)
+        elif self.fusion == "linear":
+            self.query_tower = LinearFusion(mention, width, self.dropout)
         else:
             self.query_tower = AttentionFusion(mention, width, self.num_heads, self.dropout)
-        self.kb_tower = IdentityTower() if self.entity_tower == "identity" else EntityTower(entity, width, self.dropout)
-        self.names = tuple(mention), tuple(entity)
+        self.kb_tower = IdentityTower() if self.entity_tower == "identity" else LinearFusion(entity, width, self.dropout)
 
     def queries(self, rows: Tensor) -> Tensor:
-        """Query vectors [B, D] of mention rows [B]."""
-        fields = take(self.data.mention_fields, self.names[0], rows)
+        """Query vectors [B, D] of mention rows [B], or [B, num_ngrams + D] with spelling."""
+        fields = take(self.data.mention_fields, self.field_names[0], rows)
         if self.training and self.modality_dropout:
-            for name in fields.keys() - {"mention"}:
+            for name in [name for name in fields if name not in ("mention", "spelling")]:
                 values, mask = fields[name]
                 mask = mask & (torch.rand(mask.shape, device=mask.device) >= self.modality_dropout)
                 fields[name] = values * mask[:, None], mask
-        vectors: Tensor = self.query_tower(fields)
-        return vectors
+        fused: Tensor = self.query_tower({name: field for name, field in fields.items() if name != "spelling"})
+        return fused if self.spelling is None else self.spelling.mention(fields, fused)
 
     def entities(self, rows: Tensor) -> Tensor:
-        """Entity vectors [B, D] of KB rows [B]."""
-        vectors: Tensor = self.kb_tower(take(self.data.entity_fields, self.names[1], rows))
-        return vectors
+        """Entity vectors [B, D] of KB rows [B], or [B, num_ngrams + D] with spelling."""
+        fields = take(self.data.entity_fields, self.field_names[1], rows)
+        fused: Tensor = self.kb_tower({name: field for name, field in fields.items() if name != "spelling"})
+        return fused if self.spelling is None else self.spelling.entity(fields, fused)
 
     def on_train_start(self) -> None:
         """Prepares the source of negatives."""

@@ -24,7 +24,7 @@ class Negatives(ABC):
     def prepare(self, data: LinkingData, rows: Tensor, entity_text: str) -> None:
         """Called once before training with the training rows [n] and the name of the entity text in use."""
 
-    def refresh(self, encode: Encode) -> None:
+    def refresh(self, encode: Encode) -> None:  # noqa: B027 - most sources do not follow the model
         """Called before each epoch; `encode()` gives the current queries [n, D] of the rows and entities [K, D]."""
 
     @abstractmethod
@@ -69,7 +69,9 @@ class RareWordNegatives(Negatives):
         # Of a word's entities, sorted by row, all but the gold: what lies at or behind it moves up by one.
         count = (self.counts[word.clamp_min(0)] - 1) * (word >= 0)
         place = self.starts[word.clamp_min(0)] + (torch.rand(len(gold)) * count).long()
-        drawn = torch.where(self.postings[place] < gold_here, self.postings[place], self.postings[(place + 1) % len(self.postings)])
+        drawn = torch.where(
+            self.postings[place] < gold_here, self.postings[place], self.postings[(place + 1) % len(self.postings)]
+        )
         other = (gold_here + 1 + torch.randint(max(1, num_entities - 1), gold_here.shape)) % num_entities
         at_random = (torch.rand(len(gold)) < self.random) | (count == 0)
         return torch.where(at_random, other, drawn).to(gold.device)

@@ -119,7 +119,11 @@ class FeatureCache:
 
     def find(self, recipe: Recipe, inputs: Inputs) -> FieldFeatures | None:
         """The finished features, or None."""
-        return open_features(self.folder(recipe, inputs))
+        folder = self.folder(recipe, inputs)
+        features = open_features(folder)
+        if features is not None:
+            shutil.rmtree(self._workplace(folder), ignore_errors=True)  # of a run killed right after its last rename
+        return features
 
     def folder(self, recipe: Recipe, inputs: Inputs) -> Path:
         """Where these features stand, or would stand."""
@@ -145,9 +149,9 @@ class FeatureCache:
         """
         folder = self.folder(recipe, inputs)
         with one_at_a_time(self.root / ".locks" / folder.name), explain_write_errors(folder):
-            features = open_features(folder)
+            features = self.find(recipe, inputs)
             if features is None:
-                work = Workplace(self.root / f".{folder.name}", recipe.plan(inputs))
+                work = Workplace(self._workplace(folder), recipe.plan(inputs))
                 _log(work, "resumed" if work.notes else "started")
                 for block in blocks(work):
                     work.write(block)
@@ -156,9 +160,11 @@ class FeatureCache:
                 _log(work, "finished")
                 work.publish(folder)
                 features = open_features(folder)
-            shutil.rmtree(self.root / f".{folder.name}", ignore_errors=True)  # of a run killed while it cleaned up
         assert features is not None
         return features
+
+    def _workplace(self, folder: Path) -> Path:
+        return self.root / f".{folder.name}"
 
 
 def open_features(folder: Path) -> FieldFeatures | None:

@@ -79,9 +79,9 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
 
     def encode_text(self, texts: Sequence[str]) -> Features:
         """Features [len(texts), width] of one batch."""
-        tokens = self.source.tokenize(texts).to(self._torch_device)
+        model = self.model
         with torch.inference_mode():
-            return _to_numpy(_encode_tokens(self.model, tokens))
+            return _to_numpy(_encode_tokens(model, self.source.tokenize(texts).to(self._torch_device)))
 
     def preprocess(self, image: Image.Image) -> NDArray[np.uint8]:
         """The image resized and cropped, [height, width, 3]; as bytes, which cost a quarter of floats to hand over."""

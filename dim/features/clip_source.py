@@ -85,12 +85,11 @@ class ClipSource:
                 f"'{self.pretrained}', which is none of them",
                 f"Check the path, or use a tag such as {', '.join(near) or '(this model has none)'}.",
             )
-        if bool(tag.get("quick_gelu")) != bool(self.config.get("quick_gelu")):
-            name = self.model_name.removesuffix("-quickgelu")
+        if tag.get("quick_gelu") and not self.config.get("quick_gelu"):
             raise ConfigError(
                 f"the activation that the weights '{self.pretrained}' were trained with",
-                f"the model {self.model_name}, which has the other one and would give wrong features",
-                f"Set model to {name + '-quickgelu' if tag.get('quick_gelu') else name}.",
+                f"the model {self.model_name}, which has another one and would give wrong features",
+                f"Set model to {self.model_name}-quickgelu.",
             )
         return tag
 
@@ -104,9 +103,8 @@ class ClipSource:
     @cached_property
     def fingerprint(self) -> str:
         """Names architecture, preprocessing, and the content of the weights (of a tag: its address)."""
-        weights = self._weights_id
         setup = content_hash(json.dumps([self.config, self.preprocess_config], sort_keys=True, default=str))
-        return f"{'folder' if self._folder else self.model_name}, weights={weights}, setup={setup}"
+        return f"{'folder' if self._folder else self.model_name}, weights={self._weights_id}, setup={setup}"
 
     @property
     def _name(self) -> str:

@@ -36,16 +36,21 @@ class Field:
     Attributes:
         name: Of the features.
         owner: Whose rows the features follow.
-        kind: Which encoder takes it.
+        encoder: Which encoder takes it.
         tables: The tables that its inputs come from, as named in `dataset.json` under `hashes`.
         inputs: One text, or one tuple of image paths, an owner; None where there is nothing.
     """
 
     name: str
     owner: Literal["mention", "entity"]
-    kind: Literal["text", "image"]
+    encoder: Literal["text", "image", "name"]
     tables: tuple[str, ...]
     inputs: Callable[[Dataset, Choices], Sequence[Any]]
+
+    @property
+    def kind(self) -> Literal["text", "image"]:
+        """What the encoder reads."""
+        return "image" if self.encoder == "image" else "text"
 
     def unique_inputs(self, dataset: Dataset, choices: Choices) -> Inputs:
         """The inputs of all owners, in the dataset's order."""
@@ -89,7 +94,9 @@ FIELDS = (
     Field("context", "mention", "text", ("mentions",), _contexts),
     Field("caption", "mention", "text", ("mentions",), _captions),
     Field("image", "mention", "image", ("mentions",), lambda d, _: image_paths(d.mentions["images"])),
+    Field("spelling", "mention", "name", ("mentions",), lambda d, _: _texts(d.mentions["mention"])),
     Field("name", "entity", "text", ("entities",), lambda d, _: _texts(d.entities["name"])),
     Field("text", "entity", "text", ("entities", "texts/{entity_text}"), lambda d, c: _texts(d.texts(c.entity_text))),
+    Field("name_spelling", "entity", "name", ("entities",), lambda d, _: _texts(d.entities["name"])),
     Field("entity_image", "entity", "image", ("entities",), lambda d, _: image_paths(d.entities["images"])),
 )

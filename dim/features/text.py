@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -159,10 +160,11 @@ class TransformersTextEncoder(TextEncoder):
     def _from_pretrained(self, kind: Any, **options: Any) -> Any:
         folder = Path(self.path)
         if not folder.is_dir() and (folder.is_absolute() or self.path.count("/") > 1 or self.path.startswith(".")):
-            near = [path.name for path in folder.parent.iterdir()][:5] if folder.parent.is_dir() else []
+            beside = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
+            near = difflib.get_close_matches(folder.name, beside, cutoff=0.3)
             raise ConfigError(
                 f"a folder with a Transformers model at {self.path}",
-                f"no such folder; beside it: {', '.join(sorted(near)) or 'nothing'}",
+                f"no such folder; beside it: {', '.join(near) or 'nothing like it'}",
                 "Check the path.",
             )
         try:

@@ -1,7 +1,8 @@
 import torch
 from torch import nn
+from torch.nn.functional import normalize
 
-from dim.contrastive.fusion import AttentionFusion, EntityTower, IdentityTower, SumFusion, attend
+from dim.contrastive.fusion import AttentionFusion, IdentityTower, LinearFusion, SpellingPart, SumFusion, attend
 
 WIDTH = 8
 
@@ -72,6 +73,36 @@ def test_attention_agrees_with_softmax_written_out():
 
 def test_an_entity_without_text_is_its_name_alone():
     torch.manual_seed(0)
-    tower = EntityTower({"name": WIDTH, "text": WIDTH}, WIDTH, 0.0).eval()
+    tower = LinearFusion({"name": WIDTH, "text": WIDTH}, WIDTH, 0.0).eval()
     vectors = tower({"name": field(0), "text": field(1, [True, False, True])})
-    assert torch.allclose(vectors[1], tower.project["name"](field(0)[0])[1])
+    assert torch.allclose(vectors[1], tower.project["name"](normalize(field(0)[0]))[1])
+
+
+def test_untrained_attention_compares_as_the_frozen_vectors_do():
+    torch.manual_seed(0)
+    widths = dict.fromkeys(("mention", "context"), 6)
+    for width in (6, 48):  # the same width, and wider: an isometry
+        fusion = AttentionFusion(widths, width, 2, 0.5).eval()
+        tower = LinearFusion({"name": 6, "text": 6}, width, 0.5).eval()
+        everyone = torch.ones(4, dtype=torch.bool)
+        mention, context, name, text = (torch.randn(4, 6) for _ in range(4))
+        query = fusion({"mention": (mention, everyone), "context": (context, everyone)})
+        entity = tower({"name": (name, everyone), "text": (text, everyone)})
+        frozen = (normalize(mention) + normalize(context)) @ (normalize(name) + normalize(text)).T
+        assert torch.allclose(query @ entity.T, frozen, atol=1e-5)
+
+
+def test_spelling_adds_a_weighted_cosine_of_ngrams_to_the_fused_one():
+    torch.manual_seed(0)
+    part = SpellingPart(torch.tensor([0.5, 0.1, 0.01]), {"mention": 6, "context": 6})
+    mention = {
+        "spelling": (torch.tensor([[1.0, 0, 1]]), None),
+        "mention": (torch.randn(1, 6), None),
+        "context": (torch.randn(1, 6), None),
+    }
+    entity = {"spelling": (torch.tensor([[1.0, 1, 0], [0, 0, 2.0]]), None)}
+    fused_query, fused_entity = torch.randn(1, 4), torch.randn(2, 4)
+    scores = part.mention(mention, fused_query) @ part.entity(entity, fused_entity).T
+    rarity = -torch.log(torch.tensor([0.5, 0.1, 0.01]))
+    spelling = normalize(torch.tensor([[1.0, 0, 1]]) * rarity) @ normalize(entity["spelling"][0] * rarity).T
+    assert torch.allclose(scores, spelling + normalize(fused_query) @ normalize(fused_entity).T, atol=1e-4)

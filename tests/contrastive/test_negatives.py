@@ -19,7 +19,12 @@ def data(tmp_path):
         entities=pd.DataFrame({"id": list("abcde"), "name": NAMES}),
         texts={"brief": pd.DataFrame({"entity_id": list("abcde"), "text": TEXTS})},
         mentions=pd.DataFrame(
-            {"id": ["m0", "m1", "m2"], "split": "train", "mention": ["Ann Lee", "Bob Stone", "Sand"], "entity_id": list("ace")}
+            {
+                "id": ["m0", "m1", "m2"],
+                "split": "train",
+                "mention": ["Ann Lee", "Bob Stone", "Sand"],
+                "entity_id": list("ace"),
+            }
         ),
     )
     return SimpleNamespace(dataset=dataset, gold=torch.from_numpy(dataset.gold_rows(dataset.mentions)))

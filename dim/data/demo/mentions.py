@@ -17,7 +17,7 @@ OUTSPOKEN_RATE = 0.25  #: Share of the facts that a sentence states in the words
 PASSING_RATE = 0.25  #: Share of hats, objects and places that are another today.
 
 UNTOLD = -1
-_HINTS = [[hints for _, hints in values.values()] for values in FACTS.values()]
+_HINTS = [[hint for _, hint in values.values()] for values in FACTS.values()]
 _WORDS = [[words for words, _ in values.values()] for values in FACTS.values()]
 
 
@@ -105,7 +105,7 @@ def sentences(names: list[str], facts: NDArray[np.int8], rng: np.random.Generato
             if outspoken[i][kind]:
                 clauses.append(said[kind][first].format(_WORDS[kind][code][second % len(_WORDS[kind][code])]))
             else:
-                clauses.append(_HINTS[kind][code][first % len(_HINTS[kind][code])])
+                clauses.append(_HINTS[kind][code])
         opening = OPENINGS[frame[0]]
         relative = f", who {' and '.join(clauses)}," if clauses else ""
         result.append((f"{opening}{name}{relative} {PREDICATES[frame[1]]}.", len(opening)))

@@ -1,6 +1,6 @@
 """What there is to say and to see in the demo world, and the words for it.
 
-A fact has words for the entity's text and hints for a mention's sentence; they share few words, so that a model must
+A fact has words for the entity's text and a hint for a mention's sentence; they share few words, so that a model must
 learn which hint means which fact. A look has the words of the entity's text; the picture shows it.
 """
 
@@ -37,79 +37,63 @@ def surnames(at_least: int) -> list[str]:
     return list(dict.fromkeys("".join(part) for part in parts))
 
 
-#: Kind of fact → value → (words in an entity's text, hints in a mention's sentence).
-FACTS: dict[str, dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+#: Kind of fact → value → (words in an entity's text, hint in a mention's sentence).
+FACTS: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
     "occupation": {
-        "painter": (("a painter", "a portraitist"), ("covers vast canvases", "mixes oils at dawn")),
-        "violinist": (("a violinist", "a fiddler"), ("tunes four strings", "bows through long concertos")),
-        "novelist": (("a novelist", "a writer of fiction"), ("fills chapters at night", "invents stubborn heroines")),
-        "dancer": (("a dancer", "a ballet soloist"), ("leaps across the stage", "wears out pointe shoes")),
-        "goalkeeper": (("a goalkeeper", "a footballer"), ("saved two penalties", "dives between the posts")),
-        "sprinter": (("a sprinter", "a track athlete"), ("explodes from the blocks", "runs a hundred metres")),
-        "cyclist": (("a cyclist", "a bicycle racer"), ("climbs passes on two wheels", "leads the peloton")),
-        "swimmer": (("a swimmer", "a freestyle specialist"), ("counts lanes and laps", "dives into cold pools")),
-        "botanist": (("a botanist", "a plant scientist"), ("presses rare leaves", "names mosses and ferns")),
-        "astronomer": (("an astronomer", "a stargazer"), ("follows comets", "measures distant galaxies")),
-        "geologist": (("a geologist", "a student of rocks"), ("drills for basalt", "maps fault lines")),
-        "surgeon": (("a surgeon", "a hospital doctor"), ("transplants hearts", "operates on patients")),
-        "mayor": (("a mayor", "a local politician"), ("governs city hall", "opens the council")),
-        "judge": (("a judge", "a magistrate"), ("passes sentences in court", "wields a gavel")),
-        "ambassador": (("an ambassador", "a diplomat"), ("negotiates treaties", "heads an embassy")),
-        "journalist": (("a journalist", "a reporter"), ("files scoops", "interviews ministers")),
+        "painter": (("a painter", "a portraitist"), "mixes oils at dawn"),
+        "violinist": (("a violinist", "a fiddler"), "tunes four strings"),
+        "novelist": (("a novelist", "a writer of fiction"), "invents stubborn heroines"),
+        "goalkeeper": (("a goalkeeper", "a footballer"), "saved two penalties"),
+        "cyclist": (("a cyclist", "a bicycle racer"), "climbs mountain passes"),
+        "swimmer": (("a swimmer", "a freestyle specialist"), "counts lanes and laps"),
+        "botanist": (("a botanist", "a plant scientist"), "presses rare leaves"),
+        "astronomer": (("an astronomer", "a stargazer"), "follows distant comets"),
+        "surgeon": (("a surgeon", "a hospital doctor"), "transplants hearts"),
+        "judge": (("a judge", "a magistrate"), "wields a gavel"),
+        "ambassador": (("an ambassador", "a diplomat"), "negotiates treaties"),
+        "journalist": (("a journalist", "a reporter"), "files daily scoops"),
     },
     "birthplace": {
-        "Ambrel": (("Ambrel",), ("grew up by the Tirrow river", "speaks with a lowland drawl")),
-        "Bexhold": (("Bexhold",), ("grew up near the salt mines", "learnt to walk on cobblestones")),
-        "Cawdene": (("Cawdene",), ("grew up among vineyards", "misses the autumn grape harvest")),
-        "Drunmor": (("Drunmor",), ("grew up under a lighthouse", "comes from a family of whalers")),
-        "Eskary": (("Eskary",), ("grew up on a volcano's slope", "remembers the ash winters")),
-        "Fennick": (("Fennick",), ("grew up in the marshes", "could punt before cycling")),
-        "Gostrava": (("Gostrava",), ("grew up between blast furnaces", "has steelworkers for parents")),
-        "Hollin": (("Hollin",), ("grew up in an orchard", "still dreams of cider presses")),
-        "Irsk": (("Irsk",), ("grew up on reindeer farms", "never minds polar nights")),
-        "Jurando": (("Jurando",), ("grew up beside the racetrack", "heard engines as lullabies")),
-        "Kethley": (("Kethley",), ("grew up in a mill town", "wove cotton as a child")),
-        "Lumbry": (("Lumbry",), ("grew up in a logging camp", "knows every sawmill by smell")),
-        "Maravent": (("Maravent",), ("grew up on a windswept island", "came by ferry at twelve")),
-        "Nosswick": (("Nosswick",), ("grew up over a bakery", "was raised on rye bread")),
-        "Ostermund": (("Ostermund",), ("grew up at the river's mouth", "sold eels on the quay")),
-        "Pellagio": (("Pellagio",), ("grew up among marble quarries", "carved stone before reading")),
+        "Ambrel": (("Ambrel",), "grew up by lowland canals"),
+        "Bexhold": (("Bexhold",), "grew up near salt mines"),
+        "Cawdene": (("Cawdene",), "grew up among vineyards"),
+        "Drunmor": (("Drunmor",), "grew up under a lighthouse"),
+        "Eskary": (("Eskary",), "grew up on a volcano"),
+        "Fennick": (("Fennick",), "grew up in marshes"),
+        "Gostrava": (("Gostrava",), "grew up between blast furnaces"),
+        "Hollin": (("Hollin",), "grew up in an orchard"),
+        "Irsk": (("Irsk",), "grew up with reindeer"),
+        "Kethley": (("Kethley",), "grew up in cotton mills"),
+        "Nosswick": (("Nosswick",), "grew up over a bakery"),
+        "Pellagio": (("Pellagio",), "grew up among marble quarries"),
     },
     "employer": {
-        "Aldgate Institute": (("the Aldgate Institute",), ("keeps a desk behind the red brick gate",)),
-        "Beacon Trust": (("the Beacon Trust",), ("answers to seven trustees",)),
-        "Cobalt Works": (("Cobalt Works",), ("clocks in at the pigment plant",)),
-        "Dovecote House": (("Dovecote House",), ("lunches in the pigeon loft",)),
-        "Elmgrove College": (("Elmgrove College",), ("tutors freshmen under old trees",)),
-        "Falcon Press": (("Falcon Press",), ("shares a lift with typesetters",)),
-        "Granite Bank": (("Granite Bank",), ("passes the vault each morning",)),
-        "Harbour Society": (("the Harbour Society",), ("is paid by shipowners",)),
-        "Iris Foundation": (("the Iris Foundation",), ("advises on grants for eyesight",)),
-        "Juniper Studio": (("Juniper Studio",), ("rents a corner of the distillery",)),
-        "Keystone Club": (("the Keystone Club",), ("trains in an arched cellar",)),
-        "Lantern Theatre": (("the Lantern Theatre",), ("enters through the gaslit foyer",)),
-        "Meridian Line": (("the Meridian Line",), ("travels free on night trains",)),
-        "Northlight Radio": (("Northlight Radio",), ("talks into a microphone weekly",)),
-        "Orchid Clinic": (("the Orchid Clinic",), ("walks past greenhouse wards",)),
-        "Pinnacle Union": (("the Pinnacle Union",), ("bargains for mountain guides",)),
+        "Aldgate Institute": (("the Aldgate Institute",), "enters a red brick gate"),
+        "Beacon Trust": (("the Beacon Trust",), "answers to seven trustees"),
+        "Cobalt Works": (("Cobalt Works",), "inspects pigment vats"),
+        "Dovecote House": (("Dovecote House",), "lunches in a pigeon loft"),
+        "Elmgrove College": (("Elmgrove College",), "tutors freshmen under trees"),
+        "Falcon Press": (("Falcon Press",), "argues with typesetters"),
+        "Granite Bank": (("Granite Bank",), "passes a vault each morning"),
+        "Harbour Society": (("the Harbour Society",), "is paid by shipowners"),
+        "Juniper Studio": (("Juniper Studio",), "rents a former distillery"),
+        "Lantern Theatre": (("the Lantern Theatre",), "crosses a gaslit foyer"),
+        "Northlight Radio": (("Northlight Radio",), "talks into a microphone"),
+        "Orchid Clinic": (("the Orchid Clinic",), "walks past greenhouse wards"),
     },
     "award": {
-        "Amber Crown": (("the Amber Crown",), ("once kissed a fossil resin wreath",)),
-        "Bronze Heron": (("the Bronze Heron",), ("keeps a metal bird on the shelf",)),
-        "Compass Medal": (("the Compass Medal",), ("was honoured by explorers",)),
-        "Diamond Quill": (("the Diamond Quill",), ("was toasted by critics",)),
-        "Ebony Key": (("the Ebony Key",), ("got a pianist's blessing",)),
-        "Feather Prize": (("the Feather Prize",), ("was applauded for lightness",)),
-        "Golden Anchor": (("the Golden Anchor",), ("was saluted by admirals",)),
-        "Hazel Wand": (("the Hazel Wand",), ("was chosen by dowsers",)),
-        "Ivory Tower": (("the Ivory Tower",), ("won over the professors",)),
-        "Jade Lion": (("the Jade Lion",), ("brought home a green beast",)),
-        "Kestrel Cup": (("the Kestrel Cup",), ("lifted the falconers' trophy",)),
-        "Laurel Ring": (("the Laurel Ring",), ("wears bay leaves on a finger",)),
-        "Marble Star": (("the Marble Star",), ("has five stone points to dust",)),
-        "Nimbus Shield": (("the Nimbus Shield",), ("was decorated above the clouds",)),
-        "Opal Flame": (("the Opal Flame",), ("carried a shimmering torch",)),
-        "Pearl Diver": (("the Pearl Diver",), ("was crowned under water",)),
+        "Amber Crown": (("the Amber Crown",), "wore a resin wreath"),
+        "Bronze Heron": (("the Bronze Heron",), "polishes a metal bird"),
+        "Compass Medal": (("the Compass Medal",), "was honoured by explorers"),
+        "Diamond Quill": (("the Diamond Quill",), "was toasted by critics"),
+        "Ebony Key": (("the Ebony Key",), "was kissed by pianists"),
+        "Feather Prize": (("the Feather Prize",), "was applauded for lightness"),
+        "Golden Anchor": (("the Golden Anchor",), "was saluted by admirals"),
+        "Hazel Wand": (("the Hazel Wand",), "was chosen by dowsers"),
+        "Jade Lion": (("the Jade Lion",), "tamed a green beast"),
+        "Kestrel Cup": (("the Kestrel Cup",), "lifted a falconers' trophy"),
+        "Marble Star": (("the Marble Star",), "dusts five stone points"),
+        "Opal Flame": (("the Opal Flame",), "carried a shimmering torch"),
     },
 }
 
@@ -121,7 +105,7 @@ SAID = {
     "award": ("received {}", "holds {}"),
 }
 
-#: The vague word that a stub has for an occupation (FACTS lists four of each).
+#: The vague word that a stub has for an occupation (FACTS lists as many of each).
 FIELDS = ("the arts", "sport", "science", "public life")
 
 _COLOURS = {
@@ -185,30 +169,13 @@ LASTING_LOOKS = ("coat", "hair", "glasses")
 
 #: What a sentence says when it says nothing of the person.
 PREDICATES = (
-    "arrived late for the opening",
+    "arrived late",
     "answered a few questions",
     "left without a word",
-    "was met with applause",
     "declined to comment",
     "smiled at the crowd",
-    "signed the guest book",
-    "waited for the others",
     "thanked the hosts",
-    "spoke for ten minutes",
-    "took a seat in the second row",
-    "was late again",
     "shook many hands",
-    "posed for a photograph",
     "stayed until the end",
-    "asked for a glass of water",
 )
-OPENINGS = (
-    "",
-    "On Monday ",
-    "On Friday ",
-    "Last week ",
-    "In the evening ",
-    "After the break ",
-    "At noon ",
-    "Once more ",
-)
+OPENINGS = ("", "On Monday ", "Last week ", "At noon ")

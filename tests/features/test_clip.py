@@ -1,0 +1,186 @@
+import json
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from open_clip import factory
+from PIL import Image
+from safetensors.torch import save_file
+
+from dim.errors import ConfigError
+from dim.features.clip import OpenClipEncoder
+
+CONFIG = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
+}
+TEXTS = ["a", "Ana Silva [SEP] Ana Silva sings in Belo Horizonte.", "", "word " * 200]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Registers a tiny architecture under the name `tiny-clip`."""
+    path = tmp_path_factory.mktemp("configs") / "tiny-clip.json"
+    path.write_text(json.dumps(CONFIG))
+    open_clip.add_model_config(path)
+    yield
+    factory._MODEL_CONFIG_PATHS.remove(path)
+    factory._rescan_model_configs()
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    state = open_clip.create_model("tiny-clip").state_dict()
+    save_file({name: value.contiguous() for name, value in state.items()}, path)
+    return path
+
+
+def direct(weights: Path) -> tuple[torch.nn.Module, object]:
+    model, _, transform = open_clip.create_model_and_transforms("tiny-clip", pretrained=str(weights))
+    return model.eval(), transform
+
+
+def photo(size: tuple[int, int] = (50, 40)) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8))
+
+
+def test_text_features_are_those_of_open_clip_at_full_length(weights: Path) -> None:
+    model, _ = direct(weights)
+    with torch.no_grad():
+        expected = model.encode_text(open_clip.get_tokenizer("tiny-clip")(TEXTS)).numpy()
+    encoder = OpenClipEncoder("tiny-clip", str(weights))
+    np.testing.assert_allclose(encoder.encode_text(TEXTS), expected, atol=1e-5)
+    np.testing.assert_allclose(encoder.encode_text(TEXTS[:1]), expected[:1], atol=1e-5)
+
+
+def test_image_features_are_those_of_open_clip(weights: Path) -> None:
+    model, transform = direct(weights)
+    images = [photo(), photo((200, 30)), photo((8, 8))]
+    inputs = torch.stack([transform(image) for image in images])
+    with torch.no_grad():
+        expected = model.encode_image(inputs).numpy()
+    encoder = OpenClipEncoder("tiny-clip", str(weights))
+    pixels = np.stack([encoder.preprocess(image) for image in images])
+    assert torch.equal(encoder.normalize_pixels(pixels), inputs)
+    np.testing.assert_allclose(encoder.encode_image(pixels), expected, atol=1e-6)
+
+
+def test_preprocessing_is_known_without_weights_and_is_that_of_the_model(weights: Path) -> None:
+    encoder = OpenClipEncoder("tiny-clip", str(weights))
+    config = encoder.source.preprocess_config
+    assert (encoder.width, "model" in vars(encoder)) == (16, False)
+    loaded = encoder.model.visual.preprocess_cfg
+    assert {**loaded, "size": 32} == {**config, "size": 32}
+
+
+def test_a_folder_brings_its_own_architecture(weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": CONFIG, "preprocess_cfg": {"mean": [0, 0, 0]}})
+    )
+    (tmp_path / "open_clip_model.safetensors").write_bytes(weights.read_bytes())
+    folder = OpenClipEncoder("ViT-B-32", str(tmp_path))
+    named = OpenClipEncoder("tiny-clip", str(weights))
+    assert np.array_equal(folder.encode_text(TEXTS), named.encode_text(TEXTS))
+    assert folder.source.preprocess_config["mean"] == [0, 0, 0]
+    assert folder.fingerprint != named.fingerprint
+
+
+def test_encoders_of_the_same_weights_share_one_model(weights: Path) -> None:
+    one, two = (OpenClipEncoder("tiny-clip", str(weights)) for _ in range(2))
+    assert one.model is two.model
+    assert one.model is not OpenClipEncoder("tiny-clip", None, random_seed=0).model
+
+
+def test_random_weights_follow_their_seed_and_leave_the_generator_alone() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    one, again, other = (OpenClipEncoder("tiny-clip", None, random_seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(one.encode_text(["a"]), again.encode_text(["a"]))
+    assert not np.array_equal(one.encode_text(["a"]), other.encode_text(["a"]))
+    assert one.fingerprint == again.fingerprint != other.fingerprint
+    assert "random(1" in one.fingerprint
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_fingerprint_follows_weights_and_precision_but_not_place_or_device(weights: Path, tmp_path: Path) -> None:
+    copy = tmp_path / weights.name
+    copy.write_bytes(weights.read_bytes())
+    first = OpenClipEncoder("tiny-clip", str(weights)).fingerprint
+    assert OpenClipEncoder("tiny-clip", str(copy), device="cpu").fingerprint == first
+    assert OpenClipEncoder("tiny-clip", str(weights), precision="bf16").fingerprint != first
+    data = bytearray(copy.read_bytes())
+    data[-1] ^= 1
+    copy.write_bytes(data)
+    assert OpenClipEncoder("tiny-clip", str(copy)).fingerprint != first
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_is_close_and_comes_as_float32(weights: Path, precision: str) -> None:
+    exact, rough = OpenClipEncoder("tiny-clip", str(weights)), OpenClipEncoder("tiny-clip", str(weights), precision)
+    pixels = np.stack([exact.preprocess(photo())])
+    for a, b in (
+        (exact.encode_text(TEXTS), rough.encode_text(TEXTS)),
+        (exact.encode_image(pixels), rough.encode_image(pixels)),
+    ):
+        assert b.dtype == np.float32
+        assert 0 < np.abs(a - b).max() < 0.1 * np.abs(a).max()
+
+
+def test_an_encoder_travels_without_its_weights(weights: Path) -> None:
+    encoder = OpenClipEncoder("tiny-clip", str(weights))
+    features = encoder.encode_text(["a"])
+    data = pickle.dumps(encoder)
+    assert len(data) < 1000
+    assert np.array_equal(pickle.loads(data).encode_text(["a"]), features)
+
+
+def refused(*args: object, **options: object) -> str:
+    with pytest.raises(ConfigError) as caught:
+        OpenClipEncoder(*args, **options).encode_text(["a"])
+    return str(caught.value)
+
+
+def test_a_model_that_open_clip_lacks_names_the_nearest() -> None:
+    assert "Did you mean ViT-B-32" in refused("ViT-B-23")
+    assert "a model name of open_clip" in refused("hf-hub:someone/something")
+
+
+def test_random_weights_must_be_asked_for(weights: Path) -> None:
+    assert "neither pretrained nor random_seed" in refused("tiny-clip", None)
+    assert "pretrained or random_seed" in refused("tiny-clip", str(weights), random_seed=1)
+
+
+def test_weights_that_do_not_exist_name_the_tags() -> None:
+    assert "such as openai" in refused("ViT-B-32-quickgelu", "opnai")
+    assert "(this model has none)" in refused("tiny-clip", "missing.safetensors")
+
+
+def test_weights_of_the_other_activation_are_refused() -> None:
+    assert "Set model to ViT-B-32-quickgelu." in refused("ViT-B/32", "openai")
+
+
+def test_weights_of_another_model_or_truncated_ones_are_refused(weights: Path, tmp_path: Path) -> None:
+    assert "weights of ViT-S-32-alt" in refused("ViT-S-32-alt", str(weights))
+    (tmp_path / "cut.safetensors").write_bytes(weights.read_bytes()[:1000])
+    assert "Give an intact local file" in refused("tiny-clip", str(tmp_path / "cut.safetensors"))
+
+
+def test_a_folder_without_a_config_is_refused(tmp_path: Path) -> None:
+    assert "a folder with open_clip_config.json" in refused("tiny-clip", str(tmp_path))
+
+
+def test_a_download_that_fails_asks_for_a_local_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object) -> str:
+        raise RuntimeError("no connection")
+
+    monkeypatch.setattr("dim.features.clip_source.download_pretrained", unreachable)
+    message = refused("ViT-B-32-quickgelu", "openai")
+    assert "no connection" in message
+    assert "local file or folder" in message

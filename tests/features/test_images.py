@@ -1,0 +1,189 @@
+import io
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dim.features import images
+from dim.features.images import UnusableImageError, load_image
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    return tmp_path / "images"
+
+
+def reason(root: Path, name: str) -> str:
+    with pytest.raises(UnusableImageError) as caught:
+        load_image(root / name, root)
+    return caught.value.reason
+
+
+def photo(size: tuple[int, int] = (32, 16)) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8))
+
+
+def jpeg(image: Image.Image, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def test_what_is_no_usable_file_has_its_reason(root: Path) -> None:
+    (root / "x.jpg").mkdir()
+    os.mkfifo(root / "pipe.jpg")
+    (root / "empty.jpg").touch()
+    (root / "a").symlink_to("b")
+    (root / "b").symlink_to("a")
+    assert reason(root, "absent.jpg") == "not found"
+    assert reason(root, "nu\0ll.jpg") == "not found"
+    assert reason(root, "x" * 300) == "not found"
+    assert reason(root, "a") == "not found"
+    assert reason(root, "x.jpg") == "not a file"
+    assert reason(root, "pipe.jpg") == "not a file"
+    assert reason(root, "empty.jpg") == "empty file"
+
+
+def test_no_path_leads_out_of_the_image_folder(root: Path) -> None:
+    photo().save(root.parent / "secret.png")
+    (root / "link.png").symlink_to(root.parent / "secret.png")
+    (root / "folder").symlink_to(root.parent)
+    assert reason(root, "link.png") == "outside the image folder"
+    assert reason(root, "../secret.png") == "outside the image folder"
+    assert reason(root, "folder/secret.png") == "outside the image folder"
+    assert reason(root, str(root.parent / "secret.png")) == "outside the image folder"
+
+
+def test_links_within_the_folder_and_a_folder_that_is_a_link_are_fine(root: Path) -> None:
+    photo().save(root / "one.png")
+    (root / "two.png").symlink_to("one.png")
+    (root.parent / "alias").symlink_to(root)
+    assert load_image(root.parent / "alias/two.png", root.parent / "alias").size == (32, 16)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_counted(root: Path) -> None:
+    photo().save(root / "x.png")
+    (root / "x.png").chmod(0)
+    assert reason(root, "x.png") == "no permission"
+
+
+@pytest.mark.parametrize("cut", [10, 100, 400])
+def test_truncated_files_are_unreadable(root: Path, cut: int) -> None:
+    (root / "x.jpg").write_bytes(jpeg(photo((64, 64)))[:cut])
+    buffer = io.BytesIO()
+    photo((64, 64)).save(buffer, "PNG")
+    (root / "x.png").write_bytes(buffer.getvalue()[:cut])
+    assert reason(root, "x.jpg") == "unreadable"
+    assert reason(root, "x.png") == "unreadable"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"\0\0\0\x18ftypheic",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+    ],
+)
+def test_formats_that_are_not_listed_are_unreadable(root: Path, data: bytes) -> None:
+    (root / "x.jpg").write_bytes(data)
+    assert reason(root, "x.jpg") == "unreadable"
+
+
+def test_garbled_bytes_never_raise_anything_else(root: Path) -> None:
+    random = np.random.default_rng(0)
+    originals = [jpeg(photo((64, 64)))]
+    for form in ("PNG", "GIF", "WEBP", "TIFF", "BMP"):
+        buffer = io.BytesIO()
+        photo((64, 64)).save(buffer, form)
+        originals.append(buffer.getvalue())
+    for original in originals:
+        for _ in range(40):
+            data = bytearray(original)
+            for position in random.integers(0, len(data), 8):
+                data[position] = random.integers(0, 256)
+            (root / "x").write_bytes(data)
+            with suppress(UnusableImageError):
+                assert load_image(root / "x", root).mode == "RGB"
+
+
+def test_gigantic_images_are_refused_before_they_are_decoded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("1", (14_000, 14_000)).save(root / "bomb.png")
+    assert reason(root, "bomb.png") == "too large"
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # a program may have switched Pillow's own check off
+    assert reason(root, "bomb.png") == "too large"
+    monkeypatch.setattr(images, "MAX_BYTES", 10)
+    assert reason(root, "bomb.png") == "too large"
+
+
+def test_images_that_a_resize_would_blow_up_are_refused(root: Path) -> None:
+    Image.new("RGB", (1, 101)).save(root / "x.png")
+    Image.new("RGB", (1, 100)).save(root / "y.png")
+    assert reason(root, "x.png") == "too narrow"
+    assert load_image(root / "y.png", root).size == (1, 100)
+
+
+def test_the_extension_says_nothing(root: Path) -> None:
+    photo().save(root / "x.jpg", "PNG")
+    assert np.array_equal(np.asarray(load_image(root / "x.jpg", root)), np.asarray(photo()))
+
+
+@pytest.mark.parametrize("form", ["GIF", "PNG", "TIFF"])
+def test_of_an_animation_the_first_frame_is_taken(root: Path, form: str) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(root / "x", form, save_all=True, append_images=frames[1:])
+    assert load_image(root / "x", root).getpixel((4, 4)) == (255, 0, 0)
+
+
+def test_exif_rotation_is_applied(root: Path) -> None:
+    image = Image.new("RGB", (32, 16), "white")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (root / "x.jpg").write_bytes(jpeg(image, exif=exif))
+    assert load_image(root / "x.jpg", root).size == (16, 32)
+
+
+def test_garbled_exif_leaves_the_image_as_it_is(root: Path) -> None:
+    (root / "x.jpg").write_bytes(jpeg(photo(), exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12"))
+    assert load_image(root / "x.jpg", root).size == (32, 16)
+
+
+def test_transparency_is_laid_on_white(root: Path) -> None:
+    clear = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
+    clear.save(root / "rgba.png")
+    palette = Image.new("P", (4, 4), 0)
+    palette.putpalette([0, 255, 0] * 256)
+    palette.save(root / "palette.png", transparency=0)
+    Image.new("LA", (4, 4), (0, 0)).save(root / "la.png")
+    for name in ("rgba.png", "palette.png", "la.png"):
+        assert load_image(root / name, root).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_cmyk_becomes_rgb(root: Path) -> None:
+    (root / "x.jpg").write_bytes(jpeg(Image.new("CMYK", (16, 16), (0, 0, 0, 0)), quality=95))
+    assert min(load_image(root / "x.jpg", root).getpixel((8, 8))) > 250
+
+
+def test_deep_grey_is_scaled(root: Path) -> None:
+    Image.fromarray(np.array([[0, 32896, 65535]], dtype=np.uint16)).save(root / "x.png")
+    Image.fromarray(np.array([[-5.0, 0.0, 5.0]], dtype=np.float32)).save(root / "x.tiff")
+    Image.fromarray(np.array([[0, np.nan]], dtype=np.float32)).save(root / "nan.tiff")
+    for name in ("x.png", "x.tiff"):
+        assert np.asarray(load_image(root / name, root))[0, :, 0].tolist() == [0, 128, 255]
+    assert reason(root, "nan.tiff") == "unreadable"
+
+
+def test_a_failing_disk_is_no_missing_image(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo().save(root / "x.png")
+
+    def fail(path: Path) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        load_image(root / "x.png", root)

@@ -1,0 +1,326 @@
+import multiprocessing
+import os
+import random
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import dim.embed
+from dim.embed import embed, embed_dataset
+from dim.errors import ConfigError, DataError, StorageError
+from dim.features.base import Captioner, Features, ImageEncoder, TextEncoder
+from dim.records import Dataset, write_dataset
+
+FORK = multiprocessing.get_context("fork")
+
+
+class LengthEncoder(TextEncoder):
+    """(length, first character); writes down each call in a file, for tests that count work."""
+
+    width, fingerprint = 2, "length"
+
+    def __init__(self, calls: Path | None = None, seconds: float = 0) -> None:
+        self.calls, self.seconds = calls, seconds
+
+    def encode_text(self, texts: Sequence[str]) -> Features:
+        note(self.calls, len(texts), self.seconds)
+        return np.array([[len(text), ord(text[0])] for text in texts], dtype=np.float32)
+
+
+class ColourEncoder(ImageEncoder):
+    """The mean colour."""
+
+    width, fingerprint = 3, "colour"
+
+    def __init__(self, calls: Path | None = None, seconds: float = 0) -> None:
+        self.calls, self.seconds = calls, seconds
+
+    def preprocess(self, image: Image.Image) -> np.ndarray:
+        return np.asarray(image.resize((1, 1)))[0, 0]
+
+    def encode_image(self, pixels: np.ndarray) -> Features:
+        note(self.calls, len(pixels), self.seconds)
+        return pixels.astype(np.float32)
+
+
+class ColourCaptioner(Captioner):
+    fingerprint = "colour captioner"
+
+    def caption(self, images: Sequence[Image.Image]) -> list[str]:
+        return [f"a picture in {image.getpixel((0, 0))}" for image in images]
+
+
+def note(calls: Path | None, count: int, seconds: float) -> None:
+    if calls is not None:
+        with calls.open("a") as file:
+            file.write(f"{count}\n")
+    if seconds:
+        time.sleep(seconds)  # a slow model, so that a kill finds it at work
+
+
+def count(calls: Path) -> int:
+    return sum(map(int, calls.read_text().split())) if calls.exists() else 0
+
+
+def make_dataset(root: Path, num: int = 6, **changes: list[object]) -> Dataset:
+    """Entity i has the image <i mod 4>.png, of red value 10·i; `broken.png` is no image and `absent.png` not there."""
+    (root / "images").mkdir(exist_ok=True, parents=True)
+    for i in range(4):
+        if not (root / f"images/{i}.png").exists():
+            Image.new("RGB", (8, 8), (10 * i, 0, 0)).save(root / f"images/{i}.png")
+    (root / "images/broken.png").write_bytes(b"no image")
+    mentions = {
+        "id": [f"m{i}" for i in range(num)],
+        "split": ["train"] * num,
+        "mention": [f"Ana {i % 3}" for i in range(num)],
+        "context": [f"Ana {i % 3} sings in Rome" if i else " " for i in range(num)],
+        "images": [[f"{i % 4}.png"] if i % 2 else [] for i in range(num)],
+    } | changes
+    entities = {
+        "id": [f"e{i}" for i in range(num)],
+        "name": [f"Ana {i}" for i in range(num)],
+        "images": [[f"{i % 4}.png"] for i in range(num)],
+    }
+    text = {"entity_id": [f"e{i}" for i in range(1, num)], "text": [f"born in {1900 + i}" for i in range(1, num)]}
+    return write_dataset(
+        root / "dataset",
+        name="tiny",
+        entities=pd.DataFrame(entities),
+        texts={"brief": pd.DataFrame(text)},
+        mentions=pd.DataFrame(mentions),
+        image_root="../images",
+    )
+
+
+def run(dataset: Dataset, cache: Path, **options: object) -> dict[str, dim.embed.FieldFeatures]:
+    encoders = {"text_encoder": LengthEncoder(), "image_encoder": ColourEncoder(), "num_workers": 0, "progress": False}
+    return embed_dataset(dataset, cache_dir=cache, **(encoders | options))
+
+
+def test_each_field_follows_the_rows_of_its_owners(tmp_path: Path) -> None:
+    features = run(make_dataset(tmp_path), tmp_path / "cache")
+    assert list(features) == ["mention", "context", "caption", "image", "name", "text", "entity_image"]
+    assert features["mention"].dense().tolist() == [[5, 65]] * 6
+    assert len(features["mention"].matrix) == 3
+    assert features["context"].mask.tolist() == [False] + [True] * 5
+    assert features["context"].dense()[1].tolist() == [len("Ana 1 [SEP] Ana 1 sings in Rome"), 65]
+    assert features["image"].dense()[:, 0].tolist() == [0, 10, 0, 30, 0, 10]
+    assert features["image"].mask.tolist() == [False, True] * 3
+    assert features["text"].mask.tolist() == [False] + [True] * 5
+    assert features["entity_image"].dense()[:, 0].tolist() == [0, 10, 20, 30, 0, 10]
+    assert not features["caption"].mask.any()
+
+
+def test_a_field_without_an_encoder_is_absent(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path)
+    assert list(run(dataset, tmp_path / "cache", text_encoder=None)) == ["image", "entity_image"]
+    assert "image" not in run(dataset, tmp_path / "cache", image_encoder=None)
+
+
+def test_the_first_usable_image_stands_for_its_owner_and_the_others_are_counted(tmp_path: Path) -> None:
+    images = [["broken.png", "1.png"], ["absent.png"], ["2.png", "broken.png"], ["broken.png", "absent.png"], []]
+    images.append(["../dataset/dataset.json"])
+    features = run(make_dataset(tmp_path, images=images), tmp_path / "cache")["image"]
+    assert features.dense()[:, 0].tolist() == [10, 0, 20, 0, 0, 0]
+    assert features.mask.tolist() == [True, False, True, False, False, False]
+    assert features.manifest["missing"] == {
+        "no image": 1, "not found": 1, "outside the image folder": 1, "unreadable": 1,
+    }  # fmt: skip
+    assert features.manifest["unusable_files"]["unreadable"] == {"count": 1, "examples": ["broken.png"]}
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_workers_give_what_one_process_gives(tmp_path: Path, num_workers: int) -> None:
+    dataset = make_dataset(tmp_path, num=20)
+    alone = run(dataset, tmp_path / "a", batch_size=3)
+    helped = run(dataset, tmp_path / "b", batch_size=3, num_workers=num_workers)
+    assert all(np.array_equal(alone[name].dense(), helped[name].dense()) for name in alone)
+
+
+def test_captions_come_from_the_dataset_then_from_the_captioner(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, caption=[None, "given", None, None, "given too", None])
+    given = run(dataset, tmp_path / "cache")["caption"]
+    assert given.mask.tolist() == [False, True, False, False, True, False]
+    both = run(dataset, tmp_path / "cache", captioner=ColourCaptioner())["caption"]
+    assert both.mask.tolist() == [False, True, False, True, True, True]
+    table = pd.read_parquet(next(tmp_path.glob("cache/features/captions-*/captions.parquet")))
+    assert table["caption"].tolist() == ["a picture in (10, 0, 0)", "a picture in (30, 0, 0)"]
+    assert both.dense()[3].tolist() == [len("a picture in (30, 0, 0)"), ord("a")]
+
+
+def test_finished_work_is_found_without_encoding_or_reading_tables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, calls = make_dataset(tmp_path), tmp_path / "calls"
+    first = run(dataset, tmp_path / "cache", progress=True)
+    assert "embedded: 5 of 6 mention rows (missing: 1 no text)" in capsys.readouterr().err
+    monkeypatch.setattr(Dataset, "_read", None)
+    encoders = {"text_encoder": LengthEncoder(calls), "image_encoder": ColourEncoder(calls)}
+    again = run(Dataset(dataset.root), tmp_path / "cache", progress=True, **encoders)
+    assert all(np.array_equal(first[name].dense(), again[name].dense()) for name in first)
+    assert not calls.exists()
+    assert "context      found in cache: 5 of 6 mention rows (missing: 1 no text)" in capsys.readouterr().err
+
+
+def test_a_table_that_changed_elsewhere_costs_nothing_again(tmp_path: Path) -> None:
+    run(make_dataset(tmp_path), tmp_path / "cache")
+    calls = tmp_path / "calls"
+    changed = make_dataset(tmp_path, type=["person"] * 6)
+    run(changed, tmp_path / "cache", text_encoder=LengthEncoder(calls), image_encoder=ColourEncoder(calls))
+    assert not calls.exists()
+
+
+def test_an_image_that_changed_is_encoded_again(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path)
+    run(dataset, tmp_path / "cache")
+    Image.new("RGB", (8, 8), (200, 0, 0)).save(tmp_path / "images/1.png")
+    os.utime(tmp_path / "images/1.png", ns=(1, 1))
+    assert run(dataset, tmp_path / "cache")["image"].dense()[1, 0] == 200
+
+
+def test_another_template_is_another_context(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path)
+    features = run(dataset, tmp_path / "cache", context_template="{{{context}}} {mention}")
+    assert features["context"].dense()[1].tolist() == [len("{Ana 1 sings in Rome} Ana 1"), ord("{")]
+    with pytest.raises(ConfigError, match=r"a context template of \{mention\} and \{context\}(?s:.*)KeyError"):
+        run(dataset, tmp_path / "other", context_template="{sentence}")
+
+
+def test_a_dataset_without_the_entity_text_names_those_it_has(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="the variants brief"):
+        run(make_dataset(tmp_path), tmp_path / "cache", entity_text="long")
+
+
+def test_a_value_that_is_not_finite_names_the_first_bad_input(tmp_path: Path) -> None:
+    class Broken(LengthEncoder):
+        def encode_text(self, texts: Sequence[str]) -> Features:
+            return np.array([[np.nan, 0] if text == "Ana 2" else [0, 0] for text in texts], dtype=np.float32)
+
+    with pytest.raises(DataError, match="NaN or infinity for 'Ana 2'"):
+        run(make_dataset(tmp_path), tmp_path / "cache", text_encoder=Broken())
+
+
+def test_an_encoder_that_gives_the_wrong_shape_is_refused(tmp_path: Path) -> None:
+    class Broken(LengthEncoder):
+        width = 3
+
+    with pytest.raises(DataError, match=r"features of shape \(3, 3\)(?s:.*)shape \(3, 2\)"):
+        run(make_dataset(tmp_path), tmp_path / "cache", text_encoder=Broken())
+
+
+def test_a_worker_that_dies_is_an_error_with_its_remedy(tmp_path: Path) -> None:
+    class Fatal(ColourEncoder):
+        def preprocess(self, image: Image.Image) -> np.ndarray:
+            os._exit(9)
+
+    with pytest.raises(DataError, match="lower num_workers"):
+        run(make_dataset(tmp_path), tmp_path / "cache", image_encoder=Fatal(), num_workers=1)
+
+
+def test_the_command_asks_for_an_encoder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="neither --text_encoder nor --image_encoder"):
+        embed(tmp_path)
+
+
+def test_the_command_opens_a_dataset_folder_and_fills_the_cache(tmp_path: Path) -> None:
+    embed(make_dataset(tmp_path).root, text_encoder=LengthEncoder(), cache_dir=tmp_path / "cache")
+    assert next(tmp_path.glob("cache/features/text-*/matrix.npy")).stat().st_size > 128
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dim.embed, "BLOCK_SIZE", {"text": 10, "image": 2})
+
+
+def start(task: Callable[[], object]) -> multiprocessing.process.BaseProcess:
+    process = FORK.Process(target=task)
+    process.start()
+    return process
+
+
+def contents(cache: Path) -> dict[str, bytes]:
+    """The bytes of every finished file but the logs."""
+    files = (path for path in (cache / "features").rglob("*") if path.is_file() and path.name != "log.jsonl")
+    return {path.relative_to(cache).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_any_moment_it_redoes_at_most_one_block_and_ends_byte_identical(
+    tmp_path: Path, small_blocks: None, seed: int
+) -> None:
+    dataset = make_dataset(tmp_path, num=60, mention=[f"{'x' * (i % 7)} Ana {i}" for i in range(60)])
+    run(dataset, tmp_path / "undisturbed", batch_size=2, captioner=ColourCaptioner())
+    calls, undisturbed = tmp_path / "calls", tmp_path / "undisturbed-calls"
+    run(dataset, tmp_path / "again", batch_size=2, text_encoder=LengthEncoder(undisturbed))
+
+    def work() -> None:
+        slow = {"text_encoder": LengthEncoder(calls, 0.004), "image_encoder": ColourEncoder(seconds=0.05)}
+        run(dataset, tmp_path / "killed", batch_size=2, num_workers=seed % 2, captioner=ColourCaptioner(), **slow)
+
+    moments, kills = random.Random(seed), 0
+    while True:
+        process = start(work)
+        process.join(moments.uniform(0.02, 0.7))
+        if process.exitcode is not None:
+            break
+        process.kill()
+        process.join()
+        kills += 1
+    assert process.exitcode == 0
+    assert kills > 0
+    assert contents(tmp_path / "killed") == contents(tmp_path / "undisturbed")
+    # The captions of this run are 3 texts more. A kill may fall into a block of 10.
+    assert count(calls) <= count(undisturbed) + 3 + 10 * kills
+
+
+def test_two_processes_at_once_do_the_work_once(tmp_path: Path, small_blocks: None) -> None:
+    dataset, calls = make_dataset(tmp_path, num=40), tmp_path / "calls"
+
+    def work() -> None:
+        run(dataset, tmp_path / "cache", batch_size=2, text_encoder=LengthEncoder(calls, 0.002))
+
+    both = [start(work), start(work)]
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    run(dataset, tmp_path / "alone", batch_size=2, text_encoder=LengthEncoder(tmp_path / "calls-alone"))
+    assert contents(tmp_path / "cache") == contents(tmp_path / "alone")
+    assert count(calls) == count(tmp_path / "calls-alone")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 400 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting needs root; test_engine.py injects a full disk instead")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_is_an_error_with_its_remedy_and_the_next_run_goes_on(tmp_path: Path, small_disk: Path) -> None:
+    class Wide(LengthEncoder):
+        width, fingerprint = 2000, "wide"
+
+        def encode_text(self, texts: Sequence[str]) -> Features:
+            return np.repeat(super().encode_text(texts), 1000, axis=1)
+
+    dataset, calls = make_dataset(tmp_path, num=60), tmp_path / "calls"
+    with pytest.raises(StorageError, match=r"a full disk.*MiB free(?s:.*)Free some space"):
+        run(dataset, small_disk, text_encoder=Wide(calls))
+    before = count(calls)
+    assert before > 0
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
+    features = run(dataset, small_disk, text_encoder=Wide(calls))
+    assert features["name"].dense()[3, :2].tolist() == [5, 5]
+    run(dataset, tmp_path / "cache", text_encoder=Wide(tmp_path / "calls-alone"))
+    assert count(calls) == count(tmp_path / "calls-alone")
