@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from dim.commands import COMMANDS, nearest
+from dim.commands import COMMANDS
 from dim.errors import DimError
+from dim.options import nearest
 
 TRAINER_COMMANDS = {
     "fit": "train; prepares and embeds what is missing; ends with the results on dev",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-import re
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -18,35 +18,45 @@ from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 # Imported for their names: a YAML file names a class without its module once the class is known.
 import dim.contrastive.module
-import dim.contrastive.negatives
-import dim.evaluation.protocols
 import dim.features.named  # noqa: F401
-from dim.commands import nearest
+from dim.contrastive.losses import NPair, ReleasedNPair
+from dim.contrastive.negatives import Negatives
 from dim.datamodule import LinkingDataModule
 from dim.errors import ConfigError
+from dim.evaluation.protocols import Protocol
+from dim.features.base import Captioner, Encoder
+from dim.options import explain
 from dim.results import ResultWriter
 from dim.storage import atomic_path
 from dim.task import LinkingTask
 
 MONITOR = "tune/mrr"
 #: What Lightning warns of and nobody can act on: batches are rows, losses are logged by epoch.
-QUIET = (".*does not have many workers.*", ".*smaller than the logging interval.*", ".*`isinstance\\(treespec, LeafSpec\\)`.*")
+QUIET = (
+    ".*does not have many workers.*",
+    ".*smaller than the logging interval.*",
+    ".*`isinstance\\(treespec, LeafSpec\\)`.*",
+)
 
 
 class Parser(LightningArgumentParser):
-    """Names the nearest known key when a key is unknown."""
+    """Says what is wrong with an option in one line, and names the nearest one that exists."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raises ConfigError in the place of argparse's exit."""
-        raise ConfigError("options that this command knows", message.strip(), self._remedy(message))
+        raise explain(message, [action.dest for action in self._actions], known_classes())
 
-    def _remedy(self, message: str) -> str:
-        unknown = re.search(r"[Kk]ey '?\"?([\w.]+)|--([\w.]+)", message)
-        keys = [action.dest for action in self._actions if action.dest not in ("help", "config")]
-        if unknown:
-            key = unknown[1] or unknown[2]
-            return f"Did you mean --{nearest(key, keys)}? All options: dim fit --help"
-        return "All options: dim fit --help"
+
+def known_classes() -> list[type]:
+    """The classes of dim that a YAML file may name."""
+    bases: list[type] = [LinkingTask, Encoder, Captioner, Protocol, Negatives, NPair, ReleasedNPair]
+    return [kind for base in bases for kind in (base, *all_subclasses(base)) if not inspect.isabstract(kind)]
+
+
+def all_subclasses(kind: type) -> list[type]:
+    """Direct and further subclasses."""
+    children: list[type] = kind.__subclasses__()
+    return [found for child in children for found in (child, *all_subclasses(child))]
 
 
 class DimCLI(LightningCLI):
@@ -143,7 +153,9 @@ class DimCLI(LightningCLI):
 class ProgressBar(RichProgressBar):
     """Lightning's bar without the logger's version number."""
 
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, int | str | float | dict[str, float]]:
+    def get_metrics(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
         """What stands beside the bar."""
         return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
@@ -159,7 +171,7 @@ def check_free(run: Path, resumed: bool, overwrite: bool) -> None:
     Raises:
         ConfigError: A finished or unfinished run stands there.
     """
-    if resumed or not (run / "config.yaml").exists():
+    if resumed or not any((run / name).exists() for name in ("metrics.json", "checkpoints")):
         return
     if overwrite:
         for name in ("config.yaml", "metrics.json", "ranks.parquet", "predictions.jsonl"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from importlib import import_module
 
 
@@ -33,8 +32,3 @@ COMMANDS = {
     "report": Command("dim.report", ("report",), "compare runs in one table"),
     "bench": Command("dim.bench", ("bench_embed", "bench_train", "bench_search"), "measure speed as a ratio"),
 }
-
-
-def nearest(word: str, known: Sequence[str]) -> str:
-    """The known word that looks most like `word`."""
-    return max(known, key=lambda candidate: SequenceMatcher(None, word, candidate).ratio())

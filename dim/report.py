@@ -16,7 +16,7 @@ from rich.table import Table
 from dim.errors import DataError
 from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.significance import paired_randomization
-from dim.results import COLUMNS, percent
+from dim.results import COLUMNS, percent, title_of
 
 SAME = ("dataset", "dataset_hash", "kb_hash", "protocol", "n")  #: What runs must share to stand in one table.
 
@@ -54,7 +54,7 @@ def report(runs: list[Path], split: str = "dev", by: str | None = None) -> None:
     """
     systems = read_systems(runs, split)
     console = Console()
-    console.print(comparison(systems, split))
+    console.print(comparison(systems))
     if by is not None:
         console.print(breakdown(systems, by))
 
@@ -100,10 +100,10 @@ def find_runs(path: Path) -> list[Path]:
     return found
 
 
-def comparison(systems: list[System], split: str) -> Table:
+def comparison(systems: list[System]) -> Table:
     """Top-k and MRR a system, beside the string floor and the frozen vectors of the same mentions."""
     head = systems[0].metrics[0]
-    title = f"{head['dataset']} · {split} · {head['protocol']} · KB {head['kb_size']:,} ({head['kb_hash'][:8]}) · n {head['n']:,}"
+    title = title_of(head)
     table = Table(
         title=title,
         caption="± standard deviation over seeds; p: paired randomisation test of Top-1 against the first run",

@@ -164,8 +164,7 @@ def without_nan(value: Any) -> Any:
 
 def print_results(console: Console, metrics: dict[str, Any], frame: pd.DataFrame) -> None:
     """Prints the run beside the string floor and the frozen vectors, and by mention type where there are types."""
-    head = f"{metrics['dataset']} · {metrics['split']} · {metrics['protocol']}"
-    table = Table(title=f"{head} · KB {metrics['kb_size']:,} ({metrics['kb_hash'][:8]}) · n {metrics['n']:,}")
+    table = Table(title=title_of(metrics))
     table.add_column("")
     for column in COLUMNS:
         table.add_column(column.upper() if column == "mrr" else f"Top-{column[3:]}", justify="right")
@@ -187,6 +186,12 @@ def print_results(console: Console, metrics: dict[str, Any], frame: pd.DataFrame
     if metrics["num_nil"]:
         notes.append(f"{metrics['num_nil']} NIL mentions not in these figures")
     console.print(" · ".join(notes), soft_wrap=True)
+
+
+def title_of(metrics: dict[str, Any]) -> str:
+    """What a figure must never stand without: dataset, split, protocol, KB and number of mentions."""
+    head = f"{metrics['dataset']} · {metrics['split']} · {metrics['protocol']}"
+    return f"{head} · KB {metrics['kb_size']:,} ({metrics['kb_hash'][:8]}) · n {metrics['n']:,}"
 
 
 def type_table(frame: pd.DataFrame) -> Table:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -115,7 +116,9 @@ def test_validate_and_test_from_the_runs_own_config(run, capsys):
 def test_predict_answers_every_mention_of_a_split(run):
     assert main(["predict", "--config", str(run / "config.yaml"), "--data.predict_split", "tune"]) == 0
     lines = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
-    dataset = json.loads((Path(json.loads((run / "metrics.json").read_text())["config"]["data"]["root"]) / "dataset.json").read_text())
+    dataset = json.loads(
+        (Path(json.loads((run / "metrics.json").read_text())["config"]["data"]["root"]) / "dataset.json").read_text()
+    )
     assert len(lines) == dataset["num_mentions"]["tune"]
     assert len(lines[0]["answers"]) == 20
     assert {"id", "name", "score"} == set(lines[0]["answers"][0])
@@ -154,8 +157,10 @@ def test_a_checkpoint_of_another_network_is_refused(run, place, capsys):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (["--model.learning_rat", "0.1"], r"--model.learning_rate"),
+        (["--model.learning_rat", "0.1"], r"Option 'learning_rat' is not accepted[\s\S]*Did you mean learning_rate\?"),
         (["--model.learning_rate", "fast"], r"fast"),
+        (["--data.batch_sise", "64"], r"Did you mean data.batch_size\?"),
+        (["--model", "DIMM"], r"Did you mean DIM\?"),
         (["--data.batch_size", "1"], r"a batch size of at least 2"),
         (["--model.fusion", "atention"], r"atention"),
         (["--model.mention_fields", "[mention, smell]"], r"no smell"),
@@ -163,8 +168,6 @@ def test_a_checkpoint_of_another_network_is_refused(run, place, capsys):
     ],
 )
 def test_wrong_options_say_what_was_expected(place, capsys, wrong, message):
-    import re
-
     assert main(["fit", *options(place, "wrong"), *wrong]) == 1
     assert re.search(message, capsys.readouterr().err)
 

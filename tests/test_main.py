@@ -2,7 +2,8 @@ import subprocess
 import sys
 
 from dim.__main__ import main
-from dim.commands import COMMANDS, nearest
+from dim.commands import COMMANDS
+from dim.options import nearest
 
 
 def test_help_lists_every_command_without_torch():

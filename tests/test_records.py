@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from dim.errors import DataError
-from dim.records import Dataset, write_dataset
+from dim.records import MENTION_SCHEMA, Dataset, write_dataset
 
 
 @pytest.fixture
@@ -43,9 +43,9 @@ def test_a_dataset_folder_comes_back_as_it_was_written(dataset):
 
 
 def test_the_tables_are_readable_with_pandas_alone(dataset):
-    assert pd.read_parquet(dataset.root / "mentions.parquet").columns.tolist() == [
-        "id", "split", "mention", "context", "start", "end", "entity_id", "images", "caption", "candidates", "type", "attributes",
-    ]  # fmt: skip
+    mentions = pd.read_parquet(dataset.root / "mentions.parquet")
+    assert mentions.columns.tolist() == MENTION_SCHEMA.names
+    assert mentions["mention"].tolist() == ["A", "X"]
 
 
 def test_hashes_follow_the_content_and_the_kb_hash_only_the_kb(dataset, tmp_path):

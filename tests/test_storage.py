@@ -10,11 +10,16 @@ from dim.storage import atomic_path, content_hash, explain_write_errors, write_j
 def test_an_error_while_writing_leaves_the_old_file_and_no_litter(tmp_path):
     path = tmp_path / "a.json"
     write_json(path, {"old": True})
-    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+
+    def fail() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert path.read_text() == '{\n  "old": true\n}\n'
-    assert os.listdir(tmp_path) == ["a.json"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_a_folder_replaces_a_folder_whole(tmp_path):
@@ -22,8 +27,8 @@ def test_a_folder_replaces_a_folder_whole(tmp_path):
         with atomic_path(tmp_path / "d") as temporary:
             temporary.mkdir()
             (temporary / name).touch()
-    assert os.listdir(tmp_path / "d") == ["second"]
-    assert os.listdir(tmp_path) == ["d"]
+    assert [p.name for p in (tmp_path / "d").iterdir()] == ["second"]
+    assert [p.name for p in tmp_path.iterdir()] == ["d"]
 
 
 @pytest.mark.parametrize(

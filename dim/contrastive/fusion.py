@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize, softplus
+from torch.nn.functional import normalize
 
 Fields = Mapping[str, tuple[Tensor, Tensor]]
 
@@ -127,39 +127,29 @@ class IdentityTower(nn.Module):
 class SpellingPart(nn.Module):
     """The evidence of the names' spelling, as further columns of query and entity vectors.
 
-    Each n-gram has a learned weight, which starts at its inverse document frequency among the KB's names; the
-    mention and its context decide by a gate how much the spelling counts. A cosine of [gate · spelling, fused] is a
-    weighted sum of both cosines, so the two towers stay one vector each.
+    Each n-gram counts by its inverse document frequency among the KB's names; one learned weight says how much the
+    spelling counts. A cosine of [weight · spelling, fused] is a weighted sum of both cosines, so either tower still
+    gives one vector.
 
     Args:
         frequency: [num_ngrams] share of the names that have each n-gram.
-        widths: Widths of the mention's fields, of which `mention` and `context` feed the gate.
-        hidden: Units of the gate.
     """
 
-    def __init__(self, frequency: Tensor, widths: Mapping[str, int], hidden: int = 64) -> None:
+    rarity: Tensor
+
+    def __init__(self, frequency: Tensor) -> None:
         super().__init__()
         rarity = -torch.log(frequency.clamp_min(1e-6))
-        rarity = rarity / rarity.mean()
-        self.mention_weight, self.name_weight = nn.Parameter(rarity.clone()), nn.Parameter(rarity.clone())
-        self.evidence = [name for name in ("mention", "context") if name in widths]
-        self.gate = nn.Sequential(
-            nn.Linear(sum(widths[n] for n in self.evidence), hidden), nn.GELU(), nn.Linear(hidden, 1)
-        )
-        last = self.gate[2]
-        nn.init.zeros_(last.weight)
-        nn.init.constant_(last.bias, 0.5413)  # softplus⁻¹(1): spelling and fusion count the same at the start
+        self.register_buffer("rarity", rarity)
+        self.log_weight = nn.Parameter(torch.zeros(()))
 
-    def mention(self, fields: Fields, fused: Tensor) -> Tensor:
-        """Query vectors [B, num_ngrams + D] of fused queries [B, D]."""
-        spelling = normalize(fields["spelling"][0] * self.mention_weight)
-        gate = softplus(self.gate(torch.cat([normalize(fields[name][0]) for name in self.evidence], dim=1)))  # [B, 1]
-        return torch.cat([gate * spelling, normalize(fused)], dim=1)
+    def mention(self, spelling: Tensor, fused: Tensor) -> Tensor:
+        """Query vectors [B, num_ngrams + D] of n-grams [B, num_ngrams] and fused queries [B, D]."""
+        return torch.cat([self.log_weight.exp() * normalize(spelling * self.rarity), normalize(fused)], dim=1)
 
-    def entity(self, fields: Fields, fused: Tensor) -> Tensor:
-        """Entity vectors [B, num_ngrams + D] of fused vectors [B, D]."""
-        spelling = normalize(fields["spelling"][0] * self.name_weight)
-        return torch.cat([spelling, normalize(fused)], dim=1)
+    def entity(self, spelling: Tensor, fused: Tensor) -> Tensor:
+        """Entity vectors [B, num_ngrams + D] of n-grams [B, num_ngrams] and fused vectors [B, D]."""
+        return torch.cat([normalize(spelling * self.rarity), normalize(fused)], dim=1)
 
 
 class AlignedLinear(nn.Linear):

@@ -83,7 +83,7 @@ class DIM(LinkingTask):
         self.field_names = tuple(mention), tuple(entity)
         if "spelling" in mention and "spelling" in entity:
             frequency = data.entity_fields["spelling"].matrix.ne(0).float().mean(0)
-            self.spelling = SpellingPart(frequency, mention)
+            self.spelling = SpellingPart(frequency)
         mention.pop("spelling", None)
         entity.pop("spelling", None)
         width = entity["text"] if self.entity_tower == "identity" else self.width
@@ -99,7 +99,9 @@ class DIM(LinkingTask):
             self.query_tower = LinearFusion(mention, width, self.dropout)
         else:
             self.query_tower = AttentionFusion(mention, width, self.num_heads, self.dropout)
-        self.kb_tower = IdentityTower() if self.entity_tower == "identity" else LinearFusion(entity, width, self.dropout)
+        self.kb_tower = (
+            IdentityTower() if self.entity_tower == "identity" else LinearFusion(entity, width, self.dropout)
+        )
 
     def queries(self, rows: Tensor) -> Tensor:
         """Query vectors [B, D] of mention rows [B], or [B, num_ngrams + D] with spelling."""
@@ -110,13 +112,13 @@ class DIM(LinkingTask):
                 mask = mask & (torch.rand(mask.shape, device=mask.device) >= self.modality_dropout)
                 fields[name] = values * mask[:, None], mask
         fused: Tensor = self.query_tower({name: field for name, field in fields.items() if name != "spelling"})
-        return fused if self.spelling is None else self.spelling.mention(fields, fused)
+        return fused if self.spelling is None else self.spelling.mention(fields["spelling"][0], fused)
 
     def entities(self, rows: Tensor) -> Tensor:
         """Entity vectors [B, D] of KB rows [B], or [B, num_ngrams + D] with spelling."""
         fields = take(self.data.entity_fields, self.field_names[1], rows)
         fused: Tensor = self.kb_tower({name: field for name, field in fields.items() if name != "spelling"})
-        return fused if self.spelling is None else self.spelling.entity(fields, fused)
+        return fused if self.spelling is None else self.spelling.entity(fields["spelling"][0], fused)
 
     def on_train_start(self) -> None:
         """Prepares the source of negatives."""

@@ -94,15 +94,13 @@ def test_untrained_attention_compares_as_the_frozen_vectors_do():
 
 def test_spelling_adds_a_weighted_cosine_of_ngrams_to_the_fused_one():
     torch.manual_seed(0)
-    part = SpellingPart(torch.tensor([0.5, 0.1, 0.01]), {"mention": 6, "context": 6})
-    mention = {
-        "spelling": (torch.tensor([[1.0, 0, 1]]), None),
-        "mention": (torch.randn(1, 6), None),
-        "context": (torch.randn(1, 6), None),
-    }
-    entity = {"spelling": (torch.tensor([[1.0, 1, 0], [0, 0, 2.0]]), None)}
-    fused_query, fused_entity = torch.randn(1, 4), torch.randn(2, 4)
-    scores = part.mention(mention, fused_query) @ part.entity(entity, fused_entity).T
-    rarity = -torch.log(torch.tensor([0.5, 0.1, 0.01]))
-    spelling = normalize(torch.tensor([[1.0, 0, 1]]) * rarity) @ normalize(entity["spelling"][0] * rarity).T
-    assert torch.allclose(scores, spelling + normalize(fused_query) @ normalize(fused_entity).T, atol=1e-4)
+    frequency = torch.tensor([0.5, 0.1, 0.01])
+    part = SpellingPart(frequency)
+    part.log_weight.data.fill_(0.7)
+    mention, names = torch.tensor([[1.0, 0, 1], [0, 0, 0]]), torch.tensor([[1.0, 1, 0], [0, 0, 2.0]])
+    query, entity = torch.randn(2, 4), torch.randn(2, 4)
+    scores = part.mention(mention, query) @ part.entity(names, entity).T
+    spelling = normalize(mention * -torch.log(frequency)) @ normalize(names * -torch.log(frequency)).T
+    expected = torch.tensor(0.7).exp() * spelling + normalize(query) @ normalize(entity).T
+    assert torch.allclose(scores, expected, atol=1e-5)
+    assert torch.isfinite(scores).all()  # the second mention has no known n-gram

@@ -51,7 +51,8 @@ def test_a_gold_that_the_candidates_miss_is_missed(dataset):
     candidates = protocol.candidates(dataset, dataset.mentions)
     assert candidates.tolist() == [[1, 0, -1], [3, -1, -1], [-1, -1, -1]]
     ranked = protocol.rank(torch.rand(3, 5, generator=torch.Generator().manual_seed(0)), gold_of(dataset), candidates)
-    assert np.isnan(ranked.ranks[1]) and not ranked.hits[1]
+    assert np.isnan(ranked.ranks[1])
+    assert not ranked.hits[1]
     assert set(ranked.rows[0]) == {0, 1, -1}
     assert ranked.rows[2].tolist() == [-1, -1, -1]
 
@@ -61,7 +62,8 @@ def test_injected_golds_always_compete_and_win_ties_and_the_name_says_so(dataset
     candidates = protocol.candidates(dataset, dataset.mentions)
     assert candidates[1].tolist() == [3, 2]
     ranked = protocol.rank(torch.ones(3, 5), gold_of(dataset), candidates)
-    assert ranked.ranks[:2].tolist() == [1, 1] and ranked.ties[:2].tolist() == [1, 1]
+    assert ranked.ranks[:2].tolist() == [1, 1]
+    assert ranked.ties[:2].tolist() == [1, 1]
     assert "gold injected" in protocol.name
     plain = Candidates(source="released", size=2).rank(torch.ones(3, 5), gold_of(dataset), candidates)
     assert plain.ranks[:2].tolist() == [2, 2]
