@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
 import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
@@ -198,6 +199,9 @@ def best_checkpoint(run: Path) -> Path:
 
 def run_trainer(arguments: Sequence[str]) -> None:
     """Runs `fit`, `validate`, `test` or `predict` with the given command line."""
+    # Adam's squares of tiny gradients become denormal numbers, which processors multiply some 100 times slower.
+    # Here, before the first operation: the threads of torch's pool take the setting from the one that starts them.
+    torch.set_flush_denormal(True)
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in QUIET:

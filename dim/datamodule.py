@@ -131,7 +131,7 @@ class LinkingDataModule(LightningDataModule):
         predict_split: The split that `predict` answers.
         batch_size: Mentions a training step.
         embed_batch_size: Texts or images an encoder call.
-        num_workers: Processes that decode images; 0 decodes in this one.
+        num_workers: Processes that decode images; 0 decodes in this one; None: one a core, at most 8.
         resident_gb: Features up to this size (in 10^9 bytes, all fields together) live on the device.
         seed: Of the order of the training mentions (the CLI passes `seed_everything`).
     """
@@ -150,7 +150,7 @@ class LinkingDataModule(LightningDataModule):
         predict_split: str = "test",
         batch_size: int = 64,
         embed_batch_size: int = 64,
-        num_workers: int = 0,
+        num_workers: int | None = None,
         resident_gb: float = 4.0,
         seed: int = 0,
     ) -> None:
@@ -203,7 +203,8 @@ class LinkingDataModule(LightningDataModule):
             batch_size=self.embed_batch_size,
             num_workers=self.num_workers,
         )
-        tables = {name: _table(field) for name, field in features.items()}
+        # A field that nobody has is no field: the model is not built for it.
+        tables = {name: _table(field) for name, field in features.items() if len(field.matrix)}
         mention_fields = {name: tables[name] for name in MENTION_FIELDS if name in tables}
         entity_fields = {name: tables[key] for name, key in ENTITY_FIELDS.items() if key in tables}
         return LinkingData(

@@ -13,7 +13,7 @@ from dim.data.demo.vocabulary import FACTS, LASTING_LOOKS, LOOKS, OPENINGS, PRED
 MENTIONS_PER_GOLD = 3
 MENTIONS_PER_FAMILY = GOLDS * MENTIONS_PER_GOLD + 1  # and one of the stranger
 NAME_RATE = 0.22  #: Share of a gold's mentions that give the full name.
-OUTSPOKEN_RATE = 0.6  #: Share of the facts that a sentence states in the words of the entity's text.
+OUTSPOKEN_RATE = 0.7  #: Share of the facts that a sentence states in the words of the entity's text.
 PASSING_RATE = 0.25  #: Share of hats, objects and places that are another today.
 
 UNTOLD = -1
@@ -60,7 +60,7 @@ def plan_mentions(population: Population, rng: np.random.Generator) -> Plan:
     cell[stranger] = "nil"
     half = rng.random(len(family)) < 0.5
     told = population.facts[family, member].copy()
-    # Two of the four facts; none where the sentence is neutral.
+    # Three of the four facts; none where the sentence is neutral.
     untold = np.argsort(rng.random(told.shape), axis=1) >= 3
     untold[(cell == "image") | ((cell == "name") & half)] = True
     told[untold] = UNTOLD

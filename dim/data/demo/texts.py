@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from dim.data.demo.vocabulary import FACTS, FIELDS, LOOKS, SAID
 
-MISSING_RATE = 0.08  #: Share of the facts that a refreshed text leaves out.
-WRONG_RATE = 0.05  #: Share that it states wrongly.
+MISSING_RATE = 0.05  #: Share of the facts that a refreshed text leaves out.
+WRONG_RATE = 0.03  #: Share that it states wrongly.
 STALE_RATE = 0.5  #: Share of the employers in a stub that are a former one.
 
 _FACT_WORDS = [[words for words, _ in values.values()] for values in FACTS.values()]

@@ -6,6 +6,7 @@ learn which hint means which fact. A look has the words of the entity's text; th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import product
 
 
@@ -109,17 +110,17 @@ SAID = {
 FIELDS = ("the arts", "sport", "science", "public life")
 
 _COLOURS = {
-    "red": ("red", "scarlet", "crimson"),
-    "orange": ("orange", "tangerine", "apricot"),
-    "yellow": ("yellow", "lemon", "mustard"),
-    "green": ("green", "emerald", "olive"),
-    "turquoise": ("turquoise", "aqua", "cyan"),
-    "blue": ("blue", "navy", "cobalt"),
-    "purple": ("purple", "violet", "plum"),
-    "pink": ("pink", "rosy", "salmon"),
-    "brown": ("brown", "chestnut", "umber"),
-    "black": ("black", "jet", "charcoal"),
-    "white": ("white", "ivory", "chalky"),
+    "red": ("red", "scarlet"),
+    "orange": ("orange", "tangerine"),
+    "yellow": ("yellow", "lemon"),
+    "green": ("green", "emerald"),
+    "turquoise": ("turquoise", "aqua"),
+    "blue": ("blue", "navy"),
+    "purple": ("purple", "violet"),
+    "pink": ("pink", "salmon"),
+    "brown": ("brown", "chestnut"),
+    "black": ("black", "charcoal"),
+    "white": ("white", "ivory"),
 }
 
 
@@ -127,16 +128,13 @@ def _article(word: str) -> str:
     return "an" if word[0] in "aeiou" else "a"
 
 
-def _coloured(colours: tuple[str, ...], nouns: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    return {
-        colour: tuple(f"{_article(word)} {word} {noun}" for word in _COLOURS[colour] for noun in nouns)
-        for colour in colours
-    }
+def _coloured(noun: str, colours: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    return {colour: tuple(f"{_article(word)} {word} {noun}" for word in _COLOURS[colour]) for colour in colours}
 
 
 #: Kind of look → value → words in an entity's text. `coat`, `hair` and `glasses` are the same every day.
 LOOKS: dict[str, dict[str, tuple[str, ...]]] = {
-    "coat": _coloured(tuple(_COLOURS), ("coat", "jacket")),
+    "coat": _coloured("coat", _COLOURS),
     "hair": {
         "black": ("black hair", "raven locks"),
         "brown": ("brown hair", "hazel curls"),
@@ -146,8 +144,7 @@ LOOKS: dict[str, dict[str, tuple[str, ...]]] = {
         "white": ("white hair", "snowy mane"),
     },
     "glasses": {"none": ("no glasses", "bare eyes"), "dark": ("glasses", "tinted spectacles")},
-    "hat": {"none": ("a bare head",)}
-    | _coloured(("red", "yellow", "green", "blue", "purple", "black"), ("hat", "cap")),
+    "hat": {"none": ("a bare head",)} | _coloured("hat", ("red", "yellow", "green", "blue", "purple", "black")),
     "object": {
         "ball": ("a ball", "a basketball"),
         "book": ("a book", "a bound volume"),

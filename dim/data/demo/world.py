@@ -31,7 +31,7 @@ _LOOK_VALUES = [(kind, list(values)) for kind, values in LOOKS.items()]
 
 def demo_world(
     root: str | Path,
-    num_entities: int = 2000,
+    num_entities: int = 4000,
     seed: int = 0,
     num_images: int | None = None,
     num_mentions: int = 60_000,
