@@ -32,11 +32,15 @@ from dim.storage import atomic_path
 from dim.task import LinkingTask
 
 MONITOR = "tune/mrr"
-#: What Lightning warns of and nobody can act on: batches are rows, losses are logged by epoch.
+#: What Lightning and jsonargparse warn of and a user cannot act on.
 QUIET = (
     ".*does not have many workers.*",
     ".*smaller than the logging interval.*",
-    ".*`isinstance\\(treespec, LeafSpec\\)`.*",
+    r".*`isinstance\(treespec, LeafSpec\)`.*",
+    ".*callbacks used to create the checkpoint need to be provided.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+    "predict returned None.*",
+    r"(?s).*(JsonargparseDeprecationWarning|deprecated in v4\.).*",
 )
 
 
@@ -90,8 +94,14 @@ class DimCLI(LightningCLI):
         options["weights_only"] = True
         if self.subcommand == "fit":
             check_free(self.run, resumed=options["ckpt_path"] is not None, overwrite=options["overwrite"])
-        elif options["ckpt_path"] is None:
-            options["ckpt_path"] = str(best_checkpoint(self.run))
+        else:
+            options["ckpt_path"] = options["ckpt_path"] or "best"
+        if options["ckpt_path"] in ("best", "last"):
+            options["ckpt_path"] = str(checkpoint(self.run, options["ckpt_path"]))
+
+    def after_instantiate_classes(self) -> None:
+        """Checks what can be checked before any data is read."""
+        self.model.check()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with CSV logs, checkpoints by the metric on tune, and the writer of results."""
@@ -102,16 +112,17 @@ class DimCLI(LightningCLI):
         if configured["enable_progress_bar"] is not False:
             callbacks.append(ProgressBar())
         if self.subcommand == "fit":
-            best = ModelCheckpoint(
-                self.run / "checkpoints",
-                filename="best",
-                monitor=MONITOR,
-                mode="max",
-                save_last=True,
-                save_on_train_epoch_end=True,
-                enable_version_counter=False,
-            )
-            callbacks.append(best)
+            for name, monitor in (("best", MONITOR), ("last", None)):
+                callbacks.append(
+                    ModelCheckpoint(
+                        self.run / "checkpoints",
+                        filename=name,
+                        monitor=monitor,
+                        mode="max",
+                        save_on_train_epoch_end=True,
+                        enable_version_counter=False,
+                    )
+                )
         loggers: list[Logger] = [CSVLogger(self.run, name="logs"), *as_list(configured["logger"])]
         for logger in loggers:
             if isinstance(logger, WandbLogger):
@@ -134,7 +145,7 @@ class DimCLI(LightningCLI):
             self.trainer.validate(
                 self.model,
                 datamodule=self.datamodule,
-                ckpt_path=best_checkpoint(self.run),
+                ckpt_path=checkpoint(self.run, "best"),
                 verbose=False,
                 weights_only=True,
             )
@@ -189,9 +200,9 @@ def check_free(run: Path, resumed: bool, overwrite: bool) -> None:
     )
 
 
-def best_checkpoint(run: Path) -> Path:
-    """The weights that were best on tune. Raises ConfigError where there are none."""
-    path = run / "checkpoints" / "best.ckpt"
+def checkpoint(run: Path, name: str) -> Path:
+    """The `best` weights on tune, or the `last` epoch's. Raises ConfigError where there are none."""
+    path = run / "checkpoints" / f"{name}.ckpt"
     if not path.exists():
         raise ConfigError(f"a checkpoint {path}", "none", "Run dim fit with the same --run first, or give --ckpt_path.")
     return path

@@ -75,9 +75,13 @@ class LinkingTask(LightningModule):
         datamodule: LinkingDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         return datamodule
 
+    def check(self) -> None:
+        """Raises ConfigError where the options do not fit each other; called before any data is read."""
+
     def configure_model(self) -> None:
         """Builds the network, once the data module knows the widths."""
         if not self._is_built:
+            self.check()
             self._is_built = True
             torch.manual_seed(self.seed)  # embedding may have drawn from the generator, or found its work done
             self.build(self.data)
@@ -101,12 +105,14 @@ class LinkingTask(LightningModule):
             return 0.5 * (1 + math.cos(math.pi * progress))
         return 1 - progress if self.schedule == "linear" else 1.0
 
-    def on_train_epoch_start(self) -> None:
-        """Seeds dropout and masks by (seed, epoch), so that a resumed run goes on like an undisturbed one."""
+    def start_epoch(self) -> None:
+        """Seeds dropout, masks and draws by (seed, epoch), so that a resumed run goes on like an undisturbed one."""
         torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
 
-    def training_step(self, rows: Tensor) -> Tensor:
+    def training_step(self, rows: Tensor, batch_idx: int) -> Tensor:
         """One step. Losses are summed up by epoch: a log entry a step would cost as much as the step."""
+        if batch_idx == 0:  # Lightning leaves out on_train_epoch_start in the first epoch after a resume
+            self.start_epoch()
         loss = self.loss_of(rows)
         self._losses.append(loss.detach())
         return loss

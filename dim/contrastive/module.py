@@ -67,7 +67,6 @@ class DIM(LinkingTask):
         self.width, self.num_heads, self.dropout = width, num_heads, dropout
         self.modality_dropout = modality_dropout
         self.loss = loss if loss is not None else NPair()
-        check_loss(self.loss)
         if negatives is None and isinstance(self.loss, ReleasedNPair):
             negatives = RareWordNegatives()
         self.negatives = negatives
@@ -75,6 +74,10 @@ class DIM(LinkingTask):
         self.kb_tower: nn.Module = nn.Identity()
         self.spelling: SpellingPart | None = None
         self.kb_vectors = torch.empty(0)
+
+    def check(self) -> None:
+        """Raises ConfigError for a loss that cannot compare mentions with entities."""
+        check_loss(self.loss)
 
     def build(self, data: LinkingData) -> None:
         """Makes both towers for the widths of the data."""
@@ -126,9 +129,9 @@ class DIM(LinkingTask):
             self.train_rows = self.datamodule.train_rows()
             self.negatives.prepare(self.data, self.train_rows, self.datamodule.entity_text)
 
-    def on_train_epoch_start(self) -> None:
+    def start_epoch(self) -> None:
         """Seeds the epoch and lets the negatives follow the model."""
-        super().on_train_epoch_start()
+        super().start_epoch()
         if self.negatives is not None:
             self.negatives.refresh(self._encode_all)
 
