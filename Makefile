@@ -3,18 +3,19 @@ PYTHON ?= python3
 CONSTRAINTS ?= -c constraints-cpu.txt
 BIN := .venv/bin
 DIM := $(BIN)/python -m dim
+FIT_DEMO := $(DIM) fit --config lightning_configs/demo_plus.yaml --overwrite true
 INSTALLED := .venv/.installed
 
 .PHONY: demo test lint clean
 
 demo: $(INSTALLED) demo/world/dataset.json
-	$(DIM) fit --config lightning_configs/demo.yaml --overwrite true
-	$(DIM) fit --config lightning_configs/demo.yaml --overwrite true --run runs/demo-text --model.mention_fields '[mention,context]'
-	$(DIM) fit --config lightning_configs/demo.yaml --overwrite true --run runs/demo-image --model.mention_fields '[mention,image,caption]'
-	$(DIM) report runs/demo runs/demo-text runs/demo-image --by type
+	$(FIT_DEMO)
+	$(FIT_DEMO) --run runs/demo_plus_text --model.mention_fields '[mention,spelling,context]'
+	$(FIT_DEMO) --run runs/demo_plus_image --model.mention_fields '[mention,spelling,image,caption]'
+	$(DIM) report runs/demo_plus runs/demo_plus_text runs/demo_plus_image --by type
 
 demo/world/dataset.json: $(INSTALLED)
-	$(DIM) demo-world demo/world
+	$(DIM) demo-world demo/world --num_entities 2000
 
 test: $(INSTALLED)
 	$(BIN)/lint-imports --config setup.cfg --no-cache

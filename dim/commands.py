@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import takewhile
 
 
 @dataclass(frozen=True)
 class Command:
-    """A function whose signature and docstring are its command line."""
+    """A function whose signature and docstring are its command line.
+
+    Attributes:
+        module: Where it stands.
+        functions: Its name; of several, the first word chooses.
+        help: What it does, for `dim --help`.
+        takes_many: Whether the words before the first option are together its first argument, a list.
+    """
 
     module: str
     functions: tuple[str, ...]
     help: str
+    takes_many: bool = False
 
     def run(self, name: str, args: Sequence[str]) -> None:
-        """Parses `args` by the signature and calls the function (a choice of several: by the first word)."""
+        """Parses `args` by the signature and calls the function."""
         from jsonargparse import auto_cli
+
+        if self.takes_many and (words := list(takewhile(lambda arg: not arg.startswith("-"), args))):
+            args = [json.dumps(words), *args[len(words) :]]
 
         functions = [getattr(import_module(self.module), function) for function in self.functions]
         components = functions[0] if len(functions) == 1 else {f.__name__.split("_", 1)[1]: f for f in functions}
@@ -29,6 +42,6 @@ COMMANDS = {
     "prepare": Command("dim.prepare", ("prepare",), "turn a release, or your own tables, into a dataset folder"),
     "show": Command("dim.show", ("show",), "show one mention or entity end to end"),
     "embed": Command("dim.embed", ("embed",), "compute the features that a run needs, resumable"),
-    "report": Command("dim.report", ("report",), "compare runs in one table"),
+    "report": Command("dim.report", ("report",), "compare runs in one table", takes_many=True),
     "bench": Command("dim.bench", ("bench_embed", "bench_train", "bench_search"), "measure speed as a ratio"),
 }

@@ -18,6 +18,7 @@ from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.significance import paired_randomization
 from dim.results import COLUMNS, percent, title_of
 
+FILE_WIDTH = 140  #: Columns where the output is no terminal.
 SAME = ("dataset", "dataset_hash", "kb_hash", "protocol", "n")  #: What runs must share to stand in one table.
 
 
@@ -54,6 +55,8 @@ def report(runs: list[Path], split: str = "dev", by: str | None = None) -> None:
     """
     systems = read_systems(runs, split)
     console = Console()
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
     console.print(comparison(systems))
     if by is not None:
         console.print(breakdown(systems, by))
@@ -109,7 +112,7 @@ def comparison(systems: list[System]) -> Table:
         caption="± standard deviation over seeds; p: paired randomisation test of Top-1 against the first run",
     )
     for column in ("", "seeds", *(c.upper() if c == "mrr" else f"Top-{c[3:]}" for c in COLUMNS), "p"):
-        table.add_column(column, justify="left" if column == "" else "right")
+        table.add_column(column, justify="left" if column == "" else "right", no_wrap=column != "")
     for name, key in (("names only (string floor)", "floor"), ("frozen vectors (untrained)", "frozen")):
         table.add_row(name, "", *(percent(head[key][column]) for column in COLUMNS), "")
     for system in systems:

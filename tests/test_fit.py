@@ -126,7 +126,7 @@ def test_predict_answers_every_mention_of_a_split(run):
 
 
 def test_report_and_show_read_the_run(run, place, capsys):
-    assert main(["report", json.dumps([str(run)]), "--by", "type"]) == 0
+    assert main(["report", str(run), str(run), "--by", "type"]) == 0
     assert "Top-1 by type" in capsys.readouterr().out
     mention_id = pd.read_parquet(run / "ranks.parquet")["mention_id"].iloc[0]
     assert main(["show", mention_id, str(place / "world"), "--run", str(run)]) == 0
