@@ -25,8 +25,8 @@ def make_run(folder, ranks, *, split="dev", **changes):
     shares = dict.fromkeys(("top1", "top3", "top5", "top10", "top20", "mrr"), 0.5)
     top1 = float(np.mean(np.asarray(ranks) <= 1))
     metrics = {
-        **shares, "top1": top1, "split": split, "n": len(ranks), "dataset": "d", "dataset_hash": "h", "kb_hash": "k" * 16,
-        "kb_size": 9, "protocol": "full_kb", "floor": shares, "frozen": shares,
+        **shares, "top1": top1, "split": split, "n": len(ranks), "dataset": "d", "dataset_hash": "h",
+        "kb_hash": "k" * 16, "kb_size": 9, "protocol": "full_kb", "floor": shares, "frozen": shares,
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     write_results(folder, frame, metrics | changes)

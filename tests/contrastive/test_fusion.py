@@ -2,7 +2,7 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from dim.contrastive.fusion import AttentionFusion, IdentityTower, LinearFusion, SpellingPart, SumFusion, attend
+from dim.contrastive.fusion import AttentionFusion, IdentityTower, LinearFusion, SpellingPart, SumFusion, TokenAttention
 
 WIDTH = 8
 
@@ -50,25 +50,34 @@ def test_attention_weighs_present_tokens_only_and_a_missing_token_changes_nothin
 
 def test_attention_over_nothing_contributes_zero_and_no_nan():
     torch.manual_seed(0)
-    attention = nn.MultiheadAttention(WIDTH, 2, batch_first=True)
-    keys = torch.randn(3, 2, WIDTH)
+    attention = TokenAttention(WIDTH, 2)
+    tokens = torch.randn(3, 2, WIDTH)
     mask = torch.tensor([[True, True], [False, False], [True, False]])
-    result = attend(attention, torch.randn(3, WIDTH, requires_grad=True), keys, mask)
+    result = attention(torch.randn(3, WIDTH), tokens, mask)
     assert torch.equal(result[1], torch.zeros(WIDTH))
+    assert torch.allclose(result[2], tokens[2, 0])
     result.sum().backward()
-    assert all(torch.isfinite(p.grad).all() for p in attention.parameters() if p.grad is not None)
+    assert all(torch.isfinite(p.grad).all() for p in attention.parameters())
 
 
-def test_attention_agrees_with_softmax_written_out():
+def test_attention_agrees_with_torchs_own_whose_values_pass_through():
     torch.manual_seed(0)
-    attention = nn.MultiheadAttention(WIDTH, 1, batch_first=True).eval()
-    query, keys = torch.randn(1, WIDTH), torch.randn(1, 3, WIDTH)
-    weight_q, weight_k, weight_v = attention.in_proj_weight.split(WIDTH)
-    bias_q, bias_k, bias_v = attention.in_proj_bias.split(WIDTH)
-    scores = (keys[0] @ weight_k.T + bias_k) @ (weight_q @ query[0] + bias_q) / WIDTH**0.5
-    expected = attention.out_proj(torch.softmax(scores, 0) @ (keys[0] @ weight_v.T + bias_v))
-    result = attend(attention, query, keys, torch.ones(1, 3, dtype=torch.bool))
-    assert torch.allclose(result[0], expected, atol=1e-6)
+    ours, theirs = TokenAttention(WIDTH, 2), nn.MultiheadAttention(WIDTH, 2, batch_first=True)
+    with torch.no_grad():
+        theirs.in_proj_weight.copy_(torch.cat([ours.query.weight, ours.key.weight, torch.eye(WIDTH)]))
+        theirs.in_proj_bias.copy_(torch.cat([ours.query.bias, ours.key.bias, torch.zeros(WIDTH)]))
+        theirs.out_proj.weight.copy_(torch.eye(WIDTH))
+    query, tokens = torch.randn(4, WIDTH), torch.randn(4, 3, WIDTH)
+    mask = torch.tensor([[True, True, True], [True, False, True], [False, True, True], [True, False, False]])
+    expected, _ = theirs(query[:, None], tokens, tokens, key_padding_mask=~mask)
+    assert torch.allclose(ours(query, tokens, mask), expected[:, 0], atol=1e-6)
+
+
+def test_one_token_is_passed_on_whole():
+    attention = TokenAttention(WIDTH, 2)
+    tokens = torch.randn(2, 1, WIDTH)
+    result = attention(torch.randn(2, WIDTH), tokens, torch.tensor([[True], [False]]))
+    assert torch.equal(result, tokens[:, 0] * torch.tensor([[1.0], [0.0]]))
 
 
 def test_an_entity_without_text_is_its_name_alone():
@@ -88,7 +97,7 @@ def test_untrained_attention_compares_as_the_frozen_vectors_do():
         mention, context, name, text = (torch.randn(4, 6) for _ in range(4))
         query = fusion({"mention": (mention, everyone), "context": (context, everyone)})
         entity = tower({"name": (name, everyone), "text": (text, everyone)})
-        frozen = (normalize(mention) + normalize(context)) @ (normalize(name) + normalize(text)).T
+        frozen = (normalize(mention) / 2 + normalize(context)) @ (normalize(name) + normalize(text)).T
         assert torch.allclose(query @ entity.T, frozen, atol=1e-5)
 
 
