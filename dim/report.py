@@ -49,7 +49,7 @@ def report(runs: list[Path], split: str = "dev", by: str | None = None) -> None:
     Runs in sibling folders named seed0, seed1 … are one system. Runs of another dataset, KB or protocol are refused.
 
     Args:
-        runs: Run folders, or folders that hold run folders.
+        runs: Run folders, or folders that hold run folders; one after another, or as a JSON list.
         split: The split to compare on.
         by: A column of ranks.parquet (such as `type` or `seen_in_train`) to break Top-1 down by.
     """
