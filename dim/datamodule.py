@@ -34,6 +34,9 @@ class FeatureTable:
     matrix: Tensor
     rows: Tensor
 
+    def __post_init__(self) -> None:
+        self._is_complete = bool((self.rows >= 0).all())
+
     @property
     def width(self) -> int:
         """Columns of the matrix."""
@@ -41,10 +44,12 @@ class FeatureTable:
 
     def take(self, owners: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors [b, width] (zeros where missing) and mask [b] (True where present) of the rows `owners` [b]."""
-        rows = self.rows[owners.to(self.rows.device)]
-        present = rows >= 0
-        values = self.matrix[rows.clamp_min(0)].to(owners.device)
-        present = present.to(owners.device)
+        rows = self.rows.index_select(0, owners.to(self.rows.device))
+        if self._is_complete:
+            values = self.matrix.index_select(0, rows).to(owners.device)
+            return values, torch.ones(len(owners), dtype=torch.bool, device=owners.device)
+        present = (rows >= 0).to(owners.device)
+        values = self.matrix.index_select(0, rows.clamp_min(0)).to(owners.device)
         return values * present[:, None], present
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import logging
 import time
+import warnings
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -39,6 +41,8 @@ def bench_train(
         width: Of the features.
         epochs: Timed epochs of each, after one that warms up.
     """
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
     table = Table(title=f"an epoch over {num_mentions:,} mentions, KB {num_entities:,}, features {width} wide")
     for column in ("batch", "steps", "bare loop ms/step", "fit ms/step", "ratio", "above it ms/step (goal ≤ 1)"):
         table.add_column(column, justify="right")
