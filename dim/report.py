@@ -106,10 +106,10 @@ def find_runs(path: Path) -> list[Path]:
 def comparison(systems: list[System]) -> Table:
     """Top-k and MRR a system, beside the string floor and the frozen vectors of the same mentions."""
     head = systems[0].metrics[0]
-    title = title_of(head)
     table = Table(
-        title=title,
-        caption="± standard deviation over seeds; p: paired randomisation test of Top-1 against the first run",
+        title=title_of(head),
+        caption="± standard deviation over seeds; p: paired randomisation test of Top-1 against the first run,\n"
+        "whose features the frozen vectors are",
     )
     for column in ("", "seeds", *(c.upper() if c == "mrr" else f"Top-{c[3:]}" for c in COLUMNS), "p"):
         table.add_column(column, justify="left" if column == "" else "right", no_wrap=column != "")
