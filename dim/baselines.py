@@ -6,12 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from dim.datamodule import FeatureTable, LinkingData
+from dim.datamodule import EVALUATION_BATCH, FeatureTable, LinkingData
 from dim.evaluation.protocols import Ranked
 
 TEXT_FIELDS = (("mention", "context"), ("name", "text"))
 IMAGE_FIELDS = (("image",), ("image",))
-BATCH = 256
 
 
 def rank_by_frozen_vectors(data: LinkingData, rows: Tensor) -> Ranked:
@@ -26,10 +25,9 @@ def rank_by_frozen_vectors(data: LinkingData, rows: Tensor) -> Ranked:
     of_mention, of_entity = TEXT_FIELDS if "mention" in data.mention_fields else IMAGE_FIELDS
     kb = unit_sum(data.entity_fields, of_entity, torch.arange(len(data.dataset.entities)))
     parts = []
-    for batch in rows.split(BATCH):
+    for batch in rows.split(EVALUATION_BATCH):
         scores = unit_sum(data.mention_fields, of_mention, batch) @ kb.T
-        candidates = None if data.candidates is None else data.candidates[batch]
-        parts.append(data.protocol.rank(scores, data.gold.cpu()[batch], candidates))
+        parts.append(data.protocol.rank(scores, data.gold.cpu()[batch], data.candidates_of(batch)))
     return Ranked.concatenate(parts)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -74,9 +74,17 @@ class LinkingData:
     candidates: Tensor | None
     protocol: Protocol
     fingerprints: dict[str, str]
+    _device: torch.device | None = field(default=None, init=False)
+
+    def candidates_of(self, rows: Tensor) -> Tensor | None:
+        """The candidates [b, num_candidates] of mention rows [b], on their device; None: all entities."""
+        return None if self.candidates is None else self.candidates[rows.cpu()].to(rows.device)
 
     def to(self, device: torch.device, resident_bytes: float) -> None:
-        """Moves the tables to the device, as long as they take at most `resident_bytes` together."""
+        """Moves the tables to the device, as long as they take at most `resident_bytes` together, once."""
+        if self._device == device:
+            return
+        self._device = device
         tables = [*self.mention_fields.values(), *self.entity_fields.values()]
         size = sum(table.matrix.nbytes for table in tables)
         for table in tables:
@@ -209,7 +217,7 @@ class LinkingDataModule(LightningDataModule):
             num_workers=self.num_workers,
         )
         # A field that nobody has is no field: the model is not built for it.
-        tables = {name: _table(field) for name, field in features.items() if len(field.matrix)}
+        tables = {name: _table(found) for name, found in features.items() if len(found.matrix)}
         mention_fields = {name: tables[name] for name in MENTION_FIELDS if name in tables}
         entity_fields = {name: tables[key] for name, key in ENTITY_FIELDS.items() if key in tables}
         return LinkingData(
@@ -266,9 +274,9 @@ MENTION_FIELDS = ("mention", "context", "caption", "image", "spelling")
 ENTITY_FIELDS = {"name": "name", "text": "text", "image": "entity_image", "spelling": "name_spelling"}
 
 
-def _table(field: FieldFeatures) -> FeatureTable:
+def _table(features: FieldFeatures) -> FeatureTable:
     # The cache is mapped copy-on-write: torch asks for writable memory, and nothing here writes.
-    return FeatureTable(torch.from_numpy(field.matrix), torch.from_numpy(field.rows))
+    return FeatureTable(torch.from_numpy(features.matrix), torch.from_numpy(features.rows))
 
 
 def _batches(batches: Sampler[Tensor] | list[Tensor]) -> DataLoader[Tensor]:

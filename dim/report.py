@@ -16,7 +16,7 @@ from rich.table import Table
 from dim.errors import DataError
 from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.significance import paired_randomization
-from dim.results import COLUMNS, percent, title_of
+from dim.results import BASELINES, COLUMNS, HEADINGS, percent, title_of
 
 FILE_WIDTH = 140  #: Columns where the output is no terminal.
 SAME = ("dataset", "dataset_hash", "kb_hash", "protocol", "n")  #: What runs must share to stand in one table.
@@ -111,9 +111,9 @@ def comparison(systems: list[System]) -> Table:
         caption="± standard deviation over seeds; p: paired randomisation test of Top-1 against the first run,\n"
         "whose features the frozen vectors are",
     )
-    for column in ("", "seeds", *(c.upper() if c == "mrr" else f"Top-{c[3:]}" for c in COLUMNS), "p"):
+    for column in ("", "seeds", *HEADINGS.values(), "p"):
         table.add_column(column, justify="left" if column == "" else "right", no_wrap=column != "")
-    for name, key in (("names only (string floor)", "floor"), ("frozen vectors (untrained)", "frozen")):
+    for key, name in BASELINES.items():
         table.add_row(name, "", *(percent(head[key][column]) for column in COLUMNS), "")
     for system in systems:
         values = {column: np.array([metrics[column] for metrics in system.metrics]) for column in COLUMNS}
@@ -145,8 +145,9 @@ def breakdown(systems: list[System], by: str) -> Table:
     for value, count in values.value_counts().sort_index().items():
         table.add_column(f"{value}\n(n {count})", justify="right")
     groups = [(values == value).to_numpy() for value in sorted(values.unique())]
-    for name, column in (("names only (string floor)", "floor_rank"), ("frozen vectors (untrained)", "frozen_rank")):
-        table.add_row(name, *(percent(summarize_ranks(frame[column][group])["top1"]) for group in groups))
+    for key, name in BASELINES.items():
+        ranks = frame[f"{key}_rank"]
+        table.add_row(name, *(percent(summarize_ranks(ranks[group])["top1"]) for group in groups))
     for system in systems:
         table.add_row(system.name, *(percent(float(system.hits(where=group).mean())) for group in groups))
     return table

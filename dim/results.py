@@ -23,7 +23,11 @@ from dim.evaluation.protocols import Ranked
 from dim.storage import atomic_path, write_json
 from dim.task import LinkingTask
 
-COLUMNS = [*(f"top{k}" for k in CUTOFFS), "mrr"]
+#: Key of `metrics.json` → heading of its column.
+HEADINGS = {**{f"top{k}": f"Top-{k}" for k in CUTOFFS}, "mrr": "MRR"}
+COLUMNS = list(HEADINGS)
+#: The rows that stand beside every model: key of `metrics.json` → name.
+BASELINES = {"floor": "names only (string floor)", "frozen": "frozen vectors (untrained)"}
 
 
 class ResultWriter(Callback):
@@ -69,7 +73,7 @@ class ResultWriter(Callback):
         assert isinstance(task, LinkingTask)
         assert task.ranked is not None
         data, rows = task.data, task.evaluated_rows
-        gold, candidates = data.gold.cpu()[rows], None if data.candidates is None else data.candidates[rows]
+        gold, candidates = data.gold.cpu()[rows], data.candidates_of(rows)
         mentions = data.dataset.mentions.iloc[rows.numpy()]
         names = data.dataset.entities["name"].tolist()
         floor = rank_by_name(mentions["mention"].tolist(), names, gold, data.protocol, candidates)
@@ -78,12 +82,12 @@ class ResultWriter(Callback):
         frame.insert(4, "floor_rank", floor.ranks)
         frame.insert(5, "frozen_rank", frozen.ranks)
         frame.insert(1, "split", split)
-        metrics = self._metrics(task, frame, task.ranked, split)
+        metrics = self._metrics(task, frame, split)
         write_results(self.run, frame, metrics)
         self._found = metrics, frame
-        log_to_wandb(trainer, self.run, metrics, frame)
+        log_to_wandb(trainer, self.run, metrics)
 
-    def _metrics(self, task: LinkingTask, frame: pd.DataFrame, ranked: Ranked, split: str) -> dict[str, Any]:
+    def _metrics(self, task: LinkingTask, frame: pd.DataFrame, split: str) -> dict[str, Any]:
         dataset, in_kb = task.data.dataset, frame["gold"].notna()
         return {
             **summarize_ranks(frame["rank"][in_kb]),
@@ -96,7 +100,7 @@ class ResultWriter(Callback):
             "kb_hash": dataset.kb_hash,
             "protocol": task.data.protocol.name,
             "candidate_recall": float(frame["candidate_hit"][in_kb].mean()) if in_kb.any() else None,
-            "ties": int((ranked.ties > 0).sum()),
+            "ties": int((frame["ties"] > 0).sum()),
             "floor": summarize_ranks(frame["floor_rank"][in_kb]),
             "frozen": summarize_ranks(frame["frozen_rank"][in_kb]),
             "model": type(task).__name__,
@@ -166,13 +170,10 @@ def print_results(console: Console, metrics: dict[str, Any], frame: pd.DataFrame
     """Prints the run beside the string floor and the frozen vectors, and by mention type where there are types."""
     table = Table(title=title_of(metrics))
     table.add_column("")
-    for column in COLUMNS:
-        table.add_column(column.upper() if column == "mrr" else f"Top-{column[3:]}", justify="right")
-    rows = {
-        "names only (string floor)": metrics["floor"],
-        "frozen vectors (untrained)": metrics["frozen"],
-        f"[bold]{metrics['model']} (this run, seed {metrics['seed']})": metrics,
-    }
+    for heading in HEADINGS.values():
+        table.add_column(heading, justify="right")
+    rows = {name: metrics[key] for key, name in BASELINES.items()}
+    rows[f"[bold]{metrics['model']} (this run, seed {metrics['seed']})"] = metrics
     for name, values in rows.items():
         table.add_row(name, *(percent(values[column]) for column in COLUMNS))
     console.print(table)
@@ -210,7 +211,7 @@ def percent(share: float | None) -> str:
     return "n/a" if share is None or math.isnan(share) else f"{100 * share:.1f}"
 
 
-def log_to_wandb(trainer: Trainer, run: Path, metrics: dict[str, Any], frame: pd.DataFrame) -> None:
+def log_to_wandb(trainer: Trainer, run: Path, metrics: dict[str, Any]) -> None:
     """Logs the table and the ranks (as an artifact) to each Weights & Biases logger of the trainer."""
     from pytorch_lightning.loggers import WandbLogger
 

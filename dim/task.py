@@ -165,8 +165,7 @@ class LinkingTask(LightningModule):
 
     def _evaluate(self, rows: Tensor) -> None:
         data = self.data
-        candidates = None if data.candidates is None else data.candidates[rows.cpu()].to(rows.device)
-        self._parts.append(data.protocol.rank(self.scores_of(rows), data.gold[rows], candidates))
+        self._parts.append(data.protocol.rank(self.scores_of(rows), data.gold[rows], data.candidates_of(rows)))
         self._rows.append(rows.cpu())
 
     def _end_evaluation(self, split: str | None) -> None:

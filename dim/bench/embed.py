@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -17,6 +16,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from dim.bench.clock import seconds
 from dim.embed import embed_dataset
 from dim.features.clip import OpenClipEncoder
 from dim.features.images import load_image
@@ -79,8 +79,8 @@ class _Clock:
                 _bare_text(encoder, batch)
 
         _bare_text(encoder, unique[-2:])
-        seconds = [(_seconds(bare), self._embed(text_encoder=encoder)) for _ in range(rounds)]
-        return _figures(len(unique), seconds, decode=0.0)
+        turns = [(seconds(bare), self._embed(text_encoder=encoder)) for _ in range(rounds)]
+        return _figures(len(unique), turns, decode=0.0)
 
     def images(self, encoder: OpenClipEncoder, rounds: int) -> dict[str, float]:
         paths = [self.dataset.image_root / name[0] for name in self.dataset.mentions["images"]]
@@ -96,13 +96,13 @@ class _Clock:
                     encoder.model.encode_image(batch).cpu()  # type: ignore[operator]
 
         encoder.encode_image(np.stack([encoder.preprocess(load_image(paths[0], self.dataset.image_root))]))
-        turns = [(_seconds(decode), _seconds(bare), self._embed(image_encoder=encoder)) for _ in range(rounds)]
+        turns = [(seconds(decode), seconds(bare), self._embed(image_encoder=encoder)) for _ in range(rounds)]
         decoding = median(turn[0] for turn in turns) / self.num_cores
         return _figures(len(paths), [turn[1:] for turn in turns], decoding)
 
     def _embed(self, **encoder: TransformersTextEncoder | OpenClipEncoder) -> float:
         with TemporaryDirectory() as cache:
-            return _seconds(
+            return seconds(
                 lambda: embed_dataset(
                     self.dataset,
                     cache_dir=Path(cache),
@@ -122,21 +122,15 @@ def _bare_text(encoder: TransformersTextEncoder | OpenClipEncoder, texts: Sequen
         encoder.model(**encoder.tokenize(texts)).last_hidden_state.cpu()
 
 
-def _figures(num: int, seconds: Sequence[tuple[float, ...]], decode: float) -> dict[str, float]:
+def _figures(num: int, turns: Sequence[tuple[float, ...]], decode: float) -> dict[str, float]:
     """Rates a second. The ratio is taken round by round, so that a change of the machine's load cancels."""
     return {
-        "bare": num / median(bare for bare, _ in seconds),
+        "bare": num / median(bare for bare, _ in turns),
         "decode": num / decode if decode else float("nan"),
-        "ceiling": num / (median(bare for bare, _ in seconds) + decode),
-        "embed": num / median(embed for _, embed in seconds),
-        "ratio": median((bare + decode) / embed for bare, embed in seconds),
+        "ceiling": num / (median(bare for bare, _ in turns) + decode),
+        "embed": num / median(embed for _, embed in turns),
+        "ratio": median((bare + decode) / embed for bare, embed in turns),
     }
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def _made_up_dataset(folder: Path, num_texts: int, num_images: int, size: tuple[int, int], seed: int) -> Dataset:

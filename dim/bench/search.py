@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from statistics import median
 
 import torch
@@ -11,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from torch.nn.functional import normalize
 
+from dim.bench.clock import seconds
 from dim.provenance import commit, hardware
 from dim.search.exact import ExactIndex
 
@@ -44,10 +43,3 @@ def bench_search(
     table.add_row("exact search", f"{search:.3f}", f"{ratio:.2f}  (goal ≤ 1.6)")
     Console().print(table)
     Console().print(f"{hardware()} · commit {commit()} · {repeats} turns", soft_wrap=True)
-
-
-def seconds(action: Callable[[], object]) -> float:
-    """Wall-clock seconds that an action takes."""
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start

@@ -77,7 +77,36 @@ class RareWordNegatives(Negatives):
         return torch.where(at_random, other, drawn).to(gold.device)
 
 
-class NameNegatives(Negatives):
+class PooledNegatives(Negatives):
+    """Draws from a table of near and wrong entities, one row a training mention.
+
+    Args:
+        pool: Entities a mention that are drawn from.
+        per_row: Entities drawn a mention.
+    """
+
+    def __init__(self, pool: int = 16, per_row: int = 1) -> None:
+        self.pool, self.per_row = pool, per_row
+
+    def remember(self, data: LinkingData, rows: Tensor) -> None:
+        """Keeps the golds of the training mentions [n] and their places in the table."""
+        self.gold = data.gold.cpu()[rows]
+        self.places = torch.full((len(data.gold),), -1)
+        self.places[rows] = torch.arange(len(rows))
+
+    def fill(self, nearest: Tensor) -> None:
+        """Takes the nearest entities [n, pool + 1] of the training mentions, in order, and leaves out the golds."""
+        keep = nearest != self.gold[:, None]
+        keep[keep.all(1), -1] = False  # the gold was not among them: the farthest goes instead
+        self.table = nearest[keep].view(len(nearest), -1)
+
+    def draw(self, rows: Tensor, gold: Tensor) -> Tensor:
+        """KB rows [B * per_row]."""
+        columns = torch.randint(self.table.shape[1], (len(rows), self.per_row))
+        return self.table[self.places[rows.cpu()][:, None], columns].flatten().to(gold.device)
+
+
+class NameNegatives(PooledNegatives):
     """Entities whose names are most like the mention, by character n-grams.
 
     Args:
@@ -85,22 +114,15 @@ class NameNegatives(Negatives):
         per_row: Entities drawn a mention.
     """
 
-    def __init__(self, pool: int = 16, per_row: int = 1) -> None:
-        self.pool, self.per_row = pool, per_row
-
     def prepare(self, data: LinkingData, rows: Tensor, entity_text: str) -> None:
         """Searches the names for every training mention."""
+        self.remember(data, rows)
         mentions = data.dataset.mentions["mention"].iloc[rows.numpy()].tolist()
-        nearest = NameIndex(data.dataset.entities["name"].tolist()).search(mentions, self.pool + 1)
-        self.table = _pool(torch.from_numpy(nearest), data.gold.cpu()[rows])
-        self.places = _places(rows, len(data.gold))
-
-    def draw(self, rows: Tensor, gold: Tensor) -> Tensor:
-        """KB rows [B * per_row]."""
-        return _draw(self.table, self.places[rows.cpu()], self.per_row).to(gold.device)
+        index = NameIndex(data.dataset.entities["name"].tolist())
+        self.fill(torch.from_numpy(index.search(mentions, self.pool + 1)))
 
 
-class MinedNegatives(Negatives):
+class MinedNegatives(PooledNegatives):
     """Entities that the current model ranks high and that are wrong, mined anew before each epoch.
 
     Args:
@@ -108,38 +130,12 @@ class MinedNegatives(Negatives):
         per_row: Entities drawn a mention.
     """
 
-    def __init__(self, pool: int = 16, per_row: int = 1) -> None:
-        self.pool, self.per_row = pool, per_row
-
     def prepare(self, data: LinkingData, rows: Tensor, entity_text: str) -> None:
-        """Keeps the golds of the training mentions."""
-        self.gold = data.gold.cpu()[rows]
-        self.places = _places(rows, len(data.gold))
+        """Keeps the golds; there is nothing to rank yet."""
+        self.remember(data, rows)
 
     def refresh(self, encode: Encode) -> None:
         """Ranks the KB for every training mention."""
         queries, entities = encode()
         _, nearest = ExactIndex(entities).search(queries, self.pool + 1)
-        self.table = _pool(nearest.cpu(), self.gold)
-
-    def draw(self, rows: Tensor, gold: Tensor) -> Tensor:
-        """KB rows [B * per_row]."""
-        return _draw(self.table, self.places[rows.cpu()], self.per_row).to(gold.device)
-
-
-def _pool(nearest: Tensor, gold: Tensor) -> Tensor:
-    """The nearest rows [n, pool + 1] without the gold [n], as [n, pool], in order."""
-    keep = nearest != gold[:, None]
-    keep[keep.all(1), -1] = False  # the gold was not among them: the farthest goes instead
-    return nearest[keep].view(len(nearest), -1)
-
-
-def _places(rows: Tensor, num_mentions: int) -> Tensor:
-    places = torch.full((num_mentions,), -1)
-    places[rows] = torch.arange(len(rows))
-    return places
-
-
-def _draw(table: Tensor, places: Tensor, per_row: int) -> Tensor:
-    columns = torch.randint(table.shape[1], (len(places), per_row))
-    return table[places[:, None], columns].flatten()
+        self.fill(nearest.cpu())
