@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +20,7 @@ from dim.data.summary import print_summary, summarize
 from dim.data.table_files import SUFFIXES
 from dim.data.tables import Tables
 from dim.errors import DataError
-from dim.records import FORMAT_VERSION, Dataset, write_dataset
+from dim.records import FORMAT_VERSION, Dataset, check_variant, write_dataset
 from dim.storage import content_hash
 
 CONVERTERS: tuple[Converter, ...] = (DimRelease(), MelBench(), Tables())
@@ -68,7 +67,7 @@ def prepare(
     release = converter.read(root)
     release.name = name or release.name
     release.texts |= {
-        _variant(variant): read_texts(path, release.entities["id"]) for variant, path in (texts or {}).items()
+        check_variant(variant): read_texts(path, release.entities["id"]) for variant, path in (texts or {}).items()
     }
     check_release(release, allow_missing)
     release.mentions["split"] = carve_tune(release.mentions)
@@ -142,12 +141,6 @@ def _check_out(root: Path, out: Path) -> None:
             "the release itself" if inside else "other files",
             "Choose another folder to write to.",
         )
-
-
-def _variant(name: str) -> str:
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise DataError("a text variant of letters, digits, '.', '-' and '_'", f"'{name}'", "Choose another name.")
-    return name
 
 
 def _raw_key(root: Path) -> str:

@@ -12,6 +12,7 @@ A dataset folder is readable with pandas alone:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,9 +25,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dim.errors import DataError
-from dim.storage import atomic_path, content_hash
+from dim.storage import atomic_path, content_hash, write_json
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SPLITS = ("train", "tune", "dev", "test")
 
 ENTITY_SCHEMA = pa.schema(
@@ -65,12 +66,13 @@ class Mention:
 
     Attributes:
         id: Made by the converter; holds nothing of the answer.
-        mention: The name as it stands in the context; never empty.
+        mention: The name as it stands in the context; empty only where the mention is a region of an image.
         context: The sentence or caption around it; may be empty.
         start: First character of the mention in the context, or None where it is not known.
         end: One past its last character, or None.
         entity_id: The gold entity, or None: the answer is not in the KB (NIL).
-        images: Paths relative to the dataset's image folder; empty where there is none.
+        images: Paths relative to the dataset's image folder; empty where there is none. A region of an image is
+            `path#xywh=left,top,width,height` in pixels (W3C Media Fragments).
         caption: What a captioner said of the image, or None.
         candidates: Entity ids that the release offers, or None.
         type: A label such as `person`, or a cell of the demo world; None where the release has none.
@@ -147,8 +149,16 @@ class Dataset:
 
     @property
     def hash(self) -> str:
-        """Hash of entities, texts and mentions."""
+        """Hash of the entities and the mentions: what is asked. Texts and captions are evidence, with hashes of their own.
+
+        So runs on the original and on refreshed texts of one KB have the same hash, and compare.
+        """
         return str(self.meta["hash"])
+
+    def text_hash(self, variant: str) -> str:
+        """Hash of one entity text. Raises DataError where there is no such variant."""
+        self._check_variant(variant)
+        return str(self.meta["hashes"][f"texts/{variant}"])
 
     @property
     def kb_hash(self) -> str:
@@ -209,15 +219,18 @@ class Dataset:
         Raises:
             DataError: There is no such variant.
         """
+        self._check_variant(variant)
+        table = self._read(f"texts/{variant}.parquet").set_index("entity_id")["text"]
+        texts = table.reindex(self.entity_index).astype(object)
+        return texts.where(texts.notna(), None)
+
+    def _check_variant(self, variant: str) -> None:
         if variant not in self.variants:
             raise DataError(
                 f"an entity text '{variant}' in {self.root / 'texts'}",
                 f"the variants {', '.join(self.variants) or '(none)'}",
                 "Choose one of them with --data.entity_text.",
             )
-        table = self._read(f"texts/{variant}.parquet").set_index("entity_id")["text"]
-        texts = table.reindex(self.entity_index).astype(object)
-        return texts.where(texts.notna(), None)
 
     def entity(self, entity_id: str) -> Entity:
         """One entity by its id. Raises KeyError where the KB lacks it."""
@@ -305,13 +318,14 @@ def write_folder(
         table.to_parquet(folder / "texts" / f"{variant}.parquet", index=False, schema=TEXT_SCHEMA)
     kb_hash = frame_hash(entities[["id", "name", "aliases"]])
     hashes = {"entities": frame_hash(entities), "mentions": frame_hash(mentions)}
+    asked = content_hash(hashes["entities"], frame_hash(mentions.drop(columns="caption")))
     hashes |= {f"texts/{variant}": frame_hash(table) for variant, table in sorted(tables.items())}
     document = {
         "format_version": FORMAT_VERSION,
         "name": name,
         "image_root": image_root,
         "kb_hash": kb_hash,
-        "hash": content_hash(*(f"{table}:{value}" for table, value in hashes.items())),
+        "hash": asked,
         "hashes": hashes,
         "num_entities": len(entities),
         "num_mentions": {split: int(n) for split, n in mentions["split"].value_counts().items()},
@@ -319,6 +333,38 @@ def write_folder(
         **meta,
     }
     (folder / "dataset.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def add_texts(root: Path, variant: str, table: pd.DataFrame, **facts: Any) -> Dataset:
+    """Adds an entity text to a dataset folder, or replaces that one; every other file but `dataset.json` stays as it is.
+
+    Args:
+        root: A dataset folder.
+        variant: Its name, such as `refreshed-mymodel`.
+        table: Columns of `TEXT_SCHEMA`; entities without a text may be left out.
+        **facts: Where it comes from; kept in `dataset.json` under `text_facts`.
+
+    Raises:
+        DataError: `root` is no dataset folder, or the variant's name cannot be that of a file.
+    """
+    dataset = Dataset(root)
+    table = conform(table, TEXT_SCHEMA)
+    with atomic_path(dataset.root / "texts" / f"{check_variant(variant)}.parquet") as temporary:
+        table.to_parquet(temporary, index=False, schema=TEXT_SCHEMA)
+    meta = dict(dataset.meta)
+    meta["hashes"] = meta["hashes"] | {f"texts/{variant}": frame_hash(table)}
+    meta["texts"] = sorted({*meta["texts"], variant})
+    if facts:
+        meta["text_facts"] = meta.get("text_facts", {}) | {variant: facts}
+    write_json(dataset.root / "dataset.json", meta)
+    return Dataset(root)
+
+
+def check_variant(name: str) -> str:
+    """The name of an entity text, if a file can bear it. Raises DataError otherwise."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise DataError("a text variant of letters, digits, '.', '-' and '_'", f"'{name}'", "Choose another name.")
+    return name
 
 
 def conform(table: pd.DataFrame, schema: pa.Schema, empty_lists: tuple[str, ...] = ()) -> pd.DataFrame:

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from dim.errors import DataError
-from dim.records import MENTION_SCHEMA, Dataset, write_dataset
+from dim.records import MENTION_SCHEMA, Dataset, add_texts, write_dataset
 
 
 @pytest.fixture
@@ -64,7 +64,24 @@ def test_hashes_follow_the_content_and_the_kb_hash_only_the_kb(dataset, tmp_path
     same = again(texts=texts)
     assert (same.hash, same.kb_hash) == (dataset.hash, dataset.kb_hash)
     assert again(texts={}).kb_hash == dataset.kb_hash != again(entities=dataset.entities.iloc[:1]).kb_hash
-    assert again(texts={}).hash != dataset.hash
+    assert again(texts={}).hash == dataset.hash != again(mentions=dataset.mentions.iloc[:1]).hash
+    captioned = dataset.mentions.assign(caption="a man")
+    assert again(mentions=captioned).hash == dataset.hash
+    assert again(mentions=captioned).meta["hashes"]["mentions"] != dataset.meta["hashes"]["mentions"]
+
+
+def test_a_text_is_added_and_changes_nothing_else(dataset):
+    before = (dataset.root / "texts" / "brief.parquet").read_bytes()
+    new = pd.DataFrame({"entity_id": ["b"], "text": ["A writer."]})
+    after = add_texts(dataset.root, "refreshed-tiny", new, model="tiny")
+    assert after.variants == ["brief", "refreshed-tiny"]
+    assert after.texts("refreshed-tiny").tolist() == [None, "A writer."]
+    assert after.meta["text_facts"]["refreshed-tiny"] == {"model": "tiny"}
+    assert (after.hash, after.text_hash("brief")) == (dataset.hash, dataset.text_hash("brief"))
+    assert after.text_hash("refreshed-tiny") != after.text_hash("brief")
+    assert (dataset.root / "texts" / "brief.parquet").read_bytes() == before
+    with pytest.raises(DataError, match="a text variant of letters"):
+        add_texts(dataset.root, "../brief", new)
 
 
 def test_unknown_ids_are_key_errors(dataset):
@@ -90,6 +107,6 @@ def test_what_is_no_dataset_folder_is_refused(tmp_path, dataset):
     with pytest.raises(DataError, match="a readable"):
         _ = Dataset(dataset.root).entities
     path = dataset.root / "dataset.json"
-    path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 99'))
-    with pytest.raises(DataError, match=r"format 1[\s\S]*format 99"):
+    path.write_text(path.read_text().replace('"format_version": 2', '"format_version": 99'))
+    with pytest.raises(DataError, match=r"format 2[\s\S]*format 99"):
         Dataset(dataset.root)
