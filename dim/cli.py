@@ -18,6 +18,8 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 # Imported for their names: a YAML file names a class without its module once the class is known.
+import dim.baselines.bm25
+import dim.baselines.names
 import dim.contrastive.module
 import dim.features.named  # noqa: F401
 from dim.contrastive.losses import NPair, ReleasedNPair
@@ -27,9 +29,9 @@ from dim.errors import ConfigError
 from dim.evaluation.protocols import Protocol
 from dim.features.base import Captioner, Encoder
 from dim.options import explain
-from dim.results import ResultWriter
 from dim.storage import atomic_path
 from dim.task import LinkingTask
+from dim.writer import ResultWriter
 
 MONITOR = "tune/mrr"
 #: What Lightning and jsonargparse warn of and a user cannot act on.
@@ -89,19 +91,25 @@ class DimCLI(LightningCLI):
         return Path(self._get(self.config, "run"))
 
     def before_instantiate_classes(self) -> None:
-        """Finds the checkpoint, and refuses to write over a run."""
+        """Refuses to write over a run."""
         options = self.config[self.subcommand]
         options["weights_only"] = True
         if self.subcommand == "fit":
             check_free(self.run, resumed=options["ckpt_path"] is not None, overwrite=options["overwrite"])
-        else:
+
+    def after_instantiate_classes(self) -> None:
+        """Finds the checkpoint, and checks what can be checked before any data is read."""
+        self.model.check()
+        options = self.config_init[self.subcommand]
+        if self.subcommand != "fit" and self.model.is_trained:
             options["ckpt_path"] = options["ckpt_path"] or "best"
         if options["ckpt_path"] in ("best", "last"):
             options["ckpt_path"] = str(checkpoint(self.run, options["ckpt_path"]))
 
-    def after_instantiate_classes(self) -> None:
-        """Checks what can be checked before any data is read."""
-        self.model.check()
+    def fit(self, model: LinkingTask, **kwargs: Any) -> None:
+        """Trains the method, if it has weights."""
+        if model.is_trained:
+            self.trainer.fit(model, **kwargs)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with CSV logs, checkpoints by the metric on tune, and the writer of results."""
@@ -145,7 +153,7 @@ class DimCLI(LightningCLI):
             self.trainer.validate(
                 self.model,
                 datamodule=self.datamodule,
-                ckpt_path=checkpoint(self.run, "best"),
+                ckpt_path=checkpoint(self.run, "best") if self.model.is_trained else None,
                 verbose=False,
                 weights_only=True,
             )

@@ -18,23 +18,27 @@ class Command:
         functions: Its name; of several, the first word chooses.
         help: What it does, for `dim --help`.
         takes_many: Whether the words before the first option are together its first argument, a list.
+        by_name: Whether required arguments are options, too: --ranks FILE.
     """
 
     module: str
     functions: tuple[str, ...]
     help: str
     takes_many: bool = False
+    by_name: bool = False
 
     def run(self, name: str, args: Sequence[str]) -> None:
         """Parses `args` by the signature and calls the function."""
         from jsonargparse import auto_cli
+
+        from dim.parser import Parser
 
         if self.takes_many and (words := list(takewhile(lambda arg: not arg.startswith("-"), args))):
             args = [json.dumps(words), *args[len(words) :]]
 
         functions = [getattr(import_module(self.module), function) for function in self.functions]
         components = functions[0] if len(functions) == 1 else {f.__name__.split("_", 1)[1]: f for f in functions}
-        auto_cli(components, args=list(args), prog=f"dim {name}", as_positional=True)
+        auto_cli(components, args=list(args), prog=f"dim {name}", as_positional=not self.by_name, parser_class=Parser)
 
 
 COMMANDS = {
@@ -42,6 +46,7 @@ COMMANDS = {
     "prepare": Command("dim.prepare", ("prepare",), "turn a release, or your own tables, into a dataset folder"),
     "show": Command("dim.show", ("show",), "show one mention or entity end to end"),
     "embed": Command("dim.embed", ("embed",), "compute the features that a run needs, resumable"),
+    "evaluate": Command("dim.evaluate", ("evaluate",), "score another system's results like our own", by_name=True),
     "report": Command("dim.report", ("report",), "compare runs in one table", takes_many=True),
     "bench": Command("dim.bench", ("bench_embed", "bench_train", "bench_search"), "measure speed as a ratio"),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from dim.embed import FieldFeatures, embed_dataset
 from dim.errors import ConfigError
 from dim.evaluation.protocols import FullKB, Protocol
 from dim.features.base import Captioner, ImageEncoder, TextEncoder
+from dim.features.fields import check_fields
+from dim.features.shuffle import derange
 from dim.prepare import open_dataset
 
 EVALUATION_BATCH = 256  # mentions whose scores over the whole KB are in memory at once
@@ -64,7 +66,8 @@ class LinkingData:
         gold: [num_mentions] int64, KB rows; -1 for NIL.
         candidates: [num_mentions, num_candidates] int64 KB rows, -1 as padding, or None: all entities.
         protocol: How mentions are ranked.
-        fingerprints: What the features depend on: entity text, templates and encoders.
+        texts: The text of each entity as the run sees it; None where it has none.
+        fingerprints: What the features depend on: entity text, templates, encoders and ablations.
     """
 
     dataset: records.Dataset
@@ -73,6 +76,7 @@ class LinkingData:
     gold: Tensor
     candidates: Tensor | None
     protocol: Protocol
+    texts: list[str | None]
     fingerprints: dict[str, str]
     _device: torch.device | None = field(default=None, init=False)
 
@@ -140,6 +144,10 @@ class LinkingDataModule(LightningDataModule):
         captioner: Says what an image shows, where the dataset has no caption; None: captions as they are.
         entity_text: Which text of the entities is used: `brief`, `brief_long`, `refreshed` …
         context_template: What is encoded as the context; `{mention}` and `{context}` are filled in.
+        leave_out: Fields that no model sees, for ablations: `mention`, `context`, `caption`, `image`, `spelling` of the
+            mention; `name`, `text`, `entity_image`, `name_spelling` of the entity.
+        shuffle: Fields whose values change owners at random, within a split or within the KB: the control that tells
+            whether a field helps by what it says.
         protocol: What a mention is ranked against.
         predict_split: The split that `predict` answers.
         batch_size: Mentions a training step.
@@ -159,6 +167,8 @@ class LinkingDataModule(LightningDataModule):
         captioner: Captioner | None = None,
         entity_text: str = "brief",
         context_template: str = "{mention} [SEP] {context}",
+        leave_out: Sequence[str] = (),
+        shuffle: Sequence[str] = (),
         protocol: Protocol | None = None,
         predict_split: str = "test",
         batch_size: int = 64,
@@ -174,10 +184,13 @@ class LinkingDataModule(LightningDataModule):
                 str(batch_size),
                 "Raise --data.batch_size: other rows' golds are the negatives.",
             )
+        check_fields(leave_out, "--data.leave_out")
+        check_fields(shuffle, "--data.shuffle")
         self.root, self.cache_dir = Path(root), Path(cache_dir)
         self.text_encoder, self.image_encoder = text_encoder, image_encoder
         self.name_encoder, self.captioner = name_encoder, captioner
         self.entity_text, self.context_template = entity_text, context_template
+        self.leave_out, self.shuffle = tuple(leave_out), tuple(shuffle)
         self.protocol = protocol or FullKB()
         self.predict_split = predict_split
         self.batch_size, self.embed_batch_size = batch_size, embed_batch_size
@@ -197,12 +210,6 @@ class LinkingDataModule(LightningDataModule):
         self.linking_data.to(device, self.resident_gb * 1e9)
 
     def _load(self) -> LinkingData:
-        if self.text_encoder is None and self.image_encoder is None:
-            raise ConfigError(
-                "an encoder",
-                "neither a text nor an image encoder",
-                "Name one: --data.text_encoder TransformersTextEncoder --data.text_encoder.path FOLDER",
-            )
         dataset = open_dataset(self.root, self.cache_dir)
         features = embed_dataset(
             dataset,
@@ -215,9 +222,10 @@ class LinkingDataModule(LightningDataModule):
             context_template=self.context_template,
             batch_size=self.embed_batch_size,
             num_workers=self.num_workers,
+            leave_out=self.leave_out,
         )
         # A field that nobody has is no field: the model is not built for it.
-        tables = {name: _table(found) for name, found in features.items() if len(found.matrix)}
+        tables = {name: self._table(name, found, dataset) for name, found in features.items() if len(found.matrix)}
         mention_fields = {name: tables[name] for name in MENTION_FIELDS if name in tables}
         entity_fields = {name: tables[key] for name, key in ENTITY_FIELDS.items() if key in tables}
         return LinkingData(
@@ -227,11 +235,35 @@ class LinkingDataModule(LightningDataModule):
             gold=torch.from_numpy(dataset.gold_rows(dataset.mentions)),
             candidates=self.protocol.candidates(dataset, dataset.mentions),
             protocol=self.protocol,
-            fingerprints=self._fingerprints(),
+            texts=self._texts(dataset),
+            fingerprints=self._fingerprints(dataset),
         )
 
-    def _fingerprints(self) -> dict[str, str]:
+    def _table(self, name: str, features: FieldFeatures, dataset: records.Dataset) -> FeatureTable:
+        rows = features.rows
+        if name in self.shuffle:
+            splits = dataset.mentions["split"].tolist() if name in MENTION_FIELDS else None
+            rows = rows[derange(rows >= 0, name, self.seed, splits)]
+        # The cache is mapped copy-on-write: torch asks for writable memory, and nothing here writes.
+        return FeatureTable(torch.from_numpy(features.matrix), torch.from_numpy(rows))
+
+    def _texts(self, dataset: records.Dataset) -> list[str | None]:
+        if "text" in self.leave_out or self.entity_text not in dataset.variants:
+            return [None] * len(dataset.entities)
+        texts = [text if text and text.strip() else None for text in dataset.texts(self.entity_text)]
+        if "text" not in self.shuffle:
+            return texts
+        source = derange(np.array([text is not None for text in texts]), "text", self.seed)
+        return [texts[owner] for owner in source]
+
+    def _fingerprints(self, dataset: records.Dataset) -> dict[str, str]:
         parts = {"entity_text": self.entity_text, "context_template": self.context_template}
+        if self.entity_text in dataset.variants:
+            parts["text_hash"] = dataset.text_hash(self.entity_text)
+        if self.leave_out:
+            parts["leave_out"] = ", ".join(self.leave_out)
+        if self.shuffle:
+            parts["shuffle"] = f"{', '.join(self.shuffle)} (seed {self.seed})"
         encoders = {
             "text_encoder": self.text_encoder,
             "image_encoder": self.image_encoder,
@@ -272,11 +304,6 @@ class LinkingDataModule(LightningDataModule):
 
 MENTION_FIELDS = ("mention", "context", "caption", "image", "spelling")
 ENTITY_FIELDS = {"name": "name", "text": "text", "image": "entity_image", "spelling": "name_spelling"}
-
-
-def _table(features: FieldFeatures) -> FeatureTable:
-    # The cache is mapped copy-on-write: torch asks for writable memory, and nothing here writes.
-    return FeatureTable(torch.from_numpy(features.matrix), torch.from_numpy(features.rows))
 
 
 def _batches(batches: Sampler[Tensor] | list[Tensor]) -> DataLoader[Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -87,6 +87,7 @@ def embed_dataset(
     context_template: str = "{mention} [SEP] {context}",
     batch_size: int = 64,
     num_workers: int | None = None,
+    leave_out: Sequence[str] = (),
     progress: bool = True,
 ) -> dict[str, FieldFeatures]:
     """The features of each field that has an encoder, in the dataset's row order.
@@ -106,6 +107,7 @@ def embed_dataset(
         context_template: What is encoded as the context.
         batch_size: Inputs an encoder call.
         num_workers: Processes that decode images; None: one a core, at most 8.
+        leave_out: Fields that are not wanted.
         progress: Show bars and what was found, on stderr.
 
     Raises:
@@ -120,13 +122,13 @@ def embed_dataset(
         dataset, FeatureCache(cache_dir / "features"), batch_size, workers, Console(stderr=True, quiet=not progress)
     )
     choices = Choices(entity_text, context_template)
-    if captioner is not None and text_encoder is not None:
+    if captioner is not None and text_encoder is not None and "caption" not in leave_out:
         choices = replace(choices, captions=run.captions(captioner))
     encoders = {"text": text_encoder, "image": image_encoder, "name": name_encoder}
     return {
         field.name: run.features(field, choices, encoder)
         for field in FIELDS
-        if (encoder := encoders[field.encoder]) is not None
+        if (encoder := encoders[field.encoder]) is not None and field.name not in leave_out
     }
 
 

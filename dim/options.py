@@ -26,7 +26,7 @@ def explain(message: str, options: Sequence[str], classes: Iterable[type]) -> Co
         classes: The classes that a YAML file may name; their constructors' arguments are options too.
     """
     named = {kind.__name__: kind for kind in classes}
-    if found := UNKNOWN_CLASS.search(message):
+    if named and (found := UNKNOWN_CLASS.search(message)):
         meant = nearest(found[1], list(named))
         return ConfigError(f"a class ({', '.join(sorted(named))})", found[1], f"Did you mean {meant}?")
     if found := UNKNOWN_OPTION.search(message):

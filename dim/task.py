@@ -31,6 +31,8 @@ class LinkingTask(LightningModule):
         seed: Of the initial weights, of dropout and of drawn negatives (the CLI passes `seed_everything`).
     """
 
+    is_trained = True  #: Whether the method has weights that `fit` trains.
+
     def __init__(
         self,
         learning_rate: float = 1e-3,
@@ -42,6 +44,7 @@ class LinkingTask(LightningModule):
         super().__init__()
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.warmup_steps, self.schedule, self.seed = warmup_steps, schedule, seed
+        self.chosen: dict[str, Any] = {}  #: What the method itself chose on tune, for metrics.json.
         self.ranked: Ranked | None = None  #: The outcome of the last evaluation, in the order of its rows.
         self.evaluated_rows = torch.empty(0, dtype=torch.long)
         self._is_built = False

@@ -6,7 +6,9 @@ from dim.cli import DimCLI, Parser
 from dim.datamodule import LinkingDataModule
 from dim.task import LinkingTask
 
-CONFIGS = sorted((Path(__file__).parent.parent / "lightning_configs").glob("*.yaml"))
+FOLDER = Path(__file__).parent.parent / "lightning_configs"
+CONFIGS = sorted([*FOLDER.glob("*.yaml"), *FOLDER.glob("baselines/*.yaml")])
+ABLATIONS = sorted(FOLDER.glob("ablations/*.yaml"))
 
 
 class ParseOnly(DimCLI):
@@ -16,10 +18,8 @@ class ParseOnly(DimCLI):
         self.parsed = subcommand
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.name)
-def test_every_shipped_config_parses_and_makes_its_objects(config, tmp_path, monkeypatch):
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    cli = ParseOnly(
+def parsed(run, *configs):
+    return ParseOnly(
         model_class=LinkingTask,
         datamodule_class=LinkingDataModule,
         subclass_mode_model=True,
@@ -28,13 +28,31 @@ def test_every_shipped_config_parses_and_makes_its_objects(config, tmp_path, mon
         parser_class=Parser,
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
-        args=["fit", "--config", str(config), "--run", str(tmp_path / "run"), "--trainer.accelerator", "cpu"],
+        args=["fit", *(f"--config={config}" for config in configs), "--run", str(run), "--trainer.accelerator", "cpu"],
     )
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.name)
+def test_every_shipped_config_parses_and_makes_its_objects(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    cli = parsed(tmp_path / "run", config)
     assert isinstance(cli.model, LinkingTask)
     assert cli.datamodule.root.parts[0] in ("data", "demo")
+
+
+@pytest.mark.parametrize("config", ABLATIONS, ids=lambda path: path.name)
+def test_every_ablation_changes_a_config_that_it_follows(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    base = parsed(tmp_path / "base", FOLDER / "demo.yaml")
+    changed = parsed(tmp_path / "changed", FOLDER / "demo.yaml", config)
+    assert changed.model.width == base.model.width == 512
+    choices = [(c.datamodule.leave_out, c.datamodule.shuffle, c.model.fusion) for c in (base, changed)]
+    assert choices[0] != choices[1]
 
 
 def test_the_configs_that_the_readme_names_are_there():
     names = {path.stem for path in CONFIGS}
     assert {"demo", "demo_plus", "wikimel", "wikimel_plus", "richpedia", "richpedia_plus", "wikimel_released"} <= names
-    assert {"wikimel_text", "richpedia_text", "wikimel_linear"} <= names
+    assert {"wikimel_text", "richpedia_text"} <= names
+    baselines = {"names", "names_popularity", "bm25", "frozen_text", "linear", "clip_text", "clip_image", "clip_both"}
+    assert baselines <= names

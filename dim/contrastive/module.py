@@ -127,7 +127,7 @@ class DIM(LinkingTask):
         """Prepares the source of negatives."""
         if self.negatives is not None:
             self.train_rows = self.datamodule.train_rows()
-            self.negatives.prepare(self.data, self.train_rows, self.datamodule.entity_text)
+            self.negatives.prepare(self.data, self.train_rows)
 
     def start_epoch(self) -> None:
         """Seeds the epoch and lets the negatives follow the model."""

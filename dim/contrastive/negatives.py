@@ -11,6 +11,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 
 from dim.datamodule import LinkingData
+from dim.errors import ConfigError
 from dim.search.exact import ExactIndex
 from dim.search.lexical import NameIndex
 
@@ -21,8 +22,8 @@ class Negatives(ABC):
     """Draws negative entities for a batch of training mentions."""
 
     @abstractmethod
-    def prepare(self, data: LinkingData, rows: Tensor, entity_text: str) -> None:
-        """Called once before training with the training rows [n] and the name of the entity text in use."""
+    def prepare(self, data: LinkingData, rows: Tensor) -> None:
+        """Called once before training with the training rows [n]."""
 
     def refresh(self, encode: Encode) -> None:  # noqa: B027 - most sources do not follow the model
         """Called before each epoch; `encode()` gives the current queries [n, D] of the rows and entities [K, D]."""
@@ -46,9 +47,15 @@ class RareWordNegatives(Negatives):
     def __init__(self, num_words: int = 5, random: float = 0.05) -> None:
         self.num_words, self.random = num_words, random
 
-    def prepare(self, data: LinkingData, rows: Tensor, entity_text: str) -> None:
+    def prepare(self, data: LinkingData, rows: Tensor) -> None:
         """Builds the inverted index of rare words."""
-        texts = [text or "" for text in data.dataset.texts(entity_text)]
+        texts = [text or "" for text in data.texts]
+        if not any(texts):
+            raise ConfigError(
+                "entity texts, whose rare words negatives share",
+                "none",
+                "Choose other negatives, or --data.entity_text and no --data.leave_out text.",
+            )
         weights = TfidfVectorizer(dtype=np.float32).fit_transform(texts)
         self.words = torch.full((len(texts), self.num_words), -1)
         for entity in range(len(texts)):
@@ -114,7 +121,7 @@ class NameNegatives(PooledNegatives):
         per_row: Entities drawn a mention.
     """
 
-    def prepare(self, data: LinkingData, rows: Tensor, entity_text: str) -> None:
+    def prepare(self, data: LinkingData, rows: Tensor) -> None:
         """Searches the names for every training mention."""
         self.remember(data, rows)
         mentions = data.dataset.mentions["mention"].iloc[rows.numpy()].tolist()
@@ -130,7 +137,7 @@ class MinedNegatives(PooledNegatives):
         per_row: Entities drawn a mention.
     """
 
-    def prepare(self, data: LinkingData, rows: Tensor, entity_text: str) -> None:
+    def prepare(self, data: LinkingData, rows: Tensor) -> None:
         """Keeps the golds; there is nothing to rank yet."""
         self.remember(data, rows)
 

@@ -44,14 +44,15 @@ def rank_gold(scores: Tensor, gold: Tensor) -> tuple[Tensor, Tensor]:
     return ranks, ties
 
 
-def summarize_ranks(ranks: ArrayLike) -> dict[str, float]:
+def summarize_ranks(ranks: ArrayLike, depth: int | None = None) -> dict[str, float]:
     """Top-1/3/5/10/20 and MRR, as shares between 0 and 1.
 
     Args:
         ranks: [n], 1-based; NaN or inf where the gold was not found (a miss at every k, reciprocal rank 0).
+        depth: How many answers a mention there are at most; None: all.
 
     Returns:
-        `top1` … `top20` and `mrr`; NaN each where there is no rank at all.
+        `top1` … `top20` and `mrr`; NaN each where there is no rank at all, and `topk` for a k beyond the depth.
 
     Raises:
         ValueError: A rank is below 1.
@@ -66,5 +67,5 @@ def summarize_ranks(ranks: ArrayLike) -> dict[str, float]:
         raise ValueError(f"ranks are 1-based, found {values.min()}")
     if values.size == 0:
         return dict.fromkeys([*(f"top{k}" for k in CUTOFFS), "mrr"], float("nan"))
-    shares = {f"top{k}": float((values <= k).mean()) for k in CUTOFFS}
+    shares = {f"top{k}": float((values <= k).mean()) if depth is None or k <= depth else np.nan for k in CUTOFFS}
     return shares | {"mrr": float((1.0 / values).mean())}

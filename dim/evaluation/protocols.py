@@ -45,6 +45,15 @@ class Ranked:
         names = ("ranks", "ties", "hits", "rows", "scores")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
+    def answers(self, dataset: Dataset) -> tuple[list[list[str]], list[list[float]]]:
+        """Entity ids and scores a mention, best first, without the places that have no answer."""
+        ids = dataset.entities["id"].to_numpy(dtype=object)
+        kept = [rows >= 0 for rows in self.rows]
+        return (
+            [ids[rows[mask]].tolist() for rows, mask in zip(self.rows, kept, strict=True)],
+            [scores[mask].tolist() for scores, mask in zip(self.scores, kept, strict=True)],
+        )
+
 
 class Protocol(ABC):
     """Decides which entities compete. `name` stands wherever a number of the protocol stands."""

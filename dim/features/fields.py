@@ -11,6 +11,7 @@ import pandas as pd
 from dim.errors import ConfigError
 from dim.features.blocks import Paths
 from dim.features.inputs import Inputs
+from dim.options import nearest
 from dim.records import Dataset
 
 
@@ -100,3 +101,13 @@ FIELDS = (
     Field("name_spelling", "entity", "name", ("entities",), lambda d, _: _texts(d.entities["name"])),
     Field("entity_image", "entity", "image", ("entities",), lambda d, _: image_paths(d.entities["images"])),
 )
+
+
+def check_fields(names: Sequence[str], option: str) -> None:
+    """Raises ConfigError where a name is no field."""
+    known = [field.name for field in FIELDS]
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"fields ({', '.join(known)}) in {option}", repr(name), f"Did you mean {nearest(name, known)}?"
+            )

@@ -27,7 +27,8 @@ def data(tmp_path):
             }
         ),
     )
-    return SimpleNamespace(dataset=dataset, gold=torch.from_numpy(dataset.gold_rows(dataset.mentions)))
+    texts = dataset.texts("brief").tolist()
+    return SimpleNamespace(dataset=dataset, texts=texts, gold=torch.from_numpy(dataset.gold_rows(dataset.mentions)))
 
 
 ROWS = torch.tensor([2, 0, 1])
@@ -40,7 +41,7 @@ def draws(negatives, data, times=300):
 
 def test_rare_words_draw_an_entity_that_shares_one_and_never_the_gold(data):
     negatives = RareWordNegatives(num_words=2, random=0.0)
-    negatives.prepare(data, ROWS, "brief")
+    negatives.prepare(data, ROWS)
     drawn = draws(negatives, data)  # golds: e (no text), a (fjords), c (pilot)
     assert set(drawn[:, 0].tolist()) == {0, 1, 2, 3}
     # a's rarest words are "painter" (nobody else: at random) and "fjords" (b).
@@ -51,7 +52,7 @@ def test_rare_words_draw_an_entity_that_shares_one_and_never_the_gold(data):
 
 def test_the_random_share_reaches_every_other_entity(data):
     negatives = RareWordNegatives(random=1.0)
-    negatives.prepare(data, ROWS, "brief")
+    negatives.prepare(data, ROWS)
     drawn = draws(negatives, data)
     for column, gold in enumerate(data.gold[ROWS].tolist()):
         assert set(drawn[:, column].tolist()) == set(range(5)) - {gold}
@@ -59,13 +60,13 @@ def test_the_random_share_reaches_every_other_entity(data):
 
 def test_similar_names_are_drawn_without_the_gold(data):
     negatives = NameNegatives(pool=1)
-    negatives.prepare(data, ROWS, "brief")
+    negatives.prepare(data, ROWS)
     assert draws(negatives, data)[:, 1:].unique(dim=0).tolist() == [[1, 3]]
 
 
 def test_mined_negatives_are_what_the_model_ranks_high_and_wrong(data):
     negatives = MinedNegatives(pool=1, per_row=2)
-    negatives.prepare(data, ROWS, "brief")
+    negatives.prepare(data, ROWS)
     entities = torch.eye(5)
     queries = torch.tensor([[0.0, 0.9, 0, 0, 1.0], [0.5, 0, 0.4, 0, 0], [0, 0, 0.1, 0.2, 0]])
     negatives.refresh(lambda: (queries, entities))

@@ -1,0 +1,84 @@
+"""`dim evaluate`: the results of any other system, scored like our own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from dim.errors import ConfigError
+from dim.evaluation.floor import rank_by_name
+from dim.evaluation.foreign import read_ranks
+from dim.evaluation.protocols import FullKB
+from dim.prepare import open_dataset
+from dim.results import measure, print_results, ranks_frame, write_results
+
+
+def evaluate(
+    ranks: Path,
+    dataset: Path,
+    run: Path,
+    name: str | None = None,
+    split: str = "dev",
+    protocol: str = "full_kb",
+    cache_dir: Path = Path("cache"),
+    overwrite: bool = False,
+) -> None:
+    """Scores another system's answers and writes a run folder that `dim report` compares like any other.
+
+    The table has a row a mention: `mention_id`, and `entity_ids` (ranked, best first; a JSON array, or ids with `|`
+    between them), optionally `scores`; or `rank`, that of the gold (empty: missed).
+
+    Args:
+        ranks: The table: CSV, JSON lines or Parquet.
+        dataset: The dataset folder that was answered, or the release that it is made of.
+        run: Folder for ranks.parquet and metrics.json.
+        name: What reports call the system; by default the name of the run's folder.
+        split: The split that was answered.
+        protocol: What the system ranked against, such as full_kb, or candidates(own search, 100). It stands beside
+            the figures; results of different protocols are never compared.
+        cache_dir: Where prepared releases are found.
+        overwrite: Whether to replace results of the same split in `run`.
+
+    Raises:
+        DataError: The table does not fit the dataset.
+        ConfigError: `run` holds results of this split already.
+    """
+    if (run / "metrics.json").exists() and not overwrite:
+        raise ConfigError(f"a folder without results at {run}", "a run", "Name another, or add --overwrite true.")
+    data = open_dataset(dataset, cache_dir)
+    mentions = data.split(split)
+    foreign = read_ranks(ranks, data, mentions)
+    gold = torch.from_numpy(data.gold_rows(mentions))
+    floor = rank_by_name(mentions["mention"].tolist(), data.entities["name"].tolist(), gold, FullKB(), None)
+    frame = ranks_frame(data, mentions, split=split, protocol=protocol, ranked=foreign.ranked, floor=floor, frozen=None)
+    if protocol == "full_kb":
+        # Every entity competed; a gold below the end of a list was ranked, but nobody knows where.
+        frame["candidate_hit"] = True
+    metrics = measure(
+        data,
+        frame,
+        depth=foreign.depth,
+        model="external",
+        system=name or run.name,
+        features={},
+        seed=None,
+        hardware=None,
+        problems=foreign.problems.as_json(),
+        config={"evaluate": {"ranks": str(ranks), "dataset": str(dataset), "split": split, "protocol": protocol}},
+    )
+    write_results(run, frame, metrics)
+    console = Console()
+    print_results(console, metrics, frame)
+    missed = int((frame["rank"].isna() & frame["gold"].notna()).sum())
+    if foreign.depth is not None and missed:
+        console.print(
+            f"{missed:,} golds are in no list (at most {foreign.depth} answers): missed, so MRR is a lower bound",
+            soft_wrap=True,
+        )
+    for reason, found in foreign.problems.as_json().items():
+        console.print(
+            f"{found['count']:,} {reason}; first: {'; '.join(found['examples'])}", soft_wrap=True, markup=False
+        )
+    console.print(f"written: {run / 'metrics.json'}, {run / 'ranks.parquet'}", soft_wrap=True)

@@ -1,0 +1,56 @@
+"""What is known of a mention before any model answers it: the columns that results are broken down by."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pandas as pd
+
+from dim.data.splits import caption_groups
+from dim.records import Dataset
+
+#: Column → what it says. `dim report --by` takes these names.
+COLUMNS = {
+    "type": "the mention's type in the release",
+    "seen_in_train": "whether its gold entity is the gold of a training mention",
+    "caption_in_train": "whether a training mention shares its caption or image",
+    "mention_is_name": "whether the mention is the gold's name",
+    "ambiguity": "how many entities bear the mention's string as name or alias",
+    "popularity": "of the gold entity, from outside the mentions",
+    "has_image": "whether it names an image",
+    "has_caption": "whether its image has a caption",
+    "image": "its first image; mentions that share one are no independent observations",
+}
+
+
+def describe(dataset: Dataset, mentions: pd.DataFrame) -> pd.DataFrame:
+    """The columns `COLUMNS` for the given rows of `dataset.mentions`, in their order and with their index.
+
+    Strings are compared without regard to case. Of a NIL mention `seen_in_train` and `mention_is_name` are False and
+    `popularity` is null.
+    """
+    entities = dataset.entities.set_index("id")
+    gold = mentions["entity_id"].astype(object).where(mentions["entity_id"].notna(), None)
+    train = dataset.mentions["split"] == "train"
+    trained = set(dataset.mentions.loc[train, "entity_id"].dropna())
+    captions = pd.Series(caption_groups(dataset.mentions), index=dataset.mentions.index)
+    bearers = Counter(
+        string
+        for name, aliases in zip(dataset.entities["name"], dataset.entities["aliases"], strict=True)
+        for string in {name.casefold(), *(alias.casefold() for alias in aliases)}
+    )
+    strings = mentions["mention"].str.casefold()
+    gold_names = gold.map(entities["name"], na_action="ignore").astype(object)
+    first_images = [images[0] if len(images) else None for images in mentions["images"]]
+    columns = {
+        "type": mentions["type"],
+        "seen_in_train": gold.isin(trained) & gold.notna(),
+        "caption_in_train": captions[mentions.index].isin(set(captions[train])),
+        "mention_is_name": strings == gold_names.where(gold_names.notna(), "").str.casefold(),
+        "ambiguity": strings.map(lambda string: bearers[string]).astype("int64"),
+        "popularity": gold.map(entities["popularity"], na_action="ignore").astype("float64"),
+        "has_image": mentions["images"].map(len) > 0,
+        "has_caption": mentions["caption"].notna(),
+        "image": pd.Series(first_images, index=mentions.index, dtype=object),
+    }
+    return pd.DataFrame(columns)

@@ -1,0 +1,186 @@
+"""Ranks that another system made, read from a table and checked against a dataset."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dim.data.base import Skipped
+from dim.data.table_files import SUFFIXES, list_cell, number_cell, read_table, text_cell
+from dim.errors import DataError
+from dim.evaluation.metrics import TIE
+from dim.evaluation.protocols import NUM_ANSWERS, Ranked
+from dim.records import Dataset
+
+IDS, SCORES = ("entity_ids", "top_ids"), ("scores", "top_scores")
+UNKNOWN_ENTITY, REPEATED_ENTITY = "entity ids that the KB lacks (they keep their place)", "entities twice in one list"
+GAP = "mentions without an answer (missed at every k)"
+
+
+@dataclass
+class Answer:
+    """What a system says of one mention: a ranked list, or the gold's rank alone."""
+
+    entity_ids: list[str] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    rank: float | None = None
+
+
+@dataclass
+class Foreign:
+    """Another system's answers to the mentions of a split.
+
+    Attributes:
+        ranked: As of our own systems; `hits` say whether the gold was found at all.
+        depth: The length of the longest list; None where ranks were given.
+        problems: What was wrong in the table and did not stop it, with the first examples.
+    """
+
+    ranked: Ranked
+    depth: int | None
+    problems: Skipped
+
+
+def read_ranks(path: Path, dataset: Dataset, mentions: pd.DataFrame) -> Foreign:
+    """Reads a table of `mention_id` and `entity_ids` (best first; with `scores`) or `rank`.
+
+    Lists are JSON arrays, or in CSV ids with `|` between them. With scores, ties count against the gold; without, the
+    place in the list is the rank. A gold that is in no list, and a mention that has no row, is missed at every k.
+
+    Args:
+        path: CSV, JSON lines or Parquet. Columns `top_ids` and `top_scores` (our ranks.parquet) do as well.
+        dataset: What was answered.
+        mentions: The rows of its mentions that are evaluated.
+
+    Raises:
+        DataError: The table has neither lists nor ranks, a mention id is unknown or stands twice, a rank is no whole
+            number of 1 or more, or scores are not finite, not as many as ids, or rise.
+    """
+    answers = _read_answers(path, dataset, mentions)
+    problems = Skipped()
+    gold, ids = dataset.gold_rows(mentions), mentions["id"].tolist()
+    lists = [_checked(answers.get(mention_id), mention_id, dataset, problems) for mention_id in ids]
+    entity_ids = dataset.entities["id"].to_numpy(dtype=object)
+    golds = [entity_ids[row] if row >= 0 else None for row in gold]
+    outcomes = [_rank(answer, entity_id) for answer, entity_id in zip(lists, golds, strict=True)]
+    ranks = np.array([rank for rank, _ in outcomes], dtype=np.float64)
+    longest = max((len(answer.entity_ids) for answer in lists), default=0)
+    return Foreign(
+        Ranked(
+            ranks=ranks,
+            ties=np.array([ties for _, ties in outcomes], dtype=np.int64),
+            hits=np.isfinite(ranks),
+            **_top(lists, dataset),
+        ),
+        depth=longest or None,
+        problems=problems,
+    )
+
+
+def _read_answers(path: Path, dataset: Dataset, mentions: pd.DataFrame) -> dict[str, Answer]:
+    if path.suffix not in SUFFIXES:
+        raise DataError(f"a table ({', '.join(SUFFIXES)})", str(path), "Write the ranks in one of these formats.")
+    columns, rows = read_table(path)
+    ids = next((name for name in IDS if name in columns), None)
+    scores = next((name for name in SCORES if name in columns), None)
+    if "mention_id" not in columns or (ids is None and "rank" not in columns):
+        raise DataError(
+            f"the columns mention_id and entity_ids (or rank) in {path}",
+            ", ".join(columns),
+            "Rename the columns: entity_ids holds the ranked ids, best first; rank the gold's rank.",
+        )
+    wanted, known = set(mentions["id"]), set(dataset.mentions["id"])
+    answers: dict[str, Answer] = {}
+    for number, row in enumerate(rows, start=1):
+        mention_id = text_cell(row["mention_id"])
+        where = f"row {number} of {path.name}, mention '{mention_id}'"
+        if mention_id not in known:
+            raise DataError(
+                f"mention ids of {dataset.name}", f"'{mention_id}' in row {number} of {path}", _hint(dataset)
+            )
+        if mention_id not in wanted:
+            continue  # of another split
+        if mention_id in answers:
+            raise DataError(f"every mention once in {path}", where, "Keep one of its rows.")
+        answers[mention_id] = _answer(row, ids, scores, where)
+    return answers
+
+
+def _hint(dataset: Dataset) -> str:
+    first = dataset.mentions["id"].iloc[0]
+    return f"Use the ids of mentions.parquet (such as {first}), or name the dataset that was answered."
+
+
+def _answer(row: dict[str, Any], ids: str | None, scores: str | None, where: str) -> Answer:
+    if ids is None:
+        rank = number_cell(row["rank"], where)
+        if rank is not None and (rank < 1 or rank != math.floor(rank)):
+            raise DataError(f"a whole rank of 1 or more in {where}", f"{rank:g}", "Ranks are 1-based; empty is missed.")
+        return Answer(rank=rank)
+    entity_ids = list_cell(row[ids])
+    if scores is None or not (given := list_cell(row[scores])):
+        return Answer(entity_ids)
+    values = [number_cell(value, where) for value in given]
+    numbers = [value for value in values if value is not None]
+    if len(numbers) != len(entity_ids):
+        raise DataError(f"a score for each of {len(entity_ids)} ids in {where}", f"{len(numbers)}", "Put it right.")
+    if any(later > earlier + TIE for earlier, later in zip(numbers, numbers[1:], strict=False)):
+        raise DataError(f"scores that fall in {where}", "a rising one", "Sort the answers, the highest score first.")
+    return Answer(entity_ids, numbers)
+
+
+def _checked(answer: Answer | None, mention_id: str, dataset: Dataset, problems: Skipped) -> Answer:
+    """The answer with each entity once; what is odd is counted."""
+    if answer is None:
+        problems.add(GAP, mention_id)
+        return Answer()
+    kept: dict[str, float | None] = {}
+    scores = answer.scores or [None] * len(answer.entity_ids)
+    for entity_id, score in zip(answer.entity_ids, scores, strict=True):
+        if entity_id in kept:
+            problems.add(REPEATED_ENTITY, f"{mention_id}: {entity_id}")
+        kept.setdefault(entity_id, score)
+    rows = dataset.entity_index.get_indexer(pd.Index(list(kept), dtype=object))
+    for entity_id, row in zip(kept, rows, strict=True):
+        if row < 0:
+            problems.add(UNKNOWN_ENTITY, f"{mention_id}: {entity_id}")
+    return Answer(list(kept), [score for score in kept.values() if score is not None], answer.rank)
+
+
+def _rank(answer: Answer, gold: str | None) -> tuple[float, int]:
+    """The gold's rank (NaN: none or missed) and how many others tie with it."""
+    if gold is None:
+        return math.nan, 0
+    if answer.rank is not None:
+        return answer.rank, 0
+    if gold not in answer.entity_ids:
+        return math.nan, 0
+    place = answer.entity_ids.index(gold)
+    if not answer.scores:
+        return place + 1.0, 0
+    counts = Counter(_side(score - answer.scores[place]) for score in answer.scores)
+    return float(counts["above"] + counts["equal"]), counts["equal"] - 1
+
+
+def _side(difference: float) -> str:
+    return "above" if difference > TIE else "below" if difference < -TIE else "equal"
+
+
+def _top(lists: list[Answer], dataset: Dataset) -> dict[str, NDArray[Any]]:
+    """The first answers as KB rows and scores; ids that the KB lacks have no row."""
+    rows = np.full((len(lists), NUM_ANSWERS), -1, dtype=np.int64)
+    scores = np.full((len(lists), NUM_ANSWERS), -np.inf, dtype=np.float32)
+    for place, answer in enumerate(lists):
+        known = dataset.entity_index.get_indexer(pd.Index(answer.entity_ids[:NUM_ANSWERS], dtype=object))
+        rows[place, : len(known)] = known
+        # Without scores the order is all there is: minus the rank keeps it.
+        values = answer.scores[: len(known)] or [-float(rank) for rank in range(1, len(known) + 1)]
+        scores[place, : len(known)] = values
+    return {"rows": rows, "scores": scores}
