@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def _answer(row: dict[str, Any], ids: str | None, scores: str | None, where: str
     numbers = [value for value in values if value is not None]
     if len(numbers) != len(entity_ids):
         raise DataError(f"a score for each of {len(entity_ids)} ids in {where}", f"{len(numbers)}", "Put it right.")
-    if any(later > earlier + TIE for earlier, later in zip(numbers, numbers[1:], strict=False)):
+    if any(later > earlier + TIE for earlier, later in pairwise(numbers)):
         raise DataError(f"scores that fall in {where}", "a rising one", "Sort the answers, the highest score first.")
     return Answer(entity_ids, numbers)
 

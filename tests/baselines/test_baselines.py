@@ -68,6 +68,14 @@ def test_bm25_gives_the_ranks_of_the_formula(place):
         assert row["rank"] == gold_rank(np.round(scores, 6), gold)
 
 
+def test_bm25_of_no_word_finds_nothing(tmp_path):
+    mentions = pd.DataFrame({"id": ["m"], "split": "dev", "mention": "A", "context": "the", "entity_id": "a"})
+    entities = pd.DataFrame({"id": ["a", "b"], "name": ["A Z", "Bob"]})
+    write_dataset(tmp_path / "world", name="w", entities=entities, texts={}, mentions=mentions)
+    assert fit(tmp_path, "run", "--model", "BM25") == 0
+    assert results(tmp_path, "run")[1]["rank"].tolist() == [2]  # both entities have score 0
+
+
 def test_frozen_vectors_equal_sums_of_unit_vectors_by_hand(place):
     text = ["--data.text_encoder", "TinyTextEncoder", "--data.text_encoder.width", "64"]
     fields = ["--model.mention_fields", "[mention]", "--model.entity_fields", "[name, text]"]
