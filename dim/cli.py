@@ -225,15 +225,18 @@ def run_trainer(arguments: Sequence[str]) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in QUIET:
         warnings.filterwarnings("ignore", message=message)
-    DimCLI(
-        model_class=LinkingTask,
-        datamodule_class=LinkingDataModule,
-        subclass_mode_model=True,
-        save_config_callback=None,
-        seed_everything_default=0,
-        trainer_defaults={"enable_model_summary": False, "logger": False},
-        parser_class=Parser,
-        auto_configure_optimizers=False,
-        load_from_checkpoint_support=False,
-        args=list(arguments),
-    )
+    try:
+        DimCLI(
+            model_class=LinkingTask,
+            datamodule_class=LinkingDataModule,
+            subclass_mode_model=True,
+            save_config_callback=None,
+            seed_everything_default=0,
+            trainer_defaults={"enable_model_summary": False, "logger": False},
+            parser_class=Parser,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            args=list(arguments),
+        )
+    finally:
+        torch.set_flush_denormal(False)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 from itertools import takewhile
 
 
@@ -33,10 +34,10 @@ class Command:
 
         from dim.parser import Parser
 
-        if self.takes_many and (words := list(takewhile(lambda arg: not arg.startswith("-"), args))):
-            args = [json.dumps(words), *args[len(words) :]]
-
         functions = [getattr(import_module(self.module), function) for function in self.functions]
+        if self.takes_many and (words := list(takewhile(lambda arg: not arg.startswith("-"), args))):
+            first = next(iter(signature(functions[0]).parameters))
+            args = [f"--{first}={json.dumps(words)}" if self.by_name else json.dumps(words), *args[len(words) :]]
         components = functions[0] if len(functions) == 1 else {f.__name__.split("_", 1)[1]: f for f in functions}
         auto_cli(components, args=list(args), prog=f"dim {name}", as_positional=not self.by_name, parser_class=Parser)
 
@@ -44,9 +45,20 @@ class Command:
 COMMANDS = {
     "demo-world": Command("dim.data.demo", ("demo_world",), "make the demo dataset, of any size"),
     "prepare": Command("dim.prepare", ("prepare",), "turn a release, or your own tables, into a dataset folder"),
+    "audit": Command("dim.audit", ("audit",), "look for leaks in a dataset; write a clean and a hard subset"),
     "show": Command("dim.show", ("show",), "show one mention or entity end to end"),
+    "refresh": Command("dim.refresh", ("refresh",), "write new entity texts with a language model"),
     "embed": Command("dim.embed", ("embed",), "compute the features that a run needs, resumable"),
     "evaluate": Command("dim.evaluate", ("evaluate",), "score another system's results like our own", by_name=True),
     "report": Command("dim.report", ("report",), "compare runs in one table", takes_many=True),
-    "bench": Command("dim.bench", ("bench_embed", "bench_train", "bench_search"), "measure speed as a ratio"),
+    "compare": Command(
+        "dim.compare",
+        ("compare",),
+        "run configs over seeds and report on them, resumable",
+        takes_many=True,
+        by_name=True,
+    ),
+    "bench": Command(
+        "dim.bench", ("bench_embed", "bench_train", "bench_search", "bench_convert"), "measure speed as a ratio"
+    ),
 }

@@ -263,7 +263,7 @@ class LinkingDataModule(LightningDataModule):
         if self.leave_out:
             parts["leave_out"] = ", ".join(self.leave_out)
         if self.shuffle:
-            parts["shuffle"] = f"{', '.join(self.shuffle)} (seed {self.seed})"
+            parts["shuffle"] = ", ".join(self.shuffle)
         encoders = {
             "text_encoder": self.text_encoder,
             "image_encoder": self.image_encoder,

@@ -7,12 +7,15 @@ A dataset folder is readable with pandas alone:
     texts/<variant>.parquet entity_id, text
     mentions.parquet        id, split, mention, context, start, end, entity_id (null: NIL), images, caption,
                             candidates, type, attributes
+    answers/<variant>.jsonl every answer of a language model, if a text was refreshed
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,6 +31,7 @@ from dim.errors import DataError
 from dim.storage import atomic_path, content_hash, write_json
 
 FORMAT_VERSION = 2
+ANSWERS = "answers"  #: The folder of what a language model answered.
 SPLITS = ("train", "tune", "dev", "test")
 
 ENTITY_SCHEMA = pa.schema(
@@ -149,9 +153,10 @@ class Dataset:
 
     @property
     def hash(self) -> str:
-        """Hash of the entities and the mentions: what is asked. Texts and captions are evidence, with hashes of their own.
+        """Hash of the entities and the mentions: what is asked.
 
-        So runs on the original and on refreshed texts of one KB have the same hash, and compare.
+        Texts and captions are evidence, with hashes of their own, so runs on the original and on refreshed texts of
+        one KB have the same hash, and compare.
         """
         return str(self.meta["hash"])
 
@@ -282,7 +287,7 @@ def write_dataset(
     """Writes a dataset folder, atomically, and opens it.
 
     Args:
-        root: Where the folder shall stand; what stood there is replaced.
+        root: Where the folder shall stand; what stood there is replaced, but for `answers/`, which cost money.
         name: The dataset's name.
         entities: Columns of `ENTITY_SCHEMA`; absent ones become null (lists: empty).
         texts: Variant → columns of `TEXT_SCHEMA`.
@@ -294,6 +299,8 @@ def write_dataset(
         write_folder(
             folder, name=name, entities=entities, texts=texts, mentions=mentions, image_root=image_root, **meta
         )
+        if (root / ANSWERS).is_dir():
+            shutil.copytree(root / ANSWERS, folder / ANSWERS)
     return Dataset(root)
 
 
@@ -336,7 +343,7 @@ def write_folder(
 
 
 def add_texts(root: Path, variant: str, table: pd.DataFrame, **facts: Any) -> Dataset:
-    """Adds an entity text to a dataset folder, or replaces that one; every other file but `dataset.json` stays as it is.
+    """Adds an entity text to a dataset folder, or replaces it; other files but `dataset.json` stay as they are.
 
     Args:
         root: A dataset folder.
@@ -381,8 +388,16 @@ def conform(table: pd.DataFrame, schema: pa.Schema, empty_lists: tuple[str, ...]
 
 def frame_hash(table: pd.DataFrame) -> str:
     """A hash of a table's values that depends on nothing else (chunking, index, pandas version)."""
-    columns = (json.dumps(_plain(table[column].tolist()), ensure_ascii=False) for column in table)
-    return content_hash(*table.columns, *columns)
+    return content_hash(*table.columns, *(_column_hash(table[column]) for column in table))
+
+
+def _column_hash(column: pd.Series[Any], chunk: int = 8192) -> str:
+    """Of the values as JSON, a chunk at a time: a column of long texts need not stand in memory once more."""
+    digest = hashlib.sha256()
+    for start in range(0, len(column), chunk):
+        values = json.dumps(_plain(column.iloc[start : start + chunk].tolist()), ensure_ascii=False)
+        digest.update(f"{values[1:-1]}, ".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
 def _plain(values: list[Any]) -> list[Any]:

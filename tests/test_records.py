@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from dim.errors import DataError
-from dim.records import MENTION_SCHEMA, Dataset, add_texts, write_dataset
+from dim.records import MENTION_SCHEMA, Dataset, _column_hash, add_texts, write_dataset
 
 
 @pytest.fixture
@@ -110,3 +110,11 @@ def test_what_is_no_dataset_folder_is_refused(tmp_path, dataset):
     path.write_text(path.read_text().replace('"format_version": 2', '"format_version": 99'))
     with pytest.raises(DataError, match=r"format 2[\s\S]*format 99"):
         Dataset(dataset.root)
+
+
+@pytest.mark.parametrize("num_rows", [0, 1, 5, 6, 7])
+def test_the_hash_of_a_column_does_not_depend_on_its_chunks(num_rows):
+    values = [None, "é", [], ["a", "b"], 1.5, "\ud83d", float("nan")][:num_rows]
+    column = pd.Series(values, dtype=object, index=range(10, 10 + num_rows))
+    assert len({_column_hash(column, chunk) for chunk in (1, 2, 3, 7, 100)}) == 1
+    assert _column_hash(pd.Series(["a, b"])) != _column_hash(pd.Series(["a", "b"]))

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from releases import write_dim_release, write_table, write_tables
+from releases import write_dim_release, write_image, write_table, write_tables
 
 from dim.errors import DataError
 from dim.prepare import prepare
-from dim.records import Dataset
+from dim.records import Dataset, write_dataset
 from dim.show import show
 
 
@@ -144,3 +144,18 @@ def test_an_unknown_id_names_the_nearest(dataset: Dataset, wanted: str, near: st
 def test_a_release_can_be_shown_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = write_dim_release(tmp_path / "release")
     assert "name Alan Turing" in shown(capsys, "Q101", root, cache_dir=tmp_path / "cache")
+
+
+def test_a_region_is_shown_as_its_file_and_box(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(tmp_path / "images" / "a.jpg")
+    images = [["a.jpg#xywh=1.5,2,3,4"], ["b.jpg#xywh=0,0,3,4"]]
+    dataset = write_dataset(
+        tmp_path / "d",
+        name="d",
+        entities=pd.DataFrame({"id": ["Q1"], "name": ["Ada"]}),
+        texts={},
+        mentions=pd.DataFrame({"id": ["m0", "m1"], "split": "train", "mention": "", "context": "", "images": images}),
+        image_root=str(tmp_path / "images"),
+    )
+    assert "a.jpg (is there, box at 1.5, 2 of 3 × 4 pixels)" in shown(capsys, "m0", dataset.root)
+    assert "b.jpg (no such file, box at 0, 0 of 3 × 4 pixels)" in shown(capsys, "m1", dataset.root)

@@ -24,7 +24,9 @@ class BM25(Baseline):
         seed: Of shuffled texts.
     """
 
-    def __init__(self, query: str = "{mention} {mention} {mention} {context}", k1: float = 1.5, b: float = 0.75, seed: int = 0) -> None:
+    def __init__(
+        self, query: str = "{mention} {mention} {mention} {context}", k1: float = 1.5, b: float = 0.75, seed: int = 0
+    ) -> None:
         super().__init__(seed=seed)
         self.query, self.k1, self.b = query, k1, b
 

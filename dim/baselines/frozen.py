@@ -13,8 +13,9 @@ from dim.datamodule import EVALUATION_BATCH, FeatureTable, LinkingData
 from dim.errors import ConfigError
 from dim.evaluation.protocols import Ranked
 
-TEXT_FIELDS = (("mention", "context"), ("name", "text"))
-IMAGE_FIELDS = (("image",), ("image",))
+Fields = tuple[str, ...]
+TEXT_FIELDS: tuple[Fields, Fields] = (("mention", "context"), ("name", "text"))
+IMAGE_FIELDS: tuple[Fields, Fields] = (("image",), ("image",))
 
 
 class FrozenVectors(Baseline):

@@ -81,6 +81,12 @@ class DIM(LinkingTask):
 
     def build(self, data: LinkingData) -> None:
         """Makes both towers for the widths of the data."""
+        if not data.mention_fields or not data.entity_fields:
+            raise ConfigError(
+                "an encoder of mentions and entities",
+                "no field that was encoded",
+                "Name one: --data.text_encoder TransformersTextEncoder --data.text_encoder.path FOLDER",
+            )
         mention = pick("mention", data.mention_fields, self.mention_fields)
         entity = pick("entity", data.entity_fields, self.entity_fields)
         self.field_names = tuple(mention), tuple(entity)

@@ -74,7 +74,7 @@ class Converter(ABC):
 
     @abstractmethod
     def recognizes(self, root: Path) -> bool:
-        """Tells by the file names alone whether `root` holds this layout."""
+        """Tells by the file names, or by the first row where names cannot tell, whether `root` holds this layout."""
 
     @abstractmethod
     def read(self, root: Path) -> Release:
@@ -83,3 +83,7 @@ class Converter(ABC):
         Raises:
             DataError: A file is missing, unreadable, truncated or of another layout, or an id stands twice.
         """
+
+    def entity_id(self, key: str) -> str:
+        """The id of the entity that `key` means in a file of entity texts; the key itself unless titles are ids."""
+        return key

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -11,13 +11,18 @@ from dim.data.files import clean_text, json_type, read_object
 from dim.errors import DataError
 
 
-def read_texts(path: Path, entity_ids: Iterable[str]) -> pd.DataFrame:
+def read_texts(path: Path, entity_ids: Iterable[str], id_of: Callable[[str], str] = str) -> pd.DataFrame:
     """The texts (entity_id, text) of the KB's entities in KB order; null and empty texts are left out.
+
+    Args:
+        path: The file.
+        entity_ids: The ids of the KB.
+        id_of: The id that a key of the file means (`Converter.entity_id`).
 
     Raises:
         DataError: The file is no object of texts, or has a text for no entity of the KB.
     """
-    texts = read_object(path)
+    texts = {id_of(key): text for key, text in read_object(path).items()}
     for entity_id, text in texts.items():
         if text is not None and not isinstance(text, str):
             raise DataError(

@@ -56,7 +56,7 @@ def read_json(path: Path) -> Any:
 def parse_json(text: str, path: Path, first_line: int = 1) -> Any:
     """The JSON value in `text`; `first_line` is the line of `path` where it begins, for the message."""
     try:
-        return json.loads(text, object_pairs_hook=_unique_keys)
+        return json.loads(text, object_pairs_hook=unique_keys)
     except json.JSONDecodeError as error:
         ends = error.pos >= len(text.rstrip())
         raise DataError(
@@ -67,10 +67,18 @@ def parse_json(text: str, path: Path, first_line: int = 1) -> Any:
         ) from error
     except RecursionError as error:
         raise DataError(f"JSON in {path}", "brackets nested too deeply", "Download the file again.") from error
-    except _RepeatedKeyError as error:
+    except RepeatedKeyError as error:
         raise DataError(
             f"every key once in {path}", f"the key {error} twice in one object", "Remove one of the two rows."
         ) from error
+
+
+def read_json_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """The number of each line that is not blank, and its JSON value. Raises DataError as `read_json`."""
+    with explain_read_errors(path), path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield number, parse_json(line.rstrip(), path, first_line=number)
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -106,17 +114,18 @@ def clean_text(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-class _RepeatedKeyError(ValueError):
-    pass
+class RepeatedKeyError(ValueError):
+    """A key that stands twice in one JSON object."""
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of JSON pairs, for `object_pairs_hook`. Raises RepeatedKeyError."""
     # json.loads keeps the last of two equal keys in silence, so a mention would vanish uncounted.
     value = dict(pairs)
     if len(value) < len(pairs):
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise _RepeatedKeyError(repr(key))
+                raise RepeatedKeyError(repr(key))
             seen.add(key)
     return value

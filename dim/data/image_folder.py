@@ -8,9 +8,10 @@ from typing import Literal
 
 from dim.data.base import Release, Skipped
 from dim.data.files import explain_read_errors, list_names
+from dim.data.regions import split_region
 
 #: The names under which releases pack their images, tried in this order.
-FOLDER_NAMES = ("images", "image", "mention_images", "mention_image", "imgs", "img")
+FOLDER_NAMES = ("images", "image", "mention_images", "mention_image", "wikinewsImgs", "imgs", "img")
 REASONS = {"missing": "no such file", "outside": "path leaves the image folder"}
 
 
@@ -76,12 +77,13 @@ class ImageFolder:
     def look_up(self, path: str) -> Literal["here", "missing", "outside"]:
         """Whether a file stands at `path`, nothing does, or the path leads out of the folder.
 
-        Absolute paths, `..` and links that end elsewhere lead out: a release must not choose what is read.
+        Absolute paths, `..` and links that end elsewhere lead out: a release must not choose what is read. A region
+        is where its file is.
 
         Raises:
             DataError: A subfolder cannot be read.
         """
-        pure = PurePosixPath(path)
+        pure = PurePosixPath(split_region(path)[0])
         if pure.is_absolute() or ".." in pure.parts or "\0" in path:
             return "outside"
         parent = str(pure.parent)

@@ -11,9 +11,11 @@ import pandas as pd
 
 from dim.data.base import Skipped
 from dim.data.files import clean_text
+from dim.data.regions import split_region
 
 EMPTY_MENTION = "empty mention"
 UNKNOWN_ANSWER = "answer not in the KB"
+_ENCODE = json.JSONEncoder(ensure_ascii=False, default=str).encode  # json.dumps would make an encoder a row
 
 
 class MentionRows:
@@ -63,7 +65,7 @@ class MentionRows:
         Args:
             split: `train`, `tune`, `dev`, `test`, or None where the release has no splits.
             where: The row's place in the raw files, for the examples of skipped rows.
-            mention: The name; spaces around it go.
+            mention: The name; spaces around it go. It may be empty where an image is a region, the mention itself.
             context: The sentence around it.
             answer: The gold id; None, empty or `nil` in any case means NIL.
             images: Paths as the release names them.
@@ -76,7 +78,7 @@ class MentionRows:
         number = self._num_read[prefix]
         self._num_read[prefix] += 1
         mention, context = clean_text(mention).strip(), clean_text(context)
-        if not mention:
+        if not mention and not any(split_region(image)[1] for image in images):
             return self.skipped.add(EMPTY_MENTION, where)
         entity_id = None
         if not is_nil(answer):
@@ -134,10 +136,10 @@ def locate(mention: str, context: str) -> tuple[int, int] | tuple[None, None]:
     """Where the mention stands in the context, if it stands there exactly once.
 
     Example:
-        >>> locate("Hill", "Hill in 2011"), locate("Hill", "Hill by Hill"), locate("Hill", "")
-        ((0, 4), (None, None), (None, None))
+        >>> locate("Hill", "Hill in 2011"), locate("Hill", "Hill by Hill"), locate("Hill", ""), locate("", "Hill")
+        ((0, 4), (None, None), (None, None), (None, None))
     """
-    start = context.find(mention)
+    start = context.find(mention) if mention else -1
     if start < 0 or context.find(mention, start + 1) >= 0:
         return None, None
     return start, start + len(mention)
@@ -155,4 +157,4 @@ def is_nil(answer: str | None) -> bool:
 
 def json_cell(attributes: Mapping[str, Any] | None) -> str | None:
     """Attributes as a JSON object; values that JSON lacks (dates) become strings. None where there is nothing."""
-    return clean_text(json.dumps(attributes, ensure_ascii=False, default=str)) if attributes else None
+    return clean_text(_ENCODE(attributes)) if attributes else None

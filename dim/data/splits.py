@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dim.data.regions import split_region
 from dim.storage import content_hash
 
 # The draw is part of a dataset, not of a training run: it has one seed for ever.
@@ -14,6 +15,8 @@ SPLIT_SEED = "dim-splits-1"
 
 def caption_groups(mentions: pd.DataFrame) -> NDArray[np.int64]:
     """The number of each mention's caption; mentions that share an image or a non-empty context share the number.
+
+    Two regions of one image are one image.
 
     Example:
         >>> table = pd.DataFrame({"context": ["a", "a", "b", ""], "images": [[], ["1.jpg"], ["1.jpg"], []]})
@@ -30,7 +33,7 @@ def caption_groups(mentions: pd.DataFrame) -> NDArray[np.int64]:
     first_row: dict[tuple[str, str], int] = {}
     for row, (context, images) in enumerate(zip(mentions["context"], mentions["images"], strict=True)):
         shared = [("context", context)] if context else []
-        for key in shared + [("image", image) for image in images]:
+        for key in shared + [("image", split_region(image)[0]) for image in images]:
             parents[find(row)] = find(first_row.setdefault(key, row))
     roots = np.array([find(row) for row in range(len(mentions))], dtype=np.int64)
     return np.unique(roots, return_inverse=True)[1].astype(np.int64)

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dim.data.files import clean_text, explain_read_errors, json_type, parse_json
+from dim.data.files import clean_text, explain_read_errors, json_type, read_json_lines
 from dim.errors import DataError
 
 Row = dict[str, Any]
@@ -114,16 +114,10 @@ def _read_csv(path: Path) -> tuple[list[str], list[Row]]:
 
 def _read_json_lines(path: Path) -> tuple[list[str], list[Row]]:
     rows = []
-    with explain_read_errors(path), path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            row = parse_json(line.rstrip(), path, first_line=number)
-            if not isinstance(row, dict):
-                raise DataError(
-                    f"one JSON object a line in {path}", f"{json_type(row)} at line {number}", "Put it right."
-                )
-            rows.append(row)
+    for number, row in read_json_lines(path):
+        if not isinstance(row, dict):
+            raise DataError(f"one JSON object a line in {path}", f"{json_type(row)} at line {number}", "Put it right.")
+        rows.append(row)
     return list(dict.fromkeys(column for row in rows for column in row)), rows
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -143,7 +144,7 @@ def _checked(answer: Answer | None, mention_id: str, dataset: Dataset, problems:
         problems.add(GAP, mention_id)
         return Answer()
     kept: dict[str, float | None] = {}
-    scores = answer.scores or [None] * len(answer.entity_ids)
+    scores: Sequence[float | None] = answer.scores or [None] * len(answer.entity_ids)
     for entity_id, score in zip(answer.entity_ids, scores, strict=True):
         if entity_id in kept:
             problems.add(REPEATED_ENTITY, f"{mention_id}: {entity_id}")

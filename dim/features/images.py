@@ -1,4 +1,4 @@
-"""From a file to an RGB image, by stated rules.
+"""From a file, or a region of it (`dim.data.regions`), to an RGB image, by stated rules.
 
 | the file | becomes |
 |---|---|
@@ -8,7 +8,8 @@
 | may not be read | unusable: `no permission` |
 | has no bytes | unusable: `empty file` |
 | has more than 178,956,970 pixels or 1 GiB | unusable: `too large` |
-| is more than 100 times as long as wide, or the reverse | unusable: `too narrow` |
+| is more than 100 times as long as wide, or the reverse (also of a region) | unusable: `too narrow` |
+| is named with a region that no pixel of it lies in | unusable: `empty region` |
 | is truncated, corrupt, or of a format not in `FORMATS` (SVG, HEIC, EPS …) | unusable: `unreadable` |
 | has a wrong extension | read by its content |
 | is animated, or has pages | its first frame |
@@ -17,6 +18,7 @@
 | is 16-bit grey | 0 … 65535 becomes 0 … 255 |
 | is grey of 32-bit integers or floats | its own minimum … maximum becomes 0 … 255 |
 | is CMYK, palette, 1-bit … | converted to RGB by Pillow |
+| is named with a region | the pixels that the box touches; what sticks out of the upright image is cut off |
 
 What is unusable is missing, and counted by its reason; it is never a black image.
 """
@@ -25,6 +27,7 @@ from __future__ import annotations
 
 import errno
 import io
+import math
 import stat
 import warnings
 from functools import cache
@@ -32,6 +35,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+
+from dim.data.regions import Box, split_region
 
 MAX_PIXELS = 178_956_970  # where Pillow speaks of a decompression bomb
 MAX_BYTES = 2**30
@@ -50,17 +55,19 @@ class UnusableImageError(Exception):
 
 
 def load_image(path: Path, root: Path) -> Image.Image:
-    """The image in a file under `root`, as RGB.
+    """The image in a file under `root`, as RGB; a region of it where the path ends in one.
 
     Raises:
         UnusableImageError: A rule says that this file counts as missing.
         OSError: The disk failed; that is no fact about the image.
     """
-    data = _read(path, root)
+    file, box = split_region(str(path))
+    data = _read(Path(file), root)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's warnings on size and metadata; the rules decide
-            return _decode(data)
+            image = _decode(data)
+            return image if box is None else _crop(image, box)
     except (UnusableImageError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
@@ -95,10 +102,25 @@ def _decode(data: bytes) -> Image.Image:
     image: Image.Image = Image.open(io.BytesIO(data), formats=_formats())
     if image.width * image.height > MAX_PIXELS:
         raise UnusableImageError("too large")
-    if max(image.size) > MAX_RATIO * min(image.size):
-        raise UnusableImageError("too narrow")
+    _check_ratio(image.size)
     image.load()
     return _to_rgb(_upright(image))
+
+
+def _check_ratio(size: tuple[int, int]) -> None:
+    if max(size) > MAX_RATIO * min(size):
+        raise UnusableImageError("too narrow")
+
+
+def _crop(image: Image.Image, box: Box) -> Image.Image:
+    left, top, width, height = box
+    first_column, first_row = max(math.floor(left), 0), max(math.floor(top), 0)
+    num_columns = min(math.ceil(left + width), image.width) - first_column
+    num_rows = min(math.ceil(top + height), image.height) - first_row
+    if min(width, height, num_columns, num_rows) <= 0:
+        raise UnusableImageError("empty region")
+    _check_ratio((num_columns, num_rows))
+    return image.crop((first_column, first_row, first_column + num_columns, first_row + num_rows))
 
 
 @cache

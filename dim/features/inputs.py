@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dim.data.regions import split_region
 from dim.storage import content_hash
 
 FileState = tuple[str, int, int]  #: (path, size, mtime_ns); size -1 where there is no file
@@ -57,9 +58,9 @@ class Inputs:
 
 
 def file_state(root: Path, path: str) -> FileState:
-    """What tells that an image file is still the same."""
+    """What tells that an image file is still the same; `path` may name a region of it."""
     try:
-        status = (root / path).stat()
+        status = (root / split_region(path)[0]).stat()
     except (OSError, ValueError):
         return path, -1, 0
     return path, status.st_size, status.st_mtime_ns

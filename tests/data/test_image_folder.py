@@ -81,3 +81,28 @@ def test_without_an_image_folder_all_paths_go_and_a_note_says_so() -> None:
 def test_a_named_image_folder_must_exist(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing there"):
         look_up_images(release([["a.jpg"]], None), tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("path", "state"),
+    [
+        ("a.jpg#xywh=1,2,3,4", "here"),
+        ("sub/b.jpg#xywh=-1.5,0,3,4", "here"),
+        ("none.jpg#xywh=1,2,3,4", "missing"),
+        ("../secret.jpg#xywh=1,2,3,4", "outside"),
+        ("out.jpg#xywh=1,2,3,4", "outside"),
+        ("a.jpg#xywh=1,2,3", "missing"),
+        ("song #1.jpg", "here"),
+    ],
+)
+def test_a_region_is_where_its_file_is(folder: Path, path: str, state: str) -> None:
+    (folder / "song #1.jpg").touch()
+    assert ImageFolder(folder).look_up(path) == state
+
+
+def test_regions_stay_in_the_table(folder: Path) -> None:
+    converted = release([["a.jpg#xywh=1,2,3,4"], ["gone.jpg#xywh=1,2,3,4"]], folder)
+    problems, without = look_up_images(converted, None)
+    assert converted.mentions["images"].tolist() == [["a.jpg#xywh=1,2,3,4"], ["gone.jpg#xywh=1,2,3,4"]]
+    assert problems.examples == {"no such file": ["gone.jpg#xywh=1,2,3,4"]}
+    assert without == 1

@@ -92,3 +92,14 @@ def test_half_a_surrogate_pair_does_not_reach_the_table() -> None:
     row = rows.table().iloc[0]
     assert (row["mention"], row["context"], row["images"]) == ("Tu?", "Tu?", ["?.jpg"])
     assert row["attributes"] == '{"key": "?"}'
+
+
+def test_an_empty_mention_is_kept_where_an_image_is_a_region() -> None:
+    rows = MentionRows(["Q1"])
+    add(rows, mention=" ", context="", images=["a.jpg#xywh=1,2,3,4"])
+    add(rows, mention="", images=["a.jpg", "b.jpg#xywh=1,2,3,4"])
+    add(rows, mention="", context="", images=["a.jpg"])
+    table = rows.table()
+    assert table["mention"].tolist() == ["", ""]
+    assert table["start"].isna().all()
+    assert rows.skipped.counts == {EMPTY_MENTION: 1}

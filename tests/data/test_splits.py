@@ -99,3 +99,9 @@ def test_no_mention_is_no_error() -> None:
     empty = table([])
     assert carve_tune(empty).tolist() == []
     assert draw_splits(empty).tolist() == []
+
+
+def test_two_regions_of_one_image_share_a_caption() -> None:
+    images = [["1.jpg#xywh=0,0,8,8"], ["1.jpg#xywh=8,0,8,8"], ["1.jpg"], ["2.jpg#xywh=0,0,8,8"], ["1.jpg#x"]]
+    table = pd.DataFrame({"context": [""] * 5, "images": images})
+    assert caption_groups(table).tolist() == [0, 0, 0, 1, 2]

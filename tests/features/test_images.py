@@ -187,3 +187,49 @@ def test_a_failing_disk_is_no_missing_image(root: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(Path, "read_bytes", fail)
     with pytest.raises(OSError, match="Input/output error"):
         load_image(root / "x.png", root)
+
+
+def test_a_region_is_cut_out_of_the_image(root: Path) -> None:
+    photo((32, 16)).save(root / "x.png")
+    pixels = np.asarray(photo((32, 16)))
+    region = np.asarray(load_image(root / "x.png#xywh=4,2,10,5", root))
+    assert np.array_equal(region, pixels[2:7, 4:14])
+    touched = np.asarray(load_image(root / "x.png#xywh=4.9,2.1,1.2,0.5", root))
+    assert np.array_equal(touched, pixels[2:3, 4:7])
+
+
+def test_what_sticks_out_of_the_image_is_cut_off(root: Path) -> None:
+    photo((32, 16)).save(root / "x.png")
+    pixels = np.asarray(photo((32, 16)))
+    assert np.array_equal(np.asarray(load_image(root / "x.png#xywh=-4.5,-9,10,999", root)), pixels[:, :6])
+    assert np.array_equal(np.asarray(load_image(root / "x.png#xywh=31,15,7,7", root)), pixels[15:, 31:])
+
+
+@pytest.mark.parametrize("box", ["5,5,0,4", "5,5,4,0", "5,5,-1,4", "32,0,5,5", "0,16,5,5", "-9,0,9,9", "0,-9,9,9"])
+def test_a_region_without_pixels_is_missing(root: Path, box: str) -> None:
+    photo((32, 16)).save(root / "x.png")
+    assert reason(root, f"x.png#xywh={box}") == "empty region"
+
+
+def test_the_other_rules_hold_for_regions_too(root: Path) -> None:
+    photo((202, 101)).save(root / "x.png")
+    photo().save(root.parent / "secret.png")
+    assert reason(root, "x.png#xywh=3,0,1,101") == "too narrow"
+    assert load_image(root / "x.png#xywh=3,0,1,100", root).size == (1, 100)
+    assert reason(root, "absent.png#xywh=0,0,1,1") == "not found"
+    assert reason(root, "../secret.png#xywh=0,0,1,1") == "outside the image folder"
+
+
+def test_a_region_is_measured_on_the_upright_image(root: Path) -> None:
+    image = Image.new("RGB", (32, 16), "white")
+    image.paste("black", (0, 0, 16, 16))  # turned by 90 degrees, the left half is the upper one
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (root / "x.jpg").write_bytes(jpeg(image, exif=exif))
+    assert load_image(root / "x.jpg#xywh=0,20,16,8", root).getpixel((8, 4)) == (255, 255, 255)
+    assert load_image(root / "x.jpg#xywh=0,4,16,8", root).getpixel((8, 4)) == (0, 0, 0)
+
+
+def test_a_file_name_with_a_hash_sign_is_no_region(root: Path) -> None:
+    photo().save(root / "song #1.png")
+    assert load_image(root / "song #1.png", root).size == (32, 16)

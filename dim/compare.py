@@ -1,0 +1,138 @@
+"""`dim compare`: several configs over several seeds, then their report; what is finished is not run again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from dim.errors import ConfigError
+from dim.report import report
+from dim.storage import write_json
+
+RECORD = "compare.json"  #: In a run's folder: the options that it was started with.
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run: a config, the configs laid over it, a seed."""
+
+    configs: tuple[Path, ...]
+    seed: int
+    run: Path
+    options: tuple[str, ...]
+
+    @property
+    def arguments(self) -> list[str]:
+        """What `dim fit` is called with."""
+        configs = [f"--config={config}" for config in self.configs]
+        return [*configs, f"--seed_everything={self.seed}", f"--run={self.run}", *self.options]
+
+    def state(self) -> str:
+        """`finished`, `unfinished` (with a checkpoint) or `new`.
+
+        Raises:
+            ConfigError: Another experiment stands in the run's folder.
+        """
+        record = self.run / RECORD
+        if record.exists() and json.loads(record.read_text(encoding="utf-8")) != self.arguments:
+            raise ConfigError(
+                f"the run of {' '.join(self.arguments)} in {self.run}",
+                f"that of {' '.join(json.loads(record.read_text(encoding='utf-8')))}",
+                "Name another folder with --runs, or remove this one.",
+            )
+        if (self.run / "metrics.json").exists():
+            return "finished"
+        return "unfinished" if (self.run / "checkpoints" / "last.ckpt").exists() else "new"
+
+
+def compare(
+    configs: list[str],
+    runs: Path,
+    seeds: int = 3,
+    options: str = "",
+    against: str | None = None,
+    by: str | None = None,
+    out: list[Path] | Path | None = None,
+) -> None:
+    """Runs each config with seeds 0, 1, … and reports on all of them together.
+
+    Interrupted and called again it goes on: finished runs stay, an unfinished one resumes at its last epoch. A run
+    that fails is named, and the others go on.
+
+    Args:
+        configs: Files such as lightning_configs/demo.yaml; `demo.yaml+shuffled_texts` lays ablations/shuffled_texts
+            (.yaml, beside the file, or any path) over it.
+        runs: Folder of all runs: <runs>/<config>/seed<N>.
+        seeds: How many seeds.
+        options: Further options of `dim fit` for every run, as one string: "--data.root data/wikimel".
+        against: The system that the others are tested against; by default the first.
+        by: A column to break the report down by.
+        out: A file that the report is also written to (.html, .md, .csv), or a list: '[report.html, report.md]'.
+
+    Raises:
+        ConfigError: A config is not there, another experiment stands in a run's folder, or every run failed.
+    """
+    console = Console()
+    extra = tuple(shlex.split(options))
+    experiments = [
+        Experiment(find_configs(name), seed, runs / system_name(name) / f"seed{seed}", extra)
+        for seed in range(seeds)
+        for name in configs
+    ]
+    states = [experiment.state() for experiment in experiments]  # before anything is run
+    failed = []
+    for number, (experiment, state) in enumerate(zip(experiments, states, strict=True), start=1):
+        console.print(Text(f"{number} of {len(experiments)}: {experiment.run} ({state})", "bold"), soft_wrap=True)
+        if state != "finished" and not fit(experiment, resume=state == "unfinished"):
+            failed.append(experiment)
+    for experiment in failed:
+        console.print(f"failed: python -m dim fit {shlex.join(experiment.arguments)}", soft_wrap=True, markup=False)
+    done = [runs / system_name(name) for name in configs if any((runs / system_name(name)).glob("*/metrics.json"))]
+    if not done:
+        raise ConfigError("a run that finishes", f"{len(failed)} that failed", "Look at the messages above.")
+    report(done, against=against, by=by, out=[out] if isinstance(out, Path) else out)
+
+
+def fit(experiment: Experiment, resume: bool) -> bool:
+    """Runs `dim fit` in a process of its own. Returns whether it ended well."""
+    experiment.run.mkdir(parents=True, exist_ok=True)
+    write_json(experiment.run / RECORD, experiment.arguments)
+    more = ["--ckpt_path=last"] if resume else ["--overwrite=true"]
+    return subprocess.run([sys.executable, "-m", "dim", "fit", *experiment.arguments, *more]).returncode == 0
+
+
+def find_configs(name: str) -> tuple[Path, ...]:
+    """The files of `config.yaml+ablation+…`, in the order in which they are laid over each other.
+
+    Raises:
+        ConfigError: One is not there.
+    """
+    first, *others = name.split("+")
+    found = [Path(first)]
+    for other in others:
+        beside = Path(first).parent / "ablations" / f"{other}.yaml"
+        found.append(beside if beside.exists() else Path(other))
+    for path in found:
+        if not path.is_file():
+            near = sorted(file.stem for file in (Path(first).parent / "ablations").glob("*.yaml"))
+            raise ConfigError(
+                f"a config {path}", "no such file", f"The ablations are: {', '.join(near) or 'none beside it'}."
+            )
+    return tuple(found)
+
+
+def system_name(name: str) -> str:
+    """The folder of a system.
+
+    Example:
+        >>> system_name("lightning_configs/demo.yaml+shuffled_texts")
+        'demo+shuffled_texts'
+    """
+    return "+".join(Path(part).stem for part in name.split("+"))

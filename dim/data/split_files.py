@@ -1,0 +1,70 @@
+"""The split files of a release, and what their first row looks like where their names tell no layout."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dim.data.files import explain_read_errors, json_type, list_names, read_json
+from dim.errors import DataError
+
+SPLITS = {"train": ("train",), "dev": ("dev", "valid", "val"), "test": ("test",)}
+_HEAD = 1 << 16
+
+
+def find_split_files(root: Path, suffix: str = ".json") -> dict[str, str]:
+    """Split → file name in `root`, in the order train, dev, test; `suffix` is what follows `train` and the others."""
+    names = list_names(root) if not root.is_file() else frozenset[str]()
+    found = {split: next((n + suffix for n in stems if n + suffix in names), None) for split, stems in SPLITS.items()}
+    return {split: file for split, file in found.items() if file is not None}
+
+
+def find_matching_files(root: Path, pattern: str) -> list[str]:
+    """The sorted names of the files in `root` that match a regular expression as a whole, in any case."""
+    if root.is_file():
+        return []
+    return sorted(name for name in list_names(root) if re.fullmatch(pattern, name, re.IGNORECASE))
+
+
+def check_split_files(root: Path, files: dict[str, str]) -> list[str]:
+    """Notes on the splits that have no file.
+
+    Raises:
+        DataError: No split has one.
+    """
+    wanted = [f"{stems[0]}.json" for stems in SPLITS.values()]
+    if not files:
+        raise DataError(f"mentions in {root} ({', '.join(wanted)})", "none of these files", "Add one of them.")
+    return [f"no {split}.json: the split {split} is empty" for split in SPLITS if split not in files]
+
+
+def first_row(path: Path) -> tuple[str, Any]:
+    """How a JSON file begins: `[` and its first element, or `{` and the first object.
+
+    Only the first 64 KiB are read; a row that goes on behind them, or is no JSON, counts as null.
+    """
+    with explain_read_errors(path), path.open("rb") as file:
+        text = file.read(_HEAD).decode("utf-8-sig", "ignore").lstrip()
+    bracket = text[:1]
+    try:
+        return bracket, json.JSONDecoder().raw_decode(text[1:].lstrip() if bracket == "[" else text)[0]
+    except (json.JSONDecodeError, RecursionError):
+        return bracket, None
+
+
+def read_rows(path: Path) -> Iterator[tuple[str, Any]]:
+    """The place (`train.json row 3`) and the value of each row of a JSON array.
+
+    Raises:
+        DataError: The file is unreadable, no array, or has no row.
+    """
+    rows = read_json(path)
+    if not isinstance(rows, list):
+        raise DataError(f"a JSON array in {path}", json_type(rows), "Check --layout: other releases use objects.")
+    if not rows:
+        raise DataError(f"mention rows in {path}", "an empty array", "Remove the file, or download it again.")
+    for number, row in enumerate(rows, start=1):
+        yield f"{path.name} row {number}", row

@@ -1,0 +1,123 @@
+"""The record of every answer: one JSON line each, written when it comes."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import IO, Any
+
+from dim.errors import ConfigError, DataError
+from dim.records import ANSWERS
+from dim.storage import explain_write_errors
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one entity's question.
+
+    Attributes:
+        entity_id: The entity.
+        status: `ok`, or how it failed (`dim.kb.reply.Status`).
+        text: What the model said, whatever the status.
+        model: The model that was asked for.
+        served_model: The model as the server named it.
+        prompt_hash: Of the template and the parameters.
+        request_hash: Of all that a finished answer depends on: model, rendered prompt, parameters.
+        parameters: What was sent beside the prompt.
+        tokens_in: Tokens of all tries' prompts that count as used.
+        tokens_out: Tokens of all tries' answers that count as used.
+        tokens_reported: Whether the server counted them; else they are what was set aside, an upper bound.
+        cost: Money at the prices of the run; None where none were given.
+        date: When it came, ISO 8601 in UTC.
+        seconds: How long the last try took.
+        tries: Requests sent.
+        failures: The status of each failed try before the last.
+        finish_reason: Why the answer ended, in the server's words.
+        detail: What was wrong.
+    """
+
+    entity_id: str
+    status: str
+    text: str
+    model: str
+    served_model: str | None
+    prompt_hash: str
+    request_hash: str
+    parameters: dict[str, Any]
+    tokens_in: int
+    tokens_out: int
+    tokens_reported: bool
+    cost: float | None
+    date: str
+    seconds: float
+    tries: int
+    failures: list[str] = field(default_factory=list)
+    finish_reason: str | None = None
+    detail: str = ""
+
+
+_NAMES = frozenset(field.name for field in fields(Answer))
+
+
+class AnswerLog:
+    """The answers of one text variant, in `answers/<variant>.jsonl` of a dataset folder."""
+
+    def __init__(self, root: Path, variant: str) -> None:
+        self.path = root / ANSWERS / f"{variant}.jsonl"
+
+    def read(self) -> tuple[list[Answer], int]:
+        """All answers in the order in which they came, and the number of lines that are none (a kill tears the last).
+
+        Raises:
+            DataError: The file cannot be read.
+        """
+        if not self.path.exists():
+            return [], 0
+        try:
+            lines = [line for line in self.path.read_bytes().split(b"\n") if line.strip()]
+        except OSError as error:
+            raise DataError(f"a readable {self.path}", str(error), "Check the file's permissions.") from error
+        answers = [answer for line in lines if (answer := _parse(line)) is not None]
+        return answers, len(lines) - len(answers)
+
+    @contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """Opens the file to append answers with `append`; no other process may do so at the same time.
+
+        Raises:
+            ConfigError: Another process has it open.
+            StorageError: It cannot be written.
+        """
+        with explain_write_errors(self.path):
+            self.path.parent.mkdir(exist_ok=True)
+            with self.path.open("ab+") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise ConfigError(
+                        f"nobody else writing {self.path}", "another dim refresh", "Wait for it, or end it."
+                    ) from error
+                if file.tell() > 0:
+                    file.seek(-1, 2)
+                    if file.read() != b"\n":  # a torn line must not swallow the next one
+                        file.write(b"\n")
+                        file.flush()
+                yield file
+
+
+def append(file: IO[bytes], answer: Answer) -> None:
+    """Writes one answer and hands it to the system, so that killing this process does not lose it."""
+    file.write(json.dumps(asdict(answer), ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+    file.flush()
+
+
+def _parse(line: bytes) -> Answer | None:
+    try:
+        document = json.loads(line)
+        return Answer(**{name: value for name, value in document.items() if name in _NAMES})
+    except (ValueError, TypeError, AttributeError):
+        return None

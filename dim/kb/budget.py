@@ -1,0 +1,120 @@
+"""A budget that is never passed: what a call may cost is set aside before it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from dim.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Money for a million tokens, in the user's currency; None: not known."""
+
+    tokens_in: float | None = None
+    tokens_out: float | None = None
+
+    def cost(self, tokens_in: int, tokens_out: int) -> float | None:
+        """What tokens cost, or None where no price is known.
+
+        Example:
+            >>> Prices(0.5, 2.0).cost(1_000_000, 500_000)
+            1.5
+        """
+        if self.tokens_in is None or self.tokens_out is None:
+            return None
+        return (tokens_in * self.tokens_in + tokens_out * self.tokens_out) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that one run may use: requests (each try counts), tokens in and out together, money."""
+
+    requests: int | None = None
+    tokens: int | None = None
+    cost: float | None = None
+
+
+class BudgetSpentError(Exception):
+    """The next call could pass a limit, and no call in flight can give anything back."""
+
+
+class Budget:
+    """Keeps count of what was used and of what calls in flight may still use.
+
+    Raises:
+        ConfigError: A limit or a price is negative, or there is a limit of money and no price.
+    """
+
+    def __init__(self, limits: Limits, prices: Prices) -> None:
+        named = {"max_requests": limits.requests, "max_total_tokens": limits.tokens, "max_cost": limits.cost}
+        for name, value in (named | {"price_in": prices.tokens_in, "price_out": prices.tokens_out}).items():
+            if value is not None and not value >= 0:
+                raise ConfigError(f"{name} of at least 0", str(value), "Raise it, or leave it out.")
+        if (prices.tokens_in is None) != (prices.tokens_out is None):
+            raise ConfigError("both prices", "one of --price_in and --price_out", "Name the other one too.")
+        if limits.cost is not None and prices.tokens_in is None:
+            raise ConfigError(
+                "a price for --max_cost", "none", "Name --price_in and --price_out, money for a million tokens."
+            )
+        self.limits, self.prices = limits, prices
+        self.requests = self.tokens_in = self.tokens_out = 0
+        self._reserved_in = self._reserved_out = self.num_in_flight = 0
+        self._settled = asyncio.Condition()
+
+    @property
+    def cost(self) -> float | None:
+        """The money used so far; None where no price is known."""
+        return self.prices.cost(self.tokens_in, self.tokens_out)
+
+    async def reserve(self, tokens_in: int, tokens_out: int) -> None:
+        """Sets aside one request and its tokens; waits where calls in flight may make room.
+
+        Raises:
+            BudgetSpentError: There is no room, and none will come.
+        """
+        async with self._settled:
+            while reason := self._missing(tokens_in, tokens_out):
+                if self.num_in_flight == 0 or self._requests_spent():
+                    raise BudgetSpentError(reason)
+                await self._settled.wait()
+            self.requests += 1
+            self.num_in_flight += 1
+            self._reserved_in += tokens_in
+            self._reserved_out += tokens_out
+
+    async def settle(self, reserved: tuple[int, int], used: tuple[int, int]) -> None:
+        """Puts what a call used in the place of what was set aside for it."""
+        async with self._settled:
+            self.num_in_flight -= 1
+            self._reserved_in -= reserved[0]
+            self._reserved_out -= reserved[1]
+            self.tokens_in += used[0]
+            self.tokens_out += used[1]
+            self._settled.notify_all()
+
+    def give_back(self, reserved: tuple[int, int]) -> None:
+        """Undoes a reservation whose call was never sent, at the end of a run (nobody who waits is woken)."""
+        self.requests -= 1
+        self.num_in_flight -= 1
+        self._reserved_in -= reserved[0]
+        self._reserved_out -= reserved[1]
+
+    def _requests_spent(self) -> bool:
+        return self.limits.requests is not None and self.requests >= self.limits.requests
+
+    def _missing(self, tokens_in: int, tokens_out: int) -> str:
+        """Which limit the next call could pass, in words; empty: none."""
+        all_in = self.tokens_in + self._reserved_in + tokens_in
+        all_out = self.tokens_out + self._reserved_out + tokens_out
+        cost = self.prices.cost(all_in, all_out)
+        if self._requests_spent():
+            return f"max_requests {self.limits.requests:,} ({self.requests:,} sent)"
+        if self.limits.tokens is not None and all_in + all_out > self.limits.tokens:
+            used, more = self.tokens_in + self.tokens_out, tokens_in + tokens_out
+            return f"max_total_tokens {self.limits.tokens:,} ({used:,} used, the next call may take {more:,})"
+        if self.limits.cost is not None and cost is not None and cost > self.limits.cost:
+            next_cost = self.prices.cost(tokens_in, tokens_out)
+            return f"max_cost {self.limits.cost:g} ({self.cost:.6g} used, the next call may cost {next_cost:.6g})"
+        return ""

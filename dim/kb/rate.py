@@ -1,0 +1,94 @@
+"""When the next request may be sent: a rate limit, a server's wish to wait, and the back-off after failures."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from dim.errors import ConfigError
+
+LONGEST_BACKOFF_S = 60.0
+
+
+class Pacer:
+    """Spaces requests evenly, and holds all of them while a server asks to wait.
+
+    Args:
+        requests_per_minute: None: no limit.
+    """
+
+    def __init__(self, requests_per_minute: float | None = None) -> None:
+        if requests_per_minute is not None and not requests_per_minute > 0:
+            raise ConfigError("requests_per_minute above 0", str(requests_per_minute), "Raise it, or leave it out.")
+        self._interval = 60 / requests_per_minute if requests_per_minute else 0.0
+        self._next = self._held_until = 0.0
+
+    async def wait(self) -> None:
+        """Returns when a request may be sent; first come, first served."""
+        while True:
+            now = time.monotonic()
+            turn = max(now, self._next, self._held_until)
+            self._next = turn + self._interval
+            await asyncio.sleep(turn - now)
+            if time.monotonic() >= self._held_until:  # a hold that came meanwhile voids the turn
+                return
+
+    def hold(self, seconds: float) -> None:
+        """Lets no request go for so long."""
+        self._held_until = max(self._held_until, time.monotonic() + seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How failures that may pass are tried again.
+
+    Attributes:
+        count: Tries after the first one.
+        backoff_s: Seconds before the second try; doubled for each further one, up to a minute, times a jitter.
+        max_wait_s: The longest Retry-After that is waited for; a longer one stops the run.
+        seed: Of the jitter.
+    """
+
+    count: int = 5
+    backoff_s: float = 1.0
+    max_wait_s: float = 600.0
+    seed: int = 0
+
+    def delay(self, entity_id: str, num_failures: int) -> float:
+        """Seconds to wait after so many failures; between half and all of the doubled time, fixed by the seed.
+
+        Example:
+            >>> 2.0 <= Retries(backoff_s=1.0).delay("Q42", num_failures=3) <= 4.0
+            True
+        """
+        full = min(self.backoff_s * 2.0 ** (num_failures - 1), LONGEST_BACKOFF_S)
+        return full * random.Random(f"{self.seed} {entity_id} {num_failures}").uniform(0.5, 1.0)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """The seconds that a server asks to wait: `retry-after-ms`, or `retry-after` in seconds or as a date; else None.
+
+    Args:
+        headers: Names in lower case, or a mapping that ignores case.
+
+    Example:
+        >>> retry_after({"retry-after": "7"}), retry_after({"retry-after-ms": "250"}), retry_after({})
+        (7.0, 0.25, None)
+    """
+    for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
+        value = headers.get(name, "")
+        try:
+            seconds = float(value) / unit
+        except ValueError:
+            continue
+        return seconds if 0 <= seconds < float("inf") else None
+    try:
+        date = parsedate_to_datetime(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,134 @@
+"""What a server's answer is worth: text, or one of the ways to fail."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Status = Literal[
+    "ok",
+    "empty",
+    "truncated",
+    "refused",
+    "malformed",
+    "rejected",
+    "timeout",
+    "unreachable",
+    "rate_limited",
+    "server_error",
+]
+#: Failures that may pass: the same request is tried again.
+RETRIED: frozenset[Status] = frozenset({"timeout", "unreachable", "rate_limited", "server_error"})
+#: Failures of the endpoint; the others are the model's own.
+FAULTS: frozenset[Status] = RETRIED | {"malformed", "rejected"}
+
+_REFUSAL = re.compile(
+    r"(?:(?:i['’]?m|i am) (?:so |very )?sorry|sorry|apologies|i apologi[sz]e|unfortunately)\b[^.]{0,60}"
+    r"\b(?:can['’]?t|cannot|can not|unable|not able|do(?:es)?n['’]?t|do not|no information)"
+    r"|i (?:can['’]?t|cannot|can not|won['’]?t|will not|must decline|(?:am|['’]m) (?:unable|not able))\b"
+    r"|i['’]m (?:unable|not able)\b"
+    r"|as an? (?:ai|artificial intelligence|(?:large )?language model)\b"
+    r"|i (?:do not|don['’]?t) have (?:any |enough |specific |sufficient )*(?:information|knowledge|details)\b",
+    re.IGNORECASE,
+)
+_REASONING = re.compile(r"\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer of a server.
+
+    Attributes:
+        status: `ok`, or how it failed.
+        text: What the model said, whatever the status; `usable_text` of it is what an entity gets.
+        model: The model as the server named it.
+        finish_reason: Why it ended, in the server's words.
+        tokens_in: Tokens of the prompt as the server counted them; 0 where it worked on nothing, None where it did
+            not say.
+        tokens_out: Tokens of the answer.
+        detail: What was wrong.
+        retry_after: Seconds that the server asks to wait.
+    """
+
+    status: Status
+    text: str = ""
+    model: str | None = None
+    finish_reason: str | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    detail: str = ""
+    retry_after: float | None = None
+
+
+def read_reply(body: str) -> Reply:
+    """What the body of a successful response (HTTP 200) says.
+
+    Example:
+        >>> read_reply('{"choices": [{"message": {"content": "A tall man."}, "finish_reason": "stop"}]}').status
+        'ok'
+        >>> read_reply("<html>").status
+        'malformed'
+    """
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return Reply("malformed", detail=f"no JSON: {body[:80]!r}")
+    fields = document if isinstance(document, dict) else {}
+    model = fields.get("model") if isinstance(fields.get("model"), str) else None
+    tokens_in, tokens_out = (_count(fields.get("usage"), key) for key in ("prompt_tokens", "completion_tokens"))
+    choice = _first(fields.get("choices"))
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        return Reply("malformed", "", model, None, tokens_in, tokens_out, f"no choices: {body[:80]!r}")
+    content, refusal, reason = message.get("content"), message.get("refusal"), choice.get("finish_reason")
+    if content is not None and not isinstance(content, str):
+        return Reply("malformed", "", model, None, tokens_in, tokens_out, f"content is no text: {body[:80]!r}")
+    said = refusal if isinstance(refusal, str) and refusal else content or ""
+    status, detail = _judge(content or "", bool(refusal), reason)
+    return Reply(status, said, model, str(reason) if reason else None, tokens_in, tokens_out, detail)
+
+
+def usable_text(text: str) -> str:
+    """The text without a reasoning model's thoughts before it, and without white space around it.
+
+    Example:
+        >>> usable_text("<think>Who is it?</think> A tall man. ")
+        'A tall man.'
+    """
+    return _REASONING.sub("", text, count=1).strip() if text.lstrip().startswith("<think>") else text.strip()
+
+
+def is_refusal(text: str) -> bool:
+    """Tells whether a text begins as models begin to refuse.
+
+    Example:
+        >>> is_refusal("I'm sorry, but I can't help with that."), is_refusal("Sorry is the Hardest Word is a song.")
+        (True, False)
+    """
+    return bool(_REFUSAL.match(text.lstrip()))
+
+
+def _judge(content: str, has_refusal: bool, reason: Any) -> tuple[Status, str]:
+    text = usable_text(content)
+    if has_refusal or reason == "content_filter":
+        return "refused", "the server's content filter" if reason == "content_filter" else "a refusal"
+    if is_refusal(text):
+        return "refused", "a sentence of refusal"
+    if reason == "length":
+        return "truncated", "cut at the longest answer allowed"
+    if not text:
+        return "empty", "no text"
+    if reason not in ("stop", None):
+        return "malformed", f"ended by {reason!r}"
+    return "ok", ""
+
+
+def _first(choices: Any) -> dict[str, Any]:
+    return choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+
+
+def _count(usage: Any, key: str) -> int | None:
+    value = usage.get(key) if isinstance(usage, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

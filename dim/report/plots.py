@@ -1,0 +1,191 @@
+"""The plots of a report. Their colours are read on light and on dark ground."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from dim.report.comparison import Comparison
+from dim.report.kb_curve import expected_top1
+from dim.report.systems import System
+
+PALETTE = ("#4478c4", "#e07b39", "#3f9d6b", "#c8537c", "#8a6fc4", "#2f9fb3", "#b08d2e", "#7d7f8c")
+GREYS = ("#8b8f98", "#a9adb5")
+#: Colours that the page replaces by its own, so that they follow the reader's theme.
+INK, RULE = "#121314", "#d1d2d3"
+STYLE: Any = {  # matplotlib's types list every key there is
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": INK,
+    "axes.grid": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.color": INK,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+}
+LABEL = 44  #: Letters of a system's name in a plot.
+
+
+def bars(comparison: Comparison) -> Figure:
+    """Top-1 of every row with its 95% interval."""
+    rows = comparison.group.rows
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.4, 0.75 + 0.42 * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        for place, (row, colour, _) in enumerate(styled(comparison)):
+            found = comparison.estimates[row.name]["top1"]
+            reach = [[100 * max(0.0, found.value - found.low)], [100 * max(0.0, found.high - found.value)]]
+            axes.barh(place, 100 * found.value, height=0.62, color=colour, alpha=0.85)
+            axes.errorbar([100 * found.value], [place], xerr=reach, color=INK, capsize=3, linewidth=1.2)
+            axes.annotate(
+                f"{100 * found.value:.1f}",
+                (100 * found.high, place),
+                xytext=(6, 0),
+                textcoords="offset points",
+                va="center",
+            )
+        axes.set_yticks(range(len(rows)), [shorten(row.name) for row in rows])
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(length=0)
+        axes.set_xlim(0, 108)
+        axes.set_xticks(range(0, 101, 20))
+        axes.set_xlabel("Top-1 (%) with 95% interval")
+    return figure
+
+
+def rank_distribution(comparison: Comparison) -> Figure:
+    """The share of mentions whose gold is ranked within r, over r."""
+    with mpl.rc_context(STYLE):
+        figure, axes = _lines_figure()
+        finite = [row.ranks[np.isfinite(row.ranks)] for row in comparison.group.rows]
+        largest = max([10.0, *(float(ranks.max()) for ranks in finite if ranks.size)])
+        steps = np.unique(np.geomspace(1, largest, 200).round())
+        for row, colour, dashes in styled(comparison):
+            ordered = np.sort(row.ranks.ravel())
+            shares = np.searchsorted(ordered, steps, side="right") / ordered.size
+            axes.step(steps, 100 * shares, where="post", color=colour, linestyle=dashes, label=shorten(row.name))
+        _finish(axes, "rank of the gold, at most (log scale)", "share of mentions (%)")
+    return figure
+
+
+def kb_size_curve(comparison: Comparison) -> Figure | None:
+    """Top-1 over the size of the KB (`expected_top1`); None where not the whole KB was ranked."""
+    head = comparison.group.head
+    if head["protocol"] != "full_kb":
+        return None
+    sizes = curve_sizes(int(head["kb_size"]))
+    with mpl.rc_context(STYLE):
+        figure, axes = _lines_figure()
+        for row, colour, dashes in styled(comparison):
+            shares = np.mean([expected_top1(ranks, int(head["kb_size"]), sizes) for ranks in row.ranks], axis=0)
+            axes.plot(sizes, 100 * shares, color=colour, linestyle=dashes, label=shorten(row.name))
+        _finish(axes, "entities in the KB (log scale)", "expected Top-1 (%)")
+    return figure
+
+
+def curve_sizes(kb_size: int) -> NDArray[np.int64]:
+    """About sixty sizes from 1 to the whole KB, evenly on a log scale.
+
+    Example:
+        >>> curve_sizes(4).tolist()
+        [1, 2, 3, 4]
+    """
+    return np.unique(np.geomspace(1, kb_size, 60).round().astype(np.int64))
+
+
+def styled(comparison: Comparison) -> list[tuple[System, str, str]]:
+    """Each row with its colour and dashes; baselines are grey."""
+    group = comparison.group
+    grey = [(row, GREYS[i % len(GREYS)], "--" if i == 0 else ":") for i, row in enumerate(group.baselines)]
+    dashes = ("-", "-.", (0, (5, 1)))
+    coloured = [
+        (row, PALETTE[i % len(PALETTE)], dashes[i // len(PALETTE) % len(dashes)]) for i, row in enumerate(group.systems)
+    ]
+    return [*grey, *coloured]  # type: ignore[list-item]
+
+
+def figures(comparison: Comparison) -> dict[str, Figure]:
+    """The plots of a group by their titles."""
+    found = {
+        "Top-1 with 95% intervals": bars(comparison),
+        "Rank of the gold": rank_distribution(comparison),
+        "Top-1 over the size of the KB": kb_size_curve(comparison),
+    }
+    return {title: figure for title, figure in found.items() if figure is not None}
+
+
+def as_svg(figure: Figure, label: str, salt: str) -> str:
+    """The figure as an <svg> element that follows the page's colours.
+
+    Args:
+        figure: The figure.
+        label: What it shows, for readers who do not see it.
+        salt: Keeps the ids of several figures in one page apart.
+    """
+    buffer = io.StringIO()
+    with mpl.rc_context({**STYLE, "svg.hashsalt": salt}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
+    text = re.sub(r'id="([^"]+)"', rf'id="{salt}-\1"', text)
+    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{salt}-", text)
+    text = re.sub(r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", re.sub(r'height="[^"]*pt"', "", text, count=1), count=1)
+    text = text.replace(INK, "currentColor").replace(RULE, "var(--rule)")
+    text = re.sub(r"font-family: [^;\"]*", "font-family: inherit", text)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+
+def as_png(figure: Figure) -> bytes:
+    """The figure as a PNG file on white."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, facecolor="white")
+    return buffer.getvalue()
+
+
+def shorten(name: str) -> str:
+    """A name that fits beside a plot.
+
+    Example:
+        >>> len(shorten("x" * 100)) == LABEL
+        True
+    """
+    return name if len(name) <= LABEL else name[: LABEL - 1] + "…"
+
+
+def _lines_figure() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(7.4, 3.6), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _finish(axes: Axes, x: str, y: str) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.xaxis.set_minor_formatter("")
+    axes.tick_params(which="both", length=0)
+    axes.set_ylim(0, 102)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    _legend(axes, axes.get_legend_handles_labels())
+
+
+def _legend(axes: Axes, entries: tuple[Sequence[Any], Sequence[str]]) -> None:
+    axes.legend(*entries, loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8.5)

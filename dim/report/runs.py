@@ -1,0 +1,151 @@
+"""One finished run, read and checked, or why it cannot be compared."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from dim.evaluation.metrics import summarize_ranks
+from dim.results import FORMAT
+
+DEPTH = 4  #: Levels of folders below a given one that are searched.
+NEEDED = ("dataset", "dataset_hash", "kb_hash", "kb_size", "protocol", "n", "split", "top1", "mrr", "model")
+COLUMNS_NEEDED = ("mention_id", "split", "gold", "rank")
+#: What only a run folder holds.
+TRACES = ("config.yaml", "ranks.parquet", "checkpoints")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The results of one run on one split.
+
+    Attributes:
+        folder: The run's folder.
+        metrics: Its entry of `metrics.json` for the split.
+        ranks: Its rows of `ranks.parquet` for the split that have a gold, by mention id.
+    """
+
+    folder: Path
+    metrics: dict[str, Any]
+    ranks: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A folder that is not compared: why, and what to do about it."""
+
+    folder: Path
+    reason: str
+    remedy: str
+
+
+def find_runs(path: Path) -> tuple[list[Path], list[Problem]]:
+    """The folders with a metrics.json at or below `path` (four levels deep), and folders where one should be.
+
+    Folders that a run made for its logs, and hidden ones, are left aside.
+    """
+    if not path.is_dir():
+        what = "is a file, no folder" if path.exists() else "no such folder"
+        return [], [Problem(path, what, "Give the --run folder of a finished run.")]
+    found: list[Path] = []
+    problems: list[Problem] = []
+    for folder in _walk(path, 0):
+        if not os.access(folder, os.R_OK | os.X_OK):
+            problems.append(Problem(folder, "no permission to read it", "Change its permissions."))
+            continue
+        children = {child.name for child in folder.iterdir()}
+        if "metrics.json" in children:
+            found.append(folder)
+        elif not children:
+            problems.append(Problem(folder, "empty folder", "Run dim fit with it as --run, or remove it."))
+        elif children & set(TRACES) or re.fullmatch(r"seed\d+", folder.name):
+            problems.append(
+                Problem(folder, "no metrics.json: the run did not finish", "Go on with it: dim fit … --ckpt_path last")
+            )
+    if not found and not problems:
+        problems.append(Problem(path, "no metrics.json at or below it", "Give the --run folder of a finished run."))
+    return found, problems
+
+
+def _walk(folder: Path, depth: int) -> Iterator[Path]:
+    yield folder
+    is_run = any((folder / name).exists() for name in ("metrics.json", *TRACES))
+    if depth == DEPTH or not os.access(folder, os.R_OK | os.X_OK):
+        return
+    for child in sorted(child for child in folder.iterdir() if child.is_dir()):
+        made_by_run = is_run and not re.fullmatch(r"seed\d+", child.name) and not (child / "metrics.json").exists()
+        if not child.name.startswith(".") and not made_by_run:
+            yield from _walk(child, depth + 1)
+
+
+def read_run(folder: Path, split: str) -> Run | Problem:
+    """The run's results on a split, or the reason why they cannot be used."""
+    again = f"Run dim {'test' if split == 'test' else 'validate'} --config {folder / 'config.yaml'} again."
+    try:
+        document = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        empty = (folder / "metrics.json").is_file() and (folder / "metrics.json").stat().st_size == 0
+        return Problem(folder, "metrics.json is empty" if empty else f"metrics.json cannot be read ({error})", again)
+    if not isinstance(document, dict) or not isinstance(document.get("splits"), dict):
+        return Problem(folder, "metrics.json holds no results by split: written by an older version", again)
+    metrics = document["splits"].get(split)
+    if not isinstance(metrics, dict):
+        there = ", ".join(document["splits"]) or "none"
+        return Problem(folder, f"no results on {split} (there are: {there})", again.replace(" again", ""))
+    version = metrics.get("format", 1)
+    if version != FORMAT:
+        newer = isinstance(version, int) and version > FORMAT
+        remedy = "Update dim." if newer else again
+        return Problem(
+            folder, f"results of {'a newer' if newer else 'an older'} format ({version}, not {FORMAT})", remedy
+        )
+    if missing := [key for key in NEEDED if key not in metrics]:
+        return Problem(folder, f"metrics.json lacks {', '.join(missing)}", again)
+    ranks = _read_ranks(folder, split)
+    if isinstance(ranks, str):
+        return Problem(folder, ranks, again)
+    reason = _disagreement(metrics, ranks)
+    return Problem(folder, reason, again) if reason else Run(folder, metrics, ranks)
+
+
+def _read_ranks(folder: Path, split: str) -> pd.DataFrame | str:
+    path = folder / "ranks.parquet"
+    if not path.exists():
+        return "no ranks.parquet beside its metrics.json"
+    try:
+        ranks = pd.read_parquet(path)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        return f"ranks.parquet cannot be read ({error})"
+    if missing := [column for column in COLUMNS_NEEDED if column not in ranks]:
+        return f"ranks.parquet lacks the column {', '.join(missing)}"
+    ranks = ranks[(ranks["split"] == split) & ranks["gold"].notna()].sort_values("mention_id", ignore_index=True)
+    if ranks.empty:
+        return f"ranks.parquet holds no mention of {split} with a gold"
+    twice = ranks["mention_id"][ranks["mention_id"].duplicated()]
+    if len(twice):
+        return f"ranks.parquet holds {len(twice)} mentions twice, such as {twice.iloc[0]}"
+    if not pd.api.types.is_numeric_dtype(ranks["rank"]):
+        return f"ranks.parquet holds ranks that are no numbers ({ranks['rank'].iloc[0]!r})"
+    if (ranks["rank"] < 1).any():
+        return f"ranks.parquet holds ranks below 1 ({ranks['rank'].min():g})"
+    return ranks
+
+
+def _disagreement(metrics: dict[str, Any], ranks: pd.DataFrame) -> str | None:
+    """What metrics.json says that ranks.parquet does not bear out, or None."""
+    if metrics["n"] != len(ranks):
+        return f"metrics.json speaks of {metrics['n']} mentions, ranks.parquet holds {len(ranks)}"
+    for column, value in summarize_ranks(ranks["rank"]).items():
+        said = metrics.get(column)
+        if said is not None and not np.isclose(said, value, atol=1e-6):
+            return f"metrics.json says {column} = {said:.4f}, ranks.parquet gives {value:.4f}"
+    return None

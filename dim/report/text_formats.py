@@ -1,0 +1,97 @@
+"""A report in the terminal and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dim.report.contents import Contents
+from dim.report.grids import Grid, grids_of, heading_of, problem_lines
+
+FILE_WIDTH = 190  #: Columns where the output is no terminal.
+
+
+def print_report(contents: Contents, columns: Sequence[str] = ()) -> None:
+    """Prints the report, with the breakdowns by these columns."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    for part in contents.parts:
+        for _, grids in grids_of(part, columns):
+            for grid in grids:
+                print_grid(console, grid)
+    console.print(Text(contents.method, style="dim"))
+    if contents.problems:
+        console.print(Text("Not compared:", style="bold yellow"))
+        for line in problem_lines(contents):
+            console.print(Text(f"  {line}"), soft_wrap=True)
+    for note in contents.notes:
+        console.print(Text(f"note: {note}"), soft_wrap=True)
+
+
+def print_grid(console: Console, grid: Grid) -> None:
+    """Prints one table, or its notes alone where it has no row."""
+    if grid.rows:
+        table = Table(title=Text(grid.title), title_justify="left")
+        for place, head in enumerate(grid.head):
+            is_label = place < grid.num_labels
+            table.add_column(Text(head), justify="left" if is_label else "right", overflow="fold")
+        for row in grid.rows:
+            table.add_row(*(cell_text(cell, place < grid.num_labels) for place, cell in enumerate(row)))
+        console.print(table)
+    for note in grid.notes:
+        console.print(Text(note, style="dim"))
+    if grid.rows or grid.notes:
+        console.print()
+
+
+def cell_text(cell: str, is_label: bool) -> Text:
+    """A cell whose second line is dim."""
+    first, _, second = cell.partition("\n")
+    text = Text(first, style="bold" if is_label else "")
+    return text if not second else Text.assemble(text, "\n", Text(second, style="dim"))
+
+
+def markdown(contents: Contents) -> str:
+    """The report as Markdown (tables of GitHub's kind)."""
+    return "\n".join(_markdown_lines(contents)) + "\n"
+
+
+def _markdown_lines(contents: Contents) -> Iterator[str]:
+    yield from ("# Comparison", "")
+    if contents.problems:
+        yield from ("**Not compared:**", "", *(f"- {_escape(line)}" for line in problem_lines(contents)), "")
+    if contents.notes:
+        yield from (*(f"- {_escape(note)}" for note in contents.notes), "")
+    for part in contents.parts:
+        yield from (f"## {_escape(heading_of(part.comparison.group.head))}", "")
+        for heading, grids in grids_of(part):
+            yield from (f"### {heading}", "")
+            for grid in grids:
+                yield from _markdown_grid(grid)
+    yield from ("## How it was made", "", _escape(contents.method), "")
+    yield from (f"- {_escape(name)}: {_escape(text)}" for name, text in contents.colophon())
+
+
+def _markdown_grid(grid: Grid) -> Iterator[str]:
+    if grid.rows:
+        yield from (f"**{_escape(grid.title)}**", "")
+        yield _markdown_row(grid.head)
+        yield "|" + "".join("---|" if i < grid.num_labels else "---:|" for i in range(len(grid.head)))
+        yield from map(_markdown_row, grid.rows)
+        yield ""
+    for note in grid.notes:
+        yield from (_escape(note), "")
+
+
+def _markdown_row(cells: list[str]) -> str:
+    return "| " + " | ".join(_escape(cell) for cell in cells) + " |"
+
+
+def _escape(text: str) -> str:
+    for sign in ("\\", "|", "*", "<", "`"):
+        text = text.replace(sign, "&lt;" if sign == "<" else f"\\{sign}")
+    return text.replace("\n", "<br>")

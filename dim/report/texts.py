@@ -1,0 +1,186 @@
+"""Original against refreshed entity texts side by side, with the controls that make the difference mean something."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dim.report.comparison import Comparison, Test
+from dim.report.configuration import flatten, identity
+from dim.report.systems import System
+
+NAME, TEXT = "name", "text"
+#: Options and features that say which text a system reads.
+TEXT_OPTIONS = ("entity_text", "text_hash", "shuffle", "leave_out", "entity_fields")
+SPELLING = {"spelling", "name_spelling"}  #: Goes where names go.
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What stands for an entity.
+
+    Attributes:
+        text: The entity text, such as `brief`; None where only names are read.
+        has_name: Whether the name stands beside it.
+        is_shuffled: Whether each entity has another entity's text (the control).
+    """
+
+    text: str | None
+    has_name: bool = True
+    is_shuffled: bool = False
+
+    @property
+    def label(self) -> str:
+        """The column's head.
+
+        Example:
+            >>> Variant("refreshed", is_shuffled=True).label
+            "name + another entity's refreshed"
+        """
+        if self.text is None:
+            return "name only"
+        text = f"another entity's {self.text}" if self.is_shuffled else self.text
+        return f"name + {text}" if self.has_name else f"{text} without name"
+
+    @property
+    def order(self) -> tuple[object, ...]:
+        """Names, originals, refreshed texts; each before its controls."""
+        return (
+            self.text is not None,
+            "refreshed" in (self.text or ""),
+            self.text or "",
+            self.is_shuffled,
+            not self.has_name,
+        )
+
+
+@dataclass
+class SideBySide:
+    """One model with its text variants.
+
+    Attributes:
+        model: What the systems share.
+        systems: Variant → system, in the order of the columns.
+        reference: The original text with the name: what the differences are to.
+        tests: Against the reference, by variant.
+        own_text: Variant with shuffled texts → its test against the same text unshuffled.
+    """
+
+    model: str
+    systems: dict[Variant, System]
+    reference: Variant
+    tests: dict[Variant, Test]
+    own_text: dict[Variant, Test]
+
+
+def side_by_side(comparison: Comparison) -> list[SideBySide]:
+    """The models of a group that ran with more than one text variant, with paired tests between the variants."""
+    found = []
+    for systems in by_model(comparison.group.systems):
+        variants = dict(sorted(((variant_of(s), s) for s in systems), key=lambda pair: pair[0].order))
+        if len(variants) < 2:
+            continue
+        reference = next((v for v in variants if v.text and v.has_name and not v.is_shuffled), next(iter(variants)))
+        others = [variant for variant in variants if variant != reference]
+        tests = comparison.tests_between([variants[v] for v in others], variants[reference])
+        own_text = {}
+        for variant in others:
+            own = Variant(variant.text, variant.has_name)
+            if variant.is_shuffled and own in variants and own != reference:
+                own_text[variant] = comparison.tests_between([variants[variant]], variants[own])[0]
+        found.append(
+            SideBySide(_model_name(systems), variants, reference, dict(zip(others, tests, strict=True)), own_text)
+        )
+    return found
+
+
+def missing_controls(found: Sequence[SideBySide], comparison: Comparison) -> str:
+    """Which variants a claim about refreshed texts needs and nobody ran, in one sentence; empty where all ran."""
+    variants = {variant_of(system) for system in comparison.group.systems}
+    texts = sorted({variant.text for variant in variants if variant.text})
+    refreshed = [text for text in texts if "refreshed" in text]
+    if not found:
+        used = ", ".join(texts) or "none"
+        return f"No model ran with more than one entity text here (texts: {used}); refreshed against original: not run."
+    wanted = [Variant(None), *(Variant(text, is_shuffled=True) for text in refreshed or texts[-1:])]
+    absent = [variant.label for variant in wanted if variant not in variants]
+    if not refreshed:
+        absent.append("name + refreshed")
+    return f"Not run: {'; '.join(absent)}." if absent else ""
+
+
+def by_model(systems: Sequence[System]) -> list[list[System]]:
+    """The systems that differ in nothing but the entity text and its controls, together.
+
+    Which fields an entity has may be written in several ways, so they count only where two systems would
+    otherwise be the same variant.
+    """
+    groups: list[list[System]] = []
+    for members in _together(systems, fields_count=False):
+        variants = [variant_of(system) for system in members]
+        groups += [members] if len(set(variants)) == len(members) else _together(members, fields_count=True)
+    return [part for group in groups for part in _one_a_variant(group)]
+
+
+def variant_of(system: System) -> Variant:
+    """What stands for an entity in a system, read from its configuration."""
+    run = system.runs[0]
+    options = flatten(run.metrics.get("config") or {})
+    fields = _ending(options, "entity_fields")
+    features = run.metrics.get("features") or {}
+    text = features.get("entity_text") or _ending(options, "entity_text")
+    left_out = set(_as_list(_ending(options, "leave_out")))
+    has_name = NAME not in left_out and (fields is None or bool({NAME, "spelling"} & set(fields)))
+    reads_text = TEXT not in left_out and (fields is None or TEXT in fields)
+    shuffled = TEXT in _as_list(_ending(options, "shuffle"))
+    return Variant(text if reads_text else None, has_name, shuffled and reads_text)
+
+
+def _together(systems: Sequence[System], fields_count: bool) -> list[list[System]]:
+    groups: dict[str, list[System]] = {}
+    for system in systems:
+        groups.setdefault(_without_text(system, fields_count), []).append(system)
+    return list(groups.values())
+
+
+def _without_text(system: System, fields_count: bool) -> str:
+    """The system's configuration without its choice of entity text."""
+    options = identity(system.runs[0])
+    options.pop("system", None)
+    kept: dict[str, Any] = {key: v for key, v in options.items() if key.split(".")[-1] not in TEXT_OPTIONS}
+    kept["shuffled"] = sorted(set(_as_list(_ending(options, "shuffle"))) - {TEXT})
+    left_out = set(_as_list(_ending(options, "leave_out")))
+    kept["left_out"] = sorted(left_out - {NAME, TEXT} - (SPELLING if NAME in left_out else set()))
+    if fields_count:
+        fields = _ending(options, "entity_fields")
+        kept["fields"] = None if fields is None else sorted(set(fields) - {NAME, TEXT, "spelling"})
+    return json.dumps(kept, sort_keys=True, default=str)
+
+
+def _one_a_variant(systems: list[System]) -> list[list[System]]:
+    """Splits systems so that no list holds a variant twice (such as a run given twice)."""
+    lists: list[dict[Variant, System]] = []
+    for system in systems:
+        variant = variant_of(system)
+        place = next((found for found in lists if variant not in found), None)
+        if place is None:
+            lists.append(place := {})
+        place[variant] = system
+    return [list(found.values()) for found in lists]
+
+
+def _model_name(systems: Sequence[System]) -> str:
+    metrics = systems[0].runs[0].metrics
+    fusion = _ending(flatten(metrics.get("config") or {}), "fusion")
+    name = f"{metrics['model']} ({fusion})" if fusion else str(metrics["model"])
+    return f"{name}\n{', '.join(system.name for system in systems)}"
+
+
+def _ending(options: dict[str, Any], word: str) -> Any:
+    return next((value for key, value in options.items() if key.split(".")[-1] == word), None)
+
+
+def _as_list(value: Any) -> list[str]:
+    return [] if not value else [value] if isinstance(value, str) else list(value)

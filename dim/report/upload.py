@@ -1,0 +1,70 @@
+"""A report in Weights & Biases: its tables, its plots, and the ranks that it was made from."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from PIL import Image
+
+from dim.errors import ConfigError
+from dim.report.contents import Contents, Part
+from dim.report.grids import Grid, grids_of
+from dim.report.plots import as_png, figures
+from dim.results import COLUMNS
+
+
+def log_report(contents: Contents, project: str) -> None:
+    """Logs tables, plots and ranks to a project.
+
+    Without a network set WANDB_MODE=offline; `wandb sync` sends the folder later.
+
+    Raises:
+        ConfigError: Weights & Biases cannot start a run (no login, no such project).
+    """
+    import wandb
+
+    try:
+        run = wandb.init(project=project, job_type="report", config={"command": contents.command})
+    except wandb.Error as error:
+        raise ConfigError(
+            "a Weights & Biases login", str(error), "Run wandb login, or set WANDB_MODE=offline and sync later."
+        ) from error
+    with run:
+        for part in contents.parts:
+            log_part(run, part, wandb)
+    print(f"logged to Weights & Biases: {run.url or run.dir}")
+
+
+def log_part(run: Any, part: Part, wandb: Any) -> None:
+    """Logs one group under its dataset, split and KB."""
+    head = part.comparison.group.head
+    prefix = f"{head['dataset']}/{head['split']}/{head['protocol']}/{str(head['kb_hash'])[:8]}"
+    logged: dict[str, Any] = {}
+    for heading, grids in grids_of(part):
+        for grid in grids:
+            if grid.rows:
+                name = heading if len(grids) == 1 else grid.title
+                logged[f"{prefix}/{name}"] = wandb.Table(columns=heads(grid), data=grid.rows)
+    for title, figure in figures(part.comparison).items():
+        logged[f"{prefix}/{title}"] = wandb.Image(Image.open(io.BytesIO(as_png(figure))), caption=title)
+    for name, estimates in part.comparison.estimates.items():
+        logged |= {f"{prefix}/{name}/{c}": estimates[c].value for c in COLUMNS if c in estimates}
+    run.log(logged)
+    artifact = wandb.Artifact(f"ranks-{run.id}-{head['split']}-{str(head['kb_hash'])[:8]}", type="ranks")
+    for number, system in enumerate(part.comparison.group.systems):
+        for result in system.runs:
+            for file in ("ranks.parquet", "metrics.json"):
+                artifact.add_file(str(result.folder / file), name=f"{number}/{result.folder.name}/{file}")
+    run.log_artifact(artifact)
+
+
+def heads(grid: Grid) -> list[str]:
+    r"""Column heads in one line each, none twice.
+
+    Example:
+        >>> heads(Grid("t", ["a", "b\nc", ""], []))
+        ['a', 'b c', '(3)']
+    """
+    lines = [head.replace("\n", " ") or f"({place})" for place, head in enumerate(grid.head, start=1)]
+    return [line if lines.count(line) == 1 else f"{line} ({place})" for place, line in enumerate(lines, start=1)]

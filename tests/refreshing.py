@@ -1,0 +1,51 @@
+"""A small dataset to refresh, and short words for doing so, for the tests of `dim refresh`."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from llm_servers import FaultyServer, completion
+
+from dim.records import Dataset, write_dataset
+from dim.refresh import refresh
+
+CONTEXT = "a context that holds the answer"
+NAMES = ("Ada", "Bob", "Cyd", "Dan", "Eve", "Fay", "Gus", "Hal", "Ivy", "Jon", "Kay", "Leo", "Max", "Ned", "Oli", "Pia")
+VARIANT = "refreshed-tiny"
+
+
+def small_dataset(folder: Path) -> Path:
+    """A dataset of 16 entities, Q0 to Q15; the last has no text."""
+    ids = [f"Q{n}" for n in range(len(NAMES))]
+    attributes = [json.dumps({"looks": {"coat": "red"}, "known for": ["chess"]})] + [None] * 15
+    entities = pd.DataFrame({"id": ids, "name": NAMES, "attributes": attributes, "type": ["person"] + [None] * 15})
+    entities["aliases"] = [["Countess"]] + [[]] * 15
+    texts = pd.DataFrame({"entity_id": ids[:15], "text": [f"{name} was born in 1900." for name in NAMES[:15]]})
+    mentions = pd.DataFrame({"id": ["m1"], "split": "dev", "mention": "Ms. A.", "context": CONTEXT, "entity_id": "Q0"})
+    write_dataset(folder, name="small", entities=entities, texts={"brief": texts}, mentions=mentions)
+    return folder
+
+
+def run(data: Path, server: FaultyServer | None = None, **options: Any) -> Dataset:
+    url = {} if server is None else {"base_url": server.url}
+    return refresh(data, **({"model": "tiny", "backoff_s": 0.01, **url} | options))
+
+
+def name_of(question: str) -> str:
+    return re.fullmatch(r'Who or what is "(\w+)"\?', question)[1]  # type: ignore[index]
+
+
+def kind_answer(number: int, question: str, body: Any) -> Any:
+    return 200, {}, completion(f"A tall person called {name_of(question)}.")
+
+
+def answers(data: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (data / "answers" / f"{VARIANT}.jsonl").read_text().splitlines()]
+
+
+def spoken(capsys: pytest.CaptureFixture[str]) -> str:
+    captured = capsys.readouterr()
+    return re.sub(r"\s+", " ", captured.out + captured.err)

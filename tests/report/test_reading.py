@@ -1,0 +1,159 @@
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from run_folders import FACTS, make_run
+
+from dim.errors import DataError
+from dim.report.reading import read_systems
+
+
+def names(reading):
+    return [[system.name for system in group.systems] for group in reading.groups]
+
+
+def reasons(reading):
+    return {problem.folder.name: problem.reason for problem in reading.problems}
+
+
+def test_seeds_in_sibling_folders_are_one_system_at_any_depth(tmp_path):
+    for seed, ranks in enumerate(([1, 1, 2, 2], [1, 1, 1, 2])):
+        make_run(tmp_path / "deep" / "er" / "ours" / f"seed{seed}", ranks, seed=seed)
+    make_run(tmp_path / "base", [2, 2, 2, 2])
+    reading = read_systems([tmp_path], "dev")
+    assert names(reading) == [["base", "deep/er/ours"]]
+    base, ours = reading.groups[0].systems
+    assert (len(base.runs), len(ours.runs)) == (1, 2)
+    assert ours.hits.tolist() == [1.0, 1.0, 0.5, 0.0]
+    assert ours.seed_means()[:, 0].tolist() == [0.5, 0.75]
+    assert ours.values().shape == (4, 6)
+    assert (reading.problems, reading.notes) == ([], [])
+
+
+def test_folders_that_hold_no_usable_run_are_named_and_the_rest_is_compared(tmp_path):
+    good = make_run(tmp_path / "good", [1, 2])
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "config.yaml").write_text("run: x")
+    for name, change in {
+        "older": {"format": 1}, "newer": {"format": 3}, "counts": {"n": 3}, "values": {"top1": 0.9},
+    }.items():  # fmt: skip
+        make_run(tmp_path / name, [1, 2], **change)
+    unversioned = make_run(tmp_path / "unversioned", [1, 2]) / "metrics.json"
+    document = json.loads(unversioned.read_text())
+    del document["splits"]["dev"]["format"]
+    unversioned.write_text(json.dumps(document))
+    for name, text in {"zero": "", "garbled": "{", "list": "[]"}.items():
+        make_run(tmp_path / name, [1, 2])
+        (tmp_path / name / "metrics.json").write_text(text)
+    make_run(tmp_path / "rankless", [1, 2])
+    (tmp_path / "rankless" / "ranks.parquet").unlink()
+    make_run(tmp_path / "torn", [1, 2])
+    (tmp_path / "torn" / "ranks.parquet").write_bytes((good / "ranks.parquet").read_bytes()[:100])
+    make_run(tmp_path / "columnless", [1, 2])
+    pd.DataFrame({"rank": [1]}).to_parquet(tmp_path / "columnless" / "ranks.parquet")
+    make_run(tmp_path / "twice", [1, 2], columns={"mention_id": ["m1", "m1"]})
+    make_run(tmp_path / "elsewhere", [1, 2], split="test")
+    make_run(tmp_path / "words", [1, 2], columns={"mention_id": ["m0", "m1"]})
+    frame = pd.read_parquet(tmp_path / "words" / "ranks.parquet")
+    frame.assign(rank=["first", "second"]).to_parquet(tmp_path / "words" / "ranks.parquet")
+    make_run(tmp_path / "golden", [1, 2], columns={"gold": [None, None]})
+    reading = read_systems([tmp_path, tmp_path / "absent"], "dev")
+    assert names(reading) == [["good"]]
+    expected = {
+        "empty": "empty folder", "unfinished": "did not finish", "older": r"older format \(1, not 2\)",
+        "newer": "newer format", "counts": "speaks of 3 mentions, ranks.parquet holds 2",
+        "values": "top1 = 0.9000, ranks.parquet gives 0.5000", "unversioned": "older format", "zero": "is empty",
+        "garbled": "cannot be read", "list": "no results by split", "rankless": "no ranks.parquet",
+        "torn": "ranks.parquet cannot be read", "columnless": "lacks the column mention_id",
+        "twice": "1 mentions twice",
+        "elsewhere": r"no results on dev \(there are: test\)", "golden": "no mention of dev with a gold",
+        "absent": "no such folder", "words": "ranks that are no numbers",
+    }  # fmt: skip
+    found = reasons(reading)
+    assert set(found) == set(expected)
+    for name, text in expected.items():
+        assert re.search(text, found[name]), (name, found[name])
+    assert all(problem.remedy for problem in reading.problems)
+
+
+def test_only_when_nothing_is_left_is_it_an_error_that_names_the_folders(tmp_path):
+    make_run(tmp_path / "a", [1, 2])
+    with pytest.raises(DataError, match=r"results on test[\s\S]*a: no results on test[\s\S]*dim test"):
+        read_systems([tmp_path / "a"], "test")
+    with pytest.raises(DataError, match=r"nothing: no such folder[\s\S]*finished run"):
+        read_systems([tmp_path / "nothing"], "dev")
+
+
+@pytest.mark.parametrize(
+    "change", [{"dataset_hash": "other"}, {"kb_hash": "other"}, {"protocol": "candidates(names, 100)"}, {"kb_size": 8}]
+)
+def test_runs_of_another_question_stand_in_a_table_of_their_own_and_are_named(tmp_path, change):
+    make_run(tmp_path / "a", [1, 2])
+    make_run(tmp_path / "b", [1, 2], **change)
+    reading = read_systems([tmp_path], "dev")
+    assert names(reading) == [["a"], ["b"]]
+    key, value = next(iter(change.items()))
+    assert [note for note in reading.notes if note.startswith("b: ") and f"{key} {value} instead of" in note]
+
+
+def test_runs_on_other_mentions_or_golds_are_not_compared_in_one_table(tmp_path):
+    make_run(tmp_path / "a", [1, 2])
+    make_run(tmp_path / "b", [1, 2], columns={"mention_id": ["m0000", "x"]})
+    make_run(tmp_path / "c", [1, 2], columns={"gold": ["e", "g"]})
+    reading = read_systems([tmp_path], "dev")
+    assert names(reading) == [["a"], ["b"], ["c"]]
+    assert sum("other mentions or golds" in note for note in reading.notes) == 2
+
+
+def test_seeds_that_differ_in_more_than_their_seed_are_not_one_system(tmp_path):
+    config = FACTS["config"] | {"model": {"init_args": {"width": 256, "seed": 2}}, "seed_everything": 2, "run": "r"}
+    make_run(tmp_path / "ours" / "seed0", [1, 2], seed=0)
+    make_run(tmp_path / "ours" / "seed1", [1, 2], seed=1, config=FACTS["config"] | {"seed_everything": 1, "run": "q"})
+    make_run(tmp_path / "ours" / "seed2", [1, 2], seed=2, config=config)
+    reading = read_systems([tmp_path], "dev")
+    assert names(reading) == [["ours [seed0, seed1]", "ours [seed2]"]]
+    assert [note for note in reading.notes if "seed2 is not the same" in note and "width None → 256" in note]
+
+
+def test_runs_with_one_seed_under_several_seed_folders_are_pointed_out(tmp_path):
+    for name in ("seed0", "seed1"):
+        make_run(tmp_path / "ours" / name, [1, 2], seed=7)
+    assert [note for note in read_systems([tmp_path], "dev").notes if "the same seed" in note]
+
+
+def test_a_folder_named_twice_stands_twice_and_one_found_twice_stands_once(tmp_path):
+    run = make_run(tmp_path / "a", [1, 2])
+    assert names(read_systems([run, run], "dev")) == [["a", "a (again)"]]
+    assert names(read_systems([run, tmp_path], "dev")) == [["a"]]
+
+
+def test_display_names_stand_in_the_place_of_folders_and_stay_unique(tmp_path):
+    make_run(tmp_path / "a", [1, 2], system="GEMEL (theirs)")
+    make_run(tmp_path / "b", [1, 2], system="GEMEL (theirs)")
+    found = names(read_systems([tmp_path], "dev"))[0]
+    assert len(set(found)) == 2
+    assert all(name.startswith("GEMEL (theirs)") for name in found)
+
+
+def test_floor_and_frozen_vectors_stand_once_where_equal_and_by_name_where_not(tmp_path):
+    make_run(tmp_path / "a", [1, 2, 1])
+    make_run(tmp_path / "b", [1, 2, 2], columns={"frozen_rank": [9.0, 9.0, 9.0]})
+    make_run(tmp_path / "c", [1, 2, 2], columns={"frozen_rank": None}, frozen=None)
+    baselines = read_systems([tmp_path], "dev").groups[0].baselines
+    assert [row.name for row in baselines] == [
+        "names only (string floor)", "frozen vectors (untrained) of a", "frozen vectors (untrained) of b",
+    ]  # fmt: skip
+
+
+def test_missed_golds_count_as_misses_and_nil_mentions_are_left_out(tmp_path):
+    make_run(tmp_path / "a", [1, np.nan, 1], columns={"gold": ["e", "e", None]}, num_nil=1)
+    system = read_systems([tmp_path], "dev").groups[0].systems[0]
+    assert system.values().tolist() == [[1.0] * 6, [0.0] * 6]
+
+
+def test_mentions_that_share_an_image_are_one_cluster(tmp_path):
+    make_run(tmp_path / "a", [1, 2, 1, 1], columns={"image": ["x.jpg", "x.jpg", None, None]})
+    assert len(set(read_systems([tmp_path], "dev").groups[0].clusters)) == 3

@@ -1,0 +1,200 @@
+import os
+import signal
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llm_servers import DRIP, KEY, FaultyServer, completion
+from refreshing import NAMES, VARIANT, answers, kind_answer, name_of, run, small_dataset, spoken
+
+from dim.errors import ConfigError
+from dim.records import Dataset
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.delenv("DIM_LLM_MODEL", raising=False)
+    return small_dataset(tmp_path / "data")
+
+
+SORRY = "I’m sorry, but I can’t provide information about this person."
+#: Entity → what the server does on each try (the last for ever), the status at the end, the requests it costs.
+FAULTS: dict[str, tuple[list[Any], str, int]] = {
+    "Bob": ([(429, {"Retry-After": "1"}, {"error": {"message": "slow down"}}), "ok"], "ok", 2),
+    "Cyd": ([(500, {}, b"oops"), (503, {}, b""), "ok"], "ok", 3),
+    "Dan": ([None, "ok"], "ok", 2),
+    "Eve": (["hang"], "timeout", 3),
+    "Fay": ([(200, {}, completion("  "))], "empty", 1),
+    "Gus": ([(200, {}, completion("A tall person wh", "length"))], "truncated", 1),
+    "Hal": ([(200, {}, completion(SORRY))], "refused", 1),
+    "Ivy": ([(200, {}, completion(None, refusal="I will not."))], "refused", 1),
+    "Jon": ([(200, {}, completion("A tall", "content_filter"))], "refused", 1),
+    "Kay": ([(200, {}, b'{"choices": [{"mess')], "malformed", 1),
+    "Leo": ([(200, {}, {"choices": []})], "malformed", 1),
+    "Max": ([(400, {}, {"error": {"message": "too long"}})], "rejected", 1),
+    "Ned": ([(400, {}, {"error": {"code": "content_filter", "message": "no"}})], "refused", 1),
+    "Oli": ([None], "unreachable", 3),
+    "Pia": ([(502, {}, b"<html>")], "server_error", 3),
+}
+
+
+def test_every_fault_is_retried_or_recorded_and_never_becomes_text(data: Path, capsys: Any) -> None:
+    leave = threading.Event()
+
+    def script(number: int, question: str, body: Any) -> Any:
+        steps = FAULTS.get(name_of(question), (["ok"], "", 0))[0]
+        step = steps[min(number, len(steps) - 1)]
+        if step == "hang":
+            leave.wait(5)
+        return kind_answer(number, question, body) if step in ("ok", "hang") else step
+
+    with FaultyServer(script) as server:
+        dataset = run(data, server, timeout_s=0.5, retries=2, concurrency=4)
+        leave.set()
+    by_id = {line["entity_id"]: line for line in answers(data)}
+    found = {name: by_id[f"Q{n}"]["status"] for n, name in enumerate(NAMES)}
+    assert found == {"Ada": "ok"} | {name: status for name, (_, status, _) in FAULTS.items()}
+    seen = Counter(map(name_of, server.names()))
+    assert seen == {"Ada": 1} | {name: requests for name, (_, _, requests) in FAULTS.items()}
+    assert {name: by_id[f"Q{n}"]["tries"] for n, name in enumerate(NAMES)} == dict(seen)
+    assert by_id["Q1"]["failures"] == ["rate_limited"]
+    assert by_id["Q2"]["failures"] == ["server_error", "server_error"]
+    assert by_id["Q4"]["failures"] == ["timeout", "timeout"]
+    assert not by_id["Q4"]["tokens_reported"]  # what a time-out cost is not known
+    assert by_id["Q4"]["tokens_out"] == 3 * 160
+    texts = dataset.texts(VARIANT)
+    assert texts[texts.notna()].index.tolist() == ["Q0", "Q1", "Q2", "Q3"]
+    said = spoken(capsys)
+    assert (
+        "4 ok, 1 empty, 2 malformed, 4 refused, 1 rejected, 1 server_error, 1 timeout, 1 truncated, 1 unreachable"
+        in said
+    )
+    assert "4 texts; 12 entities have none" in said
+
+    with FaultyServer(kind_answer) as server:
+        dataset = run(data, server)
+    assert sorted(map(name_of, server.names())) == sorted(NAMES[4:])  # only what failed is asked again
+    assert dataset.texts(VARIANT).notna().all()
+
+
+def test_an_answer_that_drips_for_ever_is_a_time_out(data: Path) -> None:
+    def script(number: int, question: str, body: Any) -> Any:
+        return DRIP if name_of(question) == "Bob" else kind_answer(number, question, body)
+
+    with FaultyServer(script) as server:
+        run(data, server, timeout_s=0.4, retries=0, limit=3)
+    assert {line["entity_id"]: line["status"] for line in answers(data)} == {"Q0": "ok", "Q1": "timeout", "Q2": "ok"}
+
+
+def test_retry_after_holds_every_request(data: Path) -> None:
+    def script(number: int, question: str, body: Any) -> Any:
+        if name_of(question) == "Cyd" and number == 0:
+            return 429, {"Retry-After": "1"}, {"error": {"message": "slow down"}}
+        return kind_answer(number, question, body)
+
+    with FaultyServer(script) as server:
+        run(data, server, concurrency=1)
+    times = [time for time, _, _, _ in server.requests]
+    assert times[3] - times[2] >= 1.0
+    assert len(times) == 17
+
+
+def test_a_wait_longer_than_a_run_should_take_stops_it(data: Path, capsys: Any) -> None:
+    with FaultyServer(lambda *_: (429, {"Retry-After": "3600"}, {"error": {"message": "tomorrow"}})) as server:
+        run(data, server)
+    assert len(server.requests) == 1
+    assert "the server asks to wait for 3,600 s. 16 entities are left" in spoken(capsys)
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "message"),
+    [
+        (401, {"error": {"message": f"Incorrect API key provided: {KEY}"}}, "Check the key in OPENAI_API_KEY"),
+        (403, {"error": {"message": "forbidden"}}, "may use the model 'tiny'"),
+        (404, {"detail": "Not Found"}, "Check the URL .OPENAI_BASE_URL or --base_url; it mostly ends in /v1"),
+        (429, {"error": {"code": "insufficient_quota", "message": "pay"}}, "Check the account's credit"),
+    ],
+)
+def test_a_server_that_answers_nobody_costs_one_request(data: Path, code: int, body: Any, message: str) -> None:
+    with FaultyServer(lambda *_: (code, {}, body)) as server, pytest.raises(ConfigError, match=message) as caught:
+        run(data, server)
+    assert len(server.requests) == 1
+    assert KEY not in str(caught.value)
+    assert not (data / "texts" / f"{VARIANT}.parquet").exists()
+
+
+def test_ten_failures_of_the_server_in_a_row_end_the_run(data: Path) -> None:
+    with FaultyServer(lambda *_: (500, {}, b"")) as server, pytest.raises(ConfigError, match="none in 10 entities"):
+        run(data, server, concurrency=1, retries=1)
+    assert len(server.requests) == 20
+    assert len(answers(data)) == 10
+
+
+def test_a_server_that_is_not_there_is_named(data: Path) -> None:
+    with FaultyServer(kind_answer) as server:
+        pass
+    with pytest.raises(ConfigError, match=r"none in 2 tries; the last: unreachable(.|\n)*Check that the server runs"):
+        run(data, server, retries=1)
+    assert answers(data)[0]["tokens_in"] == 0
+
+
+def test_ctrl_c_keeps_and_uses_what_came(data: Path, capsys: Any) -> None:
+    def script(number: int, question: str, body: Any) -> Any:
+        if name_of(question) == "Fay":
+            os.kill(os.getpid(), signal.SIGINT)
+            server.leave.wait(5)
+        return kind_answer(number, question, body)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with FaultyServer(script) as server, pytest.raises(KeyboardInterrupt):
+            run(data, server, concurrency=1)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert Dataset(data).texts(VARIANT).notna().sum() == 5
+    assert "1 cut off in flight" in spoken(capsys)
+
+
+def test_calls_that_wait_for_their_turn_are_not_counted_as_sent(data: Path, capsys: Any) -> None:
+    def script(number: int, question: str, body: Any) -> Any:
+        if name_of(question) == "Cyd":
+            os.kill(os.getpid(), signal.SIGINT)
+            server.leave.wait(5)
+        return kind_answer(number, question, body)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with FaultyServer(script) as server, pytest.raises(KeyboardInterrupt):
+            run(data, server, concurrency=8, requests_per_minute=120)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    said = spoken(capsys)
+    assert f"sent {len(server.requests)} requests" in said
+    assert "1 cut off in flight" in said
+
+
+def test_nobody_goes_on_asking_a_server_that_wants_an_hour(data: Path) -> None:
+    def script(number: int, question: str, body: Any) -> Any:
+        if name_of(question) in ("Ada", "Bob"):
+            return kind_answer(number, question, body)
+        return 429, {"Retry-After": "3600"}, {"error": {"message": "tomorrow"}}
+
+    with FaultyServer(script) as server:
+        run(data, server, concurrency=8, requests_per_minute=300)
+    assert len(server.requests) == 3
+
+
+def test_a_torn_last_line_costs_one_answer(data: Path, capsys: Any) -> None:
+    with FaultyServer(kind_answer) as server:
+        run(data, server, concurrency=1)
+        log = data / "answers" / f"{VARIANT}.jsonl"
+        log.write_bytes(log.read_bytes()[:-30])
+        dataset = run(data, server)
+    assert len(server.requests) == 17
+    assert "1 line(s) of the record were torn by a kill" in spoken(capsys)
+    assert dataset.texts(VARIANT).notna().all()

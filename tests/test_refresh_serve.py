@@ -1,0 +1,98 @@
+"""`dim refresh` against a real OpenAI-compatible server on loopback: `transformers serve` with a tiny model."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from llm_servers import KEY, environment_of, transformers_serve, write_tiny_model
+
+from dim.data.demo import demo_world
+from dim.records import Dataset
+from dim.refresh import refresh
+
+NUM = 50
+
+
+def command(data: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "dim", "refresh", str(data), "--variant", "new", "--limit", str(NUM), *options]
+
+
+def records(data: Path) -> list[dict[str, object]]:
+    path = data / "answers" / "new.jsonl"
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []  # what follows the last newline may be torn
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.slow
+def test_fifty_entities_survive_a_budget_a_kill_and_end_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = demo_world(tmp_path / "demo", num_entities=100, num_mentions=143, num_images=0)
+    originals = {path: path.read_bytes() for path in data.root.rglob("*.parquet")}
+    words = [word for text in data.texts("refreshed") if text for word in re.findall(r"\w+|[^\w\s]", text)]
+    model = write_tiny_model(tmp_path / "tiny", words)
+    log = tmp_path / "serve.log"
+
+    def num_served() -> int:
+        return log.read_text().count("POST /v1/chat/completions")
+
+    with transformers_serve(model, log) as url:
+        environment = {**environment_of(url), "DIM_LLM_MODEL": str(model)}
+
+        done = subprocess.run(
+            command(data.root, "--max_requests", "12", "--tokenizer", str(model)),
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        assert KEY not in done.stdout + done.stderr
+        said = re.sub(r"\s+", " ", done.stdout)
+        assert "stopped before the next call: max_requests 12 (12 sent). 38 entities are left" in said
+        assert len(records(data.root)) == num_served() == 12
+
+        killed = subprocess.Popen(
+            command(data.root, "--requests_per_minute", "600"), env=environment, stderr=subprocess.DEVNULL
+        )
+        try:
+            end = time.monotonic() + 90
+            while len(records(data.root)) < 25:
+                assert killed.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.01)
+        finally:
+            killed.send_signal(signal.SIGKILL)
+            killed.wait()
+        at_kill = len(records(data.root))
+        assert 25 <= at_kill < NUM
+
+        for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "DIM_LLM_MODEL", "NO_PROXY"):
+            monkeypatch.setenv(name, environment[name])
+        refresh(data.root, variant="new", limit=NUM)
+        assert f"{at_kill} answered before, {NUM - at_kill} left" in capsys.readouterr().out
+        found = records(data.root)
+        ids = [str(record["entity_id"]) for record in found]
+        assert sorted(ids) == sorted(data.entities["id"][:NUM])  # each asked and recorded once
+        assert num_served() - NUM <= 8  # a kill loses at most what was in flight
+        served = num_served()
+        refresh(data.root, variant="new", limit=NUM)
+        assert "50 answered before, 0 left" in capsys.readouterr().out
+        assert num_served() == served  # nothing is missing, so nothing is sent
+
+    fresh = Dataset(data.root)
+    assert {path: path.read_bytes() for path in originals} == originals
+    texts = fresh.texts("new")
+    assert {str(record["entity_id"]): record["text"] for record in found} == texts.dropna().to_dict()
+    assert texts.notna().sum() == NUM
+    for record in found:
+        assert record["status"] == "ok"
+        assert record["tokens_reported"]
+        assert str(record["served_model"]).startswith(str(model))
+    files = [path for path in [*data.root.rglob("*"), log] if path.is_file()]
+    assert [path for path in files if KEY.encode() in path.read_bytes()] == []
