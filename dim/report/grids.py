@@ -81,7 +81,7 @@ def grids_of(part: Part, columns: Sequence[str] | None = None) -> list[tuple[str
         columns: The breakdowns that are shown; None: all that the report holds.
     """
     breakdowns = [found for found in part.breakdowns if columns is None or found.column in columns]
-    sections = [("Comparison", [comparison_grid(part.comparison)])]
+    sections = [("Comparison", [comparison_grid(part.comparison), tests_grid(part.comparison)])]
     sections.append(("Entity texts side by side", texts_grids(part)))
     if breakdowns:
         sections.append(("Top-1 by kind of mention", [breakdown_grid(part.comparison, found) for found in breakdowns]))
@@ -91,24 +91,18 @@ def grids_of(part: Part, columns: Sequence[str] | None = None) -> list[tuple[str
 
 
 def comparison_grid(comparison: Comparison) -> Grid:
-    """Top-k, MRR, candidate recall and the test against the reference, a row each."""
+    """Top-k, MRR and candidate recall, a row each."""
     group, kb = comparison.group, "\n".join(kb_of(comparison.group.head))
     head = ["system", "seeds", *(f"{title}\n{kb}" for title in HEADINGS.values()), "candidate\nrecall"]
-    tested = bool(comparison.tests)
-    if tested:
-        head += ["Δ Top-1", "p", "p (Holm)", "win/tie/loss"]
     rows = []
     for row in group.rows:
         estimates = comparison.estimates[row.name]
         cells = [row.name, str(len(row.runs)) if row.runs else ""]
         cells += [estimate_text(estimates.get(column)) for column in COLUMNS]
         cells.append("\n".join(dict.fromkeys(percent(run.metrics.get("candidate_recall")) for run in row.runs)))
-        if tested:
-            cells += test_cells(comparison.tests.get(row.name), row is comparison.reference)
         rows.append(cells)
-    notes = [f"Reference of Δ, p and win/tie/loss: {comparison.reference.name}."] if tested else []
     ties = [f"{s.name} {max(run.metrics.get('ties') or 0 for run in s.runs):,}" for s in group.systems]
-    notes.append(f"Mentions where other entities tie with the gold (at most, over seeds): {'; '.join(ties)}.")
+    notes = [f"Mentions where other entities tie with the gold (at most, over seeds): {'; '.join(ties)}."]
     shared = group.head["n"] - comparison.bootstrap.num_clusters
     notes.append(
         f"{shared:,} of {group.head['n']:,} mentions share their image with an earlier one."
@@ -118,10 +112,16 @@ def comparison_grid(comparison: Comparison) -> Grid:
     return Grid(heading_of(group.head), head, rows, num_labels=1, notes=notes)
 
 
-def test_cells(test: Test | None, is_reference: bool) -> list[str]:
+def tests_grid(comparison: Comparison) -> Grid:
+    """Every system against the reference on Top-1; no row where there is one system only."""
+    size, kb_hash = kb_of(comparison.group.head)
+    head = ["system", f"Δ Top-1\n{size}\n{kb_hash}", "p", "p (Holm)", "win/tie/loss"]
+    rows = [[test.system, *test_cells(test)] for test in comparison.tests.values()]
+    return Grid(f"Top-1 against {comparison.reference.name}", head, rows, num_labels=1)
+
+
+def test_cells(test: Test) -> list[str]:
     """Difference, p, corrected p and win/tie/loss of a row."""
-    if test is None:
-        return ["reference" if is_reference else "", "", "", ""]
     counts = f"{test.wins}/{test.ties}/{test.losses}"
     return [difference_text(test.difference), p_text(test.p), p_text(test.adjusted), counts]
 

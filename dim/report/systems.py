@@ -108,7 +108,8 @@ def make_baselines(systems: Sequence[System]) -> list[System]:
             else:
                 same.append(system.name)
         for ranks, names in distinct:
-            of = "" if len(distinct) == 1 else f" of {', '.join(names)}"
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            of = "" if len(distinct) == 1 else f" of {names[0]}{more}"
             found.append(System(title + of, ranks[None]))
     return found
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from dim.report.contents import Contents
 from dim.report.grids import Grid, grids_of, heading_of, problem_lines
 
-FILE_WIDTH = 190  #: Columns where the output is no terminal.
+FILE_WIDTH = 140  #: Columns where the output is no terminal.
 
 
 def print_report(contents: Contents, columns: Sequence[str] = ()) -> None:

@@ -19,7 +19,7 @@ def test_tables_plots_and_ranks_are_logged_offline(tmp_path, monkeypatch, capsys
     media = run / "files" / "media"
     assert len(list(media.rglob("*.png"))) == 3
     tables = [json.loads(path.read_text()) for path in media.rglob("*.table.json")]
-    comparison = next(table for table in tables if table["columns"][0] == "system" and "p (Holm)" in table["columns"])
+    comparison = next(table for table in tables if table["columns"][0] == "system" and "seeds" in table["columns"])
     assert [row[0] for row in comparison["data"]][-2:] == ["a", "b"]
     logged = next(run.glob("*.wandb")).read_bytes()
     assert b"ranks-" in logged

@@ -1,0 +1,83 @@
+"""Every published layout through the real command: told by its files, prepared, audited, and the same every time."""
+
+import json
+from pathlib import Path
+
+import pytest
+from fake_diverse import write_diverse
+from fake_gemel import write_gemel
+from fake_mimic import write_mimic
+from fake_wikidiverse import write_caption_images, write_entity_files, write_mentions, write_passages
+from fake_wikiperson import write_wikiperson
+from releases import write_dim_release, write_melbench, write_tables
+
+from dim.__main__ import main
+from dim.records import Dataset
+
+
+def write_wikidiverse(root: Path) -> Path:
+    write_mentions(root)
+    write_entity_files(root)
+    return write_caption_images(root)
+
+
+WRITERS = {
+    "dim": write_dim_release,
+    "diverse": write_diverse,
+    "wikidiverse": write_wikidiverse,
+    "mimic": write_mimic,
+    "gemel": write_gemel,
+    "wikiperson": write_wikiperson,
+    "tables": write_tables,
+}
+
+
+@pytest.mark.parametrize("layout", WRITERS)
+def test_every_layout_is_told_by_its_files_and_prepared_the_same_every_time(layout, tmp_path, capsys):
+    release = tmp_path / "release"
+    WRITERS[layout](release)
+    options = ["--allow_missing", "true"]  # the fakes hold unknown answers on purpose
+    for name in ("one", "two"):
+        assert main(["prepare", str(release), str(tmp_path / name), *options]) == 0
+    shown = capsys.readouterr().out
+    one, two = Dataset(tmp_path / "one"), Dataset(tmp_path / "two")
+    assert one.meta["layout"] == layout
+    assert one.meta["hashes"] == two.meta["hashes"]
+    assert (tmp_path / "one" / "audit.json").read_bytes() == (tmp_path / "two" / "audit.json").read_bytes()
+    assert {"train", "tune"} <= set(one.mentions["split"])
+    audit = json.loads((tmp_path / "one" / "audit.json").read_text())
+    assert audit["dataset_hash"] == one.hash
+    assert "· not checked" in shown
+
+
+def test_passages_of_wikidiverse_are_a_release_too(tmp_path):
+    release = tmp_path / "release"
+    write_passages(release)
+    assert main(["prepare", str(release), str(tmp_path / "out"), "--allow_missing", "true", "--audit", "false"]) == 0
+    assert Dataset(tmp_path / "out").meta["layout"] == "wikidiverse"
+    assert not (tmp_path / "out" / "audit.json").exists()
+
+
+def test_melbench_is_named_by_its_file(tmp_path):
+    release = write_melbench(tmp_path / "release")
+    file = next(path for path in release.glob("*.json"))
+    assert main(["prepare", str(file), str(tmp_path / "out"), "--allow_missing", "true"]) == 0
+    assert Dataset(tmp_path / "out").meta["layout"] == "melbench"
+
+
+def test_titles_of_refreshed_texts_find_their_entities_however_they_are_written(tmp_path):
+    release = write_diverse(tmp_path / "release")
+    (tmp_path / "plus.json").write_text(json.dumps({"ada_Lovelace": "A refreshed text."}))
+    arguments = ["prepare", str(release), str(tmp_path / "out"), "--allow_missing", "true"]
+    assert main([*arguments, "--texts", json.dumps({"plus": str(tmp_path / "plus.json")})]) == 0
+    assert Dataset(tmp_path / "out").texts("plus")["Ada Lovelace"] == "A refreshed text."
+
+
+def test_what_a_language_model_answered_survives_a_new_preparation(tmp_path):
+    release = write_dim_release(tmp_path / "release")
+    arguments = ["prepare", str(release), str(tmp_path / "out"), "--allow_missing", "true", "--audit", "false"]
+    assert main(arguments) == 0
+    (tmp_path / "out" / "answers").mkdir()
+    (tmp_path / "out" / "answers" / "refreshed.jsonl").write_text("{}\n")
+    assert main(arguments) == 0
+    assert (tmp_path / "out" / "answers" / "refreshed.jsonl").read_text() == "{}\n"

@@ -1,0 +1,73 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dim.evaluation.protocols import Ranked
+from dim.records import write_dataset
+from dim.results import measure, percent, ranks_frame, without_nan, write_results
+
+
+def ranked(ranks):
+    n = len(ranks)
+    values = np.asarray(ranks, dtype=float)
+    return Ranked(
+        values, np.zeros(n, np.int64), np.isfinite(values), np.zeros((n, 1), np.int64), np.ones((n, 1), np.float32)
+    )
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    rows = {"mention": "Ann", "context": "", "entity_id": "e"}
+    return write_dataset(
+        tmp_path / "d",
+        name="d",
+        entities=pd.DataFrame({"id": ["e", "f"], "name": ["Ann", "Bob"]}),
+        texts={},
+        mentions=pd.DataFrame(
+            [{"id": f"{split}-{i}", "split": split} | rows for split in ("dev", "test") for i in (0, 1)]
+        ),
+    )
+
+
+def write(dataset, run, split, ranks):
+    outcome = ranked(ranks)
+    frame = ranks_frame(
+        dataset, dataset.split(split), split=split, protocol="full_kb", ranked=outcome, floor=outcome, frozen=None
+    )
+    metrics = measure(dataset, frame, model="m", system=None, seed=0)
+    write_results(run, frame, metrics)
+    return metrics
+
+
+def test_results_of_another_split_stay_when_one_is_written_again(dataset, tmp_path):
+    run = tmp_path / "run"
+    write(dataset, run, "dev", [1, 2])
+    write(dataset, run, "test", [1, 1])
+    write(dataset, run, "dev", [2, 2])
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert (metrics["split"], metrics["top1"]) == ("dev", 0.0)
+    assert metrics["splits"]["test"]["top1"] == 1.0
+    assert len(pd.read_parquet(run / "ranks.parquet")) == 4
+
+
+def test_a_missed_gold_counts_as_missed_and_is_no_candidate(dataset, tmp_path):
+    metrics = write(dataset, tmp_path / "run", "dev", [1, float("nan")])
+    assert (metrics["top20"], metrics["mrr"], metrics["candidate_recall"]) == (0.5, 0.5, 0.5)
+
+
+def test_beyond_the_depth_of_the_answers_nothing_is_claimed(dataset):
+    outcome = ranked([1, 2])
+    frame = ranks_frame(
+        dataset, dataset.split("dev"), split="dev", protocol="p", ranked=outcome, floor=outcome, frozen=outcome
+    )
+    metrics = measure(dataset, frame, depth=4, model="m", seed=None)
+    assert (metrics["top1"], metrics["top3"]) == (0.5, 1.0)
+    assert np.isnan(metrics["top5"])
+    assert metrics["frozen"]["top1"] == 0.5
+
+
+def test_what_is_not_defined_is_null_in_json_and_na_in_tables():
+    assert without_nan({"a": {"b": float("nan")}, "c": 1.0}) == {"a": {"b": None}, "c": 1.0}
+    assert percent(None) == percent(float("nan")) == "n/a"
