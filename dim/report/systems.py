@@ -93,7 +93,7 @@ def make_system(name: str, folder: Path | None, runs: list[Run]) -> System:
 
 
 def make_baselines(systems: Sequence[System]) -> list[System]:
-    """The string floor and the frozen vectors of these systems, equal ones once."""
+    """The string floor and the frozen vectors, once each: of the features that most systems have."""
     found: list[System] = []
     for key, title in BASELINES.items():
         distinct: list[tuple[Floats, list[str]]] = []
@@ -107,7 +107,8 @@ def make_baselines(systems: Sequence[System]) -> list[System]:
                 distinct.append((ranks, [system.name]))
             else:
                 same.append(system.name)
-        for ranks, names in distinct:
+        if distinct:
+            ranks, names = max(distinct, key=lambda pair: len(pair[1]))
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             of = "" if len(distinct) == 1 else f" of {names[0]}{more}"
             found.append(System(title + of, ranks[None]))

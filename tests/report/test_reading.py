@@ -138,14 +138,15 @@ def test_display_names_stand_in_the_place_of_folders_and_stay_unique(tmp_path):
     assert all(name.startswith("GEMEL (theirs)") for name in found)
 
 
-def test_floor_and_frozen_vectors_stand_once_where_equal_and_by_name_where_not(tmp_path):
+def test_floor_and_frozen_vectors_stand_once_and_say_whose_they_are_where_systems_differ(tmp_path):
     make_run(tmp_path / "a", [1, 2, 1])
     make_run(tmp_path / "b", [1, 2, 2], columns={"frozen_rank": [9.0, 9.0, 9.0]})
     make_run(tmp_path / "c", [1, 2, 2], columns={"frozen_rank": None}, frozen=None)
     baselines = read_systems([tmp_path], "dev").groups[0].baselines
-    assert [row.name for row in baselines] == [
-        "names only (string floor)", "frozen vectors (untrained) of a", "frozen vectors (untrained) of b",
-    ]  # fmt: skip
+    assert [row.name for row in baselines] == ["names only (string floor)", "frozen vectors (untrained) of a"]
+    make_run(tmp_path / "d", [1, 2, 2], columns={"frozen_rank": [9.0, 9.0, 9.0]})
+    baselines = read_systems([tmp_path], "dev").groups[0].baselines
+    assert baselines[1].name == "frozen vectors (untrained) of b and 1 more"
 
 
 def test_missed_golds_count_as_misses_and_nil_mentions_are_left_out(tmp_path):
