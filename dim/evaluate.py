@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import torch
 from rich.console import Console
 
@@ -54,8 +55,8 @@ def evaluate(
     floor = rank_by_name(mentions["mention"].tolist(), data.entities["name"].tolist(), gold, FullKB(), None)
     frame = ranks_frame(data, mentions, split=split, protocol=protocol, ranked=foreign.ranked, floor=floor, frozen=None)
     if protocol == "full_kb":
-        # Every entity competed; a gold below the end of a list was ranked, but nobody knows where.
-        frame["candidate_hit"] = True
+        # Every entity competed; a gold that is in no list was ranked, but nobody knows where.
+        frame["candidate_hit"] = pd.Series([None] * len(frame), dtype=object)
     metrics = measure(
         data,
         frame,

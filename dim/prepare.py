@@ -108,10 +108,10 @@ def prepare(
     print_summary(dataset)
     if audit:
         # Here, because it brings torch and scikit-learn along.
-        from dim.evaluation.audit import AUDIT_FILE, audit_dataset, print_audit
+        from dim.evaluation.audit import AUDIT_FILE, audit_dataset, print_verdicts
 
         found = audit_dataset(dataset, progress=True)
-        print_audit(found, Console())
+        print_verdicts(found, Console())
         write_json(dataset.root / AUDIT_FILE, found.as_json())
     return dataset
 

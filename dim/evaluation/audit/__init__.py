@@ -2,6 +2,15 @@
 
 from dim.evaluation.audit.dataset import audit_dataset
 from dim.evaluation.audit.findings import AUDIT_FILE, AUDIT_VERSION, Audit, Finding, Thresholds
-from dim.evaluation.audit.table import print_audit
+from dim.evaluation.audit.table import print_audit, print_verdicts
 
-__all__ = ["AUDIT_FILE", "AUDIT_VERSION", "Audit", "Finding", "Thresholds", "audit_dataset", "print_audit"]
+__all__ = [
+    "AUDIT_FILE",
+    "AUDIT_VERSION",
+    "Audit",
+    "Finding",
+    "Thresholds",
+    "audit_dataset",
+    "print_audit",
+    "print_verdicts",
+]

@@ -25,9 +25,29 @@ def print_audit(audit: Audit, console: Console) -> None:
     for finding in audit.findings:
         table.add_row(*_cells(finding))
     console.print(table)
+    console.print(_counts(audit))
+
+
+def print_verdicts(audit: Audit, console: Console) -> None:
+    """Prints a line a finding that was checked: verdict, name and count; what it means only of warnings and leaks."""
+    table = Table.grid(padding=(0, 2))
+    for options in ({"no_wrap": True}, {"ratio": 1}, {"justify": "right", "no_wrap": True}):
+        table.add_column(**options)
+    for finding in audit.findings:
+        if finding.verdict == "not checked":
+            continue
+        verdict, name, count, _ = _cells(finding)
+        if finding.verdict in ("warning", "leak"):
+            name.append(f"\n{finding.says}", "dim")
+        table.add_row(verdict, name, Text(count.plain.replace("\n", "  ")))
+    console.print(Text(f"audit of {audit.dataset} (dim audit has the details)", "bold"))
+    console.print(table)
+    console.print(_counts(audit))
+
+
+def _counts(audit: Audit) -> Text:
     verdicts = [finding.verdict for finding in audit.findings]
-    counts = (f"{verdict} {verdicts.count(verdict)}" for verdict in ("leak", "warning", "note", "ok", "not checked"))
-    console.print(Text(" · ".join(counts)))
+    return Text(" · ".join(f"{v} {verdicts.count(v)}" for v in ("leak", "warning", "note", "ok", "not checked")))
 
 
 def _cells(finding: Finding) -> tuple[Text, ...]:
