@@ -6,7 +6,7 @@ DIM := $(BIN)/python -m dim
 FIT_DEMO := $(DIM) fit --config lightning_configs/demo_plus.yaml --overwrite true
 INSTALLED := .venv/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-all test-lavis lint clean
 
 demo: $(INSTALLED) demo/world/dataset.json
 	$(FIT_DEMO)
@@ -19,7 +19,18 @@ demo/world/dataset.json: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/lint-imports --config setup.cfg --no-cache
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest -n 2 -m 'not ray and not ddp' --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+# Everything, with the whole kill series. Clusters and pairs of processes run one after the other.
+test-all: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) -e '.[dev,ray]'
+	$(BIN)/lint-imports --config setup.cfg --no-cache
+	$(BIN)/python -m pytest --long -n 2 -m 'not ray and not ddp'
+	$(BIN)/python -m pytest --long -m 'ray or ddp' --durations=0 tests
+	$(MAKE) test-lavis
+
+test-lavis: .venv-lavis/.installed
+	.venv-lavis/bin/python -m pytest tests/lavis
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -31,6 +42,12 @@ $(INSTALLED): setup.cfg pyproject.toml constraints-cpu.txt
 	@echo "Making .venv and installing dim (a few minutes, once)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) -e '.[dev]'
+	@touch $@
+
+.venv-lavis/.installed: setup.cfg constraints-lavis.txt
+	@echo "Making .venv-lavis for salesforce-lavis (a few minutes, once)"
+	$(PYTHON) -m venv .venv-lavis
+	.venv-lavis/bin/python -m pip install --quiet -c constraints-lavis.txt -e '.[lavis]' pytest
 	@touch $@
 
 clean:

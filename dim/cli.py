@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import shutil
+import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,11 +33,15 @@ from dim.errors import ConfigError
 from dim.evaluation.protocols import Protocol
 from dim.features.base import Captioner, Encoder
 from dim.options import explain
+from dim.predict import predict_on_cluster
+from dim.processes import process_of_run
 from dim.storage import atomic_path
 from dim.task import LinkingTask
 from dim.writer import ResultWriter
 
 MONITOR = "tune/mrr"
+#: What Lightning sets when it starts further processes; another run in this process would take it for its own.
+LAUNCH_VARIABLES = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
 #: What Lightning and jsonargparse warn of and a user cannot act on.
 QUIET = (
     ".*does not have many workers.*",
@@ -94,12 +102,16 @@ class DimCLI(LightningCLI):
         """Refuses to write over a run."""
         options = self.config[self.subcommand]
         options["weights_only"] = True
-        if self.subcommand == "fit":
+        if self.subcommand == "fit" and process_of_run() == 0:
             check_free(self.run, resumed=options["ckpt_path"] is not None, overwrite=options["overwrite"])
 
     def after_instantiate_classes(self) -> None:
         """Finds the checkpoint, and checks what can be checked before any data is read."""
         self.model.check()
+        if self.trainer.world_size > 1:
+            # Embeds what is missing before the other processes start, or while they wait at its locks: a barrier
+            # of theirs would time out.
+            _ = self.datamodule.linking_data
         options = self.config_init[self.subcommand]
         if self.subcommand != "fit" and self.model.is_trained:
             options["ckpt_path"] = options["ckpt_path"] or "best"
@@ -110,6 +122,13 @@ class DimCLI(LightningCLI):
         """Trains the method, if it has weights."""
         if model.is_trained:
             self.trainer.fit(model, **kwargs)
+
+    def predict(self, model: LinkingTask, datamodule: LinkingDataModule, ckpt_path: str | None, **kwargs: Any) -> None:
+        """Answers a split: by the trainer, or on the cluster that `--data.engine` names."""
+        if datamodule.engine == "local":
+            self.trainer.predict(model, datamodule=datamodule, ckpt_path=ckpt_path, **kwargs)
+        else:
+            predict_on_cluster(model, datamodule, Path(ckpt_path) if ckpt_path else None, self.run)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with CSV logs, checkpoints by the metric on tune, and the writer of results."""
@@ -139,8 +158,9 @@ class DimCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Writes the configuration into the run's folder and to the loggers."""
-        with atomic_path(self.run / "config.yaml") as temporary:
-            temporary.write_text(yaml.safe_dump(self.config_dump, sort_keys=False), encoding="utf-8")
+        if process_of_run() == 0:
+            with atomic_path(self.run / "config.yaml") as temporary:
+                temporary.write_text(yaml.safe_dump(self.config_dump, sort_keys=False), encoding="utf-8")
         for logger in self.trainer.loggers:
             logger.log_hyperparams(self.config_dump)
 
@@ -225,18 +245,30 @@ def run_trainer(arguments: Sequence[str]) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in QUIET:
         warnings.filterwarnings("ignore", message=message)
+    # Lightning starts further processes with this process's command line, and tells them by the environment.
+    argv, sys.argv = sys.argv, [sys.argv[0], *arguments]
+    environment = {name: os.environ.get(name) for name in LAUNCH_VARIABLES}
+    is_first = process_of_run() == 0
     try:
-        DimCLI(
-            model_class=LinkingTask,
-            datamodule_class=LinkingDataModule,
-            subclass_mode_model=True,
-            save_config_callback=None,
-            seed_everything_default=0,
-            trainer_defaults={"enable_model_summary": False, "logger": False},
-            parser_class=Parser,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            args=list(arguments),
-        )
+        with nullcontext() if is_first else redirect_stdout(StringIO()):
+            DimCLI(
+                model_class=LinkingTask,
+                datamodule_class=LinkingDataModule,
+                subclass_mode_model=True,
+                save_config_callback=None,
+                seed_everything_default=0,
+                # Every process gets whole batches of rows and takes its share itself (dim.processes).
+                trainer_defaults={"enable_model_summary": False, "logger": False, "use_distributed_sampler": False},
+                parser_class=Parser,
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+                args=list(arguments),
+            )
     finally:
         torch.set_flush_denormal(False)
+        sys.argv = argv
+        for name, value in environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

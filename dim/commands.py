@@ -48,6 +48,9 @@ COMMANDS = {
     "audit": Command("dim.audit", ("audit",), "look for leaks in a dataset; write a clean and a hard subset"),
     "show": Command("dim.show", ("show",), "show one mention or entity end to end"),
     "refresh": Command("dim.refresh", ("refresh",), "write new entity texts with a language model"),
+    "caption": Command(
+        "dim.caption", ("caption",), "write captions of the images by BLIP-2, or import yours; resumable"
+    ),
     "embed": Command("dim.embed", ("embed",), "compute the features that a run needs, resumable"),
     "evaluate": Command("dim.evaluate", ("evaluate",), "score another system's results like our own", by_name=True),
     "report": Command("dim.report", ("report",), "compare runs in one table", takes_many=True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,13 +14,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dim import records
+from dim.cluster import Engine, open_executor
 from dim.embed import FieldFeatures, embed_dataset
+from dim.engine import Executor
 from dim.errors import ConfigError
 from dim.evaluation.protocols import FullKB, Protocol
 from dim.features.base import Captioner, ImageEncoder, TextEncoder
 from dim.features.fields import check_fields
 from dim.features.shuffle import derange
 from dim.prepare import open_dataset
+from dim.processes import process_of_run
 
 EVALUATION_BATCH = 256  # mentions whose scores over the whole KB are in memory at once
 
@@ -154,6 +158,9 @@ class LinkingDataModule(LightningDataModule):
         embed_batch_size: Texts or images an encoder call.
         num_workers: Processes that decode images; 0 decodes in this one; None: one a core, at most 8.
         resident_gb: Features up to this size (in 10^9 bytes, all fields together) live on the device.
+        engine: Where embedding and `predict` compute: this process, or a Ray cluster (extra `ray`), all of whose nodes
+            see dataset, cache, weights and images under the same paths.
+        address: Of a running Ray cluster; None: one of this machine, for this run.
         seed: Of the order of the training mentions (the CLI passes `seed_everything`).
     """
 
@@ -175,6 +182,8 @@ class LinkingDataModule(LightningDataModule):
         embed_batch_size: int = 64,
         num_workers: int | None = None,
         resident_gb: float = 4.0,
+        engine: Engine = "local",
+        address: str | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -195,7 +204,12 @@ class LinkingDataModule(LightningDataModule):
         self.predict_split = predict_split
         self.batch_size, self.embed_batch_size = batch_size, embed_batch_size
         self.num_workers, self.resident_gb, self.seed = num_workers, resident_gb, seed
+        self.engine, self.address = engine, address
         self._data: LinkingData | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process opens the data itself; what was embedded it finds in the cache.
+        return self.__dict__ | {"_data": None, "trainer": None, "engine": "local", "address": None}
 
     @property
     def linking_data(self) -> LinkingData:
@@ -211,19 +225,8 @@ class LinkingDataModule(LightningDataModule):
 
     def _load(self) -> LinkingData:
         dataset = open_dataset(self.root, self.cache_dir)
-        features = embed_dataset(
-            dataset,
-            cache_dir=self.cache_dir,
-            text_encoder=self.text_encoder,
-            image_encoder=self.image_encoder,
-            name_encoder=self.name_encoder,
-            captioner=self.captioner,
-            entity_text=self.entity_text,
-            context_template=self.context_template,
-            batch_size=self.embed_batch_size,
-            num_workers=self.num_workers,
-            leave_out=self.leave_out,
-        )
+        with open_executor(self.engine, self.address) as executor:
+            features = self._embed(dataset, executor)
         # A field that nobody has is no field: the model is not built for it.
         tables = {name: self._table(name, found, dataset) for name, found in features.items() if len(found.matrix)}
         mention_fields = {name: tables[name] for name in MENTION_FIELDS if name in tables}
@@ -237,6 +240,23 @@ class LinkingDataModule(LightningDataModule):
             protocol=self.protocol,
             texts=self._texts(dataset),
             fingerprints=self._fingerprints(dataset),
+        )
+
+    def _embed(self, dataset: records.Dataset, executor: Executor) -> dict[str, FieldFeatures]:
+        return embed_dataset(
+            dataset,
+            cache_dir=self.cache_dir,
+            text_encoder=self.text_encoder,
+            image_encoder=self.image_encoder,
+            name_encoder=self.name_encoder,
+            captioner=self.captioner,
+            entity_text=self.entity_text,
+            context_template=self.context_template,
+            batch_size=self.embed_batch_size,
+            num_workers=self.num_workers,
+            leave_out=self.leave_out,
+            executor=executor,
+            progress=process_of_run() == 0,
         )
 
     def _table(self, name: str, features: FieldFeatures, dataset: records.Dataset) -> FeatureTable:

@@ -10,18 +10,19 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
-from dim.engine import Block, Workplace
+from dim.cluster import Engine, open_executor
+from dim.engine import Block, Executor, ThisProcess, Workplace
 from dim.errors import ConfigError
 from dim.features import named  # noqa: F401 - the classes that the command line names
 from dim.features.base import Captioner, ImageEncoder, TextEncoder
-from dim.features.blocks import Job, caption_blocks, image_blocks, text_blocks
+from dim.features.blocks import Job, image_blocks, text_blocks
 from dim.features.cache import FeatureCache, FieldFeatures, Recipe
-from dim.features.captions import cached_captions
-from dim.features.fields import FIELDS, Choices, Field, image_paths
+from dim.features.captions import cached_captions, caption_blocks, caption_inputs
+from dim.features.fields import FIELDS, Choices, Field
 from dim.features.inputs import Inputs
+from dim.features.progress import shown_progress
+from dim.features.spread import spread
 from dim.prepare import open_dataset
 from dim.records import Dataset
 from dim.storage import content_hash
@@ -42,6 +43,8 @@ def embed(
     context_template: str = "{mention} [SEP] {context}",
     batch_size: int = 64,
     num_workers: int | None = None,
+    engine: Engine = "local",
+    address: str | None = None,
 ) -> None:
     """Computes the features that a run needs and keeps them in the cache.
 
@@ -58,21 +61,26 @@ def embed(
         context_template: What is encoded as the context; `{mention}` and `{context}` are filled in.
         batch_size: Texts or images an encoder call.
         num_workers: Processes that decode images; 0 decodes in this one. The default is one a core, at most 8.
+        engine: `local` is this process; `ray` spreads the blocks over a Ray cluster, all of whose nodes see the
+            weights and the images under the same paths (extra `ray`).
+        address: Of a running Ray cluster; the default starts one on this machine for this run.
     """
     if text_encoder is None and image_encoder is None:
         raise ConfigError("an encoder", "neither --text_encoder nor --image_encoder", "Name at least one of them.")
-    embed_dataset(
-        open_dataset(root, cache_dir),
-        cache_dir=cache_dir,
-        text_encoder=text_encoder,
-        image_encoder=image_encoder,
-        name_encoder=name_encoder,
-        captioner=captioner,
-        entity_text=entity_text,
-        context_template=context_template,
-        batch_size=batch_size,
-        num_workers=num_workers,
-    )
+    with open_executor(engine, address) as executor:
+        embed_dataset(
+            open_dataset(root, cache_dir),
+            cache_dir=cache_dir,
+            text_encoder=text_encoder,
+            image_encoder=image_encoder,
+            name_encoder=name_encoder,
+            captioner=captioner,
+            entity_text=entity_text,
+            context_template=context_template,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            executor=executor,
+        )
 
 
 def embed_dataset(
@@ -88,6 +96,7 @@ def embed_dataset(
     batch_size: int = 64,
     num_workers: int | None = None,
     leave_out: Sequence[str] = (),
+    executor: Executor | None = None,
     progress: bool = True,
 ) -> dict[str, FieldFeatures]:
     """The features of each field that has an encoder, in the dataset's row order.
@@ -108,6 +117,7 @@ def embed_dataset(
         batch_size: Inputs an encoder call.
         num_workers: Processes that decode images; None: one a core, at most 8.
         leave_out: Fields that are not wanted.
+        executor: Where blocks are computed; None: in this process.
         progress: Show bars and what was found, on stderr.
 
     Raises:
@@ -118,9 +128,8 @@ def embed_dataset(
     if batch_size < 1:
         raise ConfigError("a batch size of at least 1", str(batch_size), "Raise it.")
     workers = min(len(os.sched_getaffinity(0)), 8) if num_workers is None else num_workers
-    run = _Run(
-        dataset, FeatureCache(cache_dir / "features"), batch_size, workers, Console(stderr=True, quiet=not progress)
-    )
+    console = Console(stderr=True, quiet=not progress)
+    run = _Run(dataset, FeatureCache(cache_dir / "features"), batch_size, workers, executor or ThisProcess(), console)
     choices = Choices(entity_text, context_template)
     if captioner is not None and text_encoder is not None and "caption" not in leave_out:
         choices = replace(choices, captions=run.captions(captioner))
@@ -138,6 +147,7 @@ class _Run:
     cache: FeatureCache
     batch_size: int
     num_workers: int
+    executor: Executor
     console: Console
 
     def features(self, field: Field, choices: Choices, encoder: TextEncoder | ImageEncoder) -> FieldFeatures:
@@ -156,18 +166,14 @@ class _Run:
 
     def captions(self, captioner: Captioner) -> list[str | None]:
         """The captioner's words for each mention that has images and no caption."""
-        mentions = self.dataset.mentions
-        has_caption = [isinstance(caption, str) and bool(caption.strip()) for caption in mentions["caption"].tolist()]
-        owners = [
-            None if has else paths for has, paths in zip(has_caption, image_paths(mentions["images"]), strict=True)
-        ]
-        inputs = Inputs.of_images(owners, self.dataset.image_root)
+        inputs = caption_inputs(self.dataset, captioner.question)
 
         def blocks(work: Workplace) -> Iterator[Block]:
             with self._job("captions", work) as job:
-                yield from caption_blocks(captioner, inputs.unique, self.dataset.image_root, job, work.pending)
+                caption = partial(caption_blocks, captioner, root=self._image_root)
+                yield from spread(self.executor, caption, inputs.unique, job, work.pending)
 
-        return list(cached_captions(self.cache, captioner.fingerprint, inputs, blocks))
+        return cached_captions(self.cache, captioner.fingerprint, inputs, blocks).by_owner
 
     def _blocks(
         self, field: Field, encoder: TextEncoder | ImageEncoder, inputs: Inputs, work: Workplace
@@ -176,10 +182,15 @@ class _Run:
             # An encoder may be of both kinds; the field says which side is asked.
             if field.kind == "text":
                 assert isinstance(encoder, TextEncoder)
-                yield from text_blocks(encoder, inputs.unique, job, work.pending)
+                encode = partial(text_blocks, encoder)
             else:
                 assert isinstance(encoder, ImageEncoder)
-                yield from image_blocks(encoder, inputs.unique, self.dataset.image_root, job, work.pending)
+                encode = partial(image_blocks, encoder, root=self._image_root)
+            yield from spread(self.executor, encode, inputs.unique, job, work.pending)
+
+    @property
+    def _image_root(self) -> Path:
+        return self.dataset.image_root.absolute()  # of use to a process in another folder, too
 
     def _known_key(self, field: Field, choices: Choices, fingerprint: str) -> str:
         hashes = self.dataset.meta["hashes"]
@@ -188,16 +199,8 @@ class _Run:
 
     @contextmanager
     def _job(self, name: str, work: Workplace) -> Iterator[Job]:
-        columns = (
-            TextColumn("{task.description:<12}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Rate(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self.console, disable=not work.pending) as bar:
-            task = bar.add_task(name, total=work.plan.num_rows, completed=work.num_rows_done)
-            yield Job(work.plan, self.batch_size, self.num_workers, partial(bar.advance, task))
+        with shown_progress(name, work, self.console) as (advance, stages):
+            yield Job(work.plan, self.batch_size, self.num_workers, advance, stages)
 
     def _say(self, field: Field, features: FieldFeatures, was_found: bool) -> None:
         manifest = features.manifest
@@ -209,11 +212,3 @@ class _Run:
             highlight=False,
             soft_wrap=True,
         )
-
-
-class _Rate(ProgressColumn):
-    """Inputs a second: of late while running, on the whole at the end."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f}/s")

@@ -7,7 +7,8 @@ A `Workplace` is a folder on its way to a finished one:
     result/          becomes the finished folder; its matrix.npy has the final size from the start
 
 A block's line follows its rows, each after an fsync, so a kill costs at most the block that it fell into. Blocks
-may come in any order and from anywhere: in this process, or later from a cluster.
+may come in any order and from anywhere: an `Executor` computes them in this process or on a cluster
+(`dim.cluster`), and the one process that holds the workplace writes them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import os
 import shutil
 import threading
 import zlib
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -82,6 +84,53 @@ class Block:
         """CRC-32 of rows and note: finds a garbled disk, not an enemy."""
         note = json.dumps(self.note, sort_keys=True).encode()
         return zlib.crc32(np.ascontiguousarray(self.rows, dtype=np.float32).tobytes(), zlib.crc32(note))
+
+
+#: (inputs, one a row of the plan; plan; indices of blocks) → these blocks, in any order. A pure function: a block
+#: depends on its own inputs, and on nothing that was computed before it.
+Compute = Callable[[Sequence[Any], Plan, list[int]], Iterator[Block]]
+
+
+class Executor(ABC):
+    """Where blocks are computed."""
+
+    @abstractmethod
+    def blocks(
+        self, compute: Compute, inputs: Sequence[Any], plan: Plan, pending: list[int], advance: Callable[[int], None]
+    ) -> Iterator[Block]:
+        """The pending blocks, in any order, each once.
+
+        Args:
+            compute: What gives a block. It pickles, if it shall run elsewhere.
+            inputs: [plan.num_rows] texts, or nested tuples of texts and numbers.
+            plan: The blocks.
+            pending: Their indices.
+            advance: Told the number of rows done, where `compute` cannot tell it from where it runs.
+        """
+
+
+class ThisProcess(Executor):
+    """Computes all blocks in one call, here; what `compute` decodes ahead then runs through all of them."""
+
+    def blocks(
+        self, compute: Compute, inputs: Sequence[Any], plan: Plan, pending: list[int], advance: Callable[[int], None]
+    ) -> Iterator[Block]:
+        """The pending blocks in order. `advance` is not called: `compute` tells itself what it has done."""
+        return compute(inputs, plan, pending)
+
+
+def compute_block(compute: Compute, inputs: Sequence[Any], key: str, width: int, index: int) -> Block:
+    """One block of a larger plan, from its own inputs alone: the same as among all the others.
+
+    Args:
+        compute: What gives a block.
+        inputs: The inputs of this block.
+        key: The plan's key.
+        width: The plan's width.
+        index: The block's index in the plan.
+    """
+    (block,) = compute(inputs, Plan(key, len(inputs), width, max(1, len(inputs))), [0])
+    return Block(index, block.rows, block.note)
 
 
 class Workplace:

@@ -8,6 +8,7 @@ A dataset folder is readable with pandas alone:
     mentions.parquet        id, split, mention, context, start, end, entity_id (null: NIL), images, caption,
                             candidates, type, attributes
     answers/<variant>.jsonl every answer of a language model, if a text was refreshed
+    captions/<name>.parquet every answer of a captioner, if images were captioned
 """
 
 from __future__ import annotations
@@ -16,22 +17,25 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dim.errors import DataError
 from dim.storage import atomic_path, content_hash, write_json
 
 FORMAT_VERSION = 2
-ANSWERS = "answers"  #: The folder of what a language model answered.
+ANSWERS, CAPTIONS = "answers", "captions"  #: The folders of what models answered, about entities and about images.
 SPLITS = ("train", "tune", "dev", "test")
 
 ENTITY_SCHEMA = pa.schema(
@@ -193,8 +197,26 @@ class Dataset:
     @cached_property
     def entity_index(self) -> pd.Index[Any]:
         """Entity ids in KB order; `get_indexer` turns ids into rows (-1: not in the KB)."""
-        index: pd.Index[Any] = pd.Index(self.entities["id"].to_numpy(dtype=object))
+        ids = self.column("entities", "id").to_numpy(zero_copy_only=False)
+        index: pd.Index[Any] = pd.Index(ids, dtype=object)
         return index
+
+    def column(self, table: Literal["entities", "mentions"], name: str) -> pa.ChunkedArray:
+        """One column of a table as Arrow; the others are not read."""
+        return self._read_columns(f"{table}.parquet", [name])[name]
+
+    def text_column(self, variant: str) -> pa.ChunkedArray:
+        """The text of each entity in KB order as Arrow, null where it has none.
+
+        Raises:
+            DataError: There is no such variant.
+        """
+        self._check_variant(variant)
+        table = self._read_columns(f"texts/{variant}.parquet", ["entity_id", "text"])
+        ids, texts = self.column("entities", "id"), table["text"]
+        if table["entity_id"].equals(ids):
+            return texts
+        return texts.cast(pa.large_string()).take(pc.index_in(ids, value_set=table["entity_id"]))
 
     def gold_rows(self, mentions: pd.DataFrame) -> NDArray[np.int64]:
         """The KB row [n] of each mention's gold entity; -1 for NIL."""
@@ -224,10 +246,7 @@ class Dataset:
         Raises:
             DataError: There is no such variant.
         """
-        self._check_variant(variant)
-        table = self._read(f"texts/{variant}.parquet").set_index("entity_id")["text"]
-        texts = table.reindex(self.entity_index).astype(object)
-        return texts.where(texts.notna(), None)
+        return pd.Series(self.text_column(variant).to_numpy(zero_copy_only=False), self.entity_index, dtype=object)
 
     def _check_variant(self, variant: str) -> None:
         if variant not in self.variants:
@@ -252,8 +271,17 @@ class Dataset:
         return Mention(**_fields(rows.iloc[0], lists=("images", "candidates")))
 
     def _read(self, relative: str) -> pd.DataFrame:
-        try:
+        with self._explain(relative):
             return pd.read_parquet(self.root / relative)
+
+    def _read_columns(self, relative: str, columns: list[str]) -> pa.Table:
+        with self._explain(relative):
+            return pq.read_table(self.root / relative, columns=columns)
+
+    @contextmanager
+    def _explain(self, relative: str) -> Iterator[None]:
+        try:
+            yield
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"a readable {self.root / relative}", str(error), "Run dim prepare again.") from error
 
@@ -287,7 +315,8 @@ def write_dataset(
     """Writes a dataset folder, atomically, and opens it.
 
     Args:
-        root: Where the folder shall stand; what stood there is replaced, but for `answers/`, which cost money.
+        root: Where the folder shall stand; what stood there is replaced, but for `answers/` and `captions/`,
+            which cost money or time.
         name: The dataset's name.
         entities: Columns of `ENTITY_SCHEMA`; absent ones become null (lists: empty).
         texts: Variant → columns of `TEXT_SCHEMA`.
@@ -299,8 +328,9 @@ def write_dataset(
         write_folder(
             folder, name=name, entities=entities, texts=texts, mentions=mentions, image_root=image_root, **meta
         )
-        if (root / ANSWERS).is_dir():
-            shutil.copytree(root / ANSWERS, folder / ANSWERS)
+        for name_of_answers in (ANSWERS, CAPTIONS):
+            if (root / name_of_answers).is_dir():
+                shutil.copytree(root / name_of_answers, folder / name_of_answers)
     return Dataset(root)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -116,6 +117,25 @@ def write_results(run: Path, frame: pd.DataFrame, metrics: dict[str, Any]) -> No
     with atomic_path(ranks_path) as temporary:
         frame.to_parquet(temporary, index=False)
     write_json(metrics_path, without_nan({**metrics, "splits": splits}))
+
+
+def write_predictions(run: Path, dataset: Dataset, rows: NDArray[np.int64], ranked: Ranked) -> None:
+    """Writes predictions.jsonl: a line a mention with its id and the answers, best first, with names and scores.
+
+    Args:
+        run: The run's folder.
+        dataset: What was answered.
+        rows: [n], rows of its mentions.
+        ranked: The outcome, in the same order.
+    """
+    path = run / "predictions.jsonl"
+    mention_ids = dataset.mentions["id"].iloc[rows]
+    names = dataset.entities.set_index("id")["name"]
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for mention_id, ids, scores in zip(mention_ids, *ranked.answers(dataset), strict=True):
+            answers = [{"id": i, "name": names[i], "score": round(s, 6)} for i, s in zip(ids, scores, strict=True)]
+            file.write(json.dumps({"mention_id": mention_id, "answers": answers}, ensure_ascii=False) + "\n")
+    Console().print(f"{len(mention_ids):,} mentions answered: {path}", soft_wrap=True)
 
 
 def without_nan(value: Any) -> Any:

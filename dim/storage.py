@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,11 @@ def content_hash(*parts: bytes | str) -> str:
         >>> content_hash("ab", "c") == content_hash("a", "bc")
         False
     """
+    return hash_parts(parts)
+
+
+def hash_parts(parts: Iterable[bytes | str]) -> str:
+    """`content_hash` of parts that need not be in memory together."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part

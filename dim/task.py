@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from itertools import zip_longest
+from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
@@ -16,6 +20,7 @@ from dim.datamodule import LinkingData, LinkingDataModule
 from dim.errors import CheckpointError
 from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.protocols import Ranked
+from dim.processes import gathered, num_processes, process_index
 
 CHECKPOINT_FORMAT = 1
 
@@ -48,8 +53,9 @@ class LinkingTask(LightningModule):
         self.ranked: Ranked | None = None  #: The outcome of the last evaluation, in the order of its rows.
         self.evaluated_rows = torch.empty(0, dtype=torch.long)
         self._is_built = False
+        self._datamodule: LinkingDataModule | None = None
         self._parts: list[Ranked] = []
-        self._rows: list[Tensor] = []
+        self._rows: list[NDArray[np.int64]] = []
         self._losses: list[Tensor] = []
 
     @abstractmethod
@@ -58,7 +64,10 @@ class LinkingTask(LightningModule):
 
     @abstractmethod
     def loss_of(self, rows: Tensor) -> Tensor:
-        """The training loss, a scalar, of mention rows [B] that all have a gold."""
+        """The training loss, a scalar, of mention rows [B] that all have a gold.
+
+        Of several processes each gets the whole batch and returns its whole loss (`dim.processes`).
+        """
 
     @abstractmethod
     def scores_of(self, rows: Tensor) -> Tensor:
@@ -74,9 +83,37 @@ class LinkingTask(LightningModule):
 
     @property
     def datamodule(self) -> LinkingDataModule:
-        """The trainer's data module."""
+        """The one that `open_for_scoring` was given, or the trainer's."""
+        if self._datamodule is not None:
+            return self._datamodule
         datamodule: LinkingDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         return datamodule
+
+    def open_for_scoring(self, datamodule: LinkingDataModule, checkpoint: Path | None, device: torch.device) -> None:
+        """Makes the task ready for `rank` without a trainer, such as in a worker of a cluster.
+
+        Args:
+            datamodule: What is answered.
+            checkpoint: The trained weights; None for a method that has none.
+            device: Where it computes.
+
+        Raises:
+            CheckpointError: The weights were trained on something else.
+        """
+        self._datamodule = datamodule
+        datamodule.linking_data.to(device, datamodule.resident_gb * 1e9)
+        self.configure_model()
+        if checkpoint is not None:
+            saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            self.on_load_checkpoint(saved)
+            self.load_state_dict(saved["state_dict"])
+        self.to(device).eval().requires_grad_(False)
+        self.on_scoring_start()
+
+    def rank(self, rows: Tensor) -> Ranked:
+        """The outcome for mention rows [B]: it depends on these rows, the weights and the KB alone."""
+        data = self.data
+        return data.protocol.rank(self.scores_of(rows), data.gold[rows], data.candidates_of(rows))
 
     def check(self) -> None:
         """Raises ConfigError where the options do not fit each other; called before any data is read."""
@@ -122,16 +159,16 @@ class LinkingTask(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Logs the epoch's mean loss."""
-        self.log("train/loss", torch.stack(self._losses).mean(), prog_bar=True)
+        self.log("train/loss", torch.stack(self._losses).mean(), prog_bar=True, sync_dist=True)
         self._losses.clear()
 
     def on_validation_epoch_start(self) -> None:
         """Prepares for scoring."""
         self._start_evaluation()
 
-    def validation_step(self, rows: Tensor) -> None:
+    def validation_step(self, rows: Tensor, batch_idx: int) -> None:
         """Ranks a batch of mentions."""
-        self._evaluate(rows)
+        self._evaluate(rows, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
         """Logs `tune/…` while fitting, `dev/…` else."""
@@ -141,9 +178,9 @@ class LinkingTask(LightningModule):
         """Prepares for scoring."""
         self._start_evaluation()
 
-    def test_step(self, rows: Tensor) -> None:
+    def test_step(self, rows: Tensor, batch_idx: int) -> None:
         """Ranks a batch of mentions."""
-        self._evaluate(rows)
+        self._evaluate(rows, batch_idx)
 
     def on_test_epoch_end(self) -> None:
         """Logs `test/…`."""
@@ -153,9 +190,9 @@ class LinkingTask(LightningModule):
         """Prepares for scoring."""
         self._start_evaluation()
 
-    def predict_step(self, rows: Tensor) -> None:
+    def predict_step(self, rows: Tensor, batch_idx: int) -> None:
         """Ranks a batch of mentions, with gold or without."""
-        self._evaluate(rows)
+        self._evaluate(rows, batch_idx)
 
     def on_predict_epoch_end(self) -> None:
         """Keeps the outcome for the callback that writes it."""
@@ -166,19 +203,23 @@ class LinkingTask(LightningModule):
         self._rows.clear()
         self.on_scoring_start()
 
-    def _evaluate(self, rows: Tensor) -> None:
-        data = self.data
-        self._parts.append(data.protocol.rank(self.scores_of(rows), data.gold[rows], data.candidates_of(rows)))
-        self._rows.append(rows.cpu())
+    def _evaluate(self, rows: Tensor, batch_idx: int) -> None:
+        if batch_idx % num_processes() != process_index():
+            return
+        self._parts.append(self.rank(rows))
+        self._rows.append(rows.cpu().numpy())
 
     def _end_evaluation(self, split: str | None) -> None:
-        self.ranked = Ranked.concatenate(self._parts)
-        self.evaluated_rows = torch.cat(self._rows)
+        # Each process ranked whole batches, in turn: back in order, nothing is there twice.
+        in_turn = zip_longest(*gathered(list(zip(self._parts, self._rows, strict=True))))
+        found = [part for round_ in in_turn for part in round_ if part is not None]
+        self.ranked = Ranked.concatenate([ranked for ranked, _ in found])
+        self.evaluated_rows = torch.from_numpy(np.concatenate([rows for _, rows in found]))
         if split is not None:
             in_kb = self.data.gold.cpu()[self.evaluated_rows].numpy() >= 0
             metrics = summarize_ranks(self.ranked.ranks[in_kb])
             chosen = {f"{split}/{name}": metrics[name] for name in ("top1", "top5", "mrr")}
-            self.log_dict(chosen, prog_bar=True)
+            self.log_dict(chosen, prog_bar=True, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what the weights were trained on, so that they are never used on something else."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ from rich.console import Console
 from dim import provenance
 from dim.baselines.frozen import rank_by_frozen_vectors
 from dim.evaluation.floor import rank_by_name
-from dim.results import COLUMNS, measure, print_results, ranks_frame, write_results
-from dim.storage import atomic_path
+from dim.results import COLUMNS, measure, print_results, ranks_frame, write_predictions, write_results
 from dim.task import LinkingTask
 
 
@@ -48,19 +46,15 @@ class ResultWriter(Callback):
         """Writes one JSON line a mention: its id and the answers with names and scores."""
         assert isinstance(pl_module, LinkingTask)
         assert pl_module.ranked is not None
-        path = self.run / "predictions.jsonl"
-        dataset, ranked = pl_module.data.dataset, pl_module.ranked
-        mention_ids = dataset.mentions["id"].iloc[pl_module.evaluated_rows.numpy()]
-        names = dataset.entities.set_index("id")["name"]
-        with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-            for mention_id, ids, scores in zip(mention_ids, *ranked.answers(dataset), strict=True):
-                answers = [{"id": i, "name": names[i], "score": round(s, 6)} for i, s in zip(ids, scores, strict=True)]
-                file.write(json.dumps({"mention_id": mention_id, "answers": answers}, ensure_ascii=False) + "\n")
-        Console().print(f"{len(mention_ids):,} mentions answered: {path}")
+        if not trainer.is_global_zero:
+            return
+        write_predictions(self.run, pl_module.data.dataset, pl_module.evaluated_rows.numpy(), pl_module.ranked)
 
     def _write(self, trainer: Trainer, task: LightningModule, split: str) -> None:
         assert isinstance(task, LinkingTask)
         assert task.ranked is not None
+        if not trainer.is_global_zero:
+            return
         data, rows = task.data, task.evaluated_rows
         mentions = data.dataset.mentions.iloc[rows.numpy()]
         floor = rank_by_name(

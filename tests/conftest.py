@@ -17,3 +17,14 @@ def public_folder() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds `--long`, which `make test-all` sets."""
+    parser.addoption("--long", action="store_true", help="the whole kill series")
+
+
+@pytest.fixture(scope="session")
+def num_kills(request: pytest.FixtureRequest) -> int:
+    """How often a test that kills its subject does so."""
+    return 10 if request.config.getoption("--long") else 2

@@ -52,7 +52,7 @@ class ColourEncoder(ImageEncoder):
 class ColourCaptioner(Captioner):
     fingerprint = "colour captioner"
 
-    def caption(self, images: Sequence[Image.Image]) -> list[str]:
+    def caption(self, images: Sequence[Image.Image], questions: Sequence[str]) -> list[str]:
         return [f"a picture in {image.getpixel((0, 0))}" for image in images]
 
 
@@ -150,7 +150,7 @@ def test_captions_come_from_the_dataset_then_from_the_captioner(tmp_path: Path) 
     both = run(dataset, tmp_path / "cache", captioner=ColourCaptioner())["caption"]
     assert both.mask.tolist() == [False, True, False, True, True, True]
     table = pd.read_parquet(next(tmp_path.glob("cache/features/captions-*/captions.parquet")))
-    assert table["caption"].tolist() == ["a picture in (10, 0, 0)", "a picture in (30, 0, 0)"]
+    assert table["answer"].tolist() == ["a picture in (10, 0, 0)", "a picture in (30, 0, 0)"]
     assert both.dense()[3].tolist() == [len("a picture in (30, 0, 0)"), ord("a")]
 
 
@@ -161,6 +161,7 @@ def test_finished_work_is_found_without_encoding_or_reading_tables(
     first = run(dataset, tmp_path / "cache", progress=True)
     assert "embedded: 5 of 6 mention rows (missing: 1 no text)" in capsys.readouterr().err
     monkeypatch.setattr(Dataset, "_read", None)
+    monkeypatch.setattr(Dataset, "_read_columns", None)
     encoders = {"text_encoder": LengthEncoder(calls), "image_encoder": ColourEncoder(calls)}
     again = run(Dataset(dataset.root), tmp_path / "cache", progress=True, **encoders)
     assert all(np.array_equal(first[name].dense(), again[name].dense()) for name in first)

@@ -2,7 +2,8 @@
 
 from dim.bench.convert import bench_convert
 from dim.bench.embed import bench_embed
+from dim.bench.memory import bench_memory
 from dim.bench.search import bench_search
 from dim.bench.train import bench_train
 
-__all__ = ["bench_convert", "bench_embed", "bench_search", "bench_train"]
+__all__ = ["bench_convert", "bench_embed", "bench_memory", "bench_search", "bench_train"]

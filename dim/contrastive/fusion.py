@@ -71,18 +71,25 @@ class AttentionFusion(nn.Module):
         )
         self.over_context = TokenAttention(width, num_heads)
         self.over_image = TokenAttention(width, num_heads)
+        for attention, names in self._attended():
+            if sum(name in widths for name in names) < 2:
+                # One token has all the weight: nothing to train, and several processes would wait for a gradient.
+                attention.requires_grad_(False)
 
     def forward(self, fields: Fields) -> Tensor:
         """Query vectors [B, D]."""
         tokens = {name: self.project[name](self.dropout(normalize(values))) for name, (values, _) in fields.items()}
         query: Tensor = tokens["mention"]  # [B, D]
-        for attention, names in ((self.over_context, ("context",)), (self.over_image, ("caption", "image"))):
+        for attention, names in self._attended():
             present = [name for name in names if name in tokens]
             if present:
                 keys = torch.stack([tokens[name] for name in present], dim=1)  # [B, T, D]
                 mask = torch.stack([fields[name][1] for name in present], dim=1)  # [B, T]
                 query = query + attention(tokens["mention"], keys, mask)
         return query
+
+    def _attended(self) -> tuple[tuple[TokenAttention, tuple[str, ...]], ...]:
+        return (self.over_context, ("context",)), (self.over_image, ("caption", "image"))
 
 
 class TokenAttention(nn.Module):

@@ -15,6 +15,7 @@ from dim.contrastive.losses import NPair, ReleasedNPair, check_loss
 from dim.contrastive.negatives import Negatives, RareWordNegatives
 from dim.datamodule import FeatureTable, LinkingData
 from dim.errors import ConfigError
+from dim.processes import encode_together, from_first
 from dim.task import LinkingTask
 
 ENTITY_BATCH = 8192
@@ -144,10 +145,10 @@ class DIM(LinkingTask):
     def loss_of(self, rows: Tensor) -> Tensor:
         """The loss of mention rows [B]: their golds, and what was drawn, are each other's negatives."""
         gold = self.data.gold[rows]
-        query = self.queries(rows)
-        drawn = gold[:0] if self.negatives is None else self.negatives.draw(rows, gold)
+        query = encode_together(self.queries, rows)
+        drawn = gold[:0] if self.negatives is None else from_first(self.negatives.draw(rows, gold))
         others = torch.cat([gold, drawn])
-        vectors = self.entities(others)
+        vectors = encode_together(self.entities, others)
         if isinstance(self.loss, ReleasedNPair):
             value: Tensor = self.loss(query, vectors[: len(gold)], vectors[len(gold) :])
         else:

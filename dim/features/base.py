@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,9 +37,22 @@ class TextEncoder(Encoder):
     def encode_text(self, texts: Sequence[str]) -> Features:
         """Features [len(texts), width], float32, finite. One call is one batch; an empty string is a text."""
 
+    def submit_text(self, texts: Sequence[str]) -> Callable[[], Features]:
+        """What gives the features of `encode_text` when called. A GPU works while the next batch is made ready."""
+        features = self.encode_text(texts)
+        return lambda: features
+
 
 class ImageEncoder(Encoder):
     """Turns images into vectors, in two steps, so that decoding can run in worker processes."""
+
+    @property
+    def draft_side(self) -> int | None:
+        """Pixels of the short side down to which a JPEG may be decoded (`load_image`); None: at its full size.
+
+        Where it is not None it is part of the fingerprint.
+        """
+        return None
 
     @abstractmethod
     def preprocess(self, image: Image.Image) -> Any:
@@ -49,15 +62,44 @@ class ImageEncoder(Encoder):
     def encode_image(self, pixels: Any) -> Features:
         """Features [batch, width], float32, finite, of a stack [batch, …] of `preprocess`' results."""
 
+    def to_device(self, pixels: Any) -> Any:
+        """The stack as `encode_image` takes it too, moved to where it computes."""
+        return pixels
+
+    def submit_image(self, pixels: Any) -> Callable[[], Features]:
+        """What gives the features of `encode_image` when called. A GPU works while the next batch is made ready."""
+        features = self.encode_image(pixels)
+        return lambda: features
+
 
 class Captioner(ABC):
-    """Says in words what an image shows."""
+    """Answers a question about an image in words. Weights load at the first call that needs them."""
+
+    #: The question, where `{mention}` is the mention's name; empty: the captioner asks none.
+    question: str = ""
+
+    @property
+    def model(self) -> str:
+        """What the record of answers calls the model."""
+        return type(self).__name__
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The options that shape an answer, for the record."""
+        return {}
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """A string that changes whenever the captions would."""
+        """A string that changes whenever the answers would: class, weights' hash, `question`, options that count.
+
+        Device and batch size are no part of it.
+        """
+
+    def preprocess(self, image: Image.Image) -> Any:
+        """What `caption` takes of one decoded RGB image; done in worker processes."""
+        return image
 
     @abstractmethod
-    def caption(self, images: Sequence[Image.Image]) -> list[str]:
-        """One sentence for each decoded RGB image. One call is one batch."""
+    def caption(self, images: Sequence[Any], questions: Sequence[str]) -> list[str]:
+        """One answer for each of `preprocess`' results to the question beside it. One call is one batch."""

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from dim.engine import Block, Plan
 from dim.errors import DataError
-from dim.features.base import Captioner, Features, ImageEncoder, TextEncoder
+from dim.features.base import Features, ImageEncoder, TextEncoder
 from dim.features.images import UnusableImageError, load_image
+from dim.features.progress import Stages
 
 Paths = tuple[str, ...]  #: The images of one owner, in order: the first usable one stands for all.
 Failures = dict[str, str]  #: Path → why it is unusable.
@@ -30,12 +35,14 @@ class Job:
         batch_size: Inputs an encoder call.
         num_workers: Processes that decode images; 0 decodes in this one.
         advance: Called with the number of inputs done.
+        stages: Counts the time of each stage.
     """
 
     plan: Plan
     batch_size: int
     num_workers: int = 0
     advance: Callable[[int], None] = lambda _: None
+    stages: Stages = field(default_factory=Stages)
 
 
 def text_blocks(encoder: TextEncoder, texts: Sequence[str], job: Job, pending: list[int]) -> Iterator[Block]:
@@ -47,11 +54,18 @@ def text_blocks(encoder: TextEncoder, texts: Sequence[str], job: Job, pending: l
     for index in pending:
         rows = np.empty((len(job.plan.block(index)), job.plan.width), np.float32)
         start = job.plan.block(index).start
+        # One batch behind: a GPU computes it while the next one is tokenised.
+        finish: Callable[[], None] = _nothing
         for batch in job.plan.batches(index, job.batch_size):
             inputs = texts[batch.start : batch.stop]
-            rows[batch.start - start : batch.stop - start] = _checked(encoder.encode_text(inputs), inputs, job.plan)
-            job.advance(len(batch))
-        yield Block(index, rows)
+            with job.stages.measure("encode"):
+                features = encoder.submit_text(inputs)
+            finish()
+            at = np.arange(batch.start - start, batch.stop - start)
+            finish = partial(_finish, features, inputs, rows, at, len(batch), job)
+        finish()
+        with job.stages.measure("write"):
+            yield Block(index, rows)
 
 
 def image_blocks(
@@ -65,43 +79,62 @@ def image_blocks(
     Raises:
         DataError: The encoder gave a value that is not finite, or the wrong shape.
     """
-    for index, batches in _decoded(encoder.preprocess, images, root, job, pending):
+    loaded = decoded_batches(encoder.preprocess, images, root, job, pending, draft_side=encoder.draft_side)
+    for index, batches in loaded:
         rows = np.zeros((len(job.plan.block(index)), job.plan.width), np.float32)
         note: dict[str, Any] = {"missing": {}, "failures": {}}
+        # One batch behind: a GPU computes it while the next one is fetched.
+        finish: Callable[[], None] = _nothing
         for first, batch in batches:
             usable = [i for i, pixels in enumerate(batch.inputs) if pixels is not None]
-            if usable:
-                pixels = np.stack([batch.inputs[i] for i in usable])
-                names = [images[job.plan.block(index).start + first + i][0] for i in usable]
-                rows[[first + i for i in usable]] = _checked(encoder.encode_image(pixels), names, job.plan)
+            features = _submit(encoder, [batch.inputs[i] for i in usable], job)
+            finish()
+            names = [images[job.plan.block(index).start + first + i][0] for i in usable]
+            at = np.array([first + i for i in usable], dtype=np.int64)
+            finish = partial(_finish, features, names, rows, at, len(batch.inputs), job)
             batch.report(first, note)
-            job.advance(len(batch.inputs))
-        yield Block(index, rows, note)
+        finish()
+        with job.stages.measure("write"):
+            yield Block(index, rows, note)
 
 
-def caption_blocks(
-    captioner: Captioner, images: Sequence[Paths], root: Path, job: Job, pending: list[int]
-) -> Iterator[Block]:
-    """Captions the pending blocks of `images`: blocks of no width, whose notes hold `captions` (null: unusable)."""
-    for index, batches in _decoded(_as_it_is, images, root, job, pending):
-        note: dict[str, Any] = {"missing": {}, "failures": {}, "captions": []}
-        for first, batch in batches:
-            usable = [image for image in batch.inputs if image is not None]
-            said = iter(captioner.caption(usable) if usable else [])
-            note["captions"] += [None if image is None else next(said) for image in batch.inputs]
-            batch.report(first, note)
-            job.advance(len(batch.inputs))
-        yield Block(index, np.empty((len(job.plan.block(index)), 0), np.float32), note)
+def _submit(encoder: ImageEncoder, inputs: list[Any], job: Job) -> Callable[[], Features]:
+    if not inputs:
+        return lambda: np.empty((0, job.plan.width), np.float32)
+    with job.stages.measure("transfer"):
+        pixels = encoder.to_device(np.stack(inputs))
+    with job.stages.measure("encode"):
+        return encoder.submit_image(pixels)
+
+
+def _finish(
+    features: Callable[[], Features],
+    inputs: Sequence[str],
+    rows: Features,
+    at: NDArray[np.int64],
+    num_done: int,
+    job: Job,
+) -> None:
+    """Waits for a batch and puts it into its block."""
+    with job.stages.measure("encode"):
+        values = features()
+    rows[at] = _checked(values, inputs, job.plan)
+    job.advance(num_done)
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass(frozen=True)
-class _Decoded:
+class Decoded:
     """A batch of decoded inputs, None where no image of the owner is usable, and each failure on the way."""
 
     inputs: list[Any]
     failures: list[Failures]
 
     def report(self, first: int, note: dict[str, Any]) -> None:
+        """Adds what is unusable to a block's note; `first` is the batch's position in the block."""
         for position, (value, failures) in enumerate(zip(self.inputs, self.failures, strict=True), first):
             note["failures"] |= failures
             if value is None:
@@ -109,29 +142,45 @@ class _Decoded:
 
 
 class _Images(Dataset[tuple[Any, Failures]]):
-    def __init__(self, images: Sequence[Paths], root: Path, preprocess: Callable[[Any], Any]) -> None:
-        self.images, self.root, self.preprocess = images, root, preprocess
+    def __init__(
+        self, images: Sequence[Paths], root: Path, preprocess: Callable[[Any], Any], draft_side: int | None
+    ) -> None:
+        self.images, self.root, self.preprocess, self.draft_side = images, root, preprocess, draft_side
 
     def __getitem__(self, index: int) -> tuple[Any, Failures]:
         failures: Failures = {}
         for path in self.images[index]:
             try:
-                return self.preprocess(load_image(self.root / path, self.root)), failures
+                return self.preprocess(load_image(self.root / path, self.root, self.draft_side)), failures
             except UnusableImageError as error:
                 failures[path] = error.reason
         return None, failures
 
 
-def _decoded(
-    preprocess: Callable[[Any], Any], images: Sequence[Paths], root: Path, job: Job, pending: list[int]
-) -> Iterator[tuple[int, Iterator[tuple[int, _Decoded]]]]:
-    """Each pending block with its batches (first position in the block, inputs)."""
+def decoded_batches(
+    preprocess: Callable[[Any], Any],
+    images: Sequence[Paths],
+    root: Path,
+    job: Job,
+    pending: list[int],
+    draft_side: int | None = None,
+) -> Iterator[tuple[int, Iterator[tuple[int, Decoded]]]]:
+    """Each pending block with its batches (first position in the block, inputs). Waiting for them is measured.
+
+    Args:
+        preprocess: Applied to each decoded image, in the worker.
+        images: All inputs.
+        root: The image folder.
+        job: How.
+        pending: The blocks.
+        draft_side: See `load_image`.
+    """
     plan = job.plan
     batches = [list(batch) for index in pending for batch in plan.batches(index, job.batch_size)]
     num_workers = min(job.num_workers, len(batches))
     # One loader runs through all blocks, so the workers never wait for a block to be written.
     loader: DataLoader[Any] = DataLoader(
-        _Images(images, root, preprocess),
+        _Images(images, root, preprocess, draft_side),
         batch_sampler=batches,
         num_workers=num_workers,
         collate_fn=_collate,
@@ -140,10 +189,11 @@ def _decoded(
     )
     stream = iter(loader)
 
-    def of_block(index: int) -> Iterator[tuple[int, _Decoded]]:
+    def of_block(index: int) -> Iterator[tuple[int, Decoded]]:
         for batch in plan.batches(index, job.batch_size):
             try:
-                decoded = next(stream)
+                with job.stages.measure("decode"):
+                    decoded = next(stream)
             except RuntimeError as error:  # how DataLoader tells that a worker died
                 raise DataError(
                     "image workers that live to the end",
@@ -156,17 +206,21 @@ def _decoded(
         yield index, of_block(index)
 
 
-def _collate(samples: list[tuple[Any, Failures]]) -> _Decoded:
-    return _Decoded([value for value, _ in samples], [failures for _, failures in samples])
+def _collate(samples: list[tuple[Any, Failures]]) -> Decoded:
+    return Decoded([value for value, _ in samples], [failures for _, failures in samples])
 
 
 def _yield_to_encoder(_: int) -> None:
     # Decoding has slack while its queue is full; an encoder that shares a core with it has none.
     os.nice(5)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
 
-def _as_it_is(image: Any) -> Any:
-    return image
+def _end_with(parent: int) -> None:
+    # A worker whose parent was killed would wait for ever to hand on what it decoded, and keep its memory.
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _checked(features: Features, inputs: Sequence[str], plan: Plan) -> Features:

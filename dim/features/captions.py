@@ -1,43 +1,167 @@
-"""What a captioner says of images, kept in the feature cache as `captions.parquet`."""
+"""What a captioner answers about images, kept in the feature cache as `captions.parquet`."""
 
 from __future__ import annotations
 
+import json
+import string
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dim.engine import Block, Workplace
+from dim.errors import ConfigError, DataError
+from dim.features.base import Captioner
+from dim.features.blocks import Job, Paths, decoded_batches
 from dim.features.cache import FeatureCache, Recipe
-from dim.features.inputs import Inputs
+from dim.features.fields import image_paths
+from dim.features.inputs import Inputs, file_state
+from dim.records import Dataset
 
-BLOCK_SIZE = 256
+BLOCK_SIZE = 64  #: What a kill may cost: at two answers a second, half a minute.
+Item = tuple[Paths, str]  #: The images of a mention and the question about them: what is captioned once.
+
+
+def caption_inputs(dataset: Dataset, question: str, overwrite: bool = False) -> Inputs:
+    """What is to be captioned: an item for each mention that has images and, unless `overwrite`, no caption.
+
+    Raises:
+        ConfigError: The question names a field other than `{mention}`.
+    """
+    mentions = dataset.mentions
+    questions = render_questions(question, mentions["mention"].tolist())
+    wanted = [overwrite or not has_text(caption) for caption in mentions["caption"].tolist()]
+    owners = [
+        (paths, asked) if want and paths is not None else None
+        for want, paths, asked in zip(wanted, image_paths(mentions["images"]), questions, strict=True)
+    ]
+    unique = sorted({item for item in owners if item is not None})
+    position: dict[Item | None, int] = {item: i for i, item in enumerate(unique)}
+    rows = np.fromiter((position.get(owner, -1) for owner in owners), np.int64, len(owners))
+    paths = sorted({path for paths, _ in unique for path in paths})
+    return Inputs(unique, rows, [file_state(dataset.image_root, path) for path in paths])
+
+
+def render_questions(template: str, mentions: Sequence[str | None]) -> list[str]:
+    """The question about each mention.
+
+    Raises:
+        ConfigError: The template names a field other than `{mention}`, or its braces do not pair.
+
+    Example:
+        >>> render_questions("Is {mention} here? {{yes}}", ["Ana", None])
+        ['Is Ana here? {yes}', 'Is  here? {yes}']
+    """
+    try:
+        fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
+        if any(field != "mention" for field in fields):
+            raise KeyError(next(field for field in fields if field != "mention"))
+        return [template.format(mention=mention or "") for mention in mentions]
+    except (LookupError, ValueError) as error:
+        raise ConfigError(
+            "a question that names no field but {mention}",
+            f"{template!r} ({type(error).__name__}: {error})",
+            "Write {mention} where the name shall stand, and other braces twice: {{ }}.",
+        ) from error
+
+
+def has_text(caption: Any) -> bool:
+    """Tells whether a cell of the column `caption` says anything."""
+    return isinstance(caption, str) and bool(caption.strip())
+
+
+@dataclass(frozen=True)
+class Captions:
+    """What was said.
+
+    Attributes:
+        by_owner: A caption for each mention; None where there is no usable image, nothing was said, or none wanted.
+        answers: Columns images, question, answer (null: no usable image) and block, one row an item.
+        log: A line a finished block: `time` and `block`.
+        manifest: As of other features: what is missing and why.
+    """
+
+    by_owner: list[str | None]
+    answers: pd.DataFrame
+    log: list[dict[str, str]]
+    manifest: dict[str, Any]
 
 
 def cached_captions(
     cache: FeatureCache, captioner: str, inputs: Inputs, blocks: Callable[[Workplace], Iterator[Block]]
-) -> Sequence[str | None]:
-    """A caption for each owner, None where there is no usable image or nothing was said.
+) -> Captions:
+    """The captions of all owners, from the cache or computed now.
 
     Args:
         cache: Where finished captions are found and missing ones are kept.
         captioner: The captioner's fingerprint.
-        inputs: The images.
-        blocks: Captions the pending blocks of a workplace (see `dim.features.blocks.caption_blocks`).
+        inputs: The images and questions, of `caption_inputs`.
+        blocks: Captions the pending blocks of a workplace (see `caption_blocks`).
     """
-    recipe = captions_recipe(captioner)
+    recipe = Recipe("captions", "image", captioner, width=0, block_size=BLOCK_SIZE)
+    plan = recipe.plan(inputs)
+
+    def dated(work: Workplace) -> Iterator[Block]:
+        for block in blocks(work):
+            line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "block": f"{plan.key}/{block.index}"}
+            with (work.result / "log.jsonl").open("a", encoding="utf-8") as log:
+                log.write(json.dumps(line) + "\n")
+            yield block
 
     def finish(work: Workplace) -> None:
         said = [caption for index in sorted(work.notes) for caption in work.notes[index]["captions"]]
-        table = pd.DataFrame(
-            {"images": pd.Series(inputs.unique, dtype=object), "caption": pd.Series(said, dtype=object)}
+        table = {
+            "images": [list(paths) for paths, _ in inputs.unique],
+            "question": [question for _, question in inputs.unique],
+            "answer": said,
+            "block": [f"{plan.key}/{row // plan.block_size}" for row in range(plan.num_rows)],
+        }
+        frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in table.items()})
+        frame.to_parquet(work.result / "captions.parquet", index=False)
+
+    features = cache.find(recipe, inputs) or cache.compute(recipe, inputs, dated, finish)
+    folder = cache.folder(recipe, inputs)
+    answers = pd.read_parquet(folder / "captions.parquet")
+    said = answers["answer"].tolist()
+    by_owner = [said[row] if row >= 0 and has_text(said[row]) else None for row in features.rows]
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    return Captions(by_owner, answers, [line for line in lines if "block" in line], features.manifest)
+
+
+def caption_blocks(
+    captioner: Captioner, items: Sequence[Item], root: Path, job: Job, pending: list[int]
+) -> Iterator[Block]:
+    """Captions the pending blocks of `items`: blocks of no width, whose notes hold `captions` (null: unusable).
+
+    Raises:
+        DataError: The captioner did not give one answer an image.
+    """
+    for index, batches in decoded_batches(captioner.preprocess, [paths for paths, _ in items], root, job, pending):
+        rows = job.plan.block(index)
+        note: dict[str, Any] = {"missing": {}, "failures": {}, "captions": []}
+        for first, batch in batches:
+            asked = [question for _, question in items[rows.start + first :][: len(batch.inputs)]]
+            usable = [i for i, image in enumerate(batch.inputs) if image is not None]
+            with job.stages.measure("encode"):
+                said = _answers(captioner, [batch.inputs[i] for i in usable], [asked[i] for i in usable])
+            answers = iter(said)
+            note["captions"] += [None if image is None else next(answers) for image in batch.inputs]
+            batch.report(first, note)
+            job.advance(len(batch.inputs))
+        with job.stages.measure("write"):
+            yield Block(index, np.empty((len(rows), 0), np.float32), note)
+
+
+def _answers(captioner: Captioner, images: list[Any], questions: list[str]) -> list[str]:
+    answers = captioner.caption(images, questions) if images else []
+    if len(answers) != len(images):
+        raise DataError(
+            f"{len(images)} answers from the captioner",
+            f"{len(answers)}",
+            "Correct the captioner: one answer an image.",
         )
-        table.to_parquet(work.result / "captions.parquet", index=False)
-
-    features = cache.find(recipe, inputs) or cache.compute(recipe, inputs, blocks, finish)
-    captions = pd.read_parquet(cache.folder(recipe, inputs) / "captions.parquet")["caption"].tolist()
-    return [captions[row] if row >= 0 and isinstance(captions[row], str) else None for row in features.rows]
-
-
-def captions_recipe(captioner: str) -> Recipe:
-    """Captions as features of no width: their blocks are kept like any other."""
-    return Recipe("captions", "image", captioner, width=0, block_size=BLOCK_SIZE)
+    return answers

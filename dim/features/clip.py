@@ -19,9 +19,9 @@ from torchvision.transforms import Compose
 
 from dim.features.base import Features, ImageEncoder, TextEncoder
 from dim.features.clip_source import ClipSource
-from dim.features.device import DTYPES, Precision, resolve_device
+from dim.features.device import DTYPES, Precision, check_compiler, deferred, resolve_device, to_device
 
-_loaded: WeakValueDictionary[tuple[str, str], nn.Module] = WeakValueDictionary()
+_loaded: WeakValueDictionary[tuple[str, str, str], nn.Module] = WeakValueDictionary()
 
 
 class OpenClipEncoder(TextEncoder, ImageEncoder):
@@ -37,9 +37,14 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         precision: Of weights and arithmetic; the features are float32 always.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
         random_seed: Draw the weights at random instead (`pretrained` is null then), for benchmarks and tests.
+        draft: Decode large JPEGs at 1/2, 1/4 or 1/8 of their size, at least twice the model's. Faster, and slightly
+            other features: it is part of the fingerprint.
+        compile_model: Run through `torch.compile`: seconds to minutes at the start, faster after it. Like the device,
+            it may change the last digits of a feature, and is no part of the fingerprint.
 
     Raises:
-        ConfigError: The model or the weights do not exist, or do not fit each other. Raised at first use.
+        ConfigError: The model or the weights do not exist, or do not fit each other, or nothing here can compile.
+            Raised at first use.
     """
 
     def __init__(
@@ -49,14 +54,18 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         precision: Precision = "fp32",
         device: str = "auto",
         random_seed: int | None = None,
+        draft: bool = False,
+        compile_model: bool = False,
     ) -> None:
         self.source = ClipSource(model.replace("/", "-"), pretrained, random_seed)
         self.precision, self.device = precision, device
+        self.draft, self.compile_model = draft, compile_model
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process loads the weights itself, if it needs them.
         source = self.source
-        return type(self), (source.model_name, source.pretrained, self.precision, self.device, source.random_seed)
+        options = (self.precision, self.device, source.random_seed, self.draft, self.compile_model)
+        return type(self), (source.model_name, source.pretrained, *options)
 
     @property
     def width(self) -> int:
@@ -65,45 +74,83 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Names architecture, preprocessing, precision, and the content of the weights."""
-        return f"OpenClipEncoder({self.source.fingerprint}, precision={self.precision})"
+        """Names architecture, preprocessing, precision, draft decoding, and the content of the weights."""
+        draft = f", draft={self.draft_side}" if self.draft else ""
+        return f"OpenClipEncoder({self.source.fingerprint}, precision={self.precision}{draft})"
+
+    @property
+    def draft_side(self) -> int | None:
+        """Twice the model's image size, where `draft` is set."""
+        size = self.source.preprocess_config["size"]
+        return 2 * (size if isinstance(size, int) else max(size)) if self.draft else None
 
     @cached_property
     def model(self) -> nn.Module:
         """The open_clip model, loaded at first use."""
-        key = (self.fingerprint, str(self._torch_device))
+        key = (self.source.fingerprint, self.precision, str(self.model_device))
         model = _loaded.get(key)
         if model is None:
-            model = _loaded[key] = self.source.load(self.precision, self._torch_device)
+            model = _loaded[key] = self.source.load(self.precision, self.model_device)
         return model
 
     def encode_text(self, texts: Sequence[str]) -> Features:
         """Features [len(texts), width] of one batch."""
-        model = self.model
+        return self.submit_text(texts)()
+
+    def submit_text(self, texts: Sequence[str]) -> Callable[[], Features]:
+        """What gives the features of `encode_text` when called."""
         with torch.inference_mode():
-            return _to_numpy(_encode_tokens(model, self.source.tokenize(texts).to(self._torch_device)))
+            tokens = _cut(self.model, self.source.tokenize(texts))
+            return deferred(self._run_text(self.model, to_device(tokens.numpy(), self.model_device)))
 
     def preprocess(self, image: Image.Image) -> NDArray[np.uint8]:
         """The image resized and cropped, [height, width, 3]; as bytes, which cost a quarter of floats to hand over."""
         return np.asarray(self._resize(image))
 
-    def encode_image(self, pixels: NDArray[np.uint8]) -> Features:
-        """Features [batch, width] of a stack [batch, height, width, 3]."""
-        with torch.inference_mode():
-            return _to_numpy(self.model.encode_image(self.normalize_pixels(pixels)))  # type: ignore[operator]
+    def to_device(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """The stack on the model's device, still as bytes."""
+        return to_device(pixels, self.model_device)
 
-    def normalize_pixels(self, pixels: NDArray[np.uint8]) -> Tensor:
+    def encode_image(self, pixels: NDArray[np.uint8] | Tensor) -> Features:
+        """Features [batch, width] of a stack [batch, height, width, 3]."""
+        return self.submit_image(pixels)()
+
+    def submit_image(self, pixels: NDArray[np.uint8] | Tensor) -> Callable[[], Features]:
+        """What gives the features of `encode_image` when called."""
+        with torch.inference_mode():
+            return deferred(self._run_image(self.model, self.normalize_pixels(pixels)))
+
+    def normalize_pixels(self, pixels: NDArray[np.uint8] | Tensor) -> Tensor:
         """The model's input [batch, 3, height, width] on its device, by open_clip's arithmetic."""
-        batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(self._torch_device)
+        batch = pixels if isinstance(pixels, Tensor) else self.to_device(pixels)
+        mean, std = self._mean_and_std
         values = batch.permute(0, 3, 1, 2).contiguous().float().div_(255)
-        mean, std = (
-            torch.tensor(self.source.preprocess_config[name], device=values.device)[:, None, None]
-            for name in ("mean", "std")
-        )
         return values.sub_(mean).div_(std).to(DTYPES[self.precision])
 
     @cached_property
-    def _torch_device(self) -> torch.device:
+    def _mean_and_std(self) -> tuple[Tensor, Tensor]:
+        # Kept on the device: to send them anew with each batch would wait for the batch before.
+        config, device = self.source.preprocess_config, self.model_device
+        mean, std = (torch.tensor(config[name], device=device)[:, None, None] for name in ("mean", "std"))
+        return mean, std
+
+    @cached_property
+    def _run_text(self) -> Callable[[nn.Module, Tensor], Tensor]:
+        return self._compiled(_encode_tokens)
+
+    @cached_property
+    def _run_image(self) -> Callable[[nn.Module, Tensor], Tensor]:
+        return self._compiled(_encode_pixels)
+
+    def _compiled(self, function: Callable[[nn.Module, Tensor], Tensor]) -> Callable[[nn.Module, Tensor], Tensor]:
+        if not self.compile_model:
+            return function
+        check_compiler(self.model_device.type)
+        return torch.compile(function)
+
+    @cached_property
+    def model_device(self) -> torch.device:
+        """Where the model computes."""
         return resolve_device(self.device)
 
     @cached_property
@@ -113,17 +160,27 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         return resize
 
 
-def _encode_tokens(model: nn.Module, tokens: Tensor) -> Tensor:
-    """Text features [batch, width] of padded tokens [batch, 77].
+def _is_cut(model: nn.Module) -> bool:
+    return isinstance(model, open_clip.CLIP) and model.attn_mask is not None and model.text_pool_type == "argmax"
+
+
+def _cut(model: nn.Module, tokens: Tensor) -> Tensor:
+    """The tokens [batch, 77] without the columns that no text of the batch reaches.
 
     A causal model never looks past the end-of-text token (the largest id), so what stands behind the longest text
     of the batch need not be computed: short names run ten times as fast, with the same values.
     """
-    if not isinstance(model, open_clip.CLIP) or model.attn_mask is None or model.text_pool_type != "argmax":
+    return tokens[:, : int(tokens.argmax(dim=-1).max()) + 1] if _is_cut(model) else tokens
+
+
+def _encode_tokens(model: nn.Module, tokens: Tensor) -> Tensor:
+    """Text features [batch, width] of tokens as `_cut` leaves them."""
+    if not _is_cut(model):
         features: Tensor = model.encode_text(tokens)  # type: ignore[operator]
         return features
-    length = int(tokens.argmax(dim=-1).max()) + 1
-    tokens = tokens[:, :length]  # [batch, length]
+    assert isinstance(model, open_clip.CLIP)
+    assert model.attn_mask is not None
+    length = tokens.shape[1]
     dtype = model.transformer.get_cast_dtype()
     x: Tensor = model.token_embedding(tokens).to(dtype) + model.positional_embedding[:length].to(dtype)
     x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
@@ -134,6 +191,6 @@ def _encode_tokens(model: nn.Module, tokens: Tensor) -> Tensor:
     return x
 
 
-def _to_numpy(features: Tensor) -> Features:
-    array: Features = features.float().cpu().numpy()
-    return array
+def _encode_pixels(model: nn.Module, pixels: Tensor) -> Tensor:
+    features: Tensor = model.encode_image(pixels)  # type: ignore[operator]
+    return features

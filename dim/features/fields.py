@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from dim.errors import ConfigError
 from dim.features.blocks import Paths
@@ -39,14 +41,14 @@ class Field:
         owner: Whose rows the features follow.
         encoder: Which encoder takes it.
         tables: The tables that its inputs come from, as named in `dataset.json` under `hashes`.
-        inputs: One text, or one tuple of image paths, an owner; None where there is nothing.
+        inputs: One text, or one list of image paths, an owner; null where there is nothing.
     """
 
     name: str
     owner: Literal["mention", "entity"]
     encoder: Literal["text", "image", "name"]
     tables: tuple[str, ...]
-    inputs: Callable[[Dataset, Choices], Sequence[Any]]
+    inputs: Callable[[Dataset, Choices], Sequence[Any] | pa.ChunkedArray]
 
     @property
     def kind(self) -> Literal["text", "image"]:
@@ -59,9 +61,10 @@ class Field:
         return Inputs.of_texts(owners) if self.kind == "text" else Inputs.of_images(owners, dataset.image_root)
 
 
-def _texts(column: pd.Series[Any]) -> list[str | None]:
+def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Blank is as missing as null."""
-    return [text if isinstance(text, str) and text.strip() else None for text in column.tolist()]
+    blank = pc.or_(pc.utf8_is_space(column), pc.equal(pc.binary_length(column), 0))
+    return pc.if_else(blank, None, column) if pc.any(blank).as_py() else column
 
 
 def image_paths(column: pd.Series[Any]) -> list[Paths | None]:
@@ -78,28 +81,31 @@ def _contexts(dataset: Dataset, choices: Choices) -> list[str | None]:
             f"{choices.context_template!r} ({type(error).__name__}: {error})",
             "Write other braces twice: {{ }}.",
         ) from error
-    rows = zip(dataset.mentions["mention"].tolist(), _texts(dataset.mentions["context"]), strict=True)
+    names = dataset.column("mentions", "mention").to_pylist()
+    rows = zip(names, _texts(dataset.column("mentions", "context")).to_pylist(), strict=True)
     template = choices.context_template
     return [None if context is None else template.format(mention=name, context=context) for name, context in rows]
 
 
 def _captions(dataset: Dataset, choices: Choices) -> list[str | None]:
-    given = _texts(dataset.mentions["caption"])
+    given: list[str | None] = _texts(dataset.column("mentions", "caption")).to_pylist()
     if choices.captions is None:
         return given
     return [caption or said for caption, said in zip(given, choices.captions, strict=True)]
 
 
 FIELDS = (
-    Field("mention", "mention", "text", ("mentions",), lambda d, _: _texts(d.mentions["mention"])),
+    Field("mention", "mention", "text", ("mentions",), lambda d, _: _texts(d.column("mentions", "mention"))),
     Field("context", "mention", "text", ("mentions",), _contexts),
     Field("caption", "mention", "text", ("mentions",), _captions),
-    Field("image", "mention", "image", ("mentions",), lambda d, _: image_paths(d.mentions["images"])),
-    Field("spelling", "mention", "name", ("mentions",), lambda d, _: _texts(d.mentions["mention"])),
-    Field("name", "entity", "text", ("entities",), lambda d, _: _texts(d.entities["name"])),
-    Field("text", "entity", "text", ("entities", "texts/{entity_text}"), lambda d, c: _texts(d.texts(c.entity_text))),
-    Field("name_spelling", "entity", "name", ("entities",), lambda d, _: _texts(d.entities["name"])),
-    Field("entity_image", "entity", "image", ("entities",), lambda d, _: image_paths(d.entities["images"])),
+    Field("image", "mention", "image", ("mentions",), lambda d, _: d.column("mentions", "images")),
+    Field("spelling", "mention", "name", ("mentions",), lambda d, _: _texts(d.column("mentions", "mention"))),
+    Field("name", "entity", "text", ("entities",), lambda d, _: _texts(d.column("entities", "name"))),
+    Field(
+        "text", "entity", "text", ("entities", "texts/{entity_text}"), lambda d, c: _texts(d.text_column(c.entity_text))
+    ),
+    Field("name_spelling", "entity", "name", ("entities",), lambda d, _: _texts(d.column("entities", "name"))),
+    Field("entity_image", "entity", "image", ("entities",), lambda d, _: d.column("entities", "images")),
 )
 
 

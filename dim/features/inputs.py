@@ -1,21 +1,64 @@
-"""What is to be encoded for a field: each text or image once, in an order that suits the encoder."""
+"""What is to be encoded for a field: each text or image once, in an order that suits the encoder.
+
+Texts stay in Arrow's memory, where a million of them take little more than their bytes; as Python strings with a
+dictionary of their positions they would take several times as much.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dim.data.regions import split_region
-from dim.storage import content_hash
+from dim.storage import hash_parts
 
 FileState = tuple[str, int, int]  #: (path, size, mtime_ns); size -1 where there is no file
+_CHUNK = 4096
+
+
+class Texts(Sequence[str]):
+    """Strings in Arrow's memory, each made into a Python string when it is asked for.
+
+    Args:
+        values: Arrow strings.
+        order: [n] int64, the position in `values` of each.
+
+    Example:
+        >>> texts = Texts(pa.array(["b", "a", "c"]), np.array([1, 0, 2]))
+        >>> texts[0], texts[1:], len(texts)
+        ('a', ['b', 'c'], 3)
+    """
+
+    def __init__(self, values: pa.Array, order: NDArray[np.int64]) -> None:
+        self._values, self._order = values, order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            taken: list[str] = self._values.take(pa.array(self._order[index])).to_pylist()
+            return taken
+        text: str = self._values[int(self._order[index])].as_py()
+        return text
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), _CHUNK):
+            yield from self[start : start + _CHUNK]
 
 
 @dataclass(frozen=True)
@@ -33,28 +76,41 @@ class Inputs:
     files: Sequence[FileState] = field(default_factory=list)
 
     @classmethod
-    def of_texts(cls, owners: Sequence[str | None]) -> Inputs:
+    def of_texts(cls, owners: Sequence[str | None] | pa.ChunkedArray) -> Inputs:
         """Texts (None: nothing), sorted by length: a batch has little padding, and one that is too large fails first.
 
         Example:
             >>> Inputs.of_texts(["a", None, "ccc", "a"]).rows.tolist()
             [1, -1, 0, 1]
         """
-        unique = sorted({text for text in owners if text is not None}, key=lambda text: (-len(text), text))
-        return cls(unique, _rows(unique, owners))
+        column = owners if isinstance(owners, pa.ChunkedArray) else pa.chunked_array([pa.array(owners, pa.string())])
+        values, codes = _encode(column.cast(pa.large_string()))
+        del column, owners  # what the dictionary repeats may go
+        keys = pa.table({"length": pc.utf8_length(values), "text": values})
+        # Arrow orders strings by their UTF-8 bytes, which is Python's order, by code points.
+        order = pc.sort_indices(keys, [("length", "descending"), ("text", "ascending")]).to_numpy().astype(np.int64)
+        return cls(Texts(values, order), _places(order)[codes])
 
     @classmethod
-    def of_images(cls, owners: Sequence[tuple[str, ...] | None], root: Path) -> Inputs:
-        """Tuples of image paths relative to `root` (None: nothing)."""
-        unique = sorted({paths for paths in owners if paths is not None})
+    def of_images(cls, owners: Sequence[tuple[str, ...] | None] | pa.ChunkedArray, root: Path) -> Inputs:
+        """Tuples of image paths relative to `root` (None or an empty list: nothing)."""
+        column = owners if isinstance(owners, pa.ChunkedArray) else pa.chunked_array([_lists(owners)])
+        lists = column.cast(pa.list_(pa.string())).combine_chunks()
+        lists = lists if isinstance(lists, pa.Array) else pa.concat_arrays(lists.chunks or [_lists([])])
+        is_there = pc.greater(pc.fill_null(pc.list_value_length(lists), 0), 0)
+        _, codes = _encode(pa.chunked_array([pc.if_else(is_there, _joined(lists), None)]))
+        found, first = np.unique(codes, return_index=True)
+        tuples = [tuple(paths) for paths in lists.take(pa.array(first[found >= 0])).to_pylist()]
+        order = np.array(sorted(range(len(tuples)), key=tuples.__getitem__), dtype=np.int64)
+        unique = [tuples[i] for i in order]
         files = [file_state(root, path) for path in sorted({path for paths in unique for path in paths})]
-        return cls(unique, _rows(unique, owners), files)
+        return cls(unique, _places(order)[codes], files)
 
     @cached_property
     def hash(self) -> str:
         """Changes with any input, any image file, and the order of the owners."""
         texts = (value if isinstance(value, str) else json.dumps(value) for value in self.unique)
-        return content_hash(*texts, json.dumps(self.files), self.rows.tobytes())
+        return hash_parts(chain(texts, [json.dumps(self.files), self.rows.tobytes()]))
 
 
 def file_state(root: Path, path: str) -> FileState:
@@ -66,6 +122,28 @@ def file_state(root: Path, path: str) -> FileState:
     return path, status.st_size, status.st_mtime_ns
 
 
-def _rows(unique: Sequence[Any], owners: Sequence[Any]) -> NDArray[np.int64]:
-    position = {value: i for i, value in enumerate(unique)} | {None: -1}
-    return np.fromiter((position[owner] for owner in owners), np.int64, len(owners))
+def _encode(column: pa.ChunkedArray) -> tuple[pa.Array, NDArray[np.int64]]:
+    """The different values, and for each row the position of its own; -1 for null."""
+    if len(column) == 0:
+        return pa.array([], column.type), np.empty(0, np.int64)
+    encoded = column.dictionary_encode().unify_dictionaries()
+    codes = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in encoded.chunks]
+    return encoded.chunk(0).dictionary, np.concatenate(codes).astype(np.int64)
+
+
+def _places(order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The place of each code in the order; the last entry, which -1 picks, is -1."""
+    places = np.full(len(order) + 1, -1, np.int64)
+    places[order] = np.arange(len(order))
+    return places
+
+
+def _joined(lists: pa.Array) -> pa.Array:
+    """A string for each list, different for different lists."""
+    if pc.any(pc.match_substring(lists.flatten(), "\0")).as_py():
+        return pa.array([json.dumps(paths) for paths in lists.to_pylist()])
+    return pc.binary_join(lists, "\0")
+
+
+def _lists(owners: Sequence[tuple[str, ...] | None]) -> pa.Array:
+    return pa.array([None if paths is None else list(paths) for paths in owners], pa.list_(pa.string()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from transformers.utils import logging
 
 from dim.errors import ConfigError
 from dim.features.base import Features, TextEncoder
-from dim.features.device import DTYPES, Precision, resolve_device
+from dim.features.device import DTYPES, Precision, check_compiler, deferred, resolve_device, to_device
 from dim.features.weights import hash_files
 
 _SUFFIXES = {".json", ".txt", ".model", ".safetensors", ".bin"}
@@ -36,9 +36,12 @@ class TransformersTextEncoder(TextEncoder):
         precision: Of weights and arithmetic; the features are float32 always.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
         revision: A branch, tag or commit on the hub; has no meaning for a folder.
+        compile_model: Run through `torch.compile`: seconds to minutes at the start, faster after it. Like the device,
+            it may change the last digits of a feature, and is no part of the fingerprint.
 
     Raises:
-        ConfigError: The model does not exist, cannot be reached, or does not fit the options. Raised at first use.
+        ConfigError: The model does not exist, cannot be reached, or does not fit the options, or nothing here can
+            compile. Raised at first use.
     """
 
     def __init__(
@@ -50,14 +53,16 @@ class TransformersTextEncoder(TextEncoder):
         precision: Precision = "fp32",
         device: str = "auto",
         revision: str | None = None,
+        compile_model: bool = False,
     ) -> None:
         self.path, self.pooling, self.max_length, self.normalize = path, pooling, max_length, normalize
         self.precision, self.device, self.revision = precision, device, revision
+        self.compile_model = compile_model
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process loads the weights itself, if it needs them.
         options = (self.pooling, self.max_length, self.normalize, self.precision, self.device, self.revision)
-        return type(self), (self.path, *options)
+        return type(self), (self.path, *options, self.compile_model)
 
     @property
     def width(self) -> int:
@@ -89,19 +94,29 @@ class TransformersTextEncoder(TextEncoder):
 
     def encode_text(self, texts: Sequence[str]) -> Features:
         """Features [len(texts), width] of one batch, padded to its longest text."""
+        return self.submit_text(texts)()
+
+    def submit_text(self, texts: Sequence[str]) -> Callable[[], Features]:
+        """What gives the features of `encode_text` when called."""
         with torch.inference_mode():
             tokens = self.tokenize(texts)
-            output = self.model(**tokens)
-            features = self._pool(output, tokens["attention_mask"]).float()
+            features = self._pool(self._run(**tokens), tokens["attention_mask"]).float()
             if self.normalize:
                 features = torch.nn.functional.normalize(features, dim=-1)
-            array: Features = features.cpu().numpy()
-            return array
+            return deferred(features)
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """The model's input for one batch, on its device."""
-        batch = self._tokenizer(list(texts), padding=True, truncation=True, max_length=self._limit, return_tensors="pt")
-        return dict(batch.to(self._torch_device))
+        batch = self._tokenizer(list(texts), padding=True, truncation=True, max_length=self._limit, return_tensors="np")
+        return {name: to_device(values, self._torch_device) for name, values in batch.items()}
+
+    @cached_property
+    def _run(self) -> Callable[..., Any]:
+        if not self.compile_model:
+            return self.model
+        check_compiler(self._torch_device.type)
+        run: Callable[..., Any] = torch.compile(self.model)
+        return run
 
     @cached_property
     def model(self) -> nn.Module:

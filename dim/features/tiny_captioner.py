@@ -83,8 +83,8 @@ class TinyCaptioner(Captioner):
         """Class and version: all that decides the captions."""
         return f"TinyCaptioner-v{VERSION}"
 
-    def caption(self, images: Sequence[Image.Image]) -> list[str]:
-        """One sentence for each image."""
+    def caption(self, images: Sequence[Image.Image], questions: Sequence[str] = ()) -> list[str]:
+        """One sentence for each image, whatever is asked."""
         return [_caption(_pixels(image)) for image in images]
 
 

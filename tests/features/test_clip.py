@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from dim.errors import ConfigError
 from dim.features.clip import OpenClipEncoder
+from dim.features.images import load_image
 
 CONFIG = {
     "embed_dim": 16,
@@ -184,3 +185,37 @@ def test_a_download_that_fails_asks_for_a_local_file(monkeypatch: pytest.MonkeyP
     message = refused("ViT-B-32-quickgelu", "openai")
     assert "no connection" in message
     assert "local file or folder" in message
+
+
+def test_draft_decoding_is_part_of_the_fingerprint_and_close(weights: Path, tmp_path: Path) -> None:
+    photo((40, 30)).resize((800, 600), Image.Resampling.BICUBIC).save(tmp_path / "x.jpg")
+    full, draft = (OpenClipEncoder("tiny-clip", str(weights), draft=draft) for draft in (False, True))
+    assert (full.draft_side, draft.draft_side) == (None, 64)
+    assert full.fingerprint != draft.fingerprint
+    assert "draft" not in full.fingerprint  # what was cached before the option came stays
+    assert full.model is draft.model
+    assert pickle.loads(pickle.dumps(draft)).fingerprint == draft.fingerprint
+    images = [load_image(tmp_path / "x.jpg", tmp_path, encoder.draft_side) for encoder in (full, draft)]
+    assert [image.size for image in images] == [(800, 600), (100, 75)]
+    exact, close = (full.encode_image(np.stack([full.preprocess(image)]))[0] for image in images)
+    assert 0 < np.abs(exact - close).max() < 0.05 * np.abs(exact).max()
+
+
+def test_a_compiled_model_gives_the_same_features_under_the_same_fingerprint(
+    weights: Path, request: pytest.FixtureRequest
+) -> None:
+    if not request.config.getoption("--long"):
+        pytest.skip("compiling takes up to a minute: --long")
+    plain, compiled = (OpenClipEncoder("tiny-clip", str(weights), compile_model=on) for on in (False, True))
+    pixels = np.stack([plain.preprocess(photo()), plain.preprocess(photo((30, 60)))])
+    assert plain.fingerprint == compiled.fingerprint
+    for batch in (pixels, pixels[:1]):
+        np.testing.assert_allclose(compiled.encode_image(batch), plain.encode_image(batch), atol=1e-5)
+    for texts in (TEXTS, TEXTS[:1]):
+        np.testing.assert_allclose(compiled.encode_text(texts), plain.encode_text(texts), atol=1e-5)
+
+
+def test_pixels_that_are_on_the_device_already_give_the_same(weights: Path) -> None:
+    encoder = OpenClipEncoder("tiny-clip", str(weights))
+    pixels = np.stack([encoder.preprocess(photo())])
+    assert np.array_equal(encoder.submit_image(encoder.to_device(pixels))(), encoder.encode_image(pixels))

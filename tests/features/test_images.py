@@ -233,3 +233,39 @@ def test_a_region_is_measured_on_the_upright_image(root: Path) -> None:
 def test_a_file_name_with_a_hash_sign_is_no_region(root: Path) -> None:
     photo().save(root / "song #1.png")
     assert load_image(root / "song #1.png", root).size == (32, 16)
+
+
+def large_jpeg(root: Path, size: tuple[int, int]) -> None:
+    photo((size[0] // 8, size[1] // 8)).resize(size, Image.Resampling.BICUBIC).save(root / "x.jpg", quality=95)
+
+
+@pytest.mark.parametrize(
+    ("draft_side", "expected"),
+    [(None, (800, 400)), (300, (800, 400)), (200, (400, 200)), (70, (200, 100)), (1, (100, 50))],
+)
+def test_a_draft_keeps_the_short_side_and_the_picture(
+    root: Path, draft_side: int | None, expected: tuple[int, int]
+) -> None:
+    large_jpeg(root, (800, 400))
+    draft, full = load_image(root / "x.jpg", root, draft_side), load_image(root / "x.jpg", root)
+    assert draft.size == expected
+    small = [np.asarray(image.resize((20, 10), Image.Resampling.BOX), dtype=float) for image in (draft, full)]
+    assert np.abs(small[0] - small[1]).max() < 6
+
+
+def test_a_draft_changes_nothing_but_whole_jpegs(root: Path) -> None:
+    large_jpeg(root, (800, 400))
+    photo((800, 400)).save(root / "y.png")
+    assert load_image(root / "y.png", root, 50).size == (800, 400)
+    assert load_image(root / "x.jpg#xywh=10,20,300,200", root, 50).size == (300, 200)
+
+
+def test_a_draft_is_turned_upright_and_its_truncation_is_seen(root: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = jpeg(photo((800, 400)), exif=exif)
+    (root / "x.jpg").write_bytes(data)
+    assert load_image(root / "x.jpg", root, 50).size == (50, 100)
+    (root / "x.jpg").write_bytes(data[: len(data) // 2])
+    with pytest.raises(UnusableImageError, match="unreadable"):
+        load_image(root / "x.jpg", root, 50)

@@ -153,3 +153,21 @@ def test_a_clip_model_is_sent_to_its_own_encoder(tmp_path: Path) -> None:
 
 def test_a_device_that_is_not_there_is_refused(folder: Path) -> None:
     assert "a device 'cuda:99'" in refused(TransformersTextEncoder(str(folder), device="cuda:99"))
+
+
+def test_a_batch_is_padded_to_its_own_longest_text(folder: Path) -> None:
+    encoder = TransformersTextEncoder(str(folder))
+    assert encoder.tokenize(["paris", "anna sees"])["input_ids"].shape == (2, 4)
+    assert encoder.tokenize(["anna sees a very long old town"])["input_ids"].shape == (1, 9)
+
+
+def test_a_compiled_model_gives_the_same_features_under_the_same_fingerprint(
+    folder: Path, request: pytest.FixtureRequest
+) -> None:
+    if not request.config.getoption("--long"):
+        pytest.skip("compiling takes up to a minute: --long")
+    plain, compiled = (TransformersTextEncoder(str(folder), compile_model=on) for on in (False, True))
+    assert plain.fingerprint == compiled.fingerprint
+    assert pickle.loads(pickle.dumps(compiled)).compile_model
+    for texts in (TEXTS, TEXTS[:1], TEXTS[1:]):
+        np.testing.assert_allclose(compiled.encode_text(texts), plain.encode_text(texts), atol=1e-5)

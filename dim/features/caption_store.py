@@ -1,0 +1,114 @@
+"""Captions in a dataset folder: the mentions' column `caption`, and a record of who said what when.
+
+mentions.parquet          the column `caption`
+captions/<name>.parquet   images, question, answer, model, prompt_hash, fingerprint, parameters, block
+captions/<name>.log.jsonl when each block of answers was finished: kept apart, so that the table of an
+                          interrupted run equals that of an undisturbed one byte by byte
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from dim.errors import DataError
+from dim.features.captions import has_text
+from dim.records import CAPTIONS, MENTION_SCHEMA, Dataset, conform, frame_hash
+from dim.storage import atomic_path, write_json
+
+ANSWER_SCHEMA = pa.schema(
+    [
+        ("images", pa.list_(pa.string())),  # the first usable one was shown
+        ("question", pa.string()),
+        ("answer", pa.string()),
+        ("model", pa.string()),
+        ("prompt_hash", pa.string()),  # of the question before a name was filled in
+        ("fingerprint", pa.string()),
+        ("parameters", pa.string()),  # a JSON object
+        ("block", pa.string()),  # the work that it belonged to, as in the log
+    ]
+)
+
+
+def write_captions(dataset: Dataset, captions: Sequence[str | None], overwrite: bool) -> Dataset:
+    """Puts captions into the mentions' table, and opens the dataset anew.
+
+    Mentions that have a caption keep it unless `overwrite`; None changes nothing. What a kill between the two files
+    left is mended by the next call.
+    """
+    mentions = conform(dataset.mentions, MENTION_SCHEMA, empty_lists=("images",))
+    column = [
+        said if said is not None and (overwrite or not has_text(old)) else old
+        for old, said in zip(mentions["caption"].tolist(), captions, strict=True)
+    ]
+    mentions["caption"] = pd.Series(column, dtype=object)
+    mentions["caption"] = mentions["caption"].where(mentions["caption"].notna(), None)
+    if any(has_text(said) for said in captions):
+        with atomic_path(dataset.root / "mentions.parquet") as temporary:
+            mentions.to_parquet(temporary, index=False, schema=MENTION_SCHEMA)
+    found = frame_hash(mentions)
+    if dataset.meta["hashes"]["mentions"] != found:
+        hashes = dataset.meta["hashes"] | {"mentions": found}
+        write_json(dataset.root / "dataset.json", dataset.meta | {"hashes": hashes})
+    return Dataset(dataset.root)
+
+
+def write_answers(dataset: Dataset, name: str, answers: pd.DataFrame, log: Iterable[dict[str, Any]]) -> Path:
+    """Adds answers to `captions/<name>.parquet` and returns its path; an answer of the same origin is replaced.
+
+    Args:
+        dataset: The dataset.
+        name: Of the record.
+        answers: Columns of `ANSWER_SCHEMA`.
+        log: A line a block: `time` and `block`.
+    """
+    path = dataset.root / CAPTIONS / f"{name}.parquet"
+    table = conform(answers, ANSWER_SCHEMA)
+    if path.exists():
+        new = {_origin(row) for row in table.to_dict("records")}
+        old = _read(path)
+        table = pd.concat([old[[_origin(row) not in new for row in old.to_dict("records")]], table], ignore_index=True)
+    with atomic_path(path) as temporary:
+        table.to_parquet(temporary, index=False, schema=ANSWER_SCHEMA)
+    with atomic_path(_log(path)) as temporary:
+        lines = dict.fromkeys(json.dumps(line) for line in [*_log_lines(path), *log])  # a line is told once
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def read_answers(dataset: Dataset, name: str) -> pd.DataFrame:
+    """The record of that name: columns of `ANSWER_SCHEMA` and `date`, when the row's block was finished.
+
+    Raises:
+        DataError: There is no such record, or it cannot be read.
+    """
+    path = dataset.root / CAPTIONS / f"{name}.parquet"
+    table = _read(path)
+    dates = {line["block"]: line["time"] for line in _log_lines(path)}
+    table["date"] = pd.Series([dates.get(block) for block in table["block"].tolist()], dtype=object)
+    return table
+
+
+def _log(path: Path) -> Path:
+    return path.with_suffix(".log.jsonl")
+
+
+def _log_lines(path: Path) -> list[dict[str, Any]]:
+    log = _log(path)
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"a record of captions at {path}", str(error), "Run: dim caption DATA") from error
+
+
+def _origin(row: dict[Any, Any]) -> tuple[Any, ...]:
+    return (*row["images"], row["question"], row["fingerprint"])

@@ -1,0 +1,8 @@
+"""Runs in the environment of constraints-lavis.txt alone (`make test-lavis`); elsewhere nothing here is collected."""
+
+from importlib.metadata import packages_distributions
+
+import dim  # noqa: F401  (before LAVIS imports torchvision: see dim/_torchvision.py)
+
+# Not find_spec("lavis"): this very folder would be found.
+collect_ignore_glob = [] if "lavis" in packages_distributions() else ["*.py"]

@@ -1,0 +1,125 @@
+"""`fit`, `validate` and `predict` in two processes (gloo, 127.0.0.1) against one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from dim.data.demo import demo_world
+
+TWO = ["--trainer.strategy", "ddp", "--trainer.devices", "2"]
+SECONDS = 240  # a hang is a failure
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ddp")
+    demo_world(folder / "world", num_entities=700, seed=1)
+    return folder
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
+    return subprocess.run(
+        [sys.executable, "-m", "dim", *arguments], capture_output=True, text=True, timeout=SECONDS, env=environment
+    )
+
+
+def fit(place: Path, name: str, *more: str) -> subprocess.CompletedProcess[str]:
+    return run(
+        "fit",
+        "--run", str(place / name),
+        "--data.root", str(place / "world"),
+        "--data.cache_dir", str(place / "cache"),
+        "--data.text_encoder", "TinyTextEncoder",
+        "--data.text_encoder.width", "128",
+        "--data.image_encoder", "TinyImageEncoder",
+        "--data.name_encoder", "CharacterEncoder",
+        "--data.num_workers", "0",
+        "--data.entity_text", "refreshed",
+        "--data.batch_size", "33",  # an odd share, and an odd rest
+        "--model", "DIM",
+        "--model.width", "64",
+        "--model.warmup_steps", "5",
+        "--model.dropout", "0",
+        "--model.negatives", "NameNegatives",
+        "--trainer.accelerator", "cpu",
+        "--trainer.enable_progress_bar", "false",
+        "--trainer.max_epochs", "3",
+        *more,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def two(place: Path) -> subprocess.CompletedProcess[str]:
+    return fit(place, "two", *TWO)  # first: it embeds, too
+
+
+@pytest.fixture(scope="module")
+def one(place: Path, two: subprocess.CompletedProcess[str]) -> Path:
+    assert two.returncode == 0, two.stderr
+    assert fit(place, "one").returncode == 0
+    return place / "one"
+
+
+def metrics(folder: Path) -> dict[str, float]:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+@pytest.mark.ddp
+def test_two_processes_train_as_one(place: Path, one: Path) -> None:
+    weights = [
+        torch.load(place / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for name in ("one", "two")
+    ]
+    assert weights[0].keys() == weights[1].keys()
+    # Sums in another order: the last digits of float32, carried through 3 epochs of Adam.
+    assert all(torch.allclose(weights[0][name], weights[1][name], rtol=1e-3, atol=1e-3) for name in weights[0])
+    losses = [
+        pd.read_csv(place / name / "logs/version_0/metrics.csv")["train/loss"].dropna() for name in ("one", "two")
+    ]
+    assert losses[0].tolist() == pytest.approx(losses[1].tolist(), abs=1e-4)
+    assert len(losses[0]) == 3
+    assert metrics(place / "one")["mrr"] == pytest.approx(metrics(place / "two")["mrr"], abs=0.01)
+
+
+@pytest.mark.ddp
+def test_two_processes_evaluate_a_checkpoint_as_one(place: Path, one: Path) -> None:
+    before, ranks = metrics(one), pd.read_parquet(one / "ranks.parquet")
+    done = run("validate", "--config", str(one / "config.yaml"), *TWO)
+    assert done.returncode == 0, done.stderr
+    after = metrics(one)
+    for name in ("mrr", "top1", "top5", "n", "num_nil"):
+        assert after[name] == pytest.approx(before[name], abs=1e-6)
+    again = pd.read_parquet(one / "ranks.parquet")
+    pd.testing.assert_frame_equal(again[["mention_id", "gold", "rank"]], ranks[["mention_id", "gold", "rank"]])
+
+
+@pytest.mark.ddp
+def test_two_processes_answer_each_mention_once_and_in_order(place: Path, one: Path) -> None:
+    answers = {}
+    for name, more in (("one", []), ("two", TWO)):
+        done = run("predict", "--config", str(one / "config.yaml"), "--data.predict_split", "train", *more)
+        assert done.returncode == 0, done.stderr
+        answers[name] = [json.loads(line) for line in (one / "predictions.jsonl").read_text().splitlines()]
+    assert len(answers["one"]) > 256, "one batch: only one process had work"
+    assert [row["mention_id"] for row in answers["two"]] == [row["mention_id"] for row in answers["one"]]
+    for mine, theirs in zip(answers["one"], answers["two"], strict=True):
+        assert [a["score"] for a in mine["answers"]] == pytest.approx([a["score"] for a in theirs["answers"]], abs=2e-6)
+
+
+@pytest.mark.ddp
+def test_one_process_speaks_for_both_and_a_run_is_not_replaced_by_the_second(
+    place: Path, two: subprocess.CompletedProcess[str]
+) -> None:
+    assert two.stdout.count("written:") == 1
+    assert two.stderr.count("entity_image embedded") + two.stdout.count("entity_image embedded") == 1
+    assert [path.name for path in (place / "two/logs").iterdir()] == ["version_0"]
+    again = fit(place, "two", *TWO)
+    assert (again.returncode, again.stderr.count("a finished run")) == (1, 1)
+    replaced = fit(place, "two", *TWO, "--overwrite", "true")
+    assert replaced.returncode == 0, replaced.stderr
