@@ -62,6 +62,8 @@ COMMANDS = {
         by_name=True,
     ),
     "bench": Command(
-        "dim.bench", ("bench_embed", "bench_train", "bench_search", "bench_convert"), "measure speed as a ratio"
+        "dim.bench",
+        ("bench_embed", "bench_caption", "bench_train", "bench_search", "bench_convert", "bench_memory"),
+        "measure speed and memory against a peer or a ceiling",
     ),
 }

@@ -22,8 +22,9 @@ from dim.features.blip2 import QUESTION, Blip2Captioner
 from dim.features.caption_store import read_answers
 from dim.features.images import load_image
 from dim.features.tiny_captioner import TinyCaptioner
+from dim.frames import frame_hash
 from dim.prepare import open_dataset
-from dim.records import Dataset, frame_hash, write_dataset
+from dim.records import Dataset, write_dataset
 
 COMMAND = Command("dim.caption", ("caption",), "")
 

@@ -2,7 +2,8 @@ import pandas as pd
 import pytest
 
 from dim.errors import DataError
-from dim.records import MENTION_SCHEMA, Dataset, _column_hash, add_texts, write_dataset
+from dim.frames import _column_hash
+from dim.records import MENTION_SCHEMA, Dataset, add_texts, write_dataset
 
 
 @pytest.fixture

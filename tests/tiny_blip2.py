@@ -1,41 +1,26 @@
 """A BLIP-2 for tests: the real architecture of Transformers with a few hundred random weights, and a real processor."""
 
-import string
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
     Blip2Config,
     Blip2ForConditionalGeneration,
     Blip2Processor,
     BlipImageProcessor,
     OPTConfig,
-    PreTrainedTokenizerFast,
 )
+
+from dim.bench.caption import letters_tokenizer
 
 NUM_QUERIES = 4
 IMAGE_SIZE = 28
 
 
-def make_tokenizer() -> PreTrainedTokenizerFast:
-    """Letters as tokens, framed like OPT's: `</s>` begins a text."""
-    special = ["<s>", "<pad>", "</s>", "<unk>"]
-    alphabet = [*string.ascii_letters, *string.digits, *"?:.,", "Ġ"]  # Ġ is the blank
-    vocabulary = {token: i for i, token in enumerate([*special, *alphabet])}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.post_processor = processors.TemplateProcessing(single="</s> $A", special_tokens=[("</s>", 2)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="</s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
-    )
-
-
 def make_blip2(folder: Path, seed: int = 0) -> Path:
     """Writes the model into `folder`, as `save_pretrained` does; its answers differ from image to image."""
     torch.manual_seed(seed)
-    tokenizer = make_tokenizer()
+    tokenizer = letters_tokenizer()
     size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
     processor = Blip2Processor(BlipImageProcessor(size=size), tokenizer, num_query_tokens=NUM_QUERIES)
     inner = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}

@@ -1,9 +1,10 @@
 """Speed, each as a ratio to a peer or a ceiling that is measured in the same run."""
 
+from dim.bench.caption import bench_caption
 from dim.bench.convert import bench_convert
 from dim.bench.embed import bench_embed
 from dim.bench.memory import bench_memory
 from dim.bench.search import bench_search
 from dim.bench.train import bench_train
 
-__all__ = ["bench_convert", "bench_embed", "bench_memory", "bench_search", "bench_train"]
+__all__ = ["bench_caption", "bench_convert", "bench_embed", "bench_memory", "bench_search", "bench_train"]

@@ -18,7 +18,8 @@ import pyarrow as pa
 
 from dim.errors import DataError
 from dim.features.captions import has_text
-from dim.records import CAPTIONS, MENTION_SCHEMA, Dataset, conform, frame_hash
+from dim.frames import conform, frame_hash
+from dim.records import CAPTIONS, MENTION_SCHEMA, Dataset
 from dim.storage import atomic_path, write_json
 
 ANSWER_SCHEMA = pa.schema(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+
+from transformers.utils import logging
 
 from dim.errors import ConfigError
 from dim.features.weights import hash_files
@@ -27,12 +31,13 @@ def from_pretrained(kind: Any, path: str, revision: str | None, what: str, **opt
     """
     folder = Path(path)
     is_folder = folder.is_dir()
-    if not is_folder and (folder.is_absolute() or path.count("/") != 1 or path.startswith(".")):
+    if not is_folder and (folder.is_absolute() or path.count("/") > 1 or path.startswith(".")):
         beside = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
         near = ", ".join(get_close_matches(folder.name, beside, cutoff=0.3)) or "nothing like it"
         raise ConfigError(f"a folder with {what} at {path}", f"no such folder; beside it: {near}", "Check the path.")
     try:
-        return kind.from_pretrained(path, revision=revision or "main", **options)
+        with _no_bar() if is_folder else nullcontext():
+            return kind.from_pretrained(path, revision=revision or "main", **options)
     except Exception as error:  # each file format and the hub client raise their own kinds
         found = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300]}"
         remedy = (
@@ -49,3 +54,15 @@ def content_of(path: str, revision: str | None) -> str:
     if folder.is_dir():
         return hash_files(file for file in folder.iterdir() if file.suffix in SUFFIXES and file.is_file())
     return f"{path}@{revision or 'main'}"
+
+
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    # Reading a folder takes a moment and needs no bar; a download keeps its own.
+    was_shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_shown:
+            logging.enable_progress_bar()

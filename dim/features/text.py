@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -13,11 +11,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
-from transformers.utils import logging
 
 from dim.errors import ConfigError
 from dim.features.base import Features, TextEncoder
 from dim.features.device import DTYPES, Precision, check_compiler, deferred, resolve_device, to_device
+from dim.features.pretrained import from_pretrained
 from dim.features.weights import hash_files
 
 _SUFFIXES = {".json", ".txt", ".model", ".safetensors", ".bin"}
@@ -173,34 +171,4 @@ class TransformersTextEncoder(TextEncoder):
         return int(self.max_length or min(most, _UNBOUNDED))
 
     def _from_pretrained(self, kind: Any, **options: Any) -> Any:
-        folder = Path(self.path)
-        if not folder.is_dir() and (folder.is_absolute() or self.path.count("/") > 1 or self.path.startswith(".")):
-            beside = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
-            near = difflib.get_close_matches(folder.name, beside, cutoff=0.3)
-            raise ConfigError(
-                f"a folder with a Transformers model at {self.path}",
-                f"no such folder; beside it: {', '.join(near) or 'nothing like it'}",
-                "Check the path.",
-            )
-        try:
-            with _no_bar() if folder.is_dir() else nullcontext():
-                return kind.from_pretrained(self.path, revision=self.revision or "main", **options)
-        except Exception as error:  # each file format and the hub client raise their own kinds
-            found = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300]}"
-            if folder.is_dir():
-                remedy = "Give a folder as written by save_pretrained: config.json, tokenizer files and weights."
-            else:
-                remedy = "Give a local folder with the model, or make the hub reachable and check the id."
-            raise ConfigError(f"a Transformers text encoder at {self.path}", found, remedy) from error
-
-
-@contextmanager
-def _no_bar() -> Iterator[None]:
-    # Reading a folder takes a moment and needs no bar; a download keeps its own.
-    was_shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_shown:
-            logging.enable_progress_bar()
+        return from_pretrained(kind, self.path, self.revision, "a Transformers text encoder", **options)

@@ -1,0 +1,49 @@
+"""Tables of one shape, and a hash of what they hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from dim.storage import content_hash
+
+
+def conform(table: pd.DataFrame, schema: pa.Schema, empty_lists: tuple[str, ...] = ()) -> pd.DataFrame:
+    """The table with exactly the columns of `schema`; absent columns are null, or empty lists where named."""
+    columns = {}
+    for column in schema.names:
+        if column in table:
+            columns[column] = table[column].reset_index(drop=True)
+        else:
+            fill: list[Any] = [[]] if column in empty_lists else [None]
+            columns[column] = pd.Series(fill * len(table), dtype=object)
+    return pd.DataFrame(columns)
+
+
+def frame_hash(table: pd.DataFrame) -> str:
+    """A hash of a table's values that depends on nothing else (chunking, index, pandas version)."""
+    return content_hash(*table.columns, *(_column_hash(table[column]) for column in table))
+
+
+def _column_hash(column: pd.Series[Any], chunk: int = 8192) -> str:
+    """Of the values as JSON, a chunk at a time: a column of long texts need not stand in memory once more."""
+    digest = hashlib.sha256()
+    for start in range(0, len(column), chunk):
+        values = json.dumps(_plain(column.iloc[start : start + chunk].tolist()), ensure_ascii=False)
+        digest.update(f"{values[1:-1]}, ".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _plain(values: list[Any]) -> list[Any]:
+    def plain(value: Any) -> Any:
+        if value is None or isinstance(value, str):
+            return value
+        if hasattr(value, "__len__"):
+            return list(value)
+        return None if pd.isna(value) else float(value)
+
+    return [plain(value) for value in values]
