@@ -19,13 +19,13 @@ demo/world/dataset.json: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/lint-imports --config setup.cfg --no-cache
-	$(BIN)/python -m pytest -n 2 -m 'not ray and not ddp' --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not ray and not ddp' --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 # Everything, with the whole kill series. Clusters and pairs of processes run one after the other.
 test-all: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) -e '.[dev,ray]'
 	$(BIN)/lint-imports --config setup.cfg --no-cache
-	$(BIN)/python -m pytest --long -n 2 -m 'not ray and not ddp'
+	$(BIN)/python -m pytest --long -n 2 --dist worksteal -m 'not ray and not ddp'
 	$(BIN)/python -m pytest --long -m 'ray or ddp' --durations=0 tests
 	$(MAKE) test-lavis
 

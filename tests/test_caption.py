@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from tiny_blip2 import make_blip2
 
@@ -330,6 +331,7 @@ def test_killed_at_any_moment_it_ends_byte_identical_to_an_undisturbed_run(
         return Path(shutil.copytree(dataset.root, tmp_path / name / "dataset"))
 
     def work(folder: Path) -> None:
+        torch.set_num_threads(1)  # a forked process has none of the threads that its OpenMP believes in
         run(folder, *options, "--cache_dir", folder.parent / "cache", "--num_workers", "1")
 
     undisturbed, begin = copy("undisturbed"), time.perf_counter()
