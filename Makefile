@@ -17,15 +17,16 @@ demo: $(INSTALLED) demo/world/dataset.json
 demo/world/dataset.json: $(INSTALLED)
 	$(DIM) demo-world demo/world --num_entities 2000
 
+# Two workers, a core each: more threads would only wait for one another.
 test: $(INSTALLED)
 	$(BIN)/lint-imports --config setup.cfg --no-cache
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not ray and not ddp' --cov --cov-report=term:skip-covered --cov-fail-under=90
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not ray and not ddp' --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 # Everything, with the whole kill series. Clusters and pairs of processes run one after the other.
 test-all: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) -e '.[dev,ray]'
 	$(BIN)/lint-imports --config setup.cfg --no-cache
-	$(BIN)/python -m pytest --long -n 2 --dist worksteal -m 'not ray and not ddp'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --long -n 2 --dist worksteal -m 'not ray and not ddp'
 	$(BIN)/python -m pytest --long -m 'ray or ddp' --durations=0 tests
 	$(MAKE) test-lavis
 
