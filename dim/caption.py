@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -25,10 +23,11 @@ from dim.features.blocks import Job
 from dim.features.cache import FeatureCache
 from dim.features.caption_store import write_answers, write_captions
 from dim.features.captions import Captions, cached_captions, caption_blocks, caption_inputs, has_text
+from dim.features.images import num_decoders
 from dim.features.progress import shown_progress
 from dim.features.spread import spread
 from dim.prepare import open_dataset
-from dim.records import Dataset, check_variant
+from dim.records import Dataset, check_variant, file_name_of
 from dim.storage import content_hash
 
 NUM_EXAMPLES = 5
@@ -85,9 +84,10 @@ def caption(
         _say_import(given, import_from)
     else:
         captioner = captioner or Blip2Captioner()
-        workers = min(len(os.sched_getaffinity(0)), 8) if num_workers is None else num_workers
         with open_executor(engine, address) as executor:
-            found = _ask(dataset, captioner, overwrite, Path(cache_dir), batch_size, workers, executor)
+            found = _ask(
+                dataset, captioner, overwrite, before, Path(cache_dir), batch_size, num_decoders(num_workers), executor
+            )
         source, said, answers, log = captioner.model, found.by_owner, _answers(found, captioner), found.log
         _say_missing(dataset, found)
     record = check_variant(name or _name_of(source))
@@ -104,6 +104,7 @@ def _ask(
     dataset: Dataset,
     captioner: Captioner,
     overwrite: bool,
+    before: int,
     cache_dir: Path,
     batch_size: int,
     num_workers: int,
@@ -118,7 +119,6 @@ def _ask(
             job = Job(work.plan, batch_size, num_workers, advance, stages)
             yield from spread(executor, compute, inputs.unique, job, work.pending)
 
-    before = _num_captions(dataset)
     num_asked = int((inputs.rows >= 0).sum())
     kept = "" if overwrite else f"; {before:,} mentions keep the caption that they have"
     _say(f"{dataset.name}: {len(inputs.unique):,} questions about images, for {num_asked:,} mentions{kept}")
@@ -155,7 +155,7 @@ def _name_of(model: str) -> str:
         >>> _name_of("Salesforce/blip2-opt-2.7b"), _name_of("models/my BLIP/")
         ('blip2-opt-2.7b', 'my-BLIP')
     """
-    return re.sub(r"[^\w.-]+", "-", model.rstrip("/").rpartition("/")[2]).lstrip(".-") or "captions"
+    return file_name_of(model).lstrip(".-") or "captions"
 
 
 def _say_import(given: GivenCaptions, path: Path) -> None:

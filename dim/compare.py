@@ -41,10 +41,11 @@ class Experiment:
             ConfigError: Another experiment stands in the run's folder.
         """
         record = self.run / RECORD
-        if record.exists() and json.loads(record.read_text(encoding="utf-8")) != self.arguments:
+        started = json.loads(record.read_text(encoding="utf-8")) if record.exists() else self.arguments
+        if started != self.arguments:
             raise ConfigError(
                 f"the run of {' '.join(self.arguments)} in {self.run}",
-                f"that of {' '.join(json.loads(record.read_text(encoding='utf-8')))}",
+                f"that of {' '.join(started)}",
                 "Name another folder with --runs, or remove this one.",
             )
         if (self.run / "metrics.json").exists():

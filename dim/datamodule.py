@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ class LinkingData:
         gold: [num_mentions] int64, KB rows; -1 for NIL.
         candidates: [num_mentions, num_candidates] int64 KB rows, -1 as padding, or None: all entities.
         protocol: How mentions are ranked.
-        texts: The text of each entity as the run sees it; None where it has none.
+        read_texts: Reads `texts`: not every method wants them.
         fingerprints: What the features depend on: entity text, templates, encoders and ablations.
     """
 
@@ -80,9 +81,14 @@ class LinkingData:
     gold: Tensor
     candidates: Tensor | None
     protocol: Protocol
-    texts: list[str | None]
+    read_texts: Callable[[], list[str | None]]
     fingerprints: dict[str, str]
     _device: torch.device | None = field(default=None, init=False)
+
+    @cached_property
+    def texts(self) -> list[str | None]:
+        """The text of each entity as the run sees it; None where it has none."""
+        return self.read_texts()
 
     def candidates_of(self, rows: Tensor) -> Tensor | None:
         """The candidates [b, num_candidates] of mention rows [b], on their device; None: all entities."""
@@ -238,7 +244,7 @@ class LinkingDataModule(LightningDataModule):
             gold=torch.from_numpy(dataset.gold_rows(dataset.mentions)),
             candidates=self.protocol.candidates(dataset, dataset.mentions),
             protocol=self.protocol,
-            texts=self._texts(dataset),
+            read_texts=partial(self._texts, dataset),
             fingerprints=self._fingerprints(dataset),
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from dim.features.blocks import Job, image_blocks, text_blocks
 from dim.features.cache import FeatureCache, FieldFeatures, Recipe
 from dim.features.captions import cached_captions, caption_blocks, caption_inputs
 from dim.features.fields import FIELDS, Choices, Field
+from dim.features.images import num_decoders
 from dim.features.inputs import Inputs
 from dim.features.progress import shown_progress
 from dim.features.spread import spread
@@ -127,9 +127,15 @@ def embed_dataset(
     """
     if batch_size < 1:
         raise ConfigError("a batch size of at least 1", str(batch_size), "Raise it.")
-    workers = min(len(os.sched_getaffinity(0)), 8) if num_workers is None else num_workers
     console = Console(stderr=True, quiet=not progress)
-    run = _Run(dataset, FeatureCache(cache_dir / "features"), batch_size, workers, executor or ThisProcess(), console)
+    run = _Run(
+        dataset,
+        FeatureCache(cache_dir / "features"),
+        batch_size,
+        num_decoders(num_workers),
+        executor or ThisProcess(),
+        console,
+    )
     choices = Choices(entity_text, context_template)
     if captioner is not None and text_encoder is not None and "caption" not in leave_out:
         choices = replace(choices, captions=run.captions(captioner))

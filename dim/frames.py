@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -26,7 +27,17 @@ def conform(table: pd.DataFrame, schema: pa.Schema, empty_lists: tuple[str, ...]
 
 def frame_hash(table: pd.DataFrame) -> str:
     """A hash of a table's values that depends on nothing else (chunking, index, pandas version)."""
-    return content_hash(*table.columns, *(_column_hash(table[column]) for column in table))
+    return hash_of(column_hashes(table))
+
+
+def column_hashes(table: pd.DataFrame) -> dict[str, str]:
+    """A hash of each column's values, in the table's order."""
+    return {str(name): _column_hash(table[name]) for name in table}
+
+
+def hash_of(columns: Mapping[str, str]) -> str:
+    """The `frame_hash` of a table of these columns, from what `column_hashes` says of each."""
+    return content_hash(*columns, *columns.values())
 
 
 def _column_hash(column: pd.Series[Any], chunk: int = 8192) -> str:

@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dim.errors import DataError
-from dim.frames import conform, frame_hash
+from dim.frames import column_hashes, conform, frame_hash, hash_of
 from dim.storage import atomic_path, content_hash, write_json
 
 FORMAT_VERSION = 2
@@ -353,9 +353,12 @@ def write_folder(
     tables = {variant: conform(table, TEXT_SCHEMA) for variant, table in texts.items()}
     for variant, table in tables.items():
         table.to_parquet(folder / "texts" / f"{variant}.parquet", index=False, schema=TEXT_SCHEMA)
-    kb_hash = frame_hash(entities[["id", "name", "aliases"]])
-    hashes = {"entities": frame_hash(entities), "mentions": frame_hash(mentions)}
-    asked = content_hash(hashes["entities"], frame_hash(mentions.drop(columns="caption")))
+    of_entities, of_mentions = column_hashes(entities), column_hashes(mentions)
+    kb_hash = hash_of({name: of_entities[name] for name in ("id", "name", "aliases")})
+    hashes = {"entities": hash_of(of_entities), "mentions": hash_of(of_mentions)}
+    asked = content_hash(
+        hashes["entities"], hash_of({name: of for name, of in of_mentions.items() if name != "caption"})
+    )
     hashes |= {f"texts/{variant}": frame_hash(table) for variant, table in sorted(tables.items())}
     document = {
         "format_version": FORMAT_VERSION,
@@ -395,6 +398,16 @@ def add_texts(root: Path, variant: str, table: pd.DataFrame, **facts: Any) -> Da
         meta["text_facts"] = meta.get("text_facts", {}) | {variant: facts}
     write_json(dataset.root / "dataset.json", meta)
     return Dataset(root)
+
+
+def file_name_of(model: str) -> str:
+    """The last part of a model's name or path, with `-` for what a file should not be called.
+
+    Example:
+        >>> file_name_of("some-lab/Model 8B/")
+        'Model-8B'
+    """
+    return re.sub(r"[^\w.-]+", "-", model.rstrip("/").rpartition("/")[2])
 
 
 def check_variant(name: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from dim.kb.rate import Pacer, Retries
 from dim.kb.side_by_side import print_side_by_side
 from dim.kb.tokens import TokenCounter
 from dim.prepare import open_dataset
-from dim.records import ANSWERS, Dataset, add_texts, check_variant
+from dim.records import ANSWERS, Dataset, add_texts, check_variant, file_name_of
 from dim.storage import content_hash
 
 MODEL = "DIM_LLM_MODEL"
@@ -296,7 +295,7 @@ def _variant_of(model: str) -> str:
         >>> _variant_of("some-lab/Model 8B")
         'refreshed-Model-8B'
     """
-    return "refreshed-" + re.sub(r"[^\w.-]+", "-", model.rstrip("/").rpartition("/")[2])
+    return "refreshed-" + file_name_of(model)
 
 
 def _shown_variant(dataset: Dataset, variant: str | None, model: str | None) -> str:

@@ -91,7 +91,7 @@ class RandomData(LinkingDataModule):
             gold=gold,
             candidates=None,
             protocol=FullKB(),
-            texts=[None] * num_entities,
+            read_texts=lambda: [None] * num_entities,
             fingerprints={},
         )
 

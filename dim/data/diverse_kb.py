@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from dim.data.files import clean_text, json_type, list_names, read_json, read_object
+from dim.data.entity_texts import read_text_object
+from dim.data.files import json_type, list_names, read_json
 from dim.data.hashed_images import HashedImages
 from dim.data.split_files import SPLITS
 from dim.data.table_files import text_cell
@@ -74,7 +75,9 @@ def read_entity_files(root: Path) -> tuple[list[str], dict[str, dict[str, str]],
     read = {ENTITY_LIST, SEARCH_FILE} | {f"{stem}.json" for stems in SPLITS.values() for stem in stems}
     for variant, groups in TEXT_FILES.items():
         files = next((present for group in groups if (present := [file for file in group if file in names])), [])
-        pairs = [pair for file in files for pair in _read_texts(root / file)]
+        pairs = [
+            pair for file in files for pair in read_text_object(root / file, "entity name", "Douglas Adams").items()
+        ]
         read |= set(files)
         if pairs:
             listed += [title for title, _ in pairs]
@@ -94,15 +97,3 @@ def _read_list(path: Path) -> list[str]:
     if not isinstance(titles, list) or not all(isinstance(title, str | int) for title in titles):
         raise DataError(f"an array of entity names in {path}", json_type(titles), "Download the release again.")
     return [text_cell(title) for title in titles]
-
-
-def _read_texts(path: Path) -> list[tuple[str, str]]:
-    texts = read_object(path)
-    for title, text in texts.items():
-        if text is not None and not isinstance(text, str):
-            raise DataError(
-                f"a text for each entity name in {path}",
-                f"{json_type(text)} for {title}",
-                'Write the file as {"Douglas Adams": "Occupation: writer.", …}.',
-            )
-    return [(title, clean_text(text or "").strip()) for title, text in texts.items()]

@@ -22,15 +22,8 @@ def read_texts(path: Path, entity_ids: Iterable[str], id_of: Callable[[str], str
     Raises:
         DataError: The file is no object of texts, or has a text for no entity of the KB.
     """
-    texts = {id_of(key): text for key, text in read_object(path).items()}
-    for entity_id, text in texts.items():
-        if text is not None and not isinstance(text, str):
-            raise DataError(
-                f"a text for each entity id in {path}",
-                f"{json_type(text)} for {entity_id}",
-                'Write the file as {"Q42": "Occupation: writer.", …}.',
-            )
-    rows = [(entity_id, clean_text(texts[entity_id]).strip()) for entity_id in entity_ids if texts.get(entity_id)]
+    texts = {id_of(key): text for key, text in read_text_object(path).items()}
+    rows = [(entity_id, texts[entity_id]) for entity_id in entity_ids if texts.get(entity_id)]
     if texts and not rows:
         raise DataError(
             f"texts of the KB's entities in {path}",
@@ -38,6 +31,28 @@ def read_texts(path: Path, entity_ids: Iterable[str], id_of: Callable[[str], str
             "Check that texts and KB belong together.",
         )
     return texts_table(rows)
+
+
+def read_text_object(path: Path, keys: str = "entity id", example: str = "Q42") -> dict[str, str]:
+    """The texts of an object, as its keys name the entities; null is empty, spaces around a text go.
+
+    Args:
+        path: The file.
+        keys: What its keys are, for the message.
+        example: A key, for the message.
+
+    Raises:
+        DataError: The file is no object of texts.
+    """
+    texts = read_object(path)
+    for key, text in texts.items():
+        if text is not None and not isinstance(text, str):
+            raise DataError(
+                f"a text for each {keys} in {path}",
+                f"{json_type(text)} for {key}",
+                f'Write the file as {{"{example}": "Occupation: writer.", …}}.',
+            )
+    return {key: clean_text(text or "").strip() for key, text in texts.items()}
 
 
 def texts_table(rows: Iterable[tuple[str, str]]) -> pd.DataFrame:

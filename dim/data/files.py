@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,29 @@ def json_type(value: Any) -> str:
         float: "a number",
     }
     return names.get(type(value), type(value).__name__)
+
+
+def field_problem(row: Any, types: Mapping[str, Any], required: Collection[str] = ()) -> str | None:
+    """What is wrong with a row's fields, in words; None where each has its type. A boolean is no number here.
+
+    Args:
+        row: A JSON value.
+        types: Field → the types it may have; with `None` among them it may be absent unless it is required.
+        required: Fields that must be there.
+
+    Example:
+        >>> field_problem({"id": True}, {"id": int}), field_problem({}, {"id": int | None}, required=["id"])
+        ("a boolean as 'id'", "no field 'id'")
+    """
+    if not isinstance(row, dict):
+        return json_type(row)
+    for name, allowed in types.items():
+        absent = name not in row
+        if absent and name in required:
+            return f"no field '{name}'"
+        if not isinstance(row.get(name), allowed) or isinstance(row.get(name), bool):
+            return f"no field '{name}'" if absent else f"{json_type(row[name])} as '{name}'"
+    return None
 
 
 def clean_text(text: str) -> str:

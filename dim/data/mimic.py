@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dim.data.base import Converter, Release
-from dim.data.files import json_type, list_names
+from dim.data.files import field_problem, list_names
 from dim.data.mention_rows import MentionRows
 from dim.data.mimic_kb import ENTITY_FILE, ID_FILE, read_kb, unquote_name
 from dim.data.repeats import Repeats
@@ -113,12 +113,7 @@ def _check_row(row: Any, path: Path, number: int) -> None:
         "sentence": str | None,
         "imgPath": str | None,
     }
-    problem = None if isinstance(row, dict) else json_type(row)
-    for name, types in allowed.items() if problem is None else ():
-        if name in ("mentions", "answer") and name not in row:
-            problem = problem or f"no field '{name}'"
-        elif not isinstance(row.get(name), types) or isinstance(row.get(name), bool):
-            problem = problem or f"{json_type(row.get(name))} as '{name}'"
+    problem = field_problem(row, allowed, required=("mentions", "answer"))
     if problem:
         raise DataError(
             f"rows of {{id, sentence, imgPath, mentions, answer}} in {path}",

@@ -14,7 +14,7 @@ import pandas as pd
 
 from dim.data.base import Converter, Release
 from dim.data.entity_rows import EntityRows
-from dim.data.files import json_type, list_names
+from dim.data.files import field_problem, list_names
 from dim.data.image_folder import find_image_folder
 from dim.data.mention_rows import MentionRows
 from dim.data.regions import Box, with_region
@@ -145,7 +145,7 @@ def _read_entities(root: Path) -> EntityRows:
     path = _entity_file(root) or root / ENTITY_FILE
     entities = EntityRows()
     for number, row in read_items(path):
-        problem = _problem(row, {"id": str | int, "name": str | None, "description": str | None})
+        problem = field_problem(row, {"id": str | int, "name": str | None, "description": str | None})
         if problem:
             raise DataError(
                 f"entities {{id, name, description}} in {path}", f"{problem} in row {number}", "Put the row right."
@@ -162,21 +162,12 @@ def _read_entities(root: Path) -> EntityRows:
 
 
 def _check_row(row: Any, path: Path, number: int) -> None:
-    problem = _problem(row, {"image": str, "wikiid": str | int | None})
-    if problem is None and ("wikiid" not in row or "boundingbox" not in row):
-        problem = f"no field '{'boundingbox' if 'wikiid' in row else 'wikiid'}'"
+    problem = field_problem(row, {"image": str, "wikiid": str | int | None}, required=("wikiid",))
+    if problem is None and "boundingbox" not in row:
+        problem = "no field 'boundingbox'"
     if problem:
         raise DataError(
             f"rows of {{id, image, boundingbox, wikiid}} in {path}",
             f"{problem} in row {number}",
             "Check --layout, or put the row right.",
         )
-
-
-def _problem(row: Any, types: dict[str, Any]) -> str | None:
-    if not isinstance(row, dict):
-        return json_type(row)
-    for name, allowed in types.items():
-        if not isinstance(row.get(name), allowed) or isinstance(row.get(name), bool):
-            return f"{json_type(row[name])} as '{name}'" if name in row else f"no field '{name}'"
-    return None

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn.functional import normalize
 
-from dim.features.base import Captioner, Features, ImageEncoder, TextEncoder
+from dim.features.base import Captioner, Encoder, Features, ImageEncoder, TextEncoder
 from dim.features.blip2 import QUESTION
 from dim.features.lavis_model import LavisModel
 
@@ -93,14 +93,8 @@ class Blip2LavisCaptioner(Captioner):
         return answers
 
 
-class Blip2LavisImageEncoder(ImageEncoder):
-    """Image features of `blip2_feature_extractor`: the mean of its 32 projected queries, scaled to length 1.
-
-    Args:
-        path: A local folder (dim/features/lavis_model.py says what it holds); None: LAVIS downloads.
-        model_type: LAVIS's name for what it downloads.
-        device: `auto`, `cpu` (fp32), `cuda` (fp16, as LAVIS does) …
-    """
+class _FeatureExtractor(Encoder):
+    """What the two sides of `blip2_feature_extractor` share: the model and its fingerprint."""
 
     def __init__(self, path: str | None = None, model_type: str = "pretrain", device: str = "auto") -> None:
         self.path, self.model_type, self.device = path, model_type, device
@@ -110,14 +104,24 @@ class Blip2LavisImageEncoder(ImageEncoder):
         return type(self), (self.path, self.model_type, self.device)
 
     @property
+    def fingerprint(self) -> str:
+        """Names the weights and the precision."""
+        return f"{type(self).__name__}({self.lavis.content}, precision={self.lavis.precision})"
+
+
+class Blip2LavisImageEncoder(_FeatureExtractor, ImageEncoder):
+    """Image features of `blip2_feature_extractor`: the mean of its 32 projected queries, scaled to length 1.
+
+    Args:
+        path: A local folder (dim/features/lavis_model.py says what it holds); None: LAVIS downloads.
+        model_type: LAVIS's name for what it downloads.
+        device: `auto`, `cpu` (fp32), `cuda` (fp16, as LAVIS does) …
+    """
+
+    @property
     def width(self) -> int:
         """The columns of LAVIS's projection; the model is loaded to know it."""
         return int(self.lavis.network.vision_proj.out_features)
-
-    @property
-    def fingerprint(self) -> str:
-        """Names the weights and the precision."""
-        return f"Blip2LavisImageEncoder({self.lavis.content}, precision={self.lavis.precision})"
 
     def preprocess(self, image: Image.Image) -> NDArray[np.float32]:
         """Pixels [3, height, width] by LAVIS's processor for evaluation."""
@@ -131,7 +135,7 @@ class Blip2LavisImageEncoder(ImageEncoder):
         return features
 
 
-class Blip2LavisTextEncoder(TextEncoder):
+class Blip2LavisTextEncoder(_FeatureExtractor, TextEncoder):
     """Text features of `blip2_feature_extractor`: its first token, projected, of length 1. Cut at 512 tokens.
 
     Args:
@@ -140,22 +144,10 @@ class Blip2LavisTextEncoder(TextEncoder):
         device: `auto`, `cpu`, `cuda` …
     """
 
-    def __init__(self, path: str | None = None, model_type: str = "pretrain", device: str = "auto") -> None:
-        self.path, self.model_type, self.device = path, model_type, device
-        self.lavis = LavisModel("blip2_feature_extractor", model_type, path, device)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.path, self.model_type, self.device)
-
     @property
     def width(self) -> int:
         """The columns of LAVIS's projection; the model is loaded to know it."""
         return int(self.lavis.network.text_proj.out_features)
-
-    @property
-    def fingerprint(self) -> str:
-        """Names the weights and the precision."""
-        return f"Blip2LavisTextEncoder({self.lavis.content}, precision={self.lavis.precision})"
 
     def encode_text(self, texts: Sequence[str]) -> Features:
         """Features [len(texts), width], as `extract_features` gives for the first token of each text."""

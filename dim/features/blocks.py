@@ -184,7 +184,7 @@ def decoded_batches(
         batch_sampler=batches,
         num_workers=num_workers,
         collate_fn=_collate,
-        worker_init_fn=partial(_yield_to_encoder, os.getpid()) if num_workers else None,
+        worker_init_fn=partial(_start_worker, os.getpid()) if num_workers else None,
         generator=torch.Generator(),  # of its own: the run's random numbers do not depend on what was cached
     )
     stream = iter(loader)
@@ -210,7 +210,7 @@ def _collate(samples: list[tuple[Any, Failures]]) -> Decoded:
     return Decoded([value for value, _ in samples], [failures for _, failures in samples])
 
 
-def _yield_to_encoder(parent: int, _: int) -> None:
+def _start_worker(parent: int, _: int) -> None:
     # Decoding has slack while its queue is full; an encoder that shares a core with it has none.
     os.nice(5)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

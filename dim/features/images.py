@@ -28,6 +28,7 @@ from __future__ import annotations
 import errno
 import io
 import math
+import os
 import stat
 import warnings
 from functools import cache
@@ -44,6 +45,11 @@ MAX_RATIO = 100  # beyond, a resize of the short side to 224 would fill the memo
 # EPS is left out on purpose: Pillow hands it to Ghostscript.
 FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF")
 _NO_SUCH_PATH = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
+
+
+def num_decoders(asked: int | None = None) -> int:
+    """How many workers decode images: as many as asked for, else one a core, at most 8."""
+    return min(len(os.sched_getaffinity(0)), 8) if asked is None else asked
 
 
 class UnusableImageError(Exception):

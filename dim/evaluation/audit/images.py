@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from dim.evaluation.audit.findings import Finding, Thresholds, Verdict, first
 from dim.evaluation.audit.rows import Mask, Rows, files_of, paths_of, train_splits
-from dim.features.images import UnusableImageError, load_image
+from dim.features.images import UnusableImageError, load_image, num_decoders
 from dim.records import Dataset
 from dim.storage import content_hash
 
@@ -86,7 +85,7 @@ def look_at(files: Sequence[str], root: Path, progress: bool = False) -> Looks:
             return error.reason
 
     with (
-        ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), 8)) as pool,
+        ThreadPoolExecutor(num_decoders()) as pool,
         Progress(*COLUMNS, console=Console(stderr=True), disable=not progress or not unique) as bar,
     ):
         task = bar.add_task("Hashing images", total=len(unique))
