@@ -25,16 +25,20 @@ from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 import dim.baselines.bm25
 import dim.baselines.names
 import dim.contrastive.module
-import dim.features.named  # noqa: F401
+import dim.features.named
+import dim.generative.module
+import dim.saved_run  # noqa: F401
 from dim.contrastive.losses import NPair, ReleasedNPair
 from dim.contrastive.negatives import Negatives
 from dim.datamodule import LinkingDataModule
 from dim.errors import ConfigError
 from dim.evaluation.protocols import Protocol
 from dim.features.base import Captioner, Encoder
+from dim.generative.examples import Examples
 from dim.options import explain
 from dim.predict import predict_on_cluster
 from dim.processes import process_of_run
+from dim.scorer import Scorer
 from dim.storage import atomic_path
 from dim.task import LinkingTask
 from dim.writer import ResultWriter
@@ -64,7 +68,7 @@ class Parser(LightningArgumentParser):
 
 def known_classes() -> list[type]:
     """The classes of dim that a YAML file may name."""
-    bases: list[type] = [LinkingTask, Encoder, Captioner, Protocol, Negatives, NPair, ReleasedNPair]
+    bases: list[type] = [LinkingTask, Encoder, Captioner, Protocol, Negatives, NPair, ReleasedNPair, Examples, Scorer]
     return [kind for base in bases for kind in (base, *all_subclasses(base)) if not inspect.isabstract(kind)]
 
 
@@ -108,6 +112,7 @@ class DimCLI(LightningCLI):
     def after_instantiate_classes(self) -> None:
         """Finds the checkpoint, and checks what can be checked before any data is read."""
         self.model.check()
+        self.datamodule.needs = self.model.needs
         if self.trainer.world_size > 1:
             # Embeds what is missing before the other processes start, or while they wait at its locks: a barrier
             # of theirs would time out.

@@ -21,7 +21,7 @@ from dim.engine import Executor
 from dim.errors import ConfigError
 from dim.evaluation.protocols import FullKB, Protocol
 from dim.features.base import Captioner, ImageEncoder, TextEncoder
-from dim.features.fields import check_fields
+from dim.features.fields import FIELDS, check_fields
 from dim.features.shuffle import derange
 from dim.prepare import open_dataset
 from dim.processes import process_of_run
@@ -114,7 +114,7 @@ class EpochBatches(Sampler[Tensor]):
 
     Args:
         rows: [n] int64.
-        batch_size: Rows a batch; a last batch of one row is left out (it has no negatives).
+        batch_size: Rows a batch; a last batch of one row is left out (it has no negatives), unless all are of one.
         seed: The run's seed.
     """
 
@@ -127,12 +127,29 @@ class EpochBatches(Sampler[Tensor]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return (len(self.rows) + self.batch_size - 2) // self.batch_size
+        return (len(self.rows) + self.batch_size - min(self.batch_size, 2)) // self.batch_size
 
     def __iter__(self) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = self.rows[torch.randperm(len(self.rows), generator=generator)]
-        yield from (batch for batch in torch.split(order, self.batch_size) if len(batch) > 1)
+        yield from torch.split(order, self.batch_size)[: len(self)]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method asks of the data; the task says it before the data is opened.
+
+    Attributes:
+        fields: The features that it reads, by the names of `--data.leave_out`; None: all that can be had.
+        evaluation_batch: Mentions that are ranked at once.
+        nil: Whether it trains on mentions of entities that the KB lacks.
+        least_batch: The smallest batch that it can train on.
+    """
+
+    fields: tuple[str, ...] | None = None
+    evaluation_batch: int = EVALUATION_BATCH
+    nil: bool = False
+    least_batch: int = 2
 
 
 class Rows(Dataset[Tensor]):
@@ -158,6 +175,7 @@ class LinkingDataModule(LightningDataModule):
             mention; `name`, `text`, `entity_image`, `name_spelling` of the entity.
         shuffle: Fields whose values change owners at random, within a split or within the KB: the control that tells
             whether a field helps by what it says.
+        blank: Fields whose values all become their mean: the control that keeps a model's shape and tells it nothing.
         protocol: What a mention is ranked against.
         predict_split: The split that `predict` answers.
         batch_size: Mentions a training step.
@@ -182,6 +200,7 @@ class LinkingDataModule(LightningDataModule):
         context_template: str = "{mention} [SEP] {context}",
         leave_out: Sequence[str] = (),
         shuffle: Sequence[str] = (),
+        blank: Sequence[str] = (),
         protocol: Protocol | None = None,
         predict_split: str = "test",
         batch_size: int = 64,
@@ -193,24 +212,21 @@ class LinkingDataModule(LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if batch_size < 2:
-            raise ConfigError(
-                "a batch size of at least 2",
-                str(batch_size),
-                "Raise --data.batch_size: other rows' golds are the negatives.",
-            )
-        check_fields(leave_out, "--data.leave_out")
-        check_fields(shuffle, "--data.shuffle")
+        if batch_size < 1:
+            raise ConfigError("a batch size of at least 1", str(batch_size), "Raise --data.batch_size.")
+        for option, fields in (("leave_out", leave_out), ("shuffle", shuffle), ("blank", blank)):
+            check_fields(fields, f"--data.{option}")
         self.root, self.cache_dir = Path(root), Path(cache_dir)
         self.text_encoder, self.image_encoder = text_encoder, image_encoder
         self.name_encoder, self.captioner = name_encoder, captioner
         self.entity_text, self.context_template = entity_text, context_template
-        self.leave_out, self.shuffle = tuple(leave_out), tuple(shuffle)
+        self.leave_out, self.shuffle, self.blank = tuple(leave_out), tuple(shuffle), tuple(blank)
         self.protocol = protocol or FullKB()
         self.predict_split = predict_split
         self.batch_size, self.embed_batch_size = batch_size, embed_batch_size
         self.num_workers, self.resident_gb, self.seed = num_workers, resident_gb, seed
         self.engine, self.address = engine, address
+        self.needs = Needs()
         self._data: LinkingData | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -260,10 +276,15 @@ class LinkingDataModule(LightningDataModule):
             context_template=self.context_template,
             batch_size=self.embed_batch_size,
             num_workers=self.num_workers,
-            leave_out=self.leave_out,
+            leave_out=self._unread(),
             executor=executor,
             progress=process_of_run() == 0,
         )
+
+    def _unread(self) -> tuple[str, ...]:
+        names = [field.name for field in FIELDS]
+        wanted = names if self.needs.fields is None else self.needs.fields
+        return tuple(name for name in names if name in self.leave_out or name not in wanted)
 
     def _table(self, name: str, features: FieldFeatures, dataset: records.Dataset) -> FeatureTable:
         rows = features.rows
@@ -271,7 +292,10 @@ class LinkingDataModule(LightningDataModule):
             splits = dataset.mentions["split"].tolist() if name in MENTION_FIELDS else None
             rows = rows[derange(rows >= 0, name, self.seed, splits)]
         # The cache is mapped copy-on-write: torch asks for writable memory, and nothing here writes.
-        return FeatureTable(torch.from_numpy(features.matrix), torch.from_numpy(rows))
+        matrix = torch.from_numpy(features.matrix)
+        if name in self.blank:
+            matrix, rows = matrix.mean(0, keepdim=True), np.minimum(rows, 0)
+        return FeatureTable(matrix, torch.from_numpy(rows))
 
     def _texts(self, dataset: records.Dataset) -> list[str | None]:
         if "text" in self.leave_out or self.entity_text not in dataset.variants:
@@ -290,6 +314,8 @@ class LinkingDataModule(LightningDataModule):
             parts["leave_out"] = ", ".join(self.leave_out)
         if self.shuffle:
             parts["shuffle"] = ", ".join(self.shuffle)
+        if self.blank:
+            parts["blank"] = ", ".join(self.blank)
         encoders = {
             "text_encoder": self.text_encoder,
             "image_encoder": self.image_encoder,
@@ -299,7 +325,13 @@ class LinkingDataModule(LightningDataModule):
         return parts | {name: encoder.fingerprint for name, encoder in encoders.items() if encoder is not None}
 
     def train_dataloader(self) -> DataLoader[Tensor]:
-        """Shuffled batches of the training mentions that have a gold."""
+        """Shuffled batches of the training mentions. Raises ConfigError for batches that the method cannot train on."""
+        if self.batch_size < self.needs.least_batch:
+            raise ConfigError(
+                f"a batch size of at least {self.needs.least_batch}",
+                str(self.batch_size),
+                "Raise --data.batch_size: other rows' golds are the negatives.",
+            )
         return _batches(EpochBatches(self.train_rows(), self.batch_size, self.seed))
 
     def val_dataloader(self) -> DataLoader[Tensor]:
@@ -320,12 +352,12 @@ class LinkingDataModule(LightningDataModule):
         return torch.from_numpy(self.linking_data.dataset.split(split).index.to_numpy(dtype=np.int64, copy=True))
 
     def train_rows(self) -> Tensor:
-        """The training mentions [n] that have a gold entity."""
+        """The training mentions [n] that have a gold entity, or all where the method trains on NIL too."""
         rows = self.rows("train")
-        return rows[self.linking_data.gold.cpu()[rows] >= 0]
+        return rows if self.needs.nil else rows[self.linking_data.gold.cpu()[rows] >= 0]
 
     def _in_order(self, split: str) -> DataLoader[Tensor]:
-        return _batches(list(self.rows(split).split(EVALUATION_BATCH)))
+        return _batches(list(self.rows(split).split(self.needs.evaluation_batch)))
 
 
 MENTION_FIELDS = ("mention", "context", "caption", "image", "spelling")

@@ -13,6 +13,7 @@ from dim.evaluation.floor import rank_by_name
 from dim.evaluation.foreign import read_ranks
 from dim.evaluation.protocols import FullKB
 from dim.prepare import open_dataset
+from dim.records import NIL
 from dim.results import measure, print_results, ranks_frame, write_results
 
 
@@ -61,6 +62,7 @@ def evaluate(
         data,
         frame,
         depth=foreign.depth,
+        answers_nil=any(NIL in ids for ids in frame["top_ids"]),
         model="external",
         system=name or run.name,
         features={},

@@ -79,6 +79,7 @@ def predict_on_cluster(task: LinkingTask, datamodule: LinkingDataModule, checkpo
         CheckpointError: The weights were trained on something else.
         ConfigError: No cluster can be reached.
     """
+    datamodule.needs = task.needs
     data = datamodule.linking_data  # what is missing is embedded here, before any worker looks for it
     rows = datamodule.rows(datamodule.predict_split)
     weights = b"" if checkpoint is None else checkpoint.read_bytes()

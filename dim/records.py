@@ -35,6 +35,7 @@ from dim.frames import column_hashes, conform, frame_hash, hash_of
 from dim.storage import atomic_path, content_hash, write_json
 
 FORMAT_VERSION = 2
+NIL = "NIL"  #: Stands where an answer says that the KB has no such entity.
 ANSWERS, CAPTIONS = "answers", "captions"  #: The folders of what models answered, about entities and about images.
 SPLITS = ("train", "tune", "dev", "test")
 

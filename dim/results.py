@@ -15,9 +15,9 @@ from rich.table import Table
 
 from dim import provenance
 from dim.evaluation import breakdown
-from dim.evaluation.metrics import CUTOFFS, summarize_ranks
+from dim.evaluation.metrics import CUTOFFS, measure_nil, summarize_ranks
 from dim.evaluation.protocols import Ranked
-from dim.records import Dataset
+from dim.records import NIL, Dataset
 from dim.storage import atomic_path, write_json
 
 FORMAT = 2  #: Of metrics.json and ranks.parquet.
@@ -40,7 +40,7 @@ def ranks_frame(
 ) -> pd.DataFrame:
     """The table `ranks.parquet`: one row a mention with gold, rank, answers and the columns to break results down by.
 
-    `rank` is null for NIL and for a gold that was missed; `probability` is null until a calibrated ranker gives one.
+    `rank` is null for NIL and for a gold that was missed; `probability` is null where the method has no word for it.
 
     Args:
         dataset: The dataset.
@@ -63,20 +63,23 @@ def ranks_frame(
         "ties": ranked.ties,
         "top_ids": ids,
         "top_scores": scores,
-        "probability": np.full(len(mentions), np.nan),
+        "probability": np.full(len(mentions), np.nan) if ranked.probability is None else ranked.probability,
         "protocol": protocol,
     }
     described = breakdown.describe(dataset, mentions).reset_index(drop=True)
     return pd.concat([pd.DataFrame(columns), described], axis=1)
 
 
-def measure(dataset: Dataset, frame: pd.DataFrame, *, depth: int | None = None, **facts: Any) -> dict[str, Any]:
+def measure(
+    dataset: Dataset, frame: pd.DataFrame, *, depth: int | None = None, answers_nil: bool = False, **facts: Any
+) -> dict[str, Any]:
     """The entry of a split in `metrics.json`.
 
     Args:
         dataset: The dataset.
         frame: What `ranks_frame` gives.
         depth: How many answers a mention the system gives at most: Top-k beyond is NaN. None: it ranks everything.
+        answers_nil: Whether the system may answer NIL.
         **facts: Where the result comes from: model, system, features, seed, hardware, config …
     """
     in_kb = frame["gold"].notna()
@@ -95,6 +98,7 @@ def measure(dataset: Dataset, frame: pd.DataFrame, *, depth: int | None = None, 
         "kb_hash": dataset.kb_hash,
         "protocol": str(frame["protocol"].iloc[0]),
         "depth": depth,
+        "nil": measure_nil(~in_kb, said_nil(frame)) if answers_nil else None,
         "candidate_recall": float(hits.mean()) if in_kb.any() and hits.notna().all() else None,
         "ties": int((frame["ties"] > 0).sum()),
         "floor": summarize_ranks(frame["floor_rank"][in_kb]),
@@ -103,6 +107,11 @@ def measure(dataset: Dataset, frame: pd.DataFrame, *, depth: int | None = None, 
         "versions": provenance.versions(),
         **facts,
     }
+
+
+def said_nil(frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which mentions [n] of `ranks_frame` were first answered by NIL."""
+    return np.array([len(ids) > 0 and ids[0] == NIL for ids in frame["top_ids"]], dtype=bool)
 
 
 def write_results(run: Path, frame: pd.DataFrame, metrics: dict[str, Any]) -> None:
@@ -133,7 +142,10 @@ def write_predictions(run: Path, dataset: Dataset, rows: NDArray[np.int64], rank
     names = dataset.entities.set_index("id")["name"]
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for mention_id, ids, scores in zip(mention_ids, *ranked.answers(dataset), strict=True):
-            answers = [{"id": i, "name": names[i], "score": round(s, 6)} for i, s in zip(ids, scores, strict=True)]
+            answers = [
+                {"id": i, "name": NIL if i == NIL else names[i], "score": round(s, 6)}
+                for i, s in zip(ids, scores, strict=True)
+            ]
             file.write(json.dumps({"mention_id": mention_id, "answers": answers}, ensure_ascii=False) + "\n")
     Console().print(f"{len(mention_ids):,} mentions answered: {path}", soft_wrap=True)
 
@@ -166,6 +178,8 @@ def print_results(console: Console, metrics: dict[str, Any], frame: pd.DataFrame
     ]
     if metrics["num_nil"]:
         notes.append(f"{metrics['num_nil']} NIL mentions not in these figures")
+    if metrics["nil"] is not None:
+        notes.append("NIL: " + ", ".join(f"{name} {percent(value)}" for name, value in metrics["nil"].items()))
     console.print(" · ".join(notes), soft_wrap=True)
 
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from dim.data.regions import split_region
 from dim.errors import DataError
 from dim.prepare import open_dataset
-from dim.records import SPLITS, Dataset
+from dim.records import NIL, SPLITS, Dataset
 
 Lines = Iterator[tuple[str, str]]
 NUM_SHOWN = 10
@@ -145,7 +145,7 @@ def _rank(value: float) -> str:
 
 
 def _named(dataset: Dataset, entity_id: str) -> str:
-    return f"{entity_id}  {dataset.entity(entity_id).name}"
+    return NIL if entity_id == NIL else f"{entity_id}  {dataset.entity(entity_id).name}"
 
 
 def _texts(dataset: Dataset, entity_id: str) -> Lines:

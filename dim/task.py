@@ -16,10 +16,10 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim import Optimizer
 
-from dim.datamodule import LinkingData, LinkingDataModule
-from dim.errors import CheckpointError
+from dim.datamodule import LinkingData, LinkingDataModule, Needs
+from dim.errors import CheckpointError, ConfigError
 from dim.evaluation.metrics import summarize_ranks
-from dim.evaluation.protocols import Ranked
+from dim.evaluation.protocols import Protocol, Ranked
 from dim.processes import gathered, num_processes, process_index
 
 CHECKPOINT_FORMAT = 1
@@ -37,6 +37,7 @@ class LinkingTask(LightningModule):
     """
 
     is_trained = True  #: Whether the method has weights that `fit` trains.
+    is_generative = False  #: Whether it writes names instead of scoring all entities.
 
     def __init__(
         self,
@@ -74,7 +75,29 @@ class LinkingTask(LightningModule):
         """Scores [B, num_entities], float32, of mention rows [B]."""
 
     def on_scoring_start(self) -> None:
-        """Called before a series of `scores_of`, with the weights fixed: the place to encode the KB once."""
+        """Called before a series of `rank`, with the weights fixed: the place to encode the KB once."""
+
+    def on_scoring_end(self) -> None:
+        """Called after it, in every process of the run: the place to gather what `describe` tells."""
+
+    @property
+    def needs(self) -> Needs:
+        """What the method asks of the data module."""
+        return Needs()
+
+    @property
+    def depth(self) -> int | None:
+        """How many answers a mention it gives at most; None: it ranks everything."""
+        return None
+
+    @property
+    def answers_nil(self) -> bool:
+        """Whether it may answer that the KB has no such entity."""
+        return False
+
+    def describe(self) -> dict[str, Any]:
+        """What else of the method belongs beside its figures; known once it was evaluated."""
+        return {}
 
     @property
     def data(self) -> LinkingData:
@@ -101,6 +124,7 @@ class LinkingTask(LightningModule):
             CheckpointError: The weights were trained on something else.
         """
         self._datamodule = datamodule
+        datamodule.needs = self.needs
         datamodule.linking_data.to(device, datamodule.resident_gb * 1e9)
         self.configure_model()
         if checkpoint is not None:
@@ -122,9 +146,18 @@ class LinkingTask(LightningModule):
         """Builds the network, once the data module knows the widths."""
         if not self._is_built:
             self.check()
+            self._check_protocol(self.data.protocol)
             self._is_built = True
             torch.manual_seed(self.seed)  # embedding may have drawn from the generator, or found its work done
             self.build(self.data)
+
+    def _check_protocol(self, protocol: Protocol) -> None:
+        if protocol.is_written and not self.is_generative:
+            raise ConfigError(
+                f"a protocol under which {type(self).__name__} can be ranked (FullKB, Candidates)",
+                f"{type(protocol).__name__}, which is for models that write names",
+                "Leave --data.protocol out.",
+            )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with warm-up and the schedule, stepped every batch."""
@@ -212,6 +245,7 @@ class LinkingTask(LightningModule):
     def _end_evaluation(self, split: str | None) -> None:
         # Each process ranked whole batches, in turn: back in order, nothing is there twice.
         in_turn = zip_longest(*gathered(list(zip(self._parts, self._rows, strict=True))))
+        self.on_scoring_end()
         found = [part for round_ in in_turn for part in round_ if part is not None]
         self.ranked = Ranked.concatenate([ranked for ranked, _ in found])
         self.evaluated_rows = torch.from_numpy(np.concatenate([rows for _, rows in found]))
@@ -226,9 +260,12 @@ class LinkingTask(LightningModule):
         checkpoint["dim"] = {
             "format": CHECKPOINT_FORMAT,
             "dataset": self.data.dataset.name,
-            "kb_hash": self.data.dataset.kb_hash,
-            **self.data.fingerprints,
+            **self.trained_on(),
         }
+
+    def trained_on(self) -> dict[str, Any]:
+        """What the weights mean nothing without: by default the KB and all features with their options."""
+        return {"kb_hash": self.data.dataset.kb_hash, **self.data.fingerprints}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses weights that were trained on other features or another KB, or for another network.

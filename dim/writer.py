@@ -76,11 +76,14 @@ class ResultWriter(Callback):
         metrics = measure(
             data.dataset,
             frame,
+            depth=task.depth,
+            answers_nil=task.answers_nil,
             model=type(task).__name__,
             system=None,
             features=data.fingerprints,
             seed=task.seed,
             chosen=task.chosen,
+            method=task.describe(),
             hardware=provenance.hardware(),
             config=self.config,
         )

@@ -19,6 +19,13 @@ class ParseOnly(DimCLI):
 
 
 def parsed(run, *configs):
+    return instantiated(
+        *(f"--config={config}" for config in configs), "--run", str(run), "--trainer.accelerator", "cpu"
+    )
+
+
+def instantiated(*arguments):
+    """The objects that a command line of `fit` makes."""
     return ParseOnly(
         model_class=LinkingTask,
         datamodule_class=LinkingDataModule,
@@ -28,7 +35,7 @@ def parsed(run, *configs):
         parser_class=Parser,
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
-        args=["fit", *(f"--config={config}" for config in configs), "--run", str(run), "--trainer.accelerator", "cpu"],
+        args=["fit", *arguments],
     )
 
 

@@ -18,8 +18,8 @@ from dim.data.base import Skipped
 from dim.data.table_files import SUFFIXES, list_cell, number_cell, read_table, text_cell
 from dim.errors import DataError
 from dim.evaluation.metrics import TIE
-from dim.evaluation.protocols import NUM_ANSWERS, Ranked
-from dim.records import Dataset
+from dim.evaluation.protocols import NIL_ROW, NUM_ANSWERS, Ranked
+from dim.records import NIL, Dataset
 
 IDS, SCORES = ("entity_ids", "top_ids"), ("scores", "top_scores")
 UNKNOWN_ENTITY, REPEATED_ENTITY = "entity ids that the KB lacks (they keep their place)", "entities twice in one list"
@@ -151,7 +151,7 @@ def _checked(answer: Answer | None, mention_id: str, dataset: Dataset, problems:
         kept.setdefault(entity_id, score)
     rows = dataset.entity_index.get_indexer(pd.Index(list(kept), dtype=object))
     for entity_id, row in zip(kept, rows, strict=True):
-        if row < 0:
+        if row < 0 and entity_id != NIL:
             problems.add(UNKNOWN_ENTITY, f"{mention_id}: {entity_id}")
     return Answer(list(kept), [score for score in kept.values() if score is not None], answer.rank)
 
@@ -180,7 +180,8 @@ def _top(lists: list[Answer], dataset: Dataset) -> dict[str, NDArray[Any]]:
     rows = np.full((len(lists), NUM_ANSWERS), -1, dtype=np.int64)
     scores = np.full((len(lists), NUM_ANSWERS), -np.inf, dtype=np.float32)
     for place, answer in enumerate(lists):
-        known = dataset.entity_index.get_indexer(pd.Index(answer.entity_ids[:NUM_ANSWERS], dtype=object))
+        first = pd.Index(answer.entity_ids[:NUM_ANSWERS], dtype=object)
+        known = np.where(first == NIL, NIL_ROW, dataset.entity_index.get_indexer(first))
         rows[place, : len(known)] = known
         # Without scores the order is all there is: minus the rank keeps it.
         values = answer.scores[: len(known)] or [-float(rank) for rank in range(1, len(known) + 1)]

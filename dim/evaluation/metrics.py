@@ -69,3 +69,26 @@ def summarize_ranks(ranks: ArrayLike, depth: int | None = None) -> dict[str, flo
         return dict.fromkeys([*(f"top{k}" for k in CUTOFFS), "mrr"], float("nan"))
     shares = {f"top{k}": float((values <= k).mean()) if depth is None or k <= depth else np.nan for k in CUTOFFS}
     return shares | {"mrr": float((1.0 / values).mean())}
+
+
+def measure_nil(is_nil: ArrayLike, said_nil: ArrayLike) -> dict[str, float]:
+    """Precision, recall and F1 of NIL as an answer, as shares between 0 and 1.
+
+    Args:
+        is_nil: [n] bool, whether the KB lacks the mention's entity.
+        said_nil: [n] bool, whether the first answer is NIL.
+
+    Returns:
+        NaN for what has nothing to be measured on: precision where NIL was never said, recall where nothing is NIL.
+
+    Example:
+        >>> measure_nil([True, True, False], [True, False, False])
+        {'precision': 1.0, 'recall': 0.5, 'f1': 0.6666666666666666}
+    """
+    is_nil, said_nil = np.asarray(is_nil, bool), np.asarray(said_nil, bool)
+    right, said, wanted = int((is_nil & said_nil).sum()), int(said_nil.sum()), int(is_nil.sum())
+    return {
+        "precision": right / said if said else float("nan"),
+        "recall": right / wanted if wanted else float("nan"),
+        "f1": 2 * right / (said + wanted) if said + wanted else float("nan"),
+    }

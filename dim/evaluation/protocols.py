@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,11 +15,12 @@ from torch import Tensor
 
 from dim.errors import DataError
 from dim.evaluation.metrics import rank_gold
-from dim.records import Dataset
+from dim.records import NIL, Dataset
 from dim.search.exact import top_k
 from dim.search.lexical import NameIndex
 
 NUM_ANSWERS = 20  #: Answers that are kept for each mention.
+NIL_ROW = -2  #: In the place of a KB row: the answer that the KB has no such entity.
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,9 @@ class Ranked:
         ranks: [n] float64; NaN where there is no gold (NIL) or the candidates miss it.
         ties: [n] int64, other entities with the gold's score; 0 where there is no rank.
         hits: [n] bool, whether the gold was among the candidates; False for NIL.
-        rows: [n, k] int64, KB rows of the answers, best first; -1 where there are fewer candidates.
+        rows: [n, k] int64, KB rows of the answers, best first; -1 where there are fewer, NIL_ROW for NIL.
         scores: [n, k] float32 beside them; -inf where there is no answer.
+        probability: [n] float64, how probable the first answer is; None: the method has no word for it.
     """
 
     ranks: NDArray[np.float64]
@@ -38,17 +41,60 @@ class Ranked:
     hits: NDArray[np.bool_]
     rows: NDArray[np.int64]
     scores: NDArray[np.float32]
+    probability: NDArray[np.float64] | None = None
+
+    @classmethod
+    def from_lists(
+        cls,
+        rows: Sequence[NDArray[np.int64]],
+        scores: Sequence[NDArray[np.float32]],
+        gold: NDArray[np.int64],
+        probability: NDArray[np.float64] | None = None,
+    ) -> Ranked:
+        """The outcome of lists in their final order: a place is a rank, and nothing ties.
+
+        Args:
+            rows: For each mention its KB rows or NIL_ROW, best first, each at most once.
+            scores: Beside them.
+            gold: [n] KB rows, -1 for NIL.
+            probability: Of each first answer.
+
+        Example:
+            >>> ranked = Ranked.from_lists([np.array([7, 4])], [np.array([-0.1, -2.0])], np.array([4]))
+            >>> ranked.ranks.tolist()
+            [2.0]
+        """
+        places = [np.flatnonzero(found == wanted) for found, wanted in zip(rows, gold, strict=True)]
+        hits = np.array([len(place) > 0 for place in places]) & (gold >= 0)
+        answers = np.full((len(rows), NUM_ANSWERS), -1, dtype=np.int64)
+        values = np.full((len(rows), NUM_ANSWERS), -np.inf, dtype=np.float32)
+        for place, (found, beside) in enumerate(zip(rows, scores, strict=True)):
+            answers[place, : len(found)] = found[:NUM_ANSWERS]
+            values[place, : len(found)] = beside[:NUM_ANSWERS]
+        return cls(
+            ranks=np.array([place[0] + 1 if hit else np.nan for place, hit in zip(places, hits, strict=True)]),
+            ties=np.zeros(len(rows), dtype=np.int64),
+            hits=hits,
+            rows=answers,
+            scores=values,
+            probability=probability,
+        )
 
     @classmethod
     def concatenate(cls, parts: list[Ranked]) -> Ranked:
         """One outcome of many batches, in order. Raises ValueError where there is none."""
         names = ("ranks", "ties", "hits", "rows", "scores")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        known = [part.probability for part in parts if part.probability is not None]
+        return cls(
+            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names},
+            probability=np.concatenate(known) if len(known) == len(parts) else None,
+        )
 
     def answers(self, dataset: Dataset) -> tuple[list[list[str]], list[list[float]]]:
-        """Entity ids and scores a mention, best first, without the places that have no answer."""
-        ids = dataset.entities["id"].to_numpy(dtype=object)
-        kept = [rows >= 0 for rows in self.rows]
+        """Entity ids (`NIL` for NIL) and scores a mention, best first, without the places that have no answer."""
+        # NIL_ROW and -1 take the last places of a list that is longer than the KB.
+        ids = np.append(dataset.entities["id"].to_numpy(dtype=object), [NIL, None])
+        kept = [rows != -1 for rows in self.rows]
         return (
             [ids[rows[mask]].tolist() for rows, mask in zip(self.rows, kept, strict=True)],
             [scores[mask].tolist() for scores, mask in zip(self.scores, kept, strict=True)],
@@ -60,6 +106,7 @@ class Protocol(ABC):
 
     name: str
     ties_for_gold = False
+    is_written = False  #: Whether a model writes its answers, so that there are no scores of all entities.
 
     @abstractmethod
     def candidates(self, dataset: Dataset, mentions: pd.DataFrame) -> Tensor | None:
@@ -111,6 +158,19 @@ class FullKB(Protocol):
 
     def candidates(self, dataset: Dataset, mentions: pd.DataFrame) -> None:
         """None: all."""
+
+
+class Generative(Protocol):
+    """The names that a generative model writes, in the order of their likelihood.
+
+    A gold that is not among them is a miss at every k, with reciprocal rank 0.
+    """
+
+    name = "generative"
+    is_written = True
+
+    def candidates(self, dataset: Dataset, mentions: pd.DataFrame) -> None:
+        """None: every name may be written."""
 
 
 class Candidates(Protocol):

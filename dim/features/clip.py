@@ -17,11 +17,12 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import Compose
 
+from dim.errors import ConfigError
 from dim.features.base import Features, ImageEncoder, TextEncoder
 from dim.features.clip_source import ClipSource
 from dim.features.device import DTYPES, Precision, check_compiler, deferred, resolve_device, to_device
 
-_loaded: WeakValueDictionary[tuple[str, str, str], nn.Module] = WeakValueDictionary()
+_loaded: WeakValueDictionary[tuple[str, str, str, bool], nn.Module] = WeakValueDictionary()
 
 
 class OpenClipEncoder(TextEncoder, ImageEncoder):
@@ -41,6 +42,8 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
             other features: it is part of the fingerprint.
         compile_model: Run through `torch.compile`: seconds to minutes at the start, faster after it. Like the device,
             it may change the last digits of a feature, and is no part of the fingerprint.
+        projection: Whether image features are projected into the space that they share with texts. False gives what a
+            ViT pools before it, of its own width (1,024 for ViT-L/14), for images alone.
 
     Raises:
         ConfigError: The model or the weights do not exist, or do not fit each other, or nothing here can compile.
@@ -56,27 +59,39 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         random_seed: int | None = None,
         draft: bool = False,
         compile_model: bool = False,
+        projection: bool = True,
     ) -> None:
         self.source = ClipSource(model.replace("/", "-"), pretrained, random_seed)
         self.precision, self.device = precision, device
-        self.draft, self.compile_model = draft, compile_model
+        self.draft, self.compile_model, self.projection = draft, compile_model, projection
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process loads the weights itself, if it needs them.
         source = self.source
         options = (self.precision, self.device, source.random_seed, self.draft, self.compile_model)
-        return type(self), (source.model_name, source.pretrained, *options)
+        return type(self), (source.model_name, source.pretrained, *options, self.projection)
 
     @property
     def width(self) -> int:
-        """Columns of the shared space; known without loading weights."""
-        return int(self.source.config["embed_dim"])
+        """Columns of the shared space, or of the ViT without projection; known without loading weights."""
+        config = self.source.config
+        if self.projection:
+            return int(config["embed_dim"])
+        vision = config["vision_cfg"]
+        if not isinstance(vision.get("layers"), int) or "timm_model_name" in vision:
+            raise ConfigError(
+                "a ViT of open_clip, whose features can be had without projection",
+                self.source.model_name,
+                "Leave projection out.",
+            )
+        return int(vision["width"])
 
     @cached_property
     def fingerprint(self) -> str:
         """Names architecture, preprocessing, precision, draft decoding, and the content of the weights."""
         draft = f", draft={self.draft_side}" if self.draft else ""
-        return f"OpenClipEncoder({self.source.fingerprint}, precision={self.precision}{draft})"
+        pooled = "" if self.projection else ", projection=False"
+        return f"OpenClipEncoder({self.source.fingerprint}, precision={self.precision}{draft}{pooled})"
 
     @property
     def draft_side(self) -> int | None:
@@ -87,10 +102,12 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
     @cached_property
     def model(self) -> nn.Module:
         """The open_clip model, loaded at first use."""
-        key = (self.source.fingerprint, self.precision, str(self.model_device))
+        key = (self.source.fingerprint, self.precision, str(self.model_device), self.projection)
         model = _loaded.get(key)
         if model is None:
             model = _loaded[key] = self.source.load(self.precision, self.model_device)
+            if not self.projection:
+                model.visual.proj = None  # type: ignore[union-attr]
         return model
 
     def encode_text(self, texts: Sequence[str]) -> Features:
@@ -99,6 +116,8 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
 
     def submit_text(self, texts: Sequence[str]) -> Callable[[], Features]:
         """What gives the features of `encode_text` when called."""
+        if not self.projection:
+            raise ConfigError("a CLIP text encoder", "projection: false, which is for images", "Leave projection out.")
         with torch.inference_mode():
             tokens = _cut(self.model, self.source.tokenize(texts))
             return deferred(self._run_text(self.model, to_device(tokens.numpy(), self.model_device)))

@@ -13,7 +13,7 @@ from transformers.utils import logging
 from dim.errors import ConfigError
 from dim.features.weights import hash_files
 
-SUFFIXES = {".json", ".txt", ".model", ".safetensors"}
+SUFFIXES = {".json", ".txt", ".model", ".safetensors", ".bin"}
 
 
 def from_pretrained(kind: Any, path: str, revision: str | None, what: str, **options: Any) -> Any:
@@ -48,12 +48,21 @@ def from_pretrained(kind: Any, path: str, revision: str | None, what: str, **opt
         raise ConfigError(f"{what} at {path}", found, remedy) from error
 
 
-def content_of(path: str, revision: str | None) -> str:
-    """What the content of `path` is known by: the hash of a folder's files; of a hub id, the id and its revision."""
+def content_of(path: str, revision: str | None, config: Any = None) -> str:
+    """What the content of `path` is known by: the hash of a folder's files; of a hub id, the id and its commit.
+
+    Args:
+        path: A folder or a hub id.
+        revision: As asked for.
+        config: The model's configuration, which knows the commit that a branch or tag stood for.
+    """
     folder = Path(path)
     if folder.is_dir():
-        return hash_files(file for file in folder.iterdir() if file.suffix in SUFFIXES and file.is_file())
-    return f"{path}@{revision or 'main'}"
+        files = [file for file in folder.iterdir() if file.suffix in SUFFIXES and file.is_file()]
+        if any(file.suffix == ".safetensors" for file in files):
+            files = [file for file in files if file.suffix != ".bin"]  # Transformers prefers safetensors
+        return hash_files(files)
+    return f"{path}@{getattr(config, '_commit_hash', None) or revision or 'main'}"
 
 
 @contextmanager

@@ -15,10 +15,8 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from dim.errors import ConfigError
 from dim.features.base import Features, TextEncoder
 from dim.features.device import DTYPES, Precision, check_compiler, deferred, resolve_device, to_device
-from dim.features.pretrained import from_pretrained
-from dim.features.weights import hash_files
+from dim.features.pretrained import content_of, from_pretrained
 
-_SUFFIXES = {".json", ".txt", ".model", ".safetensors", ".bin"}
 _UNBOUNDED = 10**9  # tokenizers without a limit of their own say 1e30
 
 
@@ -77,14 +75,7 @@ class TransformersTextEncoder(TextEncoder):
     @cached_property
     def fingerprint(self) -> str:
         """Names the content of the folder (of a hub id: its commit) and each option that counts."""
-        folder = Path(self.path)
-        if folder.is_dir():
-            files = [path for path in folder.iterdir() if path.suffix in _SUFFIXES and path.is_file()]
-            if any(path.suffix == ".safetensors" for path in files):
-                files = [path for path in files if path.suffix != ".bin"]  # Transformers prefers safetensors
-            weights = hash_files(files)
-        else:
-            weights = f"{self.path}@{getattr(self._config, '_commit_hash', None) or self.revision}"
+        weights = content_of(self.path, self.revision, None if Path(self.path).is_dir() else self._config)
         return (
             f"TransformersTextEncoder({weights}, pooling={self.pooling}, max_length={self.max_length}, "
             f"normalize={self.normalize}, precision={self.precision})"

@@ -73,6 +73,26 @@ def test_image_features_are_those_of_open_clip(weights: Path) -> None:
     np.testing.assert_allclose(encoder.encode_image(pixels), expected, atol=1e-6)
 
 
+def test_without_projection_image_features_are_what_the_vit_pools(weights: Path) -> None:
+    model, _ = direct(weights)
+    plain, pooled = (OpenClipEncoder("tiny-clip", str(weights), projection=value) for value in (True, False))
+    pixels = np.stack([plain.preprocess(photo()), plain.preprocess(photo((20, 60)))])
+    features = pooled.encode_image(pixels)
+    assert features.shape == (2, pooled.width)
+    assert pooled.width != plain.width
+    projected = features @ model.visual.proj.detach().numpy()
+    np.testing.assert_allclose(projected, plain.encode_image(pixels), atol=1e-6)
+    assert pooled.fingerprint != plain.fingerprint
+    assert pickle.loads(pickle.dumps(pooled)).fingerprint == pooled.fingerprint
+    with pytest.raises(ConfigError, match="projection: false, which is for images"):
+        pooled.encode_text(TEXTS)
+
+
+def test_without_projection_another_network_is_refused() -> None:
+    with pytest.raises(ConfigError, match="a ViT of open_clip"):
+        _ = OpenClipEncoder("RN50", None, random_seed=0, projection=False).width
+
+
 def test_preprocessing_is_known_without_weights_and_is_that_of_the_model(weights: Path) -> None:
     encoder = OpenClipEncoder("tiny-clip", str(weights))
     config = encoder.source.preprocess_config

@@ -1,0 +1,101 @@
+"""A finished run, opened again: its method with its weights and its data, without a trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from jsonargparse import ArgumentParser
+from numpy.typing import NDArray
+
+from dim.datamodule import LinkingData, LinkingDataModule
+from dim.errors import ConfigError
+from dim.features.device import resolve_device
+from dim.scorer import Rows, Scorer
+from dim.task import LinkingTask
+
+
+def open_run(run: Path, device: str = "auto") -> LinkingTask:
+    """The method of a run with its best weights, ready for `rank` (its data: `.data`).
+
+    Args:
+        run: A folder that `dim fit` wrote.
+        device: Where it computes.
+
+    Raises:
+        ConfigError: There is no finished run, or its configuration is of another version.
+        CheckpointError: Its data changed since.
+    """
+    task, datamodule = _instantiate(run)
+    checkpoint = run / "checkpoints" / "best.ckpt" if task.is_trained else None
+    if checkpoint is not None and not checkpoint.exists():
+        raise ConfigError(f"a trained run at {run} (checkpoints/best.ckpt)", "no checkpoint", "Run dim fit first.")
+    task.open_for_scoring(datamodule, checkpoint, resolve_device(device))
+    return task
+
+
+def _instantiate(run: Path) -> tuple[LinkingTask, LinkingDataModule]:
+    path = run / "config.yaml"
+    if not path.exists():
+        raise ConfigError(f"a run with its config.yaml at {run}", "none", "Name a folder that dim fit --run wrote.")
+    config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--seed_everything", type=int, default=0)
+    parser.add_subclass_arguments(LinkingTask, "model")
+    parser.add_class_arguments(LinkingDataModule, "data")
+    parser.link_arguments("seed_everything", "data.seed")
+    parser.link_arguments("seed_everything", "model.init_args.seed")
+    chosen = {key: config[key] for key in ("seed_everything", "model", "data") if key in config}
+    for part in (chosen["data"], chosen["model"].get("init_args", {})):
+        part.pop("seed", None)  # linked
+    made = parser.instantiate_classes(parser.parse_object(chosen))
+    return made.model, made.data
+
+
+class RunScorer(Scorer):
+    """The scores of another run, such as a contrastive one: it makes a hybrid of the method that asks.
+
+    Args:
+        run: Its folder, on the same dataset.
+        batch_size: Mentions that are scored at once.
+    """
+
+    is_model = True
+
+    def __init__(self, run: Path, batch_size: int = 256) -> None:
+        self.run, self.batch_size = run, batch_size
+
+    @property
+    def name(self) -> str:
+        """The run's folder."""
+        return str(self.run)
+
+    def open(self, data: LinkingData) -> None:
+        """Loads the run.
+
+        Raises:
+            ConfigError: The run ranks other mentions or another KB, or has no scores of all entities.
+        """
+        self._task = open_run(self.run)
+        theirs = self._task.data.dataset
+        if theirs.hash != data.dataset.hash or self._task.is_generative:
+            raise ConfigError(
+                f"a run that scores the entities of {data.dataset.name} ({data.dataset.hash[:8]}) as tie_break",
+                f"{type(self._task).__name__} on {theirs.name} ({theirs.hash[:8]}) at {self.run}",
+                "Fit a contrastive run on this dataset, or leave tie_break out.",
+            )
+
+    def scores(self, mentions: Rows, entities: Rows) -> NDArray[np.float64]:
+        """The run's scores of the pairs."""
+        unique, which = np.unique(mentions, return_inverse=True)
+        found = np.empty(len(mentions))
+        with torch.inference_mode():
+            for start in range(0, len(unique), self.batch_size):
+                rows = torch.from_numpy(unique[start : start + self.batch_size]).to(self._task.device)
+                scores = self._task.scores_of(rows).double().cpu().numpy()
+                here = (which >= start) & (which < start + self.batch_size)
+                found[here] = scores[which[here] - start, entities[here]]
+        return found

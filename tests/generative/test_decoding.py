@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import torch
+from tiny_lm import save_model
+
+from dim.generative.decoding import Decoder, Encoded
+from dim.generative.language_model import LanguageModel
+from dim.generative.masking import NameMask
+from dim.generative.name_tree import NameTree
+
+NAMES = ["Leto", "Leto Alba", "Ada", "Olga Petra", "Adam", "Zeno"]  # some begin others
+PROMPTS = ["Leto sings in a long sentence. [Answer]", "x [Answer]", "[Answer]"]
+
+
+@pytest.fixture(scope="module", params=["gpt2", "opt", "llama", "qwen"])
+def model(request, tmp_path_factory) -> LanguageModel:
+    return LanguageModel(str(save_model(tmp_path_factory.mktemp(request.param), request.param)))
+
+
+def encode(model: LanguageModel, prompts: list[str]) -> Encoded:
+    """Left-padded, by a loop."""
+    tokens = model.tokenize(prompts)
+    longest = max(map(len, tokens))
+    padded = torch.tensor([[0] * (longest - len(row)) + row for row in tokens])
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in tokens])
+    return Encoded(model.embed(padded), mask, padded[:, -1])
+
+
+def likelihood(model: LanguageModel, prompt: str, name: list[int]) -> float:
+    """Of one name, by one plain forward pass over prompt, name and end token; the mean a token."""
+    tokens = model.tokenize([prompt])[0]
+    whole = torch.tensor([[*tokens, *name, model.end_token]])
+    logs = model.model(whole).logits.log_softmax(-1)[0]
+    answer = range(len(tokens), whole.shape[1])
+    return sum(float(logs[place - 1, whole[0, place]]) for place in answer) / len(answer)
+
+
+def tree_of(model: LanguageModel, names: list[str] = NAMES) -> NameTree:
+    return NameTree.build(names, np.arange(len(names)), model.tokenize, model.end_token, model.vocab_size, 32)
+
+
+@torch.inference_mode()
+def test_as_many_beams_as_names_find_every_name_in_the_order_of_its_full_likelihood(model):
+    decoder = Decoder(num_beams=len(NAMES) + 2, early_stopping="never")
+    written = decoder.write(model, encode(model, PROMPTS), NameMask(tree_of(model), prompt_length=1))
+    for prompt, found in zip(PROMPTS, written, strict=True):
+        expected = {tuple(name): likelihood(model, prompt, name) for name in model.tokenize(NAMES)}
+        assert [name.tokens for name in found] == sorted(expected, key=lambda tokens: -expected[tokens])
+        assert [name.score for name in found] == pytest.approx([expected[name.tokens] for name in found], abs=1e-4)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+def test_given_names_are_scored_by_their_full_likelihood_whatever_the_batch(model, batch_size):
+    names = [model.tokenize(NAMES), model.tokenize(NAMES[:1]), model.tokenize(NAMES[2:5])]
+    scores = Decoder().score(model, encode(model, PROMPTS), names, batch_size)
+    for prompt, of_prompt, found in zip(PROMPTS, names, scores, strict=True):
+        assert found == pytest.approx([likelihood(model, prompt, name) for name in of_prompt], abs=1e-4)
+
+
+@torch.inference_mode()
+def test_padding_and_the_other_prompts_change_no_answer(model):
+    mask = tree_of(model)
+    decoder = Decoder(num_beams=3)
+    together = decoder.write(model, encode(model, PROMPTS), NameMask(mask, prompt_length=1))
+    turned = decoder.write(model, encode(model, PROMPTS[::-1]), NameMask(mask, prompt_length=1))[::-1]
+    alone = [decoder.write(model, encode(model, [prompt]), NameMask(mask, prompt_length=1))[0] for prompt in PROMPTS]
+    for other in (turned, alone):
+        for mine, theirs in zip(together, other, strict=True):
+            assert [name.tokens for name in mine] == [name.tokens for name in theirs]
+            assert [name.score for name in mine] == pytest.approx([name.score for name in theirs], abs=1e-4)
+
+
+@torch.inference_mode()
+def test_one_beam_is_scored_by_the_full_likelihood_too(model):
+    written = Decoder(num_beams=1).write(model, encode(model, PROMPTS), NameMask(tree_of(model), prompt_length=1))
+    for prompt, found in zip(PROMPTS, written, strict=True):
+        assert len(found) == 1
+        assert found[0].score == pytest.approx(likelihood(model, prompt, list(found[0].tokens)), abs=1e-4)
+
+
+@torch.inference_mode()
+def test_fewer_names_than_beams_are_found_once_each(model):
+    written = Decoder(num_beams=5).write(
+        model, encode(model, PROMPTS), NameMask(tree_of(model, ["Ada"]), prompt_length=1)
+    )
+    assert [[name.tokens for name in found] for found in written] == [[tuple(model.tokenize(["Ada"])[0])]] * 3
+
+
+@torch.inference_mode()
+def test_without_a_mask_what_does_not_end_is_no_name(model):
+    # A random model writes no end token within three tokens, unless by chance; what it writes then ends.
+    written = Decoder(num_beams=2, max_new_tokens=3).write(model, encode(model, PROMPTS), None)
+    assert all(model.end_token not in name.tokens and len(name.tokens) <= 2 for found in written for name in found)
+
+
+@torch.inference_mode()
+def test_the_length_penalty_divides_by_its_power(model):
+    tree, prompts = tree_of(model), encode(model, PROMPTS[:1])
+    plain, whole = (Decoder(length_penalty=power) for power in (1.0, 0.0))
+    names = [model.tokenize(NAMES)]
+    lengths = [len(name) + 1 for name in names[0]]
+    means, sums = (decoder.score(model, prompts, names, 8)[0] for decoder in (plain, whole))
+    assert sums == pytest.approx([mean * length for mean, length in zip(means, lengths, strict=True)], abs=1e-4)
+    best = whole.write(model, prompts, NameMask(tree, prompt_length=1))[0][0]
+    assert best.score == pytest.approx(max(sums), abs=1e-4)

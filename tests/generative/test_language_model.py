@@ -1,0 +1,108 @@
+import pickle
+
+import pytest
+import torch
+from tiny_lm import save_model
+
+from dim.errors import ConfigError
+from dim.generative.language_model import LanguageModel, explained_memory
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("lm"), context=64)
+
+
+def test_what_is_known_of_a_model(folder):
+    model = LanguageModel(str(folder))
+    assert (model.width, model.context, model.end_token) == (32, 64, 0)
+    assert not model.model.training
+    assert not any(weight.requires_grad for weight in model.model.parameters())
+
+
+def test_no_token_starts_or_ends_a_text_and_special_words_are_text(folder):
+    model = LanguageModel(str(folder))
+    tokens = model.tokenize(["Ada", "<end>", ""])
+    assert model.end_token not in tokens[0] + tokens[1]
+    assert tokens[2] == []
+    assert model.detokenize(tokens[1]) == "<end>"
+
+
+def test_a_tokenizer_without_a_padding_token_will_do(tmp_path):
+    model = LanguageModel(str(save_model(tmp_path / "lm", pad=False)))
+    assert model.tokenizer.pad_token is None
+    assert model.tokenize(["Ada"])[0]
+
+
+def test_a_tokenizer_without_an_end_token_is_refused(folder, tmp_path):
+    saved = LanguageModel(str(folder))
+    saved.model.save_pretrained(tmp_path / "lm")
+    tokenizer = pickle.loads(pickle.dumps(saved.tokenizer))
+    tokenizer.eos_token = None
+    tokenizer.save_pretrained(tmp_path / "lm")
+    with pytest.raises(ConfigError, match=r"a tokenizer with an end token \(eos_token\)"):
+        _ = LanguageModel(str(tmp_path / "lm")).end_token
+
+
+def test_the_fingerprint_follows_weights_and_precision(folder, tmp_path):
+    other = save_model(tmp_path / "lm", context=64, seed=1)
+    prints = {
+        LanguageModel(str(folder)).fingerprint,
+        LanguageModel(str(other)).fingerprint,
+        LanguageModel(str(folder), precision="bf16").fingerprint,
+    }
+    assert len(prints) == 3
+    assert LanguageModel(str(folder)).fingerprint in prints
+    assert LanguageModel(str(folder)).tokenizer_hash == LanguageModel(str(other)).tokenizer_hash
+
+
+def test_a_model_travels_without_its_weights(folder):
+    model = LanguageModel(str(folder))
+    size = len(pickle.dumps(model))
+    _ = model.model
+    assert len(pickle.dumps(model)) == size < 1000
+    assert pickle.loads(pickle.dumps(model)).width == 32
+
+
+def test_half_precision_is_loaded_and_computes(folder):
+    model = LanguageModel(str(folder), precision="bf16")
+    vectors = model.embed(torch.tensor([[5, 6, 7]]))
+    assert vectors.dtype == torch.bfloat16
+    output = model.run(torch.ones(1, 3, dtype=torch.long), 1, inputs_embeds=vectors)
+    assert output.logits.shape[:2] == (1, 1)
+
+
+def test_no_model_there_says_what_stands_beside(tmp_path):
+    (tmp_path / "opt-tiny").mkdir()
+    with pytest.raises(ConfigError, match="beside it: opt-tiny"):
+        _ = LanguageModel(str(tmp_path / "opt-tny")).model
+
+
+def test_weights_of_another_kind_of_model_are_refused(tmp_path, folder):
+    from transformers import AutoModel
+
+    AutoModel.from_pretrained(folder).save_pretrained(tmp_path / "lm")
+    LanguageModel(str(folder)).tokenizer.save_pretrained(tmp_path / "lm")
+    model = LanguageModel(str(tmp_path / "lm"))
+    # GPT-2's output layer is its input embedding, so that nothing is missing; LLaMA's would be.
+    assert model.width == 32
+
+
+@explained_memory()
+def _allocate(size):
+    torch.empty(size)
+
+
+def test_running_out_of_memory_names_what_to_turn_down():
+    with pytest.raises(ConfigError, match=r"(?s)enough memory.*Lower --data.batch_size.*num_beams.*examples"):
+        _allocate(1 << 46)
+    with pytest.raises(RuntimeError, match="another"), explained_memory():
+        raise RuntimeError("another")
+
+
+def test_what_is_not_installed_names_the_extra(folder, monkeypatch):
+    monkeypatch.setattr("dim.generative.language_model.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"dim-linker\[quantized\]"):
+        _ = LanguageModel(str(folder), quantization="4bit").model
+    with pytest.raises(ConfigError, match="the package accelerate for a device_map"):
+        _ = LanguageModel(str(folder), device_map="auto").model
