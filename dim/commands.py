@@ -63,7 +63,7 @@ COMMANDS = {
     ),
     "bench": Command(
         "dim.bench",
-        ("bench_embed", "bench_caption", "bench_train", "bench_search", "bench_convert", "bench_memory"),
+        ("bench_embed", "bench_caption", "bench_train", "bench_search", "bench_convert", "bench_memory", "bench_trie"),
         "measure speed and memory against a peer or a ceiling",
     ),
 }

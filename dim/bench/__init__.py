@@ -6,5 +6,14 @@ from dim.bench.embed import bench_embed
 from dim.bench.memory import bench_memory
 from dim.bench.search import bench_search
 from dim.bench.train import bench_train
+from dim.bench.trie import bench_trie
 
-__all__ = ["bench_caption", "bench_convert", "bench_embed", "bench_memory", "bench_search", "bench_train"]
+__all__ = [
+    "bench_caption",
+    "bench_convert",
+    "bench_embed",
+    "bench_memory",
+    "bench_search",
+    "bench_train",
+    "bench_trie",
+]

@@ -19,6 +19,7 @@ from dim.processes import encode_together, from_first
 from dim.task import LinkingTask
 
 ENTITY_BATCH = 8192
+Fields = dict[str, tuple[Tensor, Tensor]]  #: Name → values [B, width] (zeros where missing), mask [B].
 
 
 class DIM(LinkingTask):
@@ -90,9 +91,22 @@ class DIM(LinkingTask):
             )
         mention = pick("mention", data.mention_fields, self.mention_fields)
         entity = pick("entity", data.entity_fields, self.entity_fields)
-        self.field_names = tuple(mention), tuple(entity)
+        frequency = None
         if "spelling" in mention and "spelling" in entity:
             frequency = data.entity_fields["spelling"].matrix.ne(0).float().mean(0)
+        self.make_towers(mention, entity, frequency)
+
+    def make_towers(self, mention: dict[str, int], entity: dict[str, int], frequency: Tensor | None) -> None:
+        """Makes both towers.
+
+        Args:
+            mention: Field → width, of mentions.
+            entity: The same of entities.
+            frequency: The share of the KB's names that have each n-gram, where both sides have `spelling`.
+        """
+        self.field_names = tuple(mention), tuple(entity)
+        mention, entity = dict(mention), dict(entity)
+        if frequency is not None:
             self.spelling = SpellingPart(frequency)
         mention.pop("spelling", None)
         entity.pop("spelling", None)
@@ -121,12 +135,19 @@ class DIM(LinkingTask):
                 values, mask = fields[name]
                 mask = mask & (torch.rand(mask.shape, device=mask.device) >= self.modality_dropout)
                 fields[name] = values * mask[:, None], mask
+        return self.encode_mentions(fields)
+
+    def encode_mentions(self, fields: Fields) -> Tensor:
+        """Query vectors [B, D] of mentions given by their fields."""
         fused: Tensor = self.query_tower({name: field for name, field in fields.items() if name != "spelling"})
         return fused if self.spelling is None else self.spelling.mention(fields["spelling"][0], fused)
 
     def entities(self, rows: Tensor) -> Tensor:
         """Entity vectors [B, D] of KB rows [B], or [B, num_ngrams + D] with spelling."""
-        fields = take(self.data.entity_fields, self.field_names[1], rows)
+        return self.encode_entities(take(self.data.entity_fields, self.field_names[1], rows))
+
+    def encode_entities(self, fields: Fields) -> Tensor:
+        """Vectors [B, D] of entities given by their fields."""
         fused: Tensor = self.kb_tower({name: field for name, field in fields.items() if name != "spelling"})
         return fused if self.spelling is None else self.spelling.entity(fields["spelling"][0], fused)
 
@@ -190,6 +211,6 @@ def pick(owner: str, tables: Mapping[str, FeatureTable], names: Sequence[str] | 
     return {name: tables[name].width for name in (tables if names is None else names)}
 
 
-def take(tables: Mapping[str, FeatureTable], names: Sequence[str], rows: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+def take(tables: Mapping[str, FeatureTable], names: Sequence[str], rows: Tensor) -> Fields:
     """The fields of the given rows [B]: name → (values [B, width], mask [B])."""
     return {name: tables[name].take(rows) for name in names}

@@ -74,7 +74,17 @@ def load_image(path: Path, root: Path, draft_side: int | None = None) -> Image.I
         OSError: The disk failed; that is no fact about the image.
     """
     file, box = split_region(str(path))
-    data = _read(Path(file), root)
+    return decode_image(_read(Path(file), root), draft_side, box)
+
+
+def decode_image(data: bytes, draft_side: int | None = None, box: Box | None = None) -> Image.Image:
+    """The image in the bytes of a file, as RGB; of a region of it, where a box is given.
+
+    Raises:
+        UnusableImageError: A rule says that it counts as missing.
+    """
+    if not data:
+        raise UnusableImageError("empty file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's warnings on size and metadata; the rules decide
@@ -118,6 +128,18 @@ def _decode(data: bytes, draft_side: int | None) -> Image.Image:
     if draft_side is not None:
         image.draft(None, (draft_side, draft_side))  # does nothing but for JPEG
     image.load()
+    return _to_rgb(_upright(image))
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """An opened image as RGB, by the same rules as one from a file.
+
+    Raises:
+        UnusableImageError: It is too large or too narrow.
+    """
+    if image.width * image.height > MAX_PIXELS:
+        raise UnusableImageError("too large")
+    _check_ratio(image.size)
     return _to_rgb(_upright(image))
 
 

@@ -13,7 +13,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from dim.generative.language_model import LanguageModel, explained_memory
 
-NEVER = -1e8  #: Transformers gives beams that stand for nothing scores of about -1e9.
+NEVER = -1e6  #: Transformers gives beams that stand for nothing -1e9, which it also divides by the length.
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,167 @@
+"""Features of mentions and entities that stand in no dataset: given by a caller, encoded now, kept nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dim.features.base import Captioner, Features, ImageEncoder, TextEncoder
+from dim.features.captions import render_questions
+from dim.features.fields import FIELDS, Choices
+from dim.features.images import decode_image, load_image, upright_rgb
+
+ImageInput = str | Path | bytes | Image.Image
+Encoded = dict[str, tuple[Tensor, Tensor]]  #: Field → values [n, width] (zeros where missing), mask [n].
+
+
+@dataclass(frozen=True)
+class LiveEncoder:
+    """Encodes what a caller gives by the rules of a dataset's fields.
+
+    Attributes:
+        text_encoder: For mentions, contexts, captions, names and entity texts; None: no such field.
+        image_encoder: For the images of both.
+        name_encoder: For the spelling of mentions and names.
+        captioner: Says what a mention's image shows.
+        context_template: What is encoded as the context.
+        batch_size: Texts or images an encoder call.
+    """
+
+    text_encoder: TextEncoder | None = None
+    image_encoder: ImageEncoder | None = None
+    name_encoder: TextEncoder | None = None
+    captioner: Captioner | None = None
+    context_template: str = "{mention} [SEP] {context}"
+    batch_size: int = 64
+
+    def mentions(
+        self, names: Sequence[str], contexts: Sequence[str], images: Sequence[Image.Image | None], wanted: Sequence[str]
+    ) -> Encoded:
+        """The wanted fields (`mention`, `context`, `caption`, `image`, `spelling`) of mentions [n].
+
+        Args:
+            names: The mentions.
+            contexts: Their texts, empty where there is none.
+            images: Their images, as `open_image` gives them.
+            wanted: The fields that a model reads.
+        """
+        captions: list[str | None] = [None] * len(names)
+        if "caption" in wanted and self.captioner is not None:
+            captions = self._captions(names, images)
+        table = pa.table({"mention": names, "context": contexts, "caption": pa.array(captions, pa.string())})
+        return self._encode("mention", table, images, wanted)
+
+    def entities(
+        self,
+        names: Sequence[str],
+        texts: Sequence[str | None],
+        images: Sequence[Image.Image | None],
+        wanted: Sequence[str],
+    ) -> Encoded:
+        """The wanted fields (`name`, `text`, `entity_image`, `name_spelling`) of entities [n]."""
+        table = pa.table({"name": names, "text": pa.array(texts, pa.string())})
+        return self._encode("entity", table, images, wanted)
+
+    def _encode(
+        self, owner: str, table: pa.Table, images: Sequence[Image.Image | None], wanted: Sequence[str]
+    ) -> Encoded:
+        given, choices = _Given(table), Choices(context_template=self.context_template)
+        fields = [field for field in FIELDS if field.owner == owner and field.name in wanted]
+        texts = {f: _listed(f.inputs(given, choices)) for f in fields if f.kind == "text"}  # type: ignore[arg-type]
+        encoded: Encoded = {}
+        for encoder, kind in ((self.text_encoder, "text"), (self.name_encoder, "name")):
+            # One call for all fields of an encoder: each different text once.
+            of_encoder = {field.name: found for field, found in texts.items() if field.encoder == kind}
+            if encoder is not None and of_encoder:
+                encoded |= self._texts(encoder, of_encoder)
+        if self.image_encoder is not None:
+            encoded |= {field.name: self._images(images) for field in fields if field.kind == "image"}
+        return encoded
+
+    def _texts(self, encoder: TextEncoder, fields: Mapping[str, list[str | None]]) -> Encoded:
+        unique = sorted({text for texts in fields.values() for text in texts if text is not None}, key=len)
+        parts = [
+            encoder.encode_text(unique[start : start + self.batch_size])
+            for start in range(0, len(unique), self.batch_size)
+        ]
+        matrix = np.concatenate([np.zeros((1, encoder.width), np.float32), *parts])
+        place = {text: row for row, text in enumerate(unique, start=1)}
+        return {
+            name: _rows(matrix, [0 if text is None else place[text] for text in texts])
+            for name, texts in fields.items()
+        }
+
+    def _images(self, images: Sequence[Image.Image | None]) -> tuple[Tensor, Tensor]:
+        encoder = self.image_encoder
+        assert encoder is not None
+        present = [place for place, image in enumerate(images) if image is not None]
+        parts: list[Features] = []
+        for start in range(0, len(present), self.batch_size):
+            batch = [images[place] for place in present[start : start + self.batch_size]]
+            pixels = np.stack([encoder.preprocess(image) for image in batch if image is not None])
+            parts.append(encoder.encode_image(encoder.to_device(pixels)))
+        matrix = np.concatenate([np.zeros((1, encoder.width), np.float32), *parts])
+        rows = np.zeros(len(images), np.int64)
+        rows[present] = np.arange(1, len(present) + 1)
+        return _rows(matrix, rows.tolist())
+
+    def _captions(self, names: Sequence[str], images: Sequence[Image.Image | None]) -> list[str | None]:
+        captioner = self.captioner
+        assert captioner is not None
+        questions = render_questions(captioner.question, names)
+        captions: list[str | None] = [None] * len(names)
+        present = [place for place, image in enumerate(images) if image is not None]
+        for start in range(0, len(present), self.batch_size):
+            places = present[start : start + self.batch_size]
+            inputs = [captioner.preprocess(image) for place in places if (image := images[place]) is not None]
+            for place, caption in zip(places, captioner.caption(inputs, [questions[p] for p in places]), strict=True):
+                captions[place] = caption
+        return captions
+
+
+def open_image(image: ImageInput | None, draft_side: int | None = None) -> Image.Image | None:
+    """An image given as a path, as the bytes of a file, or opened, as RGB by the rules of `dim.features.images`.
+
+    Raises:
+        UnusableImageError: By these rules it counts as missing.
+    """
+    if image is None:
+        return None
+    if isinstance(image, Image.Image):
+        return upright_rgb(image)
+    if isinstance(image, bytes):
+        return decode_image(image, draft_side)
+    path = Path(image)
+    return load_image(path, path.parent, draft_side)
+
+
+class _Given:
+    """Looks like a dataset to the fields' rules."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def column(self, _: str, name: str) -> Any:
+        return self._table[name]
+
+    def text_column(self, _: str) -> Any:
+        return self._table["text"]
+
+
+def _listed(texts: Any) -> list[str | None]:
+    found: list[str | None] = texts.to_pylist() if hasattr(texts, "to_pylist") else list(texts)
+    return found
+
+
+def _rows(matrix: Features, rows: list[int]) -> tuple[Tensor, Tensor]:
+    """Rows of a matrix whose row 0 stands for what is missing."""
+    place = torch.tensor(rows, dtype=torch.long)
+    return torch.from_numpy(matrix)[place], place > 0
