@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
@@ -227,6 +228,7 @@ class LinkingDataModule(LightningDataModule):
         self.num_workers, self.resident_gb, self.seed = num_workers, resident_gb, seed
         self.engine, self.address = engine, address
         self.needs = Needs()
+        self.only: Tensor | None = None  #: Mention rows [n] that alone may be trained on, such as all but a fold.
         self._data: LinkingData | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -306,6 +308,17 @@ class LinkingDataModule(LightningDataModule):
         source = derange(np.array([text is not None for text in texts]), "text", self.seed)
         return [texts[owner] for owner in source]
 
+    def shown_mentions(self) -> pd.DataFrame:
+        """The mentions as a model that reads their texts sees them: `leave_out` and `shuffle` hold for contexts too."""
+        mentions = self.linking_data.dataset.mentions
+        contexts = mentions["context"].astype(object)
+        if "context" in self.leave_out:
+            return mentions.assign(context="", start=np.nan, end=np.nan)
+        if "context" in self.shuffle:
+            source = derange((contexts.fillna("") != "").to_numpy(), "context", self.seed, mentions["split"].tolist())
+            return mentions.assign(context=contexts.to_numpy()[source], start=np.nan, end=np.nan)
+        return mentions
+
     def _fingerprints(self, dataset: records.Dataset) -> dict[str, str]:
         parts = {"entity_text": self.entity_text, "context_template": self.context_template}
         if self.entity_text in dataset.variants:
@@ -354,6 +367,8 @@ class LinkingDataModule(LightningDataModule):
     def train_rows(self) -> Tensor:
         """The training mentions [n] that have a gold entity, or all where the method trains on NIL too."""
         rows = self.rows("train")
+        if self.only is not None:
+            rows = rows[torch.isin(rows, self.only)]
         return rows if self.needs.nil else rows[self.linking_data.gold.cpu()[rows] >= 0]
 
     def _in_order(self, split: str) -> DataLoader[Tensor]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -54,7 +56,8 @@ def _existing_parent(path: Path) -> Path:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; what stands there at the end takes the name `path`.
 
-    A file replaces the old file. A folder (make it yourself at the temporary path) replaces the old folder.
+    A file replaces the old file. A folder (make it yourself at the temporary path) replaces the old folder, in one
+    step where the file system can exchange two names (Linux); elsewhere there is a moment with neither.
     On an error the temporary path is removed and the old content stays.
     """
     with explain_write_errors(path):
@@ -64,10 +67,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             if temporary.is_dir() and path.exists():
+                if _exchange(temporary, path):
+                    return
                 path.replace(workplace / "old")
             temporary.replace(path)
         finally:
             shutil.rmtree(workplace, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Gives each of two paths the other's name, in one step. Returns whether that was possible."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,5 +1,7 @@
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -59,3 +61,31 @@ def test_errors_survive_pickling_between_processes():
 def test_a_hash_depends_on_the_boundaries_of_its_parts():
     assert content_hash("ab", "c") != content_hash("a", "bc")
     assert content_hash("a") == content_hash(b"a")
+
+
+def test_a_folder_is_never_missing_while_it_is_replaced(tmp_path):
+    folder = tmp_path / "folder"
+    reader = subprocess.Popen(
+        [sys.executable, "-c", WATCH, str(folder / "whole")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    for turn in range(200):
+        with atomic_path(folder) as temporary:
+            temporary.mkdir()
+            (temporary / "whole").write_text(str(turn))
+        if turn == 0:
+            assert reader.stdout.readline() == "there\n"
+    assert reader.communicate("\n", timeout=60)[0] == "0 misses\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+WATCH = """
+import os, select, sys
+path, seen, misses = sys.argv[1], False, 0
+while not select.select([sys.stdin], [], [], 0)[0]:
+    there = os.path.exists(path)
+    if there and not seen:
+        print("there", flush=True)
+    seen = seen or there
+    misses += seen and not there
+print(misses, "misses")
+"""

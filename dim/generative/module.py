@@ -154,7 +154,7 @@ class GEMEL(LinkingTask):
         reads_train = not isinstance(self.examples, NoExamples)
         train_rows = self.datamodule.train_rows().numpy() if reads_train else np.empty(0, np.int64)
         self.prompts = Prompts(
-            mentions=dataset.mentions,
+            mentions=self.datamodule.shown_mentions(),
             names=[self._gold_name(row) for row in data.gold.tolist()],
             tokenize=model.tokenize,
             examples=self.examples.choose(data, train_rows, self.datamodule.cache_dir),

@@ -294,3 +294,19 @@ def test_no_images_leave_nothing_to_train(place):
 def test_a_contrastive_method_refuses_the_generative_protocol(place):
     with pytest.raises(ConfigError, match="for models that write names"):
         opened(place, "--model", "DIM", "--data.protocol", "Generative")
+
+
+def test_contexts_that_are_left_out_or_shuffled_are_not_in_the_prompt(place):
+    plain, none, other = (
+        opened(place, *more)[0] for more in ([], ["--data.leave_out", "[context]"], ["--data.shuffle", "[context]"])
+    )
+    mentions = plain.data.dataset.mentions
+    row = int(np.flatnonzero((mentions["context"].str.len() > 30) & (mentions["split"] == "dev"))[0])
+    asked = [
+        task.language_model.detokenize(task.prompts.of(np.array([row]))[0].tokens[-1]) for task in (plain, none, other)
+    ]
+    context = mentions["context"].iloc[row]
+    assert context in asked[0]
+    assert asked[1].startswith("[Text]\n[Question]")
+    assert context not in asked[2]
+    assert mentions["mention"].iloc[row] in asked[2]
