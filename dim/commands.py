@@ -52,6 +52,7 @@ COMMANDS = {
         "dim.caption", ("caption",), "write captions of the images by BLIP-2, or import yours; resumable"
     ),
     "embed": Command("dim.embed", ("embed",), "compute the features that a run needs, resumable"),
+    "demo-lm": Command("dim.generative.demo_lm", ("demo_lm",), "train the small language model of the generative demo"),
     "evaluate": Command("dim.evaluate", ("evaluate",), "score another system's results like our own", by_name=True),
     "report": Command("dim.report", ("report",), "compare runs in one table", takes_many=True),
     "compare": Command(

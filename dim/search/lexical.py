@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from dim.errors import DataError
+from dim.search.sealed import open_sealed, sealed_folder
+
 CHUNK = 512
+FORMAT_VERSION = 1
+CONTENT = "name index"
+
+Rows = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+def name_vectorizer() -> TfidfVectorizer:
+    """An unfitted TF-IDF of character n-grams: 2 to 4 characters within words, sublinear counts, float32."""
+    return TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, dtype=np.float32)
 
 
 class NameIndex:
@@ -21,7 +38,7 @@ class NameIndex:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, dtype=np.float32)
+        self._vectorizer = name_vectorizer()
         self._names = self._vectorizer.fit_transform(names).T.tocsc()
 
     def scores(self, mentions: Sequence[str]) -> Iterator[NDArray[np.float32]]:
@@ -46,3 +63,190 @@ def _largest(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     columns.sort(axis=1)
     order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
     return np.take_along_axis(columns, order, axis=1)
+
+
+class EntityNames:
+    """Names and aliases of a KB, compared with a mention by the cosine of `NameIndex`; an entity counts by its best.
+
+    The weights are fitted once, on all strings of the first KB; n-grams that come later have none. Rows are stable:
+    an added entity gets the next row, and the row of a removed one is never used again.
+
+    Args:
+        names: One name an entity.
+        aliases: Other names of each entity; empty ones are left out.
+
+    Raises:
+        DataError: Names and aliases differ in number, or no name has two letters to compare.
+    """
+
+    def __init__(self, names: Sequence[str], aliases: Sequence[Sequence[str]] | None = None) -> None:
+        strings, counts = _strings(names, aliases)
+        vectorizer = name_vectorizer()
+        try:
+            vectors = vectorizer.fit_transform(strings)
+        except ValueError as error:
+            raise DataError("names to compare", str(error), "Give the entities names.") from error
+        self._analyze = vectorizer.build_analyzer()
+        self._vocabulary: dict[str, int] = {ngram: int(i) for ngram, i in vectorizer.vocabulary_.items()}
+        self._idf = np.asarray(vectorizer.idf_, dtype=np.float32)
+        self._set(vectors.T.tocsr(), counts, np.ones(len(counts), dtype=bool))
+
+    def _set(self, postings: sp.csr_matrix, counts: Rows, live: NDArray[np.bool_]) -> None:
+        """Takes the weights [num_ngrams, num_strings], the strings of each entity, and which entities are there."""
+        self._postings, self._counts, self._live = postings, counts, live
+        self._indices = postings.indices.astype(np.intp)  # else NumPy converts them in every search
+        self._owners = np.repeat(np.arange(len(counts)), counts)  # the entity of each string
+
+    def __len__(self) -> int:
+        return int(self._live.sum())
+
+    @property
+    def rows(self) -> Rows:
+        """The rows [len] of the entities that are there, ascending."""
+        return np.flatnonzero(self._live)
+
+    def search(self, mentions: Sequence[str], k: int) -> Rows:
+        """The rows [n, min(k, len)] of the k entities with the most similar string, best first; equal ones by row.
+
+        Entities that share nothing with the mention fill up what is left, in the order of their rows.
+        """
+        k = min(k, len(self))
+        answers: dict[str, Rows] = {}
+        for mention in mentions:
+            if mention not in answers:
+                answers[mention] = _first_largest(self._scores(mention), k)
+        return np.array([answers[mention] for mention in mentions], dtype=np.int64).reshape(len(mentions), k)
+
+    def scores_of(self, mentions: Sequence[str], rows: ArrayLike) -> Floats:
+        """The best cosine [n, k], float32, of each mention with the strings of each of its own entities [n, k].
+
+        Raises:
+            DataError: A row was never given, or its entity is removed.
+        """
+        wanted = self._checked_rows(rows)
+        scores = np.empty(wanted.shape, dtype=np.float32)
+        places: dict[str, list[int]] = {}
+        for place, mention in enumerate(mentions):
+            places.setdefault(mention, []).append(place)
+        for mention, where in places.items():
+            scores[where] = self._scores(mention)[wanted[where]]
+        return scores
+
+    def add(self, names: Sequence[str], aliases: Sequence[Sequence[str]] | None = None) -> Rows:
+        """Makes entities findable at once; returns their rows [m]. Many in one call cost less than one at a time."""
+        strings, counts = _strings(names, aliases)
+        first = len(self._counts)
+        weighted = [self._weights(string) for string in strings]
+        ends = np.cumsum([0, *(len(columns) for columns, _ in weighted)])
+        columns = np.concatenate([np.empty(0, np.int64), *(columns for columns, _ in weighted)])
+        weights = np.concatenate([np.empty(0, np.float32), *(weights for _, weights in weighted)])
+        vectors = sp.csr_matrix((weights, columns, ends), shape=(len(strings), len(self._idf)))
+        postings = sp.hstack([self._postings, vectors.T], format="csr")
+        live = np.concatenate([self._live, np.ones(len(counts), dtype=bool)])
+        self._set(postings, np.concatenate([self._counts, counts]), live)
+        return np.arange(first, first + len(counts))
+
+    def remove(self, rows: ArrayLike) -> None:
+        """Leaves entities [m] out of every answer from now on.
+
+        Raises:
+            DataError: A row was never given, or its entity is removed already; nothing is removed then.
+        """
+        self._live[self._checked_rows(rows)] = False
+
+    def save(self, folder: Path) -> None:
+        """Writes the index; a process that is killed meanwhile leaves what was there before."""
+        with sealed_folder(folder, CONTENT, FORMAT_VERSION, {"count": len(self)}) as place:
+            ngrams = sorted(self._vocabulary, key=self._vocabulary.__getitem__)
+            text = json.dumps(ngrams, ensure_ascii=True)
+            (place / "ngrams.json").write_text(text, encoding="ascii")
+            for name, array in self._arrays().items():
+                np.save(place / f"{name}.npy", array, allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> EntityNames:
+        """The index as it was saved.
+
+        Raises:
+            DataError: No index, a damaged one, or one of another format.
+        """
+        open_sealed(folder, CONTENT, FORMAT_VERSION)
+        index = cls.__new__(cls)
+        ngrams = json.loads((folder / "ngrams.json").read_bytes())
+        index._analyze = name_vectorizer().build_analyzer()
+        index._vocabulary = {ngram: i for i, ngram in enumerate(ngrams)}
+        names = ("idf", "starts", "strings", "weights", "counts", "live")
+        idf, starts, strings, weights, counts, live = (
+            np.load(folder / f"{name}.npy", allow_pickle=False) for name in names
+        )
+        index._idf = idf
+        index._set(sp.csr_matrix((weights, strings, starts), shape=(len(idf), int(counts.sum()))), counts, live)
+        return index
+
+    def _arrays(self) -> dict[str, NDArray[np.generic]]:
+        postings = self._postings
+        return {
+            "idf": self._idf,
+            "starts": postings.indptr,
+            "strings": postings.indices,
+            "weights": postings.data,
+            "counts": self._counts,
+            "live": self._live,
+        }
+
+    def _weights(self, string: str) -> tuple[Rows, Floats]:
+        """The columns and weights of one string: what scikit-learn's transform gives, without its checks."""
+        counts = Counter(self._vocabulary[ngram] for ngram in self._analyze(string) if ngram in self._vocabulary)
+        columns = np.array(sorted(counts), dtype=np.int64)
+        times = np.array([counts[int(column)] for column in columns], dtype=np.float32)
+        weights: Floats = (1 + np.log(times)) * self._idf[columns]
+        length = np.sqrt(np.dot(weights, weights))
+        return columns, weights / (length or np.float32(1))
+
+    def _scores(self, mention: str) -> Floats:
+        """The best cosine [number of rows] of each entity, -1 where it is removed."""
+        columns, weights = self._weights(mention)
+        postings = self._postings
+        scores = np.zeros(postings.shape[1], dtype=np.float32)
+        for column, weight in zip(columns.tolist(), weights, strict=True):
+            part = slice(postings.indptr[column], postings.indptr[column + 1])
+            np.add.at(scores, self._indices[part], weight * postings.data[part])
+        best = np.zeros(len(self._live), dtype=np.float32)
+        np.maximum.at(best, self._owners, scores)
+        return np.where(self._live, best, np.float32(-1))  # below every cosine
+
+    def _checked_rows(self, rows: ArrayLike) -> Rows:
+        wanted = np.asarray(rows, dtype=np.int64)
+        known = (wanted >= 0) & (wanted < len(self._live))
+        known[known] = self._live[wanted[known]]
+        if not known.all():
+            unknown = np.unique(wanted[~known])
+            shown = ", ".join(map(str, unknown[:5].tolist())) + (" …" if len(unknown) > 5 else "")
+            raise DataError("rows of entities that are there", f"{len(unknown)} others ({shown})", "Look at its rows.")
+        return wanted
+
+
+def _strings(names: Sequence[str], aliases: Sequence[Sequence[str]] | None) -> tuple[list[str], Rows]:
+    """All strings, entity by entity, and how many each has."""
+    if aliases is None:
+        return list(names), np.ones(len(names), dtype=np.int64)
+    if len(aliases) != len(names):
+        raise DataError(
+            f"{len(names):,} lists of aliases", f"{len(aliases):,}", "Give each entity one; it may be empty."
+        )
+    of_entity = [
+        list(dict.fromkeys([name, *(alias for alias in others if alias.strip())]))
+        for name, others in zip(names, aliases, strict=True)
+    ]
+    counts = np.array([len(strings) for strings in of_entity], dtype=np.int64)
+    return [string for strings in of_entity for string in strings], counts
+
+
+def _first_largest(scores: Floats, k: int) -> Rows:
+    """The places [k] of the k largest scores, best first; of equal ones the first."""
+    if not k:
+        return np.empty(0, dtype=np.int64)
+    last = np.partition(scores, len(scores) - k)[len(scores) - k]
+    above = np.flatnonzero(scores > last)
+    level = np.flatnonzero(scores == last)[: k - len(above)]
+    return np.concatenate([above[np.argsort(-scores[above], kind="stable")], level])

@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
 
-from dim.search.lexical import NameIndex
+from dim.errors import DataError
+from dim.search.lexical import EntityNames, NameIndex
 
 NAMES = [f"{first} {last}" for first in ("Ann", "Bo", "Cy") for last in ("Lee", "Li", "Leeson", "Stone")]
 
@@ -27,3 +29,112 @@ def test_repeated_mentions_and_unknown_characters_get_answers_of_their_own_row()
     found = NameIndex(NAMES).search(["Bo Li", "ß漢", "Bo Li"], 3)
     assert found.shape == (3, 3)
     assert found[0].tolist() == found[2].tolist()
+
+
+ALIASES = [["Annie"] if name.startswith("Ann") else [] for name in NAMES]
+
+
+def best_of(mention, names, aliases, fitted_on):
+    """The best cosine of each entity by scikit-learn."""
+    vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True).fit(fitted_on)
+    strings = [[name, *others] for name, others in zip(names, aliases, strict=True)]
+    return np.array(
+        [cosine_similarity(vectorizer.transform([mention]), vectorizer.transform(own)).max() for own in strings]
+    )
+
+
+def test_names_without_aliases_are_scored_and_found_as_by_the_name_index():
+    names = [*NAMES, "Ann Lee", ""]
+    plain, index = EntityNames(names), NameIndex(names)
+    mentions = ["Lee", "bo stone", "Ann Lee", "ß漢", "", "Lee"]
+    for k in (0, 1, 4, 13, 99):
+        np.testing.assert_array_equal(plain.search(mentions, k), index.search(mentions, k) if k else np.empty((6, 0)))
+    rows = np.tile(np.arange(len(names)), (6, 1))
+    np.testing.assert_allclose(plain.scores_of(mentions, rows), next(index.scores(mentions)), atol=1e-6)
+    assert plain.search([], 3).shape == (0, 3)
+
+
+def test_an_entity_counts_by_its_best_string_and_stands_once_in_an_answer():
+    index = EntityNames(NAMES, ALIASES)
+    fitted_on = [string for name, others in zip(NAMES, ALIASES, strict=True) for string in [name, *others]]
+    mentions = ["Annie", "Annie Stone", "Cy"]
+    found = index.search(mentions, 5)
+    for mention, row in zip(mentions, found, strict=True):
+        expected = best_of(mention, NAMES, ALIASES, fitted_on)
+        np.testing.assert_allclose(index.scores_of([mention], [range(12)])[0], expected, atol=1e-6)
+        assert row.tolist() == np.argsort(-expected.round(6), kind="stable")[:5].tolist()
+        assert len(set(row.tolist())) == 5
+    assert found[0].tolist()[:4] == [0, 1, 2, 3]
+    assert index.search(["Annie"], 3).dtype == np.int64
+
+
+def test_blank_and_repeated_aliases_change_nothing():
+    plain = EntityNames(NAMES)
+    other = EntityNames(NAMES, [["", " ", name] for name in NAMES])
+    rows = np.tile(np.arange(12), (2, 1))
+    mentions = ["Lee", "Bo"]
+    np.testing.assert_array_equal(plain.scores_of(mentions, rows), other.scores_of(mentions, rows))
+
+
+def test_added_entities_are_found_with_the_first_weights_and_rows_stay():
+    index = EntityNames(NAMES, ALIASES)
+    before = index.scores_of(["Ann Lee"], [range(12)])
+    rows = index.add(["Dee Stoner", "Zq", "Annie Leeson"], [["Stoney"], [], []])
+    assert rows.tolist() == [12, 13, 14]
+    assert len(index) == 15
+    np.testing.assert_array_equal(index.scores_of(["Ann Lee"], [range(12)]), before)
+    names, aliases = [*NAMES, "Dee Stoner", "Zq", "Annie Leeson"], [*ALIASES, ["Stoney"], [], []]
+    fitted_on = [string for name, others in zip(NAMES, ALIASES, strict=True) for string in [name, *others]]
+    for mention in ("Stoney", "Dee Stoner", "Annie Leeson"):
+        expected = best_of(mention, names, aliases, fitted_on)
+        np.testing.assert_allclose(index.scores_of([mention], [range(15)])[0], expected, atol=1e-6)
+    assert index.search(["Dee Stoner"], 1).tolist() == [[12]]
+    assert index.add([]).tolist() == []
+
+
+def test_removed_entities_never_come_back_not_even_to_fill_up():
+    index = EntityNames(NAMES)
+    index.remove([0, 5])
+    assert len(index) == 10
+    assert index.rows.tolist() == [1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
+    found = index.search(["Ann Lee", "漢"], 99)
+    assert sorted(found[0].tolist()) == index.rows.tolist()
+    assert found[1].tolist() == index.rows.tolist()
+    assert index.add(["Ann Lee"]).tolist() == [12]
+    assert index.search(["Ann Lee"], 1).tolist() == [[12]]
+    with pytest.raises(DataError, match=r"rows of entities that are there\nfound    2 others \(5, 13\)"):
+        index.remove([1, 5, 13])
+    with pytest.raises(DataError, match=r"1 others \(-1\)"):
+        index.scores_of(["Ann"], [[-1]])
+    assert len(index) == 11
+
+
+def test_saved_names_answer_the_same_after_additions_and_removals(tmp_path):
+    index = EntityNames([*NAMES, "Łódź 漢字"], [*ALIASES, ["\ud800 lone"]])
+    index.add(["Dee Stone"], [["Deedee"]])
+    index.remove([3])
+    index.save(tmp_path / "names")
+    loaded = EntityNames.load(tmp_path / "names")
+    mentions = ["Annie", "Deedee", "漢字", "lone", ""]
+    np.testing.assert_array_equal(loaded.search(mentions, 8), index.search(mentions, 8))
+    rows = np.tile(index.rows, (5, 1))
+    np.testing.assert_array_equal(loaded.scores_of(mentions, rows), index.scores_of(mentions, rows))
+    assert loaded.add(["Eve"]).tolist() == index.add(["Eve"]).tolist() == [14]
+    loaded.save(tmp_path / "names")
+    assert len(EntityNames.load(tmp_path / "names")) == 14
+
+
+def test_damaged_names_and_impossible_input_are_refused(tmp_path):
+    EntityNames(NAMES).save(tmp_path / "names")
+    path = tmp_path / "names" / "ngrams.json"
+    path.write_bytes(path.read_bytes().replace(b"ann", b"anm", 1))
+    with pytest.raises(DataError, match=r"damaged file ngrams\.json \(its SHA-256 differs\)"):
+        EntityNames.load(tmp_path / "names")
+    with pytest.raises(DataError, match=r"3 lists of aliases\nfound    1"):
+        EntityNames(["a", "b", "c"], [[]])
+    with pytest.raises(DataError, match=r"names to compare\nfound    empty vocabulary"):
+        EntityNames(["", " "])
+
+
+def test_a_long_mention_is_answered():
+    assert EntityNames(NAMES).search(["Bo Stone " * 100_000], 1).tolist() == [[7]]

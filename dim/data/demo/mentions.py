@@ -70,11 +70,11 @@ def plan_mentions(population: Population, rng: np.random.Generator) -> Plan:
         cell=cell,
         full=(cell == "name") | (stranger & half),
         facts=told,
-        looks=_today(population.looks[family, member], rng),
+        looks=today(population.looks[family, member], rng),
     )
 
 
-def _today(looks: NDArray[np.int8], rng: np.random.Generator) -> NDArray[np.int8]:
+def today(looks: NDArray[np.int8], rng: np.random.Generator) -> NDArray[np.int8]:
     shown = looks.copy()
     for kind, (name, values) in enumerate(LOOKS.items()):
         if name not in LASTING_LOOKS:

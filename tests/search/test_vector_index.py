@@ -1,0 +1,330 @@
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dim.errors import ConfigError, DataError
+from dim.search import vector_index
+from dim.search.recall import RecallSample, near
+from dim.search.stores import ExactStore, build_faiss
+from dim.search.vector_index import VectorIndex
+
+KINDS = ("exact", "flat", "ivf", "hnsw")
+
+
+def unit(num, width=16, seed=0):
+    vectors = np.random.default_rng(seed).standard_normal((num, width), dtype=np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def oracle(vectors, ids, queries, k):
+    """The k nearest by a loop over float64 products."""
+    answers = []
+    for query in queries.astype(np.float64):
+        scored = sorted((-float(np.float32(vector @ query)), i) for vector, i in zip(vectors, ids, strict=True))[:k]
+        answers.append([i for _, i in scored] + [-1] * (k - len(scored)))
+    return np.array(answers)
+
+
+def everything(index):
+    """The index, set to look at all of its vectors, so that its answers are those of an exact search."""
+    if index.kind in ("ivf", "hnsw"):
+        index._store.effort = index._store.most
+    return index
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_that_looks_at_everything_answers_as_a_loop_does(kind):
+    vectors, queries = unit(400), unit(30, seed=1)
+    ids = np.random.default_rng(2).permutation(1000)[:400]
+    index = everything(VectorIndex.build(vectors, ids, kind=kind))
+    scores, found = index.search(queries, 7)
+    expected = oracle(vectors, ids, queries, 7)
+    assert (scores.dtype, found.dtype) == (np.float32, np.int64)
+    assert (found == expected).mean() > (0.99 if kind in ("exact", "flat") else 0.97)  # float16 swaps a few
+    rows = {i: row for row, i in enumerate(ids.tolist())}
+    true = [[vectors[rows[i]] @ query for i in answer] for answer, query in zip(found.tolist(), queries, strict=True)]
+    np.testing.assert_allclose(scores, true, atol=1e-6 if kind in ("exact", "flat") else 1e-3)
+    assert len(index) == 400
+    assert index.ids.tolist() == sorted(ids.tolist())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 60), st.integers(1, 12), st.integers(0, 70), st.integers(0, 10_000), st.data())
+def test_equal_vectors_come_by_their_id_and_a_query_does_not_feel_its_neighbours(num, width, k, seed, data):
+    rng = np.random.default_rng(seed)
+    vectors = unit(5, width, seed)[rng.integers(0, 5, num)]  # many copies of few vectors
+    ids = rng.permutation(200)[:num]
+    index = VectorIndex.build(vectors, ids)
+    gone = data.draw(st.lists(st.sampled_from(ids.tolist()), unique=True)) if num else []
+    index.remove(np.array(gone, dtype=np.int64))
+    queries = unit(9, width, seed + 1)
+    scores, found = index.search(queries, k)
+    kept = ~np.isin(ids, gone)
+    for query, row, line in zip(queries, found, scores, strict=True):
+        alone = index.search(query[None], k)
+        np.testing.assert_array_equal(alone[1][0], row)
+        np.testing.assert_array_equal(alone[0][0], line)
+        answers = row[row >= 0].tolist()
+        assert len(answers) == min(k, int(kept.sum()))
+        assert sorted(zip(-line, row, strict=True)) == list(zip(-line, row, strict=True))[: len(row)] or k > len(
+            answers
+        )
+        true = dict(zip(ids.tolist(), np.einsum("nd,d->n", vectors, query).tolist(), strict=True))
+        by_score_then_id = sorted(ids[kept].tolist(), key=lambda i: (-round(true[i], 5), i))[:k]
+        assert answers == by_score_then_id
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ties_at_the_last_answer_go_to_the_smaller_ids(kind):
+    vectors = np.repeat(unit(3), 40, axis=0)
+    ids = np.arange(119, -1, -1)
+    index = everything(VectorIndex.build(vectors, ids, kind=kind))
+    for k in (1, 5, 39, 40):
+        assert index.search(vectors[:1], k)[1][0].tolist() == list(range(80, 80 + k))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_added_is_found_and_what_is_removed_is_not(kind):
+    vectors, new = unit(500), unit(40, seed=5)
+    index = VectorIndex.build(vectors, kind=kind)
+    index.add(np.arange(1000, 1040), new)
+    assert len(index) == 540
+    assert index.num_added == 40
+    assert index.search(new, 1)[1][:, 0].tolist() == list(range(1000, 1040))
+    index.remove([1003, *range(0, 500, 2)])
+    assert len(index) == 289
+    assert index.ids.tolist() == [*range(1, 500, 2), *(i for i in range(1000, 1040) if i != 1003)]
+    scores, found = index.search(vectors[:50], 20)
+    assert np.isfinite(scores).all(), "k answers remain"
+    assert not np.isin(found, [1003, *range(0, 500, 2)]).any()
+    assert found[1::2, 0].tolist() == list(range(1, 50, 2))
+    index.add([4, 1003], vectors[[4, 6]])  # an id may come back, for another vector
+    assert index.search(vectors[[4, 6]], 1)[1][:, 0].tolist() == [4, 1003]
+    live = index.ids
+    fewer = index.search(vectors[:2], 600)
+    assert np.sort(fewer[1][0][: len(live)]).tolist() == live.tolist()
+    assert (fewer[1][:, len(live) :] == -1).all()
+    assert np.isneginf(fewer[0][:, len(live) :]).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_given_pairs_have_the_scores_of_the_search(kind, tmp_path):
+    ids = np.random.default_rng(2).permutation(1000)[:400]
+    index = VectorIndex.build(unit(400), ids, kind=kind)
+    index.add([2000, 1500], unit(2, seed=7))
+    index.remove(ids[:1])
+    index.save(tmp_path / "index")
+    queries = unit(12, seed=1)
+    for one in (index, VectorIndex.load(tmp_path / "index")):
+        scores, found = one.search(queries, 9)
+        np.testing.assert_allclose(one.scores_of(queries, found), scores, atol=1e-6)
+        added = one.scores_of(queries[:1], [[1500, 2000]])[0]
+        np.testing.assert_allclose(added, unit(2, seed=7)[::-1] @ queries[0], atol=1e-6)
+        np.testing.assert_allclose(one.search(queries, 9)[0], scores)
+        with pytest.raises(DataError, match=rf"found    {ids[0]} unknown to it"):
+            one.scores_of(queries[:1], [[ids[0]]])
+        with pytest.raises(DataError, match=r"ids \[12, k\]\nfound    \[1, 1\]"):
+            one.scores_of(queries, [[1500]])
+        assert one.scores_of(queries[:0], np.empty((0, 3))).shape == (0, 3)
+
+
+def test_unknown_repeated_and_negative_ids_are_refused_and_change_nothing():
+    index = VectorIndex.build(unit(10))
+    with pytest.raises(DataError, match=r"ids that the index lacks\nfound    3, 4 in it"):
+        index.add([12, 3, 4], unit(3))
+    with pytest.raises(DataError, match=r"found    10, 11, 12, 13, 14 … \(8\) unknown"):
+        index.remove(np.arange(2, 18))
+    with pytest.raises(DataError, match=r"each id once\nfound    20 more often"):
+        index.add([20, 20], unit(2))
+    with pytest.raises(DataError, match="ids from 0 up"):
+        index.add([-1], unit(1))
+    with pytest.raises(DataError, match=r"2 whole numbers as ids\nfound    float64 \[2\]"):
+        index.add([0.5, 1.5], unit(2))
+    index.remove([3])
+    with pytest.raises(DataError, match="3 unknown"):
+        index.remove([3])
+    assert len(index) == 9
+
+
+def test_vectors_that_are_not_unit_vectors_of_this_width_are_refused():
+    vectors = unit(10)
+    vectors[4] *= 2
+    with pytest.raises(DataError, match=r"vectors of length 1\nfound    1 others, the first in row 4 of length 2"):
+        VectorIndex.build(vectors)
+    index = VectorIndex.build(unit(10))
+    with pytest.raises(DataError, match=r"vectors \[n, 16\]\nfound    an array \[1, 8\]"):
+        index.search(unit(1, 8), 1)
+    with pytest.raises(DataError, match="finite"):
+        index.search(np.full((1, 16), np.nan), 1)
+    with pytest.raises(ConfigError, match=r"0 < wanted_recall ≤ 1\nfound    k=20, wanted_recall=2"):
+        VectorIndex.build(unit(3), wanted_recall=2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_index_of_nothing_or_of_one_vector_answers(kind):
+    empty = VectorIndex.build(np.empty((0, 16), np.float32), kind=kind)
+    scores, found = empty.search(unit(2), 3)
+    assert found.tolist() == [[-1] * 3] * 2
+    assert np.isneginf(scores).all()
+    empty.add([5], unit(1))
+    assert empty.search(unit(1), 2)[1].tolist() == [[5, -1]]
+    one = VectorIndex.build(unit(1), [7], kind=kind)
+    assert one.search(unit(1), 2)[1].tolist() == [[7, -1]]
+    assert one.search(np.empty((0, 16)), 2)[1].shape == (0, 2)
+    assert one.search(unit(1), 0)[1].shape == (1, 0)
+
+
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+def test_the_least_effort_is_taken_that_reaches_the_wanted_recall_of_other_queries_too(kind):
+    vectors = unit(4000, 128)
+    index = VectorIndex.build(vectors, kind=kind, k=10, wanted_recall=0.9)
+    assert index.recall.is_reached
+    assert index._store.least < index._store.effort < 0.9 * index._store.most
+    queries = near(vectors, 400, seed=9)
+    expected = ExactStore(vectors).found(queries, 10)[1]
+    found = index.search(queries, 10)[1]
+    measured = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found.tolist(), expected.tolist(), strict=True)])
+    assert measured == pytest.approx(index.recall.at_k, abs=0.03)
+    assert measured > 0.88
+    high = VectorIndex.build(vectors, kind=kind, k=10, wanted_recall=0.97)
+    assert high._store.effort > index._store.effort
+    index._store.effort = index._store.effort // 2
+    assert RecallSample(vectors, None, 10).measure(index._store, 0.9).at_k < 0.9, "half the effort is not enough"
+
+
+def test_where_storage_limits_recall_no_effort_is_wasted_and_the_miss_is_said():
+    close = np.repeat(unit(20, 8), 150, axis=0) + 0.02 * unit(3000, 8, seed=1)
+    close /= np.linalg.norm(close, axis=1, keepdims=True)
+    index = VectorIndex.build(close, kind="ivf", recall_queries=close[:200], k=10, storage="int8")
+    assert not index.recall.is_reached
+    assert "which was not reached: wanted 0.98" in str(index.recall)
+    assert index._store.effort < index._store.most / 2
+    index._store.effort = index._store.most
+    assert RecallSample(close, close[:200], 10).measure(index._store, 0.98).at_k < index.recall.at_k + 0.02
+
+
+def test_recall_is_measured_on_the_given_queries_and_said():
+    vectors = unit(2000)
+    index = VectorIndex.build(vectors, kind="ivf", recall_queries=unit(70, seed=3), k=20)
+    assert index.recall.num_queries == 70
+    assert str(index.recall).startswith(f"recall@10 {index.recall.at_10:.4f}, recall@20 ")
+    assert str(VectorIndex.build(vectors).recall) == "exact: recall 1"
+
+
+def test_recall_counts_any_of_equal_vectors_and_misses_what_is_cut_off():
+    vectors = np.repeat(unit(50), 4, axis=0)
+    store = build_faiss(vectors, "ivf")
+    sample = RecallSample(vectors, vectors[::4], k=2)
+    store.effort = store.most
+    assert sample.hits(store, 2).tolist() == [1.0] * 50
+    few = build_faiss(vectors[:100], "flat")  # half of the vectors are not in it
+    assert sample.hits(few, 2).mean() == pytest.approx(0.5)
+
+
+def test_auto_is_exact_for_a_small_kb_ivf_for_a_large_one_and_exact_where_ivf_would_look_at_all(monkeypatch):
+    monkeypatch.setattr(vector_index, "EXACT_BELOW", 2000)
+    clusters = unit(100, 32)[np.random.default_rng(0).integers(0, 100, 4000)]
+    clustered = clusters + 0.2 * unit(4000, 32, seed=4)
+    clustered /= np.linalg.norm(clustered, axis=1, keepdims=True)
+    assert VectorIndex.build(clustered[:1999]).kind == "exact"
+    assert VectorIndex.build(clustered, k=10).kind == "ivf"
+    noise = VectorIndex.build(unit(2500, 256), wanted_recall=1.0)
+    assert noise.kind == "exact"
+    assert noise.parameters["tried"] == "ivf"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_index_answers_the_same_is_mapped_and_can_be_saved_over_itself(kind, tmp_path):
+    index = VectorIndex.build(unit(600), kind=kind)
+    index.add([900, 901], unit(2, seed=8))
+    index.remove([5, 901])
+    index.save(tmp_path / "a")
+    loaded = VectorIndex.load(tmp_path / "a")
+    queries = unit(25, seed=1)
+    for one, other in zip(index.search(queries, 9), loaded.search(queries, 9), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (len(loaded), loaded.kind, loaded.recall) == (len(index), kind, index.recall)
+    if sys.platform == "linux":
+        name = "vectors.npy" if kind == "exact" else "faiss.index"
+        with Path("/proc/self/maps").open() as maps:
+            assert any(line.rstrip().endswith(f"a/{name}") for line in maps)
+    loaded.add([950], unit(1, seed=11))
+    loaded.save(tmp_path / "a")
+    loaded.save(tmp_path / "b")
+    for folder in ("a", "b"):
+        again = VectorIndex.load(tmp_path / folder)
+        assert again.ids.tolist() == loaded.ids.tolist()
+        np.testing.assert_array_equal(again.search(queries, 9)[1], loaded.search(queries, 9)[1])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+@pytest.mark.parametrize("kind", ["exact", "ivf"])
+def test_every_damaged_file_is_refused_with_what_to_do(kind, tmp_path):
+    VectorIndex.build(unit(600), kind=kind).save(tmp_path / "index")
+    files = sorted((tmp_path / "index").iterdir())
+    assert len(files) == 6
+    for path in files:
+        content = path.read_bytes()
+        for damaged in (content[:-2], content[: len(content) // 2] + b"\x01" + content[len(content) // 2 + 1 :]):
+            path.write_bytes(damaged if damaged != content else content[:-1] + b"\x07")
+            with pytest.raises(DataError, match=rf"damaged (file )?{path.name}(.|\n)*Build it again: dim index"):
+                VectorIndex.load(tmp_path / "index")
+        path.unlink()
+        with pytest.raises(DataError, match=f"no file {path.name}"):
+            VectorIndex.load(tmp_path / "index")
+        path.write_bytes(content)
+    assert len(VectorIndex.load(tmp_path / "index")) == 600
+
+
+def test_another_version_another_content_and_no_folder_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"no file index\.json"):
+        VectorIndex.load(tmp_path / "none")
+    VectorIndex.build(unit(5)).save(tmp_path / "index")
+    path = tmp_path / "index" / "index.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, "format_version": 99}))
+    with pytest.raises(DataError, match=r"of format 1\nfound    format 99\nto do    Build it again: dim index"):
+        VectorIndex.load(tmp_path / "index")
+    path.write_text(json.dumps({**manifest, "content": "pie"}))
+    with pytest.raises(DataError, match=r"a vector index in .*\nfound    a pie"):
+        VectorIndex.load(tmp_path / "index")
+    path.write_text(json.dumps({**manifest, "count": 6}))
+    with pytest.raises(DataError, match="does not fit its seal"):
+        VectorIndex.load(tmp_path / "index")
+    path.write_text("[]")
+    with pytest.raises(DataError, match=r"damaged index\.json"):
+        VectorIndex.load(tmp_path / "index")
+
+
+def test_a_save_that_dies_leaves_the_old_index(tmp_path):
+    VectorIndex.build(unit(50)).save(tmp_path / "index")
+    code = f"""
+        import os, numpy as np
+        from pathlib import Path
+        from dim.search import sealed
+        from dim.search.vector_index import VectorIndex
+        index = VectorIndex.load(Path({str(tmp_path / "index")!r}))
+        index.remove([1, 2, 3])
+        sealed._sha256 = lambda path: os._exit(9)  # all files are written, the manifest is not
+        index.save(Path({str(tmp_path / "index")!r}))
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    assert subprocess.run([sys.executable, "-c", textwrap.dedent(code)], env=environment).returncode == 9
+    assert len(VectorIndex.load(tmp_path / "index")) == 50
+
+
+def test_a_build_is_the_same_every_time_and_int8_takes_half_of_float16(tmp_path):
+    vectors = unit(3000, 64)
+    for name, storage in (("one", "float16"), ("two", "float16"), ("int8", "int8")):
+        VectorIndex.build(vectors, kind="ivf", storage=storage).save(tmp_path / name)
+    one, two, small = (tmp_path / name / "faiss.index" for name in ("one", "two", "int8"))
+    assert one.read_bytes() == two.read_bytes()
+    assert one.stat().st_size - small.stat().st_size == pytest.approx(3000 * 64, rel=0.05)
