@@ -62,9 +62,21 @@ COMMANDS = {
         takes_many=True,
         by_name=True,
     ),
+    "link": Command("dim.link", ("link",), "link a mention, or a file of them", by_name=True),
+    "export": Command("dim.link", ("export",), "write the linker of a run into one folder"),
+    "index": Command("dim.link", ("index",), "build the index of a linker anew"),
     "bench": Command(
         "dim.bench",
-        ("bench_embed", "bench_caption", "bench_train", "bench_search", "bench_convert", "bench_memory", "bench_trie"),
+        (
+            "bench_embed",
+            "bench_caption",
+            "bench_train",
+            "bench_search",
+            "bench_convert",
+            "bench_memory",
+            "bench_trie",
+            "bench_generate",
+        ),
         "measure speed and memory against a peer or a ceiling",
     ),
 }

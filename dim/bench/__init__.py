@@ -3,6 +3,7 @@
 from dim.bench.caption import bench_caption
 from dim.bench.convert import bench_convert
 from dim.bench.embed import bench_embed
+from dim.bench.generate import bench_generate
 from dim.bench.memory import bench_memory
 from dim.bench.search import bench_search
 from dim.bench.train import bench_train
@@ -12,6 +13,7 @@ __all__ = [
     "bench_caption",
     "bench_convert",
     "bench_embed",
+    "bench_generate",
     "bench_memory",
     "bench_search",
     "bench_train",

@@ -105,6 +105,7 @@ class DIM(LinkingTask):
             frequency: The share of the KB's names that have each n-gram, where both sides have `spelling`.
         """
         self.field_names = tuple(mention), tuple(entity)
+        self.field_widths = dict(mention), dict(entity)
         mention, entity = dict(mention), dict(entity)
         if frequency is not None:
             self.spelling = SpellingPart(frequency)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
+from dim.generative.beam_cache import for_beams
 from dim.generative.language_model import LanguageModel, explained_memory
 
 NEVER = -1e6  #: Transformers gives beams that stand for nothing -1e9, which it also divides by the length.
@@ -85,9 +86,8 @@ class Decoder:
             output_scores=self.num_beams > 1,
             output_logits=self.num_beams == 1,  # its scores would be those of the allowed tokens alone
         )
-        past = self._encode(model, prompts)
-        if self.num_beams > 1:
-            past.batch_repeat_interleave(self.num_beams)
+        # Room for the last token of the prompt, too: generate starts with it.
+        past = for_beams(self._encode(model, prompts), self.num_beams, self.max_new_tokens + 1)
         with explained_memory():
             found: Any = model.model.generate(  # type: ignore[operator]
                 input_ids=prompts.last[:, None],

@@ -1,0 +1,232 @@
+"""`dim link`, `dim export` and `dim index`: a linker from the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from dim.errors import ConfigError, DataError
+from dim.linker import Answer, Linker, Question
+from dim.linker.folder import MANIFEST
+from dim.linker.linker import question_of
+from dim.storage import content_hash, write_json
+
+
+def link(
+    model: str,
+    mention: str = "",
+    context: str = "",
+    image: Path | None = None,
+    candidates: list[str] | None = None,
+    top_k: int = 5,
+    as_json: bool = False,
+    input: Path | None = None,  # noqa: A002 - the option is --input
+    output: Path | None = None,
+    batch_size: int = 256,
+    device: str = "auto",
+) -> None:
+    """Links one mention, or each line of a file, to the entities of a linker's KB.
+
+    A file is read and answered in batches; interrupted, the same command goes on where it stood.
+
+    Args:
+        model: A folder that `dim export` wrote, the run folder of `dim fit`, or an id on the Hugging Face hub.
+        mention: The name as it stands in the text.
+        context: The text around it.
+        image: An image that belongs to it.
+        candidates: Ids of the entities that compete; the default is the whole KB.
+        top_k: Answers a mention at most.
+        as_json: JSON in the place of a readable table.
+        input: A file of JSON lines `{mention, context?, image?, candidates?, id?}` in the place of one mention.
+        output: Where its answers go, a JSON line each: the line that was read, with `answers` (or `error`).
+        batch_size: Lines that are answered at once.
+        device: `auto`, `cpu`, `cuda` …
+    """
+    if (input is None) != (output is None) or (input is not None and (mention or image)):
+        raise ConfigError(
+            "one --mention (with --context, --image), or --input FILE with --output FILE",
+            "a mixture of both",
+            "Take one of them out.",
+        )
+    if input is None:
+        question = Question(mention, context, image, candidates)
+        answers = open_linker(model, device).link_batch([question], top_k)[0]
+        show(answers, as_json)
+    else:
+        assert output is not None
+        link_file(model, input, output, top_k, batch_size, device)
+
+
+def export(run: Path, folder: Path, index: Literal["auto", "exact", "flat", "ivf", "hnsw"] = "auto") -> None:
+    """Writes the linker of a run into one folder: weights, KB, index, local encoders, a model card; no pickle.
+
+    Args:
+        run: A folder that `dim fit` wrote.
+        folder: Where the linker shall stand; what stood there is replaced.
+        index: How vectors are searched; `auto` chooses by the size of the KB.
+    """
+    linker = Linker.from_checkpoint(run, index=index)
+    linker.save(folder)
+    _say_index(linker)
+    Console().print(f"written: {folder} ({_size(folder) / 1e6:,.0f} MB, {len(linker):,} entities)", soft_wrap=True)
+
+
+def index(folder: Path, kind: Literal["auto", "exact", "flat", "ivf", "hnsw"] = "auto") -> None:
+    """Builds the index of a linker's folder anew, such as after many entities were added, or of another kind.
+
+    Args:
+        folder: A folder that `dim export` or `Linker.save` wrote.
+        kind: `auto` chooses by the size of the KB.
+    """
+    linker = Linker.from_pretrained(folder)
+    linker.rebuild_index(kind)
+    linker.save(folder)
+    _say_index(linker)
+    Console().print(f"written: {folder}", soft_wrap=True)
+
+
+def open_linker(model: str, device: str = "auto") -> Linker:
+    """The linker of an exported folder, of a run, or of the hub."""
+    folder = Path(model)
+    if (folder / "config.yaml").exists() and not (folder / MANIFEST).exists():
+        return Linker.from_checkpoint(folder, device)
+    return Linker.from_pretrained(model, device)
+
+
+def show(answers: Sequence[Answer], as_json: bool) -> None:
+    """Prints the answers to one mention."""
+    if as_json:
+        print(json.dumps([answer.as_json() for answer in answers], ensure_ascii=False, indent=2))
+        return
+    parts = list(answers[0].evidence) if answers else []
+    table = Table(expand=True)
+    for heading in ("", "id", "name", "score" if not answers or answers[0].probability is None else "probability"):
+        table.add_column(heading, no_wrap=True)
+    for part in parts:
+        table.add_column(part, justify="right", no_wrap=True)
+    table.add_column("text", overflow="ellipsis", no_wrap=True, ratio=1)
+    for place, answer in enumerate(answers, start=1):
+        score = f"{answer.score:.3f}" if answer.probability is None else f"{answer.probability:.1%}"
+        evidence = [f"{answer.evidence[part]:.3f}" for part in parts]
+        table.add_row(str(place), answer.id, answer.name, score, *evidence, answer.text or "")
+    Console().print(table)
+
+
+def link_file(model: str, source: Path, output: Path, top_k: int, batch_size: int, device: str) -> None:
+    """Answers each line of `source` into `output`; a line that is no question gets an `error`.
+
+    Raises:
+        ConfigError: `output` is there already, or was begun with another model, input or top_k.
+        DataError: `source` cannot be read.
+    """
+    if output.exists():
+        raise ConfigError(f"a new file {output}", "one that is there", "Name another --output, or remove it.")
+    total, size = _count(source)
+    partial, state = output.with_name(f"{output.name}.partial"), output.with_name(f"{output.name}.state.json")
+    asked = {"model": model, "input": content_hash(str(source.resolve()), str(size)), "top_k": top_k}
+    done = _resume(partial, state, asked)
+    linker = open_linker(model, device)
+    errors = 0
+    columns = (TextColumn("link"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with (
+        Progress(*columns, console=Console(stderr=True)) as progress,
+        source.open(encoding="utf-8") as lines,
+        partial.open("a", encoding="utf-8") as answered,
+    ):
+        bar = progress.add_task("", total=total, completed=done)
+        rest = islice((line for line in lines if line.strip()), done, None)
+        while batch := list(islice(rest, batch_size)):
+            results = _answer_lines(linker, batch, top_k)
+            errors += sum("error" in result for result in results)
+            answered.writelines(json.dumps(result, ensure_ascii=False) + "\n" for result in results)
+            answered.flush()
+            progress.advance(bar, len(batch))
+    partial.replace(output)
+    state.unlink()
+    Console().print(f"{total:,} lines answered: {output}" + (f" ({errors:,} errors)" if errors else ""), soft_wrap=True)
+
+
+def _answer_lines(linker: Linker, lines: Sequence[str], top_k: int) -> list[dict[str, Any]]:
+    """What is written for each line. A batch with an image that cannot be read is answered line by line."""
+    results: list[dict[str, Any]] = []
+    questions: list[tuple[int, Question]] = []
+    for line in lines:
+        record: dict[str, Any] = {}
+        try:
+            record = json.loads(line)
+            given = {name: value for name, value in record.items() if name != "id" and value is not None}
+            questions.append((len(results), question_of(given)))
+        except (ValueError, TypeError, DataError) as error:
+            record = (record if isinstance(record, dict) else {"line": line.strip()}) | {"error": _short(error)}
+        results.append(record)
+    for place, answers in _answers(linker, questions, top_k):
+        results[place] |= answers
+    return results
+
+
+def _answers(
+    linker: Linker, questions: Sequence[tuple[int, Question]], top_k: int
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        found = linker.link_batch([question for _, question in questions], top_k)
+        yield from (
+            (place, {"answers": [answer.as_json() for answer in answers]})
+            for (place, _), answers in zip(questions, found, strict=True)
+        )
+    except DataError as error:
+        if len(questions) == 1:
+            yield questions[0][0], {"error": _short(error)}
+            return
+        for question in questions:
+            yield from _answers(linker, [question], top_k)
+
+
+def _resume(partial: Path, state: Path, asked: dict[str, Any]) -> int:
+    """How many lines were answered before; a line that was cut off goes."""
+    if not partial.exists():
+        write_json(state, asked)
+        return 0
+    before = json.loads(state.read_text(encoding="utf-8")) if state.exists() else None
+    if before != asked:
+        raise ConfigError(
+            f"what {partial} was begun with ({before})", str(asked), f"Use the same options, or remove {partial}."
+        )
+    data = partial.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        with partial.open("r+b") as file:
+            file.truncate(len(whole))
+    return whole.count(b"\n")
+
+
+def _count(source: Path) -> tuple[int, int]:
+    try:
+        with source.open(encoding="utf-8") as lines:
+            return sum(bool(line.strip()) for line in lines), source.stat().st_size
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"a file of JSON lines in UTF-8 at {source}", str(error), "Check the path.") from error
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _say_index(linker: Linker) -> None:
+    found = linker.index
+    recall = (
+        "exact"
+        if found.kind == "exact"
+        else f"recall@10 {found.recall.at_10:.3f}, @{found.recall.k} {found.recall.at_k:.3f}"
+    )
+    Console().print(f"index: {found.kind}, {len(found):,} vectors of {found.width}, {recall}", soft_wrap=True)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,75 @@
+"""A linker on disk: one folder, written whole, read only undamaged, never unpickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from safetensors.torch import load_file, save_file
+
+from dim.errors import DataError
+from dim.linker.card import model_card
+from dim.linker.knowledge import Knowledge
+from dim.linker.recipe import Recipe, make, make_towers, tower_facts, write_encoder_files
+from dim.linker.towers import Towers
+from dim.search.lexical import EntityNames
+from dim.search.sealed import open_sealed, sealed_folder
+from dim.search.vector_index import VectorIndex
+
+CONTENT, FORMAT, MANIFEST = "linker", 1, "linker.json"
+REMEDY = "Save the linker again, or get the folder again from where it came."
+
+
+def write(
+    folder: Path, towers: Towers, knowledge: Knowledge, index: VectorIndex, names: EntityNames, about: dict[str, Any]
+) -> None:
+    """Writes a linker's folder; a process that is killed meanwhile leaves what was there before."""
+    facts: dict[str, Any] = {"next_row": knowledge.next_row, "towers": tower_facts(towers.task)}
+    with sealed_folder(folder, CONTENT, FORMAT, facts, MANIFEST) as place:
+        weights = {name: value.contiguous().cpu() for name, value in towers.task.state_dict().items()}
+        save_file(weights, place / "model.safetensors")
+        pq.write_table(knowledge.table(), place / "entities.parquet")
+        index.save(place / "index")
+        names.save(place / "names")
+        facts["about"] = about | {"recipe": write_encoder_files(about["recipe"], place)}
+        facts["fingerprints"] = fingerprints(towers)
+        (place / "README.md").write_text(model_card(about, knowledge, index), encoding="utf-8")
+
+
+def read(folder: Path, device: str) -> tuple[Towers, Knowledge, VectorIndex, EntityNames, dict[str, Any]]:
+    """The parts of a linker's folder.
+
+    Raises:
+        DataError: There is no linker, a damaged one, one of another format, or its encoders are not what they were.
+    """
+    manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY)
+    about = manifest["about"]
+    recipe: Recipe = about["recipe"]
+    task, live = make(recipe, folder, device)
+    make_towers(task, manifest["towers"], load_file(folder / "model.safetensors"))
+    towers = Towers(task, live)
+    found = fingerprints(towers)
+    for name, expected in manifest["fingerprints"].items():
+        if found.get(name) != expected:
+            raise DataError(
+                f"the {name} that the linker was trained with ({expected})", f"{found.get(name)}", "Get its weights."
+            )
+    knowledge = Knowledge.from_table(pq.read_table(folder / "entities.parquet"), manifest["next_row"])
+    index, names = VectorIndex.load(folder / "index"), EntityNames.load(folder / "names")
+    if not np.array_equal(names.rows, knowledge.rows):
+        raise DataError(f"entities and names of one KB in {folder}", "two", REMEDY)
+    return towers, knowledge, index, names, about
+
+
+def fingerprints(towers: Towers) -> dict[str, str]:
+    """What the encoders are known by."""
+    live = towers.live
+    encoders = {
+        "text_encoder": live.text_encoder,
+        "image_encoder": live.image_encoder,
+        "name_encoder": live.name_encoder,
+        "captioner": live.captioner,
+    }
+    return {name: encoder.fingerprint for name, encoder in encoders.items() if encoder is not None}

@@ -1,0 +1,140 @@
+"""The entities that a linker knows: rows that stay what they are while others come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from dim.errors import DataError
+from dim.records import NIL
+
+SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("id", pa.string()),
+        ("name", pa.string()),
+        ("aliases", pa.list_(pa.string())),
+        ("text", pa.string()),
+        ("type", pa.string()),
+        ("popularity", pa.float64()),
+        ("images", pa.list_(pa.string())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class KnownEntity:
+    """An entity of a linker's KB.
+
+    Attributes:
+        id: Unique in the KB.
+        name: Not blank.
+        aliases: Other names.
+        text: What is said of it, or None.
+        type: Its type, or None.
+        popularity: From outside the mentions (sitelinks, page views), or None.
+        images: Paths of its images; the first usable one is encoded when it is added.
+    """
+
+    id: str
+    name: str
+    aliases: tuple[str, ...] = ()
+    text: str | None = None
+    type: str | None = None
+    popularity: float | None = None
+    images: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.id.strip() or not self.name.strip():
+            raise DataError("an entity with an id and a name", f"id '{self.id}', name '{self.name}'", "Give both.")
+        if self.id == NIL:
+            raise DataError("an entity's id", f"'{NIL}', which says that the KB has none", "Choose another id.")
+
+
+class Knowledge:
+    """The KB of a linker. A row is given once: it is not used again when its entity is removed.
+
+    Args:
+        entities: Row → entity.
+        next_row: The row of the next entity that is added.
+    """
+
+    def __init__(self, entities: dict[int, KnownEntity], next_row: int) -> None:
+        self.entities, self.next_row = entities, next_row
+        self._rows = {entity.id: row for row, entity in entities.items()}
+
+    def __len__(self) -> int:
+        return len(self.entities)
+
+    def __iter__(self) -> Iterator[KnownEntity]:
+        return iter(self.entities.values())
+
+    def __contains__(self, entity_id: str) -> bool:
+        return entity_id in self._rows
+
+    def row(self, entity_id: str) -> int:
+        """The row of an entity.
+
+        Raises:
+            DataError: The KB lacks it.
+        """
+        if entity_id not in self._rows:
+            raise DataError(f"the id of one of {len(self):,} entities", f"'{entity_id}'", "Add the entity first.")
+        return self._rows[entity_id]
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The rows [n] of all entities, ascending."""
+        return np.fromiter(sorted(self.entities), np.int64, len(self.entities))
+
+    def add(self, entities: Sequence[KnownEntity]) -> NDArray[np.int64]:
+        """The new rows [n] of entities.
+
+        Raises:
+            DataError: An id is there already, or twice among them; nothing is added then.
+        """
+        ids = [entity.id for entity in entities]
+        known = [entity_id for entity_id in ids if entity_id in self._rows]
+        twice = sorted({entity_id for entity_id in ids if ids.count(entity_id) > 1}) if len(set(ids)) < len(ids) else []
+        if known or twice:
+            raise DataError(
+                "entities that the KB does not have yet",
+                f"{', '.join((known + twice)[:5])} there already",
+                "Remove the old ones first, or give new ids.",
+            )
+        rows = np.arange(self.next_row, self.next_row + len(entities))
+        for row, entity in zip(rows.tolist(), entities, strict=True):
+            self.entities[row], self._rows[entity.id] = entity, row
+        self.next_row += len(entities)
+        return rows
+
+    def remove(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """The rows [n] that were freed.
+
+        Raises:
+            DataError: The KB lacks one of them; nothing is removed then.
+        """
+        rows = np.array([self.row(entity_id) for entity_id in dict.fromkeys(ids)], np.int64)
+        for row in rows.tolist():
+            del self._rows[self.entities.pop(row).id]
+        return rows
+
+    def table(self) -> pa.Table:
+        """All entities, in the order of their rows."""
+        rows = self.rows.tolist()
+        columns = {name: [getattr(self.entities[row], name) for row in rows] for name in SCHEMA.names if name != "row"}
+        return pa.table({"row": rows, **columns}, schema=SCHEMA)
+
+    @classmethod
+    def from_table(cls, table: pa.Table, next_row: int) -> Knowledge:
+        """The KB of a table that `table` gave."""
+        entities = {}
+        for values in table.to_pylist():
+            row = values.pop("row")
+            values |= {name: tuple(values[name] or ()) for name in ("aliases", "images")}
+            entities[row] = KnownEntity(**values)
+        return cls(entities, next_row)

@@ -1,0 +1,346 @@
+"""The one inference path: a mention in, ranked entities with their evidence out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from huggingface_hub import ModelHubMixin, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from numpy.typing import NDArray
+
+from dim.contrastive.module import DIM
+from dim.datamodule import LinkingDataModule
+from dim.errors import ConfigError, DataError
+from dim.features.live import ImageInput, LiveEncoder
+from dim.linker.answer import Answer, Question
+from dim.linker.folder import read, write
+from dim.linker.knowledge import Knowledge, KnownEntity
+from dim.linker.recipe import recipe_of_run
+from dim.linker.towers import Towers
+from dim.results import percent
+from dim.saved_run import open_run
+from dim.search.lexical import EntityNames
+from dim.search.vector_index import VectorIndex
+
+NUM_CANDIDATES = 32  #: That each of dense and lexical search brings.
+LONGEST_CONTEXT = 20_000  #: Characters; of a longer text the part around the mention is read.
+BATCH = 256
+
+Rows = NDArray[np.int64]
+
+
+class Linker(ModelHubMixin):
+    """Links mentions to the entities of its KB, which may grow and shrink without training.
+
+    Made by `from_checkpoint` (a run of `dim fit`) or `from_pretrained` (what `save` wrote).
+
+    Example:
+        linker = Linker.from_checkpoint("runs/wikimel")
+        for answer in linker.link("Jordan", "Jordan won six titles with the Bulls."):
+            print(answer.name, answer.score, answer.evidence)
+    """
+
+    def __init__(
+        self, towers: Towers, knowledge: Knowledge, index: VectorIndex, names: EntityNames, about: dict[str, Any]
+    ) -> None:
+        self.towers, self.knowledge, self.index, self.names, self.about = towers, knowledge, index, names, about
+
+    @classmethod
+    def from_checkpoint(cls, run: str | Path, device: str = "auto", index: str = "auto") -> Linker:
+        """The linker of a trained run, with the KB of its dataset.
+
+        Args:
+            run: A folder that `dim fit` wrote.
+            device: Where the towers compute.
+            index: `auto`, `exact`, `flat`, `ivf` or `hnsw`.
+
+        Raises:
+            ConfigError: There is no trained run, or its method has no linker.
+            CheckpointError: The run's data changed since.
+        """
+        task = open_run(Path(run), device)
+        if not isinstance(task, DIM):
+            raise ConfigError(
+                "a contrastive run (DIM)",
+                f"{type(task).__name__} at {run}",
+                "Name a run of a config whose model is DIM.",
+            )
+        data, module = task.data, task.datamodule
+        knowledge = knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root)
+        vectors = task.kb_vectors.float().cpu().numpy()
+        has_vector = np.flatnonzero(np.abs(vectors).sum(1) > 0)
+        entities = list(knowledge)
+        about = {
+            "dataset": data.dataset.name,
+            "kb_hash": data.dataset.kb_hash,
+            "licence": data.dataset.meta.get("licence"),
+            "run": Path(run).name,
+            "recipe": recipe_of_run(Path(run)),
+            "figures": figures_of_run(Path(run)),
+        }
+        return cls(
+            Towers(task, live_encoder(module)),
+            knowledge,
+            VectorIndex.build(vectors[has_vector], has_vector, kind=index),  # type: ignore[arg-type]
+            EntityNames([entity.name for entity in entities], [entity.aliases for entity in entities]),
+            about,
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the linker with its KB, index and local encoders into one folder, without pickle.
+
+        What stood there is replaced in one step: killed at any moment, the old or the new folder is there.
+        """
+        write(Path(folder), self.towers, self.knowledge, self.index, self.names, self.about)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        # For push_to_hub, which makes a folder of its own first.
+        self.save(save_directory)
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]  # positional, and without the mixin's older options
+        cls,
+        folder_or_id: str | Path,
+        device: str = "auto",
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+    ) -> Linker:
+        """The linker in a folder that `save` wrote, or on the Hugging Face hub.
+
+        Args:
+            folder_or_id: The folder, or the id of a repository.
+            device: Where towers and encoders compute.
+            revision: A branch, tag or commit on the hub.
+            cache_dir: Where what is downloaded is kept.
+            token: For a private repository.
+
+        Raises:
+            DataError: There is no linker, a damaged one, one of another format, or one that names classes which are not
+                dim's.
+        """
+        folder = Path(folder_or_id)
+        if not folder.is_dir():
+            folder = _download(str(folder_or_id), revision=revision, cache_dir=cache_dir, token=token)
+        return cls(*read(folder, device))
+
+    def __len__(self) -> int:
+        return len(self.knowledge)
+
+    def link(
+        self,
+        mention: str,
+        context: str = "",
+        image: ImageInput | None = None,
+        candidates: Sequence[str] | None = None,
+        top_k: int = 5,
+    ) -> list[Answer]:
+        """The entities that a mention may mean, best first.
+
+        Args:
+            mention: The name as it stands in the text; may be empty where there is an image.
+            context: The text around it; without one the name alone counts.
+            image: A path, the bytes of an image file, or an opened Pillow image.
+            candidates: Ids of the entities that compete; None: the whole KB.
+            top_k: Answers at most.
+
+        Raises:
+            DataError: Nothing is asked, a candidate is not in the KB, or the image cannot be used.
+        """
+        return self.link_batch([Question(mention, context, image, candidates)], top_k)[0]
+
+    def link_batch(self, questions: Iterable[Question | Mapping[str, Any]], top_k: int = 5) -> list[list[Answer]]:
+        """The answers to many questions, in their order; each is what `link` gives.
+
+        Args:
+            questions: Questions, or mappings with their fields (`mention`, `context`, `image`, `candidates`).
+            top_k: Answers a question at most.
+        """
+        if top_k < 1:
+            raise ConfigError("top_k of at least 1", str(top_k), "Raise it.")
+        asked = [_shortened(question_of(question)) for question in questions]
+        answers: list[list[Answer]] = []
+        for start in range(0, len(asked), BATCH):
+            answers += self._link(asked[start : start + BATCH], top_k)
+        return answers
+
+    def add_entities(self, entities: Iterable[KnownEntity | Mapping[str, Any]]) -> None:
+        """Makes entities linkable at once, without training.
+
+        Args:
+            entities: Entities, or mappings with their fields (`id` and `name`, and `aliases`, `text`, `type`,
+                `popularity`, `images` where known).
+
+        Raises:
+            DataError: An id is there already or twice, an entity has no name, or an image cannot be used; nothing is
+                added then.
+        """
+        given = [entity if isinstance(entity, KnownEntity) else entity_of(entity) for entity in entities]
+        parts = [self.towers.entities(given[start : start + BATCH]) for start in range(0, len(given), BATCH)]
+        if not parts:
+            return
+        vectors = np.concatenate(parts)
+        rows = self.knowledge.add(given)
+        has_vector = np.abs(vectors).sum(1) > 0
+        self.index.add(rows[has_vector], vectors[has_vector])
+        self.names.add([entity.name for entity in given], [entity.aliases for entity in given])
+
+    def remove_entities(self, ids: Iterable[str]) -> None:
+        """Takes entities out of the KB.
+
+        Raises:
+            DataError: The KB lacks one; nothing is removed then.
+        """
+        rows = self.knowledge.remove(list(ids))
+        self.index.remove(np.intersect1d(rows, self.index.ids))
+        self.names.remove(rows)
+
+    def rebuild_index(self, kind: str = "auto") -> None:
+        """Builds the index over all entities anew.
+
+        Args:
+            kind: `auto`, `exact`, `flat`, `ivf` or `hnsw`.
+        """
+        entities = [self.knowledge.entities[row] for row in self.knowledge.rows.tolist()]
+        parts = [self.towers.entities(entities[start : start + BATCH]) for start in range(0, len(entities), BATCH)]
+        vectors = np.concatenate(parts)
+        has_vector = np.abs(vectors).sum(1) > 0
+        self.index = VectorIndex.build(vectors[has_vector], self.knowledge.rows[has_vector], kind=kind)  # type: ignore[arg-type]
+
+    def _link(self, questions: Sequence[Question], top_k: int) -> list[list[Answer]]:
+        queries = self.towers.queries(questions)
+        candidates = self._candidates(questions, queries)
+        return [
+            self._ranked(question, query, rows)[:top_k]
+            for question, query, rows in zip(questions, queries, candidates, strict=True)
+        ]
+
+    def _candidates(self, questions: Sequence[Question], queries: NDArray[np.float32]) -> list[Rows]:
+        """The rows that compete for each question, ascending."""
+        _, dense = self.index.search(queries, NUM_CANDIDATES)
+        lexical = self.names.search([question.mention for question in questions], NUM_CANDIDATES)
+        found = []
+        for question, by_vector, by_name in zip(questions, dense, lexical, strict=True):
+            if question.candidates is not None:
+                rows = np.array([self.knowledge.row(entity_id) for entity_id in question.candidates], np.int64)
+            else:
+                rows = np.concatenate([by_vector, by_name])
+            found.append(np.unique(rows[rows >= 0]))
+        return found
+
+    def _ranked(self, question: Question, query: NDArray[np.float32], rows: Rows) -> list[Answer]:
+        if not len(rows):
+            return []
+        has_vector = np.isin(rows, self.index.ids)
+        vectors = np.zeros(len(rows), np.float32)
+        vectors[has_vector] = self.index.scores_of(query[None], rows[has_vector][None])[0]
+        names = self.names.scores_of([question.mention], rows[None])[0]
+        return [
+            self._answer(int(rows[place]), float(vectors[place]), {"vectors": vectors[place], "name": names[place]})
+            for place in np.lexsort((rows, -vectors))
+        ]
+
+    def _answer(self, row: int, score: float, evidence: Mapping[str, Any], probability: float | None = None) -> Answer:
+        entity = self.knowledge.entities[row]
+        parts = {name: float(value) for name, value in evidence.items()}
+        return Answer(entity.id, entity.name, entity.text, score, probability, parts, entity.images)
+
+
+def figures_of_run(run: Path) -> dict[str, str]:
+    """What the run reached, each figure with what it must not stand without."""
+    path = run / "metrics.json"
+    if not path.exists():
+        return {}
+    found = {}
+    for split, metrics in json.loads(path.read_text(encoding="utf-8"))["splits"].items():
+        found[f"{metrics['dataset']} · {split} · {metrics['protocol']} · n {metrics['n']:,}"] = (
+            f"Top-1 {percent(metrics['top1'])}, Top-5 {percent(metrics['top5'])}, MRR {percent(metrics['mrr'])}; "
+            f"names only {percent(metrics['floor']['top1'])}"
+        )
+    return found
+
+
+def question_of(question: Question | Mapping[str, Any]) -> Question:
+    """The question that a mapping holds.
+
+    Raises:
+        DataError: It has a field that questions do not have, or nothing is asked.
+    """
+    if isinstance(question, Question):
+        return question
+    known = set(Question.__dataclass_fields__)
+    if unknown := sorted(set(question) - known):
+        raise DataError(f"a question of {', '.join(sorted(known))}", f"the field {unknown[0]}", "Take it out.")
+    return Question(**{"mention": "", **question})
+
+
+def entity_of(entity: Mapping[str, Any]) -> KnownEntity:
+    """The entity that a mapping holds.
+
+    Raises:
+        DataError: It has a field that entities do not have, or lacks id or name.
+    """
+    known = list(KnownEntity.__dataclass_fields__)
+    unknown, missing = sorted(set(entity) - set(known)), [name for name in ("id", "name") if not entity.get(name)]
+    if unknown or missing:
+        raise DataError(
+            f"an entity of {', '.join(known)}",
+            f"the field {unknown[0]}" if unknown else f"no {missing[0]}",
+            "Put it right." if missing else "Take it out.",
+        )
+    lists = {name: tuple(entity.get(name) or ()) for name in ("aliases", "images")}
+    return KnownEntity(**{**entity, **lists})
+
+
+def knowledge_of(entities: Any, texts: Sequence[str | None], image_root: Path) -> Knowledge:
+    """The KB of a dataset, its rows in the dataset's order."""
+    known = {}
+    for row, values in enumerate(entities.itertuples(index=False)):
+        known[row] = KnownEntity(
+            id=values.id,
+            name=values.name,
+            aliases=tuple(values.aliases),
+            text=texts[row],
+            type=values.type if isinstance(values.type, str) else None,
+            popularity=None if values.popularity is None or np.isnan(values.popularity) else float(values.popularity),
+            images=tuple(str(image_root / image) for image in values.images),
+        )
+    return Knowledge(known, len(known))
+
+
+def live_encoder(module: LinkingDataModule) -> LiveEncoder:
+    """The encoders of a run."""
+    return LiveEncoder(
+        text_encoder=module.text_encoder,
+        image_encoder=module.image_encoder,
+        name_encoder=module.name_encoder,
+        captioner=module.captioner,
+        context_template=module.context_template,
+    )
+
+
+def _shortened(question: Question) -> Question:
+    """The question with the part of a very long text that stands around the mention."""
+    context = question.context
+    if len(context) <= LONGEST_CONTEXT:
+        return question
+    middle = max(context.find(question.mention), 0) + len(question.mention) // 2
+    start = max(0, min(middle - LONGEST_CONTEXT // 2, len(context) - LONGEST_CONTEXT))
+    return Question(question.mention, context[start : start + LONGEST_CONTEXT], question.image, question.candidates)
+
+
+def _download(model_id: str, **options: Any) -> Path:
+    if model_id.startswith((".", "/", "~")) or model_id.count("/") > 1:
+        raise DataError(f"a linker's folder at {model_id}", "no such folder", "Write one: dim export RUN FOLDER.")
+    try:
+        return Path(snapshot_download(model_id, **options))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise DataError(
+            f"a linker's folder or an id on the Hugging Face hub: {model_id}",
+            f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            "Check the name, or give a local folder.",
+        ) from error

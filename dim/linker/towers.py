@@ -1,0 +1,94 @@
+"""The vectors of what stands in no dataset, by the towers of a contrastive run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch.nn.functional import normalize
+
+from dim.contrastive.module import DIM, Fields
+from dim.datamodule import ENTITY_FIELDS
+from dim.errors import DataError
+from dim.features.images import UnusableImageError
+from dim.features.live import ImageInput, LiveEncoder, open_image
+from dim.linker.answer import Question
+from dim.linker.knowledge import KnownEntity
+
+Vectors = NDArray[np.float32]
+
+
+class Towers:
+    """Encodes questions and entities into one space.
+
+    Args:
+        task: With its weights, in evaluation mode.
+        live: The encoders that it was trained with.
+    """
+
+    def __init__(self, task: DIM, live: LiveEncoder) -> None:
+        self.task, self.live = task, live
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether a mention's image counts."""
+        return bool({"image", "caption"} & set(self.task.field_names[0]))
+
+    @torch.inference_mode()
+    def queries(self, questions: Sequence[Question]) -> Vectors:
+        """Unit vectors [n, width] of questions.
+
+        Raises:
+            DataError: An image cannot be used.
+        """
+        draft = self.live.image_encoder.draft_side if self.live.image_encoder is not None else None
+        fields = self.live.mentions(
+            [question.mention for question in questions],
+            [question.context for question in questions],
+            [_opened(question.image, draft) if self.reads_images else None for question in questions],
+            self.task.field_names[0],
+        )
+        return _unit(self.task.encode_mentions(self._filled(fields, self.task.field_widths[0], len(questions))))
+
+    @torch.inference_mode()
+    def entities(self, entities: Sequence[KnownEntity]) -> Vectors:
+        """Unit vectors [n, width] of entities; zeros for one of which the towers read nothing.
+
+        Raises:
+            DataError: An image cannot be used.
+        """
+        draft = self.live.image_encoder.draft_side if self.live.image_encoder is not None else None
+        wanted = [ENTITY_FIELDS[name] for name in self.task.field_names[1]]
+        reads_images = "entity_image" in wanted
+        fields = self.live.entities(
+            [entity.name for entity in entities],
+            [entity.text for entity in entities],
+            [_opened(next(iter(entity.images), None), draft) if reads_images else None for entity in entities],
+            wanted,
+        )
+        named = {name: fields[key] for name, key in ENTITY_FIELDS.items() if key in fields}
+        return _unit(self.task.encode_entities(self._filled(named, self.task.field_widths[1], len(entities))))
+
+    def _filled(self, fields: Fields, widths: Mapping[str, int], count: int) -> Fields:
+        """All fields that a tower reads, on its device; those that cannot be had here are missing."""
+        filled = {}
+        for name, width in widths.items():
+            values, mask = fields.get(name) or (torch.zeros(count, width), torch.zeros(count, dtype=torch.bool))
+            filled[name] = values.to(self.task.device), mask.to(self.task.device)
+        return filled
+
+
+def _unit(vectors: torch.Tensor) -> Vectors:
+    unit: Vectors = normalize(vectors).float().cpu().numpy()
+    return unit
+
+
+def _opened(image: ImageInput | None, draft: int | None) -> Image.Image | None:
+    try:
+        return open_image(image, draft)
+    except (UnusableImageError, OSError) as error:
+        shown = f"{len(image)} bytes" if isinstance(image, bytes) else str(image)
+        raise DataError("an image that can be read", f"{shown}: {error}", "Give another image, or none.") from error

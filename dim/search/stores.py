@@ -1,0 +1,237 @@
+"""The fixed part of a vector index: vectors by their position, compared exactly or by FAISS."""
+
+from __future__ import annotations
+
+import errno
+import math
+import shutil
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import faiss as typed_faiss
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+
+from dim.search.exact import top_k
+
+faiss: Any = typed_faiss  # its stubs lack half of what it offers
+Floats = NDArray[np.float32]
+Rows = NDArray[np.int64]
+FaissKind = Literal["flat", "ivf", "hnsw"]
+Storage = Literal["float16", "int8"]
+
+QUERIES_AT_ONCE = 256
+FLOATS_AT_ONCE = 2**26  # of one array in a search: 256 MiB
+VECTORS_AT_ONCE = 2**16  # added to a FAISS index between two steps of the progress bar
+POINTS_A_LIST = 40  # training vectors a list of IVF: FAISS warns below 39
+ROUNDS = 8  # of k-means
+LINKS, CONSTRUCTION = 16, 80  # HNSW: links a vector, and candidates when a vector is added
+
+
+class Store(Protocol):
+    """Vectors that never change, numbered from 0.
+
+    Attributes:
+        slack: How much the scores of one pair may differ between the choice of candidates and the answer.
+    """
+
+    slack: float
+
+    def __len__(self) -> int: ...
+
+    def found(self, queries: Floats, width: int) -> tuple[Floats, Rows]:
+        """Scores and positions [b, width], best first up to `slack`; -inf and -1 where it found fewer."""
+
+    def vectors_at(self, positions: Rows) -> Floats:
+        """The vectors [m, d] at positions [m], as they are stored."""
+
+    def save(self, folder: Path) -> None:
+        """Writes its one file."""
+
+
+class ExactStore:
+    """All vectors in memory or in a mapped file, compared with each query.
+
+    The candidates of a matrix product are compared again one pair at a time: the score of a pair then depends on
+    neither its place in the matrix nor on the other queries, so equal vectors have equal scores.
+
+    Args:
+        vectors: [n, d], float32.
+    """
+
+    FILE = "vectors.npy"
+    slack = 1e-5
+
+    def __init__(self, vectors: Floats) -> None:
+        self.vectors = vectors
+
+    @classmethod
+    def load(cls, folder: Path) -> ExactStore:
+        """A store on the mapped file. Copy-on-write, as PyTorch warns of arrays that are read-only."""
+        return cls(np.load(folder / cls.FILE, mmap_mode="c", allow_pickle=False))
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def found(self, queries: Floats, width: int) -> tuple[Floats, Rows]:
+        """Scores and positions [b, min(width, n)]."""
+        width = min(width, len(self))
+        scores = np.empty((len(queries), width), dtype=np.float32)
+        positions = np.empty((len(queries), width), dtype=np.int64)
+        step = max(1, min(QUERIES_AT_ONCE, FLOATS_AT_ONCE // max(1, len(self), width * self.vectors.shape[1])))
+        matrix = torch.from_numpy(self.vectors).T
+        for start in range(0, len(queries), step):
+            part = slice(start, start + step)
+            positions[part] = top_k(torch.from_numpy(queries[part]) @ matrix, width)[1].numpy()
+            scores[part] = pair_scores(queries[part], self.vectors, positions[part])
+        return scores, positions
+
+    def vectors_at(self, positions: Rows) -> Floats:
+        """The vectors [m, d], float32."""
+        return self.vectors[positions]
+
+    def save(self, folder: Path) -> None:
+        """Writes vectors.npy."""
+        np.save(folder / self.FILE, self.vectors, allow_pickle=False)
+
+
+class FaissStore:
+    """Vectors in a FAISS index.
+
+    Args:
+        index: The FAISS index, whose ids are positions.
+        kind: Of the index.
+        effort: Lists that a search probes (IVF) or candidates that it keeps (HNSW), for answers up to `width`.
+        width: A search for more answers takes as many times the effort.
+        path: The file that it was loaded from.
+    """
+
+    FILE = "faiss.index"
+    slack = 0.0
+
+    def __init__(self, index: Any, kind: FaissKind, effort: int = 1, width: int = 1, path: Path | None = None) -> None:
+        self.index, self.kind, self.effort, self.width = index, kind, effort, width
+        # An open file stays the one that is mapped, whatever takes its name: `save` copies it.
+        self._file = path.open("rb") if path else None
+
+    @classmethod
+    def load(cls, folder: Path, kind: FaissKind, effort: int, width: int) -> FaissStore:
+        """A store on the mapped file."""
+        flag = faiss.IO_FLAG_MMAP if kind == "ivf" else faiss.IO_FLAG_MMAP_IFC
+        path = folder / cls.FILE
+        return cls(faiss.read_index(str(path), flag | faiss.IO_FLAG_READ_ONLY), kind, effort, width, path)
+
+    def __len__(self) -> int:
+        return int(self.index.ntotal)
+
+    def __del__(self) -> None:
+        if getattr(self, "_file", None):
+            self._file.close()  # type: ignore[union-attr]
+
+    @property
+    def least(self) -> int:
+        """The effort below which a search would not get cheaper; HNSW keeps as many candidates as answers."""
+        return 1 if self.kind == "ivf" else max(1, min(self.width, self.most))
+
+    @property
+    def most(self) -> int:
+        """The effort that looks at everything."""
+        return int(self.index.nlist) if self.kind == "ivf" else max(1, len(self))
+
+    def found(self, queries: Floats, width: int) -> tuple[Floats, Rows]:
+        """Scores and positions [b, min(width, n)]."""
+        width = min(width, len(self))
+        if not len(queries) or not width:
+            return np.empty((len(queries), width), np.float32), np.empty((len(queries), width), np.int64)
+        effort = min(self.effort * math.ceil(width / self.width), self.most)
+        parameters = None
+        if self.kind == "ivf":
+            parameters = faiss.SearchParametersIVF(nprobe=effort)
+        if self.kind == "hnsw":
+            parameters = faiss.SearchParametersHNSW(efSearch=max(effort, width))
+        scores, positions = self.index.search(queries, width, params=parameters)
+        return np.where(positions < 0, np.float32(-np.inf), scores), positions
+
+    def vectors_at(self, positions: Rows) -> Floats:
+        """The vectors [m, d], rounded as they are stored."""
+        if self.kind == "ivf" and self.index.direct_map.no():
+            self.index.make_direct_map(True)  # where each vector is: 8 bytes a vector, on the first call
+        found: Floats = self.index.reconstruct_batch(positions)
+        return found
+
+    def save(self, folder: Path) -> None:
+        """Writes faiss.index."""
+        path = folder / self.FILE
+        if self._file:
+            # FAISS would write only the name of the file that an IVF index is mapped from.
+            self._file.seek(0)
+            with path.open("wb") as copy:
+                shutil.copyfileobj(self._file, copy, 2**20)
+            return
+        try:
+            faiss.write_index(self.index, str(path))
+        except RuntimeError as error:
+            if "No space left" in str(error):
+                raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error
+            raise
+
+
+def build_faiss(
+    vectors: Floats, kind: FaissKind, storage: Storage = "float16", seed: int = 0, progress: bool = False
+) -> FaissStore:
+    """A store of a new FAISS index over `vectors` [n, d], n ≥ 1, with the least effort."""
+    num, width = vectors.shape
+    with Progress(console=Console(stderr=True), disable=not progress, transient=True) as bar:
+        task = bar.add_task(f"Building a {kind} index", total=num)
+        if kind == "flat":
+            index = faiss.IndexFlatIP(width)
+        elif kind == "ivf":
+            index = _trained_ivf(vectors, storage, seed)
+        else:
+            index = faiss.IndexHNSWSQ(width, _quantizer(storage), LINKS, faiss.METRIC_INNER_PRODUCT)
+            index.hnsw.efConstruction = CONSTRUCTION
+            index.train(_sample(vectors, 2**16, seed))
+        for start in range(0, num, VECTORS_AT_ONCE):
+            block = np.ascontiguousarray(vectors[start : start + VECTORS_AT_ONCE])
+            index.add(block)
+            bar.advance(task, len(block))
+    return FaissStore(index, kind)
+
+
+def _trained_ivf(vectors: Floats, storage: Storage, seed: int) -> Any:
+    num, width = vectors.shape
+    num_lists = max(1, min(round(4 * math.sqrt(num)), num // POINTS_A_LIST))
+    coarse = faiss.IndexFlatIP(width)
+    # Without residuals: the score of a pair depends on the two vectors alone.
+    index = faiss.IndexIVFScalarQuantizer(
+        coarse, width, num_lists, _quantizer(storage), faiss.METRIC_INNER_PRODUCT, False
+    )
+    index.cp.niter, index.cp.seed, index.cp.spherical = ROUNDS, seed + 1, True
+    index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, POINTS_A_LIST
+    index.train(_sample(vectors, num_lists * POINTS_A_LIST, seed))
+    return index
+
+
+def _sample(vectors: Floats, size: int, seed: int) -> Floats:
+    rows = np.random.default_rng(seed).permutation(len(vectors))[:size]
+    return np.ascontiguousarray(vectors[np.sort(rows)])
+
+
+def _quantizer(storage: Storage) -> int:
+    return int(faiss.ScalarQuantizer.QT_fp16 if storage == "float16" else faiss.ScalarQuantizer.QT_8bit)
+
+
+def pair_scores(queries: Floats, vectors: Floats, positions: Rows) -> Floats:
+    """Inner products [b, k] of each query with its own k vectors; a position of -1 gives -inf.
+
+    Example:
+        >>> pair_scores(np.eye(2, dtype=np.float32), np.eye(2, dtype=np.float32), np.array([[0], [0]])).tolist()
+        [[1.0], [0.0]]
+    """
+    if not positions.size:
+        return np.empty(positions.shape, dtype=np.float32)
+    scores: Floats = np.einsum("bd,bkd->bk", queries, vectors[positions])
+    return np.where(positions < 0, np.float32(-np.inf), scores)

@@ -1,0 +1,304 @@
+"""The index of a KB's vectors: nearest first, by ids that stay, with entities added and removed as they come."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dim.errors import ConfigError, DataError
+from dim.search.recall import SPARE, Recall, RecallSample
+from dim.search.sealed import open_sealed, sealed_folder
+from dim.search.stores import ExactStore, FaissStore, Floats, Rows, Storage, Store, build_faiss
+
+FORMAT_VERSION = 1
+CONTENT = "vector index"
+EXACT_BELOW = 50_000  #: Vectors; see `VectorIndex.build`.
+MOST_PROBED = 0.25  #: Of the lists of IVF, beyond which "auto" falls back on exact search.
+LENGTH_TOLERANCE = 1e-2  # of unit vectors that were kept as float16
+
+Kind = Literal["exact", "flat", "ivf", "hnsw"]
+
+
+class VectorIndex:
+    """The nearest unit vectors of a KB by inner product; made by `build` or `load`.
+
+    A fixed part, exact or FAISS, holds the vectors of the build. What is added later is compared exactly beside it, and
+    what is removed is left out of the answers, so that neither needs a rebuild; when the added ones are no longer few
+    (`num_added`), a new build is faster.
+
+    Attributes:
+        kind: Of the fixed part.
+        recall: Measured at build time on the fixed part.
+        parameters: What the build chose, for people to read.
+        num_added: Vectors beside the fixed part.
+    """
+
+    def __init__(
+        self, store: Store, ids: Rows, width: int, kind: Kind, recall: Recall, parameters: dict[str, Any]
+    ) -> None:
+        self.kind, self.width, self.recall, self.parameters = kind, width, recall, parameters
+        self._store, self._store_ids = store, ids
+        self._live = np.ones(len(ids), dtype=bool)
+        self._side, self._side_ids = ExactStore(np.empty((0, width), np.float32)), np.empty(0, np.int64)
+
+    @classmethod
+    def build(
+        cls,
+        vectors: ArrayLike,
+        ids: ArrayLike | None = None,
+        kind: Kind | Literal["auto"] = "auto",
+        recall_queries: ArrayLike | None = None,
+        k: int = 20,
+        wanted_recall: float = 0.98,
+        storage: Storage = "float16",
+        seed: int = 0,
+        progress: bool = False,
+    ) -> VectorIndex:
+        """An index of unit vectors, its recall measured against exact search.
+
+        "auto" is exact below 50,000 vectors and IVF from there on, unless IVF must probe more than a quarter of its
+        lists to reach the wanted recall. The numbers come from `dim bench search`: up to 100,000 of its vectors, where
+        IVF has to probe a third of the lists or more, exact search answers batches 1.6 times as fast; from 316,228 on
+        one list is enough, and IVF is 45 times as fast or more. HNSW is never chosen: over 100,000 of these vectors it
+        built four times as long as IVF, and at recall 0.98 was no faster than FAISS flat in batches.
+
+        Args:
+            vectors: [n, d], float32, of length 1.
+            ids: [n], int64, all different and not negative; by default 0 … n-1.
+            kind: "exact": a matrix product; "flat", "ivf", "hnsw": of FAISS.
+                HNSW built by several threads differs from build to build.
+            recall_queries: [b, d]; by default 500 vectors of the KB with noise.
+            k: Answers that a search is tuned for.
+            wanted_recall: Share of the k nearest that IVF and HNSW are tuned to find, with the least effort.
+            storage: Of a coordinate in IVF and HNSW; "int8" halves the memory and rounds scores to about 0.001.
+            seed: Of k-means and of the samples.
+            progress: Show a bar, on stderr.
+
+        Raises:
+            DataError: Vectors are not finite or not of length 1, or ids are not unique.
+            ConfigError: `k` or `wanted_recall` is out of range.
+        """
+        if k < 1 or not 0 < wanted_recall <= 1:
+            raise ConfigError(
+                "k ≥ 1 and 0 < wanted_recall ≤ 1", f"k={k}, wanted_recall={wanted_recall}", "Choose others."
+            )
+        values = _checked_vectors(vectors)
+        rows = _checked_ids(np.arange(len(values)) if ids is None else ids, len(values))
+        if np.any(rows[1:] < rows[:-1]):  # equal scores are sorted by position, which then is by id
+            order = np.argsort(rows)
+            values, rows = np.ascontiguousarray(values[order]), rows[order]
+        exact = Recall(1.0, 1.0, min(k, len(rows)), 0, wanted_recall)
+        wanted: Kind = ("exact" if len(rows) < EXACT_BELOW else "ivf") if kind == "auto" else kind
+        if wanted == "exact" or not len(rows):
+            return cls(ExactStore(values), rows, values.shape[1], "exact", exact, {})
+        store = build_faiss(values, wanted, storage, seed, progress)
+        queries = None if recall_queries is None else _checked_queries(recall_queries, values.shape[1])
+        sample = RecallSample(values, queries if queries is not None and len(queries) else None, k, seed)
+        if wanted != "flat":
+            sample.tune(store, wanted_recall)
+        if kind == "auto" and store.effort > MOST_PROBED * store.most:
+            tried = {"tried": "ivf", "probes": store.effort, "lists": store.most}
+            return cls(ExactStore(values), rows, values.shape[1], "exact", exact, tried)
+        parameters: dict[str, Any] = {"effort": store.effort, "most": store.most, "width": store.width, "seed": seed}
+        if wanted != "flat":
+            parameters["storage"] = storage
+        return cls(store, rows, values.shape[1], wanted, sample.measure(store, wanted_recall), parameters)
+
+    def __len__(self) -> int:
+        return int(self._live.sum()) + self.num_added
+
+    @property
+    def num_added(self) -> int:
+        """Vectors added since the build."""
+        return len(self._side_ids)
+
+    @property
+    def ids(self) -> Rows:
+        """The ids [len] of all vectors that can be found, ascending."""
+        return np.sort(np.concatenate([self._store_ids[self._live], self._side_ids]))
+
+    def search(self, queries: ArrayLike, k: int) -> tuple[Floats, Rows]:
+        """The k nearest vectors of each query, best first; of equally near ones the smaller id comes first.
+
+        Args:
+            queries: [b, d], float32.
+            k: Answers a query, ≥ 0.
+
+        Returns:
+            Scores [b, k], float32, and ids [b, k], int64; -inf and -1 where there are fewer.
+
+        Raises:
+            DataError: Queries of another width, or not finite.
+        """
+        values = _checked_queries(queries, self.width)
+        parts = [_nearest(self._store, self._store_ids, self._live, values, k)]
+        if self.num_added:
+            parts.append(_nearest(self._side, self._side_ids, np.ones(self.num_added, bool), values, k))
+        scores, ids = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
+        return _best(scores, ids, k)
+
+    def scores_of(self, queries: ArrayLike, ids: ArrayLike) -> Floats:
+        """The inner products [b, k], float32, of each query [b, d] with the vectors of its own ids [b, k].
+
+        Raises:
+            DataError: An id is unknown, or queries are of another width, or not finite.
+        """
+        values, wanted = _checked_queries(queries, self.width), np.asarray(ids, dtype=np.int64)
+        if wanted.ndim != 2 or len(wanted) != len(values):
+            raise DataError(f"ids [{len(values)}, k]", f"{list(wanted.shape)}", "Give each query its own ids.")
+        flat = wanted.ravel()
+        unknown = ~self._has(flat)
+        if unknown.any():
+            raise DataError("ids of the index", f"{_some(np.unique(flat[unknown]))} unknown to it", "Look at its ids.")
+        vectors = np.empty((len(flat), self.width), dtype=np.float32)
+        is_added = np.isin(flat, self._side_ids)
+        vectors[~is_added] = self._store.vectors_at(np.searchsorted(self._store_ids, flat[~is_added]))
+        order = np.argsort(self._side_ids)
+        vectors[is_added] = self._side.vectors[order[np.searchsorted(self._side_ids[order], flat[is_added])]]
+        scores: Floats = np.einsum("bd,bkd->bk", values, vectors.reshape(*wanted.shape, self.width))
+        return scores
+
+    def add(self, ids: ArrayLike, vectors: ArrayLike) -> None:
+        """Makes vectors [m, d] with new ids [m] findable at once; many in one call cost less than one at a time.
+
+        Raises:
+            DataError: An id is there already or twice, or the vectors are not unit vectors of this width.
+        """
+        values = _checked_vectors(vectors, self.width)
+        rows = _checked_ids(ids, len(values))
+        known = self._has(rows)
+        if known.any():
+            raise DataError("ids that the index lacks", f"{_some(rows[known])} in it", "Remove them first.")
+        self._side = ExactStore(np.concatenate([self._side.vectors, values]))
+        self._side_ids = np.concatenate([self._side_ids, rows])
+
+    def remove(self, ids: ArrayLike) -> None:
+        """Leaves the vectors of these ids [m] out of every answer from now on.
+
+        Raises:
+            DataError: An id is unknown or named twice; nothing is removed then.
+        """
+        rows = _checked_ids(ids, np.asarray(ids).size)
+        unknown = ~self._has(rows)
+        if unknown.any():
+            raise DataError("ids of the index", f"{_some(rows[unknown])} unknown to it", "Look at its ids.")
+        self._live &= ~np.isin(self._store_ids, rows)
+        kept = ~np.isin(self._side_ids, rows)
+        self._side, self._side_ids = ExactStore(self._side.vectors[kept]), self._side_ids[kept]
+
+    def _has(self, ids: Rows) -> NDArray[np.bool_]:
+        """Of each id [m], whether it can be found."""
+        places = np.searchsorted(self._store_ids, ids)
+        inside = places < len(self._store_ids)
+        stored = np.zeros(len(ids), dtype=bool)
+        stored[inside] = (self._store_ids[places[inside]] == ids[inside]) & self._live[places[inside]]
+        return stored | np.isin(ids, self._side_ids)
+
+    def save(self, folder: Path) -> None:
+        """Writes the index; a process that is killed meanwhile leaves what was there before."""
+        about = {
+            "kind": self.kind,
+            "width": self.width,
+            "count": len(self),
+            "recall": self.recall.as_json(),
+            "parameters": self.parameters,
+        }
+        with sealed_folder(folder, CONTENT, FORMAT_VERSION, about) as place:
+            self._store.save(place)
+            arrays = {"ids": self._store_ids, "live": self._live}
+            arrays |= {"added_ids": self._side_ids, "added_vectors": self._side.vectors}
+            for name, array in arrays.items():
+                np.save(place / f"{name}.npy", array, allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> VectorIndex:
+        """The index as it was saved, its vectors mapped from the disk.
+
+        Every file is read once for its checksum: about a second a GB.
+
+        Raises:
+            DataError: No index, a damaged one, or one of another format.
+        """
+        manifest = open_sealed(folder, CONTENT, FORMAT_VERSION)
+        kind, parameters = manifest["kind"], manifest["parameters"]
+        store: Store = (
+            ExactStore.load(folder)
+            if kind == "exact"
+            else FaissStore.load(folder, kind, parameters["effort"], parameters["width"])
+        )
+        ids, live, added, vectors = (
+            np.load(folder / f"{name}.npy", allow_pickle=False)
+            for name in ("ids", "live", "added_ids", "added_vectors")
+        )
+        index = cls(store, ids, manifest["width"], kind, Recall(**manifest["recall"]), parameters)
+        index._live, index._side_ids, index._side = live, added, ExactStore(vectors)
+        return index
+
+
+def _nearest(store: Store, ids: Rows, live: NDArray[np.bool_], queries: Floats, k: int) -> tuple[Floats, Rows]:
+    """Scores and ids [b, k] of the store's live vectors.
+
+    The search is widened for a query as long as removed vectors leave fewer than k, or the last answer is as near as
+    the last one looked at, since a vector with the same score and a smaller id may then stand behind it.
+    """
+    scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+    found = np.full((len(queries), k), -1, dtype=np.int64)
+    pending, width = np.arange(len(queries)), min(len(store), k + SPARE)
+    if not k or not width:
+        return scores, found
+    while pending.size:
+        raw, positions = store.found(queries[pending], width)
+        kept = (positions >= 0) & live[positions]
+        best, best_ids = _best(np.where(kept, raw, -np.inf), np.where(kept, ids[positions], -1), k)
+        scores[pending], found[pending] = best, best_ids
+        is_done = (best[:, -1] > raw.min(axis=1) + store.slack) | (width >= len(store))
+        pending, width = pending[~is_done], min(2 * width, len(store))
+    return scores, found
+
+
+def _best(scores: Floats, ids: Rows, k: int) -> tuple[Floats, Rows]:
+    order = np.lexsort((ids, -scores), axis=-1)[:, :k]
+    missing = ((0, 0), (0, k - order.shape[1]))
+    best, best_ids = np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)
+    return np.pad(best, missing, constant_values=-np.inf), np.pad(best_ids, missing, constant_values=-1)
+
+
+def _checked_queries(queries: ArrayLike, width: int) -> Floats:
+    values = np.ascontiguousarray(queries, dtype=np.float32)
+    if values.ndim != 2 or values.shape[1] != width:
+        raise DataError(f"vectors [n, {width}]", f"an array {list(values.shape)}", "Use the encoder of this index.")
+    if not np.isfinite(values).all():
+        raise DataError("finite vectors", "NaN or infinity", "Look at what made them.")
+    return values
+
+
+def _checked_vectors(vectors: ArrayLike, width: int | None = None) -> Floats:
+    values = np.ascontiguousarray(vectors, dtype=np.float32)
+    values = _checked_queries(values, width or (values.shape[1] if values.ndim == 2 else 0))
+    lengths = np.sqrt(np.einsum("nd,nd->n", values, values))
+    wrong = np.abs(lengths - 1) > LENGTH_TOLERANCE
+    if wrong.any():
+        row = int(wrong.argmax())
+        found = f"{int(wrong.sum()):,} others, the first in row {row} of length {lengths[row]:.3g}"
+        raise DataError("vectors of length 1", found, "Divide each by its length; leave out what has no vector.")
+    return values
+
+
+def _checked_ids(ids: ArrayLike, count: int) -> Rows:
+    array = np.asarray(ids)
+    if array.shape != (count,) or (array.size and array.dtype.kind not in "iu"):
+        raise DataError(f"{count:,} whole numbers as ids", f"{array.dtype} {list(array.shape)}", "Give one a vector.")
+    rows = array.astype(np.int64)
+    unique, counts = np.unique(rows, return_counts=True)
+    if (counts > 1).any():
+        raise DataError("each id once", f"{_some(unique[counts > 1])} more often", "Leave the repeated ones out.")
+    if rows.size and unique[0] < 0:
+        raise DataError("ids from 0 up", f"{_some(unique[unique < 0])}", "-1 means that there is no answer.")
+    return rows
+
+
+def _some(ids: Rows) -> str:
+    return ", ".join(map(str, ids[:5].tolist())) + (f" … ({len(ids):,})" if len(ids) > 5 else "")
