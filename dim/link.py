@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -11,12 +12,16 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from dim.errors import ConfigError, DataError
 from dim.linker import Answer, Linker, Question
 from dim.linker.folder import MANIFEST
 from dim.linker.linker import question_of
-from dim.storage import content_hash, write_json
+from dim.storage import write_json
+
+#: The evidence that the table shows; JSON has all.
+SHOWN = ("vectors", "name", "exact", "rest_in_context", "words_share")
 
 
 def link(
@@ -49,9 +54,9 @@ def link(
         batch_size: Lines that are answered at once.
         device: `auto`, `cpu`, `cuda` …
     """
-    if (input is None) != (output is None) or (input is not None and (mention or image)):
+    if (input is None) != (output is None) or (input is not None and (mention or context or image or candidates)):
         raise ConfigError(
-            "one --mention (with --context, --image), or --input FILE with --output FILE",
+            "one --mention (with --context, --image, --candidates), or --input FILE with --output FILE",
             "a mixture of both",
             "Take one of them out.",
         )
@@ -105,7 +110,7 @@ def show(answers: Sequence[Answer], as_json: bool) -> None:
     if as_json:
         print(json.dumps([answer.as_json() for answer in answers], ensure_ascii=False, indent=2))
         return
-    parts = list(answers[0].evidence) if answers else []
+    parts = [part for part in SHOWN if any(part in answer.evidence for answer in answers)]
     table = Table(expand=True)
     for heading in ("", "id", "name", "score" if not answers or answers[0].probability is None else "probability"):
         table.add_column(heading, no_wrap=True)
@@ -114,8 +119,10 @@ def show(answers: Sequence[Answer], as_json: bool) -> None:
     table.add_column("text", overflow="ellipsis", no_wrap=True, ratio=1)
     for place, answer in enumerate(answers, start=1):
         score = f"{answer.score:.3f}" if answer.probability is None else f"{answer.probability:.1%}"
-        evidence = [f"{answer.evidence[part]:.3f}" for part in parts]
-        table.add_row(str(place), answer.id, answer.name, score, *evidence, answer.text or "")
+        evidence = [f"{answer.evidence[part]:.2f}" if part in answer.evidence else "" for part in parts]
+        # Text, as a name in square brackets is no markup.
+        row = (str(place), answer.id, answer.name, score, *evidence, answer.text or "")
+        table.add_row(*(Text(value) for value in row))
     Console().print(table)
 
 
@@ -123,21 +130,22 @@ def link_file(model: str, source: Path, output: Path, top_k: int, batch_size: in
     """Answers each line of `source` into `output`; a line that is no question gets an `error`.
 
     Raises:
-        ConfigError: `output` is there already, or was begun with another model, input or top_k.
+        ConfigError: `output` is there already, or was begun with another model, input, top_k or batch_size.
         DataError: `source` cannot be read.
     """
+    if batch_size < 1 or top_k < 1:
+        raise ConfigError("batch_size and top_k of at least 1", f"{batch_size} and {top_k}", "Raise them.")
     if output.exists():
         raise ConfigError(f"a new file {output}", "one that is there", "Name another --output, or remove it.")
-    total, size = _count(source)
+    total, content = _count(source)
     partial, state = output.with_name(f"{output.name}.partial"), output.with_name(f"{output.name}.state.json")
-    asked = {"model": model, "input": content_hash(str(source.resolve()), str(size)), "top_k": top_k}
-    done = _resume(partial, state, asked)
+    asked = {"model": model, "input": content, "top_k": top_k, "batch_size": batch_size}
+    done, errors = _resume(partial, state, asked, batch_size)
     linker = open_linker(model, device)
-    errors = 0
     columns = (TextColumn("link"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
         Progress(*columns, console=Console(stderr=True)) as progress,
-        source.open(encoding="utf-8") as lines,
+        source.open(encoding="utf-8", newline="\n") as lines,
         partial.open("a", encoding="utf-8") as answered,
     ):
         bar = progress.add_task("", total=total, completed=done)
@@ -145,7 +153,7 @@ def link_file(model: str, source: Path, output: Path, top_k: int, batch_size: in
         while batch := list(islice(rest, batch_size)):
             results = _answer_lines(linker, batch, top_k)
             errors += sum("error" in result for result in results)
-            answered.writelines(json.dumps(result, ensure_ascii=False) + "\n" for result in results)
+            answered.writelines(_json_line(result) for result in results)
             answered.flush()
             progress.advance(bar, len(batch))
     partial.replace(output)
@@ -158,13 +166,15 @@ def _answer_lines(linker: Linker, lines: Sequence[str], top_k: int) -> list[dict
     results: list[dict[str, Any]] = []
     questions: list[tuple[int, Question]] = []
     for line in lines:
-        record: dict[str, Any] = {}
+        record: dict[str, Any] = {"line": line.strip()}
         try:
-            record = json.loads(line)
+            if not isinstance(read := json.loads(line), dict):
+                raise DataError("a JSON object", type(read).__name__, 'Write {"mention": …}.')
+            record = read
             given = {name: value for name, value in record.items() if name != "id" and value is not None}
             questions.append((len(results), question_of(given)))
-        except (ValueError, TypeError, DataError) as error:
-            record = (record if isinstance(record, dict) else {"line": line.strip()}) | {"error": _short(error)}
+        except (ValueError, TypeError, RecursionError, DataError) as error:
+            record = record | {"error": _short(error)}
         results.append(record)
     for place, answers in _answers(linker, questions, top_k):
         results[place] |= answers
@@ -188,28 +198,47 @@ def _answers(
             yield from _answers(linker, [question], top_k)
 
 
-def _resume(partial: Path, state: Path, asked: dict[str, Any]) -> int:
-    """How many lines were answered before; a line that was cut off goes."""
+def _json_line(result: dict[str, Any]) -> str:
+    line = json.dumps(result, ensure_ascii=False)
+    try:
+        line.encode("utf-8")
+    except UnicodeEncodeError:  # a bad line that is given back may hold half a character
+        line = json.dumps(result)
+    return line + "\n"
+
+
+def _resume(partial: Path, state: Path, asked: dict[str, Any], batch_size: int) -> tuple[int, int]:
+    """How many lines were answered before, and with how many errors; a batch that was cut off goes.
+
+    Batches are then those of a run that was not interrupted: the last digits of a score may depend on its batch.
+    """
     if not partial.exists():
         write_json(state, asked)
-        return 0
+        return 0, 0
     before = json.loads(state.read_text(encoding="utf-8")) if state.exists() else None
     if before != asked:
         raise ConfigError(
             f"what {partial} was begun with ({before})", str(asked), f"Use the same options, or remove {partial}."
         )
-    data = partial.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
-        with partial.open("r+b") as file:
-            file.truncate(len(whole))
-    return whole.count(b"\n")
+    done = errors = kept = 0
+    with partial.open("r+b") as file:
+        while len(batch := list(islice(file, batch_size))) == batch_size and batch[-1].endswith(b"\n"):
+            done += batch_size
+            errors += sum("error" in json.loads(line) for line in batch)
+            kept += sum(map(len, batch))
+        file.truncate(kept)
+    return done, errors
 
 
-def _count(source: Path) -> tuple[int, int]:
+def _count(source: Path) -> tuple[int, str]:
+    """The lines that are not blank, and a hash of them all."""
+    digest, count = hashlib.sha256(), 0
     try:
-        with source.open(encoding="utf-8") as lines:
-            return sum(bool(line.strip()) for line in lines), source.stat().st_size
+        with source.open("rb") as lines:
+            for line in lines:
+                digest.update(line)
+                count += bool(line.decode("utf-8").strip())
+        return count, digest.hexdigest()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"a file of JSON lines in UTF-8 at {source}", str(error), "Check the path.") from error
 

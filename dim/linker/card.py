@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dim.linker.knowledge import Knowledge
+from dim.ranking.ranker import Ranker
 from dim.search.vector_index import VectorIndex
 
 CARD = """---
@@ -34,7 +35,7 @@ linker.link("{mention}", "{mention} …")
 """
 
 
-def model_card(about: dict[str, Any], knowledge: Knowledge, index: VectorIndex) -> str:
+def model_card(about: dict[str, Any], knowledge: Knowledge, index: VectorIndex, ranker: Ranker | None) -> str:
     """The text of a linker's README.md, with the figures of the run that it comes from."""
     encoders = {name: value["class_path"] for name, value in about["recipe"]["encoders"].items() if value}
     figures = [f"- {name}: {value}" for name, value in about.get("figures", {}).items()]
@@ -48,6 +49,6 @@ def model_card(about: dict[str, Any], knowledge: Knowledge, index: VectorIndex) 
         encoders=", ".join(f"{name}: {kind.rpartition('.')[2]}" for name, kind in encoders.items()),
         kind=index.kind,
         recall=index.recall.at_10,
-        ranker="yes" if about.get("has_ranker") else "none: scores are not probabilities",
+        ranker="calibrated" if ranker is not None else "none: scores are no probabilities",
         figures="Figures of the run:\n\n" + "\n".join(figures) if figures else "",
     )

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from dim.errors import DataError
 from dim.linker.card import model_card
 from dim.linker.knowledge import Knowledge
 from dim.linker.recipe import Recipe, make, make_towers, tower_facts, write_encoder_files
 from dim.linker.towers import Towers
+from dim.ranking.ranker import Ranker
 from dim.search.lexical import EntityNames
 from dim.search.sealed import open_sealed, sealed_folder
 from dim.search.vector_index import VectorIndex
@@ -23,22 +24,32 @@ REMEDY = "Save the linker again, or get the folder again from where it came."
 
 
 def write(
-    folder: Path, towers: Towers, knowledge: Knowledge, index: VectorIndex, names: EntityNames, about: dict[str, Any]
+    folder: Path,
+    towers: Towers,
+    knowledge: Knowledge,
+    index: VectorIndex,
+    names: EntityNames,
+    ranker: Ranker | None,
+    about: dict[str, Any],
 ) -> None:
     """Writes a linker's folder; a process that is killed meanwhile leaves what was there before."""
     facts: dict[str, Any] = {"next_row": knowledge.next_row, "towers": tower_facts(towers.task)}
     with sealed_folder(folder, CONTENT, FORMAT, facts, MANIFEST) as place:
         weights = {name: value.contiguous().cpu() for name, value in towers.task.state_dict().items()}
-        save_file(weights, place / "model.safetensors")
+        (place / "model.safetensors").write_bytes(save(weights))  # save_file lets nobody else read the file
         pq.write_table(knowledge.table(), place / "entities.parquet")
         index.save(place / "index")
         names.save(place / "names")
+        if ranker is not None:
+            ranker.save(place / "ranker")
         facts["about"] = about | {"recipe": write_encoder_files(about["recipe"], place)}
         facts["fingerprints"] = fingerprints(towers)
-        (place / "README.md").write_text(model_card(about, knowledge, index), encoding="utf-8")
+        (place / "README.md").write_text(model_card(about, knowledge, index, ranker), encoding="utf-8")
 
 
-def read(folder: Path, device: str) -> tuple[Towers, Knowledge, VectorIndex, EntityNames, dict[str, Any]]:
+def read(
+    folder: Path, device: str
+) -> tuple[Towers, Knowledge, VectorIndex, EntityNames, Ranker | None, dict[str, Any]]:
     """The parts of a linker's folder.
 
     Raises:
@@ -60,7 +71,8 @@ def read(folder: Path, device: str) -> tuple[Towers, Knowledge, VectorIndex, Ent
     index, names = VectorIndex.load(folder / "index"), EntityNames.load(folder / "names")
     if not np.array_equal(names.rows, knowledge.rows):
         raise DataError(f"entities and names of one KB in {folder}", "two", REMEDY)
-    return towers, knowledge, index, names, about
+    ranker = Ranker.load(folder / "ranker") if (folder / "ranker").exists() else None
+    return towers, knowledge, index, names, ranker, about
 
 
 def fingerprints(towers: Towers) -> dict[str, str]:

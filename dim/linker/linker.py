@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,11 @@ from dim.linker.folder import read, write
 from dim.linker.knowledge import Knowledge, KnownEntity
 from dim.linker.recipe import recipe_of_run
 from dim.linker.towers import Towers
+from dim.ranking.entities import EntityFacts
+from dim.ranking.features import FEATURES, Asked, PairFeatures
+from dim.ranking.lists import Lists
+from dim.ranking.ranker import FACTS, Judged, Ranker
+from dim.records import NIL
 from dim.results import percent
 from dim.saved_run import open_run
 from dim.search.lexical import EntityNames
@@ -28,6 +34,7 @@ from dim.search.vector_index import VectorIndex
 
 NUM_CANDIDATES = 32  #: That each of dense and lexical search brings.
 LONGEST_CONTEXT = 20_000  #: Characters; of a longer text the part around the mention is read.
+BEFORE = 500  #: Of these characters, that stand before the mention: text encoders read the first few hundred words.
 BATCH = 256
 
 Rows = NDArray[np.int64]
@@ -45,9 +52,17 @@ class Linker(ModelHubMixin):
     """
 
     def __init__(
-        self, towers: Towers, knowledge: Knowledge, index: VectorIndex, names: EntityNames, about: dict[str, Any]
+        self,
+        towers: Towers,
+        knowledge: Knowledge,
+        index: VectorIndex,
+        names: EntityNames,
+        ranker: Ranker | None,
+        about: dict[str, Any],
     ) -> None:
-        self.towers, self.knowledge, self.index, self.names, self.about = towers, knowledge, index, names, about
+        self.towers, self.knowledge, self.index, self.names = towers, knowledge, index, names
+        self.ranker, self.about = ranker, about
+        self._features: PairFeatures | None = None  # of the KB as it is; None: to be made
 
     @classmethod
     def from_checkpoint(cls, run: str | Path, device: str = "auto", index: str = "auto") -> Linker:
@@ -87,6 +102,7 @@ class Linker(ModelHubMixin):
             knowledge,
             VectorIndex.build(vectors[has_vector], has_vector, kind=index),  # type: ignore[arg-type]
             EntityNames([entity.name for entity in entities], [entity.aliases for entity in entities]),
+            Ranker.load(Path(run) / "ranker") if (Path(run) / "ranker" / FACTS).exists() else None,
             about,
         )
 
@@ -95,7 +111,7 @@ class Linker(ModelHubMixin):
 
         What stood there is replaced in one step: killed at any moment, the old or the new folder is there.
         """
-        write(Path(folder), self.towers, self.knowledge, self.index, self.names, self.about)
+        write(Path(folder), self.towers, self.knowledge, self.index, self.names, self.ranker, self.about)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         # For push_to_hub, which makes a folder of its own first.
@@ -188,6 +204,7 @@ class Linker(ModelHubMixin):
         has_vector = np.abs(vectors).sum(1) > 0
         self.index.add(rows[has_vector], vectors[has_vector])
         self.names.add([entity.name for entity in given], [entity.aliases for entity in given])
+        self._features = None
 
     def remove_entities(self, ids: Iterable[str]) -> None:
         """Takes entities out of the KB.
@@ -198,6 +215,7 @@ class Linker(ModelHubMixin):
         rows = self.knowledge.remove(list(ids))
         self.index.remove(np.intersect1d(rows, self.index.ids))
         self.names.remove(rows)
+        self._features = None
 
     def rebuild_index(self, kind: str = "auto") -> None:
         """Builds the index over all entities anew.
@@ -205,6 +223,8 @@ class Linker(ModelHubMixin):
         Args:
             kind: `auto`, `exact`, `flat`, `ivf` or `hnsw`.
         """
+        if not len(self):
+            raise DataError("entities to build an index of", "none", "Add some first.")
         entities = [self.knowledge.entities[row] for row in self.knowledge.rows.tolist()]
         parts = [self.towers.entities(entities[start : start + BATCH]) for start in range(0, len(entities), BATCH)]
         vectors = np.concatenate(parts)
@@ -213,10 +233,18 @@ class Linker(ModelHubMixin):
 
     def _link(self, questions: Sequence[Question], top_k: int) -> list[list[Answer]]:
         queries = self.towers.queries(questions)
-        candidates = self._candidates(questions, queries)
+        found = [
+            self._found(question, query, rows)
+            for question, query, rows in zip(questions, queries, self._candidates(questions, queries), strict=True)
+        ]
+        if self.ranker is None:
+            return [self._by_vectors(candidates, top_k) for candidates in found]
+        features = [self._describe(question, part) for question, part in zip(questions, found, strict=True)]
+        parts = zip((part.rows for part in found), features, [-1] * len(found), strict=True)
+        judged = self.ranker.judge(Lists.join(parts))
         return [
-            self._ranked(question, query, rows)[:top_k]
-            for question, query, rows in zip(questions, queries, candidates, strict=True)
+            self._by_ranker(part, described, verdict, top_k)
+            for part, described, verdict in zip(found, features, judged, strict=True)
         ]
 
     def _candidates(self, questions: Sequence[Question], queries: NDArray[np.float32]) -> list[Rows]:
@@ -232,22 +260,81 @@ class Linker(ModelHubMixin):
             found.append(np.unique(rows[rows >= 0]))
         return found
 
-    def _ranked(self, question: Question, query: NDArray[np.float32], rows: Rows) -> list[Answer]:
-        if not len(rows):
-            return []
+    def _found(self, question: Question, query: NDArray[np.float32], rows: Rows) -> Candidates:
         has_vector = np.isin(rows, self.index.ids)
         vectors = np.zeros(len(rows), np.float32)
-        vectors[has_vector] = self.index.scores_of(query[None], rows[has_vector][None])[0]
-        names = self.names.scores_of([question.mention], rows[None])[0]
+        if has_vector.any():
+            vectors[has_vector] = self.index.scores_of(query[None], rows[has_vector][None])[0]
+        return Candidates(rows, vectors, self.names.scores_of([question.mention], rows[None])[0])
+
+    def _describe(self, question: Question, found: Candidates) -> NDArray[np.float64]:
+        """The ranker's features [c, num_features] of a question's candidates."""
+        if not len(found.rows):
+            return np.empty((0, len(FEATURES)))
+        has_image = question.image is not None
+        has_caption = has_image and self.towers.live.captioner is not None
+        asked = Asked(question.mention, question.context, has_image, has_caption)
+        return self.features.of(asked, found.rows, found.vectors.astype(np.float64), found.names.astype(np.float64))
+
+    @property
+    def features(self) -> PairFeatures:
+        """What the ranker reads of the KB as it is."""
+        if self._features is None:
+            known = [self.knowledge.entities.get(row) for row in range(self.knowledge.next_row)]
+            facts = EntityFacts(
+                [entity.name if entity else "" for entity in known],
+                [entity.aliases if entity else () for entity in known],
+                [entity.text if entity else None for entity in known],
+                np.array([entity.popularity if entity else None for entity in known], dtype=np.float64),
+            )
+            self._features = PairFeatures(facts)
+        return self._features
+
+    def _by_vectors(self, found: Candidates, top_k: int) -> list[Answer]:
         return [
-            self._answer(int(rows[place]), float(vectors[place]), {"vectors": vectors[place], "name": names[place]})
-            for place in np.lexsort((rows, -vectors))
+            self._answer(
+                int(found.rows[place]),
+                float(found.vectors[place]),
+                {"vectors": found.vectors[place], "name": found.names[place]},
+            )
+            for place in np.lexsort((found.rows, -found.vectors))[:top_k]
         ]
+
+    def _by_ranker(self, found: Candidates, features: NDArray[np.float64], judged: Judged, top_k: int) -> list[Answer]:
+        assert self.ranker is not None
+        missing = judged.nil_probability or 0.0
+        answers = [
+            self._answer(
+                int(found.rows[place]),
+                float(judged.scores[place]),
+                dict(zip(self.ranker.names, features[place], strict=True)),
+                float(judged.probabilities[place]) * (1 - missing),
+            )
+            for place in judged.order[:top_k]
+        ]
+        if judged.says_nil:
+            answers.insert(0, Answer(NIL, NIL, None, 0.0, missing))
+        return answers[:top_k]
 
     def _answer(self, row: int, score: float, evidence: Mapping[str, Any], probability: float | None = None) -> Answer:
         entity = self.knowledge.entities[row]
         parts = {name: float(value) for name, value in evidence.items()}
         return Answer(entity.id, entity.name, entity.text, score, probability, parts, entity.images)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What competes for a question.
+
+    Attributes:
+        rows: [c] int64, rows of the KB, ascending.
+        vectors: [c] float32, cosines of the question's and the entities' vectors; 0 for one without a vector.
+        names: [c] float32, cosines of the character n-grams of the mention and the entity's nearest name.
+    """
+
+    rows: Rows
+    vectors: NDArray[np.float32]
+    names: NDArray[np.float32]
 
 
 def figures_of_run(run: Path) -> dict[str, str]:
@@ -292,6 +379,9 @@ def entity_of(entity: Mapping[str, Any]) -> KnownEntity:
             f"the field {unknown[0]}" if unknown else f"no {missing[0]}",
             "Put it right." if missing else "Take it out.",
         )
+    for name in ("aliases", "images"):
+        if isinstance(entity.get(name), str):
+            raise DataError(f"a list as {name}", f"one text, '{entity[name]}'", "Put it into a list.")
     lists = {name: tuple(entity.get(name) or ()) for name in ("aliases", "images")}
     return KnownEntity(**{**entity, **lists})
 
@@ -328,8 +418,7 @@ def _shortened(question: Question) -> Question:
     context = question.context
     if len(context) <= LONGEST_CONTEXT:
         return question
-    middle = max(context.find(question.mention), 0) + len(question.mention) // 2
-    start = max(0, min(middle - LONGEST_CONTEXT // 2, len(context) - LONGEST_CONTEXT))
+    start = max(0, context.find(question.mention) - BEFORE)
     return Question(question.mention, context[start : start + LONGEST_CONTEXT], question.image, question.candidates)
 
 
@@ -341,6 +430,6 @@ def _download(model_id: str, **options: Any) -> Path:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise DataError(
             f"a linker's folder or an id on the Hugging Face hub: {model_id}",
-            f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
             "Check the name, or give a local folder.",
         ) from error

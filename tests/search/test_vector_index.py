@@ -328,3 +328,19 @@ def test_a_build_is_the_same_every_time_and_int8_takes_half_of_float16(tmp_path)
     one, two, small = (tmp_path / name / "faiss.index" for name in ("one", "two", "int8"))
     assert one.read_bytes() == two.read_bytes()
     assert one.stat().st_size - small.stat().st_size == pytest.approx(3000 * 64, rel=0.05)
+
+
+def test_columns_that_are_mostly_zero_change_no_answer():
+    generator = np.random.default_rng(0)
+    spelling = generator.random((500, 300)) * (generator.random((500, 300)) < 0.03)
+    vectors = np.concatenate([spelling, generator.normal(size=(500, 40)) * 0.1], axis=1).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    store = ExactStore(vectors)
+    assert store._split is not None
+    queries = vectors[:20] + 0.01
+    one_by_one = [store.found(query[None], 10) for query in queries]
+    scores, positions = store.found(queries, 10)  # more than a few: one matrix product
+    np.testing.assert_array_equal(np.concatenate([found[1] for found in one_by_one]), positions)
+    np.testing.assert_array_equal(np.concatenate([found[0] for found in one_by_one]), scores)
+    np.testing.assert_allclose(store._split.products(queries), queries @ vectors.T, atol=1e-5)
+    assert ExactStore(vectors[:, 300:].copy())._split is None
