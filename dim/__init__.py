@@ -18,6 +18,7 @@ except PackageNotFoundError:  # a source tree that was never installed
 _HOMES = {
     "Dataset": "dim.records",
     "Entity": "dim.records",
+    "Linker": "dim.linker",
     "Mention": "dim.records",
     "Prediction": "dim.records",
 }

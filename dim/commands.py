@@ -62,6 +62,12 @@ COMMANDS = {
         takes_many=True,
         by_name=True,
     ),
+    "rank": Command(
+        "dim.rank", ("rank",), "train and evaluate a run's ranker over names and vectors; NIL", by_name=True
+    ),
+    "hold-out": Command(
+        "dim.rank", ("hold_out",), "make a dataset whose KB lacks some entities, to measure NIL on", by_name=True
+    ),
     "link": Command("dim.link", ("link",), "link a mention, or a file of them", by_name=True),
     "export": Command("dim.link", ("export",), "write the linker of a run into one folder"),
     "index": Command("dim.link", ("index",), "build the index of a linker anew"),

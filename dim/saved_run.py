@@ -29,7 +29,7 @@ def open_run(run: Path, device: str = "auto") -> LinkingTask:
         ConfigError: There is no finished run, or its configuration is of another version.
         CheckpointError: Its data changed since.
     """
-    task, datamodule = _instantiate(run)
+    task, datamodule = instantiate_run(run)
     checkpoint = run / "checkpoints" / "best.ckpt" if task.is_trained else None
     if checkpoint is not None and not checkpoint.exists():
         raise ConfigError(f"a trained run at {run} (checkpoints/best.ckpt)", "no checkpoint", "Run dim fit first.")
@@ -37,7 +37,12 @@ def open_run(run: Path, device: str = "auto") -> LinkingTask:
     return task
 
 
-def _instantiate(run: Path) -> tuple[LinkingTask, LinkingDataModule]:
+def instantiate_run(run: Path) -> tuple[LinkingTask, LinkingDataModule]:
+    """The method of a run without weights, and its data module, as its config.yaml says.
+
+    Raises:
+        ConfigError: There is no config.yaml.
+    """
     path = run / "config.yaml"
     if not path.exists():
         raise ConfigError(f"a run with its config.yaml at {run}", "none", "Name a folder that dim fit --run wrote.")

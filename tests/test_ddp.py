@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from tiny_lm import save_model
 
 from dim.data.demo import demo_world
 
@@ -123,3 +124,37 @@ def test_one_process_speaks_for_both_and_a_run_is_not_replaced_by_the_second(
     assert (again.returncode, again.stderr.count("a finished run")) == (1, 1)
     replaced = fit(place, "two", *TWO, "--overwrite", "true")
     assert replaced.returncode == 0, replaced.stderr
+
+
+@pytest.mark.ddp
+def test_a_generative_run_in_two_processes_is_that_of_one(tmp_path: Path) -> None:
+    demo_world(tmp_path / "world", num_entities=120, seed=1)
+    save_model(tmp_path / "lm")
+    for name, more in (("two", TWO), ("one", [])):
+        done = run(
+            "fit",
+            "--run", str(tmp_path / name),
+            "--data.root", str(tmp_path / "world"),
+            "--data.cache_dir", str(tmp_path / "cache"),
+            "--data.text_encoder", "TinyTextEncoder",
+            "--data.image_encoder", "TinyImageEncoder",
+            "--data.num_workers", "0",
+            "--data.protocol", "Generative",
+            "--data.batch_size", "5",  # an odd share
+            "--model", "GEMEL",
+            "--model.language_model.path", str(tmp_path / "lm"),
+            "--model.examples", "NoExamples",
+            "--model.learning_rate", "0.01",
+            "--trainer.accelerator", "cpu",
+            "--trainer.enable_progress_bar", "false",
+            "--trainer.max_epochs", "2",
+            *more,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    losses = [
+        pd.read_csv(tmp_path / name / "logs/version_0/metrics.csv")["train/loss"].dropna() for name in ("one", "two")
+    ]
+    assert losses[0].tolist() == pytest.approx(losses[1].tolist(), abs=1e-4)
+    assert metrics(tmp_path / "one")["mrr"] == pytest.approx(metrics(tmp_path / "two")["mrr"], abs=0.01)
+    shares = [metrics(tmp_path / name)["method"]["kb_name_share"] for name in ("one", "two")]
+    assert shares == [1.0, 1.0]

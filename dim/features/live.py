@@ -16,7 +16,7 @@ from torch import Tensor
 from dim.features.base import Captioner, Features, ImageEncoder, TextEncoder
 from dim.features.captions import render_questions
 from dim.features.fields import FIELDS, Choices
-from dim.features.images import decode_image, load_image, upright_rgb
+from dim.features.images import UnusableImageError, decode_image, load_image, upright_rgb
 
 ImageInput = str | Path | bytes | Image.Image
 Encoded = dict[str, tuple[Tensor, Tensor]]  #: Field → values [n, width] (zeros where missing), mask [n].
@@ -56,7 +56,7 @@ class LiveEncoder:
         captions: list[str | None] = [None] * len(names)
         if "caption" in wanted and self.captioner is not None:
             captions = self._captions(names, images)
-        table = pa.table({"mention": names, "context": contexts, "caption": pa.array(captions, pa.string())})
+        table = _table(mention=names, context=contexts, caption=captions)
         return self._encode("mention", table, images, wanted)
 
     def entities(
@@ -67,7 +67,7 @@ class LiveEncoder:
         wanted: Sequence[str],
     ) -> Encoded:
         """The wanted fields (`name`, `text`, `entity_image`, `name_spelling`) of entities [n]."""
-        table = pa.table({"name": names, "text": pa.array(texts, pa.string())})
+        table = _table(name=names, text=texts)
         return self._encode("entity", table, images, wanted)
 
     def _encode(
@@ -136,11 +136,22 @@ def open_image(image: ImageInput | None, draft_side: int | None = None) -> Image
     if image is None:
         return None
     if isinstance(image, Image.Image):
-        return upright_rgb(image)
+        return _whole(image)
     if isinstance(image, bytes):
         return decode_image(image, draft_side)
     path = Path(image)
-    return load_image(path, path.parent, draft_side)
+    return load_image(path, Path(path.absolute().anchor), draft_side)  # whoever calls may name any file
+
+
+def _whole(image: Image.Image) -> Image.Image:
+    if not min(image.size):
+        raise UnusableImageError("too narrow")
+    try:
+        return upright_rgb(image)
+    except (UnusableImageError, MemoryError):
+        raise
+    except Exception as error:  # Pillow reads pixels late: a truncated file is found out here
+        raise UnusableImageError("unreadable") from error
 
 
 class _Given:
@@ -159,6 +170,10 @@ class _Given:
 def _listed(texts: Any) -> list[str | None]:
     found: list[str | None] = texts.to_pylist() if hasattr(texts, "to_pylist") else list(texts)
     return found
+
+
+def _table(**columns: Sequence[str | None]) -> pa.Table:
+    return pa.table({name: pa.array(texts, pa.string()) for name, texts in columns.items()})
 
 
 def _rows(matrix: Features, rows: list[int]) -> tuple[Tensor, Tensor]:

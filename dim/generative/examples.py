@@ -88,7 +88,7 @@ class RandomExamples(Examples):
         chosen = np.full((len(ids), self.num_examples), -1, np.int64)
         for row, name in enumerate(ids):
             generator = np.random.default_rng(int(content_hash("examples", str(self.seed), name), 16))
-            _put(chosen[row], rule.first(row, _draw(pool, generator, 4 * self.num_examples), self.num_examples))
+            _put(chosen[row], rule.first(row, draw(pool, generator, 4 * self.num_examples), self.num_examples))
         return chosen
 
 
@@ -140,7 +140,8 @@ class SimilarExamples(Examples):
     def _search(self, data: LinkingData, train_rows: NDArray[np.int64]) -> NDArray[np.int64]:
         table = data.mention_fields["mention"]
         rows = table.rows.cpu().numpy()
-        strings = _Strings(table.matrix.cpu().numpy(), rows, train_rows)
+        matrix = table.matrix.cpu().numpy()
+        strings = Strings(matrix, rows, train_rows)
         rule = _Rule(data.dataset.mentions, self.share_image)
         chosen = np.full((len(rows), self.num_examples), -1, np.int64)
         asked = np.unique(rows[rows >= 0]) if len(strings) else np.empty(0, np.int64)
@@ -152,7 +153,7 @@ class SimilarExamples(Examples):
             while len(pending):
                 width = min(width, len(strings))
                 is_open = np.zeros(len(pending), bool)
-                for place, candidates in enumerate(strings.nearest(pending, width)):
+                for place, candidates in enumerate(strings.nearest(matrix[pending], width)):
                     for row in askers[int(pending[place])]:
                         best = rule.first(row, candidates, self.num_examples)
                         _put(chosen[row], best)
@@ -193,7 +194,7 @@ class _Rule:
         return self.share_image or self.images[candidate].isdisjoint(self.images[row])
 
 
-class _Strings:
+class Strings:
     """The strings of the training mentions, to be searched by vector.
 
     Args:
@@ -203,43 +204,46 @@ class _Strings:
     """
 
     def __init__(self, matrix: NDArray[np.float32], rows: NDArray[np.int64], train_rows: NDArray[np.int64]) -> None:
-        self.matrix = matrix
-        norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64))
-        self.norms = np.maximum(norms, 1e-12)  # a zero vector is like no other
         owners = {string: train_rows[places] for string, places in _grouped(rows[train_rows]).items()}
-        self.keys = np.array(sorted(owners), np.int64)
-        self.owners = [owners[key] for key in self.keys.tolist()]
+        keys = np.array(sorted(owners), np.int64)
+        self.owners = [owners[key] for key in keys.tolist()]
+        self.matrix, self.norms = matrix[keys], _norms(matrix[keys])
         self.index = faiss.IndexFlatIP(matrix.shape[1])
-        self.index.add(self._units(self.keys))
+        self.index.add(_units(self.matrix))
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.owners)
 
-    def nearest(self, strings: NDArray[np.int64], width: int) -> list[list[int]]:
-        """For each string [n] the training mentions of its nearest ones, best first, as far as `width` strings tell.
+    def nearest(self, vectors: NDArray[np.float32], width: int) -> list[list[int]]:
+        """For each vector [n, width] the training mentions of its nearest strings, best first, as far as `width` tell.
 
         What is near the last of them in score is left out, since strings just as near may not be among them, unless
         `width` takes in all.
         """
-        scores, found = self.index.search(self._units(strings), width)
-        bounds = scores[:, -1] + MARGIN if width < len(self) else np.full(len(strings), -np.inf)
-        return [self._ordered(*each) for each in zip(strings.tolist(), found, bounds, strict=True)]
+        scores, found = self.index.search(_units(vectors), width)
+        bounds = scores[:, -1] + MARGIN if width < len(self) else np.full(len(vectors), -np.inf)
+        return [self._ordered(*each) for each in zip(vectors, _norms(vectors), found, bounds, strict=True)]
 
-    def _ordered(self, string: int, found: NDArray[np.int64], bound: float) -> list[int]:
+    def _ordered(self, vector: NDArray[np.float32], norm: float, found: NDArray[np.int64], bound: float) -> list[int]:
         # Anew, in float64: the order must not hang on how FAISS summed, which changes with the size of the batch.
-        keys = self.keys[found]
-        products = self.matrix[keys].astype(np.float64) @ self.matrix[string].astype(np.float64)
-        cosines = np.round(products / (self.norms[keys] * self.norms[string]), DIGITS)
+        products = self.matrix[found].astype(np.float64) @ vector.astype(np.float64)
+        cosines = np.round(products / (self.norms[found] * norm), DIGITS)
         is_sure = cosines > bound
-        owners = [self.owners[key] for key in found[is_sure].tolist()]
+        owners = [self.owners[place] for place in found[is_sure].tolist()]
         if not owners:
             return []
         rows, scores = np.concatenate(owners), np.repeat(cosines[is_sure], [len(of) for of in owners])
         return list(rows[np.lexsort((rows, -scores))].tolist())
 
-    def _units(self, strings: NDArray[np.int64]) -> NDArray[np.float32]:
-        units: NDArray[np.float64] = self.matrix[strings] / self.norms[strings, None]
-        return units.astype(np.float32)
+
+def _norms(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    norms: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    return np.maximum(norms, 1e-12)  # a zero vector is like no other
+
+
+def _units(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    units: NDArray[np.float64] = vectors / _norms(vectors)[:, None]
+    return units.astype(np.float32)
 
 
 def _grouped(labels: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
@@ -250,8 +254,8 @@ def _grouped(labels: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
     return dict(zip(found.tolist(), np.split(order, starts[1:]), strict=True)) if len(found) else {}
 
 
-def _draw(pool: NDArray[np.int64], generator: np.random.Generator, at_first: int) -> Iterator[int]:
-    """The pool in random order, some of it twice: a few draws mostly do, and cost less than an order of all."""
+def draw(pool: NDArray[np.int64], generator: np.random.Generator, at_first: int) -> Iterator[int]:
+    """Yields the pool in random order, some of it twice: a few draws mostly do, and cost less than an order of all."""
     if len(pool):
         yield from pool[generator.integers(len(pool), size=at_first)].tolist()
         yield from pool[generator.permutation(len(pool))].tolist()

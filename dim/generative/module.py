@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -160,7 +160,7 @@ class GEMEL(LinkingTask):
             examples=self.examples.choose(data, train_rows, self.datamodule.cache_dir),
             has_image=np.zeros(len(data.gold), bool) if images is None else (images.rows >= 0).cpu().numpy(),
             prefix_length=self.prefix_length,
-            max_tokens=self._room(),
+            max_tokens=self.room(),
         )
         if images is not None:
             self.mapper = FeatureMapper(images.width, model.width, self.prefix_length)
@@ -236,6 +236,42 @@ class GEMEL(LinkingTask):
             "prompts": self.prompts.facts,
         }
 
+    def encode(
+        self, prompts: list[Prompt], images_of: Callable[[Rows], Tensor], targets: list[list[int]] | None = None
+    ) -> tuple[Encoded, Tensor]:
+        """Input vectors with the images' prefixes in their places, and labels [b, longest target].
+
+        Args:
+            prompts: Of a batch.
+            images_of: Numbers of mentions [n], as the prompts name them → their image features [n, width].
+            targets: The tokens that follow each prompt.
+        """
+        layout = pad_left(prompts, self.prefix_length, targets)
+        tokens, mask, labels, items = (
+            torch.from_numpy(values).to(self.device)
+            for values in (layout.tokens, layout.mask, layout.labels, layout.items)
+        )
+        vectors = self.language_model.embed(tokens)  # [b, length, width]
+        if len(items):
+            images, which = np.unique(layout.mentions, return_inverse=True)
+            features = images_of(images).to(self.device)
+            prefixes = self.mapper(features)[torch.from_numpy(which).to(self.device)].to(vectors.dtype)
+            places = torch.from_numpy(layout.places[:, None] + np.arange(self.prefix_length)).to(self.device)
+            vectors = vectors.index_put((items[:, None], places), prefixes)
+        return Encoded(vectors, mask, tokens[:, -1]), labels
+
+    def room(self) -> int:
+        """The longest prompt, in tokens and prefix vectors. Raises ConfigError where names leave no room for one."""
+        context, answer = self.language_model.context, self.decoder.max_new_tokens
+        room = min(context - answer, self.max_prompt_tokens or context)
+        if room < 1:
+            raise ConfigError(
+                f"a language model whose context has room beside {answer} tokens of a name",
+                f"a context of {context}",
+                "Lower --model.max_new_tokens, or use a model with a longer context.",
+            )
+        return room
+
     @property
     def num_trained(self) -> int:
         """How many weights the mapper has."""
@@ -266,20 +302,10 @@ class GEMEL(LinkingTask):
         return max(0.0, (num_steps - step) / max(1, num_steps - warmup))
 
     def _encode(self, prompts: list[Prompt], targets: list[list[int]] | None = None) -> tuple[Encoded, Tensor]:
-        """Input vectors with the images' prefixes in their places, and labels [b, longest target]."""
-        layout = pad_left(prompts, self.prefix_length, targets)
-        tokens, mask, labels, items = (
-            torch.from_numpy(values).to(self.device)
-            for values in (layout.tokens, layout.mask, layout.labels, layout.items)
-        )
-        vectors = self.language_model.embed(tokens)  # [b, length, width]
-        if len(items):
-            images, which = np.unique(layout.mentions, return_inverse=True)
-            features, _ = self.data.mention_fields["image"].take(torch.from_numpy(images).to(self.device))
-            prefixes = self.mapper(features)[torch.from_numpy(which).to(self.device)].to(vectors.dtype)
-            places = torch.from_numpy(layout.places[:, None] + np.arange(self.prefix_length)).to(self.device)
-            vectors = vectors.index_put((items[:, None], places), prefixes)
-        return Encoded(vectors, mask, tokens[:, -1]), labels
+        return self.encode(prompts, self._images_of, targets)
+
+    def _images_of(self, mentions: Rows) -> Tensor:
+        return self.data.mention_fields["image"].take(torch.from_numpy(mentions).to(self.device))[0]
 
     def _write(self, encoded: Encoded, mentions: Rows) -> list[Answers]:
         mask = NameMask(self.tree, prompt_length=1) if self.constrained else None
@@ -324,18 +350,6 @@ class GEMEL(LinkingTask):
         new = [name for name in dict.fromkeys(names) if name not in self._known]
         self._known.update(zip(new, self.language_model.tokenize(new), strict=True))
         return [self._known[name] for name in names]
-
-    def _room(self) -> int:
-        """The longest prompt. Raises ConfigError where names leave no room for one."""
-        context, answer = self.language_model.context, self.decoder.max_new_tokens
-        room = min(context - answer, self.max_prompt_tokens or context)
-        if room < 1:
-            raise ConfigError(
-                f"a language model whose context has room beside {answer} tokens of a name",
-                f"a context of {context}",
-                "Lower --model.max_new_tokens, or use a model with a longer context.",
-            )
-        return room
 
     def _say_share(self) -> None:
         frozen = self.language_model.num_parameters

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from dim.errors import DataError
 from dim.features.live import ImageInput
+
+LONGEST_MENTION = 1_000  #: Characters.
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,36 @@ class Question:
     candidates: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
+        check_text("mention", self.mention)
+        check_text("context", self.context)
+        if self.image is not None and not isinstance(self.image, str | Path | bytes | Image.Image):
+            raise DataError(
+                "an image as a path, as the bytes of a file, or opened by Pillow",
+                f"{type(self.image).__name__}",
+                "Give it as one of these.",
+            )
+        if len(self.mention) > LONGEST_MENTION:
+            raise DataError(
+                f"a mention of at most {LONGEST_MENTION:,} characters",
+                f"{len(self.mention):,}",
+                "Give the name alone as mention, and the text around it as context.",
+            )
         if not self.mention.strip() and self.image is None:
             raise DataError("a mention, or an image", "neither", "Give the name as it stands in the text.")
+
+
+def check_text(what: str, value: object) -> None:
+    """Raises DataError where a value is no text, or holds half a character (a lone surrogate), which no file can."""
+    if not isinstance(value, str):
+        raise DataError(f"text as {what}", type(value).__name__, "Give a string.")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"whole characters in the {what}",
+            f"half of one, U+{ord(value[error.start]):04X}, at place {error.start:,}",
+            "Cut or decode the text at whole characters.",
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save
 from dim.errors import DataError
 from dim.linker.card import model_card
 from dim.linker.knowledge import Knowledge
-from dim.linker.recipe import Recipe, make, make_towers, tower_facts, write_encoder_files
+from dim.linker.recipe import Recipe, located, make, make_towers, tower_facts, write_encoder_files
 from dim.linker.towers import Towers
 from dim.ranking.ranker import Ranker
 from dim.search.lexical import EntityNames
@@ -56,9 +56,9 @@ def read(
         DataError: There is no linker, a damaged one, one of another format, or its encoders are not what they were.
     """
     manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY)
-    about = manifest["about"]
-    recipe: Recipe = about["recipe"]
-    task, live = make(recipe, folder, device)
+    recipe: Recipe = located(manifest["about"]["recipe"], folder)
+    about = manifest["about"] | {"recipe": recipe}  # a later `write` finds the encoders' files
+    task, live = make(recipe, device)
     make_towers(task, manifest["towers"], load_file(folder / "model.safetensors"))
     towers = Towers(task, live)
     found = fingerprints(towers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dim.errors import DataError
+from dim.linker.answer import check_text
 from dim.records import NIL
 
 SCHEMA = pa.schema(
@@ -49,6 +51,8 @@ class KnownEntity:
     images: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for value in (self.id, self.name, *self.aliases, self.text or ""):
+            check_text("id, name, alias or text of an entity", value)
         if not self.id.strip() or not self.name.strip():
             raise DataError("an entity with an id and a name", f"id '{self.id}', name '{self.name}'", "Give both.")
         if self.id == NIL:
@@ -99,12 +103,12 @@ class Knowledge:
         """
         ids = [entity.id for entity in entities]
         known = [entity_id for entity_id in ids if entity_id in self._rows]
-        twice = sorted({entity_id for entity_id in ids if ids.count(entity_id) > 1}) if len(set(ids)) < len(ids) else []
+        twice = [entity_id for entity_id, count in Counter(ids).items() if count > 1]
         if known or twice:
             raise DataError(
                 "entities that the KB does not have yet",
-                f"{', '.join((known + twice)[:5])} there already",
-                "Remove the old ones first, or give new ids.",
+                f"{', '.join((known or twice)[:5])} " + ("there already" if known else "more than once"),
+                "Remove the old ones first, or give new ids, each once.",
             )
         rows = np.arange(self.next_row, self.next_row + len(entities))
         for row, entity in zip(rows.tolist(), entities, strict=True):

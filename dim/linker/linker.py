@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from huggingface_hub import ModelHubMixin, snapshot_download
@@ -17,8 +17,10 @@ from dim.contrastive.module import DIM
 from dim.datamodule import LinkingDataModule
 from dim.errors import ConfigError, DataError
 from dim.features.live import ImageInput, LiveEncoder
+from dim.generative.module import GEMEL
 from dim.linker.answer import Answer, Question
 from dim.linker.folder import read, write
+from dim.linker.generative_folder import is_generative
 from dim.linker.knowledge import Knowledge, KnownEntity
 from dim.linker.recipe import recipe_of_run
 from dim.linker.towers import Towers
@@ -32,7 +34,10 @@ from dim.saved_run import open_run
 from dim.search.lexical import EntityNames
 from dim.search.vector_index import VectorIndex
 
-NUM_CANDIDATES = 32  #: That each of dense and lexical search brings.
+if TYPE_CHECKING:
+    from dim.linker.generative import GenerativeLinker
+
+NUM_CANDIDATES = 32  #: That each of dense and lexical search brings; a ranker says how many it was trained with.
 LONGEST_CONTEXT = 20_000  #: Characters; of a longer text the part around the mention is read.
 BEFORE = 500  #: Of these characters, that stand before the mention: text encoders read the first few hundred words.
 BATCH = 256
@@ -78,11 +83,13 @@ class Linker(ModelHubMixin):
             CheckpointError: The run's data changed since.
         """
         task = open_run(Path(run), device)
+        if isinstance(task, GEMEL):
+            return _generative().of_run(task, Path(run))
         if not isinstance(task, DIM):
             raise ConfigError(
-                "a contrastive run (DIM)",
+                "a contrastive or generative run (DIM, GEMEL)",
                 f"{type(task).__name__} at {run}",
-                "Name a run of a config whose model is DIM.",
+                "Name a run of a config whose model is DIM or GEMEL.",
             )
         data, module = task.data, task.datamodule
         knowledge = knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root)
@@ -142,6 +149,8 @@ class Linker(ModelHubMixin):
         folder = Path(folder_or_id)
         if not folder.is_dir():
             folder = _download(str(folder_or_id), revision=revision, cache_dir=cache_dir, token=token)
+        if is_generative(folder):
+            return _generative().from_pretrained(folder, device)
         return cls(*read(folder, device))
 
     def __len__(self) -> int:
@@ -249,8 +258,9 @@ class Linker(ModelHubMixin):
 
     def _candidates(self, questions: Sequence[Question], queries: NDArray[np.float32]) -> list[Rows]:
         """The rows that compete for each question, ascending."""
-        _, dense = self.index.search(queries, NUM_CANDIDATES)
-        lexical = self.names.search([question.mention for question in questions], NUM_CANDIDATES)
+        count = NUM_CANDIDATES if self.ranker is None else int(self.ranker.facts["num_candidates"])
+        _, dense = self.index.search(queries, count)
+        lexical = self.names.search([question.mention for question in questions], count)
         found = []
         for question, by_vector, by_name in zip(questions, dense, lexical, strict=True):
             if question.candidates is not None:
@@ -420,6 +430,12 @@ def _shortened(question: Question) -> Question:
         return question
     start = max(0, context.find(question.mention) - BEFORE)
     return Question(question.mention, context[start : start + LONGEST_CONTEXT], question.image, question.candidates)
+
+
+def _generative() -> type[GenerativeLinker]:
+    from dim.linker.generative import GenerativeLinker  # it is a Linker, and imports this file
+
+    return GenerativeLinker
 
 
 def _download(model_id: str, **options: Any) -> Path:

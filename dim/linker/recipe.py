@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import yaml
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 
 from dim.contrastive.module import DIM
 from dim.errors import DataError
@@ -47,12 +47,17 @@ def write_encoder_files(recipe: Recipe, folder: Path) -> Recipe:
     """The recipe with the local files of its encoders copied to `folder`/encoders, and named by their place there.
 
     What is named by a tag or an id of a hub stays as it is.
+
+    Raises:
+        DataError: A file that was there is gone.
     """
     portable = deepcopy(recipe)
     for name, encoder in portable["encoders"].items():
         for option in FILES if encoder else ():
             value = encoder.get("init_args", {}).get(option)
             if not isinstance(value, str) or not Path(value).exists():
+                if isinstance(value, str) and Path(value).is_absolute():
+                    raise DataError(f"the {name}'s files at {value}", "none", "Load the linker again from its folder.")
                 continue
             source, place = Path(value), Path("encoders") / name
             if source.is_dir():
@@ -68,16 +73,27 @@ def write_encoder_files(recipe: Recipe, folder: Path) -> Recipe:
     return portable
 
 
-def make(recipe: Recipe, folder: Path, device: str) -> tuple[DIM, LiveEncoder]:
+def located(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe that `write_encoder_files` gave, with each file named by where it stands now."""
+    found = deepcopy(recipe)
+    for encoder in found["encoders"].values():
+        options = (encoder or {}).get("init_args", {})
+        for option in FILES:
+            if isinstance(options.get(option), str) and (folder / options[option]).exists():
+                options[option] = str((folder / options[option]).absolute())
+    return found
+
+
+def make(recipe: Recipe, device: str) -> tuple[DIM, LiveEncoder]:
     """The model, without its towers, and the encoders of a recipe.
 
     Args:
-        recipe: As `write_encoder_files` left it.
-        folder: Where the encoders' files stand.
+        recipe: As `located` gave it.
         device: Where encoders compute that know devices.
 
     Raises:
-        DataError: The recipe names a class that is not dim's: nothing else is made from a file.
+        DataError: The recipe names a class that is not dim's (nothing else is made from a file), or one that this
+            version of dim lacks.
     """
     chosen = deepcopy({"model": recipe["model"], **{k: v for k, v in recipe["encoders"].items() if v is not None}})
     _check_classes(chosen)
@@ -85,16 +101,19 @@ def make(recipe: Recipe, folder: Path, device: str) -> tuple[DIM, LiveEncoder]:
         options = encoder.setdefault("init_args", {})
         if "device" in options:
             options["device"] = device
-        for option in FILES:
-            if isinstance(options.get(option), str) and (folder / options[option]).exists():
-                options[option] = str(folder / options[option])
         chosen[name] = encoder
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(DIM, "model")
     for name in chosen:
         if name != "model":
             parser.add_subclass_arguments(ENCODERS[name], name)
-    made = parser.instantiate_classes(parser.parse_object(chosen))
+    try:
+        made = parser.instantiate_classes(parser.parse_object(chosen))
+    except ArgumentError as error:
+        found = " ".join(str(error).split())
+        raise DataError(
+            "a linker whose classes this version of dim has", found, "Save it again, or upgrade."
+        ) from error
     encoders = {name: made[name] for name in chosen if name != "model"}
     task: DIM = made["model"]
     return task, LiveEncoder(**encoders, context_template=recipe["context_template"])

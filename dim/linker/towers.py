@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -45,6 +46,8 @@ class Towers:
             DataError: An image cannot be used.
         """
         draft = self.live.image_encoder.draft_side if self.live.image_encoder is not None else None
+        if not self.reads_images and not all(question.mention.strip() for question in questions):
+            raise DataError("a mention", "an image alone, which this linker does not read", "Give the name.")
         fields = self.live.mentions(
             [question.mention for question in questions],
             [question.context for question in questions],
@@ -58,7 +61,7 @@ class Towers:
         """Unit vectors [n, width] of entities; zeros for one of which the towers read nothing.
 
         Raises:
-            DataError: An image cannot be used.
+            DataError: An entity has images, and none can be used.
         """
         draft = self.live.image_encoder.draft_side if self.live.image_encoder is not None else None
         wanted = [ENTITY_FIELDS[name] for name in self.task.field_names[1]]
@@ -66,7 +69,7 @@ class Towers:
         fields = self.live.entities(
             [entity.name for entity in entities],
             [entity.text for entity in entities],
-            [_opened(next(iter(entity.images), None), draft) if reads_images else None for entity in entities],
+            [_first_usable(entity.images, draft) if reads_images else None for entity in entities],
             wanted,
         )
         named = {name: fields[key] for name, key in ENTITY_FIELDS.items() if key in fields}
@@ -84,6 +87,13 @@ class Towers:
 def _unit(vectors: torch.Tensor) -> Vectors:
     unit: Vectors = normalize(vectors).float().cpu().numpy()
     return unit
+
+
+def _first_usable(images: Sequence[str], draft: int | None) -> Image.Image | None:
+    for image in images[:-1]:
+        with suppress(DataError):
+            return _opened(image, draft)
+    return _opened(images[-1], draft) if images else None
 
 
 def _opened(image: ImageInput | None, draft: int | None) -> Image.Image | None:

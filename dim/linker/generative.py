@@ -1,0 +1,335 @@
+"""The linker of a generative run: a language model writes the entity's name, under a prefix tree that may grow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dim.errors import ConfigError, DataError
+from dim.evaluation.protocols import NIL_ROW
+from dim.generative.decoding import Encoded, Written
+from dim.generative.examples import SimilarExamples
+from dim.generative.mapper import FeatureMapper
+from dim.generative.module import GEMEL
+from dim.generative.prompt import Prompt, Prompts
+from dim.linker.answer import Answer, Question
+from dim.linker.generative_examples import ExampleChoice, padded, training_mentions
+from dim.linker.generative_folder import Parts, located, read, write
+from dim.linker.generative_names import WritableNames
+from dim.linker.knowledge import KnownEntity
+from dim.linker.linker import Linker, _download, entity_of, figures_of_run, knowledge_of, live_encoder
+from dim.linker.recipe import Recipe, recipe_of_run
+from dim.linker.towers import _opened
+from dim.records import NIL
+from dim.saved_run import open_run
+from dim.scorer import Popularity
+
+Rows = NDArray[np.int64]
+Images = Callable[[Rows], Tensor]
+
+
+class GenerativeLinker(Linker):
+    """Links mentions by the names that a GEMEL run writes; asked, grown and saved as any `Linker`.
+
+    An answer's score is the log-likelihood of the name that it was found by, over its tokens as the run has it, and its
+    probability that name's share among all names that were found: entities of one name have the same. They are ordered
+    by popularity, then by id.
+
+    Example:
+        linker = Linker.from_checkpoint("runs/gemel")
+        for answer in linker.link("Jordan", "Jordan won six titles with the Bulls.", "jordan.jpg"):
+            print(answer.name, answer.probability, answer.evidence)
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self.task, self.live, self.knowledge, self.about = parts.task, parts.live, parts.knowledge, parts.about
+        self.writable = WritableNames(parts.task, parts.knowledge, parts.tree)
+        self.choice = ExampleChoice(parts.training, parts.task.examples)
+
+    @classmethod
+    def from_checkpoint(cls, run: str | Path, device: str = "auto", index: str = "auto") -> GenerativeLinker:
+        """The linker of a trained run, with the KB and the training mentions of its dataset.
+
+        Args:
+            run: A folder that `dim fit` wrote.
+            device: Where it computes.
+            index: Has no effect: names are found by their prefixes.
+
+        Raises:
+            ConfigError: There is no trained run, its method is not generative, or it needs its dataset to answer.
+            CheckpointError: The run's data changed since.
+        """
+        task = open_run(Path(run), device)
+        if not isinstance(task, GEMEL):
+            raise ConfigError("a generative run (GEMEL)", f"{type(task).__name__} at {run}", "Use Linker.")
+        return cls.of_run(task, Path(run))
+
+    @classmethod
+    def of_run(cls, task: GEMEL, run: Path) -> GenerativeLinker:
+        """The linker of an opened run.
+
+        Raises:
+            ConfigError: It needs its dataset to answer.
+        """
+        _check(task, run)
+        data = task.data
+        recipe = _recipe(task, run)
+        every = live_encoder(task.datamodule)
+        encoders = {name: getattr(every, name) for name in recipe["encoders"]}
+        about = {
+            "dataset": data.dataset.name,
+            "kb_hash": data.dataset.kb_hash,
+            "licence": data.dataset.meta.get("licence"),
+            "run": run.name,
+            "recipe": recipe,
+            "figures": figures_of_run(run),
+            "reads_context": "context" not in task.datamodule.leave_out,
+        }
+        return cls(
+            Parts(
+                task,
+                type(every)(**encoders, context_template=every.context_template),
+                knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root),
+                training_mentions(task),
+                task.tree if task.constrained else None,
+                about,
+            )
+        )
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]  # as Linker's
+        cls,
+        folder_or_id: str | Path,
+        device: str = "auto",
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+    ) -> GenerativeLinker:
+        """The linker in a folder that `save` wrote, or on the Hugging Face hub; as `Linker.from_pretrained`.
+
+        Raises:
+            DataError: There is no generative linker, a damaged one, one of another format, or one that names classes
+                which are not dim's.
+        """
+        folder = Path(folder_or_id)
+        if not folder.is_dir():
+            folder = _download(str(folder_or_id), revision=revision, cache_dir=cache_dir, token=token)
+        return cls(read(folder, device))
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the linker with its KB, training mentions and local language model into one folder, without pickle.
+
+        What stood there is replaced in one step: killed at any moment, the old or the new folder is there.
+
+        Raises:
+            DataError: The language model is a local folder without safetensors.
+        """
+        parts = self.task, self.live, self.knowledge, self.choice.training, self.writable.tree, self.about
+        write(Path(folder), Parts(*parts))
+
+    def add_entities(self, entities: Iterable[KnownEntity | Mapping[str, Any]]) -> None:
+        """Makes entities linkable at once, without training.
+
+        A name that is longer than the run writes is left out, which is said on stderr.
+
+        Args:
+            entities: Entities, or mappings with their fields (`id` and `name`, and `aliases`, `text`, `type`,
+                `popularity`, `images` where known).
+
+        Raises:
+            DataError: An id is there already or twice, or an entity has no name; nothing is added then.
+        """
+        given = [entity if isinstance(entity, KnownEntity) else entity_of(entity) for entity in entities]
+        if given:
+            self.writable.add(self.knowledge.add(given))
+
+    def remove_entities(self, ids: Iterable[str]) -> None:
+        """Takes entities out of the KB; the next question waits until the prefix tree is built anew.
+
+        Raises:
+            DataError: The KB lacks one; nothing is removed then.
+        """
+        self.knowledge.remove(list(ids))
+        self.writable.forget()
+
+    def rebuild_index(self, kind: str = "auto") -> None:
+        """Raises ConfigError: a generative linker has no index."""
+        raise ConfigError("a linker that searches vectors", "one that writes names", "Its tree is always up to date.")
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether a mention's image counts."""
+        return isinstance(self.task.mapper, FeatureMapper)
+
+    @torch.inference_mode()
+    def _link(self, questions: Sequence[Question], top_k: int) -> list[list[Answer]]:
+        prompts, images_of = self._prompts(questions)
+        by_length = np.argsort([prompt.length(self.task.prefix_length) for prompt in prompts], kind="stable")
+        found: dict[int, list[Answer]] = {}
+        for is_scored in (False, True):
+            places = [place for place in by_length.tolist() if (questions[place].candidates is not None) == is_scored]
+            for start in range(0, len(places), self.task.batch_size):
+                chosen = places[start : start + self.task.batch_size]
+                encoded, _ = self.task.encode([prompts[place] for place in chosen], images_of)
+                asked = [questions[place] for place in chosen]
+                found |= zip(chosen, self._score(encoded, asked) if is_scored else self._write(encoded), strict=True)
+        return [found[place][:top_k] for place in range(len(questions))]
+
+    def _write(self, encoded: Encoded) -> list[list[Answer]]:
+        if not self.writable.can_write:
+            return [[] for _ in encoded.last]
+        written = self.task.decoder.write(self.task.language_model, encoded, self.writable.mask())
+        return [self._answers(names, [self.writable.owners(name) for name in names]) for names in written]
+
+    def _score(self, encoded: Encoded, questions: Sequence[Question]) -> list[list[Answer]]:
+        owners = [self._competing(question) for question in questions]
+        tokens = [self._tokens(list(of_question)) for of_question in owners]
+        model, decoder = self.task.language_model, self.task.decoder
+        scores = decoder.score(model, encoded, tokens, self.task.score_batch_size)
+        answers = []
+        for of_question, names, values in zip(owners, tokens, scores, strict=True):
+            scored = zip(names, values, of_question.values(), strict=True)
+            best = sorted(scored, key=lambda each: -each[1])
+            written = [Written(tuple(name), value) for name, value, _ in best]
+            answers.append(self._answers(written, [np.array(rows, np.int64) for _, _, rows in best]))
+        return answers
+
+    def _competing(self, question: Question) -> dict[str, list[int]]:
+        """Name → rows of the candidates that bear it; and NIL where it may be answered."""
+        found: dict[str, list[int]] = {}
+        for entity_id in dict.fromkeys(question.candidates or ()):
+            row = self.knowledge.row(entity_id)
+            found.setdefault(self.knowledge.entities[row].name, []).append(row)
+        if self.task.nil:
+            found.setdefault(NIL, []).append(NIL_ROW)
+        return found
+
+    def _tokens(self, names: list[str]) -> list[list[int]]:
+        tokens, longest = self.task.language_model.tokenize(names), self.task.decoder.max_new_tokens
+        for name, of_name in zip(names, tokens, strict=True):
+            if len(of_name) >= longest:
+                raise DataError(
+                    f"candidates whose names have less than {longest} tokens",
+                    f"{len(of_name)} in '{name[:80]}'",
+                    "Leave it out, or fit the run with a larger max_new_tokens.",
+                )
+        return tokens
+
+    def _answers(self, names: Sequence[Written], owners: Sequence[Rows]) -> list[Answer]:
+        """The entities of names, the names best first."""
+        found = self.writable.ordering.of_names(0, names, owners)
+        scores = np.array([name.score for name in names], np.float64)
+        shares = np.exp(scores - scores.max(initial=-np.inf))
+        shares /= shares.sum()
+        best: dict[int, int] = {}
+        for place, rows in enumerate(owners):
+            for row in rows.tolist():
+                best.setdefault(row, place)
+        return [
+            self._answer_of(row, names[best[row]], float(score), float(shares[best[row]]))
+            for row, score in zip(found.rows.tolist(), found.scores, strict=True)
+        ]
+
+    def _answer_of(self, row: int, name: Written, score: float, share: float) -> Answer:
+        length = len(name.tokens) + 1
+        likelihood = name.score * length**self.task.decoder.length_penalty
+        evidence = {"likelihood": float(np.exp(likelihood)), "per_token": likelihood / length, "tokens": float(length)}
+        if row == NIL_ROW:
+            return Answer(NIL, NIL, None, score, share, evidence)
+        entity = self.knowledge.entities[row]
+        is_alias = self.task.language_model.detokenize(name.tokens) != entity.name.strip()
+        evidence["alias"] = float(is_alias)
+        return Answer(entity.id, entity.name, entity.text, score, share, evidence, entity.images)
+
+    def _prompts(self, questions: Sequence[Question]) -> tuple[list[Prompt], Images]:
+        """The prompts, whose mentions are numbered from the examples on; and the image features of these."""
+        fields = self._fields(questions)
+        strings, images = fields.get("mention"), fields.get("image")
+        chosen = [
+            self.choice(question.mention, question.context, _vector(strings, place), _vector(images, place))
+            for place, question in enumerate(questions)
+        ]
+        shown = sorted({example for of_question in chosen for example in of_question})
+        number = {example: place for place, example in enumerate(shown)}
+        texts = [self.choice.items[example] for example in shown] + [(q.mention, q.context) for q in questions]
+        contexts = [context if self.about["reads_context"] else "" for _, context in texts]
+        mentions = pd.DataFrame({"mention": [mention for mention, _ in texts], "context": contexts})
+        count = self.task.examples.num_examples
+        examples = padded([*([] for _ in shown), *([number[each] for each in row] for row in chosen)], count)
+        features, has_image = self._image_features(shown, images, len(questions))
+        names = [self.choice.names[example] for example in shown]
+        maker = Prompts(
+            mentions.assign(start=np.nan, end=np.nan),
+            [*names, *(None for _ in questions)],
+            self.task.language_model.tokenize,
+            examples,
+            has_image,
+            self.task.prefix_length,
+            self.task.room(),
+        )
+        try:
+            prompts = maker.of(np.arange(len(shown), len(texts)))
+        except ConfigError as error:
+            raise DataError(error.expected, error.found, "Give a shorter mention.") from error
+        return prompts, lambda rows: features[torch.from_numpy(rows)]
+
+    def _fields(self, questions: Sequence[Question]) -> dict[str, tuple[Tensor, Tensor]]:
+        """Vectors of the mentions and image features, with their masks, as far as the run reads them."""
+        if not self.reads_images and not all(question.mention.strip() for question in questions):
+            raise DataError("a mention", "an image alone, which this linker does not read", "Give the name.")
+        encoder = self.live.image_encoder
+        draft = encoder.draft_side if encoder is not None else None
+        images = [_opened(question.image, draft) if self.reads_images else None for question in questions]
+        wanted = (*self.task.examples.fields, *(("image",) if self.reads_images else ()))
+        names, contexts = [question.mention for question in questions], [question.context for question in questions]
+        return self.live.mentions(names, contexts, images, wanted)
+
+    def _image_features(
+        self, shown: Sequence[int], images: tuple[Tensor, Tensor] | None, count: int
+    ) -> tuple[Tensor, NDArray[np.bool_]]:
+        """Features [examples, then questions] and which of them are there."""
+        if images is None:
+            return torch.zeros(0), np.zeros(len(shown) + count, bool)
+        rows = self.choice.image_rows[np.array(shown, np.int64)]
+        kept = np.zeros((len(shown), images[0].shape[1]), np.float32)
+        kept[rows >= 0] = self.choice.training.images[rows[rows >= 0]]
+        features = torch.cat([torch.from_numpy(kept), images[0].float()])
+        return features, np.concatenate([rows >= 0, images[1].numpy()])
+
+
+def _vector(field: tuple[Tensor, Tensor] | None, place: int) -> NDArray[np.float32] | None:
+    if field is None or not bool(field[1][place]):
+        return None
+    return cast("NDArray[np.float32]", field[0][place].float().numpy())
+
+
+def _check(task: GEMEL, run: Path) -> None:
+    if type(task.tie_break) is not Popularity:
+        raise ConfigError(
+            "a run that orders entities of one name by popularity",
+            f"{type(task.tie_break).__name__} at {run}, which scores the mentions of its dataset alone",
+            "Leave --model.tie_break out, and fit again.",
+        )
+    controls = {"shuffle": task.datamodule.shuffle, "blank": task.datamodule.blank}
+    if used := [name for name, fields in controls.items() if fields]:
+        raise ConfigError(
+            "a run that reads its features as they are", f"one with --data.{used[0]} at {run}", "Fit without it."
+        )
+
+
+def _recipe(task: GEMEL, run: Path) -> Recipe:
+    """The recipe of a run, with the encoders alone that its answers hang on."""
+    read_fields = {
+        "text_encoder": isinstance(task.examples, SimilarExamples),
+        "image_encoder": isinstance(task.mapper, FeatureMapper),
+    }
+    recipe = recipe_of_run(run)
+    encoders = {name: recipe["encoders"][name] for name, is_read in read_fields.items() if is_read}
+    return located(recipe | {"encoders": encoders}, Path())

@@ -1,0 +1,220 @@
+"""A generative linker on disk: one folder, written whole, read only undamaged, never unpickled."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+from jsonargparse import ArgumentError, ArgumentParser
+from safetensors.torch import load_file, save
+
+from dim.errors import DataError
+from dim.features.device import resolve_device
+from dim.features.live import LiveEncoder
+from dim.features.pretrained import SUFFIXES
+from dim.generative.mapper import FeatureMapper
+from dim.generative.module import GEMEL
+from dim.generative.name_tree import NameTree
+from dim.linker.folder import MANIFEST, REMEDY
+from dim.linker.generative_examples import TrainingMentions
+from dim.linker.knowledge import Knowledge
+from dim.linker.recipe import ENCODERS, FILES, Recipe, _check_classes, write_encoder_files
+from dim.search.sealed import open_sealed, sealed_folder
+
+CONTENT, FORMAT = "generative linker", 1
+LANGUAGE_MODEL = "language_model"
+
+CARD = """---
+library_name: dim
+tags: [entity-linking, multimodal]
+{licence}---
+
+# A dim linker of {count:,} entities whose names a language model writes
+
+Links a mention (a name in a sentence, with an image) to an entity of its knowledge base.
+
+```python
+from dim import Linker
+
+linker = Linker.from_pretrained("FOLDER_OR_ID")
+linker.link("{mention}", "{mention} …")
+```
+
+| | |
+|---|---|
+| trained on | {dataset} (KB {kb_hash}) |
+| language model | {language_model} |
+| encoders | {encoders} |
+| in-context examples | {examples}, of {num_training:,} training mentions that are kept here |
+
+Probabilities are shares of the likelihood of the names that were found; they are not calibrated.
+
+{figures}
+"""
+
+
+class Parts(NamedTuple):
+    """What a generative linker is made of.
+
+    Attributes:
+        task: With its mapper and language model, in evaluation mode.
+        live: The encoders that it reads.
+        knowledge: The KB.
+        training: What in-context examples are chosen from.
+        tree: Of the KB's names; None where there is none.
+        about: What the linker comes from; JSON. Its `recipe` names files where they stand.
+    """
+
+    task: GEMEL
+    live: LiveEncoder
+    knowledge: Knowledge
+    training: TrainingMentions
+    tree: NameTree | None
+    about: dict[str, Any]
+
+
+def is_generative(folder: Path) -> bool:
+    """Whether a folder says that it holds a generative linker; it may be damaged."""
+    try:
+        return bool(json.loads((folder / MANIFEST).read_bytes())["content"] == CONTENT)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def write(folder: Path, parts: Parts) -> None:
+    """Writes a linker's folder; a process that is killed meanwhile leaves what was there before.
+
+    Raises:
+        DataError: The language model is a local folder without safetensors.
+    """
+    weights = {name: value.contiguous().cpu() for name, value in parts.task.mapper.state_dict().items()}
+    width = parts.task.mapper.linear.in_features if isinstance(parts.task.mapper, FeatureMapper) else None
+    facts: dict[str, Any] = {"next_row": parts.knowledge.next_row, "image_width": width}
+    with sealed_folder(folder, CONTENT, FORMAT, facts, MANIFEST) as place:
+        (place / "mapper.safetensors").write_bytes(save(weights))
+        pq.write_table(parts.knowledge.table(), place / "entities.parquet")
+        parts.training.save(place / "examples")
+        if parts.tree is not None:
+            parts.tree.save(place / "tree", {"tokenizer": parts.task.language_model.tokenizer_hash})
+        recipe = _with_language_model(write_encoder_files(parts.about["recipe"], place), place)
+        facts["about"] = parts.about | {"recipe": recipe}
+        facts["fingerprints"] = fingerprints(parts.task, parts.live)
+        (place / "README.md").write_text(_card(parts), encoding="utf-8")
+
+
+def read(folder: Path, device: str) -> Parts:
+    """The parts of a linker's folder.
+
+    Raises:
+        DataError: There is no generative linker, a damaged one, one of another format, one that names classes which are
+            not dim's, or its language model or encoders are not what they were.
+    """
+    manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY)
+    about = manifest["about"] | {"recipe": located(manifest["about"]["recipe"], folder)}
+    task, live = make(about["recipe"], device)
+    found = fingerprints(task, live)
+    for name, expected in manifest["fingerprints"].items():
+        if found.get(name) != expected:
+            raise DataError(
+                f"the {name} that the linker was trained with ({expected})", f"{found.get(name)}", "Get its weights."
+            )
+    if manifest["image_width"] is not None:
+        task.mapper = FeatureMapper(manifest["image_width"], task.language_model.width, task.prefix_length)
+        task.mapper.load_state_dict(load_file(folder / "mapper.safetensors"))
+    task.to(resolve_device(device)).eval().requires_grad_(False)
+    task.on_scoring_start()
+    knowledge = Knowledge.from_table(pq.read_table(folder / "entities.parquet"), manifest["next_row"])
+    tree = NameTree.load(folder / "tree") if (folder / "tree").exists() else None
+    return Parts(task, live, knowledge, TrainingMentions.load(folder / "examples"), tree, about)
+
+
+def make(recipe: Recipe, device: str) -> tuple[GEMEL, LiveEncoder]:
+    """The model, without its mapper, and the encoders of a recipe whose files stand where it says.
+
+    Raises:
+        DataError: The recipe names a class that is not dim's, or one that this version of dim lacks.
+    """
+    chosen = deepcopy({"model": recipe["model"], **{k: v for k, v in recipe["encoders"].items() if v is not None}})
+    _check_classes(chosen)
+    parser = ArgumentParser(exit_on_error=False)
+    for name, made in chosen.items():
+        parser.add_subclass_arguments(GEMEL if name == "model" else ENCODERS[name], name)
+        if name != "model" and "device" in made.setdefault("init_args", {}):
+            made["init_args"]["device"] = device
+    try:
+        parts = parser.instantiate_classes(parser.parse_object(chosen))
+    except ArgumentError as error:
+        found = " ".join(str(error).split())
+        raise DataError(
+            "a linker whose classes this version of dim has", found, "Save it again, or upgrade."
+        ) from error
+    encoders = {name: parts[name] for name in chosen if name != "model"}
+    return parts["model"], LiveEncoder(**encoders, context_template=recipe["context_template"])
+
+
+def fingerprints(task: GEMEL, live: LiveEncoder) -> dict[str, str]:
+    """What the language model and the encoders are known by."""
+    encoders = {"text_encoder": live.text_encoder, "image_encoder": live.image_encoder}
+    found = {name: encoder.fingerprint for name, encoder in encoders.items() if encoder is not None}
+    return found | {LANGUAGE_MODEL: task.language_model.fingerprint}
+
+
+def located(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe of a generative linker with the files that stand in the folder named by their whole paths."""
+    located = deepcopy(recipe)
+    options = [encoder["init_args"] for encoder in located["encoders"].values() if encoder and "init_args" in encoder]
+    for of_part in (*options, _language_model(located)):
+        for name in FILES:
+            value = of_part.get(name)
+            if isinstance(value, str) and (folder / value).exists():
+                of_part[name] = str((folder / value).absolute())
+    return located
+
+
+def _with_language_model(recipe: Recipe, place: Path) -> Recipe:
+    """The recipe with the files of a local language model copied, and named by their place."""
+    options = _language_model(recipe)
+    source = Path(options["path"])
+    if not source.is_dir():
+        return recipe
+    files = [file for file in source.iterdir() if file.is_file() and file.suffix in SUFFIXES - {".bin"}]
+    if not any(file.suffix == ".safetensors" for file in files):
+        raise DataError(
+            f"weights of the language model in {source} as safetensors",
+            "none; other formats are pickled",
+            "Load it and save it again: model.save_pretrained(folder).",
+        )
+    (place / LANGUAGE_MODEL).mkdir()
+    for file in files:
+        shutil.copyfile(file, place / LANGUAGE_MODEL / file.name)
+    options["path"] = LANGUAGE_MODEL
+    return recipe
+
+
+def _language_model(recipe: Recipe) -> dict[str, Any]:
+    """Its options, to be changed in place."""
+    chosen: dict[str, Any] = recipe["model"]["init_args"][LANGUAGE_MODEL]
+    return chosen["init_args"] if "class_path" in chosen else chosen
+
+
+def _card(parts: Parts) -> str:
+    about, encoders = parts.about, parts.about["recipe"]["encoders"]
+    figures = [f"- {name}: {value}" for name, value in about.get("figures", {}).items()]
+    first = next(iter(parts.knowledge), None)
+    classes = {name: value["class_path"].rpartition(".")[2] for name, value in encoders.items() if value}
+    return CARD.format(
+        licence=f"license: {str(about['licence']).lower()}\n" if about.get("licence") else "",
+        count=len(parts.knowledge),
+        mention=first.name if first else "a name",
+        dataset=about["dataset"],
+        kb_hash=about["kb_hash"],
+        language_model=Path(parts.task.language_model.path).name,
+        encoders=", ".join(f"{name}: {kind}" for name, kind in classes.items()) or "none",
+        examples=f"{type(parts.task.examples).__name__} ({parts.task.examples.num_examples})",
+        num_training=len(parts.training.table),
+        figures="Figures of the run:\n\n" + "\n".join(figures) if figures else "",
+    )

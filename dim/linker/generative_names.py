@@ -1,0 +1,143 @@
+"""The names that a generative linker may write, and whose they are, while entities come and go."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dim.datamodule import LinkingData
+from dim.errors import DataError
+from dim.evaluation.protocols import NIL_ROW
+from dim.generative.answers import Ordering
+from dim.generative.decoding import Written
+from dim.generative.masking import NameMask
+from dim.generative.module import GEMEL
+from dim.generative.name_tree import NameTree
+from dim.linker.knowledge import Knowledge
+from dim.records import NIL
+from dim.scorer import Scorer
+
+Rows = NDArray[np.int64]
+
+
+class WritableNames:
+    """The names of a linker's KB: a prefix tree, or for an unconstrained run the names as texts.
+
+    Added names can be written at once. After a removal everything is built anew when it is next asked for, so that no
+    beam is spent on a name that nobody bears any more.
+
+    Args:
+        task: Whose tokenizer and options hold.
+        knowledge: The KB.
+        tree: Of the KB as it is, where that is known already.
+    """
+
+    def __init__(self, task: GEMEL, knowledge: Knowledge, tree: NameTree | None = None) -> None:
+        self._task, self._knowledge, self._tree = task, knowledge, tree
+        self._owners: dict[str, list[int]] | None = None
+        self._ordering: Ordering | None = None
+        self._is_stale = tree is None
+
+    @property
+    def tree(self) -> NameTree | None:
+        """The prefix tree; None where nothing can be written, or where the run is unconstrained."""
+        if self._is_stale and self._task.constrained:
+            self._tree = self._build()
+        self._is_stale = False
+        return self._tree
+
+    @property
+    def ordering(self) -> Ordering:
+        """Ranks the entities of written names."""
+        if self._ordering is None:
+            ids = np.full(self._knowledge.next_row, "", object)
+            for row, entity in self._knowledge.entities.items():
+                ids[row] = entity.id
+            self._ordering = Ordering(ids, KnownPopularity(self._knowledge))
+        return self._ordering
+
+    @property
+    def can_write(self) -> bool:
+        """Whether there is any name."""
+        return not self._task.constrained or self.tree is not None
+
+    def mask(self) -> NameMask | None:
+        """What keeps a decoder to the names; None where the run is unconstrained."""
+        return None if self.tree is None else NameMask(self.tree, prompt_length=1)
+
+    def owners(self, name: Written) -> Rows:
+        """The rows [k] of the entities that bear a written name, or NIL_ROW."""
+        if self._task.constrained:
+            assert self.tree is not None
+            return self.tree.rows_of(name.tokens)
+        if self._owners is None:
+            self._owners = {}
+            for text, row in zip(*self._pairs(self._knowledge.rows.tolist(), self._task.nil), strict=True):
+                self._owners.setdefault(text.strip(), []).append(row)
+        return np.array(self._owners.get(self._task.language_model.detokenize(name.tokens), ()), np.int64)
+
+    def add(self, rows: Rows) -> None:
+        """Makes the names of new entities writable; says on stderr which are too long for the run."""
+        self._owners = self._ordering = None
+        if self._is_stale or self._tree is None:
+            self._is_stale = True
+            return
+        names, owners = self._pairs(rows.tolist(), nil=False)
+        before = _num_left_out(self._tree)
+        self._tree = self._tree.with_names(names, np.array(owners, np.int64), self._task.language_model.tokenize)
+        if (count := _num_left_out(self._tree) - before) > 0:
+            reasons = "; ".join(f"{why}: {what['first']}" for why, what in self._tree.left_out.items())
+            print(f"{count:,} of {len(names):,} new names cannot be written ({reasons})", file=sys.stderr)
+
+    def forget(self) -> None:
+        """Says that entities were removed."""
+        self._owners = self._ordering = None
+        self._is_stale = True
+
+    def _build(self) -> NameTree | None:
+        names, rows = self._pairs(self._knowledge.rows.tolist(), self._task.nil)
+        model, longest = self._task.language_model, self._task.decoder.max_new_tokens
+        try:
+            return NameTree.build(
+                names, np.array(rows, np.int64), model.tokenize, model.end_token, model.vocab_size, longest
+            )
+        except DataError:  # no name is left
+            return None
+
+    def _pairs(self, rows: Iterable[int], nil: bool) -> tuple[list[str], list[int]]:
+        """Each (name, row) once."""
+        pairs = []
+        for row in rows:
+            entity = self._knowledge.entities[row]
+            others = entity.aliases if self._task.aliases else ()
+            pairs += [(name, row) for name in dict.fromkeys((entity.name, *others))]
+        pairs += [(NIL, NIL_ROW)] if nil else []
+        return [name for name, _ in pairs], [row for _, row in pairs]
+
+
+class KnownPopularity(Scorer):
+    """The popularity of the entities of a linker's KB; unknown counts as least popular.
+
+    Args:
+        knowledge: The KB.
+    """
+
+    name = "popularity"
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self._knowledge = knowledge
+
+    def open(self, data: LinkingData) -> None:
+        """Nothing is to be read: the KB says it all."""
+
+    def scores(self, mentions: Rows, entities: Rows) -> NDArray[np.float64]:
+        """The entities' popularity, -inf where it is unknown."""
+        known = [self._knowledge.entities[row].popularity for row in entities.tolist()]
+        return np.array([-np.inf if value is None else value for value in known], np.float64)
+
+
+def _num_left_out(tree: NameTree) -> int:
+    return sum(what["count"] for what in tree.left_out.values())

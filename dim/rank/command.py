@@ -1,0 +1,146 @@
+"""`dim rank`: trains the ranker of a finished run, saves it with the run, and evaluates it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from dim.errors import ConfigError
+from dim.rank.crossfit import cross_fit
+from dim.rank.finder import Finder
+from dim.rank.results import best_vector, evaluate
+from dim.ranking.features import FEATURES
+from dim.ranking.lists import Lists
+from dim.ranking.nil import threshold_for
+from dim.ranking.ranker import Ranker
+from dim.saved_run import open_run
+from dim.task import LinkingTask
+
+FOLDER = "ranker"  #: Of a run, where its ranker and its folds are.
+NIL_SHARE_OF_TRAINING = 0.3  #: Of the training mentions, how many are seen once more with their gold held out.
+
+Rows = NDArray[np.int64]
+
+
+def rank(
+    run: Path,
+    folds: int = 5,
+    num_candidates: int = 16,
+    split: str = "dev",
+    nil_precision: float | None = None,
+    nil_share: float = 0.1,
+    out: Path | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> None:
+    """Trains a ranker over candidates of dense and lexical search, saves it in RUN/ranker, and evaluates it.
+
+    The run's method is fitted again with each fold of the training captions left out (found again in RUN/ranker/folds
+    when the command is repeated), because vectors that saw a mention say nothing of what they do on a new one.
+
+    Args:
+        run: A finished run.
+        folds: Into how many parts the training captions are cut.
+        num_candidates: How many candidates come from the vectors, and how many from the names.
+        split: What is evaluated.
+        nil_precision: Answer NIL (the KB has no such entity) where that is right in so large a share; None: never.
+        nil_share: The share of mentions whose entity the KB lacks, as expected in use.
+        out: Folder for the ranks and metrics, that `dim report` compares with the run's own; by default RUN/ranked.
+        device: Where the vectors are computed.
+        overwrite: Whether to replace results in `out`.
+
+    Raises:
+        ConfigError: The run writes names instead of scoring entities; `out` holds results; a share is out of range.
+    """
+    out = out or run / "ranked"
+    _check(out, num_candidates, nil_precision, nil_share, overwrite)
+    task = open_run(run, device)
+    if task.is_generative:
+        raise ConfigError("a run that scores entities", f"{type(task).__name__}, which writes names", "Name another.")
+    console = Console()
+    finder = Finder(task, num_candidates)
+    training = _training_lists(finder, _towers(run, task, folds, device), task.seed)
+    with console.status("training the ranker"):
+        ranker = Ranker.fit(training.lists, training.folds, tuple(FEATURES), seed=task.seed)
+        thresholds = _fit_nil(ranker, training, nil_share, nil_precision, task.seed)
+    if nil_precision is not None and ranker.nil_threshold is None:
+        console.print(f"NIL: no threshold reaches a precision of {nil_precision:g}, so NIL is never answered")
+    ranker.facts = {
+        "num_candidates": num_candidates,
+        "folds": folds,
+        "seed": task.seed,
+        "dataset": task.data.dataset.name,
+        "kb_hash": task.data.dataset.kb_hash,
+        "nil_precision": nil_precision,
+        "nil_share": nil_share,
+        "plain_threshold": thresholds,
+        "calibration": f"temperature, on the {folds} folds of train left out",
+    }
+    ranker.save(run / FOLDER)
+    evaluate(run, task, finder, ranker, split, out)
+    console.print(f"the ranker: {run / FOLDER}", soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Training:
+    """Lists of training mentions by vectors that did not see them, and again with their golds held out.
+
+    Attributes:
+        lists: Of all training mentions.
+        folds: [len(lists)], the fold of each.
+        held_out: Of some of them, as if the KB lacked the gold, or all of its surname.
+        folds_held_out: [len(held_out)].
+    """
+
+    lists: Lists
+    folds: Rows
+    held_out: Lists
+    folds_held_out: Rows
+
+
+def _training_lists(finder: Finder, towers: Iterable[tuple[Rows, LinkingTask]], seed: int) -> Training:
+    generator = np.random.default_rng(seed)
+    parts, copies = [], []
+    for rows, tower in towers:
+        parts.append(finder.lists(tower, rows))
+        drawn = rows[generator.random(len(rows)) < NIL_SHARE_OF_TRAINING]
+        copies.append(finder.lists(tower, drawn, finder.hold_out(drawn, generator)))
+    folds, folds_held_out = (
+        np.repeat(np.arange(len(found)), [len(part) for part in found]) for found in (parts, copies)
+    )
+    return Training(Lists.concatenate(parts), folds, Lists.concatenate(copies), folds_held_out)
+
+
+def _check(out: Path, num_candidates: int, nil_precision: float | None, nil_share: float, overwrite: bool) -> None:
+    if (out / "metrics.json").exists() and not overwrite:
+        raise ConfigError(f"a folder without results at {out}", "a run", "Name another, or add --overwrite true.")
+    if num_candidates < 1:
+        raise ConfigError("at least 1 candidate", str(num_candidates), "Raise --num_candidates.")
+    for name, value in (("nil_precision", nil_precision), ("nil_share", nil_share)):
+        if value is not None and not 0 < value < 1:
+            raise ConfigError(f"--{name} between 0 and 1", str(value), "Change it, such as 0.9.")
+
+
+def _towers(run: Path, task: LinkingTask, folds: int, device: str) -> Iterable[tuple[Rows, LinkingTask]]:
+    if task.is_trained:
+        return cross_fit(run, task, run / FOLDER / "folds", folds, device)
+    # Without weights there is nothing that could have seen a mention.
+    return ((rows, task) for rows in np.array_split(task.datamodule.train_rows().numpy(), folds))
+
+
+def _fit_nil(ranker: Ranker, training: Training, share: float, precision: float | None, seed: int) -> float | None:
+    """Trains NIL and sets its threshold; gives the threshold of a plain score (the best one by vector) beside it."""
+    lists = Lists.concatenate([training.lists, training.held_out])
+    is_nil = np.arange(len(lists)) >= len(training.lists)
+    folds = np.concatenate([training.folds, training.folds_held_out])
+    probabilities, weights = ranker.fit_nil(lists, folds, is_nil, share, seed=seed)
+    if precision is None:
+        return None
+    ranker.choose_threshold(probabilities, is_nil, weights, precision)
+    plain = threshold_for(-best_vector(lists), is_nil, precision, weights)
+    return None if plain is None else -plain

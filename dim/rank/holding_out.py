@@ -1,0 +1,63 @@
+"""`dim hold-out`: a dataset whose KB lacks some entities, to measure NIL on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from dim.errors import ConfigError
+from dim.prepare import open_dataset
+from dim.ranking.held_out import hold_out as hold_out_entities
+from dim.records import write_dataset
+
+
+def hold_out(
+    dataset: Path,
+    out: Path,
+    share: float = 0.1,
+    seed: int = 0,
+    cache_dir: Path = Path("cache"),
+    overwrite: bool = False,
+) -> None:
+    """Writes a dataset without a share of its entities: half with their namesakes left in the KB, half without.
+
+    Fit and rank on it like on any other; the dev and test mentions of what was held out are NIL there, and `dim rank
+    --nil_precision` tells the two kinds apart.
+
+    Args:
+        dataset: A dataset folder, or a release as published.
+        out: Where the new dataset folder shall stand.
+        share: Of the entities that are held out.
+        seed: Of the draw.
+        cache_dir: Where prepared releases are found.
+        overwrite: Whether to replace a dataset at `out`.
+
+    Raises:
+        ConfigError: The share is out of range, or a dataset stands at `out`.
+    """
+    if not 0 < share < 1:
+        raise ConfigError("--share between 0 and 1", str(share), "Change it, such as 0.1.")
+    if (out / "dataset.json").exists() and not overwrite:
+        raise ConfigError(f"a folder without a dataset at {out}", "one", "Name another, or add --overwrite true.")
+    whole = open_dataset(dataset, cache_dir)
+    rest = hold_out_entities(whole, share, seed)
+    write_dataset(
+        out,
+        name=f"{whole.name} less {share:.0%} (seed {seed})",
+        entities=rest.entities,
+        texts=rest.texts,
+        mentions=rest.mentions,
+        image_root=str(whole.image_root.absolute()),
+        source=whole.meta.get("source"),
+        licence=whole.meta.get("licence"),
+        held_out={"share": share, "seed": seed, "of": whole.hash, "dropped": rest.num_dropped, "nil": rest.num_nil},
+    )
+    said = "; ".join(
+        f"{split}: {', '.join(f'{n:,} {kind}' for kind, n in kinds.items())}" for split, kinds in rest.num_nil.items()
+    )
+    Console().print(
+        f"{len(whole.entities) - len(rest.entities):,} of {len(whole.entities):,} entities held out; NIL mentions: "
+        f"{said or 'none'}; training mentions dropped: {sum(rest.num_dropped.values()):,}; written: {out}",
+        soft_wrap=True,
+    )

@@ -1,0 +1,88 @@
+"""Probabilities that mean what they say: a temperature for the ranker's softmax, and how far it is off."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize_scalar
+
+NUM_BINS = 15
+
+Floats = NDArray[np.float64]
+
+
+def softmax(scores: ArrayLike, temperature: float = 1.0) -> Floats:
+    """Probabilities of one list of scores [c]; empty for an empty list.
+
+    Example:
+        >>> softmax([2.0, 2.0]).tolist()
+        [0.5, 0.5]
+    """
+    values = np.asarray(scores, dtype=np.float64) / temperature
+    if values.size == 0:
+        return values
+    raised = np.exp(values - values.max())
+    found: Floats = raised / raised.sum()
+    return found
+
+
+def fit_temperature(scores: Floats, gold: NDArray[np.int64]) -> float:
+    """The temperature, between 0.1 and 10, under which the golds are most probable.
+
+    Args:
+        scores: [num_lists, longest], -inf as padding; of networks that did not see these lists.
+        gold: [num_lists], the gold's place in its list.
+
+    Example:
+        >>> wrong_half_the_time = np.array([[9.0, 0.0], [9.0, 0.0]])
+        >>> fit_temperature(wrong_half_the_time, np.array([0, 1])) > 5
+        True
+    """
+
+    def loss(log_temperature: float) -> float:
+        values = scores / np.exp(log_temperature)
+        top = values.max(1)
+        total = top + np.log(np.exp(values - top[:, None]).sum(1))
+        return float((total - values[np.arange(len(gold)), gold]).mean())
+
+    bounds = (np.log(0.1), np.log(10.0))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
+
+def reliability(probability: ArrayLike, correct: ArrayLike, num_bins: int = NUM_BINS) -> list[dict[str, float]]:
+    """One entry a bin that is not empty: how many answers, their mean probability, and the share that is right.
+
+    Bins are of equal width; the last includes 1.
+
+    Args:
+        probability: [n] of the first answers, between 0 and 1.
+        correct: [n] bool.
+        num_bins: Bins between 0 and 1.
+
+    Example:
+        >>> reliability([0.9, 0.95], [True, False], num_bins=1)
+        [{'n': 2, 'probability': 0.925, 'correct': 0.5}]
+    """
+    said, right = np.asarray(probability, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    bins = np.minimum((said * num_bins).astype(np.int64), num_bins - 1)
+    return [
+        {"n": int(inside.sum()), "probability": float(said[inside].mean()), "correct": float(right[inside].mean())}
+        for inside in (bins == place for place in range(num_bins))
+        if inside.any()
+    ]
+
+
+def expected_calibration_error(probability: ArrayLike, correct: ArrayLike, num_bins: int = NUM_BINS) -> float:
+    """How far probabilities and shares of right answers are apart, over `num_bins` equal bins, weighted by answers.
+
+    NaN for no answer.
+
+    Example:
+        >>> expected_calibration_error([0.9, 0.9], [True, False])
+        0.4
+    """
+    bins = reliability(probability, correct, num_bins)
+    total = sum(entry["n"] for entry in bins)
+    if not total:
+        return float("nan")
+    return float(sum(entry["n"] * abs(entry["probability"] - entry["correct"]) for entry in bins) / total)

@@ -1,0 +1,52 @@
+"""Who may be the answer: the best by vector and the best by name together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dim.search.lexical import EntityNames
+
+Rows = NDArray[np.int64]
+
+
+def best_rows(scores: NDArray[np.float32], k: int, without: Sequence[int] | Rows = ()) -> Rows:
+    """The k rows with the highest scores, in any order; fewer where there are no more.
+
+    Args:
+        scores: [num_entities].
+        k: How many.
+        without: Rows that are out of the question, each once.
+
+    Example:
+        >>> best_rows(np.array([0.9, 0.1, 0.5]), 1, without=[0]).tolist()
+        [2]
+    """
+    out = np.asarray(without, dtype=np.int64)
+    if len(out):
+        scores = scores.copy()
+        scores[out] = -np.inf
+    k = min(k, len(scores) - len(out))
+    return np.argpartition(-scores, k - 1)[:k].astype(np.int64) if k > 0 else np.empty(0, dtype=np.int64)
+
+
+def unite(dense: ArrayLike, mention: str, names: EntityNames, k: int, without: Sequence[int] | Rows = ()) -> Rows:
+    """The rows [c], ascending, of what dense search found and of the k entities with the most similar names.
+
+    Args:
+        dense: Rows of the best by vector.
+        mention: Whose name is looked for.
+        names: The names and aliases of the KB.
+        k: How many come from the names.
+        without: Rows that are out of the question, each once.
+
+    Example:
+        >>> unite([2], "ann lee", EntityNames(["Ann Lee", "Bob Ray", "Cy Hall"]), k=1).tolist()
+        [0, 2]
+    """
+    out = np.asarray(without, dtype=np.int64)
+    [lexical] = names.search([mention], k + len(out))
+    lexical = lexical[~np.isin(lexical, out)][:k]
+    return np.unique(np.concatenate([np.asarray(dense, dtype=np.int64), lexical]))

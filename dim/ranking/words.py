@@ -1,0 +1,134 @@
+"""Words of names, texts and contexts as numbers, so that what two strings share is found by arrays."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int64]
+
+WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+PARENTHESIS = re.compile(r"\s*\(([^()]*)\)\s*$")
+YEAR = re.compile(r"(?<!\d)(1[0-9]{3}|20[0-9]{2}|0[0-9]{3}|-[0-9]{3,4}(?=[.,\s]|$))(?!\d)")
+BEFORE = re.compile(r"([^\W\d_a-z][\w'’-]*)\.? $")
+AFTER = re.compile(r" ([^\W\d_a-z][\w'’-]*)")
+STEM = 5  #: Letters that are compared where words stand for their stem: footballer, football; actress stays apart.
+
+
+def fold(text: str) -> str:
+    """The text without case and accents.
+
+    Example:
+        >>> fold("François")
+        'francois'
+    """
+    if text.isascii():
+        return text.lower()
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text, folded, in their order; possessive endings are cut.
+
+    Example:
+        >>> split_words("Gretzky's wife, in 2013")
+        ['gretzky', 'wife', 'in', '2013']
+    """
+    return [word[:-2] if word.endswith(("'s", "’s")) else word for word in WORD.findall(fold(text))]
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """A name and what stands in parentheses at its end, which tells it from others of the name.
+
+    Example:
+        >>> split_name("Fred (footballer, born 1979)")
+        ('Fred', 'footballer, born 1979')
+    """
+    found = PARENTHESIS.search(name)
+    return (name, "") if found is None or found.start() == 0 else (name[: found.start()], found[1])
+
+
+def find_years(text: str) -> list[int]:
+    """The years from 1000 to 2099 that a text names, and earlier ones as databases write them, in its order.
+
+    Example:
+        >>> find_years("Birth: 1732-02-22. Death: 1799."), find_years("Birth: -355. Death: 0208.")
+        ([1732, 1799], [-355, 208])
+    """
+    return [int(year) for year in YEAR.findall(text)]
+
+
+def neighbours(text: str, mention: str) -> tuple[set[str], set[str]]:
+    """The words that stand directly before and after a mention in a text, folded; initials lose their point.
+
+    Only words with a capital letter count, with nothing but a blank between: they may be of the same name.
+
+    Example:
+        >>> neighbours("Janet & Wayne Gretzky in December", "Gretzky")
+        ({'wayne'}, set())
+    """
+    if not mention:
+        return set(), set()
+    before, after = set(), set()
+    start = text.find(mention)
+    while start >= 0:
+        if (found := BEFORE.search(text[max(0, start - 40) : start])) is not None:
+            before.update(split_words(found[1]))
+        if (found := AFTER.match(text[start + len(mention) : start + len(mention) + 40])) is not None:
+            after.update(split_words(found[1]))
+        start = text.find(mention, start + 1)
+    return before, after
+
+
+class Vocabulary:
+    """Words as numbers from 0, in the order in which they were met."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, words: Iterable[str]) -> list[int]:
+        """The numbers of words; new words get the next ones."""
+        ids = self._ids
+        return [ids.setdefault(word, len(ids)) for word in words]
+
+    def find(self, words: Iterable[str]) -> list[int]:
+        """The numbers of words that are known; the others are left out."""
+        return [found for word in words if (found := self._ids.get(word)) is not None]
+
+
+class WordLists:
+    """Lists of word numbers, one a KB row, in two flat arrays.
+
+    Args:
+        lists: One list a row.
+    """
+
+    def __init__(self, lists: Sequence[Sequence[int]]) -> None:
+        self.starts = np.zeros(len(lists) + 1, dtype=np.int64)
+        np.cumsum([len(ids) for ids in lists], out=self.starts[1:])
+        self.ids: Ids = np.fromiter((i for ids in lists for i in ids), dtype=np.int64, count=int(self.starts[-1]))
+
+    def of(self, rows: Ids) -> tuple[Ids, Ids]:
+        """The words of rows [c], one after another, and the place in `rows` that each belongs to.
+
+        Example:
+            >>> WordLists([[3], [], [1, 2]]).of(np.array([2, 0]))
+            (array([1, 2, 3]), array([0, 0, 1]))
+        """
+        sizes = self.starts[rows + 1] - self.starts[rows]
+        owner = np.repeat(np.arange(len(rows)), sizes)
+        offset = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        return self.ids[self.starts[rows][owner] + offset], owner
+
+    def row(self, row: int) -> list[int]:
+        """The words of one row."""
+        found: list[int] = self.ids[self.starts[row] : self.starts[row + 1]].tolist()
+        return found

@@ -1,0 +1,132 @@
+"""What a caller gives is encoded as if it stood in a dataset."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dim.embed import embed_dataset
+from dim.features.characters import CharacterEncoder
+from dim.features.images import UnusableImageError
+from dim.features.live import LiveEncoder, open_image
+from dim.features.tiny import TinyImageEncoder, TinyTextEncoder
+from dim.features.tiny_captioner import TinyCaptioner
+from dim.records import Dataset, write_dataset
+
+ENCODERS = {
+    "text_encoder": TinyTextEncoder(64),
+    "image_encoder": TinyImageEncoder(),
+    "name_encoder": CharacterEncoder(128),
+    "captioner": TinyCaptioner(),
+}
+MENTION = ("mention", "context", "caption", "image", "spelling")
+ENTITY = ("name", "text", "entity_image", "name_spelling")
+# Texts with and without words, of other scripts and of blanks; more of them than a batch.
+NAMES = ["Ada", "Ada", "Zoë Ünal", "محمد", "东京", "O'Neil", "x", "Ada Moreau"]
+TEXTS = ["Ada sees Paris.", "", "   ", "🙂", "ذهب محمد", "東京 {mention}", "the of", "Ada sees Paris."]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    root = tmp_path_factory.mktemp("live")
+    (root / "images").mkdir()
+    for i in range(3):
+        spots = np.random.default_rng(i).integers(0, 255, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(spots).resize((64, 48)).save(root / "images" / f"{i}.png")
+    images = [["0.png"], [], ["1.png"], ["2.png"], [], ["0.png"], ["1.png"], []]
+    ids = [f"e{i}" for i in range(len(NAMES))]
+    return write_dataset(
+        root / "dataset",
+        name="live",
+        entities=pd.DataFrame({"id": ids, "name": NAMES, "images": images}),
+        texts={"brief": pd.DataFrame({"entity_id": ids[:6], "text": TEXTS[:6]})},
+        mentions=pd.DataFrame(
+            {"id": ids, "split": "train", "mention": NAMES, "context": TEXTS, "entity_id": ids, "images": images}
+        ),
+        image_root="../images",
+    )
+
+
+def live(**options: object) -> LiveEncoder:
+    return LiveEncoder(**{**ENCODERS, "batch_size": 3, **options})  # type: ignore[arg-type]
+
+
+def opened(dataset: Dataset, column: pd.Series) -> list[Image.Image | None]:
+    return [open_image(dataset.image_root / paths[0]) if len(paths) else None for paths in column]
+
+
+@pytest.mark.parametrize("template", ["{mention} [SEP] {context}", "{context}"])
+def test_every_field_is_what_a_dataset_gives(dataset: Dataset, tmp_path: Path, template: str) -> None:
+    stored = embed_dataset(
+        dataset, cache_dir=tmp_path, num_workers=0, progress=False, context_template=template, **ENCODERS
+    )
+    encoder = live(context_template=template)
+    mentions, entities = dataset.mentions, dataset.entities
+    texts = [text or None for text in dataset.texts("brief")]
+    found = {
+        **encoder.mentions(
+            mentions["mention"].tolist(),
+            mentions["context"].fillna("").tolist(),
+            opened(dataset, mentions["images"]),
+            MENTION,
+        ),
+        **encoder.entities(entities["name"].tolist(), texts, opened(dataset, entities["images"]), ENTITY),
+    }
+    assert set(found) == set(stored) == {*MENTION, *ENTITY}
+    for name, (values, mask) in found.items():
+        expected = stored[name]
+        assert np.array_equal(mask.numpy(), expected.rows >= 0), name
+        assert not values[~mask].any()
+        np.testing.assert_allclose(values[mask], expected.matrix[expected.rows[expected.rows >= 0]], atol=1e-5)
+    assert found["context"][1].sum() == 6
+    assert found["text"][1].sum() == 4
+    assert found["image"][1].sum() == found["caption"][1].sum() == 5
+
+
+def test_only_wanted_fields_that_have_an_encoder_are_encoded() -> None:
+    given = (["Ada"], ["Ada sees Paris."], [None])
+    assert set(live().mentions(*given, ("mention", "spelling"))) == {"mention", "spelling"}
+    assert set(live(name_encoder=None, image_encoder=None).mentions(*given, MENTION)) == {
+        "mention",
+        "context",
+        "caption",
+    }
+    assert set(live(text_encoder=None).entities(["Ada"], [None], [None], ENTITY)) == {"entity_image", "name_spelling"}
+
+
+def test_without_captioner_or_image_there_is_no_caption() -> None:
+    picture = Image.new("RGB", (40, 40), "red")
+    for encoder, images in ((live(captioner=None), [picture]), (live(), [None])):
+        values, mask = encoder.mentions(["Ada"], [""], images, MENTION)["caption"]
+        assert not mask.any()
+        assert not values.any()
+
+
+def test_no_mentions_give_no_rows() -> None:
+    for values, mask in live().mentions([], [], [], MENTION).values():
+        assert len(values) == len(mask) == 0
+
+
+def test_an_image_that_cannot_be_used_says_why(tmp_path: Path) -> None:
+    assert open_image(None) is None
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 60, 3), dtype=np.uint8)).save(tmp_path / "whole.png")
+    whole = (tmp_path / "whole.png").read_bytes()
+    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    with Image.open(tmp_path / "half.png") as half, pytest.raises(UnusableImageError, match="unreadable"):
+        open_image(half)
+    closed = Image.open(tmp_path / "whole.png")
+    closed.close()
+    with pytest.raises(UnusableImageError, match="unreadable"):
+        open_image(closed)
+    for image, reason in (
+        (b"", "empty file"),
+        (whole[:-60], "unreadable"),
+        (tmp_path / "absent.png", "not found"),
+        (str(tmp_path), "not a file"),
+        (Image.new("RGB", (0, 0)), "too narrow"),
+        (Image.new("RGB", (1, 101)), "too narrow"),
+    ):
+        with pytest.raises(UnusableImageError, match=reason):
+            open_image(image)

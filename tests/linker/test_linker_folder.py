@@ -1,0 +1,284 @@
+"""A linker's folder holds all that it needs, is there whole or not at all, and is read only undamaged."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from demo_run import demo_run, linker_of, questions_of
+from huggingface_hub.errors import LocalEntryNotFoundError
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+import dim.linker.linker
+from dim.__main__ import main
+from dim.data.demo import demo_world
+from dim.errors import DataError
+from dim.linker import Answer, KnownEntity, Linker
+from dim.linker.folder import CONTENT, FORMAT, MANIFEST
+from dim.search.sealed import open_sealed, sealed_folder
+
+NEW = KnownEntity("new1", "Zyxtral Quovane", ("Old Zyx",), "Zyxtral Quovane kept bees.", "person", 2.5)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return demo_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def saved(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that tests copy before they change it."""
+    folder = tmp_path_factory.mktemp("linker") / "saved"
+    linker_of(run).save(folder)
+    return folder
+
+
+def assert_same(first: list[list[Answer]], second: list[list[Answer]]) -> None:
+    assert len(first) == len(second)
+    for ours, theirs in zip(first, second, strict=True):
+        assert [answer.id for answer in ours] == [answer.id for answer in theirs]
+        assert [answer.score for answer in ours] == pytest.approx([answer.score for answer in theirs], abs=1e-6)
+        assert [answer.probability for answer in ours] == [
+            None if answer.probability is None else pytest.approx(answer.probability, abs=1e-6) for answer in theirs
+        ]
+
+
+def test_what_is_saved_answers_as_before_and_after_changes(run: Path, tmp_path: Path) -> None:
+    linker, questions = linker_of(run), questions_of(run)[:40]
+    linker.save(tmp_path / "saved")
+    again = Linker.from_pretrained(tmp_path / "saved")
+    assert_same(again.link_batch(questions), linker.link_batch(questions))
+    for one in (linker, again):
+        one.add_entities([NEW])
+        one.remove_entities([entity.id for entity in list(one.knowledge)[:9]])
+    again.save(tmp_path / "saved")  # over the folder that it maps
+    again.add_entities([KnownEntity("new2", "Another One")])
+    third = Linker.from_pretrained(str(tmp_path / "saved"), device="cpu")
+    assert len(third) == 292
+    assert_same(third.link_batch(questions), linker.link_batch(questions))
+    assert third.knowledge.entities[300] == NEW
+    third.add_entities([KnownEntity("new3", "A Third One")])  # its row was never another's
+    assert third.knowledge.row("new3") == linker.knowledge.row("new1") + 1
+    np.testing.assert_array_equal(third.names.rows, third.knowledge.rows)
+
+
+def test_the_folder_holds_no_pickle_and_a_model_card(saved: Path) -> None:
+    files = [path for path in saved.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= {".json", ".npy", ".parquet", ".safetensors", ".md"}
+    for path in files:
+        assert not path.read_bytes().startswith((b"\x80", b"PK")), path
+        assert path.stat().st_mode & 0o444 == 0o444 & ~_umask(), path
+        if path.suffix == ".npy":
+            np.load(path, allow_pickle=False)
+    card = (saved / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: dim\n")
+    for part in ("300 entities", "from_pretrained", "TinyTextEncoder", "demo · dev · full_kb", "license: cc0-1.0"):
+        assert part in card
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_bert(folder: Path) -> Path:
+    """A tiny BERT with random weights."""
+    letters = list("abcdefghijklmnopqrstuvwxyz.,'")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{letter}" for letter in letters)]
+    vocabulary = {word: i for i, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=64, **sizes)).save_pretrained(folder)
+    return folder
+
+
+def test_the_folder_stands_alone_with_its_text_encoder(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    demo_world(place / "world", num_entities=120, seed=1, num_images=0)
+    arguments = [
+        "--run", str(place / "run"),
+        "--data.root", str(place / "world"),
+        "--data.cache_dir", str(place / "cache"),
+        "--data.text_encoder", "TransformersTextEncoder",
+        "--data.text_encoder.path", str(write_bert(place / "bert")),
+        "--data.text_encoder.device", "cpu",
+        "--model", "DIM",
+        "--model.width", "32",
+        "--trainer.max_epochs", "1",
+        "--trainer.accelerator", "cpu",
+        "--trainer.enable_progress_bar", "false",
+    ]  # fmt: skip
+    assert main(["fit", *arguments]) == 0
+    linker, questions = linker_of(place / "run"), questions_of(place / "run")
+    expected = linker.link_batch(questions)
+    with pytest.raises(DataError, match="an image alone, which this linker does not read"):
+        linker.link("", image=b"an image")
+    linker.save(tmp_path / "saved")
+    shutil.rmtree(place)
+    (tmp_path / "saved").rename(tmp_path / "moved")
+    moved = Linker.from_pretrained(tmp_path / "moved", device="cpu")
+    assert_same(moved.link_batch(questions), expected)
+    moved.add_entities([NEW])
+    moved.save(tmp_path / "again")
+    shutil.rmtree(tmp_path / "moved")
+    again = Linker.from_pretrained(tmp_path / "again", device="cpu")
+    assert_same(again.link_batch(questions), moved.link_batch(questions))
+    encoder = tmp_path / "again" / "encoders" / "text_encoder"
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in encoder.iterdir()}
+
+
+# A process that has imported all forks one that saves, each time it is asked to.
+SAVING = """
+import os, sys
+from dim.linker import KnownEntity, Linker
+for line in sys.stdin:
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        continue
+    old, new = Linker.from_pretrained(sys.argv[1]), Linker.from_pretrained(sys.argv[1])
+    new.add_entities([KnownEntity("new1", "Zyxtral Quovane")])
+    old.save(sys.argv[1])
+    print(os.getpid(), flush=True)
+    while True:
+        new.save(sys.argv[1])
+        old.save(sys.argv[1])
+"""
+
+
+def test_a_save_killed_at_any_moment_leaves_the_old_or_the_new_folder(
+    saved: Path, tmp_path: Path, num_kills: int
+) -> None:
+    folder = shutil.copytree(saved, tmp_path / "saved")
+    moments = random.Random(0)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", SAVING, str(folder)], **pipes) as process:  # type: ignore[call-overload]
+        for _ in range(num_kills):
+            process.stdin.write("save\n")
+            process.stdin.flush()
+            saving = int(process.stdout.readline())
+            time.sleep(moments.uniform(0, 0.5))
+            os.kill(saving, signal.SIGKILL)
+            linker = Linker.from_pretrained(folder)
+            assert len(linker) == 300 + ("new1" in linker.knowledge)
+            assert len(linker.link("Zyxtral Quovane")) == 5
+            if "new1" in linker.knowledge:
+                linker.remove_entities(["new1"])
+                linker.save(folder)
+        process.stdin.close()
+
+
+def truncated(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def flipped(data: bytes) -> bytes:
+    place = random.Random(0).randrange(len(data))
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+@pytest.mark.parametrize("damage", [truncated, flipped, None])
+def test_damage_to_any_file_is_found(saved: Path, tmp_path: Path, damage: Callable[[bytes], bytes] | None) -> None:
+    folder = shutil.copytree(saved, tmp_path / "saved")
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    assert len(files) > 15
+    for path in files:
+        whole = path.read_bytes()
+        if damage is None:
+            path.unlink()
+        else:
+            path.write_bytes(damage(whole))
+        with pytest.raises(DataError, match=rf"a linker in [\s\S]*{path.name}[\s\S]*Save the linker again"):
+            Linker.from_pretrained(folder)
+        path.write_bytes(whole)
+    assert len(Linker.from_pretrained(folder)) == 300
+
+
+def reseal(folder: Path, target: Path, change: Callable[[dict[str, Any]], None], version: int = FORMAT) -> Path:
+    """A copy of a linker's folder with another manifest, whose seal is right."""
+    facts = open_sealed(folder, CONTENT, FORMAT, MANIFEST)
+    change(facts)
+    for name in ("content", "format_version", "files"):
+        facts.pop(name)
+    with sealed_folder(target, CONTENT, version, facts, MANIFEST) as place:
+        shutil.copytree(folder, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
+    return target
+
+
+def test_a_folder_of_another_format_is_refused(saved: Path, tmp_path: Path) -> None:
+    folder = reseal(saved, tmp_path / "later", lambda facts: None, version=FORMAT + 1)
+    with pytest.raises(DataError, match=rf"of format {FORMAT}\nfound    format {FORMAT + 1}\nto do    Save the linker"):
+        Linker.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("part", ["encoder", "model", "option"])
+def test_nothing_is_made_of_classes_that_are_not_dims(saved: Path, tmp_path: Path, part: str) -> None:
+    made = tmp_path / "made"
+    evil = {"class_path": "subprocess.Popen", "init_args": {"args": ["touch", str(made)]}}
+
+    def change(facts: dict[str, Any]) -> None:
+        recipe = facts["about"]["recipe"]
+        if part == "encoder":
+            recipe["encoders"]["text_encoder"] = evil
+        elif part == "model":
+            recipe["model"] = evil
+        else:
+            recipe["encoders"]["text_encoder"]["init_args"]["width"] = evil
+
+    with pytest.raises(DataError, match=r"made of dim's classes\nfound    subprocess\.Popen"):
+        Linker.from_pretrained(reseal(saved, tmp_path / "evil", change))
+    assert not made.exists()
+
+
+@pytest.mark.parametrize("path", ["dim.features.tiny.NoSuchEncoder", "dim.link.open_linker", "dim.nothing.X"])
+def test_a_class_that_this_version_lacks_is_refused(saved: Path, tmp_path: Path, path: str) -> None:
+    def change(facts: dict[str, Any]) -> None:
+        facts["about"]["recipe"]["encoders"]["text_encoder"]["class_path"] = path
+
+    with pytest.raises(DataError, match="whose classes this version of dim has"):
+        Linker.from_pretrained(reseal(saved, tmp_path / "other", change))
+
+
+def test_encoders_that_are_not_what_they_were_are_refused(saved: Path, tmp_path: Path) -> None:
+    def change(facts: dict[str, Any]) -> None:
+        facts["fingerprints"]["text_encoder"] = "TinyTextEncoder-v0-256"
+
+    with pytest.raises(DataError, match=r"trained with \(TinyTextEncoder-v0-256\)\nfound    TinyTextEncoder-v1-256"):
+        Linker.from_pretrained(reseal(saved, tmp_path / "other", change))
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no file linker\.json\nto do    Save the linker again"):
+        Linker.from_pretrained(tmp_path)
+    with pytest.raises(DataError, match=r"no such folder\nto do    Write one: dim export RUN FOLDER"):
+        Linker.from_pretrained(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("message", ["cannot reach the hub\nmore", ""])
+def test_a_hub_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch, message: str) -> None:
+    def unreachable(*_: Any, **__: Any) -> str:
+        raise LocalEntryNotFoundError(message)
+
+    monkeypatch.setattr(dim.linker.linker, "snapshot_download", unreachable)
+    with pytest.raises(DataError, match=r"hub: someone/linker\nfound    LocalEntryNotFoundError: .*\nto do    Check"):
+        Linker.from_pretrained("someone/linker")

@@ -1,0 +1,73 @@
+"""What is held out is nowhere but in questions whose answer is NIL."""
+
+import json
+
+import pytest
+
+from dim.data.demo import demo_world
+from dim.errors import ConfigError
+from dim.rank import hold_out
+from dim.ranking.held_out import draw_held_out, surname
+from dim.records import Dataset
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("held_out") / "world"
+    demo_world(folder, num_entities=300, seed=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rest(whole, tmp_path_factory):
+    out = tmp_path_factory.mktemp("rest") / "rest"
+    from dim.prepare import open_dataset
+
+    prepared = open_dataset(whole, out.parent / "cache")
+    hold_out(whole, out, share=0.2, seed=1, cache_dir=out.parent / "cache")
+    return prepared, Dataset(out)
+
+
+def test_confusable_entities_leave_a_namesake_and_trivial_ones_leave_nobody():
+    names = [f"A{i} S{i % 40}" for i in range(100)] + [f"B{i} T{i}" for i in range(100)]
+    kinds = draw_held_out(names, 0.2, seed=0)
+    left = {surname(name) for row, name in enumerate(names) if row not in kinds}
+    assert len(kinds) == 40
+    assert all((surname(names[row]) in left) == (kind == "confusable") for row, kind in kinds.items())
+    assert sum(kind == "trivial" for kind in kinds.values()) == 20
+    assert draw_held_out(names, 0.2, seed=0) == kinds != draw_held_out(names, 0.2, seed=1)
+
+
+def test_held_out_entities_are_in_no_kb_no_text_no_training_and_no_candidates(rest):
+    whole, part = rest
+    gone = set(whole.entities["id"]) - set(part.entities["id"])
+    assert len(gone) == pytest.approx(0.2 * len(whole.entities), abs=2)
+    assert part.variants == whole.variants
+    for variant in part.variants:
+        assert len(part.texts(variant)) == len(part.entities)
+    assert not gone & set(part.mentions["entity_id"].dropna())
+    was_gone = whole.mentions["entity_id"].isin(gone)
+    asked = whole.mentions["id"][was_gone & ~whole.mentions["split"].isin(["train", "tune"])]
+    rows = part.mentions.set_index("id")
+    assert rows.loc[asked, "entity_id"].isna().all()
+    kinds = {json.loads(known)["held_out"] for known in rows.loc[asked, "attributes"]}
+    assert kinds <= {"confusable", "trivial"}
+    taught = whole.mentions["id"][was_gone & whole.mentions["split"].isin(["train", "tune"])]
+    assert not set(taught) & set(rows.index)
+    assert len(part.mentions) == len(whole.mentions) - len(taught)
+
+
+def test_the_rest_is_as_it_was(rest):
+    whole, part = rest
+    kept = whole.entities[whole.entities["id"].isin(part.entities["id"])].reset_index(drop=True)
+    assert kept["name"].tolist() == part.entities["name"].tolist()
+    for variant in part.variants:
+        expected = whole.texts(variant).loc[part.entities["id"]]
+        assert expected.where(expected.notna(), None).tolist() == part.texts(variant).tolist()
+
+
+def test_a_share_out_of_range_and_a_taken_folder_are_refused(rest, whole):
+    with pytest.raises(ConfigError, match="--share between 0 and 1"):
+        hold_out(whole, rest[1].root, share=1.5)
+    with pytest.raises(ConfigError, match="a folder without a dataset"):
+        hold_out(whole, rest[1].root)

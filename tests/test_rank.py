@@ -1,0 +1,192 @@
+"""`dim rank` on runs of the demo world: cross-fitted, saved with the run, compared by `dim report`, with NIL."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from dim.__main__ import main
+from dim.data.demo import demo_world
+from dim.errors import ConfigError
+from dim.rank import hold_out, rank
+from dim.rank.crossfit import cross_fit, draw_folds
+from dim.rank.finder import Finder
+from dim.ranking.ranker import Ranker
+from dim.records import NIL
+from dim.report import report
+from dim.saved_run import open_run
+
+CONFIG = """
+data:
+  root: {root}
+  cache_dir: {cache}
+  text_encoder: TinyTextEncoder
+  name_encoder: CharacterEncoder
+  num_workers: 0
+  entity_text: refreshed
+model:
+  class_path: DIM
+  init_args: {{width: 64, warmup_steps: 2}}
+trainer:
+  accelerator: cpu
+  max_epochs: 3
+  logger: false
+  enable_progress_bar: false
+"""
+
+
+def fit(folder, root, name):
+    config = folder / f"{name}.yaml"
+    config.write_text(CONFIG.format(root=root, cache=folder / "cache"))
+    assert main(["fit", "--config", str(config), "--run", str(folder / name)]) == 0
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rank")
+    demo_world(folder / "world", num_entities=300, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(place):
+    made = fit(place, place / "world", "run")
+    rank(made, folds=2)
+    return made
+
+
+def of_dev(run, folder="."):
+    metrics = json.loads((run / folder / "metrics.json").read_text())
+    return metrics, pd.read_parquet(run / folder / "ranks.parquet")
+
+
+def test_names_and_vectors_together_are_better_than_either(run):
+    metrics, frame = of_dev(run, "ranked")
+    vectors, _ = of_dev(run)
+    assert metrics["system"] == "DIM + ranker"
+    assert metrics["protocol"] == vectors["protocol"] == "full_kb"
+    assert metrics["top1"] > max(vectors["top1"], vectors["floor"]["top1"]) + 0.02
+    assert metrics["method"]["vectors"]["top1"] == pytest.approx(vectors["top1"])
+    assert frame["probability"].between(0, 1).all()
+    answered = frame[frame["gold"].notna()]
+    error = metrics["method"]["calibration"]["error"]
+    assert error < abs((answered["rank"] == 1).mean() - 1)  # better than to be sure of everything
+
+
+def test_seen_and_unseen_make_up_the_whole(run):
+    top1 = of_dev(run, "ranked")[0]["method"]["top1"]
+    for system in ("ranker", "vectors"):
+        parts = sum(top1[kind]["n"] * top1[kind][system] for kind in ("seen", "unseen") if top1[kind]["n"])
+        assert parts == pytest.approx(top1["all"]["n"] * top1["all"][system])
+
+
+def test_a_fold_is_fitted_without_its_captions_and_found_again(run, capfd):
+    task = open_run(run)
+    before = {path: path.stat().st_mtime_ns for path in (run / "ranker" / "folds").rglob("best.ckpt")}
+    assert len(before) == 2
+    left_out, towers = zip(*cross_fit(run, task, run / "ranker" / "folds", 2), strict=True)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert capfd.readouterr().out.count("found") >= 2
+    assert np.array_equal(np.sort(np.concatenate(left_out)), np.sort(task.datamodule.train_rows().numpy()))
+    mentions = task.data.dataset.mentions
+    captions = [set(mentions["context"].iloc[rows]) - {""} for rows in left_out]
+    assert not captions[0] & captions[1]
+    assert task.datamodule.only is None
+    rows = torch.from_numpy(left_out[0])
+    assert not torch.allclose(towers[0].scores_of(rows), task.scores_of(rows))
+
+
+def test_only_a_part_of_train_is_trained_on(run):
+    datamodule = open_run(run).datamodule
+    rows = datamodule.train_rows()
+    datamodule.only = rows[::2]
+    assert torch.equal(datamodule.train_rows(), rows[::2])
+
+
+def test_a_fold_of_other_data_or_options_is_fitted_again(run, place):
+    folder = place / "again"
+    task = open_run(run)
+    list(cross_fit(run, task, folder, 2))
+    known = json.loads((folder / "1of2" / "fold.json").read_text())
+    (folder / "1of2" / "fold.json").write_text(json.dumps(known | {"config": "other"}))
+    before = [(folder / f"{n}of2" / "best.ckpt").stat().st_mtime_ns for n in (1, 2)]
+    list(cross_fit(run, task, folder, 2))
+    after = [(folder / f"{n}of2" / "best.ckpt").stat().st_mtime_ns for n in (1, 2)]
+    assert (after[0] > before[0], after[1] == before[1]) == (True, True)
+
+
+def test_the_saved_ranker_judges_as_it_did(run):
+    task, ranker = open_run(run), Ranker.load(run / "ranker")
+    finder = Finder(task, ranker.facts["num_candidates"])
+    rows = task.datamodule.rows("dev").numpy()
+    judged = ranker.judge(finder.lists(task, rows))
+    _, frame = of_dev(run, "ranked")
+    assert [said.probabilities.max() for said in judged] == pytest.approx(frame["probability"].tolist(), abs=1e-5)
+    assert ranker.facts["kb_hash"] == task.data.dataset.kb_hash
+
+
+def test_no_feature_knows_the_training_links(run):
+    task = open_run(run)
+    rows = task.datamodule.rows("dev").numpy()[:20]
+    before = Finder(task, 8).lists(task, rows).features
+    task.data.dataset.mentions["entity_id"] = task.data.dataset.entities["id"].iloc[0]
+    task.data.gold.zero_()
+    assert np.array_equal(Finder(task, 8).lists(task, rows).features, before)
+
+
+def test_report_shows_it_beside_the_vectors_and_the_names(run, place):
+    report([run, run / "ranked"], out=place / "report.md")
+    text = (place / "report.md").read_text()
+    for row in ("names only (string floor)", "| run |", "DIM + ranker"):
+        assert row in text
+
+
+def test_what_was_held_out_is_answered_nil_more_often_than_what_was_not(place):
+    hold_out(place / "world", place / "rest", share=0.3, seed=0, cache_dir=place / "cache")
+    made = fit(place, place / "rest", "rest_run")
+    rank(made, folds=2, nil_precision=0.4, nil_share=0.3)
+    metrics, frame = of_dev(made, "ranked")
+    is_nil = frame["gold"].isna()
+    assert is_nil.sum() == metrics["num_nil"] > 0
+    said = np.array([ids[0] == NIL for ids in frame["top_ids"]])
+    assert said[is_nil].mean() > said[~is_nil].mean() + 0.1
+    nil = metrics["method"]["nil"]
+    assert nil["ranker"]["chosen"]["nil_recall"] == pytest.approx(said[is_nil].mean())
+    assert {"ranker", "plain score"} < set(nil)
+    assert frame["rank"][is_nil].isna().all()
+
+
+def test_answers_stay_until_they_may_be_replaced(run):
+    with pytest.raises(ConfigError, match="a folder without results"):
+        rank(run, folds=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"folds": 1}, "between 2 and"),
+        ({"folds": 100_000}, "between 2 and"),
+        ({"num_candidates": 0}, "at least 1 candidate"),
+        ({"nil_precision": 1.0}, "--nil_precision between 0 and 1"),
+        ({"nil_share": 0.0}, "--nil_share between 0 and 1"),
+    ],
+)
+def test_options_out_of_range_are_refused(run, place, options, message):
+    with pytest.raises(ConfigError, match=message):
+        rank(run, out=place / "elsewhere", **options)
+
+
+def test_without_a_run_the_remedy_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"a run with its config\.yaml"):
+        rank(tmp_path)
+
+
+def test_folds_are_whole_groups_of_about_equal_size():
+    groups = np.random.default_rng(0).integers(0, 50, 500)
+    folds = draw_folds(groups, 5, seed=0)
+    assert all(len(set(folds[groups == group])) == 1 for group in np.unique(groups))
+    assert np.ptp(np.bincount(folds)) < 20
+    assert not np.array_equal(folds, draw_folds(groups, 5, seed=1))
