@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dim.data.demo.mentions import UNTOLD, today, sentences
+from dim.data.demo.mentions import UNTOLD, sentences, today
 from dim.data.demo.vocabulary import FACTS, LASTING_LOOKS, LOOKS
 from dim.errors import DataError
 

@@ -75,6 +75,7 @@ def plan_mentions(population: Population, rng: np.random.Generator) -> Plan:
 
 
 def today(looks: NDArray[np.int8], rng: np.random.Generator) -> NDArray[np.int8]:
+    """Looks [n, kinds of look] of a day: hats, objects and places are now and then others than in the KB."""
     shown = looks.copy()
     for kind, (name, values) in enumerate(LOOKS.items()):
         if name not in LASTING_LOOKS:
