@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dim.evaluation.protocols import NIL_ROW
+from dim.evaluation.protocols import NIL_ROW, Ranked
 from dim.generative.answers import Ordering, first_share
 from dim.generative.decoding import Written
 from dim.scorer import Scorer
@@ -60,10 +60,13 @@ def test_nil_takes_its_place_without_a_scorer():
     assert scorer.asked == []
 
 
-def test_names_of_nobody_give_no_answer():
-    answers = Ordering(IDS, Given([0] * 4)).of_names(0, [Written((1,), -1.0)], [rows()])
-    assert len(answers.rows) == len(answers.scores) == 0
-    assert answers.probability == 1.0
+def test_a_text_that_is_nobodys_name_keeps_its_place():
+    names = [Written((1,), -1.0), Written((2,), -1.5), Written((3,), -2.0)]
+    answers = Ordering(IDS, Given([0] * 4)).of_names(0, names, [rows(), rows(2), rows()])
+    assert answers.rows.tolist() == [-1, 2, -1]
+    ranked = Ranked.from_lists([answers.rows], [answers.scores], rows(2))
+    assert ranked.ranks.tolist() == [2.0]
+    assert np.isnan(Ranked.from_lists([answers.rows], [answers.scores], rows(-1)).ranks).all()  # NIL
     assert np.isnan(Ordering(IDS, Given([0] * 4)).of_names(0, [], []).probability)
 
 
