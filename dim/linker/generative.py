@@ -89,6 +89,7 @@ class GenerativeLinker(Linker):
             "licence": data.dataset.meta.get("licence"),
             "run": run.name,
             "recipe": recipe,
+            "language_model": model.name if (model := Path(task.language_model.path)).is_dir() else str(model),
             "figures": figures_of_run(run),
             "reads_context": "context" not in task.datamodule.leave_out,
         }
@@ -235,6 +236,7 @@ class GenerativeLinker(Linker):
         return [
             self._answer_of(row, names[best[row]], float(score), float(shares[best[row]]))
             for row, score in zip(found.rows.tolist(), found.scores, strict=True)
+            if row in best  # a text that is no name of the KB is no answer, but has its share
         ]
 
     def _answer_of(self, row: int, name: Written, score: float, share: float) -> Answer:

@@ -22,7 +22,8 @@ from dim.generative.name_tree import NameTree
 from dim.linker.folder import MANIFEST, REMEDY
 from dim.linker.generative_examples import TrainingMentions
 from dim.linker.knowledge import Knowledge
-from dim.linker.recipe import ENCODERS, FILES, Recipe, _check_classes, write_encoder_files
+from dim.linker.recipe import ENCODERS, Recipe, _check_classes, write_encoder_files
+from dim.linker.recipe import located as with_encoders
 from dim.search.sealed import open_sealed, sealed_folder
 
 CONTENT, FORMAT = "generative linker", 1
@@ -89,7 +90,7 @@ def write(folder: Path, parts: Parts) -> None:
     """Writes a linker's folder; a process that is killed meanwhile leaves what was there before.
 
     Raises:
-        DataError: The language model is a local folder without safetensors.
+        DataError: The language model is a local folder without safetensors, or its files are gone.
     """
     weights = {name: value.contiguous().cpu() for name, value in parts.task.mapper.state_dict().items()}
     width = parts.task.mapper.linear.in_features if isinstance(parts.task.mapper, FeatureMapper) else None
@@ -164,15 +165,12 @@ def fingerprints(task: GEMEL, live: LiveEncoder) -> dict[str, str]:
 
 
 def located(recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe of a generative linker with the files that stand in the folder named by their whole paths."""
-    located = deepcopy(recipe)
-    options = [encoder["init_args"] for encoder in located["encoders"].values() if encoder and "init_args" in encoder]
-    for of_part in (*options, _language_model(located)):
-        for name in FILES:
-            value = of_part.get(name)
-            if isinstance(value, str) and (folder / value).exists():
-                of_part[name] = str((folder / value).absolute())
-    return located
+    """The recipe with each local file, and a local language model, named by where it stands now."""
+    found = with_encoders(recipe, folder)
+    options = _language_model(found)
+    if (folder / options["path"]).is_dir():
+        options["path"] = str((folder / options["path"]).absolute())
+    return found
 
 
 def _with_language_model(recipe: Recipe, place: Path) -> Recipe:
@@ -180,6 +178,8 @@ def _with_language_model(recipe: Recipe, place: Path) -> Recipe:
     options = _language_model(recipe)
     source = Path(options["path"])
     if not source.is_dir():
+        if source.is_absolute():
+            raise DataError(f"the language model's files at {source}", "none", "Load the linker again from its folder.")
         return recipe
     files = [file for file in source.iterdir() if file.is_file() and file.suffix in SUFFIXES - {".bin"}]
     if not any(file.suffix == ".safetensors" for file in files):
@@ -212,7 +212,7 @@ def _card(parts: Parts) -> str:
         mention=first.name if first else "a name",
         dataset=about["dataset"],
         kb_hash=about["kb_hash"],
-        language_model=Path(parts.task.language_model.path).name,
+        language_model=about["language_model"],
         encoders=", ".join(f"{name}: {kind}" for name, kind in classes.items()) or "none",
         examples=f"{type(parts.task.examples).__name__} ({parts.task.examples.num_examples})",
         num_training=len(parts.training.table),

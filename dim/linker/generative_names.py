@@ -15,6 +15,7 @@ from dim.generative.answers import Ordering
 from dim.generative.decoding import Written
 from dim.generative.masking import NameMask
 from dim.generative.module import GEMEL
+from dim.generative.name_tokens import tokenize_names
 from dim.generative.name_tree import NameTree
 from dim.linker.knowledge import Knowledge
 from dim.records import NIL
@@ -80,17 +81,21 @@ class WritableNames:
         return np.array(self._owners.get(self._task.language_model.detokenize(name.tokens), ()), np.int64)
 
     def add(self, rows: Rows) -> None:
-        """Makes the names of new entities writable; says on stderr which are too long for the run."""
+        """Makes the names of new entities writable; says on stderr which cannot be written, and why."""
         self._owners = self._ordering = None
+        if not self._task.constrained:
+            return
+        names, bearers = self._pairs(rows.tolist(), nil=False)
+        owners, model = np.array(bearers, np.int64), self._task.language_model
+        limits = model.end_token, model.vocab_size, self._task.decoder.max_new_tokens
+        _, left_out = tokenize_names(names, owners, model.tokenize, *limits, show_progress=False)
+        for why, what in left_out.items():
+            first = ", ".join(what["first"])
+            print(f"{what['count']:,} of {len(names):,} new names cannot be written ({why}): {first}", file=sys.stderr)
         if self._is_stale or self._tree is None:
             self._is_stale = True
-            return
-        names, owners = self._pairs(rows.tolist(), nil=False)
-        before = _num_left_out(self._tree)
-        self._tree = self._tree.with_names(names, np.array(owners, np.int64), self._task.language_model.tokenize)
-        if (count := _num_left_out(self._tree) - before) > 0:
-            reasons = "; ".join(f"{why}: {what['first']}" for why, what in self._tree.left_out.items())
-            print(f"{count:,} of {len(names):,} new names cannot be written ({reasons})", file=sys.stderr)
+        else:
+            self._tree = self._tree.with_names(names, owners, model.tokenize)
 
     def forget(self) -> None:
         """Says that entities were removed."""
@@ -137,7 +142,3 @@ class KnownPopularity(Scorer):
         """The entities' popularity, -inf where it is unknown."""
         known = [self._knowledge.entities[row].popularity for row in entities.tolist()]
         return np.array([-np.inf if value is None else value for value in known], np.float64)
-
-
-def _num_left_out(tree: NameTree) -> int:
-    return sum(what["count"] for what in tree.left_out.values())

@@ -1,13 +1,16 @@
 """A linker of a GEMEL run answers as the run does, grows and shrinks, and comes back from a folder."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
 from tiny_lm import save_model
+from transformers import GPT2LMHeadModel
 
 from dim.__main__ import main
 from dim.data.demo import demo_world
@@ -168,7 +171,7 @@ def test_a_batch_may_mix_candidates_and_the_whole_kb(linker: Linker, questions: 
     mixed = linker.link_batch([first, {"mention": second.mention, "context": second.context, "candidates": ids}, first])
     assert_same(mixed[0], linker.link(first.mention, first.context, first.image))
     assert_same(mixed[0], mixed[2])
-    assert_same(mixed[1], linker.link(second.mention, second.context, candidates=ids))
+    assert_same(mixed[1], linker.link(second.mention, second.context, candidates=[*ids, ids[0]]))
 
 
 def test_added_entities_can_be_written_at_once_and_removed_ones_never_again(
@@ -205,7 +208,9 @@ def test_added_entities_can_be_written_at_once_and_removed_ones_never_again(
 def test_a_name_that_is_too_long_is_said_to_be_left_out(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
     linker = Linker.from_pretrained(saved, device="cpu")
     linker.add_entities([{"id": "long", "name": "Zq" * 40}, {"id": "short", "name": "Zq"}])
-    assert "1 of 2 new names cannot be written" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "1 of 2 new names cannot be written" in said
+    assert "Zq" * 40 in said
     with pytest.raises(DataError, match="candidates whose names have less than 12 tokens"):
         linker.link("Zq", candidates=["long"])
     assert [answer.id for answer in linker.link("Zq", candidates=["short"])] == ["short"]
@@ -331,13 +336,25 @@ def test_a_language_model_without_safetensors_is_not_saved(saved: Path, tmp_path
     linker.about["recipe"]["model"]["init_args"]["language_model"]["path"] = str(tmp_path / "lm")
     with pytest.raises(DataError, match=r"as safetensors\s+found\s+none; other formats are pickled"):
         linker.save(tmp_path / "pickled")
+    shutil.rmtree(tmp_path / "lm")
+    with pytest.raises(DataError, match="the language model's files at"):
+        linker.save(tmp_path / "pickled")
     assert not (tmp_path / "pickled").exists()
 
 
+def fond_of_ending(folder: Path) -> Path:
+    """A model that without a tree would write on and on ends after a few tokens."""
+    model = GPT2LMHeadModel.from_pretrained(folder)
+    with torch.no_grad():
+        model.transformer.ln_f.bias += model.transformer.wte.weight[model.config.eos_token_id]
+    model.save_pretrained(folder)
+    return folder
+
+
 def test_an_unconstrained_run_without_images_or_examples_links_by_the_text_it_writes(place: Path) -> None:
+    lm = fond_of_ending(save_model(place / "free-lm"))
     free = ["--model.constrained", "false", "--model.train_mapper", "false", "--data.leave_out", "[image, context]"]
-    run = fit(place, "free", *free, "--model.examples", "NoExamples", "--model.max_new_tokens", "24",
-              "--model.num_beams", "20")  # fmt: skip
+    run = fit(place, "free", *free, "--model.examples", "NoExamples", "--model.language_model.path", str(lm))
     linker = Linker.from_checkpoint(run, device="cpu")
     assert not linker.link("Ada", "Ada sings.")  # random weights write no name of the KB
     with pytest.raises(DataError, match="an image alone, which this linker does not read"):
