@@ -16,12 +16,13 @@ from rich.text import Text
 
 from dim.errors import ConfigError, DataError
 from dim.linker import Answer, Linker, Question
+from dim.linker.answer import question_of
 from dim.linker.folder import MANIFEST
-from dim.linker.linker import question_of
+from dim.linker.generative import GenerativeLinker
 from dim.storage import write_json
 
 #: The evidence that the table shows; JSON has all.
-SHOWN = ("vectors", "name", "exact", "rest_in_context", "words_share")
+SHOWN = ("vectors", "name", "exact", "rest_in_context", "words_share", "per_token")
 
 
 def link(
@@ -79,7 +80,8 @@ def export(run: Path, folder: Path, index: Literal["auto", "exact", "flat", "ivf
     """
     linker = Linker.from_checkpoint(run, index=index)
     linker.save(folder)
-    _say_index(linker)
+    if not isinstance(linker, GenerativeLinker):
+        _say_index(linker)
     Console().print(f"written: {folder} ({_size(folder) / 1e6:,.0f} MB, {len(linker):,} entities)", soft_wrap=True)
 
 

@@ -16,10 +16,11 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 from dim.contrastive.module import DIM
 from dim.features.base import TextEncoder
 from dim.features.characters import CharacterEncoder
+from dim.features.device import resolve_device
 from dim.features.live import LiveEncoder
 from dim.features.text import TransformersTextEncoder
 from dim.linker import Linker
-from dim.linker.linker import knowledge_of
+from dim.linker.linker import NUM_CANDIDATES, knowledge_of
 from dim.linker.towers import Towers
 from dim.ranking.features import FEATURES
 from dim.ranking.network import RankerNetwork
@@ -29,6 +30,7 @@ from dim.search.lexical import EntityNames
 from dim.search.vector_index import VectorIndex
 
 BATCH = 256
+Vectors = NDArray[np.float32]
 Kind = Literal["exact", "flat", "ivf", "hnsw"]
 Shape = Literal["minilm", "tiny"]
 _SHAPES: dict[Shape, dict[str, int]] = {
@@ -80,10 +82,10 @@ def make_linker(world: Dataset, encoder_folder: Path, device: str, kind: Kind, s
         seed: Of the weights of towers and ranker.
     """
     encoder = TransformersTextEncoder(str(encoder_folder), device=device)
-    knowledge = knowledge_of(world.entities, world.texts("brief"), world.image_root)
+    knowledge = knowledge_of(world.entities, [text or None for text in world.texts("brief")], world.image_root)
     entities = list(knowledge)
     towers = make_towers(encoder, [entity.name for entity in entities], seed)
-    towers.task.to(device)
+    towers.task.to(resolve_device(device))
     bare = [replace(entity, text=None) for entity in entities]
     vectors = np.concatenate([towers.entities(bare[start : start + BATCH]) for start in range(0, len(bare), BATCH)])
     torch.manual_seed(seed)
@@ -93,10 +95,7 @@ def make_linker(world: Dataset, encoder_folder: Path, device: str, kind: Kind, s
         knowledge,
         VectorIndex.build(vectors, kind=kind),
         EntityNames([entity.name for entity in entities], [entity.aliases for entity in entities]),
-        Ranker(RankerNetwork(len(FEATURES)), tuple(FEATURES)),
+        Ranker(RankerNetwork(len(FEATURES)), tuple(FEATURES), facts={"num_candidates": NUM_CANDIDATES}),
         about,
     )
     return linker, vectors
-
-
-Vectors = NDArray[np.float32]

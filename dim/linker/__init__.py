@@ -2,6 +2,7 @@
 
 from dim.linker.answer import Answer, Question
 from dim.linker.knowledge import KnownEntity
+from dim.linker.generative import GenerativeLinker
 from dim.linker.linker import Linker
 
-__all__ = ["Answer", "KnownEntity", "Linker", "Question"]
+__all__ = ["Answer", "GenerativeLinker", "KnownEntity", "Linker", "Question"]

@@ -13,6 +13,8 @@ from dim.errors import DataError
 from dim.features.live import ImageInput
 
 LONGEST_MENTION = 1_000  #: Characters.
+LONGEST_CONTEXT = 20_000  #: Characters; of a longer text the part around the mention is read.
+BEFORE = 500  #: Of these characters, that stand before the mention: text encoders read the first few hundred words.
 
 
 @dataclass(frozen=True)
@@ -89,3 +91,26 @@ class Answer:
     def as_json(self) -> dict[str, Any]:
         """The answer as plain values."""
         return asdict(self)
+
+
+def question_of(question: Question | Mapping[str, Any]) -> Question:
+    """The question that a mapping holds.
+
+    Raises:
+        DataError: It has a field that questions do not have, or nothing is asked.
+    """
+    if isinstance(question, Question):
+        return question
+    known = set(Question.__dataclass_fields__)
+    if unknown := sorted(set(question) - known):
+        raise DataError(f"a question of {', '.join(sorted(known))}", f"the field {unknown[0]}", "Take it out.")
+    return Question(**{"mention": "", **question})
+
+
+def shortened(question: Question) -> Question:
+    """The question with the part of a very long text that stands around the mention."""
+    context = question.context
+    if len(context) <= LONGEST_CONTEXT:
+        return question
+    start = max(0, context.find(question.mention) - BEFORE)
+    return Question(question.mention, context[start : start + LONGEST_CONTEXT], question.image, question.candidates)

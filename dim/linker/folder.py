@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from safetensors.torch import load_file, save
 
+from dim.contrastive.module import DIM
 from dim.errors import DataError
 from dim.linker.card import model_card
 from dim.linker.knowledge import Knowledge
@@ -58,7 +59,7 @@ def read(
     manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY)
     recipe: Recipe = located(manifest["about"]["recipe"], folder)
     about = manifest["about"] | {"recipe": recipe}  # a later `write` finds the encoders' files
-    task, live = make(recipe, device)
+    task, live = make(recipe, device, DIM)
     make_towers(task, manifest["towers"], load_file(folder / "model.safetensors"))
     towers = Towers(task, live)
     found = fingerprints(towers)

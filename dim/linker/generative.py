@@ -23,10 +23,11 @@ from dim.linker.answer import Answer, Question
 from dim.linker.generative_examples import ExampleChoice, padded, training_mentions
 from dim.linker.generative_folder import Parts, located, read, write
 from dim.linker.generative_names import WritableNames
-from dim.linker.knowledge import KnownEntity
-from dim.linker.linker import Linker, _download, entity_of, figures_of_run, knowledge_of, live_encoder
+from dim.linker.knowledge import KnownEntity, entity_of, knowledge_of
+from dim.linker.linker import Linker
 from dim.linker.recipe import Recipe, recipe_of_run
-from dim.linker.towers import _opened
+from dim.linker.sources import download, figures_of_run, live_encoder
+from dim.linker.towers import opened
 from dim.records import NIL
 from dim.saved_run import open_run
 from dim.scorer import Popularity
@@ -121,7 +122,7 @@ class GenerativeLinker(Linker):
         """
         folder = Path(folder_or_id)
         if not folder.is_dir():
-            folder = _download(str(folder_or_id), revision=revision, cache_dir=cache_dir, token=token)
+            folder = download(str(folder_or_id), revision=revision, cache_dir=cache_dir, token=token)
         return cls(read(folder, device))
 
     def save(self, folder: str | Path) -> None:
@@ -288,7 +289,7 @@ class GenerativeLinker(Linker):
             raise DataError("a mention", "an image alone, which this linker does not read", "Give the name.")
         encoder = self.live.image_encoder
         draft = encoder.draft_side if encoder is not None else None
-        images = [_opened(question.image, draft) if self.reads_images else None for question in questions]
+        images = [opened(question.image, draft) if self.reads_images else None for question in questions]
         wanted = (*self.task.examples.fields, *(("image",) if self.reads_images else ()))
         names, contexts = [question.mention for question in questions], [question.context for question in questions]
         return self.live.mentions(names, contexts, images, wanted)

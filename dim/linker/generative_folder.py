@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
-from jsonargparse import ArgumentError, ArgumentParser
 from safetensors.torch import load_file, save
 
 from dim.errors import DataError
@@ -22,7 +20,7 @@ from dim.generative.name_tree import NameTree
 from dim.linker.folder import MANIFEST, REMEDY
 from dim.linker.generative_examples import TrainingMentions
 from dim.linker.knowledge import Knowledge
-from dim.linker.recipe import ENCODERS, Recipe, _check_classes, write_encoder_files
+from dim.linker.recipe import Recipe, make, write_encoder_files
 from dim.linker.recipe import located as with_encoders
 from dim.search.sealed import open_sealed, sealed_folder
 
@@ -116,7 +114,7 @@ def read(folder: Path, device: str) -> Parts:
     """
     manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY)
     about = manifest["about"] | {"recipe": located(manifest["about"]["recipe"], folder)}
-    task, live = make(about["recipe"], device)
+    task, live = make(about["recipe"], device, GEMEL)
     found = fingerprints(task, live)
     for name, expected in manifest["fingerprints"].items():
         if found.get(name) != expected:
@@ -131,30 +129,6 @@ def read(folder: Path, device: str) -> Parts:
     knowledge = Knowledge.from_table(pq.read_table(folder / "entities.parquet"), manifest["next_row"])
     tree = NameTree.load(folder / "tree") if (folder / "tree").exists() else None
     return Parts(task, live, knowledge, TrainingMentions.load(folder / "examples"), tree, about)
-
-
-def make(recipe: Recipe, device: str) -> tuple[GEMEL, LiveEncoder]:
-    """The model, without its mapper, and the encoders of a recipe whose files stand where it says.
-
-    Raises:
-        DataError: The recipe names a class that is not dim's, or one that this version of dim lacks.
-    """
-    chosen = deepcopy({"model": recipe["model"], **{k: v for k, v in recipe["encoders"].items() if v is not None}})
-    _check_classes(chosen)
-    parser = ArgumentParser(exit_on_error=False)
-    for name, made in chosen.items():
-        parser.add_subclass_arguments(GEMEL if name == "model" else ENCODERS[name], name)
-        if name != "model" and "device" in made.setdefault("init_args", {}):
-            made["init_args"]["device"] = device
-    try:
-        parts = parser.instantiate_classes(parser.parse_object(chosen))
-    except ArgumentError as error:
-        found = " ".join(str(error).split())
-        raise DataError(
-            "a linker whose classes this version of dim has", found, "Save it again, or upgrade."
-        ) from error
-    encoders = {name: parts[name] for name in chosen if name != "model"}
-    return parts["model"], LiveEncoder(**encoders, context_template=recipe["context_template"])
 
 
 def fingerprints(task: GEMEL, live: LiveEncoder) -> dict[str, str]:

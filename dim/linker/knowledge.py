@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -142,3 +144,40 @@ class Knowledge:
             values |= {name: tuple(values[name] or ()) for name in ("aliases", "images")}
             entities[row] = KnownEntity(**values)
         return cls(entities, next_row)
+
+
+def entity_of(entity: Mapping[str, Any]) -> KnownEntity:
+    """The entity that a mapping holds.
+
+    Raises:
+        DataError: It has a field that entities do not have, or lacks id or name.
+    """
+    known = list(KnownEntity.__dataclass_fields__)
+    unknown, missing = sorted(set(entity) - set(known)), [name for name in ("id", "name") if not entity.get(name)]
+    if unknown or missing:
+        raise DataError(
+            f"an entity of {', '.join(known)}",
+            f"the field {unknown[0]}" if unknown else f"no {missing[0]}",
+            "Put it right." if missing else "Take it out.",
+        )
+    for name in ("aliases", "images"):
+        if isinstance(entity.get(name), str):
+            raise DataError(f"a list as {name}", f"one text, '{entity[name]}'", "Put it into a list.")
+    lists = {name: tuple(entity.get(name) or ()) for name in ("aliases", "images")}
+    return KnownEntity(**{**entity, **lists})
+
+
+def knowledge_of(entities: Any, texts: Sequence[str | None], image_root: Path) -> Knowledge:
+    """The KB of a dataset, its rows in the dataset's order."""
+    known = {}
+    for row, values in enumerate(entities.itertuples(index=False)):
+        known[row] = KnownEntity(
+            id=values.id,
+            name=values.name,
+            aliases=tuple(values.aliases),
+            text=texts[row],
+            type=values.type if isinstance(values.type, str) else None,
+            popularity=None if values.popularity is None or np.isnan(values.popularity) else float(values.popularity),
+            images=tuple(str(image_root / image) for image in values.images),
+        )
+    return Knowledge(known, len(known))

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from huggingface_hub import ModelHubMixin, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub import ModelHubMixin
 from numpy.typing import NDArray
 
 from dim.contrastive.module import DIM
-from dim.datamodule import LinkingDataModule
 from dim.errors import ConfigError, DataError
-from dim.features.live import ImageInput, LiveEncoder
+from dim.features.live import ImageInput
 from dim.generative.module import GEMEL
-from dim.linker.answer import Answer, Question
+from dim.linker.answer import Answer, Question, question_of, shortened
 from dim.linker.folder import read, write
 from dim.linker.generative_folder import is_generative
-from dim.linker.knowledge import Knowledge, KnownEntity
+from dim.linker.knowledge import Knowledge, KnownEntity, entity_of, knowledge_of
 from dim.linker.recipe import recipe_of_run
+from dim.linker.sources import download, figures_of_run, live_encoder
 from dim.linker.towers import Towers
 from dim.ranking.entities import EntityFacts
 from dim.ranking.features import FEATURES, Asked, PairFeatures
 from dim.ranking.lists import Lists
 from dim.ranking.ranker import FACTS, Judged, Ranker
 from dim.records import NIL
-from dim.results import percent
 from dim.saved_run import open_run
 from dim.search.lexical import EntityNames
 from dim.search.vector_index import VectorIndex
@@ -38,8 +35,6 @@ if TYPE_CHECKING:
     from dim.linker.generative import GenerativeLinker
 
 NUM_CANDIDATES = 32  #: That each of dense and lexical search brings; a ranker says how many it was trained with.
-LONGEST_CONTEXT = 20_000  #: Characters; of a longer text the part around the mention is read.
-BEFORE = 500  #: Of these characters, that stand before the mention: text encoders read the first few hundred words.
 BATCH = 256
 
 Rows = NDArray[np.int64]
@@ -148,7 +143,7 @@ class Linker(ModelHubMixin):
         """
         folder = Path(folder_or_id)
         if not folder.is_dir():
-            folder = _download(str(folder_or_id), revision=revision, cache_dir=cache_dir, token=token)
+            folder = download(str(folder_or_id), revision=revision, cache_dir=cache_dir, token=token)
         if is_generative(folder):
             return _generative().from_pretrained(folder, device)
         return cls(*read(folder, device))
@@ -187,7 +182,7 @@ class Linker(ModelHubMixin):
         """
         if top_k < 1:
             raise ConfigError("top_k of at least 1", str(top_k), "Raise it.")
-        asked = [_shortened(question_of(question)) for question in questions]
+        asked = [shortened(question_of(question)) for question in questions]
         answers: list[list[Answer]] = []
         for start in range(0, len(asked), BATCH):
             answers += self._link(asked[start : start + BATCH], top_k)
@@ -347,105 +342,7 @@ class Candidates:
     names: NDArray[np.float32]
 
 
-def figures_of_run(run: Path) -> dict[str, str]:
-    """What the run reached, each figure with what it must not stand without."""
-    path = run / "metrics.json"
-    if not path.exists():
-        return {}
-    found = {}
-    for split, metrics in json.loads(path.read_text(encoding="utf-8"))["splits"].items():
-        found[f"{metrics['dataset']} · {split} · {metrics['protocol']} · n {metrics['n']:,}"] = (
-            f"Top-1 {percent(metrics['top1'])}, Top-5 {percent(metrics['top5'])}, MRR {percent(metrics['mrr'])}; "
-            f"names only {percent(metrics['floor']['top1'])}"
-        )
-    return found
-
-
-def question_of(question: Question | Mapping[str, Any]) -> Question:
-    """The question that a mapping holds.
-
-    Raises:
-        DataError: It has a field that questions do not have, or nothing is asked.
-    """
-    if isinstance(question, Question):
-        return question
-    known = set(Question.__dataclass_fields__)
-    if unknown := sorted(set(question) - known):
-        raise DataError(f"a question of {', '.join(sorted(known))}", f"the field {unknown[0]}", "Take it out.")
-    return Question(**{"mention": "", **question})
-
-
-def entity_of(entity: Mapping[str, Any]) -> KnownEntity:
-    """The entity that a mapping holds.
-
-    Raises:
-        DataError: It has a field that entities do not have, or lacks id or name.
-    """
-    known = list(KnownEntity.__dataclass_fields__)
-    unknown, missing = sorted(set(entity) - set(known)), [name for name in ("id", "name") if not entity.get(name)]
-    if unknown or missing:
-        raise DataError(
-            f"an entity of {', '.join(known)}",
-            f"the field {unknown[0]}" if unknown else f"no {missing[0]}",
-            "Put it right." if missing else "Take it out.",
-        )
-    for name in ("aliases", "images"):
-        if isinstance(entity.get(name), str):
-            raise DataError(f"a list as {name}", f"one text, '{entity[name]}'", "Put it into a list.")
-    lists = {name: tuple(entity.get(name) or ()) for name in ("aliases", "images")}
-    return KnownEntity(**{**entity, **lists})
-
-
-def knowledge_of(entities: Any, texts: Sequence[str | None], image_root: Path) -> Knowledge:
-    """The KB of a dataset, its rows in the dataset's order."""
-    known = {}
-    for row, values in enumerate(entities.itertuples(index=False)):
-        known[row] = KnownEntity(
-            id=values.id,
-            name=values.name,
-            aliases=tuple(values.aliases),
-            text=texts[row],
-            type=values.type if isinstance(values.type, str) else None,
-            popularity=None if values.popularity is None or np.isnan(values.popularity) else float(values.popularity),
-            images=tuple(str(image_root / image) for image in values.images),
-        )
-    return Knowledge(known, len(known))
-
-
-def live_encoder(module: LinkingDataModule) -> LiveEncoder:
-    """The encoders of a run."""
-    return LiveEncoder(
-        text_encoder=module.text_encoder,
-        image_encoder=module.image_encoder,
-        name_encoder=module.name_encoder,
-        captioner=module.captioner,
-        context_template=module.context_template,
-    )
-
-
-def _shortened(question: Question) -> Question:
-    """The question with the part of a very long text that stands around the mention."""
-    context = question.context
-    if len(context) <= LONGEST_CONTEXT:
-        return question
-    start = max(0, context.find(question.mention) - BEFORE)
-    return Question(question.mention, context[start : start + LONGEST_CONTEXT], question.image, question.candidates)
-
-
 def _generative() -> type[GenerativeLinker]:
     from dim.linker.generative import GenerativeLinker  # it is a Linker, and imports this file
 
     return GenerativeLinker
-
-
-def _download(model_id: str, **options: Any) -> Path:
-    if model_id.startswith((".", "/", "~")) or model_id.count("/") > 1:
-        raise DataError(f"a linker's folder at {model_id}", "no such folder", "Write one: dim export RUN FOLDER.")
-    try:
-        return Path(snapshot_download(model_id, **options))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise DataError(
-            f"a linker's folder or an id on the Hugging Face hub: {model_id}",
-            f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
-            "Check the name, or give a local folder.",
-        ) from error

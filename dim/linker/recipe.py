@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import yaml
@@ -18,6 +18,7 @@ from dim.features import named  # noqa: F401 - the classes that a recipe names
 from dim.features.base import Captioner, ImageEncoder, TextEncoder
 from dim.features.live import LiveEncoder
 from dim.features.pretrained import SUFFIXES
+from dim.task import LinkingTask
 
 ENCODERS = {
     "text_encoder": TextEncoder,
@@ -29,6 +30,7 @@ TRAINING_ONLY = ("loss", "negatives", "seed")  #: Options of a model that no ans
 FILES = ("path", "pretrained")  #: Options of encoders that may name a local file or folder.
 
 Recipe = dict[str, Any]
+Method = TypeVar("Method", bound=LinkingTask)
 
 
 def recipe_of_run(run: Path) -> Recipe:
@@ -84,12 +86,13 @@ def located(recipe: Recipe, folder: Path) -> Recipe:
     return found
 
 
-def make(recipe: Recipe, device: str) -> tuple[DIM, LiveEncoder]:
-    """The model, without its towers, and the encoders of a recipe.
+def make(recipe: Recipe, device: str, kind: type[Method]) -> tuple[Method, LiveEncoder]:
+    """The method, without its weights, and the encoders of a recipe.
 
     Args:
         recipe: As `located` gave it.
         device: Where encoders compute that know devices.
+        kind: Of the method.
 
     Raises:
         DataError: The recipe names a class that is not dim's (nothing else is made from a file), or one that this
@@ -103,7 +106,7 @@ def make(recipe: Recipe, device: str) -> tuple[DIM, LiveEncoder]:
             options["device"] = device
         chosen[name] = encoder
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(DIM, "model")
+    parser.add_subclass_arguments(kind, "model")
     for name in chosen:
         if name != "model":
             parser.add_subclass_arguments(ENCODERS[name], name)
@@ -115,7 +118,7 @@ def make(recipe: Recipe, device: str) -> tuple[DIM, LiveEncoder]:
             "a linker whose classes this version of dim has", found, "Save it again, or upgrade."
         ) from error
     encoders = {name: made[name] for name in chosen if name != "model"}
-    task: DIM = made["model"]
+    task: Method = made["model"]
     return task, LiveEncoder(**encoders, context_template=recipe["context_template"])
 
 

@@ -51,7 +51,7 @@ class Towers:
         fields = self.live.mentions(
             [question.mention for question in questions],
             [question.context for question in questions],
-            [_opened(question.image, draft) if self.reads_images else None for question in questions],
+            [opened(question.image, draft) if self.reads_images else None for question in questions],
             self.task.field_names[0],
         )
         return _unit(self.task.encode_mentions(self._filled(fields, self.task.field_widths[0], len(questions))))
@@ -92,11 +92,12 @@ def _unit(vectors: torch.Tensor) -> Vectors:
 def _first_usable(images: Sequence[str], draft: int | None) -> Image.Image | None:
     for image in images[:-1]:
         with suppress(DataError):
-            return _opened(image, draft)
-    return _opened(images[-1], draft) if images else None
+            return opened(image, draft)
+    return opened(images[-1], draft) if images else None
 
 
-def _opened(image: ImageInput | None, draft: int | None) -> Image.Image | None:
+def opened(image: ImageInput | None, draft: int | None) -> Image.Image | None:
+    """The image of a question or an entity. Raises DataError where it cannot be used."""
     try:
         return open_image(image, draft)
     except (UnusableImageError, OSError) as error:

@@ -28,7 +28,7 @@ def linker(run: Path, request: pytest.FixtureRequest) -> Linker:
     linker = linker_of(run)
     if request.param == "ranker":
         torch.manual_seed(0)
-        linker.ranker = Ranker(RankerNetwork(len(FEATURES)), tuple(FEATURES))
+        linker.ranker = Ranker(RankerNetwork(len(FEATURES)), tuple(FEATURES), facts={"num_candidates": 32})
     return linker
 
 

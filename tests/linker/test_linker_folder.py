@@ -19,7 +19,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-import dim.linker.linker
+import dim.linker.sources
 from dim.__main__ import main
 from dim.data.demo import demo_world
 from dim.errors import DataError
@@ -279,6 +279,6 @@ def test_a_hub_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch, 
     def unreachable(*_: Any, **__: Any) -> str:
         raise LocalEntryNotFoundError(message)
 
-    monkeypatch.setattr(dim.linker.linker, "snapshot_download", unreachable)
+    monkeypatch.setattr(dim.linker.sources, "snapshot_download", unreachable)
     with pytest.raises(DataError, match=r"hub: someone/linker\nfound    LocalEntryNotFoundError: .*\nto do    Check"):
         Linker.from_pretrained("someone/linker")

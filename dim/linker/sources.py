@@ -1,0 +1,58 @@
+"""Where a linker comes from: a run, or a repository on the Hugging Face hub."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from dim.datamodule import LinkingDataModule
+from dim.errors import DataError
+from dim.features.live import LiveEncoder
+from dim.results import percent
+
+
+def figures_of_run(run: Path) -> dict[str, str]:
+    """What the run reached, each figure with what it must not stand without."""
+    path = run / "metrics.json"
+    if not path.exists():
+        return {}
+    found = {}
+    for split, metrics in json.loads(path.read_text(encoding="utf-8"))["splits"].items():
+        found[f"{metrics['dataset']} · {split} · {metrics['protocol']} · n {metrics['n']:,}"] = (
+            f"Top-1 {percent(metrics['top1'])}, Top-5 {percent(metrics['top5'])}, MRR {percent(metrics['mrr'])}; "
+            f"names only {percent(metrics['floor']['top1'])}"
+        )
+    return found
+
+
+def live_encoder(module: LinkingDataModule) -> LiveEncoder:
+    """The encoders of a run."""
+    return LiveEncoder(
+        text_encoder=module.text_encoder,
+        image_encoder=module.image_encoder,
+        name_encoder=module.name_encoder,
+        captioner=module.captioner,
+        context_template=module.context_template,
+    )
+
+
+def download(model_id: str, **options: Any) -> Path:
+    """The folder of a linker on the hub.
+
+    Raises:
+        DataError: There is no such repository, or the hub cannot be reached.
+    """
+    if model_id.startswith((".", "/", "~")) or model_id.count("/") > 1:
+        raise DataError(f"a linker's folder at {model_id}", "no such folder", "Write one: dim export RUN FOLDER.")
+    try:
+        return Path(snapshot_download(model_id, **options))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise DataError(
+            f"a linker's folder or an id on the Hugging Face hub: {model_id}",
+            f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
+            "Check the name, or give a local folder.",
+        ) from error
