@@ -82,6 +82,7 @@ COMMANDS = {
             "bench_memory",
             "bench_trie",
             "bench_generate",
+            "bench_link",
         ),
         "measure speed and memory against a peer or a ceiling",
     ),

@@ -4,6 +4,7 @@ from dim.bench.caption import bench_caption
 from dim.bench.convert import bench_convert
 from dim.bench.embed import bench_embed
 from dim.bench.generate import bench_generate
+from dim.bench.link import bench_link
 from dim.bench.memory import bench_memory
 from dim.bench.search import bench_search
 from dim.bench.train import bench_train
@@ -14,6 +15,7 @@ __all__ = [
     "bench_convert",
     "bench_embed",
     "bench_generate",
+    "bench_link",
     "bench_memory",
     "bench_search",
     "bench_train",

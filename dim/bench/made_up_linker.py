@@ -20,7 +20,8 @@ from dim.features.device import resolve_device
 from dim.features.live import LiveEncoder
 from dim.features.text import TransformersTextEncoder
 from dim.linker import Linker
-from dim.linker.linker import NUM_CANDIDATES, knowledge_of
+from dim.linker.knowledge import knowledge_of
+from dim.linker.linker import NUM_CANDIDATES
 from dim.linker.towers import Towers
 from dim.ranking.features import FEATURES
 from dim.ranking.network import RankerNetwork

@@ -237,9 +237,11 @@ class Linker(ModelHubMixin):
 
     def _link(self, questions: Sequence[Question], top_k: int) -> list[list[Answer]]:
         queries = self.towers.queries(questions)
+        count = NUM_CANDIDATES if self.ranker is None else int(self.ranker.facts["num_candidates"])
+        _, nearest = self.index.search(queries, count)
         found = [
-            self._found(question, query, rows)
-            for question, query, rows in zip(questions, queries, self._candidates(questions, queries), strict=True)
+            self._found(question, query, by_vector, count)
+            for question, query, by_vector in zip(questions, queries, nearest, strict=True)
         ]
         if self.ranker is None:
             return [self._by_vectors(candidates, top_k) for candidates in found]
@@ -251,22 +253,13 @@ class Linker(ModelHubMixin):
             for part, described, verdict in zip(found, features, judged, strict=True)
         ]
 
-    def _candidates(self, questions: Sequence[Question], queries: NDArray[np.float32]) -> list[Rows]:
-        """The rows that compete for each question, ascending."""
-        count = NUM_CANDIDATES if self.ranker is None else int(self.ranker.facts["num_candidates"])
-        _, dense = self.index.search(queries, count)
-        lexical = self.names.search([question.mention for question in questions], count)
-        found = []
-        for question, by_vector, by_name in zip(questions, dense, lexical, strict=True):
-            if question.candidates is not None:
-                rows = np.array([self.knowledge.row(entity_id) for entity_id in question.candidates], np.int64)
-            else:
-                rows = np.concatenate([by_vector, by_name])
-            found.append(np.unique(rows[rows >= 0]))
-        return found
-
-    def _found(self, question: Question, query: NDArray[np.float32], rows: Rows) -> Candidates:
-        has_vector = np.isin(rows, self.index.ids)
+    def _found(self, question: Question, query: NDArray[np.float32], by_vector: Rows, count: int) -> Candidates:
+        if question.candidates is not None:
+            rows = np.array([self.knowledge.row(entity_id) for entity_id in question.candidates], np.int64)
+        else:
+            rows = np.concatenate([by_vector, self.names.search([question.mention], count)[0]])
+        rows = np.unique(rows[rows >= 0])
+        has_vector = self.index.has(rows)
         vectors = np.zeros(len(rows), np.float32)
         if has_vector.any():
             vectors[has_vector] = self.index.scores_of(query[None], rows[has_vector][None])[0]

@@ -94,6 +94,7 @@ class EntityNames:
     def _set(self, postings: sp.csr_matrix, counts: Rows, live: NDArray[np.bool_]) -> None:
         """Takes the weights [num_ngrams, num_strings], the strings of each entity, and which entities are there."""
         self._postings, self._counts, self._live = postings, counts, live
+        self._last: tuple[str, Floats] | None = None
         self._indices = postings.indices.astype(np.intp)  # else NumPy converts them in every search
         self._owners = np.repeat(np.arange(len(counts)), counts)  # the entity of each string
 
@@ -153,6 +154,7 @@ class EntityNames:
             DataError: A row was never given, or its entity is removed already; nothing is removed then.
         """
         self._live[self._checked_rows(rows)] = False
+        self._last = None
 
     def save(self, folder: Path) -> None:
         """Writes the index; a process that is killed meanwhile leaves what was there before."""
@@ -205,12 +207,18 @@ class EntityNames:
 
     def _scores(self, mention: str) -> Floats:
         """The best cosine [number of rows] of each entity, -1 where it is removed."""
+        # A linker searches for a mention, and then asks what its candidates' names score.
+        if self._last is None or self._last[0] != mention:
+            self._last = mention, self._compute(mention)
+        return self._last[1]
+
+    def _compute(self, mention: str) -> Floats:
         columns, weights = self._weights(mention)
         postings = self._postings
         scores = np.zeros(postings.shape[1], dtype=np.float32)
         for column, weight in zip(columns.tolist(), weights, strict=True):
             part = slice(postings.indptr[column], postings.indptr[column + 1])
-            np.add.at(scores, self._indices[part], weight * postings.data[part])
+            scores[self._indices[part]] += weight * postings.data[part]  # a string has an n-gram once
         best = np.zeros(len(self._live), dtype=np.float32)
         np.maximum.at(best, self._owners, scores)
         return np.where(self._live, best, np.float32(-1))  # below every cosine

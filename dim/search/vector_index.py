@@ -150,7 +150,7 @@ class VectorIndex:
         if wanted.ndim != 2 or len(wanted) != len(values):
             raise DataError(f"ids [{len(values)}, k]", f"{list(wanted.shape)}", "Give each query its own ids.")
         flat = wanted.ravel()
-        unknown = ~self._has(flat)
+        unknown = ~self.has(flat)
         if unknown.any():
             raise DataError("ids of the index", f"{_some(np.unique(flat[unknown]))} unknown to it", "Look at its ids.")
         vectors = np.empty((len(flat), self.width), dtype=np.float32)
@@ -169,7 +169,7 @@ class VectorIndex:
         """
         values = _checked_vectors(vectors, self.width)
         rows = _checked_ids(ids, len(values))
-        known = self._has(rows)
+        known = self.has(rows)
         if known.any():
             raise DataError("ids that the index lacks", f"{_some(rows[known])} in it", "Remove them first.")
         self._side = ExactStore(np.concatenate([self._side.vectors, values]))
@@ -182,15 +182,16 @@ class VectorIndex:
             DataError: An id is unknown or named twice; nothing is removed then.
         """
         rows = _checked_ids(ids, np.asarray(ids).size)
-        unknown = ~self._has(rows)
+        unknown = ~self.has(rows)
         if unknown.any():
             raise DataError("ids of the index", f"{_some(rows[unknown])} unknown to it", "Look at its ids.")
         self._live &= ~np.isin(self._store_ids, rows)
         kept = ~np.isin(self._side_ids, rows)
         self._side, self._side_ids = ExactStore(self._side.vectors[kept]), self._side_ids[kept]
 
-    def _has(self, ids: Rows) -> NDArray[np.bool_]:
+    def has(self, ids: ArrayLike) -> NDArray[np.bool_]:
         """Of each id [m], whether it can be found."""
+        ids = np.asarray(ids, dtype=np.int64)
         places = np.searchsorted(self._store_ids, ids)
         inside = places < len(self._store_ids)
         stored = np.zeros(len(ids), dtype=bool)
