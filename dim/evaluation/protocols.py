@@ -72,7 +72,9 @@ class Ranked:
             answers[place, : len(found)] = found[:NUM_ANSWERS]
             values[place, : len(found)] = beside[:NUM_ANSWERS]
         return cls(
-            ranks=np.array([place[0] + 1 if hit else np.nan for place, hit in zip(places, hits, strict=True)]),
+            ranks=np.array(
+                [place[0] + 1 if hit else np.nan for place, hit in zip(places, hits, strict=True)], np.float64
+            ),
             ties=np.zeros(len(rows), dtype=np.int64),
             hits=hits,
             rows=answers,
