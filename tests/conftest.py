@@ -28,3 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def num_kills(request: pytest.FixtureRequest) -> int:
     """How often a test that kills its subject does so."""
     return 10 if request.config.getoption("--long") else 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first: begun last, one would run alone while the other workers wait."""
+    items.sort(key=lambda item: "test_notebooks" not in item.nodeid)
