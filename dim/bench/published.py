@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PrefixConstrainedLogitsProcessor
 
-from dim.bench.trie import Nested, nested_dicts
+from dim.bench.trie import follow_nested, nested_dicts
 from dim.evaluation.protocols import NUM_ANSWERS
 from dim.generative.decoding import NEVER, Encoded
 from dim.generative.module import GEMEL
@@ -86,11 +86,4 @@ class Published:
 
     def _follow(self, written: Tensor) -> list[int]:
         # Transformers refuses an empty list, which a beam without hope would get.
-        return _look_up(written.tolist(), self.root) or [self.end]
-
-
-def _look_up(prefix: list[int], node: Nested) -> list[int]:
-    """What may follow on a prefix, by recursion from the root on."""
-    if not prefix:
-        return list(node)
-    return _look_up(prefix[1:], node[prefix[0]]) if prefix[0] in node else []
+        return follow_nested(written.tolist(), self.root) or [self.end]

@@ -184,7 +184,7 @@ def _decode(model: Any, tree: NameTree, batches: torch.Tensor, num_beams: int) -
     nested, end, prompt_length = nested_dicts(tree), tree.end_token, batches.shape[-1]
 
     def follow(_: int, written: torch.Tensor) -> list[int]:
-        return _look_up(written[prompt_length:].tolist(), nested) or [end]
+        return follow_nested(written[prompt_length:].tolist(), nested) or [end]
 
     kinds: dict[str, Callable[[], LogitsProcessor]] = {
         "mask": lambda: NameMask(tree, prompt_length),
@@ -221,11 +221,11 @@ def _decode(model: Any, tree: NameTree, batches: torch.Tensor, num_beams: int) -
     return results
 
 
-def _look_up(prefix: list[int], node: Nested) -> list[int]:
+def follow_nested(prefix: list[int], node: Nested) -> list[int]:
     """What follows on a prefix, from the root on, as published."""
     if not prefix:
         return list(node)
-    return _look_up(prefix[1:], node[prefix[0]]) if prefix[0] in node else []
+    return follow_nested(prefix[1:], node[prefix[0]]) if prefix[0] in node else []
 
 
 def _print(title: str, decoding: str, results: dict[str, float]) -> None:

@@ -22,6 +22,7 @@ from dim.linker.knowledge import Knowledge, KnownEntity, entity_of, knowledge_of
 from dim.linker.recipe import recipe_of_run
 from dim.linker.sources import download, figures_of_run, live_encoder
 from dim.linker.towers import Towers
+from dim.ranking.candidates import unite
 from dim.ranking.entities import EntityFacts
 from dim.ranking.features import FEATURES, Asked, PairFeatures
 from dim.ranking.lists import Lists
@@ -200,10 +201,9 @@ class Linker(ModelHubMixin):
                 added then.
         """
         given = [entity if isinstance(entity, KnownEntity) else entity_of(entity) for entity in entities]
-        parts = [self.towers.entities(given[start : start + BATCH]) for start in range(0, len(given), BATCH)]
-        if not parts:
+        if not given:
             return
-        vectors = np.concatenate(parts)
+        vectors = self._encoded(given)
         rows = self.knowledge.add(given)
         has_vector = np.abs(vectors).sum(1) > 0
         self.index.add(rows[has_vector], vectors[has_vector])
@@ -217,7 +217,7 @@ class Linker(ModelHubMixin):
             DataError: The KB lacks one; nothing is removed then.
         """
         rows = self.knowledge.remove(list(ids))
-        self.index.remove(np.intersect1d(rows, self.index.ids))
+        self.index.remove(rows[self.index.has(rows)])
         self.names.remove(rows)
         self._features = None
 
@@ -230,10 +230,14 @@ class Linker(ModelHubMixin):
         if not len(self):
             raise DataError("entities to build an index of", "none", "Add some first.")
         entities = [self.knowledge.entities[row] for row in self.knowledge.rows.tolist()]
-        parts = [self.towers.entities(entities[start : start + BATCH]) for start in range(0, len(entities), BATCH)]
-        vectors = np.concatenate(parts)
+        vectors = self._encoded(entities)
         has_vector = np.abs(vectors).sum(1) > 0
         self.index = VectorIndex.build(vectors[has_vector], self.knowledge.rows[has_vector], kind=kind)  # type: ignore[arg-type]
+
+    def _encoded(self, entities: Sequence[KnownEntity]) -> NDArray[np.float32]:
+        """Vectors [n, width] of entities, at least one; zeros for one that has none."""
+        parts = [self.towers.entities(entities[start : start + BATCH]) for start in range(0, len(entities), BATCH)]
+        return np.concatenate(parts)
 
     def _link(self, questions: Sequence[Question], top_k: int) -> list[list[Answer]]:
         queries = self.towers.queries(questions)
@@ -255,10 +259,9 @@ class Linker(ModelHubMixin):
 
     def _found(self, question: Question, query: NDArray[np.float32], by_vector: Rows, count: int) -> Candidates:
         if question.candidates is not None:
-            rows = np.array([self.knowledge.row(entity_id) for entity_id in question.candidates], np.int64)
+            rows = np.unique(np.array([self.knowledge.row(entity_id) for entity_id in question.candidates], np.int64))
         else:
-            rows = np.concatenate([by_vector, self.names.search([question.mention], count)[0]])
-        rows = np.unique(rows[rows >= 0])
+            rows = unite(by_vector[by_vector >= 0], question.mention, self.names, count)
         has_vector = self.index.has(rows)
         vectors = np.zeros(len(rows), np.float32)
         if has_vector.any():
