@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from dim.linker.knowledge import Knowledge
-from dim.ranking.ranker import Ranker
-from dim.search.vector_index import VectorIndex
 
 CARD = """---
 library_name: dim
 tags: [entity-linking, multimodal]
 {licence}---
 
-# A dim linker of {count:,} entities
+# A dim linker of {count:,} entities{whose}
 
 Links a mention (a name in a sentence, with an image) to an entity of its knowledge base.
 
@@ -27,28 +26,40 @@ linker.link("{mention}", "{mention} …")
 | | |
 |---|---|
 | trained on | {dataset} (KB {kb_hash}) |
-| encoders | {encoders} |
-| index | {kind}, recall@10 {recall:.3f} against exact search |
-| ranker | {ranker} |
+{rows}
 
-{figures}
+{note}{figures}
 """
 
 
-def model_card(about: dict[str, Any], knowledge: Knowledge, index: VectorIndex, ranker: Ranker | None) -> str:
-    """The text of a linker's README.md, with the figures of the run that it comes from."""
-    encoders = {name: value["class_path"] for name, value in about["recipe"]["encoders"].items() if value}
+def model_card(
+    about: dict[str, Any], knowledge: Knowledge, rows: Mapping[str, str], whose: str = "", note: str = ""
+) -> str:
+    """The text of a linker's README.md, with the figures of the run that it comes from.
+
+    Args:
+        about: What the linker comes from.
+        knowledge: Its KB.
+        rows: Further rows of the table.
+        whose: What the title says of the entities.
+        note: A paragraph under the table.
+    """
     figures = [f"- {name}: {value}" for name, value in about.get("figures", {}).items()]
     first = next(iter(knowledge), None)
     return CARD.format(
         licence=f"license: {str(about['licence']).lower()}\n" if about.get("licence") else "",
         count=len(knowledge),
+        whose=whose,
         mention=first.name if first else "a name",
         dataset=about["dataset"],
         kb_hash=about["kb_hash"],
-        encoders=", ".join(f"{name}: {kind.rpartition('.')[2]}" for name, kind in encoders.items()),
-        kind=index.kind,
-        recall=index.recall.at_10,
-        ranker="calibrated" if ranker is not None else "none: scores are no probabilities",
+        rows="\n".join(f"| {name} | {value} |" for name, value in rows.items()),
+        note=f"{note}\n\n" if note else "",
         figures="Figures of the run:\n\n" + "\n".join(figures) if figures else "",
     )
+
+
+def encoder_names(about: dict[str, Any]) -> str:
+    """The classes of a linker's encoders."""
+    classes = {name: value["class_path"] for name, value in about["recipe"]["encoders"].items() if value}
+    return ", ".join(f"{name}: {kind.rpartition('.')[2]}" for name, kind in classes.items())

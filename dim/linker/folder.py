@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save
 
 from dim.contrastive.module import DIM
 from dim.errors import DataError
-from dim.linker.card import model_card
+from dim.linker.card import encoder_names, model_card
 from dim.linker.knowledge import Knowledge
 from dim.linker.recipe import Recipe, located, make, make_towers, tower_facts, write_encoder_files
 from dim.linker.towers import Towers
@@ -45,7 +45,18 @@ def write(
             ranker.save(place / "ranker")
         facts["about"] = about | {"recipe": write_encoder_files(about["recipe"], place)}
         facts["fingerprints"] = fingerprints(towers)
-        (place / "README.md").write_text(model_card(about, knowledge, index, ranker), encoding="utf-8")
+        (place / "README.md").write_text(
+            model_card(about, knowledge, card_rows(about, index, ranker)), encoding="utf-8"
+        )
+
+
+def card_rows(about: dict[str, Any], index: VectorIndex, ranker: Ranker | None) -> dict[str, str]:
+    """What the model card's table says of encoders, index and ranker."""
+    return {
+        "encoders": encoder_names(about),
+        "index": f"{index.kind}, recall@10 {index.recall.at_10:.3f} against exact search",
+        "ranker": "calibrated" if ranker is not None else "none: scores are no probabilities",
+    }
 
 
 def read(

@@ -17,6 +17,7 @@ from dim.features.pretrained import SUFFIXES
 from dim.generative.mapper import FeatureMapper
 from dim.generative.module import GEMEL
 from dim.generative.name_tree import NameTree
+from dim.linker.card import encoder_names, model_card
 from dim.linker.folder import MANIFEST, REMEDY
 from dim.linker.generative_examples import TrainingMentions
 from dim.linker.knowledge import Knowledge
@@ -26,34 +27,7 @@ from dim.search.sealed import open_sealed, sealed_folder
 
 CONTENT, FORMAT = "generative linker", 1
 LANGUAGE_MODEL = "language_model"
-
-CARD = """---
-library_name: dim
-tags: [entity-linking, multimodal]
-{licence}---
-
-# A dim linker of {count:,} entities whose names a language model writes
-
-Links a mention (a name in a sentence, with an image) to an entity of its knowledge base.
-
-```python
-from dim import Linker
-
-linker = Linker.from_pretrained("FOLDER_OR_ID")
-linker.link("{mention}", "{mention} …")
-```
-
-| | |
-|---|---|
-| trained on | {dataset} (KB {kb_hash}) |
-| language model | {language_model} |
-| encoders | {encoders} |
-| in-context examples | {examples}, of {num_training:,} training mentions that are kept here |
-
-Probabilities are shares of the likelihood of the names that were found; they are not calibrated.
-
-{figures}
-"""
+NOTE = "Probabilities are shares of the likelihood of the names that were found; they are not calibrated."
 
 
 class Parts(NamedTuple):
@@ -176,19 +150,11 @@ def _language_model(recipe: Recipe) -> dict[str, Any]:
 
 
 def _card(parts: Parts) -> str:
-    about, encoders = parts.about, parts.about["recipe"]["encoders"]
-    figures = [f"- {name}: {value}" for name, value in about.get("figures", {}).items()]
-    first = next(iter(parts.knowledge), None)
-    classes = {name: value["class_path"].rpartition(".")[2] for name, value in encoders.items() if value}
-    return CARD.format(
-        licence=f"license: {str(about['licence']).lower()}\n" if about.get("licence") else "",
-        count=len(parts.knowledge),
-        mention=first.name if first else "a name",
-        dataset=about["dataset"],
-        kb_hash=about["kb_hash"],
-        language_model=about["language_model"],
-        encoders=", ".join(f"{name}: {kind}" for name, kind in classes.items()) or "none",
-        examples=f"{type(parts.task.examples).__name__} ({parts.task.examples.num_examples})",
-        num_training=len(parts.training.table),
-        figures="Figures of the run:\n\n" + "\n".join(figures) if figures else "",
-    )
+    examples = parts.task.examples
+    chosen = f"{type(examples).__name__} ({examples.num_examples})"
+    rows = {
+        "language model": parts.about["language_model"],
+        "encoders": encoder_names(parts.about) or "none",
+        "in-context examples": f"{chosen}, of {len(parts.training.table):,} training mentions that are kept here",
+    }
+    return model_card(parts.about, parts.knowledge, rows, " whose names a language model writes", NOTE)
