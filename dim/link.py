@@ -17,8 +17,8 @@ from rich.text import Text
 from dim.errors import ConfigError, DataError
 from dim.linker import Answer, Linker, Question
 from dim.linker.answer import question_of
-from dim.linker.folder import MANIFEST
 from dim.linker.generative import GenerativeLinker
+from dim.linker.sources import open_linker
 from dim.storage import write_json
 
 #: The evidence that the table shows; JSON has all.
@@ -97,14 +97,6 @@ def index(folder: Path, kind: Literal["auto", "exact", "flat", "ivf", "hnsw"] = 
     linker.save(folder)
     _say_index(linker)
     Console().print(f"written: {folder}", soft_wrap=True)
-
-
-def open_linker(model: str, device: str = "auto") -> Linker:
-    """The linker of an exported folder, of a run, or of the hub."""
-    folder = Path(model)
-    if (folder / "config.yaml").exists() and not (folder / MANIFEST).exists():
-        return Linker.from_checkpoint(folder, device)
-    return Linker.from_pretrained(model, device)
 
 
 def show(answers: Sequence[Answer], as_json: bool) -> None:

@@ -250,7 +250,7 @@ def test_nothing_is_made_of_classes_that_are_not_dims(saved: Path, tmp_path: Pat
     assert not made.exists()
 
 
-@pytest.mark.parametrize("path", ["dim.features.tiny.NoSuchEncoder", "dim.link.open_linker", "dim.nothing.X"])
+@pytest.mark.parametrize("path", ["dim.features.tiny.NoSuchEncoder", "dim.link.show", "dim.nothing.X"])
 def test_a_class_that_this_version_lacks_is_refused(saved: Path, tmp_path: Path, path: str) -> None:
     def change(facts: dict[str, Any]) -> None:
         facts["about"]["recipe"]["encoders"]["text_encoder"]["class_path"] = path
