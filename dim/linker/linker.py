@@ -15,6 +15,7 @@ from dim.contrastive.module import DIM
 from dim.errors import ConfigError, DataError
 from dim.features.live import ImageInput
 from dim.generative.module import GEMEL
+from dim.linker.annotate import Annotation, sentence_around, spans_in
 from dim.linker.answer import Answer, Question, question_of, shortened
 from dim.linker.folder import read, write
 from dim.linker.generative_folder import is_generative
@@ -117,7 +118,9 @@ class Linker(ModelHubMixin):
         write(Path(folder), self.towers, self.knowledge, self.index, self.names, self.ranker, self.about)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        # For push_to_hub, which makes a folder of its own first.
+        # For push_to_hub, which makes a folder of its own first. Its config would say what `save` says, with paths of
+        # this machine.
+        self._hub_mixin_config = None
         self.save(save_directory)
 
     @classmethod
@@ -189,6 +192,27 @@ class Linker(ModelHubMixin):
             answers += self._link(asked[start : start + BATCH], top_k)
         return answers
 
+    def annotate(
+        self, text: str, spans: Iterable[Sequence[int]], image: ImageInput | None = None, top_k: int = 5
+    ) -> list[Annotation]:
+        """The answers to mentions that are marked in a text, in the order of the spans.
+
+        Each is what `link` gives for what stands there, with its sentence as context (`sentence_around`).
+
+        Args:
+            text: May be of any length.
+            spans: Pairs of places, of a mention's first character and after its last; they may overlap.
+            image: Belongs to every mention.
+            top_k: Answers a mention at most.
+
+        Raises:
+            DataError: A span marks no name in the text, or the image cannot be used.
+        """
+        places = spans_in(text, spans)
+        questions = [Question(text[start:end], sentence_around(text, start, end), image) for start, end in places]
+        found = zip(places, questions, self.link_batch(questions, top_k), strict=True)
+        return [Annotation(start, end, question.mention, answers) for (start, end), question, answers in found]
+
     def add_entities(self, entities: Iterable[KnownEntity | Mapping[str, Any]]) -> None:
         """Makes entities linkable at once, without training.
 
@@ -222,17 +246,15 @@ class Linker(ModelHubMixin):
         self._features = None
 
     def rebuild_index(self, kind: str = "auto") -> None:
-        """Builds the index over all entities anew.
+        """Builds the index anew, of the vectors that it has; IVF and HNSW keep them rounded to half precision.
 
         Args:
             kind: `auto`, `exact`, `flat`, `ivf` or `hnsw`.
         """
         if not len(self):
             raise DataError("entities to build an index of", "none", "Add some first.")
-        entities = [self.knowledge.entities[row] for row in self.knowledge.rows.tolist()]
-        vectors = self._encoded(entities)
-        has_vector = np.abs(vectors).sum(1) > 0
-        self.index = VectorIndex.build(vectors[has_vector], self.knowledge.rows[has_vector], kind=kind)  # type: ignore[arg-type]
+        ids = self.index.ids
+        self.index = VectorIndex.build(self.index.vectors_of(ids), ids, kind=kind)  # type: ignore[arg-type]
 
     def _encoded(self, entities: Sequence[KnownEntity]) -> NDArray[np.float32]:
         """Vectors [n, width] of entities, at least one; zeros for one that has none."""
@@ -262,10 +284,7 @@ class Linker(ModelHubMixin):
             rows = np.unique(np.array([self.knowledge.row(entity_id) for entity_id in question.candidates], np.int64))
         else:
             rows = unite(by_vector[by_vector >= 0], question.mention, self.names, count)
-        has_vector = self.index.has(rows)
-        vectors = np.zeros(len(rows), np.float32)
-        if has_vector.any():
-            vectors[has_vector] = self.index.scores_of(query[None], rows[has_vector][None])[0]
+        vectors = self.index.scores_of(query[None], rows[None], missing=0.0)[0]
         return Candidates(rows, vectors, self.names.scores_of([question.mention], rows[None])[0])
 
     def _describe(self, question: Question, found: Candidates) -> NDArray[np.float64]:

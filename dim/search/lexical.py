@@ -96,7 +96,7 @@ class EntityNames:
         self._postings, self._counts, self._live = postings, counts, live
         self._last: tuple[str, Floats] | None = None
         self._indices = postings.indices.astype(np.intp)  # else NumPy converts them in every search
-        self._owners = np.repeat(np.arange(len(counts)), counts)  # the entity of each string
+        self._first = np.cumsum(counts) - counts  # the first string of each entity: each has one at least, its name
 
     def __len__(self) -> int:
         return int(self._live.sum())
@@ -219,8 +219,7 @@ class EntityNames:
         for column, weight in zip(columns.tolist(), weights, strict=True):
             part = slice(postings.indptr[column], postings.indptr[column + 1])
             scores[self._indices[part]] += weight * postings.data[part]  # a string has an n-gram once
-        best = np.zeros(len(self._live), dtype=np.float32)
-        np.maximum.at(best, self._owners, scores)
+        best = scores if len(scores) == len(self._live) else np.maximum.reduceat(scores, self._first)
         return np.where(self._live, best, np.float32(-1))  # below every cosine
 
     def _checked_rows(self, rows: ArrayLike) -> Rows:

@@ -11,14 +11,13 @@ from typing import Any, Literal, Protocol
 
 import faiss as typed_faiss
 import numpy as np
-import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
-from torch import Tensor
 
 from dim.search.exact import top_k
+from dim.search.half_precision import HalfPrecision
 
 faiss: Any = typed_faiss  # its stubs lack half of what it offers
 Floats = NDArray[np.float32]
@@ -32,7 +31,6 @@ VECTORS_AT_ONCE = 2**16  # added to a FAISS index between two steps of the progr
 POINTS_A_LIST = 40  # training vectors a list of IVF: FAISS warns below 39
 ROUNDS = 8  # of k-means
 FEW = 8  # queries at a time
-RARE, SAMPLED = 0.1, 2000  # share of vectors that set a rare column, and how many are looked at for it
 LINKS, CONSTRUCTION = 16, 80  # HNSW: links a vector, and candidates when a vector is added
 
 
@@ -63,11 +61,10 @@ class ExactStore:
     The candidates of a matrix product are compared again one pair at a time: the score of a pair then depends on
     neither its place in the matrix nor on the other queries, so equal vectors have equal scores.
 
-    A few queries at a time wait for memory, not for arithmetic. Columns that are mostly zero, such as the n-grams of
-    names, are then read only where a query has them.
+    For a few queries the candidates come from half precision, and are so many that none better is left out.
 
     Args:
-        vectors: [n, d], float32.
+        vectors: [n, d], float32, of length 1.
     """
 
     FILE = "vectors.npy"
@@ -93,16 +90,29 @@ class ExactStore:
         matrix = torch.from_numpy(self.vectors).T
         for start in range(0, len(queries), step):
             part = slice(start, start + step)
-            few = self._split if len(queries[part]) <= FEW else None
-            products = torch.from_numpy(queries[part]) @ matrix if few is None else few.products(queries[part])
-            positions[part] = top_k(products, width)[1].numpy()
+            if len(queries[part]) <= FEW:
+                scores[part], positions[part] = self._few(queries[part], width)
+                continue
+            positions[part] = top_k(torch.from_numpy(queries[part]) @ matrix, width)[1].numpy()
             scores[part] = pair_scores(queries[part], self.vectors, positions[part])
         return scores, positions
 
+    def _few(self, queries: Floats, width: int) -> tuple[Floats, Rows]:
+        """The exact scores and positions [b, width], best first, of a few queries."""
+        products, error = self._half_precision.products(queries)
+        looked_at = width
+        while True:
+            looked_at = min(2 * looked_at, len(self))
+            nearly, positions = (found.numpy() for found in top_k(products, looked_at))
+            exact = pair_scores(queries, self.vectors, positions)
+            order = np.argsort(-exact, axis=1)[:, :width]
+            scores = np.take_along_axis(exact, order, axis=1)
+            if looked_at == len(self) or (scores[:, -1:] > nearly[:, -1:] + error[:, None]).all():
+                return scores, np.take_along_axis(positions, order, axis=1)
+
     @cached_property
-    def _split(self) -> SplitColumns | None:
-        is_rare = (self.vectors[:SAMPLED] != 0).mean(axis=0) < RARE if len(self) else np.zeros(0, dtype=bool)
-        return SplitColumns(self.vectors, is_rare) if is_rare.mean() > 0.5 else None
+    def _half_precision(self) -> HalfPrecision:
+        return HalfPrecision(self.vectors)
 
     def vectors_at(self, positions: Rows) -> Floats:
         """The vectors [m, d], float32."""
@@ -111,31 +121,6 @@ class ExactStore:
     def save(self, folder: Path) -> None:
         """Writes vectors.npy."""
         np.save(folder / self.FILE, self.vectors, allow_pickle=False)
-
-
-class SplitColumns:
-    """A matrix of vectors [n, d] by columns: those that are rarely set apart from the others.
-
-    Args:
-        vectors: [n, d], float32.
-        is_rare: [d], which columns are rarely other than zero.
-    """
-
-    def __init__(self, vectors: Floats, is_rare: NDArray[np.bool_]) -> None:
-        self.is_rare = is_rare
-        self._others = torch.from_numpy(np.ascontiguousarray(vectors[:, ~is_rare])).T
-        rare = sp.csc_matrix(vectors[:, is_rare])
-        self._starts, self._values = rare.indptr, rare.data
-        self._rows = rare.indices.astype(np.intp)  # else NumPy converts them in every search
-
-    def products(self, queries: Floats) -> Tensor:
-        """Inner products [b, n] of queries [b, d] with all vectors."""
-        found = torch.from_numpy(np.ascontiguousarray(queries[:, ~self.is_rare])) @ self._others
-        for scores, weights in zip(found.numpy(), queries[:, self.is_rare], strict=True):
-            for column in np.flatnonzero(weights).tolist():
-                part = slice(self._starts[column], self._starts[column + 1])
-                scores[self._rows[part]] += weights[column] * self._values[part]
-        return found
 
 
 class FaissStore:
@@ -273,5 +258,6 @@ def pair_scores(queries: Floats, vectors: Floats, positions: Rows) -> Floats:
     """
     if not positions.size:
         return np.empty(positions.shape, dtype=np.float32)
-    scores: Floats = np.einsum("bd,bkd->bk", queries, vectors[positions])
+    # Query by query: the vectors of one stay in the processor's cache.
+    scores = np.stack([np.einsum("d,kd->k", q, vectors[own]) for q, own in zip(queries, positions, strict=True)])
     return np.where(positions < 0, np.float32(-np.inf), scores)

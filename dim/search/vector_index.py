@@ -140,8 +140,13 @@ class VectorIndex:
         scores, ids = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
         return _best(scores, ids, k)
 
-    def scores_of(self, queries: ArrayLike, ids: ArrayLike) -> Floats:
+    def scores_of(self, queries: ArrayLike, ids: ArrayLike, missing: float | None = None) -> Floats:
         """The inner products [b, k], float32, of each query [b, d] with the vectors of its own ids [b, k].
+
+        Args:
+            queries: [b, d], float32.
+            ids: [b, k], int64.
+            missing: The score of an id that the index lacks; None: it is an error.
 
         Raises:
             DataError: An id is unknown, or queries are of another width, or not finite.
@@ -149,17 +154,34 @@ class VectorIndex:
         values, wanted = _checked_queries(queries, self.width), np.asarray(ids, dtype=np.int64)
         if wanted.ndim != 2 or len(wanted) != len(values):
             raise DataError(f"ids [{len(values)}, k]", f"{list(wanted.shape)}", "Give each query its own ids.")
-        flat = wanted.ravel()
-        unknown = ~self.has(flat)
-        if unknown.any():
-            raise DataError("ids of the index", f"{_some(np.unique(flat[unknown]))} unknown to it", "Look at its ids.")
-        vectors = np.empty((len(flat), self.width), dtype=np.float32)
-        is_added = np.isin(flat, self._side_ids)
-        vectors[~is_added] = self._store.vectors_at(np.searchsorted(self._store_ids, flat[~is_added]))
-        order = np.argsort(self._side_ids)
-        vectors[is_added] = self._side.vectors[order[np.searchsorted(self._side_ids[order], flat[is_added])]]
-        scores: Floats = np.einsum("bd,bkd->bk", values, vectors.reshape(*wanted.shape, self.width))
+        is_there = (
+            np.ones(wanted.shape, dtype=bool) if missing is None else self.has(wanted.ravel()).reshape(wanted.shape)
+        )
+        scores = np.full(wanted.shape, missing, dtype=np.float32)
+        for query, own, known, found in zip(values, wanted, is_there, scores, strict=True):
+            found[known] = np.einsum("d,kd->k", query, self.vectors_of(own[known]))
         return scores
+
+    def vectors_of(self, ids: ArrayLike) -> Floats:
+        """The vectors [m, d], float32, of ids [m]; IVF and HNSW keep them rounded.
+
+        Raises:
+            DataError: An id is unknown.
+        """
+        wanted = np.asarray(ids, dtype=np.int64)
+        unknown = ~self.has(wanted)
+        if unknown.any():
+            raise DataError(
+                "ids of the index", f"{_some(np.unique(wanted[unknown]))} unknown to it", "Look at its ids."
+            )
+        if not self.num_added:
+            return self._store.vectors_at(np.searchsorted(self._store_ids, wanted))
+        vectors = np.empty((len(wanted), self.width), dtype=np.float32)
+        is_added = np.isin(wanted, self._side_ids)
+        vectors[~is_added] = self._store.vectors_at(np.searchsorted(self._store_ids, wanted[~is_added]))
+        order = np.argsort(self._side_ids)
+        vectors[is_added] = self._side.vectors[order[np.searchsorted(self._side_ids[order], wanted[is_added])]]
+        return vectors
 
     def add(self, ids: ArrayLike, vectors: ArrayLike) -> None:
         """Makes vectors [m, d] with new ids [m] findable at once; many in one call cost less than one at a time.
@@ -196,7 +218,7 @@ class VectorIndex:
         inside = places < len(self._store_ids)
         stored = np.zeros(len(ids), dtype=bool)
         stored[inside] = (self._store_ids[places[inside]] == ids[inside]) & self._live[places[inside]]
-        return stored | np.isin(ids, self._side_ids)
+        return stored | np.isin(ids, self._side_ids) if self.num_added else stored
 
     def save(self, folder: Path) -> None:
         """Writes the index; a process that is killed meanwhile leaves what was there before."""

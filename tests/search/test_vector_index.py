@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dim.errors import ConfigError, DataError
 from dim.search import vector_index
+from dim.search.half_precision import HalfPrecision
 from dim.search.recall import RecallSample, near
 from dim.search.stores import ExactStore, build_faiss
 from dim.search.vector_index import VectorIndex
@@ -330,17 +331,28 @@ def test_a_build_is_the_same_every_time_and_int8_takes_half_of_float16(tmp_path)
     assert one.stat().st_size - small.stat().st_size == pytest.approx(3000 * 64, rel=0.05)
 
 
-def test_columns_that_are_mostly_zero_change_no_answer():
+def test_a_few_queries_get_the_answers_of_many():
+    num = 500
     generator = np.random.default_rng(0)
-    spelling = generator.random((500, 300)) * (generator.random((500, 300)) < 0.03)
-    vectors = np.concatenate([spelling, generator.normal(size=(500, 40)) * 0.1], axis=1).astype(np.float32)
+    spelling = generator.random((num, 300)) * (generator.random((num, 300)) < 0.03)
+    vectors = np.concatenate([spelling, generator.normal(size=(num, 40)) * 0.1], axis=1).astype(np.float32)
+    vectors[num // 2 :, 300:] = vectors[0, 300:]  # products that half precision cannot tell apart
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    store = ExactStore(vectors)
-    assert store._split is not None
-    queries = vectors[:20] + 0.01
-    one_by_one = [store.found(query[None], 10) for query in queries]
-    scores, positions = store.found(queries, 10)  # more than a few: one matrix product
-    np.testing.assert_array_equal(np.concatenate([found[1] for found in one_by_one]), positions)
-    np.testing.assert_array_equal(np.concatenate([found[0] for found in one_by_one]), scores)
-    np.testing.assert_allclose(store._split.products(queries), queries @ vectors.T, atol=1e-5)
-    assert ExactStore(vectors[:, 300:].copy())._split is None
+    for made in (vectors, unit(num, 40)):  # with columns that are mostly zero, and without
+        store = ExactStore(made)
+        queries = np.concatenate([made[:20] + 0.01, 1e4 * made[:3], 1e-6 * made[:3]])
+        one_by_one = [store.found(query[None], 10) for query in queries]
+        scores, positions = store.found(queries, 10)  # more than a few: one matrix product
+        np.testing.assert_array_equal(np.concatenate([found[1] for found in one_by_one]), positions)
+        np.testing.assert_array_equal(np.concatenate([found[0] for found in one_by_one]), scores)
+    np.testing.assert_array_equal(store.found(np.zeros((1, 40), np.float32), 10)[0], 0)
+
+
+def test_what_half_precision_says_is_as_near_as_it_promises():
+    vectors = unit(2000, 200)
+    queries = 3 * unit(5, 200, seed=1)
+    products, error = HalfPrecision(vectors).products(queries)
+    off = np.abs(products.numpy() - queries @ vectors.T).max(axis=1)
+    assert (off > 0).all()
+    assert (off <= error).all()
+    assert error == pytest.approx(3 / 512, rel=1e-3)

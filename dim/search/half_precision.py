@@ -1,0 +1,54 @@
+"""Nearly the inner products of a few queries with all vectors, in the time that a first look needs."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Floats = NDArray[np.float32]
+
+RARE, SAMPLED = 0.1, 2000  # share of vectors that set a rare column, and how many are looked at for it
+ROUNDING = 2.0**-9  # of a product of unit vectors: twice in their coordinates, once in the sum, each at most 2**-11
+CHECKED = 32  # vectors whose products are compared, to see that this machine keeps to it
+
+
+class HalfPrecision:
+    """A matrix of vectors [n, d], set up for a few queries at a time: they wait for memory, not for arithmetic.
+
+    Columns that are mostly zero, such as the n-grams of names, are read only where a query has them, and the others in
+    half precision.
+
+    Args:
+        vectors: [n, d], float32, of length 1.
+    """
+
+    def __init__(self, vectors: Floats) -> None:
+        sample = vectors[:SAMPLED]
+        is_rare = (sample != 0).mean(axis=0) < RARE if len(sample) else np.zeros(vectors.shape[1], dtype=bool)
+        self._is_rare = is_rare if is_rare.mean() > 0.5 else np.zeros_like(is_rare)
+        others = np.ascontiguousarray(vectors[:, ~self._is_rare])
+        self._others = torch.from_numpy(others).half()
+        rare = sp.csc_matrix(vectors[:, self._is_rare])
+        self._starts, self._values = rare.indptr, rare.data
+        self._rows = rare.indices.astype(np.intp)  # else NumPy converts them in every search
+        sums = self._of_others(others[:CHECKED])[:, :CHECKED].numpy()
+        if (np.abs(sums - others[:CHECKED] @ others[:CHECKED].T) > ROUNDING).any():
+            self._others = torch.from_numpy(others)  # this processor sums up in half precision, too
+
+    def products(self, queries: Floats) -> tuple[Tensor, Floats]:
+        """Inner products [b, n] of queries [b, d] with all vectors, and how far those of each query may be off [b]."""
+        lengths = np.sqrt(np.einsum("bd,bd->b", queries, queries)).clip(min=np.finfo(np.float32).tiny)
+        directions = queries / lengths[:, None]
+        found = self._of_others(directions[:, ~self._is_rare])
+        for scores, weights in zip(found.numpy(), directions[:, self._is_rare], strict=True):
+            for column in np.flatnonzero(weights).tolist():
+                part = slice(self._starts[column], self._starts[column + 1])
+                scores[self._rows[part]] += weights[column] * self._values[part]
+        return found * torch.from_numpy(lengths)[:, None], ROUNDING * lengths
+
+    def _of_others(self, directions: Floats) -> Tensor:
+        columns = torch.from_numpy(directions).to(self._others.dtype)
+        return torch.stack([torch.mv(self._others, direction) for direction in columns]).float()
