@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -79,26 +81,54 @@ def train(
     """
     features, starts = torch.from_numpy(lists.features), torch.from_numpy(lists.starts)
     gold, fold = torch.from_numpy(lists.gold), torch.from_numpy(folds)
-    network.fit_scale(features)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    epochs = enough_epochs(len(lists), batch_size, epochs)
-    steps = epochs * -(-len(lists) // batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.1)
     votes = torch.arange(len(network.first))
+
+    def loss_of(chosen: Tensor) -> Tensor:
+        rows, mask = pad(starts, chosen)
+        scores = network.vote(features[rows[mask]])
+        table = scores.new_full((len(scores), *mask.shape), -torch.inf)
+        table[:, mask] = scores
+        losses = cross_entropy(table.flatten(0, 1), gold[chosen].repeat(len(votes)), reduction="none")
+        sees = fold[chosen] != votes[:, None]
+        # A vote's own step: the mean over the lists that it sees, so that their number does not count.
+        return ((losses.view_as(sees) * sees).sum(1) / sees.sum(1).clamp_min(1)).sum()
+
+    network.fit_scale(features)
+    descend(network, loss_of, len(lists), epochs, batch_size, learning_rate, weight_decay, seed)
+
+
+def descend(
+    network: RankerNetwork,
+    loss_of: Callable[[Tensor], Tensor],
+    num_rows: int,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    weight_decay: float,
+    seed: int,
+) -> None:
+    """Trains a network by AdamW, its rate rising from 0 and falling to 0, and leaves it ready to be used.
+
+    Args:
+        network: What is trained.
+        loss_of: The loss of some of the rows [b].
+        num_rows: How many there are.
+        epochs: Rounds through them; more where that makes fewer than `LEAST_STEPS` steps.
+        batch_size: Rows a step.
+        learning_rate: The highest.
+        weight_decay: Of the weights.
+        seed: Of order and dropout.
+    """
+    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    epochs = enough_epochs(num_rows, batch_size, epochs)
+    steps = epochs * -(-num_rows // batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.1)
     torch.manual_seed(seed)
     network.train()
     for _ in range(epochs):
-        for chosen in torch.randperm(len(lists)).split(batch_size):
-            rows, mask = pad(starts, chosen)
-            scores = network.vote(features[rows[mask]])
-            table = scores.new_full((len(scores), *mask.shape), -torch.inf)
-            table[:, mask] = scores
-            losses = cross_entropy(table.flatten(0, 1), gold[chosen].repeat(len(votes)), reduction="none")
-            sees = fold[chosen] != votes[:, None]
-            # A vote's own step: the mean over the lists that it sees, so that their number does not count.
-            loss = ((losses.view_as(sees) * sees).sum(1) / sees.sum(1).clamp_min(1)).sum()
+        for chosen in torch.randperm(num_rows).split(batch_size):
             optimizer.zero_grad()
-            loss.backward()
+            loss_of(chosen).backward()
             optimizer.step()
             schedule.step()
     network.eval()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from dim.ranking.lists import Lists
-from dim.ranking.network import RankerNetwork, enough_epochs
+from dim.ranking.network import RankerNetwork, descend
 
 Floats = NDArray[np.float32]
 
@@ -62,25 +63,16 @@ def train_nil(
     """
     features, wanted = torch.from_numpy(described), torch.from_numpy(is_nil.astype(np.float32))
     counts, fold = torch.from_numpy(weights.astype(np.float32)), torch.from_numpy(folds)
-    network.fit_scale(features)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    epochs = enough_epochs(len(features), batch_size, epochs)
-    steps = epochs * -(-len(features) // batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.1)
     votes = torch.arange(len(network.first))
-    torch.manual_seed(seed)
-    network.train()
-    for _ in range(epochs):
-        for chosen in torch.randperm(len(features)).split(batch_size):
-            logits = network.vote(features[chosen])
-            weight = counts[chosen] * (fold[chosen] != votes[:, None])
-            losses = binary_cross_entropy_with_logits(logits, wanted[chosen].expand_as(logits), reduction="none")
-            loss = ((losses * weight).sum(1) / weight.sum(1).clamp_min(1e-6)).sum()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-    network.eval()
+
+    def loss_of(chosen: Tensor) -> Tensor:
+        logits = network.vote(features[chosen])
+        weight = counts[chosen] * (fold[chosen] != votes[:, None])
+        losses = binary_cross_entropy_with_logits(logits, wanted[chosen].expand_as(logits), reduction="none")
+        return ((losses * weight).sum(1) / weight.sum(1).clamp_min(1e-6)).sum()
+
+    network.fit_scale(features)
+    descend(network, loss_of, len(features), epochs, batch_size, learning_rate, weight_decay, seed)
 
 
 def threshold_for(
