@@ -27,8 +27,8 @@ from dim.features.images import num_decoders
 from dim.features.progress import shown_progress
 from dim.features.spread import spread
 from dim.prepare import open_dataset
-from dim.records import Dataset, check_variant, file_name_of
-from dim.storage import content_hash
+from dim.records import Dataset
+from dim.storage import check_variant, content_hash, file_name_of
 
 NUM_EXAMPLES = 5
 

@@ -25,8 +25,8 @@ from dim.data.tables import Tables
 from dim.data.wikidiverse import WikiDiverse
 from dim.data.wikiperson import WikiPerson
 from dim.errors import DataError
-from dim.records import FORMAT_VERSION, Dataset, check_variant, write_dataset
-from dim.storage import content_hash, write_json
+from dim.records import FORMAT_VERSION, Dataset, write_dataset
+from dim.storage import check_variant, content_hash, write_json
 
 CONVERTERS: tuple[Converter, ...] = (
     Diverse(),

@@ -14,7 +14,6 @@ A dataset folder is readable with pandas alone:
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,7 +31,7 @@ from numpy.typing import NDArray
 
 from dim.errors import DataError
 from dim.frames import column_hashes, conform, frame_hash, hash_of
-from dim.storage import atomic_path, content_hash, write_json
+from dim.storage import atomic_path, check_variant, content_hash, write_json
 
 FORMAT_VERSION = 2
 NIL = "NIL"  #: Stands where an answer says that the KB has no such entity.
@@ -399,20 +398,3 @@ def add_texts(root: Path, variant: str, table: pd.DataFrame, **facts: Any) -> Da
         meta["text_facts"] = meta.get("text_facts", {}) | {variant: facts}
     write_json(dataset.root / "dataset.json", meta)
     return Dataset(root)
-
-
-def file_name_of(model: str) -> str:
-    """The last part of a model's name or path, with `-` for what a file should not be called.
-
-    Example:
-        >>> file_name_of("some-lab/Model 8B/")
-        'Model-8B'
-    """
-    return re.sub(r"[^\w.-]+", "-", model.rstrip("/").rpartition("/")[2])
-
-
-def check_variant(name: str) -> str:
-    """The name of an entity text, if a file can bear it. Raises DataError otherwise."""
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise DataError("a text variant of letters, digits, '.', '-' and '_'", f"'{name}'", "Choose another name.")
-    return name

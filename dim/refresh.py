@@ -27,8 +27,8 @@ from dim.kb.rate import Pacer, Retries
 from dim.kb.side_by_side import print_side_by_side
 from dim.kb.tokens import TokenCounter
 from dim.prepare import open_dataset
-from dim.records import ANSWERS, Dataset, add_texts, check_variant, file_name_of
-from dim.storage import content_hash
+from dim.records import ANSWERS, Dataset, add_texts
+from dim.storage import check_variant, content_hash, file_name_of
 
 MODEL = "DIM_LLM_MODEL"
 MADE_BY = "dim refresh"

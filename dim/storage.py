@@ -1,4 +1,4 @@
-"""Files that are either there and whole, or not there."""
+"""Files that are either there and whole, or not there, and their names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dim.errors import StorageError
+from dim.errors import DataError, StorageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -106,3 +107,20 @@ def hash_parts(parts: Iterable[bytes | str]) -> str:
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
     return digest.hexdigest()[:16]
+
+
+def file_name_of(model: str) -> str:
+    """The last part of a model's name or path, with `-` for what a file should not be called.
+
+    Example:
+        >>> file_name_of("some-lab/Model 8B/")
+        'Model-8B'
+    """
+    return re.sub(r"[^\w.-]+", "-", model.rstrip("/").rpartition("/")[2])
+
+
+def check_variant(name: str) -> str:
+    """The name of an entity text, if a file can bear it. Raises DataError otherwise."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise DataError("a text variant of letters, digits, '.', '-' and '_'", f"'{name}'", "Choose another name.")
+    return name
