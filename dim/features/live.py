@@ -102,16 +102,15 @@ class LiveEncoder:
     def _images(self, images: Sequence[Image.Image | None]) -> tuple[Tensor, Tensor]:
         encoder = self.image_encoder
         assert encoder is not None
-        present = [place for place, image in enumerate(images) if image is not None]
+        unique = {id(image): image for image in images if image is not None}  # each different image once
+        present = list(unique.values())
         parts: list[Features] = []
         for start in range(0, len(present), self.batch_size):
-            batch = [images[place] for place in present[start : start + self.batch_size]]
-            pixels = np.stack([encoder.preprocess(image) for image in batch if image is not None])
+            pixels = np.stack([encoder.preprocess(image) for image in present[start : start + self.batch_size]])
             parts.append(encoder.encode_image(encoder.to_device(pixels)))
         matrix = np.concatenate([np.zeros((1, encoder.width), np.float32), *parts])
-        rows = np.zeros(len(images), np.int64)
-        rows[present] = np.arange(1, len(present) + 1)
-        return _rows(matrix, rows.tolist())
+        row = {key: place for place, key in enumerate(unique, start=1)}
+        return _rows(matrix, [0 if image is None else row[id(image)] for image in images])
 
     def _captions(self, names: Sequence[str], images: Sequence[Image.Image | None]) -> list[str | None]:
         captioner = self.captioner

@@ -48,10 +48,12 @@ class Towers:
         draft = self.live.image_encoder.draft_side if self.live.image_encoder is not None else None
         if not self.reads_images and not all(question.mention.strip() for question in questions):
             raise DataError("a mention", "an image alone, which this linker does not read", "Give the name.")
+        given = {id(question.image): question.image for question in questions if self.reads_images}
+        images = {key: opened(image, draft) for key, image in given.items()}  # of a text with many mentions once
         fields = self.live.mentions(
             [question.mention for question in questions],
             [question.context for question in questions],
-            [opened(question.image, draft) if self.reads_images else None for question in questions],
+            [images.get(id(question.image)) for question in questions],
             self.task.field_names[0],
         )
         return _unit(self.task.encode_mentions(self._filled(fields, self.task.field_widths[0], len(questions))))

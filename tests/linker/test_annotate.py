@@ -58,6 +58,18 @@ def test_the_image_belongs_to_every_mention(linker: Linker, asked: list[Question
     assert [answer.score for answer in without] != pytest.approx([answer.score for answer in expected], abs=1e-4)
 
 
+def test_the_image_of_a_text_is_encoded_once(
+    linker: Linker, asked: list[Question], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = next(question for question in asked if question.image)
+    encoder, seen = linker.towers.live.image_encoder, []
+    assert encoder is not None
+    encode = encoder.encode_image
+    monkeypatch.setattr(encoder, "encode_image", lambda pixels: (seen.append(len(pixels)), encode(pixels))[1])
+    linker.annotate(question.context, [mark(question.context, question.mention)] * 3, image=question.image)
+    assert seen == [1]
+
+
 def test_of_a_long_text_the_sentence_of_the_mention_is_read(linker: Linker, asked: list[Question]) -> None:
     filler = "Nothing of note was said on that day. " * 40
     text, spans = filler, []
