@@ -70,16 +70,22 @@ def link(
         link_file(model, input, output, top_k, batch_size, device)
 
 
-def export(run: Path, folder: Path, index: Literal["auto", "exact", "flat", "ivf", "hnsw"] = "auto") -> None:
+def export(
+    run: Path,
+    folder: Path,
+    index: Literal["auto", "exact", "flat", "ivf", "hnsw"] = "auto",
+    images: Literal["copies", "paths", "none"] = "paths",
+) -> None:
     """Writes the linker of a run into one folder: weights, KB, index, local encoders, a model card; no pickle.
 
     Args:
         run: A folder that `dim fit` wrote.
         folder: Where the linker shall stand; what stood there is replaced.
         index: How vectors are searched; `auto` chooses by the size of the KB.
+        images: `copies` of the KB's images, that go where the folder goes, their `paths` on this machine, or `none`.
     """
     linker = Linker.from_checkpoint(run, index=index)
-    linker.save(folder)
+    linker.save(folder, images)
     if not isinstance(linker, GenerativeLinker):
         _say_index(linker)
     Console().print(f"written: {folder} ({_size(folder) / 1e6:,.0f} MB, {len(linker):,} entities)", soft_wrap=True)

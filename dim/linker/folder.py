@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from safetensors.torch import load_file, save
 
 from dim.contrastive.module import DIM
 from dim.errors import DataError
 from dim.linker.card import encoder_names, model_card
+from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.knowledge import Knowledge
 from dim.linker.recipe import Recipe, located, make, make_towers, tower_facts, write_encoder_files
 from dim.linker.towers import Towers
@@ -38,7 +38,7 @@ def write(
     with sealed_folder(folder, CONTENT, FORMAT, facts, MANIFEST) as place:
         weights = {name: value.contiguous().cpu() for name, value in towers.task.state_dict().items()}
         (place / "model.safetensors").write_bytes(save(weights))  # save_file lets nobody else read the file
-        pq.write_table(knowledge.table(), place / "entities.parquet")
+        write_entities(knowledge, place, about.get("images", "paths"))
         index.save(place / "index")
         names.save(place / "names")
         if ranker is not None:
@@ -79,7 +79,7 @@ def read(
             raise DataError(
                 f"the {name} that the linker was trained with ({expected})", f"{found.get(name)}", "Get its weights."
             )
-    knowledge = Knowledge.from_table(pq.read_table(folder / "entities.parquet"), manifest["next_row"])
+    knowledge = read_entities(folder, manifest["next_row"])
     index, names = VectorIndex.load(folder / "index"), EntityNames.load(folder / "names")
     if not np.array_equal(names.rows, knowledge.rows):
         raise DataError(f"entities and names of one KB in {folder}", "two", REMEDY)

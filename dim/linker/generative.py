@@ -20,6 +20,7 @@ from dim.generative.mapper import FeatureMapper
 from dim.generative.module import GEMEL
 from dim.generative.prompt import Prompt, Prompts
 from dim.linker.answer import Answer, Question
+from dim.linker.entity_table import KeptImages
 from dim.linker.generative_examples import ExampleChoice, padded, training_mentions
 from dim.linker.generative_folder import Parts, located, read, write
 from dim.linker.generative_names import WritableNames
@@ -125,15 +126,20 @@ class GenerativeLinker(Linker):
             folder = download(str(folder_or_id), revision=revision, cache_dir=cache_dir, token=token)
         return cls(read(folder, device))
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, images: KeptImages | None = None) -> None:
         """Writes the linker with its KB, training mentions and local language model into one folder, without pickle.
 
         What stood there is replaced in one step: killed at any moment, the old or the new folder is there.
 
+        Args:
+            folder: Where it shall stand.
+            images: As in `Linker.save`.
+
         Raises:
             DataError: The language model is a local folder without safetensors.
         """
-        parts = self.task, self.live, self.knowledge, self.choice.training, self.writable.tree, self.about
+        about = self.about | ({"images": images} if images else {})
+        parts = self.task, self.live, self.knowledge, self.choice.training, self.writable.tree, about
         write(Path(folder), Parts(*parts))
 
     def add_entities(self, entities: Iterable[KnownEntity | Mapping[str, Any]]) -> None:

@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow.parquet as pq
 from safetensors.torch import load_file, save
 
 from dim.errors import DataError
@@ -18,6 +17,7 @@ from dim.generative.mapper import FeatureMapper
 from dim.generative.module import GEMEL
 from dim.generative.name_tree import NameTree
 from dim.linker.card import encoder_names, model_card
+from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.folder import MANIFEST, REMEDY
 from dim.linker.generative_examples import TrainingMentions
 from dim.linker.knowledge import Knowledge
@@ -69,7 +69,7 @@ def write(folder: Path, parts: Parts) -> None:
     facts: dict[str, Any] = {"next_row": parts.knowledge.next_row, "image_width": width}
     with sealed_folder(folder, CONTENT, FORMAT, facts, MANIFEST) as place:
         (place / "mapper.safetensors").write_bytes(save(weights))
-        pq.write_table(parts.knowledge.table(), place / "entities.parquet")
+        write_entities(parts.knowledge, place, parts.about.get("images", "paths"))
         parts.training.save(place / "examples")
         if parts.tree is not None:
             parts.tree.save(place / "tree", {"tokenizer": parts.task.language_model.tokenizer_hash})
@@ -100,7 +100,7 @@ def read(folder: Path, device: str) -> Parts:
         task.mapper.load_state_dict(load_file(folder / "mapper.safetensors"))
     task.to(resolve_device(device)).eval().requires_grad_(False)
     task.on_scoring_start()
-    knowledge = Knowledge.from_table(pq.read_table(folder / "entities.parquet"), manifest["next_row"])
+    knowledge = read_entities(folder, manifest["next_row"])
     tree = NameTree.load(folder / "tree") if (folder / "tree").exists() else None
     return Parts(task, live, knowledge, TrainingMentions.load(folder / "examples"), tree, about)
 

@@ -178,6 +178,6 @@ def knowledge_of(entities: Any, texts: Sequence[str | None], image_root: Path) -
             text=texts[row],
             type=values.type if isinstance(values.type, str) else None,
             popularity=None if values.popularity is None or np.isnan(values.popularity) else float(values.popularity),
-            images=tuple(str(image_root / image) for image in values.images),
+            images=tuple(str(image_root.absolute() / image) for image in values.images),
         )
     return Knowledge(known, len(known))

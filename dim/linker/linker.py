@@ -17,6 +17,7 @@ from dim.features.live import ImageInput
 from dim.generative.module import GEMEL
 from dim.linker.annotate import Annotation, sentence_around, spans_in
 from dim.linker.answer import Answer, Question, question_of, shortened
+from dim.linker.entity_table import KeptImages
 from dim.linker.folder import read, write
 from dim.linker.generative_folder import is_generative
 from dim.linker.knowledge import Knowledge, KnownEntity, entity_of, knowledge_of
@@ -63,6 +64,7 @@ class Linker(ModelHubMixin):
         about: dict[str, Any],
     ) -> None:
         self.towers, self.knowledge, self.index, self.names = towers, knowledge, index, names
+        self.live = towers.live  # the encoders that questions go through
         self.ranker, self.about = ranker, about
         self._features: PairFeatures | None = None  # of the KB as it is; None: to be made
 
@@ -110,18 +112,24 @@ class Linker(ModelHubMixin):
             about,
         )
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, images: KeptImages | None = None) -> None:
         """Writes the linker with its KB, index and local encoders into one folder, without pickle.
 
         What stood there is replaced in one step: killed at any moment, the old or the new folder is there.
+
+        Args:
+            folder: Where it shall stand.
+            images: `copies` of the KB's images, which go where the folder goes, their `paths` here, or `none`; None: as
+                in the folder that it came from, else paths. No answer needs them; a page shows them.
         """
-        write(Path(folder), self.towers, self.knowledge, self.index, self.names, self.ranker, self.about)
+        about = self.about | ({"images": images} if images else {})
+        write(Path(folder), self.towers, self.knowledge, self.index, self.names, self.ranker, about)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         # For push_to_hub, which makes a folder of its own first. Its config would say what `save` says, with paths of
         # this machine.
         self._hub_mixin_config = None
-        self.save(save_directory)
+        self.save(save_directory, "copies" if self.about.get("images") == "copies" else "none")
 
     @classmethod
     def from_pretrained(  # type: ignore[override]  # positional, and without the mixin's older options
@@ -154,6 +162,11 @@ class Linker(ModelHubMixin):
 
     def __len__(self) -> int:
         return len(self.knowledge)
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether a mention's image counts."""
+        return self.towers.reads_images
 
     def link(
         self,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 import dim.linker.sources
 from dim.__main__ import main
 from dim.data.demo import demo_world
-from dim.errors import DataError
+from dim.errors import ConfigError, DataError
 from dim.linker import Answer, KnownEntity, Linker
 from dim.linker.folder import CONTENT, FORMAT, MANIFEST
 from dim.search.sealed import open_sealed, sealed_folder
@@ -282,3 +283,33 @@ def test_a_hub_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(dim.linker.sources, "snapshot_download", unreachable)
     with pytest.raises(DataError, match=r"hub: someone/linker\nfound    LocalEntryNotFoundError: .*\nto do    Check"):
         Linker.from_pretrained("someone/linker")
+
+
+def test_images_go_with_the_folder_where_they_are_copied(run: Path, tmp_path: Path) -> None:
+    linker = linker_of(run)
+    entity = next(entity for entity in linker.knowledge if entity.images)
+    linker.add_entities([KnownEntity("new2", "Ada Zyxtral", images=(entity.images[0],))])
+    content = Path(entity.images[0]).read_bytes()
+    linker.save(tmp_path / "one", images="copies")
+    shutil.move(tmp_path / "one", tmp_path / "moved")
+    moved = Linker.from_pretrained(tmp_path / "moved")
+    moved.save(tmp_path / "moved")  # the images stay, though they stood in what is replaced
+    for folder, there in (("moved", True), ("none", False)):
+        if not there:
+            moved.save(tmp_path / folder, images="none")
+        again = Linker.from_pretrained(tmp_path / folder)
+        for entity_id in (entity.id, "new2"):
+            images = again.knowledge.entities[again.knowledge.row(entity_id)].images
+            assert [Path(image).read_bytes() for image in images] == [content] * there
+            assert all(Path(image).is_relative_to(tmp_path / folder) for image in images)
+
+
+def test_an_image_that_is_gone_keeps_its_path(run: Path, tmp_path: Path) -> None:
+    linker = linker_of(run)
+    row, entity = next((row, entity) for row, entity in linker.knowledge.entities.items() if entity.images)
+    linker.knowledge.entities[row] = replace(entity, images=("nowhere.png",))
+    linker.save(tmp_path / "one", images="copies")
+    again = Linker.from_pretrained(tmp_path / "one")
+    assert again.knowledge.entities[row].images == (str(Path("nowhere.png").absolute()),)
+    with pytest.raises(ConfigError, match="copies, paths or none"):
+        linker.save(tmp_path / "two", images="all")  # type: ignore[arg-type]

@@ -1,0 +1,55 @@
+"""The KB in a linker's folder: its table, and its images where they travel along."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import pyarrow.parquet as pq
+
+from dim.errors import ConfigError
+from dim.linker.knowledge import Knowledge, KnownEntity
+
+FILE, IMAGES = "entities.parquet", "images"
+
+#: Whether a folder has the KB's images, their paths on this machine, or nothing of them.
+KeptImages = Literal["copies", "paths", "none"]
+
+
+def write_entities(knowledge: Knowledge, place: Path, images: KeptImages) -> None:
+    """Writes the KB into a folder. An image that is not to be found keeps its path."""
+    if images not in ("copies", "paths", "none"):
+        raise ConfigError("images as copies, paths or none", repr(images), "Choose one of them.")
+    if images == "copies":
+        (place / IMAGES).mkdir()
+    entities = {
+        row: replace(entity, images=_images(row, entity, place, images)) if entity.images else entity
+        for row, entity in knowledge.entities.items()
+    }
+    pq.write_table(Knowledge(entities, knowledge.next_row).table(), place / FILE)
+
+
+def read_entities(folder: Path, next_row: int) -> Knowledge:
+    """The KB of a folder that `write_entities` wrote, its images where they stand now."""
+    knowledge = Knowledge.from_table(pq.read_table(folder / FILE), next_row)
+    for row, entity in knowledge.entities.items():
+        if entity.images:
+            here = tuple(str(folder.absolute() / image) for image in entity.images)  # an absolute path stays itself
+            knowledge.entities[row] = replace(entity, images=here)
+    return knowledge
+
+
+def _images(row: int, entity: KnownEntity, place: Path, images: KeptImages) -> tuple[str, ...]:
+    if images == "none":
+        return ()
+    kept = []
+    for number, image in enumerate(entity.images):
+        source = Path(image).absolute()
+        target = Path(IMAGES) / f"{row}-{number}{source.suffix}"
+        if images == "copies" and source.is_file():
+            shutil.copyfile(source, place / target)
+            source = target
+        kept.append(str(source))
+    return tuple(kept)
