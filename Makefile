@@ -6,7 +6,7 @@ DIM := $(BIN)/python -m dim
 FIT_DEMO := $(DIM) fit --config lightning_configs/demo_plus.yaml --overwrite true
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-all test-lavis lint clean
+.PHONY: demo test test-all test-lavis browser lint clean
 
 demo: $(INSTALLED) demo/world/dataset.json
 	$(FIT_DEMO)
@@ -17,8 +17,8 @@ demo: $(INSTALLED) demo/world/dataset.json
 demo/world/dataset.json: $(INSTALLED)
 	$(DIM) demo-world demo/world --num_entities 2000
 
-# Two workers, a core each: more threads would only wait for one another.
-test: $(INSTALLED)
+# Two workers, a core each: more threads would only wait for one another. CI also tests the page, in a browser.
+test: $(INSTALLED) $(if $(CI),browser)
 	$(BIN)/lint-imports --config setup.cfg --no-cache
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not ray and not ddp' --cov --cov-report=term:skip-covered --cov-fail-under=90
 
@@ -32,6 +32,12 @@ test-all: $(INSTALLED)
 
 test-lavis: .venv-lavis/.installed
 	.venv-lavis/bin/python -m pytest tests/lavis
+
+# A real browser for the tests of the page, where there is none: Debian's Chromium, as root or by sudo.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+browser:
+	@command -v chromium chromium-browser google-chrome \
+	|| { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends chromium; }
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -71,6 +71,7 @@ COMMANDS = {
     "link": Command("dim.link", ("link",), "link a mention, or a file of them", by_name=True),
     "export": Command("dim.link", ("export",), "write the linker of a run into one folder"),
     "index": Command("dim.link", ("index",), "build the index of a linker anew"),
+    "serve": Command("dim.serve.command", ("serve",), "serve a linker over HTTP, with a page", by_name=True),
     "bench": Command(
         "dim.bench",
         (

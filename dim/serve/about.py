@@ -1,0 +1,87 @@
+"""What a server says of its linker."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from itertools import islice
+from urllib.parse import quote
+
+import dim
+from dim.linker import GenerativeLinker, KnownEntity, Linker
+from dim.ranking.features import FEATURES
+from dim.serve.schema import About, Example
+from dim.serve.settings import Settings
+
+NUM_EXAMPLES = 6
+LOOKED_AT = 20_000  #: Entities, for examples.
+
+GENERATIVE = {
+    "likelihood": "probability of the name that the language model wrote, over its tokens",
+    "per_token": "its logarithm, divided by the tokens",
+    "tokens": "of the name, and one for its end",
+    "alias": "the name that was written is an alias",
+}
+BY_VECTORS = ("vectors", "name")
+
+
+def about(linker: Linker, settings: Settings) -> About:
+    """The linker's size, abilities and evidence, questions to try, and the server's limits."""
+    limits = {name: value for name, value in asdict(settings).items() if name != "token"}
+    return About(
+        name=str(linker.about.get("dataset") or linker.about.get("run") or "dim"),
+        entities=len(linker),
+        reads_images=linker.reads_images,
+        has_probabilities=isinstance(linker, GenerativeLinker) or linker.ranker is not None,
+        evidence=_evidence(linker),
+        examples=_examples(linker),
+        limits=limits,
+        version=dim.__version__,
+    )
+
+
+def image_url(entity_id: str, place: int) -> str:
+    """Where the server has an image of an entity.
+
+    Example:
+        >>> image_url("Q 1/2", 0)
+        '/entities/Q%201%2F2/images/0'
+    """
+    return f"/entities/{quote(entity_id, safe='')}/images/{place}"
+
+
+def _evidence(linker: Linker) -> dict[str, str]:
+    if isinstance(linker, GenerativeLinker):
+        return GENERATIVE
+    names = linker.ranker.names if linker.ranker is not None else BY_VECTORS
+    return {name: FEATURES.get(name, name) for name in names}
+
+
+def _examples(linker: Linker) -> list[Example]:
+    """Questions of entities that have a text: first those whose name others bear, too; spread over the KB."""
+    known = list(islice(linker.knowledge, LOOKED_AT))
+    bearers = Counter(name for entity in known for name in {entity.name, *entity.aliases})
+    told = [entity for entity in known if entity.text]
+    shared = [entity for entity in told if _most_shared(entity, bearers)[0] > 1]
+    chosen = _spread(shared, NUM_EXAMPLES // 2)
+    chosen += _spread([entity for entity in told if entity not in chosen], NUM_EXAMPLES - len(chosen))
+    with_images = linker.reads_images
+    return [
+        Example(
+            mention=_most_shared(entity, bearers)[1],
+            context=(entity.text or "")[:300],
+            image=image_url(entity.id, 0) if with_images and entity.images else None,
+        )
+        for entity in chosen
+    ]
+
+
+def _most_shared(entity: KnownEntity, bearers: Counter[str]) -> tuple[int, str]:
+    # Of names that equally many bear the entity's own, which stands first.
+    name = max((entity.name, *entity.aliases), key=lambda name: bearers[name])
+    return bearers[name], name
+
+
+def _spread(entities: list[KnownEntity], count: int) -> list[KnownEntity]:
+    step = max(len(entities) // max(count, 1), 1)
+    return entities[::step][:count]

@@ -1,0 +1,174 @@
+"""Waiting questions become batches for one thread that owns the linker.
+
+Written here on FastAPI, and not by LitServe (0.2.19), for three reasons. LitServe's workers are processes, which get
+their requests through a manager's queues or ZeroMQ: the KB and the towers would stand in memory once a worker, besides
+the process that answers HTTP. Its request queue has no bound, so that at three times the sustainable rate memory and
+waiting grow and nobody hears 503 with Retry-After; and it lifts the form parser's limits for the whole process. On
+SIGTERM it terminates its workers and gives up after 30 s whatever they held, where here each accepted question is
+answered first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from dim.linker import Answer, Linker, Question
+from dim.serve.metrics import Metrics
+from dim.serve.problems import busy
+from dim.serve.settings import Settings
+
+LONGEST_RETRY = 60  #: Seconds.
+
+Outcome = list[Answer] | Exception
+
+
+@dataclass(eq=False)
+class _Waiting:
+    question: Question
+    top_k: int
+    outcome: asyncio.Future[Outcome]
+
+
+class Batcher:
+    """Answers the questions of many requests in batches, in one thread: the linker is not thread-safe.
+
+    Args:
+        linker: Nothing else may use it meanwhile.
+        settings: `batch_size`, `batch_wait_ms`, `queue_size` and `timeout_s` count here.
+        metrics: What happens is counted there.
+    """
+
+    def __init__(self, linker: Linker, settings: Settings, metrics: Metrics) -> None:
+        self.linker, self.settings, self.metrics = linker, settings, metrics
+        self.accepted = 0
+        self.is_stopping = False
+        self._waiting: deque[_Waiting] = deque()
+        self._something_waits = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "linker")
+        self._worker: asyncio.Task[None] | None = None
+        self._rate = 0.0  # questions a second while it works; 0: not known yet
+
+    def start(self) -> None:
+        """Begins to answer, in the running event loop."""
+        self._worker = asyncio.create_task(self._work())
+
+    def refuse(self) -> None:
+        """Accepts nothing more; what was accepted is answered."""
+        self.is_stopping = True
+
+    async def stop(self) -> None:
+        """Returns when all that was accepted is answered."""
+        self.refuse()
+        while self.accepted:
+            await asyncio.sleep(0.01)
+        if self._worker is not None:
+            self._worker.cancel()
+        self._thread.shutdown()
+
+    @contextmanager
+    def places(self, count: int) -> Iterator[None]:
+        """Holds the places of that many questions, from their acceptance to their answers.
+
+        Raises:
+            Problem: 503, when the server stops or has too many.
+        """
+        self.check_room(count)
+        self._accept(count)
+        self.metrics.accepted.inc(count)
+        try:
+            yield
+        finally:
+            self._accept(-count)
+
+    def check_room(self, count: int) -> None:
+        """Raises Problem (503) when that many questions cannot be accepted now."""
+        if self.is_stopping:
+            self.metrics.rejected.labels("stopping").inc(count)
+            raise busy("a server that runs", "it is stopping", 1)
+        if self.accepted + count > self.settings.queue_size:
+            self.metrics.rejected.labels("full").inc(count)
+            found = f"{self.accepted} wait already" + (f", and {count} came" if count > 1 else "")
+            raise busy(f"at most {self.settings.queue_size} questions at once", found, self.retry_after())
+
+    async def answer(self, questions: Sequence[Question], top_k: int) -> list[Outcome]:
+        """The answers to questions that hold their places; for one that cannot be answered its error.
+
+        Cancelled, it takes out what is not computed yet.
+
+        Raises:
+            Problem: 503, when they waited for `timeout_s`.
+        """
+        loop = asyncio.get_running_loop()
+        waiting = [_Waiting(question, top_k, loop.create_future()) for question in questions]
+        self._waiting.extend(waiting)
+        self._something_waits.set()
+        try:
+            async with asyncio.timeout(self.settings.timeout_s):
+                return [await each.outcome for each in waiting]
+        except TimeoutError as error:
+            found = f"none after {self.settings.timeout_s:g} s"
+            raise busy("an answer in time", found, self.retry_after()) from error
+        finally:
+            for each in waiting:
+                each.outcome.cancel()
+                self.metrics.abandoned.inc(each.outcome.cancelled())
+
+    def retry_after(self) -> int:
+        """In how many whole seconds what waits now will have been answered, by the measured rate."""
+        seconds = self.accepted / self._rate if self._rate else 1
+        return min(max(math.ceil(seconds), 1), LONGEST_RETRY)
+
+    def _accept(self, count: int) -> None:
+        self.accepted += count
+        self.metrics.waiting.set(self.accepted)
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._something_waits.wait()
+            if self.settings.batch_wait_ms and len(self._waiting) < self.settings.batch_size:
+                await asyncio.sleep(self.settings.batch_wait_ms / 1000)
+            batch = self._next_batch()
+            if not batch:
+                continue
+            started = time.perf_counter()
+            outcomes = await loop.run_in_executor(self._thread, _answered, self.linker, batch)
+            self._count(len(batch), time.perf_counter() - started)
+            for waiting, outcome in zip(batch, outcomes, strict=True):
+                if not waiting.outcome.done():  # its client left meanwhile
+                    waiting.outcome.set_result(outcome)
+
+    def _next_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        while self._waiting and len(batch) < self.settings.batch_size:
+            waiting = self._waiting.popleft()
+            if not waiting.outcome.done():
+                batch.append(waiting)
+        if not self._waiting:
+            self._something_waits.clear()
+        return batch
+
+    def _count(self, num_questions: int, seconds: float) -> None:
+        self.metrics.batch_questions.observe(num_questions)
+        self.metrics.batch_seconds.observe(seconds)
+        rate = num_questions / max(seconds, 1e-6)
+        self._rate = rate if not self._rate else 0.8 * self._rate + 0.2 * rate
+
+
+def _answered(linker: Linker, batch: Sequence[_Waiting]) -> list[Outcome]:
+    """What comes of each question. One that fails is found by halves, so that the others have their answers."""
+    try:
+        found = linker.link_batch([each.question for each in batch], max(each.top_k for each in batch))
+        return [answers[: each.top_k] for answers, each in zip(found, batch, strict=True)]
+    except Exception as error:
+        if len(batch) == 1:
+            return [error]
+        half = len(batch) // 2
+        return _answered(linker, batch[:half]) + _answered(linker, batch[half:])

@@ -1,0 +1,123 @@
+"""`dim serve`: a linker over HTTP."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from dataclasses import replace
+from importlib import import_module
+
+from rich.console import Console
+
+from dim.errors import MissingExtraError
+from dim.linker import Linker
+from dim.linker.sources import open_linker
+from dim.serve.settings import Settings, is_loopback
+
+TOKEN = "DIM_TOKEN"  #: The environment's variable.
+NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
+
+
+def serve(
+    model: str,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    token: str | None = None,
+    device: str = "auto",
+    max_body_bytes: int = Settings.max_body_bytes,
+    max_buffered_bytes: int = Settings.max_buffered_bytes,
+    max_pixels: int = Settings.max_pixels,
+    max_waiting_pixels: int = Settings.max_waiting_pixels,
+    max_batch: int = Settings.max_batch,
+    max_top_k: int = Settings.max_top_k,
+    batch_size: int = Settings.batch_size,
+    batch_wait_ms: float = Settings.batch_wait_ms,
+    queue_size: int = Settings.queue_size,
+    timeout_s: float = Settings.timeout_s,
+    body_timeout_s: float = Settings.body_timeout_s,
+    max_connections: int = Settings.max_connections,
+) -> None:
+    """Answers questions to a linker over HTTP, with a page at /, until it is stopped.
+
+    On SIGTERM or Ctrl-C it accepts nothing more, answers what it has accepted, and ends.
+
+    Args:
+        model: A folder that `dim export` wrote, the run folder of `dim fit`, or an id on the Hugging Face hub.
+        host: The address to listen at; the default is reached from this machine alone.
+        port: 0 takes any free one.
+        token: Who does not send it is refused; the default is the environment's DIM_TOKEN, which no list of processes
+            shows, or no token.
+        device: `auto`, `cpu`, `cuda` …
+        max_body_bytes: Of one request's body.
+        max_buffered_bytes: Of all bodies that are held at once.
+        max_pixels: Of one uploaded image.
+        max_waiting_pixels: Of all uploaded images that are opened at once.
+        max_batch: Questions of one request.
+        max_top_k: Answers a question at most.
+        batch_size: Questions that the linker answers at once.
+        batch_wait_ms: How long a batch that is not full waits for company.
+        queue_size: Questions that are accepted and not yet answered.
+        timeout_s: How long an accepted question may wait for its answer.
+        body_timeout_s: How long a client may take for its head, for its body, and taking nothing of its answer.
+        max_connections: Open at once.
+    """
+    settings = Settings(
+        max_body_bytes=max_body_bytes,
+        max_buffered_bytes=max_buffered_bytes,
+        max_pixels=max_pixels,
+        max_waiting_pixels=max_waiting_pixels,
+        max_batch=max_batch,
+        max_top_k=max_top_k,
+        batch_size=batch_size,
+        batch_wait_ms=batch_wait_ms,
+        queue_size=queue_size,
+        timeout_s=timeout_s,
+        body_timeout_s=body_timeout_s,
+        max_connections=max_connections,
+        token=token if token is not None else os.environ.get(TOKEN) or None,
+    )
+    check_extra()
+    from dim.serve.server import allow_connections, bound_socket, run  # they need the extra
+
+    settings = replace(settings, max_connections=allow_connections(max_connections))
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    for name in ("python_multipart", "uvicorn.error"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # they warn of each client's mistake
+    console = Console()
+    with bound_socket(host, port) as listener:
+        with Console(stderr=True).status("Loading the linker …"):
+            linker = open_linker(model, device)
+            linker.link("a", top_k=1)  # so that the first question does not wait for what is made on first use
+        app = import_module("dim.serve.app").create_app(linker, settings)
+        for line in opening_lines(model, linker, listener, settings, max_connections):
+            console.print(line, soft_wrap=True, markup=False, highlight=False)
+        run(app, settings, listener)
+    served = app.state.served.metrics
+    console.print(f"stopped: all {served.num_accepted():,} accepted questions are answered", soft_wrap=True)
+
+
+def check_extra() -> None:
+    """Raises MissingExtraError where a package is absent that the server needs."""
+    for package in NEEDED:
+        try:
+            import_module(package)
+        except ImportError as error:
+            raise MissingExtraError(package, "serve") from error
+
+
+def opening_lines(
+    model: str, linker: Linker, listener: socket.socket, settings: Settings, wanted_connections: int
+) -> list[str]:
+    """What is said when the server begins: what it serves and where, and what its user should know."""
+    host, port = listener.getsockname()[:2]
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    lines = [f"model: {model}, {len(linker):,} entities", f"page:  {address}/", f"API:   {address}/docs"]
+    if settings.max_connections < wanted_connections:
+        allowed = f"{settings.max_connections:,}, not {wanted_connections:,}"
+        lines.append(f"connections: {allowed}: the system allows no more open files")
+    if settings.token is None and not is_loopback(host):
+        lines.append(
+            f"WARNING: whoever reaches {host} may ask this linker, and see its KB. Give a --token, or set {TOKEN}."
+        )
+    return lines

@@ -1,0 +1,92 @@
+"""The body of a request is read before anything else happens to it: within its size, and within its time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dim.serve.problems import Problem, busy
+from dim.serve.refusal import refuse
+from dim.serve.settings import Settings
+
+
+class BodyLimits:
+    """Hands on requests whose body is there as a whole; the others it answers: 400, 408, 413, 503.
+
+    Args:
+        app: Gets the rest.
+        settings: `max_body_bytes`, `max_buffered_bytes` and `body_timeout_s` count here.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app, self.settings = app, settings
+        self._held = 0  # bytes of all bodies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        body = bytearray()
+        try:
+            try:
+                self._check_length(scope)
+                async with asyncio.timeout(self.settings.body_timeout_s):
+                    if not await self._read(receive, body):
+                        return  # the client left
+            except TimeoutError:
+                await refuse(self._too_slow(len(body)), scope, receive, send, lingers=False)
+                return
+            except Problem as problem:
+                await refuse(problem, scope, receive, send)
+                return
+            await self.app(scope, _replay(bytes(body), receive), send)
+        finally:
+            self._held -= len(body)
+
+    def _check_length(self, scope: Scope) -> None:
+        length = dict(scope["headers"]).get(b"content-length")
+        if length is None:
+            return
+        if not length.isdigit():
+            found = length.decode("latin-1")
+            raise Problem(400, "a Content-Length of digits", found, "Send the number of bytes of the body.")
+        if int(length) > self.settings.max_body_bytes:
+            raise self._too_large(f"{int(length):,}")
+
+    async def _read(self, receive: Receive, body: bytearray) -> bool:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return False
+            chunk = message.get("body", b"")
+            body += chunk
+            self._held += len(chunk)
+            if len(body) > self.settings.max_body_bytes:
+                raise self._too_large("more")
+            if self._held > self.settings.max_buffered_bytes:
+                raise busy(f"at most {self.settings.max_buffered_bytes:,} bytes of bodies at once", "more")
+            if not message.get("more_body", False):
+                return True
+
+    def _too_large(self, found: str) -> Problem:
+        return Problem(
+            413,
+            f"a body of at most {self.settings.max_body_bytes:,} bytes",
+            found,
+            "Send a smaller image, or fewer questions.",
+        )
+
+    def _too_slow(self, num_bytes: int) -> Problem:
+        seconds = self.settings.body_timeout_s
+        return Problem(408, f"the whole body within {seconds:g} s", f"{num_bytes:,} bytes", "Send it faster, or less.")
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replayed() -> Message:
+        return first.pop() if first else await receive()
+
+    return replayed

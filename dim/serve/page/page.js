@@ -1,0 +1,190 @@
+/** The page: a question is written, shared by its address, asked, and answered or refused. */
+
+import { picture, shown, summary } from "/page/answers.js";
+import { element } from "/page/element.js";
+import { ImageField } from "/page/image.js";
+import { ask, fetchPicture, Trouble } from "/page/server.js";
+import { askForToken, say } from "/page/trouble.js";
+
+const at = (id) => document.getElementById(id);
+const [mention, context] = [at("mention"), at("context")];
+const image = new ImageField();
+
+let about = null;
+let running = null; // the AbortController of the question on its way
+
+/** Says who answers here, and offers examples. */
+async function begin() {
+  about = await ask("/about");
+  const { name, entities, examples, reads_images: readsImages, version } = about;
+  const count = element("span", {}, `${entities.toLocaleString("en")} ${entities === 1 ? "entity" : "entities"}`);
+  at("about").replaceChildren(element("strong", { dir: "auto" }, name), " ", count);
+  at("about").title = `dim ${version}`;
+  image.limit(readsImages, about.limits?.max_body_bytes);
+  at("examples").querySelector("ul").replaceChildren(...examples.map(exampleButton));
+  at("examples").hidden = !examples.length;
+}
+
+function exampleButton(example) {
+  const text = element("span", { class: "example-text", dir: "auto" }, ...marked(example));
+  const button = element("button", { type: "button", class: "example" }, text);
+  if (example.image) button.append(picture(example.image, "with an image"));
+  button.addEventListener("click", () => attempt(() => askExample(example)));
+  return element("li", {}, button);
+}
+
+/** The sentence with its mention marked. */
+function marked({ mention: name, context: sentence }) {
+  const start = sentence.indexOf(name);
+  if (!name || start < 0) return [element("b", { class: "apart" }, name), sentence];
+  return [sentence.slice(0, start), element("b", {}, name), sentence.slice(start + name.length)];
+}
+
+async function askExample(example) {
+  [mention.value, context.value] = [example.mention, example.context];
+  image.remove();
+  if (example.image) {
+    running?.abort();
+    running = new AbortController(); // which the next question ends
+    const blob = await fetchPicture(example.image, running.signal);
+    image.set(new File([blob], "example", { type: blob.type }));
+  }
+  await link();
+}
+
+/** Asks what the fields hold, and shows the answers. */
+async function link() {
+  running?.abort();
+  const own = (running = new AbortController());
+  keepInAddress();
+  const question = { mention: mention.value.trim(), context: context.value.trim() };
+  if (!question.mention && !image.file) throw nothingAsked();
+  show({ isBusy: true });
+  const start = performance.now();
+  try {
+    const { answers } = await ask(...request(question, own.signal));
+    show({ answers, said: summary(answers, question.mention, performance.now() - start) });
+  } finally {
+    if (running === own) setBusy(false);
+  }
+}
+
+function nothingAsked() {
+  mention.focus();
+  const what = image.readsImages ? "a mention, or an image" : "a mention";
+  return new Trouble(422, "There is nothing to link yet.", {
+    expected: what,
+    found: "an empty field",
+    remedy: "Select a name in the sentence, or write it as the mention.",
+  });
+}
+
+function request(question, signal) {
+  if (!image.file) return ["/link", { json: question, signal }];
+  const form = new FormData();
+  for (const [name, value] of Object.entries(question)) form.set(name, value);
+  form.set("image", image.file);
+  return ["/link/image", { form, signal }];
+}
+
+function show({ answers = null, said = [], isBusy = false, isEmpty = false }) {
+  at("trouble").replaceChildren();
+  at("empty").hidden = !isEmpty;
+  setBusy(isBusy);
+  if (isBusy) return; // the earlier answers stay, dimmed, until there are new ones
+  at("status").replaceChildren(...said);
+  at("list").replaceChildren(...(answers ? shown(answers, about?.evidence ?? {}) : []));
+  if (answers) bringIntoView();
+}
+
+/** Scrolls to the answers, or to what stands in their place, where the top of them is not seen. */
+function bringIntoView() {
+  const { top } = at("answers").getBoundingClientRect();
+  if (top >= 0 && top <= innerHeight * 0.6) return;
+  const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  at("answers").scrollIntoView({ behavior: isCalm ? "auto" : "smooth" });
+}
+
+function setBusy(isBusy) {
+  at("answers").setAttribute("aria-busy", String(isBusy));
+  at("link").textContent = isBusy ? "Linking …" : "Link";
+  if (isBusy) at("status").textContent = "Linking …";
+}
+
+/** Does it; what goes wrong is said where the answers stand, with a button to do it again. */
+async function attempt(action) {
+  try {
+    await action();
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    show({});
+    const again = () => attempt(about ? action : beginAndAsk);
+    say(error, again);
+    if (error.status === 401) {
+      askForToken(() => {
+        mention.focus();
+        again();
+      });
+    } else {
+      bringIntoView();
+    }
+    if (!(error instanceof Trouble)) throw error;
+  }
+}
+
+function keepInAddress() {
+  const kept = new URLSearchParams();
+  if (mention.value.trim()) kept.set("mention", mention.value.trim());
+  if (context.value.trim()) kept.set("context", context.value.trim());
+  const address = kept.size ? `#${kept}` : location.pathname;
+  if (address !== (location.hash || location.pathname)) history.pushState(null, "", address);
+  document.title = mention.value.trim() ? `${mention.value.trim()} · dim` : "dim";
+}
+
+/** Fills in what the address says; an image does not stand in it. */
+function readAddress() {
+  const kept = new URLSearchParams(location.hash.slice(1));
+  [mention.value, context.value] = [kept.get("mention") ?? "", kept.get("context") ?? ""];
+  image.remove();
+}
+
+/** Asks what the fields hold, if anything. */
+async function askFields() {
+  if (mention.value || image.file) {
+    await link();
+  } else {
+    running?.abort();
+    show({ isEmpty: true });
+  }
+}
+
+async function beginAndAsk() {
+  await begin();
+  await askFields();
+}
+
+async function start() {
+  readAddress();
+  show({ isEmpty: !mention.value });
+  await beginAndAsk();
+}
+
+at("question").addEventListener("submit", (event) => {
+  event.preventDefault();
+  attempt(link);
+});
+context.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  at("question").requestSubmit();
+});
+context.addEventListener("select", () => {
+  const selected = context.value.slice(context.selectionStart, context.selectionEnd).trim();
+  // The whole sentence is selected to be copied or written anew.
+  if (selected && selected !== context.value.trim()) mention.value = selected;
+});
+addEventListener("popstate", () => {
+  readAddress();
+  attempt(askFields);
+});
+attempt(start);

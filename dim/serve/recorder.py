@@ -1,0 +1,73 @@
+"""The outermost layer: counts each request, names each surprise, and sets the headers of all answers."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dim.serve.admission import ASKING
+from dim.serve.metrics import Metrics
+from dim.serve.problems import Problem
+
+LOG = logging.getLogger("dim.serve")
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = [
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+CLOSE = (b"connection", b"close")
+
+
+class Recorder:
+    """Answers what nobody foresaw with 500 and an id that stands in the log, without a traceback for the client.
+
+    Args:
+        app: What is recorded.
+        metrics: Where it is counted.
+        is_stopping: Whether connections shall end with their answer.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, is_stopping: Callable[[], bool]) -> None:
+        self.app, self.metrics, self.is_stopping = app, metrics, is_stopping
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = [*message.get("headers", []), *HEADERS]
+                if self.is_stopping() and CLOSE not in headers:
+                    headers.append(CLOSE)
+                message = {**message, "headers": headers}
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sent)
+        except Exception:
+            if status:
+                raise
+            error_id = secrets.token_hex(4)
+            LOG.exception("error %s at %s %s", error_id, scope["method"], scope["path"])
+            remedy = f"Tell whoever runs this: error {error_id} in the log."
+            await Problem(500, "an answer", "an error of the server", remedy).response()(scope, receive, sent)
+        finally:
+            path = scope["path"] if scope["path"] in ASKING else "other"
+            route = getattr(scope.get("route"), "path_format", path)
+            self.metrics.requests.labels(route, str(status or "none")).inc()
+            self.metrics.seconds.labels(route).observe(time.perf_counter() - started)

@@ -1,0 +1,191 @@
+"""The routes of the API."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from pydantic import ValidationError
+from starlette.datastructures import UploadFile
+from starlette.responses import Response
+
+from dim.linker import Question
+from dim.linker.annotate import sentence_around, spans_in
+from dim.serve.problems import Problem, invalid
+from dim.serve.schema import (
+    About,
+    AnnotatedMention,
+    AnnotatedText,
+    AskedMany,
+    AskedOne,
+    AskedText,
+    AskedWithImage,
+    Failed,
+    Linked,
+    LinkedMany,
+    State,
+)
+from dim.serve.served import Served, answers_of, result_of
+from dim.serve.strict_json import JsonRoute, check_type
+
+SAYS = {
+    400: "The body cannot be read.",
+    401: "The token is wrong, or there is none.",
+    404: "There is no such thing.",
+    408: "The body did not come in time.",
+    413: "The body or the image is too large.",
+    415: "The body is of another type.",
+    422: "The question cannot be answered as it is.",
+    500: "An error of the server; its id stands in the log.",
+    503: "The server is busy or stopping; `Retry-After` says when to ask again.",
+}
+ANY = (400, 401, 408, 413, 500, 503)
+ASKING = (*ANY, 415, 422)
+FIELDS = set(AskedWithImage.model_fields)
+
+EntityId = Annotated[str, Path(max_length=1000)]
+Place = Annotated[int, Path(ge=0, lt=2**31)]
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The documented error answers of a route."""
+    return {status: {"model": Failed, "description": SAYS[status]} for status in sorted(statuses)}
+
+
+def api(served: Served) -> APIRouter:
+    """All routes but the pages."""
+    router = APIRouter(route_class=JsonRoute)
+
+    @router.post("/link", responses=errors(*ASKING), response_model=Linked)
+    async def link(request: Request, asked: AskedOne) -> Response:
+        """Links one mention."""
+        served.check_top_k(asked.top_k)
+        question = Question(asked.mention, asked.context, None, asked.candidates)
+        (outcome,) = await served.answer(request, [question], asked.top_k)
+        return _json(Linked(answers=answers_of(outcome)))
+
+    @router.post(
+        "/link/image", responses=errors(*ASKING), response_model=Linked, openapi_extra={"requestBody": _form_schema()}
+    )
+    async def link_image(request: Request) -> Response:
+        """Links a mention with an uploaded image, or an image alone."""
+        asked, image = await _form(request, served.settings.max_body_bytes)
+        served.check_top_k(asked.top_k)
+        parts = asked.mention, asked.context, asked.candidates
+        outcome = await served.answer_with_image(request, parts, image, asked.top_k)
+        return _json(Linked(answers=answers_of(outcome)))
+
+    @router.post("/link/batch", responses=errors(*ASKING), response_model=LinkedMany)
+    async def link_batch(request: Request, asked: AskedMany) -> Response:
+        """Links many mentions; one that cannot be answered has its error in the place of its answers."""
+        served.check_top_k(asked.top_k)
+        served.check_count(len(asked.questions), "questions")
+        questions = [Question(each.mention, each.context, None, each.candidates) for each in asked.questions]
+        outcomes = await served.answer(request, questions, asked.top_k)
+        return _json(LinkedMany(results=[result_of(outcome) for outcome in outcomes]))
+
+    @router.post("/annotate", responses=errors(*ASKING), response_model=AnnotatedText)
+    async def annotate(request: Request, asked: AskedText) -> Response:
+        """Links the mentions that are marked in a text."""
+        served.check_top_k(asked.top_k)
+        served.check_count(len(asked.spans), "spans")
+        places = spans_in(asked.text, [(span.start, span.end) for span in asked.spans])
+        questions = [Question(asked.text[start:end], sentence_around(asked.text, start, end)) for start, end in places]
+        outcomes = await served.answer(request, questions, asked.top_k)
+        annotations = [
+            AnnotatedMention(start=start, end=end, mention=question.mention, answers=answers_of(outcome))
+            for (start, end), question, outcome in zip(places, questions, outcomes, strict=True)
+        ]
+        return _json(AnnotatedText(text=asked.text, annotations=annotations))
+
+    @router.get("/about", responses=errors(*ANY), response_model=About)
+    async def about() -> Response:
+        """Says what this server links to, what its evidence means, and its limits."""
+        return _json(served.about)
+
+    @router.get(
+        "/entities/{entity_id:path}/images/{n}",
+        responses={200: {"content": {"image/jpeg": {}}, "description": "A JPEG."}, **errors(*ANY, 404, 422)},
+        response_class=Response,
+    )
+    async def entity_image(entity_id: EntityId, n: Place) -> Response:
+        """Shows an image of an entity, at most 512 pixels a side."""
+        knowledge = served.linker.knowledge
+        if entity_id not in knowledge:
+            raise Problem(404, "the id of an entity", f"'{entity_id}'", "Take an id from an answer.")
+        images = knowledge.entities[knowledge.row(entity_id)].images
+        if n >= len(images):
+            raise Problem(404, f"the number of one of {len(images)} images", str(n), "Take the path from an answer.")
+        picture = await served.images.shown(images[n])
+        return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+    @router.get("/health", responses=errors(*_without_token()), response_model=State)
+    async def health() -> Response:
+        """Says that the process lives."""
+        return _json(State(status="alive"))
+
+    @router.get("/ready", responses=errors(*_without_token()), response_model=State)
+    async def ready() -> Response:
+        """Says whether questions are accepted."""
+        if served.batcher.is_stopping:
+            raise Problem(503, "a server that runs", "it is stopping", "Ask another one.", {"Retry-After": "1"})
+        return _json(State(status="ready"))
+
+    @router.get(
+        "/metrics",
+        responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format."}, **errors(*ANY)},
+        response_class=Response,
+    )
+    async def metrics() -> Response:
+        """Counts requests, batches and waiting questions, for Prometheus."""
+        return Response(served.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return router
+
+
+def _without_token() -> list[int]:
+    return [status for status in ANY if status != 401]
+
+
+def _json(value: Linked | LinkedMany | AnnotatedText | About | State) -> Response:
+    # Serialised once, by Pydantic: FastAPI would validate what was made here.
+    return Response(value.model_dump_json(), media_type="application/json")
+
+
+def _form_schema() -> dict[str, Any]:
+    schema = AskedWithImage.model_json_schema()
+    schema["properties"]["candidates"] = {
+        "type": "array",
+        "items": {"type": "string", "maxLength": 1000},
+        "description": "Ids of the entities that compete, a field each; none: the whole KB.",
+    }
+    schema["properties"]["image"] = {"type": "string", "format": "binary", "description": "The file."}
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema | {"required": ["image"]}}}}
+
+
+async def _form(request: Request, max_bytes: int) -> tuple[AskedWithImage, bytes]:
+    check_type(request, "multipart/form-data")
+    values: dict[str, Any] = {}
+    image: bytes | None = None
+    async with request.form(max_files=1, max_part_size=max_bytes) as form:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile) != (name == "image"):
+                found = f"{name[:80]} as a {'file' if isinstance(value, UploadFile) else 'text'}"
+                raise Problem(422, "the file image, and texts as other fields", found, "Send it as the other.")
+            if isinstance(value, UploadFile):
+                image = await value.read()
+            elif name == "candidates":
+                values.setdefault(name, []).append(value)
+            elif name in values:
+                raise Problem(422, f"{name[:80]} once", "it twice", "Send it once.")
+            else:
+                values[name] = value
+    if image is None:
+        raise Problem(422, "the file image", "none", "Send it as image, or ask /link.")
+    top_k = values.get("top_k", "")
+    if top_k.isascii() and top_k.isdigit() and len(top_k) < 10:  # a form has texts alone
+        values["top_k"] = int(top_k)
+    try:
+        return AskedWithImage.model_validate(values), image
+    except ValidationError as error:
+        raise invalid(error.errors()) from error

@@ -1,0 +1,155 @@
+"""The JSON of requests and answers; the OpenAPI document is made of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dim.linker.answer import LONGEST_MENTION
+
+MOST_CANDIDATES = 10_000
+
+NOT_BLANK = r"[^\s\x1c-\x1f]"  #: As Python's `str.strip` has it.
+
+EntityId = Annotated[str, Field(max_length=1000)]
+Candidates = Annotated[
+    list[EntityId] | None,
+    Field(max_length=MOST_CANDIDATES, description="Ids of the entities that compete; null: the whole KB."),
+]
+Context = Annotated[str, Field(description="The text around it; of a very long one the part around the mention.")]
+TopK = Annotated[int, Field(ge=1, description="Answers at most.")]
+
+
+class Strict(BaseModel):
+    """JSON that has these fields and no others, and no `"5"` for 5."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Asked(Strict):
+    """A question without an image."""
+
+    mention: str = Field(
+        max_length=LONGEST_MENTION, pattern=NOT_BLANK, description="The name as it stands in the text; not blank."
+    )
+    context: Context = ""
+    candidates: Candidates = None
+
+
+class AskedOne(Asked):
+    """A question, and how many answers it may have."""
+
+    top_k: TopK = 5
+
+
+class AskedMany(Strict):
+    """Questions that are answered together."""
+
+    questions: list[Asked]
+    top_k: TopK = 5
+
+
+class AskedWithImage(Strict):
+    """The text fields of a form."""
+
+    mention: str = Field("", max_length=LONGEST_MENTION)
+    context: Context = ""
+    candidates: Candidates = None
+    top_k: TopK = 5
+
+
+class Span(Strict):
+    """Where a mention stands."""
+
+    start: int = Field(ge=0, description="Its first character.")
+    end: int = Field(ge=1, description="The character after its last.")
+
+
+class AskedText(Strict):
+    """A text with its mentions."""
+
+    text: str = Field(min_length=1)
+    spans: list[Span]
+    top_k: TopK = 5
+
+
+class AnswerOut(Strict):
+    """An entity that a mention may mean."""
+
+    id: str = Field(description="`NIL` where the KB has none.")
+    name: str
+    text: str | None
+    score: float = Field(description="Higher is better; comparable within one answer list.")
+    probability: float | None = Field(description="Calibrated; null where the linker has none.")
+    evidence: dict[str, float] = Field(description="The parts that the score was made from; GET /about explains them.")
+    images: list[str] = Field(description="Paths on this server.")
+
+
+class Linked(Strict):
+    """The answers to a question, best first."""
+
+    answers: list[AnswerOut]
+
+
+class ErrorParts(Strict):
+    """What went wrong."""
+
+    expected: str
+    found: str
+    remedy: str
+
+
+class Failed(Strict):
+    """An error."""
+
+    error: ErrorParts
+
+
+class LinkedMany(Strict):
+    """The answers to each question, or its error, in their order."""
+
+    results: list[Linked | Failed]
+
+
+class AnnotatedMention(Strict):
+    """A mention with its answers."""
+
+    start: int
+    end: int
+    mention: str
+    answers: list[AnswerOut]
+
+
+class AnnotatedText(Strict):
+    """A text with the answers to its mentions, in their order."""
+
+    text: str
+    annotations: list[AnnotatedMention]
+
+
+class Example(Strict):
+    """A question to try."""
+
+    mention: str
+    context: str
+    image: str | None
+
+
+class About(Strict):
+    """What this server links to."""
+
+    name: str
+    entities: int
+    reads_images: bool
+    has_probabilities: bool
+    evidence: dict[str, str] = Field(description="What each part of the evidence says.")
+    examples: list[Example]
+    limits: dict[str, int | float]
+    version: str
+
+
+class State(Strict):
+    """Whether the server is well."""
+
+    status: str

@@ -1,0 +1,83 @@
+"""What a server allows and how long it waits."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from dataclasses import dataclass, field, fields
+
+from dim.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The limits of a server. What is over a limit is refused with a clear answer, and nothing else suffers.
+
+    Attributes:
+        max_body_bytes: Of one request's body; more is 413.
+        max_buffered_bytes: Of all bodies that are held at once; more is 503.
+        max_pixels: Of one uploaded image, by its header; more is 413.
+        max_waiting_pixels: Of all uploaded images that are opened at once; further ones wait for their turn.
+        max_batch: Questions of one request.
+        max_top_k: Answers a question at most.
+        batch_size: Questions that the linker answers at once.
+        batch_wait_ms: How long a batch that is not full waits for company, in milliseconds; at 0 it goes as soon as
+            the linker is free, and batches arise under load.
+        queue_size: Questions that are accepted and not yet answered; more are 503.
+        timeout_s: How long an accepted question may wait for its answer, in seconds; then 503.
+        body_timeout_s: How long a client may take for its head, and for its body, and may take nothing of its answer,
+            in seconds.
+        max_connections: Open at once; beyond, those that ask nothing are closed, the oldest first.
+        token: Who does not send it is refused with 401; None: anyone may ask.
+    """
+
+    max_body_bytes: int = 10_000_000
+    max_buffered_bytes: int = 256_000_000
+    max_pixels: int = 40_000_000
+    max_waiting_pixels: int = 160_000_000
+    max_batch: int = 64
+    max_top_k: int = 100
+    batch_size: int = 32
+    batch_wait_ms: float = 0
+    queue_size: int = 256
+    timeout_s: float = 30
+    body_timeout_s: float = 10
+    max_connections: int = 1000
+    token: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name == "token":
+                continue
+            least = 0.0 if each.name == "batch_wait_ms" else 1.0 if each.type == "int" else 0.001
+            if not math.isfinite(value) or value < least:
+                raise ConfigError(f"a {each.name} of at least {least:g}", str(value), "Raise it.")
+        for small, large in (
+            ("max_body_bytes", "max_buffered_bytes"),
+            ("max_pixels", "max_waiting_pixels"),
+            ("max_batch", "queue_size"),
+        ):
+            if getattr(self, small) > getattr(self, large):
+                raise ConfigError(
+                    f"a {large} of at least {small} ({getattr(self, small):,})",
+                    f"{getattr(self, large):,}",
+                    f"Raise {large}, or lower {small}.",
+                )
+        if self.token is not None and (not self.token or not self.token.isascii() or not self.token.isprintable()):
+            raise ConfigError("a token of ASCII characters", "one that is empty or has others", "Choose another token.")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server at that address.
+
+    Example:
+        >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
+        (True, True, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

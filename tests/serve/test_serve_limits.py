@@ -1,0 +1,240 @@
+"""What is too large, too slow or nothing at all gets a clear answer, and the server goes on."""
+
+import io
+import json
+import socket
+import struct
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from connections import Crowd, raised_limit
+from demo_run import demo_run, linker_of
+from PIL import Image
+from serving import Running, running, wait_until
+
+from dim.linker import Linker
+
+PATIENCE = 0.5
+
+
+@pytest.fixture(scope="module")
+def linker(tmp_path_factory: pytest.TempPathFactory) -> Linker:
+    return linker_of(demo_run(tmp_path_factory))
+
+
+@pytest.fixture(scope="module")
+def shared(linker: Linker) -> Iterator[Running]:
+    with running(linker, max_body_bytes=500_000, body_timeout_s=PATIENCE) as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared: Running) -> Iterator[Running]:
+    """It answers before and after each test."""
+    yield shared
+    assert shared.still_answers()
+    assert shared.batcher.accepted == 0
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_header(width: int, height: int) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+
+
+def huge_header() -> bytes:
+    return png_header(20_000, 10_000) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+def huge_image() -> bytes:
+    packer = zlib.compressobj()
+    row = b"\0" + b"\0" * 2500
+    data = b"".join(packer.compress(row) for _ in range(10_000)) + packer.flush()
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20_000, 10_000, 1, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def picture(kind: str = "PNG", side: int = 64) -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((side, side), 50).convert("RGB").save(file, kind)
+    return file.getvalue()
+
+
+def icon_of_a_larger_picture() -> bytes:
+    inside = png_header(30_000, 30_000) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+    return struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(inside), 22) + inside
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "found"),
+    [
+        (huge_header, 413, "200,000,000"),
+        (huge_image, 413, "200,000,000"),
+        (lambda: png_header(60_000, 60_000) + chunk(b"IEND", b""), 413, "3,600,000,000"),
+        (lambda: png_header(10_000, 4_001) + chunk(b"IEND", b""), 413, "40,010,000"),
+        (lambda: b"no image at all", 422, "15 bytes that are none"),
+        (lambda: b"", 422, "0 bytes that are none"),
+        (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>", 422, "41 bytes that are none"),
+        (icon_of_a_larger_picture, 422, "bytes that are none"),
+        (lambda: picture()[:-2000], 422, "unreadable"),
+        (lambda: picture("JPEG")[:700], 422, "unreadable"),
+        (lambda: png_header(0, 5), 422, "bytes that are none"),
+        (lambda: png_header(10_000, 10) + chunk(b"IDAT", b""), 422, "too narrow"),
+    ],
+)
+def test_an_image_that_cannot_be_used_is_refused(
+    server: Running, data: Callable[[], bytes], status: int, found: str
+) -> None:
+    started = time.monotonic()
+    answer = server.client.post("/link/image", data={"mention": "Velton"}, files={"image": data()})
+    assert answer.status_code == status
+    assert found in answer.json()["error"]["found"]
+    assert time.monotonic() - started < 5
+
+
+def test_more_images_than_may_be_open_take_turns(linker: Linker) -> None:
+    with (
+        running(linker, max_pixels=64 * 64, max_waiting_pixels=2 * 64 * 64) as server,
+        ThreadPoolExecutor(12) as pool,
+    ):
+        image = picture()
+        answers = [pool.submit(server.client.post, "/link/image", files={"image": image}) for _ in range(12)]
+        assert {answer.result().status_code for answer in answers} == {200}
+
+
+def test_a_body_over_the_limit_is_refused_before_it_is_sent(server: Running) -> None:
+    head = b"POST /link HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100000000\r\n"
+    for more in (b"\r\n", b"Expect: 100-continue\r\n\r\n"):
+        status, error = exchange(server, head + more)
+        assert status == 413
+        assert (error["expected"], error["found"]) == ("a body of at most 500,000 bytes", "100,000,000")
+
+
+def test_who_sends_a_large_body_anyway_reads_why_it_was_refused(server: Running) -> None:
+    body = json.dumps({"mention": "a", "context": "b" * 5_000_000}).encode()
+    for content in (body, iter([body[start : start + 50_000] for start in range(0, len(body), 50_000)])):
+        answer = server.client.post("/link", content=content, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 413
+        assert answer.json()["error"]["expected"] == "a body of at most 500,000 bytes"
+
+
+def test_many_bodies_at_once_are_bounded(linker: Linker) -> None:
+    with running(linker, max_body_bytes=1000, max_buffered_bytes=1500, body_timeout_s=5) as server:
+        head = b"POST /link HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", server.port)) as first:
+            first.sendall(head + b" " * 899)
+            time.sleep(0.1)
+            status, error = exchange(server, head + b" " * 899)
+            assert status == 503
+            assert error["expected"] == "at most 1,500 bytes of bodies at once"
+        assert server.still_answers()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"POST /link HT",
+        b"POST /link HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+        b"POST /link HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
+    ],
+)
+def test_a_slow_client_is_told_and_closed(server: Running, sent: bytes) -> None:
+    started = time.monotonic()
+    status, error = exchange(server, sent)
+    assert status == 408
+    assert f"within {PATIENCE:g} s" in error["expected"]
+    assert PATIENCE - 0.1 < time.monotonic() - started < PATIENCE + 3
+
+
+@pytest.mark.parametrize("start", [b"POST /lin", b"POST /link HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{"])
+def test_a_client_that_drips_gains_no_time(server: Running, start: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as dripping:
+        dripping.sendall(start)
+        started = time.monotonic()
+        dripping.settimeout(0.1)
+        received = b""
+        while not received:
+            assert time.monotonic() - started < PATIENCE + 3
+            try:
+                dripping.sendall(b"k")
+                received = dripping.recv(4096)
+            except TimeoutError:
+                continue
+        assert received.startswith(b"HTTP/1.1 408")
+
+
+def test_a_connection_that_asked_once_may_not_stay_for_ever(server: Running) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as idle:
+        idle.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+        received = b""
+        while piece := idle.recv(4096):
+            received += piece
+        assert received.startswith(b"HTTP/1.1 200")
+        assert b"HTTP/1.1 408" in received
+
+
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"])
+def test_what_is_no_http_is_answered_in_the_same_shape(server: Running, sent: bytes) -> None:
+    status, error = exchange(server, sent)
+    assert (status, error["expected"]) == (400, "a request of HTTP/1.1")
+
+
+def test_a_client_that_does_not_read_loses_its_connection(linker: Linker) -> None:
+    with running(linker, body_timeout_s=PATIENCE) as server:
+        asked = b"GET /docs HTTP/1.1\r\nHost: a\r\n\r\n"
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect(("127.0.0.1", server.port))
+            deaf.sendall(asked * 1000)
+            wait_until(lambda: not server.server.server_state.tasks, 5)
+            wait_until(lambda: not server.server.server_state.connections, 5)
+        assert server.still_answers()
+
+
+def test_many_open_connections_are_each_told_and_the_server_goes_on(linker: Linker) -> None:
+    with raised_limit(3000), running(linker, max_connections=200, body_timeout_s=2) as server:
+        with Crowd(server.port, 500) as crowd:
+            assert server.still_answers()
+            assert len(server.server.server_state.connections) <= 201
+            assert crowd.statuses(10) == {408: 500}
+        assert server.still_answers()
+
+
+def test_one_connection_too_many_that_ask_is_503(linker: Linker) -> None:
+    with running(linker, max_connections=2, body_timeout_s=5) as server:
+        half = b"POST /link HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"
+        asking = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
+        for each in asking:
+            each.sendall(half)
+        wait_until(lambda: len(server.server.server_state.tasks) == 2)
+        status, error = exchange(server, b"")
+        assert (status, error["expected"]) == (503, "at most 2 connections that ask")
+        for each in asking:
+            each.close()
+        wait_until(lambda: not server.server.server_state.connections)
+        assert server.still_answers()
+
+
+def exchange(server: Running, sent: bytes) -> tuple[int, dict[str, str]]:
+    """The status and the error that come back, when the server has closed."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(sent)
+        received = b""
+        while piece := client.recv(65536):
+            received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert b"connection: close" in head.lower()
+    return int(head.split()[1]), json.loads(body)["error"]
+
+
+def test_the_huge_image_is_a_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    with Image.open(io.BytesIO(huge_image())) as image:
+        image.load()
+        assert (image.size, image.mode) == ((20_000, 10_000), "1")
