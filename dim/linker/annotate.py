@@ -9,7 +9,8 @@ from operator import index
 from typing import Any
 
 from dim.errors import DataError
-from dim.linker.answer import LONGEST_MENTION, Answer, check_text
+from dim.features.live import ImageInput
+from dim.linker.answer import LONGEST_MENTION, Answer, Question, check_text
 
 REACH = 300  #: Characters on either side at most: text encoders read a few hundred words.
 #: No sentence ends after an initial or a title, nor before a small letter.
@@ -37,6 +38,20 @@ class Annotation:
     def as_json(self) -> dict[str, Any]:
         """The annotation as plain values."""
         return asdict(self)
+
+
+def marked_questions(
+    text: str, spans: Iterable[Sequence[int]], image: ImageInput | None = None
+) -> list[tuple[int, int, Question]]:
+    """Start, end and question of each mention that spans mark in a text, with its sentence as context.
+
+    Raises:
+        DataError: As `spans_in`.
+    """
+    return [
+        (start, end, Question(text[start:end], sentence_around(text, start, end), image))
+        for start, end in spans_in(text, spans)
+    ]
 
 
 def spans_in(text: str, spans: Iterable[Sequence[int]]) -> list[tuple[int, int]]:

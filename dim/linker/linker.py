@@ -15,7 +15,7 @@ from dim.contrastive.module import DIM
 from dim.errors import ConfigError, DataError
 from dim.features.live import ImageInput
 from dim.generative.module import GEMEL
-from dim.linker.annotate import Annotation, sentence_around, spans_in
+from dim.linker.annotate import Annotation, marked_questions
 from dim.linker.answer import Answer, Question, question_of, shortened
 from dim.linker.entity_table import KeptImages
 from dim.linker.folder import read, write
@@ -221,10 +221,12 @@ class Linker(ModelHubMixin):
         Raises:
             DataError: A span marks no name in the text, or the image cannot be used.
         """
-        places = spans_in(text, spans)
-        questions = [Question(text[start:end], sentence_around(text, start, end), image) for start, end in places]
-        found = zip(places, questions, self.link_batch(questions, top_k), strict=True)
-        return [Annotation(start, end, question.mention, answers) for (start, end), question, answers in found]
+        marked = marked_questions(text, spans, image)
+        found = self.link_batch([question for _, _, question in marked], top_k)
+        return [
+            Annotation(start, end, question.mention, answers)
+            for (start, end, question), answers in zip(marked, found, strict=True)
+        ]
 
     def add_entities(self, entities: Iterable[KnownEntity | Mapping[str, Any]]) -> None:
         """Makes entities linkable at once, without training.

@@ -10,7 +10,7 @@ from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from dim.linker import Question
-from dim.linker.annotate import sentence_around, spans_in
+from dim.linker.annotate import marked_questions
 from dim.serve.problems import Problem, invalid
 from dim.serve.schema import (
     About,
@@ -89,12 +89,11 @@ def api(served: Served) -> APIRouter:
         """Links the mentions that are marked in a text."""
         served.check_top_k(asked.top_k)
         served.check_count(len(asked.spans), "spans")
-        places = spans_in(asked.text, [(span.start, span.end) for span in asked.spans])
-        questions = [Question(asked.text[start:end], sentence_around(asked.text, start, end)) for start, end in places]
-        outcomes = await served.answer(request, questions, asked.top_k)
+        marked = marked_questions(asked.text, [(span.start, span.end) for span in asked.spans])
+        outcomes = await served.answer(request, [question for _, _, question in marked], asked.top_k)
         annotations = [
             AnnotatedMention(start=start, end=end, mention=question.mention, answers=answers_of(outcome))
-            for (start, end), question, outcome in zip(places, questions, outcomes, strict=True)
+            for (start, end, question), outcome in zip(marked, outcomes, strict=True)
         ]
         return _json(AnnotatedText(text=asked.text, annotations=annotations))
 
