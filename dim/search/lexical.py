@@ -96,7 +96,10 @@ class EntityNames:
         self._postings, self._counts, self._live = postings, counts, live
         self._last: tuple[str, Floats] | None = None
         self._indices = postings.indices.astype(np.intp)  # else NumPy converts them in every search
-        self._first = np.cumsum(counts) - counts  # the first string of each entity: each has one at least, its name
+        # The strings by their place among those of their entity: the names, then the first aliases, and so on.
+        self._first = np.cumsum(counts) - counts
+        having = [np.flatnonzero(counts > place) for place in range(1, int(counts.max(initial=0)))]
+        self._aliases = [(owners, self._first[owners] + place) for place, owners in enumerate(having, start=1)]
 
     def __len__(self) -> int:
         return int(self._live.sum())
@@ -215,11 +218,13 @@ class EntityNames:
     def _compute(self, mention: str) -> Floats:
         columns, weights = self._weights(mention)
         postings = self._postings
-        scores = np.zeros(postings.shape[1], dtype=np.float32)
-        for column, weight in zip(columns.tolist(), weights, strict=True):
-            part = slice(postings.indptr[column], postings.indptr[column + 1])
-            scores[self._indices[part]] += weight * postings.data[part]  # a string has an n-gram once
-        best = scores if len(scores) == len(self._live) else np.maximum.reduceat(scores, self._first)
+        parts = [slice(postings.indptr[column], postings.indptr[column + 1]) for column in columns]
+        strings = np.concatenate([self._indices[part] for part in parts]) if parts else self._indices[:0]
+        shares = [weight * postings.data[part] for part, weight in zip(parts, weights, strict=True)]
+        scores = np.bincount(strings, np.concatenate(shares) if parts else None, postings.shape[1]).astype(np.float32)
+        best = scores[self._first]
+        for owners, aliases in self._aliases:
+            best[owners] = np.maximum(best[owners], scores[aliases])
         return np.where(self._live, best, np.float32(-1))  # below every cosine
 
     def _checked_rows(self, rows: ArrayLike) -> Rows:
