@@ -84,6 +84,7 @@ COMMANDS = {
             "bench_trie",
             "bench_generate",
             "bench_link",
+            "bench_serve",
         ),
         "measure speed and memory against a peer or a ceiling",
     ),

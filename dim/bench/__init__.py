@@ -7,6 +7,7 @@ from dim.bench.generate import bench_generate
 from dim.bench.link import bench_link
 from dim.bench.memory import bench_memory
 from dim.bench.search import bench_search
+from dim.bench.serve import bench_serve
 from dim.bench.train import bench_train
 from dim.bench.trie import bench_trie
 
@@ -18,6 +19,7 @@ __all__ = [
     "bench_link",
     "bench_memory",
     "bench_search",
+    "bench_serve",
     "bench_train",
     "bench_trie",
 ]
