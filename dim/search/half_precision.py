@@ -44,9 +44,12 @@ class HalfPrecision:
         directions = queries / lengths[:, None]
         found = self._of_others(directions[:, ~self._is_rare])
         for scores, weights in zip(found.numpy(), directions[:, self._is_rare], strict=True):
-            for column in np.flatnonzero(weights).tolist():
-                part = slice(self._starts[column], self._starts[column + 1])
-                scores[self._rows[part]] += weights[column] * self._values[part]
+            columns = np.flatnonzero(weights)
+            parts = [slice(self._starts[column], self._starts[column + 1]) for column in columns]
+            if parts:
+                rows = np.concatenate([self._rows[part] for part in parts])
+                shares = [weights[column] * self._values[part] for column, part in zip(columns, parts, strict=True)]
+                scores += np.bincount(rows, np.concatenate(shares), len(scores))
         return found * torch.from_numpy(lengths)[:, None], ROUNDING * lengths
 
     def _of_others(self, directions: Floats) -> Tensor:
