@@ -53,5 +53,6 @@ class HalfPrecision:
         return found * torch.from_numpy(lengths)[:, None], ROUNDING * lengths
 
     def _of_others(self, directions: Floats) -> Tensor:
-        columns = torch.from_numpy(directions).to(self._others.dtype)
+        # Contiguous, which NumPy's choice of columns is not: torch.mv then takes 40 times as long.
+        columns = torch.from_numpy(np.ascontiguousarray(directions)).to(self._others.dtype)
         return torch.stack([torch.mv(self._others, direction) for direction in columns]).float()
