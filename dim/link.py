@@ -18,7 +18,7 @@ from dim.errors import ConfigError, DataError
 from dim.linker import Answer, Linker, Question
 from dim.linker.answer import question_of
 from dim.linker.generative import GenerativeLinker
-from dim.linker.sources import open_linker
+from dim.linker.opening import open_linker
 from dim.storage import write_json
 
 #: The evidence that the table shows; JSON has all.

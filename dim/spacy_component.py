@@ -91,7 +91,7 @@ def make_dim_linker(
         DataError: There is no such linker.
         ConfigError: An option is out of its range.
     """
-    from dim.linker.sources import open_linker
+    from dim.linker.opening import open_linker
 
     options = Options(top_k, threshold, labels, spans_key, context, overwrite)
     try:

@@ -1,10 +1,10 @@
-"""Where a linker comes from: its folder, a run, or a repository on the Hugging Face hub."""
+"""Where a linker comes from: a run, or a repository on the Hugging Face hub."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -12,30 +12,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from dim.datamodule import LinkingDataModule
 from dim.errors import DataError
 from dim.features.live import LiveEncoder
-from dim.linker.folder import MANIFEST
 from dim.results import percent
-
-if TYPE_CHECKING:
-    from dim.linker.linker import Linker
-
-
-def open_linker(model: str, device: str = "auto") -> Linker:
-    """The linker of a folder that `save` or `dim export` wrote, of a run of `dim fit`, or of the hub.
-
-    Args:
-        model: A folder, or an id on the hub.
-        device: Where towers and encoders compute.
-
-    Raises:
-        DataError: There is no linker, or a damaged one.
-        ConfigError: The run's method has none.
-    """
-    from dim.linker.linker import Linker  # it imports this file
-
-    folder = Path(model)
-    if (folder / "config.yaml").exists() and not (folder / MANIFEST).exists():
-        return Linker.from_checkpoint(folder, device)
-    return Linker.from_pretrained(model, device)
 
 
 def figures_of_run(run: Path) -> dict[str, str]:

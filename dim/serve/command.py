@@ -12,7 +12,7 @@ from rich.console import Console
 
 from dim.errors import MissingExtraError
 from dim.linker import Linker
-from dim.linker.sources import open_linker
+from dim.linker.opening import open_linker
 from dim.serve.settings import Settings, is_loopback
 
 TOKEN = "DIM_TOKEN"  #: The environment's variable.
