@@ -1,4 +1,7 @@
-"""Any model of open_clip, frozen: texts and images into one space."""
+"""Any model of open_clip, frozen: texts and images into one space.
+
+open_clip takes more than a second to import: that is done on use, as every command knows this class.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,10 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
-import open_clip
 import torch
 from numpy.typing import NDArray
-from open_clip.transform import PreprocessCfg, image_transform_v2
-from open_clip.transformer import text_global_pool
 from PIL import Image
 from torch import Tensor, nn
-from torchvision.transforms import Compose
 
 from dim.errors import ConfigError
 from dim.features.base import Features, ImageEncoder, TextEncoder
@@ -118,8 +117,10 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         """What gives the features of `encode_text` when called."""
         if not self.projection:
             raise ConfigError("a CLIP text encoder", "projection: false, which is for images", "Leave projection out.")
+        from dim.features.clip_model import cut
+
         with torch.inference_mode():
-            tokens = _cut(self.model, self.source.tokenize(texts))
+            tokens = cut(self.model, self.source.tokenize(texts))
             return deferred(self._run_text(self.model, to_device(tokens.numpy(), self.model_device)))
 
     def preprocess(self, image: Image.Image) -> NDArray[np.uint8]:
@@ -155,7 +156,9 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
 
     @cached_property
     def _run_text(self) -> Callable[[nn.Module, Tensor], Tensor]:
-        return self._compiled(_encode_tokens)
+        from dim.features.clip_model import encode_tokens
+
+        return self._compiled(encode_tokens)
 
     @cached_property
     def _run_image(self) -> Callable[[nn.Module, Tensor], Tensor]:
@@ -174,40 +177,9 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
 
     @cached_property
     def _resize(self) -> Callable[[Image.Image], Image.Image]:
-        steps = image_transform_v2(PreprocessCfg(**self.source.preprocess_config), is_train=False).transforms
-        resize: Callable[[Image.Image], Image.Image] = Compose(steps[:-2])  # less to-tensor and normalise
-        return resize
+        from dim.features.clip_model import resizing
 
-
-def _is_cut(model: nn.Module) -> bool:
-    return isinstance(model, open_clip.CLIP) and model.attn_mask is not None and model.text_pool_type == "argmax"
-
-
-def _cut(model: nn.Module, tokens: Tensor) -> Tensor:
-    """The tokens [batch, 77] without the columns that no text of the batch reaches.
-
-    A causal model never looks past the end-of-text token (the largest id), so what stands behind the longest text
-    of the batch need not be computed: short names run ten times as fast, with the same values.
-    """
-    return tokens[:, : int(tokens.argmax(dim=-1).max()) + 1] if _is_cut(model) else tokens
-
-
-def _encode_tokens(model: nn.Module, tokens: Tensor) -> Tensor:
-    """Text features [batch, width] of tokens as `_cut` leaves them."""
-    if not _is_cut(model):
-        features: Tensor = model.encode_text(tokens)  # type: ignore[operator]
-        return features
-    assert isinstance(model, open_clip.CLIP)
-    assert model.attn_mask is not None
-    length = tokens.shape[1]
-    dtype = model.transformer.get_cast_dtype()
-    x: Tensor = model.token_embedding(tokens).to(dtype) + model.positional_embedding[:length].to(dtype)
-    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
-    x = text_global_pool(model.ln_final(x), tokens, "argmax")  # [batch, width of the transformer]
-    projection: Any = model.text_projection
-    if projection is not None:
-        x = projection(x) if isinstance(projection, nn.Linear) else x @ projection  # [batch, width]
-    return x
+        return resizing(self.source.preprocess_config)
 
 
 def _encode_pixels(model: nn.Module, pixels: Tensor) -> Tensor:

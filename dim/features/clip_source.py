@@ -1,4 +1,7 @@
-"""Where a CLIP model comes from: its architecture, its preprocessing, its weights."""
+"""Where a CLIP model comes from: its architecture, its preprocessing, its weights.
+
+open_clip is imported on use: it takes more than a second.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
-from open_clip.pretrained import download_pretrained, get_pretrained_cfg, list_pretrained_tags_by_model
-from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from torch import Tensor, nn
 
 from dim.errors import ConfigError
@@ -61,6 +61,8 @@ class ClipSource:
         """open_clip's description of the architecture."""
         if self._folder:
             return dict(self._file_config["model_cfg"])
+        import open_clip
+
         config = open_clip.get_model_config(self.model_name) if ":" not in self.model_name else None
         if config is None:
             near = difflib.get_close_matches(self.model_name, open_clip.list_models(), n=3, cutoff=0.3)
@@ -76,6 +78,8 @@ class ClipSource:
         """open_clip's entry of a weights tag; empty where the weights come from elsewhere."""
         if self._folder or not self.pretrained or Path(self.pretrained).is_file():
             return {}
+        from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+
         tag = dict(get_pretrained_cfg(self.model_name, self.pretrained) or {})
         if not tag:
             tags = list_pretrained_tags_by_model(self.model_name)
@@ -96,6 +100,8 @@ class ClipSource:
     @cached_property
     def preprocess_config(self) -> dict[str, Any]:
         """The fields of open_clip's `PreprocessCfg`."""
+        from open_clip.transform import PreprocessCfg, merge_preprocess_dict
+
         told = self._file_config.get("preprocess_cfg", {}) if self._folder else self._tag
         config: dict[str, Any] = merge_preprocess_dict(PreprocessCfg(), told)
         return config | {"size": self.config["vision_cfg"].get("image_size", 224)}
@@ -120,6 +126,8 @@ class ClipSource:
                     "neither pretrained nor random_seed",
                     "Set pretrained to a tag, a file or a folder (or random_seed, for weights that mean nothing).",
                 )
+            import open_clip
+
             return f"random({self.random_seed}, torch {torch.__version__}, open_clip {open_clip.__version__})"
         if self.random_seed is not None:
             raise ConfigError("pretrained or random_seed", "both", "Leave one of them out.")
@@ -131,6 +139,9 @@ class ClipSource:
 
     def load(self, precision: Precision, device: torch.device) -> nn.Module:
         """The model, frozen, on its device."""
+        import open_clip
+        from open_clip.pretrained import download_pretrained
+
         try:
             weights = download_pretrained(self._tag) if self._tag else self.pretrained
             with torch.random.fork_rng(), _quiet():
@@ -154,6 +165,8 @@ class ClipSource:
     @cached_property
     def tokenize(self) -> Callable[[Sequence[str]], Tensor]:
         """Texts to tokens [len(texts), 77], cut and padded."""
+        import open_clip
+
         try:
             with _quiet():
                 tokenizer = open_clip.get_tokenizer(self._name)

@@ -201,7 +201,7 @@ def test_a_download_that_fails_asks_for_a_local_file(monkeypatch: pytest.MonkeyP
     def unreachable(*_: object) -> str:
         raise RuntimeError("no connection")
 
-    monkeypatch.setattr("dim.features.clip_source.download_pretrained", unreachable)
+    monkeypatch.setattr("open_clip.pretrained.download_pretrained", unreachable)
     message = refused("ViT-B-32-quickgelu", "openai")
     assert "no connection" in message
     assert "local file or folder" in message
