@@ -30,6 +30,7 @@ FLOATS_AT_ONCE = 2**26  # of one array in a search: 256 MiB
 VECTORS_AT_ONCE = 2**16  # added to a FAISS index between two steps of the progress bar
 POINTS_A_LIST = 40  # training vectors a list of IVF: FAISS warns below 39
 ROUNDS = 8  # of k-means
+FLOATS_COPIED = 2**27  # of an exact store's vectors, at most
 FEW = 16  # queries at a time: of more, one matrix product is faster
 LINKS, CONSTRUCTION = 16, 80  # HNSW: links a vector, and candidates when a vector is added
 
@@ -61,7 +62,8 @@ class ExactStore:
     The candidates of a matrix product are compared again one pair at a time: the score of a pair then depends on
     neither its place in the matrix nor on the other queries, so equal vectors have equal scores.
 
-    For a few queries the candidates come from half precision, and are so many that none better is left out.
+    For a few queries the candidates come from half precision, and are so many that none better is left out. That takes
+    half as much memory again, so of a matrix beyond 512 MiB, which may be mapped, no such copy is made.
 
     Args:
         vectors: [n, d], float32, of length 1.
@@ -90,7 +92,7 @@ class ExactStore:
         matrix = torch.from_numpy(self.vectors).T
         for start in range(0, len(queries), step):
             part = slice(start, start + step)
-            if len(queries[part]) <= FEW:
+            if len(queries[part]) <= FEW and self.vectors.size <= FLOATS_COPIED:
                 scores[part], positions[part] = self._few(queries[part], width)
                 continue
             positions[part] = top_k(torch.from_numpy(queries[part]) @ matrix, width)[1].numpy()

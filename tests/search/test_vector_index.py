@@ -348,6 +348,17 @@ def test_a_few_queries_get_the_answers_of_many():
     np.testing.assert_array_equal(store.found(np.zeros((1, 40), np.float32), 10)[0], 0)
 
 
+def test_of_a_large_matrix_no_copy_is_made(monkeypatch):
+    monkeypatch.setattr("dim.search.stores.FLOATS_COPIED", 500 * 40 - 1)
+    store = ExactStore(unit(500, 40))
+    found = store.found(store.vectors[:1], 10)
+    assert "_half_precision" not in vars(store)
+    monkeypatch.setattr("dim.search.stores.FLOATS_COPIED", 500 * 40)
+    for ours, theirs in zip(store.found(store.vectors[:1], 10), found, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert "_half_precision" in vars(store)
+
+
 def test_what_half_precision_says_is_as_near_as_it_promises():
     vectors = unit(2000, 200)
     queries = 3 * unit(5, 200, seed=1)
