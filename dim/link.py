@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from rich.text import Text
 from dim.errors import ConfigError, DataError
 from dim.linker import Answer, Linker, Question
 from dim.linker.answer import question_of
+from dim.linker.each import link_each
 from dim.linker.generative import GenerativeLinker
 from dim.linker.opening import open_linker
 from dim.storage import write_json
@@ -162,7 +163,7 @@ def link_file(model: str, source: Path, output: Path, top_k: int, batch_size: in
 
 
 def _answer_lines(linker: Linker, lines: Sequence[str], top_k: int) -> list[dict[str, Any]]:
-    """What is written for each line. A batch with an image that cannot be read is answered line by line."""
+    """What is written for each line. A batch with an image that cannot be read is answered in parts."""
     results: list[dict[str, Any]] = []
     questions: list[tuple[int, Question]] = []
     for line in lines:
@@ -176,26 +177,13 @@ def _answer_lines(linker: Linker, lines: Sequence[str], top_k: int) -> list[dict
         except (ValueError, TypeError, RecursionError, DataError) as error:
             record = record | {"error": _short(error)}
         results.append(record)
-    for place, answers in _answers(linker, questions, top_k):
-        results[place] |= answers
+    outcomes = link_each(linker, [question for _, question in questions], top_k, DataError)
+    for (place, _), outcome in zip(questions, outcomes, strict=True):
+        if isinstance(outcome, Exception):
+            results[place] |= {"error": _short(outcome)}
+        else:
+            results[place] |= {"answers": [answer.as_json() for answer in outcome]}
     return results
-
-
-def _answers(
-    linker: Linker, questions: Sequence[tuple[int, Question]], top_k: int
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        found = linker.link_batch([question for _, question in questions], top_k)
-        yield from (
-            (place, {"answers": [answer.as_json() for answer in answers]})
-            for (place, _), answers in zip(questions, found, strict=True)
-        )
-    except DataError as error:
-        if len(questions) == 1:
-            yield questions[0][0], {"error": _short(error)}
-            return
-        for question in questions:
-            yield from _answers(linker, [question], top_k)
 
 
 def _json_line(result: dict[str, Any]) -> str:

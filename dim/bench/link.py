@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dim.bench.clock import seconds
-from dim.bench.made_up_linker import Kind, Shape, Vectors, make_linker, write_text_encoder
-from dim.data.demo import demo_world
+from dim.bench.made_up_linker import Kind, Shape, Vectors, draw_questions, make_linker, make_world
 from dim.errors import ConfigError
 from dim.features.text import TransformersTextEncoder
 from dim.linker import Linker, Question
@@ -73,15 +72,10 @@ def bench_link(
         raise ConfigError("mentions, a batch, a round and a kind at least", "none of one of them", "Raise it.")
     with TemporaryDirectory() as folder:
         with Console(stderr=True).status("the world, the encoder and the KB's vectors"):
-            world = demo_world(Path(folder) / "world", num_entities, seed, num_images=0)
-            texts = [*world.texts("brief").dropna(), *world.mentions["context"].dropna()]
-            encoder = text_encoder or write_text_encoder(Path(folder) / "encoder", texts, shape, seed)
+            world, encoder = make_world(Path(folder), num_entities, text_encoder, shape, seed)
             linker, vectors = make_linker(world, encoder, device, kinds[0], seed)
             linker.ranker = linker.ranker if ranker else None
-            rng = np.random.default_rng(seed)
-            chosen = rng.choice(len(world.mentions), num_mentions + rounds * batch_size)
-            asked = world.mentions.iloc[chosen][["mention", "context"]].fillna("")
-            questions = [Question(*row) for row in asked.itertuples(index=False)]
+            questions = draw_questions(world, num_mentions + rounds * batch_size, seed)
         results = measure_single(linker, questions[:num_mentions])
         results |= measure_batches(linker, questions[num_mentions:], batch_size)
         results |= measure_kinds(linker, vectors, kinds, questions[:num_mentions])

@@ -14,12 +14,13 @@ from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from dim.contrastive.module import DIM
+from dim.data.demo import demo_world
 from dim.features.base import TextEncoder
 from dim.features.characters import CharacterEncoder
 from dim.features.device import resolve_device
 from dim.features.live import LiveEncoder
 from dim.features.text import TransformersTextEncoder
-from dim.linker import Linker
+from dim.linker import Linker, Question
 from dim.linker.knowledge import knowledge_of
 from dim.linker.linker import NUM_CANDIDATES
 from dim.linker.towers import Towers
@@ -50,6 +51,22 @@ def write_text_encoder(folder: Path, texts: Sequence[str], shape: Shape, seed: i
     torch.manual_seed(seed)
     BertModel(BertConfig(vocab_size=30_522, **_SHAPES[shape])).save_pretrained(folder)
     return folder
+
+
+def make_world(
+    place: Path, num_entities: int, text_encoder: Path | None, shape: Shape, seed: int
+) -> tuple[Dataset, Path]:
+    """A demo world without images, and the folder of a text encoder: the one that is named, or one made for it."""
+    world = demo_world(place / "world", num_entities, seed, num_images=0)
+    texts = [*world.texts("brief").dropna(), *world.mentions["context"].dropna()]
+    return world, text_encoder or write_text_encoder(place / "encoder", texts, shape, seed)
+
+
+def draw_questions(world: Dataset, count: int, seed: int) -> list[Question]:
+    """That many of its mentions, some of them more than once."""
+    chosen = np.random.default_rng(seed).choice(len(world.mentions), count)
+    asked = world.mentions.iloc[chosen][["mention", "context"]].fillna("")
+    return [Question(*row) for row in asked.itertuples(index=False)]
 
 
 def make_towers(encoder: TextEncoder, names: Sequence[str], seed: int) -> Towers:

@@ -18,9 +18,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from dim.bench.made_up_linker import Shape, make_linker, write_text_encoder
+from dim.bench.made_up_linker import Shape, draw_questions, make_linker, make_world
 from dim.bench.serve_process import PER_REQUEST, Served, highest_memory, served
-from dim.data.demo import demo_world
 from dim.errors import ConfigError, DimError, MissingExtraError
 from dim.linker import Linker
 from dim.provenance import commit, hardware
@@ -102,15 +101,11 @@ def write_linker(
     place: Path, num_entities: int, text_encoder: Path | None, device: str, shape: Shape, seed: int
 ) -> list[dict[str, str]]:
     """Writes `place`/linker, and gives questions to it."""
-    world = demo_world(place / "world", num_entities, seed, num_images=0)
-    texts = [*world.texts("brief").dropna(), *world.mentions["context"].dropna()]
-    encoder = text_encoder or write_text_encoder(place / "encoder", texts, shape, seed)
+    world, encoder = make_world(place, num_entities, text_encoder, shape, seed)
     linker, _ = make_linker(world, encoder, device, "exact", seed)
     linker.about["recipe"] = _recipe(linker, encoder, device)
     linker.save(place / "linker")
-    chosen = np.random.default_rng(seed).choice(len(world.mentions), NUM_QUESTIONS)
-    asked = world.mentions.iloc[chosen][["mention", "context"]].fillna("")
-    return [dict(zip(("mention", "context"), row, strict=True)) for row in asked.itertuples(index=False)]
+    return [{"mention": q.mention, "context": q.context} for q in draw_questions(world, NUM_QUESTIONS, seed)]
 
 
 def _recipe(linker: Linker, encoder: Path, device: str) -> dict[str, Any]:

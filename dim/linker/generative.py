@@ -27,7 +27,7 @@ from dim.linker.generative_names import WritableNames
 from dim.linker.knowledge import KnownEntity, entity_of, knowledge_of
 from dim.linker.linker import Linker
 from dim.linker.recipe import Recipe, recipe_of_run
-from dim.linker.sources import download, figures_of_run, live_encoder
+from dim.linker.sources import figures_of_run, folder_of, live_encoder
 from dim.linker.towers import opened
 from dim.records import NIL
 from dim.saved_run import open_run
@@ -121,9 +121,7 @@ class GenerativeLinker(Linker):
             DataError: There is no generative linker, a damaged one, one of another format, or one that names classes
                 which are not dim's.
         """
-        folder = Path(folder_or_id)
-        if not folder.is_dir():
-            folder = download(str(folder_or_id), revision=revision, cache_dir=cache_dir, token=token)
+        folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
         return cls(read(folder, device))
 
     def save(self, folder: str | Path, images: KeptImages | None = None) -> None:

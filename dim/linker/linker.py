@@ -22,7 +22,7 @@ from dim.linker.folder import read, write
 from dim.linker.generative_folder import is_generative
 from dim.linker.knowledge import Knowledge, KnownEntity, entity_of, knowledge_of
 from dim.linker.recipe import recipe_of_run
-from dim.linker.sources import download, figures_of_run, live_encoder
+from dim.linker.sources import figures_of_run, folder_of, live_encoder
 from dim.linker.towers import Towers
 from dim.ranking.candidates import unite
 from dim.ranking.entities import EntityFacts
@@ -153,9 +153,7 @@ class Linker(ModelHubMixin):
             DataError: There is no linker, a damaged one, one of another format, or one that names classes which are not
                 dim's.
         """
-        folder = Path(folder_or_id)
-        if not folder.is_dir():
-            folder = download(str(folder_or_id), revision=revision, cache_dir=cache_dir, token=token)
+        folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
         if is_generative(folder):
             return _generative().from_pretrained(folder, device)
         return cls(*read(folder, device))

@@ -40,12 +40,15 @@ def live_encoder(module: LinkingDataModule) -> LiveEncoder:
     )
 
 
-def download(model_id: str, **options: Any) -> Path:
-    """The folder of a linker on the hub.
+def folder_of(folder_or_id: str | Path, **options: Any) -> Path:
+    """The folder itself, or that of a linker on the hub, downloaded.
 
     Raises:
         DataError: There is no such repository, or the hub cannot be reached.
     """
+    if Path(folder_or_id).is_dir():
+        return Path(folder_or_id)
+    model_id = str(folder_or_id)
     if model_id.startswith((".", "/", "~")) or model_id.count("/") > 1:
         raise DataError(f"a linker's folder at {model_id}", "no such folder", "Write one: dim export RUN FOLDER.")
     try:

@@ -154,12 +154,12 @@ class VectorIndex:
         values, wanted = _checked_queries(queries, self.width), np.asarray(ids, dtype=np.int64)
         if wanted.ndim != 2 or len(wanted) != len(values):
             raise DataError(f"ids [{len(values)}, k]", f"{list(wanted.shape)}", "Give each query its own ids.")
-        is_there = (
-            np.ones(wanted.shape, dtype=bool) if missing is None else self.has(wanted.ravel()).reshape(wanted.shape)
-        )
+        is_there = self.has(wanted.ravel()).reshape(wanted.shape)
+        if missing is None:
+            _refuse_unknown(wanted[~is_there])
         scores = np.full(wanted.shape, missing, dtype=np.float32)
         for query, own, known, found in zip(values, wanted, is_there, scores, strict=True):
-            found[known] = np.einsum("d,kd->k", query, self.vectors_of(own[known]))
+            found[known] = np.einsum("d,kd->k", query, self._vectors(own[known]))
         return scores
 
     def vectors_of(self, ids: ArrayLike) -> Floats:
@@ -169,11 +169,10 @@ class VectorIndex:
             DataError: An id is unknown.
         """
         wanted = np.asarray(ids, dtype=np.int64)
-        unknown = ~self.has(wanted)
-        if unknown.any():
-            raise DataError(
-                "ids of the index", f"{_some(np.unique(wanted[unknown]))} unknown to it", "Look at its ids."
-            )
+        _refuse_unknown(wanted[~self.has(wanted)])
+        return self._vectors(wanted)
+
+    def _vectors(self, wanted: Rows) -> Floats:
         if not self.num_added:
             return self._store.vectors_at(np.searchsorted(self._store_ids, wanted))
         vectors = np.empty((len(wanted), self.width), dtype=np.float32)
@@ -204,9 +203,7 @@ class VectorIndex:
             DataError: An id is unknown or named twice; nothing is removed then.
         """
         rows = _checked_ids(ids, np.asarray(ids).size)
-        unknown = ~self.has(rows)
-        if unknown.any():
-            raise DataError("ids of the index", f"{_some(rows[unknown])} unknown to it", "Look at its ids.")
+        _refuse_unknown(rows[~self.has(rows)])
         self._live &= ~np.isin(self._store_ids, rows)
         kept = ~np.isin(self._side_ids, rows)
         self._side, self._side_ids = ExactStore(self._side.vectors[kept]), self._side_ids[kept]
@@ -321,6 +318,11 @@ def _checked_ids(ids: ArrayLike, count: int) -> Rows:
     if rows.size and unique[0] < 0:
         raise DataError("ids from 0 up", f"{_some(unique[unique < 0])}", "-1 means that there is no answer.")
     return rows
+
+
+def _refuse_unknown(ids: Rows) -> None:
+    if ids.size:
+        raise DataError("ids of the index", f"{_some(np.unique(ids))} unknown to it", "Look at its ids.")
 
 
 def _some(ids: Rows) -> str:

@@ -19,14 +19,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from dim.linker import Answer, Linker, Question
+from dim.linker import Linker, Question
+from dim.linker.each import Outcome, link_each
 from dim.serve.metrics import Metrics
 from dim.serve.problems import busy
 from dim.serve.settings import Settings
 
 LONGEST_RETRY = 60  #: Seconds.
-
-Outcome = list[Answer] | Exception
 
 
 @dataclass(eq=False)
@@ -163,12 +162,9 @@ class Batcher:
 
 
 def _answered(linker: Linker, batch: Sequence[_Waiting]) -> list[Outcome]:
-    """What comes of each question. One that fails is found by halves, so that the others have their answers."""
-    try:
-        found = linker.link_batch([each.question for each in batch], max(each.top_k for each in batch))
-        return [answers[: each.top_k] for answers, each in zip(found, batch, strict=True)]
-    except Exception as error:
-        if len(batch) == 1:
-            return [error]
-        half = len(batch) // 2
-        return _answered(linker, batch[:half]) + _answered(linker, batch[half:])
+    """What comes of each question: the answers that it asked for, or its error."""
+    outcomes = link_each(linker, [each.question for each in batch], max(each.top_k for each in batch))
+    return [
+        outcome if isinstance(outcome, Exception) else outcome[: each.top_k]
+        for outcome, each in zip(outcomes, batch, strict=True)
+    ]

@@ -12,8 +12,9 @@ from starlette.requests import Request
 import dim
 from dim.errors import DimError
 from dim.linker import Answer, Linker, Question
+from dim.linker.each import Outcome
 from dim.serve.about import about, image_url
-from dim.serve.batcher import Batcher, Outcome
+from dim.serve.batcher import Batcher
 from dim.serve.images import Images
 from dim.serve.metrics import Metrics
 from dim.serve.problems import Problem, error_parts
