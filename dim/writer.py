@@ -10,9 +10,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 
 from dim import provenance
-from dim.baselines.frozen import rank_by_frozen_vectors
-from dim.evaluation.floor import rank_by_name
-from dim.results import COLUMNS, measure, print_results, ranks_frame, write_predictions, write_results
+from dim.baselines.beside import ranks_beside_baselines
+from dim.results import COLUMNS, measure, print_results, write_predictions, write_results
 from dim.task import LinkingTask
 
 
@@ -56,23 +55,7 @@ class ResultWriter(Callback):
         if not trainer.is_global_zero:
             return
         data, rows = task.data, task.evaluated_rows
-        mentions = data.dataset.mentions.iloc[rows.numpy()]
-        floor = rank_by_name(
-            mentions["mention"].tolist(),
-            data.dataset.entities["name"].tolist(),
-            data.gold.cpu()[rows],
-            data.protocol,
-            data.candidates_of(rows),
-        )
-        frame = ranks_frame(
-            data.dataset,
-            mentions,
-            split=split,
-            protocol=data.protocol.name,
-            ranked=task.ranked,
-            floor=floor,
-            frozen=rank_by_frozen_vectors(data, rows),
-        )
+        frame = ranks_beside_baselines(data, rows, split, task.ranked)
         metrics = measure(
             data.dataset,
             frame,

@@ -16,8 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dim import provenance
-from dim.baselines.frozen import rank_by_frozen_vectors
-from dim.evaluation.floor import rank_by_name
+from dim.baselines.beside import ranks_beside_baselines
 from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.protocols import NIL_ROW, Ranked
 from dim.evaluation.significance import paired_randomization
@@ -28,7 +27,7 @@ from dim.ranking.held_out import ATTRIBUTE
 from dim.ranking.lists import Lists
 from dim.ranking.nil import best_f1, linking_scores
 from dim.ranking.ranker import Judged, Ranker
-from dim.results import measure, percent, print_results, ranks_frame, write_results
+from dim.results import measure, percent, print_results, write_results
 from dim.search.lexical import CHUNK
 from dim.task import LinkingTask
 
@@ -42,22 +41,7 @@ def evaluate(run: Path, task: LinkingTask, finder: Finder, ranker: Ranker, split
     lists = finder.lists(task, rows.numpy())
     judged = ranker.judge(lists)
     gold = finder.gold[rows.numpy()]
-    floor = rank_by_name(
-        mentions["mention"].tolist(),
-        data.dataset.entities["name"].tolist(),
-        torch.from_numpy(gold),
-        data.protocol,
-        data.candidates_of(rows),
-    )
-    frame = ranks_frame(
-        data.dataset,
-        mentions,
-        split=split,
-        protocol=data.protocol.name,
-        ranked=to_ranked(lists, judged, gold),
-        floor=floor,
-        frozen=rank_by_frozen_vectors(data, rows),
-    )
+    frame = ranks_beside_baselines(data, rows, split, to_ranked(lists, judged, gold))
     with torch.inference_mode():
         vectors = Ranked.concatenate([task.rank(part.to(task.device)) for part in rows.split(CHUNK)])
     kinds = [json.loads(known).get(ATTRIBUTE) if isinstance(known, str) else None for known in mentions["attributes"]]
