@@ -44,10 +44,10 @@ class FaultyServer:
 
     The script returns (status, headers, body as object or raw bytes); `None` closes the connection with a reset, and
     `DRIP` sends one byte of an answer that never ends every 50 ms.
-    `requests` holds (time, entity's name, body, Authorization) of each request in the order of arrival.
+    `requests` holds (time by `clock`, entity's name, body, Authorization) of each request in the order of arrival.
     """
 
-    def __init__(self, script: Callable[[int, str, Body], Any]) -> None:
+    def __init__(self, script: Callable[[int, str, Body], Any], clock: Callable[[], float] = time.monotonic) -> None:
         self.requests: list[tuple[float, str, Body, str]] = []
         self.in_flight = self.most_in_flight = 0
         self.leave = threading.Event()
@@ -61,7 +61,7 @@ class FaultyServer:
                 name = body["messages"][-1]["content"].partition("\n")[0]
                 with lock:
                     number = sum(seen == name for _, seen, _, _ in owner.requests)
-                    owner.requests.append((time.monotonic(), name, body, self.headers.get("Authorization", "")))
+                    owner.requests.append((clock(), name, body, self.headers.get("Authorization", "")))
                     owner.in_flight += 1
                     owner.most_in_flight = max(owner.most_in_flight, owner.in_flight)
                 try:

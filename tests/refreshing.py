@@ -1,14 +1,18 @@
 """A small dataset to refresh, and short words for doing so, for the tests of `dim refresh`."""
 
 import json
+import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from llm_servers import FaultyServer, completion
+from moved_clock import MovedClock
 
+from dim.kb.rate import Pacer
 from dim.records import Dataset, write_dataset
 from dim.refresh import refresh
 
@@ -34,6 +38,15 @@ def run(data: Path, server: FaultyServer | None = None, **options: Any) -> Datas
     return refresh(data, **({"model": "tiny", "backoff_s": 0.01, **url} | options))
 
 
+def paced_by_a_moved_clock(
+    monkeypatch: pytest.MonkeyPatch, limit: Callable[[], float] = lambda: math.inf
+) -> MovedClock:
+    """Lets `refresh` wait by a clock that passes no time of this machine's."""
+    moved = MovedClock(limit)
+    monkeypatch.setattr("dim.refresh.Pacer", lambda rate: Pacer(rate, moved.clock))
+    return moved
+
+
 def name_of(question: str) -> str:
     return re.fullmatch(r'Who or what is "(\w+)"\?', question)[1]  # type: ignore[index]
 
@@ -44,6 +57,12 @@ def kind_answer(number: int, question: str, body: Any) -> Any:
 
 def answers(data: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (data / "answers" / f"{VARIANT}.jsonl").read_text().splitlines()]
+
+
+def num_answers(data: Path) -> int:
+    """How many are recorded by now; the last may be half written."""
+    path = data / "answers" / f"{VARIANT}.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def spoken(capsys: pytest.CaptureFixture[str]) -> str:

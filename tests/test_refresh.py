@@ -10,7 +10,18 @@ from typing import Any
 import pandas as pd
 import pytest
 from llm_servers import KEY, FaultyServer, completion
-from refreshing import CONTEXT, NAMES, VARIANT, answers, kind_answer, name_of, run, small_dataset, spoken
+from refreshing import (
+    CONTEXT,
+    NAMES,
+    VARIANT,
+    answers,
+    kind_answer,
+    name_of,
+    paced_by_a_moved_clock,
+    run,
+    small_dataset,
+    spoken,
+)
 
 from dim.errors import ConfigError, DataError, MissingExtraError
 from dim.records import Dataset, add_texts
@@ -143,15 +154,23 @@ def test_a_budget_of_money_needs_a_price(data: Path) -> None:
         run(data, max_cost=1)
 
 
-def test_requests_are_spaced_by_the_rate_limit(data: Path) -> None:
-    with FaultyServer(kind_answer) as server:
-        run(data, server, requests_per_minute=1200, limit=10)
+def test_requests_are_spaced_by_the_rate_limit(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = paced_by_a_moved_clock(monkeypatch)
+    with FaultyServer(kind_answer, lambda: moved.now) as server:
+        run(data, server, requests_per_minute=1200, limit=10, concurrency=1)
     times = [time for time, _, _, _ in server.requests]
-    assert times[-1] - times[0] >= 9 * 0.05 - 0.02
+    assert times == pytest.approx([0.05 * place for place in range(10)])
+
+
+def test_the_rate_limit_holds_for_all_that_is_in_flight_together(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = paced_by_a_moved_clock(monkeypatch)
+    with FaultyServer(kind_answer) as server:
+        run(data, server, requests_per_minute=1200, limit=10, concurrency=8)
+    assert moved.now == pytest.approx(9 * 0.05)
 
 
 def test_so_many_requests_are_in_flight_as_allowed(data: Path) -> None:
-    met = threading.Barrier(3, timeout=5)
+    met = threading.Barrier(3, timeout=60)
 
     def script(number: int, question: str, body: Any) -> Any:
         if name_of(question) != "Ada":  # the first goes alone

@@ -1,15 +1,30 @@
+import asyncio
+import math
 import os
 import signal
-import threading
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from llm_servers import DRIP, KEY, FaultyServer, completion
-from refreshing import NAMES, VARIANT, answers, kind_answer, name_of, run, small_dataset, spoken
+from refreshing import (
+    NAMES,
+    VARIANT,
+    answers,
+    kind_answer,
+    name_of,
+    num_answers,
+    paced_by_a_moved_clock,
+    run,
+    small_dataset,
+    spoken,
+)
+from waiting import wait_until
 
 from dim.errors import ConfigError
+from dim.kb.client import Endpoint
+from dim.kb.prompt import Prompt
 from dim.records import Dataset
 
 
@@ -43,19 +58,39 @@ FAULTS: dict[str, tuple[list[Any], str, int]] = {
 }
 
 
-def test_every_fault_is_retried_or_recorded_and_never_becomes_text(data: Path, capsys: Any) -> None:
-    leave = threading.Event()
+class GivingUp(Endpoint):
+    """Gives up when the test says so, and never by the clock."""
+
+    tries: ClassVar[dict[str, tuple[asyncio.AbstractEventLoop, asyncio.Timeout]]] = {}
+
+    def patience(self, prompt: Prompt) -> asyncio.Timeout:
+        timeout = asyncio.timeout(None)
+        self.tries[name_of(prompt.user.partition("\n")[0])] = asyncio.get_running_loop(), timeout
+        return timeout
+
+    @classmethod
+    def give_up(cls, name: str) -> None:
+        """Ends the try that waits for an answer about `name`; may be called from any thread."""
+        loop, timeout = cls.tries[name]
+        loop.call_soon_threadsafe(timeout.reschedule, 0)
+
+
+def test_every_fault_is_retried_or_recorded_and_never_becomes_text(
+    data: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paced_by_a_moved_clock(monkeypatch)
+    monkeypatch.setattr("dim.refresh.Endpoint", GivingUp)
 
     def script(number: int, question: str, body: Any) -> Any:
         steps = FAULTS.get(name_of(question), (["ok"], "", 0))[0]
         step = steps[min(number, len(steps) - 1)]
         if step == "hang":
-            leave.wait(5)
+            GivingUp.give_up(name_of(question))
+            server.leave.wait(60)
         return kind_answer(number, question, body) if step in ("ok", "hang") else step
 
     with FaultyServer(script) as server:
-        dataset = run(data, server, timeout_s=0.5, retries=2, concurrency=4)
-        leave.set()
+        dataset = run(data, server, retries=2, concurrency=4)
     by_id = {line["entity_id"]: line for line in answers(data)}
     found = {name: by_id[f"Q{n}"]["status"] for n, name in enumerate(NAMES)}
     assert found == {"Ada": "ok"} | {name: status for name, (_, status, _) in FAULTS.items()}
@@ -83,25 +118,23 @@ def test_every_fault_is_retried_or_recorded_and_never_becomes_text(data: Path, c
 
 
 def test_an_answer_that_drips_for_ever_is_a_time_out(data: Path) -> None:
-    def script(number: int, question: str, body: Any) -> Any:
-        return DRIP if name_of(question) == "Bob" else kind_answer(number, question, body)
-
-    with FaultyServer(script) as server:
-        run(data, server, timeout_s=0.4, retries=0, limit=3)
-    assert {line["entity_id"]: line["status"] for line in answers(data)} == {"Q0": "ok", "Q1": "timeout", "Q2": "ok"}
+    named = pytest.raises(ConfigError, match=r"none in 10 entities in a row; the last: timeout, no answer in 0\.05 s")
+    with FaultyServer(lambda *_: DRIP) as server, named:
+        run(data, server, timeout_s=0.05, retries=0)
+    assert {line["status"] for line in answers(data)} == {"timeout"}
 
 
-def test_retry_after_holds_every_request(data: Path) -> None:
+def test_retry_after_holds_every_request(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = paced_by_a_moved_clock(monkeypatch)
+
     def script(number: int, question: str, body: Any) -> Any:
         if name_of(question) == "Cyd" and number == 0:
-            return 429, {"Retry-After": "1"}, {"error": {"message": "slow down"}}
+            return 429, {"Retry-After": "40"}, {"error": {"message": "slow down"}}
         return kind_answer(number, question, body)
 
-    with FaultyServer(script) as server:
+    with FaultyServer(script, lambda: moved.now) as server:
         run(data, server, concurrency=1)
-    times = [time for time, _, _, _ in server.requests]
-    assert times[3] - times[2] >= 1.0
-    assert len(times) == 17
+    assert [time for time, _, _, _ in server.requests] == [0] * 3 + [40] * 14
 
 
 def test_a_wait_longer_than_a_run_should_take_stops_it(data: Path, capsys: Any) -> None:
@@ -147,7 +180,7 @@ def test_ctrl_c_keeps_and_uses_what_came(data: Path, capsys: Any) -> None:
     def script(number: int, question: str, body: Any) -> Any:
         if name_of(question) == "Fay":
             os.kill(os.getpid(), signal.SIGINT)
-            server.leave.wait(5)
+            server.leave.wait(60)
         return kind_answer(number, question, body)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -160,11 +193,16 @@ def test_ctrl_c_keeps_and_uses_what_came(data: Path, capsys: Any) -> None:
     assert "1 cut off in flight" in spoken(capsys)
 
 
-def test_calls_that_wait_for_their_turn_are_not_counted_as_sent(data: Path, capsys: Any) -> None:
+def test_calls_that_wait_for_their_turn_are_not_counted_as_sent(
+    data: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paced_by_a_moved_clock(monkeypatch, lambda: 1.0)  # it stands before the turn of the fourth call
+
     def script(number: int, question: str, body: Any) -> Any:
         if name_of(question) == "Cyd":
+            wait_until(lambda: num_answers(data) == 2)
             os.kill(os.getpid(), signal.SIGINT)
-            server.leave.wait(5)
+            server.leave.wait(60)
         return kind_answer(number, question, body)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -174,11 +212,15 @@ def test_calls_that_wait_for_their_turn_are_not_counted_as_sent(data: Path, caps
     finally:
         signal.signal(signal.SIGINT, before)
     said = spoken(capsys)
-    assert f"sent {len(server.requests)} requests" in said
+    assert "sent 3 requests" in said
+    assert len(server.requests) == 3
     assert "1 cut off in flight" in said
 
 
-def test_nobody_goes_on_asking_a_server_that_wants_an_hour(data: Path) -> None:
+def test_nobody_goes_on_asking_a_server_that_wants_an_hour(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The fourth call's turn comes when the third one's answer is known.
+    moved = paced_by_a_moved_clock(monkeypatch, lambda: math.inf if num_answers(data) == 3 else 0.4)
+
     def script(number: int, question: str, body: Any) -> Any:
         if name_of(question) in ("Ada", "Bob"):
             return kind_answer(number, question, body)
@@ -187,6 +229,7 @@ def test_nobody_goes_on_asking_a_server_that_wants_an_hour(data: Path) -> None:
     with FaultyServer(script) as server:
         run(data, server, concurrency=8, requests_per_minute=300)
     assert len(server.requests) == 3
+    assert moved.now > 0.4  # others had their turn
 
 
 def test_a_torn_last_line_costs_one_answer(data: Path, capsys: Any) -> None:

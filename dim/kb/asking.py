@@ -145,7 +145,7 @@ class Asker:
         elif reply.retry_after is not None:
             self.pacer.hold(reply.retry_after)
         elif num_failures <= self.retries.count and not self._stop:
-            await asyncio.sleep(self.retries.delay(request.entity_id, num_failures))
+            await self.pacer.pause(self.retries.delay(request.entity_id, num_failures))
 
     def _answer(
         self, request: Request, reply: Reply, failures: list[str], used: tuple[int, int, bool], seconds: float

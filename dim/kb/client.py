@@ -66,7 +66,7 @@ class Endpoint:
         openai = self._openai
         fields: dict[str, Any] = {"model": self.model, "messages": prompt.messages(), **self.parameters.as_request()}
         try:
-            async with asyncio.timeout(self.timeout_s):
+            async with self.patience(prompt):
                 response = await self._client.chat.completions.with_raw_response.create(**fields)
                 return read_reply(self._redact(response.http_response.text))
         except (TimeoutError, openai.APITimeoutError):
@@ -80,6 +80,10 @@ class Endpoint:
             return Reply("unreachable", tokens_in=never_sent, tokens_out=never_sent, detail=detail)
         except (openai.APIError, ValueError) as error:  # a body in no encoding that can be read
             return Reply("malformed", detail=self._redact(str(error))[:200])
+
+    def patience(self, prompt: Prompt) -> asyncio.Timeout:
+        """How long one try may take: `timeout_s`."""
+        return asyncio.timeout(self.timeout_s)
 
     def _failure(self, error: Any) -> Reply:
         code, detail = error.status_code, self._redact(f"HTTP {error.status_code}: {error.message}")[:300]

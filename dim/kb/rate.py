@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -15,32 +15,51 @@ from dim.errors import ConfigError
 LONGEST_BACKOFF_S = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What waiting goes by.
+
+    Attributes:
+        time: Seconds since a moment that stays the same.
+        sleep: Returns so many seconds later.
+    """
+
+    time: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
 class Pacer:
     """Spaces requests evenly, and holds all of them while a server asks to wait.
 
     Args:
         requests_per_minute: None: no limit.
+        clock: Whose seconds count.
     """
 
-    def __init__(self, requests_per_minute: float | None = None) -> None:
+    def __init__(self, requests_per_minute: float | None = None, clock: Clock | None = None) -> None:
         if requests_per_minute is not None and not requests_per_minute > 0:
             raise ConfigError("requests_per_minute above 0", str(requests_per_minute), "Raise it, or leave it out.")
         self._interval = 60 / requests_per_minute if requests_per_minute else 0.0
         self._next = self._held_until = 0.0
+        self.clock = clock or Clock()
 
     async def wait(self) -> None:
         """Returns when a request may be sent; first come, first served."""
         while True:
-            now = time.monotonic()
+            now = self.clock.time()
             turn = max(now, self._next, self._held_until)
             self._next = turn + self._interval
-            await asyncio.sleep(turn - now)
-            if time.monotonic() >= self._held_until:  # a hold that came meanwhile voids the turn
+            await self.clock.sleep(turn - now)
+            if self.clock.time() >= self._held_until:  # a hold that came meanwhile voids the turn
                 return
+
+    async def pause(self, seconds: float) -> None:
+        """Returns so much later; the turns of others go on."""
+        await self.clock.sleep(seconds)
 
     def hold(self, seconds: float) -> None:
         """Lets no request go for so long."""
-        self._held_until = max(self._held_until, time.monotonic() + seconds)
+        self._held_until = max(self._held_until, self.clock.time() + seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +89,12 @@ class Retries:
         return full * random.Random(f"{self.seed} {entity_id} {num_failures}").uniform(0.5, 1.0)
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
+def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
     """The seconds that a server asks to wait: `retry-after-ms`, or `retry-after` in seconds or as a date; else None.
 
     Args:
         headers: Names in lower case, or a mapping that ignores case.
+        now: What a date is compared with, with its time zone; None: this machine's time.
 
     Example:
         >>> retry_after({"retry-after": "7"}), retry_after({"retry-after-ms": "250"}), retry_after({})
@@ -91,4 +111,4 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         date = parsedate_to_datetime(headers.get("retry-after", ""))
     except ValueError:
         return None
-    return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - (now or datetime.now(UTC))).total_seconds())

@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from dim.linker import Linker, Question
@@ -49,7 +49,7 @@ class Batcher:
         self.accepted = 0
         self.is_stopping = False
         self._waiting: deque[_Waiting] = deque()
-        self._something_waits = asyncio.Event()
+        self._something_waits, self._batch_is_full = asyncio.Event(), asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "linker")
         self._worker: asyncio.Task[None] | None = None
         self._rate = 0.0  # questions a second while it works; 0: not known yet
@@ -108,6 +108,8 @@ class Batcher:
         waiting = [_Waiting(question, top_k, loop.create_future()) for question in questions]
         self._waiting.extend(waiting)
         self._something_waits.set()
+        if len(self._waiting) >= self.settings.batch_size:
+            self._batch_is_full.set()
         try:
             async with asyncio.timeout(self.settings.timeout_s):
                 return [await each.outcome for each in waiting]
@@ -133,7 +135,8 @@ class Batcher:
         while True:
             await self._something_waits.wait()
             if self.settings.batch_wait_ms and len(self._waiting) < self.settings.batch_size:
-                await asyncio.sleep(self.settings.batch_wait_ms / 1000)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._batch_is_full.wait(), self.settings.batch_wait_ms / 1000)
             batch = self._next_batch()
             if not batch:
                 continue
@@ -152,6 +155,8 @@ class Batcher:
                 batch.append(waiting)
         if not self._waiting:
             self._something_waits.clear()
+        if len(self._waiting) < self.settings.batch_size:
+            self._batch_is_full.clear()
         return batch
 
     def _count(self, num_questions: int, seconds: float) -> None:

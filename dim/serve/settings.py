@@ -21,7 +21,7 @@ class Settings:
         max_batch: Questions of one request.
         max_top_k: Answers a question at most.
         batch_size: Questions that the linker answers at once.
-        batch_wait_ms: How long a batch that is not full waits for company, in milliseconds; at 0 it goes as soon as
+        batch_wait_ms: How long a batch waits for company, in milliseconds, unless it is full before; at 0 it goes when
             the linker is free, and batches arise under load.
         queue_size: Questions that are accepted and not yet answered; more are 503.
         timeout_s: How long an accepted question may wait for its answer, in seconds; then 503.

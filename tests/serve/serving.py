@@ -5,13 +5,13 @@ import re
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+from waiting import HANG, wait_until
 
 from dim.linker import Linker
 from dim.serve.app import create_app
@@ -57,7 +57,7 @@ def running(linker: Linker, **settings: Any) -> Iterator[Running]:
             yield Running(port, server, client)
     finally:
         server.batcher.refuse()
-        thread.join(timeout=30)
+        thread.join(timeout=HANG)
         assert not thread.is_alive()
 
 
@@ -66,7 +66,7 @@ def client_of(port: int) -> httpx.Client:
     return httpx.Client(
         base_url=f"http://127.0.0.1:{port}",
         verify=False,
-        timeout=60,
+        timeout=HANG,
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
     )
 
@@ -94,13 +94,6 @@ def process(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str]
         served.communicate()
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.005)
-
-
 class Held:
     """Keeps a linker from answering until it is let go, and notes what it was asked, batch by batch."""
 
@@ -111,7 +104,7 @@ class Held:
     def __enter__(self) -> "Held":
         def link_batch(questions: Any, top_k: int = 5) -> Any:
             self.batches.append([question.mention for question in questions])
-            assert self.go.wait(30)
+            assert self.go.wait(HANG)
             return self._answer(questions, top_k)
 
         self.linker.link_batch = link_batch  # type: ignore[method-assign]

@@ -4,7 +4,6 @@ import io
 import json
 import socket
 import struct
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +12,12 @@ import pytest
 from connections import Crowd, raised_limit
 from demo_run import demo_run, linker_of
 from PIL import Image
-from serving import Running, running, wait_until
+from serving import Running, running
+from waiting import HANG, wait_until
 
 from dim.linker import Linker
 
-PATIENCE = 0.5
+PATIENCE = 0.2  #: Seconds that a hasty server gives a client.
 
 
 @pytest.fixture(scope="module")
@@ -26,17 +26,31 @@ def linker(tmp_path_factory: pytest.TempPathFactory) -> Linker:
 
 
 @pytest.fixture(scope="module")
-def shared(linker: Linker) -> Iterator[Running]:
+def patient(linker: Linker) -> Iterator[Running]:
+    with running(linker, max_body_bytes=500_000, body_timeout_s=HANG) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def impatient(linker: Linker) -> Iterator[Running]:
     with running(linker, max_body_bytes=500_000, body_timeout_s=PATIENCE) as server:
         yield server
 
 
 @pytest.fixture
-def server(shared: Running) -> Iterator[Running]:
+def server(patient: Running) -> Iterator[Running]:
     """It answers before and after each test."""
-    yield shared
-    assert shared.still_answers()
-    assert shared.batcher.accepted == 0
+    yield patient
+    assert patient.still_answers()
+    assert patient.batcher.accepted == 0
+
+
+@pytest.fixture
+def hasty(impatient: Running) -> Iterator[Running]:
+    """It soon closes what is slow, also a good question of a machine that is; it answers after each test."""
+    yield impatient
+    wait_until(impatient.still_answers)
+    assert impatient.batcher.accepted == 0
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -90,11 +104,9 @@ def icon_of_a_larger_picture() -> bytes:
 def test_an_image_that_cannot_be_used_is_refused(
     server: Running, data: Callable[[], bytes], status: int, found: str
 ) -> None:
-    started = time.monotonic()
     answer = server.client.post("/link/image", data={"mention": "Velton"}, files={"image": data()})
     assert answer.status_code == status
     assert found in answer.json()["error"]["found"]
-    assert time.monotonic() - started < 5
 
 
 def test_more_images_than_may_be_open_take_turns(linker: Linker) -> None:
@@ -124,11 +136,11 @@ def test_who_sends_a_large_body_anyway_reads_why_it_was_refused(server: Running)
 
 
 def test_many_bodies_at_once_are_bounded(linker: Linker) -> None:
-    with running(linker, max_body_bytes=1000, max_buffered_bytes=1500, body_timeout_s=5) as server:
+    with running(linker, max_body_bytes=1000, max_buffered_bytes=1500, body_timeout_s=HANG) as server:
         head = b"POST /link HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n"
         with socket.create_connection(("127.0.0.1", server.port)) as first:
             first.sendall(head + b" " * 899)
-            time.sleep(0.1)
+            wait_until(lambda: len(server.server.server_state.tasks) == 1)
             status, error = exchange(server, head + b" " * 899)
             assert status == 503
             assert error["expected"] == "at most 1,500 bytes of bodies at once"
@@ -144,33 +156,30 @@ def test_many_bodies_at_once_are_bounded(linker: Linker) -> None:
         b"POST /link HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
     ],
 )
-def test_a_slow_client_is_told_and_closed(server: Running, sent: bytes) -> None:
-    started = time.monotonic()
-    status, error = exchange(server, sent)
+def test_a_slow_client_is_told_and_closed(hasty: Running, sent: bytes) -> None:
+    status, error = exchange(hasty, sent)
     assert status == 408
     assert f"within {PATIENCE:g} s" in error["expected"]
-    assert PATIENCE - 0.1 < time.monotonic() - started < PATIENCE + 3
 
 
 @pytest.mark.parametrize("start", [b"POST /lin", b"POST /link HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{"])
-def test_a_client_that_drips_gains_no_time(server: Running, start: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as dripping:
+def test_a_client_that_drips_gains_no_time(hasty: Running, start: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", hasty.port), timeout=HANG) as dripping:
         dripping.sendall(start)
-        started = time.monotonic()
-        dripping.settimeout(0.1)
+        dripping.settimeout(PATIENCE / 5)  # a drip that gained time would keep it open for ever
         received = b""
-        while not received:
-            assert time.monotonic() - started < PATIENCE + 3
+        for _ in range(1000):
             try:
                 dripping.sendall(b"k")
                 received = dripping.recv(4096)
+                break
             except TimeoutError:
                 continue
         assert received.startswith(b"HTTP/1.1 408")
 
 
-def test_a_connection_that_asked_once_may_not_stay_for_ever(server: Running) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as idle:
+def test_a_connection_that_asked_once_may_not_stay_for_ever(hasty: Running) -> None:
+    with socket.create_connection(("127.0.0.1", hasty.port), timeout=HANG) as idle:
         idle.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
         received = b""
         while piece := idle.recv(4096):
@@ -192,22 +201,22 @@ def test_a_client_that_does_not_read_loses_its_connection(linker: Linker) -> Non
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             deaf.connect(("127.0.0.1", server.port))
             deaf.sendall(asked * 1000)
-            wait_until(lambda: not server.server.server_state.tasks, 5)
-            wait_until(lambda: not server.server.server_state.connections, 5)
-        assert server.still_answers()
+            wait_until(lambda: not server.server.server_state.tasks)
+            wait_until(lambda: not server.server.server_state.connections)
+        wait_until(server.still_answers)
 
 
 def test_many_open_connections_are_each_told_and_the_server_goes_on(linker: Linker) -> None:
     with raised_limit(3000), running(linker, max_connections=200, body_timeout_s=2) as server:
         with Crowd(server.port, 500) as crowd:
-            assert server.still_answers()
+            wait_until(server.still_answers)
             assert len(server.server.server_state.connections) <= 201
-            assert crowd.statuses(10) == {408: 500}
-        assert server.still_answers()
+            assert crowd.statuses(HANG) == {408: 500}
+        wait_until(server.still_answers)
 
 
 def test_one_connection_too_many_that_ask_is_503(linker: Linker) -> None:
-    with running(linker, max_connections=2, body_timeout_s=5) as server:
+    with running(linker, max_connections=2, body_timeout_s=HANG) as server:
         half = b"POST /link HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"
         asking = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
         for each in asking:
@@ -223,7 +232,7 @@ def test_one_connection_too_many_that_ask_is_503(linker: Linker) -> None:
 
 def exchange(server: Running, sent: bytes) -> tuple[int, dict[str, str]]:
     """The status and the error that come back, when the server has closed."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=HANG) as client:
         client.sendall(sent)
         received = b""
         while piece := client.recv(65536):

@@ -10,7 +10,8 @@ import httpx
 import pytest
 from demo_run import demo_run, linker_of, questions_of, world_of
 from PIL import Image
-from serving import Running, running, wait_until
+from serving import Running, running
+from waiting import wait_until
 
 from dim.linker import Answer, Linker, Question
 from dim.linker.knowledge import KnownEntity
