@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 
 from dim.errors import ConfigError
@@ -124,13 +125,10 @@ def check_file(target: str | Path, what: str, is_ours: Callable[[Path], bool], s
 
 
 @contextmanager
-def output_folder(
+def claimed_folder(
     target: str | Path, kind: Kind, purpose: str, *, sources: Iterable[str | Path] = (), overwrite: bool = False
-) -> Iterator[Path]:
-    """Yields a new empty folder, which takes the place of `target` at the end, in one step.
-
-    From the first moment nobody else can write there (`folder_lock`); what stands there is checked before the work
-    and again before it is replaced. An error or Ctrl-C leaves it as it was; what a killed process left goes.
+) -> Iterator[Callable[[], None]]:
+    """Checks `target` and holds its lock, for work that replaces it by `atomic_path` at its end.
 
     Args:
         target: As `check_target` takes it, as the rest.
@@ -139,18 +137,41 @@ def output_folder(
         sources: What it is made from.
         overwrite: Whether one that was written before may be replaced.
 
+    Yields:
+        What checks `target` again: to be called right before it is replaced, as a user's file may have come.
+
+    Raises:
+        ConfigError: `target` may not be replaced, or another process writes it.
+        StorageError: It may not be written.
+    """
+    target, sources = Path(target), list(sources)
+    check = partial(check_target, target, kind, sources=sources, overwrite=overwrite)
+    check()
+    with folder_lock(target, purpose, whole=True):
+        check()  # another process may have written it until now
+        remove_leftovers(target)
+        yield check
+
+
+@contextmanager
+def output_folder(
+    target: str | Path, kind: Kind, purpose: str, *, sources: Iterable[str | Path] = (), overwrite: bool = False
+) -> Iterator[Path]:
+    """Yields a new empty folder, which takes the place of `target` at the end, in one step; as `claimed_folder`.
+
+    An error or Ctrl-C leaves what stood there as it was; what a killed process left goes.
+
     Raises:
         ConfigError: `target` may not be replaced, or another process writes it.
         StorageError: The disk is full, or it may not be written.
     """
-    target, sources = Path(target), list(sources)
-    check_target(target, kind, sources=sources, overwrite=overwrite)
-    with folder_lock(target, purpose, whole=True):
-        remove_leftovers(target)
-        with atomic_path(target) as temporary:
-            temporary.mkdir()
-            yield temporary
-            check_target(target, kind, sources=sources, overwrite=overwrite)
+    with (
+        claimed_folder(target, kind, purpose, sources=sources, overwrite=overwrite) as check,
+        atomic_path(Path(target)) as temporary,
+    ):
+        temporary.mkdir()
+        yield temporary
+        check()
 
 
 def files_in(folder: Path) -> Iterator[str]:
