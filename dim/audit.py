@@ -8,12 +8,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from dim.errors import ConfigError, DataError
-from dim.evaluation.audit import AUDIT_FILE, Audit, audit_dataset, print_audit
+from dim.errors import ConfigError
+from dim.evaluation.audit import Audit, audit_dataset, print_audit
 from dim.evaluation.audit.dataset import check_distance
-from dim.evaluation.audit.subsets import Subset, check_target, clean, describe, hard, write_subset
+from dim.evaluation.audit.subsets import Subset, check_subset_target, clean, describe, hard, write_subset
+from dim.output import check_file
 from dim.prepare import open_dataset
-from dim.records import Dataset
+from dim.records import AUDIT_FILE, Dataset
 from dim.storage import write_json
 
 
@@ -43,8 +44,9 @@ def audit(
         The findings.
 
     Raises:
-        ConfigError: The distance is not between 0 and 64, or both subsets shall go to one folder.
-        DataError: The data cannot be read, what is to be written over is something else, or no row is left for it.
+        ConfigError: The distance is not between 0 and 64, both subsets shall go to one folder, or something else stands
+            where one shall be written.
+        DataError: The data cannot be read, or no row is left for a subset.
         StorageError: The disk is full, or a folder may not be written.
     """
     check_distance(image_distance)
@@ -52,9 +54,9 @@ def audit(
         raise ConfigError("two folders for --write_clean and --write_hard", f"{write_clean} twice", "Change one.")
     dataset = open_dataset(Path(data), Path(cache_dir))
     if write_clean is not None:
-        check_target(Path(write_clean), dataset, "clean")
+        check_subset_target(Path(write_clean), dataset, "clean")
     if write_hard is not None:
-        check_target(Path(write_hard), dataset, "hard")
+        check_subset_target(Path(write_hard), dataset, "hard")
     path = _json_path(dataset.root if out is None else Path(out))
     found = audit_dataset(dataset, image_distance=image_distance, with_tune=with_tune, progress=True)
     console = Console()
@@ -70,14 +72,15 @@ def audit(
 
 def _json_path(out: Path) -> Path:
     path = out / AUDIT_FILE if out.is_dir() else out
-    if path.exists():
-        try:
-            is_audit = "audit_version" in json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, TypeError):
-            is_audit = False
-        if not is_audit:
-            raise DataError(f"a new file or an earlier audit at {path}", "something else", "Choose another --out.")
+    check_file(path, "an audit", _is_audit)
     return path
+
+
+def _is_audit(path: Path) -> bool:
+    try:
+        return "audit_version" in json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _write(dataset: Dataset, found: Audit, subset: Subset, root: Path, console: Console) -> None:

@@ -18,8 +18,10 @@ from dim.errors import ConfigError, DataError
 from dim.linker import Answer, Linker, Question
 from dim.linker.answer import question_of
 from dim.linker.each import link_each
+from dim.linker.folder import LINKER
 from dim.linker.generative import GenerativeLinker
 from dim.linker.opening import open_linker
+from dim.output import check_target
 from dim.storage import write_json
 
 #: The evidence that the table shows; JSON has all.
@@ -76,17 +78,20 @@ def export(
     folder: Path,
     index: Literal["auto", "exact", "flat", "ivf", "hnsw"] = "auto",
     images: Literal["copies", "paths", "none"] = "paths",
+    overwrite: bool = False,
 ) -> None:
     """Writes the linker of a run into one folder: weights, KB, index, local encoders, a model card; no pickle.
 
     Args:
         run: A folder that `dim fit` wrote.
-        folder: Where the linker shall stand; what stood there is replaced.
+        folder: Where the linker shall stand: a new or empty path.
         index: How vectors are searched; `auto` chooses by the size of the KB.
         images: `copies` of the KB's images, that go where the folder goes, their `paths` on this machine, or `none`.
+        overwrite: Whether a linker that stands there may be replaced.
     """
+    check_target(folder, LINKER, sources=[run], overwrite=overwrite)  # before long work
     linker = Linker.from_checkpoint(run, index=index)
-    linker.save(folder, images)
+    linker.save(folder, images, overwrite)
     if not isinstance(linker, GenerativeLinker):
         _say_index(linker)
     Console().print(f"written: {folder} ({_size(folder) / 1e6:,.0f} MB, {len(linker):,} entities)", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +26,9 @@ from dim.data.tables import Tables
 from dim.data.wikidiverse import WikiDiverse
 from dim.data.wikiperson import WikiPerson
 from dim.errors import DataError
-from dim.records import FORMAT_VERSION, Dataset, write_dataset
+from dim.locks import folder_lock
+from dim.output import claimed_folder
+from dim.records import AUDIT_FILE, FORMAT_VERSION, Dataset, dataset_kind, write_dataset
 from dim.storage import check_variant, content_hash, write_json
 
 CONVERTERS: tuple[Converter, ...] = (
@@ -41,6 +44,11 @@ CONVERTERS: tuple[Converter, ...] = (
 #: Part of the key of prepared datasets: raise it when a converter's output changes.
 CONVERTER_VERSION = 2
 
+_OTHERS = ("derived_from", "held_out")  #: In the datasets that other commands made of a prepared one.
+PREPARED = dataset_kind(
+    "a dataset of dim prepare", lambda meta: "layout" in meta and not any(key in meta for key in _OTHERS)
+)
+
 RAW_SUFFIXES = (".json", ".tsv", ".txt", *SUFFIXES)  #: Of the files that a prepared dataset depends on.
 
 Layout = Literal["auto", "diverse", "wikidiverse", "gemel", "dim", "melbench", "mimic", "wikiperson", "tables"]
@@ -55,24 +63,28 @@ def prepare(
     texts: dict[str, Path] | None = None,
     allow_missing: bool = False,
     audit: bool = True,
+    overwrite: bool = False,
 ) -> Dataset:
     """Turns a release, or a user's own tables, into a dataset folder, and prints what was kept and left out.
 
     Args:
         root: The release's folder (for MELBench also one of its files). It is only read.
-        out: The dataset folder to write: a new or empty path, or an earlier dataset folder, which is replaced.
+        out: The dataset folder to write: a new or empty path, or what was prepared from the same `root` before, which
+            is replaced.
         layout: The release's layout; `auto` tells it by the file names.
         name: The dataset's name; by default that of the release.
         images: The image folder, where it stands outside the release or has an unusual name.
         texts: Further entity texts, variant → JSON file of the form {"Q42": "…"}: --texts.refreshed=new.json.
         allow_missing: Whether to go on when the KB lacks more than 1% of the answers; these rows are left out.
         audit: Whether to look for leaks at the end, as `dim audit` does (seconds; a minute for a KB of 160,000).
+        overwrite: Whether a dataset at `out` that was prepared from another release may be replaced, too.
 
     Returns:
         The dataset, opened.
 
     Raises:
         DataError: The release cannot be read, more than 1% of the answers are unknown, or the KB has one entity.
+        ConfigError: `out` holds something else, lies in the release or holds it, or another process writes it.
         StorageError: The disk is full, or `out` may not be written.
     """
     root, out = Path(root), Path(out)
@@ -80,7 +92,23 @@ def prepare(
         raise DataError(
             f"a release at {root}", "a dataset folder, prepared already", f"Use it as it is: --data.root {root}"
         )
-    _check_out(root, out)
+    overwrite = overwrite or (PREPARED.stands_at(out) and Dataset(out).meta.get("prepared_from") == _place(root))
+    sources = [root, *(texts or {}).values()]
+    with claimed_folder(out, PREPARED, "dim prepare", sources=sources, overwrite=overwrite) as check_again:
+        return _prepare(root, out, layout, name, images, texts, allow_missing, audit, check_again)
+
+
+def _prepare(
+    root: Path,
+    out: Path,
+    layout: Layout = "auto",
+    name: str | None = None,
+    images: Path | None = None,
+    texts: dict[str, Path] | None = None,
+    allow_missing: bool = False,
+    audit: bool = True,
+    check_again: Callable[[], None] = lambda: None,
+) -> Dataset:
     converter = find_converter(root, layout)
     release = converter.read(root)
     release.name = name or release.name
@@ -91,6 +119,7 @@ def prepare(
     check_release(release, allow_missing)
     release.mentions["split"] = carve_tune(release.mentions)
     image_problems, without_image = look_up_images(release, images)
+    check_again()
     dataset = write_dataset(
         out,
         name=release.name,
@@ -101,6 +130,7 @@ def prepare(
         source=release.source,
         licence=release.licence,
         layout=converter.layout,
+        prepared_from=_place(root),
         mentions_without_image=without_image,
         images=image_problems.as_json(),
         **summarize(release),
@@ -108,7 +138,7 @@ def prepare(
     print_summary(dataset)
     if audit:
         # Here, because it brings torch and scikit-learn along.
-        from dim.evaluation.audit import AUDIT_FILE, audit_dataset, print_verdicts
+        from dim.evaluation.audit import audit_dataset, print_verdicts
 
         found = audit_dataset(dataset, progress=True)
         print_verdicts(found, Console())
@@ -130,10 +160,12 @@ def open_dataset(root: Path, cache_dir: Path) -> Dataset:
     if is_dataset_folder(root):
         return Dataset(root)
     folder = Path(cache_dir) / "datasets" / f"{root.resolve().stem}-{_raw_key(root)}"
-    if is_dataset_folder(folder):
-        Console().print(Text(f"{root.resolve().stem}: prepared already, in {folder}"), soft_wrap=True)
-        return Dataset(folder)
-    return prepare(root, folder)
+    if not is_dataset_folder(folder):
+        with folder_lock(folder, "dim prepare", wait=True):
+            if not is_dataset_folder(folder):
+                return _prepare(root, folder)
+    Console().print(Text(f"{root.resolve().stem}: prepared already, in {folder}"), soft_wrap=True)
+    return Dataset(folder)
 
 
 def is_dataset_folder(path: Path) -> bool:
@@ -158,15 +190,9 @@ def find_converter(root: Path, layout: Layout = "auto") -> Converter:
     )
 
 
-def _check_out(root: Path, out: Path) -> None:
-    # What stands at `out` is replaced as a whole, so it must be nothing that anyone would miss.
-    inside = root.resolve().is_relative_to(out.resolve())
-    if inside or (out.exists() and not is_dataset_folder(out) and (out.is_file() or list_names(out))):
-        raise DataError(
-            f"a new or empty folder, or an earlier dataset folder, at {out}",
-            "the release itself" if inside else "other files",
-            "Choose another folder to write to.",
-        )
+def _place(root: Path) -> str:
+    """Tells a release from another without naming a folder of this machine."""
+    return content_hash(str((root.parent if root.is_file() else root).resolve()))
 
 
 def _raw_key(root: Path) -> str:

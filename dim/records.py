@@ -13,12 +13,13 @@ A dataset folder is readable with pandas alone:
 
 from __future__ import annotations
 
+import glob
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,11 +32,13 @@ from numpy.typing import NDArray
 
 from dim.errors import DataError
 from dim.frames import column_hashes, conform, frame_hash, hash_of
+from dim.output import Kind
 from dim.storage import atomic_path, check_variant, content_hash, write_json
 
 FORMAT_VERSION = 2
 NIL = "NIL"  #: Stands where an answer says that the KB has no such entity.
 ANSWERS, CAPTIONS = "answers", "captions"  #: The folders of what models answered, about entities and about images.
+AUDIT_FILE = "audit.json"  #: What `dim audit` found.
 SPLITS = ("train", "tune", "dev", "test")
 
 ENTITY_SCHEMA = pa.schema(
@@ -328,10 +331,44 @@ def write_dataset(
         write_folder(
             folder, name=name, entities=entities, texts=texts, mentions=mentions, image_root=image_root, **meta
         )
-        for name_of_answers in (ANSWERS, CAPTIONS):
-            if (root / name_of_answers).is_dir():
-                shutil.copytree(root / name_of_answers, folder / name_of_answers)
+        keep_answers(root, folder)
     return Dataset(root)
+
+
+def keep_answers(old: Path, new: Path) -> None:
+    """Copies what models answered, which cost money or time, from a dataset folder to the one that replaces it."""
+    for name in (ANSWERS, CAPTIONS):
+        if (old / name).is_dir():
+            shutil.copytree(old / name, new / name)
+
+
+def dataset_kind(name: str, is_made: Callable[[dict[str, Any]], bool], has_images: bool = False) -> Kind:
+    """Dataset folders that one command writes, for `dim.output`.
+
+    Args:
+        name: What they are called, such as "a demo world".
+        is_made: Tells them by their `dataset.json` from those of other commands.
+        has_images: Whether the command also writes the images, into the folder; else images in it are the user's.
+    """
+
+    def stands_at(folder: Path) -> bool:
+        try:
+            return is_made(Dataset(folder).meta)
+        except DataError:
+            return False
+
+    return Kind(name, stands_at, partial(_files, has_images=has_images))
+
+
+def _files(folder: Path, has_images: bool) -> list[str]:
+    dataset = Dataset(folder)
+    names = ["dataset.json", "entities.parquet", "mentions.parquet", AUDIT_FILE]
+    names += [f"texts/{variant}.parquet" for variant in dataset.meta["texts"]]
+    names += [f"{ANSWERS}/*.jsonl", f"{CAPTIONS}/*.parquet", f"{CAPTIONS}/*.log.jsonl"]
+    for table in ("entities", "mentions") if has_images else ():
+        images = pc.list_flatten(dataset.column(table, "images")).to_pylist()
+        names += [glob.escape(f"{dataset.meta['image_root']}/{image}") for image in images]
+    return names
 
 
 def write_folder(

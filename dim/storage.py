@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ from dim.errors import DataError, StorageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_MOUNTED = {errno.EBUSY, errno.EXDEV}
 
 
 @contextmanager
@@ -43,6 +45,10 @@ def explain_write_errors(path: Path, remedy: str = "") -> Iterator[None]:
             raise StorageError(
                 f"permission to write {path}", str(error.strerror), "Change its permissions, or choose another folder."
             ) from error
+        if error.errno in _MOUNTED:
+            raise StorageError(
+                f"a folder that can be replaced at {path}", "a mounted disk", "Name a folder on that disk."
+            ) from error
         raise
 
 
@@ -59,11 +65,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     A file replaces the old file. A folder (make it yourself at the temporary path) replaces the old folder, in one
     step where the file system can exchange two names (Linux); elsewhere there is a moment with neither.
-    On an error the temporary path is removed and the old content stays.
+    On an error the temporary path is removed and the old content stays. A link is followed: what it leads to is
+    replaced, not the link.
     """
+    path = path.resolve() if path.is_symlink() else path
     with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        workplace = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        workplace = Path(tempfile.mkdtemp(prefix=_workplace_prefix(path), dir=path.parent))
         temporary = workplace / path.name
         try:
             yield temporary
@@ -74,6 +82,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             shutil.rmtree(workplace, ignore_errors=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Removes what killed processes left of their `atomic_path(path)`. Nobody may be writing `path` (`folder_lock`)."""
+    path = path.resolve()
+    for left in path.parent.glob(f"{glob.escape(_workplace_prefix(path))}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _workplace_prefix(path: Path) -> str:
+    return f".{path.name}.dim-new-"
 
 
 def _exchange(one: Path, other: Path) -> bool:

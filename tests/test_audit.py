@@ -7,7 +7,7 @@ from audit_worlds import draw, mention_table, write_world
 from releases import write_dim_release
 
 from dim.audit import audit
-from dim.errors import ConfigError, DataError
+from dim.errors import ConfigError
 from dim.records import Dataset
 
 
@@ -56,11 +56,11 @@ def test_a_release_is_prepared_first(tmp_path: Path) -> None:
 
 def test_what_must_not_be_written_over_is_refused_before_any_work(data: Path, tmp_path: Path) -> None:
     for options in ({"write_clean": data}, {"write_hard": data}, {"write_clean": data, "write_hard": tmp_path / "h"}):
-        with pytest.raises(DataError, match="the original dataset"):
+        with pytest.raises(ConfigError, match="the folder itself"):
             audit(data, **options)
     with pytest.raises(ConfigError, match="two folders for --write_clean and --write_hard"):
         audit(data, write_clean=tmp_path / "a", write_hard=tmp_path / "x" / ".." / "a")
-    with pytest.raises(DataError, match="a new file or an earlier audit"):
+    with pytest.raises(ConfigError, match="a new file, or an audit written before"):
         audit(data, out=data / "dataset.json")
     with pytest.raises(ConfigError, match="from 0 to 64 bits"):
         audit(data, image_distance=65)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from releases import edit_json, row, write_dim_release, write_image, write_json, write_melbench, write_tables
 
-from dim.errors import DataError, DimError
+from dim.errors import ConfigError, DataError, DimError
 from dim.prepare import open_dataset, prepare
 
 
@@ -214,12 +214,15 @@ def test_an_earlier_dataset_is_replaced_but_nothing_else_is(root: Path, tmp_path
     assert json.loads((tmp_path / "out" / "dataset.json").read_text())["name"] == "again"
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.tex").write_text("precious")
-    with pytest.raises(DataError, match="found    other files"):
-        prepare(root, tmp_path / "home")
-    with pytest.raises(DataError, match="found    the release itself"):
-        prepare(root, root)
-    with pytest.raises(DataError, match="found    the release itself"):
-        prepare(root, tmp_path)
+    with pytest.raises(ConfigError, match=r"found    other files: thesis\.tex"):
+        prepare(root, tmp_path / "home", overwrite=True)
+    for place, found in ((root, "the folder itself"), (root / "out", "a place inside"), (tmp_path, "that holds")):
+        with pytest.raises(ConfigError, match=found):
+            prepare(root, place, overwrite=True)
+    prepare(write_tables(tmp_path / "mine"), tmp_path / "mine's")
+    with pytest.raises(ConfigError, match=r"a dataset of dim prepare, written before\nto do .*--overwrite true"):
+        prepare(root, tmp_path / "mine's")
+    prepare(root, tmp_path / "mine's", overwrite=True)
     assert (tmp_path / "home" / "thesis.tex").read_text() == "precious"
 
 

@@ -27,10 +27,22 @@ from dim.data.demo.documents import Question, draw_questions
 from dim.errors import ConfigError
 from dim.generative.demo_batches import MIN_VOCABULARY, Targeted, encode, make_batches, pad_right, train_tokenizer
 from dim.generative.prompt import IGNORED
+from dim.output import Kind, output_folder
 from dim.records import Dataset
-from dim.storage import atomic_path, write_json
+from dim.storage import write_json
 
 MANIFEST = "demo_lm.json"  #: Says how the model was made.
+#: What Transformers writes of a model and its tokenizer, of any version so far.
+FILES = (
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    MANIFEST,
+)
+MODEL = Kind("a language model of dim demo-lm", lambda folder: (folder / MANIFEST).is_file(), lambda folder: FILES)
 NUM_FOR_WORDS = 20_000  #: Questions from which the tokenizer learns.
 NUM_HELD_OUT = 600  #: Questions drawn after training, to see what was learnt.
 WARM_UP = 0.05  #: Share of the steps.
@@ -69,7 +81,7 @@ def demo_lm(
 
     Args:
         dataset: A folder as `dim demo-world` writes it; only its KB is read.
-        folder: Where the model shall stand.
+        folder: Where the model shall stand: a new or empty path.
         num_questions: How many questions it reads, each once.
         size: Of the network.
         learning_rate: Peak of AdamW's; it falls linearly to nothing.
@@ -85,9 +97,23 @@ def demo_lm(
         DataError: `dataset` is no demo world.
         StorageError: The disk is full, or the folder may not be written.
     """
-    folder, console = Path(folder), Console()
-    _check(folder, num_questions, size, learning_rate, batch_size, overwrite)
-    world = Dataset(dataset)
+    _check(num_questions, size, learning_rate, batch_size)
+    with output_folder(folder, MODEL, "dim demo-lm", sources=[dataset], overwrite=overwrite) as place:
+        right = _make(place, Dataset(dataset), num_questions, size, learning_rate, batch_size, seed)
+    Console().print(f"written: {folder}", soft_wrap=True)
+    return right
+
+
+def _make(
+    place: Path,
+    world: Dataset,
+    num_questions: int,
+    size: Size,
+    learning_rate: float,
+    batch_size: int,
+    seed: int,
+) -> dict[str, float]:
+    console = Console()
     questions = draw_questions(world.entities, num_questions, np.random.default_rng([seed, 0]))
     words = draw_questions(world.entities, NUM_FOR_WORDS, np.random.default_rng([seed, 2]))
     tokenizer = train_tokenizer(words, size.vocabulary, size.context)
@@ -105,27 +131,14 @@ def demo_lm(
     right = top1(model, tokenizer, held_out)
     shares = ", ".join(f"{kind} {share:.3f}" for kind, share in right.items())
     console.print(f"right answers to {NUM_HELD_OUT} new questions, looks in words: {shares}")
-    with atomic_path(folder) as temporary:
-        model.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-        made = {"kb_hash": world.kb_hash, "num_questions": num_questions, "batch_size": batch_size}
-        write_json(
-            temporary / MANIFEST, {**made, "learning_rate": learning_rate, "seed": seed, "loss": loss, "top1": right}
-        )
-    console.print(f"written: {folder}", soft_wrap=True)
+    model.save_pretrained(place)
+    tokenizer.save_pretrained(place)
+    made = {"kb_hash": world.kb_hash, "num_questions": num_questions, "batch_size": batch_size}
+    write_json(place / MANIFEST, {**made, "learning_rate": learning_rate, "seed": seed, "loss": loss, "top1": right})
     return right
 
 
-def _check(
-    folder: Path, num_questions: int, size: Size, learning_rate: float, batch_size: int, overwrite: bool
-) -> None:
-    if folder.exists() and not (overwrite and (folder / MANIFEST).exists()):
-        is_model = (folder / MANIFEST).exists()
-        raise ConfigError(
-            f"a new folder at {folder}",
-            "an earlier model" if is_model else "something else",
-            "Replace it with --overwrite true, or choose another folder." if is_model else "Choose another folder.",
-        )
+def _check(num_questions: int, size: Size, learning_rate: float, batch_size: int) -> None:
     numbers = {"num_questions": num_questions, "batch_size": batch_size, "size.layers": size.layers}
     limits = {
         **{name: (value, 1) for name, value in numbers.items()},

@@ -17,15 +17,17 @@ from dim.linker.recipe import Recipe, located, make, make_towers, tower_facts, w
 from dim.linker.towers import Towers
 from dim.ranking.ranker import Ranker
 from dim.search.lexical import EntityNames
-from dim.search.sealed import open_sealed, sealed_folder
+from dim.search.sealed import open_sealed, seal, sealed_kind
 from dim.search.vector_index import VectorIndex
 
 CONTENT, FORMAT, MANIFEST = "linker", 1, "linker.json"
+GENERATIVE = "generative linker"  #: Its content.
+LINKER = sealed_kind("a linker", (CONTENT, GENERATIVE), MANIFEST)
 REMEDY = "Save the linker again, or get the folder again from where it came."
 
 
 def write(
-    folder: Path,
+    place: Path,
     towers: Towers,
     knowledge: Knowledge,
     index: VectorIndex,
@@ -33,21 +35,20 @@ def write(
     ranker: Ranker | None,
     about: dict[str, Any],
 ) -> None:
-    """Writes a linker's folder; a process that is killed meanwhile leaves what was there before."""
+    """Writes a linker's files into an empty folder, and seals it."""
     facts: dict[str, Any] = {"next_row": knowledge.next_row, "towers": tower_facts(towers.task)}
-    with sealed_folder(folder, CONTENT, FORMAT, facts, MANIFEST) as place:
-        weights = {name: value.contiguous().cpu() for name, value in towers.task.state_dict().items()}
-        (place / "model.safetensors").write_bytes(save(weights))  # save_file lets nobody else read the file
-        write_entities(knowledge, place, about.get("images", "paths"))
-        index.save(place / "index")
-        names.save(place / "names")
-        if ranker is not None:
-            ranker.save(place / "ranker")
-        facts["about"] = about | {"recipe": write_encoder_files(about["recipe"], place)}
-        facts["fingerprints"] = fingerprints(towers)
-        (place / "README.md").write_text(
-            model_card(about, knowledge, card_rows(about, index, ranker)), encoding="utf-8"
-        )
+    weights = {name: value.contiguous().cpu() for name, value in towers.task.state_dict().items()}
+    (place / "model.safetensors").write_bytes(save(weights))  # save_file lets nobody else read the file
+    write_entities(knowledge, place, about.get("images", "paths"))
+    index.save(place / "index")
+    names.save(place / "names")
+    if ranker is not None:
+        ranker.save(place / "ranker")
+    facts["about"] = about | {"recipe": write_encoder_files(about["recipe"], place)}
+    facts["fingerprints"] = fingerprints(towers)
+    card = model_card(about, knowledge, card_rows(about, index, ranker))
+    (place / "README.md").write_text(card, encoding="utf-8")
+    seal(place, CONTENT, FORMAT, facts, MANIFEST)
 
 
 def card_rows(about: dict[str, Any], index: VectorIndex, ranker: Ranker | None) -> dict[str, str]:

@@ -95,7 +95,7 @@ class GenerativeLinker(Linker):
             "figures": figures_of_run(run),
             "reads_context": "context" not in task.datamodule.leave_out,
         }
-        return cls(
+        linker = cls(
             Parts(
                 task,
                 type(every)(**encoders, context_template=every.context_template),
@@ -105,6 +105,8 @@ class GenerativeLinker(Linker):
                 about,
             )
         )
+        linker.run = run
+        return linker
 
     @classmethod
     def from_pretrained(  # type: ignore[override]  # as Linker's
@@ -122,23 +124,26 @@ class GenerativeLinker(Linker):
                 which are not dim's.
         """
         folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
-        return cls(read(folder, device))
+        linker = cls(read(folder, device))
+        linker.home = folder.resolve()
+        return linker
 
-    def save(self, folder: str | Path, images: KeptImages | None = None) -> None:
-        """Writes the linker with its KB, training mentions and local language model into one folder, without pickle.
-
-        What stood there is replaced in one step: killed at any moment, the old or the new folder is there.
+    def save(self, folder: str | Path, images: KeptImages | None = None, overwrite: bool = False) -> None:
+        """Writes the linker with its KB, training mentions and local language model into one folder; as `Linker.save`.
 
         Args:
             folder: Where it shall stand.
             images: As in `Linker.save`.
+            overwrite: As in `Linker.save`.
 
         Raises:
+            ConfigError: Something else stands there, or another process writes it.
             DataError: The language model is a local folder without safetensors.
         """
         about = self.about | ({"images": images} if images else {})
         parts = self.task, self.live, self.knowledge, self.choice.training, self.writable.tree, about
-        write(Path(folder), Parts(*parts))
+        with self.saved_at(Path(folder), overwrite) as place:
+            write(place, Parts(*parts))
 
     def add_entities(self, entities: Iterable[KnownEntity | Mapping[str, Any]]) -> None:
         """Makes entities linkable at once, without training.

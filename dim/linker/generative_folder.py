@@ -18,14 +18,15 @@ from dim.generative.module import GEMEL
 from dim.generative.name_tree import NameTree
 from dim.linker.card import encoder_names, model_card
 from dim.linker.entity_table import read_entities, write_entities
+from dim.linker.folder import GENERATIVE as CONTENT
 from dim.linker.folder import MANIFEST, REMEDY
 from dim.linker.generative_examples import TrainingMentions
 from dim.linker.knowledge import Knowledge
 from dim.linker.recipe import Recipe, make, write_encoder_files
 from dim.linker.recipe import located as with_encoders
-from dim.search.sealed import open_sealed, sealed_folder
+from dim.search.sealed import open_sealed, seal
 
-CONTENT, FORMAT = "generative linker", 1
+FORMAT = 1
 LANGUAGE_MODEL = "language_model"
 NOTE = "Probabilities are shares of the likelihood of the names that were found; they are not calibrated."
 
@@ -58,8 +59,8 @@ def is_generative(folder: Path) -> bool:
         return False
 
 
-def write(folder: Path, parts: Parts) -> None:
-    """Writes a linker's folder; a process that is killed meanwhile leaves what was there before.
+def write(place: Path, parts: Parts) -> None:
+    """Writes a linker's files into an empty folder, and seals it.
 
     Raises:
         DataError: The language model is a local folder without safetensors, or its files are gone.
@@ -67,16 +68,16 @@ def write(folder: Path, parts: Parts) -> None:
     weights = {name: value.contiguous().cpu() for name, value in parts.task.mapper.state_dict().items()}
     width = parts.task.mapper.linear.in_features if isinstance(parts.task.mapper, FeatureMapper) else None
     facts: dict[str, Any] = {"next_row": parts.knowledge.next_row, "image_width": width}
-    with sealed_folder(folder, CONTENT, FORMAT, facts, MANIFEST) as place:
-        (place / "mapper.safetensors").write_bytes(save(weights))
-        write_entities(parts.knowledge, place, parts.about.get("images", "paths"))
-        parts.training.save(place / "examples")
-        if parts.tree is not None:
-            parts.tree.save(place / "tree", {"tokenizer": parts.task.language_model.tokenizer_hash})
-        recipe = _with_language_model(write_encoder_files(parts.about["recipe"], place), place)
-        facts["about"] = parts.about | {"recipe": recipe}
-        facts["fingerprints"] = fingerprints(parts.task, parts.live)
-        (place / "README.md").write_text(_card(parts), encoding="utf-8")
+    (place / "mapper.safetensors").write_bytes(save(weights))
+    write_entities(parts.knowledge, place, parts.about.get("images", "paths"))
+    parts.training.save(place / "examples")
+    if parts.tree is not None:
+        parts.tree.save(place / "tree", {"tokenizer": parts.task.language_model.tokenizer_hash})
+    recipe = _with_language_model(write_encoder_files(parts.about["recipe"], place), place)
+    facts["about"] = parts.about | {"recipe": recipe}
+    facts["fingerprints"] = fingerprints(parts.task, parts.live)
+    (place / "README.md").write_text(_card(parts), encoding="utf-8")
+    seal(place, CONTENT, FORMAT, facts, MANIFEST)
 
 
 def read(folder: Path, device: str) -> Parts:

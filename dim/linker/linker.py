@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,13 @@ from dim.generative.module import GEMEL
 from dim.linker.annotate import Annotation, marked_questions
 from dim.linker.answer import Answer, Question, question_of, shortened
 from dim.linker.entity_table import KeptImages
-from dim.linker.folder import read, write
+from dim.linker.folder import LINKER, read, write
 from dim.linker.generative_folder import is_generative
 from dim.linker.knowledge import Knowledge, KnownEntity, entity_of, knowledge_of
 from dim.linker.recipe import recipe_of_run
 from dim.linker.sources import figures_of_run, folder_of, live_encoder
 from dim.linker.towers import Towers
+from dim.output import output_folder
 from dim.ranking.candidates import unite
 from dim.ranking.entities import EntityFacts
 from dim.ranking.features import FEATURES, Asked, PairFeatures
@@ -68,6 +70,9 @@ class Linker(ModelHubMixin):
         self.ranker, self.about = ranker, about
         self._features: PairFeatures | None = None  # of the KB as it is; None: to be made
 
+    home: Path | None = None  #: The folder that it was opened from or last saved to.
+    run: Path | None = None  #: The run that it was made of.
+
     @classmethod
     def from_checkpoint(cls, run: str | Path, device: str = "auto", index: str = "auto") -> Linker:
         """The linker of a trained run, with the KB of its dataset.
@@ -103,7 +108,7 @@ class Linker(ModelHubMixin):
             "recipe": recipe_of_run(Path(run)),
             "figures": figures_of_run(Path(run)),
         }
-        return cls(
+        linker = cls(
             Towers(task, live_encoder(module)),
             knowledge,
             VectorIndex.build(vectors[has_vector], has_vector, kind=index),  # type: ignore[arg-type]
@@ -111,19 +116,40 @@ class Linker(ModelHubMixin):
             Ranker.load(Path(run) / "ranker") if (Path(run) / "ranker" / FACTS).exists() else None,
             about,
         )
+        linker.run = Path(run)
+        return linker
 
-    def save(self, folder: str | Path, images: KeptImages | None = None) -> None:
+    def save(self, folder: str | Path, images: KeptImages | None = None, overwrite: bool = False) -> None:
         """Writes the linker with its KB, index and local encoders into one folder, without pickle.
 
-        What stood there is replaced in one step: killed at any moment, the old or the new folder is there.
+        The folder is new, empty, or the one that this linker was opened from or last saved to, which is brought up to
+        date. It is replaced in one step: killed at any moment, the old or the new folder is there. A linker that was
+        opened from it before, such as a server's, goes on answering as it did until it is opened again: the files that
+        it has mapped live on. Only the KB's copied images, which no answer needs, are read from the new folder.
 
         Args:
             folder: Where it shall stand.
             images: `copies` of the KB's images, which go where the folder goes, their `paths` here, or `none`; None: as
                 in the folder that it came from, else paths. No answer needs them; a page shows them.
+            overwrite: Whether another linker that stands there may be replaced.
+
+        Raises:
+            ConfigError: Something else stands there, or another process writes it.
         """
         about = self.about | ({"images": images} if images else {})
-        write(Path(folder), self.towers, self.knowledge, self.index, self.names, self.ranker, about)
+        with self.saved_at(Path(folder), overwrite) as place:
+            write(place, self.towers, self.knowledge, self.index, self.names, self.ranker, about)
+
+    @contextmanager
+    def saved_at(self, folder: Path, overwrite: bool) -> Iterator[Path]:
+        """Yields the empty folder that becomes `folder`, where the linker may be saved there."""
+        is_home = self.home is not None and folder.resolve() == self.home
+        sources = [place for place in (self.run, None if is_home else self.home) if place is not None]
+        with output_folder(
+            folder, LINKER, "a save of a linker", sources=sources, overwrite=overwrite or is_home
+        ) as new:
+            yield new
+        self.home = folder.resolve()
 
     def _save_pretrained(self, save_directory: Path) -> None:
         # For push_to_hub, which makes a folder of its own first. Its config would say what `save` says, with paths of
@@ -156,7 +182,9 @@ class Linker(ModelHubMixin):
         folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
         if is_generative(folder):
             return _generative().from_pretrained(folder, device)
-        return cls(*read(folder, device))
+        linker = cls(*read(folder, device))
+        linker.home = folder.resolve()
+        return linker
 
     def __len__(self) -> int:
         return len(self.knowledge)

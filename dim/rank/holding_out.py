@@ -7,9 +7,12 @@ from pathlib import Path
 from rich.console import Console
 
 from dim.errors import ConfigError
+from dim.output import claimed_folder
 from dim.prepare import open_dataset
 from dim.ranking.held_out import hold_out as hold_out_entities
-from dim.records import write_dataset
+from dim.records import dataset_kind, write_dataset
+
+HELD_OUT = dataset_kind("a dataset of dim hold-out", lambda meta: "held_out" in meta)
 
 
 def hold_out(
@@ -27,32 +30,32 @@ def hold_out(
 
     Args:
         dataset: A dataset folder, or a release as published.
-        out: Where the new dataset folder shall stand.
+        out: Where the new dataset folder shall stand: a new or empty path.
         share: Of the entities that are held out.
         seed: Of the draw.
         cache_dir: Where prepared releases are found.
-        overwrite: Whether to replace a dataset at `out`.
+        overwrite: Whether to replace a dataset that this command wrote at `out`.
 
     Raises:
-        ConfigError: The share is out of range, or a dataset stands at `out`.
+        ConfigError: The share is out of range, or something stands at `out`.
     """
     if not 0 < share < 1:
         raise ConfigError("--share between 0 and 1", str(share), "Change it, such as 0.1.")
-    if (out / "dataset.json").exists() and not overwrite:
-        raise ConfigError(f"a folder without a dataset at {out}", "one", "Name another, or add --overwrite true.")
-    whole = open_dataset(dataset, cache_dir)
-    rest = hold_out_entities(whole, share, seed)
-    write_dataset(
-        out,
-        name=f"{whole.name} less {share:.0%} (seed {seed})",
-        entities=rest.entities,
-        texts=rest.texts,
-        mentions=rest.mentions,
-        image_root=str(whole.image_root.absolute()),
-        source=whole.meta.get("source"),
-        licence=whole.meta.get("licence"),
-        held_out={"share": share, "seed": seed, "of": whole.hash, "dropped": rest.num_dropped, "nil": rest.num_nil},
-    )
+    with claimed_folder(out, HELD_OUT, "dim hold-out", sources=[dataset], overwrite=overwrite) as check_again:
+        whole = open_dataset(dataset, cache_dir)
+        rest = hold_out_entities(whole, share, seed)
+        check_again()
+        write_dataset(
+            out,
+            name=f"{whole.name} less {share:.0%} (seed {seed})",
+            entities=rest.entities,
+            texts=rest.texts,
+            mentions=rest.mentions,
+            image_root=str(whole.image_root.absolute()),
+            source=whole.meta.get("source"),
+            licence=whole.meta.get("licence"),
+            held_out={"share": share, "seed": seed, "of": whole.hash, "dropped": rest.num_dropped, "nil": rest.num_nil},
+        )
     said = "; ".join(
         f"{split}: {', '.join(f'{n:,} {kind}' for kind, n in kinds.items())}" for split, kinds in rest.num_nil.items()
     )

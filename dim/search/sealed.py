@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dim.errors import DataError
-from dim.storage import atomic_path, content_hash
+from dim.output import Kind, output_folder
+from dim.storage import content_hash
 
 MANIFEST = "index.json"
 REMEDY = "Build it again: dim index."
@@ -25,23 +27,48 @@ def sealed_folder(
     A process that is killed before that leaves the old folder as it was.
 
     Args:
-        folder: Where it will stand; its parents are made.
+        folder: Where it will stand, in the place of nothing, or of one of the same content without further files; its
+            parents are made.
         content: What it holds, such as "vector index"; `open_sealed` asks for the same.
         version: Of the format.
         about: What else the manifest says; JSON. It is read at the end.
         name: Of the manifest.
+
+    Raises:
+        ConfigError: Something else stands at `folder`, or another process writes it.
     """
-    with atomic_path(folder) as temporary:
-        temporary.mkdir()
+    with output_folder(folder, sealed_kind(f"a {content}", [content], name), "dim", overwrite=True) as temporary:
         yield temporary
-        files = {
-            path.relative_to(temporary).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-            for path in sorted(temporary.rglob("*"))
-            if path.is_file()
-        }
-        manifest = {"content": content, "format_version": version, **about, "files": files}
-        sealed = {**manifest, "seal": _seal(manifest)}
-        (temporary / name).write_text(json.dumps(sealed, indent=2) + "\n", encoding="utf-8")
+        seal(temporary, content, version, about, name)
+
+
+def seal(folder: Path, content: str, version: int, about: Mapping[str, Any], name: str = MANIFEST) -> None:
+    """Writes the manifest of all that is in a folder; `sealed_folder` has the rest."""
+    files = {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    manifest = {"content": content, "format_version": version, **about, "files": files}
+    sealed = {**manifest, "seal": _seal(manifest)}
+    (folder / name).write_text(json.dumps(sealed, indent=2) + "\n", encoding="utf-8")
+
+
+def sealed_kind(what: str, contents: Sequence[str], name: str = MANIFEST) -> Kind:
+    """Sealed folders of some contents, for `dim.output`: what their manifests list, and nothing else, is theirs."""
+
+    def manifest(folder: Path) -> dict[str, Any]:
+        try:
+            found = json.loads((folder / name).read_bytes())
+            return dict(found) if found["content"] in contents and isinstance(found["files"], dict) else {}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+    return Kind(
+        what,
+        lambda folder: bool(manifest(folder)),
+        lambda folder: [name, *(glob.escape(file) for file in manifest(folder)["files"])],
+    )
 
 
 def open_sealed(folder: Path, content: str, version: int, name: str = MANIFEST, remedy: str = REMEDY) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def two_families(entities: pd.DataFrame) -> list[str]:
 def test_a_folder_that_is_there_is_replaced_only_if_asked_for(world: Path, tmp_path: Path) -> None:
     run(world, tmp_path / "lm", num_questions=8)
     old = (tmp_path / "lm" / "model.safetensors").read_bytes()
-    with pytest.raises(ConfigError, match=r"an earlier model[\s\S]*--overwrite true"):
+    with pytest.raises(ConfigError, match=r"a language model of dim demo-lm, written before[\s\S]*--overwrite true"):
         run(world, tmp_path / "lm", num_questions=8, seed=1)
     assert (tmp_path / "lm" / "model.safetensors").read_bytes() == old
     run(world, tmp_path / "lm", num_questions=8, seed=1, overwrite=True)
@@ -177,7 +177,7 @@ def test_a_folder_that_is_there_is_replaced_only_if_asked_for(world: Path, tmp_p
 def test_a_folder_of_something_else_is_never_replaced(world: Path, tmp_path: Path) -> None:
     (tmp_path / "lm").mkdir()
     (tmp_path / "lm" / "thesis.tex").touch()
-    with pytest.raises(ConfigError, match=r"something else[\s\S]*another folder"):
+    with pytest.raises(ConfigError, match=r"other files: thesis\.tex[\s\S]*another folder"):
         run(world, tmp_path / "lm", overwrite=True)
     assert (tmp_path / "lm" / "thesis.tex").exists()
 
@@ -192,8 +192,9 @@ def test_another_dataset_is_refused_before_anything_is_written(world: Path, tmp_
 
 
 def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="a dataset folder"):
-        run(tmp_path, tmp_path / "lm")
+        run(tmp_path / "none", tmp_path / "lm")
 
 
 @pytest.mark.parametrize(

@@ -69,5 +69,5 @@ def test_the_rest_is_as_it_was(rest):
 def test_a_share_out_of_range_and_a_taken_folder_are_refused(rest, whole):
     with pytest.raises(ConfigError, match="--share between 0 and 1"):
         hold_out(whole, rest[1].root, share=1.5)
-    with pytest.raises(ConfigError, match="a folder without a dataset"):
+    with pytest.raises(ConfigError, match=r"a dataset of dim hold-out, written before\nto do .*--overwrite true"):
         hold_out(whole, rest[1].root)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,8 @@ from dim.data.demo.population import FAMILY_SIZE, STRANGER, Codes, Population, p
 from dim.data.demo.texts import brief_texts, refreshed_texts
 from dim.data.demo.vocabulary import FACTS, LOOKS
 from dim.errors import ConfigError
-from dim.records import SPLITS, Dataset, write_folder
-from dim.storage import atomic_path
+from dim.output import output_folder
+from dim.records import ANSWERS, CAPTIONS, SPLITS, Dataset, dataset_kind, keep_answers, write_folder
 
 MIN_ENTITIES, MAX_ENTITIES = 100, 1_000_000
 MIN_MENTIONS = 11 * MENTIONS_PER_FAMILY  # each cell in train, dev and test
@@ -24,6 +25,8 @@ MISSING_MENTION_IMAGES = 0.06
 MISSING_ENTITY_IMAGES = 0.12
 MISSING_CONTEXTS = 0.04
 MISSING_TEXTS = 0.04
+VARIANTS = ("brief", "refreshed")
+WORLD = dataset_kind("a demo world", lambda meta: str(meta.get("source")).startswith("made by dim"), has_images=True)
 
 _FACT_VALUES = [(kind, list(values)) for kind, values in FACTS.items()]
 _LOOK_VALUES = [(kind, list(values)) for kind, values in LOOKS.items()]
@@ -35,6 +38,7 @@ def demo_world(
     seed: int = 0,
     num_images: int | None = None,
     num_mentions: int = 60_000,
+    overwrite: bool = False,
 ) -> Dataset:
     """Writes a made-up dataset folder and opens it; the same arguments always write the same world.
 
@@ -43,17 +47,43 @@ def demo_world(
     entities `tune` lacks some of the cells.
 
     Args:
-        root: Where the folder shall stand; what stood there is replaced.
+        root: Where the folder shall stand: a new or empty path, or a world of the same arguments that nothing was added
+            to.
         num_entities: Size of the KB, from 100 to 1,000,000.
         seed: Another seed gives another world.
         num_images: Draw at most so many pictures, those of mentions first; the other rows have no image. None draws
             all (12 KiB each).
         num_mentions: Write at most so many mentions; the families beyond them are in the KB alone.
+        overwrite: Whether another world at `root` may be replaced, too.
 
     Raises:
-        ConfigError: A size is out of range.
+        ConfigError: A size is out of range, or something else stands at `root`.
     """
     _check_sizes(num_entities, num_images, num_mentions)
+    made_with: dict[str, Any] = {
+        "num_entities": num_entities,
+        "seed": seed,
+        "num_images": num_images,
+        "num_mentions": num_mentions,
+    }
+    overwrite = overwrite or _is_as_made(Path(root), made_with)
+    with output_folder(root, WORLD, "dim demo-world", overwrite=overwrite) as folder:
+        _write(folder, **made_with)
+        keep_answers(Path(root), folder)
+    return Dataset(root)
+
+
+def _is_as_made(root: Path, made_with: dict[str, Any]) -> bool:
+    """Whether a world of the same arguments stands there and nothing was added to it."""
+    if not WORLD.stands_at(root):
+        return False
+    world = Dataset(root)
+    added = any((root / name).exists() for name in (ANSWERS, CAPTIONS)) or world.variants != list(VARIANTS)
+    captions = world.column("mentions", "caption")
+    return world.meta.get("made_with") == made_with and not added and captions.null_count == len(captions)
+
+
+def _write(folder: Path, num_entities: int, seed: int, num_images: int | None, num_mentions: int) -> None:
     for_people, for_mentions, for_texts, for_pictures = (np.random.default_rng([seed, part]) for part in range(4))
     population = populate(num_entities, num_mentions // MENTIONS_PER_FAMILY, for_people)
     people = for_people.permutation(num_entities)  # KB row → person
@@ -67,20 +97,24 @@ def demo_world(
     of_entities = _pictures(looks, ["kb"] * num_entities, MISSING_ENTITY_IMAGES, left, for_pictures)
     mentions["images"], entities["images"] = _images(of_mentions, "mentions"), _images(of_entities, "kb")
     mentions["attributes"] = _evidence(plan, mentions, of_mentions)
-    with atomic_path(Path(root)) as folder:
-        draw_all(of_mentions, folder / "images" / "mentions")
-        draw_all(of_entities, folder / "images" / "kb")
-        write_folder(
-            folder,
-            name="demo",
-            entities=entities,
-            texts=texts,
-            mentions=mentions,
-            image_root="images",
-            source=f"made by dim, seed {seed}",
-            licence="CC0-1.0",
-        )
-    return Dataset(root)
+    draw_all(of_mentions, folder / "images" / "mentions")
+    draw_all(of_entities, folder / "images" / "kb")
+    write_folder(
+        folder,
+        name="demo",
+        entities=entities,
+        texts=texts,
+        mentions=mentions,
+        image_root="images",
+        source=f"made by dim, seed {seed}",
+        licence="CC0-1.0",
+        made_with={
+            "num_entities": num_entities,
+            "seed": seed,
+            "num_images": num_images,
+            "num_mentions": num_mentions,
+        },
+    )
 
 
 def _check_sizes(num_entities: int, num_images: int | None, num_mentions: int) -> None:

@@ -1,11 +1,10 @@
 """The audit: what a reported number on a dataset would hide, and subsets on which it hides less."""
 
 from dim.evaluation.audit.dataset import audit_dataset
-from dim.evaluation.audit.findings import AUDIT_FILE, AUDIT_VERSION, Audit, Finding, Thresholds
+from dim.evaluation.audit.findings import AUDIT_VERSION, Audit, Finding, Thresholds
 from dim.evaluation.audit.table import print_audit, print_verdicts
 
 __all__ = [
-    "AUDIT_FILE",
     "AUDIT_VERSION",
     "Audit",
     "Finding",

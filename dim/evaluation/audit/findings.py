@@ -10,7 +10,6 @@ from typing import Any, Literal
 import pandas as pd
 
 #: Part of `audit.json`: raise it when a check or its figures change.
-AUDIT_FILE = "audit.json"  #: In a dataset folder.
 AUDIT_VERSION = 1
 NUM_EXAMPLES = 5
 

@@ -14,7 +14,9 @@ import pandas as pd
 from dim.errors import DataError
 from dim.evaluation.audit.findings import AUDIT_VERSION, Audit
 from dim.evaluation.audit.rows import EVALUATED, Mask, text_of
-from dim.records import Dataset, write_dataset
+from dim.output import Kind as FolderKind
+from dim.output import check_target, claimed_folder
+from dim.records import Dataset, dataset_kind, write_dataset
 
 Kind = Literal["clean", "hard"]
 
@@ -129,35 +131,24 @@ def _subset(kind: Kind, split: np.ndarray[tuple[int, ...], Any], reasons: Mappin
     return Subset(kind, keep, removed)
 
 
-def check_target(root: Path, dataset: Dataset, kind: Kind) -> None:
+def folder_kind(dataset: Dataset, kind: Kind) -> FolderKind:
+    """Earlier subsets of this kind of the same dataset: to make one again loses nothing."""
+
+    def is_made(meta: Mapping[str, Any]) -> bool:
+        made = meta.get("derived_from", {})
+        return bool(made.get("hash") == dataset.hash and made.get("subset") == kind)
+
+    return dataset_kind(f"the {kind} subset of {dataset.name}", is_made)
+
+
+def check_subset_target(root: Path, dataset: Dataset, kind: Kind) -> None:
     """Makes sure that writing a subset to `root` loses nothing: call it before long work.
 
     Raises:
-        DataError: `root` is or overlaps the dataset itself, or holds anything but an earlier subset of this kind of
+        ConfigError: `root` is or overlaps the dataset itself, or holds anything but an earlier subset of this kind of
             the same dataset.
     """
-    here, original = root.resolve(), dataset.root.resolve()
-    found = None
-    if here == original:
-        found = "the original dataset"
-    elif here.is_relative_to(original) or original.is_relative_to(here):
-        found = "a folder inside the original dataset, or around it"
-    elif root.is_file():
-        found = "a file"
-    elif root.is_dir() and any(root.iterdir()) and not _is_earlier(root, dataset, kind):
-        found = "another dataset" if (root / "dataset.json").exists() else "other files"
-    if found:
-        raise DataError(
-            f"a new or empty folder for --write_{kind} at {root}", found, "Choose another folder to write to."
-        )
-
-
-def _is_earlier(root: Path, dataset: Dataset, kind: Kind) -> bool:
-    try:
-        made = Dataset(root).meta.get("derived_from", {})
-    except DataError:
-        return False
-    return bool(made.get("hash") == dataset.hash and made.get("subset") == kind)
+    check_target(root, folder_kind(dataset, kind), sources=[dataset.root], overwrite=True)
 
 
 def write_subset(dataset: Dataset, audit: Audit, subset: Subset, root: Path) -> Dataset:
@@ -167,9 +158,9 @@ def write_subset(dataset: Dataset, audit: Audit, subset: Subset, root: Path) -> 
     hash and says what was removed and why.
 
     Raises:
-        DataError: No row of dev or test is left, or `root` must not be written to (`check_target`).
+        DataError: No row of dev or test is left.
+        ConfigError: `root` must not be written to (`check_subset_target`).
     """
-    check_target(root, dataset, subset.kind)
     mentions = dataset.mentions[subset.keep]
     if not mentions["split"].isin(EVALUATED).any():
         raise DataError(
@@ -189,15 +180,17 @@ def write_subset(dataset: Dataset, audit: Audit, subset: Subset, root: Path) -> 
         "images_compared": any(f.of and f.name.startswith("image is a duplicate") for f in audit.findings),
         "removed": {split: dict(reasons) for split, reasons in sorted(subset.removed.items())},
     }
-    return write_dataset(
-        root,
-        name=f"{dataset.name}-{subset.kind}",
-        entities=dataset.entities,
-        texts=texts,
-        mentions=mentions,
-        image_root=str(dataset.image_root.resolve()),
-        **meta,
-    )
+    kind = folder_kind(dataset, subset.kind)
+    with claimed_folder(root, kind, "dim audit", sources=[dataset.root], overwrite=True):
+        return write_dataset(
+            root,
+            name=f"{dataset.name}-{subset.kind}",
+            entities=dataset.entities,
+            texts=texts,
+            mentions=mentions,
+            image_root=str(dataset.image_root.resolve()),
+            **meta,
+        )
 
 
 def describe(subset: Subset) -> str:

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 from audit_worlds import draw, entity_table, mention_table, write_world
 
-from dim.errors import DataError
+from dim.errors import ConfigError, DataError
 from dim.evaluation.audit import audit_dataset
-from dim.evaluation.audit.subsets import check_target, clean, hard, write_subset
+from dim.evaluation.audit.subsets import check_subset_target, clean, hard, write_subset
 from dim.records import Dataset, add_texts
 
 
@@ -125,11 +125,11 @@ def test_a_subset_without_a_row_to_evaluate_on_is_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("place", "found"),
     [
-        ("data", "the original dataset"),
-        ("link", "the original dataset"),
-        ("data/clean", "a folder inside the original dataset, or around it"),
-        (".", "a folder inside the original dataset, or around it"),
-        ("other", "another dataset"),
+        ("data", "the folder itself"),
+        ("link", "the folder itself"),
+        ("data/clean", "a place inside"),
+        (".", "a folder that holds"),
+        ("other", "a dataset: dataset.json, entities.parquet"),
         ("files", "other files"),
         ("file", "a file"),
     ],
@@ -141,8 +141,8 @@ def test_nothing_is_written_over(tmp_path: Path, place: str, found: str) -> None
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "a.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(DataError, match=found):
-        check_target(tmp_path / place, dataset, "clean")
+    with pytest.raises(ConfigError, match=found):
+        check_subset_target(tmp_path / place, dataset, "clean")
 
 
 def test_an_empty_folder_and_an_earlier_subset_of_the_same_kind_are_written_to(tmp_path: Path) -> None:
@@ -152,5 +152,5 @@ def test_an_empty_folder_and_an_earlier_subset_of_the_same_kind_are_written_to(t
     target.mkdir()
     first = write_subset(dataset, audit, clean(audit), target)
     assert write_subset(dataset, audit, clean(audit), target).hash == first.hash
-    with pytest.raises(DataError, match="another dataset"):
-        check_target(target, dataset, "hard")
+    with pytest.raises(ConfigError, match="a dataset: dataset"):
+        check_subset_target(target, dataset, "hard")
