@@ -271,7 +271,8 @@ def test_a_file_that_holds_no_captions_of_this_dataset_is_refused(tmp_path: Path
         pd.DataFrame(rows).to_csv(tmp_path / "mine.csv", index=False)
         with pytest.raises(DataError, match=message):
             caption(dataset.root, import_from=tmp_path / "mine.csv", cache_dir=tmp_path / "cache")
-    with pytest.raises(DataError, match=r"a table \.csv"):
+    (tmp_path / "mine.xlsx").write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match=r"a table \(\.csv(?s:.*)an Excel or packed file"):
         caption(dataset.root, import_from=tmp_path / "mine.xlsx", cache_dir=tmp_path / "cache")
     with pytest.raises(ConfigError, match="import first"):
         caption(dataset.root, Echo(), tmp_path / "mine.csv", cache_dir=tmp_path / "cache")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from dim.data.table_files import SUFFIXES, read_table, text_cell
+from dim.data.table_files import read_table, text_cell
 from dim.errors import DataError
 
 KEYS = ("mention_id", "image")
@@ -45,9 +45,7 @@ def read_captions(path: Path, mentions: pd.DataFrame) -> GivenCaptions:
     Raises:
         DataError: The table cannot be read, lacks a column, or names nothing that the dataset has.
     """
-    if path.suffix not in SUFFIXES:
-        raise DataError(f"a table {', '.join(SUFFIXES)}", str(path), "Convert it to one of them.")
-    columns, rows = read_table(path)
+    columns, rows, _ = read_table(path, known=(*KEYS, "caption"))
     key = next((key for key in KEYS if key in columns), None)
     if key is None or "caption" not in columns:
         raise DataError(

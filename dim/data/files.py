@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from dim.errors import DataError
+from dim.errors import ConfigError, DataError
+
+#: What a file begins with → its encoding; UTF-32 first, because its mark begins as that of UTF-16.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_AROUND = 12  # bytes shown on either side of one that is not in the encoding
 
 
 @contextmanager
@@ -17,19 +27,78 @@ def explain_read_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise DataError(f"{path}", "nothing there", "Check the path, or unpack the release again.") from error
+        raise DataError(f"{path}", "nothing there", "Check the path; a release has to be unpacked first.") from error
     except NotADirectoryError as error:
         raise DataError(f"a folder at {path}", "a file", "Name the folder that holds the release.") from error
     except PermissionError as error:
         raise DataError(
             f"permission to read {path}", "it is denied", "Change its permissions (chmod), or run as its owner."
         ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"UTF-8 text in {path}", f"the byte {error.object[error.start]:#04x}", "Convert the file to UTF-8."
-        ) from error
+    except UnicodeEncodeError:
+        raise
+    except UnicodeError as error:
+        raise _not_in_encoding(path, error) from error
     except OSError as error:
         raise DataError(f"a readable {path}", str(error), "Check the disk and the path.") from error
+
+
+@contextmanager
+def open_text(path: Path, encoding: str | None = None, newline: str | None = None) -> Iterator[TextIO]:
+    """A text file, opened in the encoding given, or in that which its first bytes tell (`text_encoding`).
+
+    Raises:
+        ConfigError: There is no such encoding.
+        DataError: The file cannot be read, or is not in the encoding; the message names the line, and how the place
+            reads in cp1252, which spreadsheets write on Windows.
+    """
+    if encoding is not None:
+        try:
+            encoding = codecs.lookup(encoding).name
+        except LookupError as error:
+            raise ConfigError("an encoding, such as utf-8, cp1252 or utf-16", encoding, "Name another.") from error
+    chosen = encoding or text_encoding(path)
+    with (
+        explain_read_errors(path),
+        path.open(encoding="utf-8-sig" if chosen == "utf-8" else chosen, newline=newline) as file,
+    ):
+        yield file
+
+
+def text_encoding(path: Path) -> str:
+    """The encoding that the first bytes of a text file tell: UTF-16 or UTF-32 by mark or zero bytes, else UTF-8."""
+    with explain_read_errors(path), path.open("rb") as file:
+        head = file.read(256)
+    marked = next((encoding for mark, encoding in _MARKS.items() if head.startswith(mark)), None)
+    if marked is None and len(head) > 1:
+        # Without a mark: the upper half of each ASCII letter is a zero byte.
+        halves = {"utf-16-le": head[1::2], "utf-16-be": head[0::2]}
+        marked = next((name for name, half in halves.items() if half.count(0) > 0.4 * len(half)), None)
+    return marked or "utf-8"
+
+
+def _not_in_encoding(path: Path, error: UnicodeError) -> DataError:
+    if not isinstance(error, UnicodeDecodeError):  # such as UTF-16 without the mark that it needs
+        return DataError(f"text in {path}", str(error), "Save the file as UTF-8, or name its --encoding.")
+    found = f"the byte {error.object[error.start]:#04x}"
+    if error.encoding != "utf-8":
+        remedy = "Name another --encoding, or save the file as UTF-8."
+        return DataError(f"text in {error.encoding} in {path}", found, remedy)
+    remedy = "Save the file as UTF-8."
+    with path.open("rb") as file:
+        # The error knows its place in a piece of the file only.
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as at_line:
+                piece = line[max(0, at_line.start - _AROUND) : at_line.start + _AROUND]
+                found = f"the byte {line[at_line.start]:#04x} at line {number}"
+                try:
+                    found += f", which is cp1252 if this reads well: {piece.decode('cp1252').strip()!r}"
+                    remedy = "Save the file as UTF-8; of a table you can name the encoding too: --encoding cp1252."
+                except UnicodeDecodeError:
+                    remedy = "Save the file as UTF-8; of a table you can name the --encoding too."
+                break
+    return DataError(f"UTF-8 text in {path}", found, remedy)
 
 
 def list_names(root: Path) -> frozenset[str]:
@@ -48,8 +117,8 @@ def read_json(path: Path) -> Any:
     Raises:
         DataError: The file is missing, unreadable or no valid JSON, or one of its objects has a key twice.
     """
-    with explain_read_errors(path):
-        text = path.read_text(encoding="utf-8-sig")
+    with open_text(path) as file:
+        text = file.read()
     return parse_json(text, path)
 
 
@@ -75,7 +144,7 @@ def parse_json(text: str, path: Path, first_line: int = 1) -> Any:
 
 def read_json_lines(path: Path) -> Iterator[tuple[int, Any]]:
     """The number of each line that is not blank, and its JSON value. Raises DataError as `read_json`."""
-    with explain_read_errors(path), path.open(encoding="utf-8-sig") as file:
+    with open_text(path) as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 yield number, parse_json(line.rstrip(), path, first_line=number)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dim.data.base import Skipped
-from dim.data.files import clean_text, explain_read_errors
+from dim.data.files import clean_text, open_text
 
 SEPARATOR = "@@@@"
 _MALFORMED = "lines without an entity and '@@@@'"
@@ -25,7 +25,7 @@ def read_pairs(path: Path, skipped: Skipped) -> Iterator[tuple[str, str]]:
         DataError: The file is unreadable or not in UTF-8.
     """
     # A lone carriage return inside a text must not end the line.
-    with explain_read_errors(path), path.open(encoding="utf-8-sig", newline="\n") as file:
+    with open_text(path, newline="\n") as file:
         for number, line in enumerate(file, start=1):
             name, separator, value = clean_text(line).partition(SEPARATOR)
             if separator and name.strip():

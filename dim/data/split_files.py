@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dim.data.files import explain_read_errors, json_type, list_names, read_json
+from dim.data.files import explain_read_errors, json_type, list_names, read_json, text_encoding
 from dim.errors import DataError
 
 SPLITS = {"train": ("train",), "dev": ("dev", "valid", "val"), "test": ("test",)}
@@ -47,7 +47,7 @@ def first_row(path: Path) -> tuple[str, Any]:
     Only the first 64 KiB are read; a row that goes on behind them, or is no JSON, counts as null.
     """
     with explain_read_errors(path), path.open("rb") as file:
-        text = file.read(_HEAD).decode("utf-8-sig", "ignore").lstrip()
+        text = file.read(_HEAD).decode(text_encoding(path), "ignore").lstrip("\ufeff \t\r\n")
     bracket = text[:1]
     try:
         return bracket, json.JSONDecoder().raw_decode(text[1:].lstrip() if bracket == "[" else text)[0]

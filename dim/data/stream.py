@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from dim.data.files import RepeatedKeyError, explain_read_errors, json_type, unique_keys
+from dim.data.files import RepeatedKeyError, json_type, open_text, unique_keys
 from dim.errors import DataError
 
 CHUNK = 1 << 20  # characters
@@ -52,7 +52,7 @@ def read_members(path: Path) -> Iterator[tuple[str, Any]]:
 
 def _read(path: Path, bracket: str) -> Iterator[tuple[str, Any]]:
     columns = (TextColumn("reading {task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with explain_read_errors(path), path.open(encoding="utf-8-sig") as file:
+    with open_text(path) as file:
         size = path.stat().st_size
         with Progress(*columns, console=Console(stderr=True), disable=size < MIN_BYTES_TO_WATCH) as bar:
             task = bar.add_task(path.name, total=size)

@@ -1,35 +1,111 @@
-"""CSV, JSON lines and Parquet files as rows, whatever wrote them."""
+"""Tables as rows, whatever wrote them: CSV (also with `;` or tabs), JSON lines, Parquet, in any encoding."""
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-from collections import Counter
+import re
+from ast import literal_eval
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dim.data.files import clean_text, explain_read_errors, json_type, read_json_lines
+from dim.data.csv_rows import iter_csv
+from dim.data.files import clean_text, explain_read_errors, json_type, open_text, parse_json
+from dim.data.stream import read_items
 from dim.errors import DataError
 
 Row = dict[str, Any]
-SUFFIXES = (".csv", ".jsonl", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+_ITEM = r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\""""
+_PRINTED_ITEM = re.compile(_ITEM)
+_PRINTED_ARRAY = re.compile(rf"\[\s*(?:{_ITEM})(?:\s*,?\s*(?:{_ITEM}))*\s*,?\s*\]")
 
 
-def read_table(path: Path) -> tuple[list[str], list[Row]]:
-    """The column names and the rows of a table. Values are as the file types them; in CSV all are strings.
+class Table(NamedTuple):
+    """A table that was read.
+
+    Attributes:
+        columns: Their names; a known one has its known name, whatever its case and spaces in the file.
+        rows: Column → value. Values are as the file types them; in CSV all are strings.
+        notes: Sentences that the user should read: what was recognized (separator, encoding, column names).
+    """
+
+    columns: list[str]
+    rows: list[Row]
+    notes: list[str]
+
+
+def read_table(path: Path, encoding: str | None = None, known: Collection[str] = ()) -> Table:
+    """The columns and rows of a table, and notes on how it was read.
+
+    Args:
+        path: `.csv`, `.tsv`, `.jsonl`, `.ndjson` or `.parquet`; of other names the first bytes tell the format (then
+            also a JSON array).
+        encoding: Of the text; None: as its first bytes tell, else UTF-8.
+        known: The columns that the caller knows. One of the file that differs from them by case, spaces or hyphens
+            gets the known name, and a note says so.
 
     Raises:
-        DataError: The file cannot be read as what its suffix says; the message names the line where there is one.
+        ConfigError: There is no such encoding.
+        DataError: The file cannot be read as what it should be; the message names the line where there is one.
     """
-    readers = {".csv": _read_csv, ".jsonl": _read_json_lines, ".parquet": _read_parquet}
-    columns, rows = readers[path.suffix](path)
+    notes: list[str] = []
+    rows = []
+    for _, row in iter_table(path, encoding, known, notes):
+        if isinstance(row, DataError):
+            raise row
+        rows.append(row)
     if not rows:
         raise DataError(f"rows in {path}", "none", "Fill the table, or name another folder.")
-    return columns, rows
+    # CSV and Parquet rows all have the same columns, JSON lines may differ.
+    columns = (
+        list(rows[0]) if _format_of(path) in ("csv", "parquet") else list(dict.fromkeys(c for row in rows for c in row))
+    )
+    return Table(columns, rows, notes)
+
+
+def iter_table(
+    path: Path, encoding: str | None = None, known: Collection[str] = (), notes: list[str] | None = None
+) -> Iterator[tuple[str, Row | DataError]]:
+    """The rows of a table one by one, in memory that does not grow, each with its place (`line 3`, `row 3`).
+
+    A row that cannot be read (no JSON object, too many cells) comes as the DataError that says why, in its place, and
+    the rows after it follow; raise it, or count it and go on.
+
+    Args:
+        path: As `read_table`.
+        encoding: As `read_table`.
+        known: As `read_table`.
+        notes: Takes in the sentences that `Table.notes` has, before the first row comes.
+
+    Raises:
+        ConfigError: There is no such encoding.
+        DataError: The file as a whole cannot be read.
+    """
+    notes = [] if notes is None else notes
+    kind = _format_of(path)
+    if kind == "csv":
+        yield from iter_csv(path, encoding, lambda columns: _named(path, columns, known, notes), notes)
+        return
+    readers: dict[str, Callable[[Path], Iterator[tuple[str, Row | DataError]]]] = {
+        "lines": partial(_iter_json_lines, encoding=encoding),
+        "array": _iter_json_array,
+        "parquet": _iter_parquet,
+    }
+    renamed: dict[tuple[str, ...], list[str]] = {}
+    for where, row in readers[kind](path):
+        if isinstance(row, DataError):
+            yield where, row
+            continue
+        keys = tuple(row)
+        if keys not in renamed:
+            renamed[keys] = _named(path, list(keys), known, notes)
+        yield where, dict(zip(renamed[keys], row.values(), strict=True))
 
 
 def text_cell(value: Any) -> str:
@@ -48,22 +124,38 @@ def text_cell(value: Any) -> str:
     return clean_text(str(value)).strip()
 
 
-def list_cell(value: Any) -> list[str]:
-    """A cell as several texts: an array, a JSON array in a string, or a string cut at `|`.
+def list_cell(value: Any, separator: str = "|") -> list[str]:
+    """A cell as several texts: an array, an array in a string (JSON, Python, NumPy), or a string cut into pieces.
+
+    Args:
+        value: The cell.
+        separator: What a string is cut at, besides line breaks.
 
     Example:
-        >>> list_cell("a.jpg|b.jpg"), list_cell('["a|b"]'), list_cell(None)
-        (['a.jpg', 'b.jpg'], ['a|b'], [])
+        >>> list_cell("a.jpg|b.jpg"), list_cell('["a|b"]'), list_cell("['a', 'b']"), list_cell(None)
+        (['a.jpg', 'b.jpg'], ['a|b'], ['a', 'b'], [])
+        >>> list_cell("Bob; Rob", separator=";")
+        ['Bob', 'Rob']
     """
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
-            value = value.split("|")
-    elif isinstance(value, str):
-        value = value.split("|")
+    if isinstance(value, str):
+        array = _array_in(value)
+        value = re.split(rf"{re.escape(separator)}|[\r\n]+", value) if array is None else array
     values = value if isinstance(value, list) else [value]
     return [text for text in map(text_cell, values) if text]
+
+
+def _array_in(text: str) -> list[Any] | None:
+    """The array that a string holds, None where it holds none."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        value = json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        # What str() of a list or of an array gives: pandas writes it into CSV.
+        if not _PRINTED_ARRAY.fullmatch(text.strip()):
+            return None
+        return [literal_eval(item[0]) for item in _PRINTED_ITEM.finditer(text)]
+    return value if isinstance(value, list) else None
 
 
 def number_cell(value: Any, where: str) -> float | None:
@@ -80,51 +172,76 @@ def number_cell(value: Any, where: str) -> float | None:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise DataError(f"a number or nothing in {where}", f"'{text}'", "Put the cell right.")
+        comma = re.fullmatch(r"-?\d+,\d+", text)
+        remedy = "Write a point before the decimals, and no other mark." if comma else "Put the cell right."
+        raise DataError(f"a number or nothing in {where}", f"'{text}'", remedy)
     return number
 
 
-def _read_csv(path: Path) -> tuple[list[str], list[Row]]:
-    with explain_read_errors(path), path.open(encoding="utf-8-sig", newline="") as file:
-        # Not pandas: it reads the names "NA" and "None" as nulls, and takes surplus cells for an index.
-        reader = csv.reader(file, strict=True)
-        try:
-            columns = next(reader, [])
-            twice = [name for name, count in Counter(columns).items() if count > 1]
-            if twice:
-                raise DataError(f"every column once in {path}", f"'{twice[0]}' twice", "Rename one of them.")
-            rows = []
-            for cells in reader:
-                if cells and len(cells) != len(columns):
+def _format_of(path: Path) -> str:
+    suffix = path.suffix.lower()
+    kinds = {".csv": "csv", ".tsv": "csv", ".jsonl": "lines", ".ndjson": "lines", ".parquet": "parquet"}
+    if suffix in kinds:
+        return kinds[suffix]
+    with explain_read_errors(path), path.open("rb") as file:
+        head = file.read(256)
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith((b"PK", b"\x1f\x8b", b"\xd0\xcf")):
+        raise DataError(
+            f"a table ({', '.join(SUFFIXES)}) at {path}", "an Excel or packed file", "Save it as CSV, or unpack it."
+        )
+    first = head.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")[:1]
+    return {b"{": "lines", b"[": "array"}.get(first, "csv")
+
+
+def _named(path: Path, columns: list[str], known: Collection[str], notes: list[str]) -> list[str]:
+    """The columns by their known names."""
+    names = []
+    for column in columns:
+        plain = re.sub(r"[\s-]+", "_", column.strip()).casefold()
+        fits = plain in known and plain not in columns and plain not in names
+        name = plain if fits else column.strip() if column.strip() not in columns else column
+        note = f"the column '{column}' of {path.name} is read as '{name}'"
+        if fits and note not in notes:
+            notes.append(note)
+        names.append(name)
+    return names
+
+
+def _iter_json_lines(path: Path, encoding: str | None) -> Iterator[tuple[str, Row | DataError]]:
+    with open_text(path, encoding) as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = parse_json(line.rstrip(), path, first_line=number)
+                if not isinstance(row, dict):
                     raise DataError(
-                        f"{len(columns)} cells a row in {path}, as its header has",
-                        f"{len(cells)} at line {reader.line_num}",
-                        "Put quotes around cells that hold commas or line breaks.",
+                        f"one JSON object a line in {path}", f"{json_type(row)} at line {number}", "Put it right."
                     )
-                if cells:
-                    rows.append(dict(zip(columns, cells, strict=True)))
-        except csv.Error as error:
-            raise DataError(
-                f"CSV in {path}",
-                f"{error} at line {reader.line_num}",
-                "Look for a quote that is not closed; write quotes inside cells twice.",
-            ) from error
-    return columns, rows
+            except DataError as error:
+                yield f"line {number}", error
+            else:
+                yield f"line {number}", row
 
 
-def _read_json_lines(path: Path) -> tuple[list[str], list[Row]]:
-    rows = []
-    for number, row in read_json_lines(path):
-        if not isinstance(row, dict):
-            raise DataError(f"one JSON object a line in {path}", f"{json_type(row)} at line {number}", "Put it right.")
-        rows.append(row)
-    return list(dict.fromkeys(column for row in rows for column in row)), rows
+def _iter_json_array(path: Path) -> Iterator[tuple[str, Row | DataError]]:
+    for number, row in read_items(path):
+        if isinstance(row, dict):
+            yield f"row {number}", row
+        else:
+            found = f"{json_type(row)} at row {number}"
+            yield f"row {number}", DataError(f"JSON objects in {path}", found, "Put it right.")
 
 
-def _read_parquet(path: Path) -> tuple[list[str], list[Row]]:
+def _iter_parquet(path: Path) -> Iterator[tuple[str, Row]]:
     with explain_read_errors(path), path.open("rb") as file:
         try:
-            table = pq.read_table(file)
+            number = 0
+            for batch in pq.ParquetFile(file).iter_batches():
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"row {number}", row
         except pa.ArrowException as error:
             raise DataError(f"a Parquet file at {path}", str(error), "Write the file again.") from error
-    return table.column_names, table.to_pylist()

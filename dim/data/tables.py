@@ -42,9 +42,10 @@ class Tables(Converter):
             DataError: As the contract says, and where a column is missing or a cell is no number or split.
         """
         entities_path, mentions_path = _find_table(root, "entities"), _find_table(root, "mentions")
-        entity_columns, entity_rows = read_table(entities_path)
-        mention_columns, mention_rows = read_table(mentions_path)
-        notes = _check_columns(entities_path, entity_columns, ENTITY_COLUMNS, required=("id", "name"))
+        entity_columns, entity_rows, notes = read_table(entities_path, None, ENTITY_COLUMNS)
+        mention_columns, mention_rows, mention_notes = read_table(mentions_path, None, MENTION_COLUMNS)
+        notes += mention_notes
+        notes += _check_columns(entities_path, entity_columns, ENTITY_COLUMNS, required=("id", "name"))
         notes += _check_columns(mentions_path, mention_columns, MENTION_COLUMNS, required=("mention", "context"))
         entities = _entities(entity_rows, entities_path)
         rows = _mentions(mention_rows, mentions_path, entities["id"], split_column="split" in mention_columns)

@@ -89,7 +89,7 @@ def read_ranks(path: Path, dataset: Dataset, mentions: pd.DataFrame) -> Foreign:
 def _read_answers(path: Path, dataset: Dataset, mentions: pd.DataFrame) -> dict[str, Answer]:
     if path.suffix not in SUFFIXES:
         raise DataError(f"a table ({', '.join(SUFFIXES)})", str(path), "Write the ranks in one of these formats.")
-    columns, rows = read_table(path)
+    columns, rows, _ = read_table(path)
     ids = next((name for name in IDS if name in columns), None)
     scores = next((name for name in SCORES if name in columns), None)
     if "mention_id" not in columns or (ids is None and "rank" not in columns):

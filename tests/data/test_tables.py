@@ -108,7 +108,9 @@ def test_two_tables_of_one_kind_are_an_error(tmp_path: Path) -> None:
 def test_a_missing_table_is_an_error(tmp_path: Path) -> None:
     write_tables(tmp_path)
     (tmp_path / "mentions.csv").unlink()
-    assert "one of mentions.csv, mentions.jsonl, mentions.parquet" in read_error(tmp_path)
+    assert "one of mentions.csv, mentions.tsv, mentions.jsonl, mentions.ndjson, mentions.parquet" in read_error(
+        tmp_path
+    )
 
 
 def test_candidates_and_offsets_are_read_and_noted(tmp_path: Path) -> None:
