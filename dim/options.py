@@ -41,6 +41,13 @@ def explain(message: str, options: Sequence[str], classes: Iterable[type]) -> Co
     return ConfigError("options that fit the command", message.strip(), "The command's --help lists them.")
 
 
+def check_choice(what: str, value: object, choices: Sequence[str]) -> None:
+    """Raises ConfigError, with the nearest choice, where a value is none of them."""
+    if not isinstance(value, str) or value not in choices:
+        remedy = f"Did you mean {nearest(value, choices)}?" if isinstance(value, str) else "Choose one of them."
+        raise ConfigError(f"{what} as one of {', '.join(choices)}", repr(value), remedy)
+
+
 def nearest(word: str, known: Sequence[str]) -> str:
     """The known word that looks most like `word`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -13,12 +14,11 @@ from dim.data.entity_texts import texts_table
 from dim.data.files import list_names
 from dim.data.mention_rows import MentionRows, json_cell
 from dim.data.splits import draw_splits
-from dim.data.table_files import SUFFIXES, Row, list_cell, number_cell, read_table, text_cell
+from dim.data.table_files import SUFFIXES, Row, read_table, text_cell
+from dim.data.table_rows import ENTITY_COLUMNS, MENTION_COLUMNS, entity_row, mention_row, read_columns
 from dim.errors import DataError
 from dim.records import SPLITS
 
-ENTITY_COLUMNS = ("id", "name", "description", "aliases", "image", "type", "popularity")
-MENTION_COLUMNS = ("mention", "context", "entity_id", "image", "start", "end", "type", "split", "candidates")
 SPLIT_ALIASES = {"validation": "dev", "valid": "dev", "val": "dev"}
 
 
@@ -59,15 +59,15 @@ class Tables(Converter):
             notes.append(f"start and end did not hold the mention in {rows.num_wrong_offsets:,} rows: searched for it")
         if rows.num_unknown_candidates:
             notes.append(f"candidates that the KB lacks were left out: {rows.num_unknown_candidates:,}")
-        texts = zip(entities["id"], (text_cell(row.get("description")) for row in entity_rows), strict=True)
+        texts = zip(entities["id"], entities.pop("text"), strict=True)
         return Release(
             name=root.resolve().name,
             source="the user's own tables",
             licence="unknown",
             entities=entities,
-            texts={"brief": texts_table(texts)} if "description" in entity_columns else {},
+            texts={"brief": texts_table(texts)} if {"description", "text"} & set(entity_columns) else {},
             mentions=mentions,
-            image_root=root if "image" in (*entity_columns, *mention_columns) else None,
+            image_root=root if {"image", "images"} & {*entity_columns, *mention_columns} else None,
             rows_read=rows.num_read,
             skipped=rows.skipped,
             notes=notes,
@@ -96,7 +96,7 @@ def _check_columns(path: Path, columns: Sequence[str], known: Sequence[str], req
                 f"the columns {', '.join(columns) or '(none)'}",
                 f"Rename '{near[0]}' to '{name}'." if near else f"Add the column; {path.stem} have {', '.join(known)}.",
             )
-    notes = []
+    notes, known = [], read_columns(columns, known)
     for column in columns:
         if column not in known:
             near = get_close_matches(column, [name for name in known if name not in columns], n=1, cutoff=0.75)
@@ -106,27 +106,19 @@ def _check_columns(path: Path, columns: Sequence[str], known: Sequence[str], req
 
 
 def _attributes(row: Row, known: Sequence[str]) -> Row:
+    known = read_columns(row, known)
     return {column: value for column, value in row.items() if column not in known and text_cell(value)}
 
 
 def _entities(rows: list[Row], path: Path) -> pd.DataFrame:
+    """The entities (columns of `ENTITY_SCHEMA`), and their `text`."""
     table = []
     for number, row in enumerate(rows, start=1):
         where = f"{path} row {number}"
-        entity_id = text_cell(row.get("id"))
-        if not entity_id:
+        entity = entity_row(row, where)
+        if not entity.id:
             raise DataError(f"an id in {where}", "an empty cell", "Give each entity an id of its own.")
-        table.append(
-            {
-                "id": entity_id,
-                "name": text_cell(row.get("name")),
-                "aliases": list_cell(row.get("aliases")),
-                "type": text_cell(row.get("type")) or None,
-                "popularity": number_cell(row.get("popularity"), f"{where}, column popularity"),
-                "images": list_cell(row.get("image")),
-                "attributes": json_cell(_attributes(row, ENTITY_COLUMNS)),
-            }
-        )
+        table.append(asdict(entity) | {"attributes": json_cell(_attributes(row, ENTITY_COLUMNS))})
     return pd.DataFrame(table, dtype=object).astype({"popularity": float})
 
 
@@ -134,18 +126,17 @@ def _mentions(rows: list[Row], path: Path, entity_ids: pd.Series, split_column: 
     collected = MentionRows(entity_ids)
     for number, row in enumerate(rows, start=1):
         where = f"{path.name} row {number}"
-        start = number_cell(row.get("start"), f"{where}, column start")
-        end = number_cell(row.get("end"), f"{where}, column end")
+        mention = mention_row(row, where)
         collected.add(
             _split(row, where) if split_column else None,
             where=where,
-            mention=text_cell(row.get("mention")),
-            context=text_cell(row.get("context")) if not isinstance(row.get("context"), str) else row["context"],
-            answer=text_cell(row.get("entity_id")),
-            images=list_cell(row.get("image")),
-            span=(None if start is None else int(start), None if end is None else int(end)),
-            candidates=collected.known(list_cell(row["candidates"])) if text_cell(row.get("candidates")) else None,
-            type=text_cell(row.get("type")) or None,
+            mention=mention.mention,
+            context=mention.context,
+            answer=mention.entity_id,
+            images=mention.images,
+            span=mention.span,
+            candidates=None if mention.candidates is None else collected.known(mention.candidates),
+            type=mention.type,
             attributes=_attributes(row, MENTION_COLUMNS),
         )
     return collected

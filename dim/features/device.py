@@ -27,11 +27,10 @@ def resolve_device(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(
-            f"a device '{device}'", str(error).splitlines()[0], "Use cpu or auto, or a device of this machine."
-        ) from error
+        return torch.empty(0, device=torch.device(device)).device
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"a device '{device}'", said, "Use cpu or auto, or a device of this machine.") from error
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> Tensor:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from operator import index
 from typing import Any
 
 from dim.errors import DataError
 from dim.features.live import ImageInput
 from dim.linker.answer import LONGEST_MENTION, Answer, Question, check_text
+from dim.linker.given import shown
 
+Spans = Iterable[Sequence[int]] | Sequence[int]  #: Pairs of start and end, or one pair.
 REACH = 300  #: Characters on either side at most: text encoders read a few hundred words.
 #: No sentence ends after an initial or a title, nor before a small letter.
 _NO_END = "".join(rf"(?<!\b{title})" for title in ("[A-Z]", "Mr", "Mrs", "Ms", "Dr", "St", "Jr", "Sr", "Prof", "vs"))
@@ -40,9 +43,7 @@ class Annotation:
         return asdict(self)
 
 
-def marked_questions(
-    text: str, spans: Iterable[Sequence[int]], image: ImageInput | None = None
-) -> list[tuple[int, int, Question]]:
+def marked_questions(text: str, spans: Spans, image: ImageInput | None = None) -> list[tuple[int, int, Question]]:
     """Start, end and question of each mention that spans mark in a text, with its sentence as context.
 
     Raises:
@@ -54,14 +55,20 @@ def marked_questions(
     ]
 
 
-def spans_in(text: str, spans: Iterable[Sequence[int]]) -> list[tuple[int, int]]:
+def spans_in(text: str, spans: Spans) -> list[tuple[int, int]]:
     """The spans as pairs of ints, in the order given.
 
     Raises:
         DataError: The text is none, or a span is no pair of places with a name between them.
     """
     check_text("text", text)
-    return [_span(text, place, span) for place, span in enumerate(spans)]
+    try:
+        given: list[Any] = list(spans)
+    except TypeError as error:
+        raise DataError("spans as pairs of whole numbers", shown(spans), "Give a list: [(start, end)].") from error
+    if len(given) == 2 and all(isinstance(place, Integral) and not isinstance(place, bool) for place in given):
+        given = [(given[0], given[1])]
+    return [_span(text, place, span) for place, span in enumerate(given)]
 
 
 def _span(text: str, place: int, span: Sequence[int]) -> tuple[int, int]:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 from PIL import Image
 
+from dim.data.table_files import list_cell, text_cell
+from dim.data.table_rows import MENTION_COLUMNS, SYNONYMS, mention_row, misnamed, plain
 from dim.errors import DataError
 from dim.features.live import ImageInput
+from dim.linker.given import as_row, candidates_of, each_of, shown
+from dim.records import Mention
 
 LONGEST_MENTION = 1_000  #: Characters.
 LONGEST_CONTEXT = 20_000  #: Characters; of a longer text the part around the mention is read.
+IMAGE = ("image", SYNONYMS["image"])
+ASKED = ("mention", "context", "image", "candidates")  #: The fields that are read.
 BEFORE = 500  #: Of these characters, that stand before the mention: text encoders read the first few hundred words.
 
 
@@ -24,24 +31,21 @@ class Question:
     Attributes:
         mention: The name as it stands in the text; may be empty where there is an image.
         context: The text around it; may be empty.
-        image: A path, the bytes of an image file, or an opened image; None: no image.
+        image: A path, the bytes of an image file, or an opened image; of several the first usable one counts; None: no
+            image.
         candidates: Ids of the entities that compete; None: the whole KB.
     """
 
     mention: str
     context: str = ""
-    image: ImageInput | None = None
+    image: ImageInput | Sequence[ImageInput] | None = None
     candidates: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         check_text("mention", self.mention)
         check_text("context", self.context)
-        if self.image is not None and not isinstance(self.image, str | Path | bytes | Image.Image):
-            raise DataError(
-                "an image as a path, as the bytes of a file, or opened by Pillow",
-                f"{type(self.image).__name__}",
-                "Give it as one of these.",
-            )
+        object.__setattr__(self, "image", _image(self.image))
+        object.__setattr__(self, "candidates", candidates_of(self.candidates))
         if len(self.mention) > LONGEST_MENTION:
             raise DataError(
                 f"a mention of at most {LONGEST_MENTION:,} characters",
@@ -55,7 +59,15 @@ class Question:
 def check_text(what: str, value: object) -> None:
     """Raises DataError where a value is no text, or holds half a character (a lone surrogate), which no file can."""
     if not isinstance(value, str):
-        raise DataError(f"text as {what}", type(value).__name__, "Give a string.")
+        remedy = "Decode the bytes." if isinstance(value, bytes) else "Give a string."
+        raise DataError(f"text as {what}", shown(value), remedy)
+    check_half(what, value)
+
+
+def check_half(what: str, value: object) -> None:
+    """Raises DataError where a text holds half a character."""
+    if not isinstance(value, str):
+        return
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -64,6 +76,9 @@ def check_text(what: str, value: object) -> None:
             f"half of one, U+{ord(value[error.start]):04X}, at place {error.start:,}",
             "Cut or decode the text at whole characters.",
         ) from error
+
+
+Asking = Question | Mention | Mapping[str, Any] | str  #: What a caller may ask by.
 
 
 @dataclass(frozen=True)
@@ -93,18 +108,79 @@ class Answer:
         return asdict(self)
 
 
-def question_of(question: Question | Mapping[str, Any]) -> Question:
-    """The question that a mapping holds.
+def question_of(given: object, where: str = "the question") -> Question:
+    """The question that a caller asks by a `Question`, a row (see `dim.data.table_rows`), a record, or a name alone.
+
+    Columns that questions do not have are not read.
+
+    Args:
+        given: What was handed over.
+        where: Its place, for messages.
 
     Raises:
-        DataError: It has a field that questions do not have, or nothing is asked.
+        DataError: It is none of these, a column is misnamed, nothing is asked, or a value cannot be used.
     """
-    if isinstance(question, Question):
-        return question
-    known = set(Question.__dataclass_fields__)
-    if unknown := sorted(set(question) - known):
-        raise DataError(f"a question of {', '.join(sorted(known))}", f"the field {unknown[0]}", "Take it out.")
-    return Question(**{"mention": "", **question})
+    if isinstance(given, Question):
+        return given
+    if isinstance(given, str):
+        return Question(given)
+    if isinstance(given, Mention):
+        return Question(given.mention, given.context, given.images or None, given.candidates)
+    if (row := as_row(given)) is None:
+        raise DataError(
+            f"a Question, a mapping of {', '.join(ASKED)}, or a name as {where}", shown(given), "Give one of these."
+        )
+    if wrong := misnamed(row, MENTION_COLUMNS):
+        raise DataError(f"the fields {', '.join(ASKED)} in {where}", f"the field {wrong[0]}", f"Rename it: {wrong[1]}.")
+    if not {"mention", *IMAGE} & set(row):
+        found = ", ".join(map(str, row)) or "none"
+        raise DataError(
+            f"the field mention, or image, in {where}", f"the fields {found}", "Name the one that is meant."
+        )
+    for name in ("mention", "context"):
+        check_half(name, row.get(name))  # a table's half character becomes `?`; a caller hears of it
+    read = mention_row({name: value for name, value in row.items() if name not in IMAGE}, where)
+    image = row.get("image" if "image" in row else "images")
+    return Question(read.mention, read.context, list_cell(image) if isinstance(image, str) else image, read.candidates)
+
+
+def asked(mention: Any, context: Any, image: Any, candidates: Any) -> Question:
+    """The question of the arguments of `Linker.link`; a number is a text, and what pandas calls missing is nothing."""
+    return Question(_said(mention), _said(context), image, candidates)
+
+
+def questions_of(given: Any) -> list[Question]:
+    """The questions in a list, a generator, an array, or the rows of a table; see `question_of`.
+
+    Raises:
+        DataError: It is none of these, or has no order; or as `question_of`.
+    """
+    what = "questions in a list, or the rows of a table"
+    remedy = "Put a single question into a list, or ask link(mention, context)."
+    if isinstance(given, Set):
+        raise DataError(what, f"a {type(given).__name__}, which has no order", "Make it a list.")
+    return [question_of(each, f"question {place}") for place, each in enumerate(each_of(given, what, remedy))]
+
+
+def _said(text: Any) -> Any:
+    is_cell = not isinstance(text, bool) and (plain(text) is None or isinstance(plain(text), int | float))
+    return text_cell(plain(text)) if is_cell else text
+
+
+def _image(given: Any) -> ImageInput | tuple[ImageInput, ...] | None:
+    if isinstance(given, np.ndarray) and given.ndim == 1:  # what pandas reads of a list in Parquet
+        given = given.tolist()
+    if isinstance(given, list | tuple):
+        images = tuple(cast(ImageInput, image) for image in map(_image, given) if image is not None)
+        return images if len(images) > 1 else images[0] if images else None
+    if isinstance(given, Path | bytes | Image.Image):
+        return given
+    value = plain(given)
+    if value is None or isinstance(value, str):
+        return value or None
+    raise DataError(
+        "an image as a path, as the bytes of a file, or opened by Pillow", shown(given), "Give it as one of these."
+    )
 
 
 def shortened(question: Question) -> Question:

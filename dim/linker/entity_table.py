@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import pyarrow.parquet as pq
 
-from dim.errors import ConfigError
 from dim.linker.knowledge import Knowledge, KnownEntity
+from dim.options import check_choice
 
 FILE, IMAGES = "entities.parquet", "images"
 
@@ -18,10 +18,14 @@ FILE, IMAGES = "entities.parquet", "images"
 KeptImages = Literal["copies", "paths", "none"]
 
 
+def check_images(images: object) -> None:
+    """Raises ConfigError where there is no such way to keep images; None is as before."""
+    if images is not None:
+        check_choice("images", images, get_args(KeptImages))
+
+
 def write_entities(knowledge: Knowledge, place: Path, images: KeptImages) -> None:
     """Writes the KB into a folder. An image that is not to be found keeps its path."""
-    if images not in ("copies", "paths", "none"):
-        raise ConfigError("images as copies, paths or none", repr(images), "Choose one of them.")
     if images == "copies":
         (place / IMAGES).mkdir()
     entities = {

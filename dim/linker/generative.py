@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -20,18 +20,21 @@ from dim.generative.mapper import FeatureMapper
 from dim.generative.module import GEMEL
 from dim.generative.prompt import Prompt, Prompts
 from dim.linker.answer import Answer, Question
-from dim.linker.entity_table import KeptImages
+from dim.linker.entity_table import KeptImages, check_images
 from dim.linker.generative_examples import ExampleChoice, padded, training_mentions
 from dim.linker.generative_folder import Parts, located, read, write
 from dim.linker.generative_names import WritableNames
-from dim.linker.knowledge import KnownEntity, entity_of, knowledge_of
+from dim.linker.given import check_path, ids_of
+from dim.linker.knowledge import Given, entities_of, knowledge_of
 from dim.linker.linker import Linker
+from dim.linker.places import check_linker, run_folder
 from dim.linker.recipe import Recipe, recipe_of_run
 from dim.linker.sources import figures_of_run, folder_of, live_encoder
 from dim.linker.towers import opened
 from dim.records import NIL
 from dim.saved_run import open_run
 from dim.scorer import Popularity
+from dim.search.vector_index import KindOrAuto, check_kind
 
 Rows = NDArray[np.int64]
 Images = Callable[[Rows], Tensor]
@@ -56,7 +59,7 @@ class GenerativeLinker(Linker):
         self.choice = ExampleChoice(parts.training, parts.task.examples)
 
     @classmethod
-    def from_checkpoint(cls, run: str | Path, device: str = "auto", index: str = "auto") -> GenerativeLinker:
+    def from_checkpoint(cls, run: str | Path, device: str = "auto", index: KindOrAuto = "auto") -> GenerativeLinker:
         """The linker of a trained run, with the KB and the training mentions of its dataset.
 
         Args:
@@ -68,10 +71,12 @@ class GenerativeLinker(Linker):
             ConfigError: There is no trained run, its method is not generative, or it needs its dataset to answer.
             CheckpointError: The run's data changed since.
         """
-        task = open_run(Path(run), device)
+        check_kind(index)
+        run = run_folder(run)
+        task = open_run(run, device)
         if not isinstance(task, GEMEL):
             raise ConfigError("a generative run (GEMEL)", f"{type(task).__name__} at {run}", "Use Linker.")
-        return cls.of_run(task, Path(run))
+        return cls.of_run(task, run)
 
     @classmethod
     def of_run(cls, task: GEMEL, run: Path) -> GenerativeLinker:
@@ -123,7 +128,9 @@ class GenerativeLinker(Linker):
             DataError: There is no generative linker, a damaged one, one of another format, or one that names classes
                 which are not dim's.
         """
+        check_path(folder_or_id, "a linker's folder, or its id on the hub")
         folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
+        check_linker(folder)
         linker = cls(read(folder, device))
         linker.home = folder.resolve()
         return linker
@@ -140,37 +147,45 @@ class GenerativeLinker(Linker):
             ConfigError: Something else stands there, or another process writes it.
             DataError: The language model is a local folder without safetensors.
         """
+        folder = check_path(folder, "the folder to write")
+        check_images(images)
         about = self.about | ({"images": images} if images else {})
         parts = self.task, self.live, self.knowledge, self.choice.training, self.writable.tree, about
-        with self.saved_at(Path(folder), overwrite) as place:
+        with self.saved_at(folder, overwrite) as place:
             write(place, Parts(*parts))
 
-    def add_entities(self, entities: Iterable[KnownEntity | Mapping[str, Any]]) -> None:
+    def add_entities(self, entities: Given | Iterable[Given]) -> None:
         """Makes entities linkable at once, without training.
 
         A name that is longer than the run writes is left out, which is said on stderr.
 
         Args:
-            entities: Entities, or mappings with their fields (`id` and `name`, and `aliases`, `text`, `type`,
-                `popularity`, `images` where known).
+            entities: As of `Linker.add_entities`.
 
         Raises:
             DataError: An id is there already or twice, or an entity has no name; nothing is added then.
         """
-        given = [entity if isinstance(entity, KnownEntity) else entity_of(entity) for entity in entities]
-        if given:
-            self.writable.add(self.knowledge.add(given))
+        given = entities_of(entities)
+        if not given:
+            return
+        rows = self.knowledge.add(given)
+        try:
+            self.writable.add(rows)
+        except BaseException:  # all of them or none
+            self.knowledge.forget(rows)
+            self.writable.forget()
+            raise
 
-    def remove_entities(self, ids: Iterable[str]) -> None:
+    def remove_entities(self, ids: str | Iterable[str]) -> None:
         """Takes entities out of the KB; the next question waits until the prefix tree is built anew.
 
         Raises:
             DataError: The KB lacks one; nothing is removed then.
         """
-        self.knowledge.remove(list(ids))
+        self.knowledge.remove(ids_of(ids, "what is removed"))
         self.writable.forget()
 
-    def rebuild_index(self, kind: str = "auto") -> None:
+    def rebuild_index(self, kind: KindOrAuto = "auto") -> None:
         """Raises ConfigError: a generative linker has no index."""
         raise ConfigError("a linker that searches vectors", "one that writes names", "Its tree is always up to date.")
 

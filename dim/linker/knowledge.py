@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dim.data.table_rows import ENTITY_COLUMNS, entity_row, misnamed, plain
 from dim.errors import DataError
-from dim.linker.answer import check_text
-from dim.records import NIL
+from dim.linker.answer import check_half, check_text
+from dim.linker.given import as_row, each_of, is_one, shown
+from dim.records import NIL, Entity
 
 SCHEMA = pa.schema(
     [
@@ -53,12 +56,23 @@ class KnownEntity:
     images: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("aliases", "images"):
+            if type(value := getattr(self, name)) is not tuple:
+                object.__setattr__(self, name, _texts(name, value))
+        for image in self.images:
+            check_text("path of an entity's image", image)
+        popularity: Any = self.popularity
+        if popularity is not None and not isinstance(popularity, Real):
+            raise DataError("a number as popularity of an entity", shown(popularity), "Give a float, or None.")
         for value in (self.id, self.name, *self.aliases, self.text or ""):
             check_text("id, name, alias or text of an entity", value)
         if not self.id.strip() or not self.name.strip():
             raise DataError("an entity with an id and a name", f"id '{self.id}', name '{self.name}'", "Give both.")
         if self.id == NIL:
             raise DataError("an entity's id", f"'{NIL}', which says that the KB has none", "Choose another id.")
+
+
+Given = KnownEntity | Entity | Mapping[str, Any]  #: What a caller may add an entity by.
 
 
 class Knowledge:
@@ -89,7 +103,8 @@ class Knowledge:
             DataError: The KB lacks it.
         """
         if entity_id not in self._rows:
-            raise DataError(f"the id of one of {len(self):,} entities", f"'{entity_id}'", "Add the entity first.")
+            remedy = "Give the id of an entity, not its name; `linker.knowledge` has them all."
+            raise DataError(f"the id of one of {len(self):,} entities", f"'{entity_id}'", remedy)
         return self._rows[entity_id]
 
     @property
@@ -97,12 +112,8 @@ class Knowledge:
         """The rows [n] of all entities, ascending."""
         return np.fromiter(sorted(self.entities), np.int64, len(self.entities))
 
-    def add(self, entities: Sequence[KnownEntity]) -> NDArray[np.int64]:
-        """The new rows [n] of entities.
-
-        Raises:
-            DataError: An id is there already, or twice among them; nothing is added then.
-        """
+    def check_new(self, entities: Sequence[KnownEntity]) -> None:
+        """Raises DataError where an id is there already, or twice among them."""
         ids = [entity.id for entity in entities]
         known = [entity_id for entity_id in ids if entity_id in self._rows]
         twice = [entity_id for entity_id, count in Counter(ids).items() if count > 1]
@@ -112,11 +123,25 @@ class Knowledge:
                 f"{', '.join((known or twice)[:5])} " + ("there already" if known else "more than once"),
                 "Remove the old ones first, or give new ids, each once.",
             )
+
+    def add(self, entities: Sequence[KnownEntity]) -> NDArray[np.int64]:
+        """The new rows [n] of entities.
+
+        Raises:
+            DataError: As `check_new`; nothing is added then.
+        """
+        self.check_new(entities)
         rows = np.arange(self.next_row, self.next_row + len(entities))
         for row, entity in zip(rows.tolist(), entities, strict=True):
             self.entities[row], self._rows[entity.id] = entity, row
         self.next_row += len(entities)
         return rows
+
+    def forget(self, rows: NDArray[np.int64]) -> None:
+        """Takes out rows that were just given, as if they had not been."""
+        for row in rows.tolist():
+            del self._rows[self.entities.pop(row).id]
+        self.next_row -= len(rows)
 
     def remove(self, ids: Sequence[str]) -> NDArray[np.int64]:
         """The rows [n] that were freed.
@@ -146,25 +171,55 @@ class Knowledge:
         return cls(entities, next_row)
 
 
-def entity_of(entity: Mapping[str, Any]) -> KnownEntity:
-    """The entity that a mapping holds.
+def entity_of(given: object, where: str = "the entity") -> KnownEntity:
+    """The entity that a caller gives by a `KnownEntity`, a row (see `dim.data.table_rows`), or a record.
+
+    Columns that entities do not have are not read.
+
+    Args:
+        given: What was handed over.
+        where: Its place, for messages.
 
     Raises:
-        DataError: It has a field that entities do not have, or lacks id or name.
+        DataError: It is none of these, a column is misnamed, it lacks id or name, or a value cannot be used.
     """
-    known = list(KnownEntity.__dataclass_fields__)
-    unknown, missing = sorted(set(entity) - set(known)), [name for name in ("id", "name") if not entity.get(name)]
-    if unknown or missing:
-        raise DataError(
-            f"an entity of {', '.join(known)}",
-            f"the field {unknown[0]}" if unknown else f"no {missing[0]}",
-            "Put it right." if missing else "Take it out.",
+    if isinstance(given, KnownEntity):
+        return given
+    if isinstance(given, Entity):
+        return KnownEntity(
+            given.id, given.name, given.aliases, None, given.type, given.popularity, tuple(map(str, given.images))
         )
-    for name in ("aliases", "images"):
-        if isinstance(entity.get(name), str):
-            raise DataError(f"a list as {name}", f"one text, '{entity[name]}'", "Put it into a list.")
-    lists = {name: tuple(entity.get(name) or ()) for name in ("aliases", "images")}
-    return KnownEntity(**{**entity, **lists})
+    known = ", ".join(ENTITY_COLUMNS)
+    if (row := as_row(given)) is None:
+        raise DataError(f"a KnownEntity, or a mapping of {known}, as {where}", shown(given), "Give one of these.")
+    if wrong := misnamed(row, ENTITY_COLUMNS):
+        raise DataError(f"the fields {known} in {where}", f"the field {wrong[0]}", f"Rename it: {wrong[1]}.")
+    for value in row.values():
+        check_half(f"texts of {where}", value)
+    read = entity_row(row, where)
+    if missing := [name for name in ("id", "name") if not getattr(read, name)]:
+        found = ", ".join(map(str, row)) or "none"
+        raise DataError(f"an id and a name in {where}", f"no {missing[0]}; the fields: {found}", "Give both.")
+    texts = tuple(read.aliases), read.text or None
+    return KnownEntity(read.id, read.name, *texts, read.type, read.popularity, tuple(read.images))
+
+
+def entities_of(given: Any) -> list[KnownEntity]:
+    """The entities in a list, a generator, or the rows of a table, or the only one; see `entity_of`.
+
+    Raises:
+        DataError: It is none of these; or as `entity_of`.
+    """
+    if is_one(given):
+        return [entity_of(given)]
+    entities = each_of(given, "entities in a list, or the rows of a table", "Give each its id and its name.")
+    return [entity_of(each, f"entity {place}") for place, each in enumerate(entities)]
+
+
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple | Set | np.ndarray):
+        raise DataError(f"a list as {name} of an entity", shown(value), "Put it into a list.")
+    return tuple(plain(each) for each in value)
 
 
 def knowledge_of(entities: Any, texts: Sequence[str | None], image_root: Path) -> Knowledge:

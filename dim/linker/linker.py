@@ -14,14 +14,17 @@ from numpy.typing import NDArray
 
 from dim.contrastive.module import DIM
 from dim.errors import ConfigError, DataError
+from dim.features.device import resolve_device
 from dim.features.live import ImageInput
 from dim.generative.module import GEMEL
-from dim.linker.annotate import Annotation, marked_questions
-from dim.linker.answer import Answer, Question, question_of, shortened
-from dim.linker.entity_table import KeptImages
+from dim.linker.annotate import Annotation, Spans, marked_questions
+from dim.linker.answer import Answer, Asking, Question, asked, questions_of, shortened
+from dim.linker.entity_table import KeptImages, check_images
 from dim.linker.folder import LINKER, read, write
 from dim.linker.generative_folder import is_generative
-from dim.linker.knowledge import Knowledge, KnownEntity, entity_of, knowledge_of
+from dim.linker.given import check_path, check_top_k, ids_of
+from dim.linker.knowledge import Given, Knowledge, KnownEntity, entities_of, knowledge_of
+from dim.linker.places import check_linker, run_folder
 from dim.linker.recipe import recipe_of_run
 from dim.linker.sources import figures_of_run, folder_of, live_encoder
 from dim.linker.towers import Towers
@@ -34,7 +37,7 @@ from dim.ranking.ranker import FACTS, Judged, Ranker
 from dim.records import NIL
 from dim.saved_run import open_run
 from dim.search.lexical import EntityNames
-from dim.search.vector_index import VectorIndex
+from dim.search.vector_index import KindOrAuto, VectorIndex, check_kind
 
 if TYPE_CHECKING:
     from dim.linker.generative import GenerativeLinker
@@ -74,7 +77,7 @@ class Linker(ModelHubMixin):
     run: Path | None = None  #: The run that it was made of.
 
     @classmethod
-    def from_checkpoint(cls, run: str | Path, device: str = "auto", index: str = "auto") -> Linker:
+    def from_checkpoint(cls, run: str | Path, device: str = "auto", index: KindOrAuto = "auto") -> Linker:
         """The linker of a trained run, with the KB of its dataset.
 
         Args:
@@ -83,12 +86,15 @@ class Linker(ModelHubMixin):
             index: `auto`, `exact`, `flat`, `ivf` or `hnsw`.
 
         Raises:
-            ConfigError: There is no trained run, or its method has no linker.
+            ConfigError: There is no trained run, its method has no linker, or there is no such index or device.
             CheckpointError: The run's data changed since.
         """
-        task = open_run(Path(run), device)
+        check_kind(index)
+        run = run_folder(run)
+        resolve_device(device)
+        task = open_run(run, device)
         if isinstance(task, GEMEL):
-            return _generative().of_run(task, Path(run))
+            return _generative().of_run(task, run)
         if not isinstance(task, DIM):
             raise ConfigError(
                 "a contrastive or generative run (DIM, GEMEL)",
@@ -104,16 +110,16 @@ class Linker(ModelHubMixin):
             "dataset": data.dataset.name,
             "kb_hash": data.dataset.kb_hash,
             "licence": data.dataset.meta.get("licence"),
-            "run": Path(run).name,
-            "recipe": recipe_of_run(Path(run)),
-            "figures": figures_of_run(Path(run)),
+            "run": run.name,
+            "recipe": recipe_of_run(run),
+            "figures": figures_of_run(run),
         }
         linker = cls(
             Towers(task, live_encoder(module)),
             knowledge,
-            VectorIndex.build(vectors[has_vector], has_vector, kind=index),  # type: ignore[arg-type]
+            VectorIndex.build(vectors[has_vector], has_vector, kind=index),
             EntityNames([entity.name for entity in entities], [entity.aliases for entity in entities]),
-            Ranker.load(Path(run) / "ranker") if (Path(run) / "ranker" / FACTS).exists() else None,
+            Ranker.load(run / "ranker") if (run / "ranker" / FACTS).exists() else None,
             about,
         )
         linker.run = Path(run)
@@ -136,8 +142,10 @@ class Linker(ModelHubMixin):
         Raises:
             ConfigError: Something else stands there, or another process writes it.
         """
+        folder = check_path(folder, "the folder to write")
+        check_images(images)
         about = self.about | ({"images": images} if images else {})
-        with self.saved_at(Path(folder), overwrite) as place:
+        with self.saved_at(folder, overwrite) as place:
             write(place, self.towers, self.knowledge, self.index, self.names, self.ranker, about)
 
     @contextmanager
@@ -179,7 +187,10 @@ class Linker(ModelHubMixin):
             DataError: There is no linker, a damaged one, one of another format, or one that names classes which are not
                 dim's.
         """
+        check_path(folder_or_id, "a linker's folder, or its id on the hub")
+        resolve_device(device)  # before anything is read
         folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
+        check_linker(folder)
         if is_generative(folder):
             return _generative().from_pretrained(folder, device)
         linker = cls(*read(folder, device))
@@ -198,49 +209,52 @@ class Linker(ModelHubMixin):
         self,
         mention: str,
         context: str = "",
-        image: ImageInput | None = None,
-        candidates: Sequence[str] | None = None,
+        image: ImageInput | Sequence[ImageInput] | None = None,
+        candidates: str | Iterable[str] | None = None,
         top_k: int = 5,
     ) -> list[Answer]:
         """The entities that a mention may mean, best first.
 
         Args:
             mention: The name as it stands in the text; may be empty where there is an image.
-            context: The text around it; without one the name alone counts.
-            image: A path, the bytes of an image file, or an opened Pillow image.
-            candidates: Ids of the entities that compete; None: the whole KB.
+            context: The text around it; without one the name alone counts. NaN, as pandas has it, is none.
+            image: A path, the bytes of an image file, or an opened Pillow image; of several the first usable one.
+            candidates: Ids of the entities that compete; None: the whole KB. A text is one id, or several with `|`.
             top_k: Answers at most.
 
         Raises:
             DataError: Nothing is asked, a candidate is not in the KB, or the image cannot be used.
         """
-        return self.link_batch([Question(mention, context, image, candidates)], top_k)[0]
+        return self.link_batch([asked(mention, context, image, candidates)], top_k)[0]
 
-    def link_batch(self, questions: Iterable[Question | Mapping[str, Any]], top_k: int = 5) -> list[list[Answer]]:
+    def link_batch(self, questions: Iterable[Asking], top_k: int = 5) -> list[list[Answer]]:
         """The answers to many questions, in their order; each is what `link` gives.
 
         Args:
-            questions: Questions, or mappings with their fields (`mention`, `context`, `image`, `candidates`).
+            questions: Each a `Question`, a mapping of what `dim prepare` takes as columns of mentions (`mention`,
+                `context`, `image`, `candidates`; others are not read), a `dim.records.Mention`, or a name alone. Or a
+                DataFrame with these columns.
             top_k: Answers a question at most.
+
+        Raises:
+            DataError: As `link`; the message names the question.
+            ConfigError: `top_k` is no whole number of at least 1.
         """
-        if top_k < 1:
-            raise ConfigError("top_k of at least 1", str(top_k), "Raise it.")
-        asked = [shortened(question_of(question)) for question in questions]
+        top_k = check_top_k(top_k)
+        given = [shortened(question) for question in questions_of(questions)]
         answers: list[list[Answer]] = []
-        for start in range(0, len(asked), BATCH):
-            answers += self._link(asked[start : start + BATCH], top_k)
+        for start in range(0, len(given), BATCH):
+            answers += self._link(given[start : start + BATCH], top_k)
         return answers
 
-    def annotate(
-        self, text: str, spans: Iterable[Sequence[int]], image: ImageInput | None = None, top_k: int = 5
-    ) -> list[Annotation]:
+    def annotate(self, text: str, spans: Spans, image: ImageInput | None = None, top_k: int = 5) -> list[Annotation]:
         """The answers to mentions that are marked in a text, in the order of the spans.
 
         Each is what `link` gives for what stands there, with its sentence as context (`sentence_around`).
 
         Args:
             text: May be of any length.
-            spans: Pairs of places, of a mention's first character and after its last; they may overlap.
+            spans: Pairs of places, of a mention's first character and after its last; they may overlap. Or one pair.
             image: Belongs to every mention.
             top_k: Answers a mention at most.
 
@@ -254,48 +268,67 @@ class Linker(ModelHubMixin):
             for (start, end, question), answers in zip(marked, found, strict=True)
         ]
 
-    def add_entities(self, entities: Iterable[KnownEntity | Mapping[str, Any]]) -> None:
+    def add_entities(self, entities: Given | Iterable[Given]) -> None:
         """Makes entities linkable at once, without training.
 
         Args:
-            entities: Entities, or mappings with their fields (`id` and `name`, and `aliases`, `text`, `type`,
-                `popularity`, `images` where known).
+            entities: Each a `KnownEntity`, a mapping of what `dim prepare` takes as columns of entities (`id`, `name`;
+                `description` or `text`, `aliases`, `image` or `images`, `type`, `popularity` where known; others are
+                not read), or a `dim.records.Entity`. Or a DataFrame with these columns.
 
         Raises:
             DataError: An id is there already or twice, an entity has no name, or an image cannot be used; nothing is
                 added then.
         """
-        given = [entity if isinstance(entity, KnownEntity) else entity_of(entity) for entity in entities]
-        if not given:
-            return
-        vectors = self._encoded(given)
-        rows = self.knowledge.add(given)
+        given = entities_of(entities)
+        self.knowledge.check_new(given)
+        if given:
+            self._add(given, self._encoded(given))
+
+    def _add(self, given: list[KnownEntity], vectors: NDArray[np.float32]) -> None:
         has_vector = np.abs(vectors).sum(1) > 0
-        self.index.add(rows[has_vector], vectors[has_vector])
-        self.names.add([entity.name for entity in given], [entity.aliases for entity in given])
+        rows = self.knowledge.add(given)
+        try:
+            self.index.add(rows[has_vector], vectors[has_vector])
+            try:
+                self.names.add([entity.name for entity in given], [entity.aliases for entity in given])
+            except BaseException:
+                self.index.remove(rows[has_vector])
+                raise
+        except BaseException:  # no memory, or Ctrl-C: all of them or none
+            self.knowledge.forget(rows)
+            raise
         self._features = None
 
-    def remove_entities(self, ids: Iterable[str]) -> None:
+    def remove_entities(self, ids: str | Iterable[str]) -> None:
         """Takes entities out of the KB.
+
+        Args:
+            ids: Of the entities, or of one.
 
         Raises:
             DataError: The KB lacks one; nothing is removed then.
         """
-        rows = self.knowledge.remove(list(ids))
+        rows = self.knowledge.remove(ids_of(ids, "what is removed"))
         self.index.remove(rows[self.index.has(rows)])
         self.names.remove(rows)
         self._features = None
 
-    def rebuild_index(self, kind: str = "auto") -> None:
+    def rebuild_index(self, kind: KindOrAuto = "auto") -> None:
         """Builds the index anew, of the vectors that it has; IVF and HNSW keep them rounded to half precision.
 
         Args:
             kind: `auto`, `exact`, `flat`, `ivf` or `hnsw`.
+
+        Raises:
+            ConfigError: There is no such kind.
+            DataError: There is no entity.
         """
+        check_kind(kind)
         if not len(self):
             raise DataError("entities to build an index of", "none", "Add some first.")
         ids = self.index.ids
-        self.index = VectorIndex.build(self.index.vectors_of(ids), ids, kind=kind)  # type: ignore[arg-type]
+        self.index = VectorIndex.build(self.index.vectors_of(ids), ids, kind=kind)
 
     def _encoded(self, entities: Sequence[KnownEntity]) -> NDArray[np.float32]:
         """Vectors [n, width] of entities, at least one; zeros for one that has none."""
@@ -334,8 +367,8 @@ class Linker(ModelHubMixin):
             return np.empty((0, len(FEATURES)))
         has_image = question.image is not None
         has_caption = has_image and self.towers.live.captioner is not None
-        asked = Asked(question.mention, question.context, has_image, has_caption)
-        return self.features.of(asked, found.rows, found.vectors.astype(np.float64), found.names.astype(np.float64))
+        facts = Asked(question.mention, question.context, has_image, has_caption)
+        return self.features.of(facts, found.rows, found.vectors.astype(np.float64), found.names.astype(np.float64))
 
     @property
     def features(self) -> PairFeatures:

@@ -71,7 +71,7 @@ class Towers:
         fields = self.live.entities(
             [entity.name for entity in entities],
             [entity.text for entity in entities],
-            [_first_usable(entity.images, draft) if reads_images else None for entity in entities],
+            [opened(entity.images, draft) if reads_images else None for entity in entities],
             wanted,
         )
         named = {name: fields[key] for name, key in ENTITY_FIELDS.items() if key in fields}
@@ -91,17 +91,21 @@ def _unit(vectors: torch.Tensor) -> Vectors:
     return unit
 
 
-def _first_usable(images: Sequence[str], draft: int | None) -> Image.Image | None:
-    for image in images[:-1]:
-        with suppress(DataError):
-            return opened(image, draft)
-    return opened(images[-1], draft) if images else None
+def opened(image: ImageInput | Sequence[ImageInput] | None, draft: int | None) -> Image.Image | None:
+    """The image of a question or an entity, the first usable one of several.
 
-
-def opened(image: ImageInput | None, draft: int | None) -> Image.Image | None:
-    """The image of a question or an entity. Raises DataError where it cannot be used."""
+    Raises:
+        DataError: None can be used.
+    """
+    if isinstance(image, Sequence) and not isinstance(image, str | bytes):
+        for each in image[:-1]:
+            with suppress(DataError):
+                return opened(each, draft)
+        return opened(image[-1], draft) if image else None
     try:
         return open_image(image, draft)
     except (UnusableImageError, OSError) as error:
         shown = f"{len(image)} bytes" if isinstance(image, bytes) else str(image)
-        raise DataError("an image that can be read", f"{shown}: {error}", "Give another image, or none.") from error
+        is_url = isinstance(image, str) and "://" in image
+        remedy = "Download it first: no URL is fetched." if is_url else "Give another image, or none."
+        raise DataError("an image that can be read", f"{shown}: {error}", remedy) from error

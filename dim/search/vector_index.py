@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dim.errors import ConfigError, DataError
+from dim.options import check_choice
 from dim.search.recall import SPARE, Recall, RecallSample
 from dim.search.sealed import open_sealed, sealed_folder
 from dim.search.stores import ExactStore, FaissStore, Floats, Rows, Storage, Store, build_faiss
@@ -20,6 +21,12 @@ MOST_PROBED = 0.25  #: Of the lists of IVF, beyond which "auto" falls back on ex
 LENGTH_TOLERANCE = 1e-2  # of unit vectors that were kept as float16
 
 Kind = Literal["exact", "flat", "ivf", "hnsw"]
+KindOrAuto = Literal["auto", "exact", "flat", "ivf", "hnsw"]
+
+
+def check_kind(kind: object) -> None:
+    """Raises ConfigError where there is no such kind of index."""
+    check_choice("the kind of an index", kind, get_args(KindOrAuto))
 
 
 class VectorIndex:
@@ -49,7 +56,7 @@ class VectorIndex:
         cls,
         vectors: ArrayLike,
         ids: ArrayLike | None = None,
-        kind: Kind | Literal["auto"] = "auto",
+        kind: KindOrAuto = "auto",
         recall_queries: ArrayLike | None = None,
         k: int = 20,
         wanted_recall: float = 0.98,
@@ -79,8 +86,10 @@ class VectorIndex:
 
         Raises:
             DataError: Vectors are not finite or not of length 1, or ids are not unique.
-            ConfigError: `k` or `wanted_recall` is out of range.
+            ConfigError: `k` or `wanted_recall` is out of range, or there is no such kind or storage.
         """
+        check_kind(kind)
+        check_choice("the storage of an index", storage, get_args(Storage))
         if k < 1 or not 0 < wanted_recall <= 1:
             raise ConfigError(
                 "k ≥ 1 and 0 < wanted_recall ≤ 1", f"k={k}, wanted_recall={wanted_recall}", "Choose others."

@@ -111,7 +111,7 @@ def test_a_span_that_marks_no_name_is_named(linker: Linker, span: object, messag
 def test_a_span_that_is_too_long_and_a_text_that_is_none_are_named(linker: Linker) -> None:
     with pytest.raises(DataError, match=r"spans\[0\] = \(0, 1001\), 1,001 characters"):
         linker.annotate("a" * 1001, [(0, 1001)])
-    with pytest.raises(DataError, match=r"text as text\nfound    NoneType"):
+    with pytest.raises(DataError, match=r"text as text\nfound    None"):
         linker.annotate(None, [(0, 1)])  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"whole characters in the text\nfound    half of one, U\+D800, at place 4"):
         linker.annotate("Ada \ud800", [(0, 3)])

@@ -269,7 +269,7 @@ def test_encoders_that_are_not_what_they_were_are_refused(saved: Path, tmp_path:
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no file linker\.json\nto do    Save the linker again"):
+    with pytest.raises(DataError, match=r"no file linker\.json\nto do    Write one \(dim export RUN FOLDER"):
         Linker.from_pretrained(tmp_path)
     with pytest.raises(DataError, match=r"no such folder\nto do    Write one: dim export RUN FOLDER"):
         Linker.from_pretrained(tmp_path / "absent")
@@ -311,5 +311,5 @@ def test_an_image_that_is_gone_keeps_its_path(run: Path, tmp_path: Path) -> None
     linker.save(tmp_path / "one", images="copies")
     again = Linker.from_pretrained(tmp_path / "one")
     assert again.knowledge.entities[row].images == (str(Path("nowhere.png").absolute()),)
-    with pytest.raises(ConfigError, match="copies, paths or none"):
+    with pytest.raises(ConfigError, match="copies, paths, none"):
         linker.save(tmp_path / "two", images="all")  # type: ignore[arg-type]

@@ -64,7 +64,7 @@ def test_half_a_character_is_refused(linker: Linker) -> None:
         linker.link("Ada", "\udc80")
 
 
-@pytest.mark.parametrize(("mention", "context"), [(None, ""), (5, ""), ("Ada", None), (b"Ada", "")])
+@pytest.mark.parametrize(("mention", "context"), [([], ""), (True, ""), ("Ada", {}), (b"Ada", "")])
 def test_what_is_no_text_is_refused(linker: Linker, mention: object, context: object) -> None:
     with pytest.raises(DataError, match="expected text as"):
         linker.link(mention, context)  # type: ignore[arg-type]
@@ -128,7 +128,7 @@ def test_images_that_cannot_be_used_are_named(run: Path, linker: Linker, tmp_pat
         ):
             with pytest.raises(DataError, match=rf"(?s)an image that can be read.*{message}"):
                 linker.link("Velton", image=broken)
-    for no_image in (5, ["a.png"], np.zeros((4, 4, 3))):
+    for no_image in (5, [5], np.zeros((4, 4, 3))):
         with pytest.raises(DataError, match="an image as a path, as the bytes of a file, or opened by Pillow"):
             linker.link("Velton", image=no_image)  # type: ignore[arg-type]
 

@@ -1,0 +1,179 @@
+"""One row of an entity or of a mention table, whoever hands it over: `prepare`, `add_entities`, `link`, `dim link`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Set
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from difflib import get_close_matches
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dim.data.files import json_type
+from dim.data.table_files import list_cell, number_cell, text_cell
+from dim.errors import DataError
+
+ENTITY_COLUMNS = ("id", "name", "description", "aliases", "image", "type", "popularity")
+MENTION_COLUMNS = ("mention", "context", "entity_id", "image", "start", "end", "type", "split", "candidates")
+#: What dataset folders and linkers call a column; read where the row has no column of the first name.
+SYNONYMS = {"description": "text", "image": "images"}
+NEAR = 0.75  #: From which likeness on (difflib's ratio) an unknown column may be meant for a known one.
+
+
+@dataclass(frozen=True, slots=True)
+class EntityRow:
+    """An entity as its row says, empty where it says nothing.
+
+    Attributes:
+        id: May be empty.
+        name: May be empty.
+        text: What is said of it.
+        aliases: Other names.
+        images: Paths as the row has them.
+        type: A label, or None.
+        popularity: A finite number, or None.
+    """
+
+    id: str
+    name: str
+    text: str
+    aliases: list[str]
+    images: list[str]
+    type: str | None
+    popularity: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MentionRow:
+    """A mention as its row says, empty where it says nothing.
+
+    Attributes:
+        mention: The name; may be empty.
+        context: The text around it, as it stands: offsets count its characters.
+        images: Paths as the row has them.
+        candidates: Ids of the entities that compete, or None.
+        entity_id: The gold; may be empty.
+        span: First character and one past the last, where the row has them.
+        type: A label, or None.
+    """
+
+    mention: str
+    context: str
+    images: list[str]
+    candidates: list[str] | None
+    entity_id: str
+    span: tuple[int | None, int | None]
+    type: str | None
+
+
+def entity_row(row: Mapping[str, Any], where: str) -> EntityRow:
+    """The entity of a row.
+
+    Args:
+        row: Column → value: of a file, or Python's, NumPy's or pandas' own.
+        where: Its place, for messages.
+
+    Raises:
+        DataError: A text is an object, an array, a boolean or bytes, or the popularity is no number.
+    """
+    text, image = (_column(row, name) for name in ("description", "image"))
+    return EntityRow(
+        id=_text(row, "id", where),
+        name=_text(row, "name", where),
+        text=_text(row, text, where),
+        aliases=_texts(row, "aliases", where),
+        images=_texts(row, image, where),
+        type=_text(row, "type", where) or None,
+        popularity=number_cell(plain(row.get("popularity")), f"{where}, column popularity"),
+    )
+
+
+def mention_row(row: Mapping[str, Any], where: str) -> MentionRow:
+    """The mention of a row; arguments and errors are as of `entity_row`."""
+    context = plain(row.get("context"))
+    start, end = (number_cell(plain(row.get(name)), f"{where}, column {name}") for name in ("start", "end"))
+    candidates = plain(row.get("candidates"))
+    return MentionRow(
+        mention=_text(row, "mention", where),
+        context=context if isinstance(context, str) else _text(row, "context", where),
+        images=_texts(row, _column(row, "image"), where),
+        candidates=None if candidates in (None, "") else _texts(row, "candidates", where),
+        entity_id=_text(row, "entity_id", where),
+        span=(None if start is None else int(start), None if end is None else int(end)),
+        type=_text(row, "type", where) or None,
+    )
+
+
+def plain(value: Any) -> Any:
+    """A value of NumPy, pandas or pathlib as Python's own; one that says that it is missing is None.
+
+    Example:
+        >>> plain(np.str_("Ada")), plain(np.float32("nan")), plain(pd.NA), plain((1, 2))
+        ('Ada', None, None, [1, 2])
+    """
+    if type(value) is str or value is None:
+        return value
+    if value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and np.isnan(value):
+        return None
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, np.ndarray | pd.Series | pd.Index):
+        value = value.tolist()
+    if isinstance(value, list | tuple | Set):
+        return [plain(each) for each in value]
+    return value
+
+
+def misnamed(columns: Collection[str], known: Collection[str]) -> tuple[str, str] | None:
+    """The first column that nothing reads and that looks like one which is absent, and this one.
+
+    Example:
+        >>> misnamed(["mantion", "topic"], MENTION_COLUMNS), misnamed(["mention", "mention_id"], MENTION_COLUMNS)
+        (('mantion', 'mention'), None)
+    """
+    absent = [name for name in known if name not in columns and SYNONYMS.get(name) not in columns]
+    for column in columns:
+        is_read = column in known or column in SYNONYMS.values()
+        if not is_read and (near := get_close_matches(str(column), absent, n=1, cutoff=NEAR)):
+            return str(column), near[0]
+    return None
+
+
+def read_columns(columns: Collection[str], known: Collection[str]) -> list[str]:
+    """The known columns, and those that are read in the place of one that is absent.
+
+    Example:
+        >>> read_columns(["id", "name", "text"], ["id", "name", "description"])
+        ['id', 'name', 'description', 'text']
+    """
+    return [*known, *(other for name, other in SYNONYMS.items() if name in known and name not in columns)]
+
+
+def _column(row: Mapping[str, Any], name: str) -> str:
+    return name if name in row else SYNONYMS[name]
+
+
+def _text(row: Mapping[str, Any], column: str, where: str) -> str:
+    return text_cell(_checked(plain(row.get(column)), f"text as {column}", where))
+
+
+def _texts(row: Mapping[str, Any], column: str, where: str) -> list[str]:
+    value = plain(row.get(column))
+    for each in value if isinstance(value, list) else [value]:
+        _checked(each, f"texts as {column}", where)
+    return list_cell(value)
+
+
+def _checked(value: Any, expected: str, where: str) -> Any:
+    if value is None or (isinstance(value, str | int | float | Decimal | date) and not isinstance(value, bool)):
+        return value
+    remedy = "Decode the bytes." if isinstance(value, bytes) else "Put the value right."
+    raise DataError(f"{expected} in {where}", json_type(value), remedy)

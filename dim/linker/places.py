@@ -1,0 +1,43 @@
+"""What stands in a folder that is named as a run or as a linker, so that the wrong one is told by what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dim.errors import ConfigError, DataError
+from dim.linker.entity_table import FILE
+from dim.linker.folder import MANIFEST
+from dim.linker.given import check_path
+
+RUN = "config.yaml"
+
+
+def run_folder(run: Any) -> Path:
+    """The path of a run.
+
+    Raises:
+        DataError: It is no path.
+        ConfigError: A linker stands there.
+    """
+    folder = check_path(run, "a run's folder")
+    if (folder / MANIFEST).exists():
+        raise ConfigError(
+            f"a run of dim fit at {folder}", "a linker's folder", "Use it as it is: dim link, Linker.from_pretrained."
+        )
+    return folder
+
+
+def check_linker(folder: Path) -> None:
+    """Raises DataError where a folder holds something else than a linker, whole or damaged."""
+    is_dataset = (folder / "dataset.json").exists()
+    if (folder / MANIFEST).exists() or ((folder / FILE).exists() and not is_dataset):
+        return
+    found, remedy = f"no file {MANIFEST}", "Write one (dim export RUN FOLDER, Linker.save), or get it again from where it came."
+    if (folder / RUN).exists():
+        found, remedy = "a run of dim fit", "Use Linker.from_checkpoint, or write its linker: dim export RUN FOLDER."
+    elif is_dataset:
+        found, remedy = "a dataset", "Name the run that was fit on it, or the folder that dim export made of the run."
+    elif (folder.parent / MANIFEST).exists():
+        found, remedy = "a part of one", f"Name {folder.parent}."
+    raise DataError(f"a linker's folder at {folder}", found, remedy)

@@ -1,0 +1,344 @@
+"""What callers hand over in any form: taken where its meaning is clear, else refused by name, nothing half done."""
+
+from collections import namedtuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from demo_run import demo_run, linker_of, questions_of, world_of
+from PIL import Image
+
+from dim.errors import ConfigError, DataError
+from dim.linker import Answer, KnownEntity, Linker, Question
+from dim.linker.answer import question_of
+from dim.linker.answer import questions_of as questions_in
+from dim.linker.knowledge import entities_of
+from dim.records import Entity, Mention
+
+Row = namedtuple("Row", ["Index", "mention", "context"])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return demo_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def linker(run: Path) -> Linker:
+    """A linker that tests leave as it is."""
+    return linker_of(run)
+
+
+def ids(answers: list[Answer]) -> list[str]:
+    return [answer.id for answer in answers]
+
+
+JORDAN = Question("Jordan", "Jordan sings.")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [JORDAN],
+        (JORDAN,),
+        iter([JORDAN]),
+        (question for question in [JORDAN]),
+        [{"mention": "Jordan", "context": "Jordan sings."}],
+        [{"mention": " Jordan ", "context": "Jordan sings.", "mention_id": 7, "gold": ["Q1"], "image": float("nan")}],
+        [{"mention": np.str_("Jordan"), "context": np.str_("Jordan sings."), "candidates": None, "image": ""}],
+        [Mention("m1", "Jordan", "Jordan sings.", entity_id="Q1")],
+        [Row(3, "Jordan", "Jordan sings.")],
+        pd.DataFrame({"mention": ["Jordan"], "context": ["Jordan sings."], "image": [np.nan], "candidates": [pd.NA]}),
+        [row for _, row in pd.DataFrame({"mention": ["Jordan"], "context": ["Jordan sings."]}).iterrows()],
+        pa.table({"mention": ["Jordan"], "context": ["Jordan sings."]}),
+    ],
+)
+def test_questions_are_taken_in_each_form_whose_meaning_is_clear(given: Any) -> None:
+    assert questions_in(given) == [JORDAN]
+
+
+@pytest.mark.parametrize(
+    "given", [["Jordan", "Ada"], np.array(["Jordan", "Ada"]), pd.Series(["Jordan", "Ada"]), ("Jordan", np.str_("Ada"))]
+)
+def test_names_alone_are_questions(given: Any) -> None:
+    assert questions_in(given) == [Question("Jordan"), Question("Ada")]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("Jordan", r"questions in a list, or the rows of a table\nfound    'Jordan'\nto do    Put a single question"),
+        (b"Jordan", "found    a bytes"),
+        (None, "found    None"),
+        (7, "found    7"),
+        (JORDAN, "found    a Question"),
+        ({"mention": "Jordan"}, r"found    \{'mention': 'Jordan'\}"),
+        (pd.Series({"mention": "Jordan"}), "found    a Series"),
+        (Row(0, "Jordan", ""), "questions in a list"),
+        ({"Jordan", "Ada"}, "a set, which has no order"),
+        ([("Jordan", "Jordan sings.")], r"as question 0\nfound    \('Jordan', 'Jordan sings.'\)"),
+        (["Jordan", None], r"as question 1\nfound    None"),
+        (["Jordan", b"Ada"], r"as question 1\nfound    a bytes"),
+        ([{"mantion": "x"}], r"in question 0\nfound    the field mantion\nto do    Rename it: mention\."),
+        ([{"mention": "x", "kontext": "y"}], r"the field kontext\nto do    Rename it: context\."),
+        ([{"name": "x", 3: "y"}], r"the field mention, or image, in question 0\nfound    the fields name, 3"),
+        ([{}], "found    the fields none"),
+        ([{"mention": ["x"]}], r"text as mention in question 0\nfound    an array"),
+        ([{"mention": True}], "found    a boolean"),
+        ([{"mention": b"x"}], r"found    bytes\nto do    Decode the bytes\."),
+        ([{"mention": float("nan")}], "a mention, or an image\nfound    neither"),
+        ([{"mention": "x", "image": np.zeros((2, 2))}], "an image as a path"),
+        ([{"mention": "x", "image": {"path": "a"}}], "an image as a path"),
+        ([{"mention": "x", "candidates": {"Q1": 0.5}}], "texts as candidates in question 0\nfound    an object"),
+        (pd.DataFrame({"name": ["x"]}), "found    the fields name"),
+    ],
+)
+def test_what_is_no_question_is_refused_by_name(linker: Linker, given: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        linker.link_batch(given)
+
+
+def test_what_link_is_given_is_taken_where_its_meaning_is_clear(linker: Linker) -> None:
+    expected = linker.link("Velton", "")
+    assert linker.link(np.str_("Velton"), None) == linker.link("Velton", float("nan")) == expected  # type: ignore[arg-type]
+    assert linker.link("Velton", image=float("nan"), candidates=pd.NA) == expected  # type: ignore[arg-type]
+    assert ids(linker.link(1984)) == ids(linker.link("1984"))  # type: ignore[arg-type]
+    assert linker.link("Velton", top_k=np.int64(3)) == expected[:3]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"mention": None}, "a mention, or an image\nfound    neither"),
+        ({"mention": b"Ada"}, r"text as mention\nfound    a bytes\nto do    Decode the bytes\."),
+        ({"mention": ["Ada"]}, r"text as mention\nfound    \['Ada'\]"),
+        ({"mention": True}, r"text as mention\nfound    True"),
+        ({"mention": "Ada", "context": b"Ada"}, "text as context"),
+        ({"mention": "Ada", "image": 5}, "an image as a path"),
+        ({"mention": "Ada", "image": "https://a.org/b.jpg"}, "Download it first: no URL is fetched"),
+        ({"mention": "Ada", "candidates": 5.5}, r"ids of entities as candidates\nfound    5\.5"),
+        ({"mention": "Ada", "candidates": [None]}, r"ids of entities as candidates\nfound    None"),
+        ({"mention": "Ada", "candidates": [["Q1"]]}, r"ids of entities as candidates\nfound    \['Q1'\]"),
+    ],
+)
+def test_what_link_cannot_mean_is_refused(linker: Linker, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        linker.link(**given)
+
+
+def test_candidates_in_each_form_compete(linker: Linker) -> None:
+    first, second = [entity.id for entity in linker.knowledge][:2]
+    known = [linker.knowledge.entities[linker.knowledge.row(name)] for name in (first, second)]
+    assert ids(linker.link("Velton", candidates=first)) == [first]
+    expected = linker.link("Velton", candidates=[first, second])
+    forms = ((first, second), f"{first}|{second}", {first, second}, np.array([first, second]), iter([first, second]))
+    for given in (*forms, pd.Series([first, second]), {first: 1, second: 2}.keys(), known):
+        assert linker.link("Velton", candidates=given) == expected
+    assert linker.link_batch([{"mention": "Velton", "candidates": f"{first}|{second}"}])[0] == expected
+
+
+def test_several_images_count_by_the_first_usable_one(linker: Linker, run: Path) -> None:
+    path = next(str(question.image) for question in questions_of(run) if question.image)
+    expected = linker.link("Velton", image=path)
+    assert linker.link("Velton", image=["absent.png", Path(path)]) == expected
+    rows: list[Any] = [
+        {"mention": "Velton", "image": f"absent.png|{path}"},
+        {"mention": "Velton", "images": np.array([path], dtype=object)},
+        {"mention": "Velton", "image": Path(path).read_bytes()},
+        {"mention": "Velton", "image": Path(path)},
+    ]
+    with Image.open(path) as image:
+        found = linker.link_batch([*rows, {"mention": "Velton", "image": image}])
+    for answers in found:
+        assert ids(answers) == ids(expected)
+        assert [a.score for a in answers] == pytest.approx([a.score for a in expected], abs=1e-5)
+
+
+@pytest.mark.parametrize("top_k", ["5", None, 2.0, True, 0, -1])
+def test_a_top_k_that_is_none_is_refused(linker: Linker, top_k: Any) -> None:
+    with pytest.raises(ConfigError, match="top_k of at least 1"):
+        linker.link("Velton", top_k=top_k)
+    with pytest.raises(ConfigError, match="top_k of at least 1"):
+        linker.annotate("Velton", [(0, 6)], top_k=top_k)
+
+
+def test_one_pair_is_a_span_and_what_is_none_is_refused(linker: Linker) -> None:
+    expected = linker.annotate("Velton sings.", [(0, 6)])
+    assert linker.annotate("Velton sings.", (0, 6)) == linker.annotate("Velton sings.", np.array([0, 6])) == expected
+    for spans in (None, 3):
+        with pytest.raises(DataError, match=r"Give a list: \[\(start, end\)\]"):
+            linker.annotate("Velton sings.", spans)  # type: ignore[arg-type]
+
+
+ADA = KnownEntity("9", "Ada", ("A.", "B."), "A poet.", "person", 5.0, ("a.png", "b.png"))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ADA,
+        [ADA],
+        {"id": 9, "name": "Ada", "aliases": "A.|B.", "description": "A poet.", "type": "person", "popularity": "5",
+         "image": "a.png|b.png"},
+        {"id": 9.0, "name": "Ada", "aliases": ("A.", "B."), "text": "A poet.", "type": "person", "popularity": 5,
+         "images": [Path("a.png"), "b.png"], "born": 1815, "attributes": {}},
+        pd.DataFrame({"id": [9], "name": ["Ada"], "aliases": ['["A.", "B."]'], "description": ["A poet."],
+                      "type": ["person"], "popularity": [5.0], "image": [["a.png", "b.png"]], "born": [1815]}),
+        pa.table({"id": [9], "name": ["Ada"], "aliases": [["A.", "B."]], "text": ["A poet."], "type": ["person"],
+                  "popularity": [5], "images": [["a.png", "b.png"]]}),
+    ],
+)  # fmt: skip
+def test_entities_are_taken_in_each_form_whose_meaning_is_clear(given: Any) -> None:
+    assert entities_of(given) == [ADA]
+
+
+def test_what_an_entity_lacks_is_missing_in_each_form() -> None:
+    bare = KnownEntity("9", "Ada")
+    row = {"id": "9", "name": "Ada", "description": np.nan, "aliases": None, "image": "", "popularity": pd.NA}
+    assert entities_of([row]) == entities_of(pd.DataFrame([row])) == entities_of([Entity("9", "Ada")]) == [bare]
+    assert entities_of([Entity("9", "Ada", ("A.",), "x", 2.0, ("a.png",), {"born": 1815})]) == [
+        KnownEntity("9", "Ada", ("A.",), None, "x", 2.0, ("a.png",))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("Ada", "entities in a list, or the rows of a table\nfound    'Ada'"),
+        (None, "found    None"),
+        (["Ada"], r"as entity 0\nfound    'Ada'"),
+        ([ADA, None], r"as entity 1\nfound    None"),
+        ([{"id": "8", "name": "B"}, {"id": np.nan, "name": "Ada"}], r"an id and a name in entity 1\nfound    no id"),
+        ([{"id": "9", "name": None}], "found    no name; the fields: id, name"),
+        ([{"id": "9", "name": ["Ada"]}], r"text as name in entity 0\nfound    an array"),
+        ([{"id": "9", "name": "Ada", "image": b"PNG"}], r"texts as image in entity 0\nfound    bytes"),
+        ([{"id": "9", "name": "Ada", "images": [Image.new("RGB", (4, 4))]}], "texts as images in entity 0"),
+        ([{"id": "9", "name": "Ada", "popularity": "high"}], "a number or nothing in entity 0, column popularity"),
+        ([{"id": "9", "name": "Ada", "descripton": "x"}], r"the field descripton\nto do    Rename it: description\."),
+        (pd.DataFrame({"id": ["9"], "label": ["Ada"]}), "no name; the fields: id, label"),
+    ],
+)
+def test_what_is_no_entity_is_refused_and_nothing_is_added(linker: Linker, given: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        linker.add_entities(given)
+    assert len(linker) == len(linker.names) == 300
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"aliases": "Lovelace"}, r"a list as aliases of an entity\nfound    'Lovelace'"),
+        ({"images": "a.png"}, "a list as images"),
+        ({"images": (b"PNG",)}, "path of an entity's image"),
+        ({"popularity": "5"}, "a number as popularity"),
+    ],
+)
+def test_a_known_entity_of_wrong_fields_is_refused_where_it_is_made(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        KnownEntity("9", "Ada", **fields)
+
+
+def test_a_known_entity_takes_paths_and_lists() -> None:
+    made = KnownEntity("9", "Ada", ["A."], images=[Path("a.png")])  # type: ignore[arg-type]
+    assert made == KnownEntity("9", "Ada", ("A.",), images=("a.png",))
+
+
+@pytest.mark.parametrize(
+    "form", [lambda name: name, lambda name: [name], lambda name: iter([name]), lambda name: np.array([name])]
+)
+def test_what_is_removed_may_be_named_in_each_form(run: Path, form: Callable[[str], Any]) -> None:
+    linker = linker_of(run)
+    known = next(iter(linker.knowledge)).id
+    linker.remove_entities(form(known))
+    assert known not in linker.knowledge
+    assert len(linker) == 299
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("N2", r"the id of one of 300 entities\nfound    'N2'\nto do    Give the id"),
+        (None, r"ids of entities as what is removed\nfound    None"),
+        ({"id": "N2"}, r"found    \{'id': 'N2'\}"),
+        (pd.DataFrame({"id": ["N2"]}), r"found    \{'id': 'N2'\}"),
+        ([["N2"]], r"found    \['N2'\]"),
+        (7, "'7'"),
+    ],
+)
+def test_what_cannot_be_removed_is_named(linker: Linker, given: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        linker.remove_entities(given)
+    assert len(linker) == 300
+
+
+@pytest.mark.parametrize("part", ["index", "names"])
+def test_an_addition_that_fails_in_the_middle_leaves_the_kb_as_it_was(
+    run: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    linker = linker_of(run)
+    before = linker.link("Ada", top_k=20)
+    with monkeypatch.context() as patch:
+        patch.setattr(getattr(linker, part), "add", raise_memory_error)
+        with pytest.raises(MemoryError):
+            linker.add_entities([{"id": "9", "name": "Ada"}])
+    assert len(linker) == len(linker.index) == len(linker.names) == 300
+    assert linker.link("Ada", top_k=20) == before
+    linker.add_entities({"id": "9", "name": "Ada"})
+    assert linker.link("Ada", top_k=1)[0].id == "9"
+
+
+def raise_memory_error(*_: Any) -> None:
+    raise MemoryError
+
+
+def test_a_datasets_own_records_and_rows_are_questions(linker: Linker, run: Path) -> None:
+    world = world_of(run)
+    rows = world.split("dev").drop(columns="images")
+    found = linker.link_batch(rows)
+    record = world.mention(rows.iloc[0]["id"])
+    assert ids(found[0]) == ids(linker.link(record.mention, record.context))
+    assert question_of(record).image == record.images[0]
+    assert len(found) == len(rows)
+
+
+@pytest.mark.parametrize("kind", ["exakt", "", None, 5, "HNSW"])
+def test_a_kind_of_index_that_is_none_is_refused_before_anything_is_read(linker: Linker, kind: Any) -> None:
+    for call in (
+        lambda: Linker.from_checkpoint("absent", index=kind),
+        lambda: linker.rebuild_index(kind),
+    ):
+        with pytest.raises(ConfigError, match="the kind of an index as one of auto, exact, flat, ivf, hnsw"):
+            call()
+    with pytest.raises(ConfigError, match="Did you mean exact"):
+        linker.rebuild_index("exakt")  # type: ignore[arg-type]
+
+
+def test_other_choices_and_paths_that_are_none_are_refused(linker: Linker, run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"images as one of copies, paths, none\nfound    'copy'"):
+        linker.save(tmp_path / "model", images="copy")  # type: ignore[arg-type]
+    for device in ("gpu", None, ["cpu"]):
+        with pytest.raises(ConfigError, match="a device"):
+            Linker.from_checkpoint(run, device=device)  # type: ignore[arg-type]
+    for path in (None, "", 5):
+        for call in (Linker.from_pretrained, Linker.from_checkpoint, linker.save):
+            with pytest.raises(DataError, match="the path of"):
+                call(path)  # type: ignore[operator]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_wrong_folder_is_told_by_what_it_is(linker: Linker, run: Path, tmp_path: Path) -> None:
+    linker.save(tmp_path / "model")
+    with pytest.raises(ConfigError, match=r"a linker's folder\nto do    Use it as it is"):
+        Linker.from_checkpoint(tmp_path / "model")
+    for folder, message in (
+        (run, r"a run of dim fit\nto do    Use Linker\.from_checkpoint, or write its linker"),
+        (world_of(run).root, r"a dataset\nto do    Name the run"),
+        (tmp_path / "model" / "names", rf"a part of one\nto do    Name {tmp_path / 'model'}"),
+        (tmp_path, "dim export RUN FOLDER"),
+    ):
+        with pytest.raises(DataError, match=message):
+            Linker.from_pretrained(folder)
