@@ -38,6 +38,7 @@ from dim.generative.examples import Examples
 from dim.options import explain
 from dim.predict import predict_on_cluster
 from dim.processes import process_of_run
+from dim.result_files import write_identity
 from dim.scorer import Scorer
 from dim.storage import atomic_path
 from dim.task import LinkingTask
@@ -139,7 +140,7 @@ class DimCLI(LightningCLI):
         """The trainer with CSV logs, checkpoints by the metric on tune, and the writer of results."""
         self._dump_config()
         configured = self._get(self.config_init, "trainer")
-        self.writer = ResultWriter(self.run, self.config_dump)
+        self.writer = ResultWriter(self.run, self.config_dump, of_fit=self.subcommand == "fit")
         callbacks: list[Callback] = [*as_list(configured["callbacks"]), self.writer]
         if configured["enable_progress_bar"] is not False:
             callbacks.append(ProgressBar())
@@ -184,6 +185,7 @@ class DimCLI(LightningCLI):
             )
             self.writer.show()
         else:
+            write_identity(self.run, self.writer.identity(self.model))
             print(f"The dataset has no dev split; to evaluate on test: dim test --config {self.run / 'config.yaml'}")
 
     def after_validate(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -188,6 +188,16 @@ class LinkingDataModule(LightningDataModule):
         address: Of a running Ray cluster; None: one of this machine, for this run.
         seed: Of the order of the training mentions (the CLI passes `seed_everything`).
     """
+
+    #: Options that do not make a run what it is (`dim.identity`): places, machines, and what the features' fingerprints
+    #: say already.
+    incidental: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("root", "cache_dir", "predict_split", "embed_batch_size", "num_workers", "resident_gb", "engine"),
+            *("address", "seed", "text_encoder", "image_encoder", "name_encoder", "captioner", "entity_text"),
+            *("context_template", "leave_out", "shuffle", "blank"),
+        }
+    )
 
     def __init__(
         self,

@@ -14,7 +14,8 @@ from dim.evaluation.foreign import read_ranks
 from dim.evaluation.protocols import FullKB
 from dim.prepare import open_dataset
 from dim.records import NIL
-from dim.results import measure, print_results, ranks_frame, write_results
+from dim.result_files import write_result
+from dim.results import measure, print_results, ranks_frame
 
 
 def evaluate(
@@ -71,7 +72,7 @@ def evaluate(
         problems=foreign.problems.as_json(),
         config={"evaluate": {"ranks": str(ranks), "dataset": str(dataset), "split": split, "protocol": protocol}},
     )
-    write_results(run, frame, metrics)
+    write_result(run, frame, metrics, {"system": name or run.name})
     console = Console()
     print_results(console, metrics, frame)
     missed = int((frame["rank"].isna() & frame["gold"].notna()).sum())

@@ -1,4 +1,4 @@
-"""What an evaluation leaves, whoever made it: ranks.parquet, metrics.json and the table that is printed."""
+"""What an evaluation finds, whoever made it: rows for ranks.parquet, an entry of metrics.json, a printed table."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from dim.evaluation import breakdown
 from dim.evaluation.metrics import CUTOFFS, measure_nil, summarize_ranks
 from dim.evaluation.protocols import Ranked
 from dim.records import NIL, Dataset
-from dim.storage import atomic_path, write_json
+from dim.result_files import FORMAT
+from dim.storage import atomic_path
 
-FORMAT = 2  #: Of metrics.json and ranks.parquet.
 #: Key of `metrics.json` → heading of its column.
 HEADINGS = {**{f"top{k}": f"Top-{k}" for k in CUTOFFS}, "mrr": "MRR"}
 COLUMNS = list(HEADINGS)
@@ -73,7 +73,7 @@ def ranks_frame(
 def measure(
     dataset: Dataset, frame: pd.DataFrame, *, depth: int | None = None, answers_nil: bool = False, **facts: Any
 ) -> dict[str, Any]:
-    """The entry of a split in `metrics.json`.
+    """The entry of a split and protocol in `metrics.json`.
 
     Args:
         dataset: The dataset.
@@ -114,20 +114,6 @@ def said_nil(frame: pd.DataFrame) -> NDArray[np.bool_]:
     return np.array([len(ids) > 0 and ids[0] == NIL for ids in frame["top_ids"]], dtype=bool)
 
 
-def write_results(run: Path, frame: pd.DataFrame, metrics: dict[str, Any]) -> None:
-    """Writes or updates ranks.parquet and metrics.json; rows and metrics of other splits stay."""
-    ranks_path, metrics_path = run / "ranks.parquet", run / "metrics.json"
-    splits: dict[str, Any] = {}
-    if metrics_path.exists() and ranks_path.exists():
-        splits = json.loads(metrics_path.read_text(encoding="utf-8"))["splits"]
-        old = pd.read_parquet(ranks_path)
-        frame = pd.concat([old[old["split"] != metrics["split"]], frame], ignore_index=True)
-    splits[metrics["split"]] = metrics
-    with atomic_path(ranks_path) as temporary:
-        frame.to_parquet(temporary, index=False)
-    write_json(metrics_path, without_nan({**metrics, "splits": splits}))
-
-
 def write_predictions(run: Path, dataset: Dataset, rows: NDArray[np.int64], ranked: Ranked) -> None:
     """Writes predictions.jsonl: a line a mention with its id and the answers, best first, with names and scores.
 
@@ -148,13 +134,6 @@ def write_predictions(run: Path, dataset: Dataset, rows: NDArray[np.int64], rank
             ]
             file.write(json.dumps({"mention_id": mention_id, "answers": answers}, ensure_ascii=False) + "\n")
     Console().print(f"{len(mention_ids):,} mentions answered: {path}", soft_wrap=True)
-
-
-def without_nan(value: Any) -> Any:
-    """The value with null for NaN, which JSON has no word for."""
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def print_results(console: Console, metrics: dict[str, Any], frame: pd.DataFrame) -> None:

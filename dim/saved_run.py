@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from dim.datamodule import LinkingData, LinkingDataModule
 from dim.errors import ConfigError
 from dim.features.device import resolve_device
+from dim.identity import Identity, identity_of
+from dim.result_files import read_results
 from dim.scorer import Rows, Scorer
+from dim.storage import content_hash
 from dim.task import LinkingTask
 
 
@@ -60,6 +63,20 @@ def instantiate_run(run: Path) -> tuple[LinkingTask, LinkingDataModule]:
     return made.model, made.data
 
 
+def identity_of_run(run: Path, task: LinkingTask) -> Identity:
+    """What an opened run is, as it recorded it; of an older one as its config.yaml says.
+
+    Args:
+        run: Its folder.
+        task: Its method, opened.
+    """
+    recorded = read_results(run).identity
+    if recorded is not None:
+        return recorded
+    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    return identity_of(config, task.data.fingerprints, task.parts())
+
+
 class RunScorer(Scorer):
     """The scores of another run, such as a contrastive one: it makes a hybrid of the method that asks.
 
@@ -69,6 +86,7 @@ class RunScorer(Scorer):
     """
 
     is_model = True
+    incidental = frozenset({"run", "batch_size"})
 
     def __init__(self, run: Path, batch_size: int = 256) -> None:
         self.run, self.batch_size = run, batch_size
@@ -77,6 +95,12 @@ class RunScorer(Scorer):
     def name(self) -> str:
         """The run's folder."""
         return str(self.run)
+
+    @property
+    def fingerprint(self) -> str:
+        """The run's weights."""
+        weights = self.run / "checkpoints" / "best.ckpt"
+        return content_hash(weights.read_bytes()) if weights.exists() else "no weights"
 
     def open(self, data: LinkingData) -> None:
         """Loads the run.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +16,18 @@ Rows = NDArray[np.int64]
 class Scorer(ABC):
     """Says how well entities fit mentions. It knows nothing of the method that asks."""
 
+    incidental: ClassVar[frozenset[str]] = frozenset()  #: As of `LinkingTask`.
     is_model = False  #: Whether it is a linker of its own, which makes a hybrid of the method that asks.
 
     @property
     @abstractmethod
     def name(self) -> str:
         """What a report calls it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What changes whenever the scores would; the options of the constructor aside."""
+        return type(self).__name__
 
     @abstractmethod
     def open(self, data: LinkingData) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,6 +15,7 @@ from dim.data.regions import split_region
 from dim.errors import DataError
 from dim.prepare import open_dataset
 from dim.records import NIL, SPLITS, Dataset
+from dim.result_files import METRICS, RANKS, read_results
 
 Lines = Iterator[tuple[str, str]]
 NUM_SHOWN = 10
@@ -23,8 +23,9 @@ NUM_SHOWN = 10
 
 def show(
     id: str,  # noqa: A002
-    data: Path,
+    dataset: Path,
     run: Path | None = None,
+    protocol: str | None = None,
     runs: Path = Path("runs"),
     cache_dir: Path = Path("cache"),
 ) -> None:
@@ -32,51 +33,50 @@ def show(
 
     Args:
         id: A mention id such as train-000017, or an entity id such as Q42.
-        data: A dataset folder, or the release that it is made of.
+        dataset: A dataset folder, or the release that it is made of.
         run: The folder of the run whose answer is shown; by default the newest one on this dataset.
+        protocol: Show what was answered under this one; by default under that which the run was fitted under.
         runs: Where the newest run is looked for.
         cache_dir: Where prepared releases are found.
 
     Raises:
         DataError: Neither a mention nor an entity has this id, or `run` is no run on this dataset.
     """
-    dataset = open_dataset(data, cache_dir)
-    is_mention, is_entity = (dataset.mentions["id"] == id).any(), id in dataset.entity_index
+    data = open_dataset(dataset, cache_dir)
+    is_mention, is_entity = (data.mentions["id"] == id).any(), id in data.entity_index
     if not is_mention and not is_entity:
-        raise DataError(f"a mention or an entity of {dataset.name}", f"'{id}'", _suggestion(id, dataset))
+        raise DataError(f"a mention or an entity of {data.name}", f"'{id}'", _suggestion(id, data))
     if is_mention:
-        _print(f"mention {id}", _mention_lines(dataset, id))
-        _print(
-            "answer", _answer_lines(dataset, id, find_run(dataset, runs) if run is None else check_run(dataset, run))
-        )
+        _print(f"mention {id}", _mention_lines(data, id))
+        chosen = find_run(data, runs) if run is None else check_run(data, run)
+        _print("answer", _answer_lines(data, id, chosen, protocol))
     if is_entity:
-        _print(f"entity {id}", _entity_lines(dataset, id))
+        _print(f"entity {id}", _entity_lines(data, id))
 
 
 def find_run(dataset: Dataset, runs: Path) -> Path | None:
     """The folder of the newest run on this dataset, or None."""
-    ranks = sorted(Path(runs).glob("**/ranks.parquet"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return next((path.parent for path in ranks if _dataset_hash(path.parent) == dataset.hash), None)
+    ranks = sorted(Path(runs).glob(f"**/{RANKS}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return next((path.parent for path in ranks if dataset.hash in _dataset_hashes(path.parent)), None)
 
 
 def check_run(dataset: Dataset, run: Path) -> Path:
     """The run's folder, if it ran on this dataset. Raises DataError otherwise."""
-    found = _dataset_hash(run)
-    if found != dataset.hash or not (run / "ranks.parquet").exists():
+    found = _dataset_hashes(run)
+    if dataset.hash not in found or not (run / RANKS).exists():
         raise DataError(
             f"a run on {dataset.name} (hash {dataset.hash}) in {run}",
-            f"a run on the dataset {found}" if found else "no metrics.json and ranks.parquet",
+            f"a run on the dataset {', '.join(found)}" if found else f"no {METRICS} and {RANKS}",
             "Name another run, or leave --run out.",
         )
     return run
 
 
-def _dataset_hash(run: Path) -> str | None:
+def _dataset_hashes(run: Path) -> list[str]:
     try:
-        metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return str(metrics.get("dataset_hash"))
+        return list(dict.fromkeys(str(entry.get("dataset_hash")) for entry in read_results(run).entries.values()))
+    except DataError:
+        return []
 
 
 def _mention_lines(dataset: Dataset, mention_id: str) -> Lines:
@@ -122,16 +122,24 @@ def _entity_lines(dataset: Dataset, entity_id: str) -> Lines:
         yield "gold", "of no mention"
 
 
-def _answer_lines(dataset: Dataset, mention_id: str, run: Path | None) -> Lines:
+def _answer_lines(dataset: Dataset, mention_id: str, run: Path | None, protocol: str | None) -> Lines:
     if run is None:
         yield "", "no run on this dataset yet: dim fit trains one"
         return
-    ranks = pd.read_parquet(run / "ranks.parquet")
-    rows = ranks[ranks["mention_id"] == mention_id]
     yield "run", str(run)
-    if rows.empty:
-        yield "", f"the run did not evaluate this mention (it holds {', '.join(sorted(set(ranks['split'])))})"
+    results, split = read_results(run), str(dataset.mention(mention_id).split)
+    entry = results.entry(split, protocol)
+    if entry is None:
+        there = "; ".join(f"{of} under {under}" for of, under in results.entries)
+        under = f" under {protocol}" if protocol else ""
+        yield "", f"the run did not evaluate this mention{under} (it holds {there})"
         return
+    ranks = results.ranks(split, entry["protocol"])
+    rows = ranks[ranks["mention_id"] == mention_id]
+    if rows.empty:
+        yield "", f"the run did not evaluate this mention (it holds {len(ranks):,} others of {split})"
+        return
+    yield "protocol", entry["protocol"]
     row = rows.iloc[0]
     yield "rank of the gold", _rank(row["rank"])
     yield "rank by name only", _rank(row["floor_rank"])

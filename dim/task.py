@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -38,6 +38,8 @@ class LinkingTask(LightningModule):
 
     is_trained = True  #: Whether the method has weights that `fit` trains.
     is_generative = False  #: Whether it writes names instead of scoring all entities.
+    #: Options that do not make a run what it is (`dim.identity`), or whose `parts` do.
+    incidental: ClassVar[frozenset[str]] = frozenset({"seed"})
 
     def __init__(
         self,
@@ -97,6 +99,10 @@ class LinkingTask(LightningModule):
 
     def describe(self) -> dict[str, Any]:
         """What else of the method belongs beside its figures; known once it was evaluated."""
+        return {}
+
+    def parts(self) -> dict[str, str]:
+        """The fingerprints of what it computes with beside the features: they make a run what it is."""
         return {}
 
     @property

@@ -6,24 +6,32 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 
 from dim import provenance
 from dim.baselines.beside import ranks_beside_baselines
-from dim.results import COLUMNS, measure, print_results, write_predictions, write_results
+from dim.identity import Identity, identity_of
+from dim.result_files import write_result
+from dim.results import COLUMNS, measure, print_results, write_predictions
 from dim.task import LinkingTask
 
 
 class ResultWriter(Callback):
     """Writes what `validate`, `test` and `predict` found into the run's folder, and prints the table.
 
-    `ranks.parquet` has one row a mention and `metrics.json` the metrics of the split evaluated last at its top
-    level; both keep what was found on other splits (column `split`, key `splits`).
+    Both `ranks.parquet` and `metrics.json` keep what was found on other splits and under other protocols
+    (`dim.result_files`).
+
+    Args:
+        run: The run's folder.
+        config: The command's configuration.
+        of_fit: Whether the command is `fit`, which makes the run what it is.
     """
 
-    def __init__(self, run: Path, config: dict[str, Any]) -> None:
-        self.run, self.config = run, config
+    def __init__(self, run: Path, config: dict[str, Any], of_fit: bool = False) -> None:
+        self.run, self.config, self.of_fit = run, config, of_fit
         self._found: tuple[dict[str, Any], pd.DataFrame] | None = None
 
     def show(self) -> None:
@@ -49,6 +57,13 @@ class ResultWriter(Callback):
             return
         write_predictions(self.run, pl_module.data.dataset, pl_module.evaluated_rows.numpy(), pl_module.ranked)
 
+    def identity(self, task: LinkingTask) -> Identity:
+        """What the run is, by the configuration that `fit` wrote, or by this command's where there was no `fit`."""
+        written = self.run / "config.yaml"
+        is_fitted = written.exists() and not self.of_fit
+        config = yaml.safe_load(written.read_text(encoding="utf-8")) if is_fitted else self.config
+        return identity_of(config, task.data.fingerprints, task.parts())
+
     def _write(self, trainer: Trainer, task: LightningModule, split: str) -> None:
         assert isinstance(task, LinkingTask)
         assert task.ranked is not None
@@ -70,7 +85,7 @@ class ResultWriter(Callback):
             hardware=provenance.hardware(),
             config=self.config,
         )
-        write_results(self.run, frame, metrics)
+        write_result(self.run, frame, metrics, self.identity(task), self.of_fit)
         self._found = metrics, frame
         log_to_wandb(trainer, self.run, metrics)
 

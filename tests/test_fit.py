@@ -107,11 +107,49 @@ def test_validate_and_test_from_the_runs_own_config(run, capsys):
     assert again["mrr"] == pytest.approx(before["mrr"], abs=1e-9)
     assert main(["test", "--config", str(run / "config.yaml")]) == 0
     metrics = json.loads((run / "metrics.json").read_text())
-    assert (metrics["split"], set(metrics["splits"])) == ("test", {"dev", "test"})
+    assert (metrics["split"], metrics["mrr"], set(metrics["results"])) == ("dev", again["mrr"], {"dev", "test"})
     assert set(pd.read_parquet(run / "ranks.parquet")["split"]) == {"dev", "test"}
     shown = capsys.readouterr().out
     assert "names only (string floor)" in shown
     assert "Top-1 by type of mention" in shown
+
+
+def test_validate_under_another_protocol_leaves_what_fit_found(run, capsys):
+    before = json.loads((run / "metrics.json").read_text())
+    dev = pd.read_parquet(run / "ranks.parquet").query("split == 'dev' and protocol == 'full_kb'")
+    few = ["--data.protocol", "Candidates", "--data.protocol.size", "5"]
+    assert main(["validate", "--config", str(run / "config.yaml"), *few]) == 0
+    after = json.loads((run / "metrics.json").read_text())
+    assert {**before, "results": None} == {**after, "results": None}
+    assert before["results"]["dev"]["full_kb"] == after["results"]["dev"]["full_kb"]
+    found = after["results"]["dev"]["candidates(names, 5)"]
+    assert found["candidate_recall"] < 1
+    ranks = pd.read_parquet(run / "ranks.parquet")
+    assert (
+        ranks.query("split == 'dev' and protocol == 'full_kb'")
+        .reset_index(drop=True)
+        .equals(dev.reset_index(drop=True))
+    )
+    assert main(["report", str(run)]) == 0
+    assert f"{100 * before['top1']:.1f}" in capsys.readouterr().out
+    assert main(["report", str(run), "--protocol", "candidates(names, 5)"]) == 0
+    assert f"{100 * found['top1']:.1f}" in capsys.readouterr().out
+    assert main(["report", str(run), "--protocol", "candidates(names, 6)"]) == 1
+    assert "there are: full_kb; candidates(names, 5)" in capsys.readouterr().err
+
+
+def test_a_run_records_what_it_is_apart_from_seed_place_and_machine(run):
+    identity = json.loads((run / "metrics.json").read_text())["identity"]
+    assert identity["method"]["class"] == "DIM"
+    assert identity["method"]["options"]["width"] == 256
+    assert identity["method"]["options"]["negatives"]["options"]["per_row"] == 4
+    assert identity["features"]["text_encoder"].startswith("TinyTextEncoder")
+    assert (identity["training"]["batch_size"], identity["training"]["max_epochs"]) == (64, 15)
+    assert identity["training"]["protocol"] == {"class": "FullKB", "options": {}}
+    assert identity["training"]["early_stopping"]["patience"] == 10
+    told = json.dumps(identity)
+    for name in ("seed", "resident_gb", "num_workers", "cache_dir", "device", "accelerator", "logger", "root"):
+        assert f'"{name}"' not in told
 
 
 def test_predict_answers_every_mention_of_a_split(run):

@@ -1,11 +1,13 @@
 """`dim rank` on runs of the demo world: cross-fitted, saved with the run, compared by `dim report`, with NIL."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from dim.__main__ import main
 from dim.data.demo import demo_world
@@ -16,7 +18,9 @@ from dim.rank.finder import Finder
 from dim.ranking.ranker import Ranker
 from dim.records import NIL
 from dim.report import report
+from dim.result_files import read_results
 from dim.saved_run import open_run
+from dim.storage import content_hash
 
 CONFIG = """
 data:
@@ -111,11 +115,37 @@ def test_a_fold_of_other_data_or_options_is_fitted_again(run, place):
     task = open_run(run)
     list(cross_fit(run, task, folder, 2))
     known = json.loads((folder / "1of2" / "fold.json").read_text())
-    (folder / "1of2" / "fold.json").write_text(json.dumps(known | {"config": "other"}))
+    (folder / "1of2" / "fold.json").write_text(json.dumps(known | {"identity": "other"}))
     before = [(folder / f"{n}of2" / "best.ckpt").stat().st_mtime_ns for n in (1, 2)]
     list(cross_fit(run, task, folder, 2))
     after = [(folder / f"{n}of2" / "best.ckpt").stat().st_mtime_ns for n in (1, 2)]
     assert (after[0] > before[0], after[1] == before[1]) == (True, True)
+
+
+def test_a_fold_is_found_again_from_another_place_and_by_the_key_of_an_older_version(run, place):
+    folder, options = run / "ranker" / "folds", yaml.safe_load((run / "config.yaml").read_text())
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("best.ckpt")}
+    task, written = open_run(run), (run / "config.yaml").read_text()
+    moved = options["data"] | {"num_workers": 1, "resident_gb": 1.0, "embed_batch_size": 8, "engine": "ray"}
+    (run / "config.yaml").write_text(yaml.safe_dump(options | {"data": moved}))
+    list(cross_fit(run, task, folder, 2))
+    (run / "config.yaml").write_text(written)
+    for path in folder.glob("*/fold.json"):
+        facts = {name: fact for name, fact in json.loads(path.read_text()).items() if name != "identity"}
+        facts["config"] = content_hash(json.dumps({key: options[key] for key in ("model", "data")}, default=str))
+        path.write_text(json.dumps(facts))
+    list(cross_fit(run, task, folder, 2))
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_results_of_another_ranker_do_not_stay_beside_new_ones(run, place):
+    copy = shutil.copytree(run, place / "copy")
+    for split, candidates in (("dev", 8), ("test", 4)):
+        rank(copy, folds=2, num_candidates=candidates, split=split, out=place / "both", overwrite=True)
+    results = read_results(place / "both")
+    assert list(results.entries) == [("test", "full_kb")]
+    assert results.identity["ranker"]["num_candidates"] == 4
+    assert results.identity["method"] == read_results(run).identity["method"]
 
 
 def test_the_saved_ranker_judges_as_it_did(run):

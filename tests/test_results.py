@@ -1,12 +1,11 @@
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from dim.evaluation.protocols import Ranked
 from dim.records import write_dataset
-from dim.results import measure, percent, ranks_frame, without_nan, write_results
+from dim.result_files import write_result
+from dim.results import measure, percent, ranks_frame
 
 
 def ranked(ranks):
@@ -31,25 +30,14 @@ def dataset(tmp_path):
     )
 
 
-def write(dataset, run, split, ranks):
+def write(dataset, run, split, ranks, protocol="full_kb"):
     outcome = ranked(ranks)
     frame = ranks_frame(
-        dataset, dataset.split(split), split=split, protocol="full_kb", ranked=outcome, floor=outcome, frozen=None
+        dataset, dataset.split(split), split=split, protocol=protocol, ranked=outcome, floor=outcome, frozen=None
     )
     metrics = measure(dataset, frame, model="m", system=None, seed=0)
-    write_results(run, frame, metrics)
+    write_result(run, frame, metrics, {"method": "m"})
     return metrics
-
-
-def test_results_of_another_split_stay_when_one_is_written_again(dataset, tmp_path):
-    run = tmp_path / "run"
-    write(dataset, run, "dev", [1, 2])
-    write(dataset, run, "test", [1, 1])
-    write(dataset, run, "dev", [2, 2])
-    metrics = json.loads((run / "metrics.json").read_text())
-    assert (metrics["split"], metrics["top1"]) == ("dev", 0.0)
-    assert metrics["splits"]["test"]["top1"] == 1.0
-    assert len(pd.read_parquet(run / "ranks.parquet")) == 4
 
 
 def test_a_missed_gold_counts_as_missed_and_is_no_candidate(dataset, tmp_path):
@@ -68,6 +56,5 @@ def test_beyond_the_depth_of_the_answers_nothing_is_claimed(dataset):
     assert metrics["frozen"]["top1"] == 0.5
 
 
-def test_what_is_not_defined_is_null_in_json_and_na_in_tables():
-    assert without_nan({"a": {"b": float("nan")}, "c": 1.0}) == {"a": {"b": None}, "c": 1.0}
+def test_what_is_not_defined_is_na_in_tables():
     assert percent(None) == percent(float("nan")) == "n/a"

@@ -1,4 +1,3 @@
-import json
 import os
 import re
 from pathlib import Path
@@ -10,6 +9,7 @@ from releases import write_dim_release, write_image, write_table, write_tables
 from dim.errors import DataError
 from dim.prepare import prepare
 from dim.records import Dataset, write_dataset
+from dim.result_files import write_result
 from dim.show import show
 
 
@@ -24,19 +24,22 @@ def shown(capsys: pytest.CaptureFixture[str], *args: object, **options: object) 
     return re.sub(r"[ \n]+", " ", capsys.readouterr().out)
 
 
-def write_run(run: Path, dataset_hash: str, mention_id: str = "train-000001", score: float = 0.9) -> Path:
-    run.mkdir(parents=True)
+def write_run(
+    run: Path, dataset_hash: str, mention_id: str = "train-000001", score: float = 0.9, protocol: str = "full_kb"
+) -> Path:
+    split = mention_id.partition("-")[0]
     rows = {
         "mention_id": [mention_id],
-        "split": ["dev"],
+        "split": [split],
+        "protocol": [protocol],
         "gold": ["Q101"],
         "rank": [2.0],
         "floor_rank": [4.0],
         "top_ids": [["Q100", "Q101"]],
         "top_scores": [[score, 0.25]],
     }
-    pd.DataFrame(rows).to_parquet(run / "ranks.parquet")
-    (run / "metrics.json").write_text(json.dumps({"dataset_hash": dataset_hash}))
+    metrics = {"split": split, "protocol": protocol, "dataset_hash": dataset_hash}
+    write_result(run, pd.DataFrame(rows), metrics, None)
     return run
 
 
@@ -115,11 +118,25 @@ def test_the_newest_run_on_this_dataset_answers(
     assert "0.1000 Q100" in shown(capsys, "train-000001", dataset.root, run=old)
 
 
+def test_the_answer_under_another_protocol_is_shown_when_it_is_named(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "run", dataset.hash, score=0.9)
+    write_run(run, dataset.hash, score=0.3, protocol="candidates(names, 5)")
+    assert "protocol full_kb rank of the gold" in shown(capsys, "train-000001", dataset.root, run=run)
+    text = shown(capsys, "train-000001", dataset.root, run=run, protocol="candidates(names, 5)")
+    assert "answer 1 0.3000" in text
+    text = shown(capsys, "train-000001", dataset.root, run=run, protocol="generative")
+    assert "did not evaluate this mention under generative (it holds train under full_kb; train under cand" in text
+
+
 def test_a_mention_that_the_run_did_not_evaluate_is_no_error(
     dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = write_run(tmp_path / "run", dataset.hash, mention_id="dev-000000")
-    assert "did not evaluate this mention (it holds dev)" in shown(capsys, "train-000001", dataset.root, run=run)
+    assert "did not evaluate this mention (it holds dev under full_kb)" in shown(
+        capsys, "train-000001", dataset.root, run=run
+    )
 
 
 def test_a_run_on_another_dataset_is_refused(dataset: Dataset, tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ class GEMEL(LinkingTask):
     """
 
     is_generative = True
+    incidental = LinkingTask.incidental | {"language_model", "batch_size", "score_batch_size"}
 
     def __init__(
         self,
@@ -235,6 +236,10 @@ class GEMEL(LinkingTask):
             "kb_name_share": self._counts["kb_names"] / answered if answered else None,
             "prompts": self.prompts.facts,
         }
+
+    def parts(self) -> dict[str, str]:
+        """The language model, and what orders equal names."""
+        return {"language_model": self.language_model.fingerprint, "tie_break": self.tie_break.fingerprint}
 
     def encode(
         self, prompts: list[Prompt], images_of: Callable[[Rows], Tensor], targets: list[list[int]] | None = None

@@ -21,7 +21,7 @@ from rich.console import Console
 from dim.data.splits import caption_groups
 from dim.errors import ConfigError
 from dim.features.device import resolve_device
-from dim.saved_run import instantiate_run
+from dim.saved_run import identity_of_run, instantiate_run
 from dim.storage import content_hash, write_json
 from dim.task import LinkingTask
 
@@ -90,14 +90,18 @@ def cross_fit(
         )
     folds = draw_folds(groups, num_folds, task.seed)
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    identity = content_hash(json.dumps(identity_of_run(run, task), sort_keys=True, default=str))
+    # What folds were known by before runs recorded their identity: it changes with places and machines.
+    of_config = content_hash(json.dumps({key: config[key] for key in ("model", "data")}, default=str))
     console = Console()
     for fold in range(num_folds):
         kept, left_out = rows[folds != fold], rows[folds == fold]
         facts = {"rows": content_hash(kept.tobytes()), "dataset": dataset.hash, "seed": task.seed}
-        facts["config"] = content_hash(json.dumps({key: config[key] for key in ("model", "data")}, default=str))
+        older = facts | {"config": of_config}
+        facts["identity"] = identity
         home = folder / f"{fold + 1}of{num_folds}"
         said = f"fold {fold + 1} of {num_folds}: {len(kept):,} mentions, {len(left_out):,} left out"
-        if _read(home / "fold.json") == facts:
+        if _read(home / "fold.json") in (facts, older):
             console.print(f"{said}, found", soft_wrap=True)
         else:
             console.print(f"{said}, fitting", soft_wrap=True)

@@ -27,7 +27,9 @@ from dim.ranking.held_out import ATTRIBUTE
 from dim.ranking.lists import Lists
 from dim.ranking.nil import best_f1, linking_scores
 from dim.ranking.ranker import Judged, Ranker
-from dim.results import measure, percent, print_results, write_results
+from dim.result_files import write_result
+from dim.results import measure, percent, print_results
+from dim.saved_run import identity_of_run
 from dim.search.lexical import CHUNK
 from dim.task import LinkingTask
 
@@ -62,7 +64,7 @@ def evaluate(run: Path, task: LinkingTask, finder: Finder, ranker: Ranker, split
         hardware=provenance.hardware(),
         config=config | {"rank": options},
     )
-    write_results(out, frame, metrics)
+    write_result(out, frame, metrics, identity_of_run(run, task) | {"ranker": options}, of_owner=True)
     console = Console()
     print_results(console, metrics, frame)
     console.print(beside_vectors(method))

@@ -20,6 +20,7 @@ SUFFIXES = (".md", ".csv", ".html")
 def report(
     runs: list[Path],
     split: str = "dev",
+    protocol: str | None = None,
     by: str | None = None,
     against: str | None = None,
     out: list[Path] | Path | None = None,
@@ -35,6 +36,8 @@ def report(
     Args:
         runs: Run folders, or folders that hold run folders; one after another, or as a JSON list.
         split: The split to compare on.
+        protocol: Compare what was found under this one, such as full_kb or "candidates(names, 100)"; by default what
+            each run was fitted under.
         by: A column to break Top-1 down by (`type`, `seen_in_train` …), or `all`; files hold all unless one is named.
         against: The system that the others are tested against (or `floor`, `frozen`); the first by default.
         out: Files to write, by their suffix: .md, .csv or .html; several as a JSON list.
@@ -48,9 +51,9 @@ def report(
     """
     files = [out] if isinstance(out, Path) else list(out or [])
     check_options(files, rounds)
-    reading = read_systems(runs, split)
+    reading = read_systems(runs, split, protocol)
     check_reference(reading.groups, against)
-    command = command_line(runs, split, by, against, files, published, wandb, rounds)
+    command = command_line(runs, split, protocol, by, against, files, published, wandb, rounds)
     columns = columns_of(by, everything=bool(files or wandb))
     contents = gather(reading, against, columns, published, rounds, command)
     print_report(contents, columns_of(by, everything=False))
@@ -90,6 +93,7 @@ def write(contents: Contents, path: Path) -> None:
 def command_line(
     runs: list[Path],
     split: str,
+    protocol: str | None,
     by: str | None,
     against: str | None,
     files: list[Path],
@@ -100,12 +104,12 @@ def command_line(
     """The command that makes this report again.
 
     Example:
-        >>> command_line([Path("runs/a")], "dev", None, "a", [], True, None, ROUNDS)
+        >>> command_line([Path("runs/a")], "dev", None, None, "a", [], True, None, ROUNDS)
         'dim report runs/a --against a'
     """
     words = ["dim", "report", *map(str, runs)]
     words += ["--split", split] if split != "dev" else []
-    for name, value in (("by", by), ("against", against), ("wandb", wandb)):
+    for name, value in (("protocol", protocol), ("by", by), ("against", against), ("wandb", wandb)):
         words += [f"--{name}", value] if value else []
     if files:
         words += ["--out", str(files[0]) if len(files) == 1 else f"[{', '.join(map(str, files))}]"]

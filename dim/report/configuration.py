@@ -1,55 +1,63 @@
-"""What makes a run the system that it is: its options, without seeds, places and machines."""
+"""Which runs are one system: those that are the same, by the identity that each recorded."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dim.identity import Identity, identity_of
 from dim.report.runs import Run
 
-#: Options that may differ between seeds of one system: seeds, places and machines. The encoders' paths are among
-#: them because `features` holds their fingerprints.
-INCIDENTAL = {
-    *("seed", "seed_everything", "run", "root", "path", "cache_dir", "ckpt_path", "config", "overwrite", "logger"),
-    *("default_root_dir", "accelerator", "devices", "num_workers", "enable_progress_bar", "predict_split"),
-}
+#: Controls that results of format 2 may name among the options alone.
+CONTROLS = ("leave_out", "shuffle", "blank")
 
 
 def by_configuration(runs: Iterable[Run]) -> list[list[Run]]:
-    """The runs by their configuration, seeds and places aside."""
+    """The runs by what they are."""
     parts: dict[str, list[Run]] = {}
     for run in runs:
-        parts.setdefault(json.dumps(identity(run), sort_keys=True), []).append(run)
+        parts.setdefault(json.dumps(identity(run), sort_keys=True, default=str), []).append(run)
     return list(parts.values())
 
 
-def identity(run: Run) -> dict[str, Any]:
-    """Everything that makes the run what it is, flat: options, features, model and name; no seed, no place."""
-    options = flatten(run.metrics.get("config") or {})
-    facts = {"model": run.metrics.get("model"), "system": run.metrics.get("system")}
-    features = flatten(run.metrics.get("features") or {}, "features.")
-    for repeated in ("features.shuffle", "features.leave_out"):  # they stand among the options
-        features.pop(repeated, None)
-    return {key: value for key, value in options.items() if not INCIDENTAL & set(key.split("."))} | facts | features
+def identity(run: Run) -> Identity:
+    """What a run is: as it recorded it; of results of format 2, which did not, as their options say."""
+    return told_by_options(run.metrics) if run.identity is None else run.identity
 
 
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested options with dotted keys.
+def told_by_options(metrics: Mapping[str, Any]) -> Identity:
+    """What a run of format 2 is, by the options and features that stand with its figures.
+
+    Args:
+        metrics: Its entry of metrics.json.
+    """
+    config = metrics.get("config") or {}
+    data = config.get("data") or {}
+    controls = {name: ", ".join(data[name]) for name in CONTROLS if data.get(name)}
+    model = (metrics.get("method") or {}).get("language_model") or {}
+    parts = {"language_model": model["fingerprint"]} if "fingerprint" in model else {}
+    ranker = {"ranker": config["rank"]} if "rank" in config else {}
+    found = identity_of(config, controls | (metrics.get("features") or {}), parts) | ranker
+    return found | {name: metrics[name] for name in ("model", "system") if metrics.get(name)}
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested facts with dotted keys.
 
     Example:
-        >>> flatten({"data": {"root": "d"}, "run": "r"})
-        {'data.root': 'd', 'run': 'r'}
+        >>> flatten({"method": {"class": "DIM"}, "seed": 0})
+        {'method.class': 'DIM', 'seed': 0}
     """
     flat: dict[str, Any] = {}
     for key, value in tree.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
 
 
 def differences(a: Run, b: Run, limit: int = 5) -> str:
-    """The options in which two runs differ, with both values."""
-    first, second = identity(a), identity(b)
+    """The facts in which two runs differ, with both values."""
+    first, second = flatten(identity(a)), flatten(identity(b))
     keys = [key for key in sorted({*first, *second}) if first.get(key) != second.get(key)]
     shown = ", ".join(f"{key} {first.get(key)} → {second.get(key)}" for key in keys[:limit])
     return shown + (f" and {len(keys) - limit} more" if len(keys) > limit else "")

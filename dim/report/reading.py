@@ -29,8 +29,10 @@ class Reading:
     notes: list[str]
 
 
-def read_systems(paths: Sequence[Path], split: str) -> Reading:
+def read_systems(paths: Sequence[Path], split: str, protocol: str | None = None) -> Reading:
     """Reads all runs at or below the paths and puts together what belongs together.
+
+    Without a protocol each run stands with its own: that under which `fit` evaluated it.
 
     A folder that is named twice stands twice (a run against itself); one found below two paths stands once.
 
@@ -49,7 +51,7 @@ def read_systems(paths: Sequence[Path], split: str) -> Reading:
             if (folder.resolve(), again) in seen:
                 continue
             seen.add((folder.resolve(), again))
-            outcome = read_run(folder, split)
+            outcome = read_run(folder, split, protocol)
             if isinstance(outcome, Run):
                 runs.append((" (again)" * again, outcome))
             elif not again:
@@ -58,8 +60,12 @@ def read_systems(paths: Sequence[Path], split: str) -> Reading:
         listed = "; ".join(f"{p.folder}: {p.reason}" for p in problems[:5]) or "no folder was given"
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
         remedy = problems[0].remedy if problems else "Name the folders of finished runs."
-        raise DataError(f"results on {split} in the run folders", listed + more, remedy)
-    notes: list[str] = []
+        under = f" under {protocol}" if protocol else ""
+        raise DataError(f"results on {split}{under} in the run folders", listed + more, remedy)
+    older = [str(run.folder) for _, run in runs if run.identity is None]
+    notes = [f"{', '.join(older)}: of an older version, which did not record what a run is; its options tell"] * bool(
+        older
+    )
     groups = [make_group(members, notes) for members in by_question(runs)]
     notes += [_why_apart(group, groups[0]) for group in groups[1:]]
     return Reading(groups, problems, notes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -14,8 +13,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from dim.errors import DataError
 from dim.evaluation.metrics import summarize_ranks
-from dim.results import FORMAT
+from dim.result_files import FORMAT, RANKS, READABLE, Results, read_results
 
 DEPTH = 4  #: Levels of folders below a given one that are searched.
 NEEDED = ("dataset", "dataset_hash", "kb_hash", "kb_size", "protocol", "n", "split", "top1", "mrr", "model")
@@ -26,17 +26,19 @@ TRACES = ("config.yaml", "ranks.parquet", "checkpoints")
 
 @dataclass(frozen=True)
 class Run:
-    """The results of one run on one split.
+    """The results of one run on one split, under one protocol.
 
     Attributes:
         folder: The run's folder.
-        metrics: Its entry of `metrics.json` for the split.
-        ranks: Its rows of `ranks.parquet` for the split that have a gold, by mention id.
+        metrics: Its entry of `metrics.json` for them.
+        ranks: Its rows of `ranks.parquet` for them that have a gold, by mention id.
+        identity: What the run is; None: an older version wrote it, which recorded none.
     """
 
     folder: Path
     metrics: dict[str, Any]
     ranks: pd.DataFrame
+    identity: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,22 +89,24 @@ def _walk(folder: Path, depth: int) -> Iterator[Path]:
             yield from _walk(child, depth + 1)
 
 
-def read_run(folder: Path, split: str) -> Run | Problem:
-    """The run's results on a split, or the reason why they cannot be used."""
+def read_run(folder: Path, split: str, protocol: str | None = None) -> Run | Problem:
+    """The run's results on a split, or the reason why they cannot be used.
+
+    Args:
+        folder: The run.
+        split: The split.
+        protocol: The protocol; None: the run's own.
+    """
     again = f"Run dim {'test' if split == 'test' else 'validate'} --config {folder / 'config.yaml'} again."
     try:
-        document = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        empty = (folder / "metrics.json").is_file() and (folder / "metrics.json").stat().st_size == 0
-        return Problem(folder, "metrics.json is empty" if empty else f"metrics.json cannot be read ({error})", again)
-    if not isinstance(document, dict) or not isinstance(document.get("splits"), dict):
-        return Problem(folder, "metrics.json holds no results by split: written by an older version", again)
-    metrics = document["splits"].get(split)
+        results = read_results(folder)
+    except DataError as error:
+        return Problem(folder, error.found, again)
+    metrics = results.entry(split, protocol)
     if not isinstance(metrics, dict):
-        there = ", ".join(document["splits"]) or "none"
-        return Problem(folder, f"no results on {split} (there are: {there})", again.replace(" again", ""))
+        return Problem(folder, _what_there_is(results, split, protocol), again.replace(" again", ""))
     version = metrics.get("format", 1)
-    if version != FORMAT:
+    if version not in READABLE:
         newer = isinstance(version, int) and version > FORMAT
         remedy = "Update dim." if newer else again
         return Problem(
@@ -110,24 +114,31 @@ def read_run(folder: Path, split: str) -> Run | Problem:
         )
     if missing := [key for key in NEEDED if key not in metrics]:
         return Problem(folder, f"metrics.json lacks {', '.join(missing)}", again)
-    ranks = _read_ranks(folder, split)
+    ranks = _read_ranks(results, split, metrics["protocol"])
     if isinstance(ranks, str):
         return Problem(folder, ranks, again)
     reason = _disagreement(metrics, ranks)
-    return Problem(folder, reason, again) if reason else Run(folder, metrics, ranks)
+    return Problem(folder, reason, again) if reason else Run(folder, metrics, ranks, results.identity)
 
 
-def _read_ranks(folder: Path, split: str) -> pd.DataFrame | str:
-    path = folder / "ranks.parquet"
-    if not path.exists():
+def _what_there_is(results: Results, split: str, protocol: str | None) -> str:
+    protocols = results.protocols(split)
+    if not protocols:
+        return f"no results on {split} (there are: {', '.join(results.splits) or 'none'})"
+    return f"no results on {split} under {protocol} (there are: {'; '.join(protocols)})"
+
+
+def _read_ranks(results: Results, split: str, protocol: str) -> pd.DataFrame | str:
+    if not (results.folder / RANKS).exists():
         return "no ranks.parquet beside its metrics.json"
     try:
-        ranks = pd.read_parquet(path)
+        ranks = results.all_ranks()
     except (OSError, ValueError, pa.ArrowException) as error:
         return f"ranks.parquet cannot be read ({error})"
     if missing := [column for column in COLUMNS_NEEDED if column not in ranks]:
         return f"ranks.parquet lacks the column {', '.join(missing)}"
-    ranks = ranks[(ranks["split"] == split) & ranks["gold"].notna()].sort_values("mention_id", ignore_index=True)
+    is_asked = (ranks["split"] == split) & (ranks["protocol"] == protocol)
+    ranks = ranks[is_asked & ranks["gold"].notna()].sort_values("mention_id", ignore_index=True)
     if ranks.empty:
         return f"ranks.parquet holds no mention of {split} with a gold"
     twice = ranks["mention_id"][ranks["mention_id"].duplicated()]

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 @dataclass
 class System:
-    """One row of a comparison: a configuration over its seeds, or a baseline.
+    """One row of a comparison: what runs of several seeds are, or a baseline.
 
     Attributes:
         name: How tables call it; unique within its group.

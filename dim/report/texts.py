@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from dim.report.comparison import Comparison, Test
-from dim.report.configuration import flatten, identity
+from dim.report.configuration import identity
 from dim.report.systems import System
 
 NAME, TEXT = "name", "text"
-#: Options and features that say which text a system reads.
-TEXT_OPTIONS = ("entity_text", "text_hash", "shuffle", "leave_out", "entity_fields")
+#: Features that say which text a system reads, and the controls that are told apart below.
+TEXT_FEATURES = ("entity_text", "text_hash", "shuffle", "leave_out")
 SPELLING = {"spelling", "name_spelling"}  #: Goes where names go.
 
 
@@ -125,17 +125,24 @@ def by_model(systems: Sequence[System]) -> list[list[System]]:
 
 
 def variant_of(system: System) -> Variant:
-    """What stands for an entity in a system, read from its configuration."""
-    run = system.runs[0]
-    options = flatten(run.metrics.get("config") or {})
-    fields = _ending(options, "entity_fields")
-    features = run.metrics.get("features") or {}
-    text = features.get("entity_text") or _ending(options, "entity_text")
-    left_out = set(_as_list(_ending(options, "leave_out")))
+    """What stands for an entity in a system, by what it is."""
+    _, features, fields = _facts(system)
+    left_out, shuffled = _words(features.get("leave_out")), _words(features.get("shuffle"))
     has_name = NAME not in left_out and (fields is None or bool({NAME, "spelling"} & set(fields)))
     reads_text = TEXT not in left_out and (fields is None or TEXT in fields)
-    shuffled = TEXT in _as_list(_ending(options, "shuffle"))
-    return Variant(text if reads_text else None, has_name, shuffled and reads_text)
+    text = features.get("entity_text")
+    return Variant(text if reads_text else None, has_name, TEXT in shuffled and reads_text)
+
+
+def _facts(system: System) -> tuple[dict[str, Any], dict[str, Any], list[str] | None]:
+    """The identity of a system, its features, and the entity fields that its method reads (None: all)."""
+    known = identity(system.runs[0])
+    return known, known.get("features") or {}, _options(known).get("entity_fields")
+
+
+def _options(known: dict[str, Any]) -> dict[str, Any]:
+    method = known.get("method")
+    return dict(method.get("options") or {}) if isinstance(method, dict) else {}
 
 
 def _together(systems: Sequence[System], fields_count: bool) -> list[list[System]]:
@@ -146,15 +153,16 @@ def _together(systems: Sequence[System], fields_count: bool) -> list[list[System
 
 
 def _without_text(system: System, fields_count: bool) -> str:
-    """The system's configuration without its choice of entity text."""
-    options = identity(system.runs[0])
-    options.pop("system", None)
-    kept: dict[str, Any] = {key: v for key, v in options.items() if key.split(".")[-1] not in TEXT_OPTIONS}
-    kept["shuffled"] = sorted(set(_as_list(_ending(options, "shuffle"))) - {TEXT})
-    left_out = set(_as_list(_ending(options, "leave_out")))
+    """What a system is, without its choice of entity text."""
+    known, features, fields = _facts(system)
+    left_out = set(_words(features.get("leave_out")))
+    method = known.get("method")
+    kept: dict[str, Any] = {name: fact for name, fact in known.items() if name not in ("system", "features", "method")}
+    kept["method"] = method | {"options": _options(known) | {"entity_fields": None}} if method else None
+    kept["features"] = {name: of for name, of in features.items() if name not in TEXT_FEATURES}
+    kept["shuffled"] = sorted(set(_words(features.get("shuffle"))) - {TEXT})
     kept["left_out"] = sorted(left_out - {NAME, TEXT} - (SPELLING if NAME in left_out else set()))
     if fields_count:
-        fields = _ending(options, "entity_fields")
         kept["fields"] = None if fields is None else sorted(set(fields) - {NAME, TEXT, "spelling"})
     return json.dumps(kept, sort_keys=True, default=str)
 
@@ -172,15 +180,11 @@ def _one_a_variant(systems: list[System]) -> list[list[System]]:
 
 
 def _model_name(systems: Sequence[System]) -> str:
-    metrics = systems[0].runs[0].metrics
-    fusion = _ending(flatten(metrics.get("config") or {}), "fusion")
-    name = f"{metrics['model']} ({fusion})" if fusion else str(metrics["model"])
+    model = systems[0].runs[0].metrics["model"]
+    fusion = _options(identity(systems[0].runs[0])).get("fusion")
+    name = f"{model} ({fusion})" if fusion else str(model)
     return f"{name}\n{', '.join(system.name for system in systems)}"
 
 
-def _ending(options: dict[str, Any], word: str) -> Any:
-    return next((value for key, value in options.items() if key.split(".")[-1] == word), None)
-
-
-def _as_list(value: Any) -> list[str]:
-    return [] if not value else [value] if isinstance(value, str) else list(value)
+def _words(value: str | None) -> list[str]:
+    return value.split(", ") if value else []

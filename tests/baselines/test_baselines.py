@@ -43,7 +43,7 @@ def test_names_only_is_the_floor_and_needs_no_encoder_and_no_checkpoint(place):
     assert "frozen_rank" not in ranks
     assert not (place / "names" / "checkpoints").exists()
     assert main(["test", "--config", str(place / "names" / "config.yaml")]) == 0
-    assert set(results(place, "names")[0]["splits"]) == {"dev", "test"}
+    assert set(results(place, "names")[0]["results"]) == {"dev", "test"}
 
 
 def test_bm25_gives_the_ranks_of_the_formula(place):

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from dim.evaluation.metrics import summarize_ranks
-from dim.results import FORMAT, write_results
+from dim.report.configuration import told_by_options
+from dim.result_files import FORMAT, write_result
 
 #: Facts that the runs of these tests share.
 FACTS = {
@@ -23,7 +24,9 @@ def make_run(folder, ranks, *, split="dev", columns=None, **facts):
     floor = {key: summarize_ranks(frame[f"{key}_rank"][in_kb]) for key in ("floor", "frozen") if f"{key}_rank" in frame}
     metrics = {**FACTS, **summarize_ranks(frame["rank"][in_kb]), **floor, "split": split, "n": int(in_kb.sum())}
     folder.mkdir(parents=True, exist_ok=True)
-    write_results(folder, frame, metrics | facts)
+    identity = facts.pop("identity", told_by_options({**metrics, **facts}))
+    metrics |= facts
+    write_result(folder, frame.assign(protocol=metrics["protocol"]), metrics, identity)
     return folder
 
 

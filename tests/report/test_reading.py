@@ -38,12 +38,12 @@ def test_folders_that_hold_no_usable_run_are_named_and_the_rest_is_compared(tmp_
     (tmp_path / "unfinished").mkdir()
     (tmp_path / "unfinished" / "config.yaml").write_text("run: x")
     for name, change in {
-        "older": {"format": 1}, "newer": {"format": 3}, "counts": {"n": 3}, "values": {"top1": 0.9},
+        "older": {"format": 1}, "newer": {"format": 4}, "counts": {"n": 3}, "values": {"top1": 0.9},
     }.items():  # fmt: skip
         make_run(tmp_path / name, [1, 2], **change)
     unversioned = make_run(tmp_path / "unversioned", [1, 2]) / "metrics.json"
     document = json.loads(unversioned.read_text())
-    del document["splits"]["dev"]["format"]
+    del document["results"]["dev"]["full_kb"]["format"]
     unversioned.write_text(json.dumps(document))
     for name, text in {"zero": "", "garbled": "{", "list": "[]"}.items():
         make_run(tmp_path / name, [1, 2])
@@ -63,7 +63,7 @@ def test_folders_that_hold_no_usable_run_are_named_and_the_rest_is_compared(tmp_
     reading = read_systems([tmp_path, tmp_path / "absent"], "dev")
     assert names(reading) == [["good"]]
     expected = {
-        "empty": "empty folder", "unfinished": "did not finish", "older": r"older format \(1, not 2\)",
+        "empty": "empty folder", "unfinished": "did not finish", "older": r"older format \(1, not 3\)",
         "newer": "newer format", "counts": "speaks of 3 mentions, ranks.parquet holds 2",
         "values": "top1 = 0.9000, ranks.parquet gives 0.5000", "unversioned": "older format", "zero": "is empty",
         "garbled": "cannot be read", "list": "no results by split", "rankless": "no ranks.parquet",
@@ -116,6 +116,29 @@ def test_seeds_that_differ_in_more_than_their_seed_are_not_one_system(tmp_path):
     reading = read_systems([tmp_path], "dev")
     assert names(reading) == [["ours [seed0, seed1]", "ours [seed2]"]]
     assert [note for note in reading.notes if "seed2 is not the same" in note and "width None → 256" in note]
+
+
+def test_seeds_that_were_run_on_other_machines_are_one_system(tmp_path):
+    here = {"data": {"entity_text": "brief", "resident_gb": 4.0, "engine": "local", "address": None, "root": "d"}}
+    there = {"data": {"entity_text": "brief", "resident_gb": 1.0, "engine": "ray", "address": "a:1", "root": "/d"}}
+    for seed, config in enumerate((here, there)):
+        make_run(tmp_path / "ours" / f"seed{seed}", [1, 2], seed=seed, config=config)
+        make_run(tmp_path / "older" / f"seed{seed}", [1, 2], seed=seed, config=config, identity=None)
+    reading = read_systems([tmp_path], "dev")
+    assert names(reading) == [["older", "ours"]]
+    [note] = reading.notes
+    assert re.search(r"older/seed0, .*older/seed1: of an older version, which did not record what a run is", note)
+
+
+def test_a_protocol_that_is_named_is_the_one_that_is_compared(tmp_path):
+    for name, ranks in (("a", [1, 2]), ("b", [2, 2])):
+        make_run(tmp_path / name, ranks)
+        make_run(tmp_path / name, [1, 1], protocol="candidates(names, 5)")
+    assert [s.hits.mean() for s in read_systems([tmp_path], "dev").groups[0].systems] == [0.5, 0.0]
+    (group,) = read_systems([tmp_path], "dev", "candidates(names, 5)").groups
+    assert [system.hits.mean() for system in group.systems] == [1.0, 1.0]
+    with pytest.raises(DataError, match=r"no results on dev under other \(there are: full_kb; candidates"):
+        read_systems([tmp_path], "dev", "other")
 
 
 def test_runs_with_one_seed_under_several_seed_folders_are_pointed_out(tmp_path):

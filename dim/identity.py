@@ -1,0 +1,77 @@
+"""What a run is: the facts that make two runs the same system. Seeds, places and machines are none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from pytorch_lightning.callbacks import EarlyStopping
+
+from dim.datamodule import LinkingDataModule
+from dim.evaluation.protocols import FullKB
+
+#: Options of the trainer that decide the weights. The rest is about machines, logs and bars.
+TRAINING = (
+    *("precision", "max_epochs", "min_epochs", "max_steps", "min_steps", "max_time", "accumulate_grad_batches"),
+    *("gradient_clip_val", "gradient_clip_algorithm", "limit_train_batches", "limit_val_batches", "overfit_batches"),
+    *("fast_dev_run", "val_check_interval", "check_val_every_n_epoch", "callbacks"),
+)
+#: Of classes that are not ours and do not say it themselves.
+INCIDENTAL: dict[type, frozenset[str]] = {EarlyStopping: frozenset({"verbose", "log_rank_zero_only"})}
+
+Identity = dict[str, Any]
+
+
+def identity_of(config: Mapping[str, Any], features: Mapping[str, str], parts: Mapping[str, str]) -> Identity:
+    """What a run is.
+
+    Each class that its configuration names says which of its options make no difference (`incidental`); an option that
+    no class speaks of counts.
+
+    Args:
+        config: The run's configuration as `fit` wrote it.
+        features: What its features depend on (`LinkingData.fingerprints`); it stands for the encoders' options.
+        parts: The fingerprints of what else it computes with (`LinkingTask.parts`).
+    """
+    trainer, stopping = config.get("trainer") or {}, config.get("early_stopping") or {}
+    data = described({"class_path": LinkingDataModule, "init_args": config.get("data") or {}})["options"]
+    training = {name: described(trainer[name]) for name in TRAINING if trainer.get(name) is not None}
+    stops = described({"class_path": EarlyStopping, "init_args": stopping})["options"]
+    protocol = data.pop("protocol", None) or {"class": FullKB.__name__, "options": {}}
+    return {
+        "method": described(config.get("model")),
+        "parts": dict(parts),
+        "features": dict(features),
+        # The epoch is chosen on tune, under this protocol; what is evaluated later stands with its own.
+        "training": training | data | {"early_stopping": stops, "protocol": protocol},
+    }
+
+
+def described(value: Any) -> Any:
+    """A part of a configuration without what its classes call incidental.
+
+    Example:
+        >>> described({"class_path": "dim.baselines.bm25.BM25", "init_args": {"k1": 1.2, "seed": 3}})
+        {'class': 'BM25', 'options': {'k1': 1.2}}
+    """
+    if isinstance(value, Mapping) and "class_path" in value:
+        kind = value["class_path"] if isinstance(value["class_path"], type) else _class_at(str(value["class_path"]))
+        said: frozenset[str] = getattr(kind, "incidental", frozenset())
+        skipped = said if kind is None else INCIDENTAL.get(kind, said)
+        options = {name: described(item) for name, item in (value.get("init_args") or {}).items()}
+        name = str(value["class_path"]).rpartition(".")[2] if kind is None else kind.__name__
+        return {"class": name, "options": {name: item for name, item in options.items() if name not in skipped}}
+    if isinstance(value, Mapping):
+        return {str(name): described(item) for name, item in value.items()}
+    return [described(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _class_at(path: str) -> type | None:
+    """The class of a full name; None where it is gone, as a report may read runs of classes that are not there."""
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(import_module(module), name, None)
+    except (ImportError, ValueError):
+        return None
+    return found if isinstance(found, type) else None

@@ -1,0 +1,164 @@
+"""metrics.json and ranks.parquet of a run: its results by split and protocol, written and read in one place."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dim.errors import DataError
+from dim.storage import atomic_path, write_json
+
+FORMAT = 3  #: Of metrics.json and ranks.parquet.
+#: Format 2 kept one result a split, whatever its protocol, and showed the last one at the top level.
+READABLE = (2, FORMAT)
+METRICS, RANKS = "metrics.json", "ranks.parquet"
+SPLIT_OF_RUN = "dev"  #: What the top level of metrics.json shows.
+
+Key = tuple[str, str]  #: Split and protocol.
+
+
+@dataclass
+class Results:
+    """What was evaluated in a run's folder.
+
+    Attributes:
+        folder: The run.
+        entries: Split and protocol → their metrics and facts, in the order in which they were first written.
+        own: Which of them the top level shows: dev under the protocol that `fit` evaluated, whatever is evaluated
+            later. None: dev was not evaluated.
+        identity: What the run is (`dim.identity`); None: an older version wrote it, which recorded none.
+    """
+
+    folder: Path
+    entries: dict[Key, dict[str, Any]] = field(default_factory=dict)
+    own: Key | None = None
+    identity: dict[str, Any] | None = None
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that have a result."""
+        return list(dict.fromkeys(split for split, _ in self.entries))
+
+    def protocols(self, split: str) -> list[str]:
+        """The protocols that have a result on the split; that of the run itself first."""
+        found = [protocol for of, protocol in self.entries if of == split]
+        return sorted(found, key=lambda protocol: self.own is None or protocol != self.own[1])
+
+    def entry(self, split: str, protocol: str | None = None) -> dict[str, Any] | None:
+        """The metrics and facts of a result; None where there is none.
+
+        Args:
+            split: Its split.
+            protocol: Its protocol; None: the run's own, or the first that was evaluated on the split.
+        """
+        known = self.protocols(split)
+        chosen = protocol if protocol is not None else next(iter(known), "")
+        return self.entries.get((split, chosen))
+
+    def ranks(self, split: str, protocol: str) -> pd.DataFrame:
+        """The rows of ranks.parquet of a result; none where it has none. Raises what pandas does."""
+        frame = self.all_ranks()
+        return frame[(frame["split"] == split) & (frame["protocol"] == protocol)]
+
+    def all_ranks(self) -> pd.DataFrame:
+        """ranks.parquet. Tables of old, without a protocol, hold one result a split."""
+        frame = pd.read_parquet(self.folder / RANKS)
+        if "protocol" in frame or "split" not in frame:
+            return frame
+        return frame.assign(protocol=frame["split"].map(dict(self.entries.keys())))
+
+
+def read_results(run: Path) -> Results:
+    """The results in a run's folder; empty where it has no metrics.json.
+
+    Raises:
+        DataError: metrics.json is damaged, or of a version before format 2.
+    """
+    path = run / METRICS
+    if not path.exists():
+        return Results(run)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        is_empty = path.is_file() and path.stat().st_size == 0
+        raise _unreadable(run, "is empty" if is_empty else f"cannot be read ({error})") from error
+    by_split = document.get("results") if isinstance(document, dict) else None
+    if isinstance(by_split, dict):
+        found = [(split, protocol, entry) for split, of in by_split.items() for protocol, entry in of.items()]
+        own = (document["split"], document["protocol"]) if "split" in document else None
+    elif isinstance(document, dict) and isinstance(document.get("splits"), dict):
+        found = [(split, str(entry.get("protocol")), entry) for split, entry in document["splits"].items()]
+        own = next(((split, protocol) for split, protocol, _ in found if split == SPLIT_OF_RUN), None)
+    else:
+        raise _unreadable(run, "holds no results by split: written by an older version")
+    entries = {(split, protocol): entry for split, protocol, entry in found}
+    return Results(run, entries, own, document.get("identity"))
+
+
+def _unreadable(run: Path, why: str) -> DataError:
+    return DataError(
+        f"results in {run / METRICS}", f"metrics.json {why}", "Move the file away and evaluate again: dim validate."
+    )
+
+
+def write_result(
+    run: Path, frame: pd.DataFrame, metrics: dict[str, Any], identity: Mapping[str, Any] | None, of_owner: bool = False
+) -> None:
+    """Writes or replaces one result of a run, that of its split and protocol; all others stay.
+
+    Args:
+        run: The run's folder.
+        frame: Rows for ranks.parquet.
+        metrics: The entry for metrics.json.
+        identity: What the run is; one that is recorded stays, unless `of_owner`.
+        of_owner: Whether the command made what it evaluates, as `fit` and `rank` do: then the top level shows its
+            result on dev from now on (else the first one on dev), and results of what the run was before go.
+
+    Raises:
+        DataError: The metrics.json that stands there is damaged.
+    """
+    results, key = read_results(run), (metrics["split"], metrics["protocol"])
+    ranks_path = run / RANKS
+    if of_owner and results.entries and identity != results.identity:
+        results = Results(run)
+    if results.entries and ranks_path.exists():
+        old = results.all_ranks()
+        is_same = (old["split"] == key[0]) & (old["protocol"] == key[1])
+        frame = pd.concat([old[~is_same], frame], ignore_index=True)
+    results.entries[key] = metrics
+    if key[0] == SPLIT_OF_RUN and (of_owner or results.own is None):
+        results.own = key
+    if identity is not None and (of_owner or results.identity is None):
+        results.identity = dict(identity)
+    with atomic_path(ranks_path) as temporary:
+        frame.to_parquet(temporary, index=False)
+    _write(results)
+
+
+def write_identity(run: Path, identity: Mapping[str, Any]) -> None:
+    """Records what a run is, where `fit` has nothing to evaluate."""
+    results = read_results(run)
+    results.identity = dict(identity)
+    _write(results)
+
+
+def _write(results: Results) -> None:
+    by_split: dict[str, dict[str, Any]] = {}
+    for (split, protocol), entry in results.entries.items():
+        by_split.setdefault(split, {})[protocol] = entry
+    top = results.entries[results.own] if results.own is not None else {}
+    document = {**top, "format": FORMAT, "identity": results.identity, "results": by_split}
+    write_json(results.folder / METRICS, without_nan(document))
+
+
+def without_nan(value: Any) -> Any:
+    """The value with null for NaN, which JSON has no word for."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value

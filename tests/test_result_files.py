@@ -1,0 +1,108 @@
+"""Results are kept by split and protocol, and a figure at the top level never changes its meaning."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from dim.errors import DataError
+from dim.result_files import read_results, without_nan, write_identity, write_result
+
+
+def write(run, split, protocol, ranks, identity=None, **options):
+    ids = [f"{split}-{place}" for place in range(len(ranks))]
+    frame = pd.DataFrame({"mention_id": ids, "split": split, "protocol": protocol, "rank": ranks})
+    metrics = {"split": split, "protocol": protocol, "top1": sum(rank == 1 for rank in ranks) / len(ranks)}
+    write_result(run, frame, metrics, identity, **options)
+
+
+def top_of(run):
+    document = json.loads((run / "metrics.json").read_text())
+    return document.get("split"), document.get("protocol"), document.get("top1")
+
+
+def test_a_result_stays_when_another_split_or_protocol_is_evaluated(tmp_path):
+    write(tmp_path, "dev", "full_kb", [1, 1])
+    write(tmp_path, "dev", "candidates(names, 5)", [1, 2])
+    write(tmp_path, "test", "full_kb", [2, 2])
+    results = read_results(tmp_path)
+    figures = {key: entry["top1"] for key, entry in results.entries.items()}
+    assert figures == {("dev", "full_kb"): 1.0, ("dev", "candidates(names, 5)"): 0.5, ("test", "full_kb"): 0.0}
+    assert results.ranks("dev", "full_kb")["rank"].tolist() == [1, 1]
+    assert results.ranks("dev", "candidates(names, 5)")["rank"].tolist() == [1, 2]
+    assert results.entry("dev")["protocol"] == "full_kb"
+    write(tmp_path, "dev", "candidates(names, 5)", [2, 2])
+    again = read_results(tmp_path)
+    assert again.ranks("dev", "candidates(names, 5)")["rank"].tolist() == [2, 2]
+    assert len(pd.read_parquet(tmp_path / "ranks.parquet")) == 6
+
+
+def test_the_top_level_is_dev_as_fit_evaluated_it_whatever_comes_later(tmp_path):
+    write(tmp_path, "dev", "full_kb", [1, 1], of_owner=True)
+    write(tmp_path, "dev", "candidates(names, 5)", [1, 2])
+    write(tmp_path, "test", "full_kb", [2, 2])
+    assert top_of(tmp_path) == ("dev", "full_kb", 1.0)
+
+
+def test_without_dev_the_top_level_shows_no_figure(tmp_path):
+    write(tmp_path, "test", "full_kb", [2, 2])
+    assert top_of(tmp_path) == (None, None, None)
+    write(tmp_path, "dev", "full_kb", [1, 2])
+    assert top_of(tmp_path) == ("dev", "full_kb", 0.5)
+
+
+def test_what_fit_evaluates_later_leads_over_what_was_evaluated_before(tmp_path):
+    write(tmp_path, "dev", "candidates(names, 5)", [1, 2], {"method": "a"})
+    write(tmp_path, "dev", "full_kb", [1, 1], {"method": "a"}, of_owner=True)
+    assert top_of(tmp_path) == ("dev", "full_kb", 1.0)
+    assert set(read_results(tmp_path).entries) == {("dev", "candidates(names, 5)"), ("dev", "full_kb")}
+
+
+def test_results_of_what_a_run_was_before_do_not_stand_beside_those_of_what_it_is(tmp_path):
+    write(tmp_path, "test", "full_kb", [1, 1], {"ranker": 1}, of_owner=True)
+    write(tmp_path, "dev", "full_kb", [1, 2], {"ranker": 2}, of_owner=True)
+    assert set(read_results(tmp_path).entries) == {("dev", "full_kb")}
+    assert set(pd.read_parquet(tmp_path / "ranks.parquet")["split"]) == {"dev"}
+
+
+def test_the_identity_is_what_the_owner_said(tmp_path):
+    write_identity(tmp_path, {"method": "a"})
+    write(tmp_path, "test", "full_kb", [1], {"method": "b"})
+    assert read_results(tmp_path).identity == {"method": "a"}
+
+
+def test_results_of_format_2_are_read_and_kept(tmp_path):
+    entries = {
+        "dev": {"format": 2, "split": "dev", "protocol": "full_kb", "top1": 0.5},
+        "test": {"format": 2, "split": "test", "protocol": "full_kb", "top1": 0.25},
+    }
+    (tmp_path / "metrics.json").write_text(json.dumps(entries["test"] | {"splits": entries}))
+    pd.DataFrame({"mention_id": ["a", "b"], "split": ["dev", "test"], "rank": [2.0, 4.0]}).to_parquet(
+        tmp_path / "ranks.parquet"
+    )
+    old = read_results(tmp_path)
+    assert (old.own, old.identity, old.splits) == (("dev", "full_kb"), None, ["dev", "test"])
+    assert old.ranks("dev", "full_kb")["rank"].tolist() == [2.0]
+    write(tmp_path, "test", "full_kb", [1])
+    new = read_results(tmp_path)
+    assert {key: entry["top1"] for key, entry in new.entries.items()} == {
+        ("dev", "full_kb"): 0.5,
+        ("test", "full_kb"): 1.0,
+    }
+    assert top_of(tmp_path)[:2] == ("dev", "full_kb")
+    assert new.ranks("test", "full_kb")["rank"].tolist() == [1]
+    assert new.ranks("dev", "full_kb")["rank"].tolist() == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("", "is empty"), ("{", "cannot be read"), ("[]", "holds no results by split")]
+)
+def test_a_damaged_file_is_named_and_nothing_is_written_over_it(tmp_path, text, found):
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(DataError, match=rf"metrics.json {found}[\s\S]*evaluate again"):
+        write(tmp_path, "dev", "full_kb", [1])
+    assert (tmp_path / "metrics.json").read_text() == text
+
+
+def test_what_is_not_defined_is_null_in_json():
+    assert without_nan({"a": {"b": float("nan")}, "c": 1.0}) == {"a": {"b": None}, "c": 1.0}
