@@ -25,9 +25,9 @@ from dim.linker.generative_examples import ExampleChoice, padded, training_menti
 from dim.linker.generative_folder import Parts, located, read, write
 from dim.linker.generative_names import WritableNames
 from dim.linker.knowledge import KnownEntity, entity_of, knowledge_of
-from dim.linker.linker import Linker
+from dim.linker.linker import Linker, about_saved
 from dim.linker.recipe import Recipe, recipe_of_run
-from dim.linker.sources import figures_of_run, folder_of, live_encoder
+from dim.linker.sources import figures_of_run, folder_of, live_encoder, noted_commit
 from dim.linker.towers import opened
 from dim.records import NIL
 from dim.saved_run import open_run
@@ -114,17 +114,26 @@ class GenerativeLinker(Linker):
         revision: str | None = None,
         cache_dir: str | Path | None = None,
         token: str | bool | None = None,
+        trusted: Sequence[str] = (),
     ) -> GenerativeLinker:
         """The linker in a folder that `save` wrote, or on the Hugging Face hub; as `Linker.from_pretrained`.
 
         Raises:
             DataError: There is no generative linker, a damaged one, one of another format, or one that names classes
-                which are not dim's.
+                which are neither dim's nor trusted.
         """
         folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
-        return cls(read(folder, device))
+        linker = cls(read(folder, device, trusted))
+        linker.about = noted_commit(linker.about, folder_or_id, folder)
+        return linker
 
-    def save(self, folder: str | Path, images: KeptImages | None = None) -> None:
+    def save(
+        self,
+        folder: str | Path,
+        images: KeptImages | None = None,
+        trusted: Sequence[str] = (),
+        check: Callable[[Path], None] | None = None,
+    ) -> None:
         """Writes the linker with its KB, training mentions and local language model into one folder, without pickle.
 
         What stood there is replaced in one step: killed at any moment, the old or the new folder is there.
@@ -132,13 +141,15 @@ class GenerativeLinker(Linker):
         Args:
             folder: Where it shall stand.
             images: As in `Linker.save`.
+            trusted: As in `Linker.save`.
+            check: As in `Linker.save`.
 
         Raises:
-            DataError: The language model is a local folder without safetensors.
+            DataError: A class is neither dim's nor trusted, or pickled weights cannot be written as safetensors.
         """
-        about = self.about | ({"images": images} if images else {})
+        about = about_saved(self.about, images, trusted)
         parts = self.task, self.live, self.knowledge, self.choice.training, self.writable.tree, about
-        write(Path(folder), Parts(*parts))
+        write(Path(folder), Parts(*parts), check)
 
     def add_entities(self, entities: Iterable[KnownEntity | Mapping[str, Any]]) -> None:
         """Makes entities linkable at once, without training.

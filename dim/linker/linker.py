@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,8 @@ from dim.linker.entity_table import KeptImages
 from dim.linker.folder import read, write
 from dim.linker.generative_folder import is_generative
 from dim.linker.knowledge import Knowledge, KnownEntity, entity_of, knowledge_of
-from dim.linker.recipe import recipe_of_run
-from dim.linker.sources import figures_of_run, folder_of, live_encoder
+from dim.linker.recipe import packages, recipe_of_run
+from dim.linker.sources import figures_of_run, folder_of, live_encoder, noted_commit
 from dim.linker.towers import Towers
 from dim.ranking.candidates import unite
 from dim.ranking.entities import EntityFacts
@@ -112,7 +112,13 @@ class Linker(ModelHubMixin):
             about,
         )
 
-    def save(self, folder: str | Path, images: KeptImages | None = None) -> None:
+    def save(
+        self,
+        folder: str | Path,
+        images: KeptImages | None = None,
+        trusted: Sequence[str] = (),
+        check: Callable[[Path], None] | None = None,
+    ) -> None:
         """Writes the linker with its KB, index and local encoders into one folder, without pickle.
 
         What stood there is replaced in one step: killed at any moment, the old or the new folder is there.
@@ -121,9 +127,16 @@ class Linker(ModelHubMixin):
             folder: Where it shall stand.
             images: `copies` of the KB's images, which go where the folder goes, their `paths` here, or `none`; None: as
                 in the folder that it came from, else paths. No answer needs them; a page shows them.
+            trusted: What the names of classes outside dim may begin with, such as `my_package.`; whoever loads the
+                folder says the same.
+            check: Is given the finished folder before it takes its place, such as `dim.linker.reopened.check_opens`;
+                where it raises, what stood there stays.
+
+        Raises:
+            DataError: A class is neither dim's nor trusted, or pickled weights cannot be written as safetensors.
         """
-        about = self.about | ({"images": images} if images else {})
-        write(Path(folder), self.towers, self.knowledge, self.index, self.names, self.ranker, about)
+        about = about_saved(self.about, images, trusted)
+        write(Path(folder), self.towers, self.knowledge, self.index, self.names, self.ranker, about, check)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         # For push_to_hub, which makes a folder of its own first. Its config would say what `save` says, with paths of
@@ -139,6 +152,7 @@ class Linker(ModelHubMixin):
         revision: str | None = None,
         cache_dir: str | Path | None = None,
         token: str | bool | None = None,
+        trusted: Sequence[str] = (),
     ) -> Linker:
         """The linker in a folder that `save` wrote, or on the Hugging Face hub.
 
@@ -148,15 +162,20 @@ class Linker(ModelHubMixin):
             revision: A branch, tag or commit on the hub.
             cache_dir: Where what is downloaded is kept.
             token: For a private repository.
+            trusted: What the names of classes outside dim may begin with, such as `my_package.`: they are imported, and
+                run what they like.
 
         Raises:
-            DataError: There is no linker, a damaged one, one of another format, or one that names classes which are not
-                dim's.
+            DataError: There is no linker, a damaged one, one of another format, or one that names classes which are
+                neither dim's nor trusted.
         """
         folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
         if is_generative(folder):
-            return _generative().from_pretrained(folder, device)
-        return cls(*read(folder, device))
+            linker: Linker = _generative().from_pretrained(folder, device, trusted=trusted)
+        else:
+            linker = cls(*read(folder, device, trusted))
+        linker.about = noted_commit(linker.about, folder_or_id, folder)
+        return linker
 
     def __len__(self) -> int:
         return len(self.knowledge)
@@ -368,6 +387,13 @@ class Candidates:
     rows: Rows
     vectors: NDArray[np.float32]
     names: NDArray[np.float32]
+
+
+def about_saved(about: dict[str, Any], images: KeptImages | None, trusted: Sequence[str]) -> dict[str, Any]:
+    """What a linker's folder says of where it comes from, with what `save` was told."""
+    told = {"images": images} if images else {}
+    all_trusted = dict.fromkeys((*about.get("trusted", ()), *packages(trusted)))
+    return about | told | ({"trusted": list(all_trusted)} if all_trusted else {})
 
 
 def _generative() -> type[GenerativeLinker]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,12 @@ REMEDY = "Build it again: dim index."
 
 @contextmanager
 def sealed_folder(
-    folder: Path, content: str, version: int, about: Mapping[str, Any], name: str = MANIFEST
+    folder: Path,
+    content: str,
+    version: int,
+    about: Mapping[str, Any],
+    name: str = MANIFEST,
+    check: Callable[[Path], None] | None = None,
 ) -> Iterator[Path]:
     """Yields an empty folder to write files into; at the end it gets a manifest and takes the place of `folder`.
 
@@ -30,6 +35,7 @@ def sealed_folder(
         version: Of the format.
         about: What else the manifest says; JSON. It is read at the end.
         name: Of the manifest.
+        check: Is given the finished folder before it takes its place; where it raises, the old folder stays.
     """
     with atomic_path(folder) as temporary:
         temporary.mkdir()
@@ -42,6 +48,8 @@ def sealed_folder(
         manifest = {"content": content, "format_version": version, **about, "files": files}
         sealed = {**manifest, "seal": _seal(manifest)}
         (temporary / name).write_text(json.dumps(sealed, indent=2) + "\n", encoding="utf-8")
+        if check is not None:
+            check(temporary)
 
 
 def open_sealed(folder: Path, content: str, version: int, name: str = MANIFEST, remedy: str = REMEDY) -> dict[str, Any]:
