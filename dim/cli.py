@@ -36,6 +36,7 @@ from dim.evaluation.protocols import Protocol
 from dim.features.base import Captioner, Encoder
 from dim.generative.examples import Examples
 from dim.options import explain
+from dim.pinning import keep_commits, write_commits
 from dim.predict import predict_on_cluster
 from dim.processes import process_of_run
 from dim.result_files import write_identity
@@ -113,6 +114,9 @@ class DimCLI(LightningCLI):
     def after_instantiate_classes(self) -> None:
         """Finds the checkpoint, and checks what can be checked before any data is read."""
         self.model.check()
+        if self.subcommand != "fit" or self.config_init[self.subcommand]["ckpt_path"]:
+            keep_commits(self.run, self.config_dump, self.model, self.datamodule)
+        write_commits(self.config_dump, self.model, self.datamodule)
         self.datamodule.needs = self.model.needs
         if self.trainer.world_size > 1:
             # Embeds what is missing before the other processes start, or while they wait at its locks: a barrier

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +21,8 @@ from dim.linker.answer import question_of
 from dim.linker.each import link_each
 from dim.linker.folder import LINKER
 from dim.linker.generative import GenerativeLinker
-from dim.linker.opening import open_linker
+from dim.linker.opening import open_linker, trusted_by
+from dim.linker.reopened import check_opens
 from dim.output import check_target
 from dim.storage import write_json
 
@@ -40,6 +42,7 @@ def link(
     output: Path | None = None,
     batch_size: int = 256,
     device: str = "auto",
+    trust: str | None = None,
 ) -> None:
     """Links one mention, or each line of a file, to the entities of a linker's KB.
 
@@ -57,6 +60,7 @@ def link(
         output: Where its answers go, a JSON line each: the line that was read, with `answers` (or `error`).
         batch_size: Lines that are answered at once.
         device: `auto`, `cpu`, `cuda` …
+        trust: Packages, separated by commas, whose classes the linker's folder may name; they are imported.
     """
     if (input is None) != (output is None) or (input is not None and (mention or context or image or candidates)):
         raise ConfigError(
@@ -66,11 +70,11 @@ def link(
         )
     if input is None:
         question = Question(mention, context, image, candidates)
-        answers = open_linker(model, device).link_batch([question], top_k)[0]
+        answers = open_linker(model, device, trust).link_batch([question], top_k)[0]
         show(answers, as_json)
     else:
         assert output is not None
-        link_file(model, input, output, top_k, batch_size, device)
+        link_file(model, input, output, top_k, batch_size, device, trust)
 
 
 def export(
@@ -79,8 +83,13 @@ def export(
     index: Literal["auto", "exact", "flat", "ivf", "hnsw"] = "auto",
     images: Literal["copies", "paths", "none"] = "paths",
     overwrite: bool = False,
+    trust: str | None = None,
+    verify: bool = True,
 ) -> None:
     """Writes the linker of a run into one folder: weights, KB, index, local encoders, a model card; no pickle.
+
+    Before the folder takes its name, a new process opens it and answers a question; where that fails, what stood there
+    stays.
 
     Args:
         run: A folder that `dim fit` wrote.
@@ -88,23 +97,33 @@ def export(
         index: How vectors are searched; `auto` chooses by the size of the KB.
         images: `copies` of the KB's images, that go where the folder goes, their `paths` on this machine, or `none`.
         overwrite: Whether a linker that stands there may be replaced.
+        trust: Packages, separated by commas, whose classes the linker may have beside dim's; whoever opens it
+            needs them installed, and says the same.
+        verify: Open what was written in a new process, which loads the linker and its encoders once more: some seconds,
+            for large models as long, and as much memory again, as loading them takes.
     """
     check_target(folder, LINKER, sources=[run], overwrite=overwrite)  # before long work
-    linker = Linker.from_checkpoint(run, index=index)
-    linker.save(folder, images, overwrite)
+    linker, trusted = Linker.from_checkpoint(run, index=index), trusted_by(trust)
+    check = partial(check_opens, linker=linker, trusted=trusted) if verify else None
+    linker.save(folder, images, overwrite, trusted, check)
     if not isinstance(linker, GenerativeLinker):
         _say_index(linker)
+    if verify:
+        Console().print("opened: in a new process, with the same answers", soft_wrap=True)
     Console().print(f"written: {folder} ({_size(folder) / 1e6:,.0f} MB, {len(linker):,} entities)", soft_wrap=True)
 
 
-def index(folder: Path, kind: Literal["auto", "exact", "flat", "ivf", "hnsw"] = "auto") -> None:
+def index(
+    folder: Path, kind: Literal["auto", "exact", "flat", "ivf", "hnsw"] = "auto", trust: str | None = None
+) -> None:
     """Builds the index of a linker's folder anew, such as after many entities were added, or of another kind.
 
     Args:
         folder: A folder that `dim export` or `Linker.save` wrote.
         kind: `auto` chooses by the size of the KB.
+        trust: Packages, separated by commas, whose classes the folder may name beside dim's; they are imported.
     """
-    linker = Linker.from_pretrained(folder)
+    linker = Linker.from_pretrained(folder, trusted=trusted_by(trust))
     linker.rebuild_index(kind)
     linker.save(folder)
     _say_index(linker)
@@ -132,7 +151,9 @@ def show(answers: Sequence[Answer], as_json: bool) -> None:
     Console().print(table)
 
 
-def link_file(model: str, source: Path, output: Path, top_k: int, batch_size: int, device: str) -> None:
+def link_file(
+    model: str, source: Path, output: Path, top_k: int, batch_size: int, device: str, trust: str | None = None
+) -> None:
     """Answers each line of `source` into `output`; a line that is no question gets an `error`.
 
     Raises:
@@ -147,7 +168,7 @@ def link_file(model: str, source: Path, output: Path, top_k: int, batch_size: in
     partial, state = output.with_name(f"{output.name}.partial"), output.with_name(f"{output.name}.state.json")
     asked = {"model": model, "input": content, "top_k": top_k, "batch_size": batch_size}
     done, errors = _resume(partial, state, asked, batch_size)
-    linker = open_linker(model, device)
+    linker = open_linker(model, device, trust)
     columns = (TextColumn("link"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
         Progress(*columns, console=Console(stderr=True)) as progress,

@@ -2,18 +2,78 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dim.features.model_files import copy_files, every_file, load_pickled
+
 Features = NDArray[np.float32]
 
 
-class Encoder(ABC):
+class Frozen(ABC):
+    """What encoders, captioners and language models share: they are known by what they compute, and can be copied."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A string that changes whenever the output would."""
+
+    def is_known_as(self, recorded: str | None, name: str) -> bool:
+        """Whether a fingerprint that was recorded is this one's, by this version's rule or an earlier one's.
+
+        Where the earlier one says less than what is loaded now, stderr gets a line.
+
+        Args:
+            recorded: In a run, a checkpoint or a linker.
+            name: What this is there, for the line: `text_encoder`.
+        """
+        if recorded is None or recorded == self.fingerprint:
+            return recorded is not None
+        said = self.former_fingerprints.get(recorded)
+        if said:
+            print(f"warning: {name}: {said}; fit again to have it pinned", file=sys.stderr)
+        return said is not None
+
+    @property
+    def former_fingerprints(self) -> Mapping[str, str]:
+        """Fingerprints that earlier versions of dim gave to the same → what a user should know of that, or nothing."""
+        return {}
+
+    @property
+    def pinned_options(self) -> Mapping[str, str]:
+        """Options that name exactly what is loaded from a hub, whatever becomes of its branches."""
+        return {}
+
+    def pin(self, options: Mapping[str, str]) -> None:
+        """Has these of `pinned_options` loaded; called before anything is."""
+        raise NotImplementedError(f"{type(self).__name__} has no options {', '.join(options)}")
+
+    def copy_model(self, source: Path, target: Path) -> bool:
+        """Copies what loading reads of a local folder, or file, that an option names; pickled weights as safetensors.
+
+        Args:
+            source: The folder or file.
+            target: A folder that is made.
+
+        Returns:
+            Whether weights were written in another form: the copy has another fingerprint then, and the same features.
+
+        Raises:
+            DataError: Pickled weights cannot be written as safetensors.
+        """
+        is_folder = source.is_dir()
+        files = every_file(source) if is_folder else [source]
+        return copy_files(source if is_folder else source.parent, files, target, load_pickled)
+
+
+class Encoder(Frozen, ABC):
     """What all encoders share. Constructors are cheap: weights load at the first call that needs them."""
 
     @property
@@ -72,7 +132,7 @@ class ImageEncoder(Encoder):
         return lambda: features
 
 
-class Captioner(ABC):
+class Captioner(Frozen, ABC):
     """Answers a question about an image in words. Weights load at the first call that needs them."""
 
     #: The question, where `{mention}` is the mention's name; empty: the captioner asks none.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from torch import Tensor
 from dim.errors import ConfigError
 from dim.features.base import Captioner
 from dim.features.device import DTYPES, Precision, resolve_device
-from dim.features.pretrained import content_of, from_pretrained
+from dim.features.model_files import copy_files, load_pickled, transformers_files
+from dim.features.pretrained import Pretrained
 
 QUESTION = "Question: Who are the characters in the picture? Answer:"  #: As DIM asks (arXiv 2407.12019).
 
@@ -54,11 +56,12 @@ class Blip2Captioner(Captioner):
             )
         self.path, self.question, self.max_new_tokens, self.num_beams = path, question, max_new_tokens, num_beams
         self.precision, self.device, self.revision = precision, device, revision
+        self.source = Pretrained(path, revision, "a BLIP-2 model")
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process loads the weights itself, if it needs them.
-        options = (self.question, self.max_new_tokens, self.num_beams, self.precision, self.device, self.revision)
-        return type(self), (self.path, *options)
+        options = (self.question, self.max_new_tokens, self.num_beams, self.precision, self.device)
+        return type(self), (self.path, *options, self.source.known_revision)
 
     @property
     def model(self) -> str:
@@ -72,9 +75,30 @@ class Blip2Captioner(Captioner):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Names the content of the folder (of a hub id: its revision) and each option that counts."""
+        """Names the content of the folder (of a hub id: its commit) and each option that counts."""
+        return self._named(self.source.content)
+
+    @property
+    def former_fingerprints(self) -> Mapping[str, str]:
+        """Those of a branch that was not pinned, and of folders by the rule of earlier versions."""
+        return {self._named(content): said for content, said in self.source.former_contents.items()}
+
+    @property
+    def pinned_options(self) -> Mapping[str, str]:
+        """The commit as `revision`, of an id on the hub."""
+        return self.source.pinned_options
+
+    def pin(self, options: Mapping[str, str]) -> None:
+        """Has a commit (`revision`) loaded; called before anything is."""
+        self.revision = self.source.revision = options["revision"]
+
+    def copy_model(self, source: Path, target: Path) -> bool:
+        """Copies what Transformers reads of a folder."""
+        return copy_files(source, transformers_files(source), target, load_pickled)
+
+    def _named(self, content: str) -> str:
         options = ", ".join(f"{name}={value}" for name, value in self.parameters.items())
-        return f"Blip2Captioner({content_of(self.path, self.revision)}, question={self.question!r}, {options})"
+        return f"Blip2Captioner({content}, question={self.question!r}, {options})"
 
     def preprocess(self, image: Image.Image) -> NDArray[np.float32]:
         """Pixels [3, height, width], resized and normalised as the model was trained."""
@@ -105,11 +129,8 @@ class Blip2Captioner(Captioner):
     @cached_property
     def network(self) -> Any:
         """The Transformers model, loaded at first use; its weights are never unpickled."""
-        model, report = from_pretrained(
+        model, report = self.source.load(
             _transformers().Blip2ForConditionalGeneration,
-            self.path,
-            self.revision,
-            "a BLIP-2 model",
             dtype=DTYPES[self.precision],
             use_safetensors=True,
             output_loading_info=True,
@@ -156,9 +177,7 @@ class Blip2Captioner(Captioner):
     def _processor(self) -> Any:
         # Set before the first use, or tokenizers warns on stderr in each image worker that is forked later.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-        processor = from_pretrained(
-            _transformers().Blip2Processor, self.path, self.revision, "the processor of a BLIP-2 model"
-        )
+        processor = self.source.load(_transformers().Blip2Processor)
         if processor.tokenizer.pad_token is None:
             raise ConfigError(f"a tokenizer with a padding token at {self.path}", "none", "Add one to its files.")
         return processor

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,10 @@ class Blip2LavisCaptioner(Captioner):
         options = ", ".join(f"{name}={value}" for name, value in self.parameters.items())
         return f"Blip2LavisCaptioner({self.lavis.content}, question={self.question!r}, {options})"
 
+    def copy_model(self, source: Path, target: Path) -> bool:
+        """Raises DataError: LAVIS reads pickled weights alone."""
+        self.lavis.refuse_copy()
+
     def preprocess(self, image: Image.Image) -> NDArray[np.float32]:
         """Pixels [3, height, width] by LAVIS's processor for evaluation."""
         return self.lavis.pixels(image)
@@ -102,6 +107,10 @@ class _FeatureExtractor(Encoder):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path, self.model_type, self.device)
+
+    def copy_model(self, source: Path, target: Path) -> bool:
+        """Raises DataError: LAVIS reads pickled weights alone."""
+        self.lavis.refuse_copy()
 
     @property
     def fingerprint(self) -> str:

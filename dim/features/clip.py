@@ -5,8 +5,10 @@ open_clip takes more than a second to import: that is done on use, as every comm
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -18,8 +20,9 @@ from torch import Tensor, nn
 
 from dim.errors import ConfigError
 from dim.features.base import Features, ImageEncoder, TextEncoder
-from dim.features.clip_source import ClipSource
+from dim.features.clip_source import HUB, ClipSource
 from dim.features.device import DTYPES, Precision, check_compiler, deferred, resolve_device, to_device
+from dim.features.model_files import clip_files, copy_files, load_clip_weights
 
 _loaded: WeakValueDictionary[tuple[str, str, str, bool], nn.Module] = WeakValueDictionary()
 
@@ -30,10 +33,11 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
     Two encoders of the same model, weights and precision share one copy in memory.
 
     Args:
-        model: A model name of open_clip, such as `ViT-B-32-quickgelu`.
+        model: A model name of open_clip, such as `ViT-B-32-quickgelu`, or `hf-hub:` and the id of a model on the hub,
+            which brings its own weights (`pretrained` is not looked at).
         pretrained: Its weights: a tag such as `openai` (downloaded at first use), a file, or a folder as downloaded
             from a hub (`open_clip_config.json` and weights). A folder brings its own architecture, so that `model`
-            is not looked at.
+            is not looked at. Of pickled weights (`.pt`, `.pth`, `.bin`) tensors alone are read, with `weights_only`.
         precision: Of weights and arithmetic; the features are float32 always.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
         random_seed: Draw the weights at random instead (`pretrained` is null then), for benchmarks and tests.
@@ -43,6 +47,8 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
             it may change the last digits of a feature, and is no part of the fingerprint.
         projection: Whether image features are projected into the space that they share with texts. False gives what a
             ViT pools before it, of its own width (1,024 for ViT-L/14), for images alone.
+        revision: A branch, tag or commit of what `model` or `pretrained` names on the hub. A run records the commit.
+        tokenizer_revision: The same of the tokenizer, where the model takes it from another place on the hub.
 
     Raises:
         ConfigError: The model or the weights do not exist, or do not fit each other, or nothing here can compile.
@@ -59,8 +65,12 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         draft: bool = False,
         compile_model: bool = False,
         projection: bool = True,
+        revision: str | None = None,
+        tokenizer_revision: str | None = None,
     ) -> None:
-        self.source = ClipSource(model.replace("/", "-"), pretrained, random_seed)
+        is_on_hub = model.startswith(HUB)
+        name, weights = (model, None) if is_on_hub else (model.replace("/", "-"), pretrained)
+        self.source = ClipSource(name, weights, random_seed, revision, tokenizer_revision)
         self.precision, self.device = precision, device
         self.draft, self.compile_model, self.projection = draft, compile_model, projection
 
@@ -68,7 +78,7 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         # Another process loads the weights itself, if it needs them.
         source = self.source
         options = (self.precision, self.device, source.random_seed, self.draft, self.compile_model)
-        return type(self), (source.model_name, source.pretrained, *options, self.projection)
+        return type(self), (source.model_name, source.pretrained, *options, self.projection, *source.known_revisions)
 
     @property
     def width(self) -> int:
@@ -88,9 +98,32 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
     @cached_property
     def fingerprint(self) -> str:
         """Names architecture, preprocessing, precision, draft decoding, and the content of the weights."""
+        return self._named(self.source.fingerprint)
+
+    @property
+    def former_fingerprints(self) -> Mapping[str, str]:
+        """Those of weights that were not pinned, and of folders by the rule of earlier versions."""
+        return {self._named(source): said for source, said in self.source.former_fingerprints.items()}
+
+    @property
+    def pinned_options(self) -> Mapping[str, str]:
+        """The commits of what is on the hub."""
+        return self.source.pinned_options
+
+    def pin(self, options: Mapping[str, str]) -> None:
+        """Has commits loaded; called before anything is."""
+        self.source = replace(self.source, **options)
+
+    def copy_model(self, source: Path, target: Path) -> bool:
+        """Copies a file of weights, or what open_clip reads of a folder; pickled weights as safetensors."""
+        is_folder = source.is_dir()
+        files = clip_files(source) if is_folder else [source]
+        return copy_files(source if is_folder else source.parent, files, target, load_clip_weights)
+
+    def _named(self, source: str) -> str:
         draft = f", draft={self.draft_side}" if self.draft else ""
         pooled = "" if self.projection else ", projection=False"
-        return f"OpenClipEncoder({self.source.fingerprint}, precision={self.precision}{draft}{pooled})"
+        return f"OpenClipEncoder({source}, precision={self.precision}{draft}{pooled})"
 
     @property
     def draft_side(self) -> int | None:

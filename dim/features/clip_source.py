@@ -20,13 +20,21 @@ from torch import Tensor, nn
 
 from dim.errors import ConfigError
 from dim.features.device import Precision
+from dim.features.hub import Pinned, pin
+from dim.features.model_files import clip_files
 from dim.features.weights import hash_files
 from dim.storage import content_hash
+
+HUB = "hf-hub:"  #: Before the id of a model on the hub, as open_clip has it.
+CONFIG = "open_clip_config.json"
 
 
 @dataclass(frozen=True)
 class ClipSource:
     """A model of open_clip by name, and its weights (see `OpenClipEncoder`). Nothing is read before it is asked for.
+
+    What lives on the Hugging Face hub (a model `hf-hub:…`, the weights of most tags, the tokenizers of some models) is
+    read at one commit, which is looked up once.
 
     Raises:
         ConfigError: By each attribute: model, weights or tokenizer do not exist or do not fit each other.
@@ -35,26 +43,107 @@ class ClipSource:
     model_name: str
     pretrained: str | None
     random_seed: int | None
+    revision: str | None = None
+    tokenizer_revision: str | None = None
+
+    @cached_property
+    def hub_id(self) -> str | None:
+        """The repository on the hub that the weights come from; None where they come from elsewhere."""
+        if self.model_name.startswith(HUB):
+            return self.model_name.removeprefix(HUB)
+        address = str(self._tag.get("hf_hub") or "")
+        return address.rpartition("/")[0] or None
+
+    @cached_property
+    def pinned(self) -> Pinned:
+        """The commit of `hub_id`."""
+        return pin(str(self.hub_id), self.revision, "a model of open_clip")
+
+    @cached_property
+    def tokenizer_id(self) -> str | None:
+        """The repository on the hub that the tokenizer comes from; None where open_clip or the folder has it."""
+        if self.is_local:
+            return None
+        name: str | None = self.config.get("text_cfg", {}).get("hf_tokenizer_name")
+        return name or None
+
+    @cached_property
+    def pinned_tokenizer(self) -> Pinned:
+        """The commit of `tokenizer_id`."""
+        if self.tokenizer_id == self.hub_id and self.tokenizer_revision is None:
+            return self.pinned
+        return pin(str(self.tokenizer_id), self.tokenizer_revision, "a tokenizer of open_clip")
+
+    @property
+    def pinned_options(self) -> dict[str, str]:
+        """The options that name what is loaded, whatever becomes of branches."""
+        options = {} if self.hub_id is None else {"revision": self.pinned.commit}
+        return options if self.tokenizer_id is None else options | {"tokenizer_revision": self.pinned_tokenizer.commit}
+
+    @property
+    def known_revisions(self) -> tuple[str | None, str | None]:
+        """Of model and tokenizer: the commits, where they were looked up, else what was asked for."""
+        found: list[Pinned | None] = [self.__dict__.get(name) for name in ("pinned", "pinned_tokenizer")]
+        asked = (self.revision, self.tokenizer_revision)
+        model, tokenizer = (was if now is None else now.commit for now, was in zip(found, asked, strict=True))
+        return model, tokenizer
+
+    @property
+    def is_local(self) -> bool:
+        """Whether `pretrained` is a folder, which brings its own architecture and tokenizer."""
+        return bool(self.pretrained) and Path(str(self.pretrained)).is_dir()
 
     @cached_property
     def _folder(self) -> Path | None:
-        """The folder of weights, where `pretrained` is one."""
-        return Path(self.pretrained) if self.pretrained and Path(self.pretrained).is_dir() else None
+        """The folder of the model, where it is one: `pretrained`, or the one of a commit in the hub's cache."""
+        if self.model_name.startswith(HUB):
+            return self._downloaded(CONFIG).parent
+        return Path(str(self.pretrained)) if self.is_local else None
+
+    def _downloaded(self, name: str) -> Path:
+        """A file of the model on the hub, downloaded where the cache has it not."""
+        from huggingface_hub import hf_hub_download
+
+        pinned = self.pinned
+        try:
+            path = hf_hub_download(str(self.hub_id), name, revision=pinned.commit, local_files_only=pinned.is_offline)
+        except Exception as error:  # the hub's client raises those of its HTTP library too
+            raise ConfigError(
+                f"a model of open_clip, with {name}, on the Hugging Face hub at {self.hub_id}",
+                f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0][:300]}",
+                "Check the id, or give a local folder or file with pretrained.",
+            ) from error
+        return Path(path)
 
     @cached_property
     def _file_config(self) -> dict[str, Any]:
         """What open_clip_config.json in a folder of weights says."""
-        path = Path(self.pretrained or "") / "open_clip_config.json"
+        path = (self._folder or Path()) / CONFIG
         try:
             config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             config["model_cfg"]["embed_dim"]
             return config
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(
-                f"a folder with open_clip_config.json and weights at {self.pretrained}",
+                f"a folder with open_clip_config.json and weights at {self.pretrained or self.model_name}",
                 f"{type(error).__name__}: {error}",
-                "Give the file with the weights itself, or the folder as downloaded from a hub.",
+                self._other_loader()
+                or "Give the file with the weights itself, or the folder as downloaded from a hub.",
             ) from error
+
+    def _other_loader(self) -> str:
+        """What to do with a folder that another class reads."""
+        folder = self._folder or Path()
+        if (folder / "snapshots").is_dir():
+            return "This is a repository in the hub's cache: name a commit's folder under its snapshots."
+        try:
+            kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+        except (OSError, ValueError, AttributeError):
+            return ""
+        return (
+            f"This is a model of Transformers ({kind}): a text encoder is for TransformersTextEncoder, a CLIP model is "
+            "on the hub in open_clip's form too."
+        )
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -76,10 +165,11 @@ class ClipSource:
     @cached_property
     def _tag(self) -> dict[str, Any]:
         """open_clip's entry of a weights tag; empty where the weights come from elsewhere."""
-        if self._folder or not self.pretrained or Path(self.pretrained).is_file():
+        if self.model_name.startswith(HUB) or self.is_local or not self.pretrained or Path(self.pretrained).is_file():
             return {}
         from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
 
+        config = self.config
         tag = dict(get_pretrained_cfg(self.model_name, self.pretrained) or {})
         if not tag:
             tags = list_pretrained_tags_by_model(self.model_name)
@@ -89,7 +179,7 @@ class ClipSource:
                 f"'{self.pretrained}', which is none of them",
                 f"Check the path, or use a tag such as {', '.join(near) or '(this model has none)'}.",
             )
-        if tag.get("quick_gelu") and not self.config.get("quick_gelu"):
+        if tag.get("quick_gelu") and not config.get("quick_gelu"):
             raise ConfigError(
                 f"the activation that the weights '{self.pretrained}' were trained with",
                 f"the model {self.model_name}, which has another one and would give wrong features",
@@ -109,8 +199,34 @@ class ClipSource:
     @cached_property
     def fingerprint(self) -> str:
         """Names architecture, preprocessing, and the content of the weights (of a tag: its address)."""
+        return self._named(self._weights_id, self._tokenizer_name)
+
+    @property
+    def former_fingerprints(self) -> dict[str, str]:
+        """What earlier versions knew it by → what a user should know of that; nothing where it says as much."""
+        if self.model_name.startswith(HUB):
+            return {}
+        address = self._tag.get("hf_hub") or self._tag.get("url")
+        weights = f"{self.pretrained} of {address}" if address else self._weights_id
+        if self.is_local:
+            weights = _former_hash(Path(str(self.pretrained)))
+        pinned = self.pinned_options
+        of = " and ".join(dict.fromkeys(filter(None, (self.hub_id, self.tokenizer_id))))
+        said = f"{of} was not pinned when this was made; its commit is now {pinned}, and may have been another"
+        return {self._named(weights, ""): said if pinned else ""}
+
+    def _named(self, weights: str, tokenizer: str) -> str:
         setup = content_hash(json.dumps([self.config, self.preprocess_config], sort_keys=True, default=str))
-        return f"{'folder' if self._folder else self.model_name}, weights={self._weights_id}, setup={setup}"
+        return f"{'folder' if self.is_local else self.model_name}, weights={weights}{tokenizer}, setup={setup}"
+
+    @property
+    def _tokenizer_name(self) -> str:
+        if self.tokenizer_id is None:
+            return ""
+        try:
+            return f", tokenizer={self.tokenizer_id}@{self.pinned_tokenizer.commit}"
+        except ConfigError:  # images need no tokenizer; whoever gives texts gets the error
+            return f", tokenizer={self.tokenizer_id}@unknown"
 
     @property
     def _name(self) -> str:
@@ -119,6 +235,8 @@ class ClipSource:
 
     @cached_property
     def _weights_id(self) -> str:
+        if self.model_name.startswith(HUB):
+            return self.pinned.commit
         if self.pretrained is None:
             if self.random_seed is None:
                 raise ConfigError(
@@ -132,28 +250,43 @@ class ClipSource:
         if self.random_seed is not None:
             raise ConfigError("pretrained or random_seed", "both", "Leave one of them out.")
         if self._folder:
-            return hash_files(path for path in self._folder.iterdir() if path.suffix != ".md" and path.is_file())
+            return hash_files(clip_files(self._folder))
         if not self._tag:
             return hash_files([Path(self.pretrained)])
-        return f"{self.pretrained} of {self._tag.get('hf_hub') or self._tag.get('url')}"
+        if self.hub_id is None:
+            return f"{self.pretrained} of {self._tag.get('url')}"
+        return f"{self.pretrained} of {self._tag['hf_hub']}@{self.pinned.commit}"
+
+    def _weights(self) -> str | None:
+        """The file with the weights, downloaded where it is on a hub; of a folder None, as open_clip finds it there."""
+        from open_clip.pretrained import download_pretrained, download_pretrained_from_hf
+
+        if self.hub_id is not None:
+            name = None if self.model_name.startswith(HUB) else self._tag["hf_hub"].rpartition("/")[2] or None
+            found: str = download_pretrained_from_hf(self.hub_id, filename=name, revision=self.pinned.commit)
+            return None if self._folder else found
+        if self._folder:
+            return None
+        return str(download_pretrained(self._tag)) if self._tag else self.pretrained
 
     def load(self, precision: Precision, device: torch.device) -> nn.Module:
         """The model, frozen, on its device."""
         import open_clip
-        from open_clip.pretrained import download_pretrained
 
         try:
-            weights = download_pretrained(self._tag) if self._tag else self.pretrained
+            weights = self._weights()
             with torch.random.fork_rng(), _quiet():
                 torch.manual_seed(self.random_seed or 0)
                 model: nn.Module = open_clip.create_model(
                     self._name,
-                    pretrained=None if self._folder else weights,
+                    pretrained=weights,
                     precision=precision,
                     device=device,
                     pretrained_text=False,
-                    require_pretrained=self.pretrained is not None,
+                    require_pretrained=self.random_seed is None,
                 )
+        except ConfigError:
+            raise
         except Exception as error:  # each file format and each hub client raises its own kinds
             raise ConfigError(
                 f"weights of {self.model_name} from {self.pretrained or 'random numbers'}",
@@ -168,8 +301,17 @@ class ClipSource:
         import open_clip
 
         try:
+            options = {} if self.tokenizer_id is None else {"revision": self.pinned_tokenizer.commit}
             with _quiet():
-                tokenizer = open_clip.get_tokenizer(self._name)
+                if self.tokenizer_id is not None and self.model_name.startswith(HUB):
+                    text = self.config["text_cfg"]  # open_clip would read the branch's config again
+                    names = {"context_length", "tokenizer_mode"} & set(text)
+                    options |= {name: text[name] for name in names} | text.get("tokenizer_kwargs", {})
+                    tokenizer = open_clip.tokenizer.HFTokenizer(self.tokenizer_id, **options)
+                else:
+                    tokenizer = open_clip.get_tokenizer(self._name, **options)
+        except ConfigError:
+            raise
         except Exception as error:
             raise ConfigError(
                 f"the tokenizer of {self.model_name}",
@@ -177,6 +319,11 @@ class ClipSource:
                 "Give a local folder with pretrained that holds the tokenizer's files too.",
             ) from error
         return lambda texts: tokenizer(list(texts))
+
+
+def _former_hash(folder: Path) -> str:
+    """The hash of a folder by the rule of earlier versions: all files but Markdown."""
+    return hash_files(path for path in folder.iterdir() if path.suffix != ".md" and path.is_file())
 
 
 @contextmanager

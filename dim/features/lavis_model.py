@@ -17,14 +17,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from dim.errors import ConfigError
+from dim.errors import ConfigError, DataError
 from dim.features.device import resolve_device
 from dim.features.weights import hash_files
 
@@ -89,6 +89,14 @@ class LavisModel:
         """Pixels [3, height, width] of a decoded image."""
         pixels: NDArray[np.float32] = self.processor(image).numpy()
         return pixels
+
+    def refuse_copy(self) -> NoReturn:
+        """Raises DataError: what LAVIS reads is pickled, and it reads nothing else."""
+        raise DataError(
+            f"a model whose weights can be written as safetensors, in the place of {self.name} at {self.path}",
+            "one of salesforce-lavis, which reads pickled weights alone",
+            "Fit with Blip2Captioner or OpenClipEncoder; captions can be written beforehand: dim caption.",
+        )
 
     def stack(self, images: Sequence[NDArray[np.float32]]) -> torch.Tensor:
         """Pixels [batch, 3, height, width] on the model's device."""

@@ -2,67 +2,166 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from transformers.utils import logging
 
 from dim.errors import ConfigError
+from dim.features.hub import Pinned, check_local, pin
+from dim.features.model_files import transformers_files
 from dim.features.weights import hash_files
 
-SUFFIXES = {".json", ".txt", ".model", ".safetensors", ".bin"}
+_OTHER_WEIGHTS = {".h5": "TensorFlow", ".msgpack": "Flax", ".onnx": "ONNX", ".gguf": "llama.cpp (GGUF)", ".ot": "Rust"}
 
 
-def from_pretrained(kind: Any, path: str, revision: str | None, what: str, **options: Any) -> Any:
-    """What `kind.from_pretrained` gives.
+class Pretrained:
+    """A model as Transformers saves it: a folder, or an id on the hub at one commit, which is looked up once.
 
     Args:
-        kind: A class of Transformers.
         path: A folder, or an id on the hub.
-        revision: A branch, tag or commit on the hub.
-        what: What is loaded, for the message: `a BLIP-2 model`.
-        **options: Of `kind.from_pretrained`.
-
-    Raises:
-        ConfigError: There is no such folder, or nothing of that kind in it, or the hub cannot be reached.
+        revision: A branch, tag or commit on the hub; has no meaning for a folder.
+        what: What is loaded, for messages: `a BLIP-2 model`.
     """
-    folder = Path(path)
-    is_folder = folder.is_dir()
-    if not is_folder and (folder.is_absolute() or path.count("/") > 1 or path.startswith(".")):
-        beside = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
-        near = ", ".join(get_close_matches(folder.name, beside, cutoff=0.3)) or "nothing like it"
-        raise ConfigError(f"a folder with {what} at {path}", f"no such folder; beside it: {near}", "Check the path.")
-    try:
-        with _no_bar() if is_folder else nullcontext():
-            return kind.from_pretrained(path, revision=revision or "main", **options)
-    except Exception as error:  # each file format and the hub client raise their own kinds
-        found = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300]}"
-        remedy = (
-            "Give a folder as written by save_pretrained: config.json, processor and tokenizer files, safetensors."
-            if is_folder
-            else "Give a local folder with the model, or make the hub reachable and check the id."
+
+    def __init__(self, path: str, revision: str | None, what: str) -> None:
+        self.path, self.revision, self.what = path, revision, what
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it stands on this machine."""
+        return Path(self.path).is_dir()
+
+    @cached_property
+    def pinned(self) -> Pinned:
+        """The commit on the hub. Raises ConfigError where it is not to be known (`dim.features.hub.pin`)."""
+        check_local(self.path, self.what)
+        return pin(self.path, self.revision, self.what)
+
+    @property
+    def known_revision(self) -> str | None:
+        """The commit, where it was looked up, for another process to load the same; else what was asked for."""
+        found: Pinned | None = self.__dict__.get("pinned")
+        return self.revision if found is None else found.commit
+
+    @property
+    def pinned_options(self) -> dict[str, str]:
+        """The option that names what is loaded, whatever becomes of the branch; none for a folder."""
+        return {} if self.is_folder else {"revision": self.pinned.commit}
+
+    @cached_property
+    def content(self) -> str:
+        """What the content is known by: the hash of the files that loading reads; of an id, its commit."""
+        if self.is_folder:
+            return hash_files(transformers_files(Path(self.path)))
+        return f"{self.path}@{self.pinned.commit}"
+
+    @property
+    def former_contents(self) -> dict[str, str]:
+        """What earlier versions knew it by → what a user should know of that; nothing where it says as much."""
+        if self.is_folder:
+            return {_former_hash(Path(self.path)): ""}
+        commit, asked = self.pinned.commit, self.revision or "main"
+        names = {"main"} if asked == commit else {asked}
+        said = f"{self.path} was not pinned when this was made; its commit is now {commit}, and may have been another"
+        return {f"{self.path}@{name}": said for name in names}
+
+    def load(self, kind: Any, **options: Any) -> Any:
+        """What `kind.from_pretrained` gives, of exactly this commit.
+
+        Args:
+            kind: A class of Transformers.
+            **options: Of `kind.from_pretrained`.
+
+        Raises:
+            ConfigError: There is no such folder, or nothing of that kind in it, or the hub cannot be reached.
+        """
+        is_folder = self.is_folder
+        if is_folder:
+            check_folder(Path(self.path), self.what)
+        else:
+            options |= {"revision": self.pinned.commit, "local_files_only": self.pinned.is_offline}
+        try:
+            with _no_bar() if is_folder else nullcontext():
+                return kind.from_pretrained(self.path, **options)
+        except Exception as error:  # each file format and the hub client raise their own kinds
+            found = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0][:300]}"
+            remedy = (
+                "Give a folder as written by save_pretrained: config.json, processor and tokenizer files, safetensors."
+                if is_folder
+                else "Give a local folder with the model, or make the hub reachable and check the id."
+            )
+            raise ConfigError(f"{self.what} at {self.path}", found, remedy) from error
+
+
+def check_folder(folder: Path, what: str) -> None:
+    """Raises ConfigError where a folder is of another kind than Transformers loads, saying which and what to do."""
+    if (folder / "config.json").is_file() and not _holds_other_weights_alone(folder):
+        return
+    found, remedy = _what_it_is(folder)
+    raise ConfigError(f"{what} at {folder}", found, remedy)
+
+
+def _what_it_is(folder: Path) -> tuple[str, str]:
+    """What stands in a folder in the place of a model, and what to do."""
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+    asked = "Give a folder as written by save_pretrained: config.json, tokenizer files, safetensors."
+    if not names:
+        return "an empty folder", asked
+    if inner := _transformer_of(folder):
+        return "a sentence-transformers model whose encoder stands in a folder of its own", f"Name {folder / inner}."
+    if snapshots := sorted((folder / "snapshots").glob("*/config.json")) if (folder / "snapshots").is_dir() else []:
+        return (
+            "a repository in the hub's cache",
+            f"Name a commit in it, such as {snapshots[-1].parent}, or the hub's id.",
         )
-        raise ConfigError(f"{what} at {path}", found, remedy) from error
+    if (folder / "adapter_config.json").is_file():
+        base = _read(folder / "adapter_config.json").get("base_model_name_or_path", "its base model")
+        remedy = "Merge it first: PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(other)."
+        return f"an adapter alone, of {base}", remedy
+    if (folder / "open_clip_config.json").is_file():
+        return "a model of open_clip", "Use OpenClipEncoder, with this folder as pretrained."
+    for suffix, framework in _OTHER_WEIGHTS.items():
+        if of_it := [name for name in names if name.endswith(suffix)]:
+            return f"weights for {framework} ({of_it[0]})", f"Get the model's safetensors for PyTorch. {asked}"
+    inside = [path.parent.name for path in sorted(folder.glob("*/config.json"))]
+    if len(inside) == 1:
+        return f"no config.json ({shown})", f"Name the folder with the model: {folder / inside[0]}."
+    return f"no config.json ({shown})", asked
 
 
-def content_of(path: str, revision: str | None, config: Any = None) -> str:
-    """What the content of `path` is known by: the hash of a folder's files; of a hub id, the id and its commit.
+def _transformer_of(folder: Path) -> str | None:
+    """The folder inside of a sentence-transformers model that holds its encoder, where that is not the model's own."""
+    modules = _read(folder / "modules.json", [])
+    paths = [module.get("path") for module in modules if isinstance(module, dict)] if isinstance(modules, list) else []
+    return next((path for path in paths if path and (folder / path / "config.json").is_file()), None)
 
-    Args:
-        path: A folder or a hub id.
-        revision: As asked for.
-        config: The model's configuration, which knows the commit that a branch or tag stood for.
-    """
-    folder = Path(path)
-    if folder.is_dir():
-        files = [file for file in folder.iterdir() if file.suffix in SUFFIXES and file.is_file()]
-        if any(file.suffix == ".safetensors" for file in files):
-            files = [file for file in files if file.suffix != ".bin"]  # Transformers prefers safetensors
-        return hash_files(files)
-    return f"{path}@{getattr(config, '_commit_hash', None) or revision or 'main'}"
+
+def _holds_other_weights_alone(folder: Path) -> bool:
+    """Whether there are weights, and none that PyTorch loads."""
+    suffixes = {path.suffix for path in folder.iterdir() if path.is_file()}
+    return bool(suffixes & set(_OTHER_WEIGHTS)) and not suffixes & {".safetensors", ".bin"}
+
+
+def _read(path: Path, default: Any = None) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {} if default is None else default
+
+
+def _former_hash(folder: Path) -> str:
+    """The hash of a folder by the rule of versions before 0.2: all files of five suffixes."""
+    suffixes = {".json", ".txt", ".model", ".safetensors", ".bin"}
+    files = [file for file in folder.iterdir() if file.suffix in suffixes and file.is_file()]
+    if any(file.suffix == ".safetensors" for file in files):
+        files = [file for file in files if file.suffix != ".bin"]
+    return hash_files(files)
 
 
 @contextmanager

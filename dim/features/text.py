@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
 
 from dim.errors import ConfigError
 from dim.features.base import Features, TextEncoder
 from dim.features.device import DTYPES, Precision, check_compiler, deferred, resolve_device, to_device
-from dim.features.pretrained import content_of, from_pretrained
+from dim.features.model_files import copy_files, load_pickled, transformers_files
+from dim.features.positions import usable_positions
+from dim.features.pretrained import Pretrained
 
 _UNBOUNDED = 10**9  # tokenizers without a limit of their own say 1e30
 
@@ -24,14 +26,15 @@ class TransformersTextEncoder(TextEncoder):
     """Sentence features of a Transformers model.
 
     Args:
-        path: A folder with the model, or its id on the Hugging Face hub (downloaded at first use).
+        path: A folder with the model, or its id on the Hugging Face hub (downloaded at first use). Of pickled weights
+            (`pytorch_model.bin`) tensors alone are read, with `weights_only`.
         pooling: How token vectors become one: `mean` over the text's tokens, `cls` (the first token), or `pooler`
             (the model's own pooling layer). The model's card says which one it was trained with.
         max_length: Tokens after which a text is cut; None: the most that the model takes.
         normalize: Scale each vector to length 1.
         precision: Of weights and arithmetic; the features are float32 always.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
-        revision: A branch, tag or commit on the hub; has no meaning for a folder.
+        revision: A branch, tag or commit on the hub; has no meaning for a folder. A run records the commit.
         compile_model: Run through `torch.compile`: seconds to minutes at the start, faster after it. Like the device,
             it may change the last digits of a feature, and is no part of the fingerprint.
 
@@ -54,10 +57,12 @@ class TransformersTextEncoder(TextEncoder):
         self.path, self.pooling, self.max_length, self.normalize = path, pooling, max_length, normalize
         self.precision, self.device, self.revision = precision, device, revision
         self.compile_model = compile_model
+        self.source = Pretrained(path, revision, "a Transformers text encoder")
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process loads the weights itself, if it needs them.
-        options = (self.pooling, self.max_length, self.normalize, self.precision, self.device, self.revision)
+        revision = self.source.known_revision
+        options = (self.pooling, self.max_length, self.normalize, self.precision, self.device, revision)
         return type(self), (self.path, *options, self.compile_model)
 
     @property
@@ -75,9 +80,29 @@ class TransformersTextEncoder(TextEncoder):
     @cached_property
     def fingerprint(self) -> str:
         """Names the content of the folder (of a hub id: its commit) and each option that counts."""
-        weights = content_of(self.path, self.revision, None if Path(self.path).is_dir() else self._config)
+        return self._named(self.source.content)
+
+    @property
+    def former_fingerprints(self) -> Mapping[str, str]:
+        """Those of a branch that was not pinned, and of folders by the rule of earlier versions."""
+        return {self._named(content): said for content, said in self.source.former_contents.items()}
+
+    @property
+    def pinned_options(self) -> Mapping[str, str]:
+        """The commit as `revision`, of an id on the hub."""
+        return self.source.pinned_options
+
+    def pin(self, options: Mapping[str, str]) -> None:
+        """Has a commit (`revision`) loaded; called before anything is."""
+        self.revision = self.source.revision = options["revision"]
+
+    def copy_model(self, source: Path, target: Path) -> bool:
+        """Copies what Transformers reads of a folder; pickled weights as safetensors."""
+        return copy_files(source, transformers_files(source), target, load_pickled)
+
+    def _named(self, content: str) -> str:
         return (
-            f"TransformersTextEncoder({weights}, pooling={self.pooling}, max_length={self.max_length}, "
+            f"TransformersTextEncoder({content}, pooling={self.pooling}, max_length={self.max_length}, "
             f"normalize={self.normalize}, precision={self.precision})"
         )
 
@@ -110,7 +135,9 @@ class TransformersTextEncoder(TextEncoder):
     @cached_property
     def model(self) -> nn.Module:
         """The Transformers model, loaded at first use."""
-        model, report = self._from_pretrained(AutoModel, dtype=DTYPES[self.precision], output_loading_info=True)
+        # Of a model that reads and writes, such as T5, the half that reads.
+        kind = AutoModelForTextEncoding if getattr(self._config, "is_encoder_decoder", False) else AutoModel
+        model, report = self.source.load(kind, dtype=DTYPES[self.precision], output_loading_info=True)
         missing = [key for key in report["missing_keys"] if "pooler" not in key or self.pooling == "pooler"]
         if missing:
             raise ConfigError(
@@ -118,6 +145,8 @@ class TransformersTextEncoder(TextEncoder):
                 f"none for {', '.join(sorted(missing)[:3])}; they would be random",
                 "Choose another pooling, or another checkpoint.",
             )
+        if hasattr(model, "set_attention_type"):  # BigBird chooses by the first batch that it sees, for all others
+            model.set_attention_type("original_full")
         ready: nn.Module = model.eval().requires_grad_(False).to(self._torch_device)
         return ready
 
@@ -139,27 +168,26 @@ class TransformersTextEncoder(TextEncoder):
 
     @cached_property
     def _config(self) -> Any:
-        return self._from_pretrained(AutoConfig)
+        return self.source.load(AutoConfig)
 
     @cached_property
     def _tokenizer(self) -> Any:
         # Set before the first use, or tokenizers warns on stderr in each image worker that is forked later.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-        tokenizer = self._from_pretrained(AutoTokenizer)
+        tokenizer = self.source.load(AutoTokenizer)
         if tokenizer.pad_token is None:
             raise ConfigError(f"a tokenizer with a padding token at {self.path}", "none", "Name a sentence encoder.")
         return tokenizer
 
     @cached_property
     def _limit(self) -> int:
-        most = min(self._tokenizer.model_max_length, getattr(self._config, "max_position_embeddings", _UNBOUNDED))
+        limits = (self._tokenizer.model_max_length, getattr(self._config, "max_position_embeddings", None))
+        known = [limit for limit in (*limits, usable_positions(self.model)) if isinstance(limit, int) and limit > 0]
+        most = min([*known, _UNBOUNDED])
         if self.max_length is not None and not 0 < self.max_length <= most:
             raise ConfigError(
                 f"max_length between 1 and {most}, the most that the model at {self.path} takes",
                 str(self.max_length),
                 "Lower it, or leave it out.",
             )
-        return int(self.max_length or min(most, _UNBOUNDED))
-
-    def _from_pretrained(self, kind: Any, **options: Any) -> Any:
-        return from_pretrained(kind, self.path, self.revision, "a Transformers text encoder", **options)
+        return self.max_length or most

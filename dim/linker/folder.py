@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,22 @@ from safetensors.torch import load_file, save
 
 from dim.contrastive.module import DIM
 from dim.errors import DataError
+from dim.features.base import Frozen
+from dim.features.live import LiveEncoder
 from dim.linker.card import encoder_names, model_card
 from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.knowledge import Knowledge
-from dim.linker.recipe import Recipe, located, make, make_towers, tower_facts, write_encoder_files
+from dim.linker.recipe import (
+    ENCODERS,
+    Recipe,
+    check_classes,
+    located,
+    make,
+    make_towers,
+    packages,
+    tower_facts,
+    write_encoder_files,
+)
 from dim.linker.towers import Towers
 from dim.ranking.ranker import Ranker
 from dim.search.lexical import EntityNames
@@ -23,6 +36,7 @@ from dim.search.vector_index import VectorIndex
 CONTENT, FORMAT, MANIFEST = "linker", 1, "linker.json"
 GENERATIVE = "generative linker"  #: Its content.
 LINKER = sealed_kind("a linker", (CONTENT, GENERATIVE), MANIFEST)
+UNTRUSTED = "Whoever opens the linker must have this class, and say that it is trusted; if that is meant: {trust}."
 REMEDY = "Save the linker again, or get the folder again from where it came."
 
 
@@ -34,8 +48,16 @@ def write(
     names: EntityNames,
     ranker: Ranker | None,
     about: dict[str, Any],
+    check: Callable[[Path], None] | None = None,
 ) -> None:
-    """Writes a linker's files into an empty folder, and seals it."""
+    """Writes a linker's files into an empty folder, and seals it; `check` gets it then, and may refuse it.
+
+    Raises:
+        DataError: The linker has classes that nothing would make again (`about["trusted"]` says which may be others
+            than dim's), or files of an encoder are gone.
+    """
+    trusted = about.get("trusted", ())
+    check_classes(about["recipe"], trusted, UNTRUSTED)
     facts: dict[str, Any] = {"next_row": knowledge.next_row, "towers": tower_facts(towers.task)}
     weights = {name: value.contiguous().cpu() for name, value in towers.task.state_dict().items()}
     (place / "model.safetensors").write_bytes(save(weights))  # save_file lets nobody else read the file
@@ -44,11 +66,17 @@ def write(
     names.save(place / "names")
     if ranker is not None:
         ranker.save(place / "ranker")
-    facts["about"] = about | {"recipe": write_encoder_files(about["recipe"], place)}
-    facts["fingerprints"] = fingerprints(towers)
+    recipe, converted = write_encoder_files(about["recipe"], live_encoders(towers.live), place)
+    facts["about"] = about | {"recipe": recipe}
+    facts["fingerprints"] = fingerprints(towers.live)
+    if converted:  # of these the copy has other files, and by them another fingerprint
+        copies = fingerprints(make(located(recipe, place), "cpu", DIM, trusted)[1])
+        facts["fingerprints"] |= {name: copies[name] for name in converted}
     card = model_card(about, knowledge, card_rows(about, index, ranker))
     (place / "README.md").write_text(card, encoding="utf-8")
     seal(place, CONTENT, FORMAT, facts, MANIFEST)
+    if check is not None:
+        check(place)
 
 
 def card_rows(about: dict[str, Any], index: VectorIndex, ranker: Ranker | None) -> dict[str, str]:
@@ -61,7 +89,7 @@ def card_rows(about: dict[str, Any], index: VectorIndex, ranker: Ranker | None) 
 
 
 def read(
-    folder: Path, device: str
+    folder: Path, device: str, trusted: Sequence[str] = ()
 ) -> tuple[Towers, Knowledge, VectorIndex, EntityNames, Ranker | None, dict[str, Any]]:
     """The parts of a linker's folder.
 
@@ -70,16 +98,12 @@ def read(
     """
     manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY)
     recipe: Recipe = located(manifest["about"]["recipe"], folder)
-    about = manifest["about"] | {"recipe": recipe}  # a later `write` finds the encoders' files
-    task, live = make(recipe, device, DIM)
+    # A later `write` finds the encoders' files. What a folder says of trust is for people; the caller's word counts.
+    about = manifest["about"] | {"recipe": recipe, "trusted": list(packages(trusted))}
+    task, live = make(recipe, device, DIM, trusted)
     make_towers(task, manifest["towers"], load_file(folder / "model.safetensors"))
     towers = Towers(task, live)
-    found = fingerprints(towers)
-    for name, expected in manifest["fingerprints"].items():
-        if found.get(name) != expected:
-            raise DataError(
-                f"the {name} that the linker was trained with ({expected})", f"{found.get(name)}", "Get its weights."
-            )
+    check_fingerprints(manifest["fingerprints"], live_encoders(live))
     knowledge = read_entities(folder, manifest["next_row"])
     index, names = VectorIndex.load(folder / "index"), EntityNames.load(folder / "names")
     if not np.array_equal(names.rows, knowledge.rows):
@@ -88,13 +112,21 @@ def read(
     return towers, knowledge, index, names, ranker, about
 
 
-def fingerprints(towers: Towers) -> dict[str, str]:
+def check_fingerprints(recorded: Mapping[str, str], found: Mapping[str, Frozen]) -> None:
+    """Raises DataError where an encoder is not what it was."""
+    for name, expected in recorded.items():
+        encoder = found.get(name)
+        if encoder is None or not encoder.is_known_as(expected, name):
+            here = None if encoder is None else encoder.fingerprint
+            raise DataError(f"the {name} that the linker was trained with ({expected})", f"{here}", "Get its weights.")
+
+
+def fingerprints(live: LiveEncoder) -> dict[str, str]:
     """What the encoders are known by."""
-    live = towers.live
-    encoders = {
-        "text_encoder": live.text_encoder,
-        "image_encoder": live.image_encoder,
-        "name_encoder": live.name_encoder,
-        "captioner": live.captioner,
-    }
-    return {name: encoder.fingerprint for name, encoder in encoders.items() if encoder is not None}
+    return {name: encoder.fingerprint for name, encoder in live_encoders(live).items()}
+
+
+def live_encoders(live: LiveEncoder) -> dict[str, Frozen]:
+    """The encoders that there are, by their names in a recipe."""
+    found = {name: getattr(live, name) for name in ENCODERS}
+    return {name: encoder for name, encoder in found.items() if encoder is not None}

@@ -26,10 +26,10 @@ from dim.linker.generative_folder import Parts, located, read, write
 from dim.linker.generative_names import WritableNames
 from dim.linker.given import check_path, ids_of
 from dim.linker.knowledge import Given, entities_of, knowledge_of
-from dim.linker.linker import Linker
+from dim.linker.linker import Linker, about_saved
 from dim.linker.places import check_linker, run_folder
 from dim.linker.recipe import Recipe, recipe_of_run
-from dim.linker.sources import figures_of_run, folder_of, live_encoder
+from dim.linker.sources import figures_of_run, folder_of, live_encoder, noted_commit
 from dim.linker.towers import opened
 from dim.records import NIL
 from dim.saved_run import open_run
@@ -121,38 +121,49 @@ class GenerativeLinker(Linker):
         revision: str | None = None,
         cache_dir: str | Path | None = None,
         token: str | bool | None = None,
+        trusted: Sequence[str] = (),
     ) -> GenerativeLinker:
         """The linker in a folder that `save` wrote, or on the Hugging Face hub; as `Linker.from_pretrained`.
 
         Raises:
             DataError: There is no generative linker, a damaged one, one of another format, or one that names classes
-                which are not dim's.
+                which are neither dim's nor trusted.
         """
         check_path(folder_or_id, "a linker's folder, or its id on the hub")
         folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
         check_linker(folder)
-        linker = cls(read(folder, device))
+        linker = cls(read(folder, device, trusted))
+        linker.about = noted_commit(linker.about, folder_or_id, folder)
         linker.home = folder.resolve()
         return linker
 
-    def save(self, folder: str | Path, images: KeptImages | None = None, overwrite: bool = False) -> None:
+    def save(
+        self,
+        folder: str | Path,
+        images: KeptImages | None = None,
+        overwrite: bool = False,
+        trusted: Sequence[str] = (),
+        check: Callable[[Path], None] | None = None,
+    ) -> None:
         """Writes the linker with its KB, training mentions and local language model into one folder; as `Linker.save`.
 
         Args:
             folder: Where it shall stand.
             images: As in `Linker.save`.
             overwrite: As in `Linker.save`.
+            trusted: As in `Linker.save`.
+            check: As in `Linker.save`.
 
         Raises:
             ConfigError: Something else stands there, or another process writes it.
-            DataError: The language model is a local folder without safetensors.
+            DataError: A class is neither dim's nor trusted, or pickled weights cannot be written as safetensors.
         """
         folder = check_path(folder, "the folder to write")
         check_images(images)
-        about = self.about | ({"images": images} if images else {})
+        about = about_saved(self.about, images, trusted)
         parts = self.task, self.live, self.knowledge, self.choice.training, self.writable.tree, about
         with self.saved_at(folder, overwrite) as place:
-            write(place, Parts(*parts))
+            write(place, Parts(*parts), check)
 
     def add_entities(self, entities: Given | Iterable[Given]) -> None:
         """Makes entities linkable at once, without training.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,17 +12,17 @@ from safetensors.torch import load_file, save
 from dim.errors import DataError
 from dim.features.device import resolve_device
 from dim.features.live import LiveEncoder
-from dim.features.pretrained import SUFFIXES
+from dim.generative.language_model import LanguageModel
 from dim.generative.mapper import FeatureMapper
 from dim.generative.module import GEMEL
 from dim.generative.name_tree import NameTree
 from dim.linker.card import encoder_names, model_card
 from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.folder import GENERATIVE as CONTENT
-from dim.linker.folder import MANIFEST, REMEDY
+from dim.linker.folder import MANIFEST, REMEDY, UNTRUSTED, check_fingerprints, live_encoders
 from dim.linker.generative_examples import TrainingMentions
 from dim.linker.knowledge import Knowledge
-from dim.linker.recipe import Recipe, make, write_encoder_files
+from dim.linker.recipe import Recipe, check_classes, copied, make, packages, write_encoder_files
 from dim.linker.recipe import located as with_encoders
 from dim.search.sealed import open_sealed, seal
 
@@ -59,12 +59,17 @@ def is_generative(folder: Path) -> bool:
         return False
 
 
-def write(place: Path, parts: Parts) -> None:
+def write(place: Path, parts: Parts, check: Callable[[Path], None] | None = None) -> None:
     """Writes a linker's files into an empty folder, and seals it.
 
+    `check` gets the folder before it takes its place, and may refuse it.
+
     Raises:
-        DataError: The language model is a local folder without safetensors, or its files are gone.
+        DataError: The linker has classes that nothing would make again (`about["trusted"]` says which may be others
+            than dim's), or files of the language model or an encoder are gone or cannot become safetensors.
     """
+    trusted = parts.about.get("trusted", ())
+    check_classes(parts.about["recipe"], trusted, UNTRUSTED)
     weights = {name: value.contiguous().cpu() for name, value in parts.task.mapper.state_dict().items()}
     width = parts.task.mapper.linear.in_features if isinstance(parts.task.mapper, FeatureMapper) else None
     facts: dict[str, Any] = {"next_row": parts.knowledge.next_row, "image_width": width}
@@ -73,14 +78,21 @@ def write(place: Path, parts: Parts) -> None:
     parts.training.save(place / "examples")
     if parts.tree is not None:
         parts.tree.save(place / "tree", {"tokenizer": parts.task.language_model.tokenizer_hash})
-    recipe = _with_language_model(write_encoder_files(parts.about["recipe"], place), place)
+    recipe, converted = write_encoder_files(parts.about["recipe"], live_encoders(parts.live), place)
+    if _write_language_model(recipe, parts.task.language_model, place):
+        converted.add(LANGUAGE_MODEL)
     facts["about"] = parts.about | {"recipe": recipe}
     facts["fingerprints"] = fingerprints(parts.task, parts.live)
+    if converted:  # of these the copy has other files, and by them another fingerprint
+        copies = fingerprints(*make(located(recipe, place), "cpu", GEMEL, trusted))
+        facts["fingerprints"] |= {name: copies[name] for name in converted}
     (place / "README.md").write_text(_card(parts), encoding="utf-8")
     seal(place, CONTENT, FORMAT, facts, MANIFEST)
+    if check is not None:
+        check(place)
 
 
-def read(folder: Path, device: str) -> Parts:
+def read(folder: Path, device: str, trusted: Sequence[str] = ()) -> Parts:
     """The parts of a linker's folder.
 
     Raises:
@@ -88,14 +100,10 @@ def read(folder: Path, device: str) -> Parts:
             not dim's, or its language model or encoders are not what they were.
     """
     manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY)
-    about = manifest["about"] | {"recipe": located(manifest["about"]["recipe"], folder)}
-    task, live = make(about["recipe"], device, GEMEL)
-    found = fingerprints(task, live)
-    for name, expected in manifest["fingerprints"].items():
-        if found.get(name) != expected:
-            raise DataError(
-                f"the {name} that the linker was trained with ({expected})", f"{found.get(name)}", "Get its weights."
-            )
+    recipe = located(manifest["about"]["recipe"], folder)
+    about = manifest["about"] | {"recipe": recipe, "trusted": list(packages(trusted))}
+    task, live = make(recipe, device, GEMEL, trusted)
+    check_fingerprints(manifest["fingerprints"], live_encoders(live) | {LANGUAGE_MODEL: task.language_model})
     if manifest["image_width"] is not None:
         task.mapper = FeatureMapper(manifest["image_width"], task.language_model.width, task.prefix_length)
         task.mapper.load_state_dict(load_file(folder / "mapper.safetensors"))
@@ -108,9 +116,8 @@ def read(folder: Path, device: str) -> Parts:
 
 def fingerprints(task: GEMEL, live: LiveEncoder) -> dict[str, str]:
     """What the language model and the encoders are known by."""
-    encoders = {"text_encoder": live.text_encoder, "image_encoder": live.image_encoder}
-    found = {name: encoder.fingerprint for name, encoder in encoders.items() if encoder is not None}
-    return found | {LANGUAGE_MODEL: task.language_model.fingerprint}
+    every = live_encoders(live) | {LANGUAGE_MODEL: task.language_model}
+    return {name: each.fingerprint for name, each in every.items()}
 
 
 def located(recipe: Recipe, folder: Path) -> Recipe:
@@ -122,26 +129,20 @@ def located(recipe: Recipe, folder: Path) -> Recipe:
     return found
 
 
-def _with_language_model(recipe: Recipe, place: Path) -> Recipe:
-    """The recipe with the files of a local language model copied, and named by their place."""
+def _write_language_model(recipe: Recipe, model: LanguageModel, place: Path) -> bool:
+    """Copies a local language model, and names in the recipe its place, or its commit on the hub.
+
+    Returns whether its pickled weights became safetensors.
+    """
     options = _language_model(recipe)
-    source = Path(options["path"])
-    if not source.is_dir():
-        if source.is_absolute():
-            raise DataError(f"the language model's files at {source}", "none", "Load the linker again from its folder.")
-        return recipe
-    files = [file for file in source.iterdir() if file.is_file() and file.suffix in SUFFIXES - {".bin"}]
-    if not any(file.suffix == ".safetensors" for file in files):
-        raise DataError(
-            f"weights of the language model in {source} as safetensors",
-            "none; other formats are pickled",
-            "Load it and save it again: model.save_pretrained(folder).",
-        )
-    (place / LANGUAGE_MODEL).mkdir()
-    for file in files:
-        shutil.copyfile(file, place / LANGUAGE_MODEL / file.name)
-    options["path"] = LANGUAGE_MODEL
-    return recipe
+    source, is_converted = Path(options["path"]), False
+    if source.is_dir():
+        copy, is_converted = copied(model, source, Path(LANGUAGE_MODEL), place)
+        options["path"] = str(copy)
+    elif source.is_absolute():
+        raise DataError(f"the language model's files at {source}", "none", "Load the linker again from its folder.")
+    options |= model.pinned_options
+    return is_converted
 
 
 def _language_model(recipe: Recipe) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,8 @@ from dim.linker.generative_folder import is_generative
 from dim.linker.given import check_path, check_top_k, ids_of
 from dim.linker.knowledge import Given, Knowledge, KnownEntity, entities_of, knowledge_of
 from dim.linker.places import check_linker, run_folder
-from dim.linker.recipe import recipe_of_run
-from dim.linker.sources import figures_of_run, folder_of, live_encoder
+from dim.linker.recipe import packages, recipe_of_run
+from dim.linker.sources import figures_of_run, folder_of, live_encoder, noted_commit
 from dim.linker.towers import Towers
 from dim.output import output_folder
 from dim.ranking.candidates import unite
@@ -125,7 +125,14 @@ class Linker(ModelHubMixin):
         linker.run = Path(run)
         return linker
 
-    def save(self, folder: str | Path, images: KeptImages | None = None, overwrite: bool = False) -> None:
+    def save(
+        self,
+        folder: str | Path,
+        images: KeptImages | None = None,
+        overwrite: bool = False,
+        trusted: Sequence[str] = (),
+        check: Callable[[Path], None] | None = None,
+    ) -> None:
         """Writes the linker with its KB, index and local encoders into one folder, without pickle.
 
         The folder is new, empty, or the one that this linker was opened from or last saved to, which is brought up to
@@ -138,15 +145,20 @@ class Linker(ModelHubMixin):
             images: `copies` of the KB's images, which go where the folder goes, their `paths` here, or `none`; None: as
                 in the folder that it came from, else paths. No answer needs them; a page shows them.
             overwrite: Whether another linker that stands there may be replaced.
+            trusted: What the names of classes outside dim may begin with, such as `my_package.`; whoever loads the
+                folder says the same.
+            check: Is given the finished folder before it takes its place, such as `dim.linker.reopened.check_opens`;
+                where it raises, what stood there stays.
 
         Raises:
             ConfigError: Something else stands there, or another process writes it.
+            DataError: A class is neither dim's nor trusted, or pickled weights cannot be written as safetensors.
         """
         folder = check_path(folder, "the folder to write")
         check_images(images)
-        about = self.about | ({"images": images} if images else {})
+        about = about_saved(self.about, images, trusted)
         with self.saved_at(folder, overwrite) as place:
-            write(place, self.towers, self.knowledge, self.index, self.names, self.ranker, about)
+            write(place, self.towers, self.knowledge, self.index, self.names, self.ranker, about, check)
 
     @contextmanager
     def saved_at(self, folder: Path, overwrite: bool) -> Iterator[Path]:
@@ -163,7 +175,9 @@ class Linker(ModelHubMixin):
         # For push_to_hub, which makes a folder of its own first. Its config would say what `save` says, with paths of
         # this machine.
         self._hub_mixin_config = None
+        home = self.home
         self.save(save_directory, "copies" if self.about.get("images") == "copies" else "none")
+        self.home = home  # the mixin's folder goes again
 
     @classmethod
     def from_pretrained(  # type: ignore[override]  # positional, and without the mixin's older options
@@ -173,6 +187,7 @@ class Linker(ModelHubMixin):
         revision: str | None = None,
         cache_dir: str | Path | None = None,
         token: str | bool | None = None,
+        trusted: Sequence[str] = (),
     ) -> Linker:
         """The linker in a folder that `save` wrote, or on the Hugging Face hub.
 
@@ -182,18 +197,22 @@ class Linker(ModelHubMixin):
             revision: A branch, tag or commit on the hub.
             cache_dir: Where what is downloaded is kept.
             token: For a private repository.
+            trusted: What the names of classes outside dim may begin with, such as `my_package.`: they are imported, and
+                run what they like.
 
         Raises:
-            DataError: There is no linker, a damaged one, one of another format, or one that names classes which are not
-                dim's.
+            DataError: There is no linker, a damaged one, one of another format, or one that names classes which are
+                neither dim's nor trusted.
         """
         check_path(folder_or_id, "a linker's folder, or its id on the hub")
         resolve_device(device)  # before anything is read
         folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
         check_linker(folder)
         if is_generative(folder):
-            return _generative().from_pretrained(folder, device)
-        linker = cls(*read(folder, device))
+            linker: Linker = _generative().from_pretrained(folder, device, trusted=trusted)
+        else:
+            linker = cls(*read(folder, device, trusted))
+        linker.about = noted_commit(linker.about, folder_or_id, folder)
         linker.home = folder.resolve()
         return linker
 
@@ -429,6 +448,13 @@ class Candidates:
     rows: Rows
     vectors: NDArray[np.float32]
     names: NDArray[np.float32]
+
+
+def about_saved(about: dict[str, Any], images: KeptImages | None, trusted: Sequence[str]) -> dict[str, Any]:
+    """What a linker's folder says of where it comes from, with what `save` was told."""
+    told = {"images": images} if images else {}
+    all_trusted = dict.fromkeys((*about.get("trusted", ()), *packages(trusted)))
+    return about | told | ({"trusted": list(all_trusted)} if all_trusted else {})
 
 
 def _generative() -> type[GenerativeLinker]:

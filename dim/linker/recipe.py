@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,9 +14,9 @@ from jsonargparse import ArgumentError, ArgumentParser
 from dim.contrastive.module import DIM
 from dim.errors import DataError
 from dim.features import named  # noqa: F401 - the classes that a recipe names
-from dim.features.base import Captioner, ImageEncoder, TextEncoder
+from dim.features.base import Captioner, Frozen, ImageEncoder, TextEncoder
 from dim.features.live import LiveEncoder
-from dim.features.pretrained import SUFFIXES
+from dim.features.model_files import safe_name
 from dim.task import LinkingTask
 
 ENCODERS = {
@@ -45,34 +44,45 @@ def recipe_of_run(run: Path) -> Recipe:
     }
 
 
-def write_encoder_files(recipe: Recipe, folder: Path) -> Recipe:
+def write_encoder_files(recipe: Recipe, encoders: Mapping[str, Frozen], folder: Path) -> tuple[Recipe, set[str]]:
     """The recipe with the local files of its encoders copied to `folder`/encoders, and named by their place there.
 
-    What is named by a tag or an id of a hub stays as it is.
+    What is named by a tag or an id of a hub stays there, at the commit that was loaded.
+
+    Args:
+        recipe: As it is here.
+        encoders: Those that it makes, which know what loading reads of their files.
+        folder: Of the linker.
+
+    Returns:
+        The recipe, and the encoders whose pickled weights became safetensors.
 
     Raises:
-        DataError: A file that was there is gone.
+        DataError: A file that was there is gone, or pickled weights cannot become safetensors.
     """
-    portable = deepcopy(recipe)
-    for name, encoder in portable["encoders"].items():
-        for option in FILES if encoder else ():
-            value = encoder.get("init_args", {}).get(option)
+    portable, converted = deepcopy(recipe), set()
+    for name, encoder in encoders.items():
+        chosen = portable["encoders"][name]
+        options = chosen["init_args"] = chosen.get("init_args") or {}
+        for option in FILES:
+            value = options.get(option)
             if not isinstance(value, str) or not Path(value).exists():
                 if isinstance(value, str) and Path(value).is_absolute():
                     raise DataError(f"the {name}'s files at {value}", "none", "Load the linker again from its folder.")
                 continue
-            source, place = Path(value), Path("encoders") / name
-            if source.is_dir():
-                (folder / place).mkdir(parents=True, exist_ok=True)
-                for file in source.iterdir():
-                    if file.is_file() and file.suffix in SUFFIXES:
-                        shutil.copyfile(file, folder / place / file.name)
-            else:
-                place /= source.name
-                (folder / place).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, folder / place)
-            encoder["init_args"][option] = str(place)
-    return portable
+            place, is_converted = copied(encoder, Path(value), Path("encoders") / name, folder)
+            options[option] = str(place)
+            converted |= {name} if is_converted else set()
+        options |= dict(encoder.pinned_options)
+    return portable, converted
+
+
+def copied(encoder: Frozen, source: Path, place: Path, folder: Path) -> tuple[Path, bool]:
+    """Where in `folder` a copy of a model's folder or file now stands, and whether it is in another form."""
+    is_converted = encoder.copy_model(source, folder / place)
+    if source.is_file():
+        place /= safe_name(source.name) if is_converted else source.name
+    return place, is_converted
 
 
 def located(recipe: Recipe, folder: Path) -> Recipe:
@@ -86,20 +96,21 @@ def located(recipe: Recipe, folder: Path) -> Recipe:
     return found
 
 
-def make(recipe: Recipe, device: str, kind: type[Method]) -> tuple[Method, LiveEncoder]:
+def make(recipe: Recipe, device: str, kind: type[Method], trusted: Sequence[str] = ()) -> tuple[Method, LiveEncoder]:
     """The method, without its weights, and the encoders of a recipe.
 
     Args:
         recipe: As `located` gave it.
         device: Where encoders compute that know devices.
         kind: Of the method.
+        trusted: What the names of further classes may begin with, such as `my_package.`.
 
     Raises:
-        DataError: The recipe names a class that is not dim's (nothing else is made from a file), or one that this
-            version of dim lacks.
+        DataError: The recipe names a class that is neither dim's nor trusted (nothing else is made from a file), or one
+            that this version of dim lacks.
     """
     chosen = deepcopy({"model": recipe["model"], **{k: v for k, v in recipe["encoders"].items() if v is not None}})
-    _check_classes(chosen)
+    check_classes(chosen, trusted)
     for name, encoder in (item for item in chosen.items() if item[0] != "model"):
         options = encoder.setdefault("init_args", {})
         if "device" in options:
@@ -136,13 +147,38 @@ def make_towers(task: DIM, facts: Mapping[str, Any], weights: Mapping[str, torch
     task.eval().requires_grad_(False)
 
 
-def _check_classes(value: Any) -> None:
+def check_classes(
+    value: Any, trusted: Sequence[str] = (), remedy: str = "If you trust it, and it is installed here: {trust}."
+) -> None:
+    """Raises DataError where a part of a recipe names a class that is neither dim's nor trusted.
+
+    Args:
+        value: Of a recipe.
+        trusted: What the names of further classes may begin with.
+        remedy: What to do; `{trust}` is filled in with the option that would allow it.
+    """
     if isinstance(value, Mapping):
         path = value.get("class_path")
-        if path is not None and not str(path).startswith("dim."):
-            raise DataError("a linker made of dim's classes", str(path), "Use a folder that you trust and dim wrote.")
+        if path is not None and not str(path).startswith(("dim.", *packages(trusted))):
+            package = str(path).partition(".")[0]
+            raise DataError(
+                "a linker made of dim's classes",
+                str(path),
+                remedy.format(trust=f'--trust {package}, or trusted=("{package}.",) in Python'),
+            )
         for item in value.values():
-            _check_classes(item)
+            check_classes(item, trusted, remedy)
     elif isinstance(value, list):
         for item in value:
-            _check_classes(item)
+            check_classes(item, trusted, remedy)
+
+
+def packages(trusted: Sequence[str]) -> tuple[str, ...]:
+    """The beginnings of class names that are trusted, each with its dot: `my` does not stand for `mystery`.
+
+    Example:
+        >>> packages(["my_package", "other."])
+        ('my_package.', 'other.')
+    """
+    names = [trusted] if isinstance(trusted, str) else trusted
+    return tuple(f"{name.strip().rstrip('.')}." for name in names if name.strip(" ."))

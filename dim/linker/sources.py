@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from dim.datamodule import LinkingDataModule
-from dim.errors import DataError
+from dim.errors import ConfigError, DataError
+from dim.features.hub import pin
 from dim.features.live import LiveEncoder
 from dim.results import percent
 
@@ -40,11 +41,16 @@ def live_encoder(module: LinkingDataModule) -> LiveEncoder:
     )
 
 
-def folder_of(folder_or_id: str | Path, **options: Any) -> Path:
-    """The folder itself, or that of a linker on the hub, downloaded.
+def folder_of(
+    folder_or_id: str | Path,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    token: str | bool | None = None,
+) -> Path:
+    """The folder itself, or that of a linker on the hub at one commit, downloaded; it bears the commit's name.
 
     Raises:
-        DataError: There is no such repository, or the hub cannot be reached.
+        DataError: There is no such repository, or the hub cannot be reached and its cache has no commit of it.
     """
     if Path(folder_or_id).is_dir():
         return Path(folder_or_id)
@@ -52,10 +58,21 @@ def folder_of(folder_or_id: str | Path, **options: Any) -> Path:
     if model_id.startswith((".", "/", "~")) or model_id.count("/") > 1:
         raise DataError(f"a linker's folder at {model_id}", "no such folder", "Write one: dim export RUN FOLDER.")
     try:
-        return Path(snapshot_download(model_id, **options))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        pinned = pin(model_id, revision, "a linker", cache_dir, token)
+        options: dict[str, Any] = {"local_files_only": pinned.is_offline, "cache_dir": cache_dir, "token": token}
+        return Path(snapshot_download(model_id, revision=pinned.commit, **options))
+    except ConfigError as error:
+        raise DataError(
+            error.expected, error.found, f"Check the name, or write a folder: dim export RUN FOLDER. {error.remedy}"
+        ) from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise DataError(
             f"a linker's folder or an id on the Hugging Face hub: {model_id}",
             f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
             "Check the name, or give a local folder.",
         ) from error
+
+
+def noted_commit(about: dict[str, Any], folder_or_id: str | Path, folder: Path) -> dict[str, Any]:
+    """What a linker comes from, with the commit where that is the hub."""
+    return about if Path(folder_or_id).is_dir() else about | {"hub": f"{folder_or_id}@{folder.name}"}

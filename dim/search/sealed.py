@@ -20,7 +20,11 @@ REMEDY = "Build it again: dim index."
 
 @contextmanager
 def sealed_folder(
-    folder: Path, content: str, version: int, about: Mapping[str, Any], name: str = MANIFEST
+    folder: Path,
+    content: str,
+    version: int,
+    about: Mapping[str, Any],
+    name: str = MANIFEST,
 ) -> Iterator[Path]:
     """Yields an empty folder to write files into; at the end it gets a manifest and takes the place of `folder`.
 

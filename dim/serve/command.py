@@ -37,6 +37,7 @@ def serve(
     timeout_s: float = Settings.timeout_s,
     body_timeout_s: float = Settings.body_timeout_s,
     max_connections: int = Settings.max_connections,
+    trust: str | None = None,
 ) -> None:
     """Answers questions to a linker over HTTP, with a page at /, until it is stopped.
 
@@ -61,6 +62,7 @@ def serve(
         timeout_s: How long an accepted question may wait for its answer.
         body_timeout_s: How long a client may take for its head, for its body, and taking nothing of its answer.
         max_connections: Open at once.
+        trust: Packages, separated by commas, whose classes the linker's folder may name; they are imported.
     """
     settings = Settings(
         max_body_bytes=max_body_bytes,
@@ -87,7 +89,7 @@ def serve(
     console = Console()
     with bound_socket(host, port) as listener:
         with Console(stderr=True).status("Loading the linker …"):
-            linker = open_linker(model, device)
+            linker = open_linker(model, device, trust)
             linker.link("a", top_k=1)  # so that the first question does not wait for what is made on first use
         app = import_module("dim.serve.app").create_app(linker, settings)
         for line in opening_lines(model, linker, listener, settings, max_connections):

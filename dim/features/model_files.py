@@ -1,0 +1,155 @@
+"""The files of a model's folder that loading it reads: what a fingerprint covers and what an export copies."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from dim.errors import DataError
+
+#: Suffixes of weights; of these only what the loader chooses is read.
+WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".ot", ".onnx", ".gguf", ".tflite"}
+PICKLED = {".bin", ".pt", ".pth", ".ckpt"}  #: Suffixes of weights that PyTorch pickles; read with `weights_only`.
+_UNREAD = {".md", ".py", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".pdf"}
+#: In the order in which open_clip chooses from a folder.
+_CLIP_WEIGHTS = (
+    *("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"),
+    *("open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth"),
+    *("model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth"),
+)
+
+
+def transformers_files(folder: Path) -> list[Path]:
+    """What `from_pretrained` reads of a folder: its top level, without weights that others are preferred to."""
+    weights = _first(
+        folder,
+        ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"),
+    )
+    if weights is None:
+        return _beside_weights(folder)
+    if weights.suffix != ".json":
+        return [*_beside_weights(folder), weights]
+    try:
+        shards = set(json.loads(weights.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        shards = set()  # loading says what is wrong with it
+    return [*_beside_weights(folder), *(folder / shard for shard in sorted(shards) if (folder / shard).is_file())]
+
+
+def clip_files(folder: Path) -> list[Path]:
+    """What open_clip reads of a folder: its config, its tokenizer's files, and the weights that it chooses."""
+    found = sorted(path for path in folder.iterdir() if path.suffix in {".safetensors", ".bin", ".pth"})
+    weights = _first(folder, _CLIP_WEIGHTS) or next(iter(sorted(found, key=lambda p: p.suffix != ".safetensors")), None)
+    return [*_beside_weights(folder), *([] if weights is None else [weights])]
+
+
+def every_file(folder: Path) -> list[Path]:
+    """All files of a folder and of those in it, without hidden ones."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def copy_files(source: Path, files: list[Path], target: Path, load: Callable[[Path], Any]) -> bool:
+    """Copies files of a folder to another one; pickled weights become safetensors of the name that loaders look for.
+
+    Returns whether there were such.
+
+    Links, as the hub's cache has them, are followed.
+
+    Args:
+        source: The folder.
+        files: Of it.
+        target: Is made.
+        load: Gives the tensors of a file of pickled weights.
+
+    Raises:
+        DataError: Pickled weights are something else than tensors by name.
+    """
+    for file in files:
+        place = target / file.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if file.name.endswith(".bin.index.json"):
+            index = json.loads(file.read_text(encoding="utf-8"))
+            index["weight_map"] = {name: safe_name(shard) for name, shard in index["weight_map"].items()}
+            (place.parent / safe_name(file.name)).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+        elif file.suffix in PICKLED:
+            write_safetensors(file, place.parent / safe_name(file.name), load)
+        else:
+            shutil.copyfile(file, place)
+    return any(file.suffix in PICKLED for file in files)
+
+
+def safe_name(name: str) -> str:
+    """What a file of pickled weights is called as safetensors.
+
+    Example:
+        >>> safe_name("pytorch_model-00001-of-00002.bin"), safe_name("open_clip_pytorch_model.bin"), safe_name("my.pt")
+        ('model-00001-of-00002.safetensors', 'open_clip_model.safetensors', 'my.safetensors')
+    """
+    stem, _, rest = name.partition(".")
+    renamed = stem.replace("pytorch_model", "model") if "pytorch_model" in stem else stem
+    return (
+        f"{renamed}.safetensors.index.json"
+        if rest == "bin.index.json"
+        else f"{Path(f'{renamed}.{rest}').stem}.safetensors"
+    )
+
+
+def write_safetensors(source: Path, target: Path, load: Callable[[Path], Any]) -> None:
+    """Writes the tensors of pickled weights as safetensors.
+
+    Raises:
+        DataError: They are not tensors by name, or not to be read without running code of theirs.
+    """
+    try:
+        state = load(source)
+        tensors = {name: value.clone().contiguous() for name, value in state.items()}  # of tied weights each a copy
+        data = save(tensors, metadata={"format": "pt"})
+    except Exception as error:  # pickle, torch and safetensors raise their own kinds
+        said = (str(error).strip().splitlines() or ["no message"])[0][:200]
+        raise DataError(
+            f"weights in {source} that can be read as tensors by name (torch.load with weights_only)",
+            f"{type(error).__name__}: {said}",
+            "Save them as safetensors: model.save_pretrained(folder), or safetensors.torch.save_file(state, file).",
+        ) from error
+    target.write_bytes(data)  # save_file lets nobody else read the file
+
+
+def load_pickled(path: Path) -> Any:
+    """The content of pickled weights, read without running code that they name."""
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def load_clip_weights(path: Path) -> Any:
+    """The same as open_clip reads it: a state dict, or one in a training checkpoint."""
+    from open_clip.factory import load_state_dict
+
+    return load_state_dict(str(path), weights_only=True)
+
+
+def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _beside_weights(folder: Path) -> list[Path]:
+    """The files of a folder's top level that are no weights, and that no loader passes over."""
+    indexes = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+    chosen = _first(folder, ("model.safetensors", *indexes[:1], "pytorch_model.bin", *indexes[1:]))
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file()
+        and not path.name.startswith(".")
+        and path.name not in ("LICENSE", "NOTICE")
+        and path.suffix not in WEIGHTS | _UNREAD
+        and (not path.name.endswith(".index.json") or path == chosen)
+    )
