@@ -6,8 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import dim  # noqa: F401  (before any test imports open_clip or Transformers: see dim/_torchvision.py)
+
+# A slow machine finds the same faults as a fast one.
+settings.register_profile("dim", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("dim")
 
 
 @pytest.fixture
