@@ -343,12 +343,12 @@ def test_killed_at_any_moment_it_ends_byte_identical_to_an_undisturbed_run(
         return sum(len(path.read_text().splitlines()) for path in left)
 
     moments, partial_work = random.Random(0), 0
-    for kill in range(num_kills):  # one in each part of the work, the first before any block is done
+    for kill in range(num_kills):  # one in each part of the work, of 23 blocks
         folder = copy(f"killed{kill}")
         process = start(lambda folder=folder: work(folder))
         let_work(
             process, lambda folder=folder: num_blocks(folder), 20 * kill // num_kills
-        )  # 177 mentions are 23 blocks
+        )
         process.join(moments.uniform(0, 0.05))
         process.kill()
         process.join()
