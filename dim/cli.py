@@ -28,6 +28,7 @@ import dim.contrastive.module
 import dim.features.named
 import dim.generative.module
 import dim.saved_run  # noqa: F401
+from dim.configs import with_config_files
 from dim.contrastive.losses import NPair, ReleasedNPair
 from dim.contrastive.negatives import Negatives
 from dim.datamodule import LinkingDataModule
@@ -249,6 +250,7 @@ def checkpoint(run: Path, name: str) -> Path:
 
 def run_trainer(arguments: Sequence[str]) -> None:
     """Runs `fit`, `validate`, `test` or `predict` with the given command line."""
+    arguments = with_config_files(arguments)
     # Adam's squares of tiny gradients become denormal numbers, which processors multiply some 100 times slower.
     # Here, before the first operation: the threads of torch's pool take the setting from the one that starts them.
     torch.set_flush_denormal(True)
@@ -273,7 +275,7 @@ def run_trainer(arguments: Sequence[str]) -> None:
                 parser_class=Parser,
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
-                args=list(arguments),
+                args=arguments,
             )
     finally:
         torch.set_flush_denormal(False)

@@ -20,6 +20,7 @@ class Command:
         help: What it does, for `dim --help`.
         takes_many: Whether the words before the first option are together its first argument, a list.
         by_name: Whether required arguments are options, too: --ranks FILE.
+        default: The word that is meant where none stands.
     """
 
     module: str
@@ -27,6 +28,7 @@ class Command:
     help: str
     takes_many: bool = False
     by_name: bool = False
+    default: str = ""
 
     def run(self, name: str, args: Sequence[str]) -> None:
         """Parses `args` by the signature and calls the function."""
@@ -34,6 +36,7 @@ class Command:
 
         from dim.parser import Parser
 
+        args = list(args) or [self.default] * bool(self.default)
         functions = [getattr(import_module(self.module), function) for function in self.functions]
         if self.takes_many and (words := list(takewhile(lambda arg: not arg.startswith("-"), args))):
             first = next(iter(signature(functions[0]).parameters))
@@ -43,6 +46,12 @@ class Command:
 
 
 COMMANDS = {
+    "configs": Command(
+        "dim.configs",
+        ("configs_list", "configs_copy"),
+        "list the shipped configs; copy one, to change it",
+        default="list",
+    ),
     "demo-world": Command("dim.data.demo", ("demo_world",), "make the demo dataset, of any size"),
     "prepare": Command("dim.prepare", ("prepare",), "turn a release, or your own tables, into a dataset folder"),
     "audit": Command("dim.audit", ("audit",), "look for leaks in a dataset; write a clean and a hard subset"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from dim.configs import config_file, shipped
 from dim.errors import ConfigError
 from dim.report import report
 from dim.storage import write_json
@@ -23,7 +24,7 @@ RECORD = "compare.json"  #: In a run's folder: the options that it was started w
 class Experiment:
     """One run: a config, the configs laid over it, a seed."""
 
-    configs: tuple[Path, ...]
+    configs: tuple[str, ...]
     seed: int
     run: Path
     options: tuple[str, ...]
@@ -68,8 +69,8 @@ def compare(
     that fails is named, and the others go on.
 
     Args:
-        configs: Files such as lightning_configs/demo.yaml; `demo.yaml+shuffled_texts` lays ablations/shuffled_texts
-            (.yaml, beside the file, or any path) over it.
+        configs: Files, or names of shipped configs (`dim configs` lists them); `demo+shuffled_texts` lays
+            ablations/shuffled_texts (.yaml, beside the file, else the shipped one, or any path) over it.
         runs: Folder of all runs: <runs>/<config>/seed<N>.
         seeds: How many seeds.
         options: Further options of `dim fit` for every run, as one string: "--data.root data/wikimel".
@@ -109,23 +110,30 @@ def fit(experiment: Experiment, resume: bool) -> bool:
     return subprocess.run([sys.executable, "-m", "dim", "fit", *experiment.arguments, *more]).returncode == 0
 
 
-def find_configs(name: str) -> tuple[Path, ...]:
-    """The files of `config.yaml+ablation+…`, in the order in which they are laid over each other.
+def find_configs(name: str) -> tuple[str, ...]:
+    """What `--config` is given for `config+ablation+…`, in the order in which they are laid over each other.
 
     Raises:
         ConfigError: One is not there.
     """
     first, *others = name.split("+")
-    found = [Path(first)]
+    config_file(first)
+    known = shipped()
+    folder = Path(first).parent / "ablations"
+    found = [first]
     for other in others:
-        beside = Path(first).parent / "ablations" / f"{other}.yaml"
-        found.append(beside if beside.exists() else Path(other))
-    for path in found:
-        if not path.is_file():
-            near = sorted(file.stem for file in (Path(first).parent / "ablations").glob("*.yaml"))
-            raise ConfigError(
-                f"a config {path}", "no such file", f"The ablations are: {', '.join(near) or 'none beside it'}."
-            )
+        beside, own = folder / f"{other}.yaml", f"ablations/{other}"
+        if first not in known and beside.is_file():
+            found.append(str(beside))
+        elif own in known:
+            found.append(own)
+        elif Path(other).is_file():
+            found.append(other)
+        else:
+            near = {file.stem for file in folder.glob("*.yaml")} | {
+                Path(each).name for each in known if each.startswith("ablations/")
+            }
+            raise ConfigError(f"a config {other}", "no such file", f"The ablations are: {', '.join(sorted(near))}.")
     return tuple(found)
 
 

@@ -1,13 +1,22 @@
 """Fixtures for many tests. Standing here, it also puts `tests/` on the import path, for `tests/releases.py`."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import dim  # noqa: F401  (before any test imports open_clip or Transformers: see dim/_torchvision.py)
+
+# Some tests fork; the tokenizers' pool of threads does not survive that, and its next text would be waited for for ever.
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+# A slow machine finds the same faults as a fast one.
+settings.register_profile("dim", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("dim")
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from waiting import HANG, wait_until
+
 KEY = "sk-a-secret-of-the-tests-0123456789"
 
 DRIP = "drip"
@@ -154,7 +156,7 @@ def write_tiny_model(folder: Path, words: list[str]) -> Path:
 
 
 @contextmanager
-def transformers_serve(model: Path, log: Path, timeout_s: float = 120) -> Iterator[str]:
+def transformers_serve(model: Path, log: Path) -> Iterator[str]:
     """Runs `transformers serve` on a free port of loopback; gives the base URL once it is ready."""
     port = _free_port()
     # `transformers serve` imports torchvision, which dim's guard (dim/_torchvision.py) keeps usable beside a CPU torch.
@@ -165,16 +167,13 @@ def transformers_serve(model: Path, log: Path, timeout_s: float = 120) -> Iterat
     with log.open("wb") as output:
         server = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
         try:
-            end = time.monotonic() + timeout_s
-            while not _is_ready(f"http://127.0.0.1:{port}/health"):
-                assert server.poll() is None, log.read_text()
-                assert time.monotonic() < end, log.read_text()
-                time.sleep(0.2)
+            wait_until(lambda: server.poll() is not None or _is_ready(f"http://127.0.0.1:{port}/health"))
+            assert server.poll() is None, log.read_text()
             yield f"http://127.0.0.1:{port}/v1"
         finally:
             server.terminate()
             try:
-                server.wait(10)
+                server.wait(HANG)
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
@@ -188,7 +187,7 @@ def _free_port() -> int:
 
 def _is_ready(url: str) -> bool:
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2) as response:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=HANG) as response:
             return bool(response.status == 200)
     except OSError:
         return False

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny_blip2 import make_blip2
+from waiting import let_work
 
 import dim.features.captions
 from dim.caption import caption
@@ -335,18 +336,24 @@ def test_killed_at_any_moment_it_ends_byte_identical_to_an_undisturbed_run(
         torch.set_num_threads(1)  # a forked process has none of the threads that its OpenMP believes in
         run(folder, *options, "--cache_dir", folder.parent / "cache", "--num_workers", "1")
 
-    undisturbed, begin = copy("undisturbed"), time.perf_counter()
+    undisturbed = copy("undisturbed")
     assert finish(start(lambda: work(undisturbed))) == 0
-    seconds = time.perf_counter() - begin
+
+    def num_blocks(folder: Path) -> int:
+        left = folder.parent.glob("cache/features/.captions-*/progress.jsonl")
+        return sum(len(path.read_text().splitlines()) for path in left)
+
     moments, partial_work = random.Random(0), 0
-    for kill in range(num_kills):  # one in each part of the time that the work takes
+    for kill in range(num_kills):  # one in each part of the work, of 23 blocks
         folder = copy(f"killed{kill}")
         process = start(lambda folder=folder: work(folder))
-        process.join((kill + moments.random()) / num_kills * seconds)
+        let_work(
+            process, lambda folder=folder: num_blocks(folder), 20 * kill // num_kills
+        )
+        process.join(moments.uniform(0, 0.05))
         process.kill()
         process.join()
-        left = list(folder.parent.glob("cache/features/.captions-*/progress.jsonl"))
-        partial_work += any(len(path.read_text().splitlines()) for path in left)
+        partial_work += num_blocks(folder) > 0
         assert finish(start(lambda folder=folder: work(folder))) == 0
         assert bytes_of(folder) == bytes_of(undisturbed)
     assert partial_work > 0

@@ -6,13 +6,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from slow_encoders import SlowImageEncoder, SlowTextEncoder
+from waiting import HANG, let_work
 
 import dim.embed
 from dim.cluster import RayCluster, open_executor
@@ -127,9 +127,7 @@ def test_a_killed_driver_goes_on_where_it_stood(tmp_path: Path, dataset: Dataset
     done = 0
     for _ in range(num_kills):
         process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        while num_blocks(cache) < done + 2 and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
+        let_work(process, lambda: num_blocks(cache), done + 2)
         assert process.poll() is None, "ended before it was killed"
         process.kill()
         process.wait()
@@ -170,7 +168,7 @@ def test_a_cluster_of_its_own_listens_on_this_machine_only(tmp_path: Path, datas
     assert process.stdout is not None
     assert process.stdout.readline() == "open\n"
     opened = listening() - before
-    process.communicate("\n", timeout=60)
+    process.communicate("\n", timeout=HANG)
     assert opened
     loopback = ("0100007F", "0000000000000000FFFF00000100007F", "0" * 24 + "01000000")
     assert {place.split(":")[0] for place in opened} <= set(loopback)

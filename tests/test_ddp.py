@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import torch
 from tiny_lm import save_model
+from waiting import HANG
 
 from dim.data.demo import demo_world
 
 TWO = ["--trainer.strategy", "ddp", "--trainer.devices", "2"]
-SECONDS = 240  # a hang is a failure
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
     return subprocess.run(
-        [sys.executable, "-m", "dim", *arguments], capture_output=True, text=True, timeout=SECONDS, env=environment
+        [sys.executable, "-m", "dim", *arguments], capture_output=True, text=True, timeout=2 * HANG, env=environment
     )
 
 

@@ -2,11 +2,11 @@
 
 import multiprocessing
 import random
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from waiting import let_work
 
 import dim.embed
 from dim.__main__ import main
@@ -45,18 +45,16 @@ def test_killed_at_random_moments_it_ends_with_the_bytes_of_an_undisturbed_run(
         process.start()
         return process
 
-    start = time.perf_counter()
     undisturbed = embed("undisturbed")
     undisturbed.join()
-    took = time.perf_counter() - start
     assert undisturbed.exitcode == 0
 
     moments = random.Random(num_workers)
     for _ in range(num_kills):
-        before, process = written(tmp_path / "killed"), embed("killed")
-        while process.is_alive() and written(tmp_path / "killed") == before:
-            time.sleep(0.005)
-        process.join(moments.uniform(0, 0.2) * took / num_kills)
+        process = embed("killed")
+        for _ in range(moments.randint(1, 3)):  # blocks that are finished, and a part of the next one
+            let_work(process, lambda: written(tmp_path / "killed"), written(tmp_path / "killed") + 1)
+        process.join(moments.uniform(0, 0.01))
         assert process.exitcode is None, "the work was done before the last kill"
         process.kill()
         process.join()

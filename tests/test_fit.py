@@ -6,12 +6,12 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from waiting import let_work
 
 from dim.__main__ import main
 from dim.data.demo import demo_world
@@ -240,9 +240,7 @@ def test_a_killed_training_resumes_and_ends_with_the_weights_of_an_undisturbed_o
     command = [sys.executable, "-m", "dim", "fit", *options(place, "killed", *epochs)]
     last = place / "killed" / "checkpoints" / "last.ckpt"
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not last.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
+    let_work(process, last.exists, True)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert last.exists()

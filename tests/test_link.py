@@ -7,12 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from demo_run import demo_run, linker_of, questions_of
+from waiting import let_work
 
 from dim.__main__ import main
 from dim.linker import Linker
@@ -172,9 +172,7 @@ def test_an_interrupted_file_goes_on_and_ends_as_an_undisturbed_one(model, run, 
     command = [sys.executable, "-m", "dim", "link", "--model", str(model), "--device", "cpu", *options]
     with subprocess.Popen([*command, "--output", str(killed)], stderr=subprocess.DEVNULL) as process:
         partial = tmp_path / "killed.jsonl.partial"
-        deadline = time.monotonic() + 120
-        while not (partial.exists() and partial.stat().st_size) and time.monotonic() < deadline:
-            time.sleep(0.002)
+        let_work(process, lambda: partial.exists() and partial.stat().st_size, 1)
         os.kill(process.pid, signal.SIGKILL)
     assert not killed.exists()
     assert 0 < len(read_lines(partial)[:-1]) < len(lines)

@@ -5,11 +5,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from llm_servers import KEY, environment_of, transformers_serve, write_tiny_model
+from waiting import HANG, let_work
 
 from dim.data.demo import demo_world
 from dim.records import Dataset
@@ -49,7 +49,7 @@ def test_fifty_entities_survive_a_budget_a_kill_and_end_whole(
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=HANG,
         )
         assert done.returncode == 0, done.stderr
         assert KEY not in done.stdout + done.stderr
@@ -61,11 +61,8 @@ def test_fifty_entities_survive_a_budget_a_kill_and_end_whole(
             command(data.root, "--requests_per_minute", "600"), env=environment, stderr=subprocess.DEVNULL
         )
         try:
-            end = time.monotonic() + 90
-            while len(records(data.root)) < 25:
-                assert killed.poll() is None
-                assert time.monotonic() < end
-                time.sleep(0.01)
+            let_work(killed, lambda: len(records(data.root)), 25)
+            assert killed.poll() is None
         finally:
             killed.send_signal(signal.SIGKILL)
             killed.wait()

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from waiting import HANG
 
 from dim.errors import DimError, MissingExtraError, StorageError
 from dim.storage import atomic_path, content_hash, explain_write_errors, write_json
@@ -74,7 +75,7 @@ def test_a_folder_is_never_missing_while_it_is_replaced(tmp_path):
             (temporary / "whole").write_text(str(turn))
         if turn == 0:
             assert reader.stdout.readline() == "there\n"
-    assert reader.communicate("\n", timeout=60)[0] == "0 misses\n"
+    assert reader.communicate("\n", timeout=HANG)[0] == "0 misses\n"
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 

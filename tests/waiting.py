@@ -1,7 +1,10 @@
 """Waiting for what another thread or process does."""
 
+import subprocess
 import time
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from typing import Any
 
 HANG = 300.0  #: Seconds after which a test is said to hang; no test measures by them.
 
@@ -12,3 +15,12 @@ def wait_until(holds: Callable[[], bool], seconds: float = HANG) -> None:
     while not holds():
         assert time.monotonic() < end, "it never came"
         time.sleep(0.005)
+
+
+def let_work(process: BaseProcess | subprocess.Popen[Any], done: Callable[[], float], enough: float) -> None:
+    """Returns when so much of a process's work is done, or it has ended: a moment to kill it on any machine."""
+
+    def is_over() -> bool:
+        return (process.poll() if isinstance(process, subprocess.Popen) else process.exitcode) is not None
+
+    wait_until(lambda: done() >= enough or is_over())

@@ -22,25 +22,30 @@ STAGES = ("decode", "transfer", "encode", "write")
 
 
 class Stages:
-    """The seconds that each stage took of this process, since it was made."""
+    """The seconds that each stage took of this process, since it was made.
 
-    def __init__(self) -> None:
+    Args:
+        clock: Whose seconds count.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.seconds = dict.fromkeys(STAGES, 0.0)
-        self._start = time.perf_counter()
+        self._clock = clock
+        self._start = clock()
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
         """Counts the time inside the `with` block, also of a block that raises."""
-        start = time.perf_counter()
+        start = self._clock()
         try:
             yield
         finally:
-            self.seconds[stage] += time.perf_counter() - start
+            self.seconds[stage] += self._clock() - start
 
     @property
     def elapsed(self) -> float:
         """Seconds since the start."""
-        return time.perf_counter() - self._start
+        return self._clock() - self._start
 
     def shares(self) -> dict[str, float]:
         """The share of each stage in the elapsed time, and of all else under `other`; they add up to 1."""
@@ -64,13 +69,21 @@ class Stages:
 
 
 @contextmanager
-def shown_progress(name: str, work: Workplace, console: Console) -> Iterator[tuple[Callable[[int], None], Stages]]:
+def shown_progress(
+    name: str, work: Workplace, console: Console, clock: Callable[[], float] = time.perf_counter
+) -> Iterator[tuple[Callable[[int], None], Stages]]:
     """Shows a bar with rate, time left and limiting stage while the work lasts, and its summary at the end.
+
+    Args:
+        name: Of the field.
+        work: What is to be done.
+        console: Where it is shown.
+        clock: Whose seconds the summary counts.
 
     Yields:
         What is to be called with the number of inputs done, and the clock of the stages.
     """
-    stages, before = Stages(), work.num_rows_done
+    stages, before = Stages(clock), work.num_rows_done
     columns = (
         TextColumn("{task.description:<12}"),
         BarColumn(),

@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 from scipy.stats import bootstrap
@@ -61,13 +59,8 @@ def test_draws_are_as_many_as_clusters_and_even():
     assert counts.mean(0) == pytest.approx(np.ones(50), abs=0.12)
 
 
-def test_ten_thousand_draws_of_the_largest_dev_split_take_seconds():
+def test_ten_thousand_draws_of_the_largest_dev_split_are_near_the_normal_interval():
     values = np.random.default_rng(0).random((2585, 6))
-    start = time.perf_counter()
-    Bootstrap(np.arange(2585)).interval(values)
-    ours = time.perf_counter() - start
-    start = time.perf_counter()
-    for _ in range(20):
-        values[np.random.default_rng(0).integers(0, 2585, 2585)].mean(0)
-    loop = (time.perf_counter() - start) * 500
-    assert ours < max(5.0, 3 * loop)
+    bounds = Bootstrap(np.arange(2585)).interval(values)
+    half = 1.96 * values.std(0) / np.sqrt(2585)
+    np.testing.assert_allclose(bounds, [values.mean(0) - half, values.mean(0) + half], atol=0.001)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from demo_run import demo_run, linker_of
+from waiting import HANG
 
 COMMIT = "c" * 40
 PUSH_AND_LOAD = """
@@ -120,7 +121,7 @@ def test_a_linker_is_pushed_to_a_hub_and_loaded_from_it(
         env=os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [f"{hub.url}/someone/bees/commit/{COMMIT}", "True True False"]

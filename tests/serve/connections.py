@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterator
 from types import TracebackType
 
+from waiting import HANG
+
 
 @contextlib.contextmanager
 def raised_limit(wanted: int) -> Iterator[int]:
@@ -28,7 +30,7 @@ class Crowd:
     def __init__(self, port: int, count: int) -> None:
         self.open: dict[int, socket.socket] = {}
         for _ in range(count):
-            connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+            connection = socket.create_connection(("127.0.0.1", port), timeout=HANG)
             connection.setblocking(False)
             self.open[connection.fileno()] = connection
 

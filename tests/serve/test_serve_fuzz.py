@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from demo_run import demo_run, linker_of
 from serving import Running, running
+from waiting import HANG
 
 from dim.linker import Linker
 
@@ -47,7 +48,7 @@ def fuzz(server: Running, folder: Path, seed: int, num_examples: int, token: str
     """Runs it with every check that it has; what it finds fails the test with its report."""
     url = f"{server.client.base_url}/openapi.json"
     options = ["--seed", str(seed), "--max-examples", str(num_examples), "--checks", "all", "--continue-on-failure"]
-    options += ["--generation-database", "none", "--no-color", "--request-timeout", "30"]
+    options += ["--generation-database", "none", "--no-color", "--request-timeout", str(HANG)]
     options += ["--header", f"Authorization: Bearer {token}"] if token else []
     found = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", "run", url, *options],
@@ -55,7 +56,7 @@ def fuzz(server: Running, folder: Path, seed: int, num_examples: int, token: str
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), "SCHEMATHESIS_HOOKS": "valid_requests"},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=10 * HANG,
     )
     assert found.returncode == 0, found.stdout + found.stderr
     assert "Operations:       9 selected / 9 total" in found.stdout

@@ -9,7 +9,7 @@ from demo_run import demo_run, linker_of, questions_of
 from page_browser import Watched, launched
 from page_looks import contrasts, has_no_overflow
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from serving import Running, running
+from serving import Held, Running, running
 
 from dim.linker import Answer, KnownEntity, Linker, Question
 from dim.ranking.features import FEATURES
@@ -288,7 +288,7 @@ def test_the_token_is_asked_for_kept_for_the_tab_and_sent_for_pictures_too(
 
 
 def test_a_busy_server_is_said_with_when_to_ask_again(watched: Watched, linker: Linker) -> None:
-    with running(linker, timeout_s=0.001) as server:  # no answer is in time
+    with running(linker, timeout_s=0.001) as server, Held(linker):  # no answer is in time
         page = watched.open(address_of(server))
         fill(page, "Norski")
         link(page)

@@ -11,6 +11,7 @@ import pytest
 from connections import Crowd, raised_limit
 from demo_run import demo_run, linker_of
 from serving import QUESTION, process
+from waiting import HANG
 
 from dim.errors import ConfigError, MissingExtraError
 from dim.linker import Linker
@@ -36,7 +37,7 @@ def test_sigterm_in_flight_loses_no_accepted_question(folder: Path) -> None:
         answers = [answer.result() for answer in waiting]
         assert [answer.status_code for answer in answers] == [200] * 4
         assert all(len(result["answers"]) == 5 for answer in answers for result in answer.json()["results"])
-        out, err = served.communicate(timeout=30)
+        out, err = served.communicate(timeout=HANG)
         assert served.returncode == 0, err
         assert "stopped: all 160 accepted questions are answered" in out
         assert "Traceback" not in err
@@ -51,7 +52,7 @@ def test_thousands_of_open_connections_leave_room_for_a_question(folder: Path, r
             print(f"{count:,} connections")
             for _ in range(3):
                 assert client.post("/link", json=QUESTION).status_code == 200
-            assert crowd.statuses(60) == {408: count}
+            assert crowd.statuses(HANG) == {408: count}
         assert client.post("/link", json=QUESTION).status_code == 200
 
 

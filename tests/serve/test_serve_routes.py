@@ -11,7 +11,7 @@ import pytest
 from demo_run import demo_run, linker_of, questions_of, world_of
 from PIL import Image
 from serving import Running, running
-from waiting import wait_until
+from waiting import HANG, wait_until
 
 from dim.linker import Answer, Linker, Question
 from dim.linker.knowledge import KnownEntity
@@ -41,7 +41,7 @@ def server(linker: Linker) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def client(server: Running) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.client.base_url, verify=False, timeout=30) as client:
+    with httpx.Client(base_url=server.client.base_url, verify=False, timeout=HANG) as client:
         yield client
 
 
