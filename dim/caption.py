@@ -14,8 +14,8 @@ from rich.text import Text
 
 from dim.cluster import Engine, open_executor
 from dim.data.caption_file import GivenCaptions, read_captions
-from dim.engine import Block, Executor, Workplace, one_at_a_time
-from dim.errors import ConfigError
+from dim.engine import Block, Executor, Workplace
+from dim.errors import ConfigError, DataError
 from dim.features import named  # noqa: F401 - the classes that the command line names
 from dim.features.base import Captioner
 from dim.features.blip2 import Blip2Captioner
@@ -26,6 +26,7 @@ from dim.features.captions import Captions, cached_captions, caption_blocks, cap
 from dim.features.images import num_decoders
 from dim.features.progress import shown_progress
 from dim.features.spread import spread
+from dim.locks import folder_lock
 from dim.prepare import open_dataset
 from dim.records import Dataset
 from dim.storage import check_variant, content_hash, file_name_of
@@ -91,11 +92,18 @@ def caption(
         source, said, answers, log = captioner.model, found.by_owner, _answers(found, captioner), found.log
         _say_missing(dataset, found)
     record = check_variant(name or _name_of(source))
-    with one_at_a_time(Path(cache_dir) / ".locks" / content_hash(str(dataset.root.resolve()))):
+    with folder_lock(dataset.root, "dim caption", wait=True):
+        now = Dataset(dataset.root)
+        if now.hash != dataset.hash:  # the captions are by row
+            raise DataError(
+                f"the mentions that were captioned in {dataset.root}",
+                "others: it was written anew meanwhile",
+                "Run the same command again; finished answers are kept.",
+            )
         if len(answers):
-            path = write_answers(dataset, record, answers, log)
+            path = write_answers(now, record, answers, log)
             _say(f"recorded  {path}: {len(answers):,} answers")
-        dataset = write_captions(Dataset(dataset.root), said, overwrite)
+        dataset = write_captions(now, said, overwrite)
     _say_result(dataset, before)
     return dataset
 

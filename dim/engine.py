@@ -16,11 +16,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import threading
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,10 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dim.errors import StorageError
 from dim.storage import explain_write_errors, write_json
-
-_one_thread = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -244,25 +240,6 @@ class Workplace:
 
     def _offset(self, row: int) -> int:
         return len(self._header) + row * self.plan.width * 4
-
-
-@contextmanager
-def one_at_a_time(path: Path) -> Iterator[None]:
-    """Holds the lock file `path`; waits while another process holds it. The lock of a killed process is free."""
-    import fcntl
-
-    with explain_write_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # lockf, not flock: worker processes inherit a flock and would hold it after their parent was killed. It
-        # does not part threads of one process, hence the second lock.
-        with _one_thread, path.open("w") as lock:
-            try:
-                fcntl.lockf(lock, fcntl.LOCK_EX)
-            except OSError as error:  # such as ENOLCK on a network disk
-                raise StorageError(
-                    f"a lock on {path}", str(error), "Choose a cache folder on a disk that has file locks."
-                ) from error
-            yield
 
 
 def _npy_header(shape: tuple[int, int]) -> bytes:

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from dim.errors import DataError
 from dim.frames import column_hashes, conform, frame_hash, hash_of
+from dim.locks import LOCK_SUFFIX, folder_lock
 from dim.output import Kind
 from dim.storage import atomic_path, check_variant, content_hash, write_json
 
@@ -339,7 +340,7 @@ def keep_answers(old: Path, new: Path) -> None:
     """Copies what models answered, which cost money or time, from a dataset folder to the one that replaces it."""
     for name in (ANSWERS, CAPTIONS):
         if (old / name).is_dir():
-            shutil.copytree(old / name, new / name)
+            shutil.copytree(old / name, new / name, ignore=shutil.ignore_patterns(f"*{LOCK_SUFFIX}"))
 
 
 def dataset_kind(name: str, is_made: Callable[[dict[str, Any]], bool], has_images: bool = False) -> Kind:
@@ -424,14 +425,15 @@ def add_texts(root: Path, variant: str, table: pd.DataFrame, **facts: Any) -> Da
     Raises:
         DataError: `root` is no dataset folder, or the variant's name cannot be that of a file.
     """
-    dataset = Dataset(root)
     table = conform(table, TEXT_SCHEMA)
-    with atomic_path(dataset.root / "texts" / f"{check_variant(variant)}.parquet") as temporary:
-        table.to_parquet(temporary, index=False, schema=TEXT_SCHEMA)
-    meta = dict(dataset.meta)
-    meta["hashes"] = meta["hashes"] | {f"texts/{variant}": frame_hash(table)}
-    meta["texts"] = sorted({*meta["texts"], variant})
-    if facts:
-        meta["text_facts"] = meta.get("text_facts", {}) | {variant: facts}
-    write_json(dataset.root / "dataset.json", meta)
+    with folder_lock(root, "an entity text", wait=True):
+        dataset = Dataset(root)
+        with atomic_path(dataset.root / "texts" / f"{check_variant(variant)}.parquet") as temporary:
+            table.to_parquet(temporary, index=False, schema=TEXT_SCHEMA)
+        meta = dict(dataset.meta)
+        meta["hashes"] = meta["hashes"] | {f"texts/{variant}": frame_hash(table)}
+        meta["texts"] = sorted({*meta["texts"], variant})
+        if facts:
+            meta["text_facts"] = meta.get("text_facts", {}) | {variant: facts}
+        write_json(dataset.root / "dataset.json", meta)
     return Dataset(root)

@@ -1,6 +1,5 @@
 import errno
 import os
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dim import engine
-from dim.engine import Block, Plan, Workplace, one_at_a_time
+from dim.engine import Block, Plan, Workplace
 from dim.errors import StorageError
 
 PLAN = Plan("key", num_rows=10, width=3, block_size=4)
@@ -141,22 +140,3 @@ def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     pwrite = os.pwrite
     monkeypatch.setattr(engine.os, "pwrite", lambda fd, data, offset: pwrite(fd, bytes(data[:5]), offset))
     assert finish(tmp_path / "w").tolist() == np.arange(30, dtype=np.float32).reshape(10, 3).tolist()
-
-
-def test_threads_take_turns(tmp_path: Path) -> None:
-    inside: list[int] = []
-    most: list[int] = []
-
-    def work() -> None:
-        with one_at_a_time(tmp_path / "locks/one"):
-            inside.append(1)
-            most.append(len(inside))
-            os.sched_yield()
-            inside.pop()
-
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert max(most) == 1

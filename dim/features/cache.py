@@ -26,9 +26,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dim.engine import Block, Plan, Workplace, one_at_a_time
+from dim.engine import Block, Plan, Workplace
 from dim.features.base import Features
 from dim.features.inputs import Inputs, file_state
+from dim.locks import folder_lock
 from dim.storage import content_hash, explain_write_errors, write_json
 
 FORMAT_VERSION = 1
@@ -148,7 +149,7 @@ class FeatureCache:
             StorageError: The disk is full, or the folder may not be written.
         """
         folder = self.folder(recipe, inputs)
-        with one_at_a_time(self.root / ".locks" / folder.name), explain_write_errors(folder):
+        with folder_lock(folder, f"the embedding of {recipe.field}", wait=True), explain_write_errors(folder):
             features = self.find(recipe, inputs)
             if features is None:
                 work = Workplace(self._workplace(folder), recipe.plan(inputs))

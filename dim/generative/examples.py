@@ -21,8 +21,8 @@ from rich.progress import track
 
 from dim.data.regions import split_region
 from dim.datamodule import LinkingData
-from dim.engine import one_at_a_time
 from dim.errors import ConfigError
+from dim.locks import folder_lock
 from dim.processes import process_of_run
 from dim.storage import atomic_path, content_hash
 
@@ -122,7 +122,7 @@ class SimilarExamples(Examples):
             )
         train_rows = np.unique(train_rows)
         path = cache_dir / "examples" / f"{self._key(data, train_rows)}.npy"
-        with one_at_a_time(cache_dir / ".locks" / f"examples-{path.stem}"):
+        with folder_lock(path, "a search for examples", wait=True):
             chosen = _read(path, (len(data.dataset.mentions), self.num_examples), train_rows)
             if chosen is None:
                 chosen = self._search(data, train_rows)

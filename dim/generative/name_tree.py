@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from dim.errors import DataError
 from dim.generative.name_tokens import LeftOut, Tokenize, join_left_out, tokenize_names
 from dim.generative.sorted_names import NO_CHILDREN, Children, Integers, SortedNames, sort_names
-from dim.storage import atomic_path, content_hash
+from dim.output import Kind, output_folder
+from dim.storage import content_hash
 
 FORMAT = 1
+TREE = Kind("a tree of names", lambda folder: (folder / "tree.json").is_file(), lambda folder: ("tree.json", "*.npy"))
 NO_ROWS = np.zeros(0, dtype=np.int64)
 
 
@@ -195,7 +197,7 @@ class NameTree:
         """Writes the tree into a folder, which is there whole or not at all; a tree with added names as one.
 
         Args:
-            folder: Replaced if it is there.
+            folder: Where it shall stand; another tree is replaced, and nothing else.
             facts: Kept with the tree, JSON; by default those that it has.
         """
         description = {
@@ -209,8 +211,7 @@ class NameTree:
             "facts": self.facts if facts is None else facts,
             "left_out": self.left_out,
         }
-        with atomic_path(folder) as temporary:
-            temporary.mkdir()
+        with output_folder(folder, TREE, "a tree of names", overwrite=True) as temporary:
             for name, array in self._whole.arrays.items():
                 np.save(temporary / f"{name}.npy", array, allow_pickle=False)
             text = json.dumps(description, indent=2, ensure_ascii=False)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dim.engine import one_at_a_time
 from dim.evaluation.protocols import NIL_ROW
 from dim.generative.language_model import LanguageModel
 from dim.generative.name_tree import FORMAT, NameTree
+from dim.locks import folder_lock
 from dim.records import NIL, Dataset
 from dim.storage import content_hash
 
@@ -70,7 +70,7 @@ def open_tree(
         "max_tokens": max_tokens,
     }
     folder = cache_dir / "names" / content_hash(str(FORMAT), repr(sorted(facts.items())))
-    with one_at_a_time(cache_dir / ".locks" / folder.name):
+    with folder_lock(folder, "a tree of names", wait=True):
         if not folder.exists():
             names, rows = name_pairs(dataset, aliases, nil)
             tree = NameTree.build(names, rows, model.tokenize, model.end_token, model.vocab_size, max_tokens)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any
 
-from dim.errors import ConfigError, DataError
+from dim.errors import DataError
+from dim.locks import folder_lock
 from dim.records import ANSWERS
 from dim.storage import explain_write_errors
 
@@ -88,19 +88,17 @@ class AnswerLog:
     def open(self) -> Iterator[IO[bytes]]:
         """Opens the file to append answers with `append`; no other process may do so at the same time.
 
+        Meanwhile the dataset folder cannot be replaced; another text may be refreshed, and captions written.
+
         Raises:
-            ConfigError: Another process has it open.
+            ConfigError: Another process has it open, or is about to replace the dataset.
             StorageError: It cannot be written.
         """
-        with explain_write_errors(self.path):
-            self.path.parent.mkdir(exist_ok=True)
+        with ExitStack() as held, explain_write_errors(self.path):
+            with folder_lock(self.path.parents[1], "the start of dim refresh", wait=True):
+                self.path.parent.mkdir(exist_ok=True)
+                held.enter_context(folder_lock(self.path, "dim refresh"))
             with self.path.open("ab+") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError as error:
-                    raise ConfigError(
-                        f"nobody else writing {self.path}", "another dim refresh", "Wait for it, or end it."
-                    ) from error
                 if file.tell() > 0:
                     file.seek(-1, 2)
                     if file.read() != b"\n":  # a torn line must not swallow the next one
