@@ -10,6 +10,7 @@ from rich.text import Text
 
 from dim.data.base import Converter
 from dim.data.checks import check_release
+from dim.data.composed import compose_release
 from dim.data.dim_release import DimRelease
 from dim.data.diverse import Diverse
 from dim.data.entity_texts import read_texts
@@ -39,7 +40,7 @@ CONVERTERS: tuple[Converter, ...] = (
     Tables(),
 )
 #: Part of the key of prepared datasets: raise it when a converter's output changes.
-CONVERTER_VERSION = 2
+CONVERTER_VERSION = 3
 
 RAW_SUFFIXES = (".json", ".tsv", ".txt", *SUFFIXES)  #: Of the files that a prepared dataset depends on.
 
@@ -83,6 +84,7 @@ def prepare(
     _check_out(root, out)
     converter = find_converter(root, layout)
     release = converter.read(root)
+    compose_release(release)
     release.name = name or release.name
     release.texts |= {
         check_variant(variant): read_texts(path, release.entities["id"], converter.entity_id)

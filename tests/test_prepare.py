@@ -1,13 +1,24 @@
 import json
 import os
 import re
+import unicodedata
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from releases import edit_json, row, write_dim_release, write_image, write_json, write_melbench, write_tables
+from releases import (
+    edit_json,
+    row,
+    write_dim_release,
+    write_image,
+    write_json,
+    write_melbench,
+    write_table,
+    write_tables,
+)
 
 from dim.errors import DataError, DimError
+from dim.features.images import load_image
 from dim.prepare import open_dataset, prepare
 
 
@@ -194,7 +205,9 @@ def test_an_unknown_layout_lists_what_each_layout_needs(tmp_path: Path) -> None:
 
 
 def test_a_layout_can_be_named(root: Path) -> None:
-    assert "one of entities.csv, entities.jsonl, entities.parquet" in prepare_error(root, layout="tables")
+    assert "one of entities.csv, entities.tsv, entities.jsonl, entities.ndjson, entities.parquet" in prepare_error(
+        root, layout="tables"
+    )
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
@@ -252,3 +265,50 @@ def test_a_release_that_may_only_be_read_is_left_as_it_was(root: Path, tmp_path:
     before = {path: path.stat().st_mtime_ns for path in [root, *root.rglob("*")]}
     open_dataset(root, tmp_path / "cache")
     assert {path: path.stat().st_mtime_ns for path in [root, *root.rglob("*")]} == before
+
+
+VIETNAMESE, KOREAN = "Nguyễn Huệ", "김구"
+FORMS = ["NFC", "NFD"]
+
+
+def write_composed_or_not(root: Path, tables: str, files: str) -> Path:
+    """Tables with Vietnamese and Korean names, and their images, in the Unicode forms named."""
+    image = root / "images" / unicodedata.normalize(files, f"{VIETNAMESE}.png")
+    write_image(image)
+    entities = [
+        {"id": "é1", "name": VIETNAMESE, "aliases": f"Quang Trung|{KOREAN}", "image": f"images/{VIETNAMESE}.png"},
+        {"id": "é2", "name": KOREAN, "aliases": "", "image": ""},
+    ]
+    mentions = [
+        {
+            "mention": name,
+            "context": f"é: {name} hét {number}",
+            "entity_id": entity_id,
+            "image": f"images/{VIETNAMESE}.png",
+            "start": len(unicodedata.normalize(tables, "é: ")),
+            "end": len(unicodedata.normalize(tables, f"é: {name}")),
+            "candidates": "é1|é2",
+            "topic": VIETNAMESE,
+        }
+        for number, (name, entity_id) in enumerate([(VIETNAMESE, "é1"), (KOREAN, "é2")] * 3)
+    ]
+    for name, rows in (("entities", entities), ("mentions", mentions)):
+        write_table(root / f"{name}.csv", rows)
+        text = (root / f"{name}.csv").read_text(encoding="utf-8")
+        (root / f"{name}.csv").write_text(unicodedata.normalize(tables, text), encoding="utf-8")
+    return root
+
+
+@pytest.mark.parametrize("tables", FORMS)
+@pytest.mark.parametrize("files", FORMS)
+def test_composed_and_decomposed_tables_and_files_are_one_dataset(tmp_path: Path, tables: str, files: str) -> None:
+    wanted = prepare(write_composed_or_not(tmp_path / "c", "NFC", "NFC"), tmp_path / "wanted", name="x", audit=False)
+    found = prepare(write_composed_or_not(tmp_path / "d", tables, files), tmp_path / "found", name="x", audit=False)
+    assert found.hash == wanted.hash
+    assert found.meta["mentions_without_image"] == 0
+    mention = found.mention("mention-000000")
+    assert mention.context[mention.start : mention.end] == VIETNAMESE
+    assert mention.candidates == ("é1", "é2")
+    assert found.entity("é1").aliases == ("Quang Trung", KOREAN)
+    assert load_image(found.image_root / mention.images[0], found.image_root).size == (8, 8)
+    assert not any("start and end" in note for note in found.meta["notes"])

@@ -11,6 +11,7 @@ from PIL import Image
 
 from dim.errors import DataError
 from dim.features.live import ImageInput
+from dim.text_form import one_form
 
 LONGEST_MENTION = 1_000  #: Characters.
 LONGEST_CONTEXT = 20_000  #: Characters; of a longer text the part around the mention is read.
@@ -36,6 +37,8 @@ class Question:
     def __post_init__(self) -> None:
         check_text("mention", self.mention)
         check_text("context", self.context)
+        object.__setattr__(self, "mention", one_form(self.mention))  # as the KB has its names
+        object.__setattr__(self, "context", one_form(self.context))
         if self.image is not None and not isinstance(self.image, str | Path | bytes | Image.Image):
             raise DataError(
                 "an image as a path, as the bytes of a file, or opened by Pillow",

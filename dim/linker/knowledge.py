@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dim.errors import DataError
 from dim.linker.answer import check_text
 from dim.records import NIL
+from dim.text_form import one_form
 
 SCHEMA = pa.schema(
     [
@@ -55,6 +56,9 @@ class KnownEntity:
     def __post_init__(self) -> None:
         for value in (self.id, self.name, *self.aliases, self.text or ""):
             check_text("id, name, alias or text of an entity", value)
+        for name in ("id", "name", "text"):
+            object.__setattr__(self, name, one_form(value) if (value := getattr(self, name)) else value)
+        object.__setattr__(self, "aliases", tuple(map(one_form, self.aliases)))
         if not self.id.strip() or not self.name.strip():
             raise DataError("an entity with an id and a name", f"id '{self.id}', name '{self.name}'", "Give both.")
         if self.id == NIL:
@@ -80,7 +84,7 @@ class Knowledge:
         return iter(self.entities.values())
 
     def __contains__(self, entity_id: str) -> bool:
-        return entity_id in self._rows
+        return one_form(entity_id) in self._rows
 
     def row(self, entity_id: str) -> int:
         """The row of an entity.
@@ -88,6 +92,7 @@ class Knowledge:
         Raises:
             DataError: The KB lacks it.
         """
+        entity_id = one_form(entity_id)
         if entity_id not in self._rows:
             raise DataError(f"the id of one of {len(self):,} entities", f"'{entity_id}'", "Add the entity first.")
         return self._rows[entity_id]
