@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import glob
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
+import pyarrow as pa
 from rich.console import Console
 from rich.text import Text
 
-from dim.data.base import Converter
+from dim.data import kept_splits
+from dim.data.base import Converter, Release
 from dim.data.checks import check_release
+from dim.data.composed import compose_release
 from dim.data.dim_release import DimRelease
 from dim.data.diverse import Diverse
 from dim.data.entity_texts import read_texts
@@ -42,7 +47,7 @@ CONVERTERS: tuple[Converter, ...] = (
     Tables(),
 )
 #: Part of the key of prepared datasets: raise it when a converter's output changes.
-CONVERTER_VERSION = 2
+CONVERTER_VERSION = 3
 
 _OTHERS = ("derived_from", "held_out")  #: In the datasets that other commands made of a prepared one.
 PREPARED = dataset_kind(
@@ -95,12 +100,13 @@ def prepare(
     overwrite = overwrite or (PREPARED.stands_at(out) and Dataset(out).meta.get("prepared_from") == _place(root))
     sources = [root, *(texts or {}).values()]
     with claimed_folder(out, PREPARED, "dim prepare", sources=sources, overwrite=overwrite) as check_again:
-        return _prepare(root, out, layout, name, images, texts, allow_missing, audit, check_again)
+        return _prepare(root, out, [out], layout, name, images, texts, allow_missing, audit, check_again)
 
 
 def _prepare(
     root: Path,
     out: Path,
+    earlier: Iterable[Path],
     layout: Layout = "auto",
     name: str | None = None,
     images: Path | None = None,
@@ -109,8 +115,10 @@ def _prepare(
     audit: bool = True,
     check_again: Callable[[], None] = lambda: None,
 ) -> Dataset:
+    """`prepare`; splits that were drawn are those of the first of the `earlier` folders that knows the release."""
     converter = find_converter(root, layout)
     release = converter.read(root)
+    compose_release(release)
     release.name = name or release.name
     release.texts |= {
         check_variant(variant): read_texts(path, release.entities["id"], converter.entity_id)
@@ -118,6 +126,7 @@ def _prepare(
     }
     check_release(release, allow_missing)
     release.mentions["split"] = carve_tune(release.mentions)
+    _keep_splits(release, earlier)
     image_problems, without_image = look_up_images(release, images)
     check_again()
     dataset = write_dataset(
@@ -163,9 +172,29 @@ def open_dataset(root: Path, cache_dir: Path) -> Dataset:
     if not is_dataset_folder(folder):
         with folder_lock(folder, "dim prepare", wait=True):
             if not is_dataset_folder(folder):
-                return _prepare(root, folder)
+                # The raw files changed, or dim did: what was drawn before stays.
+                found = folder.parent.glob(f"{glob.escape(root.resolve().stem)}-*")
+                return _prepare(root, folder, sorted(found, key=_when_written, reverse=True))
     Console().print(Text(f"{root.resolve().stem}: prepared already, in {folder}"), soft_wrap=True)
     return Dataset(folder)
+
+
+def _keep_splits(release: Release, earlier: Iterable[Path]) -> None:
+    for folder in filter(is_dataset_folder, earlier):
+        try:
+            before = pd.read_parquet(folder / "mentions.parquet", columns=kept_splits.COLUMNS)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            release.notes.append(f"splits are drawn anew: the mentions of {folder} cannot be read ({error})")
+            continue
+        if 2 * kept_splits.num_again(release.mentions, before) >= min(len(before), len(release.mentions)):
+            release.mentions["split"], notes = kept_splits.keep_splits(release.mentions, before, folder.name)
+            release.notes += notes
+            return
+
+
+def _when_written(folder: Path) -> float:
+    written = folder / "dataset.json"
+    return written.stat().st_mtime if written.exists() else 0.0
 
 
 def is_dataset_folder(path: Path) -> bool:
