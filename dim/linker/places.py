@@ -33,7 +33,10 @@ def check_linker(folder: Path) -> None:
     is_dataset = (folder / "dataset.json").exists()
     if (folder / MANIFEST).exists() or ((folder / FILE).exists() and not is_dataset):
         return
-    found, remedy = f"no file {MANIFEST}", "Write one (dim export RUN FOLDER, Linker.save), or get it again from where it came."
+    found, remedy = (
+        f"no file {MANIFEST}",
+        "Write one (dim export RUN FOLDER, Linker.save), or get it again from where it came.",
+    )
     if (folder / RUN).exists():
         found, remedy = "a run of dim fit", "Use Linker.from_checkpoint, or write its linker: dim export RUN FOLDER."
     elif is_dataset:
