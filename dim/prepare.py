@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import glob
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
+import pyarrow as pa
 from rich.console import Console
 from rich.text import Text
 
-from dim.data.base import Converter
+from dim.data import kept_splits
+from dim.data.base import Converter, Release
 from dim.data.checks import check_release
+from dim.data.composed import compose_release
 from dim.data.dim_release import DimRelease
 from dim.data.diverse import Diverse
 from dim.data.entity_texts import read_texts
@@ -39,7 +45,7 @@ CONVERTERS: tuple[Converter, ...] = (
     Tables(),
 )
 #: Part of the key of prepared datasets: raise it when a converter's output changes.
-CONVERTER_VERSION = 2
+CONVERTER_VERSION = 3
 
 RAW_SUFFIXES = (".json", ".tsv", ".txt", *SUFFIXES)  #: Of the files that a prepared dataset depends on.
 
@@ -82,7 +88,23 @@ def prepare(
         )
     _check_out(root, out)
     converter = find_converter(root, layout)
+    return _convert(root, out, converter, [out], name, images, texts, allow_missing, audit)
+
+
+def _convert(
+    root: Path,
+    out: Path,
+    converter: Converter,
+    earlier: Iterable[Path],
+    name: str | None = None,
+    images: Path | None = None,
+    texts: dict[str, Path] | None = None,
+    allow_missing: bool = False,
+    audit: bool = True,
+) -> Dataset:
+    """`prepare`; splits that were drawn are those of the first of the `earlier` folders that knows the release."""
     release = converter.read(root)
+    compose_release(release)
     release.name = name or release.name
     release.texts |= {
         check_variant(variant): read_texts(path, release.entities["id"], converter.entity_id)
@@ -90,6 +112,7 @@ def prepare(
     }
     check_release(release, allow_missing)
     release.mentions["split"] = carve_tune(release.mentions)
+    _keep_splits(release, earlier)
     image_problems, without_image = look_up_images(release, images)
     dataset = write_dataset(
         out,
@@ -133,7 +156,27 @@ def open_dataset(root: Path, cache_dir: Path) -> Dataset:
     if is_dataset_folder(folder):
         Console().print(Text(f"{root.resolve().stem}: prepared already, in {folder}"), soft_wrap=True)
         return Dataset(folder)
-    return prepare(root, folder)
+    # The raw files changed, or dim did: what was drawn before stays.
+    earlier = sorted(folder.parent.glob(f"{glob.escape(root.resolve().stem)}-*"), key=_when_written, reverse=True)
+    return _convert(root, folder, find_converter(root), earlier)
+
+
+def _keep_splits(release: Release, earlier: Iterable[Path]) -> None:
+    for folder in filter(is_dataset_folder, earlier):
+        try:
+            before = pd.read_parquet(folder / "mentions.parquet", columns=kept_splits.COLUMNS)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            release.notes.append(f"splits are drawn anew: the mentions of {folder} cannot be read ({error})")
+            continue
+        if 2 * kept_splits.num_again(release.mentions, before) >= min(len(before), len(release.mentions)):
+            release.mentions["split"], notes = kept_splits.keep_splits(release.mentions, before, folder.name)
+            release.notes += notes
+            return
+
+
+def _when_written(folder: Path) -> float:
+    written = folder / "dataset.json"
+    return written.stat().st_mtime if written.exists() else 0.0
 
 
 def is_dataset_folder(path: Path) -> bool:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dim.data.found_files import path_on_disk
 from dim.data.regions import split_region
 from dim.errors import DataError
 from dim.prepare import open_dataset
@@ -156,7 +157,7 @@ def _texts(dataset: Dataset, entity_id: str) -> Lines:
 def _images(dataset: Dataset, images: tuple[str, ...]) -> Lines:
     for image in images:
         file, region = split_region(image)
-        path = dataset.image_root / file
+        path = path_on_disk(dataset.image_root / file)
         box = "" if region is None else ", box at {:g}, {:g} of {:g} × {:g} pixels".format(*region)
         yield "image", f"{path} ({'is there' if path.is_file() else 'no such file'}{box})"
     if not images:

@@ -149,21 +149,22 @@ def test_each_line_of_a_file_gets_its_answers_or_its_error(model, run, tmp_path,
         8: ('{"mention": "Ada \\ud83d"}', "half of one, U+D83D"),
         9: ("[" * 100_000, "nested too deeply"),
         10: ({"mention": "y" * 2000}, "at most 1,000 characters"),
+        11: ({"mention": "x", "image": "a/" * 5000 + "\0"}, "not found"),
     }
     lines = [*lines[:5], *(line for line, _ in wrong.values()), *lines[5:]]
     source = write_lines(tmp_path / "mentions.jsonl", [lines[0], "", *lines[1:], "   "])
     answers = tmp_path / "answers.jsonl"
     assert ask(model, "--input", str(source), "--output", str(answers), "--top_k", "3", "--batch_size", "8") == 0
-    assert f"20 rows answered: {answers} (10 errors; the first, line 7: expected an image" in capsys.readouterr().out
+    assert f"21 rows answered: {answers} (11 errors; the first, line 7: expected an image" in capsys.readouterr().out
     found = read_lines(answers)
-    assert len(found) == 20
-    good = [*found[:5], *found[15:]]
+    assert len(found) == 21
+    good = [*found[:5], *found[16:]]
     expected = linker_of(run).link_batch(questions, top_k=3)
-    for line, asked, given in zip(good, [*lines[:5], *lines[15:]], expected, strict=True):
+    for line, asked, given in zip(good, [*lines[:5], *lines[16:]], expected, strict=True):
         assert {name: line[name] for name in asked} == asked
         assert [answer["id"] for answer in line["answers"]] == [answer.id for answer in given]
         assert [a["score"] for a in line["answers"]] == pytest.approx([a.score for a in given], abs=1e-5)
-    for line, (asked, message) in zip(found[5:15], wrong.values(), strict=True):
+    for line, (asked, message) in zip(found[5:16], wrong.values(), strict=True):
         assert message in line["error"]
         assert "answers" not in line
         if isinstance(asked, dict):

@@ -1,14 +1,26 @@
 import json
 import os
 import re
+import unicodedata
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from releases import edit_json, row, write_dim_release, write_image, write_json, write_melbench, write_tables
+from releases import (
+    edit_json,
+    row,
+    write_dim_release,
+    write_image,
+    write_json,
+    write_melbench,
+    write_table,
+    write_tables,
+)
 
 from dim.errors import DataError, DimError
+from dim.features.images import load_image
 from dim.prepare import open_dataset, prepare
+from dim.records import Dataset
 
 
 @pytest.fixture
@@ -194,7 +206,9 @@ def test_an_unknown_layout_lists_what_each_layout_needs(tmp_path: Path) -> None:
 
 
 def test_a_layout_can_be_named(root: Path) -> None:
-    assert "one of entities.csv, entities.jsonl, entities.parquet" in prepare_error(root, layout="tables")
+    assert "one of entities.csv, entities.tsv, entities.jsonl, entities.ndjson, entities.parquet" in prepare_error(
+        root, layout="tables"
+    )
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
@@ -252,3 +266,108 @@ def test_a_release_that_may_only_be_read_is_left_as_it_was(root: Path, tmp_path:
     before = {path: path.stat().st_mtime_ns for path in [root, *root.rglob("*")]}
     open_dataset(root, tmp_path / "cache")
     assert {path: path.stat().st_mtime_ns for path in [root, *root.rglob("*")]} == before
+
+
+VIETNAMESE, KOREAN = "Nguyễn Huệ", "김구"
+FORMS = ["NFC", "NFD"]
+
+
+def write_composed_or_not(root: Path, tables: str, files: str) -> Path:
+    """Tables with Vietnamese and Korean names, and their images, in the Unicode forms named."""
+    image = root / "images" / unicodedata.normalize(files, f"{VIETNAMESE}.png")
+    write_image(image)
+    entities = [
+        {"id": "é1", "name": VIETNAMESE, "aliases": f"Quang Trung|{KOREAN}", "image": f"images/{VIETNAMESE}.png"},
+        {"id": "é2", "name": KOREAN, "aliases": "", "image": ""},
+    ]
+    mentions = [
+        {
+            "mention": name,
+            "context": f"é: {name} hét {number}",
+            "entity_id": entity_id,
+            "image": f"images/{VIETNAMESE}.png",
+            "start": len(unicodedata.normalize(tables, "é: ")),
+            "end": len(unicodedata.normalize(tables, f"é: {name}")),
+            "candidates": "é1|é2",
+            "topic": VIETNAMESE,
+        }
+        for number, (name, entity_id) in enumerate([(VIETNAMESE, "é1"), (KOREAN, "é2")] * 3)
+    ]
+    for name, rows in (("entities", entities), ("mentions", mentions)):
+        write_table(root / f"{name}.csv", rows)
+        text = (root / f"{name}.csv").read_text(encoding="utf-8")
+        (root / f"{name}.csv").write_text(unicodedata.normalize(tables, text), encoding="utf-8")
+    return root
+
+
+@pytest.mark.parametrize("tables", FORMS)
+@pytest.mark.parametrize("files", FORMS)
+def test_composed_and_decomposed_tables_and_files_are_one_dataset(tmp_path: Path, tables: str, files: str) -> None:
+    wanted = prepare(write_composed_or_not(tmp_path / "c", "NFC", "NFC"), tmp_path / "wanted", name="x", audit=False)
+    found = prepare(write_composed_or_not(tmp_path / "d", tables, files), tmp_path / "found", name="x", audit=False)
+    assert found.hash == wanted.hash
+    assert found.meta["mentions_without_image"] == 0
+    mention = found.mention("mention-000000")
+    assert mention.context[mention.start : mention.end] == VIETNAMESE
+    assert mention.candidates == ("é1", "é2")
+    assert found.entity("é1").aliases == ("Quang Trung", KOREAN)
+    assert load_image(found.image_root / mention.images[0], found.image_root).size == (8, 8)
+    assert not any("start and end" in note for note in found.meta["notes"])
+
+
+def splits_by_context(dataset: Dataset) -> dict[str, str]:
+    return dict(zip(dataset.mentions["context"], dataset.mentions["split"], strict=True))
+
+
+def give_other_splits(folder: Path) -> dict[str, str]:
+    """Exchanges train and test of a dataset folder, as if another version of dim had drawn them."""
+    dataset = Dataset(folder)
+    other = {"train": "test", "test": "train"}
+    mentions = dataset.mentions.assign(split=dataset.mentions["split"].map(lambda split: other.get(split, split)))
+    mentions.to_parquet(folder / "mentions.parquet", index=False)
+    return splits_by_context(Dataset(folder))
+
+
+def test_a_repaired_image_path_moves_no_mention(tmp_path: Path) -> None:
+    root = write_tables(tmp_path / "mine")
+    text = (root / "mentions.csv").read_text()
+    assert ",0.jpg," in text
+    first = prepare(root, tmp_path / "first", audit=False)
+    (root / "mentions.csv").write_text(text.replace(".jpg", "-repaired.png"))
+    second = prepare(root, tmp_path / "second", audit=False)
+    assert second.mentions["images"].tolist() != first.mentions["images"].tolist()
+    assert splits_by_context(second) == splits_by_context(first)
+
+
+def test_splits_once_written_stay_when_a_release_is_prepared_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_tables(tmp_path / "mine")
+    prepare(root, tmp_path / "out", audit=False)
+    before = give_other_splits(tmp_path / "out")
+    with (root / "mentions.csv").open("a") as file:
+        file.write((root / "mentions.csv").read_text().splitlines()[-1].replace("meeting", "a new meeting") + "\n")
+    capsys.readouterr()
+    again = prepare(root, tmp_path / "out", audit=False)
+    assert splits_by_context(again).items() >= before.items()
+    assert "drawn are those of out: 28 mentions found again, 1 new ones drawn" in plain(capsys.readouterr().out)
+    assert splits_by_context(prepare(root, tmp_path / "new", audit=False)).items() != before.items()
+
+
+def test_a_changed_release_keeps_the_splits_that_the_cache_has_of_it(tmp_path: Path) -> None:
+    root = write_tables(tmp_path / "mine")
+    first = open_dataset(root, tmp_path / "cache")
+    before = give_other_splits(first.root)
+    with (root / "entities.csv").open("a") as file:
+        file.write((root / "entities.csv").read_text().splitlines()[-1].replace("7", "77", 1) + "\n")
+    second = open_dataset(root, tmp_path / "cache")
+    assert second.root != first.root
+    assert splits_by_context(second) == before
+
+
+def test_an_earlier_folder_that_cannot_be_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_tables(tmp_path / "mine")
+    prepare(root, tmp_path / "out", audit=False)
+    (tmp_path / "out" / "mentions.parquet").write_bytes(b"cut off")
+    prepare(root, tmp_path / "out", audit=False)
+    assert "note: splits are drawn anew: the mentions of" in plain(capsys.readouterr().out)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from dim.data.table_files import read_table, text_cell
 from dim.errors import DataError
+from dim.text_form import one_form
 
 KEYS = ("mention_id", "image")
 
@@ -81,7 +82,8 @@ def _known_images(images: Sequence[Sequence[str]]) -> dict[str, str]:
     by_name: dict[str, list[str]] = {}
     for path in paths:
         by_name.setdefault(Path(path).name, []).append(path)
-    return {name: of[0] for name, of in by_name.items() if len(of) == 1} | {path: path for path in paths}
+    named = {name: of[0] for name, of in by_name.items() if len(of) == 1} | {path: path for path in paths}
+    return {one_form(name): path for name, path in named.items()}
 
 
 def _of_mentions(found: dict[str, str], places: Sequence[Any]) -> list[str | None]:

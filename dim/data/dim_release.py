@@ -14,6 +14,7 @@ from dim.data.files import clean_text, json_type, list_names, read_json, read_ob
 from dim.data.image_folder import find_image_folder
 from dim.data.mention_rows import MentionRows
 from dim.errors import DataError
+from dim.text_form import one_form
 
 SPLIT_FILES = {"train": "train.json", "dev": "dev.json", "test": "test.json"}
 NAME_FILES = ("qid2ne.json", "ne2qid.json")
@@ -53,7 +54,7 @@ class DimRelease(Converter):
         }
         rows = MentionRows(entities["id"])
         searched = read_candidates(root / CANDIDATES_FILE) if CANDIDATES_FILE in names else {}
-        candidates = {mention: rows.known(ids) for mention, ids in searched.items()}
+        candidates = {one_form(mention): rows.known(ids) for mention, ids in searched.items()}
         for split, file in splits.items():
             for key, row in read_rows(root / file):
                 mention = row["mentions"]
@@ -64,7 +65,7 @@ class DimRelease(Converter):
                     context=row.get("sentence") or "",
                     answer=row["answer"],
                     images=row_images(row),
-                    candidates=candidates.get(mention),
+                    candidates=candidates.get(one_form(mention)),
                     attributes={"key": key},
                 )
         if rows.num_unknown_candidates:

@@ -11,6 +11,7 @@ from dim.data.base import Skipped
 from dim.data.entity_texts import texts_table
 from dim.data.files import clean_text
 from dim.data.mention_rows import json_cell
+from dim.text_form import one_form
 
 MERGED = "entities that stand twice were merged (names become aliases)"
 TWO_TEXTS = "of merged entities with two texts the first is kept"
@@ -30,7 +31,7 @@ class EntityRows:
         self._row: dict[str, int] = {}
 
     def __contains__(self, entity_id: str) -> bool:
-        return entity_id in self._row
+        return one_form(entity_id) in self._row
 
     def add(
         self, entity_id: str, *, name: str, text: str, images: Sequence[str] = (), attributes: Mapping[str, Any] = {}
@@ -45,6 +46,7 @@ class EntityRows:
             attributes: Whatever else the source says; of merged rows the first one's count.
         """
         name, text, images = clean_text(name).strip(), clean_text(text).strip(), [clean_text(path) for path in images]
+        entity_id = one_form(entity_id)
         known = self._row.setdefault(entity_id, len(self.ids))
         if known < len(self.ids):
             self._merge(known, name, text, images)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from dim.data.files import clean_text, json_type, read_object
 from dim.errors import DataError
+from dim.text_form import one_form
 
 
 def read_texts(path: Path, entity_ids: Iterable[str], id_of: Callable[[str], str] = str) -> pd.DataFrame:
@@ -22,8 +23,8 @@ def read_texts(path: Path, entity_ids: Iterable[str], id_of: Callable[[str], str
     Raises:
         DataError: The file is no object of texts, or has a text for no entity of the KB.
     """
-    texts = {id_of(key): text for key, text in read_text_object(path).items()}
-    rows = [(entity_id, texts[entity_id]) for entity_id in entity_ids if texts.get(entity_id)]
+    texts = {one_form(id_of(key)): text for key, text in read_text_object(path).items()}
+    rows = [(entity_id, text) for entity_id in entity_ids if (text := texts.get(one_form(entity_id)))]
     if texts and not rows:
         raise DataError(
             f"texts of the KB's entities in {path}",

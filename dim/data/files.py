@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dim.errors import ConfigError, DataError
+from dim.text_form import one_form
 
 #: What a file begins with → its encoding; UTF-32 first, because its mark begins as that of UTF-16.
 _MARKS = {
@@ -202,8 +203,8 @@ def field_problem(row: Any, types: Mapping[str, Any], required: Collection[str] 
 
 
 def clean_text(text: str) -> str:
-    r"""The text as UTF-8 can hold it: half of a surrogate pair (JSON allows "\ud83d" alone) becomes `?`."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    r"""The text in its one form, as UTF-8 can hold it: half of a surrogate pair (JSON allows "\ud83d" alone) is `?`."""
+    return one_form(text.encode("utf-8", "replace").decode("utf-8"))
 
 
 class RepeatedKeyError(ValueError):

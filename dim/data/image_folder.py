@@ -8,7 +8,9 @@ from typing import Literal
 
 from dim.data.base import Release, Skipped
 from dim.data.files import explain_read_errors, list_names
+from dim.data.found_files import path_on_disk
 from dim.data.regions import split_region
+from dim.text_form import one_form
 
 #: The names under which releases pack their images, tried in this order.
 FOLDER_NAMES = ("images", "image", "mention_images", "mention_image", "wikinewsImgs", "imgs", "img")
@@ -88,14 +90,15 @@ class ImageFolder:
             return "outside"
         parent = str(pure.parent)
         if parent not in self._listings:
-            self._listings[parent] = self._list(self._root / parent)
+            self._listings[parent] = self._list(path_on_disk(self._root / parent))
         listing = self._listings[parent]
         if listing is None:
             return "outside"
-        if pure.name not in listing:
+        name = pure.name if pure.name in listing else one_form(pure.name)
+        if name not in listing:
             return "missing"
-        if listing[pure.name]:
-            target = (self._root / pure).resolve()
+        if listing[name]:
+            target = path_on_disk(self._root / pure).resolve()
             if not target.is_relative_to(self._root):
                 return "outside"
             return "here" if target.is_file() else "missing"
@@ -108,6 +111,8 @@ class ImageFolder:
         with explain_read_errors(folder):
             try:
                 with os.scandir(folder) as entries:
-                    return {entry.name: entry.is_symlink() for entry in entries if not entry.is_dir()}
+                    files = {entry.name: entry.is_symlink() for entry in entries if not entry.is_dir()}
+                # Names on disk may be decomposed; those of the tables are not.
+                return {one_form(name): is_link for name, is_link in files.items()} | files
             except (FileNotFoundError, NotADirectoryError):
                 return {}

@@ -12,6 +12,7 @@ import pandas as pd
 from dim.data.base import Skipped
 from dim.data.files import clean_text
 from dim.data.regions import split_region
+from dim.text_form import one_form, one_form_span
 
 EMPTY_MENTION = "empty mention"
 UNKNOWN_ANSWER = "answer not in the KB"
@@ -29,7 +30,7 @@ class MentionRows:
     """
 
     def __init__(self, entity_ids: Iterable[str]) -> None:
-        self._entity_ids = {entity_id: entity_id for entity_id in entity_ids}
+        self._entity_ids = {one_form(entity_id): entity_id for entity_id in entity_ids}
         self._rows: list[dict[str, Any]] = []
         self._num_read: Counter[str] = Counter()
         self.skipped = Skipped()
@@ -77,7 +78,8 @@ class MentionRows:
         prefix = split or "mention"
         number = self._num_read[prefix]
         self._num_read[prefix] += 1
-        mention, context = clean_text(mention).strip(), clean_text(context)
+        mention = clean_text(mention).strip()
+        context, span = _one_form(context, span)
         if not mention and not any(split_region(image)[1] for image in images):
             return self.skipped.add(EMPTY_MENTION, where)
         entity_id = None
@@ -111,7 +113,7 @@ class MentionRows:
         return pd.DataFrame(table).astype({"start": "Int64", "end": "Int64"})
 
     def _find(self, answer: str) -> str | None:
-        answer = answer.strip()
+        answer = one_form(answer.strip())
         # pandas writes a column of integers with gaps as 17.0, so an id that misses by this is that id.
         return self._entity_ids.get(answer) or self._entity_ids.get(answer.removesuffix(".0"))
 
@@ -130,6 +132,16 @@ class MentionRows:
                 return start, end
             self.num_wrong_offsets += 1
         return locate(mention, context)
+
+
+def _one_form(context: str, span: tuple[int | None, int | None]) -> tuple[str, tuple[int | None, int | None]]:
+    """The context as `clean_text` gives it, and the span in it."""
+    start, end = span
+    if start is None or end is None:
+        return clean_text(context), span
+    whole = context.encode("utf-8", "replace").decode("utf-8")
+    composed, start, end = one_form_span(whole, start, end)
+    return composed, (start, end)
 
 
 def locate(mention: str, context: str) -> tuple[int, int] | tuple[None, None]:

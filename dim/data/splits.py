@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -42,11 +44,12 @@ def caption_groups(mentions: pd.DataFrame) -> NDArray[np.int64]:
 def draw_captions(mentions: pd.DataFrame, share: float, purpose: str) -> NDArray[np.bool_]:
     """Draws whole captions that hold `share` of the mentions, the same ones every time.
 
-    A caption is taken by the hash of its content, so the draw does not depend on the order of the rows. It takes at
-    least one caption and leaves at least one; with fewer than two captions it takes none.
+    A caption is taken by the hash of its words (`_identities`), so the draw depends neither on the order of the rows
+    nor on what their images are called. It takes at least one caption and leaves at least one; with fewer than two
+    captions it takes none.
 
     Args:
-        mentions: Columns `mention`, `context` and `images`.
+        mentions: Columns `mention`, `context`, `images` and, where there is one, `entity_id`.
         share: The share of mentions to take, between 0 and 0.5.
         purpose: The name of the new split; draws for other purposes are independent.
 
@@ -57,8 +60,7 @@ def draw_captions(mentions: pd.DataFrame, share: float, purpose: str) -> NDArray
     sizes = np.bincount(groups)
     if len(sizes) < 2:
         return np.zeros(len(mentions), dtype=bool)
-    rows = zip(mentions["mention"], mentions["context"], mentions["images"], strict=True)
-    hashes = pd.Series([content_hash(SPLIT_SEED, purpose, *row[:2], *row[2]) for row in rows])
+    hashes = pd.Series([content_hash(SPLIT_SEED, purpose, *words) for words in _identities(mentions)])
     order = hashes.groupby(groups).min().sort_values(kind="stable").index.to_numpy()
     taken = np.zeros(len(sizes), dtype=bool)
     room = max(1, round(share * len(mentions)))
@@ -70,6 +72,26 @@ def draw_captions(mentions: pd.DataFrame, share: float, purpose: str) -> NDArray
         taken[np.argmin(sizes)] = True
     mask: NDArray[np.bool_] = taken[groups]
     return mask
+
+
+def _identities(mentions: pd.DataFrame) -> list[tuple[str, ...]]:
+    """What a mention is known by when captions are drawn: its words, never the path of its image.
+
+    A path is repaired, a folder gets another name: neither may move a row from train to test. Of mentions without a
+    context, which may all have the same words (none, where a region of an image is the mention), the gold and the
+    place among its equals tell them apart.
+    """
+    golds = mentions["entity_id"] if "entity_id" in mentions else [None] * len(mentions)
+    met: Counter[tuple[str, ...]] = Counter()
+    found = []
+    for name, context, gold in zip(mentions["mention"], mentions["context"], golds, strict=True):
+        words: tuple[str, ...] = (name, context)
+        if not context:
+            words += (gold if isinstance(gold, str) else "",)
+            met[words] += 1
+            words += (str(met[words]),)
+        found.append(words)
+    return found
 
 
 def draw_splits(mentions: pd.DataFrame) -> pd.Series:

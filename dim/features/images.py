@@ -37,6 +37,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from dim.data.found_files import path_on_disk
 from dim.data.regions import Box, split_region
 
 MAX_PIXELS = 178_956_970  # where Pillow speaks of a decompression bomb
@@ -100,6 +101,7 @@ def decode_image(data: bytes, draft_side: int | None = None, box: Box | None = N
 
 def _read(path: Path, root: Path) -> bytes:
     try:
+        path = path_on_disk(path)
         if not path.resolve().is_relative_to(root.resolve()):
             raise UnusableImageError("outside the image folder")
         status = path.stat()

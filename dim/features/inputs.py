@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from dim.data.found_files import path_on_disk
 from dim.data.regions import split_region
 from dim.storage import hash_parts
 
@@ -116,7 +117,7 @@ class Inputs:
 def file_state(root: Path, path: str) -> FileState:
     """What tells that an image file is still the same; `path` may name a region of it."""
     try:
-        status = (root / split_region(path)[0]).stat()
+        status = path_on_disk(root / split_region(path)[0]).stat()
     except (OSError, ValueError):
         return path, -1, 0
     return path, status.st_size, status.st_mtime_ns

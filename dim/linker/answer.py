@@ -16,6 +16,7 @@ from dim.errors import DataError
 from dim.features.live import ImageInput
 from dim.linker.given import as_row, candidates_of, each_of, shown
 from dim.records import Mention
+from dim.text_form import one_form
 
 LONGEST_MENTION = 1_000  #: Characters.
 LONGEST_CONTEXT = 20_000  #: Characters; of a longer text the part around the mention is read.
@@ -44,6 +45,8 @@ class Question:
     def __post_init__(self) -> None:
         check_text("mention", self.mention)
         check_text("context", self.context)
+        object.__setattr__(self, "mention", one_form(self.mention))  # as the KB has its names
+        object.__setattr__(self, "context", one_form(self.context))
         object.__setattr__(self, "image", _image(self.image))
         object.__setattr__(self, "candidates", candidates_of(self.candidates))
         if len(self.mention) > LONGEST_MENTION:

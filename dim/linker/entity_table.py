@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 import pyarrow.parquet as pq
 
+from dim.data.found_files import path_on_disk
 from dim.linker.knowledge import Knowledge, KnownEntity
 from dim.options import check_choice
 
@@ -50,7 +51,7 @@ def _images(row: int, entity: KnownEntity, place: Path, images: KeptImages) -> t
         return ()
     kept = []
     for number, image in enumerate(entity.images):
-        source = Path(image).absolute()
+        source = path_on_disk(Path(image).absolute())
         target = Path(IMAGES) / f"{row}-{number}{source.suffix}"
         if images == "copies" and source.is_file():
             shutil.copyfile(source, place / target)

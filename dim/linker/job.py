@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from dim.data.found_files import path_on_disk
 from dim.data.regions import split_region
 from dim.data.table_files import iter_table
 from dim.data.table_rows import MENTION_COLUMNS, SYNONYMS, read_columns
@@ -196,9 +198,13 @@ def _question(row: dict[str, Any] | DataError, source: Path) -> Question:
 
 
 def _beside(source: Path, image: str) -> str:
-    file, other = Path(split_region(image)[0]), source.parent / image
-    is_beside = not file.is_absolute() and not file.exists() and (source.parent / file).exists()
-    return str(other) if is_beside else image
+    file, beside = split_region(image)[0], source.parent / split_region(image)[0]
+    is_here = Path(file).is_absolute() or _stands(Path(file))
+    return image if is_here or not _stands(beside) else str(source.parent / image)
+
+
+def _stands(path: Path) -> bool:
+    return os.path.exists(path_on_disk(path))  # noqa: PTH110 - which no name is too long for
 
 
 def _resume(journal: Path, state: Path, asked: dict[str, Any]) -> tuple[int, Failed]:

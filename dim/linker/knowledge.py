@@ -18,6 +18,7 @@ from dim.errors import DataError
 from dim.linker.answer import check_half, check_text
 from dim.linker.given import as_row, each_of, is_one, shown
 from dim.records import NIL, Entity
+from dim.text_form import one_form
 
 SCHEMA = pa.schema(
     [
@@ -66,6 +67,9 @@ class KnownEntity:
             raise DataError("a number as popularity of an entity", shown(popularity), "Give a float, or None.")
         for value in (self.id, self.name, *self.aliases, self.text or ""):
             check_text("id, name, alias or text of an entity", value)
+        for name in ("id", "name", "text"):
+            object.__setattr__(self, name, one_form(value) if (value := getattr(self, name)) else value)
+        object.__setattr__(self, "aliases", tuple(map(one_form, self.aliases)))
         if not self.id.strip() or not self.name.strip():
             raise DataError("an entity with an id and a name", f"id '{self.id}', name '{self.name}'", "Give both.")
         if self.id == NIL:
@@ -94,7 +98,7 @@ class Knowledge:
         return iter(self.entities.values())
 
     def __contains__(self, entity_id: str) -> bool:
-        return entity_id in self._rows
+        return one_form(entity_id) in self._rows
 
     def row(self, entity_id: str) -> int:
         """The row of an entity.
@@ -102,6 +106,7 @@ class Knowledge:
         Raises:
             DataError: The KB lacks it.
         """
+        entity_id = one_form(entity_id)
         if entity_id not in self._rows:
             remedy = "Give the id of an entity, not its name; `linker.knowledge` has them all."
             raise DataError(f"the id of one of {len(self):,} entities", f"'{entity_id}'", remedy)

@@ -14,6 +14,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from dim.errors import DataError
 from dim.search.sealed import open_sealed, sealed_folder
+from dim.text_form import one_form
 
 CHUNK = 512
 FORMAT_VERSION = 1
@@ -25,7 +26,13 @@ Floats = NDArray[np.float32]
 
 def name_vectorizer() -> TfidfVectorizer:
     """An unfitted TF-IDF of character n-grams: 2 to 4 characters within words, sublinear counts, float32."""
-    return TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, dtype=np.float32)
+    return TfidfVectorizer(
+        preprocessor=_lowered, analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, dtype=np.float32
+    )
+
+
+def _lowered(text: str) -> str:
+    return one_form(text).lower()
 
 
 class NameIndex:

@@ -105,3 +105,21 @@ def test_two_regions_of_one_image_share_a_caption() -> None:
     images = [["1.jpg#xywh=0,0,8,8"], ["1.jpg#xywh=8,0,8,8"], ["1.jpg"], ["2.jpg#xywh=0,0,8,8"], ["1.jpg#x"]]
     table = pd.DataFrame({"context": [""] * 5, "images": images})
     assert caption_groups(table).tolist() == [0, 0, 0, 1, 2]
+
+
+@given(st.lists(ROW, min_size=2, max_size=40), st.sampled_from(["photos/{}.png", "{} (1).jpg"]))
+def test_the_draw_does_not_follow_what_images_are_called(rows: list[tuple[str, list[str]]], called: str) -> None:
+    renamed = table([(context, [called.format(image) for image in images]) for context, images in rows])
+    assert draw_splits(renamed).tolist() == draw_splits(table(rows)).tolist()
+
+
+def test_mentions_that_are_regions_of_images_are_drawn_one_from_another() -> None:
+    regions = table([("", [f"{n}.jpg#xywh=0,0,8,8"]) for n in range(60)]).assign(mention="")
+    regions["entity_id"] = [f"Q{n % 20}" for n in range(60)]
+    drawn = draw_captions(regions, 0.1, "dev")
+    assert drawn.sum() == 6
+    assert not drawn[:6].all()
+    shuffled = regions.sample(frac=1, random_state=0)
+    # Equals are drawn in their order: as many of each gold, whatever the order of the golds.
+    golds = shuffled["entity_id"][draw_captions(shuffled, 0.1, "dev")]
+    assert sorted(golds) == sorted(regions["entity_id"][drawn])

@@ -1,5 +1,6 @@
 """Entities come and go without training."""
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ from demo_run import demo_run, linker_of, questions_of
 
 from dim.errors import DataError
 from dim.linker import Answer, KnownEntity, Linker
+from dim.linker.answer import question_of
+from dim.linker.knowledge import Knowledge, entity_of
 
 WORDS = ["Anchorite", "Basalt", "Cinnabar", "Dolomite", "Emerald", "Feldspar", "Garnet", "Hematite", "Iron", "Jasper"]
 NEW = KnownEntity("new1", "Zyxtral Quovane", ("Old Zyx",), "Zyxtral Quovane kept bees in the tower of Grumhold.")
@@ -29,6 +32,19 @@ def known_answers(answers: list[Answer]) -> list[Answer]:
 
 def ids(linker: Linker, *asked: str, top_k: int = 100) -> list[str]:
     return [answer.id for answer in known_answers(linker.link(*asked, top_k=top_k))]
+
+
+def test_requests_and_entities_have_one_unicode_form_whatever_was_sent() -> None:
+    sent = {key: unicodedata.normalize("NFD", value) for key, value in {"id": "é1", "name": "김구"}.items()}
+    entity = entity_of(sent | {"aliases": [sent["name"]], "text": sent["name"]})
+    assert entity == KnownEntity("é1", "김구", ("김구",), "김구")
+    knowledge = Knowledge({0: entity}, 1)
+    assert knowledge.row(sent["id"]) == knowledge.row("é1") == 0
+    assert sent["id"] in knowledge
+    with pytest.raises(DataError, match="there already"):
+        knowledge.add([entity_of(sent)])
+    asked = question_of({"mention": sent["name"], "context": sent["name"] * 2})
+    assert (asked.mention, asked.context) == ("김구", "김구김구")
 
 
 def test_an_added_entity_is_linkable_at_once_by_name_alias_and_text(linker: Linker) -> None:

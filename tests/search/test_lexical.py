@@ -1,3 +1,5 @@
+import unicodedata
+
 import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -13,6 +15,16 @@ def test_scores_are_cosines_of_character_ngrams():
     vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True).fit(NAMES)
     expected = cosine_similarity(vectorizer.transform(["Lee", "bo stone"]), vectorizer.transform(NAMES))
     np.testing.assert_allclose(next(NameIndex(NAMES).scores(["Lee", "bo stone"])), expected, atol=1e-6)
+
+
+def test_a_decomposed_name_is_the_same_name():
+    names = ["Nguyễn Huệ", "Nguyen Hue", "김구"]
+    composed, decomposed = ([unicodedata.normalize(form, name) for name in names] for form in ("NFC", "NFD"))
+    for mentions in (composed, decomposed):
+        assert NameIndex(decomposed).search(mentions, 1).ravel().tolist() == [0, 1, 2]
+        np.testing.assert_array_equal(
+            EntityNames(composed).scores_of(mentions, [[0], [1], [2]]).ravel().round(6), np.ones(3)
+        )
 
 
 def test_search_sorts_all_names_by_score_and_equal_names_by_row():

@@ -13,6 +13,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from dim.data.found_files import path_on_disk
 from dim.evaluation.audit.findings import Finding, Thresholds, Verdict, first
 from dim.evaluation.audit.rows import Mask, Rows, files_of, paths_of, train_splits
 from dim.features.images import UnusableImageError, load_image, num_decoders
@@ -104,7 +105,7 @@ def _look(root: Path, file: str) -> Look:
     # The size and filter of `imagehash.phash`, which finds nothing left to resize.
     small = load_image(root / file, root).convert("L").resize((32, 32), Image.Resampling.LANCZOS)
     phash = None if float(np.asarray(small).std()) < FLAT else int(str(imagehash.phash(small)), 16)
-    return Look(content_hash((root / file).read_bytes()), phash)
+    return Look(content_hash(path_on_disk(root / file).read_bytes()), phash)
 
 
 def files_to_compare(dataset: Dataset, rows: Rows) -> tuple[list[str], dict[str, tuple[str, ...]]]:
