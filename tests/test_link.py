@@ -10,12 +10,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
-from demo_run import demo_run, linker_of, questions_of
+from demo_run import demo_run, linker_of, questions_of, world_of
 from waiting import let_work
 
 from dim.__main__ import main
-from dim.linker import Linker
+from dim.data.table_files import list_cell, read_table
+from dim.linker import Linker, Question
+from dim.linker.each import link_each
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +53,13 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_one_mention_gets_a_readable_table(model, entity, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "160")
+def test_one_mention_gets_a_line_an_answer_in_a_pipe(model, entity, capsys):
     assert ask(model, "--mention", entity["name"], "--context", entity["text"], "--top_k", "3") == 0
-    shown = capsys.readouterr().out
-    assert entity["id"] in shown
-    assert entity["name"] in shown
-    assert entity["text"][:20] in shown
-    assert len([line for line in shown.splitlines() if line.startswith("│")]) == 3
+    heading, *lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert heading == ["rank", "id", "name", "score", "text"]
+    assert lines[0][:3] == ["1", entity["id"], entity["name"]]
+    assert lines[0][4] == entity["text"]
+    assert len(lines) == 3
 
 
 def test_one_mention_gets_json_from_folder_and_run_alike(model, run, entity, capsys):
@@ -77,17 +79,11 @@ def test_one_mention_gets_json_from_folder_and_run_alike(model, run, entity, cap
 
 def test_candidates_compete_alone(model, capsys):
     known = [entity.id for entity in Linker.from_pretrained(model).knowledge][:2]
-    assert ask(model, "--mention", "Velton", "--candidates", json.dumps(known), "--as_json", "true") == 0
-    assert {answer["id"] for answer in json.loads(capsys.readouterr().out)} - {"NIL"} == set(known)
-
-
-def test_a_name_in_brackets_is_shown_as_it_is(model, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "160")
-    linker = Linker.from_pretrained(model)
-    linker.add_entities([{"id": "b1", "name": "[/red] Zyxtral [bold]", "text": "[/x] a text"}])
-    linker.save(tmp_path / "model")
-    assert ask(tmp_path / "model", "--mention", "[/red] Zyxtral [bold]", "--candidates", '["b1"]') == 0
-    assert "[/red] Zyxtral [bold]" in capsys.readouterr().out
+    for given in (json.dumps(known), "|".join(known)):
+        assert ask(model, "--mention", "Velton", "--candidates", given, "--as_json", "true") == 0
+        assert {answer["id"] for answer in json.loads(capsys.readouterr().out)} - {"NIL"} == set(known)
+    assert ask(model, "--mention", "Velton", "--candidates", known[0]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith(f"1\t{known[0]}\t")
 
 
 @pytest.mark.parametrize(
@@ -95,11 +91,22 @@ def test_a_name_in_brackets_is_shown_as_it_is(model, tmp_path, capsys, monkeypat
     [
         ([], "a mention, or an image"),
         (["--mention", "x", "--input", "lines"], "a mixture of both"),
-        (["--input", "lines"], "a mixture of both"),
+        (["--input", "lines"], "one of the two files"),
+        (["--output", "answers.csv"], "one of the two files"),
         (["--input", "lines", "--output", "answers", "--context", "x"], "a mixture of both"),
-        (["--input", "absent", "--output", "answers"], "a file of JSON lines in UTF-8 at absent"),
-        (["--input", "lines", "--output", "answers", "--batch_size", "0"], "batch_size and top_k of at least 1"),
-        (["--input", "latin", "--output", "answers"], "a file of JSON lines in UTF-8 at latin"),
+        (["--input", "absent", "--output", "a.jsonl"], "expected absent\nfound    nothing there"),
+        (["--input", "lines", "--output", "a.jsonl", "--batch_size", "0"], "batch_size of at least 1"),
+        (["--input", "lines", "--output", "a.jsonl", "--top_k", "0"], "top_k of at least 1"),
+        (["--input", "latin", "--output", "a.jsonl"], "UTF-8 text in latin\nfound    the byte 0xe9 at line 1"),
+        (["--input", "lines", "--output", "a.jsonl", "--encoding", "klingon"], "an encoding, such as utf-8"),
+        (["--input", "lines", "--output", "a.jsonl", "--as_json", "true"], "--as_json for one --mention"),
+        (["--input", "lines", "--output", "answers"], "an --output of .jsonl, .ndjson, .csv, .tsv, .parquet"),
+        (["--input", "lines", "--output", "a.xlsx"], "an --output of .jsonl, .ndjson, .csv, .tsv, .parquet"),
+        (["--input", "empty", "--output", "a.jsonl"], "questions in empty\nfound    none"),
+        (["--input", "names.csv", "--output", "a.csv"], "the first, line 2: expected the field mention, or image"),
+        (["--input", "kontext.csv", "--output", "a.csv"], "found the field kontext to do Rename it: context"),
+        (["--mention", "x", "--evidence", "true"], "--evidence beside --input"),
+        (["--mention", "x", "--encoding", "cp1252"], "--encoding beside --input"),
         (["--mention", "x", "--top_k", "0"], "top_k of at least 1"),
         (["--mention", "x", "--image", "absent.png"], "an image that can be read"),
         (["--mention", "x", "--candidates", '["Q0"]'], "the id of one of 300 entities"),
@@ -109,9 +116,15 @@ def test_wrong_options_say_what_was_expected(model, tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     write_lines(tmp_path / "lines", [{"mention": "x"}])
     (tmp_path / "latin").write_bytes('{"mention": "é"}\n'.encode("latin-1"))
-    assert ask(model, *options) == 1
+    (tmp_path / "empty").touch()
+    (tmp_path / "names.csv").write_text("name,context\nAda,Ada sings.\n")
+    (tmp_path / "kontext.csv").write_text("mention,kontext\nAda,Ada sings.\n")
+    there = sorted(tmp_path.iterdir())
+    # What is wrong with the options or the file is said before a model is looked for.
+    needs_model = options[:1] == ["--mention"] and message.startswith(("an image", "the id"))
+    assert ask(model if needs_model else tmp_path / "no model", *options) == 1
     assert message in capsys.readouterr().err
-    assert not (tmp_path / "answers").exists()
+    assert sorted(tmp_path.iterdir()) == there
 
 
 def test_a_model_that_is_none_says_what_to_do(tmp_path, capsys):
@@ -127,35 +140,36 @@ def test_each_line_of_a_file_gets_its_answers_or_its_error(model, run, tmp_path,
     ]
     wrong = {
         1: ({"id": "bad image", "mention": "x", "image": str(tmp_path / "absent.png")}, "not found"),
-        2: ("no json", "Expecting value"),
-        3: ('["a list"]', "expected a JSON object found list"),
+        2: ("no json", "Expecting value at line 8, column 1"),
+        3: ('["a list"]', "one JSON object a line"),
         4: ({"id": "blank", "mention": " "}, "a mention, or an image"),
         5: ({"mention": "x", "kontext": "y"}, "the field kontext"),
-        6: ({"mention": 5}, "expected text as mention found int"),
+        6: ({"mention": [5]}, "expected text as mention in the row found an array"),
         7: ({"mention": "x", "candidates": ["Q0"]}, "'Q0'"),
         8: ('{"mention": "Ada \\ud83d"}', "half of one, U+D83D"),
-        9: ("[" * 100_000, "recursion"),
+        9: ("[" * 100_000, "nested too deeply"),
         10: ({"mention": "y" * 2000}, "at most 1,000 characters"),
+        11: ({"mention": "x", "image": "a/" * 5000 + "\0"}, "not found"),
     }
     lines = [*lines[:5], *(line for line, _ in wrong.values()), *lines[5:]]
     source = write_lines(tmp_path / "mentions.jsonl", [lines[0], "", *lines[1:], "   "])
     answers = tmp_path / "answers.jsonl"
     assert ask(model, "--input", str(source), "--output", str(answers), "--top_k", "3", "--batch_size", "8") == 0
-    assert f"20 lines answered: {answers} (10 errors)" in capsys.readouterr().out
+    assert f"21 rows answered: {answers} (11 errors; the first, line 7: expected an image" in capsys.readouterr().out
     found = read_lines(answers)
-    assert len(found) == 20
-    good = [*found[:5], *found[15:]]
+    assert len(found) == 21
+    good = [*found[:5], *found[16:]]
     expected = linker_of(run).link_batch(questions, top_k=3)
-    for line, asked, given in zip(good, [*lines[:5], *lines[15:]], expected, strict=True):
+    for line, asked, given in zip(good, [*lines[:5], *lines[16:]], expected, strict=True):
         assert {name: line[name] for name in asked} == asked
         assert [answer["id"] for answer in line["answers"]] == [answer.id for answer in given]
         assert [a["score"] for a in line["answers"]] == pytest.approx([a.score for a in given], abs=1e-5)
-    for line, (asked, message) in zip(found[5:15], wrong.values(), strict=True):
+    for line, (asked, message) in zip(found[5:16], wrong.values(), strict=True):
         assert message in line["error"]
         assert "answers" not in line
         if isinstance(asked, dict):
             assert {name: line[name] for name in asked} == asked
-    assert found[6]["line"] == "no json"
+    assert found[6]["line"] == "line 8"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.jsonl", "mentions.jsonl"]
 
 
@@ -179,18 +193,187 @@ def test_an_interrupted_file_goes_on_and_ends_as_an_undisturbed_one(model, run, 
     with partial.open("ab") as file:
         file.write(b'{"id": "cut o')
     capsys.readouterr()
-    for changed in (["--top_k", "2"], ["--batch_size", "4"]):
+    for changed in (["--top_k", "2"], ["--batch_size", "4"], ["--evidence", "true"]):
         assert ask(model, *options, "--output", str(killed), *changed) == 1
-        assert "Use the same options, or remove" in capsys.readouterr().err
+        assert f"Use the same {changed[0][2:]}, or remove" in capsys.readouterr().err
+    linker = Linker.from_pretrained(model, device="cpu")
+    linker.add_entities([{"id": "9", "name": "Ada"}])
+    linker.save(tmp_path / "model")
+    assert ask(tmp_path / "model", *options, "--output", str(killed)) == 1
+    assert "the model that" in capsys.readouterr().err
+    moved = shutil.copytree(model, tmp_path / "moved")  # the same linker in another place goes on
     write_lines(source, [*lines[:-1], "another"])
     assert ask(model, *options, "--output", str(killed)) == 1
     write_lines(source, lines)
-    assert ask(model, *options, "--output", str(killed)) == 0
-    assert f"{len(lines)} lines answered: {killed} (1 errors)" in capsys.readouterr().out
+    assert ask(moved, *options, "--output", str(killed)) == 0
+    assert f"{len(lines)} rows answered: {killed} (1 errors; the first, row 1: " in capsys.readouterr().out
     assert killed.read_bytes() == whole.read_bytes()
     assert ask(model, *options, "--output", str(killed)) == 1
     assert "one that is there" in capsys.readouterr().err
     assert killed.read_bytes() == whole.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def table(run, tmp_path_factory):
+    """Questions with columns of the user's own, an image beside the table, and what each must be answered as."""
+    folder = tmp_path_factory.mktemp("table")
+    with_image = next(question for question in questions_of(run) if question.image)
+    shutil.copy(str(with_image.image), folder / "photo.png")
+    known = [entity.id for entity in linker_of(run).knowledge][:2]
+    rows = [
+        {"mention_id": "a", "mention": with_image.mention, "context": "", "image": "absent.png|photo.png", "n": "1"},
+        {"mention_id": "b", "mention": "Velton", "context": 'Velton, "the" | one;', "image": "", "n": "2"},
+        {"mention_id": "c", "mention": "Velton", "context": "", "image": "", "n": "3", "candidates": "|".join(known)},
+        {"mention_id": "d", "mention": "Velton", "context": "", "image": "gone.png", "n": "4"},
+    ]
+    rows = [{"candidates": ""} | row for row in rows]
+    asked = [Question(with_image.mention, "", with_image.image), Question("Velton", rows[1]["context"]),
+             Question("Velton", candidates=known)]  # fmt: skip
+    return folder, rows, linker_of(run).link_batch(asked, 3)
+
+
+def write_rows(path: Path, rows: list[dict[str, str]]) -> Path:
+    frame = pd.DataFrame(rows)
+    if path.suffix == ".parquet":
+        frame.to_parquet(path)
+    elif path.suffix == ".jsonl":
+        write_lines(path, rows)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if path.suffix == ".tsv" else ",")
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".jsonl"])
+def test_tables_of_each_format_are_read_with_their_own_columns(model, table, tmp_path, capsys, suffix):
+    folder, rows, expected = table
+    source, output = write_rows(folder / f"mentions{suffix}", rows), tmp_path / "answers.jsonl"
+    assert ask(model, "--input", str(source), "--output", str(output), "--top_k", "3") == 0
+    shown = capsys.readouterr()
+    assert "columns that are kept and not read: mention_id, n" in " ".join(shown.err.split())
+    assert f"4 rows answered: {output} (1 errors; the first, " in shown.out
+    *found, failed = read_lines(output)
+    assert [{name: row[name] for name in rows[0]} for row in (*found, failed)] == rows
+    for row, answers in zip(found, expected, strict=True):
+        assert [answer["id"] for answer in row["answers"]] == [answer.id for answer in answers]
+        assert set(row["answers"][0]) == {"id", "name", "text", "score", "probability", "images"}
+    assert "gone.png: not found" in failed["error"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+def test_answers_are_written_in_the_format_that_their_file_names(model, table, tmp_path, suffix):
+    folder, rows, expected = table
+    source, output = write_rows(folder / "asked.csv", rows), tmp_path / f"answers{suffix}"
+    assert ask(model, "--input", str(source), "--output", str(output), "--top_k", "3") == 0
+    assert list(tmp_path.iterdir()) == [output]
+    columns, found, _ = read_table(output)
+    assert [{name: row[name] for name in rows[0]} for row in found] == rows
+    for row, answers in zip(found, [*expected, None], strict=True):
+        assert ("gone.png: not found" in (row["error"] or "")) == (answers is None)
+        if suffix == ".parquet":
+            assert (row["answers"] and [each["id"] for each in row["answers"]]) == (answers and [a.id for a in answers])
+        else:
+            assert list_cell(row["entity_ids"]) == [answer.id for answer in answers or []]
+            assert len(list_cell(row["entity_scores"])) == len(answers or [])
+    assert columns[-1] == "error"
+
+
+def test_values_of_every_kind_stand_in_each_format(model, tmp_path):
+    row = {
+        "mention": "Velton",
+        "n": 7,
+        "share": 0.5,
+        "tags": ["a|b", "c"],
+        "more": {"x": [1]},
+        "big": 2**70,
+        "no": None,
+    }
+    other = {"mention": "Ada", "n": 8, "share": 1, "tags": [], "more": "text", "ok": True}
+    source = write_lines(tmp_path / "asked.jsonl", [row, other, "no json"])
+    for suffix in (".parquet", ".csv"):
+        options = "--input", str(source), "--output", str(tmp_path / f"a{suffix}"), "--evidence", "true"
+        assert ask(model, *options) == 0
+    first, second, third = read_table(tmp_path / "a.parquet").rows
+    assert (first["n"], second["share"], second["ok"], first["tags"]) == (7, 1.0, True, ["a|b", "c"])
+    assert (json.loads(first["more"]), second["more"], int(first["big"]), first["no"]) == (
+        {"x": [1]},
+        "text",
+        2**70,
+        None,
+    )
+    assert dict(first["answers"][0]["evidence"])["vectors"] == pytest.approx(first["answers"][0]["score"], abs=1e-6)
+    assert (third["line"], third["answers"]) == ("line 3", None)
+    first, second, third = read_table(tmp_path / "a.csv").rows
+    assert (first["n"], list_cell(first["tags"]), first["more"], second["ok"]) == (
+        "7",
+        ["a|b", "c"],
+        '{"x": [1]}',
+        "true",
+    )
+
+
+def test_a_table_that_was_cut_off_ends_as_an_undisturbed_one(model, table, tmp_path, monkeypatch):
+    folder, rows, _ = table
+    source = write_rows(folder / "many.csv", rows * 5)
+    options = ["--input", str(source), "--batch_size", "3"]
+    for suffix in (".csv", ".parquet"):
+        whole, cut = tmp_path / f"whole{suffix}", tmp_path / f"cut{suffix}"
+        assert ask(model, *options, "--output", str(whole)) == 0
+        with monkeypatch.context() as patch:
+            patch.setattr("dim.linker.job.link_each", interrupted_after(2))
+            assert ask(model, *options, "--output", str(cut)) == 130
+        assert len(read_lines(tmp_path / f"cut{suffix}.partial")) == 6
+        assert ask(model, *options, "--output", str(cut)) == 0
+        assert cut.read_bytes() == whole.read_bytes()
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def interrupted_after(num_batches: int) -> Any:
+    batches = iter(range(num_batches))
+
+    def link(*given: Any) -> Any:
+        if next(batches, None) is None:
+            raise KeyboardInterrupt
+        return link_each(*given)
+
+    return link
+
+
+def test_a_file_of_errors_alone_ends_in_an_error(model, tmp_path, capsys):
+    source = write_lines(
+        tmp_path / "asked.jsonl", [{"mention": "x", "image": "gone.png"}, {"mention": "x", "image": 5}]
+    )
+    assert ask(model, "--input", str(source), "--output", str(tmp_path / "a.jsonl")) == 1
+    shown = capsys.readouterr().err
+    assert "an error in each of 2; the first, line 1: expected an image that can be read found gone.png" in shown
+    assert [set(row) for row in read_lines(tmp_path / "a.jsonl")] == [{"mention", "image", "error"}] * 2
+
+
+def test_a_row_that_breaks_the_model_does_not_end_the_job(model, tmp_path, monkeypatch, capsys):
+    link = Linker._link
+
+    def breaks(self: Linker, questions: list[Question], top_k: int) -> Any:
+        if any(question.mention == "bad" for question in questions):
+            raise RuntimeError("The size of tensor a (600) must match")
+        return link(self, questions, top_k)
+
+    monkeypatch.setattr(Linker, "_link", breaks)
+    source = write_lines(tmp_path / "asked.jsonl", [{"mention": name} for name in ("Ada", "bad", "Velton")])
+    assert ask(model, "--input", str(source), "--output", str(tmp_path / "a.jsonl")) == 0
+    first, bad, last = read_lines(tmp_path / "a.jsonl")
+    assert bad == {"mention": "bad", "error": "RuntimeError: The size of tensor a (600) must match"}
+    assert first["answers"]
+    assert last["answers"]
+
+
+def test_a_jobs_answers_can_be_evaluated(model, run, tmp_path, capsys):
+    world = world_of(run)
+    rows = world.split("dev").rename(columns={"id": "mention_id"})[["mention_id", "mention", "context"]]
+    rows.to_csv(tmp_path / "asked.csv", index=False)
+    answers = tmp_path / "answers.csv"
+    assert ask(model, "--input", str(tmp_path / "asked.csv"), "--output", str(answers), "--top_k", "10") == 0
+    options = ["--dataset", str(world.root), "--run", str(tmp_path / "theirs")]
+    assert main(["evaluate", "--ranks", str(answers), *options]) == 0
+    assert "KB 300" in capsys.readouterr().out
 
 
 def test_export_says_what_it_wrote_and_replaces_what_was_there(run, tmp_path, capsys):

@@ -2,11 +2,55 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
+import yaml
+
 from dim.linker.folder import MANIFEST
+from dim.linker.given import check_path
 from dim.linker.linker import Linker
+from dim.linker.places import RUN, check_linker
 from dim.linker.recipe import packages
+from dim.linker.sources import folder_of
+from dim.storage import hash_parts
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a run stands there, and no linker."""
+    return (folder / RUN).exists() and not (folder / MANIFEST).exists()
+
+
+def content_of(model: str) -> str:
+    """A hash of what a linker answers by, without opening it; a folder that is replaced has another.
+
+    Of a linker's folder its manifest counts, which has the checksum of each file; of a run its configuration, weights
+    and ranker, and the hashes of its dataset.
+
+    Args:
+        model: As of `open_linker`.
+
+    Raises:
+        DataError: There is no linker.
+    """
+    folder = check_path(model, "a linker's folder, or its id on the hub")
+    if not is_run(folder):
+        folder = folder_of(model)
+        check_linker(folder)
+        files = [folder / MANIFEST]
+    else:
+        config = yaml.safe_load((folder / RUN).read_text(encoding="utf-8"))
+        ranker = sorted(path for path in (folder / "ranker").rglob("*") if path.is_file())
+        dataset = Path(str(config["data"]["root"])) / "dataset.json"
+        files = [folder / RUN, folder / "checkpoints" / "best.ckpt", *ranker, dataset]
+    return hash_parts(_digest(file) for file in files)
+
+
+def _digest(file: Path) -> bytes:
+    if not file.exists():
+        return b""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").digest()
 
 
 def open_linker(model: str, device: str = "auto", trust: str | None = None) -> Linker:
@@ -21,8 +65,8 @@ def open_linker(model: str, device: str = "auto", trust: str | None = None) -> L
         DataError: There is no linker, or a damaged one.
         ConfigError: The run's method has none.
     """
-    folder = Path(model)
-    if (folder / "config.yaml").exists() and not (folder / MANIFEST).exists():
+    folder = check_path(model, "a linker's folder, or its id on the hub")
+    if is_run(folder):
         return Linker.from_checkpoint(folder, device)
     return Linker.from_pretrained(model, device, trusted=trusted_by(trust))
 

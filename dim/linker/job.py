@@ -1,0 +1,249 @@
+"""A file of questions, answered line by line: streamed, resumable, and no bad line ends it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from dim.data.found_files import path_on_disk
+from dim.data.regions import split_region
+from dim.data.table_files import iter_table
+from dim.data.table_rows import MENTION_COLUMNS, SYNONYMS, read_columns
+from dim.errors import ConfigError, DataError, DimError
+from dim.linker.answer import ASKED, Answer, Question, question_of
+from dim.linker.answer_files import ANSWERS, ERROR, check_format, json_line, write_answers
+from dim.linker.each import Outcome, link_each
+from dim.linker.given import check_top_k
+from dim.linker.linker import Linker
+from dim.linker.opening import content_of, open_linker
+from dim.storage import explain_write_errors, write_json
+
+KNOWN = (*MENTION_COLUMNS, *SYNONYMS.values())
+MOST_NAMED = 10  #: Columns in a note.
+GO_ON = "Free some space, and run the same command again: it goes on where it stood."
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the lines are answered; see `dim.link.link`."""
+
+    model: str
+    top_k: int
+    batch_size: int
+    device: str
+    evidence: bool
+    encoding: str | None
+    trust: str | None = None
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a file of questions holds.
+
+    Attributes:
+        total: Rows, those that cannot be read among them.
+        content: A hash of the file.
+        notes: How it is read.
+    """
+
+    total: int
+    content: str
+    notes: list[str]
+
+
+def link_file(source: Path, output: Path, options: Options) -> None:
+    """Answers each row of `source` into `output`; a row that is no question gets an `error`.
+
+    Raises:
+        ConfigError: `output` is there already, is of no known format, or was begun with another model, input or
+            options.
+        DataError: `source` cannot be read, or none of its rows could be answered.
+    """
+    check_top_k(options.top_k)
+    if options.batch_size < 1:
+        raise ConfigError("batch_size of at least 1", str(options.batch_size), "Raise it.")
+    check_format(output)
+    if output.exists():
+        raise ConfigError(f"a new file {output}", "one that is there", "Name another --output, or remove it.")
+    console = Console(stderr=True)
+    counted = count(source, options.encoding)
+    for note in counted.notes:
+        console.print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
+    journal, state = output.with_name(f"{output.name}.partial"), output.with_name(f"{output.name}.state.json")
+    asked = {name: value for name, value in asdict(options).items() if name not in ("model", "device", "trust")}
+    done, failed = _resume(journal, state, {"model": content_of(options.model), "input": counted.content, **asked})
+    linker = open_linker(options.model, options.device, options.trust)
+    columns = (TextColumn("link"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with (
+        Progress(*columns, console=console) as progress,
+        explain_write_errors(journal, GO_ON),
+        journal.open("a", encoding="utf-8") as answered,
+    ):
+        bar = progress.add_task("", total=counted.total, completed=done)
+        rows = islice(iter_table(source, options.encoding, KNOWN), done, None)
+        while batch := list(islice(rows, options.batch_size)):
+            results = _answer_rows(linker, batch, source, options)
+            failed.add(results, [where for where, _ in batch])
+            answered.writelines(json_line(result) for result in results)
+            answered.flush()
+            progress.advance(bar, len(batch))
+    write_answers(journal, output)
+    state.unlink()
+    _report(counted.total, failed, output)
+
+
+class Failed:
+    """Rows that could not be answered: how many, and the first."""
+
+    def __init__(self) -> None:
+        self.count, self.first = 0, ""
+
+    def add(self, results: list[dict[str, Any]], places: list[str]) -> None:
+        """Counts results, with where their rows stand."""
+        for result, place in zip(results, places, strict=True):
+            if ERROR in result:
+                self.first = self.first or f"{place}: {result[ERROR]}"
+                self.count += 1
+
+
+def count(source: Path, encoding: str | None) -> Counted:
+    """The rows of a file of questions.
+
+    Raises:
+        DataError: It cannot be read, has no rows, or none of them asks anything.
+    """
+    notes: list[str] = []
+    total, asks, first, unread = 0, False, "", dict[str, None]()
+    for where, row in iter_table(source, encoding, KNOWN, notes):
+        total += 1
+        if isinstance(row, dict):
+            unread |= {name: None for name in row if name not in read_columns(row, ASKED)}
+        if not asks:
+            try:
+                _question(row, source)
+                asks = True
+            except DimError as error:
+                first = first or f"{where}: {short(error)}"
+    if not total:
+        raise DataError(f"questions in {source}", "none", "Write one a row.")
+    if not asks:
+        raise DataError(
+            f"rows of {', '.join(ASKED)} in {source}",
+            f"an error in each of {total:,}; the first, {first}",
+            "Put it right.",
+        )
+    if unread:
+        more = " …" if len(unread) > MOST_NAMED else ""
+        notes.append(f"columns that are kept and not read: {', '.join(list(unread)[:MOST_NAMED])}{more}")
+    with source.open("rb") as file:
+        return Counted(total, hashlib.file_digest(file, "sha256").hexdigest(), notes)
+
+
+def short(error: Exception) -> str:
+    """An error in one line."""
+    said = " ".join(str(error).split())
+    return said if isinstance(error, DimError) else f"{type(error).__name__}: {said}"
+
+
+def _answer_rows(
+    linker: Linker, batch: list[tuple[str, dict[str, Any] | DataError]], source: Path, options: Options
+) -> list[dict[str, Any]]:
+    """What is written for each row. A batch in which one fails is answered in parts."""
+    results: list[dict[str, Any]] = []
+    questions: list[tuple[int, Question]] = []
+    for where, row in batch:
+        if isinstance(row, dict):
+            results.append({name: value for name, value in row.items() if name not in (ANSWERS, ERROR)})
+        else:
+            results.append({"line": where})
+        try:
+            questions.append((len(results) - 1, _question(row, source)))
+        except DimError as error:
+            results[-1] |= {ERROR: short(error)}
+    outcomes: list[Outcome] = []
+    if questions:
+        outcomes = link_each(linker, [question for _, question in questions], options.top_k)
+    for (place, _), outcome in zip(questions, outcomes, strict=True):
+        if isinstance(outcome, Exception):
+            results[place] |= {ERROR: short(outcome)}
+        else:
+            results[place] |= {ANSWERS: [_as_json(answer, options.evidence) for answer in outcome]}
+    return results
+
+
+def _as_json(answer: Answer, evidence: bool) -> dict[str, Any]:
+    values = answer.as_json()
+    return values if evidence else {name: value for name, value in values.items() if name != "evidence"}
+
+
+def _question(row: dict[str, Any] | DataError, source: Path) -> Question:
+    """The question of a row, its image found where it stands: from here, or beside the file.
+
+    Raises:
+        DataError: It is none.
+    """
+    if isinstance(row, DataError):
+        raise row
+    question = question_of(row, "the row")
+    images = question.image if isinstance(question.image, tuple) else (question.image,)
+    found = tuple(_beside(source, image) if isinstance(image, str) else image for image in images if image is not None)
+    return replace(question, image=found) if found else question
+
+
+def _beside(source: Path, image: str) -> str:
+    file, beside = split_region(image)[0], source.parent / split_region(image)[0]
+    is_here = Path(file).is_absolute() or _stands(Path(file))
+    return image if is_here or not _stands(beside) else str(source.parent / image)
+
+
+def _stands(path: Path) -> bool:
+    return os.path.exists(path_on_disk(path))  # noqa: PTH110 - which no name is too long for
+
+
+def _resume(journal: Path, state: Path, asked: dict[str, Any]) -> tuple[int, Failed]:
+    """How many rows were answered before, and which of them failed; a batch that was cut off goes.
+
+    Batches are then those of a run that was not interrupted: the last digits of a score may depend on its batch.
+    """
+    failed = Failed()
+    if not journal.exists():
+        write_json(state, asked)
+        return 0, failed
+    before = json.loads(state.read_text(encoding="utf-8")) if state.exists() else {}
+    if other := [name for name, value in asked.items() if name not in before or before[name] != value]:
+        raise ConfigError(
+            f"the {other[0]} that {journal} was begun with ({before.get(other[0], 'not known')})",
+            f"another ({asked[other[0]]})",
+            f"Use the same {', '.join(other)}, or remove {journal} to begin anew.",
+        )
+    done = kept = 0
+    with journal.open("r+b") as file:
+        while len(batch := list(islice(file, asked["batch_size"]))) == asked["batch_size"] and batch[-1].endswith(
+            b"\n"
+        ):
+            places = [f"row {done + number}" for number in range(1, len(batch) + 1)]
+            failed.add([json.loads(line) for line in batch], places)
+            done += len(batch)
+            kept += sum(map(len, batch))
+        file.truncate(kept)
+    return done, failed
+
+
+def _report(total: int, failed: Failed, output: Path) -> None:
+    first = f"the first, {failed.first}"
+    if failed.count == total:
+        raise DataError(
+            "a line that can be answered",
+            f"an error in each of {total:,}; {first}",
+            f"Put the input right; see {output}.",
+        )
+    errors = f" ({failed.count:,} errors; {first})" if failed.count else ""
+    Console().print(f"{total:,} rows answered: {output}{errors}", soft_wrap=True, markup=False)

@@ -1,0 +1,81 @@
+"""The answers to one mention as people read them: whole ids at any width, and plain lines in a pipe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from dim.linker.answer import Answer
+from dim.records import NIL
+
+#: The evidence that is shown; JSON has all.
+SHOWN = ("vectors", "name", "exact", "rest_in_context", "words_share", "per_token")
+NOT_THERE = "the KB has no such entity"
+TEXT_LINES = 2  #: Of an entity's text at most.
+
+
+def show(answers: Sequence[Answer], as_json: bool, console: Console | None = None) -> None:
+    """Prints the answers to one mention: to a terminal as its width allows, into a pipe a line each, with tabs."""
+    console = console or Console()
+    if as_json:
+        print(json.dumps([answer.as_json() for answer in answers], ensure_ascii=False, indent=2))
+    elif not console.is_terminal:
+        for line in plain_lines(answers):
+            print(line)
+    elif not answers:
+        console.print("no answer: nothing competes")
+    else:
+        console.print(_blocks(answers, console))
+
+
+def plain_lines(answers: Sequence[Answer]) -> list[str]:
+    """A heading, and a line an answer; nothing is cut."""
+    is_calibrated = bool(answers) and answers[0].probability is not None
+    lines = [("rank", "id", "name", "probability" if is_calibrated else "score", "text")]
+    for place, answer in enumerate(answers, start=1):
+        value = answer.score if answer.probability is None else answer.probability
+        lines.append((str(place), answer.id, answer.name, f"{value:.4f}", answer.text or ""))
+    return ["\t".join(" ".join(cell.split()) for cell in line) for line in lines]
+
+
+def _blocks(answers: Sequence[Answer], console: Console) -> RenderableType:
+    """A block an answer: rank, score, id and name, and below them its text and its evidence."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(overflow="fold")
+    scores = [_score(answer) for answer in answers]
+    room = console.width - len(str(len(answers))) - max(map(len, scores)) - 4
+    for place, (answer, score) in enumerate(zip(answers, scores, strict=True), start=1):
+        is_short = cell_len(answer.id) + 2 + cell_len(_name(answer)) <= room
+        lines = Text(overflow="fold").append(answer.id, "bold").append("  " if is_short else "\n").append(_name(answer))
+        if answer.text:
+            lines.append("\n").append(_beginning(answer.text, room, console))
+        parts = [f"{part}={answer.evidence[part]:.2f}" for part in SHOWN if part in answer.evidence]
+        if parts:
+            lines.append("\n").append("  ".join(parts), "dim")
+        grid.add_row(str(place), score, lines)  # Text, as a name in square brackets is no markup
+    return grid
+
+
+def _beginning(text: str, room: int, console: Console) -> Text:
+    lines = Text(" ".join(text.split())).wrap(console, max(room, 1), overflow="fold")
+    if len(lines) > TEXT_LINES:
+        last = lines[TEXT_LINES - 1]
+        last.rstrip()
+        last.truncate(max(room - 1, 1))
+        last.append("…")
+    return Text("\n").join(lines[:TEXT_LINES])
+
+
+def _score(answer: Answer) -> str:
+    return f"{answer.score:.3f}" if answer.probability is None else f"{answer.probability:.1%}"
+
+
+def _name(answer: Answer) -> str:
+    return NOT_THERE if answer.id == NIL else " ".join(answer.name.split())
