@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,12 @@ def read_table(path: Path) -> tuple[list[str], list[Row]]:
     Raises:
         DataError: The file cannot be read as what its suffix says; the message names the line where there is one.
     """
-    readers = {".csv": _read_csv, ".jsonl": _read_json_lines, ".parquet": _read_parquet}
+    readers = {
+        ".csv": _read_csv,
+        ".tsv": partial(_read_csv, delimiter="\t"),
+        ".jsonl": _read_json_lines,
+        ".parquet": _read_parquet,
+    }
     columns, rows = readers[path.suffix](path)
     if not rows:
         raise DataError(f"rows in {path}", "none", "Fill the table, or name another folder.")
@@ -84,10 +90,10 @@ def number_cell(value: Any, where: str) -> float | None:
     return number
 
 
-def _read_csv(path: Path) -> tuple[list[str], list[Row]]:
+def _read_csv(path: Path, delimiter: str = ",") -> tuple[list[str], list[Row]]:
     with explain_read_errors(path), path.open(encoding="utf-8-sig", newline="") as file:
         # Not pandas: it reads the names "NA" and "None" as nulls, and takes surplus cells for an index.
-        reader = csv.reader(file, strict=True)
+        reader = csv.reader(file, strict=True, delimiter=delimiter)
         try:
             columns = next(reader, [])
             twice = [name for name, count in Counter(columns).items() if count > 1]
