@@ -32,8 +32,8 @@ def evaluate(
 ) -> None:
     """Scores another system's answers and writes a run folder that `dim report` compares like any other.
 
-    The table has a row a mention: `mention_id` (or the release's own key), and `entity_ids` (ranked, best first; a JSON array, or ids with `|`
-    between them), optionally `scores`; or `rank`, that of the gold (empty: missed).
+    The table has a row a mention: `mention_id` (or the release's own key), and `entity_ids` (ranked, best first; a
+    JSON array, or ids with `|` between them), optionally `scores`; or `rank`, that of the gold (empty: missed).
 
     Args:
         ranks: The table: CSV, TSV, JSON lines or Parquet.

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def read_table(path: Path) -> tuple[list[str], list[Row]]:
     Raises:
         DataError: The file cannot be read as what its suffix says; the message names the line where there is one.
     """
-    readers = {
+    readers: dict[str, Callable[[Path], tuple[list[str], list[Row]]]] = {
         ".csv": _read_csv,
         ".tsv": partial(_read_csv, delimiter="\t"),
         ".jsonl": _read_json_lines,

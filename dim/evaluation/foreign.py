@@ -73,8 +73,9 @@ def read_ranks(
         max_unknown: The share of entity ids that the KB may lack.
 
     Raises:
-        DataError: The table is of another dataset, lists more unknown entities, has neither lists nor ranks, a mention id is unknown or stands twice, a rank is no whole
-            number of 1 or more, or scores are not finite, not as many as ids, or rise.
+        DataError: The table is of another dataset, has neither lists nor ranks, or lists more unknown entities; a
+            mention id is unknown or stands twice; a rank is no whole number of 1 or more; scores are not finite, not as
+            many as ids, or rise.
     """
     answers = _read_answers(path, dataset, mentions, protocol, max_unknown)
     problems = Skipped()
@@ -147,7 +148,8 @@ def _check_golds(given: dict[str, Any], dataset: Dataset, mentions: pd.DataFrame
         first = others[0]
         raise DataError(
             f"answers to {dataset.name}, with its golds, in {path}",
-            f"other golds of {len(others):,} of {len(given):,} mentions; of {first}: {given[first]}, not {golds[first]}",
+            f"other golds of {len(others):,} of {len(given):,} mentions; "
+            f"of {first}: {given[first]}, not {golds[first]}",
             "Name the dataset that was answered with --dataset.",
         )
 
