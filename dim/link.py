@@ -38,6 +38,7 @@ def link(
     output: Path | None = None,
     batch_size: int = 256,
     device: str = "auto",
+    dataset: Path | None = None,
 ) -> None:
     """Links one mention, or each line of a file, to the entities of a linker's KB.
 
@@ -55,6 +56,7 @@ def link(
         output: Where its answers go, a JSON line each: the line that was read, with `answers` (or `error`).
         batch_size: Lines that are answered at once.
         device: `auto`, `cpu`, `cuda` …
+        dataset: Of a run, where its dataset stands now, if it has moved.
     """
     if (input is None) != (output is None) or (input is not None and (mention or context or image or candidates)):
         raise ConfigError(
@@ -64,11 +66,11 @@ def link(
         )
     if input is None:
         question = Question(mention, context, image, candidates)
-        answers = open_linker(model, device).link_batch([question], top_k)[0]
+        answers = open_linker(model, device, dataset).link_batch([question], top_k)[0]
         show(answers, as_json)
     else:
         assert output is not None
-        link_file(model, input, output, top_k, batch_size, device)
+        link_file(model, input, output, top_k, batch_size, device, dataset)
 
 
 def export(
@@ -76,6 +78,7 @@ def export(
     folder: Path,
     index: Literal["auto", "exact", "flat", "ivf", "hnsw"] = "auto",
     images: Literal["copies", "paths", "none"] = "paths",
+    dataset: Path | None = None,
 ) -> None:
     """Writes the linker of a run into one folder: weights, KB, index, local encoders, a model card; no pickle.
 
@@ -84,8 +87,9 @@ def export(
         folder: Where the linker shall stand; what stood there is replaced.
         index: How vectors are searched; `auto` chooses by the size of the KB.
         images: `copies` of the KB's images, that go where the folder goes, their `paths` on this machine, or `none`.
+        dataset: Where the run's dataset stands now, if it has moved.
     """
-    linker = Linker.from_checkpoint(run, index=index)
+    linker = Linker.from_checkpoint(run, index=index, dataset=dataset)
     linker.save(folder, images)
     if not isinstance(linker, GenerativeLinker):
         _say_index(linker)
@@ -127,7 +131,15 @@ def show(answers: Sequence[Answer], as_json: bool) -> None:
     Console().print(table)
 
 
-def link_file(model: str, source: Path, output: Path, top_k: int, batch_size: int, device: str) -> None:
+def link_file(
+    model: str,
+    source: Path,
+    output: Path,
+    top_k: int,
+    batch_size: int,
+    device: str,
+    dataset: Path | None = None,
+) -> None:
     """Answers each line of `source` into `output`; a line that is no question gets an `error`.
 
     Raises:
@@ -142,7 +154,7 @@ def link_file(model: str, source: Path, output: Path, top_k: int, batch_size: in
     partial, state = output.with_name(f"{output.name}.partial"), output.with_name(f"{output.name}.state.json")
     asked = {"model": model, "input": content, "top_k": top_k, "batch_size": batch_size}
     done, errors = _resume(partial, state, asked, batch_size)
-    linker = open_linker(model, device)
+    linker = open_linker(model, device, dataset)
     columns = (TextColumn("link"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
         Progress(*columns, console=Console(stderr=True)) as progress,

@@ -46,7 +46,8 @@ def write(
         facts["about"] = about | {"recipe": write_encoder_files(about["recipe"], place)}
         facts["fingerprints"] = fingerprints(towers)
         (place / "README.md").write_text(
-            model_card(about, knowledge, card_rows(about, index, ranker)), encoding="utf-8"
+            model_card(about, knowledge, card_rows(about, index, ranker), has_ranker=ranker is not None),
+            encoding="utf-8",
         )
 
 
@@ -56,7 +57,17 @@ def card_rows(about: dict[str, Any], index: VectorIndex, ranker: Ranker | None) 
         "encoders": encoder_names(about),
         "index": f"{index.kind}, recall@10 {index.recall.at_10:.3f} against exact search",
         "ranker": "calibrated" if ranker is not None else "none: scores are no probabilities",
+        "NIL": nil_row(ranker),
     }
+
+
+def nil_row(ranker: Ranker | None) -> str:
+    """When a linker answers that the KB has no such entity."""
+    if ranker is None or ranker.nil_threshold is None:
+        return "never answered"
+    precision = ranker.facts.get("nil_precision")
+    asked = "" if precision is None else f" (threshold for a precision of {precision:g})"
+    return f"answered where its probability reaches {ranker.nil_threshold:.3f}{asked}"
 
 
 def read(

@@ -21,13 +21,14 @@ from dim.generative.module import GEMEL
 from dim.generative.prompt import Prompt, Prompts
 from dim.linker.answer import Answer, Question
 from dim.linker.entity_table import KeptImages
+from dim.linker.figures import figures_of_run
 from dim.linker.generative_examples import ExampleChoice, padded, training_mentions
 from dim.linker.generative_folder import Parts, located, read, write
 from dim.linker.generative_names import WritableNames
 from dim.linker.knowledge import KnownEntity, entity_of, knowledge_of
 from dim.linker.linker import Linker
 from dim.linker.recipe import Recipe, recipe_of_run
-from dim.linker.sources import figures_of_run, folder_of, live_encoder
+from dim.linker.sources import folder_of, live_encoder
 from dim.linker.towers import opened
 from dim.records import NIL
 from dim.saved_run import open_run
@@ -56,19 +57,22 @@ class GenerativeLinker(Linker):
         self.choice = ExampleChoice(parts.training, parts.task.examples)
 
     @classmethod
-    def from_checkpoint(cls, run: str | Path, device: str = "auto", index: str = "auto") -> GenerativeLinker:
+    def from_checkpoint(
+        cls, run: str | Path, device: str = "auto", index: str = "auto", dataset: str | Path | None = None
+    ) -> GenerativeLinker:
         """The linker of a trained run, with the KB and the training mentions of its dataset.
 
         Args:
             run: A folder that `dim fit` wrote.
             device: Where it computes.
             index: Has no effect: names are found by their prefixes.
+            dataset: Where the run's dataset stands now, if it has moved.
 
         Raises:
             ConfigError: There is no trained run, its method is not generative, or it needs its dataset to answer.
             CheckpointError: The run's data changed since.
         """
-        task = open_run(Path(run), device)
+        task = open_run(Path(run), device, None if dataset is None else Path(dataset))
         if not isinstance(task, GEMEL):
             raise ConfigError("a generative run (GEMEL)", f"{type(task).__name__} at {run}", "Use Linker.")
         return cls.of_run(task, Path(run))

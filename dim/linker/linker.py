@@ -18,11 +18,12 @@ from dim.generative.module import GEMEL
 from dim.linker.annotate import Annotation, marked_questions
 from dim.linker.answer import Answer, Question, question_of, shortened
 from dim.linker.entity_table import KeptImages
+from dim.linker.figures import figures_of_run
 from dim.linker.folder import read, write
 from dim.linker.generative_folder import is_generative
 from dim.linker.knowledge import Knowledge, KnownEntity, entity_of, knowledge_of
 from dim.linker.recipe import recipe_of_run
-from dim.linker.sources import figures_of_run, folder_of, live_encoder
+from dim.linker.sources import folder_of, live_encoder
 from dim.linker.towers import Towers
 from dim.ranking.candidates import unite
 from dim.ranking.entities import EntityFacts
@@ -69,19 +70,23 @@ class Linker(ModelHubMixin):
         self._features: PairFeatures | None = None  # of the KB as it is; None: to be made
 
     @classmethod
-    def from_checkpoint(cls, run: str | Path, device: str = "auto", index: str = "auto") -> Linker:
+    def from_checkpoint(
+        cls, run: str | Path, device: str = "auto", index: str = "auto", dataset: str | Path | None = None
+    ) -> Linker:
         """The linker of a trained run, with the KB of its dataset.
 
         Args:
             run: A folder that `dim fit` wrote.
             device: Where the towers compute.
             index: `auto`, `exact`, `flat`, `ivf` or `hnsw`.
+            dataset: Where the run's dataset stands now, if it has moved.
 
         Raises:
             ConfigError: There is no trained run, or its method has no linker.
             CheckpointError: The run's data changed since.
+            DataError: The dataset is not where it was, or `dataset` is another one.
         """
-        task = open_run(Path(run), device)
+        task = open_run(Path(run), device, None if dataset is None else Path(dataset))
         if isinstance(task, GEMEL):
             return _generative().of_run(task, Path(run))
         if not isinstance(task, DIM):
@@ -95,20 +100,21 @@ class Linker(ModelHubMixin):
         vectors = task.kb_vectors.float().cpu().numpy()
         has_vector = np.flatnonzero(np.abs(vectors).sum(1) > 0)
         entities = list(knowledge)
+        ranker = Ranker.load(Path(run) / "ranker") if (Path(run) / "ranker" / FACTS).exists() else None
         about = {
             "dataset": data.dataset.name,
             "kb_hash": data.dataset.kb_hash,
             "licence": data.dataset.meta.get("licence"),
             "run": Path(run).name,
             "recipe": recipe_of_run(Path(run)),
-            "figures": figures_of_run(Path(run)),
+            "figures": figures_of_run(Path(run), ranker),
         }
         return cls(
             Towers(task, live_encoder(module)),
             knowledge,
             VectorIndex.build(vectors[has_vector], has_vector, kind=index),  # type: ignore[arg-type]
             EntityNames([entity.name for entity in entities], [entity.aliases for entity in entities]),
-            Ranker.load(Path(run) / "ranker") if (Path(run) / "ranker" / FACTS).exists() else None,
+            ranker,
             about,
         )
 
