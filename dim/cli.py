@@ -38,7 +38,9 @@ from dim.features.base import Captioner, Encoder
 from dim.generative.examples import Examples
 from dim.options import explain
 from dim.pinning import keep_commits, write_commits
+from dim.places import CACHE, CONFIG, ROOT, check_dataset, check_root, is_config_of, located, paths_in, record_places
 from dim.predict import predict_on_cluster
+from dim.prepare import open_dataset
 from dim.processes import process_of_run
 from dim.result_files import write_identity
 from dim.scorer import Scorer
@@ -87,6 +89,7 @@ class DimCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the run folder and early stopping to the options, and passes the seed on."""
         parser.add_argument("--run", type=str, required=True, help="Folder of the run: config, checkpoints, results.")
+        parser.add_argument("--dataset", type=Path | None, default=None, help="As --data.root: where the dataset is.")
         parser.add_argument("--overwrite", type=bool, default=False, help="Whether fit may replace what is in --run.")
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.set_defaults(
@@ -99,6 +102,24 @@ class DimCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses `args`; the parent warns about `sys.argv`, which is not read here."""
         self.config = parser.parse_args(args)
+        options = self.config[self.config["subcommand"]]
+        for path in options.get("config") or []:
+            if (folder := Path(str(path)).parent) and is_config_of(folder, Path(str(path))):
+                self._settle(options, folder, is_named=any(str(arg).partition("=")[0] == "--run" for arg in args))
+        if (dataset := options.pop("dataset", None)) is not None:
+            options["data.root"] = dataset
+
+    @staticmethod
+    def _settle(options: Any, folder: Path, is_named: bool) -> None:
+        """Takes the run whose config.yaml was given, and its files, from where they stand now."""
+        if not is_named:
+            options["run"] = str(folder)
+            options["trainer.default_root_dir"] = str(folder)
+        config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+        given = dict(paths_in(config))
+        for option, place in located(folder, config).items():
+            if str(options.get(option)) == given[option]:  # and not changed by a later option
+                options[option] = Path(place) if option in (ROOT, CACHE) else place
 
     @property
     def run(self) -> Path:
@@ -123,6 +144,10 @@ class DimCLI(LightningCLI):
             # Embeds what is missing before the other processes start, or while they wait at its locks: a barrier
             # of theirs would time out.
             _ = self.datamodule.linking_data
+        check_root(self.run, self.datamodule.root, "--dataset")
+        if self.subcommand in ("validate", "test"):
+            remedy = "Write what is found into a run of its own: --run NEW --ckpt_path RUN/checkpoints/best.ckpt."
+            check_dataset(self.run, open_dataset(self.datamodule.root, self.datamodule.cache_dir), remedy)
         options = self.config_init[self.subcommand]
         if self.subcommand != "fit" and self.model.is_trained:
             options["ckpt_path"] = options["ckpt_path"] or "best"
@@ -172,6 +197,7 @@ class DimCLI(LightningCLI):
         if process_of_run() == 0:
             with atomic_path(self.run / "config.yaml") as temporary:
                 temporary.write_text(yaml.safe_dump(self.config_dump, sort_keys=False), encoding="utf-8")
+            record_places(self.run, self.config_dump, self.datamodule.linking_data.dataset)
         for logger in self.trainer.loggers:
             logger.log_hyperparams(self.config_dump)
 

@@ -8,13 +8,14 @@ import pandas as pd
 import torch
 from rich.console import Console
 
-from dim.errors import ConfigError
+from dim.errors import ConfigError, DataError
 from dim.evaluation.floor import rank_by_name
 from dim.evaluation.foreign import read_ranks
+from dim.evaluation.foreign_ids import MAX_UNKNOWN
 from dim.evaluation.protocols import FullKB
 from dim.prepare import open_dataset
-from dim.records import NIL
-from dim.result_files import write_result
+from dim.records import NIL, Dataset
+from dim.result_files import RANKS, read_results, write_result
 from dim.results import measure, print_results, ranks_frame
 
 
@@ -26,15 +27,16 @@ def evaluate(
     split: str = "dev",
     protocol: str = "full_kb",
     cache_dir: Path = Path("cache"),
+    max_unknown: float = MAX_UNKNOWN,
     overwrite: bool = False,
 ) -> None:
     """Scores another system's answers and writes a run folder that `dim report` compares like any other.
 
-    The table has a row a mention: `mention_id`, and `entity_ids` (ranked, best first; a JSON array, or ids with `|`
-    between them), optionally `scores`; or `rank`, that of the gold (empty: missed).
+    The table has a row a mention: `mention_id` (or the release's own key), and `entity_ids` (ranked, best first; a
+    JSON array, or ids with `|` between them), optionally `scores`; or `rank`, that of the gold (empty: missed).
 
     Args:
-        ranks: The table: CSV, JSON lines or Parquet.
+        ranks: The table: CSV, TSV, JSON lines or Parquet.
         dataset: The dataset folder that was answered, or the release that it is made of.
         run: Folder for ranks.parquet and metrics.json.
         name: What reports call the system; by default the name of the run's folder.
@@ -42,17 +44,18 @@ def evaluate(
         protocol: What the system ranked against, such as full_kb, or candidates(own search, 100). It stands beside
             the figures; results of different protocols are never compared.
         cache_dir: Where prepared releases are found.
-        overwrite: Whether to replace results of the same split in `run`.
+        max_unknown: The share of entity ids that the KB may lack; more are taken for a mistake.
+        overwrite: Whether to replace results of the same split and protocol in `run`.
 
     Raises:
         DataError: The table does not fit the dataset.
-        ConfigError: `run` holds results of this split already.
+        ConfigError: `run` holds such results already, or those of a run that was trained.
     """
-    if (run / "metrics.json").exists() and not overwrite:
-        raise ConfigError(f"a folder without results at {run}", "a run", "Name another, or add --overwrite true.")
+    _check_run(run, split, protocol, overwrite)
     data = open_dataset(dataset, cache_dir)
+    _check_hash(ranks, data, split, protocol)
     mentions = data.split(split)
-    foreign = read_ranks(ranks, data, mentions)
+    foreign = read_ranks(ranks, data, mentions, protocol, max_unknown)
     gold = torch.from_numpy(data.gold_rows(mentions))
     floor = rank_by_name(mentions["mention"].tolist(), data.entities["name"].tolist(), gold, FullKB(), None)
     frame = ranks_frame(data, mentions, split=split, protocol=protocol, ranked=foreign.ranked, floor=floor, frozen=None)
@@ -86,3 +89,29 @@ def evaluate(
             f"{found['count']:,} {reason}; first: {'; '.join(found['examples'])}", soft_wrap=True, markup=False
         )
     console.print(f"written: {run / 'metrics.json'}, {run / 'ranks.parquet'}", soft_wrap=True)
+
+
+def _check_run(run: Path, split: str, protocol: str, overwrite: bool) -> None:
+    results = read_results(run)
+    known = results.entry(split, protocol)
+    if (results.identity is not None and "system" not in results.identity) or (run / "checkpoints").exists():
+        raise ConfigError(f"a folder for another system's results at {run}", "a run of dim", "Name another with --run.")
+    if known is not None and not overwrite:
+        raise ConfigError(
+            f"a folder without results on {split} under {protocol} at {run}",
+            f"those of {known.get('system') or known.get('model')}",
+            "Name another, or add --overwrite true.",
+        )
+
+
+def _check_hash(ranks: Path, dataset: Dataset, split: str, protocol: str) -> None:
+    """Raises DataError for the ranks.parquet of a run whose metrics.json names another dataset."""
+    if ranks.name != RANKS:
+        return
+    answered = read_results(ranks.parent).entry(split, protocol) or {}
+    if answered.get("dataset_hash", dataset.hash) != dataset.hash:
+        raise DataError(
+            f"answers to {dataset.name} (hash {dataset.hash}) in {ranks}",
+            f"answers to {answered.get('dataset')} (hash {answered['dataset_hash']})",
+            f"Name the dataset that was answered: --dataset {answered.get('dataset_folder') or 'FOLDER'}.",
+        )

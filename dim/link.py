@@ -35,6 +35,7 @@ def link(
     batch_size: int = 256,
     device: str = "auto",
     trust: str | None = None,
+    dataset: Path | None = None,
 ) -> None:
     """Links one mention, or each row of a file, to the entities of a linker's KB.
 
@@ -58,6 +59,7 @@ def link(
         batch_size: Rows that are answered at once.
         device: `auto`, `cpu`, `cuda` …
         trust: Packages, separated by commas, whose classes the linker's folder may name; they are imported.
+        dataset: Of a run, where its dataset stands now, if it has moved.
     """
     check_top_k(top_k)
     if (input is None) != (output is None) or (input is not None and (mention or context or image or candidates)):
@@ -71,14 +73,14 @@ def link(
             used = "evidence" if evidence else "encoding"
             raise ConfigError(f"--{used} beside --input", "none", "Use --as_json true: it has all evidence.")
         question = Question(mention, context, image, candidates)
-        show(open_linker(model, device, trust).link_batch([question], top_k)[0], as_json)
+        show(open_linker(model, device, trust, dataset).link_batch([question], top_k)[0], as_json)
     else:
         assert output is not None
         if as_json:
             raise ConfigError(
                 "--as_json for one --mention", "--input", "The name of --output says the format: x.jsonl."
             )
-        link_file(input, output, Options(model, top_k, batch_size, device, evidence, encoding, trust))
+        link_file(input, output, Options(model, top_k, batch_size, device, evidence, encoding, trust, dataset))
 
 
 def export(
@@ -89,6 +91,7 @@ def export(
     overwrite: bool = False,
     trust: str | None = None,
     verify: bool = True,
+    dataset: Path | None = None,
 ) -> None:
     """Writes the linker of a run into one folder: weights, KB, index, local encoders, a model card; no pickle.
 
@@ -105,9 +108,10 @@ def export(
             needs them installed, and says the same.
         verify: Open what was written in a new process, which loads the linker and its encoders once more: some seconds,
             for large models as long, and as much memory again, as loading them takes.
+        dataset: Where the run's dataset stands now, if it has moved.
     """
     check_target(folder, LINKER, sources=[run], overwrite=overwrite)  # before long work
-    linker, trusted = Linker.from_checkpoint(run, index=index), trusted_by(trust)
+    linker, trusted = Linker.from_checkpoint(run, index=index, dataset=dataset), trusted_by(trust)
     check = partial(check_opens, linker=linker, trusted=trusted) if verify else None
     linker.save(folder, images, overwrite, trusted, check)
     if not isinstance(linker, GenerativeLinker):

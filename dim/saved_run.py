@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from jsonargparse import ArgumentParser
 from numpy.typing import NDArray
 
@@ -15,41 +13,53 @@ from dim.datamodule import LinkingData, LinkingDataModule
 from dim.errors import ConfigError
 from dim.features.device import resolve_device
 from dim.identity import Identity, identity_of
+from dim.places import check_dataset, check_files, check_root, read_config
 from dim.result_files import read_results
 from dim.scorer import Rows, Scorer
 from dim.storage import content_hash
 from dim.task import LinkingTask
 
 
-def open_run(run: Path, device: str = "auto") -> LinkingTask:
+def open_run(run: Path, device: str = "auto", dataset: Path | None = None) -> LinkingTask:
     """The method of a run with its best weights, ready for `rank` (its data: `.data`).
 
     Args:
         run: A folder that `dim fit` wrote.
         device: Where it computes.
+        dataset: Where its dataset stands now, if it has moved.
 
     Raises:
         ConfigError: There is no finished run, or its configuration is of another version.
         CheckpointError: Its data changed since.
+        DataError: Its dataset is not where it was, or `dataset` is another one.
     """
-    task, datamodule = instantiate_run(run)
+    task, datamodule = instantiate_run(run, dataset)
     checkpoint = run / "checkpoints" / "best.ckpt" if task.is_trained else None
     if checkpoint is not None and not checkpoint.exists():
         raise ConfigError(f"a trained run at {run} (checkpoints/best.ckpt)", "no checkpoint", "Run dim fit first.")
+    if dataset is not None:
+        datamodule.needs = task.needs
+        check_dataset(run, datamodule.linking_data.dataset, "Name the dataset that the run was fitted on.")
     task.open_for_scoring(datamodule, checkpoint, resolve_device(device))
     return task
 
 
-def instantiate_run(run: Path) -> tuple[LinkingTask, LinkingDataModule]:
+def instantiate_run(run: Path, dataset: Path | None = None) -> tuple[LinkingTask, LinkingDataModule]:
     """The method of a run without weights, and its data module, as its config.yaml says.
+
+    Args:
+        run: Its folder.
+        dataset: Where its dataset stands now, if it has moved.
 
     Raises:
         ConfigError: There is no config.yaml.
+        DataError: There is no dataset where it is looked for.
     """
-    path = run / "config.yaml"
-    if not path.exists():
-        raise ConfigError(f"a run with its config.yaml at {run}", "none", "Name a folder that dim fit --run wrote.")
-    config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config = read_config(run)
+    if dataset is not None:
+        config["data"]["root"] = str(dataset)
+    check_root(run, Path(config["data"]["root"]), "--dataset")
+    check_files(run, config)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--seed_everything", type=int, default=0)
     parser.add_subclass_arguments(LinkingTask, "model")
@@ -73,8 +83,7 @@ def identity_of_run(run: Path, task: LinkingTask) -> Identity:
     recorded = read_results(run).identity
     if recorded is not None:
         return recorded
-    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-    return identity_of(config, task.data.fingerprints, task.parts())
+    return identity_of(read_config(run), task.data.fingerprints, task.parts())
 
 
 class RunScorer(Scorer):

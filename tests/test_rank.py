@@ -12,6 +12,7 @@ import yaml
 from dim.__main__ import main
 from dim.data.demo import demo_world
 from dim.errors import ConfigError
+from dim.linker import Linker
 from dim.rank import hold_out, rank
 from dim.rank.crossfit import cross_fit, draw_folds
 from dim.rank.finder import Finder
@@ -172,6 +173,12 @@ def test_report_shows_it_beside_the_vectors_and_the_names(run, place):
     text = (place / "report.md").read_text()
     for row in ("names only (string floor)", "| run |", "DIM + ranker"):
         assert row in text
+
+
+def test_the_linker_tells_the_figures_of_its_ranker_before_those_of_its_vectors(run):
+    first, second = Linker.from_checkpoint(run, device="cpu").about["figures"]
+    assert (first["system"], second["system"]) == ("this linker: vectors and ranker", "its vectors alone")
+    assert (first["top1"], second["top1"]) == (of_dev(run, "ranked")[0]["top1"], of_dev(run)[0]["top1"])
 
 
 def test_what_was_held_out_is_answered_nil_more_often_than_what_was_not(place):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dim.data.base import Skipped
 from dim.data.table_files import SUFFIXES, list_cell, number_cell, read_table, text_cell
 from dim.errors import DataError
+from dim.evaluation.foreign_ids import MAX_UNKNOWN, MentionIds, check_entity_ids
 from dim.evaluation.metrics import TIE
 from dim.evaluation.protocols import NIL_ROW, NUM_ANSWERS, Ranked
 from dim.records import NIL, Dataset
@@ -50,22 +51,32 @@ class Foreign:
     problems: Skipped
 
 
-def read_ranks(path: Path, dataset: Dataset, mentions: pd.DataFrame) -> Foreign:
+def read_ranks(
+    path: Path,
+    dataset: Dataset,
+    mentions: pd.DataFrame,
+    protocol: str = "full_kb",
+    max_unknown: float = MAX_UNKNOWN,
+) -> Foreign:
     """Reads a table of `mention_id` and `entity_ids` (best first; with `scores`) or `rank`.
 
     Lists are JSON arrays, or in CSV ids with `|` between them. With scores, ties count against the gold; without, the
     place in the list is the rank. A gold that is in no list, and a mention that has no row, is missed at every k.
 
     Args:
-        path: CSV, JSON lines or Parquet. Columns `top_ids` and `top_scores` (our ranks.parquet) do as well.
+        path: CSV, TSV, JSON lines or Parquet. Columns `top_ids` and `top_scores` (our ranks.parquet) do as well, and a
+            release's own keys (`attributes.key`) in the place of mention ids.
         dataset: What was answered.
         mentions: The rows of its mentions that are evaluated.
+        protocol: Which rows count in a table that names protocols, as ranks.parquet does.
+        max_unknown: The share of entity ids that the KB may lack.
 
     Raises:
-        DataError: The table has neither lists nor ranks, a mention id is unknown or stands twice, a rank is no whole
-            number of 1 or more, or scores are not finite, not as many as ids, or rise.
+        DataError: The table is of another dataset, has neither lists nor ranks, or lists more unknown entities; a
+            mention id is unknown or stands twice; a rank is no whole number of 1 or more; scores are not finite, not as
+            many as ids, or rise.
     """
-    answers = _read_answers(path, dataset, mentions)
+    answers = _read_answers(path, dataset, mentions, protocol, max_unknown)
     problems = Skipped()
     gold, ids = dataset.gold_rows(mentions), mentions["id"].tolist()
     lists = [_checked(answers.get(mention_id), mention_id, dataset, problems) for mention_id in ids]
@@ -86,7 +97,9 @@ def read_ranks(path: Path, dataset: Dataset, mentions: pd.DataFrame) -> Foreign:
     )
 
 
-def _read_answers(path: Path, dataset: Dataset, mentions: pd.DataFrame) -> dict[str, Answer]:
+def _read_answers(
+    path: Path, dataset: Dataset, mentions: pd.DataFrame, protocol: str, max_unknown: float
+) -> dict[str, Answer]:
     if path.suffix not in SUFFIXES:
         raise DataError(f"a table ({', '.join(SUFFIXES)})", str(path), "Write the ranks in one of these formats.")
     columns, rows, _ = read_table(path)
@@ -98,26 +111,46 @@ def _read_answers(path: Path, dataset: Dataset, mentions: pd.DataFrame) -> dict[
             ", ".join(columns),
             "Rename the columns: entity_ids holds the ranked ids, best first; rank the gold's rank.",
         )
-    wanted, known = set(mentions["id"]), set(dataset.mentions["id"])
-    answers: dict[str, Answer] = {}
+    if "protocol" in columns:  # our own ranks.parquet
+        rows = _of_protocol(rows, protocol, path)
+    known = MentionIds(dataset, mentions)
+    found: dict[str, tuple[dict[str, Any], str]] = {}
     for number, row in enumerate(rows, start=1):
-        mention_id = text_cell(row["mention_id"])
-        where = f"row {number} of {path.name}, mention '{mention_id}'"
-        if mention_id not in known:
-            raise DataError(
-                f"mention ids of {dataset.name}", f"'{mention_id}' in row {number} of {path}", _hint(dataset)
-            )
-        if mention_id not in wanted:
+        given = text_cell(row["mention_id"])
+        where = f"row {number} of {path.name}, mention '{given}'"
+        mention_id = known.find(given, f"row {number} of {path}")
+        if mention_id is None:
             continue  # of another split
-        if mention_id in answers:
+        if mention_id in found:
             raise DataError(f"every mention once in {path}", where, "Keep one of its rows.")
-        answers[mention_id] = _answer(row, ids, scores, where)
-    return answers
+        found[mention_id] = row, where
+    if "gold" in columns:
+        _check_golds({mention_id: row["gold"] for mention_id, (row, _) in found.items()}, dataset, mentions, path)
+    if ids is not None:
+        check_entity_ids([list_cell(row[ids]) for row, _ in found.values()], dataset, path, max_unknown)
+    return {mention_id: _answer(row, ids, scores, where) for mention_id, (row, where) in found.items()}
 
 
-def _hint(dataset: Dataset) -> str:
-    first = dataset.mentions["id"].iloc[0]
-    return f"Use the ids of mentions.parquet (such as {first}), or name the dataset that was answered."
+def _of_protocol(rows: list[dict[str, Any]], protocol: str, path: Path) -> list[dict[str, Any]]:
+    kept = [row for row in rows if row["protocol"] == protocol]
+    if not kept:
+        there = "; ".join(dict.fromkeys(str(row["protocol"]) for row in rows))
+        raise DataError(f"answers under {protocol} in {path}", f"those under {there}", "Name one with --protocol.")
+    return kept
+
+
+def _check_golds(given: dict[str, Any], dataset: Dataset, mentions: pd.DataFrame, path: Path) -> None:
+    """Raises DataError where a table that names the golds names those of another dataset."""
+    golds = mentions.set_index("id")["entity_id"]
+    others = [name for name, gold in given.items() if text_cell(gold) != text_cell(golds[name])]
+    if len(others) > MAX_UNKNOWN * len(given):
+        first = others[0]
+        raise DataError(
+            f"answers to {dataset.name}, with its golds, in {path}",
+            f"other golds of {len(others):,} of {len(given):,} mentions; "
+            f"of {first}: {given[first]}, not {golds[first]}",
+            "Name the dataset that was answered with --dataset.",
+        )
 
 
 def _answer(row: dict[str, Any], ids: str | None, scores: str | None, where: str) -> Answer:

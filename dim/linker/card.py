@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dim.linker.figures import figures_table
 from dim.linker.knowledge import Knowledge
 
 CARD = """---
@@ -33,7 +34,12 @@ linker.link("{mention}", "{mention} …")
 
 
 def model_card(
-    about: dict[str, Any], knowledge: Knowledge, rows: Mapping[str, str], whose: str = "", note: str = ""
+    about: dict[str, Any],
+    knowledge: Knowledge,
+    rows: Mapping[str, str],
+    whose: str = "",
+    note: str = "",
+    has_ranker: bool = False,
 ) -> str:
     """The text of a linker's README.md, with the figures of the run that it comes from.
 
@@ -43,8 +49,14 @@ def model_card(
         rows: Further rows of the table.
         whose: What the title says of the entities.
         note: A paragraph under the table.
+        has_ranker: Whether a ranker answers.
     """
-    figures = [f"- {name}: {value}" for name, value in about.get("figures", {}).items()]
+    figures = about.get("figures") or []
+    if isinstance(figures, Mapping):  # of a linker that an older version made: those of its vectors
+        lines = [f"- {name}: {value}" for name, value in figures.items()]
+        told = "Figures of the run, without a ranker:\n\n" + "\n".join(lines) if lines else ""
+    else:
+        told = figures_table(figures, has_ranker)
     first = next(iter(knowledge), None)
     return CARD.format(
         licence=f"license: {str(about['licence']).lower()}\n" if about.get("licence") else "",
@@ -55,7 +67,7 @@ def model_card(
         kb_hash=about["kb_hash"],
         rows="\n".join(f"| {name} | {value} |" for name, value in rows.items()),
         note=f"{note}\n\n" if note else "",
-        figures="Figures of the run:\n\n" + "\n".join(figures) if figures else "",
+        figures=told,
     )
 
 

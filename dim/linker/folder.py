@@ -72,7 +72,7 @@ def write(
     if converted:  # of these the copy has other files, and by them another fingerprint
         copies = fingerprints(make(located(recipe, place), "cpu", DIM, trusted)[1])
         facts["fingerprints"] |= {name: copies[name] for name in converted}
-    card = model_card(about, knowledge, card_rows(about, index, ranker))
+    card = model_card(about, knowledge, card_rows(about, index, ranker), has_ranker=ranker is not None)
     (place / "README.md").write_text(card, encoding="utf-8")
     seal(place, CONTENT, FORMAT, facts, MANIFEST)
     if check is not None:
@@ -85,7 +85,17 @@ def card_rows(about: dict[str, Any], index: VectorIndex, ranker: Ranker | None) 
         "encoders": encoder_names(about),
         "index": f"{index.kind}, recall@10 {index.recall.at_10:.3f} against exact search",
         "ranker": "calibrated" if ranker is not None else "none: scores are no probabilities",
+        "NIL": nil_row(ranker),
     }
+
+
+def nil_row(ranker: Ranker | None) -> str:
+    """When a linker answers that the KB has no such entity."""
+    if ranker is None or ranker.nil_threshold is None:
+        return "never answered"
+    precision = ranker.facts.get("nil_precision")
+    asked = "" if precision is None else f" (threshold for a precision of {precision:g})"
+    return f"answered where its probability reaches {ranker.nil_threshold:.3f}{asked}"
 
 
 def read(

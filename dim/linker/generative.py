@@ -21,6 +21,7 @@ from dim.generative.module import GEMEL
 from dim.generative.prompt import Prompt, Prompts
 from dim.linker.answer import Answer, Question
 from dim.linker.entity_table import KeptImages, check_images
+from dim.linker.figures import figures_of_run
 from dim.linker.generative_examples import ExampleChoice, padded, training_mentions
 from dim.linker.generative_folder import Parts, located, read, write
 from dim.linker.generative_names import WritableNames
@@ -29,7 +30,7 @@ from dim.linker.knowledge import Given, entities_of, knowledge_of
 from dim.linker.linker import Linker, about_saved
 from dim.linker.places import check_linker, run_folder
 from dim.linker.recipe import Recipe, recipe_of_run
-from dim.linker.sources import figures_of_run, folder_of, live_encoder, noted_commit
+from dim.linker.sources import folder_of, live_encoder, noted_commit
 from dim.linker.towers import opened
 from dim.records import NIL
 from dim.saved_run import open_run
@@ -59,13 +60,16 @@ class GenerativeLinker(Linker):
         self.choice = ExampleChoice(parts.training, parts.task.examples)
 
     @classmethod
-    def from_checkpoint(cls, run: str | Path, device: str = "auto", index: KindOrAuto = "auto") -> GenerativeLinker:
+    def from_checkpoint(
+        cls, run: str | Path, device: str = "auto", index: KindOrAuto = "auto", dataset: str | Path | None = None
+    ) -> GenerativeLinker:
         """The linker of a trained run, with the KB and the training mentions of its dataset.
 
         Args:
             run: A folder that `dim fit` wrote.
             device: Where it computes.
             index: Has no effect: names are found by their prefixes.
+            dataset: Where the run's dataset stands now, if it has moved.
 
         Raises:
             ConfigError: There is no trained run, its method is not generative, or it needs its dataset to answer.
@@ -73,7 +77,7 @@ class GenerativeLinker(Linker):
         """
         check_kind(index)
         run = run_folder(run)
-        task = open_run(run, device)
+        task = open_run(run, device, None if dataset is None else Path(dataset))
         if not isinstance(task, GEMEL):
             raise ConfigError("a generative run (GEMEL)", f"{type(task).__name__} at {run}", "Use Linker.")
         return cls.of_run(task, run)

@@ -157,6 +157,7 @@ def _card(parts: Parts) -> str:
     rows = {
         "language model": parts.about["language_model"],
         "encoders": encoder_names(parts.about) or "none",
+        "NIL": "an answer like any name" if parts.task.nil else "never answered",
         "in-context examples": f"{chosen}, of {len(parts.training.table):,} training mentions that are kept here",
     }
     return model_card(parts.about, parts.knowledge, rows, " whose names a language model writes", NOTE)

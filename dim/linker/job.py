@@ -42,6 +42,7 @@ class Options:
     evidence: bool
     encoding: str | None
     trust: str | None = None
+    dataset: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,13 @@ def link_file(source: Path, output: Path, options: Options) -> None:
     for note in counted.notes:
         console.print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
     journal, state = output.with_name(f"{output.name}.partial"), output.with_name(f"{output.name}.state.json")
-    asked = {name: value for name, value in asdict(options).items() if name not in ("model", "device", "trust")}
-    done, failed = _resume(journal, state, {"model": content_of(options.model), "input": counted.content, **asked})
-    linker = open_linker(options.model, options.device, options.trust)
+    asked = {
+        name: value for name, value in asdict(options).items() if name not in ("model", "device", "trust", "dataset")
+    }
+    done, failed = _resume(
+        journal, state, {"model": content_of(options.model, options.dataset), "input": counted.content, **asked}
+    )
+    linker = open_linker(options.model, options.device, options.trust, options.dataset)
     columns = (TextColumn("link"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
         Progress(*columns, console=console) as progress,

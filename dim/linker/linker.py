@@ -20,13 +20,14 @@ from dim.generative.module import GEMEL
 from dim.linker.annotate import Annotation, Spans, marked_questions
 from dim.linker.answer import Answer, Asking, Question, asked, questions_of, shortened
 from dim.linker.entity_table import KeptImages, check_images
+from dim.linker.figures import figures_of_run
 from dim.linker.folder import LINKER, read, write
 from dim.linker.generative_folder import is_generative
 from dim.linker.given import check_path, check_top_k, ids_of
 from dim.linker.knowledge import Given, Knowledge, KnownEntity, entities_of, knowledge_of
 from dim.linker.places import check_linker, run_folder
 from dim.linker.recipe import packages, recipe_of_run
-from dim.linker.sources import figures_of_run, folder_of, live_encoder, noted_commit
+from dim.linker.sources import folder_of, live_encoder, noted_commit
 from dim.linker.towers import Towers
 from dim.output import output_folder
 from dim.ranking.candidates import unite
@@ -77,22 +78,26 @@ class Linker(ModelHubMixin):
     run: Path | None = None  #: The run that it was made of.
 
     @classmethod
-    def from_checkpoint(cls, run: str | Path, device: str = "auto", index: KindOrAuto = "auto") -> Linker:
+    def from_checkpoint(
+        cls, run: str | Path, device: str = "auto", index: KindOrAuto = "auto", dataset: str | Path | None = None
+    ) -> Linker:
         """The linker of a trained run, with the KB of its dataset.
 
         Args:
             run: A folder that `dim fit` wrote.
             device: Where the towers compute.
             index: `auto`, `exact`, `flat`, `ivf` or `hnsw`.
+            dataset: Where the run's dataset stands now, if it has moved.
 
         Raises:
             ConfigError: There is no trained run, its method has no linker, or there is no such index or device.
             CheckpointError: The run's data changed since.
+            DataError: The dataset is not where it was, or `dataset` is another one.
         """
         check_kind(index)
         run = run_folder(run)
         resolve_device(device)
-        task = open_run(run, device)
+        task = open_run(run, device, None if dataset is None else Path(dataset))
         if isinstance(task, GEMEL):
             return _generative().of_run(task, run)
         if not isinstance(task, DIM):
@@ -106,20 +111,21 @@ class Linker(ModelHubMixin):
         vectors = task.kb_vectors.float().cpu().numpy()
         has_vector = np.flatnonzero(np.abs(vectors).sum(1) > 0)
         entities = list(knowledge)
+        ranker = Ranker.load(Path(run) / "ranker") if (Path(run) / "ranker" / FACTS).exists() else None
         about = {
             "dataset": data.dataset.name,
             "kb_hash": data.dataset.kb_hash,
             "licence": data.dataset.meta.get("licence"),
             "run": run.name,
             "recipe": recipe_of_run(run),
-            "figures": figures_of_run(run),
+            "figures": figures_of_run(run, ranker),
         }
         linker = cls(
             Towers(task, live_encoder(module)),
             knowledge,
             VectorIndex.build(vectors[has_vector], has_vector, kind=index),
             EntityNames([entity.name for entity in entities], [entity.aliases for entity in entities]),
-            Ranker.load(run / "ranker") if (run / "ranker" / FACTS).exists() else None,
+            ranker,
             about,
         )
         linker.run = Path(run)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import yaml
-
+from dim.errors import ConfigError
 from dim.linker.folder import MANIFEST
 from dim.linker.given import check_path
 from dim.linker.linker import Linker
 from dim.linker.places import RUN, check_linker
 from dim.linker.recipe import packages
 from dim.linker.sources import folder_of
+from dim.places import read_config
 from dim.storage import hash_parts
 
 
@@ -21,7 +21,7 @@ def is_run(folder: Path) -> bool:
     return (folder / RUN).exists() and not (folder / MANIFEST).exists()
 
 
-def content_of(model: str) -> str:
+def content_of(model: str, dataset: Path | None = None) -> str:
     """A hash of what a linker answers by, without opening it; a folder that is replaced has another.
 
     Of a linker's folder its manifest counts, which has the checksum of each file; of a run its configuration, weights
@@ -29,6 +29,7 @@ def content_of(model: str) -> str:
 
     Args:
         model: As of `open_linker`.
+        dataset: As of `open_linker`.
 
     Raises:
         DataError: There is no linker.
@@ -39,10 +40,9 @@ def content_of(model: str) -> str:
         check_linker(folder)
         files = [folder / MANIFEST]
     else:
-        config = yaml.safe_load((folder / RUN).read_text(encoding="utf-8"))
         ranker = sorted(path for path in (folder / "ranker").rglob("*") if path.is_file())
-        dataset = Path(str(config["data"]["root"])) / "dataset.json"
-        files = [folder / RUN, folder / "checkpoints" / "best.ckpt", *ranker, dataset]
+        root = dataset or Path(str(read_config(folder)["data"]["root"]))
+        files = [folder / RUN, folder / "checkpoints" / "best.ckpt", *ranker, root / "dataset.json"]
     return hash_parts(_digest(file) for file in files)
 
 
@@ -53,21 +53,24 @@ def _digest(file: Path) -> bytes:
         return hashlib.file_digest(content, "sha256").digest()
 
 
-def open_linker(model: str, device: str = "auto", trust: str | None = None) -> Linker:
+def open_linker(model: str, device: str = "auto", trust: str | None = None, dataset: Path | None = None) -> Linker:
     """The linker of a folder that `save` or `dim export` wrote, of a run of `dim fit`, or of the hub.
 
     Args:
         model: A folder, or an id on the hub.
         device: Where towers and encoders compute.
         trust: Packages, separated by commas, whose classes a folder may name; a run of one's own may name any.
+        dataset: Of a run, where its dataset stands now, if it has moved.
 
     Raises:
         DataError: There is no linker, or a damaged one.
-        ConfigError: The run's method has none.
+        ConfigError: The run's method has none, or `dataset` stands beside what is no run.
     """
     folder = check_path(model, "a linker's folder, or its id on the hub")
     if is_run(folder):
-        return Linker.from_checkpoint(folder, device)
+        return Linker.from_checkpoint(folder, device, dataset=dataset)
+    if dataset is not None:
+        raise ConfigError("a run beside --dataset", f"{model}, which has its KB in it", "Leave --dataset out.")
     return Linker.from_pretrained(model, device, trusted=trusted_by(trust))
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from dim.contrastive.module import DIM
@@ -17,6 +16,7 @@ from dim.features import named  # noqa: F401 - the classes that a recipe names
 from dim.features.base import Captioner, Frozen, ImageEncoder, TextEncoder
 from dim.features.live import LiveEncoder
 from dim.features.model_files import safe_name
+from dim.places import read_config
 from dim.task import LinkingTask
 
 ENCODERS = {
@@ -34,7 +34,7 @@ Method = TypeVar("Method", bound=LinkingTask)
 
 def recipe_of_run(run: Path) -> Recipe:
     """The recipe of a run, from its config.yaml."""
-    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    config = read_config(run)
     model = config["model"]
     options = {k: v for k, v in model.get("init_args", {}).items() if k not in TRAINING_ONLY}
     return {

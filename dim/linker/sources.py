@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,6 @@ from dim.datamodule import LinkingDataModule
 from dim.errors import ConfigError, DataError
 from dim.features.hub import pin
 from dim.features.live import LiveEncoder
-from dim.results import percent
-
-
-def figures_of_run(run: Path) -> dict[str, str]:
-    """What the run reached, each figure with what it must not stand without."""
-    path = run / "metrics.json"
-    if not path.exists():
-        return {}
-    found = {}
-    for split, metrics in json.loads(path.read_text(encoding="utf-8"))["splits"].items():
-        found[f"{metrics['dataset']} · {split} · {metrics['protocol']} · n {metrics['n']:,}"] = (
-            f"Top-1 {percent(metrics['top1'])}, Top-5 {percent(metrics['top5'])}, MRR {percent(metrics['mrr'])}; "
-            f"names only {percent(metrics['floor']['top1'])}"
-        )
-    return found
 
 
 def live_encoder(module: LinkingDataModule) -> LiveEncoder:

@@ -36,6 +36,7 @@ def rank(
     nil_share: float = 0.1,
     out: Path | None = None,
     device: str = "auto",
+    dataset: Path | None = None,
     overwrite: bool = False,
 ) -> None:
     """Trains a ranker over candidates of dense and lexical search, saves it in RUN/ranker, and evaluates it.
@@ -52,6 +53,7 @@ def rank(
         nil_share: The share of mentions whose entity the KB lacks, as expected in use.
         out: Folder for the ranks and metrics, that `dim report` compares with the run's own; by default RUN/ranked.
         device: Where the vectors are computed.
+        dataset: Where the run's dataset stands now, if it has moved.
         overwrite: Whether to replace results in `out`.
 
     Raises:
@@ -59,7 +61,7 @@ def rank(
     """
     out = out or run / "ranked"
     _check(out, num_candidates, nil_precision, nil_share, overwrite)
-    task = open_run(run, device)
+    task = open_run(run, device, dataset)
     if task.is_generative:
         raise ConfigError("a run that scores entities", f"{type(task).__name__}, which writes names", "Name another.")
     console = Console()

@@ -107,7 +107,7 @@ def cross_fit(
             console.print(f"{said}, fitting", soft_wrap=True)
             _fit(run, config, task, torch.from_numpy(kept), home)
             write_json(home / "fold.json", facts)
-        made, _ = instantiate_run(run)
+        made, _ = instantiate_run(run, datamodule.root)
         made.open_for_scoring(datamodule, home / "best.ckpt", resolve_device(device))
         yield left_out, made
 
@@ -121,8 +121,8 @@ def _fit(run: Path, config: dict[str, Any], task: LinkingTask, kept: torch.Tenso
         logging.getLogger(name).setLevel(logging.WARNING)
     (home / "fold.json").unlink(missing_ok=True)
     (home / "best.ckpt").unlink(missing_ok=True)
-    made, _ = instantiate_run(run)
     datamodule = task.datamodule
+    made, _ = instantiate_run(run, datamodule.root)
     options = {name: config["trainer"][name] for name in TRAINER_OPTIONS if name in config.get("trainer", {})}
     best = ModelCheckpoint(
         home,

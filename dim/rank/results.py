@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -20,13 +19,14 @@ from dim.baselines.beside import ranks_beside_baselines
 from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.protocols import NIL_ROW, Ranked
 from dim.evaluation.significance import paired_randomization
+from dim.places import read_config
 from dim.rank.finder import Finder
 from dim.ranking.calibration import NUM_BINS, expected_calibration_error, reliability
 from dim.ranking.features import FEATURES
 from dim.ranking.held_out import ATTRIBUTE
 from dim.ranking.lists import Lists
 from dim.ranking.nil import best_f1, linking_scores
-from dim.ranking.ranker import Judged, Ranker
+from dim.ranking.ranker import OPTIONS, Judged, Ranker
 from dim.result_files import write_result
 from dim.results import measure, percent, print_results
 from dim.saved_run import identity_of_run
@@ -49,8 +49,8 @@ def evaluate(run: Path, task: LinkingTask, finder: Finder, ranker: Ranker, split
     kinds = [json.loads(known).get(ATTRIBUTE) if isinstance(known, str) else None for known in mentions["attributes"]]
     method = describe(frame, vectors, ranker)
     method["nil"] = describe_nil(lists, judged, gold, kinds, ranker)
-    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-    options = {name: ranker.facts[name] for name in ("folds", "num_candidates", "nil_precision", "nil_share")}
+    config = read_config(run)
+    options = {name: ranker.facts[name] for name in OPTIONS}
     metrics = measure(
         data.dataset,
         frame,

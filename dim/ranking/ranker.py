@@ -21,6 +21,8 @@ from dim.storage import atomic_path
 
 FORMAT = 1
 WEIGHTS, FACTS = "ranker.safetensors", "ranker.json"
+#: Of `dim rank`: they stand in a ranker's facts and beside its figures.
+OPTIONS = ("folds", "num_candidates", "nil_precision", "nil_share")
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]

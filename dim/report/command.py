@@ -27,6 +27,7 @@ def report(
     published: bool = True,
     wandb: str | None = None,
     rounds: int = ROUNDS,
+    dataset: Path | None = None,
 ) -> None:
     """Compares runs: Top-k and MRR with intervals, spread over seeds, paired tests, breakdowns, published figures.
 
@@ -44,6 +45,8 @@ def report(
         published: Whether quoted figures stand beside runs of the same protocol, dataset and KB size.
         wandb: A Weights & Biases project to log table, plots and ranks to.
         rounds: Draws of the bootstrap and of the randomisation tests.
+        dataset: Where the dataset stands now, if it has moved: an HTML file shows the worst mistakes with texts and
+            images.
 
     Raises:
         DataError: No folder holds results that can be compared.
@@ -56,6 +59,7 @@ def report(
     command = command_line(runs, split, protocol, by, against, files, published, wandb, rounds)
     columns = columns_of(by, everything=bool(files or wandb))
     contents = gather(reading, against, columns, published, rounds, command)
+    contents.dataset = dataset
     print_report(contents, columns_of(by, everything=False))
     for path in files:
         write(contents, path)

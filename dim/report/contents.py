@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pandas as pd
 
@@ -52,6 +53,7 @@ class Contents:
         num_tests: How many tests Holm's correction is over.
         command: The command line that makes the report.
         rounds: Of bootstrap and randomisation.
+        dataset: Where the dataset stands now, if it has moved.
     """
 
     parts: list[Part]
@@ -60,6 +62,7 @@ class Contents:
     num_tests: int
     command: str
     rounds: int
+    dataset: Path | None = None
 
     @property
     def method(self) -> str:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from dim.errors import DataError
 from dim.features.images import UnusableImageError, load_image
+from dim.places import root_of
 from dim.records import Dataset
 from dim.report.comparison import Comparison
 from dim.report.systems import System
@@ -77,14 +78,19 @@ class Mistakes:
     notes: list[str] = field(default_factory=list)
 
 
-def worst_mistakes(comparison: Comparison, limit: int = NUM_SHOWN) -> Mistakes:
+def worst_mistakes(comparison: Comparison, limit: int = NUM_SHOWN, folder: Path | None = None) -> Mistakes:
     """The mistakes of the best system of a group, the worst first.
 
     Texts and images come from the dataset folder that the run names, if it is still the one of the run.
+
+    Args:
+        comparison: The group.
+        limit: Mistakes at most.
+        folder: Where the dataset stands now, if it has moved.
     """
     system = comparison.best
     result = Mistakes(system.name)
-    dataset = open_dataset_of(system, result.notes)
+    dataset = open_dataset_of(system, result.notes, folder)
     frame = system.runs[0].ranks
     mean = system.ranks.mean(0)
     wrong = np.flatnonzero(system.ranks[0] > 1)
@@ -110,24 +116,35 @@ def worst_mistakes(comparison: Comparison, limit: int = NUM_SHOWN) -> Mistakes:
     return result
 
 
-def open_dataset_of(system: System, notes: list[str]) -> Dataset | None:
-    """The dataset folder of a system's runs, if it is there and unchanged; otherwise None, with a note why."""
-    metrics = system.runs[0].metrics
-    folder = metrics.get("dataset_folder")
-    if not folder:
+def open_dataset_of(system: System, notes: list[str], folder: Path | None = None) -> Dataset | None:
+    """The dataset folder of a system's runs, if it is there and unchanged; otherwise None, with a note why.
+
+    Args:
+        system: The system.
+        notes: Are added to.
+        folder: Where it stands now; None: where the run finds it, or where it was evaluated.
+    """
+    run, metrics = system.runs[0].folder, system.runs[0].metrics
+    of_run = [root_of(place) for place in (run, run.parent)]  # a ranker's figures stand in its run's folder
+    folders = [folder] if folder else [*filter(None, of_run), *filter(None, [metrics.get("dataset_folder")])]
+    if not folders:
         notes.append("The run does not name its dataset folder, so ids stand alone.")
         return None
+    found = [_opened(Path(place), metrics["dataset_hash"]) for place in folders]
+    dataset = next((outcome for outcome in found if isinstance(outcome, Dataset)), None)
+    if dataset is None:
+        notes.append(f"Texts and images cannot be shown: {found[-1]}. If it has moved: --dataset FOLDER.")
+    return dataset
+
+
+def _opened(folder: Path, wanted: str) -> Dataset | str:
+    """The dataset of this hash in a folder, or why it is none."""
     try:
-        dataset = Dataset(Path(folder))
+        dataset = Dataset(folder)
     except DataError as error:
-        notes.append(f"Texts and images cannot be shown: the dataset folder {folder} cannot be read ({error.found}).")
-        return None
-    if dataset.hash != metrics["dataset_hash"]:
-        notes.append(
-            f"Texts and images cannot be shown: {folder} now holds the dataset {dataset.hash}, "
-            f"the run was on {metrics['dataset_hash']}."
-        )
-        return None
+        return f"the dataset folder {folder} cannot be read ({error.found})"
+    if dataset.hash != wanted:
+        return f"{folder} now holds the dataset {dataset.hash}, the run was on {wanted}"
     return dataset
 
 

@@ -26,7 +26,7 @@ def page(contents: Contents) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    parts = [part_view(part, place) for place, part in enumerate(contents.parts)]
+    parts = [part_view(part, place, contents.dataset) for place, part in enumerate(contents.parts)]
     return environment.get_template(TEMPLATE).render(
         parts=parts,
         problems=problem_lines(contents),
@@ -36,7 +36,7 @@ def page(contents: Contents) -> str:
     )
 
 
-def part_view(part: Part, place: int) -> dict[str, Any]:
+def part_view(part: Part, place: int, dataset: Path | None = None) -> dict[str, Any]:
     """What the template reads of a group."""
     comparison = part.comparison
     head, best = comparison.group.head, comparison.best
@@ -56,5 +56,5 @@ def part_view(part: Part, place: int) -> dict[str, Any]:
             for number, (title, figure) in enumerate(figures(comparison).items())
         ],
         "curve_note": head["protocol"] == "full_kb",
-        "mistakes": worst_mistakes(comparison),
+        "mistakes": worst_mistakes(comparison, folder=dataset),
     }

@@ -7,6 +7,7 @@ import os
 import socket
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 
 from rich.console import Console
 
@@ -25,6 +26,7 @@ def serve(
     port: int = 8000,
     token: str | None = None,
     device: str = "auto",
+    dataset: Path | None = None,
     max_body_bytes: int = Settings.max_body_bytes,
     max_buffered_bytes: int = Settings.max_buffered_bytes,
     max_pixels: int = Settings.max_pixels,
@@ -50,6 +52,7 @@ def serve(
         token: Who does not send it is refused; the default is the environment's DIM_TOKEN, which no list of processes
             shows, or no token.
         device: `auto`, `cpu`, `cuda` …
+        dataset: Of a run, where its dataset stands now, if it has moved.
         max_body_bytes: Of one request's body.
         max_buffered_bytes: Of all bodies that are held at once.
         max_pixels: Of one uploaded image.
@@ -89,7 +92,7 @@ def serve(
     console = Console()
     with bound_socket(host, port) as listener:
         with Console(stderr=True).status("Loading the linker …"):
-            linker = open_linker(model, device, trust)
+            linker = open_linker(model, device, trust, dataset)
             linker.link("a", top_k=1)  # so that the first question does not wait for what is made on first use
         app = import_module("dim.serve.app").create_app(linker, settings)
         for line in opening_lines(model, linker, listener, settings, max_connections):

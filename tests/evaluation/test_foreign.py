@@ -7,7 +7,9 @@ import pytest
 from dim.__main__ import main
 from dim.errors import DataError
 from dim.evaluation.foreign import GAP, REPEATED_ENTITY, UNKNOWN_ENTITY, read_ranks
+from dim.evaluation.foreign_ids import MentionIds
 from dim.records import write_dataset
+from dim.result_files import read_results, write_identity
 
 NAN = float("nan")
 
@@ -27,6 +29,7 @@ def dataset(tmp_path):
                 "mention": ["Ann", "Bo", "Zoe", "Cid"],
                 "context": [f"sentence {i}" for i in range(4)],
                 "entity_id": golds,
+                "attributes": [json.dumps({"key": f"9-{i}"}) for i in range(4)],
             }
         ),
     )
@@ -36,8 +39,8 @@ def ranks_of(dataset, rows, path, suffix=".jsonl"):
     file = path / f"ranks{suffix}"
     if suffix == ".parquet":
         pd.DataFrame(rows).to_parquet(file)
-    elif suffix == ".csv":
-        pd.DataFrame(rows).to_csv(file, index=False)
+    elif suffix in (".csv", ".tsv"):
+        pd.DataFrame(rows).to_csv(file, index=False, sep="," if suffix == ".csv" else "\t")
     else:
         file.write_text("\n".join(json.dumps(row) for row in rows))
     return file, read_ranks(file, dataset, dataset.split("dev"))
@@ -51,9 +54,9 @@ LISTS = [
 ]
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
 def test_lists_give_ranks_whatever_the_format(dataset, tmp_path, suffix):
-    rows = [row | {"entity_ids": "|".join(row["entity_ids"])} for row in LISTS] if suffix == ".csv" else LISTS
+    rows = [row | {"entity_ids": "|".join(row["entity_ids"])} for row in LISTS] if suffix in (".csv", ".tsv") else LISTS
     _, found = ranks_of(dataset, rows, tmp_path, suffix)
     np.testing.assert_array_equal(found.ranked.ranks, [2, 1, NAN, NAN])
     assert found.depth == 3
@@ -81,6 +84,7 @@ def test_ranks_alone_do_and_an_empty_one_is_a_miss(dataset, tmp_path):
 
 def test_unknown_and_repeated_entities_are_counted_and_keep_their_places(dataset, tmp_path):
     rows = [{"mention_id": "dev-0", "entity_ids": ["zz", "e2", "e2", "e1"]}, *LISTS[1:]]
+    rows[2] = {"mention_id": "dev-2", "entity_ids": ["e1", "e2", "e3", "e4"]}  # one of 13 is unknown
     _, found = ranks_of(dataset, rows, tmp_path)
     assert found.ranked.ranks[0] == 3
     assert found.problems.as_json() == {
@@ -92,7 +96,10 @@ def test_unknown_and_repeated_entities_are_counted_and_keep_their_places(dataset
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"mention_id": "dev-9", "rank": 1}], r"mention ids of d\nfound    'dev-9' in row 1[\s\S]*such as dev-0"),
+        (
+            [{"mention_id": "dev-9", "rank": 1}],
+            r"mention ids of d\nfound    'dev-9' in row 1[\s\S]*such as dev-0\), or the release's keys \(such as 9-0",
+        ),
         ([{"mention_id": "dev-0", "rank": 1}] * 2, r"every mention once[\s\S]*row 2"),
         ([{"mention_id": "dev-0", "rank": 0}], "a whole rank of 1 or more"),
         ([{"mention_id": "dev-0", "rank": 1.5}], "a whole rank of 1 or more"),
@@ -105,6 +112,94 @@ def test_unknown_and_repeated_entities_are_counted_and_keep_their_places(dataset
 def test_a_table_that_cannot_be_scored_names_the_row(dataset, tmp_path, rows, message):
     with pytest.raises(DataError, match=message):
         ranks_of(dataset, rows, tmp_path)
+
+
+def test_a_release_s_own_keys_are_mention_ids(dataset, tmp_path):
+    rows = [row | {"mention_id": row["mention_id"].replace("dev", "9")} for row in LISTS]
+    _, found = ranks_of(dataset, rows, tmp_path)
+    np.testing.assert_array_equal(found.ranked.ranks, [2, 1, NAN, NAN])
+    assert not found.problems.total
+
+
+def test_a_key_of_several_mentions_is_none(dataset, tmp_path):
+    mentions = dataset.mentions.assign(attributes=json.dumps({"key": "9"}))
+    with pytest.raises(DataError, match=r"a key of one mention in row 1[\s\S]*ids of mentions.parquet"):
+        MentionIds(dataset, mentions).find("9", "row 1")
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (",".join, r"such as 'e2,e1': ids with a comma between them\nto do    Write the lists as JSON"),
+        (", ".join, "ids with a comma between them"),
+        (";".join, "ids with a semicolon between them"),
+        (" ".join, "ids with a space between them"),
+        (str, r"such as '\['e2', 'e1'\]': a list as Python prints it, as pandas writes lists"),
+        (lambda ids: str(np.array(ids)), "a list as Python prints it"),
+        (lambda ids: "|".join(f"http://kb.org/entity/{i}" for i in ids), "addresses that end in the id"),
+        (lambda ids: "|".join(ids).upper(), "ids in upper case"),
+        (lambda ids: "|".join("Ann" for _ in ids), "names of entities"),
+        (lambda ids: "|".join(f"other-{i}" for i in ids), r"6 of 8[\s\S]*Name the dataset that was answered|8 of 8"),
+    ],
+)
+def test_ids_that_the_kb_lacks_are_an_error_that_names_their_shape(dataset, tmp_path, write, message):
+    rows = [{"mention_id": row["mention_id"], "entity_ids": write(row["entity_ids"])} for row in LISTS]
+    with pytest.raises(DataError, match=message):
+        ranks_of(dataset, rows, tmp_path, ".csv")
+
+
+def test_a_system_of_a_larger_kb_is_scored_when_the_user_says_so(dataset, tmp_path):
+    rows = [row | {"entity_ids": ["x1", "x2", *row["entity_ids"]]} for row in LISTS]
+    file = tmp_path / "ranks.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    arguments = ["evaluate", "--ranks", str(file), "--dataset", str(dataset.root), "--run", str(tmp_path / "theirs")]
+    assert main(arguments) == 1
+    assert not (tmp_path / "theirs").exists()
+    assert main([*arguments, "--max_unknown", "0.6"]) == 0
+    assert read_results(tmp_path / "theirs").entry("dev")["top3"] == pytest.approx(1 / 3)
+
+
+def test_answers_to_another_dataset_are_noticed_by_its_hash_and_by_its_golds(dataset, tmp_path, capsys):
+    file, _ = ranks_of(dataset, LISTS, tmp_path)
+    run = ["--run", str(tmp_path / "one")]
+    assert main(["evaluate", "--ranks", str(file), "--dataset", str(dataset.root), *run]) == 0
+    other = write_dataset(
+        tmp_path / "other",
+        name="other",
+        entities=dataset.entities,
+        texts={},
+        mentions=dataset.mentions.assign(entity_id=["e2", "e3", None, "e1"]),
+    )
+    ours = tmp_path / "one" / "ranks.parquet"
+    arguments = ["evaluate", "--dataset", str(other.root), "--run", str(tmp_path / "two"), "--ranks"]
+    assert main([*arguments, str(ours)]) == 1
+    error = capsys.readouterr().err
+    assert f"answers to d (hash {dataset.hash})" in error
+    assert f"--dataset {dataset.root}" in error
+    alone = tmp_path / "alone.parquet"
+    alone.write_bytes(ours.read_bytes())
+    assert main([*arguments, str(alone)]) == 1
+    assert "other golds of 3 of 4 mentions; of dev-0: e1, not e2" in capsys.readouterr().err
+
+
+def test_of_our_own_ranks_one_protocol_is_scored(dataset, tmp_path, capsys):
+    file, _ = ranks_of(dataset, LISTS, tmp_path)
+    arguments = ["evaluate", "--dataset", str(dataset.root), "--run", str(tmp_path / "one"), "--ranks"]
+    assert main([*arguments, str(file)]) == 0
+    assert main([*arguments, str(file), "--protocol", "candidates(own, 3)"]) == 0
+    ours = str(tmp_path / "one" / "ranks.parquet")
+    arguments[4] = str(tmp_path / "two")
+    assert main([*arguments, ours, "--protocol", "candidates(own, 3)"]) == 0
+    assert main([*arguments, ours, "--protocol", "other"]) == 1
+    assert "those under full_kb; candidates(own, 3)" in capsys.readouterr().err
+
+
+def test_a_trained_run_takes_no_results_of_others(dataset, tmp_path, capsys):
+    file, _ = ranks_of(dataset, LISTS, tmp_path)
+    write_identity(tmp_path / "run", {"method": {"class": "DIM"}})
+    arguments = ["evaluate", "--ranks", str(file), "--dataset", str(dataset.root), "--run", str(tmp_path / "run")]
+    assert main([*arguments, "--overwrite", "true"]) == 1
+    assert "a folder for another system's results" in capsys.readouterr().err
 
 
 def test_the_command_scores_a_foreign_system_into_a_run_folder(dataset, tmp_path, capsys):

@@ -1,0 +1,66 @@
+"""What a run reached, for the card of its linker: first the figures of what answers, then those of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dim.ranking.ranker import OPTIONS, Ranker
+from dim.result_files import read_results
+from dim.results import percent
+
+RANKED = "ranked"  #: In a run's folder: what `dim rank` found, unless it was told another place.
+#: What a figure never stands without.
+KEPT = ("dataset", "split", "protocol", "kb_size", "n", "seed", "top1", "top5", "mrr")
+
+Figure = dict[str, Any]
+
+
+def figures_of_run(run: Path, ranker: Ranker | None = None) -> list[Figure]:
+    """The figures of a linker, each with what it must not stand without; those of what answers first.
+
+    Args:
+        run: The run's folder.
+        ranker: What answers in the place of the run's own method; figures of an earlier one are left out.
+    """
+    own = read_results(run).entries.values()
+    if ranker is None:
+        return [_figure("this linker", entry) for entry in own]
+    ranked = [entry for entry in read_results(run / RANKED).entries.values() if _is_of(entry, ranker)]
+    return [
+        *(_figure("this linker: vectors and ranker", entry) for entry in ranked),
+        *(_figure("its vectors alone", entry) for entry in own),
+    ]
+
+
+def _is_of(entry: Mapping[str, Any], ranker: Ranker) -> bool:
+    """Whether a result is of this very ranker: its temperature, fitted on the folds, is as good as a hash."""
+    options = (entry.get("config") or {}).get("rank") or {}
+    calibration = (entry.get("method") or {}).get("calibration") or {}
+    same_options = all(options.get(name) == ranker.facts.get(name) for name in OPTIONS)
+    return same_options and calibration.get("temperature") == ranker.temperature
+
+
+def _figure(system: str, entry: Mapping[str, Any]) -> Figure:
+    floor = (entry.get("floor") or {}).get("top1")
+    return {"system": system, **{name: entry.get(name) for name in KEPT}, "floor": floor}
+
+
+def figures_table(figures: Sequence[Figure], has_ranker: bool) -> str:
+    """The figures as a Markdown table; a ranker without any is named. Empty where there is nothing to say."""
+    lines = list(_rows(figures))
+    if has_ranker and not any("ranker" in figure["system"] for figure in figures):
+        lines.insert(0, "| this linker: vectors and ranker | not evaluated: run dim rank | | | | |")
+    if not lines:
+        return ""
+    head = "| | on | Top-1 | Top-5 | MRR | names only: Top-1 |\n|---|---|---:|---:|---:|---:|\n"
+    return "Figures of the run, in per cent:\n\n" + head + "\n".join(lines)
+
+
+def _rows(figures: Sequence[Figure]) -> Iterator[str]:
+    for figure in figures:
+        seed = "" if figure["seed"] is None else f" · seed {figure['seed']}"
+        on = f"{figure['dataset']} · {figure['split']} · {figure['protocol']} · KB {figure['kb_size']:,}"
+        values = " | ".join(percent(figure[name]) for name in ("top1", "top5", "mrr", "floor"))
+        yield f"| {figure['system']} | {on} · n {figure['n']:,}{seed} | {values} |"
