@@ -149,7 +149,9 @@ def small_hub() -> Iterator[Hub]:
 
 
 def use_hub(monkeypatch: pytest.MonkeyPatch, url: str, cache: Path) -> None:
-    """Sets for this process what HF_ENDPOINT and HF_HUB_CACHE set for a new one."""
+    """Sets HF_ENDPOINT and HF_HUB_CACHE for new processes, and what they set when this one began."""
+    monkeypatch.setenv("HF_ENDPOINT", url)
+    monkeypatch.setenv("HF_HUB_CACHE", str(cache))
     constants = huggingface_hub.constants
     monkeypatch.setattr(constants, "ENDPOINT", url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")

@@ -1,4 +1,4 @@
-"""However a model counts its positions, a text that is too long for it is cut, and its features are those of the cut."""
+"""However a model counts its positions, a text that is too long for it is cut."""
 
 from pathlib import Path
 from typing import Any
