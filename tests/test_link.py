@@ -30,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An exported linker, which tests leave as it is."""
     folder = tmp_path_factory.mktemp("link") / "model"
-    assert main(["export", str(run), str(folder)]) == 0
+    assert main(["export", str(run), str(folder), "--verify", "false"]) == 0
     return folder
 
 
@@ -379,7 +379,7 @@ def test_a_jobs_answers_can_be_evaluated(model, run, tmp_path, capsys):
 def test_export_says_what_it_wrote_and_replaces_what_was_there(run, tmp_path, capsys):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "old").touch()
-    assert main(["export", str(run), str(tmp_path / "model")]) == 0
+    assert main(["export", str(run), str(tmp_path / "model"), "--verify", "false"]) == 0
     shown = capsys.readouterr().out
     assert "index: exact, 300 vectors of" in shown
     assert re.search(r"written: \S+ \(\d+ MB, 300 entities\)", shown)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dim.features.model_files import copy_files, every_file, load_pickled
+from dim.features.model_files import copy_files, every_file
 
 Features = NDArray[np.float32]
 
@@ -56,7 +56,10 @@ class Frozen(ABC):
         raise NotImplementedError(f"{type(self).__name__} has no options {', '.join(options)}")
 
     def copy_model(self, source: Path, target: Path) -> bool:
-        """Copies what loading reads of a local folder, or file, that an option names; pickled weights as safetensors.
+        """Copies what loading reads of a local folder, or file, that an option names.
+
+        dim's own encoders write pickled weights as safetensors; of others every file is copied as it is, without hidden
+        ones.
 
         Args:
             source: The folder or file.
@@ -70,7 +73,7 @@ class Frozen(ABC):
         """
         is_folder = source.is_dir()
         files = every_file(source) if is_folder else [source]
-        return copy_files(source if is_folder else source.parent, files, target, load_pickled)
+        return copy_files(source if is_folder else source.parent, files, target, None)
 
 
 class Encoder(Frozen, ABC):

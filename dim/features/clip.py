@@ -112,7 +112,10 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
 
     def pin(self, options: Mapping[str, str]) -> None:
         """Has commits loaded; called before anything is."""
-        self.source = replace(self.source, **options)
+        source = self.source
+        revision = options.get("revision", source.revision)
+        tokenizer_revision = options.get("tokenizer_revision", source.tokenizer_revision)
+        self.source = replace(source, revision=revision, tokenizer_revision=tokenizer_revision)
 
     def copy_model(self, source: Path, target: Path) -> bool:
         """Copies a file of weights, or what open_clip reads of a folder; pickled weights as safetensors."""

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-from huggingface_hub.file_download import repo_folder_name
 
 from dim.errors import ConfigError
 
@@ -66,7 +65,7 @@ def pin(
     Raises:
         ConfigError: The hub has no such model or revision, or it cannot be reached and the cache knows no commit.
     """
-    cached = Path(cache_dir or constants.HF_HUB_CACHE) / repo_folder_name(repo_id=model_id, repo_type="model")
+    cached = Path(cache_dir or constants.HF_HUB_CACHE) / f"models--{model_id.replace('/', '--')}"
     if revision is not None and COMMIT.fullmatch(revision) and (cached / "snapshots" / revision).is_dir():
         return Pinned(revision)
     try:
@@ -87,9 +86,10 @@ def _from_cache(model_id: str, revision: str | None, what: str, cached: Path, er
     said = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0][:200]}"
     named = f"{model_id} at {revision}" if revision else model_id
     if has_answered:
+        says = "no id can be so" if isinstance(error, HFValidationError) else "the hub says"
         raise ConfigError(
             f"{what} at {named}: a folder, or an id on the Hugging Face hub",
-            f"no such folder (beside it: {_beside(Path(model_id))}), and the hub says {said}",
+            f"no such folder (beside it: {_beside(Path(model_id))}), and {says}: {said}",
             "Check the path or the id; a private model needs a login: hf auth login.",
         ) from error
     raise ConfigError(

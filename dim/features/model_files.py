@@ -58,7 +58,7 @@ def every_file(folder: Path) -> list[Path]:
     )
 
 
-def copy_files(source: Path, files: list[Path], target: Path, load: Callable[[Path], Any]) -> bool:
+def copy_files(source: Path, files: list[Path], target: Path, load: Callable[[Path], Any] | None) -> bool:
     """Copies files of a folder to another one; pickled weights become safetensors of the name that loaders look for.
 
     Returns whether there were such.
@@ -69,7 +69,7 @@ def copy_files(source: Path, files: list[Path], target: Path, load: Callable[[Pa
         source: The folder.
         files: Of it.
         target: Is made.
-        load: Gives the tensors of a file of pickled weights.
+        load: Gives the tensors of a file of pickled weights; None: every file is copied as it is.
 
     Raises:
         DataError: Pickled weights are something else than tensors by name.
@@ -77,7 +77,9 @@ def copy_files(source: Path, files: list[Path], target: Path, load: Callable[[Pa
     for file in files:
         place = target / file.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
-        if file.name.endswith(".bin.index.json"):
+        if load is None:
+            shutil.copyfile(file, place)
+        elif file.name.endswith(".bin.index.json"):
             index = json.loads(file.read_text(encoding="utf-8"))
             index["weight_map"] = {name: safe_name(shard) for name, shard in index["weight_map"].items()}
             (place.parent / safe_name(file.name)).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
@@ -85,7 +87,7 @@ def copy_files(source: Path, files: list[Path], target: Path, load: Callable[[Pa
             write_safetensors(file, place.parent / safe_name(file.name), load)
         else:
             shutil.copyfile(file, place)
-    return any(file.suffix in PICKLED for file in files)
+    return load is not None and any(file.suffix in PICKLED for file in files)
 
 
 def safe_name(name: str) -> str:

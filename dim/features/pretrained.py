@@ -110,7 +110,7 @@ def _what_it_is(folder: Path) -> tuple[str, str]:
     """What stands in a folder in the place of a model, and what to do."""
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
-    asked = "Give a folder as written by save_pretrained: config.json, tokenizer files, safetensors."
+    asked = "Give a folder as written by save_pretrained: config.json, processor and tokenizer files, safetensors."
     if not names:
         return "an empty folder", asked
     if inner := _transformer_of(folder):

@@ -10,7 +10,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
+from transformers import (
+    MODEL_FOR_TEXT_ENCODING_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForTextEncoding,
+    AutoTokenizer,
+)
 
 from dim.errors import ConfigError
 from dim.features.base import Features, TextEncoder
@@ -136,7 +142,8 @@ class TransformersTextEncoder(TextEncoder):
     def model(self) -> nn.Module:
         """The Transformers model, loaded at first use."""
         # Of a model that reads and writes, such as T5, the half that reads.
-        kind = AutoModelForTextEncoding if getattr(self._config, "is_encoder_decoder", False) else AutoModel
+        has_half = self._config.is_encoder_decoder and type(self._config) in MODEL_FOR_TEXT_ENCODING_MAPPING
+        kind = AutoModelForTextEncoding if has_half else AutoModel
         model, report = self.source.load(kind, dtype=DTYPES[self.precision], output_loading_info=True)
         missing = [key for key in report["missing_keys"] if "pooler" not in key or self.pooling == "pooler"]
         if missing:

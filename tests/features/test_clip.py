@@ -3,15 +3,18 @@ import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
+import huggingface_hub.constants
 import numpy as np
 import open_clip
 import pytest
 import torch
 from open_clip import factory
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save, save_file
+from small_hub import NOWHERE, Hub, small_hub, use_hub
+from tiny_text import tokenizer
 
-from dim.errors import ConfigError
+from dim.errors import ConfigError, DataError
 from dim.features.clip import OpenClipEncoder
 from dim.features.images import load_image
 
@@ -170,7 +173,7 @@ def refused(*args: object, **options: object) -> str:
 
 def test_a_model_that_open_clip_lacks_names_the_nearest() -> None:
     assert "Did you mean ViT-B-32" in refused("ViT-B-23")
-    assert "a model name of open_clip" in refused("hf-hub:someone/something")
+    assert "a model name of open_clip" in refused("local-dir:someone")
 
 
 def test_random_weights_must_be_asked_for(weights: Path) -> None:
@@ -197,14 +200,114 @@ def test_a_folder_without_a_config_is_refused(tmp_path: Path) -> None:
     assert "a folder with open_clip_config.json" in refused("tiny-clip", str(tmp_path))
 
 
-def test_a_download_that_fails_asks_for_a_local_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(*_: object) -> str:
-        raise RuntimeError("no connection")
-
-    monkeypatch.setattr("open_clip.pretrained.download_pretrained", unreachable)
+def test_a_download_that_fails_asks_for_a_local_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    use_hub(monkeypatch, NOWHERE, tmp_path / "cache")
     message = refused("ViT-B-32-quickgelu", "openai")
-    assert "no connection" in message
-    assert "local file or folder" in message
+    assert "no connection to the hub" in message
+    assert "local folder" in message
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    with small_hub() as server:
+        use_hub(monkeypatch, server.url, tmp_path / "cache")
+        yield server
+
+
+def clip_files(seed: int) -> dict[str, bytes]:
+    """What a repository with a model of open_clip holds, and what a download of it brings."""
+    torch.manual_seed(seed)
+    state = open_clip.create_model("tiny-clip").state_dict()
+    weights = save({name: value.contiguous() for name, value in state.items()})
+    config = json.dumps({"model_cfg": CONFIG, "preprocess_cfg": {}}).encode()
+    other = {"README.md": b"# CLIP", ".gitattributes": b"*.bin filter=lfs", "config.json": b"{}"}
+    return {"open_clip_config.json": config, "open_clip_model.safetensors": weights, **other}
+
+
+@pytest.mark.parametrize("named_by", ["hf-hub", "tag"])
+def test_what_is_on_the_hub_is_one_commit(hub: Hub, monkeypatch: pytest.MonkeyPatch, named_by: str) -> None:
+    if named_by == "hf-hub":
+        model, pretrained = "hf-hub:lab/clip", "openai"
+    else:
+        model, pretrained = "tiny-clip", "here"
+        tags = {"here": open_clip.pretrained._pcfg(hf_hub="lab/clip/")}
+        monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny-clip", tags)
+    first = hub.publish("lab/clip", clip_files(1))
+    old = OpenClipEncoder(model, pretrained)
+    assert first in old.fingerprint
+    second = hub.publish("lab/clip", clip_files(2))
+    features = old.encode_text(TEXTS)
+    assert old.pinned_options == {"revision": first}
+    new, again = OpenClipEncoder(model, pretrained), OpenClipEncoder(model, pretrained, revision=first)
+    assert second in new.fingerprint
+    assert again.fingerprint == old.fingerprint == pickle.loads(pickle.dumps(old)).fingerprint
+    np.testing.assert_array_equal(again.encode_text(TEXTS), features)
+    assert np.abs(new.encode_text(TEXTS) - features).max() > 1e-3
+    use_hub(monkeypatch, NOWHERE, Path(huggingface_hub.constants.HF_HUB_CACHE))
+    away = OpenClipEncoder(model, pretrained)
+    assert away.fingerprint == new.fingerprint
+    np.testing.assert_array_equal(away.encode_text(TEXTS), new.encode_text(TEXTS))
+    if named_by == "tag":  # what was recorded before commits were
+        assert new.is_known_as(new.fingerprint.replace(f"@{second}", ""), "text_encoder")
+
+
+def test_a_tokenizer_from_another_place_on_the_hub_is_one_commit_too(hub: Hub, tmp_path: Path) -> None:
+    config = {**CONFIG, "text_cfg": {**CONFIG["text_cfg"], "hf_tokenizer_name": "lab/words", "context_length": 20}}
+    torch.manual_seed(0)
+    state = open_clip.model.CLIP(**{**config, "text_cfg": {**config["text_cfg"], "vocab_size": 100}}).state_dict()
+    config["text_cfg"]["vocab_size"] = 100
+    weights = save({name: value.contiguous() for name, value in state.items()})
+    described = json.dumps({"model_cfg": config}).encode()
+    hub.publish("lab/clip", {"open_clip_config.json": described, "open_clip_model.safetensors": weights})
+    tokenizer().save_pretrained(tmp_path / "words")
+    words = hub.publish("lab/words", tmp_path / "words")
+    encoder = OpenClipEncoder("hf-hub:lab/clip")
+    assert f"tokenizer=lab/words@{words}" in encoder.fingerprint
+    (tmp_path / "words" / "README.md").write_text("moved")
+    assert hub.publish("lab/words", tmp_path / "words") != words
+    assert encoder.source.tokenize(["anna sees"]).shape == (1, 20)
+    assert encoder.pinned_options["tokenizer_revision"] == words
+    assert all(words in asked for asked in hub.asked if "/lab/words/resolve" in asked)
+
+
+def test_what_a_folder_holds_beside_what_open_clip_reads_does_not_count(tmp_path: Path) -> None:
+    for name, content in clip_files(1).items():
+        (tmp_path / name).write_bytes(content)
+    before = OpenClipEncoder(pretrained=str(tmp_path))
+    (former,) = before.former_fingerprints
+    assert former != before.fingerprint
+    assert before.is_known_as(former, "image_encoder")
+    (tmp_path / ".gitattributes").unlink()
+    (tmp_path / "open_clip_pytorch_model.bin").write_bytes(b"the same weights, pickled")
+    now = OpenClipEncoder(pretrained=str(tmp_path))
+    assert now.fingerprint == before.fingerprint
+    (tmp_path / "config.json").write_text("{ }")
+    assert OpenClipEncoder(pretrained=str(tmp_path)).fingerprint != before.fingerprint
+
+
+@pytest.mark.parametrize("suffix", ["pt", "pth", "bin"])
+def test_a_copy_of_pickled_weights_is_safetensors_and_gives_the_same(
+    weights: Path, tmp_path: Path, suffix: str
+) -> None:
+    file = tmp_path / f"my.weights.{suffix}"
+    torch.save({"epoch": 3, "state_dict": {f"module.{k}": v for k, v in load_file(weights).items()}}, file)
+    encoder = OpenClipEncoder("tiny-clip", str(file))
+    assert encoder.copy_model(file, tmp_path / "copy")
+    (copy,) = (tmp_path / "copy").iterdir()
+    assert copy.name == "my.weights.safetensors"
+    copied = OpenClipEncoder("tiny-clip", str(copy))
+    np.testing.assert_array_equal(copied.encode_text(TEXTS), encoder.encode_text(TEXTS))
+
+
+def test_pickled_weights_that_hold_more_than_tensors_are_not_copied(tmp_path: Path) -> None:
+    torch.save({"weights": Path("a")}, tmp_path / "my.pt")
+    with pytest.raises(DataError, match=r"torch.load with weights_only[\s\S]*safetensors.torch.save_file"):
+        OpenClipEncoder("tiny-clip", str(tmp_path / "my.pt")).copy_model(tmp_path / "my.pt", tmp_path / "copy")
+
+
+def test_a_folder_of_transformers_is_sent_to_its_own_encoder(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    assert "This is a model of Transformers (bert)" in refused("tiny-clip", str(tmp_path))
 
 
 def test_draft_decoding_is_part_of_the_fingerprint_and_close(weights: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_lm import save_model
 from transformers import GPT2LMHeadModel
 
@@ -329,17 +330,30 @@ def test_runs_that_need_their_dataset_are_refused(run: Path, place: Path, monkey
         Linker.from_checkpoint(place / "shuffled", device="cpu")
 
 
-def test_a_language_model_without_safetensors_is_not_saved(saved: Path, tmp_path: Path) -> None:
+def test_a_language_model_that_cannot_become_safetensors_is_not_saved(saved: Path, tmp_path: Path) -> None:
     linker = Linker.from_pretrained(saved, device="cpu")
     (tmp_path / "lm").mkdir()
     (tmp_path / "lm" / "pytorch_model.bin").write_bytes(b"pickled")
     linker.about["recipe"]["model"]["init_args"]["language_model"]["path"] = str(tmp_path / "lm")
-    with pytest.raises(DataError, match=r"as safetensors\s+found\s+none; other formats are pickled"):
+    with pytest.raises(DataError, match=r"torch.load with weights_only[\s\S]*save_pretrained"):
         linker.save(tmp_path / "pickled")
     shutil.rmtree(tmp_path / "lm")
     with pytest.raises(DataError, match="the language model's files at"):
         linker.save(tmp_path / "pickled")
     assert not (tmp_path / "pickled").exists()
+
+
+def test_a_pickled_language_model_is_saved_as_safetensors(saved: Path, tmp_path: Path) -> None:
+    linker = Linker.from_pretrained(saved, device="cpu")
+    lm = shutil.copytree(saved / "language_model", tmp_path / "lm")
+    torch.save(load_file(lm / "model.safetensors"), lm / "pytorch_model.bin")
+    (lm / "model.safetensors").unlink()
+    linker.about["recipe"]["model"]["init_args"]["language_model"]["path"] = str(lm)
+    linker.save(tmp_path / "saved")
+    assert not list((tmp_path / "saved").rglob("*.bin"))
+    name = next(iter(linker.knowledge)).name
+    again = Linker.from_pretrained(tmp_path / "saved", device="cpu")
+    assert [answer.score for answer in again.link(name)] == pytest.approx([a.score for a in linker.link(name)])
 
 
 def fond_of_ending(folder: Path) -> Path:

@@ -14,13 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from demo_run import demo_run, linker_of, questions_of
-from huggingface_hub.errors import LocalEntryNotFoundError
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from tiny_text import write_bert
 
-import dim.linker.sources
 from dim.__main__ import main
 from dim.data.demo import demo_world
 from dim.errors import ConfigError, DataError
@@ -91,26 +87,6 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def write_bert(folder: Path) -> Path:
-    """A tiny BERT with random weights."""
-    letters = list("abcdefghijklmnopqrstuvwxyz.,'")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{letter}" for letter in letters)]
-    vocabulary = {word: i for i, word in enumerate(words)}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
-    ).save_pretrained(folder)
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=64, **sizes)).save_pretrained(folder)
-    return folder
 
 
 def test_the_folder_stands_alone_with_its_text_encoder(tmp_path: Path) -> None:
@@ -273,16 +249,6 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
         Linker.from_pretrained(tmp_path)
     with pytest.raises(DataError, match=r"no such folder\nto do    Write one: dim export RUN FOLDER"):
         Linker.from_pretrained(tmp_path / "absent")
-
-
-@pytest.mark.parametrize("message", ["cannot reach the hub\nmore", ""])
-def test_a_hub_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch, message: str) -> None:
-    def unreachable(*_: Any, **__: Any) -> str:
-        raise LocalEntryNotFoundError(message)
-
-    monkeypatch.setattr(dim.linker.sources, "snapshot_download", unreachable)
-    with pytest.raises(DataError, match=r"hub: someone/linker\nfound    LocalEntryNotFoundError: .*\nto do    Check"):
-        Linker.from_pretrained("someone/linker")
 
 
 def test_images_go_with_the_folder_where_they_are_copied(run: Path, tmp_path: Path) -> None:

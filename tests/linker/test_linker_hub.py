@@ -1,21 +1,26 @@
-"""A linker goes to a Hugging Face hub and comes back: over HTTP, to a small hub on loopback."""
+"""Linkers, and the encoders in them, that live on a Hugging Face hub: over HTTP, to a small hub on loopback."""
 
-import base64
-import hashlib
 import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+import yaml
 from demo_run import demo_run, linker_of
+from small_hub import NOWHERE, Hub, small_hub, use_hub
+from tiny_text import write_bert
 from waiting import HANG
 
-COMMIT = "c" * 40
+from dim.__main__ import main
+from dim.data.demo import demo_world
+from dim.errors import ConfigError, DataError
+from dim.linker import Answer, Linker
+
 PUSH_AND_LOAD = """
 import sys
 from dim import Linker
@@ -25,91 +30,14 @@ again = Linker.from_pretrained("someone/bees", cache_dir=sys.argv[2], token="hf_
 name = next(iter(linker.knowledge)).name
 shown = [[(answer.id, answer.score, answer.evidence) for answer in one.link(name)] for one in (linker, again)]
 print(shown[0] == shown[1], len(again) == len(linker), any(entity.images for entity in again.knowledge))
+print(again.about["hub"])
 """
 
 
-class Hub(ThreadingHTTPServer):
-    """Keeps the files of one repository, and what was asked."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.created: dict[str, object] = {}
-        self.tokens: set[str | None] = set()
-        super().__init__(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Hub
-
-    def do_POST(self) -> None:
-        if self.path != "/api/validate-yaml":  # of no repository
-            self.server.tokens.add(self.headers["Authorization"])
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.path == "/api/repos/create":
-            self.server.created = json.loads(body)
-            self.answer({"url": f"{self.server.url}/someone/bees", "id": "someone/bees"})
-        elif self.path == "/api/validate-yaml":
-            self.answer({"errors": [], "warnings": []})
-        elif self.path.startswith("/api/models/someone/bees/preupload/"):
-            paths = [file["path"] for file in json.loads(body)["files"]]
-            modes = [{"path": path, "uploadMode": "regular", "shouldIgnore": False} for path in paths]
-            self.answer({"files": modes, "commitOid": COMMIT})
-        elif self.path.startswith("/api/models/someone/bees/commit/"):
-            for line in map(json.loads, body.splitlines()):
-                if line["key"] == "file":
-                    self.server.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
-            self.answer(
-                {"success": True, "commitOid": COMMIT, "commitUrl": f"{self.server.url}/someone/bees/commit/{COMMIT}"}
-            )
-        else:
-            self.answer({"error": f"no such address: POST {self.path}"}, 404)
-
-    def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
-        _, _, name = path.partition(f"/resolve/{COMMIT}/")
-        if self.command == "GET" and name:
-            self.server.tokens.add(self.headers["Authorization"])
-        if path.startswith("/api/models/someone/bees/tree/"):
-            sizes = {name: len(body) for name, body in self.server.files.items()}
-            self.answer([{"type": "file", "path": path, "size": n, "oid": "0" * 40} for path, n in sizes.items()])
-        elif path.startswith("/api/models/someone/bees"):
-            siblings = [{"rfilename": name} for name in self.server.files]
-            self.answer({"id": "someone/bees", "sha": COMMIT, "private": True, "siblings": siblings, "tags": []})
-        elif name in self.server.files:
-            self.send(self.server.files[name], 200, ETag=hashlib.sha1(self.server.files[name]).hexdigest())
-        else:
-            self.answer({"error": f"no such address: {path}"}, 404)
-
-    do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
-
-    def answer(self, content: object, status: int = 200) -> None:
-        self.send(json.dumps(content).encode(), status)
-
-    def send(self, body: bytes, status: int, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), "X-Repo-Commit": COMMIT, **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hub() -> Iterator[Hub]:
-    with Hub() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with small_hub() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def test_a_linker_is_pushed_to_a_hub_and_loaded_from_it(
@@ -124,8 +52,141 @@ def test_a_linker_is_pushed_to_a_hub_and_loaded_from_it(
         timeout=HANG,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [f"{hub.url}/someone/bees/commit/{COMMIT}", "True True False"]
+    repository = hub.repositories["someone/bees"]
+    commit = repository.branches["main"]
+    expected = [f"{hub.url}/someone/bees/commit/{commit}", "True True False", f"someone/bees@{commit}"]
+    assert done.stdout.splitlines() == expected
     sent = {str(path.relative_to(tmp_path / "saved")) for path in (tmp_path / "saved").rglob("*") if path.is_file()}
-    assert set(hub.files) == sent
-    assert hub.created["visibility"] == "private"
+    assert set(repository.commits[commit]) == sent
+    assert repository.created["visibility"] == "private"
     assert hub.tokens == {"Bearer hf_of_the_tests"}
+
+
+def test_a_linker_on_the_hub_is_its_commit_with_the_network_and_without(
+    hub: Hub, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_hub(monkeypatch, hub.url, tmp_path / "cache")
+    linker = linker_of(demo_run(tmp_path_factory))
+    linker.save(tmp_path / "first", images="none")
+    first = hub.publish("someone/linker", tmp_path / "first")
+    assert Linker.from_pretrained("someone/linker", device="cpu").about["hub"] == f"someone/linker@{first}"
+    linker.remove_entities([next(iter(linker.knowledge)).id])
+    linker.save(tmp_path / "second", images="none")
+    hub.publish("someone/linker", tmp_path / "second")
+    assert len(Linker.from_pretrained("someone/linker", revision=first)) == 300
+    use_hub(monkeypatch, NOWHERE, tmp_path / "cache")  # the branch is what it was when last asked
+    assert len(Linker.from_pretrained("someone/linker")) == 300
+    with pytest.raises(DataError, match=r"a linker at someone/other[\s\S]*no connection[\s\S]*dim export RUN FOLDER"):
+        Linker.from_pretrained("someone/other")
+
+
+class Place:
+    """A small world, a hub with a text encoder, and what is fitted there."""
+
+    def __init__(self, folder: Path, hub: Hub) -> None:
+        self.folder, self.hub = folder, hub
+        demo_world(folder / "world", num_entities=120, seed=1, num_images=0)
+        self.models = [write_bert(folder / f"bert-{seed}", seed=seed) for seed in (0, 1)]
+
+    def options(self, run: str) -> list[str]:
+        return [
+            "--run", str(self.folder / run),
+            "--data.root", str(self.folder / "world"),
+            "--data.cache_dir", str(self.folder / "cache"),
+            "--data.text_encoder", "TransformersTextEncoder",
+            "--data.text_encoder.path", "lab/bert",
+            "--data.text_encoder.device", "cpu",
+            "--model", "DIM",
+            "--model.width", "32",
+            "--trainer.max_epochs", "1",
+            "--trainer.accelerator", "cpu",
+            "--trainer.enable_progress_bar", "false",
+        ]  # fmt: skip
+
+    def config(self, run: str) -> dict[str, Any]:
+        found: dict[str, Any] = yaml.safe_load((self.folder / run / "config.yaml").read_text())
+        return found
+
+    def features(self, run: str, split: str = "dev") -> str:
+        metrics = json.loads((self.folder / run / "metrics.json").read_text())["splits"][split]
+        return str(metrics["features"]["text_encoder"])
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, hub: Hub) -> Iterator[Place]:
+    """With a run `old` on the branch's first commit; the branch has moved on since."""
+    place = Place(tmp_path_factory.mktemp("pinned"), hub)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        use_hub(monkeypatch, hub.url, place.folder / "hub-cache")
+        hub.publish("lab/bert", place.models[0])
+        assert main(["fit", *place.options("old")]) == 0
+        hub.publish("lab/bert", place.models[1])
+        yield place
+
+
+@pytest.fixture
+def commits(place: Place) -> tuple[str, str]:
+    """The branch's old commit, and where it is now."""
+    first, second = place.hub.repositories["lab/bert"].commits
+    return first, second
+
+
+def test_a_run_records_the_commit_and_goes_on_with_it(place: Place, commits: tuple[str, str]) -> None:
+    first, second = commits
+    assert place.config("old")["data"]["text_encoder"]["init_args"]["revision"] == first
+    assert f"lab/bert@{first}" in place.features("old")
+    assert main(["test", *place.options("old")]) == 0
+    assert f"lab/bert@{first}" in place.features("old", "test")
+    assert main(["fit", *place.options("new")]) == 0
+    assert place.config("new")["data"]["text_encoder"]["init_args"]["revision"] == second
+    assert f"lab/bert@{second}" in place.features("new")
+    texts = {path.name for path in (place.folder / "cache" / "features").glob("name-*")}
+    assert len(texts) == 2  # nothing of the old commit was taken for the new one
+
+
+def scores(answers: list[list[Answer]]) -> list[float]:
+    return [answer.score for of_one in answers for answer in of_one]
+
+
+def test_an_exported_linker_loads_the_commit_that_it_was_trained_with(
+    place: Place, commits: tuple[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    first, _ = commits
+    assert main(["export", str(place.folder / "old"), str(tmp_path / "linker"), "--verify", "false"]) == 0
+    recorded = json.loads((tmp_path / "linker" / "linker.json").read_text())
+    assert recorded["about"]["recipe"]["encoders"]["text_encoder"]["init_args"]["revision"] == first
+    assert not (tmp_path / "linker" / "encoders").exists()
+    names = [{"mention": entity.name} for entity in list(linker_of(place.folder / "old").knowledge)[:9]]
+    expected = scores(linker_of(place.folder / "old").link_batch(names))
+    again = Linker.from_pretrained(tmp_path / "linker", device="cpu")
+    assert scores(again.link_batch(names)) == pytest.approx(expected, abs=1e-6)
+    use_hub(monkeypatch, NOWHERE, place.folder / "hub-cache")
+    away = Linker.from_pretrained(tmp_path / "linker", device="cpu")
+    assert scores(away.link_batch(names)) == pytest.approx(expected, abs=1e-6)
+    use_hub(monkeypatch, NOWHERE, tmp_path / "empty-cache")
+    with pytest.raises(ConfigError, match=rf"lab/bert at {first}[\s\S]*no connection to the hub"):
+        Linker.from_pretrained(tmp_path / "linker", device="cpu")
+
+
+def test_a_run_and_a_linker_of_before_open_and_say_that_they_are_not_pinned(
+    place: Place, commits: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = commits
+    place.hub.repositories["lab/bert"].branches["main"] = first  # it did not move meanwhile
+    try:
+        run = tmp_path / "run"
+        (run / "checkpoints").mkdir(parents=True)
+        config = (place.folder / "old" / "config.yaml").read_text()
+        (run / "config.yaml").write_text(config.replace(f"revision: {first}", "revision: null"))
+        saved = torch.load(place.folder / "old" / "checkpoints" / "best.ckpt", weights_only=True)
+        saved["dim"]["text_encoder"] = saved["dim"]["text_encoder"].replace(first, "main")
+        torch.save(saved, run / "checkpoints" / "best.ckpt")
+        linker = linker_of(run)
+        said = capsys.readouterr().err
+        assert f"warning: text_encoder: lab/bert was not pinned when this was made; its commit is now {first}" in said
+        linker.save(tmp_path / "linker")  # which is pinned from now on
+        assert first in (tmp_path / "linker" / "linker.json").read_text()
+        Linker.from_pretrained(tmp_path / "linker")
+        assert "not pinned" not in capsys.readouterr().err
+    finally:
+        place.hub.repositories["lab/bert"].branches["main"] = second

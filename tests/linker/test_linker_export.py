@@ -1,0 +1,163 @@
+"""What `dim export` has written opens: a new process tried it, and where it did not, nothing was replaced."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from demo_run import linker_of
+from safetensors.torch import load_file
+from tiny_text import write_bert
+
+from dim.__main__ import main
+from dim.data.demo import demo_world
+from dim.errors import DataError
+from dim.linker import Linker
+from dim.linker.reopened import check_opens
+
+#: A user's own encoder, which reads a folder of its own.
+OWN = """
+from pathlib import Path
+import numpy as np
+from dim.features.base import TextEncoder
+
+class Spelled(TextEncoder):
+    def __init__(self, path: str) -> None:
+        self.letters = (Path(path) / "data" / "letters.bin").read_text()
+
+    @property
+    def width(self):
+        return len(self.letters)
+
+    @property
+    def fingerprint(self):
+        return f"Spelled({self.letters})"
+
+    def encode_text(self, texts):
+        return np.array([[1 + text.lower().count(letter) for letter in self.letters] for text in texts], np.float32)
+"""
+
+
+def fit(place: Path, run: str, encoder: str, path: Path) -> Path:
+    arguments = [
+        "--run", str(place / run),
+        "--data.root", str(place / "world"),
+        "--data.cache_dir", str(place / "cache"),
+        "--data.text_encoder", encoder,
+        "--data.text_encoder.path", str(path),
+        "--model", "DIM",
+        "--model.width", "32",
+        "--trainer.max_epochs", "1",
+        "--trainer.accelerator", "cpu",
+        "--trainer.enable_progress_bar", "false",
+    ]  # fmt: skip
+    assert main(["fit", *arguments]) == 0
+    return place / run
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A small world, and a module `own_encoders` that can be imported while the tests run."""
+    place = tmp_path_factory.mktemp("export")
+    demo_world(place / "world", num_entities=120, seed=1, num_images=0)
+    (place / "modules").mkdir()
+    (place / "modules" / "own_encoders.py").write_text(OWN)
+    sys.path.insert(0, str(place / "modules"))
+    yield place
+    sys.path.remove(str(place / "modules"))
+    sys.modules.pop("own_encoders", None)
+
+
+@pytest.fixture(scope="module")
+def own(place: Path) -> Path:
+    """A run with the user's own encoder."""
+    letters = place / "letters" / "data"
+    letters.mkdir(parents=True)
+    torch.save({}, place / "letters" / "other.txt")
+    (letters / "letters.bin").write_text("aeioustrn")
+    return fit(place, "own", "own_encoders.Spelled", place / "letters")
+
+
+def test_a_class_outside_dim_is_refused_with_a_remedy_and_what_stood_there_stays(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(own), str(tmp_path / "linker")]) == 1
+    said = capsys.readouterr().err
+    assert "found    own_encoders.Spelled" in said
+    assert "--trust own_encoders" in said
+    assert not any(tmp_path.iterdir())
+    with pytest.raises(DataError, match=r'trusted=\("own_encoders\.",\) in Python'):
+        linker_of(own).save(tmp_path / "linker", trusted=("own_encoders_of_another.", "own"))
+
+
+def test_a_class_that_is_trusted_by_name_is_exported_and_made_again(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "linker"
+    assert main(["export", str(own), str(folder), "--trust", "own_encoders"]) == 0
+    assert "opened: in a new process" in capsys.readouterr().out
+    assert json.loads((folder / "linker.json").read_text())["about"]["trusted"] == ["own_encoders."]
+    assert (folder / "encoders" / "text_encoder" / "data" / "letters.bin").read_text() == "aeioustrn"
+    with pytest.raises(DataError, match=r"own_encoders\.Spelled\nto do    If you trust it[\s\S]*--trust own_encoders"):
+        Linker.from_pretrained(folder)  # what the folder says of trust does not count
+    name = next(iter(linker_of(own).knowledge)).name
+    again = Linker.from_pretrained(folder, device="cpu", trusted=("own_encoders.",))
+    expected = [answer.score for answer in linker_of(own).link(name)]
+    assert [answer.score for answer in again.link(name)] == pytest.approx(expected, abs=1e-6)
+    again.save(tmp_path / "again")  # once trusted, it is so where it goes
+    ask = ["link", "--model", str(tmp_path / "again"), "--mention", name]
+    assert main(ask) == 1
+    assert main([*ask, "--trust", "other,own_encoders"]) == 0
+    assert main(["index", str(tmp_path / "again"), "--trust", "own_encoders"]) == 0
+    asked = {"--input": tmp_path / "in.jsonl", "--output": tmp_path / "out.jsonl"}
+    asked["--input"].write_text(json.dumps({"mention": name}))
+    options = [str(part) for option in asked.items() for part in option]
+    assert main(["link", "--model", str(tmp_path / "again"), "--trust", "own_encoders", *options]) == 0
+
+
+def test_pickled_weights_become_safetensors_and_the_linker_answers_as_before(place: Path, tmp_path: Path) -> None:
+    bert = write_bert(tmp_path / "bert")
+    torch.save(load_file(bert / "model.safetensors"), bert / "pytorch_model.bin")
+    (bert / "model.safetensors").unlink()
+    run = fit(place, "pickled", "TransformersTextEncoder", bert)
+    assert main(["export", str(run), str(tmp_path / "linker"), "--verify", "false"]) == 0
+    files = {path.name for path in (tmp_path / "linker" / "encoders" / "text_encoder").iterdir()}
+    assert "model.safetensors" in files
+    assert "pytorch_model.bin" not in files
+    linker = linker_of(run)
+    shutil.rmtree(bert)
+    again = Linker.from_pretrained(tmp_path / "linker", device="cpu")
+    asked = [{"mention": entity.name} for entity in list(linker.knowledge)[:9]]
+    found = [[answer.id for answer in answers] for answers in again.link_batch(asked)]
+    assert all(len(ids) == 5 for ids in found)
+    again.save(tmp_path / "again")
+    third = Linker.from_pretrained(tmp_path / "again", device="cpu")
+    assert [[answer.id for answer in answers] for answers in third.link_batch(asked)] == found
+
+
+def test_a_linker_that_does_not_open_replaces_nothing(own: Path, tmp_path: Path) -> None:
+    linker, folder = linker_of(own), tmp_path / "linker"
+    linker.save(folder, trusted=("own_encoders",))
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def check(written: Path) -> None:
+        check_opens(written, linker)  # not told to trust anything
+
+    with pytest.raises(DataError, match=r"opens again in a new process[\s\S]*own_encoders\.Spelled[\s\S]*--trust"):
+        linker.save(folder, trusted=("own_encoders",), check=check)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["linker"]
+
+
+def test_a_linker_that_answers_otherwise_is_refused(own: Path, tmp_path: Path) -> None:
+    linker = linker_of(own)
+    linker.save(tmp_path / "linker", trusted=("own_encoders",))
+    with torch.no_grad():
+        for weight in linker.towers.task.parameters():
+            weight.copy_(torch.from_numpy(np.random.default_rng(0).normal(size=weight.shape)))
+    with pytest.raises(DataError, match=r"other answers \(\[\[[\s\S]*fit again"):
+        check_opens(tmp_path / "linker", linker, trusted=("own_encoders",))
