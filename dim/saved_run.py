@@ -11,9 +11,11 @@ import yaml
 from jsonargparse import ArgumentParser
 from numpy.typing import NDArray
 
+from dim.checkpoint import BEST
 from dim.datamodule import LinkingData, LinkingDataModule
-from dim.errors import ConfigError
+from dim.errors import CheckpointError, ConfigError
 from dim.features.device import resolve_device
+from dim.run_folder import settle_run
 from dim.scorer import Rows, Scorer
 from dim.task import LinkingTask
 
@@ -30,11 +32,32 @@ def open_run(run: Path, device: str = "auto") -> LinkingTask:
         CheckpointError: Its data changed since.
     """
     task, datamodule = instantiate_run(run)
-    checkpoint = run / "checkpoints" / "best.ckpt" if task.is_trained else None
+    checkpoint = run / BEST if task.is_trained else None
     if checkpoint is not None and not checkpoint.exists():
         raise ConfigError(f"a trained run at {run} (checkpoints/best.ckpt)", "no checkpoint", "Run dim fit first.")
     task.open_for_scoring(datamodule, checkpoint, resolve_device(device))
+    if task.checkpoint is not None:
+        task.checkpoint["file"] = BEST.as_posix()
     return task
+
+
+def check_weights(derived: str, weights: str | None, task: LinkingTask, remedy: str) -> None:
+    """Refuses what was derived from a run before its weights changed.
+
+    Args:
+        derived: What it is, such as "the ranker at runs/a/ranker".
+        weights: The hash of the weights that it says it belongs to; None: an older version did not record it.
+        task: The run's method, opened.
+        remedy: What makes it anew.
+
+    Raises:
+        CheckpointError: It belongs to other weights.
+    """
+    now = None if task.checkpoint is None else task.checkpoint["weights"]
+    if weights is not None and weights != now:
+        raise CheckpointError(
+            f"{derived} made with the run's weights ({now})", f"one of other weights ({weights})", remedy
+        )
 
 
 def instantiate_run(run: Path) -> tuple[LinkingTask, LinkingDataModule]:
@@ -43,6 +66,7 @@ def instantiate_run(run: Path) -> tuple[LinkingTask, LinkingDataModule]:
     Raises:
         ConfigError: There is no config.yaml.
     """
+    settle_run(run)
     path = run / "config.yaml"
     if not path.exists():
         raise ConfigError(f"a run with its config.yaml at {run}", "none", "Name a folder that dim fit --run wrote.")

@@ -11,7 +11,9 @@ from rich.console import Console
 
 from dim import provenance
 from dim.baselines.beside import ranks_beside_baselines
+from dim.checkpoint import file_in
 from dim.results import COLUMNS, measure, print_results, write_predictions, write_results
+from dim.storage import write_json
 from dim.task import LinkingTask
 
 
@@ -30,6 +32,12 @@ class ResultWriter(Callback):
         """Prints the table of what was evaluated last, once the progress bars are gone."""
         if self._found is not None:
             print_results(Console(), *self._found)
+            if (checkpoint := self._found[0]["checkpoint"]) is not None:
+                Console().print(
+                    f"checkpoint: {checkpoint['file']}, epoch {checkpoint['epoch']}, weights {checkpoint['weights']}",
+                    soft_wrap=True,
+                    highlight=False,
+                )
             Console().print(f"written: {self.run / 'metrics.json'}, {self.run / 'ranks.parquet'}", soft_wrap=True)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -48,6 +56,13 @@ class ResultWriter(Callback):
         if not trainer.is_global_zero:
             return
         write_predictions(self.run, pl_module.data.dataset, pl_module.evaluated_rows.numpy(), pl_module.ranked)
+        write_json(self.run / "predictions.json", {"checkpoint": self._checkpoint(trainer, pl_module)})
+
+    def _checkpoint(self, trainer: Trainer, task: LinkingTask) -> dict[str, Any] | None:
+        """What the figures are of: file, epoch, seed, hash of the weights; None for a method without weights."""
+        if task.checkpoint is None or trainer.ckpt_path is None:
+            return None
+        return task.checkpoint | {"file": file_in(self.run, Path(trainer.ckpt_path))}
 
     def _write(self, trainer: Trainer, task: LightningModule, split: str) -> None:
         assert isinstance(task, LinkingTask)
@@ -68,6 +83,7 @@ class ResultWriter(Callback):
             chosen=task.chosen,
             method=task.describe(),
             hardware=provenance.hardware(),
+            checkpoint=self._checkpoint(trainer, task),
             config=self.config,
         )
         write_results(self.run, frame, metrics)
