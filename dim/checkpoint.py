@@ -62,6 +62,16 @@ def describe_checkpoint(saved: Mapping[str, Any], file: str) -> dict[str, Any]:
     }
 
 
+def said_of(checkpoint: Mapping[str, Any]) -> str:
+    """The line that stands below figures.
+
+    Example:
+        >>> said_of({"file": "checkpoints/best.ckpt", "epoch": 12, "seed": 0, "weights": "1f2e"})
+        'checkpoint: checkpoints/best.ckpt, epoch 12, weights 1f2e'
+    """
+    return f"checkpoint: {checkpoint['file']}, epoch {checkpoint['epoch']}, weights {checkpoint['weights']}"
+
+
 def weights_of(run: Path) -> str | None:
     """The hash of a run's best weights; None where it has none (a baseline, or no run at all)."""
     path = run / BEST

@@ -117,11 +117,16 @@ class DimCLI(LightningCLI):
         """Parses `args`; the parent warns about `sys.argv`, which is not read here."""
         self.config = parser.parse_args(args)
         options = self.config[self.config["subcommand"]]
-        # Older versions kept them in a run's config.yaml, from where each later command took them again.
-        of_run = any(is_run(Path(str(path)).parent) for path in options.get("config") or [])
-        for name, default in ONE_TIME.items() if of_run else ():
-            if not any(str(arg).partition("=")[0] == f"--{name}" for arg in args):
-                options[name] = default
+        given = {str(arg).partition("=")[0] for arg in args}
+        for path in (Path(str(path)) for path in options.get("config") or []):
+            if not is_run(path.parent):
+                continue
+            # Older versions kept them in a run's config.yaml, from where each later command took them again.
+            for name in (name for name in ONE_TIME if f"--{name}" not in given):
+                options[name] = ONE_TIME[name]
+            written = yaml.safe_load(path.read_text(encoding="utf-8")).get("run")
+            if "--run" not in given and options["run"] == written:  # it may have been moved since
+                options["run"] = options["trainer"]["default_root_dir"] = str(path.parent)
 
     def _parse_ckpt_path(self) -> None:
         """Nothing: a checkpoint of dim holds no options of the model."""

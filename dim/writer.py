@@ -11,7 +11,7 @@ from rich.console import Console
 
 from dim import provenance
 from dim.baselines.beside import ranks_beside_baselines
-from dim.checkpoint import file_in
+from dim.checkpoint import file_in, said_of
 from dim.results import COLUMNS, measure, print_results, write_predictions, write_results
 from dim.storage import write_json
 from dim.task import LinkingTask
@@ -33,11 +33,7 @@ class ResultWriter(Callback):
         if self._found is not None:
             print_results(Console(), *self._found)
             if (checkpoint := self._found[0]["checkpoint"]) is not None:
-                Console().print(
-                    f"checkpoint: {checkpoint['file']}, epoch {checkpoint['epoch']}, weights {checkpoint['weights']}",
-                    soft_wrap=True,
-                    highlight=False,
-                )
+                Console().print(said_of(checkpoint), soft_wrap=True, highlight=False)
             Console().print(f"written: {self.run / 'metrics.json'}, {self.run / 'ranks.parquet'}", soft_wrap=True)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -35,6 +35,8 @@ def tiny_options(world: Path, run: Path, *more: str) -> list[str]:
         "--model.width", "32",
         "--model.num_heads", "2",
         "--model.warmup_steps", "2",
+        "--model.learning_rate", "0.003",
+        "--model.schedule", "constant",
         "--trainer.max_epochs", "1",
         "--trainer.accelerator", "cpu",
         "--trainer.enable_progress_bar", "false",

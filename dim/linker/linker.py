@@ -22,13 +22,14 @@ from dim.linker.folder import read, write
 from dim.linker.generative_folder import is_generative
 from dim.linker.knowledge import Knowledge, KnownEntity, entity_of, knowledge_of
 from dim.linker.recipe import recipe_of_run
+from dim.linker.run_ranker import ranker_of_run
 from dim.linker.sources import figures_of_run, folder_of, live_encoder
 from dim.linker.towers import Towers
 from dim.ranking.candidates import unite
 from dim.ranking.entities import EntityFacts
 from dim.ranking.features import FEATURES, Asked, PairFeatures
 from dim.ranking.lists import Lists
-from dim.ranking.ranker import FACTS, Judged, Ranker
+from dim.ranking.ranker import Judged, Ranker
 from dim.records import NIL
 from dim.saved_run import open_run
 from dim.search.lexical import EntityNames
@@ -108,7 +109,7 @@ class Linker(ModelHubMixin):
             knowledge,
             VectorIndex.build(vectors[has_vector], has_vector, kind=index),  # type: ignore[arg-type]
             EntityNames([entity.name for entity in entities], [entity.aliases for entity in entities]),
-            Ranker.load(Path(run) / "ranker") if (Path(run) / "ranker" / FACTS).exists() else None,
+            ranker_of_run(Path(run), task),
             about,
         )
 

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from dim.evaluation.metrics import summarize_ranks
+from dim.report.weights import changed_weights
 from dim.results import FORMAT
 
 DEPTH = 4  #: Levels of folders below a given one that are searched.
@@ -110,6 +111,8 @@ def read_run(folder: Path, split: str) -> Run | Problem:
         )
     if missing := [key for key in NEEDED if key not in metrics]:
         return Problem(folder, f"metrics.json lacks {', '.join(missing)}", again)
+    if changed := changed_weights(folder, metrics):
+        return Problem(folder, *changed)
     ranks = _read_ranks(folder, split)
     if isinstance(ranks, str):
         return Problem(folder, ranks, again)
