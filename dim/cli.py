@@ -5,21 +5,23 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-import shutil
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stdout
+from contextlib import ExitStack, nullcontext, redirect_stdout
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 import yaml
-from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+from pytorch_lightning.loggers import CSVLogger, Logger
 
 # Imported for their names: a YAML file names a class without its module once the class is known.
 import dim.baselines.bm25
@@ -28,14 +30,17 @@ import dim.contrastive.module
 import dim.features.named
 import dim.generative.module
 import dim.saved_run  # noqa: F401
+from dim.checkpoint import RunCheckpoint, read_checkpoint
 from dim.configs import with_config_files
 from dim.contrastive.losses import NPair, ReleasedNPair
 from dim.contrastive.negatives import Negatives
 from dim.datamodule import LinkingDataModule
-from dim.errors import ConfigError
+from dim.errors import CheckpointError, ConfigError
 from dim.evaluation.protocols import Protocol
 from dim.features.base import Captioner, Encoder
 from dim.generative.examples import Examples
+from dim.locks import folder_lock
+from dim.making import explain_making
 from dim.options import explain
 from dim.pinning import keep_commits, write_commits
 from dim.places import CACHE, CONFIG, ROOT, check_dataset, check_root, is_config_of, located, paths_in, record_places
@@ -43,9 +48,13 @@ from dim.predict import predict_on_cluster
 from dim.prepare import open_dataset
 from dim.processes import process_of_run
 from dim.result_files import write_identity
+from dim.run_folder import folder_to_fit, is_run, replace_run, settle_run
 from dim.scorer import Scorer
-from dim.storage import atomic_path
+from dim.start import ONE_TIME, RunStart
 from dim.task import LinkingTask
+from dim.trainer_options import StepLimit, check_trainer
+from dim.training_lines import progress_callback
+from dim.wandb_run import end_wandb, follow_run
 from dim.writer import ResultWriter
 
 MONITOR = "tune/mrr"
@@ -84,7 +93,18 @@ def all_subclasses(kind: type) -> list[type]:
 
 
 class DimCLI(LightningCLI):
-    """LightningCLI whose runs each have one folder with config, checkpoints, logs, ranks and metrics."""
+    """LightningCLI whose runs each have one folder with config, checkpoints, logs, ranks and metrics.
+
+    Nothing is written before options, data and checkpoint have been checked (`dim.start.RunStart`).
+
+    Args:
+        held: What ends with the command, such as the lock of the run's folder.
+        **options: Of LightningCLI.
+    """
+
+    def __init__(self, held: ExitStack, **options: Any) -> None:
+        self.held = held
+        super().__init__(**options)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the run folder and early stopping to the options, and passes the seed on."""
@@ -103,23 +123,29 @@ class DimCLI(LightningCLI):
         """Parses `args`; the parent warns about `sys.argv`, which is not read here."""
         self.config = parser.parse_args(args)
         options = self.config[self.config["subcommand"]]
-        for path in options.get("config") or []:
-            if (folder := Path(str(path)).parent) and is_config_of(folder, Path(str(path))):
-                self._settle(options, folder, is_named=any(str(arg).partition("=")[0] == "--run" for arg in args))
+        given = {str(arg).partition("=")[0] for arg in args}
+        for path in (Path(str(path)) for path in options.get("config") or []):
+            if is_config_of(path.parent, path):
+                # Older versions kept them in a run's config.yaml, from where each later command took them again.
+                for name in (name for name in ONE_TIME if f"--{name}" not in given):
+                    options[name] = ONE_TIME[name]
+                self._settle(options, path.parent, is_named="--run" in given)
         if (dataset := options.pop("dataset", None)) is not None:
             options["data.root"] = dataset
 
     @staticmethod
     def _settle(options: Any, folder: Path, is_named: bool) -> None:
         """Takes the run whose config.yaml was given, and its files, from where they stand now."""
-        if not is_named:
-            options["run"] = str(folder)
-            options["trainer.default_root_dir"] = str(folder)
         config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+        if not is_named and options["run"] == config.get("run"):
+            options["run"] = options["trainer.default_root_dir"] = str(folder)
         given = dict(paths_in(config))
         for option, place in located(folder, config).items():
             if str(options.get(option)) == given[option]:  # and not changed by a later option
                 options[option] = Path(place) if option in (ROOT, CACHE) else place
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing: a checkpoint of dim holds no options of the model."""
 
     @property
     def run(self) -> Path:
@@ -127,24 +153,35 @@ class DimCLI(LightningCLI):
         return Path(self._get(self.config, "run"))
 
     def before_instantiate_classes(self) -> None:
-        """Refuses to write over a run."""
+        """Refuses what a run cannot keep its promises with, and to write over a run."""
         options = self.config[self.subcommand]
         options["weights_only"] = True
-        if self.subcommand == "fit" and process_of_run() == 0:
-            check_free(self.run, resumed=options["ckpt_path"] is not None, overwrite=options["overwrite"])
+        check_trainer(options["trainer"], str(self.subcommand))
+        if process_of_run() == 0:
+            self.held.enter_context(folder_lock(self.run, f"dim {self.subcommand}"))
+            settle_run(self.run)
+        self.folder = self.run  # what this command writes
+        if self.subcommand == "fit" and not options["trainer"].get("fast_dev_run"):
+            self.folder = folder_to_fit(self.run, options["ckpt_path"] is not None, options["overwrite"])
+
+    def instantiate_classes(self) -> None:
+        """Instantiates the classes; names the one that its options do not make."""
+        try:
+            super().instantiate_classes()
+        except MisconfigurationException as error:
+            raise trainer_error(error) from error
+        except (ValueError, TypeError) as error:
+            raise explain_making(self.config[self.subcommand], error) from error
 
     def after_instantiate_classes(self) -> None:
         """Finds the checkpoint, and checks what can be checked before any data is read."""
         self.model.check()
         if self.subcommand != "fit" or self.config_init[self.subcommand]["ckpt_path"]:
-            keep_commits(self.run, self.config_dump, self.model, self.datamodule)
+            keep_commits(self.folder, self.config_dump, self.model, self.datamodule)
         write_commits(self.config_dump, self.model, self.datamodule)
         self.datamodule.needs = self.model.needs
-        if self.trainer.world_size > 1:
-            # Embeds what is missing before the other processes start, or while they wait at its locks: a barrier
-            # of theirs would time out.
-            _ = self.datamodule.linking_data
-        check_root(self.run, self.datamodule.root, "--dataset")
+        if self.folder == self.run and is_run(self.run):
+            check_root(self.run, self.datamodule.root, "--dataset")
         if self.subcommand in ("validate", "test"):
             remedy = "Write what is found into a run of its own: --run NEW --ckpt_path RUN/checkpoints/best.ckpt."
             check_dataset(self.run, open_dataset(self.datamodule.root, self.datamodule.cache_dir), remedy)
@@ -152,7 +189,28 @@ class DimCLI(LightningCLI):
         if self.subcommand != "fit" and self.model.is_trained:
             options["ckpt_path"] = options["ckpt_path"] or "best"
         if options["ckpt_path"] in ("best", "last"):
-            options["ckpt_path"] = str(checkpoint(self.run, options["ckpt_path"]))
+            options["ckpt_path"] = str(checkpoint(self.folder, options["ckpt_path"]))
+        if options["ckpt_path"] is not None:
+            check_checkpoint(Path(options["ckpt_path"]), self.model.seed)
+        if self.trainer.world_size > 1:
+            # Embeds what is missing before the other processes start, or while they wait at its locks: a barrier
+            # of theirs would time out.
+            _ = self.datamodule.linking_data
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Runs it; Ctrl-C, which Lightning turns into an exit, stays Ctrl-C."""
+        handler = signal.getsignal(signal.SIGINT)
+        try:
+            super()._run_subcommand(subcommand)
+        except SystemExit as error:
+            if not self.trainer.interrupted:
+                raise
+            raise KeyboardInterrupt from error
+        except MisconfigurationException as error:
+            raise trainer_error(error) from error
+        finally:
+            if self.trainer.interrupted:  # Lightning ignores further signals from then on
+                signal.signal(signal.SIGINT, handler)
 
     def fit(self, model: LinkingTask, **kwargs: Any) -> None:
         """Trains the method, if it has weights."""
@@ -169,51 +227,65 @@ class DimCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with CSV logs, checkpoints by the metric on tune, and the writer of results."""
         self._dump_config()
+        for name in ONE_TIME:
+            self.config_dump.pop(name, None)
         configured = self._get(self.config_init, "trainer")
-        self.writer = ResultWriter(self.run, self.config_dump, of_fit=self.subcommand == "fit")
-        callbacks: list[Callback] = [*as_list(configured["callbacks"]), self.writer]
+        is_fit = self.subcommand == "fit"
+        self.writer = ResultWriter(self.folder, self.config_dump, of_fit=is_fit)
+        loggers: list[Logger] = [CSVLogger(self.folder, name="logs"), *as_list(configured["logger"])]
+        self.held.push(partial(end_wandb, loggers))
+        seed, is_resumed = self._get(self.config, "seed_everything"), self._get(self.config, "ckpt_path") is not None
+        record = follow_run(loggers, self.run, self.folder, seed, str(self.subcommand))
+        self.start = RunStart(self.folder, self.config_dump, loggers, record, is_fit, is_resumed, self._record_places)
+        callbacks: list[Callback] = [self.start, *as_list(configured["callbacks"]), self.writer]
         if configured["enable_progress_bar"] is not False:
-            callbacks.append(ProgressBar())
-        if self.subcommand == "fit":
-            for name, monitor in (("best", MONITOR), ("last", None)):
-                callbacks.append(
-                    ModelCheckpoint(
-                        self.run / "checkpoints",
-                        filename=name,
-                        monitor=monitor,
-                        mode="max",
-                        save_on_train_epoch_end=True,
-                        enable_version_counter=False,
-                    )
+            callbacks.append(progress_callback())
+        if is_fit:
+            callbacks.append(StepLimit())
+            callbacks += [
+                RunCheckpoint(
+                    self.folder / "checkpoints",
+                    filename=name,
+                    monitor=monitor,
+                    mode="max",
+                    save_on_train_epoch_end=True,
+                    enable_version_counter=False,
                 )
-        loggers: list[Logger] = [CSVLogger(self.run, name="logs"), *as_list(configured["logger"])]
-        for logger in loggers:
-            if isinstance(logger, WandbLogger):
-                logger._wandb_init["dir"] = str(self.run)
-        return super().instantiate_trainer(callbacks=callbacks, logger=loggers, **kwargs)
+                for name, monitor in (("best", MONITOR), ("last", None))
+            ]
+        # The loggers come with RunStart: they would begin with files, before anything was checked.
+        return super().instantiate_trainer(callbacks=callbacks, logger=False, **kwargs)
 
-    def before_fit(self) -> None:
-        """Writes the configuration into the run's folder and to the loggers."""
-        if process_of_run() == 0:
-            with atomic_path(self.run / "config.yaml") as temporary:
-                temporary.write_text(yaml.safe_dump(self.config_dump, sort_keys=False), encoding="utf-8")
-            record_places(self.run, self.config_dump, self.datamodule.linking_data.dataset)
-        for logger in self.trainer.loggers:
-            logger.log_hyperparams(self.config_dump)
+    def _record_places(self) -> None:
+        record_places(self.run, self.config_dump, self.datamodule.linking_data.dataset, self.folder)
 
     def after_fit(self) -> None:
-        """Evaluates the best weights on dev."""
-        if self.trainer.interrupted:
+        """Evaluates the best weights on dev, and puts the run in its place."""
+        if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            print("fast_dev_run: a few batches of train and tune went well; nothing was written")
             return
-        splits = set(self.datamodule.linking_data.dataset.mentions["split"])
-        if "dev" in splits:
+        best = None
+        if self.model.is_trained:
+            best = self.folder / "checkpoints" / "best.ckpt"
+            if not best.exists():
+                raise ConfigError(
+                    "an epoch of training, with its evaluation on tune",
+                    "training that ended before",
+                    "Raise --trainer.max_time, or lower --trainer.min_epochs and min_steps to at most max_steps.",
+                )
+        has_dev = "dev" in set(self.datamodule.linking_data.dataset.mentions["split"])
+        if has_dev:
             self.trainer.validate(
-                self.model,
-                datamodule=self.datamodule,
-                ckpt_path=checkpoint(self.run, "best") if self.model.is_trained else None,
-                verbose=False,
-                weights_only=True,
+                self.model, datamodule=self.datamodule, ckpt_path=best, verbose=False, weights_only=True
             )
+        else:
+            self.start.begin(self.trainer)
+        if process_of_run() == 0:
+            self.start.finish(self.trainer)
+            if self.folder != self.run:
+                replace_run(self.run)
+                self.writer.run = self.run
+        if has_dev:
             self.writer.show()
         else:
             write_identity(self.run, self.writer.identity(self.model))
@@ -228,42 +300,37 @@ class DimCLI(LightningCLI):
         self.writer.show()
 
 
-class ProgressBar(RichProgressBar):
-    """Lightning's bar without the logger's version number."""
-
-    def get_metrics(
-        self, trainer: Trainer, pl_module: LightningModule
-    ) -> dict[str, int | str | float | dict[str, float]]:
-        """What stands beside the bar."""
-        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
-
-
 def as_list(value: Any) -> list[Any]:
-    """None or False → nothing, one → a list of it."""
-    return value if isinstance(value, list) else [value] if value else []
+    """None, False or True (the default) → nothing more, one → a list of it."""
+    return value if isinstance(value, list) else [value] if value and value is not True else []
 
 
-def check_free(run: Path, resumed: bool, overwrite: bool) -> None:
-    """Makes sure that `fit` may write into the run's folder; with `overwrite` the old run's files go.
+def trainer_error(error: Exception) -> ConfigError:
+    """What Lightning says of its options, as one of dim's errors."""
+    return ConfigError(
+        "options of the trainer that go together", str(error), "Change --trainer.…; dim fit --help lists the options."
+    )
+
+
+def check_checkpoint(path: Path, seed: int) -> None:
+    """Refuses a file that is no checkpoint, and weights of another seed.
 
     Raises:
-        ConfigError: A finished or unfinished run stands there.
+        ConfigError: There is no such file.
+        CheckpointError: It is no checkpoint, or of another seed.
     """
-    if resumed or not any((run / name).exists() for name in ("metrics.json", "checkpoints")):
-        return
-    if overwrite:
-        for name in ("config.yaml", "metrics.json", "ranks.parquet", "predictions.jsonl"):
-            (run / name).unlink(missing_ok=True)
-        for name in ("checkpoints", "logs"):
-            shutil.rmtree(run / name, ignore_errors=True)
-        return
-    finished = (run / "metrics.json").exists()
-    resume = "" if finished else "To go on with it add --ckpt_path last. "
-    raise ConfigError(
-        f"a folder without a run at --run {run}",
-        "a finished run" if finished else "an unfinished run",
-        f"{resume}To replace it add --overwrite true; to keep it name another folder.",
-    )
+    if not path.is_file():
+        raise ConfigError(f"a checkpoint at --ckpt_path {path}", "no such file", "Name best, last, or a .ckpt file.")
+    found = read_checkpoint(path).get("dim", {}).get("seed")
+    beside = path.resolve().parent.parent / "config.yaml"
+    if found is None and beside.exists():  # of an older version; its run tells
+        found = (yaml.safe_load(beside.read_text(encoding="utf-8")) or {}).get("seed_everything")
+    if found is not None and found != seed:
+        raise CheckpointError(
+            f"weights of seed {seed}",
+            f"a checkpoint of seed {found}: {path}",
+            f"Use it as what it is: --seed_everything {found}, or name a checkpoint of this run.",
+        )
 
 
 def checkpoint(run: Path, name: str) -> Path:
@@ -289,8 +356,9 @@ def run_trainer(arguments: Sequence[str]) -> None:
     environment = {name: os.environ.get(name) for name in LAUNCH_VARIABLES}
     is_first = process_of_run() == 0
     try:
-        with nullcontext() if is_first else redirect_stdout(StringIO()):
+        with ExitStack() as held, nullcontext() if is_first else redirect_stdout(StringIO()):
             DimCLI(
+                held,
                 model_class=LinkingTask,
                 datamodule_class=LinkingDataModule,
                 subclass_mode_model=True,

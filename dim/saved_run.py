@@ -9,12 +9,14 @@ import torch
 from jsonargparse import ArgumentParser
 from numpy.typing import NDArray
 
+from dim.checkpoint import BEST
 from dim.datamodule import LinkingData, LinkingDataModule
-from dim.errors import ConfigError
+from dim.errors import CheckpointError, ConfigError
 from dim.features.device import resolve_device
 from dim.identity import Identity, identity_of
 from dim.places import check_dataset, check_files, check_root, read_config
 from dim.result_files import read_results
+from dim.run_folder import settle_run
 from dim.scorer import Rows, Scorer
 from dim.storage import content_hash
 from dim.task import LinkingTask
@@ -34,14 +36,35 @@ def open_run(run: Path, device: str = "auto", dataset: Path | None = None) -> Li
         DataError: Its dataset is not where it was, or `dataset` is another one.
     """
     task, datamodule = instantiate_run(run, dataset)
-    checkpoint = run / "checkpoints" / "best.ckpt" if task.is_trained else None
+    checkpoint = run / BEST if task.is_trained else None
     if checkpoint is not None and not checkpoint.exists():
         raise ConfigError(f"a trained run at {run} (checkpoints/best.ckpt)", "no checkpoint", "Run dim fit first.")
     if dataset is not None:
         datamodule.needs = task.needs
         check_dataset(run, datamodule.linking_data.dataset, "Name the dataset that the run was fitted on.")
     task.open_for_scoring(datamodule, checkpoint, resolve_device(device))
+    if task.checkpoint is not None:
+        task.checkpoint["file"] = BEST.as_posix()
     return task
+
+
+def check_weights(derived: str, weights: str | None, task: LinkingTask, remedy: str) -> None:
+    """Refuses what was derived from a run before its weights changed.
+
+    Args:
+        derived: What it is, such as "the ranker at runs/a/ranker".
+        weights: The hash of the weights that it says it belongs to; None: an older version did not record it.
+        task: The run's method, opened.
+        remedy: What makes it anew.
+
+    Raises:
+        CheckpointError: It belongs to other weights.
+    """
+    now = None if task.checkpoint is None else task.checkpoint["weights"]
+    if weights is not None and weights != now:
+        raise CheckpointError(
+            f"{derived} made with the run's weights ({now})", f"one of other weights ({weights})", remedy
+        )
 
 
 def instantiate_run(run: Path, dataset: Path | None = None) -> tuple[LinkingTask, LinkingDataModule]:
@@ -55,6 +78,7 @@ def instantiate_run(run: Path, dataset: Path | None = None) -> tuple[LinkingTask
         ConfigError: There is no config.yaml.
         DataError: There is no dataset where it is looked for.
     """
+    settle_run(run)
     config = read_config(run)
     if dataset is not None:
         config["data"]["root"] = str(dataset)

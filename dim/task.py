@@ -16,6 +16,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim import Optimizer
 
+from dim.checkpoint import describe_checkpoint, read_checkpoint
 from dim.datamodule import LinkingData, LinkingDataModule, Needs
 from dim.errors import CheckpointError, ConfigError
 from dim.evaluation.metrics import summarize_ranks
@@ -54,6 +55,8 @@ class LinkingTask(LightningModule):
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.warmup_steps, self.schedule, self.seed = warmup_steps, schedule, seed
         self.chosen: dict[str, Any] = {}  #: What the method itself chose on tune, for metrics.json.
+        #: The checkpoint that its weights come from (`dim.checkpoint`); None: initial weights, or none at all.
+        self.checkpoint: dict[str, Any] | None = None
         self.ranked: Ranked | None = None  #: The outcome of the last evaluation, in the order of its rows.
         self.evaluated_rows = torch.empty(0, dtype=torch.long)
         self._is_built = False
@@ -135,7 +138,7 @@ class LinkingTask(LightningModule):
         datamodule.linking_data.to(device, datamodule.resident_gb * 1e9)
         self.configure_model()
         if checkpoint is not None:
-            saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            saved = read_checkpoint(checkpoint)
             self.on_load_checkpoint(saved)
             self.load_state_dict(saved["state_dict"])
         self.to(device).eval().requires_grad_(False)
@@ -246,7 +249,9 @@ class LinkingTask(LightningModule):
     def _evaluate(self, rows: Tensor, batch_idx: int) -> None:
         if batch_idx % num_processes() != process_index():
             return
-        self._parts.append(self.rank(rows))
+        # In float32 whatever the trainer's precision: rounded scores tie, and ties count against the gold.
+        with torch.autocast(self.device.type, enabled=False):
+            self._parts.append(self.rank(rows))
         self._rows.append(rows.cpu().numpy())
 
     def _end_evaluation(self, split: str | None) -> None:
@@ -267,6 +272,7 @@ class LinkingTask(LightningModule):
         checkpoint["dim"] = {
             "format": CHECKPOINT_FORMAT,
             "dataset": self.data.dataset.name,
+            "seed": self.seed,
             **self.trained_on(),
         }
 
@@ -275,7 +281,7 @@ class LinkingTask(LightningModule):
         return {"kb_hash": self.data.dataset.kb_hash, **self.data.fingerprints}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses weights that were trained on other features or another KB, or for another network.
+        """Refuses weights that were trained on other features or another KB, with another seed, or for another network.
 
         Raises:
             CheckpointError: Naming the first difference.
@@ -284,9 +290,16 @@ class LinkingTask(LightningModule):
         here: dict[str, Any] = {}
         self.on_save_checkpoint(here)
         for key, value in here["dim"].items():
+            if key == "seed" and saved.get(key, value) != value:
+                raise CheckpointError(
+                    f"weights of seed {value}",
+                    f"a checkpoint of seed {saved[key]}",
+                    f"Use it as what it is: --seed_everything {saved[key]}, or name a checkpoint of this run.",
+                )
             frozen = getattr(self, key, None) or getattr(self.datamodule, key, None)
             is_known = isinstance(frozen, Frozen) and frozen.is_known_as(saved.get(key), key)
-            if saved.get(key) != value and key != "dataset" and not is_known:
+            # Older checkpoints do not tell their seed.
+            if saved.get(key) != value and key not in ("dataset", "seed") and not is_known:
                 raise CheckpointError(
                     f"a checkpoint whose {key} is {value} (dataset {here['dim']['dataset']})",
                     f"{saved.get(key, 'none')} (dataset {saved.get('dataset', 'unknown')})",
@@ -301,3 +314,4 @@ class LinkingTask(LightningModule):
                 f"{theirs.get(name, 'none')} in the checkpoint",
                 "Use the model options that it was trained with (its run folder holds config.yaml).",
             )
+        self.checkpoint = describe_checkpoint(checkpoint, "")

@@ -12,9 +12,11 @@ from rich.console import Console
 
 from dim import provenance
 from dim.baselines.beside import ranks_beside_baselines
+from dim.checkpoint import file_in, said_of
 from dim.identity import Identity, identity_of
 from dim.result_files import write_result
 from dim.results import COLUMNS, measure, print_results, write_predictions
+from dim.storage import write_json
 from dim.task import LinkingTask
 
 
@@ -38,6 +40,8 @@ class ResultWriter(Callback):
         """Prints the table of what was evaluated last, once the progress bars are gone."""
         if self._found is not None:
             print_results(Console(), *self._found)
+            if (checkpoint := self._found[0]["checkpoint"]) is not None:
+                Console().print(said_of(checkpoint), soft_wrap=True, highlight=False)
             Console().print(f"written: {self.run / 'metrics.json'}, {self.run / 'ranks.parquet'}", soft_wrap=True)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -56,6 +60,13 @@ class ResultWriter(Callback):
         if not trainer.is_global_zero:
             return
         write_predictions(self.run, pl_module.data.dataset, pl_module.evaluated_rows.numpy(), pl_module.ranked)
+        write_json(self.run / "predictions.json", {"checkpoint": self._checkpoint(trainer, pl_module)})
+
+    def _checkpoint(self, trainer: Trainer, task: LinkingTask) -> dict[str, Any] | None:
+        """What the figures are of: file, epoch, seed, hash of the weights; None for a method without weights."""
+        if task.checkpoint is None or trainer.ckpt_path is None:
+            return None
+        return task.checkpoint | {"file": file_in(self.run, Path(trainer.ckpt_path))}
 
     def identity(self, task: LinkingTask) -> Identity:
         """What the run is, by the configuration that `fit` wrote, or by this command's where there was no `fit`."""
@@ -83,6 +94,7 @@ class ResultWriter(Callback):
             chosen=task.chosen,
             method=task.describe(),
             hardware=provenance.hardware(),
+            checkpoint=self._checkpoint(trainer, task),
             config=self.config,
         )
         write_result(self.run, frame, metrics, self.identity(task), self.of_fit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from typing import TypeAlias
 
 import torch
@@ -79,24 +80,31 @@ class NPair(NPairsLoss):  # type: ignore[misc]  # the library is untyped
 Loss: TypeAlias = NPair | ReleasedNPair | BaseMetricLossFunction
 
 
-def check_loss(loss: Loss) -> None:
+def check_loss(loss: Loss, draws: bool = False) -> None:
     """Refuses a library loss that cannot compare queries with a second set of vectors.
+
+    Args:
+        loss: The loss.
+        draws: Whether the second set is larger than the first, by negatives that were drawn.
 
     Raises:
         ConfigError: The loss does not take (embeddings, labels, ref_emb, ref_labels), or gives no gradient.
     """
     if isinstance(loss, ReleasedNPair):
         return
+    loss = deepcopy(loss)  # some remember what they saw
     generator = torch.Generator().manual_seed(0)
-    query, gold = (torch.randn(4, 8, generator=generator) for _ in range(2))
-    query.requires_grad_()
-    labels = torch.arange(4)
+    gold = torch.tensor([0, 1, 2, 2])
+    # A copy: the library reads the same tensor object as "these are one set" and returns 0.
+    others = torch.cat([gold, torch.tensor([3, 4])]) if draws else gold.clone()
     try:
-        # A clone: the library reads the same tensor object as "these are one set" and returns 0.
-        value = loss(query, labels, ref_emb=gold, ref_labels=labels.clone())
-        value.backward()
+        for _ in range(2):  # some keep the first step's graph and fail in the second
+            query = torch.randn(len(gold), 8, generator=generator, requires_grad=True)
+            vectors = torch.randn(len(others), 8, generator=generator)
+            value = loss(query, gold, ref_emb=vectors, ref_labels=others)
+            value.backward()
     except Exception as error:
-        raise _refusal(loss, str(error)) from error
+        raise _refusal(loss, str(error) or type(error).__name__) from error
     if query.grad is None:
         raise _refusal(loss, "it gives the queries no gradient")
 

@@ -79,7 +79,7 @@ class DIM(LinkingTask):
 
     def check(self) -> None:
         """Raises ConfigError for a loss that cannot compare mentions with entities."""
-        check_loss(self.loss)
+        check_loss(self.loss, draws=self.negatives is not None)
 
     def build(self, data: LinkingData) -> None:
         """Makes both towers for the widths of the data."""

@@ -118,13 +118,14 @@ class Protocol(ABC):
         """Ranks a batch.
 
         Args:
-            scores: [n, num_entities], float32, higher is better.
+            scores: [n, num_entities], higher is better; compared as float32.
             gold: [n] int64 KB rows, -1 for NIL.
             candidates: [n, num_candidates] KB rows, -1 as padding, or None: every entity competes.
 
         Raises:
             DataError: A score is not finite.
         """
+        scores = scores.float()  # half precision would round scores to ties
         columns = gold
         if candidates is not None:
             padding = candidates < 0

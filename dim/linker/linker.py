@@ -27,6 +27,7 @@ from dim.linker.given import check_path, check_top_k, ids_of
 from dim.linker.knowledge import Given, Knowledge, KnownEntity, entities_of, knowledge_of
 from dim.linker.places import check_linker, run_folder
 from dim.linker.recipe import packages, recipe_of_run
+from dim.linker.run_ranker import ranker_of_run
 from dim.linker.sources import folder_of, live_encoder, noted_commit
 from dim.linker.towers import Towers
 from dim.output import output_folder
@@ -34,7 +35,7 @@ from dim.ranking.candidates import unite
 from dim.ranking.entities import EntityFacts
 from dim.ranking.features import FEATURES, Asked, PairFeatures
 from dim.ranking.lists import Lists
-from dim.ranking.ranker import FACTS, Judged, Ranker
+from dim.ranking.ranker import Judged, Ranker
 from dim.records import NIL
 from dim.saved_run import open_run
 from dim.search.lexical import EntityNames
@@ -111,7 +112,7 @@ class Linker(ModelHubMixin):
         vectors = task.kb_vectors.float().cpu().numpy()
         has_vector = np.flatnonzero(np.abs(vectors).sum(1) > 0)
         entities = list(knowledge)
-        ranker = Ranker.load(Path(run) / "ranker") if (Path(run) / "ranker" / FACTS).exists() else None
+        ranker = ranker_of_run(run, task)
         about = {
             "dataset": data.dataset.name,
             "kb_hash": data.dataset.kb_hash,

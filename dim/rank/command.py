@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from dim.errors import ConfigError
+from dim.locks import folder_lock
 from dim.rank.crossfit import cross_fit
 from dim.rank.finder import Finder
 from dim.rank.results import best_vector, evaluate
@@ -61,6 +62,21 @@ def rank(
     """
     out = out or run / "ranked"
     _check(out, num_candidates, nil_precision, nil_share, overwrite)
+    with folder_lock(run, "dim rank"):
+        _rank(run, folds, num_candidates, split, nil_precision, nil_share, out, device, dataset)
+
+
+def _rank(
+    run: Path,
+    folds: int,
+    num_candidates: int,
+    split: str,
+    nil_precision: float | None,
+    nil_share: float,
+    out: Path,
+    device: str,
+    dataset: Path | None,
+) -> None:
     task = open_run(run, device, dataset)
     if task.is_generative:
         raise ConfigError("a run that scores entities", f"{type(task).__name__}, which writes names", "Name another.")
@@ -78,6 +94,7 @@ def rank(
         "seed": task.seed,
         "dataset": task.data.dataset.name,
         "kb_hash": task.data.dataset.kb_hash,
+        "weights": None if task.checkpoint is None else task.checkpoint["weights"],
         "nil_precision": nil_precision,
         "nil_share": nil_share,
         "plain_threshold": thresholds,

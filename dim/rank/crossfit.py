@@ -24,6 +24,8 @@ from dim.features.device import resolve_device
 from dim.saved_run import identity_of_run, instantiate_run
 from dim.storage import content_hash, write_json
 from dim.task import LinkingTask
+from dim.trainer_options import StepLimit
+from dim.training_lines import progress_callback
 
 #: What of a run's trainer decides its weights; the rest is about logs and bars.
 TRAINER_OPTIONS = (
@@ -105,7 +107,7 @@ def cross_fit(
             console.print(f"{said}, found", soft_wrap=True)
         else:
             console.print(f"{said}, fitting", soft_wrap=True)
-            _fit(run, config, task, torch.from_numpy(kept), home)
+            _fit(run, config, task, torch.from_numpy(kept), home, f"fold {fold + 1} of {num_folds}")
             write_json(home / "fold.json", facts)
         made, _ = instantiate_run(run, datamodule.root)
         made.open_for_scoring(datamodule, home / "best.ckpt", resolve_device(device))
@@ -116,7 +118,7 @@ def _read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def _fit(run: Path, config: dict[str, Any], task: LinkingTask, kept: torch.Tensor, home: Path) -> None:
+def _fit(run: Path, config: dict[str, Any], task: LinkingTask, kept: torch.Tensor, home: Path, said: str) -> None:
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     (home / "fold.json").unlink(missing_ok=True)
@@ -136,8 +138,7 @@ def _fit(run: Path, config: dict[str, Any], task: LinkingTask, kept: torch.Tenso
         **options,
         devices=1,
         logger=False,
-        callbacks=[best, *_callbacks(config)],
-        enable_progress_bar=False,
+        callbacks=[best, StepLimit(), progress_callback(said), *_callbacks(config)],
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from dim import provenance
 from dim.baselines.beside import ranks_beside_baselines
+from dim.checkpoint import said_of
 from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.protocols import NIL_ROW, Ranked
 from dim.evaluation.significance import paired_randomization
@@ -62,6 +63,7 @@ def evaluate(run: Path, task: LinkingTask, finder: Finder, ranker: Ranker, split
         chosen={},
         method=method,
         hardware=provenance.hardware(),
+        checkpoint=task.checkpoint,
         config=config | {"rank": options},
     )
     write_result(out, frame, metrics, identity_of_run(run, task) | {"ranker": options}, of_owner=True)
@@ -70,6 +72,8 @@ def evaluate(run: Path, task: LinkingTask, finder: Finder, ranker: Ranker, split
     console.print(beside_vectors(method))
     if method["nil"] is not None:
         console.print(nil_table(method["nil"]))
+    if task.checkpoint is not None:
+        console.print(said_of(task.checkpoint), soft_wrap=True, highlight=False)
     console.print(f"written: {out / 'metrics.json'}, {out / 'ranks.parquet'}", soft_wrap=True)
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from dim.errors import DataError
 from dim.evaluation.metrics import summarize_ranks
+from dim.report.weights import changed_weights
 from dim.result_files import FORMAT, RANKS, READABLE, Results, read_results
 
 DEPTH = 4  #: Levels of folders below a given one that are searched.
@@ -114,6 +115,8 @@ def read_run(folder: Path, split: str, protocol: str | None = None) -> Run | Pro
         )
     if missing := [key for key in NEEDED if key not in metrics]:
         return Problem(folder, f"metrics.json lacks {', '.join(missing)}", again)
+    if changed := changed_weights(folder, metrics):
+        return Problem(folder, *changed)
     ranks = _read_ranks(results, split, metrics["protocol"])
     if isinstance(ranks, str):
         return Problem(folder, ranks, again)

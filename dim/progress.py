@@ -1,0 +1,142 @@
+"""How far long work is: a bar on a terminal, a plain line every half minute in a log file."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+
+INTERVAL = 30.0  #: Seconds between two lines.
+COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+Item = TypeVar("Item")
+
+
+class Lines:
+    """Says a line every `INTERVAL` seconds while its block runs, also when the work itself stands still.
+
+    Args:
+        line: Gives the line.
+        say: Takes it.
+        wait: Waits so many seconds, and returns True once there is nothing more to say; by default by the clock.
+    """
+
+    def __init__(
+        self, line: Callable[[], str], say: Callable[[str], None], wait: Callable[[float], bool] | None = None
+    ) -> None:
+        self.line, self.say = line, say
+        self._ended = threading.Event()
+        self._wait = wait or self._ended.wait
+        self._thread = threading.Thread(target=self._run, name="dim progress", daemon=True)
+
+    def _run(self) -> None:
+        while not self._wait(INTERVAL):
+            self.say(self.line())
+
+    def __enter__(self) -> Lines:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
+class Bar:
+    """How far one piece of work is: `advance` is called as it goes on.
+
+    Args:
+        name: What is done.
+        total: Of how many; None: nobody knows.
+        done: Already, before it began.
+        unit: What is counted, where it is no number of things: `MB` for bytes.
+        clock: Seconds.
+    """
+
+    def __init__(
+        self, name: str, total: int | None, done: int = 0, unit: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.name, self.total, self.done, self.before, self.unit, self.note = name, total, done, done, unit, ""
+        self._clock, self._start = clock, clock()
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """So much more is done; `note` stands beside it until the next."""
+        self.done += count
+        self.note = note
+
+    def line(self) -> str:
+        """How far it is, in one line.
+
+        Example:
+            >>> ticks = iter([0.0, 30.0])
+            >>> bar = Bar("link", 1200, clock=lambda: next(ticks))
+            >>> bar.advance(300)
+            >>> bar.line()
+            'link: 300 of 1,200 (25%), 10/s, 90 s left'
+        """
+        seconds = max(self._clock() - self._start, 1e-9)
+        if self.total is None:
+            return f"{self.name}: {seconds:,.0f} s"
+        scale = 10**6 if self.unit == "MB" else 1
+        rate = (self.done - self.before) / seconds
+        parts = [
+            f"{self.name}: {self.done // scale:,} of {self.total // scale:,}{' ' * bool(self.unit)}{self.unit} "
+            f"({self.done / max(self.total, 1):.0%})"
+        ]
+        if rate > 0:
+            each = f"{rate / scale:,.0f}" if rate / scale >= 10 else f"{rate / scale:.2g}"
+            parts += [f"{each}/s", f"{(self.total - self.done) / rate:,.0f} s left"]
+        return ", ".join([*parts, *([self.note] if self.note else [])])
+
+
+@contextmanager
+def shown(
+    name: str,
+    total: int | None,
+    *,
+    done: int = 0,
+    unit: str = "",
+    console: Console | None = None,
+    columns: Sequence[ProgressColumn] = COLUMNS,
+    silent: bool = False,
+) -> Iterator[Callable[..., None]]:
+    """Shows how far work is, on a terminal by a bar, else by lines; nothing where it takes less than half a minute.
+
+    Args:
+        name: What is done.
+        total: Of how many; None: nobody knows.
+        done: Already.
+        unit: As `Bar` has it.
+        console: Where; by default on stderr.
+        columns: Of the bar; a column may read `{task.fields[note]}`.
+        silent: Whether to show nothing at all.
+
+    Yields:
+        What is called with how much more is done, and a note that stands beside it.
+    """
+    console = console or Console(stderr=True)
+    if silent:
+        yield lambda count=1, note="": None
+    elif console.is_terminal:
+        with Progress(*columns, console=console, transient=total is None) as progress:
+            task = progress.add_task(name, total=total, completed=done, note="")
+            yield lambda count=1, note="": progress.update(task, advance=count, note=note)
+    else:
+        bar = Bar(name, total, done, unit)
+        with Lines(bar.line, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)):
+            yield bar.advance
+
+
+def tracked(items: Iterable[Item], name: str, total: int, *, silent: bool = False) -> Iterator[Item]:
+    """The items, one after the other, while `shown` says how many of `total` are done."""
+    with shown(name, total, silent=silent) as advance:
+        for item in items:
+            yield item
+            advance()

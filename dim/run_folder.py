@@ -1,0 +1,106 @@
+"""The folder of a run: who may write it, and how a new run takes the place of an old one.
+
+`fit --overwrite true` trains the new run in `RUN/.new`. The old one stays as it is, and can be used, until the new one
+is finished; then all that belonged to the old one goes (its ranker and ranks too: they are of its weights), and the new
+one takes its place. Killed while it trains, the old run is untouched, and `--ckpt_path last` goes on with the new one;
+killed in the last step, that step is finished by whatever opens the run next. Files that dim did not write stay.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import yaml
+
+from dim.errors import ConfigError
+from dim.locks import folder_lock
+from dim.output import Kind, check_target
+
+NEW = ".new"  #: In a run's folder: the run that will replace it.
+_READY, _MOVING, _OLD = ".new-ready", ".new-moving", ".old"  # the steps of the replacement
+#: What a run consists of, with what `rank` and `predict` derive from it.
+OWN = (
+    *("config.yaml", "metrics.json", "ranks.parquet", "checkpoints", "logs", "wandb.json", "places.json"),
+    *("predictions.jsonl", "predictions.json", ".predict", "ranker", "ranked"),
+)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a finished or unfinished run stands in a folder."""
+    return any((folder / name).exists() for name in ("metrics.json", "checkpoints"))
+
+
+def _own_names(folder: Path) -> Iterable[str]:
+    # What a start left that failed in an older version: a configuration, and logs.
+    started = _is_configuration(folder / "config.yaml")
+    return (
+        pattern for name in OWN if not started or name not in ("config.yaml", "logs") for pattern in (name, f"{name}/*")
+    )
+
+
+def _is_configuration(path: Path) -> bool:
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    return isinstance(found, dict) and {"model", "data", "trainer"} <= set(found)
+
+
+RUN = Kind("a run", is_run, _own_names, stands_beside=True)
+
+
+def folder_to_fit(run: Path, resumed: bool, overwrite: bool) -> Path:
+    """Where `fit` writes: the run's folder, or, where a new run replaces an old one, the folder for it in there.
+
+    Args:
+        run: The run's folder, settled.
+        resumed: Whether a checkpoint is given to go on from.
+        overwrite: Whether an old run may be replaced.
+
+    Raises:
+        ConfigError: A run stands there, or files that none wrote.
+    """
+    new = run / NEW
+    if overwrite and is_run(run):
+        return new
+    if resumed:
+        return new if (new / "checkpoints" / "last.ckpt").exists() else run
+    if is_run(run):
+        finished = (run / "metrics.json").exists()
+        replacing = is_run(new)
+        resume = "" if finished and not replacing else "To go on with it add --ckpt_path last. "
+        found = "a finished run" if finished else "an unfinished run"
+        raise ConfigError(
+            f"a folder without a run at --run {run}",
+            f"{found}, and the unfinished one that was to replace it" if replacing else found,
+            f"{resume}To replace it add --overwrite true; to keep it name another folder.",
+        )
+    check_target(run, RUN)
+    return run
+
+
+def replace_run(run: Path) -> None:
+    """Puts the run of `RUN/.new` in the place of the one in `RUN`. The lock of the folder is held."""
+    (run / NEW).rename(run / _READY)
+    settle_run(run)
+
+
+def settle_run(run: Path) -> None:
+    """Finishes a replacement that was killed in its last step; does nothing otherwise."""
+    ready, moving, old = run / _READY, run / _MOVING, run / _OLD
+    if not ready.exists() and not moving.exists() and not old.exists():
+        return
+    with folder_lock(run, "the end of dim fit --overwrite", wait=True):
+        if ready.exists():
+            old.mkdir(exist_ok=True)
+            for name in OWN:
+                if (run / name).exists():
+                    (run / name).replace(old / name)
+            ready.rename(moving)
+        if moving.exists():
+            for path in list(moving.iterdir()):
+                path.replace(run / path.name)
+            moving.rmdir()
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,72 @@
+"""A run in Weights & Biases: named after its folder and seed, and gone on with by `validate` and `test`."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import Logger, WandbLogger
+
+RECORD = "wandb.json"  #: In a run's folder: the id under which Weights & Biases knows it.
+
+
+def names_of(run: Path, seed: int) -> dict[str, str]:
+    """The name and group of a run.
+
+    Example:
+        >>> names_of(Path("runs/wikimel_text/seed1"), 1)
+        {'name': 'wikimel_text/seed1', 'group': 'wikimel_text'}
+        >>> names_of(Path("runs/demo"), 0)
+        {'name': 'demo/seed0', 'group': 'demo'}
+    """
+    run = run.absolute()
+    group = run.parent.name if re.fullmatch(r"seed\d+", run.name) else run.name
+    return {"name": f"{group}/seed{seed}", "group": group}
+
+
+def follow_run(loggers: Sequence[Logger], run: Path, folder: Path, seed: int, command: str) -> dict[str, Any] | None:
+    """Tells each Weights & Biases logger the run's folder, names and id; what the user chose stays.
+
+    Args:
+        loggers: Of the trainer, not started.
+        run: The run's folder.
+        folder: Where this command writes it.
+        seed: The run's seed.
+        command: `fit` has an id of its own, unless it goes on; the others take that of the run's `fit`.
+
+    Returns:
+        What `wandb.json` shall hold; None: there is no such logger.
+    """
+    wandb_loggers = [logger for logger in loggers if isinstance(logger, WandbLogger)]
+    if not wandb_loggers:
+        return None
+    known = _read(folder / RECORD).get("id")
+    chosen = wandb_loggers[0]._wandb_init.get("id") or known
+    if chosen is None and command == "fit":
+        chosen = secrets.token_hex(4)
+    # Evaluated after a fit without Weights & Biases: a run of its own, which says so.
+    job = "fit" if command == "fit" or known else command
+    for logger in wandb_loggers:
+        options = logger._wandb_init
+        for name, value in {**names_of(run, seed), "job_type": job, "id": chosen}.items():
+            if options.get(name) is None:
+                options[name] = value
+        options["dir"] = str(run)
+        logger._name, logger._id, logger._save_dir = options["name"], options["id"], str(run)
+    return {"id": chosen, "project": wandb_loggers[0]._wandb_init["project"]}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
+def end_wandb(loggers: Sequence[Logger], kind: type[BaseException] | None, *_: object) -> None:
+    """Ends what was started in Weights & Biases: a later command of this process would go on in it."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger) and logger._experiment is not None:
+            logger._experiment.finish(exit_code=int(kind is not None))
