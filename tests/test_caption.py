@@ -346,9 +346,7 @@ def test_killed_at_any_moment_it_ends_byte_identical_to_an_undisturbed_run(
     for kill in range(num_kills):  # one in each part of the work, of 23 blocks
         folder = copy(f"killed{kill}")
         process = start(lambda folder=folder: work(folder))
-        let_work(
-            process, lambda folder=folder: num_blocks(folder), 20 * kill // num_kills
-        )
+        let_work(process, lambda folder=folder: num_blocks(folder), 20 * kill // num_kills)
         process.join(moments.uniform(0, 0.05))
         process.kill()
         process.join()
