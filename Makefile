@@ -6,7 +6,14 @@ DIM := $(BIN)/python -m dim
 FIT_DEMO := $(DIM) fit --config lightning_configs/demo_plus.yaml --overwrite true
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-all test-lavis browser lint clean
+OLDEST := .venv-oldest/bin/python -m
+#: A fast part of the tests that imports every package of setup.cfg's lower bounds and fits, links, serves, refreshes.
+OLDEST_TESTS := tests/test_main.py tests/test_configs.py tests/test_prepare.py tests/test_records.py tests/test_refresh.py \
+	tests/test_spacy_component.py tests/baselines tests/contrastive tests/features/test_blip2.py tests/features/test_clip.py \
+	tests/features/test_text.py tests/generative/test_decoding.py tests/generative/test_module.py tests/kb \
+	tests/linker/test_linker_answers.py tests/report/test_page.py tests/search tests/serve/test_serve_batches.py
+
+.PHONY: demo test test-all test-lavis test-oldest browser lint clean
 
 demo: $(INSTALLED) demo/world/dataset.json
 	$(FIT_DEMO)
@@ -22,9 +29,9 @@ test: $(INSTALLED) $(if $(CI),browser)
 	$(BIN)/lint-imports --config setup.cfg --no-cache
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not ray and not ddp' --cov --cov-report=term:skip-covered --cov-fail-under=90
 
-# Everything, with the whole kill series. Clusters and pairs of processes run one after the other.
+# Everything, with the whole kill series and what --long alone runs. Clusters and pairs of processes run one after the other.
 test-all: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) -e '.[dev,ray]'
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) -e '.[long]'
 	$(BIN)/lint-imports --config setup.cfg --no-cache
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --long -n 2 --dist worksteal -m 'not ray and not ddp'
 	$(BIN)/python -m pytest --long -m 'ray or ddp' --durations=0 tests
@@ -32,6 +39,10 @@ test-all: $(INSTALLED)
 
 test-lavis: .venv-lavis/.installed
 	.venv-lavis/bin/python -m pytest tests/lavis
+
+# With the lower bounds of setup.cfg.
+test-oldest: .venv-oldest/.installed
+	OMP_NUM_THREADS=1 $(OLDEST) pytest -q -p no:cacheprovider $(OLDEST_TESTS)
 
 # A real browser for the tests of the page, where there is none: Debian's Chromium, as root or by sudo.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -51,10 +62,18 @@ $(INSTALLED): setup.cfg pyproject.toml constraints-cpu.txt
 	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) -e '.[dev]'
 	@touch $@
 
-.venv-lavis/.installed: setup.cfg constraints-lavis.txt
+.venv-oldest/.installed: setup.cfg constraints-oldest.txt
+	@echo "Making .venv-oldest with the lower bounds (a few minutes, once)"
+	$(PYTHON) -m venv .venv-oldest
+	$(OLDEST) pip install --quiet -c constraints-oldest.txt -e '.[refresh,serve,spacy]' httpx hypothesis pytest
+	@touch $@
+
+# dim without its own bounds: salesforce-lavis needs a Transformers that is older than they allow.
+.venv-lavis/.installed: setup.cfg requirements-lavis.txt
 	@echo "Making .venv-lavis for salesforce-lavis (a few minutes, once)"
 	$(PYTHON) -m venv .venv-lavis
-	.venv-lavis/bin/python -m pip install --quiet -c constraints-lavis.txt -e '.[lavis]' pytest
+	.venv-lavis/bin/python -m pip install --quiet -r requirements-lavis.txt pytest
+	.venv-lavis/bin/python -m pip install --quiet --no-deps -e .
 	@touch $@
 
 clean:

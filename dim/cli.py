@@ -63,6 +63,7 @@ LAUNCH_VARIABLES = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WO
 #: What Lightning and jsonargparse warn of and a user cannot act on.
 QUIET = (
     ".*does not have many workers.*",
+    "`max_epochs` was not set.*",  # early stopping ends the training
     ".*smaller than the logging interval.*",
     r".*`isinstance\(treespec, LeafSpec\)`.*",
     ".*callbacks used to create the checkpoint need to be provided.*",

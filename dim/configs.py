@@ -20,7 +20,7 @@ OPTION = "--config"
 
 
 def shipped() -> dict[str, Path]:
-    """The file of each shipped config by its name: `demo`, `baselines/bm25`, `ablations/no_image` …"""
+    """The file of each shipped config by its name, such as `demo`, `baselines/bm25` or `ablations/no_image`."""
     files = sorted(FOLDER.rglob("*.yaml"), key=lambda file: (file.parent != FOLDER, file))
     return {file.relative_to(FOLDER).with_suffix("").as_posix(): file for file in files}
 

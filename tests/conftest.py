@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 import dim  # noqa: F401  (before any test imports open_clip or Transformers: see dim/_torchvision.py)
 
-# Some tests fork; the tokenizers' pool of threads does not survive that, and its next text would be waited for for ever.
+# Some tests fork; the tokenizers' pool of threads does not survive that, and its next text would never come back.
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 # A slow machine finds the same faults as a fast one.
@@ -30,7 +30,7 @@ def public_folder() -> Iterator[Path]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds `--long`, which `make test-all` sets."""
-    parser.addoption("--long", action="store_true", help="the whole kill series")
+    parser.addoption("--long", action="store_true", help="the whole kill series, and the tests marked long")
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +39,10 @@ def num_kills(request: pytest.FixtureRequest) -> int:
     return 10 if request.config.getoption("--long") else 2
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests first: begun last, one would run alone while the other workers wait."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skips what only `--long` runs; the longest tests first: begun last, one would run alone while others wait."""
+    if not config.getoption("--long"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="--long: make test-all runs it"))
     items.sort(key=lambda item: "test_notebooks" not in item.nodeid)

@@ -21,6 +21,7 @@ def tiny_clip(tmp_path: Path) -> Iterator[str]:
     factory._rescan_model_configs()
 
 
+@pytest.mark.long
 def test_the_bench_measures_texts_and_images_and_prints_its_ratio(
     tiny_clip: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

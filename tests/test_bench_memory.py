@@ -3,7 +3,7 @@ import pytest
 from dim.bench.memory import bench_memory
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_memory_grows_by_little_more_than_the_texts_themselves(capsys: pytest.CaptureFixture[str]) -> None:
     results = bench_memory(num_entities=20_000, num_images=50, num_mentions=1000, width=32, num_workers=1)
     # A fiftieth of the million: the share of the goal's 1,500 MB is 30 MB; what any run needs stands beside it.

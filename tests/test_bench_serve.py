@@ -6,6 +6,7 @@ from dim.bench.serve import bench_serve
 from dim.errors import ConfigError, MissingExtraError
 
 
+@pytest.mark.long
 def test_a_server_is_loaded_with_batches_and_without_and_asked_too_much(capsys: pytest.CaptureFixture[str]) -> None:
     found = bench_serve(num_entities=1000, clients=4, seconds=0.5, rounds=1, shape="tiny")
     for mode in ("single", "batched"):

@@ -252,7 +252,7 @@ def contents(cache: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.long), 1, pytest.param(2, marks=pytest.mark.long)])
 def test_killed_at_any_moment_it_redoes_at_most_one_block_and_ends_byte_identical(
     tmp_path: Path, small_blocks: None, seed: int
 ) -> None:

@@ -14,7 +14,11 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+#: The first two in make test, the others, which fit more, in make test-all.
+EACH = [pytest.param(path, marks=[pytest.mark.long] * (number >= 2)) for number, path in enumerate(NOTEBOOKS)]
+
+
+@pytest.mark.parametrize("notebook", EACH, ids=[path.stem for path in NOTEBOOKS])
 def test_every_notebook_runs(notebook, tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     shutil.copytree(ROOT / "lightning_configs", tmp_path / "lightning_configs")

@@ -28,7 +28,7 @@ def records(data: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in lines]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fifty_entities_survive_a_budget_a_kill_and_end_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -92,9 +92,9 @@ class Decoder:
             found: Any = model.model.generate(  # type: ignore[operator]
                 input_ids=prompts.last[:, None],
                 attention_mask=prompts.mask,
-                past_key_values=past,
                 generation_config=config,
                 logits_processor=LogitsProcessorList([] if mask is None else [mask]),
+                **{model.cache_name: past},
             )
         scores = self._greedy_scores(found, end) if self.num_beams == 1 else found.sequences_scores
         names: list[list[Written]] = []
@@ -154,7 +154,7 @@ class Decoder:
 
     def _encode(self, model: LanguageModel, prompts: Encoded) -> Any:
         """The cache of all of each prompt but its last token."""
-        return model.run(prompts.mask[:, :-1], 1, inputs_embeds=prompts.vectors[:, :-1]).past_key_values
+        return model.run(prompts.mask[:, :-1], 1, inputs_embeds=prompts.vectors[:, :-1])[model.cache_name]
 
     def _greedy_scores(self, found: Any, end: int) -> Tensor:
         """What `generate` gives as sequences_scores where there are beams."""

@@ -207,7 +207,12 @@ class LanguageModel(Frozen):
         if self._takes("logits_to_keep"):
             inputs["logits_to_keep"] = num_logits  # type: ignore[assignment]
         with explained_memory():
-            return self.model(attention_mask=mask, past_key_values=past, return_dict=True, **inputs)
+            return self.model(attention_mask=mask, return_dict=True, **inputs, **{self.cache_name: past})
+
+    @property
+    def cache_name(self) -> str:
+        """What Transformers calls the cache, in arguments and output: `cache`, before 5.2x `past_key_values`."""
+        return "cache" if self._takes("cache") else "past_key_values"
 
     @property
     def _embedding(self) -> nn.Embedding:

@@ -139,6 +139,7 @@ def test_a_document_holds_no_more_questions_than_it_shall(most: int) -> None:
     assert ends == {1: [1] * 10, 4: [4, 4, 2]}[most]
 
 
+@pytest.mark.long
 def test_a_trained_model_answers_new_questions_better_than_names_alone_could(world: Path) -> None:
     entities = pd.read_parquet(world / "entities.parquet")
     surnames = entities["name"].str.split().str[-1]

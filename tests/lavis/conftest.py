@@ -1,4 +1,4 @@
-"""Runs in the environment of constraints-lavis.txt alone (`make test-lavis`); elsewhere nothing here is collected."""
+"""Runs in the environment of requirements-lavis.txt alone (`make test-lavis`); elsewhere nothing here is collected."""
 
 from importlib.metadata import packages_distributions
 

@@ -13,7 +13,7 @@ from waiting import HANG
 
 from dim.linker import Linker
 
-LONG = 10_000  #: Requests of the long series; the normal one has 200 at least.
+LONG = 10_000  #: Requests without a token; with one they are 200 at least.
 MANY, FEW = 500, 5  #: Examples a route, of each kind, besides the boundary values.
 
 
@@ -22,13 +22,10 @@ def linker(tmp_path_factory: pytest.TempPathFactory) -> Linker:
     return linker_of(demo_run(tmp_path_factory))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("token", [None, "tell-nobody"], ids=["open", "token"])
-def test_the_openapi_document_holds_for_whatever_is_asked(
-    linker: Linker, tmp_path: Path, request: pytest.FixtureRequest, token: str | None
-) -> None:
+def test_the_openapi_document_holds_for_whatever_is_asked(linker: Linker, tmp_path: Path, token: str | None) -> None:
     is_long = token is None
-    if is_long and not request.config.getoption("--long"):
-        pytest.skip("--long: the normal run has a token, and the same checks")
     least = LONG if is_long else 200
     with running(linker, token=token, max_batch=16) as server:
         seed = 0

@@ -43,9 +43,8 @@ def test_sigterm_in_flight_loses_no_accepted_question(folder: Path) -> None:
         assert "Traceback" not in err
 
 
-def test_thousands_of_open_connections_leave_room_for_a_question(folder: Path, request: pytest.FixtureRequest) -> None:
-    if not request.config.getoption("--long"):
-        pytest.skip("--long: the normal run has 500, in test_serve_limits.py")
+@pytest.mark.long  # make test has 500, in test_serve_limits.py
+def test_thousands_of_open_connections_leave_room_for_a_question(folder: Path) -> None:
     with raised_limit(10_200) as files, process(folder, "body_timeout_s=20") as (_, client):
         count = min(10_000, files - 200)
         with Crowd(client.base_url.port or 0, count) as crowd:
