@@ -20,7 +20,7 @@ from dim.datamodule import LinkingData, LinkingDataModule, Needs
 from dim.errors import CheckpointError, ConfigError
 from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.protocols import Protocol, Ranked
-from dim.features.base import Frozen
+from dim.features.base import FROZEN, is_known
 from dim.processes import gathered, num_processes, process_index
 
 CHECKPOINT_FORMAT = 1
@@ -278,9 +278,9 @@ class LinkingTask(LightningModule):
         here: dict[str, Any] = {}
         self.on_save_checkpoint(here)
         for key, value in here["dim"].items():
-            frozen = getattr(self, key, None) or getattr(self.datamodule, key, None)
-            is_known = isinstance(frozen, Frozen) and frozen.is_known_as(saved.get(key), key)
-            if saved.get(key) != value and key != "dataset" and not is_known:
+            frozen = getattr(self, key, None) or getattr(self.datamodule, key, None) if key in FROZEN else None
+            is_same = saved.get(key) == value or (frozen is not None and is_known(frozen, saved.get(key), key))
+            if not is_same and key != "dataset":
                 raise CheckpointError(
                     f"a checkpoint whose {key} is {value} (dataset {here['dim']['dataset']})",
                     f"{saved.get(key, 'none')} (dataset {saved.get('dataset', 'unknown')})",

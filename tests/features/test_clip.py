@@ -15,6 +15,7 @@ from small_hub import NOWHERE, Hub, small_hub, use_hub
 from tiny_text import tokenizer
 
 from dim.errors import ConfigError, DataError
+from dim.features.base import is_known
 from dim.features.clip import OpenClipEncoder
 from dim.features.images import load_image
 
@@ -248,7 +249,7 @@ def test_what_is_on_the_hub_is_one_commit(hub: Hub, monkeypatch: pytest.MonkeyPa
     assert away.fingerprint == new.fingerprint
     np.testing.assert_array_equal(away.encode_text(TEXTS), new.encode_text(TEXTS))
     if named_by == "tag":  # what was recorded before commits were
-        assert new.is_known_as(new.fingerprint.replace(f"@{second}", ""), "text_encoder")
+        assert is_known(new, new.fingerprint.replace(f"@{second}", ""), "text_encoder")
 
 
 def test_a_tokenizer_from_another_place_on_the_hub_is_one_commit_too(hub: Hub, tmp_path: Path) -> None:
@@ -276,7 +277,7 @@ def test_what_a_folder_holds_beside_what_open_clip_reads_does_not_count(tmp_path
     before = OpenClipEncoder(pretrained=str(tmp_path))
     (former,) = before.former_fingerprints
     assert former != before.fingerprint
-    assert before.is_known_as(former, "image_encoder")
+    assert is_known(before, former, "image_encoder")
     (tmp_path / ".gitattributes").unlink()
     (tmp_path / "open_clip_pytorch_model.bin").write_bytes(b"the same weights, pickled")
     now = OpenClipEncoder(pretrained=str(tmp_path))
