@@ -113,7 +113,8 @@ class DimCLI(LightningCLI):
     def after_instantiate_classes(self) -> None:
         """Finds the checkpoint, and checks what can be checked before any data is read."""
         self.model.check()
-        if self.subcommand != "fit" or self.config_init[self.subcommand]["ckpt_path"]:
+        goes_on = self.subcommand != "fit" or self.config_init[self.subcommand]["ckpt_path"] is not None
+        if goes_on or process_of_run() != 0:  # further processes start when the first one's features are there
             keep_commits(self.run, self.config_dump, self.model, self.datamodule)
         write_commits(self.config_dump, self.model, self.datamodule)
         self.datamodule.needs = self.model.needs

@@ -300,6 +300,24 @@ def test_a_copy_of_pickled_weights_is_safetensors_and_gives_the_same(
     np.testing.assert_array_equal(copied.encode_text(TEXTS), encoder.encode_text(TEXTS))
 
 
+@pytest.mark.parametrize("is_pickled", [False, True])
+def test_a_copy_of_a_download_gives_the_same(tmp_path: Path, is_pickled: bool) -> None:
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for name, content in clip_files(1).items():
+        (folder / name).write_bytes(content)
+    if is_pickled:
+        torch.save(load_file(folder / "open_clip_model.safetensors"), folder / "open_clip_pytorch_model.bin")
+        (folder / "open_clip_model.safetensors").unlink()
+    encoder = OpenClipEncoder(pretrained=str(folder))
+    assert encoder.copy_model(folder, tmp_path / "copy") == is_pickled
+    names = {path.name for path in (tmp_path / "copy").iterdir()}
+    assert names == {"open_clip_config.json", "open_clip_model.safetensors", "config.json"}
+    copied = OpenClipEncoder(pretrained=str(tmp_path / "copy"))
+    assert (copied.fingerprint == encoder.fingerprint) != is_pickled
+    np.testing.assert_array_equal(copied.encode_text(TEXTS), encoder.encode_text(TEXTS))
+
+
 def test_pickled_weights_that_hold_more_than_tensors_are_not_copied(tmp_path: Path) -> None:
     torch.save({"weights": Path("a")}, tmp_path / "my.pt")
     with pytest.raises(DataError, match=r"torch.load with weights_only[\s\S]*safetensors.torch.save_file"):
