@@ -177,7 +177,7 @@ class DimCLI(LightningCLI):
     def after_instantiate_classes(self) -> None:
         """Finds the checkpoint, and checks what can be checked before any data is read."""
         self.model.check()
-        if self.subcommand != "fit" or self.config_init[self.subcommand]["ckpt_path"]:
+        if self.subcommand != "fit" or self.config_init[self.subcommand]["ckpt_path"] is not None:
             keep_commits(self.folder, self.config_dump, self.model, self.datamodule)
         write_commits(self.config_dump, self.model, self.datamodule)
         self.datamodule.needs = self.model.needs

@@ -8,11 +8,8 @@ from typing import Any
 import yaml
 
 from dim.datamodule import LinkingDataModule
-from dim.features.base import Frozen
+from dim.features.base import FROZEN, Frozen
 from dim.task import LinkingTask
-
-_OF_DATA = ("text_encoder", "image_encoder", "name_encoder", "captioner")
-_OF_MODEL = ("language_model",)
 
 
 def write_commits(config: dict[str, Any], task: LinkingTask, datamodule: LinkingDataModule) -> None:
@@ -43,7 +40,7 @@ def keep_commits(run: Path, config: dict[str, Any], task: LinkingTask, datamodul
         frozen, old = getattr(datamodule, name, None) or getattr(task, name, None), then.get(name, {})
         known = [key for key in ("revision", "tokenizer_revision") if old.get(key) and now.get(key) is None]
         is_same = all(old.get(key) == now.get(key) for key in ("path", "model", "pretrained"))
-        if isinstance(frozen, Frozen) and is_same and known:
+        if frozen is not None and is_same and known:
             frozen.pin({key: old[key] for key in known})
 
 
@@ -53,13 +50,13 @@ def _pairs(
     found = [
         (options, getattr(datamodule, name, None) or getattr(task, name, None)) for name, options in _options(config)
     ]
-    return [(options, frozen) for options, frozen in found if isinstance(frozen, Frozen)]
+    return [(options, frozen) for options, frozen in found if frozen is not None]
 
 
 def _options(config: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """The options of each encoder and language model by its name, to be changed in place."""
-    chosen = [(name, (config.get("data") or {}).get(name)) for name in _OF_DATA]
-    chosen += [(name, ((config.get("model") or {}).get("init_args") or {}).get(name)) for name in _OF_MODEL]
+    parts = (config.get("data") or {}) | ((config.get("model") or {}).get("init_args") or {})
+    chosen = [(name, parts.get(name)) for name in FROZEN]
     found = []
     for name, value in chosen:
         if isinstance(value, dict):

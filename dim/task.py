@@ -21,7 +21,7 @@ from dim.datamodule import LinkingData, LinkingDataModule, Needs
 from dim.errors import CheckpointError, ConfigError
 from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.protocols import Protocol, Ranked
-from dim.features.base import Frozen
+from dim.features.base import FROZEN, is_known
 from dim.processes import gathered, num_processes, process_index
 
 CHECKPOINT_FORMAT = 1
@@ -296,10 +296,9 @@ class LinkingTask(LightningModule):
                     f"a checkpoint of seed {saved[key]}",
                     f"Use it as what it is: --seed_everything {saved[key]}, or name a checkpoint of this run.",
                 )
-            frozen = getattr(self, key, None) or getattr(self.datamodule, key, None)
-            is_known = isinstance(frozen, Frozen) and frozen.is_known_as(saved.get(key), key)
-            # Older checkpoints do not tell their seed.
-            if saved.get(key) != value and key not in ("dataset", "seed") and not is_known:
+            frozen = getattr(self, key, None) or getattr(self.datamodule, key, None) if key in FROZEN else None
+            is_same = saved.get(key) == value or (frozen is not None and is_known(frozen, saved.get(key), key))
+            if not is_same and key not in ("dataset", "seed"):  # older checkpoints do not tell their seed
                 raise CheckpointError(
                     f"a checkpoint whose {key} is {value} (dataset {here['dim']['dataset']})",
                     f"{saved.get(key, 'none')} (dataset {saved.get('dataset', 'unknown')})",

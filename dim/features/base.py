@@ -6,7 +6,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,51 +15,30 @@ from PIL import Image
 from dim.features.model_files import copy_files, every_file
 
 Features = NDArray[np.float32]
+#: What of a run is frozen, by the names of its options.
+FROZEN = ("text_encoder", "image_encoder", "name_encoder", "captioner", "language_model")
 
 
-class Frozen(ABC):
-    """What encoders, captioners and language models share: they are known by what they compute, and can be copied."""
+class Frozen(Protocol):
+    """What is known by what it computes, and can be copied: encoders, captioners, language models."""
 
     @property
-    @abstractmethod
     def fingerprint(self) -> str:
         """A string that changes whenever the output would."""
-
-    def is_known_as(self, recorded: str | None, name: str) -> bool:
-        """Whether a fingerprint that was recorded is this one's, by this version's rule or an earlier one's.
-
-        Where the earlier one says less than what is loaded now, stderr gets a line.
-
-        Args:
-            recorded: In a run, a checkpoint or a linker.
-            name: What this is there, for the line: `text_encoder`.
-        """
-        if recorded is None or recorded == self.fingerprint:
-            return recorded is not None
-        said = self.former_fingerprints.get(recorded)
-        if said:
-            print(f"warning: {name}: {said}; fit again to have it pinned", file=sys.stderr)
-        return said is not None
 
     @property
     def former_fingerprints(self) -> Mapping[str, str]:
         """Fingerprints that earlier versions of dim gave to the same → what a user should know of that, or nothing."""
-        return {}
 
     @property
     def pinned_options(self) -> Mapping[str, str]:
         """Options that name exactly what is loaded from a hub, whatever becomes of its branches."""
-        return {}
 
     def pin(self, options: Mapping[str, str]) -> None:
         """Has these of `pinned_options` loaded; called before anything is."""
-        raise NotImplementedError(f"{type(self).__name__} has no options {', '.join(options)}")
 
     def copy_model(self, source: Path, target: Path) -> bool:
         """Copies what loading reads of a local folder, or file, that an option names.
-
-        dim's own encoders write pickled weights as safetensors; of others every file is copied as it is, without hidden
-        ones.
 
         Args:
             source: The folder or file.
@@ -71,12 +50,51 @@ class Frozen(ABC):
         Raises:
             DataError: Pickled weights cannot be written as safetensors.
         """
+
+
+def is_known(frozen: Frozen, recorded: str | None, name: str) -> bool:
+    """Whether a fingerprint that was recorded is this one's, by this version's rule or an earlier one's.
+
+    Where the earlier one says less than what is loaded now, stderr gets a line.
+
+    Args:
+        frozen: An encoder, captioner or language model.
+        recorded: In a run, a checkpoint or a linker.
+        name: What it is there, for the line: `text_encoder`.
+    """
+    if recorded is None or recorded == frozen.fingerprint:
+        return recorded is not None
+    said = frozen.former_fingerprints.get(recorded)
+    if said:
+        print(f"warning: {name}: {said}; fit again to have it pinned", file=sys.stderr)
+    return said is not None
+
+
+class LocalModel:
+    """What encoders and captioners share: by default they have files of their own, and nothing on a hub."""
+
+    @property
+    def former_fingerprints(self) -> Mapping[str, str]:
+        """None: its fingerprint is what it was."""
+        return {}
+
+    @property
+    def pinned_options(self) -> Mapping[str, str]:
+        """None: nothing is on a hub."""
+        return {}
+
+    def pin(self, options: Mapping[str, str]) -> None:
+        """Refuses: nothing is on a hub."""
+        raise NotImplementedError(f"{type(self).__name__} has no options {', '.join(options)}")
+
+    def copy_model(self, source: Path, target: Path) -> bool:
+        """Copies every file but hidden ones, as it is. dim's own encoders write pickled weights as safetensors."""
         is_folder = source.is_dir()
         files = every_file(source) if is_folder else [source]
         return copy_files(source if is_folder else source.parent, files, target, None)
 
 
-class Encoder(Frozen, ABC):
+class Encoder(LocalModel, ABC):
     """What all encoders share. Constructors are cheap: weights load at the first call that needs them."""
 
     @property
@@ -135,7 +153,7 @@ class ImageEncoder(Encoder):
         return lambda: features
 
 
-class Captioner(Frozen, ABC):
+class Captioner(LocalModel, ABC):
     """Answers a question about an image in words. Weights load at the first call that needs them."""
 
     #: The question, where `{mention}` is the mention's name; empty: the captioner asks none.

@@ -156,7 +156,7 @@ def _read(path: Path, default: Any = None) -> Any:
 
 
 def _former_hash(folder: Path) -> str:
-    """The hash of a folder by the rule of versions before 0.2: all files of five suffixes."""
+    """The hash of a folder by the rule of earlier versions: all files of five suffixes."""
     suffixes = {".json", ".txt", ".model", ".safetensors", ".bin"}
     files = [file for file in folder.iterdir() if file.suffix in suffixes and file.is_file()]
     if any(file.suffix == ".safetensors" for file in files):

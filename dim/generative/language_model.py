@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from dim.errors import ConfigError
-from dim.features.base import Frozen
 from dim.features.device import DTYPES, Precision
 from dim.features.model_files import copy_files, load_pickled, transformers_files
 from dim.features.pretrained import Pretrained
@@ -27,7 +26,7 @@ UNBOUNDED = 10**9  # tokenizers without a limit of their own say 1e30
 
 
 @dataclass
-class LanguageModel(Frozen):
+class LanguageModel:
     """Any causal language model that takes input vectors: OPT, LLaMA, Qwen, GPT-2 and others.
 
     Weights load at the first use, frozen.

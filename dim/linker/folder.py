@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save
 
 from dim.contrastive.module import DIM
 from dim.errors import DataError
-from dim.features.base import Frozen
+from dim.features.base import Frozen, is_known
 from dim.features.live import LiveEncoder
 from dim.linker.card import encoder_names, model_card
 from dim.linker.entity_table import read_entities, write_entities
@@ -126,7 +126,7 @@ def check_fingerprints(recorded: Mapping[str, str], found: Mapping[str, Frozen])
     """Raises DataError where an encoder is not what it was."""
     for name, expected in recorded.items():
         encoder = found.get(name)
-        if encoder is None or not encoder.is_known_as(expected, name):
+        if encoder is None or not is_known(encoder, expected, name):
             here = None if encoder is None else encoder.fingerprint
             raise DataError(f"the {name} that the linker was trained with ({expected})", f"{here}", "Get its weights.")
 

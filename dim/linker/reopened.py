@@ -39,8 +39,7 @@ def check_opens(folder: Path, linker: Linker, trusted: Sequence[str] = ()) -> No
         DataError: It does not open, or answers something else.
     """
     first = next(iter(linker.knowledge), None)
-    mention = first.name if first else "a name"
-    image = _picture() if linker.reads_images else None
+    mention, image = first.name if first else "a name", _picture() if linker.reads_images else None
     asked = {
         "folder": str(folder.absolute()),
         "trusted": list(trusted),
@@ -62,11 +61,18 @@ def check_opens(folder: Path, linker: Linker, trusted: Sequence[str] = ()) -> No
     if "error" in said:
         expected, found, remedy = said["error"]
         raise _refused(f"expected {expected}, found {found}", remedy)
-    here = linker.link(mention, mention, image)
-    if not _agree(here, said["answers"]):
+    check_same(linker.link(mention, mention, image), said["answers"])
+
+
+def check_same(here: Sequence[Answer], there: Sequence[tuple[str, float]]) -> None:
+    """Raises DataError where answers differ from the ids and scores that another process gave."""
+    if len(here) != len(there) or not all(
+        math.isclose(answer.score, score, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+        for answer, (_, score) in zip(here, there, strict=True)
+    ):
         shown = [[answer.id, answer.score] for answer in here[:2]]
         raise _refused(
-            f"other answers ({said['answers'][:2]} in the place of {shown})",
+            f"other answers ({list(there[:2])} in the place of {shown})",
             "Has a file of an encoder changed since the run was opened? Then fit again.",
         )
 
@@ -84,13 +90,6 @@ def answer_here() -> None:
         print(json.dumps({"error": [error.expected, error.found, error.remedy]}))
     else:
         print(json.dumps({"answers": [[answer.id, answer.score] for answer in answers]}))
-
-
-def _agree(here: Sequence[Answer], there: Sequence[tuple[str, float]]) -> bool:
-    return len(here) == len(there) and all(
-        math.isclose(answer.score, score, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
-        for answer, (_, score) in zip(here, there, strict=True)
-    )
 
 
 def _picture() -> bytes:

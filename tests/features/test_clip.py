@@ -15,6 +15,7 @@ from small_hub import NOWHERE, Hub, small_hub, use_hub
 from tiny_text import tokenizer
 
 from dim.errors import ConfigError, DataError
+from dim.features.base import is_known
 from dim.features.clip import OpenClipEncoder
 from dim.features.images import load_image
 
@@ -248,7 +249,7 @@ def test_what_is_on_the_hub_is_one_commit(hub: Hub, monkeypatch: pytest.MonkeyPa
     assert away.fingerprint == new.fingerprint
     np.testing.assert_array_equal(away.encode_text(TEXTS), new.encode_text(TEXTS))
     if named_by == "tag":  # what was recorded before commits were
-        assert new.is_known_as(new.fingerprint.replace(f"@{second}", ""), "text_encoder")
+        assert is_known(new, new.fingerprint.replace(f"@{second}", ""), "text_encoder")
 
 
 def test_a_tokenizer_from_another_place_on_the_hub_is_one_commit_too(hub: Hub, tmp_path: Path) -> None:
@@ -276,7 +277,7 @@ def test_what_a_folder_holds_beside_what_open_clip_reads_does_not_count(tmp_path
     before = OpenClipEncoder(pretrained=str(tmp_path))
     (former,) = before.former_fingerprints
     assert former != before.fingerprint
-    assert before.is_known_as(former, "image_encoder")
+    assert is_known(before, former, "image_encoder")
     (tmp_path / ".gitattributes").unlink()
     (tmp_path / "open_clip_pytorch_model.bin").write_bytes(b"the same weights, pickled")
     now = OpenClipEncoder(pretrained=str(tmp_path))
@@ -296,6 +297,24 @@ def test_a_copy_of_pickled_weights_is_safetensors_and_gives_the_same(
     (copy,) = (tmp_path / "copy").iterdir()
     assert copy.name == "my.weights.safetensors"
     copied = OpenClipEncoder("tiny-clip", str(copy))
+    np.testing.assert_array_equal(copied.encode_text(TEXTS), encoder.encode_text(TEXTS))
+
+
+@pytest.mark.parametrize("is_pickled", [False, True])
+def test_a_copy_of_a_download_gives_the_same(tmp_path: Path, is_pickled: bool) -> None:
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for name, content in clip_files(1).items():
+        (folder / name).write_bytes(content)
+    if is_pickled:
+        torch.save(load_file(folder / "open_clip_model.safetensors"), folder / "open_clip_pytorch_model.bin")
+        (folder / "open_clip_model.safetensors").unlink()
+    encoder = OpenClipEncoder(pretrained=str(folder))
+    assert encoder.copy_model(folder, tmp_path / "copy") == is_pickled
+    names = {path.name for path in (tmp_path / "copy").iterdir()}
+    assert names == {"open_clip_config.json", "open_clip_model.safetensors", "config.json"}
+    copied = OpenClipEncoder(pretrained=str(tmp_path / "copy"))
+    assert (copied.fingerprint == encoder.fingerprint) != is_pickled
     np.testing.assert_array_equal(copied.encode_text(TEXTS), encoder.encode_text(TEXTS))
 
 

@@ -18,6 +18,7 @@ from tiny_lm import save_model
 from tiny_text import write_bert
 
 from dim.errors import ConfigError
+from dim.features.base import is_known
 from dim.features.blip2 import Blip2Captioner
 from dim.features.text import TransformersTextEncoder
 from dim.generative.language_model import LanguageModel
@@ -179,13 +180,13 @@ def test_what_was_recorded_before_commits_were_is_known_and_named(
     commit = online.publish("lab/bert", berts[0])
     encoder = text("lab/bert")
     former = encoder.fingerprint.replace(commit, "main")
-    assert encoder.is_known_as(former, "text_encoder")
+    assert is_known(encoder, former, "text_encoder")
     said = capsys.readouterr().err
     assert "warning: text_encoder: lab/bert was not pinned when this was made" in said
     assert commit in said
-    assert not encoder.is_known_as(former.replace("bert@", "bart@"), "text_encoder")
-    assert not encoder.is_known_as(encoder.fingerprint.replace(commit, "a" * 40), "text_encoder")
-    assert encoder.is_known_as(encoder.fingerprint, "text_encoder")
+    assert not is_known(encoder, former.replace("bert@", "bart@"), "text_encoder")
+    assert not is_known(encoder, encoder.fingerprint.replace(commit, "a" * 40), "text_encoder")
+    assert is_known(encoder, encoder.fingerprint, "text_encoder")
     assert not capsys.readouterr().err
 
 
@@ -196,6 +197,6 @@ def test_a_folder_that_was_hashed_by_the_rule_before_is_known(berts: list[Path],
     now = text(str(folder))
     (former,) = now.former_fingerprints
     assert former != now.fingerprint
-    assert now.is_known_as(former, "text_encoder")
+    assert is_known(now, former, "text_encoder")
     (folder / "vocab.txt").write_text("changed")
-    assert not text(str(folder)).is_known_as(former, "text_encoder")
+    assert not is_known(text(str(folder)), former, "text_encoder")

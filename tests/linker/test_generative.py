@@ -272,8 +272,11 @@ def test_a_damaged_folder_is_refused(saved: Path, tmp_path: Path, file: str) -> 
 def test_other_classes_than_dims_are_refused(saved: Path, tmp_path: Path) -> None:
     linker = Linker.from_pretrained(saved, device="cpu")
     linker.about["recipe"]["model"]["init_args"]["examples"] = {"class_path": "subprocess.Popen"}
-    linker.save(tmp_path / "bad")
-    with pytest.raises(DataError, match=r"a linker made of dim's classes[\s\S]*subprocess\.Popen"):
+    refusal = r"a linker made of dim's classes[\s\S]*subprocess\.Popen"
+    with pytest.raises(DataError, match=refusal):
+        linker.save(tmp_path / "bad")
+    linker.save(tmp_path / "bad", trusted=("subprocess",))
+    with pytest.raises(DataError, match=refusal):
         Linker.from_pretrained(tmp_path / "bad", device="cpu")
 
 
