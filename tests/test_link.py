@@ -89,7 +89,7 @@ def test_candidates_compete_alone(model, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "a mention, or an image"),
+        ([], "--mention, --image, or --input FILE with --output FILE\nfound    none"),
         (["--mention", "x", "--input", "lines"], "a mixture of both"),
         (["--input", "lines"], "one of the two files"),
         (["--output", "answers.csv"], "one of the two files"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +17,13 @@ from dim.features.live import ImageInput
 from dim.generative.module import GEMEL
 from dim.linker.annotate import Annotation, Spans, marked_questions
 from dim.linker.answer import Answer, Asking, Question, asked, questions_of, shortened
+from dim.linker.competing import Candidates
 from dim.linker.entity_table import KeptImages, check_images
 from dim.linker.folder import read, write
 from dim.linker.generative_folder import is_generative
 from dim.linker.given import check_path, check_top_k, ids_of
 from dim.linker.knowledge import Given, Knowledge, KnownEntity, entities_of, knowledge_of
-from dim.linker.places import check_linker, run_folder
+from dim.linker.places import check_linker, check_name, run_folder
 from dim.linker.recipe import recipe_of_run
 from dim.linker.sources import figures_of_run, folder_of, live_encoder
 from dim.linker.towers import Towers
@@ -161,7 +161,7 @@ class Linker(ModelHubMixin):
             DataError: There is no linker, a damaged one, one of another format, or one that names classes which are not
                 dim's.
         """
-        check_path(folder_or_id, "a linker's folder, or its id on the hub")
+        check_name(folder_or_id)
         resolve_device(device)  # before anything is read
         folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
         check_linker(folder)
@@ -386,21 +386,6 @@ class Linker(ModelHubMixin):
         entity = self.knowledge.entities[row]
         parts = {name: float(value) for name, value in evidence.items()}
         return Answer(entity.id, entity.name, entity.text, score, probability, parts, entity.images)
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """What competes for a question.
-
-    Attributes:
-        rows: [c] int64, rows of the KB, ascending.
-        vectors: [c] float32, cosines of the question's and the entities' vectors; 0 for one without a vector.
-        names: [c] float32, cosines of the character n-grams of the mention and the entity's nearest name.
-    """
-
-    rows: Rows
-    vectors: NDArray[np.float32]
-    names: NDArray[np.float32]
 
 
 def _generative() -> type[GenerativeLinker]:

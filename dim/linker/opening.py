@@ -8,9 +8,8 @@ from pathlib import Path
 import yaml
 
 from dim.linker.folder import MANIFEST
-from dim.linker.given import check_path
 from dim.linker.linker import Linker
-from dim.linker.places import RUN, check_linker
+from dim.linker.places import RUN, check_linker, check_name
 from dim.linker.sources import folder_of
 from dim.storage import hash_parts
 
@@ -32,7 +31,7 @@ def content_of(model: str) -> str:
     Raises:
         DataError: There is no linker.
     """
-    folder = check_path(model, "a linker's folder, or its id on the hub")
+    folder = check_name(model)
     if not is_run(folder):
         folder = folder_of(model)
         check_linker(folder)
@@ -63,7 +62,7 @@ def open_linker(model: str, device: str = "auto") -> Linker:
         DataError: There is no linker, or a damaged one.
         ConfigError: The run's method has none.
     """
-    folder = check_path(model, "a linker's folder, or its id on the hub")
+    folder = check_name(model)
     if is_run(folder):
         return Linker.from_checkpoint(folder, device)
     return Linker.from_pretrained(model, device)
