@@ -69,6 +69,8 @@ def link(
             "Take one of them out." if mention or context or image or candidates else "Name the other, too.",
         )
     if input is None:
+        if not mention and image is None:
+            raise ConfigError("--mention, --image, or --input FILE with --output FILE", "none", "Say what to link.")
         if evidence or encoding:
             used = "evidence" if evidence else "encoding"
             raise ConfigError(f"--{used} beside --input", "none", "Use --as_json true: it has all evidence.")

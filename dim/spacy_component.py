@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from dim.errors import ConfigError, DataError, MissingExtraError
+from dim.options import check_choice
 
 # spaCy imports this file whenever it makes a pipeline of any kind; what links (ten seconds) is imported on use.
 if TYPE_CHECKING:
@@ -39,8 +40,12 @@ class Options:
     overwrite: bool
 
     def __post_init__(self) -> None:
-        if self.top_k < 1:
-            raise ConfigError("top_k of at least 1", str(self.top_k), "Raise it.")
+        from dim.linker.given import check_top_k
+
+        check_top_k(self.top_k)
+        check_choice("context", self.context, get_args(Context))
+        if isinstance(self.labels, str):
+            raise ConfigError("labels as a list", repr(self.labels), f"Write ['{self.labels}'].")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ConfigError("threshold as a probability, 0 to 1", str(self.threshold), "Change it, or leave it out.")
 
@@ -197,7 +202,11 @@ class DimLinker(Pipe):
             return NIL
         best, threshold = answers[0], self.options.threshold
         if threshold is not None and best.probability is None:
-            raise ConfigError("a linker with probabilities", "one without", "Run dim rank, or leave out threshold.")
+            raise ConfigError(
+                "a linker with probabilities",
+                "one without",
+                "Run dim rank on its run and export it again, or leave out threshold.",
+            )
         return NIL if threshold is not None and (best.probability or 0) < threshold else best.id
 
     def _annotate(self, place: int, span: Span, answers: Sequence[Answer], kb_id: str) -> None:

@@ -17,8 +17,10 @@ from waiting import let_work
 
 from dim.__main__ import main
 from dim.data.table_files import list_cell, read_table
+from dim.errors import DataError
 from dim.linker import Linker, Question
 from dim.linker.each import link_each
+from dim.linker.opening import content_of
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +91,7 @@ def test_candidates_compete_alone(model, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "a mention, or an image"),
+        ([], "--mention, --image, or --input FILE with --output FILE\nfound    none"),
         (["--mention", "x", "--input", "lines"], "a mixture of both"),
         (["--input", "lines"], "one of the two files"),
         (["--output", "answers.csv"], "one of the two files"),
@@ -336,6 +338,19 @@ def interrupted_after(num_batches: int) -> Any:
         return link_each(*given)
 
     return link
+
+
+def test_a_models_content_follows_what_it_answers_by_and_not_its_place(model, run, tmp_path):
+    assert content_of(str(shutil.copytree(model, tmp_path / "model"))) == content_of(str(model)) != content_of(str(run))
+    copy = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("wandb", "logs"))
+    assert content_of(str(copy)) == content_of(str(run))
+    (copy / "ranker").mkdir()
+    (copy / "ranker" / "facts.json").write_text("{}")
+    with_ranker = content_of(str(copy))
+    (copy / "checkpoints" / "best.ckpt").write_bytes(b"other weights")
+    assert len({content_of(str(run)), with_ranker, content_of(str(copy))}) == 3
+    with pytest.raises(DataError, match="Write one"):
+        content_of(str(tmp_path))
 
 
 def test_a_file_of_errors_alone_ends_in_an_error(model, tmp_path, capsys):

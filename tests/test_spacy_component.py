@@ -21,7 +21,7 @@ from dim.ranking.features import FEATURES
 from dim.ranking.network import RankerNetwork
 from dim.ranking.ranker import Ranker
 from dim.records import NIL
-from dim.spacy_component import DimLinker
+from dim.spacy_component import DimLinker, Options
 
 
 @pytest.fixture(scope="module")
@@ -295,3 +295,20 @@ def test_the_component_says_what_it_reads_and_writes(nlp: Language) -> None:
     meta = nlp.get_pipe_meta("dim_linker")
     assert "token.ent_kb_id" in meta.assigns
     assert isinstance(nlp.get_pipe("dim_linker"), DimLinker)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"context": "sentense"},
+            "context as one of sentence, doc\nfound    'sentense'\nto do    Did you mean sentence",
+        ),
+        ({"labels": "PERSON"}, r"labels as a list\nfound    'PERSON'\nto do    Write \['PERSON'\]"),
+        ({"top_k": "5"}, "top_k of at least 1"),
+    ],
+)
+def test_options_that_spacy_does_not_check_are_checked(options: dict[str, object], message: str) -> None:
+    usual = {"top_k": 5, "threshold": None, "labels": None, "spans_key": None, "context": "doc", "overwrite": True}
+    with pytest.raises(ConfigError, match=message):
+        Options(**(usual | options))  # type: ignore[arg-type]

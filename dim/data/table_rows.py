@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
@@ -139,6 +140,11 @@ def misnamed(columns: Collection[str], known: Collection[str]) -> tuple[str, str
         >>> misnamed(["mantion", "topic"], MENTION_COLUMNS), misnamed(["mention", "mention_id"], MENTION_COLUMNS)
         (('mantion', 'mention'), None)
     """
+    return _misnamed(tuple(columns), tuple(known))
+
+
+@lru_cache(maxsize=256)  # the rows of a table have the same columns
+def _misnamed(columns: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, str] | None:
     absent = [name for name in known if name not in columns and SYNONYMS.get(name) not in columns]
     for column in columns:
         is_read = column in known or column in SYNONYMS.values()

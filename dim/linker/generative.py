@@ -28,7 +28,7 @@ from dim.linker.generative_names import WritableNames
 from dim.linker.given import check_path, ids_of
 from dim.linker.knowledge import Given, entities_of, knowledge_of
 from dim.linker.linker import Linker, about_saved
-from dim.linker.places import check_linker, run_folder
+from dim.linker.places import check_linker, check_name, run_folder
 from dim.linker.recipe import Recipe, recipe_of_run
 from dim.linker.sources import folder_of, live_encoder, noted_commit
 from dim.linker.towers import opened
@@ -79,7 +79,11 @@ class GenerativeLinker(Linker):
         run = run_folder(run)
         task = open_run(run, device, None if dataset is None else Path(dataset))
         if not isinstance(task, GEMEL):
-            raise ConfigError("a generative run (GEMEL)", f"{type(task).__name__} at {run}", "Use Linker.")
+            raise ConfigError(
+                "a generative run (GEMEL)",
+                f"{type(task).__name__} at {run}",
+                "Use Linker.from_checkpoint: it opens both kinds.",
+            )
         return cls.of_run(task, run)
 
     @classmethod
@@ -133,7 +137,7 @@ class GenerativeLinker(Linker):
             DataError: There is no generative linker, a damaged one, one of another format, or one that names classes
                 which are neither dim's nor trusted.
         """
-        check_path(folder_or_id, "a linker's folder, or its id on the hub")
+        check_name(folder_or_id)
         folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
         check_linker(folder)
         linker = cls(read(folder, device, trusted))
@@ -202,7 +206,9 @@ class GenerativeLinker(Linker):
 
     def rebuild_index(self, kind: KindOrAuto = "auto") -> None:
         """Raises ConfigError: a generative linker has no index."""
-        raise ConfigError("a linker that searches vectors", "one that writes names", "Its tree is always up to date.")
+        raise ConfigError(
+            "a linker that searches vectors", "one that writes names", "Leave it out: its tree is always up to date."
+        )
 
     @property
     def reads_images(self) -> bool:

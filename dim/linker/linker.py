@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +18,14 @@ from dim.features.live import ImageInput
 from dim.generative.module import GEMEL
 from dim.linker.annotate import Annotation, Spans, marked_questions
 from dim.linker.answer import Answer, Asking, Question, asked, questions_of, shortened
+from dim.linker.competing import Candidates
 from dim.linker.entity_table import KeptImages, check_images
 from dim.linker.figures import figures_of_run
 from dim.linker.folder import LINKER, read, write
 from dim.linker.generative_folder import is_generative
 from dim.linker.given import check_path, check_top_k, ids_of
 from dim.linker.knowledge import Given, Knowledge, KnownEntity, entities_of, knowledge_of
-from dim.linker.places import check_linker, run_folder
+from dim.linker.places import check_linker, check_name, run_folder
 from dim.linker.recipe import packages, recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
 from dim.linker.sources import folder_of, live_encoder, noted_commit
@@ -211,7 +211,7 @@ class Linker(ModelHubMixin):
             DataError: There is no linker, a damaged one, one of another format, or one that names classes which are
                 neither dim's nor trusted.
         """
-        check_path(folder_or_id, "a linker's folder, or its id on the hub")
+        check_name(folder_or_id)
         resolve_device(device)  # before anything is read
         folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
         check_linker(folder)
@@ -440,21 +440,6 @@ class Linker(ModelHubMixin):
         entity = self.knowledge.entities[row]
         parts = {name: float(value) for name, value in evidence.items()}
         return Answer(entity.id, entity.name, entity.text, score, probability, parts, entity.images)
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """What competes for a question.
-
-    Attributes:
-        rows: [c] int64, rows of the KB, ascending.
-        vectors: [c] float32, cosines of the question's and the entities' vectors; 0 for one without a vector.
-        names: [c] float32, cosines of the character n-grams of the mention and the entity's nearest name.
-    """
-
-    rows: Rows
-    vectors: NDArray[np.float32]
-    names: NDArray[np.float32]
 
 
 def about_saved(about: dict[str, Any], images: KeptImages | None, trusted: Sequence[str]) -> dict[str, Any]:

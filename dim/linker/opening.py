@@ -7,9 +7,8 @@ from pathlib import Path
 
 from dim.errors import ConfigError
 from dim.linker.folder import MANIFEST
-from dim.linker.given import check_path
 from dim.linker.linker import Linker
-from dim.linker.places import RUN, check_linker
+from dim.linker.places import RUN, check_linker, check_name
 from dim.linker.recipe import packages
 from dim.linker.sources import folder_of
 from dim.places import read_config
@@ -34,7 +33,7 @@ def content_of(model: str, dataset: Path | None = None) -> str:
     Raises:
         DataError: There is no linker.
     """
-    folder = check_path(model, "a linker's folder, or its id on the hub")
+    folder = check_name(model)
     if not is_run(folder):
         folder = folder_of(model)
         check_linker(folder)
@@ -66,7 +65,7 @@ def open_linker(model: str, device: str = "auto", trust: str | None = None, data
         DataError: There is no linker, or a damaged one.
         ConfigError: The run's method has none, or `dataset` stands beside what is no run.
     """
-    folder = check_path(model, "a linker's folder, or its id on the hub")
+    folder = check_name(model)
     if is_run(folder):
         return Linker.from_checkpoint(folder, device, dataset=dataset)
     if dataset is not None:

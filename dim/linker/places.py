@@ -18,14 +18,24 @@ def run_folder(run: Any) -> Path:
 
     Raises:
         DataError: It is no path.
-        ConfigError: A linker stands there.
+        ConfigError: A linker stands there, or a part of a run.
     """
     folder = check_path(run, "a run's folder")
+    if not (folder / RUN).exists() and (above := [each for each in folder.parents[:2] if (each / RUN).exists()]):
+        raise ConfigError(f"a run's folder at {folder}", "a part of a run", f"Name {above[0]}.")
     if (folder / MANIFEST).exists():
         raise ConfigError(
             f"a run of dim fit at {folder}", "a linker's folder", "Use it as it is: dim link, Linker.from_pretrained."
         )
     return folder
+
+
+def check_name(name: Any) -> Path:
+    """The path that a linker's folder, or its id on the hub, would be. Raises DataError where it is none, or a file."""
+    path = check_path(name, "a linker's folder, or its id on the hub")
+    if path.is_file():
+        raise DataError(f"a linker's folder at {path}", "a file", "Name the folder that holds it; unpack an archive.")
+    return path
 
 
 def check_linker(folder: Path) -> None:

@@ -52,7 +52,11 @@ class Settings:
                 continue
             least = 0.0 if each.name == "batch_wait_ms" else 1.0 if each.type == "int" else 0.001
             if not math.isfinite(value) or value < least:
-                raise ConfigError(f"a {each.name} of at least {least:g}", str(value), "Raise it.")
+                raise ConfigError(
+                    f"a {each.name} of at least {least:g}",
+                    str(value),
+                    "Raise it." if value < least else "Give a finite number.",
+                )
         for small, large in (
             ("max_body_bytes", "max_buffered_bytes"),
             ("max_pixels", "max_waiting_pixels"),

@@ -119,3 +119,27 @@ def test_candidates_and_offsets_are_read_and_noted(tmp_path: Path) -> None:
     assert release.mentions["candidates"].tolist() == [["0", "1"]] * 2
     assert "start and end did not hold the mention in 2 rows: searched for it" in release.notes
     assert "candidates that the KB lacks were left out: 2" in release.notes
+
+
+def test_what_dataset_folders_call_a_column_is_read_where_the_table_has_no_other(tmp_path: Path) -> None:
+    entities = [{"id": "1", "name": "Ada", "text": "A poet.", "images": "a.jpg|b.jpg"}]
+    mentions = [{"mention": "Ada", "context": "", "entity_id": "1", "images": "c.jpg"}]
+    release = Tables().read(write(tmp_path, entities, mentions))
+    assert release.texts["brief"]["text"].tolist() == ["A poet."]
+    assert (release.entities["images"][0], release.mentions["images"][0]) == (["a.jpg", "b.jpg"], ["c.jpg"])
+    assert release.image_root == tmp_path
+    assert not any("kept as an attribute" in note for note in release.notes)
+
+
+def test_beside_a_description_a_text_is_an_attribute(tmp_path: Path) -> None:
+    entities = [{"id": "1", "name": "Ada", "text": "Long.", "description": "A poet."}]
+    release = Tables().read(write(tmp_path, entities, [{"mention": "Ada", "context": "", "entity_id": "1"}]))
+    assert release.texts["brief"]["text"].tolist() == ["A poet."]
+    assert json.loads(release.entities["attributes"][0]) == {"text": "Long."}
+
+
+def test_a_cell_that_cannot_be_a_text_is_named(tmp_path: Path) -> None:
+    entities = [{"id": "1", "name": ["Ada"]}]
+    message = read_error(write(tmp_path, entities, [{"mention": "Ada", "context": ""}], ".jsonl"))
+    assert "text as name in" in message
+    assert "entities.jsonl row 1\nfound    an array" in message

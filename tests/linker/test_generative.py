@@ -432,3 +432,26 @@ def test_random_examples_hang_on_seed_mention_and_context_alone() -> None:
         for mention in map(str, range(9))
     )
     assert choice(NoExamples())("z", "", NEAR, None) == []
+
+
+def test_what_a_linker_takes_this_one_takes_and_an_addition_that_fails_leaves_it_as_it_was(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    linker = Linker.from_checkpoint(run, device="cpu")
+    before = linker.link("Ada", top_k=5)
+    assert linker.link_batch(pd.DataFrame({"mention": ["Ada"], "context": [np.nan]}))[0] == before
+    with monkeypatch.context() as patch:
+        patch.setattr(linker.writable, "add", raise_memory_error)
+        with pytest.raises(MemoryError):
+            linker.add_entities({"id": "9", "name": "Zq", "born": 1815})
+    with pytest.raises(DataError, match="questions in a list"):
+        linker.link_batch("Ada")
+    assert_same(linker.link("Ada", top_k=5), before)
+    linker.add_entities({"id": "9", "name": "Zq", "born": 1815})
+    assert [answer.id for answer in linker.link("Zq", candidates="9")] == ["9"]
+    linker.remove_entities("9")
+    assert "9" not in linker.knowledge
+
+
+def raise_memory_error(*_: object) -> None:
+    raise MemoryError

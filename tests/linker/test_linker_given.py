@@ -338,7 +338,10 @@ def test_the_wrong_folder_is_told_by_what_it_is(linker: Linker, run: Path, tmp_p
         (run, r"a run of dim fit\nto do    Use Linker\.from_checkpoint, or write its linker"),
         (world_of(run).root, r"a dataset\nto do    Name the run"),
         (tmp_path / "model" / "names", rf"a part of one\nto do    Name {tmp_path / 'model'}"),
+        (tmp_path / "model" / "linker.json", r"a file\nto do    Name the folder that holds it"),
         (tmp_path, "dim export RUN FOLDER"),
     ):
         with pytest.raises(DataError, match=message):
             Linker.from_pretrained(folder)
+    with pytest.raises(ConfigError, match=rf"a part of a run\nto do    Name {run}"):
+        Linker.from_checkpoint(run / "checkpoints" / "best.ckpt")
