@@ -24,6 +24,7 @@ from dim.data.gemel import Gemel
 from dim.data.image_folder import find_image_folder, look_up_images
 from dim.data.melbench import MelBench
 from dim.data.mimic import Mimic
+from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limit, describe_missing
 from dim.data.splits import carve_tune
 from dim.data.summary import print_summary, summarize
 from dim.data.table_files import SUFFIXES
@@ -61,6 +62,7 @@ def prepare(
     texts: dict[str, Path] | None = None,
     allow_missing: bool = False,
     audit: bool = True,
+    max_missing_images: float = 1.0,
 ) -> Dataset:
     """Turns a release, or a user's own tables, into a dataset folder, and prints what was kept and left out.
 
@@ -73,12 +75,15 @@ def prepare(
         texts: Further entity texts, variant → JSON file of the form {"Q42": "…"}: --texts.refreshed=new.json.
         allow_missing: Whether to go on when the KB lacks more than 1% of the answers; these rows are left out.
         audit: Whether to look for leaks at the end, as `dim audit` does (seconds; a minute for a KB of 160,000).
+        max_missing_images: The share of mentions, and of entities, that may miss the images that they name; beyond,
+            nothing is written. By default all may, with a note: images may come later, and `dim fit` stops without.
 
     Returns:
         The dataset, opened.
 
     Raises:
-        DataError: The release cannot be read, more than 1% of the answers are unknown, or the KB has one entity.
+        DataError: The release cannot be read, too many images are missing, more than 1% of the answers are unknown, or
+            the KB has one entity.
         StorageError: The disk is full, or `out` may not be written.
     """
     root, out = Path(root), Path(out)
@@ -88,7 +93,8 @@ def prepare(
         )
     _check_out(root, out)
     converter = find_converter(root, layout)
-    return _convert(root, out, converter, [out], name, images, texts, allow_missing, audit)
+    limit = check_limit(max_missing_images)
+    return _convert(root, out, converter, [out], name, images, texts, allow_missing, audit, limit)
 
 
 def _convert(
@@ -101,6 +107,7 @@ def _convert(
     texts: dict[str, Path] | None = None,
     allow_missing: bool = False,
     audit: bool = True,
+    max_missing_images: float = 1.0,
 ) -> Dataset:
     """`prepare`; splits that were drawn are those of the first of the `earlier` folders that knows the release."""
     release = converter.read(root)
@@ -113,7 +120,11 @@ def _convert(
     check_release(release, allow_missing)
     release.mentions["split"] = carve_tune(release.mentions)
     _keep_splits(release, earlier)
-    image_problems, without_image = look_up_images(release, images)
+    looked_up = look_up_images(release, images)
+    for named in looked_up.named:
+        check_images(named, max_missing_images, release.image_root)
+        if named.missing > MAX_MISSING_IMAGES * named.named:
+            release.notes.append(f"{'. '.join(describe_missing(named, release.image_root))}")
     dataset = write_dataset(
         out,
         name=release.name,
@@ -124,8 +135,9 @@ def _convert(
         source=release.source,
         licence=release.licence,
         layout=converter.layout,
-        mentions_without_image=without_image,
-        images=image_problems.as_json(),
+        mentions_without_image=looked_up.without,
+        images=looked_up.problems.as_json(),
+        images_dropped=looked_up.dropped,
         **summarize(release),
     )
     print_summary(dataset)
