@@ -33,7 +33,7 @@ from dim.data.wikidiverse import WikiDiverse
 from dim.data.wikiperson import WikiPerson
 from dim.errors import DataError
 from dim.records import FORMAT_VERSION, Dataset, write_dataset
-from dim.storage import check_variant, content_hash, write_json
+from dim.storage import check_variant, content_hash, how_to_get, write_json
 
 CONVERTERS: tuple[Converter, ...] = (
     Diverse(),
@@ -162,6 +162,14 @@ def open_dataset(root: Path, cache_dir: Path) -> Dataset:
         DataError: As `prepare`.
     """
     root = Path(root)
+    with explain_read_errors(root):
+        is_there = root.exists()
+    if not is_there:
+        raise DataError(
+            f"a dataset folder, or a release, at {root}",
+            "nothing there",
+            how_to_get(root, f"Check the path (it counts from {Path.cwd()}); a release has to be unpacked first."),
+        )
     if is_dataset_folder(root):
         return Dataset(root)
     folder = Path(cache_dir) / "datasets" / f"{root.resolve().stem}-{_raw_key(root)}"
