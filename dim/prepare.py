@@ -24,6 +24,7 @@ from dim.data.gemel import Gemel
 from dim.data.image_folder import find_image_folder, look_up_images
 from dim.data.melbench import MelBench
 from dim.data.mimic import Mimic
+from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limit, describe_missing
 from dim.data.splits import carve_tune
 from dim.data.summary import print_summary, summarize
 from dim.data.table_files import SUFFIXES
@@ -34,7 +35,7 @@ from dim.errors import DataError
 from dim.locks import folder_lock
 from dim.output import claimed_folder
 from dim.records import AUDIT_FILE, FORMAT_VERSION, Dataset, dataset_kind, write_dataset
-from dim.storage import check_variant, content_hash, write_json
+from dim.storage import check_variant, content_hash, how_to_get, write_json
 
 CONVERTERS: tuple[Converter, ...] = (
     Diverse(),
@@ -69,6 +70,7 @@ def prepare(
     allow_missing: bool = False,
     audit: bool = True,
     overwrite: bool = False,
+    max_missing_images: float = 1.0,
 ) -> Dataset:
     """Turns a release, or a user's own tables, into a dataset folder, and prints what was kept and left out.
 
@@ -83,12 +85,15 @@ def prepare(
         allow_missing: Whether to go on when the KB lacks more than 1% of the answers; these rows are left out.
         audit: Whether to look for leaks at the end, as `dim audit` does (seconds; a minute for a KB of 160,000).
         overwrite: Whether a dataset at `out` that was prepared from another release may be replaced, too.
+        max_missing_images: The share of mentions, and of entities, that may miss the images that they name; beyond,
+            nothing is written. By default all may, with a note: images may come later, and `dim fit` stops without.
 
     Returns:
         The dataset, opened.
 
     Raises:
-        DataError: The release cannot be read, more than 1% of the answers are unknown, or the KB has one entity.
+        DataError: The release cannot be read, too many images are missing, more than 1% of the answers are unknown, or
+            the KB has one entity.
         ConfigError: `out` holds something else, lies in the release or holds it, or another process writes it.
         StorageError: The disk is full, or `out` may not be written.
     """
@@ -97,10 +102,11 @@ def prepare(
         raise DataError(
             f"a release at {root}", "a dataset folder, prepared already", f"Use it as it is: --data.root {root}"
         )
+    limit = check_limit(max_missing_images)
     overwrite = overwrite or (PREPARED.stands_at(out) and Dataset(out).meta.get("prepared_from") == _place(root))
     sources = [root, *(texts or {}).values()]
     with claimed_folder(out, PREPARED, "dim prepare", sources=sources, overwrite=overwrite) as check_again:
-        return _prepare(root, out, [out], layout, name, images, texts, allow_missing, audit, check_again)
+        return _prepare(root, out, [out], layout, name, images, texts, allow_missing, audit, check_again, limit)
 
 
 def _prepare(
@@ -114,6 +120,7 @@ def _prepare(
     allow_missing: bool = False,
     audit: bool = True,
     check_again: Callable[[], None] = lambda: None,
+    max_missing_images: float = 1.0,
 ) -> Dataset:
     """`prepare`; splits that were drawn are those of the first of the `earlier` folders that knows the release."""
     converter = find_converter(root, layout)
@@ -127,7 +134,11 @@ def _prepare(
     check_release(release, allow_missing)
     release.mentions["split"] = carve_tune(release.mentions)
     _keep_splits(release, earlier)
-    image_problems, without_image = look_up_images(release, images)
+    looked_up = look_up_images(release, images)
+    for named in looked_up.named:
+        check_images(named, max_missing_images, release.image_root)
+        if named.missing > MAX_MISSING_IMAGES * named.named:
+            release.notes.append(f"{'. '.join(describe_missing(named, release.image_root))}")
     check_again()
     dataset = write_dataset(
         out,
@@ -140,8 +151,9 @@ def _prepare(
         licence=release.licence,
         layout=converter.layout,
         prepared_from=_place(root),
-        mentions_without_image=without_image,
-        images=image_problems.as_json(),
+        mentions_without_image=looked_up.without,
+        images=looked_up.problems.as_json(),
+        images_dropped=looked_up.dropped,
         **summarize(release),
     )
     print_summary(dataset)
@@ -166,6 +178,14 @@ def open_dataset(root: Path, cache_dir: Path) -> Dataset:
         DataError: As `prepare`.
     """
     root = Path(root)
+    with explain_read_errors(root):
+        is_there = root.exists()
+    if not is_there:
+        raise DataError(
+            f"a dataset folder, or a release, at {root}",
+            "nothing there",
+            how_to_get(root, f"Check the path (it counts from {Path.cwd()}); a release has to be unpacked first."),
+        )
     if is_dataset_folder(root):
         return Dataset(root)
     folder = Path(cache_dir) / "datasets" / f"{root.resolve().stem}-{_raw_key(root)}"
