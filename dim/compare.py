@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from dim.errors import ConfigError
 from dim.report import report
 from dim.storage import write_json
 
+INTERRUPTED = 130  #: How a command ends that was.
 RECORD = "compare.json"  #: In a run's folder: the options that it was started with.
 
 
@@ -106,7 +108,18 @@ def fit(experiment: Experiment, resume: bool) -> bool:
     experiment.run.mkdir(parents=True, exist_ok=True)
     write_json(experiment.run / RECORD, experiment.arguments)
     more = ["--ckpt_path=last"] if resume else ["--overwrite=true"]
-    return subprocess.run([sys.executable, "-m", "dim", "fit", *experiment.arguments, *more]).returncode == 0
+    with subprocess.Popen([sys.executable, "-m", "dim", "fit", *experiment.arguments, *more]) as process:
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:  # which a terminal sends to both
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGINT)
+            raise
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    return code == 0
 
 
 def find_configs(name: str) -> tuple[Path, ...]:
