@@ -14,7 +14,9 @@ from rich.console import Console
 from rich.text import Text
 
 from dim.errors import ConfigError
+from dim.evaluation.significance import ROUNDS
 from dim.report import report
+from dim.report.command import check_options
 from dim.storage import write_json
 
 INTERRUPTED = 130  #: How a command ends that was.
@@ -43,6 +45,12 @@ class Experiment:
             ConfigError: Another experiment stands in the run's folder.
         """
         record = self.run / RECORD
+        if not record.exists() and any((self.run / name).exists() for name in ("metrics.json", "checkpoints")):
+            raise ConfigError(
+                f"a folder without a run, or the run of {' '.join(self.arguments)}, in {self.run}",
+                "a run that dim compare did not start",
+                "Name another folder with --runs.",
+            )
         started = json.loads(record.read_text(encoding="utf-8")) if record.exists() else self.arguments
         if started != self.arguments:
             raise ConfigError(
@@ -82,6 +90,8 @@ def compare(
     Raises:
         ConfigError: A config is not there, another experiment stands in a run's folder, or every run failed.
     """
+    files = [out] if isinstance(out, Path) else list(out or [])
+    check_options(files, ROUNDS)
     console = Console()
     extra = tuple(shlex.split(options))
     experiments = [
@@ -100,7 +110,7 @@ def compare(
     done = [runs / system_name(name) for name in configs if any((runs / system_name(name)).glob("*/metrics.json"))]
     if not done:
         raise ConfigError("a run that finishes", f"{len(failed)} that failed", "Look at the messages above.")
-    report(done, against=against, by=by, out=[out] if isinstance(out, Path) else out)
+    report(done, against=against, by=by, out=files)
 
 
 def fit(experiment: Experiment, resume: bool) -> bool:

@@ -8,13 +8,16 @@ import pandas as pd
 import torch
 from rich.console import Console
 
-from dim.errors import ConfigError
 from dim.evaluation.floor import rank_by_name
 from dim.evaluation.foreign import read_ranks
 from dim.evaluation.protocols import FullKB
+from dim.locks import folder_lock
+from dim.output import check_target
 from dim.prepare import open_dataset
 from dim.records import NIL
-from dim.results import measure, print_results, ranks_frame, write_results
+from dim.results import measure, print_results, ranks_frame, results_kind, write_results
+
+EVALUATED = results_kind("results of dim evaluate", lambda entry: entry.get("model") == "external")
 
 
 def evaluate(
@@ -41,14 +44,21 @@ def evaluate(
         protocol: What the system ranked against, such as full_kb, or candidates(own search, 100). It stands beside
             the figures; results of different protocols are never compared.
         cache_dir: Where prepared releases are found.
-        overwrite: Whether to replace results of the same split in `run`.
+        overwrite: Whether to replace results of the same split in `run`, which this command wrote.
 
     Raises:
         DataError: The table does not fit the dataset.
-        ConfigError: `run` holds results of this split already.
+        ConfigError: `run` holds results already, or is no place for them.
     """
-    if (run / "metrics.json").exists() and not overwrite:
-        raise ConfigError(f"a folder without results at {run}", "a run", "Name another, or add --overwrite true.")
+    check_target(run, EVALUATED, sources=[ranks, dataset], overwrite=overwrite)
+    with folder_lock(run, "dim evaluate"):
+        check_target(run, EVALUATED, sources=[ranks, dataset], overwrite=overwrite)
+        _evaluate(ranks, dataset, run, name, split, protocol, cache_dir)
+
+
+def _evaluate(
+    ranks: Path, dataset: Path, run: Path, name: str | None, split: str, protocol: str, cache_dir: Path
+) -> None:
     data = open_dataset(dataset, cache_dir)
     mentions = data.split(split)
     foreign = read_ranks(ranks, data, mentions)
