@@ -16,6 +16,7 @@ from dim.output import check_target
 from dim.prepare import open_dataset
 from dim.records import NIL
 from dim.results import measure, print_results, ranks_frame, results_kind, write_results
+from dim.storage import remove_leftovers
 
 EVALUATED = results_kind("results of dim evaluate", lambda entry: entry.get("model") == "external")
 
@@ -53,6 +54,8 @@ def evaluate(
     check_target(run, EVALUATED, sources=[ranks, dataset], overwrite=overwrite)
     with folder_lock(run, "dim evaluate"):
         check_target(run, EVALUATED, sources=[ranks, dataset], overwrite=overwrite)
+        for file in EVALUATED.files(run):
+            remove_leftovers(run / file)
         _evaluate(ranks, dataset, run, name, split, protocol, cache_dir)
 
 

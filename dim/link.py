@@ -21,6 +21,7 @@ from dim.linker.each import link_each
 from dim.linker.folder import LINKER
 from dim.linker.generative import GenerativeLinker
 from dim.linker.opening import open_linker
+from dim.locks import folder_lock
 from dim.output import check_target
 from dim.storage import write_json
 
@@ -70,7 +71,8 @@ def link(
         show(answers, as_json)
     else:
         assert output is not None
-        link_file(model, input, output, top_k, batch_size, device)
+        with folder_lock(output, "dim link"):
+            link_file(model, input, output, top_k, batch_size, device)
 
 
 def export(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from dim.errors import ConfigError
+from dim.locks import folder_lock
 from dim.output import check_target
 from dim.rank.crossfit import cross_fit
 from dim.rank.finder import Finder
@@ -121,6 +122,8 @@ def _training_lists(finder: Finder, towers: Iterable[tuple[Rows, LinkingTask]], 
 
 def _check(out: Path, num_candidates: int, nil_precision: float | None, nil_share: float, overwrite: bool) -> None:
     check_target(out, RANKED, overwrite=overwrite)
+    with folder_lock(out, "dim rank"):
+        pass  # that it cannot be written is found out now, not when the folds are fitted
     if num_candidates < 1:
         raise ConfigError("at least 1 candidate", str(num_candidates), "Raise --num_candidates.")
     for name, value in (("nil_precision", nil_precision), ("nil_share", nil_share)):
