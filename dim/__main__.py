@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -17,6 +18,16 @@ TRAINER_COMMANDS = {
 }
 
 
+#: What Ctrl-C leaves of them, and how to go on.
+TRAINER_INTERRUPTED = {
+    "fit": "the last finished epoch is kept; the same command goes on from it with --ckpt_path last "
+    "(where none was finished: without)",
+    "validate": "the run is as it was; the same command starts anew",
+    "test": "the run is as it was; the same command starts anew",
+    "predict": "earlier predictions are as they were; the same command goes on",
+}
+
+
 def usage() -> str:
     """The text of `dim --help`."""
     lines = ["usage: dim COMMAND [options]     (dim COMMAND --help lists a command's options)", ""]
@@ -29,11 +40,12 @@ def usage() -> str:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Runs one command. Returns the exit status: 0, 1 after an error with a remedy, 130 when interrupted."""
-    import dim
-
     arguments = list(sys.argv[1:] if args is None else args)
     name = arguments[0] if arguments else "--help"
+    handler = signal.getsignal(signal.SIGINT)
     try:
+        import dim
+
         if name in ("-h", "--help"):
             print(usage())
         elif name == "--version":
@@ -50,8 +62,14 @@ def main(args: Sequence[str] | None = None) -> int:
     except DimError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("interrupted; finished work is kept, and the same command goes on from it", file=sys.stderr)
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Lightning makes an exit of Ctrl-C, and ignores it from then on.
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        if signal.getsignal(signal.SIGINT) != handler:
+            signal.signal(signal.SIGINT, handler)
+        left = COMMANDS[name].interrupted if name in COMMANDS else TRAINER_INTERRUPTED.get(name, "nothing was changed")
+        print(f"\ninterrupted: {left}", file=sys.stderr)
         return 130
     return 0
 

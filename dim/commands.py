@@ -21,6 +21,7 @@ class Command:
         takes_many: Whether the words before the first option are together its first argument, a list.
         by_name: Whether required arguments are options, too: --ranks FILE.
         default: The word that is meant where none stands.
+        interrupted: What Ctrl-C leaves, and how to go on.
     """
 
     module: str
@@ -29,6 +30,7 @@ class Command:
     takes_many: bool = False
     by_name: bool = False
     default: str = ""
+    interrupted: str = "nothing was changed; the same command starts anew"
 
     def run(self, name: str, args: Sequence[str]) -> None:
         """Parses `args` by the signature and calls the function."""
@@ -56,11 +58,24 @@ COMMANDS = {
     "prepare": Command("dim.prepare", ("prepare",), "turn a release, or your own tables, into a dataset folder"),
     "audit": Command("dim.audit", ("audit",), "look for leaks in a dataset; write a clean and a hard subset"),
     "show": Command("dim.show", ("show",), "show one mention or entity end to end"),
-    "refresh": Command("dim.refresh", ("refresh",), "write new entity texts with a language model"),
-    "caption": Command(
-        "dim.caption", ("caption",), "write captions of the images by BLIP-2, or import yours; resumable"
+    "refresh": Command(
+        "dim.refresh",
+        ("refresh",),
+        "write new entity texts with a language model",
+        interrupted="the answers that came are kept; the same command asks for the rest",
     ),
-    "embed": Command("dim.embed", ("embed",), "compute the features that a run needs, resumable"),
+    "caption": Command(
+        "dim.caption",
+        ("caption",),
+        "write captions of the images by BLIP-2, or import yours; resumable",
+        interrupted="finished blocks are kept; the same command goes on with the rest",
+    ),
+    "embed": Command(
+        "dim.embed",
+        ("embed",),
+        "compute the features that a run needs, resumable",
+        interrupted="finished blocks are kept; the same command goes on with the rest",
+    ),
     "demo-lm": Command("dim.generative.demo_lm", ("demo_lm",), "train the small language model of the generative demo"),
     "evaluate": Command("dim.evaluate", ("evaluate",), "score another system's results like our own", by_name=True),
     "report": Command("dim.report", ("report",), "compare runs in one table", takes_many=True),
@@ -70,17 +85,34 @@ COMMANDS = {
         "run configs over seeds and report on them, resumable",
         takes_many=True,
         by_name=True,
+        interrupted="finished runs stay; the same command goes on, with this run at its last finished epoch",
     ),
     "rank": Command(
-        "dim.rank", ("rank",), "train and evaluate a run's ranker over names and vectors; NIL", by_name=True
+        "dim.rank",
+        ("rank",),
+        "train and evaluate a run's ranker over names and vectors; NIL",
+        by_name=True,
+        interrupted="the folds that were fitted are kept; the same command goes on with the others",
     ),
     "hold-out": Command(
         "dim.rank", ("hold_out",), "make a dataset whose KB lacks some entities, to measure NIL on", by_name=True
     ),
-    "link": Command("dim.link", ("link",), "link a mention, or a file of them", by_name=True),
+    "link": Command(
+        "dim.link",
+        ("link",),
+        "link a mention, or a file of them",
+        by_name=True,
+        interrupted="what was answered for --output is kept; the same command goes on with the rest",
+    ),
     "export": Command("dim.link", ("export",), "write the linker of a run into one folder"),
     "index": Command("dim.link", ("index",), "build the index of a linker anew"),
-    "serve": Command("dim.serve.command", ("serve",), "serve a linker over HTTP, with a page", by_name=True),
+    "serve": Command(
+        "dim.serve.command",
+        ("serve",),
+        "serve a linker over HTTP, with a page",
+        by_name=True,
+        interrupted="what was accepted is answered; the same command serves again",
+    ),
     "bench": Command(
         "dim.bench",
         (

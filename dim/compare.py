@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,9 +15,12 @@ from rich.text import Text
 
 from dim.configs import config_file, shipped
 from dim.errors import ConfigError
+from dim.evaluation.significance import ROUNDS
 from dim.report import report
+from dim.report.command import check_options
 from dim.storage import write_json
 
+INTERRUPTED = 130  #: How a command ends that was.
 RECORD = "compare.json"  #: In a run's folder: the options that it was started with.
 
 
@@ -42,6 +46,12 @@ class Experiment:
             ConfigError: Another experiment stands in the run's folder.
         """
         record = self.run / RECORD
+        if not record.exists() and any((self.run / name).exists() for name in ("metrics.json", "checkpoints")):
+            raise ConfigError(
+                f"a folder without a run, or the run of {' '.join(self.arguments)}, in {self.run}",
+                "a run that dim compare did not start",
+                "Name another folder with --runs.",
+            )
         started = json.loads(record.read_text(encoding="utf-8")) if record.exists() else self.arguments
         if started != self.arguments:
             raise ConfigError(
@@ -81,6 +91,8 @@ def compare(
     Raises:
         ConfigError: A config is not there, another experiment stands in a run's folder, or every run failed.
     """
+    files = [out] if isinstance(out, Path) else list(out or [])
+    check_options(files, ROUNDS)
     console = Console()
     extra = tuple(shlex.split(options))
     experiments = [
@@ -99,7 +111,7 @@ def compare(
     done = [runs / system_name(name) for name in configs if any((runs / system_name(name)).glob("*/metrics.json"))]
     if not done:
         raise ConfigError("a run that finishes", f"{len(failed)} that failed", "Look at the messages above.")
-    report(done, against=against, by=by, out=[out] if isinstance(out, Path) else out)
+    report(done, against=against, by=by, out=files)
 
 
 def fit(experiment: Experiment, resume: bool) -> bool:
@@ -107,7 +119,18 @@ def fit(experiment: Experiment, resume: bool) -> bool:
     experiment.run.mkdir(parents=True, exist_ok=True)
     write_json(experiment.run / RECORD, experiment.arguments)
     more = ["--ckpt_path=last"] if resume else ["--overwrite=true"]
-    return subprocess.run([sys.executable, "-m", "dim", "fit", *experiment.arguments, *more]).returncode == 0
+    with subprocess.Popen([sys.executable, "-m", "dim", "fit", *experiment.arguments, *more]) as process:
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:  # which a terminal sends to both
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGINT)
+            raise
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    return code == 0
 
 
 def find_configs(name: str) -> tuple[str, ...]:

@@ -13,10 +13,15 @@ from dim.evaluation.floor import rank_by_name
 from dim.evaluation.foreign import read_ranks
 from dim.evaluation.foreign_ids import MAX_UNKNOWN
 from dim.evaluation.protocols import FullKB
+from dim.locks import folder_lock
+from dim.output import check_target
 from dim.prepare import open_dataset
 from dim.records import NIL, Dataset
 from dim.result_files import RANKS, read_results, write_result
-from dim.results import measure, print_results, ranks_frame
+from dim.results import measure, print_results, ranks_frame, results_kind
+from dim.storage import remove_leftovers
+
+EVALUATED = results_kind("results of dim evaluate", lambda entry: entry.get("model") == "external")
 
 
 def evaluate(
@@ -45,13 +50,30 @@ def evaluate(
             the figures; results of different protocols are never compared.
         cache_dir: Where prepared releases are found.
         max_unknown: The share of entity ids that the KB may lack; more are taken for a mistake.
-        overwrite: Whether to replace results of the same split and protocol in `run`.
+        overwrite: Whether to replace results of the same split and protocol in `run`, which this command wrote.
 
     Raises:
         DataError: The table does not fit the dataset.
-        ConfigError: `run` holds such results already, or those of a run that was trained.
+        ConfigError: `run` holds such results already, or is no place for them.
     """
-    _check_run(run, split, protocol, overwrite)
+    _check_run(run, ranks, dataset, split, protocol, overwrite)
+    with folder_lock(run, "dim evaluate"):
+        _check_run(run, ranks, dataset, split, protocol, overwrite)
+        for file in EVALUATED.files(run):
+            remove_leftovers(run / file)
+        _evaluate(ranks, dataset, run, name, split, protocol, cache_dir, max_unknown)
+
+
+def _evaluate(
+    ranks: Path,
+    dataset: Path,
+    run: Path,
+    name: str | None,
+    split: str,
+    protocol: str,
+    cache_dir: Path,
+    max_unknown: float,
+) -> None:
     data = open_dataset(dataset, cache_dir)
     _check_hash(ranks, data, split, protocol)
     mentions = data.split(split)
@@ -91,11 +113,10 @@ def evaluate(
     console.print(f"written: {run / 'metrics.json'}, {run / 'ranks.parquet'}", soft_wrap=True)
 
 
-def _check_run(run: Path, split: str, protocol: str, overwrite: bool) -> None:
-    results = read_results(run)
-    known = results.entry(split, protocol)
-    if (results.identity is not None and "system" not in results.identity) or (run / "checkpoints").exists():
-        raise ConfigError(f"a folder for another system's results at {run}", "a run of dim", "Name another with --run.")
+def _check_run(run: Path, ranks: Path, dataset: Path, split: str, protocol: str, overwrite: bool) -> None:
+    # Results on another split or under another protocol stand beside those that are there.
+    check_target(run, EVALUATED, sources=[ranks, dataset], overwrite=True)
+    known = read_results(run).entry(split, protocol)
     if known is not None and not overwrite:
         raise ConfigError(
             f"a folder without results on {split} under {protocol} at {run}",

@@ -17,6 +17,7 @@ from dim.linker.job import Options, link_file
 from dim.linker.opening import open_linker, trusted_by
 from dim.linker.reopened import check_opens
 from dim.linker.shown import show
+from dim.locks import folder_lock
 from dim.output import check_target
 
 
@@ -82,7 +83,8 @@ def link(
             raise ConfigError(
                 "--as_json for one --mention", "--input", "The name of --output says the format: x.jsonl."
             )
-        link_file(input, output, Options(model, top_k, batch_size, device, evidence, encoding, trust, dataset))
+        with folder_lock(output, "dim link"):
+            link_file(input, output, Options(model, top_k, batch_size, device, evidence, encoding, trust, dataset))
 
 
 def export(

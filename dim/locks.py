@@ -74,7 +74,8 @@ def folder_lock(folder: str | Path, purpose: str, *, wait: bool = False, whole: 
 def lock_file(folder: Path) -> Path:
     """Where the lock of a folder stands."""
     folder = folder.resolve()
-    if folder.is_dir() and not os.access(folder.parent, os.W_OK | os.X_OK):
+    effective = os.access in os.supports_effective_ids
+    if folder.is_dir() and not os.access(folder.parent, os.W_OK | os.X_OK, effective_ids=effective):
         return folder / LOCK_SUFFIX
     return folder.with_name(f".{folder.name}{LOCK_SUFFIX}")
 

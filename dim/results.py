@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from dim.data.missing_images import missing_sentence
 from dim.evaluation import breakdown
 from dim.evaluation.metrics import CUTOFFS, measure_nil, summarize_ranks
 from dim.evaluation.protocols import Ranked
+from dim.output import Kind
 from dim.records import NIL, Dataset
 from dim.result_files import FORMAT
 from dim.storage import atomic_path
@@ -113,6 +115,26 @@ def measure(
 def said_nil(frame: pd.DataFrame) -> NDArray[np.bool_]:
     """Which mentions [n] of `ranks_frame` were first answered by NIL."""
     return np.array([len(ids) > 0 and ids[0] == NIL for ids in frame["top_ids"]], dtype=bool)
+
+
+def results_kind(name: str, is_ours: Callable[[dict[str, Any]], bool]) -> Kind:
+    """Folders with results of one command and no other, for `dim.output`.
+
+    Args:
+        name: What they are called.
+        is_ours: Tells them by the metrics of a split.
+    """
+
+    def stands_at(run: Path) -> bool:
+        try:
+            found = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+            entries = [found, *found.get("splits", {}).values()]
+            entries += [entry for by_protocol in found.get("results", {}).values() for entry in by_protocol.values()]
+            return all(is_ours(entry) for entry in entries if "model" in entry)
+        except (OSError, ValueError, AttributeError, TypeError):
+            return False
+
+    return Kind(name, stands_at, lambda _: ("metrics.json", "ranks.parquet"), stands_beside=True)
 
 
 def write_predictions(run: Path, dataset: Dataset, rows: NDArray[np.int64], ranked: Ranked) -> None:

@@ -197,7 +197,7 @@ def test_what_was_held_out_is_answered_nil_more_often_than_what_was_not(place):
 
 
 def test_answers_stay_until_they_may_be_replaced(run):
-    with pytest.raises(ConfigError, match="a folder without results"):
+    with pytest.raises(ConfigError, match="results of dim rank, written before"):
         rank(run, folds=2)
 
 

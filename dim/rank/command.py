@@ -12,6 +12,7 @@ from rich.console import Console
 
 from dim.errors import ConfigError
 from dim.locks import folder_lock
+from dim.output import check_target
 from dim.rank.crossfit import cross_fit
 from dim.rank.finder import Finder
 from dim.rank.results import best_vector, evaluate
@@ -19,10 +20,12 @@ from dim.ranking.features import FEATURES
 from dim.ranking.lists import Lists
 from dim.ranking.nil import threshold_for
 from dim.ranking.ranker import Ranker
+from dim.results import results_kind
 from dim.saved_run import open_run
 from dim.task import LinkingTask
 
 FOLDER = "ranker"  #: Of a run, where its ranker and its folds are.
+RANKED = results_kind("results of dim rank", lambda entry: str(entry.get("system")).endswith("+ ranker"))
 NIL_SHARE_OF_TRAINING = 0.3  #: Of the training mentions, how many are seen once more with their gold held out.
 
 Rows = NDArray[np.int64]
@@ -55,7 +58,7 @@ def rank(
         out: Folder for the ranks and metrics, that `dim report` compares with the run's own; by default RUN/ranked.
         device: Where the vectors are computed.
         dataset: Where the run's dataset stands now, if it has moved.
-        overwrite: Whether to replace results in `out`.
+        overwrite: Whether to replace results in `out`, which this command wrote.
 
     Raises:
         ConfigError: The run writes names instead of scoring entities; `out` holds results; a share is out of range.
@@ -136,8 +139,9 @@ def _training_lists(finder: Finder, towers: Iterable[tuple[Rows, LinkingTask]], 
 
 
 def _check(out: Path, num_candidates: int, nil_precision: float | None, nil_share: float, overwrite: bool) -> None:
-    if (out / "metrics.json").exists() and not overwrite:
-        raise ConfigError(f"a folder without results at {out}", "a run", "Name another, or add --overwrite true.")
+    check_target(out, RANKED, overwrite=overwrite)
+    with folder_lock(out, "dim rank"):
+        pass  # that it cannot be written is found out now, not when the folds are fitted
     if num_candidates < 1:
         raise ConfigError("at least 1 candidate", str(num_candidates), "Raise --num_candidates.")
     for name, value in (("nil_precision", nil_precision), ("nil_share", nil_share)):

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from dim.errors import ConfigError
 from dim.evaluation.significance import ROUNDS
+from dim.output import check_file
 from dim.report.comparison import check_reference
 from dim.report.contents import Contents, columns_of, gather
 from dim.report.reading import read_systems
-from dim.report.records_format import as_csv
+from dim.report.records_format import COLUMNS_OF_CSV, as_csv
 from dim.report.text_formats import markdown, print_report
 from dim.storage import atomic_path
 
@@ -50,7 +51,8 @@ def report(
 
     Raises:
         DataError: No folder holds results that can be compared.
-        ConfigError: An option names a column, a system or a file format that there is not.
+        ConfigError: An option names a column, a system or a file format that there is not, or a file of `out` is there
+            and no report.
     """
     files = [out] if isinstance(out, Path) else list(out or [])
     check_options(files, rounds)
@@ -71,14 +73,28 @@ def report(
 
 
 def check_options(files: list[Path], rounds: int) -> None:
-    """Raises ConfigError for a file of an unknown kind, or too few rounds for a 95% interval."""
+    """Raises ConfigError for a file of an unknown kind or of somebody else, or too few rounds for a 95% interval."""
     for path in files:
         if path.suffix.lower() not in SUFFIXES:
             raise ConfigError(
                 f"a file that ends in {', '.join(SUFFIXES)}", f"--out {path}", "Name the format by the file's suffix."
             )
+        check_file(path, "a report", is_report)
     if rounds < 100:
         raise ConfigError("at least 100 rounds", str(rounds), "Leave --rounds at its default for a report.")
+
+
+def is_report(path: Path) -> bool:
+    """Whether an earlier report stands there, in the format of the file's suffix."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    if path.suffix.lower() == ".html":
+        return "<title>dim report:" in text
+    if path.suffix.lower() == ".csv":
+        return text.partition("\n")[0] == ",".join(COLUMNS_OF_CSV)
+    return text.startswith("# Comparison\n") and "\n## How it was made\n" in text
 
 
 def write(contents: Contents, path: Path) -> None:

@@ -97,9 +97,11 @@ def serve(
         app = import_module("dim.serve.app").create_app(linker, settings)
         for line in opening_lines(model, linker, listener, settings, max_connections):
             console.print(line, soft_wrap=True, markup=False, highlight=False)
-        run(app, settings, listener)
+        interrupted = run(app, settings, listener)
     served = app.state.served.metrics
     console.print(f"stopped: all {served.num_accepted():,} accepted questions are answered", soft_wrap=True)
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 def check_extra() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import resource
+import signal
 import socket
 import time
 from collections import OrderedDict
@@ -34,6 +35,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
         self.batcher = app.state.served.batcher
+        self.interrupted = False
         super().__init__(
             uvicorn.Config(
                 app,
@@ -49,7 +51,8 @@ class Server(uvicorn.Server):
         )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begins the end; asked a second time, ends at once. The exit code stays 0."""
+        """Begins the end; asked a second time, ends at once. After SIGTERM the exit code stays 0."""
+        self.interrupted = self.interrupted or sig == signal.SIGINT
         if self.batcher.is_stopping:
             self.should_exit = self.force_exit = True
         self.batcher.refuse()
@@ -189,8 +192,9 @@ class Connection(H11Protocol):
         self.refuse(408, f"the head of a request within {seconds}", "none", "Connect when there is something to ask.")
 
 
-def run(app: FastAPI, settings: Settings, listener: socket.socket) -> None:
-    """Serves until the end is asked for; returns when all that was accepted is answered."""
+def run(app: FastAPI, settings: Settings, listener: socket.socket) -> bool:
+    """Serves until the end is asked for; returns, when all that was accepted is answered, whether by Ctrl-C."""
     server: Any = Server(app, settings)
     listener.listen(BACKLOG)
     server.run(sockets=[listener])
+    return bool(server.interrupted)

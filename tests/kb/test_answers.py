@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import pytest
 
 from dim.errors import ConfigError, DataError
 from dim.kb.answers import Answer, AnswerLog, append
+from dim.locks import folder_lock
 
 ANSWER = Answer(
     "Q1",
@@ -76,9 +78,20 @@ def test_fields_of_a_later_version_are_left_out(tmp_path: Path) -> None:
 
 
 def test_two_refreshes_of_one_text_are_refused(tmp_path: Path) -> None:
-    log = AnswerLog(tmp_path, "new")
-    with log.open(), pytest.raises(ConfigError, match="nobody else writing"), AnswerLog(tmp_path, "new").open():
-        pass
+    def second() -> None:
+        with AnswerLog(tmp_path, "new").open():
+            pass
+
+    with AnswerLog(tmp_path, "new").open(), ThreadPoolExecutor(1) as other:
+        with pytest.raises(ConfigError, match=r"nobody else writing .*new\.jsonl\nfound    dim refresh \(process"):
+            other.submit(second).result()
+        with folder_lock(tmp_path, "another text"):
+            pass
+        with (
+            pytest.raises(ConfigError, match="nobody else writing in"),
+            folder_lock(tmp_path, "dim prepare", whole=True),
+        ):
+            pass
 
 
 def test_a_record_that_cannot_be_read_is_named(tmp_path: Path) -> None:
