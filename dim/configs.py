@@ -1,4 +1,4 @@
-"""The configs that dim ships: `fit --config demo_plus` works wherever dim is installed; `dim configs` lists, and copies.
+"""The configs that dim ships: `fit --config demo_plus` works wherever dim is installed; `dim configs` lists them.
 
 They stand in `lightning_configs/` of the repository, which an installed dim has inside (`dim/lightning_configs`).
 """
