@@ -31,7 +31,7 @@ from dim.data.table_files import SUFFIXES
 from dim.data.tables import Tables
 from dim.data.wikidiverse import WikiDiverse
 from dim.data.wikiperson import WikiPerson
-from dim.errors import DataError
+from dim.errors import ConfigError, DataError
 from dim.records import FORMAT_VERSION, Dataset, write_dataset
 from dim.storage import check_variant, content_hash, how_to_get, write_json
 
@@ -63,6 +63,8 @@ def prepare(
     allow_missing: bool = False,
     audit: bool = True,
     max_missing_images: float = 1.0,
+    encoding: str | None = None,
+    list_separator: str | None = None,
 ) -> Dataset:
     """Turns a release, or a user's own tables, into a dataset folder, and prints what was kept and left out.
 
@@ -77,6 +79,9 @@ def prepare(
         audit: Whether to look for leaks at the end, as `dim audit` does (seconds; a minute for a KB of 160,000).
         max_missing_images: The share of mentions, and of entities, that may miss the images that they name; beyond,
             nothing is written. By default all may, with a note: images may come later, and `dim fit` stops without.
+        encoding: Of your own tables, such as `cp1252`; the default is told by their first bytes, else UTF-8.
+        list_separator: What separates aliases, images and candidates in a cell of your own tables; the default is `|`
+            and, where no cell has it, `;`. Arrays and line breaks are always read.
 
     Returns:
         The dataset, opened.
@@ -93,6 +98,14 @@ def prepare(
         )
     _check_out(root, out)
     converter = find_converter(root, layout)
+    if encoding is not None or list_separator is not None:
+        if not isinstance(converter, Tables):
+            raise ConfigError(
+                "tables of your own with --encoding or --list_separator",
+                f"the layout {converter.layout} at {root}",
+                "Leave the option out: published layouts say themselves what they are.",
+            )
+        converter = Tables(encoding, list_separator)
     limit = check_limit(max_missing_images)
     return _convert(root, out, converter, [out], name, images, texts, allow_missing, audit, limit)
 

@@ -11,9 +11,10 @@ import pandas as pd
 from dim.data.base import Converter, Release
 from dim.data.entity_texts import texts_table
 from dim.data.files import list_names
+from dim.data.list_columns import list_column, list_ids
 from dim.data.mention_rows import MentionRows, json_cell
 from dim.data.splits import draw_splits
-from dim.data.table_files import SUFFIXES, Row, list_cell, number_cell, read_table, text_cell
+from dim.data.table_files import SUFFIXES, Row, number_cell, read_table, text_cell
 from dim.errors import DataError
 from dim.records import SPLITS
 
@@ -23,14 +24,22 @@ SPLIT_ALIASES = {"validation": "dev", "valid": "dev", "val": "dev"}
 
 
 class Tables(Converter):
-    """Reads the two tables; columns that it does not know are kept as attributes."""
+    """Reads the two tables; columns that it does not know are kept as attributes.
+
+    Args:
+        encoding: Of the files; None: as their first bytes tell, else UTF-8.
+        list_separator: What separates aliases, images and candidates in a cell; None: told by the columns.
+    """
 
     layout = "tables"
-    needs = "entities and mentions, each as .csv, .jsonl or .parquet"
+    needs = f"entities and mentions, each as {', '.join(SUFFIXES)}"
+
+    def __init__(self, encoding: str | None = None, list_separator: str | None = None) -> None:
+        self.encoding, self.list_separator = encoding, list_separator
 
     def recognizes(self, root: Path) -> bool:
         """Tells by the two file names."""
-        names = list_names(root)
+        names = {name.lower() for name in list_names(root)}
         return all(
             not names.isdisjoint(f"{table}{suffix}" for suffix in SUFFIXES) for table in ("entities", "mentions")
         )
@@ -42,12 +51,19 @@ class Tables(Converter):
             DataError: As the contract says, and where a column is missing or a cell is no number or split.
         """
         entities_path, mentions_path = _find_table(root, "entities"), _find_table(root, "mentions")
-        entity_columns, entity_rows, notes = read_table(entities_path, None, ENTITY_COLUMNS)
-        mention_columns, mention_rows, mention_notes = read_table(mentions_path, None, MENTION_COLUMNS)
+        entity_columns, entity_rows, notes = read_table(entities_path, self.encoding, ENTITY_COLUMNS)
+        mention_columns, mention_rows, mention_notes = read_table(mentions_path, self.encoding, MENTION_COLUMNS)
         notes += mention_notes
         notes += _check_columns(entities_path, entity_columns, ENTITY_COLUMNS, required=("id", "name"))
         notes += _check_columns(mentions_path, mention_columns, MENTION_COLUMNS, required=("mention", "context"))
+        for path, rows_of, columns in (
+            (entities_path, entity_rows, ("aliases", "image")),
+            (mentions_path, mention_rows, ("image",)),
+        ):
+            for column in columns:
+                notes += _cut_lists(path, rows_of, column, self.list_separator)
         entities = _entities(entity_rows, entities_path)
+        notes += _cut_candidates(mentions_path, mention_rows, set(entities["id"]), self.list_separator)
         rows = _mentions(mention_rows, mentions_path, entities["id"], split_column="split" in mention_columns)
         mentions = rows.table()
         if "split" not in mention_columns:
@@ -76,7 +92,7 @@ class Tables(Converter):
 
 def _find_table(root: Path, table: str) -> Path:
     files = [f"{table}{suffix}" for suffix in SUFFIXES]
-    present = [file for file in files if file in list_names(root)]
+    present = sorted(name for name in list_names(root) if name.lower() in files)
     if len(present) != 1:
         raise DataError(
             f"one of {', '.join(files)} in {root}",
@@ -105,6 +121,23 @@ def _check_columns(path: Path, columns: Sequence[str], known: Sequence[str], req
     return notes
 
 
+def _cut_lists(path: Path, rows: list[Row], column: str, separator: str | None) -> list[str]:
+    """Cuts the cells of a column into lists, in place; returns notes on what separated them."""
+    doubtful = "," if column == "image" else ",/"  # a path has slashes
+    lists, notes = list_column([row.get(column) for row in rows], f"{column} of {path.name}", separator, doubtful)
+    for row, values in zip(rows, lists, strict=True):
+        row[column] = values
+    return notes
+
+
+def _cut_candidates(path: Path, rows: list[Row], known: set[str], separator: str | None) -> list[str]:
+    given = [row for row in rows if text_cell(row.get("candidates"))]
+    lists, notes = list_ids([row["candidates"] for row in given], known, f"candidates of {path.name}", separator)
+    for row, values in zip(given, lists, strict=True):
+        row["candidates"] = values
+    return notes
+
+
 def _attributes(row: Row, known: Sequence[str]) -> Row:
     return {column: value for column, value in row.items() if column not in known and text_cell(value)}
 
@@ -120,10 +153,10 @@ def _entities(rows: list[Row], path: Path) -> pd.DataFrame:
             {
                 "id": entity_id,
                 "name": text_cell(row.get("name")),
-                "aliases": list_cell(row.get("aliases")),
+                "aliases": row["aliases"],
                 "type": text_cell(row.get("type")) or None,
                 "popularity": number_cell(row.get("popularity"), f"{where}, column popularity"),
-                "images": list_cell(row.get("image")),
+                "images": row["image"],
                 "attributes": json_cell(_attributes(row, ENTITY_COLUMNS)),
             }
         )
@@ -142,9 +175,9 @@ def _mentions(rows: list[Row], path: Path, entity_ids: pd.Series, split_column: 
             mention=text_cell(row.get("mention")),
             context=text_cell(row.get("context")) if not isinstance(row.get("context"), str) else row["context"],
             answer=text_cell(row.get("entity_id")),
-            images=list_cell(row.get("image")),
+            images=row["image"],
             span=(None if start is None else int(start), None if end is None else int(end)),
-            candidates=collected.known(list_cell(row["candidates"])) if text_cell(row.get("candidates")) else None,
+            candidates=collected.known(row["candidates"]) if text_cell(row.get("candidates")) else None,
             type=text_cell(row.get("type")) or None,
             attributes=_attributes(row, MENTION_COLUMNS),
         )
