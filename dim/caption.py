@@ -14,6 +14,7 @@ from rich.text import Text
 
 from dim.cluster import Engine, open_executor
 from dim.data.caption_file import GivenCaptions, read_captions
+from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limit
 from dim.engine import Block, Executor, Workplace, one_at_a_time
 from dim.errors import ConfigError
 from dim.features import named  # noqa: F401 - the classes that the command line names
@@ -23,6 +24,7 @@ from dim.features.blocks import Job
 from dim.features.cache import FeatureCache
 from dim.features.caption_store import write_answers, write_captions
 from dim.features.captions import Captions, cached_captions, caption_blocks, caption_inputs, has_text
+from dim.features.image_counts import absent_images, used_images
 from dim.features.images import num_decoders
 from dim.features.progress import shown_progress
 from dim.features.spread import spread
@@ -42,6 +44,8 @@ def caption(
     cache_dir: Path = Path("cache"),
     batch_size: int = 16,
     num_workers: int | None = None,
+    max_missing_images: float = MAX_MISSING_IMAGES,
+    encoding: str | None = None,
     engine: Engine = "local",
     address: str | None = None,
 ) -> Dataset:
@@ -60,6 +64,8 @@ def caption(
         cache_dir: Where finished answers are kept and found again.
         batch_size: Images a call of the captioner.
         num_workers: Processes that decode images; 0 decodes in this one. The default is one a core, at most 8.
+        max_missing_images: The share of mentions that may miss the images that they name; beyond, nothing is written.
+        encoding: Of the file that is imported; the default is told by its first bytes, else UTF-8.
         engine: `local` is this process; `ray` spreads the blocks over a Ray cluster, all of whose nodes see the
             weights and the images under the same paths (extra `ray`).
         address: Of a running Ray cluster; the default starts one on this machine for this run.
@@ -79,10 +85,11 @@ def caption(
     dataset = open_dataset(data, cache_dir)
     before = _num_captions(dataset)
     if import_from is not None:
-        given = read_captions(import_from, dataset.mentions)
+        given = read_captions(import_from, dataset.mentions, encoding)
         source, said, answers, log = import_from.stem, given.by_mention, _imported(dataset, given, import_from), []
         _say_import(given, import_from)
     else:
+        check_images(absent_images(dataset, "mention"), check_limit(max_missing_images), dataset.image_root)
         captioner = captioner or Blip2Captioner()
         with open_executor(engine, address) as executor:
             found = _ask(
@@ -90,6 +97,7 @@ def caption(
             )
         source, said, answers, log = captioner.model, found.by_owner, _answers(found, captioner), found.log
         _say_missing(dataset, found)
+        check_images(used_images(dataset, "mention", found.manifest), max_missing_images, dataset.image_root)
     record = check_variant(name or _name_of(source))
     with one_at_a_time(Path(cache_dir) / ".locks" / content_hash(str(dataset.root.resolve()))):
         if len(answers):

@@ -17,12 +17,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dim import records
 from dim.cluster import Engine, open_executor
+from dim.data.missing_images import MAX_MISSING_IMAGES, check_limit
 from dim.embed import FieldFeatures, embed_dataset
 from dim.engine import Executor
 from dim.errors import ConfigError
 from dim.evaluation.protocols import FullKB, Protocol
 from dim.features.base import Captioner, ImageEncoder, TextEncoder
 from dim.features.fields import FIELDS, check_fields
+from dim.features.image_counts import used_images
 from dim.features.shuffle import derange
 from dim.prepare import open_dataset
 from dim.processes import process_of_run
@@ -74,6 +76,7 @@ class LinkingData:
         protocol: How mentions are ranked.
         read_texts: Reads `texts`: not every method wants them.
         fingerprints: What the features depend on: entity text, templates, encoders and ablations.
+        missing_images: `mention` and `entity` → how many name images and have none, and why; empty without images.
     """
 
     dataset: records.Dataset
@@ -84,6 +87,7 @@ class LinkingData:
     protocol: Protocol
     read_texts: Callable[[], list[str | None]]
     fingerprints: dict[str, str]
+    missing_images: dict[str, dict[str, Any]] = field(default_factory=dict)
     _device: torch.device | None = field(default=None, init=False)
 
     @cached_property
@@ -182,6 +186,8 @@ class LinkingDataModule(LightningDataModule):
         batch_size: Mentions a training step.
         embed_batch_size: Texts or images an encoder call.
         num_workers: Processes that decode images; 0 decodes in this one; None: one a core, at most 8.
+        max_missing_images: The share of mentions, and of entities, that may miss the images that they name; beyond, a
+            run stops before it trains. The default bears links that died, not a folder that moved or was not unpacked.
         resident_gb: Features up to this size (in 10^9 bytes, all fields together) live on the device.
         engine: Where embedding and `predict` compute: this process, or a Ray cluster (extra `ray`), all of whose nodes
             see dataset, cache, weights and images under the same paths.
@@ -207,6 +213,7 @@ class LinkingDataModule(LightningDataModule):
         batch_size: int = 64,
         embed_batch_size: int = 64,
         num_workers: int | None = None,
+        max_missing_images: float = MAX_MISSING_IMAGES,
         resident_gb: float = 4.0,
         engine: Engine = "local",
         address: str | None = None,
@@ -226,6 +233,7 @@ class LinkingDataModule(LightningDataModule):
         self.predict_split = predict_split
         self.batch_size, self.embed_batch_size = batch_size, embed_batch_size
         self.num_workers, self.resident_gb, self.seed = num_workers, resident_gb, seed
+        self.max_missing_images = check_limit(max_missing_images)
         self.engine, self.address = engine, address
         self.needs = Needs()
         self.only: Tensor | None = None  #: Mention rows [n] that alone may be trained on, such as all but a fold.
@@ -264,6 +272,11 @@ class LinkingDataModule(LightningDataModule):
             protocol=self.protocol,
             read_texts=partial(self._texts, dataset),
             fingerprints=self._fingerprints(dataset),
+            missing_images={
+                each.owner: used_images(dataset, each.owner, features[each.name].manifest).as_json()
+                for each in FIELDS
+                if each.kind == "image" and each.name in features
+            },
         )
 
     def _embed(self, dataset: records.Dataset, executor: Executor) -> dict[str, FieldFeatures]:
@@ -278,6 +291,7 @@ class LinkingDataModule(LightningDataModule):
             context_template=self.context_template,
             batch_size=self.embed_batch_size,
             num_workers=self.num_workers,
+            max_missing_images=self.max_missing_images,
             leave_out=self._unread(),
             executor=executor,
             progress=process_of_run() == 0,

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from dim.cluster import Engine, open_executor
+from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limit
 from dim.engine import Block, Executor, ThisProcess, Workplace
 from dim.errors import ConfigError
 from dim.features import named  # noqa: F401 - the classes that the command line names
@@ -19,6 +20,7 @@ from dim.features.blocks import Job, image_blocks, text_blocks
 from dim.features.cache import FeatureCache, FieldFeatures, Recipe
 from dim.features.captions import cached_captions, caption_blocks, caption_inputs
 from dim.features.fields import FIELDS, Choices, Field
+from dim.features.image_counts import absent_images, used_images
 from dim.features.images import num_decoders
 from dim.features.inputs import Inputs
 from dim.features.progress import shown_progress
@@ -43,6 +45,7 @@ def embed(
     context_template: str = "{mention} [SEP] {context}",
     batch_size: int = 64,
     num_workers: int | None = None,
+    max_missing_images: float = MAX_MISSING_IMAGES,
     engine: Engine = "local",
     address: str | None = None,
 ) -> None:
@@ -61,6 +64,8 @@ def embed(
         context_template: What is encoded as the context; `{mention}` and `{context}` are filled in.
         batch_size: Texts or images an encoder call.
         num_workers: Processes that decode images; 0 decodes in this one. The default is one a core, at most 8.
+        max_missing_images: The share of mentions, and of entities, that may miss the images that they name; beyond, it
+            stops. The default bears links that died, not a folder that moved or was not unpacked.
         engine: `local` is this process; `ray` spreads the blocks over a Ray cluster, all of whose nodes see the
             weights and the images under the same paths (extra `ray`).
         address: Of a running Ray cluster; the default starts one on this machine for this run.
@@ -79,6 +84,7 @@ def embed(
             context_template=context_template,
             batch_size=batch_size,
             num_workers=num_workers,
+            max_missing_images=max_missing_images,
             executor=executor,
         )
 
@@ -95,6 +101,7 @@ def embed_dataset(
     context_template: str = "{mention} [SEP] {context}",
     batch_size: int = 64,
     num_workers: int | None = None,
+    max_missing_images: float = MAX_MISSING_IMAGES,
     leave_out: Sequence[str] = (),
     executor: Executor | None = None,
     progress: bool = True,
@@ -116,17 +123,20 @@ def embed_dataset(
         context_template: What is encoded as the context.
         batch_size: Inputs an encoder call.
         num_workers: Processes that decode images; None: one a core, at most 8.
+        max_missing_images: The share of mentions, and of entities, that may miss the images that they name.
         leave_out: Fields that are not wanted.
         executor: Where blocks are computed; None: in this process.
         progress: Show bars and what was found, on stderr.
 
     Raises:
         ConfigError: An encoder or the template does not fit.
-        DataError: The dataset has no such entity text, or an encoder gave a value that is not finite.
+        DataError: The dataset has no such entity text, too many images are missing, or an encoder gave a value that is
+            not finite.
         StorageError: The cache cannot be written.
     """
     if batch_size < 1:
         raise ConfigError("a batch size of at least 1", str(batch_size), "Raise it.")
+    check_limit(max_missing_images)
     console = Console(stderr=True, quiet=not progress)
     run = _Run(
         dataset,
@@ -136,15 +146,24 @@ def embed_dataset(
         executor or ThisProcess(),
         console,
     )
+    encoders = {"text": text_encoder, "image": image_encoder, "name": name_encoder}
+    wanted = [field for field in FIELDS if encoders[field.encoder] is not None and field.name not in leave_out]
     choices = Choices(entity_text, context_template)
     if captioner is not None and text_encoder is not None and "caption" not in leave_out:
-        choices = replace(choices, captions=run.captions(captioner))
-    encoders = {"text": text_encoder, "image": image_encoder, "name": name_encoder}
-    return {
-        field.name: run.features(field, choices, encoder)
-        for field in FIELDS
-        if (encoder := encoders[field.encoder]) is not None and field.name not in leave_out
-    }
+        choices = replace(choices, captions=run.captions(captioner, max_missing_images))
+    for field in wanted:  # before hours of work on other fields
+        encoder = encoders[field.encoder]
+        if isinstance(encoder, ImageEncoder) and field.kind == "image" and not run.is_known(field, choices, encoder):
+            check_images(absent_images(dataset, field.owner), max_missing_images, dataset.image_root)
+    found = {}
+    for field in wanted:
+        encoder = encoders[field.encoder]
+        assert encoder is not None
+        found[field.name] = features = run.features(field, choices, encoder)
+        if field.kind == "image":
+            used = used_images(dataset, field.owner, features.manifest)
+            check_images(used, max_missing_images, dataset.image_root)
+    return found
 
 
 @dataclass(frozen=True)
@@ -170,8 +189,14 @@ class _Run:
         self._say(field, features, was_found=found is not None)
         return features
 
-    def captions(self, captioner: Captioner) -> list[str | None]:
+    def is_known(self, field: Field, choices: Choices, encoder: ImageEncoder) -> bool:
+        """Whether the features are in the cache, told without reading the dataset's tables."""
+        key = self._known_key(field, choices, encoder.fingerprint)
+        return self.cache.known(key, self.dataset.image_root) is not None
+
+    def captions(self, captioner: Captioner, max_missing_images: float) -> list[str | None]:
         """The captioner's words for each mention that has images and no caption."""
+        check_images(absent_images(self.dataset, "mention"), max_missing_images, self.dataset.image_root)
         inputs = caption_inputs(self.dataset, captioner.question)
 
         def blocks(work: Workplace) -> Iterator[Block]:

@@ -24,15 +24,16 @@ from dim.data.gemel import Gemel
 from dim.data.image_folder import find_image_folder, look_up_images
 from dim.data.melbench import MelBench
 from dim.data.mimic import Mimic
+from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limit, describe_missing
 from dim.data.splits import carve_tune
 from dim.data.summary import print_summary, summarize
 from dim.data.table_files import SUFFIXES
 from dim.data.tables import Tables
 from dim.data.wikidiverse import WikiDiverse
 from dim.data.wikiperson import WikiPerson
-from dim.errors import DataError
+from dim.errors import ConfigError, DataError
 from dim.records import FORMAT_VERSION, Dataset, write_dataset
-from dim.storage import check_variant, content_hash, write_json
+from dim.storage import check_variant, content_hash, how_to_get, write_json
 
 CONVERTERS: tuple[Converter, ...] = (
     Diverse(),
@@ -61,6 +62,9 @@ def prepare(
     texts: dict[str, Path] | None = None,
     allow_missing: bool = False,
     audit: bool = True,
+    max_missing_images: float = 1.0,
+    encoding: str | None = None,
+    list_separator: str | None = None,
 ) -> Dataset:
     """Turns a release, or a user's own tables, into a dataset folder, and prints what was kept and left out.
 
@@ -73,12 +77,18 @@ def prepare(
         texts: Further entity texts, variant → JSON file of the form {"Q42": "…"}: --texts.refreshed=new.json.
         allow_missing: Whether to go on when the KB lacks more than 1% of the answers; these rows are left out.
         audit: Whether to look for leaks at the end, as `dim audit` does (seconds; a minute for a KB of 160,000).
+        max_missing_images: The share of mentions, and of entities, that may miss the images that they name; beyond,
+            nothing is written. By default all may, with a note: images may come later, and `dim fit` stops without.
+        encoding: Of your own tables, such as `cp1252`; the default is told by their first bytes, else UTF-8.
+        list_separator: What separates aliases, images and candidates in a cell of your own tables; the default is `|`
+            and, where no cell has it, `;`. Arrays and line breaks are always read.
 
     Returns:
         The dataset, opened.
 
     Raises:
-        DataError: The release cannot be read, more than 1% of the answers are unknown, or the KB has one entity.
+        DataError: The release cannot be read, too many images are missing, more than 1% of the answers are unknown, or
+            the KB has one entity.
         StorageError: The disk is full, or `out` may not be written.
     """
     root, out = Path(root), Path(out)
@@ -88,7 +98,16 @@ def prepare(
         )
     _check_out(root, out)
     converter = find_converter(root, layout)
-    return _convert(root, out, converter, [out], name, images, texts, allow_missing, audit)
+    if encoding is not None or list_separator is not None:
+        if not isinstance(converter, Tables):
+            raise ConfigError(
+                "tables of your own with --encoding or --list_separator",
+                f"the layout {converter.layout} at {root}",
+                "Leave the option out: published layouts say themselves what they are.",
+            )
+        converter = Tables(encoding, list_separator)
+    limit = check_limit(max_missing_images)
+    return _convert(root, out, converter, [out], name, images, texts, allow_missing, audit, limit)
 
 
 def _convert(
@@ -101,6 +120,7 @@ def _convert(
     texts: dict[str, Path] | None = None,
     allow_missing: bool = False,
     audit: bool = True,
+    max_missing_images: float = 1.0,
 ) -> Dataset:
     """`prepare`; splits that were drawn are those of the first of the `earlier` folders that knows the release."""
     release = converter.read(root)
@@ -113,7 +133,11 @@ def _convert(
     check_release(release, allow_missing)
     release.mentions["split"] = carve_tune(release.mentions)
     _keep_splits(release, earlier)
-    image_problems, without_image = look_up_images(release, images)
+    looked_up = look_up_images(release, images)
+    for named in looked_up.named:
+        check_images(named, max_missing_images, release.image_root)
+        if named.missing > MAX_MISSING_IMAGES * named.named:
+            release.notes.append(f"{'. '.join(describe_missing(named, release.image_root))}")
     dataset = write_dataset(
         out,
         name=release.name,
@@ -124,8 +148,9 @@ def _convert(
         source=release.source,
         licence=release.licence,
         layout=converter.layout,
-        mentions_without_image=without_image,
-        images=image_problems.as_json(),
+        mentions_without_image=looked_up.without,
+        images=looked_up.problems.as_json(),
+        images_dropped=looked_up.dropped,
         **summarize(release),
     )
     print_summary(dataset)
@@ -150,6 +175,14 @@ def open_dataset(root: Path, cache_dir: Path) -> Dataset:
         DataError: As `prepare`.
     """
     root = Path(root)
+    with explain_read_errors(root):
+        is_there = root.exists()
+    if not is_there:
+        raise DataError(
+            f"a dataset folder, or a release, at {root}",
+            "nothing there",
+            how_to_get(root, f"Check the path (it counts from {Path.cwd()}); a release has to be unpacked first."),
+        )
     if is_dataset_folder(root):
         return Dataset(root)
     folder = Path(cache_dir) / "datasets" / f"{root.resolve().stem}-{_raw_key(root)}"

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from dim.errors import DataError
 from dim.frames import column_hashes, conform, frame_hash, hash_of
-from dim.storage import atomic_path, check_variant, content_hash, write_json
+from dim.storage import atomic_path, check_variant, content_hash, how_to_get, write_json
 
 FORMAT_VERSION = 2
 NIL = "NIL"  #: Stands where an answer says that the KB has no such entity.
@@ -141,7 +141,9 @@ class Dataset:
             self.meta: dict[str, Any] = json.loads((self.root / "dataset.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DataError(
-                f"a dataset folder at {self.root} (with a dataset.json)", str(error), "Run: dim prepare RELEASE"
+                f"a dataset folder at {self.root} (with a dataset.json)",
+                str(error) if self.root.exists() else "nothing there",
+                how_to_get(self.root, f"Check the path, or make one: dim prepare RELEASE {self.root}"),
             ) from error
         if self.meta.get("format_version") != FORMAT_VERSION:
             raise DataError(

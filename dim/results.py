@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dim import provenance
+from dim.data.missing_images import missing_sentence
 from dim.evaluation import breakdown
 from dim.evaluation.metrics import CUTOFFS, measure_nil, summarize_ranks
 from dim.evaluation.protocols import Ranked
@@ -181,6 +182,8 @@ def print_results(console: Console, metrics: dict[str, Any], frame: pd.DataFrame
     if metrics["nil"] is not None:
         notes.append("NIL: " + ", ".join(f"{name} {percent(value)}" for name, value in metrics["nil"].items()))
     console.print(" · ".join(notes), soft_wrap=True)
+    if note := missing_sentence(metrics.get("missing_images") or {}):
+        console.print(note, soft_wrap=True)
 
 
 def title_of(metrics: dict[str, Any]) -> str:

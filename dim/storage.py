@@ -17,6 +17,8 @@ from typing import Any
 
 from dim.errors import DataError, StorageError
 
+#: The demo worlds that the configs and the README name, and the sizes that their figures were found with.
+_DEMO_SIZES = {"world": 2000, "small": 720}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -117,6 +119,20 @@ def file_name_of(model: str) -> str:
         'Model-8B'
     """
     return re.sub(r"[^\w.-]+", "-", model.rstrip("/").rpartition("/")[2])
+
+
+def how_to_get(path: Path, otherwise: str) -> str:
+    """What to do where nothing stands at `path`: how the demo is made, if it is one of the demo's folders.
+
+    Example:
+        >>> how_to_get(Path("demo/world"), "Check the path.")
+        'Make the demo world: dim demo-world demo/world --num_entities 2000'
+        >>> how_to_get(Path("data/wikimel"), "Check the path.")
+        'Check the path.'
+    """
+    if path.parent.name == "demo" and path.name in _DEMO_SIZES:
+        return f"Make the demo world: dim demo-world {path} --num_entities {_DEMO_SIZES[path.name]}"
+    return otherwise
 
 
 def check_variant(name: str) -> str:

@@ -64,6 +64,7 @@ class ResultWriter(Callback):
             model=type(task).__name__,
             system=None,
             features=data.fingerprints,
+            missing_images=data.missing_images,
             seed=task.seed,
             chosen=task.chosen,
             method=task.describe(),

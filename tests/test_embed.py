@@ -10,11 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from releases import write_dim_release
 
 import dim.embed
+from dim.caption import caption
 from dim.embed import embed, embed_dataset
 from dim.errors import ConfigError, DataError, StorageError
 from dim.features.base import Captioner, Features, ImageEncoder, TextEncoder
+from dim.prepare import prepare
 from dim.records import Dataset, write_dataset
 
 FORK = multiprocessing.get_context("fork")
@@ -100,6 +103,7 @@ def make_dataset(root: Path, num: int = 6, **changes: list[object]) -> Dataset:
 
 def run(dataset: Dataset, cache: Path, **options: object) -> dict[str, dim.embed.FieldFeatures]:
     encoders = {"text_encoder": LengthEncoder(), "image_encoder": ColourEncoder(), "num_workers": 0, "progress": False}
+    encoders["max_missing_images"] = 1
     return embed_dataset(dataset, cache_dir=cache, **(encoders | options))
 
 
@@ -325,3 +329,43 @@ def test_a_full_disk_is_an_error_with_its_remedy_and_the_next_run_goes_on(tmp_pa
     assert features["name"].dense()[3, :2].tolist() == [5, 5]
     run(dataset, tmp_path / "cache", text_encoder=Wide(tmp_path / "calls-alone"))
     assert count(calls) == count(tmp_path / "calls-alone")
+
+
+ONE_SIDE = {"image_encoder": ColourEncoder(), "num_workers": 0, "progress": False}
+
+
+def test_most_images_gone_stop_before_anything_is_encoded(tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    dataset = make_dataset(tmp_path, images=[["absent.png"]] * 2 + [["1.png"]] * 4)
+    with pytest.raises(DataError, match=r"2 of 6 mentions without theirs \(2 not found\); tried .*absent.png"):
+        embed_dataset(dataset, cache_dir=tmp_path / "cache", text_encoder=LengthEncoder(calls), **ONE_SIDE)
+    assert not calls.exists()
+    features = embed_dataset(dataset, cache_dir=tmp_path / "cache", max_missing_images=0.4, **ONE_SIDE)
+    assert features["image"].mask.tolist() == [False] * 2 + [True] * 4
+    # Found in the cache, they are as missing.
+    with pytest.raises(DataError, match="2 of 6 mentions"):
+        embed_dataset(dataset, cache_dir=tmp_path / "cache", **ONE_SIDE)
+    embed_dataset(dataset, cache_dir=tmp_path / "cache", leave_out=["image"], **ONE_SIDE)
+
+
+def test_images_of_the_kb_that_are_no_images_count_as_missing(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path)
+    for number in (0, 1):
+        (tmp_path / f"images/{number}.png").write_text("<html>404</html>")
+    with pytest.raises(DataError, match=r"entities without theirs \(4 unreadable\); tried .*0.png, .*1.png"):
+        embed_dataset(dataset, cache_dir=tmp_path / "cache", leave_out=["image"], **ONE_SIDE)
+
+
+def test_paths_that_were_dropped_for_want_of_a_folder_are_not_forgotten(tmp_path: Path) -> None:
+    root = write_dim_release(tmp_path / "release")
+    dataset = prepare(root, tmp_path / "out", audit=False)
+    assert dataset.meta["images_dropped"] == {"mention": {"no image folder": 28}}
+    with pytest.raises(DataError, match=r"28 of 28 mentions without theirs \(28 no image folder\)(?s:.*)Unpack"):
+        embed_dataset(dataset, cache_dir=tmp_path / "cache", **ONE_SIDE)
+
+
+def test_captions_are_not_asked_for_images_that_are_gone(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, images=[["absent.png"]] * 2 + [["1.png"]] * 4)
+    with pytest.raises(DataError, match="2 of 6 mentions"):
+        caption(dataset.root, ColourCaptioner(), cache_dir=tmp_path / "cache", num_workers=0)
+    assert not (dataset.root / "captions").exists()

@@ -371,3 +371,20 @@ def test_an_earlier_folder_that_cannot_be_read_is_said(tmp_path: Path, capsys: p
     (tmp_path / "out" / "mentions.parquet").write_bytes(b"cut off")
     prepare(root, tmp_path / "out", audit=False)
     assert "note: splits are drawn anew: the mentions of" in plain(capsys.readouterr().out)
+
+
+def test_the_missing_demo_world_names_the_command_that_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="Make the demo world: dim demo-world demo/world --num_entities 2000"):
+        open_dataset(Path("demo/world"), tmp_path)
+    with pytest.raises(DataError, match="dim demo-world demo/small --num_entities 720"):
+        Dataset("demo/small")
+    with pytest.raises(DataError, match=r"counts from .*\); a release has to be unpacked first"):
+        open_dataset(Path("data/wikimel"), tmp_path)
+
+
+def test_options_for_tables_are_refused_for_published_layouts(root: Path) -> None:
+    assert "found    the layout dim at" in prepare_error(root, encoding="cp1252")
+    assert "tables of your own with --encoding" in prepare_error(root, list_separator=";")

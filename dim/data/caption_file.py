@@ -33,7 +33,7 @@ class GivenCaptions:
     repeated: list[str] = field(default_factory=list)
 
 
-def read_captions(path: Path, mentions: pd.DataFrame) -> GivenCaptions:
+def read_captions(path: Path, mentions: pd.DataFrame, encoding: str | None = None) -> GivenCaptions:
     """The captions in a .csv, .jsonl or .parquet with the columns `caption` and `mention_id` or `image`.
 
     An image is named by its path in the dataset or, where no other image has it, by its file name alone. Of a
@@ -42,11 +42,12 @@ def read_captions(path: Path, mentions: pd.DataFrame) -> GivenCaptions:
     Args:
         path: The table.
         mentions: The dataset's mentions (columns `id` and `images`).
+        encoding: Of its text; None: as its first bytes tell, else UTF-8.
 
     Raises:
         DataError: The table cannot be read, lacks a column, or names nothing that the dataset has.
     """
-    columns, rows, _ = read_table(path, known=(*KEYS, "caption"))
+    columns, rows, _ = read_table(path, encoding, known=(*KEYS, "caption"))
     key = next((key for key in KEYS if key in columns), None)
     if key is None or "caption" not in columns:
         raise DataError(

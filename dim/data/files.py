@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dim.errors import ConfigError, DataError
+from dim.storage import how_to_get
 from dim.text_form import one_form
 
 #: What a file begins with → its encoding; UTF-32 first, because its mark begins as that of UTF-16.
@@ -28,7 +29,8 @@ def explain_read_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise DataError(f"{path}", "nothing there", "Check the path; a release has to be unpacked first.") from error
+        remedy = how_to_get(path, "Check the path; a release has to be unpacked first.")
+        raise DataError(f"{path}", "nothing there", remedy) from error
     except NotADirectoryError as error:
         raise DataError(f"a folder at {path}", "a file", "Name the folder that holds the release.") from error
     except PermissionError as error:

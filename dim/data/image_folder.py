@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from dim.data.base import Release, Skipped
 from dim.data.files import explain_read_errors, list_names
 from dim.data.found_files import path_on_disk
+from dim.data.missing_images import NO_FOLDER, NamedImages
 from dim.data.regions import split_region
 from dim.text_form import one_form
 
@@ -23,7 +27,24 @@ def find_image_folder(root: Path) -> Path | None:
     return next((root / name for name in FOLDER_NAMES if name in names and (root / name).is_dir()), None)
 
 
-def look_up_images(release: Release, images: Path | None) -> tuple[Skipped, int]:
+@dataclass(frozen=True)
+class LookedUp:
+    """What `look_up_images` found.
+
+    Attributes:
+        problems: Paths that lead to no file, by reason.
+        without: The number of mentions that have no image file.
+        dropped: `mention` and `entity` → reason → how many named images and lost all their paths.
+        named: The mentions and the entities that name images, and those that have none.
+    """
+
+    problems: Skipped
+    without: int
+    dropped: Mapping[str, Mapping[str, int]]
+    named: Sequence[NamedImages] = ()
+
+
+def look_up_images(release: Release, images: Path | None) -> LookedUp:
     """Looks up every image path of a release, and drops in place those that must not be read.
 
     Paths without a file stay, because the file may come later and a missing image is a state. Without an image
@@ -32,37 +53,48 @@ def look_up_images(release: Release, images: Path | None) -> tuple[Skipped, int]
     Args:
         release: Its `images` columns, `image_root` and `notes` are put right.
         images: The image folder that the user named, if any.
-
-    Returns:
-        The problems by reason, and the number of mentions that have no image file.
     """
     problems = Skipped()
-    tables = [table for table in (release.mentions, release.entities) if "images" in table]
+    owners = {"mention": release.mentions, "entity": release.entities}
+    owners = {owner: table for owner, table in owners.items() if "images" in table}
     if images is not None:
         list_names(images)
         release.image_root = images
     if release.image_root is None:
-        if any(table["images"].map(len).any() for table in tables):
+        naming = {owner: int(table["images"].map(bool).sum()) for owner, table in owners.items()}
+        dropped = {owner: {NO_FOLDER: count} for owner, count in naming.items() if count}
+        if dropped:
             release.notes.append(
                 f"rows name images, but there is no folder {', '.join(FOLDER_NAMES)}: text only; --images names another"
             )
-        for table in tables:
+        for table in owners.values():
             table["images"] = [[] for _ in range(len(table))]
-        return problems, len(release.mentions)
+        return LookedUp(problems, len(release.mentions), dropped)
     folder = ImageFolder(release.image_root)
-    for table in tables:
+    named, dropped = [], {}
+    without = len(release.mentions)
+    for owner, table in owners.items():
         states = [[folder.look_up(path) for path in paths] for paths in table["images"]]
         for paths, found in zip(table["images"], states, strict=True):
             for path, state in zip(paths, found, strict=True):
                 if state != "here":
                     problems.add(REASONS[state], path)
+        absent = [
+            (paths[0], found[0])
+            for paths, found in zip(table["images"], states, strict=True)
+            if paths and "here" not in found
+        ]
+        reasons = Counter(REASONS[state] for _, state in absent)
+        named.append(NamedImages(owner, sum(map(bool, states)), reasons, [path for path, _ in absent]))
         table["images"] = [
             [path for path, state in zip(paths, found, strict=True) if state != "outside"]
             for paths, found in zip(table["images"], states, strict=True)
         ]
+        if lost := sum(map(bool, states)) - int(table["images"].map(bool).sum()):
+            dropped[owner] = {REASONS["outside"]: lost}
         if table is release.mentions:
             without = sum("here" not in found for found in states)
-    return problems, without
+    return LookedUp(problems, without, dropped, named)
 
 
 class ImageFolder:

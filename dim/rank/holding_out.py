@@ -51,6 +51,7 @@ def hold_out(
         image_root=str(whole.image_root.absolute()),
         source=whole.meta.get("source"),
         licence=whole.meta.get("licence"),
+        images_dropped=whole.meta.get("images_dropped", {}),
         held_out={"share": share, "seed": seed, "of": whole.hash, "dropped": rest.num_dropped, "nil": rest.num_nil},
     )
     said = "; ".join(

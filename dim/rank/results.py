@@ -56,6 +56,7 @@ def evaluate(run: Path, task: LinkingTask, finder: Finder, ranker: Ranker, split
         model=type(task).__name__,
         system=f"{type(task).__name__} + ranker",
         features=data.fingerprints,
+        missing_images=data.missing_images,
         seed=task.seed,
         chosen={},
         method=method,

@@ -63,7 +63,8 @@ def release(paths: list[list[str]], image_root: Path | None) -> Release:
 
 def test_paths_that_lead_out_go_missing_ones_stay_and_both_are_counted(folder: Path) -> None:
     converted = release([["a.jpg", "/etc/passwd"], ["gone.jpg"], []], folder)
-    problems, without = look_up_images(converted, None)
+    found = look_up_images(converted, None)
+    problems, without = found.problems, found.without
     assert converted.mentions["images"].tolist() == [["a.jpg"], ["gone.jpg"], []]
     assert problems.counts == {"path leaves the image folder": 1, "no such file": 1}
     assert problems.examples["path leaves the image folder"] == ["/etc/passwd"]
@@ -72,10 +73,20 @@ def test_paths_that_lead_out_go_missing_ones_stay_and_both_are_counted(folder: P
 
 def test_without_an_image_folder_all_paths_go_and_a_note_says_so() -> None:
     converted = release([["a.jpg"], []], None)
-    assert look_up_images(converted, None)[1] == 2
+    found = look_up_images(converted, None)
+    assert (found.without, found.dropped) == (2, {owner: {"no image folder": 1} for owner in ("mention", "entity")})
     assert converted.mentions["images"].tolist() == [[], []]
     assert converted.entities["images"].tolist() == [[]]
     assert "--images names another" in converted.notes[0]
+
+
+def test_what_named_images_and_has_none_is_counted(folder: Path) -> None:
+    converted = release([["/etc/passwd"], ["gone.jpg", "a.jpg"], ["gone.jpg"], []], folder)
+    found = look_up_images(converted, None)
+    assert found.dropped == {"mention": {"path leaves the image folder": 1}}
+    mention, entity = found.named
+    assert (mention.named, mention.reasons) == (3, {"path leaves the image folder": 1, "no such file": 1})
+    assert (entity.named, entity.reasons) == (1, {})
 
 
 def test_a_named_image_folder_must_exist(tmp_path: Path) -> None:
@@ -102,7 +113,8 @@ def test_a_region_is_where_its_file_is(folder: Path, path: str, state: str) -> N
 
 def test_regions_stay_in_the_table(folder: Path) -> None:
     converted = release([["a.jpg#xywh=1,2,3,4"], ["gone.jpg#xywh=1,2,3,4"]], folder)
-    problems, without = look_up_images(converted, None)
+    found = look_up_images(converted, None)
+    problems, without = found.problems, found.without
     assert converted.mentions["images"].tolist() == [["a.jpg#xywh=1,2,3,4"], ["gone.jpg#xywh=1,2,3,4"]]
     assert problems.examples == {"no such file": ["gone.jpg#xywh=1,2,3,4"]}
     assert without == 1

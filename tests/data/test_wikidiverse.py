@@ -181,7 +181,8 @@ def test_entity_images_are_local_names_of_entities_in_the_kb(root: Path) -> None
 def test_images_of_the_release_are_found_and_missing_ones_are_a_state(root: Path) -> None:
     release = WikiDiverse().read(root)
     assert release.image_root == root / "wikinewsImgs"
-    problems, without = look_up_images(release, None)
+    found = look_up_images(release, None)
+    problems, without = found.problems, found.without
     assert without == 2
     assert problems.counts == {"no such file": 4}
     assert problems.examples["no such file"][0] == image_name(13)

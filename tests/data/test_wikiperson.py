@@ -42,7 +42,8 @@ def test_the_kb_has_names_descriptions_and_images(root: Path) -> None:
     assert release.texts["brief"]["text"].tolist()[2] == "scientist 2"
     assert release.entities["images"].tolist()[2] == ["IKB/Q102.jpg"]
     assert release.entities["attributes"].tolist()[2] == '{"lastrevid": 2}'
-    problems, without = look_up_images(release, None)
+    found = look_up_images(release, None)
+    problems, without = found.problems, found.without
     assert without == 0
     assert problems.as_json() == {"no such file": {"count": 1, "examples": ["IKB/Q107.jpg"]}}
 
@@ -118,7 +119,7 @@ def test_integer_ids_and_entities_that_stand_twice(root: Path) -> None:
 
 def test_without_image_folders_the_boxes_go_and_a_note_says_so(tmp_path: Path) -> None:
     release = WikiPerson().read(write_wikiperson(tmp_path / "x", images=False))
-    assert look_up_images(release, None)[1] == 24
+    assert look_up_images(release, None).without == 24
     assert "text only" in release.notes[-1]
 
 

@@ -1,0 +1,154 @@
+"""How many of the images that mentions and entities name are missing, and where to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from dim.data.regions import split_region
+from dim.errors import ConfigError, DataError
+
+#: The share of missing images beyond which a command stops. Links that died since a release was published cost a tenth
+#: or a fifth of its images; a folder that moved, or was not unpacked, costs all of them or those of one side.
+MAX_MISSING_IMAGES = 0.25
+NO_FOLDER = "no image folder"
+
+_NUM_TRIED, _NUM_FOLDERS = 3, 200
+_PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
+_PLURALS = {"mention": "mentions", "entity": "entities"}
+
+
+@dataclass(frozen=True)
+class NamedImages:
+    """The owners that name images, and why some of them have none.
+
+    Attributes:
+        owner: `mention` or `entity`.
+        named: How many name at least one image.
+        reasons: Why an owner has none that can be used → how many owners.
+        tried: Some of the paths that were tried, relative to the image folder.
+    """
+
+    owner: str
+    named: int
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    tried: Sequence[str] = ()
+
+    @property
+    def missing(self) -> int:
+        """How many of them have no image."""
+        return sum(self.reasons.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """The counts, for metrics.json."""
+        return {"named": self.named, "missing": self.missing, "reasons": dict(self.reasons)}
+
+
+def missing_sentence(facts: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The note that stands under a table of results; None where no named image is missing.
+
+    Args:
+        facts: `mention` and `entity` → what `NamedImages.as_json` gives.
+
+    Example:
+        >>> missing_sentence({"mention": {"named": 150, "missing": 3, "reasons": {"not found": 2, "unreadable": 1}}})
+        'images: 3 of 150 mentions that name one have none (2 not found, 1 unreadable)'
+    """
+    told = [
+        f"{of['missing']:,} of {of['named']:,} {_PLURALS[owner]} that name one have none ({_counted(of['reasons'])})"
+        for owner, of in facts.items()
+        if of["missing"]
+    ]
+    return f"images: {' and '.join(told)}" if told else None
+
+
+def check_limit(limit: float) -> float:
+    """The limit, if it is a share. Raises ConfigError otherwise."""
+    if not 0 <= limit <= 1:
+        raise ConfigError("a share from 0 to 1 as max_missing_images", f"{limit}", "Write 0.25 for a quarter.")
+    return limit
+
+
+def check_images(found: NamedImages, limit: float, root: Path | None) -> None:
+    """Stops where so many images are missing that a model would be trained, or judged, without them.
+
+    Args:
+        found: What is named and what is missing.
+        limit: The share of owners that may miss theirs.
+        root: The image folder; None: there is none.
+
+    Raises:
+        DataError: More are missing; the message has paths that were tried, and where they seem to stand.
+    """
+    if found.missing > check_limit(limit) * found.named:
+        counted, remedy = describe_missing(found, root)
+        raise DataError(
+            f"the images that {_PLURALS[found.owner]} name, at most {limit:.0%} of them missing",
+            counted,
+            f"{remedy} To go on with fewer images: --max_missing_images 1 (of fit and others that read a config: "
+            "--data.max_missing_images 1).",
+        )
+
+
+def describe_missing(found: NamedImages, root: Path | None) -> tuple[str, str]:
+    """How many images are missing, with paths that were tried, and what to do, by what stands in and around `root`."""
+    if NO_FOLDER in found.reasons:
+        root = None
+    tried = [split_region(path)[0] for path in found.tried[:_NUM_TRIED]]
+    counted = f"{found.missing:,} of {found.named:,} {_PLURALS[found.owner]} without theirs ({_counted(found.reasons)})"
+    if tried:
+        counted += f"; tried {', '.join(path if root is None else str(root / path) for path in tried)}"
+    return counted, _where(root, tried)
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+
+
+def _where(root: Path | None, tried: Sequence[str]) -> str:
+    if root is None:
+        return "Unpack the images into a folder 'images' of the release, or name theirs: dim prepare --images FOLDER."
+    if not root.is_dir():
+        return (
+            f"There is no folder {root}: put it back, write its new place into dataset.json (image_root), or prepare "
+            "again with dim prepare --images FOLDER."
+        )
+    if any("://" in path for path in tried):
+        return "Download the images, and name their files: dim fetches none."
+    if any(Path(path).is_absolute() or ".." in Path(path).parts for path in tried):
+        return "Write paths relative to the image folder; dim prepare --images FOLDER names the one that holds all."
+    for folder in _folders_near(root):
+        if any(_is_file(folder / path) for path in tried):
+            return f"They stand in {folder}: prepare again with dim prepare --images {folder}."
+    if any("/" in path and _is_file(root / Path(path).name) for path in tried):
+        return f"They stand in {root} without the folders that their paths name: move or rename them."
+    packed = [path for folder in (root, root.parent) for path in _entries(folder) if path.suffix.lower() in _PACKED]
+    if packed:
+        return f"Unpack {packed[0]}."
+    return "Put the images there, or prepare again with dim prepare --images FOLDER."
+
+
+def _folders_near(root: Path) -> Iterator[Path]:
+    """Folders in the image folder, and beside it."""
+    for folder in (root, root.parent):
+        inside = [path for path in _entries(folder) if path.is_dir() and path != root]
+        yield from inside
+        yield from (path for one in inside for path in _entries(one) if path.is_dir())
+    yield root.parent
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(islice(folder.iterdir(), _NUM_FOLDERS))
+    except OSError:
+        return []
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
