@@ -31,7 +31,7 @@ from dim.data.table_files import SUFFIXES
 from dim.data.tables import Tables
 from dim.data.wikidiverse import WikiDiverse
 from dim.data.wikiperson import WikiPerson
-from dim.errors import DataError
+from dim.errors import ConfigError, DataError
 from dim.locks import folder_lock
 from dim.output import claimed_folder
 from dim.records import AUDIT_FILE, FORMAT_VERSION, Dataset, dataset_kind, write_dataset
@@ -71,6 +71,8 @@ def prepare(
     audit: bool = True,
     overwrite: bool = False,
     max_missing_images: float = 1.0,
+    encoding: str | None = None,
+    list_separator: str | None = None,
 ) -> Dataset:
     """Turns a release, or a user's own tables, into a dataset folder, and prints what was kept and left out.
 
@@ -87,6 +89,9 @@ def prepare(
         overwrite: Whether a dataset at `out` that was prepared from another release may be replaced, too.
         max_missing_images: The share of mentions, and of entities, that may miss the images that they name; beyond,
             nothing is written. By default all may, with a note: images may come later, and `dim fit` stops without.
+        encoding: Of your own tables, such as `cp1252`; the default is told by their first bytes, else UTF-8.
+        list_separator: What separates aliases, images and candidates in a cell of your own tables; the default is `|`
+            and, where no cell has it, `;`. Arrays and line breaks are always read.
 
     Returns:
         The dataset, opened.
@@ -102,18 +107,27 @@ def prepare(
         raise DataError(
             f"a release at {root}", "a dataset folder, prepared already", f"Use it as it is: --data.root {root}"
         )
+    converter = find_converter(root, layout)
+    if encoding is not None or list_separator is not None:
+        if not isinstance(converter, Tables):
+            raise ConfigError(
+                "tables of your own with --encoding or --list_separator",
+                f"the layout {converter.layout} at {root}",
+                "Leave the option out: published layouts say themselves what they are.",
+            )
+        converter = Tables(encoding, list_separator)
     limit = check_limit(max_missing_images)
     overwrite = overwrite or (PREPARED.stands_at(out) and Dataset(out).meta.get("prepared_from") == _place(root))
     sources = [root, *(texts or {}).values()]
     with claimed_folder(out, PREPARED, "dim prepare", sources=sources, overwrite=overwrite) as check_again:
-        return _prepare(root, out, [out], layout, name, images, texts, allow_missing, audit, check_again, limit)
+        return _prepare(root, out, converter, [out], name, images, texts, allow_missing, audit, check_again, limit)
 
 
 def _prepare(
     root: Path,
     out: Path,
+    converter: Converter,
     earlier: Iterable[Path],
-    layout: Layout = "auto",
     name: str | None = None,
     images: Path | None = None,
     texts: dict[str, Path] | None = None,
@@ -123,7 +137,6 @@ def _prepare(
     max_missing_images: float = 1.0,
 ) -> Dataset:
     """`prepare`; splits that were drawn are those of the first of the `earlier` folders that knows the release."""
-    converter = find_converter(root, layout)
     release = converter.read(root)
     compose_release(release)
     release.name = name or release.name
@@ -194,7 +207,7 @@ def open_dataset(root: Path, cache_dir: Path) -> Dataset:
             if not is_dataset_folder(folder):
                 # The raw files changed, or dim did: what was drawn before stays.
                 found = folder.parent.glob(f"{glob.escape(root.resolve().stem)}-*")
-                return _prepare(root, folder, sorted(found, key=_when_written, reverse=True))
+                return _prepare(root, folder, find_converter(root), sorted(found, key=_when_written, reverse=True))
     Console().print(Text(f"{root.resolve().stem}: prepared already, in {folder}"), soft_wrap=True)
     return Dataset(folder)
 

@@ -106,7 +106,7 @@ def test_candidates_compete_alone(model, capsys):
         (["--input", "lines", "--output", "a.xlsx"], "an --output of .jsonl, .ndjson, .csv, .tsv, .parquet"),
         (["--input", "empty", "--output", "a.jsonl"], "questions in empty\nfound    none"),
         (["--input", "names.csv", "--output", "a.csv"], "the first, line 2: expected the field mention, or image"),
-        (["--input", "kontext.csv", "--output", "a.csv"], "found the field kontext to do Rename it: context"),
+        (["--input", "kontext.csv", "--output", "a.csv"], "found the field kontext; to do Rename it: context"),
         (["--mention", "x", "--evidence", "true"], "--evidence beside --input"),
         (["--mention", "x", "--encoding", "cp1252"], "--encoding beside --input"),
         (["--mention", "x", "--top_k", "0"], "top_k of at least 1"),
@@ -146,7 +146,7 @@ def test_each_line_of_a_file_gets_its_answers_or_its_error(model, run, tmp_path,
         3: ('["a list"]', "one JSON object a line"),
         4: ({"id": "blank", "mention": " "}, "a mention, or an image"),
         5: ({"mention": "x", "kontext": "y"}, "the field kontext"),
-        6: ({"mention": [5]}, "expected text as mention in the row found an array"),
+        6: ({"mention": [5]}, "expected text as mention in the row; found an array"),
         7: ({"mention": "x", "candidates": ["Q0"]}, "'Q0'"),
         8: ('{"mention": "Ada \\ud83d"}', "half of one, U+D83D"),
         9: ("[" * 100_000, "nested too deeply"),
@@ -208,7 +208,7 @@ def test_an_interrupted_file_goes_on_and_ends_as_an_undisturbed_one(model, run, 
     assert ask(model, *options, "--output", str(killed)) == 1
     write_lines(source, lines)
     assert ask(moved, *options, "--output", str(killed)) == 0
-    assert f"{len(lines)} rows answered: {killed} (1 errors; the first, row 1: " in capsys.readouterr().out
+    assert f"{len(lines)} rows answered: {killed} (1 error; the first, row 1: " in capsys.readouterr().out
     assert killed.read_bytes() == whole.read_bytes()
     assert ask(model, *options, "--output", str(killed)) == 1
     assert "one that is there" in capsys.readouterr().err
@@ -252,7 +252,7 @@ def test_tables_of_each_format_are_read_with_their_own_columns(model, table, tmp
     assert ask(model, "--input", str(source), "--output", str(output), "--top_k", "3") == 0
     shown = capsys.readouterr()
     assert "columns that are kept and not read: mention_id, n" in " ".join(shown.err.split())
-    assert f"4 rows answered: {output} (1 errors; the first, " in shown.out
+    assert f"4 rows answered: {output} (1 error; the first, " in shown.out
     *found, failed = read_lines(output)
     assert [{name: row[name] for name in rows[0]} for row in (*found, failed)] == rows
     for row, answers in zip(found, expected, strict=True):
@@ -359,7 +359,7 @@ def test_a_file_of_errors_alone_ends_in_an_error(model, tmp_path, capsys):
     )
     assert ask(model, "--input", str(source), "--output", str(tmp_path / "a.jsonl")) == 1
     shown = capsys.readouterr().err
-    assert "an error in each of 2; the first, line 1: expected an image that can be read found gone.png" in shown
+    assert "an error in each of 2; the first, line 1: expected an image that can be read; found gone.png" in shown
     assert [set(row) for row in read_lines(tmp_path / "a.jsonl")] == [{"mention", "image", "error"}] * 2
 
 

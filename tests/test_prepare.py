@@ -386,3 +386,8 @@ def test_the_missing_demo_world_names_the_command_that_makes_it(
         Dataset("demo/small")
     with pytest.raises(DataError, match=r"counts from .*\); a release has to be unpacked first"):
         open_dataset(Path("data/wikimel"), tmp_path)
+
+
+def test_options_for_tables_are_refused_for_published_layouts(root: Path) -> None:
+    assert "found    the layout dim at" in prepare_error(root, encoding="cp1252")
+    assert "tables of your own with --encoding" in prepare_error(root, list_separator=";")

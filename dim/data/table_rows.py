@@ -173,13 +173,14 @@ def _text(row: Mapping[str, Any], column: str, where: str) -> str:
 
 def _texts(row: Mapping[str, Any], column: str, where: str) -> list[str]:
     value = plain(row.get(column))
+    what = "paths of files" if column in ("image", "images") else "texts"
     for each in value if isinstance(value, list) else [value]:
-        _checked(each, f"texts as {column}", where)
+        _checked(each, f"{what} as {column}", where)
     return list_cell(value)
 
 
 def _checked(value: Any, expected: str, where: str) -> Any:
     if value is None or (isinstance(value, str | int | float | Decimal | date) and not isinstance(value, bool)):
         return value
-    remedy = "Decode the bytes." if isinstance(value, bytes) else "Put the value right."
+    remedy = "Decode the bytes." if isinstance(value, bytes) and expected.startswith("text") else "Put the value right."
     raise DataError(f"{expected} in {where}", json_type(value), remedy)

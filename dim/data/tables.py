@@ -12,6 +12,7 @@ import pandas as pd
 from dim.data.base import Converter, Release
 from dim.data.entity_texts import texts_table
 from dim.data.files import list_names
+from dim.data.list_columns import list_column, list_ids
 from dim.data.mention_rows import MentionRows, json_cell
 from dim.data.splits import draw_splits
 from dim.data.table_files import SUFFIXES, Row, read_table, text_cell
@@ -19,18 +20,27 @@ from dim.data.table_rows import ENTITY_COLUMNS, MENTION_COLUMNS, entity_row, men
 from dim.errors import DataError
 from dim.records import SPLITS
 
+LISTS = ("aliases", "image", "images")
 SPLIT_ALIASES = {"validation": "dev", "valid": "dev", "val": "dev"}
 
 
 class Tables(Converter):
-    """Reads the two tables; columns that it does not know are kept as attributes."""
+    """Reads the two tables; columns that it does not know are kept as attributes.
+
+    Args:
+        encoding: Of the files; None: as their first bytes tell, else UTF-8.
+        list_separator: What separates aliases, images and candidates in a cell; None: told by the columns.
+    """
 
     layout = "tables"
-    needs = "entities and mentions, each as .csv, .jsonl or .parquet"
+    needs = f"entities and mentions, each as {', '.join(SUFFIXES)}"
+
+    def __init__(self, encoding: str | None = None, list_separator: str | None = None) -> None:
+        self.encoding, self.list_separator = encoding, list_separator
 
     def recognizes(self, root: Path) -> bool:
         """Tells by the two file names."""
-        names = list_names(root)
+        names = {name.lower() for name in list_names(root)}
         return all(
             not names.isdisjoint(f"{table}{suffix}" for suffix in SUFFIXES) for table in ("entities", "mentions")
         )
@@ -42,12 +52,19 @@ class Tables(Converter):
             DataError: As the contract says, and where a column is missing or a cell is no number or split.
         """
         entities_path, mentions_path = _find_table(root, "entities"), _find_table(root, "mentions")
-        entity_columns, entity_rows, notes = read_table(entities_path, None, ENTITY_COLUMNS)
-        mention_columns, mention_rows, mention_notes = read_table(mentions_path, None, MENTION_COLUMNS)
+        entity_columns, entity_rows, notes = read_table(entities_path, self.encoding, ENTITY_COLUMNS)
+        mention_columns, mention_rows, mention_notes = read_table(mentions_path, self.encoding, MENTION_COLUMNS)
         notes += mention_notes
         notes += _check_columns(entities_path, entity_columns, ENTITY_COLUMNS, required=("id", "name"))
         notes += _check_columns(mentions_path, mention_columns, MENTION_COLUMNS, required=("mention", "context"))
+        for path, rows_of, columns, known in (
+            (entities_path, entity_rows, entity_columns, ENTITY_COLUMNS),
+            (mentions_path, mention_rows, mention_columns, MENTION_COLUMNS),
+        ):
+            for column in [name for name in LISTS if name in columns and name in read_columns(columns, known)]:
+                notes += _cut_lists(path, rows_of, column, self.list_separator)
         entities = _entities(entity_rows, entities_path)
+        notes += _cut_candidates(mentions_path, mention_rows, set(entities["id"]), self.list_separator)
         rows = _mentions(mention_rows, mentions_path, entities["id"], split_column="split" in mention_columns)
         mentions = rows.table()
         if "split" not in mention_columns:
@@ -76,7 +93,7 @@ class Tables(Converter):
 
 def _find_table(root: Path, table: str) -> Path:
     files = [f"{table}{suffix}" for suffix in SUFFIXES]
-    present = [file for file in files if file in list_names(root)]
+    present = sorted(name for name in list_names(root) if name.lower() in files)
     if len(present) != 1:
         raise DataError(
             f"one of {', '.join(files)} in {root}",
@@ -102,6 +119,24 @@ def _check_columns(path: Path, columns: Sequence[str], known: Sequence[str], req
             near = get_close_matches(column, [name for name in known if name not in columns], n=1, cutoff=0.75)
             question = f"; did you mean '{near[0]}'?" if near else ""
             notes.append(f"the column '{column}' of {path.name} is kept as an attribute{question}")
+    return notes
+
+
+def _cut_lists(path: Path, rows: list[Row], column: str, separator: str | None) -> list[str]:
+    """Cuts the cells of a column into lists, in place; returns notes on what separated them."""
+    doubtful = ",/" if column == "aliases" else ","  # a path has slashes
+    given = [row for row in rows if column in row]
+    lists, notes = list_column([row[column] for row in given], f"{column} of {path.name}", separator, doubtful)
+    for row, values in zip(given, lists, strict=True):
+        row[column] = values
+    return notes
+
+
+def _cut_candidates(path: Path, rows: list[Row], known: set[str], separator: str | None) -> list[str]:
+    given = [row for row in rows if text_cell(row.get("candidates"))]
+    lists, notes = list_ids([row["candidates"] for row in given], known, f"candidates of {path.name}", separator)
+    for row, values in zip(given, lists, strict=True):
+        row["candidates"] = values
     return notes
 
 

@@ -10,6 +10,8 @@ from typing import Literal, get_args
 import pyarrow.parquet as pq
 
 from dim.data.found_files import path_on_disk
+from dim.data.missing_images import MAX_MISSING_IMAGES
+from dim.errors import DataError
 from dim.linker.knowledge import Knowledge, KnownEntity
 from dim.options import check_choice
 
@@ -26,8 +28,13 @@ def check_images(images: object) -> None:
 
 
 def write_entities(knowledge: Knowledge, place: Path, images: KeptImages) -> None:
-    """Writes the KB into a folder. An image that is not to be found keeps its path."""
+    """Writes the KB into a folder. An image that is not to be found keeps its path.
+
+    Raises:
+        DataError: `copies` are asked for, and most of the images are gone (beyond `MAX_MISSING_IMAGES`).
+    """
     if images == "copies":
+        _check_sources(knowledge)
         (place / IMAGES).mkdir()
     entities = {
         row: replace(entity, images=_images(row, entity, place, images)) if entity.images else entity
@@ -44,6 +51,17 @@ def read_entities(folder: Path, next_row: int) -> Knowledge:
             here = tuple(str(folder.absolute() / image) for image in entity.images)  # an absolute path stays itself
             knowledge.entities[row] = replace(entity, images=here)
     return knowledge
+
+
+def _check_sources(knowledge: Knowledge) -> None:
+    named = [entity.images for entity in knowledge.entities.values() if entity.images]
+    gone = [paths for paths in named if not any(path_on_disk(Path(path)).is_file() for path in paths)]
+    if len(gone) > MAX_MISSING_IMAGES * len(named):
+        raise DataError(
+            f"the images of {len(named):,} entities, to copy them",
+            f"{len(gone):,} entities without; tried {', '.join(paths[0] for paths in gone[:3])}",
+            "Put the images back, or leave them where they are: --images paths (or none).",
+        )
 
 
 def _images(row: int, entity: KnownEntity, place: Path, images: KeptImages) -> tuple[str, ...]:

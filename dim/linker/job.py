@@ -154,7 +154,7 @@ def count(source: Path, encoding: str | None) -> Counted:
 
 def short(error: Exception) -> str:
     """An error in one line."""
-    said = " ".join(str(error).split())
+    said = "; ".join(" ".join(line.split()) for line in str(error).splitlines() if line.strip())
     return said if isinstance(error, DimError) else f"{type(error).__name__}: {said}"
 
 
@@ -250,5 +250,5 @@ def _report(total: int, failed: Failed, output: Path) -> None:
             f"an error in each of {total:,}; {first}",
             f"Put the input right; see {output}.",
         )
-    errors = f" ({failed.count:,} errors; {first})" if failed.count else ""
+    errors = f" ({failed.count:,} error{'s' if failed.count > 1 else ''}; {first})" if failed.count else ""
     Console().print(f"{total:,} rows answered: {output}{errors}", soft_wrap=True, markup=False)

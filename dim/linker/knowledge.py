@@ -61,7 +61,8 @@ class KnownEntity:
             if type(value := getattr(self, name)) is not tuple:
                 object.__setattr__(self, name, _texts(name, value))
         for image in self.images:
-            check_text("path of an entity's image", image)
+            if not isinstance(image, str):
+                raise DataError("paths of files as images of an entity", shown(image), "Write it to a file.")
         popularity: Any = self.popularity
         if popularity is not None and not isinstance(popularity, Real):
             raise DataError("a number as popularity of an entity", shown(popularity), "Give a float, or None.")
@@ -108,7 +109,7 @@ class Knowledge:
         """
         entity_id = one_form(entity_id)
         if entity_id not in self._rows:
-            remedy = "Give the id of an entity, not its name; `linker.knowledge` has them all."
+            remedy = "Give the id of an entity that it has, not its name."
             raise DataError(f"the id of one of {len(self):,} entities", f"'{entity_id}'", remedy)
         return self._rows[entity_id]
 

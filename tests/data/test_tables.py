@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from releases import PEOPLE, entity_rows, mention_rows, write_table, write_tables
 
@@ -143,3 +144,67 @@ def test_a_cell_that_cannot_be_a_text_is_named(tmp_path: Path) -> None:
     message = read_error(write(tmp_path, entities, [{"mention": "Ada", "context": ""}], ".jsonl"))
     assert "text as name in" in message
     assert "entities.jsonl row 1\nfound    an array" in message
+
+
+STYLES = {
+    "semicolons": {"sep": ";"},
+    "tabs": {"sep": "\t"},
+    "a mark": {"encoding": "utf-8-sig"},
+    "UTF-16": {"encoding": "utf-16"},
+}
+
+
+@pytest.mark.parametrize("style", [*STYLES, "header", "upper case", "arrays", "lines", "semicolons in lists", "tsv"])
+def test_however_a_table_was_written_it_is_the_same(tmp_path: Path, style: str) -> None:
+    wanted = Tables().read(write_tables(tmp_path / "mine"))
+    entities, mentions = pd.DataFrame(entity_rows()), pd.DataFrame(mention_rows())
+    if style == "header":
+        entities = entities.rename(columns={"id": " ID ", "aliases": "Aliases"})
+        mentions = mentions.rename(columns={"entity_id": "Entity ID", "context": "CONTEXT"})
+    lists = {"arrays": lambda x: str(x.split("|")), "lines": lambda x: x.replace("|", "\r\n")}
+    lists["semicolons in lists"] = lambda x: x.replace("|", "; ")
+    if style in lists:
+        entities["aliases"] = entities["aliases"].map(lists[style])
+    suffix = {"upper case": ".CSV", "tsv": ".tsv"}.get(style, ".csv")
+    options = {"sep": "\t"} if style == "tsv" else STYLES.get(style, {})
+    for name, frame in (("entities", entities), ("mentions", mentions)):
+        (tmp_path / "other").mkdir(exist_ok=True)
+        frame.to_csv(tmp_path / "other" / f"{name}{suffix}", index=False, **options)
+    assert Tables().recognizes(tmp_path / "other")
+    found = Tables().read(tmp_path / "other")
+    pd.testing.assert_frame_equal(found.entities, wanted.entities)
+    pd.testing.assert_frame_equal(found.mentions, wanted.mentions)
+    pd.testing.assert_frame_equal(found.texts["brief"], wanted.texts["brief"])
+
+
+@pytest.mark.parametrize("mark", [",", "/"])
+def test_a_doubtful_separator_is_kept_and_named_with_the_remedy(tmp_path: Path, mark: str) -> None:
+    entities = [row | {"aliases": row["aliases"].replace("|", mark)} for row in entity_rows()]
+    root = write(tmp_path, entities, mention_rows())
+    release = Tables().read(root)
+    assert release.entities["aliases"][1] == [f"Turing{mark}Professor Turing"]
+    note = f"aliases of entities.csv: 8 cells hold '{mark}', such as 'Lovelace{mark}Professor Lovelace', and were kept"
+    assert any(told.startswith(note) and f"--list_separator '{mark}'" in told for told in release.notes)
+    assert Tables(list_separator=mark).read(root).entities["aliases"][1] == ["Turing", "Professor Turing"]
+
+
+def test_a_semicolon_of_a_character_reference_separates_nothing(tmp_path: Path) -> None:
+    entities = [row | {"aliases": "AT&amp;T"} for row in entity_rows()]
+    assert Tables().read(write(tmp_path, entities, mention_rows())).entities["aliases"][0] == ["AT&amp;T"]
+
+
+@pytest.mark.parametrize("mark", [",", ";", " ", ", ", "/"])
+def test_candidates_are_cut_at_what_gives_known_ids(tmp_path: Path, mark: str) -> None:
+    mentions = [row | {"candidates": mark.join(["0", "1"])} for row in mention_rows()]
+    release = Tables().read(write(tmp_path, entity_rows(), mentions))
+    assert release.mentions["candidates"].tolist() == [["0", "1"]] * 28
+    assert f"candidates of mentions.csv: '{mark[0]}' was read as the separator" in release.notes
+
+
+def test_an_encoding_is_named_and_taken(tmp_path: Path) -> None:
+    entities = [row | {"name": f"{row['name']} é"} for row in entity_rows()]
+    root = write(tmp_path, entities, mention_rows())
+    text = (root / "entities.csv").read_text(encoding="utf-8")
+    (root / "entities.csv").write_text(text, encoding="cp1252")
+    assert "--encoding cp1252" in read_error(root)
+    assert Tables(encoding="cp1252").read(root).entities["name"][1] == "Alan Turing é"

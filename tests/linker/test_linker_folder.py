@@ -277,5 +277,10 @@ def test_an_image_that_is_gone_keeps_its_path(run: Path, tmp_path: Path) -> None
     linker.save(tmp_path / "one", images="copies")
     again = Linker.from_pretrained(tmp_path / "one")
     assert again.knowledge.entities[row].images == (str(Path("nowhere.png").absolute()),)
+    for row, entity in list(linker.knowledge.entities.items()):
+        linker.knowledge.entities[row] = replace(entity, images=tuple(f"{image}.gone" for image in entity.images))
+    with pytest.raises(DataError, match=r"entities without; tried .*gone(?s:.*)--images paths"):
+        linker.save(tmp_path / "two", images="copies")
+    assert not (tmp_path / "two").exists()
     with pytest.raises(ConfigError, match="copies, paths, none"):
         linker.save(tmp_path / "two", images="all")  # type: ignore[arg-type]

@@ -215,8 +215,11 @@ def test_what_an_entity_lacks_is_missing_in_each_form() -> None:
         ([{"id": "8", "name": "B"}, {"id": np.nan, "name": "Ada"}], r"an id and a name in entity 1\nfound    no id"),
         ([{"id": "9", "name": None}], "found    no name; the fields: id, name"),
         ([{"id": "9", "name": ["Ada"]}], r"text as name in entity 0\nfound    an array"),
-        ([{"id": "9", "name": "Ada", "image": b"PNG"}], r"texts as image in entity 0\nfound    bytes"),
-        ([{"id": "9", "name": "Ada", "images": [Image.new("RGB", (4, 4))]}], "texts as images in entity 0"),
+        (
+            [{"id": "9", "name": "Ada", "image": b"PNG"}],
+            r"paths of files as image in entity 0\nfound    bytes\nto do    Put",
+        ),
+        ([{"id": "9", "name": "Ada", "images": [Image.new("RGB", (4, 4))]}], "paths of files as images in entity 0"),
         ([{"id": "9", "name": "Ada", "popularity": "high"}], "a number or nothing in entity 0, column popularity"),
         ([{"id": "9", "name": "Ada", "descripton": "x"}], r"the field descripton\nto do    Rename it: description\."),
         (pd.DataFrame({"id": ["9"], "label": ["Ada"]}), "no name; the fields: id, label"),
@@ -233,7 +236,7 @@ def test_what_is_no_entity_is_refused_and_nothing_is_added(linker: Linker, given
     [
         ({"aliases": "Lovelace"}, r"a list as aliases of an entity\nfound    'Lovelace'"),
         ({"images": "a.png"}, "a list as images"),
-        ({"images": (b"PNG",)}, "path of an entity's image"),
+        ({"images": (b"PNG",)}, "paths of files as images of an entity\nfound    a bytes\nto do    Write it to a file"),
         ({"popularity": "5"}, "a number as popularity"),
     ],
 )
