@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from dim.errors import DataError
 from dim.frames import column_hashes, conform, frame_hash, hash_of
 from dim.storage import atomic_path, check_variant, content_hash, how_to_get, write_json
+from dim.text_form import one_form
 
 FORMAT_VERSION = 2
 NIL = "NIL"  #: Stands where an answer says that the KB has no such entity.
@@ -391,6 +392,7 @@ def add_texts(root: Path, variant: str, table: pd.DataFrame, **facts: Any) -> Da
     """
     dataset = Dataset(root)
     table = conform(table, TEXT_SCHEMA)
+    table["text"] = [one_form(text) if isinstance(text, str) else text for text in table["text"]]
     with atomic_path(dataset.root / "texts" / f"{check_variant(variant)}.parquet") as temporary:
         table.to_parquet(temporary, index=False, schema=TEXT_SCHEMA)
     meta = dict(dataset.meta)

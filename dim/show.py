@@ -17,6 +17,7 @@ from dim.data.regions import split_region
 from dim.errors import DataError
 from dim.prepare import open_dataset
 from dim.records import NIL, SPLITS, Dataset
+from dim.text_form import one_form
 
 Lines = Iterator[tuple[str, str]]
 NUM_SHOWN = 10
@@ -41,7 +42,7 @@ def show(
     Raises:
         DataError: Neither a mention nor an entity has this id, or `run` is no run on this dataset.
     """
-    dataset = open_dataset(data, cache_dir)
+    dataset, id = open_dataset(data, cache_dir), one_form(id)  # noqa: A001
     is_mention, is_entity = (dataset.mentions["id"] == id).any(), id in dataset.entity_index
     if not is_mention and not is_entity:
         raise DataError(f"a mention or an entity of {dataset.name}", f"'{id}'", _suggestion(id, dataset))
