@@ -35,6 +35,7 @@ from dim.frames import column_hashes, conform, frame_hash, hash_of
 from dim.locks import LOCK_SUFFIX, folder_lock
 from dim.output import Kind
 from dim.storage import atomic_path, check_variant, content_hash, how_to_get, write_json
+from dim.text_form import one_form
 
 FORMAT_VERSION = 2
 NIL = "NIL"  #: Stands where an answer says that the KB has no such entity.
@@ -428,6 +429,7 @@ def add_texts(root: Path, variant: str, table: pd.DataFrame, **facts: Any) -> Da
         DataError: `root` is no dataset folder, or the variant's name cannot be that of a file.
     """
     table = conform(table, TEXT_SCHEMA)
+    table["text"] = [one_form(text) if isinstance(text, str) else text for text in table["text"]]
     with folder_lock(root, "an entity text", wait=True):
         dataset = Dataset(root)
         with atomic_path(dataset.root / "texts" / f"{check_variant(variant)}.parquet") as temporary:

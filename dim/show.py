@@ -17,6 +17,7 @@ from dim.errors import DataError
 from dim.prepare import open_dataset
 from dim.records import NIL, SPLITS, Dataset
 from dim.result_files import METRICS, RANKS, read_results
+from dim.text_form import one_form
 
 Lines = Iterator[tuple[str, str]]
 NUM_SHOWN = 10
@@ -43,6 +44,7 @@ def show(
     Raises:
         DataError: Neither a mention nor an entity has this id, or `run` is no run on this dataset.
     """
+    id = one_form(id)  # noqa: A001
     data = open_dataset(dataset, cache_dir)
     is_mention, is_entity = (data.mentions["id"] == id).any(), id in data.entity_index
     if not is_mention and not is_entity:

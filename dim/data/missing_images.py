@@ -100,7 +100,7 @@ def describe_missing(found: NamedImages, root: Path | None) -> tuple[str, str]:
     tried = [split_region(path)[0] for path in found.tried[:_NUM_TRIED]]
     counted = f"{found.missing:,} of {found.named:,} {_PLURALS[found.owner]} without theirs ({_counted(found.reasons)})"
     if tried:
-        counted += f"; tried {', '.join(path if root is None else str(root / path) for path in tried)}"
+        counted += f"; tried {', '.join(path if root is None or '://' in path else str(root / path) for path in tried)}"
     return counted, _where(root, tried)
 
 

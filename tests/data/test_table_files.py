@@ -1,3 +1,4 @@
+import unicodedata
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -192,3 +193,9 @@ def test_printed_lists_are_lists() -> None:
     assert list_cell("['Q1' 'Q2'\n 'Q3']") == ["Q1", "Q2", "Q3"]
     assert list_cell("Bob\r\nRob|Robert") == ["Bob", "Rob", "Robert"]
     assert list_cell("[1]; [2]", ";") == ["[1]", "[2]"]
+
+
+def test_cells_have_one_unicode_form() -> None:
+    sent = unicodedata.normalize("NFD", "Huế|김구")
+    assert list_cell(sent) == ["Huế", "김구"]
+    assert text_cell(sent) == "Huế|김구"
