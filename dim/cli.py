@@ -101,9 +101,10 @@ class DimCLI(LightningCLI):
         """Parses `args`; the parent warns about `sys.argv`, which is not read here."""
         self.config = parser.parse_args(args)
         options = self.config[self.config["subcommand"]]
-        for path in options.get("config") or []:
-            if (folder := Path(str(path)).parent) and is_config_of(folder, Path(str(path))):
-                self._settle(options, folder, is_named=any(str(arg).partition("=")[0] == "--run" for arg in args))
+        is_named = any(str(arg).partition("=")[0] == "--run" for arg in args)
+        for path in [Path(str(config)) for config in options.get("config") or []]:
+            if is_config_of(path.parent, path):
+                self._settle(options, path.parent, is_named)
         if (dataset := options.pop("dataset", None)) is not None:
             options["data.root"] = dataset
 
@@ -139,8 +140,10 @@ class DimCLI(LightningCLI):
             # Embeds what is missing before the other processes start, or while they wait at its locks: a barrier
             # of theirs would time out.
             _ = self.datamodule.linking_data
-        check_root(self.run, self.datamodule.root, "--dataset")
-        if self.subcommand in ("validate", "test"):
+        is_fitted = (self.run / CONFIG).exists()
+        if is_fitted:
+            check_root(self.run, self.datamodule.root, "--dataset")
+        if is_fitted and self.subcommand in ("validate", "test"):
             remedy = "Write what is found into a run of its own: --run NEW --ckpt_path RUN/checkpoints/best.ckpt."
             check_dataset(self.run, open_dataset(self.datamodule.root, self.datamodule.cache_dir), remedy)
         options = self.config_init[self.subcommand]
