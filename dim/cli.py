@@ -36,7 +36,7 @@ from dim.evaluation.protocols import Protocol
 from dim.features.base import Captioner, Encoder
 from dim.generative.examples import Examples
 from dim.options import explain
-from dim.places import CACHE, CONFIG, ROOT, check_dataset, check_root, is_config_of, located, paths_in, record_places
+from dim.places import CACHE, CONFIG, ROOT, check_dataset, check_places, is_config_of, located, paths_in, record_places
 from dim.predict import predict_on_cluster
 from dim.prepare import open_dataset
 from dim.processes import process_of_run
@@ -136,13 +136,12 @@ class DimCLI(LightningCLI):
         """Finds the checkpoint, and checks what can be checked before any data is read."""
         self.model.check()
         self.datamodule.needs = self.model.needs
+        if is_fitted := (self.run / CONFIG).exists():
+            check_places(self.run, self.config_dump, "--dataset")
         if self.trainer.world_size > 1:
             # Embeds what is missing before the other processes start, or while they wait at its locks: a barrier
             # of theirs would time out.
             _ = self.datamodule.linking_data
-        is_fitted = (self.run / CONFIG).exists()
-        if is_fitted:
-            check_root(self.run, self.datamodule.root, "--dataset")
         if is_fitted and self.subcommand in ("validate", "test"):
             remedy = "Write what is found into a run of its own: --run NEW --ckpt_path RUN/checkpoints/best.ckpt."
             check_dataset(self.run, open_dataset(self.datamodule.root, self.datamodule.cache_dir), remedy)
