@@ -43,12 +43,12 @@ from dim.locks import folder_lock
 from dim.making import explain_making
 from dim.options import explain
 from dim.pinning import keep_commits, write_commits
-from dim.places import CACHE, CONFIG, ROOT, check_dataset, check_root, is_config_of, located, paths_in, record_places
+from dim.places import CACHE, CONFIG, ROOT, check_dataset, check_places, is_config_of, located, paths_in, record_places
 from dim.predict import predict_on_cluster
 from dim.prepare import open_dataset
 from dim.processes import process_of_run
 from dim.result_files import write_identity
-from dim.run_folder import folder_to_fit, is_run, replace_run, settle_run
+from dim.run_folder import folder_to_fit, replace_run, settle_run
 from dim.scorer import Scorer
 from dim.start import ONE_TIME, RunStart
 from dim.task import LinkingTask
@@ -181,9 +181,10 @@ class DimCLI(LightningCLI):
             keep_commits(self.folder, self.config_dump, self.model, self.datamodule)
         write_commits(self.config_dump, self.model, self.datamodule)
         self.datamodule.needs = self.model.needs
-        if self.folder == self.run and is_run(self.run):
-            check_root(self.run, self.datamodule.root, "--dataset")
-        if self.subcommand in ("validate", "test"):
+        is_fitted = (self.run / CONFIG).exists()
+        if is_fitted and self.folder == self.run:
+            check_places(self.run, self.config_dump, "--dataset")
+        if is_fitted and self.subcommand in ("validate", "test"):
             remedy = "Write what is found into a run of its own: --run NEW --ckpt_path RUN/checkpoints/best.ckpt."
             check_dataset(self.run, open_dataset(self.datamodule.root, self.datamodule.cache_dir), remedy)
         options = self.config_init[self.subcommand]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -198,16 +199,38 @@ def _hash_at(folder: Path) -> str | None:
     return Dataset(folder).hash if (folder / "dataset.json").exists() else None
 
 
-def check_files(run: Path, config: Mapping[str, Any]) -> None:
-    """Makes sure that the local files are there that a run names beside its dataset, such as weights of encoders.
+def check_places(run: Path, config: Mapping[str, Any], option: str) -> None:
+    """Makes sure that the files are there that a run names; where its cache is gone, says so on stderr.
 
     Args:
         run: The run's folder.
-        config: Its configuration, as `read_config` gives it.
+        config: Its configuration, as `read_config` gives it, or with later options.
+        option: That says where the dataset is.
 
     Raises:
-        DataError: One is gone; the message names the option.
+        DataError: The dataset or a file of an encoder is gone; the message says how to name its place.
     """
+    _check_root(run, Path(str(config["data"]["root"])), option)
+    _check_files(run, config)
+    _note_cache(run, Path(str(config["data"]["cache_dir"])))
+
+
+def _check_root(run: Path, root: Path, option: str) -> None:
+    if root.exists():
+        return
+    known, path = dataset_of(run), run / CONFIG
+    config = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+    place = _places(run, config).get(ROOT)
+    tried = [root.absolute()] if place is None else place.candidates(run)
+    told = f"the dataset {known['name']} (hash {known['hash']})" if known else "the dataset"
+    raise DataError(
+        f"{told} of the run {run}",
+        f"nothing at {' or '.join(dict.fromkeys(map(str, tried)))}",
+        f"If it has moved, say where it is now: {option} FOLDER.",
+    )
+
+
+def _check_files(run: Path, config: Mapping[str, Any]) -> None:
     now = dict(paths_in(config))
     for option, place in _recorded(run).items():
         path = Path(now.get(option, "."))
@@ -221,29 +244,13 @@ def check_files(run: Path, config: Mapping[str, Any]) -> None:
         )
 
 
-def check_root(run: Path, root: Path, option: str) -> None:
-    """Makes sure that something stands where a run's dataset is looked for.
-
-    Args:
-        run: The run's folder.
-        root: The dataset folder or release.
-        option: That says where it is.
-
-    Raises:
-        DataError: Nothing does.
-    """
-    if root.exists():
-        return
-    known, path = dataset_of(run), run / CONFIG
-    config = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
-    place = _places(run, config).get(ROOT)
-    tried = [root.absolute()] if place is None else place.candidates(run)
-    told = f"the dataset {known['name']} (hash {known['hash']})" if known else "the dataset"
-    raise DataError(
-        f"{told} of the run {run}",
-        f"nothing at {' or '.join(dict.fromkeys(map(str, tried)))}",
-        f"If it has moved, say where it is now: {option} FOLDER.",
-    )
+def _note_cache(run: Path, cache_dir: Path) -> None:
+    if not cache_dir.exists():
+        print(
+            f"note: the cache of {run} is not at {cache_dir} any more, so its features are computed again there. If it "
+            f"has moved: --data.cache_dir FOLDER (dim test, validate, predict), or data.cache_dir in {run / CONFIG}.",
+            file=sys.stderr,
+        )
 
 
 def check_dataset(run: Path, dataset: Dataset, remedy: str) -> None:

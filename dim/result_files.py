@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,6 +127,8 @@ def write_result(
     results, key = read_results(run), (metrics["split"], metrics["protocol"])
     ranks_path = run / RANKS
     if of_owner and results.entries and identity != results.identity:
+        gone = "; ".join(f"{split} under {protocol}" for split, protocol in results.entries)
+        print(f"note: {run} is another now, so what it was before takes its results along: {gone}", file=sys.stderr)
         results = Results(run)
     if results.entries and ranks_path.exists():
         old = results.all_ranks()

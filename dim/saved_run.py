@@ -14,7 +14,7 @@ from dim.datamodule import LinkingData, LinkingDataModule
 from dim.errors import CheckpointError, ConfigError
 from dim.features.device import resolve_device
 from dim.identity import Identity, identity_of
-from dim.places import check_dataset, check_files, check_root, read_config
+from dim.places import check_dataset, check_places, read_config
 from dim.result_files import read_results
 from dim.run_folder import settle_run
 from dim.scorer import Rows, Scorer
@@ -82,8 +82,7 @@ def instantiate_run(run: Path, dataset: Path | None = None) -> tuple[LinkingTask
     config = read_config(run)
     if dataset is not None:
         config["data"]["root"] = str(dataset)
-    check_root(run, Path(config["data"]["root"]), "--dataset")
-    check_files(run, config)
+    check_places(run, config, "--dataset")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--seed_everything", type=int, default=0)
     parser.add_subclass_arguments(LinkingTask, "model")

@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -13,8 +14,9 @@ from dim.data.demo import demo_world
 from dim.errors import ConfigError, DataError
 from dim.linker import Linker
 from dim.linker.opening import open_linker
-from dim.places import PLACES, read_config
+from dim.places import PLACES, check_places, read_config, record_places
 from dim.rank import rank
+from dim.records import write_dataset
 from dim.result_files import read_results
 from dim.saved_run import open_run
 
@@ -157,9 +159,11 @@ def test_data_root_says_it_too_and_test_refuses_another_dataset(project, capsys)
     assert "--run NEW --ckpt_path" in capsys.readouterr().err
 
 
-def test_a_cache_that_is_gone_is_made_where_it_was(project):
+def test_a_cache_that_is_gone_is_made_where_it_was_and_said(project, capsys):
     shutil.rmtree(project / "cache")
+    capsys.readouterr()
     assert main(["link", "--model", str(project / "runs" / "a"), "--mention", "Bardini"]) == 0
+    assert f"is not at {project / 'cache'} any more" in capsys.readouterr().err
     assert (project / "cache").exists()
     assert not Path("cache").exists()
 
@@ -170,6 +174,42 @@ def test_a_run_of_an_older_version_tells_its_places_by_its_own(project):
     assert open_run(run, "cpu").data.dataset.root == project / "world"
     renamed = run.rename(project / "b")  # its own path tells nothing now; its figures name the dataset
     assert Path(read_config(renamed)["data"]["root"]) == project / "world"
+
+
+def test_an_encoder_s_files_move_along_and_are_named_when_they_are_gone(tmp_path, monkeypatch):
+    old = tmp_path / "old"
+    dataset = write_dataset(
+        old / "data",
+        name="d",
+        entities=pd.DataFrame({"id": ["e"], "name": ["Ann"]}),
+        texts={},
+        mentions=pd.DataFrame({"id": ["m"], "mention": ["Ann"], "context": [""], "entity_id": ["e"]}),
+    )
+    for name in ("bert", "cache", "runs/a"):
+        (old / name).mkdir(parents=True)
+    monkeypatch.chdir(old)
+    config = {
+        "data": {
+            "root": "data",
+            "cache_dir": "cache",
+            "entity_text": "bert",  # a word, though a folder has its name
+            "text_encoder": {"class_path": "TransformersTextEncoder", "init_args": {"path": "bert"}},
+            "image_encoder": {"class_path": "OpenClipEncoder", "init_args": {"pretrained": "openai"}},
+        }
+    }
+    Path("runs/a/config.yaml").write_text(yaml.safe_dump(config))
+    record_places(Path("runs/a"), config, dataset)
+    assert read_config(Path("runs/a")) == config
+    monkeypatch.chdir(tmp_path)
+    run = old.rename(tmp_path / "new") / "runs" / "a"
+    found = read_config(run)
+    assert found["data"]["text_encoder"]["init_args"]["path"] == str(tmp_path / "new" / "bert")
+    assert found["data"]["image_encoder"] == config["data"]["image_encoder"]
+    assert found["data"]["entity_text"] == "bert"
+    check_places(run, found, "--dataset")
+    shutil.rmtree(tmp_path / "new" / "bert")
+    with pytest.raises(DataError, match=r"the files of data.text_encoder.path of the run[\s\S]*nothing at .*new/bert"):
+        check_places(run, read_config(run), "--dataset")
 
 
 def test_a_path_that_was_changed_by_hand_counts(project):

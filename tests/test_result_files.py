@@ -58,11 +58,12 @@ def test_what_fit_evaluates_later_leads_over_what_was_evaluated_before(tmp_path)
     assert set(read_results(tmp_path).entries) == {("dev", "candidates(names, 5)"), ("dev", "full_kb")}
 
 
-def test_results_of_what_a_run_was_before_do_not_stand_beside_those_of_what_it_is(tmp_path):
+def test_results_of_what_a_run_was_before_do_not_stand_beside_those_of_what_it_is(tmp_path, capsys):
     write(tmp_path, "test", "full_kb", [1, 1], {"ranker": 1}, of_owner=True)
     write(tmp_path, "dev", "full_kb", [1, 2], {"ranker": 2}, of_owner=True)
     assert set(read_results(tmp_path).entries) == {("dev", "full_kb")}
     assert set(pd.read_parquet(tmp_path / "ranks.parquet")["split"]) == {"dev"}
+    assert "takes its results along: test under full_kb" in capsys.readouterr().err
 
 
 def test_the_identity_is_what_the_owner_said(tmp_path):
