@@ -127,6 +127,12 @@ def open_dataset(root: Path, cache_dir: Path) -> Dataset:
         DataError: As `prepare`.
     """
     root = Path(root)
+    if not root.exists():
+        is_demo = not root.is_absolute() and root.parts[:1] == ("demo",)  # as the demo's configurations name it
+        size = 720 if root.name == "small" else 2000
+        make = f"Make the demo world: dim demo-world {root} --num_entities {size}"
+        look = f"Name where it is: --data.root FOLDER (a relative path counts from {Path.cwd()})."
+        raise DataError(f"a dataset folder or a release at {root}", "nothing there", make if is_demo else look)
     if is_dataset_folder(root):
         return Dataset(root)
     folder = Path(cache_dir) / "datasets" / f"{root.resolve().stem}-{_raw_key(root)}"

@@ -17,7 +17,9 @@ def explain_read_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise DataError(f"{path}", "nothing there", "Check the path, or unpack the release again.") from error
+        raise DataError(
+            f"{path}", "nothing there", "Check the path, and that the release is unpacked whole."
+        ) from error
     except NotADirectoryError as error:
         raise DataError(f"a folder at {path}", "a file", "Name the folder that holds the release.") from error
     except PermissionError as error:
