@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +19,7 @@ from dim.linker.answer import question_of
 from dim.linker.each import link_each
 from dim.linker.generative import GenerativeLinker
 from dim.linker.opening import open_linker
+from dim.progress import shown
 from dim.storage import write_json
 
 #: The evidence that the table shows; JSON has all.
@@ -143,20 +143,18 @@ def link_file(model: str, source: Path, output: Path, top_k: int, batch_size: in
     asked = {"model": model, "input": content, "top_k": top_k, "batch_size": batch_size}
     done, errors = _resume(partial, state, asked, batch_size)
     linker = open_linker(model, device)
-    columns = (TextColumn("link"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
-        Progress(*columns, console=Console(stderr=True)) as progress,
+        shown("link", total, done=done) as advance,
         source.open(encoding="utf-8", newline="\n") as lines,
         partial.open("a", encoding="utf-8") as answered,
     ):
-        bar = progress.add_task("", total=total, completed=done)
         rest = islice((line for line in lines if line.strip()), done, None)
         while batch := list(islice(rest, batch_size)):
             results = _answer_lines(linker, batch, top_k)
             errors += sum("error" in result for result in results)
             answered.writelines(_json_line(result) for result in results)
             answered.flush()
-            progress.advance(bar, len(batch))
+            advance(len(batch))
     partial.replace(output)
     state.unlink()
     Console().print(f"{total:,} lines answered: {output}" + (f" ({errors:,} errors)" if errors else ""), soft_wrap=True)
