@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from dim.commands import COMMANDS
 from dim.errors import DimError
-from dim.options import nearest
+from dim.options import OTHER_COMMANDS, nearest
 
 TRAINER_COMMANDS = {
     "fit": "train; prepares and embeds what is missing; ends with the results on dev",
@@ -58,7 +58,8 @@ def main(args: Sequence[str] | None = None) -> int:
             COMMANDS[name].run(name, arguments[1:])
         else:
             known = [*TRAINER_COMMANDS, *COMMANDS]
-            raise DimError(f"a command ({', '.join(known)})", repr(name), f"Did you mean: dim {nearest(name, known)}?")
+            meant = OTHER_COMMANDS.get(name) or nearest(name, known)
+            raise DimError(f"a command ({', '.join(known)})", repr(name), f"Did you mean: dim {meant}?")
     except DimError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

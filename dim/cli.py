@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import signal
@@ -13,7 +12,7 @@ from contextlib import ExitStack, nullcontext, redirect_stdout
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 import yaml
@@ -32,16 +31,11 @@ import dim.generative.module
 import dim.saved_run  # noqa: F401
 from dim.checkpoint import RunCheckpoint, read_checkpoint
 from dim.configs import with_config_files
-from dim.contrastive.losses import NPair, ReleasedNPair
-from dim.contrastive.negatives import Negatives
 from dim.datamodule import LinkingDataModule
 from dim.errors import CheckpointError, ConfigError
-from dim.evaluation.protocols import Protocol
-from dim.features.base import Captioner, Encoder
-from dim.generative.examples import Examples
 from dim.locks import folder_lock
 from dim.making import explain_making
-from dim.options import explain
+from dim.options import Explained
 from dim.pinning import keep_commits, write_commits
 from dim.places import CACHE, CONFIG, ROOT, check_dataset, check_places, is_config_of, located, paths_in, record_places
 from dim.predict import predict_on_cluster
@@ -49,7 +43,6 @@ from dim.prepare import open_dataset
 from dim.processes import process_of_run
 from dim.result_files import write_identity
 from dim.run_folder import folder_to_fit, replace_run, settle_run
-from dim.scorer import Scorer
 from dim.start import ONE_TIME, RunStart
 from dim.task import LinkingTask
 from dim.trainer_options import StepLimit, check_trainer
@@ -73,24 +66,8 @@ QUIET = (
 )
 
 
-class Parser(LightningArgumentParser):
-    """Says what is wrong with an option in one line, and names the nearest one that exists."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raises ConfigError in the place of argparse's exit."""
-        raise explain(message, [action.dest for action in self._actions], known_classes())
-
-
-def known_classes() -> list[type]:
-    """The classes of dim that a YAML file may name."""
-    bases: list[type] = [LinkingTask, Encoder, Captioner, Protocol, Negatives, NPair, ReleasedNPair, Examples, Scorer]
-    return [kind for base in bases for kind in (base, *all_subclasses(base)) if not inspect.isabstract(kind)]
-
-
-def all_subclasses(kind: type) -> list[type]:
-    """Direct and further subclasses."""
-    children: list[type] = kind.__subclasses__()
-    return [found for child in children for found in (child, *all_subclasses(child))]
+class Parser(Explained, LightningArgumentParser):
+    """Names what was given and what was meant."""
 
 
 class DimCLI(LightningCLI):
@@ -357,6 +334,8 @@ def run_trainer(arguments: Sequence[str]) -> None:
     argv, sys.argv = sys.argv, [sys.argv[0], *arguments]
     environment = {name: os.environ.get(name) for name in LAUNCH_VARIABLES}
     is_first = process_of_run() == 0
+    Parser.command, Parser.given = arguments[0], tuple(arguments[1:])
+    Parser.required = ("run", "data.root", "model")
     try:
         with ExitStack() as held, nullcontext() if is_first else redirect_stdout(StringIO()):
             DimCLI(

@@ -9,6 +9,8 @@ from importlib import import_module
 from inspect import signature
 from itertools import takewhile
 
+from dim.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Command:
@@ -43,6 +45,18 @@ class Command:
         if self.takes_many and (words := list(takewhile(lambda arg: not arg.startswith("-"), args))):
             first = next(iter(signature(functions[0]).parameters))
             args = [f"--{first}={json.dumps(words)}" if self.by_name else json.dumps(words), *args[len(words) :]]
+        asked = functions[0]
+        if len(functions) > 1:
+            parts = {function.__name__.split("_", 1)[1]: function for function in functions}
+            word = args[0] if args else ""
+            if word not in parts and not word.startswith("-h") and word != "--help":
+                found = f"the word {word}" if word else "nothing"
+                raise ConfigError(f"dim {name} and one of {', '.join(parts)}", found, f"Such as: dim {name} embed.")
+            asked = parts.get(word, asked)
+            Parser.command, Parser.given = word, tuple(args[1:])
+        else:
+            Parser.command, Parser.given = name, tuple(args)
+        Parser.required = [key for key, value in signature(asked).parameters.items() if value.default is value.empty]
         components = functions[0] if len(functions) == 1 else {f.__name__.split("_", 1)[1]: f for f in functions}
         auto_cli(components, args=list(args), prog=f"dim {name}", as_positional=not self.by_name, parser_class=Parser)
 

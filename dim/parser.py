@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from jsonargparse import ArgumentParser
 
-from dim.options import explain
+from dim.options import Explained
 
 
-class Parser(ArgumentParser):
-    """Names the nearest option that exists."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raises ConfigError in the place of argparse's exit."""
-        raise explain(message, [action.dest for action in self._actions], [])
+class Parser(Explained, ArgumentParser):
+    """Names what was given and what was meant."""

@@ -57,19 +57,25 @@ class Bar:
         total: Of how many; None: nobody knows.
         done: Already, before it began.
         unit: What is counted, where it is no number of things: `MB` for bytes.
+        note: Gives what stands beside it.
         clock: Seconds.
     """
 
     def __init__(
-        self, name: str, total: int | None, done: int = 0, unit: str = "", clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        total: int | None,
+        done: int = 0,
+        unit: str = "",
+        note: Callable[[], str] = str,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.name, self.total, self.done, self.before, self.unit, self.note = name, total, done, done, unit, ""
+        self.name, self.total, self.done, self.before, self.unit, self.note = name, total, done, done, unit, note
         self._clock, self._start = clock, clock()
 
-    def advance(self, count: int = 1, note: str = "") -> None:
-        """So much more is done; `note` stands beside it until the next."""
+    def advance(self, count: int = 1) -> None:
+        """So much more is done."""
         self.done += count
-        self.note = note
 
     def line(self) -> str:
         """How far it is, in one line.
@@ -93,7 +99,7 @@ class Bar:
         if rate > 0:
             each = f"{rate / scale:,.0f}" if rate / scale >= 10 else f"{rate / scale:.2g}"
             parts += [f"{each}/s", f"{(self.total - self.done) / rate:,.0f} s left"]
-        return ", ".join([*parts, *([self.note] if self.note else [])])
+        return ", ".join(part for part in (*parts, self.note()) if part)
 
 
 @contextmanager
@@ -105,7 +111,9 @@ def shown(
     unit: str = "",
     console: Console | None = None,
     columns: Sequence[ProgressColumn] = COLUMNS,
+    note: Callable[[], str] = str,
     silent: bool = False,
+    passing: bool = False,
 ) -> Iterator[Callable[..., None]]:
     """Shows how far work is, on a terminal by a bar, else by lines; nothing where it takes less than half a minute.
 
@@ -115,28 +123,30 @@ def shown(
         done: Already.
         unit: As `Bar` has it.
         console: Where; by default on stderr.
-        columns: Of the bar; a column may read `{task.fields[note]}`.
+        columns: Of the bar.
+        note: Gives what stands beside each line.
         silent: Whether to show nothing at all.
+        passing: Whether the bar goes when the work is done.
 
     Yields:
-        What is called with how much more is done, and a note that stands beside it.
+        What is called with how much more is done.
     """
     console = console or Console(stderr=True)
     if silent:
-        yield lambda count=1, note="": None
+        yield lambda count=1: None
     elif console.is_terminal:
-        with Progress(*columns, console=console, transient=total is None) as progress:
-            task = progress.add_task(name, total=total, completed=done, note="")
-            yield lambda count=1, note="": progress.update(task, advance=count, note=note)
+        with Progress(*columns, console=console, transient=passing or total is None) as progress:
+            task = progress.add_task(name, total=total, completed=done)
+            yield lambda count=1: progress.advance(task, count)
     else:
-        bar = Bar(name, total, done, unit)
+        bar = Bar(name, total, done, unit, note)
         with Lines(bar.line, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)):
             yield bar.advance
 
 
 def tracked(items: Iterable[Item], name: str, total: int, *, silent: bool = False) -> Iterator[Item]:
     """The items, one after the other, while `shown` says how many of `total` are done."""
-    with shown(name, total, silent=silent) as advance:
+    with shown(name, total, silent=silent, passing=True) as advance:
         for item in items:
             yield item
             advance()

@@ -1,34 +1,85 @@
+"""What a tired person types, and what it is answered."""
+
+import re
+
 import pytest
 
-from dim.options import explain
+from dim.__main__ import main
 
-
-class Model:
-    def __init__(self, learning_rate: float = 0.1) -> None:
-        self.learning_rate = learning_rate
-
-
-OPTIONS = ["data.batch_size", "data.root", "run"]
+CONFIG = "lightning_configs/demo.yaml"
+FIT = f"fit --config {CONFIG}"
 
 
 @pytest.mark.parametrize(
-    ("message", "expected", "found", "remedy"),
+    ("line", "expected", "found", "remedy"),
     [
-        ("unrecognized arguments: --data.batch_sise 3", "an option that exists", "data.batch_sise", "data.batch_size"),
-        ("Option 'learning_rat' is not accepted", "an option that exists", "learning_rat", "learning_rate"),
-        ("Expected a dot import path string: Modle", "a class (Model)", "Modle", "Did you mean Model?"),
-        ("Parser key \"data.n\":\n  Expected a <class 'int'>. Got value: x", "data.n as int", "x", "--help"),
-        ("something else", "options that fit the command", "something else", "--help"),
+        ("fit", "a configuration that says run, data.root and model", "none", "--config lightning_configs/NAME.yaml"),
+        (f"fit {CONFIG}", "options by name", CONFIG, f"Did you mean: dim fit --config {CONFIG}?"),
+        ("fit --config lightning_configs/demo.yml", "a file", "no such file", "lightning_configs/demo.yaml?"),
+        ("fit --config lightning_configs", "a file", "a folder", "demo.yaml, demo_plus.yaml"),
+        ("fit --config README.md", "YAML in README.md", "cannot start any token in line 3", "Repair"),
+        ("fit --trainer.epochs 3", "an option that exists", "trainer.epochs", "--trainer.max_epochs?"),
+        (f"{FIT} --lr 0.1", "an option that exists", "'lr'", "Did you mean --model.learning_rate?"),
+        (f"{FIT} --epochs 3", "an option that exists", "'epochs'", "--trainer.max_epochs?"),
+        (f"{FIT} --batch_size 3", "an option that exists", "'batch_size'", "--data.batch_size?"),
+        (f"{FIT} --data.batch_sise=3", "an option that exists", "'data.batch_sise'", "--data.batch_size?"),
+        (f"{FIT} --model.widht 3", "an option that exists", "'model.widht'", "Did you mean width?"),
+        (f"{FIT} --data.root", "--data.root as dim fit takes it", "one argument", "dim fit --help"),
+        (f"{FIT} --trainer.max_epochs ten", "--trainer.max_epochs as a whole number or null", "ten", "Change"),
+        (f"{FIT} --model.width big", "--model.width as a whole number", "big", "Change"),
+        (f"{FIT} --model.fusion atention", "--model.fusion as attention or sum or linear", "atention", "Change"),
+        (f"{FIT} --model.negatives.per_row x", "--model.negatives.per_row as a whole number", "x", "Change"),
+        (f"{FIT} --model DIMM", "--model: a class (BM25, DIM", "DIMM", "Did you mean DIM?"),
+        (f"{FIT} --data.protocol Cand", "a class (Candidates, FullKB", "Cand", "Did you mean Candidates?"),
+        (f"{FIT} --data.text_encoder Bert", "a class (", "Bert", "Name one of them"),
+        (f"{FIT} --data.leave_out mension", "--data.leave_out as a list", "mension", "Change"),
+        (f"{FIT} --data.root demo/none", "a dataset folder", "nothing there", "dim demo-world demo/none"),
+        (f"{FIT} --data.root data/none", "a dataset folder", "nothing there", "--data.root FOLDER"),
+        ("test --run runs/none", "a configuration", "none", "--config RUN/config.yaml"),
+        ("train", "a command", "'train'", "Did you mean: dim fit?"),
+        ("prepar", "a command", "'prepar'", "Did you mean: dim prepare?"),
+        ("prepare", "dim prepare ROOT OUT", "no ROOT and OUT", "dim prepare --help"),
+        ("prepare a", "dim prepare ROOT OUT", "no OUT", "dim prepare --help"),
+        ("prepare a b c", "dim prepare ROOT OUT", "one word more: c", "Leave it out"),
+        ("prepare a b --layot dim", "an option that exists", "layot", "Did you mean --layout?"),
+        ("prepare a b --layout foo", "--layout as auto or diverse", "foo", "Change"),
+        ("rank runs/demo", "options by name", "the word runs/demo", "Did you mean: dim rank --run runs/demo?"),
+        ("link", "dim link --model", "no --model", "dim link --help"),
+        ("evaluate", "dim evaluate --ranks … --dataset … --run …", "no --ranks, --dataset and --run", "--help"),
+        ("caption x --captioner Tiny", "--captioner: a class (", "Tiny", "Did you mean TinyCaptioner?"),
+        ("bench", "dim bench and one of embed", "nothing", "Such as"),
+        ("bench foo", "dim bench and one of embed", "the word foo", "Such as"),
     ],
 )
-def test_a_message_of_the_parser_becomes_three_parts(message, expected, found, remedy):
-    error = explain(message, OPTIONS, [Model])
-    assert error.expected == expected
-    assert found in error.found
-    assert remedy in error.remedy
+def test_a_wrong_line_is_answered_by_what_was_meant(capsys, tmp_path, line, expected, found, remedy):
+    words = line.split()
+    if words[0] == "fit" and "--config" in words:
+        words += ["--run", str(tmp_path / "run")]
+    assert main(words) == 1
+    error = re.fullmatch(r"error: expected (.*)\nfound    (.*)\nto do    (.*)\n", capsys.readouterr().err)
+    assert error, "not three lines"
+    assert expected in error[1]
+    assert found in error[2]
+    assert remedy in error[3]
 
 
-def test_the_message_of_a_parser_inside_is_found_again():
-    inner = explain("Parser key \"rate\":\n  Expected a <class 'float'>. Got value: fast", [], [])
-    outer = explain(f'Parser key "model":\n  Errors:\n    - {inner}\n', OPTIONS, [Model])
-    assert (outer.expected, outer.found) == ("rate as float", "fast")
+@pytest.mark.parametrize(
+    ("text", "found", "remedy"),
+    [
+        ("data: {root: a, batch_sise: 3}\nmodel: DIM\n", "'data.batch_sise'", "--data.batch_size?"),
+        ("data: {root: a}\nmodel: {class_path: DIM, init_args: {widht: 3}}\n", "'widht'", "Did you mean width?"),
+        ("data: {root: a}\nmodel: DIM\nmodle: 3\n", "'modle'", "Did you mean --model?"),
+        ("data: {root: a, batch_size: many}\nmodel: DIM\n", "many", "Change"),
+        ("data: {root: a}\nmodel: {class_path: DIMM}\n", "DIMM", "Did you mean DIM?"),
+        ("- a\n- b\n", "list", "Name a configuration"),
+        ("data: {root: a\n", "line 2", "Repair"),
+    ],
+)
+def test_a_wrong_file_is_answered_by_what_was_meant(capsys, tmp_path, text, found, remedy):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    assert main(["fit", "--config", str(path), "--run", str(tmp_path / "run")]) == 1
+    error = re.fullmatch(r"error: expected (.*)\nfound    (.*)\nto do    (.*)\n", capsys.readouterr().err)
+    assert error, "not three lines"
+    assert found in error[2]
+    assert remedy in error[3]

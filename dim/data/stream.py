@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 
 from dim.data.files import RepeatedKeyError, json_type, open_text, unique_keys
 from dim.errors import DataError
+from dim.progress import shown
 
 CHUNK = 1 << 20  # characters
 MIN_BYTES_TO_WATCH = 8 << 20  # from here on a progress bar is worth its line
@@ -51,12 +51,18 @@ def read_members(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _read(path: Path, bracket: str) -> Iterator[tuple[str, Any]]:
-    columns = (TextColumn("reading {task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with open_text(path) as file:
         size = path.stat().st_size
-        with Progress(*columns, console=Console(stderr=True), disable=size < MIN_BYTES_TO_WATCH) as bar:
-            task = bar.add_task(path.name, total=size)
-            yield from _Window(file, path, lambda num_bytes: bar.update(task, completed=num_bytes)).items(bracket)
+        silent, read = size < MIN_BYTES_TO_WATCH, 0
+        with shown(f"reading {path.name}", size, unit="MB", columns=columns, silent=silent) as advance:
+
+            def tell(num_bytes: int) -> None:
+                nonlocal read
+                advance(num_bytes - read)
+                read = num_bytes
+
+            yield from _Window(file, path, tell).items(bracket)
 
 
 class _Window:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from dim.engine import Workplace
+from dim.progress import shown
 
 STAGES = ("decode", "transfer", "encode", "write")
 
@@ -93,9 +93,14 @@ def shown_progress(
         _Limit(stages),
     )
     is_pending = bool(work.pending)
-    with Progress(*columns, console=console, disable=not is_pending) as bar:
-        task = bar.add_task(name, total=work.plan.num_rows, completed=before)
-        yield partial(bar.advance, task), stages
+
+    def limit() -> str:
+        return "" if stages.limiting is None else f"limit: {stages.limiting} {stages.shares()[stages.limiting]:.0%}"
+
+    with shown(
+        name, work.plan.num_rows, done=before, console=console, columns=columns, silent=not is_pending, note=limit
+    ) as advance:
+        yield advance, stages
     if is_pending:
         line = stages.summary(work.num_rows_done - before)
         console.print(f"{name:<12} {line}", highlight=False, soft_wrap=True)

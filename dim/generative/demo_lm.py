@@ -7,6 +7,7 @@ mention of the dataset. In the place of an image stand, in some questions, words
 from __future__ import annotations
 
 import logging
+import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ from dim.generative.prompt import IGNORED
 from dim.output import Kind, output_folder
 from dim.records import Dataset
 from dim.storage import write_json
+from dim.training_lines import TrainingLines
 
 MANIFEST = "demo_lm.json"  #: Says how the model was made.
 #: What Transformers writes of a model and its tokenizer, of any version so far.
@@ -229,6 +231,8 @@ def train(model: GPT2LMHeadModel, batches: list[list[Targeted]], learning_rate: 
             enable_checkpointing=False,
             enable_model_summary=False,
             gradient_clip_val=1.0,
+            enable_progress_bar=sys.stdout.isatty(),
+            callbacks=[] if sys.stdout.isatty() else [TrainingLines("the language model")],
         ).fit(task, loader)
     model.to("cpu").eval()
     last = task.losses[-max(1, len(batches) // 20) :]

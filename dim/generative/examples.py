@@ -16,14 +16,13 @@ import faiss
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from dim.data.regions import split_region
 from dim.datamodule import LinkingData
 from dim.errors import ConfigError
 from dim.locks import folder_lock
 from dim.processes import process_of_run
+from dim.progress import tracked
 from dim.storage import atomic_path, content_hash
 
 FORMAT_VERSION = 1
@@ -148,7 +147,7 @@ class SimilarExamples(Examples):
         askers = _grouped(rows)
         is_silent = len(asked) < MIN_STRINGS_TO_WATCH or process_of_run() > 0
         batches = [asked[start : start + BATCH] for start in range(0, len(asked), BATCH)]
-        for pending in track(batches, "Finding examples", console=Console(stderr=True), disable=is_silent):
+        for pending in tracked(batches, "finding examples", len(batches), silent=is_silent):
             width = 2 * self.num_examples + 16
             while len(pending):
                 width = min(width, len(strings))

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from dim.errors import ConfigError, DataError
 from dim.evaluation.protocols import NIL_ROW
 from dim.generative.sorted_names import Integers, Tokens
+from dim.progress import tracked
 
 Tokenize = Callable[[list[str]], Sequence[Sequence[int]]]
 LeftOut = dict[str, dict[str, Any]]
@@ -59,7 +58,7 @@ def tokenize_names(
     parts = [Tokens(*(np.zeros(0, dtype=np.int64) for _ in range(3)))]
     chunks = range(0, len(names), CHUNK)
     is_long = show_progress and len(chunks) > 1
-    for start in track(chunks, "tokenise names", console=Console(stderr=True), disable=not is_long):
+    for start in tracked(chunks, "tokenise names", len(chunks), silent=not is_long):
         texts = list(names[start : start + CHUNK])
         found = tokenize(texts)
         lengths = np.fromiter(map(len, found), dtype=np.int64, count=len(found))

@@ -1,31 +1,44 @@
-"""The progress bar of a refresh."""
+"""How far a refresh is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from dim.kb.answers import Answer
 from dim.kb.budget import Budget
+from dim.progress import shown
 
 
 @contextmanager
 def answer_progress(budget: Budget, total: int) -> Iterator[Callable[[Answer], None]]:
-    """Shows a bar on stderr, with answers, failures, tokens and cost; yields what is called with each answer."""
-    num_ok = num_failed = 0
-    columns = (TextColumn("refresh"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=total)
+    """Shows on stderr answers, failures, tokens and cost; yields what is called with each answer."""
+    counts = {"ok": 0, "failed": 0}
 
-        def advance(answer: Answer) -> None:
-            nonlocal num_ok, num_failed
-            num_ok += answer.status == "ok"
-            num_failed += answer.status != "ok"
-            said = f"{num_ok:,} ok, {num_failed:,} failed, {budget.tokens_in + budget.tokens_out:,} tokens"
-            said += "" if budget.cost is None else f", cost {budget.cost:,.4f}"
-            bar.update(task, advance=1, description=said)
+    def said() -> str:
+        tokens = budget.tokens_in + budget.tokens_out
+        line = f"{counts['ok']:,} ok, {counts['failed']:,} failed, {tokens:,} tokens"
+        return line if budget.cost is None else f"{line}, cost {budget.cost:,.4f}"
 
-        yield advance
+    columns = (TextColumn("refresh"), BarColumn(), MofNCompleteColumn(), _Said(said), TimeRemainingColumn())
+    with shown("refresh", total, columns=columns, note=said) as advance:
+
+        def count(answer: Answer) -> None:
+            counts["ok" if answer.status == "ok" else "failed"] += 1
+            advance()
+
+        yield count
+
+
+class _Said(ProgressColumn):
+    """What is known beside the number of answers."""
+
+    def __init__(self, said: Callable[[], str]) -> None:
+        super().__init__()
+        self.said = said
+
+    def render(self, task: Task) -> Text:
+        return Text(self.said())

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dim.data.found_files import path_on_disk
 from dim.data.regions import split_region
@@ -24,6 +23,7 @@ from dim.linker.each import Outcome, link_each
 from dim.linker.given import check_top_k
 from dim.linker.linker import Linker
 from dim.linker.opening import content_of, open_linker
+from dim.progress import shown
 from dim.storage import explain_write_errors, write_json
 
 KNOWN = (*MENTION_COLUMNS, *SYNONYMS.values())
@@ -86,20 +86,18 @@ def link_file(source: Path, output: Path, options: Options) -> None:
         journal, state, {"model": content_of(options.model, options.dataset), "input": counted.content, **asked}
     )
     linker = open_linker(options.model, options.device, options.trust, options.dataset)
-    columns = (TextColumn("link"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
-        Progress(*columns, console=console) as progress,
+        shown("link", counted.total, done=done, console=console) as advance,
         explain_write_errors(journal, GO_ON),
         journal.open("a", encoding="utf-8") as answered,
     ):
-        bar = progress.add_task("", total=counted.total, completed=done)
         rows = islice(iter_table(source, options.encoding, KNOWN), done, None)
         while batch := list(islice(rows, options.batch_size)):
             results = _answer_rows(linker, batch, source, options)
             failed.add(results, [where for where, _ in batch])
             answered.writelines(json_line(result) for result in results)
             answered.flush()
-            progress.advance(bar, len(batch))
+            advance(len(batch))
     write_answers(journal, output)
     state.unlink()
     _report(counted.total, failed, output)

@@ -13,6 +13,7 @@ from rich.console import Console
 from dim.errors import ConfigError
 from dim.locks import folder_lock
 from dim.output import check_target
+from dim.progress import shown
 from dim.rank.crossfit import cross_fit
 from dim.rank.finder import Finder
 from dim.rank.results import best_vector, evaluate
@@ -86,7 +87,7 @@ def _rank(
     console = Console()
     finder = Finder(task, num_candidates)
     training = _training_lists(finder, _towers(run, task, folds, device), task.seed)
-    with console.status("training the ranker"):
+    with shown("training the ranker", None):
         ranker = Ranker.fit(training.lists, training.folds, tuple(FEATURES), seed=task.seed)
         thresholds = _fit_nil(ranker, training, nil_share, nil_precision, task.seed)
     if nil_precision is not None and ranker.nil_threshold is None:

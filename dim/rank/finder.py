@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
+from dim.progress import tracked
 from dim.ranking.candidates import best_rows, unite
 from dim.ranking.entities import EntityFacts
 from dim.ranking.features import FEATURES, Asked, PairFeatures
@@ -53,7 +52,8 @@ class Finder:
 
     def lists(self, tower: LinkingTask, rows: Rows, without: Sequence[Rows] | None = None) -> Lists:
         """The candidates of mention rows [n], scored by `tower`; without KB rows that are held out from each."""
-        steps = track(range(0, len(rows), CHUNK), description="candidates", transient=True, console=Console())
+        starts = range(0, len(rows), CHUNK)
+        steps = tracked(starts, "candidates", len(starts))
         found = (
             part
             for start in steps

@@ -13,9 +13,8 @@ import faiss as typed_faiss
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import Progress
 
+from dim.progress import shown
 from dim.search.exact import top_k
 from dim.search.half_precision import HalfPrecision
 
@@ -211,8 +210,7 @@ def build_faiss(
 ) -> FaissStore:
     """A store of a new FAISS index over `vectors` [n, d], n ≥ 1, with the least effort."""
     num, width = vectors.shape
-    with Progress(console=Console(stderr=True), disable=not progress, transient=True) as bar:
-        task = bar.add_task(f"Building a {kind} index", total=num)
+    with shown(f"building a {kind} index", num, silent=not progress, passing=True) as advance:
         if kind == "flat":
             index = faiss.IndexFlatIP(width)
         elif kind == "ivf":
@@ -224,7 +222,7 @@ def build_faiss(
         for start in range(0, num, VECTORS_AT_ONCE):
             block = np.ascontiguousarray(vectors[start : start + VECTORS_AT_ONCE])
             index.add(block)
-            bar.advance(task, len(block))
+            advance(len(block))
     return FaissStore(index, kind)
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
-from rich.progress import track
 
 from dim.data.demo.vocabulary import LOOKS
+from dim.progress import tracked
 
 SIZE = 64
 NUM_TO_WATCH = 5_000  # from here on a progress bar is worth its line
@@ -181,7 +181,7 @@ def draw_all(pictures: Iterable[Picture | None], folder: Path) -> None:
     ordered = sorted(filter(None, pictures), key=lambda picture: picture.path)
     for parent in {(folder / picture.path).parent for picture in ordered}:
         parent.mkdir(parents=True, exist_ok=True)
-    for picture in track(ordered, "Drawing pictures", disable=len(ordered) < NUM_TO_WATCH, transient=True):
+    for picture in tracked(ordered, "drawing pictures", len(ordered), silent=len(ordered) < NUM_TO_WATCH):
         draw(picture).save(folder / picture.path, compress_level=0)
 
 

@@ -10,19 +10,17 @@ from pathlib import Path
 import imagehash
 import numpy as np
 from PIL import Image
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dim.data.found_files import path_on_disk
 from dim.evaluation.audit.findings import Finding, Thresholds, Verdict, first
 from dim.evaluation.audit.rows import Mask, Rows, files_of, paths_of, train_splits
 from dim.features.images import UnusableImageError, load_image, num_decoders
+from dim.progress import shown
 from dim.records import Dataset
 from dim.storage import content_hash
 
 FLAT = 2.0  # grey levels (of 255): below this standard deviation a perceptual hash is rounding noise
 AT_ONCE = 256  # files handed to the threads together, so that Ctrl-C does not wait for all of them
-COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
 @dataclass(frozen=True)
@@ -87,9 +85,8 @@ def look_at(files: Sequence[str], root: Path, progress: bool = False) -> Looks:
 
     with (
         ThreadPoolExecutor(num_decoders()) as pool,
-        Progress(*COLUMNS, console=Console(stderr=True), disable=not progress or not unique) as bar,
+        shown("hashing images", len(unique), silent=not progress or not unique) as advance,
     ):
-        task = bar.add_task("Hashing images", total=len(unique))
         for start in range(0, len(unique), AT_ONCE):
             part = unique[start : start + AT_ONCE]
             for file, outcome in zip(part, pool.map(look, part), strict=True):
@@ -97,7 +94,7 @@ def look_at(files: Sequence[str], root: Path, progress: bool = False) -> Looks:
                     found[file] = outcome
                 else:
                     failed.setdefault(outcome, []).append(file)
-                bar.advance(task)
+                advance()
     return Looks(found, failed)
 
 

@@ -1,0 +1,99 @@
+"""Weights & Biases, offline and without an account: what stands in its folders."""
+
+import json
+
+import pytest
+import yaml
+from tiny_fit import tiny_options, tiny_world
+from wandb.proto import wandb_internal_pb2
+
+from dim.__main__ import main
+
+
+@pytest.fixture(autouse=True)
+def no_account(monkeypatch):
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_DIR", "WANDB_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WANDB_SILENT", "true")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return tiny_world(tmp_path_factory)
+
+
+def options(world, run, *more):
+    logger = ["--trainer.logger", "WandbLogger", "--trainer.logger.offline", "true", "--trainer.logger.project", "dim"]
+    return tiny_options(world, run, *logger, *more)
+
+
+def records_of(path):
+    """The records of a .wandb file: LevelDB's log format after a head of 7 bytes, a record in pieces where it is long."""
+    data, place, whole = path.read_bytes(), 7, b""
+    while place + 7 <= len(data):
+        room = 32768 - place % 32768
+        if room < 7:
+            place += room
+            continue
+        length, kind = int.from_bytes(data[place + 4 : place + 6], "little"), data[place + 6]
+        whole += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # whole, or the last piece
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(whole)
+            yield record
+            whole = b""
+
+
+def offline_runs(run):
+    """The run that each offline folder speaks of, oldest first."""
+    paths = sorted((run / "wandb").glob("offline-run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime_ns)
+    return [next(r.run for r in records_of(path) if r.WhichOneof("record_type") == "run") for path in paths]
+
+
+def test_name_group_and_job_come_from_run_and_seed_and_later_commands_go_on_in_the_run_of_fit(world, tmp_path):
+    run = tmp_path / "texts" / "seed3"
+    assert main(["fit", *options(world, run, "--seed_everything", "3")]) == 0
+    config = str(run / "config.yaml")
+    assert main(["test", "--config", config]) == 0
+    assert main(["validate", "--config", config]) == 0
+    assert main(["fit", "--config", config, "--ckpt_path", "last", "--trainer.max_epochs", "2"]) == 0
+    records = offline_runs(run)
+    known = json.loads((run / "wandb.json").read_text())["id"]
+    assert [record.run_id for record in records] == [known] * 4
+    assert {(r.display_name, r.run_group, r.job_type, r.project) for r in records} == {
+        ("texts/seed3", "texts", "fit", "dim")
+    }
+
+
+def test_a_new_run_in_the_place_of_an_old_one_has_an_id_of_its_own_and_the_old_logs_stay(world, tmp_path):
+    run = tmp_path / "run"
+    assert main(["fit", *options(world, run)]) == 0
+    assert main(["fit", *options(world, run, "--overwrite", "true")]) == 0
+    first, second = offline_runs(run)
+    assert first.run_id != second.run_id
+    assert json.loads((run / "wandb.json").read_text())["id"] == second.run_id
+
+
+def test_what_the_user_names_stays(world, tmp_path):
+    run = tmp_path / "run"
+    names = ["--trainer.logger.name", "mine", "--trainer.logger.id", "abc123"]
+    assert main(["fit", *options(world, run, *names)]) == 0
+    (record,) = offline_runs(run)
+    assert (record.display_name, record.run_id) == ("mine", "abc123")
+
+
+@pytest.mark.parametrize("wrong", [["--data.root", "nowhere"], ["--model.mention_fields", "[mention, smell]"]])
+def test_a_failed_start_leaves_none(world, tmp_path, wrong):
+    assert main(["fit", *options(world, tmp_path / "run", *wrong)]) == 1
+    assert not list(tmp_path.rglob("*wandb*"))
+
+
+def test_a_run_that_was_fitted_without_is_evaluated_in_one_of_its_own(world, tmp_path):
+    run = tmp_path / "run"
+    assert main(["fit", *tiny_options(world, run)]) == 0
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["trainer"]["logger"] is False
+    assert main(["test", *options(world, run)]) == 0
+    (record,) = offline_runs(run)
+    assert (record.display_name, record.job_type) == ("run/seed0", "test")
