@@ -1,11 +1,14 @@
 """Ctrl-C: every command ends with 130, one line that says how to go on with it, and nothing half."""
 
 import os
+import re
 import shutil
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from demo_run import demo_run
@@ -31,7 +34,7 @@ def interrupted(args: list[str], place: Path, is_at_work: Callable[[str], bool])
         os.killpg(pid, signal.SIGINT)
         assert wait() == 130, log.read_text()
     said = log.read_text()
-    assert "Traceback" not in said
+    assert "Traceback" not in said, said
     log.unlink()
     return said
 
@@ -123,6 +126,13 @@ def test_a_folder_that_was_not_finished_is_not_there(name: str, run: Path, tmp_p
 def test_serve_answers_and_ends(run: Path, tmp_path: Path) -> None:
     Linker.from_checkpoint(run, device="cpu").save(tmp_path / "linker")
     args = ["serve", f"--model={tmp_path / 'linker'}", "--port=0"]
-    said = interrupted(args, tmp_path, lambda log: "page:" in log)
+
+    def answers(log: str) -> bool:
+        address = re.search(r"page: +(\S+)", log)
+        with suppress(OSError):
+            return address is not None and urlopen(f"{address[1]}health").status == 200
+        return False
+
+    said = interrupted(args, tmp_path, answers)
     assert "accepted questions are answered" in said
     assert last_line(said) == f"interrupted: {COMMANDS['serve'].interrupted}"
