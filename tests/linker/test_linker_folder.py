@@ -284,3 +284,34 @@ def test_an_image_that_is_gone_keeps_its_path(run: Path, tmp_path: Path) -> None
     assert not (tmp_path / "two").exists()
     with pytest.raises(ConfigError, match="copies, paths, none"):
         linker.save(tmp_path / "two", images="all")  # type: ignore[arg-type]
+
+
+def test_a_linker_answers_as_before_while_its_folder_is_replaced(saved: Path, run: Path, tmp_path: Path) -> None:
+    folder, questions = shutil.copytree(saved, tmp_path / "saved"), questions_of(run)[:20]
+    reader = Linker.from_pretrained(folder, device="cpu")
+    before = reader.link_batch(questions[:10])  # the rest reads what was not read yet
+    expected = Linker.from_pretrained(saved, device="cpu").link_batch(questions)
+    writer = Linker.from_pretrained(folder, device="cpu")
+    writer.add_entities([NEW])
+    writer.remove_entities([entity.id for entity in list(writer.knowledge)[:200]])
+    for kind in ("hnsw", "flat"):
+        writer.rebuild_index(kind)
+        writer.save(folder)
+        assert_same(reader.link_batch(questions[:10]), before)
+        assert_same(reader.link_batch(questions), expected)
+    assert len(Linker.from_pretrained(folder)) == 101
+    with pytest.raises(ConfigError, match="a linker, written before"):
+        linker_of(run).save(folder)
+
+
+def test_copied_images_of_a_linker_are_those_of_the_folder_that_is_there(run: Path, tmp_path: Path) -> None:
+    linker = linker_of(run)
+    linker.save(tmp_path / "one", images="copies")
+    reader = Linker.from_pretrained(tmp_path / "one", device="cpu")
+    pictures = {path: Path(path).read_bytes() for entity in reader.knowledge for path in entity.images}
+    again = Linker.from_pretrained(tmp_path / "one", device="cpu")
+    again.remove_entities([next(entity.id for entity in again.knowledge if entity.images)])
+    again.save(tmp_path / "one")
+    there = {path: Path(path).read_bytes() for path in pictures if Path(path).exists()}
+    assert len(there) == len(pictures) - 1  # an entity that left the KB has none; no picture is another entity's
+    assert there.items() <= pictures.items()

@@ -1,0 +1,138 @@
+"""Ctrl-C: every command ends with 130, one line that says how to go on with it, and nothing half."""
+
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from demo_run import demo_run
+from forked_commands import command
+
+from dim.__main__ import TRAINER_COMMANDS, TRAINER_INTERRUPTED, main
+from dim.commands import COMMANDS, Command
+from dim.linker import Linker
+
+
+@pytest.fixture
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return demo_run(tmp_path_factory)
+
+
+def interrupted(args: list[str], place: Path, is_at_work: Callable[[str], bool]) -> str:
+    """What a command says that is interrupted, with all of its processes, as by a terminal, when it is at work."""
+    log = place / "log"
+    with command(args, log) as (pid, wait):
+        while not log.exists() or not is_at_work(log.read_text()):
+            os.kill(pid, 0)
+            time.sleep(0.01)
+        os.killpg(pid, signal.SIGINT)
+        assert wait() == 130, log.read_text()
+    said = log.read_text()
+    assert "Traceback" not in said, said
+    log.unlink()
+    return said
+
+
+def last_line(said: str) -> str:
+    return said.rstrip().rpartition("\n")[2]
+
+
+def config_of(world: Path, place: Path, epochs: int = 100_000) -> Path:
+    path = place / "tiny.yaml"
+    path.write_text(
+        f"data:\n  root: {world}\n  cache_dir: {place / 'cache'}\n  text_encoder: TinyTextEncoder\n  num_workers: 0\n"
+        "model:\n  class_path: DIM\n  init_args: {width: 16}\n"
+        f"trainer:\n  accelerator: cpu\n  max_epochs: {epochs}\n  enable_progress_bar: false\n"
+        f"early_stopping:\n  patience: {epochs}\n"
+    )
+    return path
+
+
+@pytest.mark.parametrize("name", [*TRAINER_COMMANDS, *COMMANDS])
+def test_every_command_says_how_to_go_on(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import dim.cli
+
+    monkeypatch.setattr(Command, "run", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(dim.cli, "run_trainer", lambda *_: signal.raise_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main([name]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    said = COMMANDS[name].interrupted if name in COMMANDS else TRAINER_INTERRUPTED[name]
+    assert capsys.readouterr().err == f"\ninterrupted: {said}\n"
+    assert "the same command" in said
+
+
+def test_embed_keeps_finished_blocks_and_its_processes_are_quiet(run: Path, tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    args = ["embed", str(run.parent / "world"), f"--cache_dir={tmp_path / 'cache'}", "--num_workers=2"]
+    slow = ["--image_encoder=slow_encoders.SlowImageEncoder", f"--image_encoder.pids={pids}", "--batch_size=8"]
+    said = interrupted([*args, *slow], tmp_path, lambda _: pids.exists())
+    assert last_line(said) == f"interrupted: {COMMANDS['embed'].interrupted}"
+    assert not list((tmp_path / "cache").rglob("*.dim-lock"))
+    assert main([*args, *slow, "--image_encoder.seconds=0"]) == 0
+
+
+def test_fit_keeps_the_last_finished_epoch(run: Path, tmp_path: Path) -> None:
+    new, config = tmp_path / "run", config_of(run.parent / "world", tmp_path)
+    args = ["fit", f"--config={config}", f"--run={new}"]
+    said = interrupted(args, tmp_path, lambda _: (new / "checkpoints" / "last.ckpt").exists())
+    assert "--ckpt_path last" in last_line(said)
+    assert sorted(path.name for path in (new / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert main([*args, "--ckpt_path=last", "--trainer.max_epochs=1"]) == 0
+    assert not list(tmp_path.rglob("*.dim-*"))
+
+
+def test_rank_keeps_the_folds_that_were_fitted(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    first = copy / "ranker" / "folds" / "1of2" / "best.ckpt"
+    said = interrupted(["rank", f"--run={copy}", "--folds=2"], tmp_path, lambda _: first.exists())
+    assert last_line(said) == f"interrupted: {COMMANDS['rank'].interrupted}"
+    assert not (copy / "ranked").exists()
+    assert not (copy / "ranker" / "ranker.json").exists()
+
+
+def test_compare_ends_with_its_run_and_says_one_way_to_go_on(run: Path, tmp_path: Path) -> None:
+    config = config_of(run.parent / "world", tmp_path)
+    args = ["compare", str(config), f"--runs={tmp_path / 'runs'}", "--seeds=2"]
+    last = tmp_path / "runs" / "tiny" / "seed0" / "checkpoints" / "last.ckpt"
+    said = interrupted(args, tmp_path, lambda _: last.exists())
+    assert last_line(said) == f"interrupted: {COMMANDS['compare'].interrupted}"
+    assert "2 of 2" not in said
+
+
+@pytest.mark.parametrize("name", ["demo-world", "demo-lm"])
+def test_a_folder_that_was_not_finished_is_not_there(name: str, run: Path, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    if name == "demo-world":
+        args, begun = ["demo-world", str(place / "new"), "--num_entities=20000"], ""
+    else:
+        args, begun = ["demo-lm", str(run.parent / "world"), str(place / "new"), "--num_questions=4000"], " steps, "
+    said = interrupted(args, tmp_path, lambda log: begun in log and any(place.glob(".new.dim-new-*")))
+    assert last_line(said) == "interrupted: nothing was changed; the same command starts anew"
+    assert not list(place.iterdir())
+
+
+def test_serve_answers_and_ends(run: Path, tmp_path: Path) -> None:
+    Linker.from_checkpoint(run, device="cpu").save(tmp_path / "linker")
+    args = ["serve", f"--model={tmp_path / 'linker'}", "--port=0"]
+
+    def answers(log: str) -> bool:
+        address = re.search(r"page: +(\S+)", log)
+        with suppress(OSError):
+            return address is not None and urlopen(f"{address[1]}health").status == 200
+        return False
+
+    said = interrupted(args, tmp_path, answers)
+    assert "accepted questions are answered" in said
+    assert last_line(said) == f"interrupted: {COMMANDS['serve'].interrupted}"
