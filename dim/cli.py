@@ -116,7 +116,6 @@ class DimCLI(LightningCLI):
         goes_on = self.subcommand != "fit" or self.config_init[self.subcommand]["ckpt_path"] is not None
         if goes_on or process_of_run() != 0:  # further processes start when the first one's features are there
             keep_commits(self.run, self.config_dump, self.model, self.datamodule)
-        write_commits(self.config_dump, self.model, self.datamodule)
         self.datamodule.needs = self.model.needs
         if self.trainer.world_size > 1:
             # Embeds what is missing before the other processes start, or while they wait at its locks: a barrier
@@ -167,12 +166,21 @@ class DimCLI(LightningCLI):
         return super().instantiate_trainer(callbacks=callbacks, logger=loggers, **kwargs)
 
     def before_fit(self) -> None:
-        """Writes the configuration into the run's folder and to the loggers."""
+        """Writes the configuration, with the commits of what is on a hub, into the run's folder and to the loggers."""
+        write_commits(self.config_dump, self.model, self.datamodule)
         if process_of_run() == 0:
             with atomic_path(self.run / "config.yaml") as temporary:
                 temporary.write_text(yaml.safe_dump(self.config_dump, sort_keys=False), encoding="utf-8")
         for logger in self.trainer.loggers:
             logger.log_hyperparams(self.config_dump)
+
+    def before_validate(self) -> None:
+        """Names the commits of what is on a hub in the configuration that stands beside the results."""
+        write_commits(self.config_dump, self.model, self.datamodule)
+
+    def before_test(self) -> None:
+        """The same."""
+        write_commits(self.config_dump, self.model, self.datamodule)
 
     def after_fit(self) -> None:
         """Evaluates the best weights on dev."""
