@@ -156,7 +156,6 @@ class DimCLI(LightningCLI):
         self.model.check()
         if self.subcommand != "fit" or self.config_init[self.subcommand]["ckpt_path"] is not None:
             keep_commits(self.folder, self.config_dump, self.model, self.datamodule)
-        write_commits(self.config_dump, self.model, self.datamodule)
         self.datamodule.needs = self.model.needs
         is_fitted = (self.run / CONFIG).exists()
         if is_fitted and self.folder == self.run:
@@ -215,7 +214,7 @@ class DimCLI(LightningCLI):
         self.held.push(partial(end_wandb, loggers))
         seed, is_resumed = self._get(self.config, "seed_everything"), self._get(self.config, "ckpt_path") is not None
         record = follow_run(loggers, self.run, self.folder, seed, str(self.subcommand))
-        self.start = RunStart(self.folder, self.config_dump, loggers, record, is_fit, is_resumed, self._record_places)
+        self.start = RunStart(self.folder, self.config_dump, loggers, record, is_fit, is_resumed, self._complete)
         callbacks: list[Callback] = [self.start, *as_list(configured["callbacks"]), self.writer]
         if configured["enable_progress_bar"] is not False:
             callbacks.append(progress_callback())
@@ -235,8 +234,18 @@ class DimCLI(LightningCLI):
         # The loggers come with RunStart: they would begin with files, before anything was checked.
         return super().instantiate_trainer(callbacks=callbacks, logger=False, **kwargs)
 
-    def _record_places(self) -> None:
+    def _complete(self) -> None:
+        """Names the commits of what is on a hub in the configuration, and where the run's files are beside it."""
+        write_commits(self.config_dump, self.model, self.datamodule)
         record_places(self.run, self.config_dump, self.datamodule.linking_data.dataset, self.folder)
+
+    def before_validate(self) -> None:
+        """Names the commits of what is on a hub in the configuration that stands beside the results."""
+        write_commits(self.config_dump, self.model, self.datamodule)
+
+    def before_test(self) -> None:
+        """The same."""
+        write_commits(self.config_dump, self.model, self.datamodule)
 
     def after_fit(self) -> None:
         """Evaluates the best weights on dev, and puts the run in its place."""

@@ -31,7 +31,7 @@ class RunStart(Callback):
         record: What `wandb.json` shall say; None: there is no Weights & Biases.
         is_fit: Whether the command trains, or only evaluates.
         is_resumed: Whether it goes on from a checkpoint.
-        record_places: Writes where the run's files are.
+        complete: Completes `config` right before it is written, once the data is open.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class RunStart(Callback):
         record: dict[str, Any] | None,
         is_fit: bool,
         is_resumed: bool,
-        record_places: Callable[[], None],
+        complete: Callable[[], None],
     ) -> None:
         self.folder, self.config, self.loggers, self.record = folder, config, loggers, record
-        self.is_fit, self.is_resumed, self.record_places = is_fit, is_resumed, record_places
+        self.is_fit, self.is_resumed, self.complete = is_fit, is_resumed, complete
         self._has_begun = False
         self._weights_before: str | None = None
 
@@ -64,9 +64,9 @@ class RunStart(Callback):
         if self.folder.name == NEW and not self.is_resumed:
             shutil.rmtree(self.folder, ignore_errors=True)  # an earlier try to replace the run
         self._weights_before = weights_of(self.folder)
+        self.complete()
         with atomic_path(self.folder / "config.yaml") as temporary:
             temporary.write_text(yaml.safe_dump(self.config, sort_keys=False), encoding="utf-8")
-        self.record_places()
         if self.record is not None:
             write_json(self.folder / "wandb.json", self.record)
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import huggingface_hub.constants
+import huggingface_hub.hf_api
 import pytest
+import transformers.utils.hub
 
 NOWHERE = "http://127.0.0.1:9"  #: Where nothing listens.
 
@@ -156,3 +158,6 @@ def use_hub(monkeypatch: pytest.MonkeyPatch, url: str, cache: Path) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    # Both libraries keep an object that was told the address when it was made.
+    monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", url)
+    monkeypatch.setattr(transformers.utils.hub, "_hf_api", None, raising=False)

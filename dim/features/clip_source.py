@@ -78,7 +78,8 @@ class ClipSource:
     def pinned_options(self) -> dict[str, str]:
         """The options that name what is loaded, whatever becomes of branches."""
         options = {} if self.hub_id is None else {"revision": self.pinned.commit}
-        return options if self.tokenizer_id is None else options | {"tokenizer_revision": self.pinned_tokenizer.commit}
+        tokenizer = self._tokenizer_commit
+        return options if tokenizer is None else options | {"tokenizer_revision": tokenizer}
 
     @property
     def known_revisions(self) -> tuple[str | None, str | None]:
@@ -221,12 +222,15 @@ class ClipSource:
 
     @property
     def _tokenizer_name(self) -> str:
-        if self.tokenizer_id is None:
-            return ""
+        return "" if self.tokenizer_id is None else f", tokenizer={self.tokenizer_id}@{self._tokenizer_commit}"
+
+    @cached_property
+    def _tokenizer_commit(self) -> str | None:
+        """The tokenizer's commit; None where it is on no hub, or not to be known: images need none, texts raise."""
         try:
-            return f", tokenizer={self.tokenizer_id}@{self.pinned_tokenizer.commit}"
-        except ConfigError:  # images need no tokenizer; whoever gives texts gets the error
-            return f", tokenizer={self.tokenizer_id}@unknown"
+            return None if self.tokenizer_id is None else self.pinned_tokenizer.commit
+        except ConfigError:
+            return None
 
     @property
     def _name(self) -> str:
