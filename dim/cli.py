@@ -136,7 +136,8 @@ class DimCLI(LightningCLI):
         """Finds the checkpoint, and checks what can be checked before any data is read."""
         self.model.check()
         self.datamodule.needs = self.model.needs
-        if is_fitted := (self.run / CONFIG).exists():
+        is_new = self.subcommand == "fit" and self._get(self.config_init, "ckpt_path") is None
+        if is_fitted := (self.run / CONFIG).exists() and not is_new:
             check_places(self.run, self.config_dump, "--dataset")
         if self.trainer.world_size > 1:
             # Embeds what is missing before the other processes start, or while they wait at its locks: a barrier
