@@ -157,8 +157,8 @@ class DimCLI(LightningCLI):
         if self.subcommand != "fit" or self.config_init[self.subcommand]["ckpt_path"] is not None:
             keep_commits(self.folder, self.config_dump, self.model, self.datamodule)
         self.datamodule.needs = self.model.needs
-        is_fitted = (self.run / CONFIG).exists()
-        if is_fitted and self.folder == self.run:
+        is_new = self.subcommand == "fit" and self._get(self.config_init, "ckpt_path") is None
+        if is_fitted := (self.run / CONFIG).exists() and not is_new:
             check_places(self.run, self.config_dump, "--dataset")
         if is_fitted and self.subcommand in ("validate", "test"):
             remedy = "Write what is found into a run of its own: --run NEW --ckpt_path RUN/checkpoints/best.ckpt."

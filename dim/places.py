@@ -221,7 +221,9 @@ def _check_root(run: Path, root: Path, option: str) -> None:
     known, path = dataset_of(run), run / CONFIG
     config = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
     place = _places(run, config).get(ROOT)
-    tried = [root.absolute()] if place is None else place.candidates(run)
+    tried = [] if place is None else place.candidates(run)
+    if root.absolute() not in tried:  # another was named
+        tried = [root.absolute()]
     told = f"the dataset {known['name']} (hash {known['hash']})" if known else "the dataset"
     raise DataError(
         f"{told} of the run {run}",

@@ -150,6 +150,8 @@ def test_data_root_says_it_too_and_test_refuses_another_dataset(project, capsys)
     arguments = ["test", "--config", str(run / "config.yaml"), "--data.root"]
     (project / "world").rename(project / "moved")
     assert main([*arguments, str(project / "moved")]) == 0
+    assert main([*arguments, "nowhere"]) == 1
+    assert f"nothing at {Path('nowhere').absolute()}\n" in capsys.readouterr().err
     other = demo_world(project / "other", num_entities=150, seed=1)
     mentions = other.mentions.iloc[:-1]
     mentions.to_parquet(project / "other" / "mentions.parquet")
