@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from dim.progress import shown
 from dim.storage import explain_write_errors, write_json
 
 KNOWN = (*MENTION_COLUMNS, *SYNONYMS.values())
+DECIDING = ("top_k", "batch_size", "evidence", "encoding")  #: Options that the answers hang on.
 MOST_NAMED = 10  #: Columns in a note.
 GO_ON = "Free some space, and run the same command again: it goes on where it stood."
 
@@ -79,12 +80,9 @@ def link_file(source: Path, output: Path, options: Options) -> None:
     for note in counted.notes:
         console.print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
     journal, state = output.with_name(f"{output.name}.partial"), output.with_name(f"{output.name}.state.json")
-    asked = {
-        name: value for name, value in asdict(options).items() if name not in ("model", "device", "trust", "dataset")
-    }
-    done, failed = _resume(
-        journal, state, {"model": content_of(options.model, options.dataset), "input": counted.content, **asked}
-    )
+    asked = {name: getattr(options, name) for name in DECIDING}
+    content = content_of(options.model, options.dataset)
+    done, failed = _resume(journal, state, {"model": content, "input": counted.content, **asked})
     linker = open_linker(options.model, options.device, options.trust, options.dataset)
     with (
         shown("link", counted.total, done=done, console=console) as advance,
