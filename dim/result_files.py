@@ -21,7 +21,11 @@ READABLE = (2, FORMAT)
 METRICS, RANKS = "metrics.json", "ranks.parquet"
 SPLIT_OF_RUN = "dev"  #: What the top level of metrics.json shows.
 
-Key = tuple[str, str]  #: Split and protocol.
+OWN_WEIGHTS = "checkpoints/best.ckpt"  #: In a run's folder: what its figures are of, unless they say otherwise.
+
+AT = " @ "  #: In a label, before the checkpoint.
+
+Key = tuple[str, str]  #: Split and label (`label_of`).
 
 
 @dataclass
@@ -30,7 +34,7 @@ class Results:
 
     Attributes:
         folder: The run.
-        entries: Split and protocol → their metrics and facts, in the order in which they were first written.
+        entries: Split and label → their metrics and facts, in the order in which they were first written.
         own: Which of them the top level shows: dev under the protocol that `fit` evaluated, whatever is evaluated
             later. None: dev was not evaluated.
         identity: What the run is (`dim.identity`); None: an older version wrote it, which recorded none.
@@ -46,26 +50,33 @@ class Results:
         """The splits that have a result."""
         return list(dict.fromkeys(split for split, _ in self.entries))
 
-    def protocols(self, split: str) -> list[str]:
-        """The protocols that have a result on the split; that of the run itself first."""
-        found = [protocol for of, protocol in self.entries if of == split]
-        return sorted(found, key=lambda protocol: self.own is None or protocol != self.own[1])
+    @property
+    def of_own_weights(self) -> list[dict[str, Any]]:
+        """The entries of the run's own weights."""
+        return [entry for (_, label), entry in self.entries.items() if AT not in label]
 
-    def entry(self, split: str, protocol: str | None = None) -> dict[str, Any] | None:
-        """The metrics and facts of a result; None where there is none.
+    def labels(self, split: str) -> list[str]:
+        """The labels that have a result on the split: the run's own protocol, others, and those of other weights."""
+        found = [label for of, label in self.entries if of == split]
+        return sorted(found, key=lambda label: (self.own is None or label != self.own[1], AT in label))
+
+    def label(self, split: str, protocol: str | None = None) -> str:
+        """The label of a result.
 
         Args:
             split: Its split.
-            protocol: Its protocol; None: the run's own, or the first that was evaluated on the split.
+            protocol: Its protocol or label; None: the run's own, or the first that was evaluated on the split.
         """
-        known = self.protocols(split)
-        chosen = protocol if protocol is not None else next(iter(known), "")
-        return self.entries.get((split, chosen))
+        return protocol if protocol is not None else next(iter(self.labels(split)), "")
 
-    def ranks(self, split: str, protocol: str) -> pd.DataFrame:
-        """The rows of ranks.parquet of a result; none where it has none. Raises what pandas does."""
+    def entry(self, split: str, protocol: str | None = None) -> dict[str, Any] | None:
+        """The metrics and facts of a result, as `label` chooses it; None where there is none."""
+        return self.entries.get((split, self.label(split, protocol)))
+
+    def ranks(self, split: str, protocol: str | None = None) -> pd.DataFrame:
+        """The rows of ranks.parquet of a result, as `label` chooses it; none where it has none."""
         frame = self.all_ranks()
-        return frame[(frame["split"] == split) & (frame["protocol"] == protocol)]
+        return frame[(frame["split"] == split) & (frame["protocol"] == self.label(split, protocol))]
 
     def all_ranks(self) -> pd.DataFrame:
         """ranks.parquet. Tables of old, without a protocol, hold one result a split."""
@@ -73,6 +84,18 @@ class Results:
         if "protocol" in frame or "split" not in frame:
             return frame
         return frame.assign(protocol=frame["split"].map(dict(self.entries.keys())))
+
+
+def label_of(run: Path, metrics: Mapping[str, Any]) -> str:
+    """What a result is kept by beside its split: its protocol, and its checkpoint, if that is not the run's own.
+
+    Args:
+        run: The run's folder.
+        metrics: The entry; its `checkpoint` names the file of the weights.
+    """
+    file = (metrics.get("checkpoint") or {}).get("file", OWN_WEIGHTS)
+    is_own = file == OWN_WEIGHTS or not (run / OWN_WEIGHTS).exists()
+    return str(metrics["protocol"]) + ("" if is_own else f"{AT}{file}")
 
 
 def read_results(run: Path) -> Results:
@@ -111,7 +134,7 @@ def _unreadable(run: Path, why: str) -> DataError:
 def write_result(
     run: Path, frame: pd.DataFrame, metrics: dict[str, Any], identity: Mapping[str, Any] | None, of_owner: bool = False
 ) -> None:
-    """Writes or replaces one result of a run, that of its split and protocol; all others stay.
+    """Writes or replaces one result of a run, that of its split, protocol and weights; all others stay.
 
     Args:
         run: The run's folder.
@@ -124,7 +147,8 @@ def write_result(
     Raises:
         DataError: The metrics.json that stands there is damaged.
     """
-    results, key = read_results(run), (metrics["split"], metrics["protocol"])
+    results, key = read_results(run), (metrics["split"], label_of(run, metrics))
+    frame = frame.assign(protocol=key[1])
     ranks_path = run / RANKS
     if of_owner and results.entries and identity != results.identity:
         gone = "; ".join(f"{split} under {protocol}" for split, protocol in results.entries)
@@ -135,7 +159,7 @@ def write_result(
         is_same = (old["split"] == key[0]) & (old["protocol"] == key[1])
         frame = pd.concat([old[~is_same], frame], ignore_index=True)
     results.entries[key] = metrics
-    if key[0] == SPLIT_OF_RUN and (of_owner or results.own is None):
+    if key[0] == SPLIT_OF_RUN and AT not in key[1] and (of_owner or results.own is None):
         results.own = key
     if identity is not None and (of_owner or results.identity is None):
         results.identity = dict(identity)

@@ -137,12 +137,12 @@ def _answer_lines(dataset: Dataset, mention_id: str, run: Path | None, protocol:
         under = f" under {protocol}" if protocol else ""
         yield "", f"the run did not evaluate this mention{under} (it holds {there})"
         return
-    ranks = results.ranks(split, entry["protocol"])
+    ranks = results.ranks(split, protocol)
     rows = ranks[ranks["mention_id"] == mention_id]
     if rows.empty:
         yield "", f"the run did not evaluate this mention (it holds {len(ranks):,} others of {split})"
         return
-    yield "protocol", entry["protocol"]
+    yield "protocol", results.label(split, protocol)
     row = rows.iloc[0]
     yield "rank of the gold", _rank(row["rank"])
     yield "rank by name only", _rank(row["floor_rank"])

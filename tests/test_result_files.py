@@ -9,10 +9,11 @@ from dim.errors import DataError
 from dim.result_files import read_results, without_nan, write_identity, write_result
 
 
-def write(run, split, protocol, ranks, identity=None, **options):
+def write(run, split, protocol, ranks, identity=None, checkpoint=None, **options):
     ids = [f"{split}-{place}" for place in range(len(ranks))]
     frame = pd.DataFrame({"mention_id": ids, "split": split, "protocol": protocol, "rank": ranks})
     metrics = {"split": split, "protocol": protocol, "top1": sum(rank == 1 for rank in ranks) / len(ranks)}
+    metrics |= {} if checkpoint is None else {"checkpoint": checkpoint}
     write_result(run, frame, metrics, identity, **options)
 
 
@@ -64,6 +65,29 @@ def test_results_of_what_a_run_was_before_do_not_stand_beside_those_of_what_it_i
     assert set(read_results(tmp_path).entries) == {("dev", "full_kb")}
     assert set(pd.read_parquet(tmp_path / "ranks.parquet")["split"]) == {"dev"}
     assert "takes its results along: test under full_kb" in capsys.readouterr().err
+
+
+def test_figures_of_other_weights_stand_apart_and_never_lead(tmp_path):
+    best, last = ({"file": f"checkpoints/{name}.ckpt"} for name in ("best", "last"))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "best.ckpt").touch()
+    write(tmp_path, "test", "full_kb", [3, 3], checkpoint=last)
+    write(tmp_path, "dev", "full_kb", [1, 1], checkpoint=best)
+    write(tmp_path, "dev", "full_kb", [2, 2], checkpoint=last)
+    assert top_of(tmp_path) == ("dev", "full_kb", 1.0)
+    results = read_results(tmp_path)
+    assert results.labels("dev") == ["full_kb", "full_kb @ checkpoints/last.ckpt"]
+    assert results.entry("dev")["checkpoint"] == best
+    assert results.entry("dev", "full_kb @ checkpoints/last.ckpt")["protocol"] == "full_kb"
+    assert results.ranks("dev")["rank"].tolist() == [1, 1]
+    assert results.ranks("dev", "full_kb @ checkpoints/last.ckpt")["rank"].tolist() == [2, 2]
+    write(tmp_path, "test", "full_kb", [1, 1], checkpoint=best)
+    assert read_results(tmp_path).ranks("test")["rank"].tolist() == [1, 1]
+
+
+def test_a_run_without_weights_of_its_own_is_of_those_that_it_was_given(tmp_path):
+    write(tmp_path, "dev", "full_kb", [1, 2], checkpoint={"file": "/elsewhere/best.ckpt"})
+    assert top_of(tmp_path) == ("dev", "full_kb", 0.5)
 
 
 def test_the_identity_is_what_the_owner_said(tmp_path):

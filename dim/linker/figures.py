@@ -24,10 +24,10 @@ def figures_of_run(run: Path, ranker: Ranker | None = None) -> list[Figure]:
         run: The run's folder.
         ranker: What answers in the place of the run's own method; figures of an earlier one are left out.
     """
-    own = read_results(run).entries.values()
+    own = read_results(run).of_own_weights
     if ranker is None:
         return [_figure("this linker", entry) for entry in own]
-    ranked = [entry for entry in read_results(run / RANKED).entries.values() if _is_of(entry, ranker)]
+    ranked = [entry for entry in read_results(run / RANKED).of_own_weights if _is_of(entry, ranker)]
     return [
         *(_figure("this linker: vectors and ranker", entry) for entry in ranked),
         *(_figure("its vectors alone", entry) for entry in own),

@@ -117,7 +117,7 @@ def read_run(folder: Path, split: str, protocol: str | None = None) -> Run | Pro
         return Problem(folder, f"metrics.json lacks {', '.join(missing)}", again)
     if changed := changed_weights(folder, metrics):
         return Problem(folder, *changed)
-    ranks = _read_ranks(results, split, metrics["protocol"])
+    ranks = _read_ranks(results, split, results.label(split, protocol))
     if isinstance(ranks, str):
         return Problem(folder, ranks, again)
     reason = _disagreement(metrics, ranks)
@@ -125,13 +125,13 @@ def read_run(folder: Path, split: str, protocol: str | None = None) -> Run | Pro
 
 
 def _what_there_is(results: Results, split: str, protocol: str | None) -> str:
-    protocols = results.protocols(split)
+    protocols = results.labels(split)
     if not protocols:
         return f"no results on {split} (there are: {', '.join(results.splits) or 'none'})"
     return f"no results on {split} under {protocol} (there are: {'; '.join(protocols)})"
 
 
-def _read_ranks(results: Results, split: str, protocol: str) -> pd.DataFrame | str:
+def _read_ranks(results: Results, split: str, label: str) -> pd.DataFrame | str:
     if not (results.folder / RANKS).exists():
         return "no ranks.parquet beside its metrics.json"
     try:
@@ -140,7 +140,7 @@ def _read_ranks(results: Results, split: str, protocol: str) -> pd.DataFrame | s
         return f"ranks.parquet cannot be read ({error})"
     if missing := [column for column in COLUMNS_NEEDED if column not in ranks]:
         return f"ranks.parquet lacks the column {', '.join(missing)}"
-    is_asked = (ranks["split"] == split) & (ranks["protocol"] == protocol)
+    is_asked = (ranks["split"] == split) & (ranks["protocol"] == label)
     ranks = ranks[is_asked & ranks["gold"].notna()].sort_values("mention_id", ignore_index=True)
     if ranks.empty:
         return f"ranks.parquet holds no mention of {split} with a gold"
