@@ -178,7 +178,11 @@ def test_hostile_images_are_counted_as_missing_and_the_first_usable_image_stands
     (root / "folder.jpg").mkdir()
     (root / "link.png").symlink_to(tmp_path / "secret.png")
     (root / "x.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
-    caption(dataset.root, Echo("Who?"), cache_dir=tmp_path / "cache")
+    with pytest.raises(DataError, match="8 of 10 mentions without theirs"):
+        caption(dataset.root, Echo("Who?"), cache_dir=tmp_path / "cache")
+    assert captions(dataset) == [None] * 10
+    capsys.readouterr()
+    caption(dataset.root, Echo("Who?"), cache_dir=tmp_path / "cache", max_missing_images=1)
     assert captions(dataset) == [None] * len(names) + ["Who? 7", "Who? 7"]
     said = capsys.readouterr().out
     for line in ("1 empty file: empty.png", "1 not a file: folder.jpg", "2 outside the image folder: ../secret.png"):

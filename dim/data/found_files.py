@@ -38,7 +38,7 @@ def _stands(path: Path) -> bool:
 def _other_forms(folder: Path) -> dict[str, str]:
     """The names of a folder that are not ASCII, by their one form."""
     try:
-        return _listed(str(folder), folder.stat().st_mtime_ns)
+        return _listed(str(folder.absolute()), folder.stat().st_mtime_ns)
     except OSError:
         return {}
 

@@ -95,8 +95,7 @@ def check_images(found: NamedImages, limit: float, root: Path | None) -> None:
 
 def describe_missing(found: NamedImages, root: Path | None) -> tuple[str, str]:
     """How many images are missing, with paths that were tried, and what to do, by what stands in and around `root`."""
-    if NO_FOLDER in found.reasons:
-        root = None
+    root = None if root is None or NO_FOLDER in found.reasons else root.resolve()
     tried = [split_region(path)[0] for path in found.tried[:_NUM_TRIED]]
     counted = f"{found.missing:,} of {found.named:,} {_PLURALS[found.owner]} without theirs ({_counted(found.reasons)})"
     if tried:
