@@ -56,6 +56,10 @@ class Kind:
     stands_beside: bool = False
 
 
+#: What no command takes for its own again: it wants a new or empty folder.
+FRESH = Kind("new files", lambda _: False, lambda _: ())
+
+
 def check_target(
     target: str | Path, kind: Kind, *, sources: Iterable[str | Path] = (), overwrite: bool = False
 ) -> None:

@@ -129,6 +129,23 @@ def test_each_answer_is_recorded_with_its_model_prompt_options_and_date(blip2: P
     assert (dataset.root / "captions/tiny-blip2.log.jsonl").read_text() == log
 
 
+def test_captions_are_not_written_into_mentions_that_were_written_anew_meanwhile(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, [["1.png"], ["2.png"]])
+
+    class Slow(Echo):
+        def caption(self, images: Sequence[Image.Image], questions: Sequence[str]) -> list[str]:
+            make_dataset(tmp_path, [["2.png"], ["1.png"]])
+            return super().caption(images, questions)
+
+    with pytest.raises(
+        DataError, match=r"the mentions that were captioned in .*\nfound    others: it was written anew"
+    ):
+        caption(dataset.root, Slow(), cache_dir=tmp_path / "cache", num_workers=0)
+    assert captions(dataset) == [None, None]
+    caption(dataset.root, Echo(), cache_dir=tmp_path / "cache", num_workers=0)
+    assert captions(dataset) == ["Who? Ana 0 2", "Who? Ana 1 1"]
+
+
 def test_an_image_is_asked_a_question_once(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, [["1.png"], ["2.png"], ["1.png"], ["1.png"], ["1.png"]])
     captioner = Echo()

@@ -2,6 +2,7 @@ import json
 import os
 import re
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +20,7 @@ from releases import (
 
 from dim.errors import ConfigError, DataError, DimError
 from dim.features.images import load_image
+from dim.kb.answers import AnswerLog
 from dim.prepare import open_dataset, prepare
 from dim.records import Dataset
 
@@ -238,6 +240,20 @@ def test_an_earlier_dataset_is_replaced_but_nothing_else_is(root: Path, tmp_path
         prepare(root, tmp_path / "mine's")
     prepare(root, tmp_path / "mine's", overwrite=True)
     assert (tmp_path / "home" / "thesis.tex").read_text() == "precious"
+
+
+def test_a_dataset_whose_refresh_runs_is_not_replaced(root: Path, tmp_path: Path) -> None:
+    prepare(root, tmp_path / "out")
+    before = (tmp_path / "out" / "dataset.json").read_bytes()
+    with (
+        AnswerLog(tmp_path / "out", "new").open(),
+        ThreadPoolExecutor(1) as other,
+        pytest.raises(ConfigError, match=r"nobody else writing in .*out\nfound    dim refresh \(process"),
+    ):
+        other.submit(prepare, root, tmp_path / "out").result()
+    assert (tmp_path / "out" / "dataset.json").read_bytes() == before
+    prepare(root, tmp_path / "out")
+    assert (tmp_path / "out" / "answers" / "new.jsonl").exists()
 
 
 def test_open_dataset_prepares_once_and_again_when_a_file_changes(

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from rich.console import Console
 from rich.table import Table
 
-from dim.errors import DataError
+from dim.output import FRESH, check_target
 from dim.provenance import commit, hardware
 
 MAX_MEMORY = 2000  # MB: the goal
@@ -76,7 +76,7 @@ def bench_convert(
         Seconds and peak memory (MB) of each, and the median of the rounds' ratios.
 
     Raises:
-        DataError: `folder` holds something.
+        ConfigError: `folder` holds something.
     """
     with TemporaryDirectory() as temporary:
         release = Path(temporary) / "release" if folder is None else Path(folder)
@@ -100,10 +100,9 @@ def write_release(root: Path, num_entities: int, num_mentions: int, seed: int = 
     Names are URL-quoted, one mention in fifty is `nil`, and one word in a thousand is not ASCII.
 
     Raises:
-        DataError: `root` holds something.
+        ConfigError: `root` holds something.
     """
-    if root.exists() and any(root.iterdir()):
-        raise DataError(f"a new or empty folder at {root}", "other files", "Choose another folder to write to.")
+    check_target(root, FRESH)
     (root / "kb_image").mkdir(parents=True)
     (root / "mention_image").mkdir()
     draw = random.Random(seed)

@@ -21,6 +21,7 @@ from dim.data.demo.population import FAMILY_SIZE, populate
 from dim.data.demo.texts import refreshed_texts
 from dim.data.demo.vocabulary import LOOKS
 from dim.errors import DimError
+from dim.output import FRESH, check_target
 from dim.provenance import commit, hardware
 from dim.records import Dataset, write_dataset
 
@@ -106,12 +107,17 @@ def bench_memory(
         num_mentions: Mentions with a sentence.
         width: Of the text features.
         num_workers: Processes that decode images.
-        folder: Where the dataset and the cache are written and kept; by default a temporary folder.
+        folder: Where the dataset and the cache are written and kept, a new or empty folder; by default a temporary one.
         seed: Of the world.
 
     Returns:
         Peak memory and that of the encoder (MB), seconds to embed, to open the features, and to open a data module.
+
+    Raises:
+        ConfigError: `folder` holds something.
     """
+    if folder is not None:
+        check_target(folder, FRESH)
     with TemporaryDirectory() as temporary:
         place = folder or Path(temporary)
         made = seconds(lambda: write_world(place / "dataset", num_entities, num_images, num_mentions, seed))

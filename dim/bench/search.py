@@ -12,7 +12,7 @@ from rich.table import Table
 from torch.nn.functional import normalize
 
 from dim.bench.clock import seconds
-from dim.bench.search_curve import GOAL_RATIO, GOAL_RECALL, Point, curve_table, measure_curve, write_curve
+from dim.bench.search_curve import GOAL_RATIO, GOAL_RECALL, Point, check_curve, curve_table, measure_curve, write_curve
 from dim.errors import ConfigError
 from dim.provenance import commit, hardware
 from dim.search.exact import ExactIndex
@@ -56,6 +56,8 @@ def bench_search(
         The points of the growing KBs.
     """
     chosen, indexes = list(SIZES) if sizes is None else sizes, kinds or ["exact", "ivf"]
+    if out is not None:
+        check_curve(out)
     if min([1, *chosen, num_centres, batch, curve_repeats]) < 1:
         raise ConfigError("sizes, num_centres, batch and curve_repeats from 1 up", "a smaller one", "Raise it.")
     _compare_with_product(num_entities, num_queries, width, k, repeats)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from dim.bench.clock import seconds
+from dim.output import check_file
 from dim.report.plots import PALETTE, STYLE
 from dim.search.vector_index import Kind, VectorIndex
 from dim.storage import atomic_path
@@ -181,6 +182,17 @@ def curve_table(points: Sequence[Point], title: str) -> Table:
             f"{point.effort:,}/{point.lists:,}" if point.effort else "", f"{point.load:.1f}",
         )  # fmt: skip
     return table
+
+
+def check_curve(folder: Path) -> None:
+    """Raises ConfigError where `write_curve` would write over files of somebody else."""
+
+    def is_curve(_: Path) -> bool:
+        table = folder / "search.csv"
+        return table.is_file() and table.read_bytes().startswith(",".join(Point.__slots__).encode())
+
+    for name in ("search.csv", "search.png"):
+        check_file(folder / name, "a curve", is_curve)
 
 
 def write_curve(points: Sequence[Point], folder: Path) -> None:

@@ -30,7 +30,7 @@ from dim.linker.recipe import packages, recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
 from dim.linker.sources import folder_of, live_encoder, noted_commit
 from dim.linker.towers import Towers
-from dim.output import output_folder
+from dim.output import check_target, output_folder
 from dim.ranking.candidates import unite
 from dim.ranking.entities import EntityFacts
 from dim.ranking.features import FEATURES, Asked, PairFeatures
@@ -177,6 +177,16 @@ class Linker(ModelHubMixin):
         ) as new:
             yield new
         self.home = folder.resolve()
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> Any:
+        """As `save`, with the hub's name and options; the mixin's own would remove a config.json that stands there.
+
+        Raises:
+            ConfigError: Something else stands there.
+        """
+        place = Path(save_directory)
+        check_target(place, LINKER, overwrite=self.home is not None and place.resolve() == self.home)
+        return super().save_pretrained(save_directory, **options)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         # For push_to_hub, which makes a folder of its own first. Its config would say what `save` says, with paths of
