@@ -10,13 +10,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    MODEL_FOR_TEXT_ENCODING_MAPPING,
-    AutoConfig,
-    AutoModel,
-    AutoModelForTextEncoding,
-    AutoTokenizer,
-)
+from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from dim.errors import ConfigError
 from dim.features.base import Features, TextEncoder
@@ -141,10 +135,7 @@ class TransformersTextEncoder(TextEncoder):
     @cached_property
     def model(self) -> nn.Module:
         """The Transformers model, loaded at first use."""
-        # Of a model that reads and writes, such as T5, the half that reads.
-        has_half = self._config.is_encoder_decoder and type(self._config) in MODEL_FOR_TEXT_ENCODING_MAPPING
-        kind = AutoModelForTextEncoding if has_half else AutoModel
-        model, report = self.source.load(kind, dtype=DTYPES[self.precision], output_loading_info=True)
+        model, report = self.source.load(self._kind, dtype=DTYPES[self.precision], output_loading_info=True)
         missing = [key for key in report["missing_keys"] if "pooler" not in key or self.pooling == "pooler"]
         if missing:
             raise ConfigError(
@@ -156,6 +147,16 @@ class TransformersTextEncoder(TextEncoder):
             model.set_attention_type("original_full")
         ready: nn.Module = model.eval().requires_grad_(False).to(self._torch_device)
         return ready
+
+    @property
+    def _kind(self) -> Any:
+        """What loads the model: of one that reads and writes, such as T5, the half that reads."""
+        if not self._config.is_encoder_decoder:
+            return AutoModel
+        import transformers  # the Transformers beside salesforce-lavis has no such class yet
+
+        has_half = type(self._config) in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING
+        return transformers.AutoModelForTextEncoding if has_half else AutoModel
 
     def _pool(self, output: Any, mask: Tensor) -> Tensor:
         hidden: Tensor = output.last_hidden_state  # [batch, length, width]

@@ -13,6 +13,7 @@ import torch
 import yaml
 from demo_run import demo_run, linker_of
 from small_hub import NOWHERE, Hub, small_hub, use_hub
+from test_linker_folder import reseal
 from tiny_text import write_bert
 from waiting import HANG
 
@@ -188,5 +189,12 @@ def test_a_run_and_a_linker_of_before_open_and_say_that_they_are_not_pinned(
         assert first in (tmp_path / "linker" / "linker.json").read_text()
         Linker.from_pretrained(tmp_path / "linker")
         assert "not pinned" not in capsys.readouterr().err
+
+        def unpinned(facts: dict[str, Any]) -> None:
+            facts["fingerprints"]["text_encoder"] = facts["fingerprints"]["text_encoder"].replace(first, "main")
+            facts["about"]["recipe"]["encoders"]["text_encoder"]["init_args"]["revision"] = None
+
+        Linker.from_pretrained(reseal(tmp_path / "linker", tmp_path / "before", unpinned))
+        assert "warning: text_encoder: lab/bert was not pinned" in capsys.readouterr().err
     finally:
         place.hub.repositories["lab/bert"].branches["main"] = second
