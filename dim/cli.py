@@ -41,7 +41,7 @@ from dim.run_folder import folder_to_fit, is_run, replace_run, settle_run
 from dim.start import ONE_TIME, RunStart
 from dim.task import LinkingTask
 from dim.trainer_options import StepLimit, check_trainer
-from dim.training_lines import progress_callback
+from dim.training_lines import ProgressBar, progress_callback
 from dim.wandb_run import end_wandb, follow_run
 from dim.writer import ResultWriter
 
@@ -191,8 +191,9 @@ class DimCLI(LightningCLI):
         record = follow_run(loggers, self.run, self.folder, seed, str(self.subcommand))
         self.start = RunStart(self.folder, self.config_dump, loggers, record, is_fit, is_resumed)
         callbacks: list[Callback] = [self.start, *as_list(configured["callbacks"]), self.writer]
-        if configured["enable_progress_bar"] is not False:
+        if is_shown := configured["enable_progress_bar"] is not False:
             callbacks.append(progress_callback())
+            is_shown = isinstance(callbacks[-1], ProgressBar)  # Lightning would add its own bar beside our lines
         if is_fit:
             callbacks.append(StepLimit())
             callbacks += [
@@ -207,7 +208,7 @@ class DimCLI(LightningCLI):
                 for name, monitor in (("best", MONITOR), ("last", None))
             ]
         # The loggers come with RunStart: they would begin with files, before anything was checked.
-        return super().instantiate_trainer(callbacks=callbacks, logger=False, **kwargs)
+        return super().instantiate_trainer(callbacks=callbacks, logger=False, enable_progress_bar=is_shown, **kwargs)
 
     def after_fit(self) -> None:
         """Evaluates the best weights on dev, and puts the run in its place."""
