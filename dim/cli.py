@@ -74,9 +74,11 @@ class DimCLI(LightningCLI):
         **options: Of LightningCLI.
     """
 
-    def __init__(self, held: ExitStack, **options: Any) -> None:
-        self.held = held
-        super().__init__(**options)
+    def __init__(self, held: ExitStack | None = None, **options: Any) -> None:
+        self.held = held or ExitStack()
+        # Every process gets whole batches of rows and takes its share itself (dim.processes).
+        defaults = {"enable_model_summary": False, "logger": False, "use_distributed_sampler": False}
+        super().__init__(trainer_defaults=defaults, **options)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the run folder and early stopping to the options, and passes the seed on."""
@@ -302,7 +304,8 @@ def run_trainer(arguments: Sequence[str]) -> None:
         warnings.filterwarnings("ignore", message=message)
     # Lightning starts further processes with this process's command line, and tells them by the environment.
     argv, sys.argv = sys.argv, [sys.argv[0], *arguments]
-    environment = {name: os.environ.get(name) for name in LAUNCH_VARIABLES}
+    # The offline logger of Weights & Biases says so in the environment, to whatever comes later.
+    environment = {name: os.environ.get(name) for name in (*LAUNCH_VARIABLES, "WANDB_MODE")}
     is_first = process_of_run() == 0
     Parser.command, Parser.given = arguments[0], tuple(arguments[1:])
     Parser.required = ("run", "data.root", "model")
@@ -315,8 +318,6 @@ def run_trainer(arguments: Sequence[str]) -> None:
                 subclass_mode_model=True,
                 save_config_callback=None,
                 seed_everything_default=0,
-                # Every process gets whole batches of rows and takes its share itself (dim.processes).
-                trainer_defaults={"enable_model_summary": False, "logger": False, "use_distributed_sampler": False},
                 parser_class=Parser,
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
