@@ -46,7 +46,7 @@ from dim.run_folder import folder_to_fit, replace_run, settle_run
 from dim.start import ONE_TIME, RunStart
 from dim.task import LinkingTask
 from dim.trainer_options import StepLimit, check_trainer
-from dim.training_lines import progress_callback
+from dim.training_lines import ProgressBar, progress_callback
 from dim.wandb_run import end_wandb, follow_run
 from dim.writer import ResultWriter
 
@@ -80,9 +80,11 @@ class DimCLI(LightningCLI):
         **options: Of LightningCLI.
     """
 
-    def __init__(self, held: ExitStack, **options: Any) -> None:
-        self.held = held
-        super().__init__(**options)
+    def __init__(self, held: ExitStack | None = None, **options: Any) -> None:
+        self.held = held or ExitStack()
+        # Every process gets whole batches of rows and takes its share itself (dim.processes).
+        defaults = {"enable_model_summary": False, "logger": False, "use_distributed_sampler": False}
+        super().__init__(trainer_defaults=defaults, **options)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the run folder and early stopping to the options, and passes the seed on."""
@@ -216,8 +218,9 @@ class DimCLI(LightningCLI):
         record = follow_run(loggers, self.run, self.folder, seed, str(self.subcommand))
         self.start = RunStart(self.folder, self.config_dump, loggers, record, is_fit, is_resumed, self._complete)
         callbacks: list[Callback] = [self.start, *as_list(configured["callbacks"]), self.writer]
-        if configured["enable_progress_bar"] is not False:
+        if is_shown := configured["enable_progress_bar"] is not False:
             callbacks.append(progress_callback())
+            is_shown = isinstance(callbacks[-1], ProgressBar)  # Lightning would add its own bar beside our lines
         if is_fit:
             callbacks.append(StepLimit())
             callbacks += [
@@ -232,7 +235,7 @@ class DimCLI(LightningCLI):
                 for name, monitor in (("best", MONITOR), ("last", None))
             ]
         # The loggers come with RunStart: they would begin with files, before anything was checked.
-        return super().instantiate_trainer(callbacks=callbacks, logger=False, **kwargs)
+        return super().instantiate_trainer(callbacks=callbacks, logger=False, enable_progress_bar=is_shown, **kwargs)
 
     def _complete(self) -> None:
         """Names the commits of what is on a hub in the configuration, and where the run's files are beside it."""
@@ -341,7 +344,8 @@ def run_trainer(arguments: Sequence[str]) -> None:
         warnings.filterwarnings("ignore", message=message)
     # Lightning starts further processes with this process's command line, and tells them by the environment.
     argv, sys.argv = sys.argv, [sys.argv[0], *arguments]
-    environment = {name: os.environ.get(name) for name in LAUNCH_VARIABLES}
+    # The offline logger of Weights & Biases says so in the environment, to whatever comes later.
+    environment = {name: os.environ.get(name) for name in (*LAUNCH_VARIABLES, "WANDB_MODE")}
     is_first = process_of_run() == 0
     Parser.command, Parser.given = arguments[0], tuple(arguments[1:])
     Parser.required = ("run", "data.root", "model")
@@ -354,8 +358,6 @@ def run_trainer(arguments: Sequence[str]) -> None:
                 subclass_mode_model=True,
                 save_config_callback=None,
                 seed_everything_default=0,
-                # Every process gets whole batches of rows and takes its share itself (dim.processes).
-                trainer_defaults={"enable_model_summary": False, "logger": False, "use_distributed_sampler": False},
                 parser_class=Parser,
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,

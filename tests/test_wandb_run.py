@@ -28,7 +28,7 @@ def options(world, run, *more):
 
 
 def records_of(path):
-    """The records of a .wandb file: LevelDB's log format after a head of 7 bytes, a record in pieces where it is long."""
+    """The records of a .wandb file: LevelDB's log format after 7 bytes, a long record in pieces."""
     data, place, whole = path.read_bytes(), 7, b""
     while place + 7 <= len(data):
         room = 32768 - place % 32768

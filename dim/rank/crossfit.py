@@ -25,7 +25,7 @@ from dim.saved_run import identity_of_run, instantiate_run
 from dim.storage import content_hash, write_json
 from dim.task import LinkingTask
 from dim.trainer_options import StepLimit
-from dim.training_lines import progress_callback
+from dim.training_lines import ProgressBar, progress_callback
 
 #: What of a run's trainer decides its weights; the rest is about logs and bars.
 TRAINER_OPTIONS = (
@@ -134,11 +134,13 @@ def _fit(run: Path, config: dict[str, Any], task: LinkingTask, kept: torch.Tenso
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
+    shown = progress_callback(said)
     trainer = Trainer(
         **options,
         devices=1,
         logger=False,
-        callbacks=[best, StepLimit(), progress_callback(said), *_callbacks(config)],
+        callbacks=[best, StepLimit(), shown, *_callbacks(config)],
+        enable_progress_bar=isinstance(shown, ProgressBar),
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,

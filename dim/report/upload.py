@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from typing import Any
 
 from PIL import Image
@@ -25,7 +26,10 @@ def log_report(contents: Contents, project: str) -> None:
     import wandb
 
     try:
-        run = wandb.init(project=project, job_type="report", config={"command": contents.command})
+        # The library reads the environment once a process, and an earlier command may have been the first.
+        place, mode = os.environ.get("WANDB_DIR"), os.environ.get("WANDB_MODE")
+        config = {"command": contents.command}
+        run = wandb.init(project=project, job_type="report", config=config, dir=place, mode=mode)
     except wandb.Error as error:
         raise ConfigError(
             "a Weights & Biases login", str(error), "Run wandb login, or set WANDB_MODE=offline and sync later."

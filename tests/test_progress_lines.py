@@ -1,0 +1,98 @@
+"""Long work is never silent: a bar on a terminal, plain lines in a file."""
+
+import io
+import queue
+import re
+
+import pytest
+from rich.console import Console
+from tiny_fit import tiny_options, tiny_world
+
+import dim.progress
+from dim.__main__ import main
+from dim.progress import INTERVAL, Bar, Lines, shown, tracked
+from dim.training_lines import TrainingLines
+
+
+class Moments:
+    """A clock that the test moves: `pass_one` lets one interval pass, and returns when its line was said."""
+
+    def __init__(self):
+        self.asked, self.answers, self.lines = [], queue.Queue(), queue.Queue()
+
+    def wait(self, seconds):
+        self.asked.append(seconds)
+        return self.answers.get()
+
+    def pass_one(self):
+        self.answers.put(False)
+        return self.lines.get()
+
+    def end(self):
+        self.answers.put(True)
+
+
+def test_a_line_comes_every_half_minute_also_while_the_work_stands_still():
+    moments, bar = Moments(), Bar("link", 100)
+    with Lines(bar.line, moments.lines.put, moments.wait):
+        assert moments.pass_one().startswith("link: 0 of 100 (0%)")
+        bar.advance(30)
+        assert moments.pass_one().startswith("link: 30 of 100 (30%)")
+        assert moments.pass_one().startswith("link: 30 of 100 (30%)")
+        moments.end()
+    assert set(moments.asked) == {INTERVAL}
+    assert INTERVAL <= 30
+
+
+def test_a_line_tells_rate_time_left_unit_and_note():
+    ticks = iter([0.0, 30.0, 60.0])
+    bar = Bar("reading a.json", 400 * 10**6, unit="MB", note=lambda: "limit: disk", clock=lambda: next(ticks))
+    bar.advance(300 * 10**6)
+    assert bar.line() == "reading a.json: 300 of 400 MB (75%), 10/s, 10 s left, limit: disk"
+    bar.advance(100 * 10**6)
+    assert bar.line() == "reading a.json: 400 of 400 MB (100%), 6.7/s, 0 s left, limit: disk"
+
+
+def test_what_was_done_before_does_not_count_for_the_rate():
+    ticks = iter([0.0, 10.0])
+    bar = Bar("embed", 100, done=80, clock=lambda: next(ticks))
+    bar.advance(10)
+    assert bar.line() == "embed: 90 of 100 (90%), 1/s, 10 s left"
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_terminal_gets_a_bar_and_a_file_lines(monkeypatch, is_terminal):
+    moments, out = Moments(), io.StringIO()
+    monkeypatch.setattr(dim.progress, "Lines", lambda line, say: Lines(line, moments.lines.put, moments.wait))
+    with shown("embed", 4, console=Console(file=out, force_terminal=is_terminal, width=80)) as advance:
+        advance(3)
+        line = "" if is_terminal else moments.pass_one()
+        moments.end()
+    assert line.startswith("" if is_terminal else "embed: 3 of 4 (75%)")
+    assert ("━" in out.getvalue()) == is_terminal
+
+
+def test_what_is_silent_says_nothing_and_gives_all_items():
+    assert list(tracked([1, 2], "x", 2, silent=True)) == [1, 2]
+
+
+def test_a_fit_in_a_log_file_says_a_line_an_epoch(tmp_path_factory, tmp_path, capsys):
+    world = tiny_world(tmp_path_factory)
+    options = ["--trainer.max_epochs", "3", "--trainer.enable_progress_bar", "true"]
+    assert main(["fit", *tiny_options(world, tmp_path / "run", *options)]) == 0
+    shown_lines = capsys.readouterr().out
+    for number in (1, 2, 3):
+        assert re.search(rf"^epoch {number} of 3: .*train/loss \d\.\d+", shown_lines, re.MULTILINE)
+    assert len(re.findall(r"^epoch ", shown_lines, re.MULTILINE)) == 3
+    assert "tune/mrr" in shown_lines
+    assert "━━━" not in shown_lines.partition("full_kb")[0]
+
+
+def test_lines_of_a_fold_begin_with_its_name():
+    said = []
+    lines = TrainingLines("fold 1 of 5", said.append)
+    lines._follow("epoch 2 of 3, batch", 10)
+    lines._advance()
+    assert lines._bar is not None
+    assert lines._bar.line().startswith("fold 1 of 5, epoch 2 of 3, batch: 1 of 10")
+    lines._end()
