@@ -24,7 +24,7 @@ from dim.data.gemel import Gemel
 from dim.data.image_folder import find_image_folder, look_up_images
 from dim.data.melbench import MelBench
 from dim.data.mimic import Mimic
-from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limit, describe_missing
+from dim.data.missing_images import MAX_MISSING_IMAGES, PACKED, check_images, check_limit, describe_missing
 from dim.data.splits import carve_tune
 from dim.data.summary import print_summary, summarize
 from dim.data.table_files import SUFFIXES
@@ -148,6 +148,9 @@ def _prepare(
     release.mentions["split"] = carve_tune(release.mentions)
     _keep_splits(release, earlier)
     looked_up = look_up_images(release, images)
+    packed = sorted(name for name in list_names(root) if Path(name).suffix.lower() in PACKED)
+    if looked_up.dropped and packed:
+        release.notes.append(f"the images may wait in what is not unpacked yet: {', '.join(packed)}")
     for named in looked_up.named:
         check_images(named, max_missing_images, release.image_root)
         if named.missing > MAX_MISSING_IMAGES * named.named:

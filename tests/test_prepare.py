@@ -407,3 +407,10 @@ def test_the_missing_demo_world_names_the_command_that_makes_it(
 def test_options_for_tables_are_refused_for_published_layouts(root: Path) -> None:
     assert "found    the layout dim at" in prepare_error(root, encoding="cp1252")
     assert "tables of your own with --encoding" in prepare_error(root, list_separator=";")
+
+
+def test_images_that_are_not_unpacked_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_dim_release(tmp_path / "release")
+    (root / "images.ZIP").write_bytes(b"PK")
+    prepare(root, tmp_path / "out", audit=False)
+    assert "the images may wait in what is not unpacked yet: images.ZIP" in plain(capsys.readouterr().out)

@@ -17,7 +17,8 @@ MAX_MISSING_IMAGES = 0.25
 NO_FOLDER = "no image folder"
 
 _NUM_TRIED, _NUM_FOLDERS = 3, 200
-_PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
+#: Endings of files in which a release's images may wait to be unpacked.
+PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 _PLURALS = {"mention": "mentions", "entity": "entities"}
 
 
@@ -124,7 +125,7 @@ def _where(root: Path | None, tried: Sequence[str]) -> str:
             return f"They stand in {folder}: prepare again with dim prepare --images {folder}."
     if any("/" in path and _is_file(root / Path(path).name) for path in tried):
         return f"They stand in {root} without the folders that their paths name: move or rename them."
-    packed = [path for folder in (root, root.parent) for path in _entries(folder) if path.suffix.lower() in _PACKED]
+    packed = [path for folder in (root, root.parent) for path in _entries(folder) if path.suffix.lower() in PACKED]
     if packed:
         return f"Unpack {packed[0]}."
     return "Put the images there, or prepare again with dim prepare --images FOLDER."
