@@ -27,7 +27,8 @@ def log_report(contents: Contents, project: str) -> None:
 
     try:
         # The library reads the environment once a process, and an earlier command may have been the first.
-        place, mode = os.environ.get("WANDB_DIR"), os.environ.get("WANDB_MODE")
+        place = os.environ.get("WANDB_DIR")
+        mode: Any = os.environ.get("WANDB_MODE")
         config = {"command": contents.command}
         run = wandb.init(project=project, job_type="report", config=config, dir=place, mode=mode)
     except wandb.Error as error:
