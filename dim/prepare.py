@@ -200,7 +200,11 @@ def open_dataset(root: Path, cache_dir: Path) -> Dataset:
         raise DataError(
             f"a dataset folder, or a release, at {root}",
             "nothing there",
-            how_to_get(root, f"Check the path (it counts from {Path.cwd()}); a release has to be unpacked first."),
+            how_to_get(
+                root,
+                f"Check the path (it counts from {Path.cwd()}), or name another, as in --data.root FOLDER; "
+                "a release has to be unpacked first.",
+            ),
         )
     if is_dataset_folder(root):
         return Dataset(root)

@@ -149,8 +149,8 @@ def how_to_get(path: Path, otherwise: str) -> str:
         >>> how_to_get(Path("data/wikimel"), "Check the path.")
         'Check the path.'
     """
-    if path.parent.name == "demo" and path.name in _DEMO_SIZES:
-        return f"Make the demo world: dim demo-world {path} --num_entities {_DEMO_SIZES[path.name]}"
+    if path.parent.name == "demo" and not path.suffix:
+        return f"Make the demo world: dim demo-world {path} --num_entities {_DEMO_SIZES.get(path.name, 2000)}"
     return otherwise
 
 
