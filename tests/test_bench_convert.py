@@ -5,7 +5,7 @@ import pytest
 
 from dim.bench.convert import MAX_MEMORY, bench_convert, write_release
 from dim.data.mimic import Mimic
-from dim.errors import DataError
+from dim.errors import ConfigError
 
 
 def test_conversion_is_timed_against_a_plain_load(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -41,5 +41,5 @@ def test_the_release_is_one_that_the_converter_reads_in_full(tmp_path: Path) -> 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").touch()
-    with pytest.raises(DataError, match="a new or empty folder"):
+    with pytest.raises(ConfigError, match="a new or empty folder"):
         bench_convert(num_entities=10, num_mentions=10, folder=tmp_path)

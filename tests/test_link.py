@@ -391,15 +391,14 @@ def test_a_jobs_answers_can_be_evaluated(model, run, tmp_path, capsys):
     assert "KB 300" in capsys.readouterr().out
 
 
-def test_export_says_what_it_wrote_and_replaces_what_was_there(run, tmp_path, capsys):
+def test_export_says_what_it_wrote(run, tmp_path, capsys):
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "old").touch()
     assert main(["export", str(run), str(tmp_path / "model"), "--verify", "false"]) == 0
     shown = capsys.readouterr().out
     assert "index: exact, 300 vectors of" in shown
     assert re.search(r"written: \S+ \(\d+ MB, 300 entities\)", shown)
-    assert not (tmp_path / "model" / "old").exists()
-    assert main(["export", str(tmp_path), str(tmp_path / "other")]) == 1
+    (tmp_path / "none").mkdir()
+    assert main(["export", str(tmp_path / "none"), str(tmp_path / "other")]) == 1
     assert "a run with its config.yaml" in capsys.readouterr().err
 
 

@@ -205,7 +205,7 @@ def test_commands_that_write_beside_others_leave_a_strangers_files(
     before = contents(stranger(place.new / "target"))
     assert run_command("evaluate", place, place.new / "target") == 0, capsys.readouterr().err
     assert run_command("evaluate", place, place.new / "target") == 1
-    assert "results of dim evaluate, written before" in capsys.readouterr().err
+    assert "--overwrite true" in capsys.readouterr().err
     assert run_command("evaluate", place, place.new / "target", "--overwrite=true") == 0
     found = contents(place.new / "target")
     assert {name: found[name] for name in before} == before
