@@ -72,7 +72,7 @@ $(INSTALLED): setup.cfg pyproject.toml constraints-cpu.txt
 .venv-lavis/.installed: setup.cfg requirements-lavis.txt
 	@echo "Making .venv-lavis for salesforce-lavis (a few minutes, once)"
 	$(PYTHON) -m venv .venv-lavis
-	.venv-lavis/bin/python -m pip install --quiet -r requirements-lavis.txt pytest
+	.venv-lavis/bin/python -m pip install --quiet -r requirements-lavis.txt hypothesis pytest
 	.venv-lavis/bin/python -m pip install --quiet --no-deps -e .
 	@touch $@
 
