@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,12 @@ from torch import Tensor
 from dim.errors import ConfigError
 from dim.features.base import Captioner
 from dim.features.device import DTYPES, Precision, resolve_device
-from dim.features.model_files import copy_files, load_pickled, transformers_files
-from dim.features.pretrained import Pretrained
+from dim.features.pretrained import KnownByItsFiles
 
 QUESTION = "Question: Who are the characters in the picture? Answer:"  #: As DIM asks (arXiv 2407.12019).
 
 
-class Blip2Captioner(Captioner):
+class Blip2Captioner(KnownByItsFiles, Captioner):
     """Answers of BLIP-2, with an OPT or T5 inside.
 
     Args:
@@ -39,6 +37,8 @@ class Blip2Captioner(Captioner):
     Raises:
         ConfigError: The model does not exist, cannot be reached, or is no BLIP-2. Raised at first use.
     """
+
+    WHAT = "a BLIP-2 model"
 
     def __init__(
         self,
@@ -56,7 +56,6 @@ class Blip2Captioner(Captioner):
             )
         self.path, self.question, self.max_new_tokens, self.num_beams = path, question, max_new_tokens, num_beams
         self.precision, self.device, self.revision = precision, device, revision
-        self.source = Pretrained(path, revision, "a BLIP-2 model")
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process loads the weights itself, if it needs them.
@@ -72,29 +71,6 @@ class Blip2Captioner(Captioner):
     def parameters(self) -> dict[str, Any]:
         """Length, beams and precision."""
         return {"max_new_tokens": self.max_new_tokens, "num_beams": self.num_beams, "precision": self.precision}
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Names the content of the folder (of a hub id: its commit) and each option that counts."""
-        return self._named(self.source.content)
-
-    @property
-    def former_fingerprints(self) -> Mapping[str, str]:
-        """Those of a branch that was not pinned, and of folders by the rule of earlier versions."""
-        return {self._named(content): said for content, said in self.source.former_contents.items()}
-
-    @property
-    def pinned_options(self) -> Mapping[str, str]:
-        """The commit as `revision`, of an id on the hub."""
-        return self.source.pinned_options
-
-    def pin(self, options: Mapping[str, str]) -> None:
-        """Has a commit (`revision`) loaded; called before anything is."""
-        self.revision = self.source.revision = options["revision"]
-
-    def copy_model(self, source: Path, target: Path) -> bool:
-        """Copies what Transformers reads of a folder."""
-        return copy_files(source, transformers_files(source), target, load_pickled)
 
     def _named(self, content: str) -> str:
         options = ", ".join(f"{name}={value}" for name, value in self.parameters.items())

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers.utils import logging
 
 from dim.errors import ConfigError
 from dim.features.hub import Pinned, check_local, pin
-from dim.features.model_files import transformers_files
+from dim.features.model_files import copy_files, load_pickled, transformers_files
 from dim.features.weights import hash_files
 
 _OTHER_WEIGHTS = {".h5": "TensorFlow", ".msgpack": "Flax", ".onnx": "ONNX", ".gguf": "llama.cpp (GGUF)", ".ot": "Rust"}
@@ -96,6 +97,49 @@ class Pretrained:
                 else "Give a local folder with the model, or make the hub reachable and check the id."
             )
             raise ConfigError(f"{self.what} at {self.path}", found, remedy) from error
+
+
+class KnownByItsFiles:
+    """What every model of Transformers here does about its files: a base beside `Frozen`'s own kinds.
+
+    No ABC: a dataclass that derives from one is no plain set of options for the command line any more.
+    """
+
+    WHAT: ClassVar[str]  #: For messages: `a BLIP-2 model`.
+    path: str
+    revision: str | None
+
+    @cached_property
+    def source(self) -> Pretrained:
+        """The folder, or the id on the hub at one commit."""
+        return Pretrained(self.path, self.revision, self.WHAT)
+
+    @abstractmethod
+    def _named(self, content: str) -> str:
+        """The fingerprint of this content, with each option that changes the output."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the content of the folder (of a hub id: its commit) and each option that changes the output."""
+        return self._named(self.source.content)
+
+    @property
+    def former_fingerprints(self) -> Mapping[str, str]:
+        """Those of a branch that was not pinned, and of folders by the rule of earlier versions."""
+        return {self._named(content): said for content, said in self.source.former_contents.items()}
+
+    @property
+    def pinned_options(self) -> Mapping[str, str]:
+        """The commit as `revision`, of an id on the hub."""
+        return self.source.pinned_options
+
+    def pin(self, options: Mapping[str, str]) -> None:
+        """Has a commit (`revision`) loaded; called before anything is."""
+        self.revision = self.source.revision = options["revision"]
+
+    def copy_model(self, source: Path, target: Path) -> bool:
+        """Copies what Transformers reads of a folder; pickled weights as safetensors."""
+        return copy_files(source, transformers_files(source), target, load_pickled)
 
 
 def check_folder(folder: Path, what: str) -> None:

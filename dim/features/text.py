@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -15,14 +14,13 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from dim.errors import ConfigError
 from dim.features.base import Features, TextEncoder
 from dim.features.device import DTYPES, Precision, check_compiler, deferred, resolve_device, to_device
-from dim.features.model_files import copy_files, load_pickled, transformers_files
 from dim.features.positions import usable_positions
-from dim.features.pretrained import Pretrained
+from dim.features.pretrained import KnownByItsFiles
 
 _UNBOUNDED = 10**9  # tokenizers without a limit of their own say 1e30
 
 
-class TransformersTextEncoder(TextEncoder):
+class TransformersTextEncoder(KnownByItsFiles, TextEncoder):
     """Sentence features of a Transformers model.
 
     Args:
@@ -43,6 +41,8 @@ class TransformersTextEncoder(TextEncoder):
             compile. Raised at first use.
     """
 
+    WHAT = "a Transformers text encoder"
+
     def __init__(
         self,
         path: str,
@@ -57,7 +57,6 @@ class TransformersTextEncoder(TextEncoder):
         self.path, self.pooling, self.max_length, self.normalize = path, pooling, max_length, normalize
         self.precision, self.device, self.revision = precision, device, revision
         self.compile_model = compile_model
-        self.source = Pretrained(path, revision, "a Transformers text encoder")
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process loads the weights itself, if it needs them.
@@ -76,29 +75,6 @@ class TransformersTextEncoder(TextEncoder):
                 "Use OpenClipEncoder for CLIP models, or name a sentence encoder.",
             )
         return size
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Names the content of the folder (of a hub id: its commit) and each option that counts."""
-        return self._named(self.source.content)
-
-    @property
-    def former_fingerprints(self) -> Mapping[str, str]:
-        """Those of a branch that was not pinned, and of folders by the rule of earlier versions."""
-        return {self._named(content): said for content, said in self.source.former_contents.items()}
-
-    @property
-    def pinned_options(self) -> Mapping[str, str]:
-        """The commit as `revision`, of an id on the hub."""
-        return self.source.pinned_options
-
-    def pin(self, options: Mapping[str, str]) -> None:
-        """Has a commit (`revision`) loaded; called before anything is."""
-        self.revision = self.source.revision = options["revision"]
-
-    def copy_model(self, source: Path, target: Path) -> bool:
-        """Copies what Transformers reads of a folder; pickled weights as safetensors."""
-        return copy_files(source, transformers_files(source), target, load_pickled)
 
     def _named(self, content: str) -> str:
         return (
