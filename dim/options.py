@@ -234,7 +234,7 @@ def _missing(missing: list[str], command: str, positional: list[str], is_configu
         remedy = "Add the run's own: --config RUN/config.yaml."
         return ConfigError(f"a configuration that says {_listed(missing)}", "none that does", remedy)
     if is_configured:
-        remedy = f"Add --config lightning_configs/NAME.yaml, or {_listed([f'--{name} …' for name in missing])}."
+        remedy = f"Add --config NAME (dim configs lists the names), or {_listed([f'--{name} …' for name in missing])}."
         return ConfigError(f"a configuration that says {_listed(missing)}", "none that does", remedy)
     words = {name: name.upper() if name in positional else f"--{name}" for name in (*positional, *missing)}
     usage = " ".join(["dim", command, *(words[name] + " …" * (name not in positional) for name in words)])

@@ -13,7 +13,7 @@ FIT = f"fit --config {CONFIG}"
 @pytest.mark.parametrize(
     ("line", "expected", "found", "remedy"),
     [
-        ("fit", "a configuration that says run, data.root and model", "none", "--config lightning_configs/NAME.yaml"),
+        ("fit", "a configuration that says run, data.root and model", "none", "--config NAME"),
         (f"fit {CONFIG}", "options by name", CONFIG, f"Did you mean: dim fit --config {CONFIG}?"),
         ("fit --config lightning_configs/demo.yml", "a file", "no such file", "lightning_configs/demo.yaml?"),
         ("fit --config lightning_configs", "a file", "a folder", "demo.yaml, demo_plus.yaml"),
