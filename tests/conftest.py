@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ import dim  # noqa: F401  (before any test imports open_clip or Transformers: se
 
 # Some tests fork; the tokenizers' pool of threads does not survive that, and its next text would never come back.
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Tests send Ctrl-C, which a shell has the commands ignore that it starts in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A slow machine finds the same faults as a fast one.
 settings.register_profile("dim", deadline=None, suppress_health_check=[HealthCheck.too_slow])

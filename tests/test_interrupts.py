@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from urllib.request import urlopen
 import pytest
 from demo_run import demo_run
 from forked_commands import command
+from waiting import wait_until
 
 from dim.__main__ import TRAINER_COMMANDS, TRAINER_INTERRUPTED, main
 from dim.commands import COMMANDS, Command
@@ -28,9 +28,7 @@ def interrupted(args: list[str], place: Path, is_at_work: Callable[[str], bool])
     """What a command says that is interrupted, with all of its processes, as by a terminal, when it is at work."""
     log = place / "log"
     with command(args, log) as (pid, wait):
-        while not log.exists() or not is_at_work(log.read_text()):
-            os.kill(pid, 0)
-            time.sleep(0.01)
+        wait_until(lambda: os.kill(pid, 0) is None and log.exists() and is_at_work(log.read_text()))
         os.killpg(pid, signal.SIGINT)
         assert wait() == 130, log.read_text()
     said = log.read_text()
@@ -72,6 +70,7 @@ def test_every_command_says_how_to_go_on(
     assert "the same command" in said
 
 
+@pytest.mark.long
 def test_embed_keeps_finished_blocks_and_its_processes_are_quiet(run: Path, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     args = ["embed", str(run.parent / "world"), f"--cache_dir={tmp_path / 'cache'}", "--num_workers=2"]
@@ -92,6 +91,7 @@ def test_fit_keeps_the_last_finished_epoch(run: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.dim-*"))
 
 
+@pytest.mark.long
 def test_rank_keeps_the_folds_that_were_fitted(run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
     first = copy / "ranker" / "folds" / "1of2" / "best.ckpt"
@@ -101,6 +101,7 @@ def test_rank_keeps_the_folds_that_were_fitted(run: Path, tmp_path: Path) -> Non
     assert not (copy / "ranker" / "ranker.json").exists()
 
 
+@pytest.mark.long
 def test_compare_ends_with_its_run_and_says_one_way_to_go_on(run: Path, tmp_path: Path) -> None:
     config = config_of(run.parent / "world", tmp_path)
     args = ["compare", str(config), f"--runs={tmp_path / 'runs'}", "--seeds=2"]
