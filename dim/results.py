@@ -130,7 +130,8 @@ def results_kind(name: str, is_ours: Callable[[dict[str, Any]], bool]) -> Kind:
             found = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
             entries = [found, *found.get("splits", {}).values()]
             entries += [entry for by_protocol in found.get("results", {}).values() for entry in by_protocol.values()]
-            return all(is_ours(entry) for entry in entries if "model" in entry)
+            verdicts = [is_ours(entry) for entry in entries if "model" in entry]
+            return bool(verdicts) and all(verdicts)
         except (OSError, ValueError, AttributeError, TypeError):
             return False
 

@@ -187,7 +187,9 @@ def test_options_of_one_call_are_not_kept_and_later_commands_take_the_best_check
     assert main(["fit", "--config", str(run / "config.yaml")]) == 1
     assert content(run) == before
     assert main(["validate", "--config", str(run / "config.yaml"), "--ckpt_path", "last"]) == 0
-    assert metrics_of(run)["checkpoint"]["file"] == "checkpoints/last.ckpt"
+    last = metrics_of(run)["results"]["dev"]["full_kb @ checkpoints/last.ckpt"]
+    assert last["checkpoint"]["file"] == "checkpoints/last.ckpt"
+    assert metrics_of(run)["checkpoint"]["file"] == "checkpoints/best.ckpt"  # as before: the run's own figures
 
 
 def test_figures_name_their_checkpoint_by_file_epoch_seed_and_weights(fitted):
@@ -214,7 +216,7 @@ def test_weights_of_another_seed_do_not_pass_as_this_runs(world, fitted, run, tm
 def test_figures_of_another_runs_checkpoint_name_it_whole(world, fitted, run):
     foreign = fitted / "checkpoints" / "last.ckpt"
     assert main(["validate", *tiny_options(world, run, "--ckpt_path", str(foreign))]) == 0
-    assert metrics_of(run)["checkpoint"]["file"] == str(foreign)
+    assert metrics_of(run)["results"]["dev"][f"full_kb @ {foreign}"]["checkpoint"]["file"] == str(foreign)
 
 
 def test_a_file_that_is_no_checkpoint_is_named(world, run, capsys):
@@ -325,5 +327,5 @@ def test_a_renamed_run_is_evaluated_where_it_stands_now(run):
     renamed = run.with_name("renamed")
     run.rename(renamed)
     assert main(["test", "--config", str(renamed / "config.yaml")]) == 0
-    assert "test" in metrics_of(renamed)["splits"]
+    assert "test" in metrics_of(renamed)["results"]
     assert not run.exists()

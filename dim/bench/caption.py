@@ -111,7 +111,10 @@ class RandomBlip2(Blip2Captioner):
         self.size, self.seed = size, seed
         side, num_queries = SIZES[size][3:]
         images = BlipImageProcessor(size={"height": side, "width": side})
-        Blip2Processor(images, letters_tokenizer(), num_query_tokens=num_queries).save_pretrained(folder)
+        processor = Blip2Processor(images, letters_tokenizer(), num_query_tokens=num_queries)
+        processor.save_pretrained(folder)
+        self.model_config = self._made_config(processor.tokenizer)
+        self.model_config.save_pretrained(folder)  # without it the folder holds no model
 
     @property
     def device_name(self) -> str:
@@ -122,8 +125,14 @@ class RandomBlip2(Blip2Captioner):
     @cached_property
     def network(self) -> Any:
         """The model."""
+        device = resolve_device(self.device)
+        torch.manual_seed(self.seed)
+        with torch.device(device):
+            model = Blip2ForConditionalGeneration(self.model_config).to(DTYPES[self.precision])
+        return model.eval().requires_grad_(False)
+
+    def _made_config(self, tokens: Any) -> Blip2Config:
         vision, qformer, text, side, num_queries = SIZES[self.size]
-        tokens = self._processor.tokenizer
         opt = OPTConfig(
             **text,
             word_embed_proj_dim=text["hidden_size"],
@@ -132,18 +141,13 @@ class RandomBlip2(Blip2Captioner):
             eos_token_id=None,  # every answer goes to its end
             pad_token_id=1,
         )
-        config = Blip2Config(
+        return Blip2Config(
             vision_config={**vision, "image_size": side, "patch_size": 14},
             qformer_config={**qformer, "encoder_hidden_size": vision["hidden_size"]},
             text_config=opt.to_dict(),
             num_query_tokens=num_queries,
             image_token_index=tokens.convert_tokens_to_ids("<image>"),
         )
-        device = resolve_device(self.device)
-        torch.manual_seed(self.seed)
-        with torch.device(device):
-            model = Blip2ForConditionalGeneration(config).to(DTYPES[self.precision])
-        return model.eval().requires_grad_(False)
 
 
 def letters_tokenizer() -> PreTrainedTokenizerFast:

@@ -146,6 +146,6 @@ def test_the_row_of_a_mention_tells_nothing_of_the_row_of_its_gold(world: Datase
 
 def test_the_world_replaces_what_stood_there(tmp_path: Path) -> None:
     demo_world(tmp_path / "world", num_entities=100)
-    again = demo_world(tmp_path / "world", num_entities=120, num_images=0)
+    again = demo_world(tmp_path / "world", num_entities=120, num_images=0, overwrite=True)
     assert len(again.entities) == 120
     assert not list((tmp_path / "world").rglob("*.png"))

@@ -156,6 +156,7 @@ def test_memory_is_that_of_some_items_and_progress_that_of_the_file(
 ) -> None:
     path.write_text(json.dumps([{"id": number, "text": "x" * 300} for number in range(30_000)]))
     monkeypatch.setattr(stream, "MIN_BYTES_TO_WATCH", path.stat().st_size)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
     tracemalloc.start()
     try:
         count = sum(1 for _ in read_items(path))

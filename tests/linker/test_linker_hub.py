@@ -109,7 +109,7 @@ class Place:
         return found
 
     def features(self, run: str, split: str = "dev") -> str:
-        metrics = json.loads((self.folder / run / "metrics.json").read_text())["splits"][split]
+        metrics = json.loads((self.folder / run / "metrics.json").read_text())["results"][split]["full_kb"]
         return str(metrics["features"]["text_encoder"])
 
 
