@@ -42,8 +42,9 @@ from dim.predict import predict_on_cluster
 from dim.prepare import open_dataset
 from dim.processes import process_of_run
 from dim.result_files import write_identity
-from dim.run_folder import folder_to_fit, replace_run, settle_run
+from dim.run_folder import OWN, folder_to_fit, replace_run, settle_run
 from dim.start import ONE_TIME, RunStart
+from dim.storage import remove_leftovers
 from dim.task import LinkingTask
 from dim.trainer_options import StepLimit, check_trainer
 from dim.training_lines import ProgressBar, progress_callback
@@ -136,10 +137,14 @@ class DimCLI(LightningCLI):
         """Refuses what a run cannot keep its promises with, and to write over a run."""
         options = self.config[self.subcommand]
         options["weights_only"] = True
+        if self.subcommand in ("validate", "test"):
+            options["verbose"] = False  # Lightning's table of three of the figures, above ours
         check_trainer(options["trainer"], str(self.subcommand))
         if process_of_run() == 0:
             self.held.enter_context(folder_lock(self.run, f"dim {self.subcommand}"))
             settle_run(self.run)
+            for name in OWN:
+                remove_leftovers(self.run / name)
         self.folder = self.run  # what this command writes
         if self.subcommand == "fit" and not options["trainer"].get("fast_dev_run"):
             self.folder = folder_to_fit(self.run, options["ckpt_path"] is not None, options["overwrite"])

@@ -27,8 +27,8 @@ from dim.locks import LOCK_SUFFIX, folder_lock
 from dim.storage import atomic_path, remove_leftovers
 
 NUM_NAMED = 3
-#: Files that systems make by themselves and nobody would miss.
-UNASKED = (".DS_Store", "Thumbs.db", "desktop.ini", f"*{LOCK_SUFFIX}")
+#: What systems make by themselves, or a killed process leaves, and nobody would miss.
+UNASKED = (".DS_Store", "Thumbs.db", "desktop.ini", f"*{LOCK_SUFFIX}", ".*.dim-new-*")
 #: What a file of that name says of the folder that it stands in.
 MARKERS = {
     "dataset.json": "a dataset",

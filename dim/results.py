@@ -21,7 +21,7 @@ from dim.evaluation.metrics import CUTOFFS, measure_nil, summarize_ranks
 from dim.evaluation.protocols import Ranked
 from dim.output import Kind
 from dim.records import NIL, Dataset
-from dim.result_files import FORMAT
+from dim.result_files import FORMAT, METRICS, RANKS
 from dim.storage import atomic_path
 
 #: Key of `metrics.json` → heading of its column.
@@ -117,6 +117,9 @@ def said_nil(frame: pd.DataFrame) -> NDArray[np.bool_]:
     return np.array([len(ids) > 0 and ids[0] == NIL for ids in frame["top_ids"]], dtype=bool)
 
 
+RESULTS = (METRICS, RANKS)  #: The files of an evaluation.
+
+
 def results_kind(name: str, is_ours: Callable[[dict[str, Any]], bool]) -> Kind:
     """Folders with results of one command and no other, for `dim.output`.
 
@@ -135,7 +138,7 @@ def results_kind(name: str, is_ours: Callable[[dict[str, Any]], bool]) -> Kind:
         except (OSError, ValueError, AttributeError, TypeError):
             return False
 
-    return Kind(name, stands_at, lambda _: ("metrics.json", "ranks.parquet"), stands_beside=True)
+    return Kind(name, stands_at, lambda _: [pattern for file in RESULTS for pattern in (file, f".{file}.dim-new-*")])
 
 
 def write_predictions(run: Path, dataset: Dataset, rows: NDArray[np.int64], ranked: Ranked) -> None:

@@ -20,6 +20,8 @@ from dim.output import Kind, check_target
 
 NEW = ".new"  #: In a run's folder: the run that will replace it.
 _READY, _MOVING, _OLD = ".new-ready", ".new-moving", ".old"  # the steps of the replacement
+#: What a start leaves that ended before its first epoch; without weights and figures nothing is lost with it.
+_STARTED = ("config.yaml", "logs", "places.json", "wandb.json")
 #: What a run consists of, with what `rank` and `predict` derive from it.
 OWN = (
     *("config.yaml", "metrics.json", "ranks.parquet", "checkpoints", "logs", "wandb.json", "places.json"),
@@ -33,11 +35,8 @@ def is_run(folder: Path) -> bool:
 
 
 def _own_names(folder: Path) -> Iterable[str]:
-    # What a start left that failed in an older version: a configuration, and logs.
-    started = _is_configuration(folder / "config.yaml")
-    return (
-        pattern for name in OWN if not started or name not in ("config.yaml", "logs") for pattern in (name, f"{name}/*")
-    )
+    started = _STARTED if _is_configuration(folder / "config.yaml") else ()
+    return (pattern for name in OWN if name not in started for pattern in (name, f"{name}/*"))
 
 
 def _is_configuration(path: Path) -> bool:

@@ -55,6 +55,8 @@ def follow_run(loggers: Sequence[Logger], run: Path, folder: Path, seed: int, co
         for name, value in {**names_of(run, seed), "job_type": job, "id": chosen}.items():
             if options.get(name) is None:
                 options[name] = value
+        if options.get("anonymous") is None:
+            options.pop("anonymous", None)  # wandb warns of it, though nobody set it
         options["dir"] = str(run)
         logger._name, logger._id, logger._save_dir = options["name"], options["id"], str(run)
     return {"id": chosen, "project": wandb_loggers[0]._wandb_init["project"]}

@@ -97,8 +97,20 @@ def test_a_new_run_takes_the_place_of_the_old_one_and_of_what_was_derived_from_i
     assert weights(run) != old
     assert metrics_of(run)["checkpoint"]["weights"] == weights(run)
     left = {path.name for path in run.iterdir()}
-    assert left == {"config.yaml", "checkpoints", "logs", "metrics.json", "ranks.parquet", "thesis.txt", "wandb"}
+    files = ("config.yaml", "places.json", "checkpoints", "logs", "metrics.json", "ranks.parquet")
+    assert left == {*files, "thesis.txt", "wandb"}
     assert not list((run / "logs").glob("version_1"))
+
+
+def test_a_start_that_ended_before_its_first_epoch_is_no_strangers_folder(world, run, tmp_path):
+    shutil.copytree(
+        run, tmp_path / "started", ignore=shutil.ignore_patterns("checkpoints", "metrics.json", "*.parquet")
+    )
+    (tmp_path / "started" / "wandb.json").write_text("{}")
+    assert {"config.yaml", "logs", "places.json"} <= {path.name for path in (tmp_path / "started").iterdir()}
+    for more in ([], ["--overwrite", "true"]):
+        shutil.copytree(tmp_path / "started", tmp_path / f"again{len(more)}")
+        assert main(["fit", *tiny_options(world, tmp_path / f"again{len(more)}", *more)]) == 0
 
 
 @pytest.mark.parametrize("how", ["Crash", "Interrupt", "Kill"])

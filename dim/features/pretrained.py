@@ -100,9 +100,9 @@ class Pretrained:
 
 
 class KnownByItsFiles:
-    """What every model of Transformers here does about its files: a base beside `Frozen`'s own kinds.
+    """What encoders and captioners of Transformers do about their files: most of what `Frozen` asks.
 
-    No ABC: a dataclass that derives from one is no plain set of options for the command line any more.
+    A language model stays a plain dataclass, which the command line reads as a set of options; it says the same itself.
     """
 
     WHAT: ClassVar[str]  #: For messages: `a BLIP-2 model`.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -16,14 +17,16 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from dim.errors import ConfigError
 from dim.features.device import DTYPES, Precision
-from dim.features.pretrained import KnownByItsFiles
+from dim.features.model_files import copy_files, load_pickled, transformers_files
+from dim.features.pretrained import Pretrained
 from dim.storage import content_hash
 
+WHAT = "a causal language model of Transformers"
 UNBOUNDED = 10**9  # tokenizers without a limit of their own say 1e30
 
 
 @dataclass
-class LanguageModel(KnownByItsFiles):
+class LanguageModel:
     """Any causal language model that takes input vectors: OPT, LLaMA, Qwen, GPT-2 and others.
 
     Weights load at the first use, frozen.
@@ -38,8 +41,6 @@ class LanguageModel(KnownByItsFiles):
         revision: A branch, tag or commit on the hub; has no meaning for a folder.
     """
 
-    WHAT = "a causal language model of Transformers"
-
     path: str
     precision: Precision = "fp32"
     quantization: Literal["none", "8bit", "4bit"] = "none"
@@ -50,6 +51,34 @@ class LanguageModel(KnownByItsFiles):
         # Another process loads the weights itself.
         options = {name: self.__dict__[name] for name in self.__dataclass_fields__}
         return options | {"revision": self.source.known_revision}
+
+    @cached_property
+    def source(self) -> Pretrained:
+        """The folder, or the id on the hub at one commit."""
+        return Pretrained(self.path, self.revision, WHAT)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the content of the folder (of a hub id: its commit) and each option that changes the output."""
+        return self._named(self.source.content)
+
+    @property
+    def former_fingerprints(self) -> Mapping[str, str]:
+        """Those of a branch that was not pinned, and of folders by the rule of earlier versions."""
+        return {self._named(content): said for content, said in self.source.former_contents.items()}
+
+    @property
+    def pinned_options(self) -> Mapping[str, str]:
+        """The commit as `revision`, of an id on the hub."""
+        return self.source.pinned_options
+
+    def pin(self, options: Mapping[str, str]) -> None:
+        """Has a commit (`revision`) loaded; called before anything is."""
+        self.revision = self.source.revision = options["revision"]
+
+    def copy_model(self, source: Path, target: Path) -> bool:
+        """Copies what Transformers reads of a folder; pickled weights as safetensors."""
+        return copy_files(source, transformers_files(source), target, load_pickled)
 
     def _named(self, content: str) -> str:
         return f"{content}, precision={self.precision}, quantization={self.quantization}"

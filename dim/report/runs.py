@@ -105,7 +105,7 @@ def read_run(folder: Path, split: str, protocol: str | None = None) -> Run | Pro
         return Problem(folder, error.found, again)
     metrics = results.entry(split, protocol)
     if not isinstance(metrics, dict):
-        return Problem(folder, _what_there_is(results, split, protocol), again.replace(" again", ""))
+        return Problem(folder, _what_there_is(results, split, protocol), _how_to_get(results, split, protocol, again))
     version = metrics.get("format", 1)
     if version not in READABLE:
         newer = isinstance(version, int) and version > FORMAT
@@ -122,6 +122,16 @@ def read_run(folder: Path, split: str, protocol: str | None = None) -> Run | Pro
         return Problem(folder, ranks, again)
     reason = _disagreement(metrics, ranks)
     return Problem(folder, reason, again) if reason else Run(folder, metrics, ranks, results.identity)
+
+
+def _how_to_get(results: Results, split: str, protocol: str | None, again: str) -> str:
+    """What gives the results that a run lacks: the label of those that are meant, or the command that writes them."""
+    near = [label for label in results.labels(split) if protocol and label.startswith(protocol.lower())]
+    if near:
+        return f'Name it whole: --protocol "{near[0]}".'
+    if split not in ("dev", "test"):
+        return "Name --split dev or test; dim show and the logs tell of others."
+    return again.replace(" again", "")
 
 
 def _what_there_is(results: Results, split: str, protocol: str | None) -> str:

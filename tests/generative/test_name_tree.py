@@ -152,7 +152,8 @@ def test_names_that_cannot_be_written_are_counted_and_shown():
     assert written_by(added) == {(1, 2), (1, 1, 1), (4,)}
 
 
-def test_many_names_are_tokenised_in_chunks_of_their_own(capsys):
+def test_many_names_are_tokenised_in_chunks_of_their_own(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
     names = [f"{i:05d}" for i in range(CHUNK + 5)]
     calls = []
 
