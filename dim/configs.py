@@ -32,14 +32,14 @@ def config_file(name: str) -> Path:
     else is the path of a file. A file that has a shipped config's name is meant by `./demo` or `demo.yaml`.
 
     Raises:
-        ConfigError: There is neither.
+        ConfigError: It is neither that name nor a path.
     """
     known = shipped()
     if name in known:
         return known[name]
     path = Path(name)
-    if path.is_file():
-        return path
+    if path.exists() or (path.suffix in (".yaml", ".yml") and any(path.parent.glob("*.yaml"))):
+        return path  # whether it can be read, and which one beside it was meant, the parser says
     meant = nearest(path.with_suffix("").as_posix().removeprefix("lightning_configs/"), list(known))
     raise ConfigError(
         "a config: a file, or the name of one that dim ships",

@@ -69,7 +69,9 @@ def test_a_bare_name_is_the_shipped_config_and_a_path_the_file(elsewhere: Path) 
 
 
 @pytest.mark.parametrize("name", ["demo_pluss", "lightning_configs/demo_plus.yaml", "demo_plus.yml"])
-def test_what_is_neither_names_the_config_that_was_meant(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_neither_names_the_config_that_was_meant(
+    name: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["fit", "--config", name]) == 1
     said = capsys.readouterr().err
     assert f"none at {name}" in said

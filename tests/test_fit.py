@@ -196,9 +196,9 @@ def test_a_checkpoint_of_another_network_is_refused(run, place, capsys):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (["--model.learning_rat", "0.1"], r"Option 'learning_rat' is not accepted[\s\S]*Did you mean learning_rate\?"),
+        (["--model.learning_rat", "0.1"], r"Option 'model.learning_rat' is not accepted[\s\S]*mean learning_rate\?"),
         (["--model.learning_rate", "fast"], r"fast"),
-        (["--data.batch_sise", "64"], r"Did you mean data.batch_size\?"),
+        (["--data.batch_sise", "64"], r"Did you mean --data.batch_size\?"),
         (["--model", "DIMM"], r"Did you mean DIM\?"),
         (["--data.batch_size", "1"], r"a batch size of at least 2"),
         (["--model.fusion", "atention"], r"atention"),

@@ -400,7 +400,7 @@ def test_the_missing_demo_world_names_the_command_that_makes_it(
         open_dataset(Path("demo/world"), tmp_path)
     with pytest.raises(DataError, match="dim demo-world demo/small --num_entities 720"):
         Dataset("demo/small")
-    with pytest.raises(DataError, match=r"counts from .*\); a release has to be unpacked first"):
+    with pytest.raises(DataError, match=r"counts from .*\), or name another[\s\S]*a release has to be unpacked first"):
         open_dataset(Path("data/wikimel"), tmp_path)
 
 

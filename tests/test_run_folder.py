@@ -103,9 +103,8 @@ def test_a_new_run_takes_the_place_of_the_old_one_and_of_what_was_derived_from_i
 
 
 def test_a_start_that_ended_before_its_first_epoch_is_no_strangers_folder(world, run, tmp_path):
-    shutil.copytree(
-        run, tmp_path / "started", ignore=shutil.ignore_patterns("checkpoints", "metrics.json", "*.parquet")
-    )
+    left_out = shutil.ignore_patterns("checkpoints", "metrics.json", "*.parquet")
+    shutil.copytree(run, tmp_path / "started", ignore=left_out)
     (tmp_path / "started" / "wandb.json").write_text("{}")
     assert {"config.yaml", "logs", "places.json"} <= {path.name for path in (tmp_path / "started").iterdir()}
     for more in ([], ["--overwrite", "true"]):

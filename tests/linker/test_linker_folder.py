@@ -132,6 +132,7 @@ for line in sys.stdin:
     child = os.fork()
     if child:
         os.waitpid(child, 0)
+        print("dead", flush=True)
         continue
     old, new = Linker.from_pretrained(sys.argv[1]), Linker.from_pretrained(sys.argv[1])
     new.add_entities([KnownEntity("new1", "Zyxtral Quovane")])
@@ -156,6 +157,7 @@ def test_a_save_killed_at_any_moment_leaves_the_old_or_the_new_folder(
             saving = int(process.stdout.readline())
             time.sleep(moments.uniform(0, 0.5))
             os.kill(saving, signal.SIGKILL)
+            assert process.stdout.readline() == "dead\n"
             linker = Linker.from_pretrained(folder)
             assert len(linker) == 300 + ("new1" in linker.knowledge)
             assert len(linker.link("Zyxtral Quovane")) == 5
