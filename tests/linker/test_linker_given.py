@@ -316,8 +316,9 @@ def test_a_kind_of_index_that_is_none_is_refused_before_anything_is_read(linker:
     ):
         with pytest.raises(ConfigError, match="the kind of an index as one of auto, exact, flat, ivf, hnsw"):
             call()
-    with pytest.raises(ConfigError, match="Did you mean exact"):
-        linker.rebuild_index("exakt")  # type: ignore[arg-type]
+    for given, meant in (("exakt", "exact"), ("HNSW", "hnsw"), ("Flat", "flat")):
+        with pytest.raises(ConfigError, match=f"Did you mean {meant}"):
+            linker.rebuild_index(given)  # type: ignore[arg-type]
 
 
 def test_other_choices_and_paths_that_are_none_are_refused(linker: Linker, run: Path, tmp_path: Path) -> None:
