@@ -261,6 +261,41 @@ def test_tables_of_each_format_are_read_with_their_own_columns(model, table, tmp
     assert "gone.png: not found" in failed["error"]
 
 
+@pytest.mark.parametrize(
+    ("suffix", "replaced", "unread"),
+    [
+        (".jsonl", "answers, error", "n, entity_ids, entity_names, entity_scores, entity_probabilities"),
+        (".csv", "entity_ids, entity_names, entity_scores, entity_probabilities, answers, error", "n"),
+    ],
+)
+def test_columns_that_the_answers_take_the_place_of_are_told(model, entity, tmp_path, capsys, suffix, replaced, unread):
+    cells = dict.fromkeys(("entity_ids", "entity_names", "entity_scores", "entity_probabilities"), "old")
+    row = {"mention": entity["name"], "context": entity["name"], "start": 0, "end": len(entity["name"]), "n": 1}
+    source = write_lines(tmp_path / "asked.jsonl", [row | cells | {"answers": "old", "error": "old"}])
+    output = tmp_path / f"answers{suffix}"
+    assert ask(model, "--input", str(source), "--output", str(output)) == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert notes == [
+        f"note: columns that are kept and not read: {unread}",
+        f"note: columns of the input that the answers' own columns replace: {replaced}",
+    ]
+    found = read_table(output).rows[0]
+    assert not {name: value for name, value in found.items() if name in replaced.split(", ") and value == "old"}
+    assert all(found[name] == "old" for name in unread.split(", ") if name != "n")
+    assert str(found["end"]) == str(len(entity["name"]))
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_a_file_of_earlier_answers_is_a_file_of_questions(model, table, tmp_path, capsys, suffix):
+    folder, rows, _ = table
+    source, first, second = write_rows(folder / "first.csv", rows), folder / f"a{suffix}", tmp_path / f"b{suffix}"
+    assert ask(model, "--input", str(source), "--output", str(first), "--top_k", "3") == 0
+    assert "replace" not in capsys.readouterr().err
+    assert ask(model, "--input", str(first), "--output", str(second), "--top_k", "3") == 0
+    assert "that the answers' own columns replace: " in capsys.readouterr().err
+    assert second.read_bytes() == first.read_bytes()
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
 def test_answers_are_written_in_the_format_that_their_file_names(model, table, tmp_path, suffix):
     folder, rows, expected = table

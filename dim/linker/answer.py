@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from dim.data.table_files import list_cell, text_cell
-from dim.data.table_rows import MENTION_COLUMNS, SYNONYMS, mention_row, misnamed, plain
+from dim.data.table_rows import SYNONYMS, mention_row, misnamed, plain
 from dim.errors import DataError
 from dim.features.live import ImageInput
 from dim.linker.given import as_row, candidates_of, each_of, shown
@@ -21,7 +21,8 @@ from dim.text_form import one_form
 LONGEST_MENTION = 1_000  #: Characters.
 LONGEST_CONTEXT = 20_000  #: Characters; of a longer text the part around the mention is read.
 IMAGE = ("image", SYNONYMS["image"])
-ASKED = ("mention", "context", "image", "candidates")  #: The fields that are read.
+ASKED = ("mention", "context", "image", "candidates")  #: The fields that ask.
+READ = (*ASKED, "start", "end")  #: The fields that are read.
 BEFORE = 500  #: Of these characters, that stand before the mention: text encoders read the first few hundred words.
 
 
@@ -133,7 +134,7 @@ def question_of(given: object, where: str = "the question") -> Question:
         raise DataError(
             f"a Question, a mapping of {', '.join(ASKED)}, or a name as {where}", shown(given), "Give one of these."
         )
-    if wrong := misnamed(row, MENTION_COLUMNS):
+    if wrong := misnamed(row, READ):
         raise DataError(f"the fields {', '.join(ASKED)} in {where}", f"the field {wrong[0]}", f"Rename it: {wrong[1]}.")
     if not {"mention", *IMAGE} & set(row):
         found = ", ".join(map(str, row)) or "none"
@@ -142,7 +143,7 @@ def question_of(given: object, where: str = "the question") -> Question:
         )
     for name in ("mention", "context"):
         check_half(name, row.get(name))  # a table's half character becomes `?`; a caller hears of it
-    read = mention_row({name: value for name, value in row.items() if name not in IMAGE}, where)
+    read = mention_row({name: row[name] for name in READ if name in row and name not in IMAGE}, where)
     image = row.get("image" if "image" in row else "images")
     return Question(read.mention, read.context, list_cell(image) if isinstance(image, str) else image, read.candidates)
 
