@@ -10,6 +10,7 @@ from rich.console import Console
 
 from dim.errors import ConfigError
 from dim.linker import Linker, Question
+from dim.linker.answer import asked_alone
 from dim.linker.folder import LINKER
 from dim.linker.generative import GenerativeLinker
 from dim.linker.given import check_top_k
@@ -76,7 +77,8 @@ def link(
             used = "evidence" if evidence else "encoding"
             raise ConfigError(f"--{used} beside --input", "none", "Use --as_json true: it has all evidence.")
         question = Question(mention, context, image, candidates)
-        show(open_linker(model, device, trust, dataset).link_batch([question], top_k)[0], as_json)
+        with asked_alone():
+            show(open_linker(model, device, trust, dataset).link_batch([question], top_k)[0], as_json)
     else:
         assert output is not None
         if as_json:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -58,6 +59,42 @@ class Question:
             )
         if not self.mention.strip() and self.image is None:
             raise DataError("a mention, or an image", "neither", "Give the name as it stands in the text.")
+
+
+class QuestionError(DataError):
+    """The error of one question among several.
+
+    Attributes:
+        place: Of the question, from 0.
+        plain: The error as it is where the question is asked alone.
+    """
+
+    def __init__(self, place: int, plain: DataError) -> None:
+        self.place, self.plain = place, plain
+        where = f"question {place}"
+        expected = plain.expected if where in plain.expected else f"{plain.expected}, in {where}"
+        super().__init__(expected, plain.found, plain.remedy)
+
+    def __reduce__(self) -> tuple[type[DataError], tuple[int, DataError]]:  # type: ignore[override]
+        return type(self), (self.place, self.plain)
+
+
+@contextmanager
+def of_question(place: int) -> Iterator[None]:
+    """Raises a DataError that rises inside as that of a question, by its place."""
+    try:
+        yield
+    except DataError as error:
+        raise QuestionError(place, error) from error
+
+
+@contextmanager
+def asked_alone() -> Iterator[None]:
+    """Raises the error of the only question without its place."""
+    try:
+        yield
+    except QuestionError as error:
+        raise error.plain from error.plain.__cause__
 
 
 def check_text(what: str, value: object) -> None:
@@ -163,7 +200,11 @@ def questions_of(given: Any) -> list[Question]:
     remedy = "Put a single question into a list, or ask link(mention, context)."
     if isinstance(given, Set):
         raise DataError(what, f"a {type(given).__name__}, which has no order", "Make it a list.")
-    return [question_of(each, f"question {place}") for place, each in enumerate(each_of(given, what, remedy))]
+    found = []
+    for place, each in enumerate(each_of(given, what, remedy)):
+        with of_question(place):
+            found.append(question_of(each, f"question {place}"))
+    return found
 
 
 def _said(text: Any) -> Any:

@@ -17,7 +17,17 @@ from dim.features.device import resolve_device
 from dim.features.live import ImageInput
 from dim.generative.module import GEMEL
 from dim.linker.annotate import Annotation, Spans, marked_questions
-from dim.linker.answer import Answer, Asking, Question, asked, questions_of, shortened
+from dim.linker.answer import (
+    Answer,
+    Asking,
+    Question,
+    QuestionError,
+    asked,
+    asked_alone,
+    of_question,
+    questions_of,
+    shortened,
+)
 from dim.linker.competing import Candidates
 from dim.linker.entity_table import KeptImages, check_images
 from dim.linker.figures import figures_of_run
@@ -261,7 +271,9 @@ class Linker(ModelHubMixin):
         Raises:
             DataError: Nothing is asked, a candidate is not in the KB, or the image cannot be used.
         """
-        return self.link_batch([asked(mention, context, image, candidates)], top_k)[0]
+        question = asked(mention, context, image, candidates)
+        with asked_alone():
+            return self.link_batch([question], top_k)[0]
 
     def link_batch(self, questions: Iterable[Asking], top_k: int = 5) -> list[list[Answer]]:
         """The answers to many questions, in their order; each is what `link` gives.
@@ -280,7 +292,10 @@ class Linker(ModelHubMixin):
         given = [shortened(question) for question in questions_of(questions)]
         answers: list[list[Answer]] = []
         for start in range(0, len(given), BATCH):
-            answers += self._link(given[start : start + BATCH], top_k)
+            try:
+                answers += self._link(given[start : start + BATCH], top_k)
+            except QuestionError as error:
+                raise QuestionError(start + error.place, error.plain) from error.plain.__cause__
         return answers
 
     def annotate(self, text: str, spans: Spans, image: ImageInput | None = None, top_k: int = 5) -> list[Annotation]:
@@ -295,10 +310,15 @@ class Linker(ModelHubMixin):
             top_k: Answers a mention at most.
 
         Raises:
-            DataError: A span marks no name in the text, or the image cannot be used.
+            DataError: A span marks no name in the text, or the image cannot be used; the message names the span.
         """
         marked = marked_questions(text, spans, image)
-        found = self.link_batch([question for _, _, question in marked], top_k)
+        try:
+            found = self.link_batch([question for _, _, question in marked], top_k)
+        except QuestionError as error:
+            plain = error.plain
+            where = f"{plain.expected}, for spans[{error.place}]"
+            raise DataError(where, plain.found, plain.remedy) from plain.__cause__
         return [
             Annotation(start, end, question.mention, answers)
             for (start, end, question), answers in zip(marked, found, strict=True)
@@ -375,10 +395,10 @@ class Linker(ModelHubMixin):
         queries = self.towers.queries(questions)
         count = NUM_CANDIDATES if self.ranker is None else int(self.ranker.facts["num_candidates"])
         _, nearest = self.index.search(queries, count)
-        found = [
-            self._found(question, query, by_vector, count)
-            for question, query, by_vector in zip(questions, queries, nearest, strict=True)
-        ]
+        found = []
+        for place, (question, query, by_vector) in enumerate(zip(questions, queries, nearest, strict=True)):
+            with of_question(place):
+                found.append(self._found(question, query, by_vector, count))
         if self.ranker is None:
             return [self._by_vectors(candidates, top_k) for candidates in found]
         features = [self._describe(question, part) for question, part in zip(questions, found, strict=True)]

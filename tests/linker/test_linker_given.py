@@ -1,5 +1,6 @@
 """What callers hand over in any form: taken where its meaning is clear, else refused by name, nothing half done."""
 
+import pickle
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from dim.errors import ConfigError, DataError
 from dim.linker import Answer, KnownEntity, Linker, Question
 from dim.linker.answer import question_of
 from dim.linker.answer import questions_of as questions_in
+from dim.linker.each import link_each
 from dim.linker.knowledge import entities_of
 from dim.records import Entity, Mention
 
@@ -90,7 +92,17 @@ def test_names_alone_are_questions(given: Any) -> None:
         ([{"mention": ["x"]}], r"text as mention in question 0\nfound    an array"),
         ([{"mention": True}], "found    a boolean"),
         ([{"mention": b"x"}], r"found    bytes\nto do    Decode the bytes\."),
-        ([{"mention": float("nan")}], "a mention, or an image\nfound    neither"),
+        ([{"mention": float("nan")}], "a mention, or an image, in question 0\nfound    neither"),
+        (pd.DataFrame({"mention": ["Bardini", np.nan]}), "a mention, or an image, in question 1\nfound    neither"),
+        ([*["x"] * 40, ""], "a mention, or an image, in question 40\nfound    neither"),
+        (["x", "Ada \ud800"], r"whole characters in the mention, in question 1\nfound    half of one"),
+        ([JORDAN, {"mention": "y" * 2000}], "at most 1,000 characters, in question 1"),
+        ([{"mention": "x", "image": 5}], "an image as a path.*, in question 0\nfound    5"),
+        (
+            [*[JORDAN] * 70, {"mention": "x", "image": "gone.png"}],
+            "that can be read, in question 70\nfound    gone.png",
+        ),
+        ([JORDAN, {"mention": "x", "candidates": "Q0"}], "one of 300 entities, in question 1\nfound    'Q0'"),
         ([{"mention": "x", "image": np.zeros((2, 2))}], "an image as a path"),
         ([{"mention": "x", "image": {"path": "a"}}], "an image as a path"),
         ([{"mention": "x", "candidates": {"Q1": 0.5}}], "texts as candidates in question 0\nfound    an object"),
@@ -100,6 +112,19 @@ def test_names_alone_are_questions(given: Any) -> None:
 def test_what_is_no_question_is_refused_by_name(linker: Linker, given: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         linker.link_batch(given)
+
+
+def test_a_question_that_is_asked_alone_needs_no_number(linker: Linker) -> None:
+    for given in ({"image": "gone.png"}, {"candidates": "Q0"}):
+        with pytest.raises(DataError) as alone:
+            linker.link("x", **given)  # type: ignore[arg-type]
+        assert "question" not in str(alone.value)
+        one, other = link_each(linker, [JORDAN, Question("x", **given)], 5)  # type: ignore[arg-type]
+        assert isinstance(one, list)
+        assert str(other) == str(alone.value)
+        with pytest.raises(DataError) as among:
+            linker.link_batch([JORDAN, Question("x", **given)])  # type: ignore[arg-type]
+        assert str(pickle.loads(pickle.dumps(among.value))) == str(among.value)
 
 
 def test_what_link_is_given_is_taken_where_its_meaning_is_clear(linker: Linker) -> None:
