@@ -53,7 +53,8 @@ def link(
         top_k: Answers a mention at most.
         as_json: JSON, with all evidence, in the place of a readable list.
         input: A table in the place of one mention (.csv, .tsv, .jsonl, .parquet): `mention`, and `context`, `image`
-            (from here, or beside the table), `candidates` where known; other columns are kept.
+            (from here, or beside the table), `candidates` where known; `start` and `end` of the mention in its context
+            are checked; other columns are kept, but those that the answers take.
         output: Where its answers go, by its name in JSON lines (.jsonl), .csv, .tsv or .parquet: the row that was read,
             with its answers or its error.
         evidence: Write what each score was made of, too: about 50 numbers an answer.

@@ -151,22 +151,23 @@ def test_each_line_of_a_file_gets_its_answers_or_its_error(model, run, tmp_path,
         8: ('{"mention": "Ada \\ud83d"}', "half of one, U+D83D"),
         9: ("[" * 100_000, "nested too deeply"),
         10: ({"mention": "y" * 2000}, "at most 1,000 characters"),
+        12: ({"mention": "x", "context": "ax", "start": 0, "end": 1}, "start and end of the mention 'x' in the row"),
         11: ({"mention": "x", "image": "a/" * 5000 + "\0"}, "not found"),
     }
     lines = [*lines[:5], *(line for line, _ in wrong.values()), *lines[5:]]
     source = write_lines(tmp_path / "mentions.jsonl", [lines[0], "", *lines[1:], "   "])
     answers = tmp_path / "answers.jsonl"
     assert ask(model, "--input", str(source), "--output", str(answers), "--top_k", "3", "--batch_size", "8") == 0
-    assert f"21 rows answered: {answers} (11 errors; the first, line 7: expected an image" in capsys.readouterr().out
+    assert f"22 rows answered: {answers} (12 errors; the first, line 7: expected an image" in capsys.readouterr().out
     found = read_lines(answers)
-    assert len(found) == 21
-    good = [*found[:5], *found[16:]]
+    assert len(found) == 22
+    good = [*found[:5], *found[17:]]
     expected = linker_of(run).link_batch(questions, top_k=3)
-    for line, asked, given in zip(good, [*lines[:5], *lines[16:]], expected, strict=True):
+    for line, asked, given in zip(good, [*lines[:5], *lines[17:]], expected, strict=True):
         assert {name: line[name] for name in asked} == asked
         assert [answer["id"] for answer in line["answers"]] == [answer.id for answer in given]
         assert [a["score"] for a in line["answers"]] == pytest.approx([a.score for a in given], abs=1e-5)
-    for line, (asked, message) in zip(found[5:16], wrong.values(), strict=True):
+    for line, (asked, message) in zip(found[5:17], wrong.values(), strict=True):
         assert message in line["error"]
         assert "answers" not in line
         if isinstance(asked, dict):

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from dim.data.table_files import list_cell, text_cell
-from dim.data.table_rows import SYNONYMS, mention_row, misnamed, plain
+from dim.data.table_rows import SYNONYMS, MentionRow, by_known_names, mention_row, misnamed, plain
 from dim.errors import DataError
 from dim.features.live import ImageInput
 from dim.linker.given import as_row, candidates_of, each_of, shown
@@ -171,6 +171,7 @@ def question_of(given: object, where: str = "the question") -> Question:
         raise DataError(
             f"a Question, a mapping of {', '.join(ASKED)}, or a name as {where}", shown(given), "Give one of these."
         )
+    row = by_known_names(row, (*READ, *IMAGE))
     if wrong := misnamed(row, READ):
         raise DataError(f"the fields {', '.join(ASKED)} in {where}", f"the field {wrong[0]}", f"Rename it: {wrong[1]}.")
     if not {"mention", *IMAGE} & set(row):
@@ -181,8 +182,23 @@ def question_of(given: object, where: str = "the question") -> Question:
     for name in ("mention", "context"):
         check_half(name, row.get(name))  # a table's half character becomes `?`; a caller hears of it
     read = mention_row({name: row[name] for name in READ if name in row and name not in IMAGE}, where)
+    _check_span(read, where)
     image = row.get("image" if "image" in row else "images")
     return Question(read.mention, read.context, list_cell(image) if isinstance(image, str) else image, read.candidates)
+
+
+def _check_span(read: MentionRow, where: str) -> None:
+    """Raises DataError where a row's offsets mark something else in its context than its mention."""
+    start, end = read.span
+    if start is None or end is None or not read.mention or not read.context:
+        return
+    marked = read.context[start:end] if 0 <= start < end else ""
+    if one_form(marked).strip() != one_form(read.mention).strip():
+        raise DataError(
+            f"start and end of the mention {shown(read.mention)} in {where}",
+            f"{shown(marked)} at {start} to {end}",
+            "Count characters of the context from 0, the end after the last one; or leave both out.",
+        )
 
 
 def asked(mention: Any, context: Any, image: Any, candidates: Any) -> Question:

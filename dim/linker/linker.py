@@ -280,8 +280,8 @@ class Linker(ModelHubMixin):
 
         Args:
             questions: Each a `Question`, a mapping of what `dim prepare` takes as columns of mentions (`mention`,
-                `context`, `image`, `candidates`; others are not read), a `dim.records.Mention`, or a name alone. Or a
-                DataFrame with these columns.
+                `context`, `image`, `candidates`; `start` and `end` are checked, others are not read), a
+                `dim.records.Mention`, or a name alone. Or a DataFrame with these columns, in any case.
             top_k: Answers a question at most.
 
         Raises:
@@ -330,7 +330,8 @@ class Linker(ModelHubMixin):
         Args:
             entities: Each a `KnownEntity`, a mapping of what `dim prepare` takes as columns of entities (`id`, `name`;
                 `description` or `text`, `aliases`, `image` or `images`, `type`, `popularity` where known; others are
-                not read), or a `dim.records.Entity`. Or a DataFrame with these columns.
+                not read), or a `dim.records.Entity`. Or a DataFrame with these columns, in any case. A text of several
+                aliases or images has `|` between them; `;` is read as `dim prepare` reads it, and a warning says so.
 
         Raises:
             DataError: An id is there already or twice, an entity has no name, or an image cannot be used; nothing is
