@@ -10,6 +10,7 @@ from rich.console import Console
 
 from dim.errors import ConfigError
 from dim.linker import Linker, Question
+from dim.linker.answer import asked_alone
 from dim.linker.folder import LINKER
 from dim.linker.generative import GenerativeLinker
 from dim.linker.given import check_top_k
@@ -52,7 +53,8 @@ def link(
         top_k: Answers a mention at most.
         as_json: JSON, with all evidence, in the place of a readable list.
         input: A table in the place of one mention (.csv, .tsv, .jsonl, .parquet): `mention`, and `context`, `image`
-            (from here, or beside the table), `candidates` where known; other columns are kept.
+            (from here, or beside the table), `candidates` where known; `start` and `end` of the mention in its context
+            are checked; other columns are kept, but those that the answers take.
         output: Where its answers go, by its name in JSON lines (.jsonl), .csv, .tsv or .parquet: the row that was read,
             with its answers or its error.
         evidence: Write what each score was made of, too: about 50 numbers an answer.
@@ -76,7 +78,8 @@ def link(
             used = "evidence" if evidence else "encoding"
             raise ConfigError(f"--{used} beside --input", "none", "Use --as_json true: it has all evidence.")
         question = Question(mention, context, image, candidates)
-        show(open_linker(model, device, trust, dataset).link_batch([question], top_k)[0], as_json)
+        with asked_alone():
+            show(open_linker(model, device, trust, dataset).link_batch([question], top_k)[0], as_json)
     else:
         assert output is not None
         if as_json:

@@ -339,10 +339,11 @@ def _all_subclasses(kind: type) -> Iterator[type]:
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """The known word that looks most like `word`.
+    """The known word that looks most like `word`, whatever their case.
 
     Example:
-        >>> nearest("batch_sise", ["seed", "batch_size"])
-        'batch_size'
+        >>> nearest("batch_sise", ["seed", "batch_size"]), nearest("HNSW", ["auto", "hnsw"])
+        ('batch_size', 'hnsw')
     """
-    return max(known, key=lambda candidate: SequenceMatcher(None, word, candidate).ratio())
+    folded = word.casefold()
+    return max(known, key=lambda candidate: SequenceMatcher(None, folded, candidate.casefold()).ratio())

@@ -151,22 +151,23 @@ def test_each_line_of_a_file_gets_its_answers_or_its_error(model, run, tmp_path,
         8: ('{"mention": "Ada \\ud83d"}', "half of one, U+D83D"),
         9: ("[" * 100_000, "nested too deeply"),
         10: ({"mention": "y" * 2000}, "at most 1,000 characters"),
+        12: ({"mention": "x", "context": "ax", "start": 0, "end": 1}, "start and end of the mention 'x' in the row"),
         11: ({"mention": "x", "image": "a/" * 5000 + "\0"}, "not found"),
     }
     lines = [*lines[:5], *(line for line, _ in wrong.values()), *lines[5:]]
     source = write_lines(tmp_path / "mentions.jsonl", [lines[0], "", *lines[1:], "   "])
     answers = tmp_path / "answers.jsonl"
     assert ask(model, "--input", str(source), "--output", str(answers), "--top_k", "3", "--batch_size", "8") == 0
-    assert f"21 rows answered: {answers} (11 errors; the first, line 7: expected an image" in capsys.readouterr().out
+    assert f"22 rows answered: {answers} (12 errors; the first, line 7: expected an image" in capsys.readouterr().out
     found = read_lines(answers)
-    assert len(found) == 21
-    good = [*found[:5], *found[16:]]
+    assert len(found) == 22
+    good = [*found[:5], *found[17:]]
     expected = linker_of(run).link_batch(questions, top_k=3)
-    for line, asked, given in zip(good, [*lines[:5], *lines[16:]], expected, strict=True):
+    for line, asked, given in zip(good, [*lines[:5], *lines[17:]], expected, strict=True):
         assert {name: line[name] for name in asked} == asked
         assert [answer["id"] for answer in line["answers"]] == [answer.id for answer in given]
         assert [a["score"] for a in line["answers"]] == pytest.approx([a.score for a in given], abs=1e-5)
-    for line, (asked, message) in zip(found[5:16], wrong.values(), strict=True):
+    for line, (asked, message) in zip(found[5:17], wrong.values(), strict=True):
         assert message in line["error"]
         assert "answers" not in line
         if isinstance(asked, dict):
@@ -259,6 +260,41 @@ def test_tables_of_each_format_are_read_with_their_own_columns(model, table, tmp
         assert [answer["id"] for answer in row["answers"]] == [answer.id for answer in answers]
         assert set(row["answers"][0]) == {"id", "name", "text", "score", "probability", "images"}
     assert "gone.png: not found" in failed["error"]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "replaced", "unread"),
+    [
+        (".jsonl", "answers, error", "n, entity_ids, entity_names, entity_scores, entity_probabilities"),
+        (".csv", "entity_ids, entity_names, entity_scores, entity_probabilities, answers, error", "n"),
+    ],
+)
+def test_columns_that_the_answers_take_the_place_of_are_told(model, entity, tmp_path, capsys, suffix, replaced, unread):
+    cells = dict.fromkeys(("entity_ids", "entity_names", "entity_scores", "entity_probabilities"), "old")
+    row = {"mention": entity["name"], "context": entity["name"], "start": 0, "end": len(entity["name"]), "n": 1}
+    source = write_lines(tmp_path / "asked.jsonl", [row | cells | {"answers": "old", "error": "old"}])
+    output = tmp_path / f"answers{suffix}"
+    assert ask(model, "--input", str(source), "--output", str(output)) == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert notes == [
+        f"note: columns that are kept and not read: {unread}",
+        f"note: columns of the input that the answers' own columns replace: {replaced}",
+    ]
+    found = read_table(output).rows[0]
+    assert not {name: value for name, value in found.items() if name in replaced.split(", ") and value == "old"}
+    assert all(found[name] == "old" for name in unread.split(", ") if name != "n")
+    assert str(found["end"]) == str(len(entity["name"]))
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_a_file_of_earlier_answers_is_a_file_of_questions(model, table, tmp_path, capsys, suffix):
+    folder, rows, _ = table
+    source, first, second = write_rows(folder / "first.csv", rows), folder / f"a{suffix}", tmp_path / f"b{suffix}"
+    assert ask(model, "--input", str(source), "--output", str(first), "--top_k", "3") == 0
+    assert "replace" not in capsys.readouterr().err
+    assert ask(model, "--input", str(first), "--output", str(second), "--top_k", "3") == 0
+    assert "that the answers' own columns replace: " in capsys.readouterr().err
+    assert second.read_bytes() == first.read_bytes()
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])

@@ -12,7 +12,11 @@ _CHARACTER = re.compile(r"&#?\w+;")  # `&amp;`: here `;` separates nothing
 
 
 def list_column(
-    cells: Sequence[Any], what: str, separator: str | None = None, doubtful: str = ",/"
+    cells: Sequence[Any],
+    what: str,
+    separator: str | None = None,
+    doubtful: str = ",/",
+    advice: str = "--list_separator '{}'",
 ) -> tuple[list[list[str]], list[str]]:
     """The values of each cell, and notes on what separates them.
 
@@ -24,6 +28,7 @@ def list_column(
         what: Its name and table, for the notes.
         separator: What separates the values, where the user says so.
         doubtful: The marks that a note is worth.
+        advice: How the caller says what separates them, `{}` the mark.
 
     Example:
         >>> list_column(["Bob; Rob", "Ann"], "aliases of entities.csv")[0]
@@ -34,11 +39,11 @@ def list_column(
         return [list_cell(cell, separator or "|") for cell in cells], []
     counts = {mark: [text.strip() for text in texts if mark in text] for mark in f";{doubtful}"}
     if counts[";"] and not any(map(_CHARACTER.search, texts)):
-        note = f"{what}: ';' was read as a separator, in {len(counts[';']):,} cells; --list_separator '|' undoes it"
+        note = f"{what}: ';' was read as a separator, in {len(counts[';']):,} cells; {advice.format('|')} undoes it"
         return [list_cell(cell, ";") for cell in cells], [note]
     notes = [
         f"{what}: {len(held):,} cells hold '{mark}', such as '{held[0][:60]}', and were kept as one value each; "
-        f"if it separates values: --list_separator '{mark}'"
+        f"if it separates values: {advice.format(mark)}"
         for mark, held in counts.items()
         if held
     ]

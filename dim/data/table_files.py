@@ -6,7 +6,7 @@ import json
 import math
 import re
 from ast import literal_eval
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -108,6 +108,21 @@ def iter_table(
         yield where, dict(zip(renamed[keys], row.values(), strict=True))
 
 
+def known_names(columns: Sequence[str], known: Collection[str]) -> list[str]:
+    """The columns; one that differs from a known one by case, spaces or hyphens has the known name.
+
+    Example:
+        >>> known_names(["Mention", " entity ID", "Topic"], ["mention", "entity_id"])
+        ['mention', 'entity_id', 'Topic']
+    """
+    names: list[str] = []
+    for column in columns:
+        plain = re.sub(r"[\s-]+", "_", column.strip()).casefold()
+        fits = plain in known and plain not in columns and plain not in names
+        names.append(plain if fits else column.strip() if column.strip() not in columns else column)
+    return names
+
+
 def text_cell(value: Any) -> str:
     """A cell as text: null and NaN are empty, and a whole number has no decimal point.
 
@@ -197,15 +212,11 @@ def _format_of(path: Path) -> str:
 
 def _named(path: Path, columns: list[str], known: Collection[str], notes: list[str]) -> list[str]:
     """The columns by their known names."""
-    names = []
-    for column in columns:
-        plain = re.sub(r"[\s-]+", "_", column.strip()).casefold()
-        fits = plain in known and plain not in columns and plain not in names
-        name = plain if fits else column.strip() if column.strip() not in columns else column
+    names = known_names(columns, known)
+    for column, name in zip(columns, names, strict=True):
         note = f"the column '{column}' of {path.name} is read as '{name}'"
-        if fits and note not in notes:
+        if name in known and name != column and note not in notes:
             notes.append(note)
-        names.append(name)
     return names
 
 

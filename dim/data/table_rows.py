@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from dim.data.files import json_type
-from dim.data.table_files import list_cell, number_cell, text_cell
+from dim.data.table_files import known_names, list_cell, number_cell, text_cell
 from dim.errors import DataError
 
 ENTITY_COLUMNS = ("id", "name", "description", "aliases", "image", "type", "popularity")
@@ -131,6 +131,21 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple | Set):
         return [plain(each) for each in value]
     return value
+
+
+def by_known_names(row: Mapping[Any, Any], known: Collection[str]) -> dict[str, Any]:
+    """A caller's row with the names that a table's columns get, see `dim.data.table_files.known_names`.
+
+    Example:
+        >>> by_known_names({"Mention": "Ada", 5: "x"}, ["mention"])
+        {'mention': 'Ada', '5': 'x'}
+    """
+    return dict(zip(_known_names(tuple(map(str, row)), tuple(known)), row.values(), strict=True))
+
+
+@lru_cache(maxsize=256)  # the rows of a table have the same columns
+def _known_names(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
+    return known_names(columns, known)
 
 
 def misnamed(columns: Collection[str], known: Collection[str]) -> tuple[str, str] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from dim.data.table_files import list_cell, text_cell
-from dim.data.table_rows import MENTION_COLUMNS, SYNONYMS, mention_row, misnamed, plain
+from dim.data.table_rows import SYNONYMS, MentionRow, by_known_names, mention_row, misnamed, plain
 from dim.errors import DataError
 from dim.features.live import ImageInput
 from dim.linker.given import as_row, candidates_of, each_of, shown
@@ -21,7 +22,8 @@ from dim.text_form import one_form
 LONGEST_MENTION = 1_000  #: Characters.
 LONGEST_CONTEXT = 20_000  #: Characters; of a longer text the part around the mention is read.
 IMAGE = ("image", SYNONYMS["image"])
-ASKED = ("mention", "context", "image", "candidates")  #: The fields that are read.
+ASKED = ("mention", "context", "image", "candidates")  #: The fields that ask.
+READ = (*ASKED, "start", "end")  #: The fields that are read.
 BEFORE = 500  #: Of these characters, that stand before the mention: text encoders read the first few hundred words.
 
 
@@ -57,6 +59,42 @@ class Question:
             )
         if not self.mention.strip() and self.image is None:
             raise DataError("a mention, or an image", "neither", "Give the name as it stands in the text.")
+
+
+class QuestionError(DataError):
+    """The error of one question among several.
+
+    Attributes:
+        place: Of the question, from 0.
+        plain: The error as it is where the question is asked alone.
+    """
+
+    def __init__(self, place: int, plain: DataError) -> None:
+        self.place, self.plain = place, plain
+        where = f"question {place}"
+        expected = plain.expected if where in plain.expected else f"{plain.expected}, in {where}"
+        super().__init__(expected, plain.found, plain.remedy)
+
+    def __reduce__(self) -> tuple[type[DataError], tuple[int, DataError]]:  # type: ignore[override]
+        return type(self), (self.place, self.plain)
+
+
+@contextmanager
+def of_question(place: int) -> Iterator[None]:
+    """Raises a DataError that rises inside as that of a question, by its place."""
+    try:
+        yield
+    except DataError as error:
+        raise QuestionError(place, error) from error
+
+
+@contextmanager
+def asked_alone() -> Iterator[None]:
+    """Raises the error of the only question without its place."""
+    try:
+        yield
+    except QuestionError as error:
+        raise error.plain from error.plain.__cause__
 
 
 def check_text(what: str, value: object) -> None:
@@ -133,7 +171,8 @@ def question_of(given: object, where: str = "the question") -> Question:
         raise DataError(
             f"a Question, a mapping of {', '.join(ASKED)}, or a name as {where}", shown(given), "Give one of these."
         )
-    if wrong := misnamed(row, MENTION_COLUMNS):
+    row = by_known_names(row, (*READ, *IMAGE))
+    if wrong := misnamed(row, READ):
         raise DataError(f"the fields {', '.join(ASKED)} in {where}", f"the field {wrong[0]}", f"Rename it: {wrong[1]}.")
     if not {"mention", *IMAGE} & set(row):
         found = ", ".join(map(str, row)) or "none"
@@ -142,9 +181,24 @@ def question_of(given: object, where: str = "the question") -> Question:
         )
     for name in ("mention", "context"):
         check_half(name, row.get(name))  # a table's half character becomes `?`; a caller hears of it
-    read = mention_row({name: value for name, value in row.items() if name not in IMAGE}, where)
+    read = mention_row({name: row[name] for name in READ if name in row and name not in IMAGE}, where)
+    _check_span(read, where)
     image = row.get("image" if "image" in row else "images")
     return Question(read.mention, read.context, list_cell(image) if isinstance(image, str) else image, read.candidates)
+
+
+def _check_span(read: MentionRow, where: str) -> None:
+    """Raises DataError where a row's offsets mark something else in its context than its mention."""
+    start, end = read.span
+    if start is None or end is None or not read.mention or not read.context:
+        return
+    marked = read.context[start:end] if 0 <= start < end else ""
+    if one_form(marked).strip() != one_form(read.mention).strip():
+        raise DataError(
+            f"start and end of the mention {shown(read.mention)} in {where}",
+            f"{shown(marked)} at {start} to {end}",
+            "Count characters of the context from 0, the end after the last one; or leave both out.",
+        )
 
 
 def asked(mention: Any, context: Any, image: Any, candidates: Any) -> Question:
@@ -162,7 +216,11 @@ def questions_of(given: Any) -> list[Question]:
     remedy = "Put a single question into a list, or ask link(mention, context)."
     if isinstance(given, Set):
         raise DataError(what, f"a {type(given).__name__}, which has no order", "Make it a list.")
-    return [question_of(each, f"question {place}") for place, each in enumerate(each_of(given, what, remedy))]
+    found = []
+    for place, each in enumerate(each_of(given, what, remedy)):
+        with of_question(place):
+            found.append(question_of(each, f"question {place}"))
+    return found
 
 
 def _said(text: Any) -> Any:

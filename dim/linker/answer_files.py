@@ -42,11 +42,16 @@ def check_format(output: Path) -> None:
         raise ConfigError(f"an --output of {', '.join(FORMATS)}", str(output), "Name the file by its format.")
 
 
+def own_columns(output: Path) -> tuple[str, ...]:
+    """The columns that answers take in a file, in the place of those that the questions have of these names."""
+    return (*(CELLS.values() if output.suffix.lower() in (".csv", ".tsv") else ()), ANSWERS, ERROR)
+
+
 def write_answers(journal: Path, output: Path) -> None:
     """Writes the answers in a file of JSON lines to `output`, at once; the journal is gone then.
 
     JSON lines stay as they are. Parquet has the questions' columns, `answers` (a list of structs) and `error`; CSV has
-    the questions' columns, those of `CELLS` and `error`. Columns of these names that the questions had are replaced.
+    the questions' columns, those of `CELLS` and `error`. Columns of the questions in `own_columns` are replaced.
     """
     suffix = output.suffix.lower()
     if suffix in (".jsonl", ".ndjson"):

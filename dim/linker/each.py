@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dim.linker.answer import Answer, Question
+from dim.linker.answer import Answer, Question, QuestionError
 from dim.linker.linker import Linker
 
 Outcome = list[Answer] | Exception
@@ -25,7 +25,7 @@ def link_each(
         return list(linker.link_batch(questions, top_k))
     except caught as error:
         if len(questions) == 1:
-            return [error]
+            return [error.plain if isinstance(error, QuestionError) else error]
         half = len(questions) // 2
         parts = (questions[:half], questions[half:])
         return [outcome for part in parts for outcome in link_each(linker, part, top_k, caught)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -19,7 +19,7 @@ from dim.generative.examples import SimilarExamples
 from dim.generative.mapper import FeatureMapper
 from dim.generative.module import GEMEL
 from dim.generative.prompt import Prompt, Prompts
-from dim.linker.answer import Answer, Question
+from dim.linker.answer import Answer, Question, of_question
 from dim.linker.entity_table import KeptImages, check_images
 from dim.linker.figures import figures_of_run
 from dim.linker.generative_examples import ExampleChoice, padded, training_mentions
@@ -31,7 +31,7 @@ from dim.linker.linker import Linker, about_saved
 from dim.linker.places import check_linker, check_name, run_folder
 from dim.linker.recipe import Recipe, recipe_of_run
 from dim.linker.sources import folder_of, live_encoder, noted_commit
-from dim.linker.towers import opened
+from dim.linker.towers import question_images
 from dim.records import NIL
 from dim.saved_run import open_run
 from dim.scorer import Popularity
@@ -225,7 +225,7 @@ class GenerativeLinker(Linker):
             for start in range(0, len(places), self.task.batch_size):
                 chosen = places[start : start + self.task.batch_size]
                 encoded, _ = self.task.encode([prompts[place] for place in chosen], images_of)
-                asked = [questions[place] for place in chosen]
+                asked = {place: questions[place] for place in chosen}
                 found |= zip(chosen, self._score(encoded, asked) if is_scored else self._write(encoded), strict=True)
         return [found[place][:top_k] for place in range(len(questions))]
 
@@ -235,14 +235,17 @@ class GenerativeLinker(Linker):
         written = self.task.decoder.write(self.task.language_model, encoded, self.writable.mask())
         return [self._answers(names, [self.writable.owners(name) for name in names]) for names in written]
 
-    def _score(self, encoded: Encoded, questions: Sequence[Question]) -> list[list[Answer]]:
-        owners = [self._competing(question) for question in questions]
-        tokens = [self._tokens(list(of_question)) for of_question in owners]
+    def _score(self, encoded: Encoded, questions: Mapping[int, Question]) -> list[list[Answer]]:
+        owners, tokens = [], []
+        for place, question in questions.items():
+            with of_question(place):
+                owners.append(self._competing(question))
+                tokens.append(self._tokens(list(owners[-1])))
         model, decoder = self.task.language_model, self.task.decoder
         scores = decoder.score(model, encoded, tokens, self.task.score_batch_size)
         answers = []
-        for of_question, names, values in zip(owners, tokens, scores, strict=True):
-            scored = zip(names, values, of_question.values(), strict=True)
+        for competing, names, values in zip(owners, tokens, scores, strict=True):
+            scored = zip(names, values, competing.values(), strict=True)
             best = sorted(scored, key=lambda each: -each[1])
             written = [Written(tuple(name), value) for name, value, _ in best]
             answers.append(self._answers(written, [np.array(rows, np.int64) for _, _, rows in best]))
@@ -304,7 +307,7 @@ class GenerativeLinker(Linker):
             self.choice(question.mention, question.context, _vector(strings, place), _vector(images, place))
             for place, question in enumerate(questions)
         ]
-        shown = sorted({example for of_question in chosen for example in of_question})
+        shown = sorted({example for row in chosen for example in row})
         number = {example: place for place, example in enumerate(shown)}
         texts = [self.choice.items[example] for example in shown] + [(q.mention, q.context) for q in questions]
         contexts = [context if self.about["reads_context"] else "" for _, context in texts]
@@ -322,19 +325,21 @@ class GenerativeLinker(Linker):
             self.task.prefix_length,
             self.task.room(),
         )
+        rows = np.arange(len(shown), len(texts))
         try:
-            prompts = maker.of(np.arange(len(shown), len(texts)))
-        except ConfigError as error:
-            raise DataError(error.expected, error.found, "Give a shorter mention.") from error
+            prompts = maker.of(rows)
+        except ConfigError:
+            for place in range(len(rows)):
+                with of_question(place):
+                    _check_prompt(maker, rows[place : place + 1])
+            raise
         return prompts, lambda rows: features[torch.from_numpy(rows)]
 
     def _fields(self, questions: Sequence[Question]) -> dict[str, tuple[Tensor, Tensor]]:
         """Vectors of the mentions and image features, with their masks, as far as the run reads them."""
-        if not self.reads_images and not all(question.mention.strip() for question in questions):
-            raise DataError("a mention", "an image alone, which this linker does not read", "Give the name.")
         encoder = self.live.image_encoder
         draft = encoder.draft_side if encoder is not None else None
-        images = [opened(question.image, draft) if self.reads_images else None for question in questions]
+        images = question_images(questions, self.reads_images, draft)
         wanted = (*self.task.examples.fields, *(("image",) if self.reads_images else ()))
         names, contexts = [question.mention for question in questions], [question.context for question in questions]
         return self.live.mentions(names, contexts, images, wanted)
@@ -350,6 +355,13 @@ class GenerativeLinker(Linker):
         kept[rows >= 0] = self.choice.training.images[rows[rows >= 0]]
         features = torch.cat([torch.from_numpy(kept), images[0].float()])
         return features, np.concatenate([rows >= 0, images[1].numpy()])
+
+
+def _check_prompt(maker: Prompts, row: Rows) -> None:
+    try:
+        maker.of(row)
+    except ConfigError as error:
+        raise DataError(error.expected, error.found, "Give a shorter mention.") from error
 
 
 def _vector(field: tuple[Tensor, Tensor] | None, place: int) -> NDArray[np.float32] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -17,8 +18,8 @@ from dim.data.regions import split_region
 from dim.data.table_files import iter_table
 from dim.data.table_rows import MENTION_COLUMNS, SYNONYMS, read_columns
 from dim.errors import ConfigError, DataError, DimError
-from dim.linker.answer import ASKED, Answer, Question, question_of
-from dim.linker.answer_files import ANSWERS, ERROR, check_format, json_line, write_answers
+from dim.linker.answer import ASKED, READ, Answer, Question, question_of
+from dim.linker.answer_files import ANSWERS, ERROR, check_format, json_line, own_columns, write_answers
 from dim.linker.each import Outcome, link_each
 from dim.linker.given import check_top_k
 from dim.linker.linker import Linker
@@ -76,7 +77,7 @@ def link_file(source: Path, output: Path, options: Options) -> None:
     if output.exists():
         raise ConfigError(f"a new file {output}", "one that is there", "Name another --output, or remove it.")
     console = Console(stderr=True)
-    counted = count(source, options.encoding)
+    counted = count(source, options.encoding, own_columns(output))
     for note in counted.notes:
         console.print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
     journal, state = output.with_name(f"{output.name}.partial"), output.with_name(f"{output.name}.state.json")
@@ -115,18 +116,23 @@ class Failed:
                 self.count += 1
 
 
-def count(source: Path, encoding: str | None) -> Counted:
+def count(source: Path, encoding: str | None, replaced: Collection[str] = ()) -> Counted:
     """The rows of a file of questions.
+
+    Args:
+        source: The file.
+        encoding: Of its text.
+        replaced: Columns that the answers take, whatever the file has there.
 
     Raises:
         DataError: It cannot be read, has no rows, or none of them asks anything.
     """
     notes: list[str] = []
-    total, asks, first, unread = 0, False, "", dict[str, None]()
+    total, asks, first, columns = 0, False, "", dict[str, None]()
     for where, row in iter_table(source, encoding, KNOWN, notes):
         total += 1
         if isinstance(row, dict):
-            unread |= {name: None for name in row if name not in read_columns(row, ASKED)}
+            columns |= {name: None for name in row if name not in read_columns(row, READ)}
         if not asks:
             try:
                 _question(row, source)
@@ -141,9 +147,12 @@ def count(source: Path, encoding: str | None) -> Counted:
             f"an error in each of {total:,}; the first, {first}",
             "Put it right.",
         )
-    if unread:
-        more = " …" if len(unread) > MOST_NAMED else ""
-        notes.append(f"columns that are kept and not read: {', '.join(list(unread)[:MOST_NAMED])}{more}")
+    for said, names in (
+        ("columns that are kept and not read", [name for name in columns if name not in replaced]),
+        ("columns of the input that the answers' own columns replace", [name for name in columns if name in replaced]),
+    ):
+        if names:
+            notes.append(f"{said}: {', '.join(names[:MOST_NAMED])}{' …' if len(names) > MOST_NAMED else ''}")
     with source.open("rb") as file:
         return Counted(total, hashlib.file_digest(file, "sha256").hexdigest(), notes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -13,13 +14,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dim.data.table_rows import ENTITY_COLUMNS, entity_row, misnamed, plain
+from dim.data.list_columns import list_column
+from dim.data.table_files import list_cell, text_cell
+from dim.data.table_rows import ENTITY_COLUMNS, SYNONYMS, by_known_names, entity_row, misnamed, plain
 from dim.errors import DataError
 from dim.linker.answer import check_half, check_text
 from dim.linker.given import as_row, each_of, is_one, shown
 from dim.records import NIL, Entity
 from dim.text_form import one_form
 
+LOG = logging.getLogger("dim")
+READ = (*ENTITY_COLUMNS, *SYNONYMS.values())  #: The fields that are read.
 SCHEMA = pa.schema(
     [
         ("row", pa.int64()),
@@ -198,11 +203,12 @@ def entity_of(given: object, where: str = "the entity") -> KnownEntity:
     known = ", ".join(ENTITY_COLUMNS)
     if (row := as_row(given)) is None:
         raise DataError(f"a KnownEntity, or a mapping of {known}, as {where}", shown(given), "Give one of these.")
+    row = by_known_names(row, READ)
     if wrong := misnamed(row, ENTITY_COLUMNS):
         raise DataError(f"the fields {known} in {where}", f"the field {wrong[0]}", f"Rename it: {wrong[1]}.")
     for value in row.values():
         check_half(f"texts of {where}", value)
-    read = entity_row(row, where)
+    read = entity_row(_said_once(row, where), where)
     if missing := [name for name in ("id", "name") if not getattr(read, name)]:
         found = ", ".join(map(str, row)) or "none"
         raise DataError(f"an id and a name in {where}", f"no {missing[0]}; the fields: {found}", "Give both.")
@@ -217,9 +223,51 @@ def entities_of(given: Any) -> list[KnownEntity]:
         DataError: It is none of these; or as `entity_of`.
     """
     if is_one(given):
-        return [entity_of(given)]
-    entities = each_of(given, "entities in a list, or the rows of a table", "Give each its id and its name.")
-    return [entity_of(each, f"entity {place}") for place, each in enumerate(entities)]
+        named = {"the entity": given}
+    else:
+        entities = each_of(given, "entities in a list, or the rows of a table", "Give each its id and its name.")
+        named = {f"entity {place}": each for place, each in enumerate(entities)}
+    return [entity_of(each, where) for where, each in _cut_lists(named).items()]
+
+
+def _said_once(row: dict[str, Any], where: str) -> dict[str, Any]:
+    """The row, with one of two columns that say the same.
+
+    Raises:
+        DataError: They say different things.
+    """
+    for name, other in SYNONYMS.items():
+        if name in row and other in row:
+            said = [plain(row[each]) for each in (name, other)]
+            first, second = (list_cell(each) if name == "image" else text_cell(each) for each in said)
+            if first and second and first != second:
+                raise DataError(
+                    f"{name} or {other} in {where}",
+                    f"both, which differ: {shown(said[0])}, {shown(said[1])}",
+                    "Take one of them out.",
+                )
+            row = {each: value for each, value in row.items() if each != (other if first else name)}
+    return row
+
+
+def _cut_lists(named: Mapping[str, Any]) -> dict[str, Any]:
+    """The things by their names, in whose rows a text of several values is cut as `dim prepare` cuts a column."""
+    things = {
+        where: thing if (row := as_row(thing)) is None else by_known_names(row, READ) for where, thing in named.items()
+    }
+    for column, doubtful in (("aliases", ",/"), ("image", ","), ("images", ",")):
+        rows = []
+        for where, row in things.items():
+            if isinstance(row, dict) and isinstance(row.get(column), str):
+                check_half(f"texts of {where}", row[column])
+                rows.append(row)
+        advice = "a list in the place of the text"
+        cut, notes = list_column([row[column] for row in rows], f"{column} of entities", None, doubtful, advice)
+        for row, values in zip(rows, cut, strict=True):
+            row[column] = values
+        if notes:
+            LOG.warning("%s", "\n".join(notes))
+    return things
 
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:

@@ -17,7 +17,17 @@ from dim.features.device import resolve_device
 from dim.features.live import ImageInput
 from dim.generative.module import GEMEL
 from dim.linker.annotate import Annotation, Spans, marked_questions
-from dim.linker.answer import Answer, Asking, Question, asked, questions_of, shortened
+from dim.linker.answer import (
+    Answer,
+    Asking,
+    Question,
+    QuestionError,
+    asked,
+    asked_alone,
+    of_question,
+    questions_of,
+    shortened,
+)
 from dim.linker.competing import Candidates
 from dim.linker.entity_table import KeptImages, check_images
 from dim.linker.figures import figures_of_run
@@ -261,15 +271,17 @@ class Linker(ModelHubMixin):
         Raises:
             DataError: Nothing is asked, a candidate is not in the KB, or the image cannot be used.
         """
-        return self.link_batch([asked(mention, context, image, candidates)], top_k)[0]
+        question = asked(mention, context, image, candidates)
+        with asked_alone():
+            return self.link_batch([question], top_k)[0]
 
     def link_batch(self, questions: Iterable[Asking], top_k: int = 5) -> list[list[Answer]]:
         """The answers to many questions, in their order; each is what `link` gives.
 
         Args:
             questions: Each a `Question`, a mapping of what `dim prepare` takes as columns of mentions (`mention`,
-                `context`, `image`, `candidates`; others are not read), a `dim.records.Mention`, or a name alone. Or a
-                DataFrame with these columns.
+                `context`, `image`, `candidates`; `start` and `end` are checked, others are not read), a
+                `dim.records.Mention`, or a name alone. Or a DataFrame with these columns, in any case.
             top_k: Answers a question at most.
 
         Raises:
@@ -280,7 +292,10 @@ class Linker(ModelHubMixin):
         given = [shortened(question) for question in questions_of(questions)]
         answers: list[list[Answer]] = []
         for start in range(0, len(given), BATCH):
-            answers += self._link(given[start : start + BATCH], top_k)
+            try:
+                answers += self._link(given[start : start + BATCH], top_k)
+            except QuestionError as error:
+                raise QuestionError(start + error.place, error.plain) from error.plain.__cause__
         return answers
 
     def annotate(self, text: str, spans: Spans, image: ImageInput | None = None, top_k: int = 5) -> list[Annotation]:
@@ -295,10 +310,15 @@ class Linker(ModelHubMixin):
             top_k: Answers a mention at most.
 
         Raises:
-            DataError: A span marks no name in the text, or the image cannot be used.
+            DataError: A span marks no name in the text, or the image cannot be used; the message names the span.
         """
         marked = marked_questions(text, spans, image)
-        found = self.link_batch([question for _, _, question in marked], top_k)
+        try:
+            found = self.link_batch([question for _, _, question in marked], top_k)
+        except QuestionError as error:
+            plain = error.plain
+            where = f"{plain.expected}, for spans[{error.place}]"
+            raise DataError(where, plain.found, plain.remedy) from plain.__cause__
         return [
             Annotation(start, end, question.mention, answers)
             for (start, end, question), answers in zip(marked, found, strict=True)
@@ -310,7 +330,8 @@ class Linker(ModelHubMixin):
         Args:
             entities: Each a `KnownEntity`, a mapping of what `dim prepare` takes as columns of entities (`id`, `name`;
                 `description` or `text`, `aliases`, `image` or `images`, `type`, `popularity` where known; others are
-                not read), or a `dim.records.Entity`. Or a DataFrame with these columns.
+                not read), or a `dim.records.Entity`. Or a DataFrame with these columns, in any case. A text of several
+                aliases or images has `|` between them; `;` is read as `dim prepare` reads it, and a warning says so.
 
         Raises:
             DataError: An id is there already or twice, an entity has no name, or an image cannot be used; nothing is
@@ -375,10 +396,10 @@ class Linker(ModelHubMixin):
         queries = self.towers.queries(questions)
         count = NUM_CANDIDATES if self.ranker is None else int(self.ranker.facts["num_candidates"])
         _, nearest = self.index.search(queries, count)
-        found = [
-            self._found(question, query, by_vector, count)
-            for question, query, by_vector in zip(questions, queries, nearest, strict=True)
-        ]
+        found = []
+        for place, (question, query, by_vector) in enumerate(zip(questions, queries, nearest, strict=True)):
+            with of_question(place):
+                found.append(self._found(question, query, by_vector, count))
         if self.ranker is None:
             return [self._by_vectors(candidates, top_k) for candidates in found]
         features = [self._describe(question, part) for question, part in zip(questions, found, strict=True)]

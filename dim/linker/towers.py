@@ -16,7 +16,7 @@ from dim.datamodule import ENTITY_FIELDS
 from dim.errors import DataError
 from dim.features.images import UnusableImageError
 from dim.features.live import ImageInput, LiveEncoder, open_image
-from dim.linker.answer import Question
+from dim.linker.answer import Question, of_question
 from dim.linker.knowledge import KnownEntity
 
 Vectors = NDArray[np.float32]
@@ -43,17 +43,13 @@ class Towers:
         """Unit vectors [n, width] of questions.
 
         Raises:
-            DataError: An image cannot be used.
+            DataError: As `question_images`.
         """
         draft = self.live.image_encoder.draft_side if self.live.image_encoder is not None else None
-        if not self.reads_images and not all(question.mention.strip() for question in questions):
-            raise DataError("a mention", "an image alone, which this linker does not read", "Give the name.")
-        given = {id(question.image): question.image for question in questions if self.reads_images}
-        images = {key: opened(image, draft) for key, image in given.items()}  # of a text with many mentions once
         fields = self.live.mentions(
             [question.mention for question in questions],
             [question.context for question in questions],
-            [images.get(id(question.image)) for question in questions],
+            question_images(questions, self.reads_images, draft),
             self.task.field_names[0],
         )
         return _unit(self.task.encode_mentions(self._filled(fields, self.task.field_widths[0], len(questions))))
@@ -89,6 +85,22 @@ class Towers:
 def _unit(vectors: torch.Tensor) -> Vectors:
     unit: Vectors = normalize(vectors).float().cpu().numpy()
     return unit
+
+
+def question_images(questions: Sequence[Question], reads_images: bool, draft: int | None) -> list[Image.Image | None]:
+    """The images of questions, as far as a linker reads any; that of a text with many mentions once.
+
+    Raises:
+        QuestionError: An image cannot be used, or a question has nothing but an image, which is not read.
+    """
+    images: dict[int, Image.Image | None] = {}
+    for place, question in enumerate(questions):
+        with of_question(place):
+            if not reads_images and not question.mention.strip():
+                raise DataError("a mention", "an image alone, which this linker does not read", "Give the name.")
+            if reads_images and id(question.image) not in images:
+                images[id(question.image)] = opened(question.image, draft)
+    return [images.get(id(question.image)) for question in questions]
 
 
 def opened(image: ImageInput | Sequence[ImageInput] | None, draft: int | None) -> Image.Image | None:

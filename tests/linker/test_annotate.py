@@ -108,6 +108,11 @@ def test_a_span_that_marks_no_name_is_named(linker: Linker, span: object, messag
         linker.annotate("Ada sings.", [(0, 3), span])  # type: ignore[list-item]
 
 
+def test_a_span_whose_image_cannot_be_used_is_named(linker: Linker) -> None:
+    with pytest.raises(DataError, match=r"an image that can be read, for spans\[0\]\nfound    gone.png: not found"):
+        linker.annotate("Ada sings.", [(0, 3), (4, 9)], image="gone.png")
+
+
 def test_a_span_that_is_too_long_and_a_text_that_is_none_are_named(linker: Linker) -> None:
     with pytest.raises(DataError, match=r"spans\[0\] = \(0, 1001\), 1,001 characters"):
         linker.annotate("a" * 1001, [(0, 1001)])

@@ -289,6 +289,13 @@ def test_what_cannot_be_asked_or_added_says_so(linker: Linker) -> None:
         linker.link("Ada", candidates=["nobody"])
     with pytest.raises(DataError, match=r"prompts of at most[\s\S]*Give a shorter mention"):
         linker.link("\u16a0" * 900)
+    for wrong, message in (
+        (Question("Ada", image=b"no image"), "an image that can be read, in question 1"),
+        (Question("Ada", candidates=["nobody"]), "the id of one of 120 entities, in question 1"),
+        (Question("\u16a0" * 900), "leaves room for, in question 1"),
+    ):
+        with pytest.raises(DataError, match=message):
+            linker.link_batch([Question("Ada", candidates=[next(iter(linker.knowledge)).id]), wrong])
     with pytest.raises(DataError, match="the id of one of 120 entities"):
         linker.remove_entities(["nobody"])
     known = next(iter(linker.knowledge))

@@ -1,5 +1,6 @@
 """What callers hand over in any form: taken where its meaning is clear, else refused by name, nothing half done."""
 
+import pickle
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from dim.errors import ConfigError, DataError
 from dim.linker import Answer, KnownEntity, Linker, Question
 from dim.linker.answer import question_of
 from dim.linker.answer import questions_of as questions_in
+from dim.linker.each import link_each
 from dim.linker.knowledge import entities_of
 from dim.records import Entity, Mention
 
@@ -55,10 +57,19 @@ JORDAN = Question("Jordan", "Jordan sings.")
         pd.DataFrame({"mention": ["Jordan"], "context": ["Jordan sings."], "image": [np.nan], "candidates": [pd.NA]}),
         [row for _, row in pd.DataFrame({"mention": ["Jordan"], "context": ["Jordan sings."]}).iterrows()],
         pa.table({"mention": ["Jordan"], "context": ["Jordan sings."]}),
+        pd.DataFrame({"Mention": ["Jordan"], " CONTEXT ": ["Jordan sings."], "Start": [0], "end": [6], 5: ["x"]}),
     ],
 )
 def test_questions_are_taken_in_each_form_whose_meaning_is_clear(given: Any) -> None:
     assert questions_in(given) == [JORDAN]
+
+
+def test_offsets_count_the_text_as_it_is_given() -> None:
+    decomposed = "Cafe\u0301 Ana\u0308."
+    row = {"mention": "An\u00e4", "context": decomposed, "start": 6, "end": 10}
+    assert question_of(row) == Question("An\u00e4", "Caf\u00e9 An\u00e4.")
+    for without in ({"start": None}, {"end": np.nan}, {"context": ""}):
+        assert question_of(row | {"start": 3} | without).mention == "An\u00e4"
 
 
 @pytest.mark.parametrize(
@@ -90,16 +101,45 @@ def test_names_alone_are_questions(given: Any) -> None:
         ([{"mention": ["x"]}], r"text as mention in question 0\nfound    an array"),
         ([{"mention": True}], "found    a boolean"),
         ([{"mention": b"x"}], r"found    bytes\nto do    Decode the bytes\."),
-        ([{"mention": float("nan")}], "a mention, or an image\nfound    neither"),
+        ([{"mention": float("nan")}], "a mention, or an image, in question 0\nfound    neither"),
+        (pd.DataFrame({"mention": ["Bardini", np.nan]}), "a mention, or an image, in question 1\nfound    neither"),
+        ([*["x"] * 40, ""], "a mention, or an image, in question 40\nfound    neither"),
+        (["x", "Ada \ud800"], r"whole characters in the mention, in question 1\nfound    half of one"),
+        ([JORDAN, {"mention": "y" * 2000}], "at most 1,000 characters, in question 1"),
+        ([{"mention": "x", "image": 5}], "an image as a path.*, in question 0\nfound    5"),
+        (
+            [*[JORDAN] * 70, {"mention": "x", "image": "gone.png"}],
+            "that can be read, in question 70\nfound    gone.png",
+        ),
+        ([JORDAN, {"mention": "x", "candidates": "Q0"}], "one of 300 entities, in question 1\nfound    'Q0'"),
         ([{"mention": "x", "image": np.zeros((2, 2))}], "an image as a path"),
         ([{"mention": "x", "image": {"path": "a"}}], "an image as a path"),
         ([{"mention": "x", "candidates": {"Q1": 0.5}}], "texts as candidates in question 0\nfound    an object"),
         (pd.DataFrame({"name": ["x"]}), "found    the fields name"),
+        (
+            [JORDAN, {"mention": "Velton", "context": "To Velton.", "start": 4, "end": 10}],
+            r"start and end of the mention 'Velton' in question 1\nfound    'elton\.' at 4 to 10\nto do    Count",
+        ),
+        (pd.DataFrame({"mention": ["x"], "context": ["a x"], "start": [-1], "end": [3]}), "found    '' at -1 to 3"),
+        ([{"mention": "x", "context": "a x", "start": 1.0, "end": "1"}], "found    '' at 1 to 1"),
     ],
 )
 def test_what_is_no_question_is_refused_by_name(linker: Linker, given: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         linker.link_batch(given)
+
+
+def test_a_question_that_is_asked_alone_needs_no_number(linker: Linker) -> None:
+    for given in ({"image": "gone.png"}, {"candidates": "Q0"}):
+        with pytest.raises(DataError) as alone:
+            linker.link("x", **given)  # type: ignore[arg-type]
+        assert "question" not in str(alone.value)
+        one, other = link_each(linker, [JORDAN, Question("x", **given)], 5)  # type: ignore[arg-type]
+        assert isinstance(one, list)
+        assert str(other) == str(alone.value)
+        with pytest.raises(DataError) as among:
+            linker.link_batch([JORDAN, Question("x", **given)])  # type: ignore[arg-type]
+        assert str(pickle.loads(pickle.dumps(among.value))) == str(among.value)
 
 
 def test_what_link_is_given_is_taken_where_its_meaning_is_clear(linker: Linker) -> None:
@@ -190,10 +230,34 @@ ADA = KnownEntity("9", "Ada", ("A.", "B."), "A poet.", "person", 5.0, ("a.png", 
                       "type": ["person"], "popularity": [5.0], "image": [["a.png", "b.png"]], "born": [1815]}),
         pa.table({"id": [9], "name": ["Ada"], "aliases": [["A.", "B."]], "text": ["A poet."], "type": ["person"],
                   "popularity": [5], "images": [["a.png", "b.png"]]}),
+        {"ID": "9", "Name": "Ada", "Aliases": "A.; B.", "description": np.nan, "Text ": "A poet.", "type": "person",
+         "Popularity": 5, "images": "a.png;b.png"},
+        {"id": "9", "name": "Ada", "aliases": "A.|B.", "description": "A poet.", "text": " A poet.", "type": "person",
+         "popularity": 5, "images": ["a.png", "b.png"]},
     ],
 )  # fmt: skip
 def test_entities_are_taken_in_each_form_whose_meaning_is_clear(given: Any) -> None:
     assert entities_of(given) == [ADA]
+
+
+@pytest.mark.parametrize(
+    ("texts", "aliases", "said"),
+    [
+        (["a;b", "c"], [("a", "b"), ("c",)], "aliases of entities: ';' was read as a separator, in 1 cells; a list in"),
+        (["a;b|c", "d;e"], [("a;b", "c"), ("d;e",)], ""),
+        (["a&amp;b", "c;d"], [("a&amp;b",), ("c;d",)], "2 cells hold ';', such as 'a&amp;b', and were kept as one"),
+        (["a, b", ["c;d"]], [("a, b",), ("c;d",)], "1 cells hold ',', such as 'a, b', and were kept as one value each"),
+        ([["a;b"], None], [("a;b",), ()], ""),
+    ],
+)
+def test_a_text_of_several_aliases_is_cut_as_prepare_cuts_it(
+    caplog: pytest.LogCaptureFixture, texts: list[Any], aliases: list[tuple[str, ...]], said: str
+) -> None:
+    found = entities_of([{"id": str(place), "name": "Ada", "aliases": text} for place, text in enumerate(texts)])
+    assert [entity.aliases for entity in found] == aliases
+    assert [record.name for record in caplog.records] == (["dim"] if said else [])
+    assert said in caplog.text
+    assert "--list_separator" not in caplog.text
 
 
 def test_what_an_entity_lacks_is_missing_in_each_form() -> None:
@@ -223,6 +287,14 @@ def test_what_an_entity_lacks_is_missing_in_each_form() -> None:
         ([{"id": "9", "name": "Ada", "popularity": "high"}], "a number or nothing in entity 0, column popularity"),
         ([{"id": "9", "name": "Ada", "descripton": "x"}], r"the field descripton\nto do    Rename it: description\."),
         (pd.DataFrame({"id": ["9"], "label": ["Ada"]}), "no name; the fields: id, label"),
+        (
+            [ADA, {"id": "8", "name": "B", "text": "x", "description": "y"}],
+            r"description or text in entity 1\nfound    both, which differ: 'y', 'x'\nto do    Take one",
+        ),
+        (
+            [{"id": "8", "name": "B", "aliases": "C;D \ud800"}],
+            "whole characters in the texts of entity 0",
+        ),
     ],
 )
 def test_what_is_no_entity_is_refused_and_nothing_is_added(linker: Linker, given: Any, message: str) -> None:
@@ -316,8 +388,9 @@ def test_a_kind_of_index_that_is_none_is_refused_before_anything_is_read(linker:
     ):
         with pytest.raises(ConfigError, match="the kind of an index as one of auto, exact, flat, ivf, hnsw"):
             call()
-    with pytest.raises(ConfigError, match="Did you mean exact"):
-        linker.rebuild_index("exakt")  # type: ignore[arg-type]
+    for given, meant in (("exakt", "exact"), ("HNSW", "hnsw"), ("Flat", "flat")):
+        with pytest.raises(ConfigError, match=f"Did you mean {meant}"):
+            linker.rebuild_index(given)  # type: ignore[arg-type]
 
 
 def test_other_choices_and_paths_that_are_none_are_refused(linker: Linker, run: Path, tmp_path: Path) -> None:
