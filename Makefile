@@ -13,7 +13,7 @@ OLDEST_TESTS := tests/test_main.py tests/test_configs.py tests/test_prepare.py t
 	tests/features/test_text.py tests/generative/test_decoding.py tests/generative/test_module.py tests/kb \
 	tests/linker/test_linker_answers.py tests/report/test_page.py tests/search tests/serve/test_serve_batches.py
 
-.PHONY: demo test test-all test-lavis test-oldest browser lint clean
+.PHONY: demo test test-all test-lavis test-oldest notebooks browser lint clean
 
 demo: $(INSTALLED) demo/world/dataset.json
 	$(FIT_DEMO)
@@ -43,6 +43,10 @@ test-lavis: .venv-lavis/.installed
 # With the lower bounds of setup.cfg.
 test-oldest: .venv-oldest/.installed
 	OMP_NUM_THREADS=1 $(OLDEST) pytest -q -p no:cacheprovider $(OLDEST_TESTS)
+
+# Runs the notebooks anew, each in a folder of its own, and stores them with their outputs (ten minutes).
+notebooks: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/executed_notebook.py
 
 # A real browser for the tests of the page, where there is none: Debian's Chromium, as root or by sudo.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
