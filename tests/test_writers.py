@@ -55,13 +55,11 @@ class Writer:
     Attributes:
         args: Of its command line.
         source: What it reads.
-        is_beside: Whether it writes files beside others, in the place of a whole folder.
         overwrite: Whether it has an option to replace what it wrote before.
     """
 
     args: Callable[[Place, Path], list[str]]
     source: Callable[[Place], Path] | None = None
-    is_beside: bool = False
     overwrite: bool = True
 
 
@@ -85,12 +83,10 @@ WRITERS = {
     "evaluate": Writer(
         lambda place, target: ["--ranks", str(place.ranks), "--dataset", str(place.world), "--run", str(target)],
         lambda place: place.world,
-        is_beside=True,
     ),
     "rank": Writer(
         lambda place, target: ["--run", str(place.run), "--out", str(target), "--folds=2"],
         lambda place: place.run,
-        is_beside=True,
     ),
     "index": Writer(lambda place, target: [str(target)], overwrite=False),
 }
@@ -140,7 +136,7 @@ def test_every_command_is_either_tested_here_or_writes_no_folder() -> None:
     assert not set(WRITERS) & set(OTHERS)
 
 
-@pytest.mark.parametrize("name", [name for name in WRITERS if not WRITERS[name].is_beside and name != "index"])
+@pytest.mark.parametrize("name", [name for name in WRITERS if name != "index"])
 def test_a_strangers_folder_is_refused_by_name_and_stays(
     name: str, place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,7 +165,7 @@ def test_its_own_source_is_refused_and_stays(name: str, place: Place, capsys: py
     assert {path: path.stat().st_mtime_ns for path in read.parent.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("name", [name for name in QUICK if not WRITERS[name].is_beside])
+@pytest.mark.parametrize("name", QUICK)
 def test_what_it_wrote_is_replaced_where_that_is_asked_for_and_no_strangers_file_with_it(
     name: str, place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -199,17 +195,15 @@ def test_another_command_s_folder_is_never_replaced(
         assert [path.name for path in target.iterdir()] == [marker]
 
 
-def test_commands_that_write_beside_others_leave_a_strangers_files(
-    place: Place, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = contents(stranger(place.new / "target"))
-    assert run_command("evaluate", place, place.new / "target") == 0, capsys.readouterr().err
-    assert run_command("evaluate", place, place.new / "target") == 1
+def test_results_are_replaced_only_where_that_is_asked_for(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    target = place.new / "target"
+    assert run_command("evaluate", place, target) == 0, capsys.readouterr().err
+    before = contents(target)
+    assert run_command("evaluate", place, target) == 1
     assert "--overwrite true" in capsys.readouterr().err
-    assert run_command("evaluate", place, place.new / "target", "--overwrite=true") == 0
-    found = contents(place.new / "target")
-    assert {name: found[name] for name in before} == before
-    assert set(found) - set(before) == {"metrics.json", "ranks.parquet"}
+    assert contents(target) == before
+    assert run_command("evaluate", place, target, "--overwrite=true") == 0
+    assert set(contents(target)) == set(before) == {"metrics.json", "ranks.parquet"}
 
 
 @contextmanager
