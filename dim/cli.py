@@ -81,8 +81,8 @@ class DimCLI(LightningCLI):
         **options: Of LightningCLI.
     """
 
-    def __init__(self, held: ExitStack | None = None, **options: Any) -> None:
-        self.held = held or ExitStack()
+    def __init__(self, held: ExitStack, **options: Any) -> None:
+        self.held = held
         # Every process gets whole batches of rows and takes its share itself (dim.processes).
         defaults = {"enable_model_summary": False, "logger": False, "use_distributed_sampler": False}
         super().__init__(trainer_defaults=defaults, **options)

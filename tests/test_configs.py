@@ -1,3 +1,4 @@
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -26,17 +27,19 @@ def parsed(run, *configs):
 
 def instantiated(*arguments):
     """The objects that a command line of `fit` makes."""
-    return ParseOnly(
-        model_class=LinkingTask,
-        datamodule_class=LinkingDataModule,
-        subclass_mode_model=True,
-        save_config_callback=None,
-        seed_everything_default=0,
-        parser_class=Parser,
-        auto_configure_optimizers=False,
-        load_from_checkpoint_support=False,
-        args=["fit", *arguments],
-    )
+    with ExitStack() as held:  # the objects outlive the lock of the run's folder
+        return ParseOnly(
+            held,
+            model_class=LinkingTask,
+            datamodule_class=LinkingDataModule,
+            subclass_mode_model=True,
+            save_config_callback=None,
+            seed_everything_default=0,
+            parser_class=Parser,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            args=["fit", *arguments],
+        )
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.name)
