@@ -176,7 +176,7 @@ class DimCLI(LightningCLI):
         if options["ckpt_path"] in ("best", "last"):
             options["ckpt_path"] = str(checkpoint(self.folder, options["ckpt_path"]))
         if options["ckpt_path"] is not None:
-            check_checkpoint(Path(options["ckpt_path"]), self.model.seed)
+            check_checkpoint(Path(options["ckpt_path"]), self.model.seed, self.datamodule)
         if self.trainer.world_size > 1:
             # Embeds what is missing before the other processes start, or while they wait at its locks: a barrier
             # of theirs would time out.
@@ -308,16 +308,25 @@ def trainer_error(error: Exception) -> ConfigError:
     )
 
 
-def check_checkpoint(path: Path, seed: int) -> None:
-    """Refuses a file that is no checkpoint, and weights of another seed.
+def check_checkpoint(path: Path, seed: int, datamodule: LinkingDataModule) -> None:
+    """Refuses, before data is read, a file that is no checkpoint, and weights of another seed or other texts.
 
     Raises:
         ConfigError: There is no such file.
-        CheckpointError: It is no checkpoint, or of another seed.
+        CheckpointError: It is no checkpoint, of another seed, or of other texts. The rest is compared when it loads.
     """
     if not path.is_file():
         raise ConfigError(f"a checkpoint at --ckpt_path {path}", "no such file", "Name best, last, or a .ckpt file.")
-    found = read_checkpoint(path).get("dim", {}).get("seed")
+    saved = read_checkpoint(path).get("dim", {})
+    for option in ("entity_text", "context_template"):
+        asked = getattr(datamodule, option)
+        if saved.get(option, asked) != asked:
+            raise CheckpointError(
+                f"a checkpoint whose {option} is {asked}",
+                f"{saved[option]} in {path}",
+                f"Use it with --data.{option} {saved[option]!r}, or fit again.",
+            )
+    found = saved.get("seed")
     beside = path.resolve().parent.parent / "config.yaml"
     if found is None and beside.exists():  # of an older version; its run tells
         found = (yaml.safe_load(beside.read_text(encoding="utf-8")) or {}).get("seed_everything")

@@ -82,7 +82,9 @@ def test_a_refused_resume_leaves_the_run_as_it_was(world, run, capsys):
     before = content(run)
     options = ["--ckpt_path", "last", "--data.entity_text", "brief", "--trainer.max_epochs", "2"]
     assert main(["fit", *tiny_options(world, run, *options)]) == 1
-    assert "a checkpoint whose entity_text is brief" in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert "a checkpoint whose entity_text is brief" in shown.err
+    assert "embedded" not in shown.out + shown.err
     assert content(run) == before
 
 
