@@ -346,6 +346,19 @@ def checkpoint(run: Path, name: str) -> Path:
     return path
 
 
+#: What the trainer's commands are made of.
+OPTIONS: dict[str, Any] = {
+    "model_class": LinkingTask,
+    "datamodule_class": LinkingDataModule,
+    "subclass_mode_model": True,
+    "save_config_callback": None,
+    "seed_everything_default": 0,
+    "parser_class": Parser,
+    "auto_configure_optimizers": False,
+    "load_from_checkpoint_support": False,
+}
+
+
 def run_trainer(arguments: Sequence[str]) -> None:
     """Runs `fit`, `validate`, `test` or `predict` with the given command line."""
     arguments = with_config_files(arguments)
@@ -365,18 +378,7 @@ def run_trainer(arguments: Sequence[str]) -> None:
     Parser.required = ("run", "data.root", "model")
     try:
         with ExitStack() as held, nullcontext() if is_first else redirect_stdout(StringIO()):
-            DimCLI(
-                held,
-                model_class=LinkingTask,
-                datamodule_class=LinkingDataModule,
-                subclass_mode_model=True,
-                save_config_callback=None,
-                seed_everything_default=0,
-                parser_class=Parser,
-                auto_configure_optimizers=False,
-                load_from_checkpoint_support=False,
-                args=arguments,
-            )
+            DimCLI(held, **OPTIONS, args=arguments)
     finally:
         torch.set_flush_denormal(False)
         sys.argv = argv

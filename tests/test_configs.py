@@ -3,8 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from dim.cli import DimCLI, Parser
-from dim.datamodule import LinkingDataModule
+from dim.cli import OPTIONS, DimCLI
 from dim.task import LinkingTask
 
 FOLDER = Path(__file__).parent.parent / "lightning_configs"
@@ -28,18 +27,7 @@ def parsed(run, *configs):
 def instantiated(*arguments):
     """The objects that a command line of `fit` makes."""
     with ExitStack() as held:  # the objects outlive the lock of the run's folder
-        return ParseOnly(
-            held,
-            model_class=LinkingTask,
-            datamodule_class=LinkingDataModule,
-            subclass_mode_model=True,
-            save_config_callback=None,
-            seed_everything_default=0,
-            parser_class=Parser,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            args=["fit", *arguments],
-        )
+        return ParseOnly(held, **OPTIONS, args=["fit", *arguments])
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.name)
