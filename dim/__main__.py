@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from dim.commands import COMMANDS
 from dim.errors import DimError
 from dim.options import OTHER_COMMANDS, nearest
+from dim.shortages import shortage
 
 TRAINER_COMMANDS = {
     "fit": "train; prepares and embeds what is missing; ends with the results on dev",
@@ -60,8 +62,18 @@ def main(args: Sequence[str] | None = None) -> int:
             known = [*TRAINER_COMMANDS, *COMMANDS]
             meant = OTHER_COMMANDS.get(name) or nearest(name, known)
             raise DimError(f"a command ({', '.join(known)})", repr(name), f"Did you mean: dim {meant}?")
+        sys.stdout.flush()  # a full disk, or a reader that has gone, is found out here and not at the very end
     except DimError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # of `dim … | head`
+        _let_go_of_stdout()
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        if (short := shortage(error)) is None:
+            raise
+        _let_go_of_stdout()
+        print(f"error: {short}\nleft     {_left_by(name)}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, SystemExit) as error:
         # Lightning makes an exit of Ctrl-C, and ignores it from then on.
@@ -69,10 +81,23 @@ def main(args: Sequence[str] | None = None) -> int:
             raise
         if signal.getsignal(signal.SIGINT) != handler:
             signal.signal(signal.SIGINT, handler)
-        left = COMMANDS[name].interrupted if name in COMMANDS else TRAINER_INTERRUPTED.get(name, "nothing was changed")
-        print(f"\ninterrupted: {left}", file=sys.stderr)
+        print(f"\ninterrupted: {_left_by(name)}", file=sys.stderr)
         return 130
     return 0
+
+
+def _left_by(name: str) -> str:
+    """What a command that did not end leaves, and how to go on."""
+    return COMMANDS[name].interrupted if name in COMMANDS else TRAINER_INTERRUPTED.get(name, "nothing was changed")
+
+
+def _let_go_of_stdout() -> None:
+    """Where nothing can be written there, Python would say so once more when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -41,6 +41,10 @@ class StorageError(DimError):
     """A file cannot be written: no space, no permission."""
 
 
+class MemoryShortageError(DimError):
+    """There is not enough memory, or a worker process was ended, as systems do where it is full."""
+
+
 class MissingExtraError(DimError):
     """An optional package is not installed."""
 

@@ -158,6 +158,8 @@ def write_result(
         old = results.all_ranks()
         is_same = (old["split"] == key[0]) & (old["protocol"] == key[1])
         frame = pd.concat([old[~is_same], frame], ignore_index=True)
+    if results.entries.pop(key, None) is not None:
+        _write(results)  # killed from here on, no figures stand beside the ranks of others
     results.entries[key] = metrics
     if key[0] == SPLIT_OF_RUN and AT not in key[1] and (of_owner or results.own is None):
         results.own = key
@@ -179,7 +181,7 @@ def _write(results: Results) -> None:
     by_split: dict[str, dict[str, Any]] = {}
     for (split, protocol), entry in results.entries.items():
         by_split.setdefault(split, {})[protocol] = entry
-    top = results.entries[results.own] if results.own is not None else {}
+    top = {} if results.own is None else results.entries.get(results.own, {})
     document = {**top, "format": FORMAT, "identity": results.identity, "results": by_split}
     write_json(results.folder / METRICS, without_nan(document))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from dim.evaluation.protocols import Ranked
 from dim.output import Kind
 from dim.records import NIL, Dataset
 from dim.result_files import FORMAT, METRICS, RANKS
-from dim.storage import atomic_path
+from dim.storage import atomic_path, write_json
 
 #: Key of `metrics.json` → heading of its column.
 HEADINGS = {**{f"top{k}": f"Top-{k}" for k in CUTOFFS}, "mrr": "MRR"}
@@ -141,16 +141,29 @@ def results_kind(name: str, is_ours: Callable[[dict[str, Any]], bool]) -> Kind:
     return Kind(name, stands_at, lambda _: [pattern for file in RESULTS for pattern in (file, f".{file}.dim-new-*")])
 
 
-def write_predictions(run: Path, dataset: Dataset, rows: NDArray[np.int64], ranked: Ranked) -> None:
-    """Writes predictions.jsonl: a line a mention with its id and the answers, best first, with names and scores.
+def write_predictions(
+    run: Path,
+    split: str,
+    dataset: Dataset,
+    rows: NDArray[np.int64],
+    ranked: Ranked,
+    checkpoint: Mapping[str, Any] | None,
+) -> None:
+    """Writes predictions/SPLIT.jsonl: a line a mention with its id and the answers, best first, names and scores.
+
+    SPLIT.json beside it says whose they are; a kill between the two leaves the answers alone.
 
     Args:
         run: The run's folder.
-        dataset: What was answered.
+        split: What was answered.
+        dataset: What it is of.
         rows: [n], rows of its mentions.
         ranked: The outcome, in the same order.
+        checkpoint: The weights that answered (`dim.checkpoint`); None: a method without.
     """
-    path = run / "predictions.jsonl"
+    path = run / "predictions" / f"{split}.jsonl"
+    facts = path.with_suffix(".json")
+    facts.unlink(missing_ok=True)
     mention_ids = dataset.mentions["id"].iloc[rows]
     names = dataset.entities.set_index("id")["name"]
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
@@ -160,6 +173,7 @@ def write_predictions(run: Path, dataset: Dataset, rows: NDArray[np.int64], rank
                 for i, s in zip(ids, scores, strict=True)
             ]
             file.write(json.dumps({"mention_id": mention_id, "answers": answers}, ensure_ascii=False) + "\n")
+    write_json(facts, {"split": split, "dataset_hash": dataset.hash, "checkpoint": checkpoint})
     Console().print(f"{len(mention_ids):,} mentions answered: {path}", soft_wrap=True)
 
 

@@ -36,22 +36,39 @@ def explain_write_errors(path: Path, remedy: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            free = shutil.disk_usage(_existing_parent(path)).free
-            raise StorageError(
-                f"space to write {path}",
-                f"a full disk ({free / 2**20:.0f} MiB free)",
-                remedy or "Free some space, or choose another folder, and run the same command again.",
-            ) from error
-        if error.errno in _DENIED:
-            raise StorageError(
-                f"permission to write {path}", str(error.strerror), "Change its permissions, or choose another folder."
-            ) from error
-        if error.errno in _MOUNTED:
-            raise StorageError(
-                f"a folder that can be replaced at {path}", "a mounted disk", "Name a folder on that disk."
-            ) from error
-        raise
+        if (explained := write_error(error.errno, path, remedy)) is None:
+            raise
+        raise explained from error
+
+
+def write_error(number: int | None, path: Path, remedy: str = "") -> StorageError | None:
+    """What an error number of the system says of writing `path`; None where the disk is not to blame.
+
+    Args:
+        number: As of `errno`.
+        path: What is being written, for the message.
+        remedy: As of `explain_write_errors`.
+    """
+    if number in _FULL:
+        free = shutil.disk_usage(_existing_parent(path)).free
+        return StorageError(
+            f"space to write {path}",
+            f"a full disk ({free / 2**20:.0f} MiB free)",
+            remedy or "Free some space, or choose another folder, and run the same command again.",
+        )
+    if number == errno.EFBIG:
+        return StorageError(
+            f"files as large as {path} becomes",
+            os.strerror(errno.EFBIG),
+            "Choose a disk that takes them, or raise the limit (ulimit -f), and run the same command again.",
+        )
+    if number in _DENIED:
+        return StorageError(
+            f"permission to write {path}", os.strerror(number or 0), "Change its permissions, or choose another folder."
+        )
+    if number in _MOUNTED:
+        return StorageError(f"a folder that can be replaced at {path}", "a mounted disk", "Name a folder on that disk.")
+    return None
 
 
 def _existing_parent(path: Path) -> Path:

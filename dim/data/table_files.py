@@ -20,6 +20,7 @@ from dim.data.stream import read_items
 from dim.errors import DataError
 
 Row = dict[str, Any]
+MOST_BITS = 1024  #: Of a whole number in a cell: as large as a float may be.
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 _ITEM = r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\""""
 _PRINTED_ITEM = re.compile(_ITEM)
@@ -136,7 +137,16 @@ def text_cell(value: Any) -> str:
         return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
+    check_size(value)
     return clean_text(str(value)).strip()
+
+
+def check_size(value: Any, where: str = "") -> None:
+    """Raises DataError for a whole number that is larger than any float: Python does not write it as a text."""
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        of = f" in {where}" if where else ""
+        found = f"one of {value.bit_length():,}"
+        raise DataError(f"whole numbers of at most {MOST_BITS:,} bits{of}", found, "Give it as a text.")
 
 
 def list_cell(value: Any, separator: str = "|") -> list[str]:
@@ -179,6 +189,7 @@ def number_cell(value: Any, where: str) -> float | None:
     Raises:
         DataError: It is something else.
     """
+    check_size(value, where)
     text = text_cell(value)
     if not text:
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import shutil
 from functools import cached_property
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from dim.progress import shown
 from dim.search.exact import top_k
 from dim.search.half_precision import HalfPrecision
+from dim.shortages import shortage
 
 faiss: Any = typed_faiss  # its stubs lack half of what it offers
 Floats = NDArray[np.float32]
@@ -200,9 +200,9 @@ class FaissStore:
         try:
             faiss.write_index(self.index, str(path))
         except RuntimeError as error:
-            if "No space left" in str(error):
-                raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error
-            raise
+            if (known := shortage(error)) is None:
+                raise
+            raise known from error
 
 
 def build_faiss(
