@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ from dim.evaluation.protocols import Ranked
 from dim.output import Kind
 from dim.records import NIL, Dataset
 from dim.result_files import FORMAT, METRICS, RANKS
-from dim.storage import atomic_path, write_json
+from dim.storage import atomic_path, json_text
 
 #: Key of `metrics.json` → heading of its column.
 HEADINGS = {**{f"top{k}": f"Top-{k}" for k in CUTOFFS}, "mrr": "MRR"}
@@ -151,7 +152,7 @@ def write_predictions(
 ) -> None:
     """Writes predictions/SPLIT.jsonl: a line a mention with its id and the answers, best first, names and scores.
 
-    SPLIT.json beside it says whose they are; a kill between the two leaves the answers alone.
+    SPLIT.json beside it says whose they are, with their SHA-256.
 
     Args:
         run: The run's folder.
@@ -162,18 +163,21 @@ def write_predictions(
         checkpoint: The weights that answered (`dim.checkpoint`); None: a method without.
     """
     path = run / "predictions" / f"{split}.jsonl"
-    facts = path.with_suffix(".json")
-    facts.unlink(missing_ok=True)
     mention_ids = dataset.mentions["id"].iloc[rows]
     names = dataset.entities.set_index("id")["name"]
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for mention_id, ids, scores in zip(mention_ids, *ranked.answers(dataset), strict=True):
-            answers = [
-                {"id": i, "name": NIL if i == NIL else names[i], "score": round(s, 6)}
-                for i, s in zip(ids, scores, strict=True)
-            ]
-            file.write(json.dumps({"mention_id": mention_id, "answers": answers}, ensure_ascii=False) + "\n")
-    write_json(facts, {"split": split, "dataset_hash": dataset.hash, "checkpoint": checkpoint})
+    facts = {"split": split, "dataset_hash": dataset.hash, "checkpoint": checkpoint}
+    # Both are written before either gets its name: a full disk leaves both as they were.
+    with atomic_path(path) as answers_file, atomic_path(path.with_suffix(".json")) as facts_file:
+        with answers_file.open("w", encoding="utf-8") as file:
+            for mention_id, ids, scores in zip(mention_ids, *ranked.answers(dataset), strict=True):
+                answers = [
+                    {"id": i, "name": NIL if i == NIL else names[i], "score": round(s, 6)}
+                    for i, s in zip(ids, scores, strict=True)
+                ]
+                file.write(json.dumps({"mention_id": mention_id, "answers": answers}, ensure_ascii=False) + "\n")
+        with answers_file.open("rb") as file_:
+            facts["sha256"] = hashlib.file_digest(file_, "sha256").hexdigest()
+        facts_file.write_text(json_text(facts), encoding="utf-8")
     Console().print(f"{len(mention_ids):,} mentions answered: {path}", soft_wrap=True)
 
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 from pathlib import Path
 
+from dim.error_numbers import number_of
 from dim.errors import DimError, MemoryShortageError, StorageError
 from dim.storage import write_error
 
 LESS = "Lower batch_size or num_workers, or the size of the model, or end what else runs; then run it again."
 #: What torch, and the libraries below it, say where there is no memory: they have no class for it but on a GPU.
 _NO_MEMORY = re.compile(
-    r"can('t|not) allocate memory|not enough memory|out of memory|bad_alloc|CUBLAS_STATUS_ALLOC_FAILED",
+    r"can('t|not) allocate memory|can't start new thread|not enough memory|out of memory|bad_alloc|CUBLAS_STATUS_ALLOC_FAILED",
     re.IGNORECASE,
 )
 _WORKER = re.compile(r"DataLoader worker .* (exited unexpectedly|is killed by signal)|Bus error", re.DOTALL)
-#: How libraries of Rust name a system's error, and how torch says that a file of it was not written.
-_NUMBER = re.compile(r"\(os error (\d+)\)|\[Errno (\d+)\]")
-_TORN = re.compile(r"PytorchStreamWriter failed|inline_container\.cc.*(unexpected pos|failed writing)", re.DOTALL)
 
 
 def shortage(error: BaseException) -> DimError | None:
@@ -47,23 +44,13 @@ def _of(error: BaseException) -> DimError | None:
         return MemoryShortageError("memory for what is computed", said, LESS)
     if isinstance(error, RuntimeError) and _WORKER.search(str(error)):
         return MemoryShortageError("worker processes that live to the end", said, f"The memory may be full. {LESS}")
-    number, path = _number(error), Path("a file")
-    if isinstance(error, OSError) and error.filename:
-        path = Path(str(error.filename))
+    number = number_of(error)
+    file = (error.filename2 or error.filename) if isinstance(error, OSError) else None
+    path = None if file is None else Path(str(file))
     if number in (errno.EMFILE, errno.ENFILE):
         return DimError("files that may be opened", said, "Raise the limit (ulimit -n), or lower num_workers.")
     if number in (errno.EACCES, errno.EPERM):
-        return StorageError(f"permission for {path}", said, "Change its permissions, or choose another folder.")
+        return StorageError(
+            f"permission for {path or 'a file'}", said, "Change its permissions, or choose another folder."
+        )
     return write_error(number, path)
-
-
-def _number(error: BaseException) -> int | None:
-    """The system's number of an error that a library may tell by words alone."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return error.errno
-    if named := _NUMBER.search(str(error)):
-        return int(named[1] or named[2])
-    if _TORN.search(str(error)):
-        return errno.ENOSPC
-    words = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-    return next((number for number in words if os.strerror(number) in str(error)), None)

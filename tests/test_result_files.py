@@ -45,7 +45,7 @@ def test_figures_beside_ranks_of_another_evaluation_are_told(tmp_path):
     write(tmp_path, "dev", "full_kb", [1, 3, 2])
     (tmp_path / "metrics.json").write_bytes(before)  # as a kill between the two files leaves it
     results = read_results(tmp_path)
-    with pytest.raises(DataError, match="of one evaluation in .*\nfound .*one was killed as it wrote them\nto do"):
+    with pytest.raises(DataError, match=r"of one evaluation in .*\nfound .*one was killed as it wrote them\nto do"):
         results.ranks("dev")
     assert results.ranks("test")["rank"].tolist() == [1]
     write(tmp_path, "test", "full_kb", [2])  # another result does not make it right

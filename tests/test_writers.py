@@ -371,6 +371,6 @@ def test_a_disk_that_is_full_ends_it_with_a_message_and_leaves_what_was_there(
     with small_files(512):
         assert run_command(name, place, target, *more) == 1
     said = capsys.readouterr().err
-    assert f"error: expected files as large as {place.new}" in said
+    assert f"error: expected room to write {place.new}" in said
     assert "\nto do    Choose a disk that takes them" in said
     assert contents(place.new) == before

@@ -152,7 +152,9 @@ def _read_ranks(results: Results, split: str, label: str) -> pd.DataFrame | str:
         return f"ranks.parquet lacks the column {', '.join(missing)}"
     is_asked = (ranks["split"] == split) & (ranks["protocol"] == label)
     ranks = ranks[is_asked]
-    reason = foreign_ranks(results.entries[split, label], ranks) if pd.api.types.is_numeric_dtype(ranks["rank"]) else None
+    reason = (
+        foreign_ranks(results.entries[split, label], ranks) if pd.api.types.is_numeric_dtype(ranks["rank"]) else None
+    )
     ranks = ranks[ranks["gold"].notna()].sort_values("mention_id", ignore_index=True)
     if ranks.empty:
         return f"ranks.parquet holds no mention of {split} with a gold"

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from dim.progress import shown
 from dim.search.exact import top_k
 from dim.search.half_precision import HalfPrecision
-from dim.shortages import shortage
 
 faiss: Any = typed_faiss  # its stubs lack half of what it offers
 Floats = NDArray[np.float32]
@@ -197,12 +196,7 @@ class FaissStore:
             with path.open("wb") as copy:
                 shutil.copyfileobj(self._file, copy, 2**20)
             return
-        try:
-            faiss.write_index(self.index, str(path))
-        except RuntimeError as error:
-            if (known := shortage(error)) is None:
-                raise
-            raise known from error
+        faiss.write_index(self.index, str(path))
 
 
 def build_faiss(
