@@ -13,7 +13,7 @@ from dim.storage import write_error
 LESS = "Lower batch_size or num_workers, or the size of the model, or end what else runs; then run it again."
 #: What torch, and the libraries below it, say where there is no memory: they have no class for it but on a GPU.
 _NO_MEMORY = re.compile(
-    r"can('t|not) allocate memory|can't start new thread|not enough memory|out of memory|bad_alloc|CUBLAS_STATUS_ALLOC_FAILED",
+    r"can('t|not) allocate memory|can't start new thread|not enough memory|out of memory|bad_alloc|STATUS_ALLOC_FAILED",
     re.IGNORECASE,
 )
 _WORKER = re.compile(r"DataLoader worker .* (exited unexpectedly|is killed by signal)|Bus error", re.DOTALL)

@@ -94,7 +94,7 @@ def test_fit_keeps_the_last_finished_epoch(run: Path, tmp_path: Path) -> None:
 @pytest.mark.long
 def test_rank_keeps_the_folds_that_were_fitted(run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
-    first = copy / "ranker" / "folds" / "1of2" / "best.ckpt"
+    first = copy / "ranker-folds" / "1of2" / "best.ckpt"
     said = interrupted(["rank", f"--run={copy}", "--folds=2"], tmp_path, lambda _: first.exists())
     assert last_line(said) == f"interrupted: {COMMANDS['rank'].interrupted}"
     assert not (copy / "ranked").exists()

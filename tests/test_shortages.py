@@ -63,7 +63,7 @@ def test_too_little_memory_is_told_whoever_asked_for_it(take: Callable[[], objec
 
 def test_a_language_model_says_which_of_its_options_take_less_memory() -> None:
     for take in (lambda: np.empty(MUCH), lambda: torch.empty(MUCH)):
-        with pytest.raises(DimError, match="the language model[\\s\\S]*Lower --data.batch_size"), explained_memory():
+        with pytest.raises(DimError, match=r"the language model[\s\S]*Lower --data.batch_size"), explained_memory():
             take()
 
 
