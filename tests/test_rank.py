@@ -113,7 +113,7 @@ def test_the_folds_of_an_older_version_are_moved_out_of_the_ranker_s_folder_and_
     (older / "ranker" / "ranker.json").write_text(json.dumps(facts))
     assert Linker.from_checkpoint(older, device="cpu").ranker is not None
     (older / "ranker" / "thesis.txt").write_text("three years")
-    with pytest.raises(ConfigError, match="with files that it did not write: thesis.txt"):
+    with pytest.raises(ConfigError, match=r"with files that it did not write: thesis\.txt"):
         rank(older, folds=2, overwrite=True)
     (older / "ranker" / "thesis.txt").unlink()
     capfd.readouterr()

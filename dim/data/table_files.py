@@ -170,17 +170,18 @@ def list_cell(value: Any, separator: str = "|") -> list[str]:
 
 
 def _array_in(text: str) -> list[Any] | None:
-    """The array that a string holds, None where it holds none."""
+    """The array of single values that a string holds, None where it holds none."""
     if not text.lstrip().startswith("["):
         return None
     try:
         value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         # What str() of a list or of an array gives: pandas writes it into CSV.
         if not _PRINTED_ARRAY.fullmatch(text.strip()):
             return None
         return [literal_eval(item[0]) for item in _PRINTED_ITEM.finditer(text)]
-    return value if isinstance(value, list) else None
+    is_flat = isinstance(value, list) and not any(isinstance(item, list | dict) for item in value)
+    return value if is_flat else None
 
 
 def number_cell(value: Any, where: str) -> float | None:
