@@ -176,6 +176,8 @@ def _name_of(model: str) -> str:
 
 def _say_import(given: GivenCaptions, path: Path) -> None:
     _say(f"imported  {sum(said is not None for said in given.by_mention):,} mentions' captions from {path}")
+    for note in given.notes:
+        _say(f"note      {note}")
     for what, names in (
         ("unknown to the dataset, left out", given.unknown),
         ("without a caption, left out", given.blank),

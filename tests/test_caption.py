@@ -283,6 +283,16 @@ def test_a_users_captions_are_imported_by_image(tmp_path: Path) -> None:
     assert captions(dataset) == ["one", "two", "one", None]
 
 
+def test_what_was_recognized_in_a_file_of_captions_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = make_dataset(tmp_path, [["1.png"]])
+    (tmp_path / "mine.csv").write_text("Image;Caption\n1.png;one\n")
+    run(dataset.root, "--import_from", tmp_path / "mine.csv", "--cache_dir", tmp_path / "cache")
+    said = capsys.readouterr().out
+    assert captions(dataset) == ["one"]
+    assert "note      the column 'Image' of mine.csv is read as 'image'" in said
+    assert "note      " in said.replace("the column", "")
+
+
 def test_a_file_that_holds_no_captions_of_this_dataset_is_refused(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, [["1.png"]])
     for rows, message in (

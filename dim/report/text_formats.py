@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
@@ -11,14 +12,15 @@ from rich.text import Text
 from dim.report.contents import Contents
 from dim.report.grids import Grid, grids_of, heading_of, problem_lines
 
-FILE_WIDTH = 140  #: Columns where the output is no terminal.
+#: Columns where the output is no terminal, and no one said how wide it is: no line is folded.
+UNFOLDED = 100_000
 
 
 def print_report(contents: Contents, columns: Sequence[str] = ()) -> None:
     """Prints the report, with the breakdowns by these columns."""
     console = Console()
-    if not console.is_terminal:
-        console.width = FILE_WIDTH
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = UNFOLDED
     for part in contents.parts:
         for _, grids in grids_of(part, columns):
             for grid in grids:
