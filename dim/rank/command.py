@@ -153,7 +153,7 @@ def _check(out: Path, num_candidates: int, nil_precision: float | None, nil_shar
 
 def _make_room(run: Path) -> None:
     """Moves the folds of an older version out of the ranker's folder, and makes sure that this may be replaced."""
-    older = run / FOLDER / FOLDS
+    older = run / FOLDER / "folds"
     if older.exists() and not (run / FOLDS).exists():
         older.rename(run / FOLDS)
     check_target(run / FOLDER, RANKER, overwrite=True)
