@@ -358,18 +358,18 @@ def test_no_lock_or_workplace_is_left(place: Place) -> None:
 def test_a_disk_that_is_full_ends_it_with_a_message_and_leaves_what_was_there(
     name: str, place: Place, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:
-    target = place.new / "target"
+    target, quick = place.new / "target", ["--verify=false"] if name == "export" else []
     if name == "index":
         shutil.copytree(request.getfixturevalue("linker"), target)
     else:
-        assert run_command(name, place, target) == 0, capsys.readouterr().err
+        assert run_command(name, place, target, *quick) == 0, capsys.readouterr().err
     before = contents(place.new)
     more = ["--overwrite=true"] if WRITERS[name].overwrite else []
     if name == "audit":  # which replaces nothing
         shutil.rmtree(target)
         before = contents(place.new)
     with small_files(512):
-        assert run_command(name, place, target, *more) == 1
+        assert run_command(name, place, target, *more, *quick) == 1
     said = capsys.readouterr().err
     assert f"error: expected room to write {place.new}" in said
     assert "\nto do    Choose a disk that takes them" in said
