@@ -107,7 +107,8 @@ def foreign_ranks(entry: Mapping[str, Any], frame: pd.DataFrame) -> str | None:
 
 def _hash_of(frame: pd.DataFrame) -> str:
     ranks = frame["rank"].to_numpy(dtype=np.float64, na_value=np.nan)
-    return content_hash(json.dumps(frame["mention_id"].tolist()), ranks.tobytes())
+    ids = frame["mention_id"].tolist() if "mention_id" in frame else []
+    return content_hash(json.dumps(ids), ranks.tobytes())
 
 
 def label_of(run: Path, metrics: Mapping[str, Any]) -> str:

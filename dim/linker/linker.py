@@ -396,15 +396,14 @@ class Linker(ModelHubMixin):
 
     def _link(self, questions: Sequence[Question], top_k: int) -> list[list[Answer]]:
         queries = self.towers.queries(questions)
-        if self.ranker is None:
-            count = max(NUM_CANDIDATES, min(top_k, len(self)))
-        else:
-            count = int(self.ranker.facts["num_candidates"])
-        _, nearest = self.index.search(queries, count)
+        # A ranker orders as many as it was trained with: more would change what it says of the first.
+        count = NUM_CANDIDATES if self.ranker is None else int(self.ranker.facts["num_candidates"])
+        least = count if self.ranker is not None else max(count, min(top_k, len(self)))
+        _, nearest = self.index.search(queries, least)
         found = []
         for place, (question, query, by_vector) in enumerate(zip(questions, queries, nearest, strict=True)):
             with of_question(place):
-                found.append(self._found(question, query, by_vector, count))
+                found.append(self._found(question, query, by_vector, count, least))
         if self.ranker is None:
             return [self._by_vectors(candidates, top_k) for candidates in found]
         if not self._told_few:
@@ -417,11 +416,16 @@ class Linker(ModelHubMixin):
             for part, described, verdict in zip(found, features, judged, strict=True)
         ]
 
-    def _found(self, question: Question, query: NDArray[np.float32], by_vector: Rows, count: int) -> Candidates:
+    def _found(
+        self, question: Question, query: NDArray[np.float32], by_vector: Rows, count: int, least: int
+    ) -> Candidates:
         if question.candidates is not None:
             rows = np.unique(np.array([self.knowledge.row(entity_id) for entity_id in question.candidates], np.int64))
         else:
-            rows = unite(by_vector[by_vector >= 0], question.mention, self.names, count)
+            by_vector = by_vector[by_vector >= 0]
+            rows = unite(by_vector[:count], question.mention, self.names, count)
+            if (lacking := least - len(rows)) > 0:
+                rows = np.union1d(rows, by_vector[~np.isin(by_vector, rows)][:lacking])
         vectors = self.index.scores_of(query[None], rows[None], missing=0.0)[0]
         return Candidates(rows, vectors, self.names.scores_of([question.mention], rows[None])[0])
 
