@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from dim.commands import COMMANDS
+from dim.display.lines import say, warn
 from dim.errors import DimError
 from dim.options import OTHER_COMMANDS, nearest
 
@@ -47,9 +48,9 @@ def main(args: Sequence[str] | None = None) -> int:
         import dim
 
         if name in ("-h", "--help"):
-            print(usage())
+            say(usage())
         elif name == "--version":
-            print(f"dim {dim.__version__}")
+            say(f"dim {dim.__version__}")
         elif name in TRAINER_COMMANDS:
             from dim.cli import run_trainer
 
@@ -61,7 +62,7 @@ def main(args: Sequence[str] | None = None) -> int:
             meant = OTHER_COMMANDS.get(name) or nearest(name, known)
             raise DimError(f"a command ({', '.join(known)})", repr(name), f"Did you mean: dim {meant}?")
     except DimError as error:
-        print(f"error: {error}", file=sys.stderr)
+        warn(f"error: {error}")
         return 1
     except (KeyboardInterrupt, SystemExit) as error:
         # Lightning makes an exit of Ctrl-C, and ignores it from then on.
@@ -70,7 +71,7 @@ def main(args: Sequence[str] | None = None) -> int:
         if signal.getsignal(signal.SIGINT) != handler:
             signal.signal(signal.SIGINT, handler)
         left = COMMANDS[name].interrupted if name in COMMANDS else TRAINER_INTERRUPTED.get(name, "nothing was changed")
-        print(f"\ninterrupted: {left}", file=sys.stderr)
+        warn(f"\ninterrupted: {left}")
         return 130
     return 0
 

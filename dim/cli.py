@@ -32,6 +32,7 @@ import dim.saved_run  # noqa: F401
 from dim.checkpoint import RunCheckpoint, read_checkpoint
 from dim.configs import with_config_files
 from dim.datamodule import LinkingDataModule
+from dim.display.lines import say
 from dim.errors import CheckpointError, ConfigError
 from dim.locks import folder_lock
 from dim.making import explain_making
@@ -258,7 +259,7 @@ class DimCLI(LightningCLI):
     def after_fit(self) -> None:
         """Evaluates the best weights on dev, and puts the run in its place."""
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
-            print("fast_dev_run: a few batches of train and tune went well; nothing was written")
+            say("fast_dev_run: a few batches of train and tune went well; nothing was written")
             return
         best = None
         if self.model.is_trained:
@@ -285,7 +286,7 @@ class DimCLI(LightningCLI):
             self.writer.show()
         else:
             write_identity(self.run, self.writer.identity(self.model))
-            print(f"The dataset has no dev split; to evaluate on test: dim test --config {self.run / 'config.yaml'}")
+            say(f"The dataset has no dev split; to evaluate on test: dim test --config {self.run / 'config.yaml'}")
 
     def after_validate(self) -> None:
         """Prints the results."""

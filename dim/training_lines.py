@@ -10,6 +10,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import RichProgressBar
 
+from dim.display.lines import say
 from dim.progress import Bar, Lines
 
 
@@ -40,9 +41,9 @@ class TrainingLines(Callback):
         say: Takes a line.
     """
 
-    def __init__(self, name: str = "", say: Callable[[str], None] | None = None) -> None:
+    def __init__(self, name: str = "", say: Callable[[str], None] = say) -> None:
         self.name = f"{name}, " if name else ""
-        self.say = say or _print
+        self.say = say
         self._bar: Bar | None = None
         self._lines = ExitStack()
 
@@ -128,7 +129,3 @@ def _of_all(number: int, trainer: Trainer) -> str:
 
 def _sum(counts: Any) -> float:
     return float(sum(counts) if isinstance(counts, list) else counts)
-
-
-def _print(line: str) -> None:
-    print(line, flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -17,13 +16,14 @@ from numpy.typing import NDArray
 from dim.data.list_columns import list_column
 from dim.data.table_files import list_cell, text_cell
 from dim.data.table_rows import ENTITY_COLUMNS, SYNONYMS, by_known_names, entity_row, misnamed, plain
+from dim.display.log import log
 from dim.errors import DataError
 from dim.linker.answer import check_half, check_text
 from dim.linker.given import as_row, each_of, is_one, shown
 from dim.records import NIL, Entity
 from dim.text_form import one_form
 
-LOG = logging.getLogger("dim")
+LOG = log("dim")
 READ = (*ENTITY_COLUMNS, *SYNONYMS.values())  #: The fields that are read.
 SCHEMA = pa.schema(
     [
@@ -265,8 +265,8 @@ def _cut_lists(named: Mapping[str, Any]) -> dict[str, Any]:
         cut, notes = list_column([row[column] for row in rows], f"{column} of entities", None, doubtful, advice)
         for row, values in zip(rows, cut, strict=True):
             row[column] = values
-        if notes:
-            LOG.warning("%s", "\n".join(notes))
+        for note in notes:
+            LOG.warning("%s", note)
     return things
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from dim.display.spreadsheet import spreadsheet_cell
 from dim.report.comparison import Estimate, Test
 from dim.report.contents import Contents, Part
 from dim.results import COLUMNS
@@ -30,7 +31,8 @@ def as_csv(contents: Contents) -> str:
         {"kind": "not compared", "system": str(problem.folder), "note": f"{problem.reason}. {problem.remedy}"}
         for problem in contents.problems
     ]
-    return pd.DataFrame(rows, columns=COLUMNS_OF_CSV).astype(dict.fromkeys(COUNTS, "Int64")).to_csv(index=False)
+    table = pd.DataFrame(rows, columns=COLUMNS_OF_CSV).astype(dict.fromkeys(COUNTS, "Int64"))
+    return table.map(lambda cell: spreadsheet_cell(cell) if isinstance(cell, str) else cell).to_csv(index=False)
 
 
 def _part_rows(part: Part) -> Iterator[dict[str, Any]]:
