@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from dim.display.visible import visible, visible_line
 
 #: What means something wherever it stands, and links that need no brackets (GitHub makes them of bare addresses).
-_SIGNS = re.compile(r"[\\`*\[\]|~]|(?<!\w)_|_(?!\w)|(?<=\w):(?=//)|(?<=www)\.|(?<=mailto):|(?<=xmpp):", re.IGNORECASE)
+_SIGNS = re.compile(
+    r"[\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_])|(?<=\w):(?=//)|(?<=www)\.|(?<=mailto):|(?<=xmpp):", re.IGNORECASE
+)
 #: What no backslash helps against everywhere (addresses of mail, formulas): they stand as code.
 _CODE = re.compile(r"[@$]+")
 #: What makes a line a heading, a list, a quotation or a rule.

@@ -28,8 +28,9 @@ class Text(rich.text.Text):
 class TextColumn(rich.progress.TextColumn):
     """A column of a progress bar without markup."""
 
-    def __init__(self, text_format: str) -> None:
-        super().__init__(text_format, markup=False)
+    def render(self, task: rich.progress.Task) -> Text:
+        """What it says of a task."""
+        return Text(self.text_format.format(task=task))
 
 
 class Console(rich.console.Console):
