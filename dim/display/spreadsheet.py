@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, TextIO
+from typing import TextIO
 
 #: How spreadsheets know a formula; a cell that begins with further `'` before it would be another one's form.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
@@ -24,10 +24,17 @@ def spreadsheet_cell(text: str) -> str:
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
-def spreadsheet_writer(file: TextIO, delimiter: str = ",") -> Callable[[Iterable[str]], Any]:
+def spreadsheet_writer(file: TextIO, delimiter: str = ",") -> Callable[[Iterable[str]], None]:
     """What writes a row of texts, each as `spreadsheet_cell` has it."""
-    writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-    return lambda texts: writer.writerow(map(spreadsheet_cell, texts))
+    plain = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+    # Python before 3.13 puts no quotes around a lone carriage return, which would end the row.
+    quoted = csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
+
+    def write(texts: Iterable[str]) -> None:
+        cells = [spreadsheet_cell(text) for text in texts]
+        (quoted if any("\r" in cell for cell in cells) else plain).writerow(cells)
+
+    return write
 
 
 def text_of_cell(cell: str) -> str:
