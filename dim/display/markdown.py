@@ -35,7 +35,7 @@ def markdown_text(text: str) -> str:
 
 
 def _inline(text: str) -> str:
-    lines = (" ".join(line.split()) for line in visible(text).split("\n"))
+    lines = (" ".join(line.split()) for line in visible(text).strip().split("\n"))
     found = _SIGNS.sub(r"\\\g<0>", "\n".join(lines)).replace("&", "&amp;").replace("<", "&lt;")
     return _CODE.sub(r"`\g<0>`", found).replace("\n", "<br>")
 
