@@ -195,7 +195,8 @@ class DimCLI(LightningCLI):
         except MisconfigurationException as error:
             raise trainer_error(error) from error
         finally:
-            if self.trainer.interrupted:  # Lightning ignores further signals from then on
+            # Lightning has ignored a second Ctrl-C since the first, in whatever phase that came, and leaves it so.
+            if signal.getsignal(signal.SIGINT) != handler:
                 signal.signal(signal.SIGINT, handler)
 
     def fit(self, model: LinkingTask, **kwargs: Any) -> None:
