@@ -27,7 +27,7 @@ def spreadsheet_cell(text: str) -> str:
 def spreadsheet_writer(file: TextIO, delimiter: str = ",") -> Callable[[Iterable[str]], None]:
     """What writes a row of texts, each as `spreadsheet_cell` has it."""
     plain = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-    # Python before 3.13 puts no quotes around a lone carriage return, which would end the row.
+    # Python 3.11 puts no quotes around a lone carriage return, which would end the row.
     quoted = csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
 
     def write(texts: Iterable[str]) -> None:
