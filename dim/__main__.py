@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from dim.commands import COMMANDS
+from dim.display.lines import say, warn
 from dim.errors import DimError
 from dim.options import OTHER_COMMANDS, nearest
 from dim.shortages import shortage
@@ -49,9 +50,9 @@ def main(args: Sequence[str] | None = None) -> int:
         import dim
 
         if name in ("-h", "--help"):
-            print(usage())
+            say(usage())
         elif name == "--version":
-            print(f"dim {dim.__version__}")
+            say(f"dim {dim.__version__}")
         elif name in TRAINER_COMMANDS:
             from dim.cli import run_trainer
 
@@ -64,7 +65,7 @@ def main(args: Sequence[str] | None = None) -> int:
             raise DimError(f"a command ({', '.join(known)})", repr(name), f"Did you mean: dim {meant}?")
         sys.stdout.flush()  # a full disk, or a reader that has gone, is found out here and not at the very end
     except DimError as error:
-        print(f"error: {error}", file=sys.stderr)
+        warn(f"error: {error}")
         return 1
     except BrokenPipeError:  # of `dim … | head`
         _let_go_of_stdout()
@@ -73,7 +74,7 @@ def main(args: Sequence[str] | None = None) -> int:
         if (short := shortage(error)) is None:
             raise
         _let_go_of_stdout()
-        print(f"error: {short}\nleft     {_left_by(name)}", file=sys.stderr)
+        warn(f"error: {short}\nleft     {_left_by(name)}")
         return 1
     except (KeyboardInterrupt, SystemExit) as error:
         # Lightning makes an exit of Ctrl-C, and ignores it from then on.
@@ -81,7 +82,7 @@ def main(args: Sequence[str] | None = None) -> int:
             raise
         if signal.getsignal(signal.SIGINT) != handler:
             signal.signal(signal.SIGINT, handler)
-        print(f"\ninterrupted: {_left_by(name)}", file=sys.stderr)
+        warn(f"\ninterrupted: {_left_by(name)}")
         return 130
     return 0
 

@@ -9,10 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
-
 from dim.cluster import Engine, open_executor
 from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limit
+from dim.display.terminal import Console
 from dim.engine import Block, Executor, ThisProcess, Workplace
 from dim.errors import ConfigError
 from dim.features import named  # noqa: F401 - the classes that the command line names

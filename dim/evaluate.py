@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from rich.console import Console
 
+from dim.display.terminal import Console
 from dim.errors import ConfigError, DataError
 from dim.evaluation.floor import rank_by_name
 from dim.evaluation.foreign import read_ranks
@@ -110,11 +110,9 @@ def _evaluate(
             soft_wrap=True,
         )
     for note in foreign.notes:
-        console.print(f"note: {note}", soft_wrap=True, markup=False)
+        console.print(f"note: {note}", soft_wrap=True)
     for reason, found in foreign.problems.as_json().items():
-        console.print(
-            f"{found['count']:,} {reason}; first: {'; '.join(found['examples'])}", soft_wrap=True, markup=False
-        )
+        console.print(f"{found['count']:,} {reason}; first: {'; '.join(found['examples'])}", soft_wrap=True)
     console.print(f"written: {run / 'metrics.json'}, {run / 'ranks.parquet'}", soft_wrap=True)
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 
 from dim.checkpoint import describe_checkpoint, file_in, read_checkpoint
 from dim.cluster import open_executor
 from dim.datamodule import EVALUATION_BATCH, LinkingDataModule
+from dim.display.terminal import Console
 from dim.engine import Block, Plan, Workplace
 from dim.evaluation.protocols import NUM_ANSWERS, Ranked
 from dim.features.device import resolve_device

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dim.display.lines import warn
 from dim.errors import DataError
 from dim.storage import atomic_path, content_hash, json_text, write_json
 
@@ -178,7 +178,7 @@ def write_result(
     ranks_path = run / RANKS
     if of_owner and results.entries and identity != results.identity:
         gone = "; ".join(f"{split} under {protocol}" for split, protocol in results.entries)
-        print(f"note: {run} is another now, so what it was before takes its results along: {gone}", file=sys.stderr)
+        warn(f"note: {run} is another now, so what it was before takes its results along: {gone}")
         results = Results(run)
     if results.entries and ranks_path.exists():
         old = results.all_ranks()

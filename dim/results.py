@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from dim import provenance
 from dim.data.missing_images import missing_sentence
+from dim.display.terminal import Console, Text
 from dim.evaluation import breakdown
 from dim.evaluation.metrics import CUTOFFS, measure_nil, summarize_ranks
 from dim.evaluation.protocols import Ranked
@@ -187,10 +187,10 @@ def print_results(console: Console, metrics: dict[str, Any], frame: pd.DataFrame
     table.add_column("")
     for heading in HEADINGS.values():
         table.add_column(heading, justify="right")
-    rows = {name: metrics[key] for key, name in BASELINES.items() if metrics[key] is not None}
     seed = "" if metrics["seed"] is None else f", seed {metrics['seed']}"
-    rows[f"[bold]{metrics['system'] or metrics['model']} (this run{seed})"] = metrics
-    for name, values in rows.items():
+    rows = [(Text(name), metrics[key]) for key, name in BASELINES.items() if metrics[key] is not None]
+    rows.append((Text(f"{metrics['system'] or metrics['model']} (this run{seed})", "bold"), metrics))
+    for name, values in rows:
         table.add_row(name, *(percent(values[column]) for column in COLUMNS))
     console.print(table)
     types = frame["type"].dropna().unique()

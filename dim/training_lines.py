@@ -10,6 +10,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import RichProgressBar
 
+from dim.display.lines import warn
 from dim.processes import process_of_run
 from dim.progress import Bar, Lines
 
@@ -133,4 +134,4 @@ def _sum(counts: Any) -> float:
 
 def _print(line: str) -> None:
     if process_of_run() == 0:
-        print(line, file=sys.stderr, flush=True)
+        warn(line)

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
-from rich.console import Console
 
 from dim import provenance
 from dim.baselines.beside import ranks_beside_baselines
 from dim.checkpoint import file_in, said_of
+from dim.display.terminal import Console
 from dim.identity import Identity, identity_of
 from dim.result_files import write_result
 from dim.results import COLUMNS, measure, print_results, write_predictions

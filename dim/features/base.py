@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dim.display.lines import warn
 from dim.errors import DataError
 from dim.features.model_files import copy_files, every_file
 
@@ -67,7 +67,7 @@ def is_known(frozen: Frozen, recorded: str | None, name: str) -> bool:
         return recorded is not None
     said = frozen.former_fingerprints.get(recorded)
     if said:
-        print(f"warning: {name}: {said}; fit again to have it pinned", file=sys.stderr)
+        warn(f"warning: {name}: {said}; fit again to have it pinned")
     return said is not None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dim.display.lines import warn
 from dim.engine import Workplace, checksum_of
 from dim.errors import DataError, StorageError
 from dim.features.base import Features
@@ -56,7 +56,7 @@ def damage(
         here = {"block_size": size, "blocks": blocks, "files": _of_files(folder)}
         _found[state] = _difference(written, here, len(matrix)) if written else None
         if _found[state] is not None:
-            print(f"warning: {folder} is damaged: {_found[state]}; its features are computed anew", file=sys.stderr)
+            warn(f"warning: {folder} is damaged: {_found[state]}; its features are computed anew")
             return _found[state]
         _check_finite(folder, manifest, matrix, size, rows, owner)
         if not written:
@@ -113,4 +113,4 @@ def _record(folder: Path, manifest: Mapping[str, Any]) -> None:
         write_json(folder / MANIFEST, manifest)
     except StorageError as error:
         said = f"compared in this process alone: they cannot be recorded ({error.found})"
-    print(f"note: {folder.name} was written before features had checksums; they are {said}", file=sys.stderr)
+    warn(f"note: {folder.name} was written before features had checksums; they are {said}")

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from rich.console import Console
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from dim.data.demo.documents import Question, draw_questions
+from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.generative.demo_batches import MIN_VOCABULARY, Targeted, encode, make_batches, pad_right, train_tokenizer
 from dim.generative.prompt import IGNORED

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dim.display.log import log
 from dim.linker.answer import Question
 
-LOG = logging.getLogger("dim")
+LOG = log("dim")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -28,13 +27,14 @@ from dim.data.table_rows import (
     misnamed,
     plain,
 )
+from dim.display.log import log
 from dim.errors import DataError
 from dim.linker.answer import check_half, check_text
 from dim.linker.given import as_row, each_of, is_one, shown
 from dim.records import NIL, Entity
 from dim.text_form import one_form
 
-LOG = logging.getLogger("dim")
+LOG = log("dim")
 READ = (*ENTITY_COLUMNS, *SYNONYMS.values())  #: The fields that are read.
 SCHEMA = pa.schema(
     [
@@ -308,8 +308,8 @@ def _cut_lists(named: Mapping[str, Any]) -> dict[str, Any]:
         cut, notes = list_column([row[column] for row in rows], f"{column} of entities", None, doubtful, advice)
         for row, values in zip(rows, cut, strict=True):
             row[column] = values
-        if notes:
-            LOG.warning("%s", "\n".join(notes))
+        for note in notes:
+            LOG.warning("%s", note)
     return things
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
+from dim.display.log import log
 from dim.ranking.ranker import RANKER, Ranker
 from dim.saved_run import check_weights
 from dim.task import LinkingTask
 
-LOG = logging.getLogger("dim")
+LOG = log("dim")
 
 
 def ranker_of_run(run: Path, task: LinkingTask) -> Ranker | None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
+from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.locks import folder_lock
 from dim.output import check_target
