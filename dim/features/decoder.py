@@ -37,10 +37,12 @@ class Asked:
     """What is asked of a decoder.
 
     Attributes:
-        work: `header`: what its first bytes say; `decode`: the image as RGB; `show`: as a JPEG of at most `side` pixels.
+        work: `header`: what its first bytes say; `decode`: the image as RGB; `show`: as a JPEG of at most `side` pixels
+            a side.
         file: Where it stands, or a region of it; None: its bytes are in the shared file.
         root: The folder that the file may not leave.
         side: As `draft_side` of `dim.features.images.load_image`; None: none.
+        has_icons: As `read_header` takes it.
         num_bytes: Of the image in the shared file.
         memory: Bytes that the work may take; None: any.
         seconds: That it may take.
@@ -50,6 +52,7 @@ class Asked:
     file: str | None = None
     root: str = "/"
     side: int | None = None
+    has_icons: bool = True
     num_bytes: int = 0
     memory: int | None = None
     seconds: float = 0
@@ -92,7 +95,8 @@ def _make_ready() -> None:
 def _answer(asked: Asked, data: bytes | None, shared: int) -> dict[str, Any]:
     try:
         if asked.work == "header":
-            return asdict(read_header(io.BytesIO(data) if data is not None else find_image(*_place(asked, whole=True))))
+            source = io.BytesIO(data) if data is not None else find_image(*_place(asked, whole=True))
+            return asdict(read_header(source, asked.has_icons))
         image = decode_image(data, asked.side) if data is not None else load_image(*_place(asked), asked.side)
         with open(shared, "wb", buffering=0, closefd=False) as file:
             written = _write_jpeg(image, asked.side, file) if asked.work == "show" else _write_pixels(image, file)

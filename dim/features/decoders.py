@@ -49,6 +49,12 @@ class Job:
     def __init__(self) -> None:
         self._lock, self._process, self._is_ended = Lock(), None, False  # type: Lock, _Process | None, bool
 
+    def check(self) -> None:
+        """Raises EndedError where it was ended."""
+        with self._lock:
+            if self._is_ended:
+                raise EndedError
+
     def end(self) -> None:
         """Ends the process that works at it, at once; where none does yet, none will."""
         with self._lock:
@@ -58,14 +64,8 @@ class Job:
 
     @contextmanager
     def done_by(self, process: _Process) -> Iterator[None]:
-        """Has that process ended by `end` from now on, and not after.
-
-        Raises:
-            EndedError: It was ended before.
-        """
+        """Has that process ended by `end` from now on, and not after."""
         with self._lock:
-            if self._is_ended:
-                raise EndedError
             self._process = process
         try:
             yield
@@ -98,21 +98,31 @@ class Decoders:
         self.close()
 
     def close(self) -> None:
-        """Ends them, whatever they do."""
+        """Ends them; an image that one of them works at is lost."""
         for process in self._all:
-            process.end()
+            process.kill()
+        for _ in self._all:
+            self._free.get().close()
 
     @property
     def running(self) -> list[int]:
         """The ids of the processes that there are now."""
         return [process.popen.pid for process in self._all if process.popen is not None]
 
-    def header(self, image: bytes | Path, root: Path = Path("/"), job: Job | None = None) -> Header:
+    @property
+    def num_free(self) -> int:
+        """How many images could be decoded at once besides those that are."""
+        return self._free.qsize()
+
+    def header(
+        self, image: bytes | Path, root: Path = Path("/"), has_icons: bool = True, job: Job | None = None
+    ) -> Header:
         """What the first bytes of an image say of it.
 
         Args:
             image: Its bytes, or its file.
             root: The folder that the file may not leave.
+            has_icons: As `dim.features.decoding_cost.read_header` takes it.
             job: By which the work may be ended.
 
         Raises:
@@ -120,7 +130,8 @@ class Decoders:
             EndedError: The job was ended.
             OSError: The disk failed.
         """
-        return self._asked(Asked("header"), image, root, job, lambda answer, _: Header(**answer))
+        asked = Asked("header", has_icons=has_icons)
+        return self._asked(asked, image, root, job, lambda answer, _: Header(**answer))
 
     def decode(
         self,
@@ -161,10 +172,10 @@ class Decoders:
         """What `read` makes of a process's answer, and of what it wrote into the file that it shares."""
         data, file = (image, None) if isinstance(image, bytes) else (b"", str(image))
         asked = replace(asked, file=file, num_bytes=len(data), seconds=self.seconds, root=str(root))
-        process = self._free.get()
+        process, job = self._free.get(), job or Job()
         try:
-            with (job or Job()).done_by(process):
-                return process.ask(asked, data, read)
+            with job.done_by(process):
+                return process.ask(asked, data, read, job)
         finally:
             self._free.put(process)
 
@@ -177,16 +188,19 @@ class _Process:
         self._connection: Connection | None = None
         self._shared = os.memfd_create("image")
 
-    def ask(self, asked: Asked, data: bytes, read: Callable[[dict[str, Any], int], T]) -> T:
+    def ask(self, asked: Asked, data: bytes, read: Callable[[dict[str, Any], int], T], job: Job) -> T:
         """What `read` makes of the answer. The process is started where it does not run, and ended where this fails.
 
         Raises:
             UnusableImageError: As `Decoders.decode`.
+            EndedError: Likewise.
             OSError: Likewise.
         """
+        job.check()
         if self.popen is None or self.popen.poll() is not None:
             self.end()
             self._start()
+            job.check()  # there was nothing to end until now
         assert self._connection is not None
         try:
             os.pwrite(self._shared, data, 0)
@@ -222,8 +236,8 @@ class _Process:
 
     def kill(self) -> None:
         """Has it end; whoever waits for it hears so."""
-        if self.popen is not None:
-            self.popen.kill()
+        if (popen := self.popen) is not None:  # another thread may take it away
+            popen.kill()
 
     def end(self) -> int | None:
         """Ends it, if it runs; its exit status."""
@@ -235,6 +249,11 @@ class _Process:
             self._connection.close()
         self.popen, self._connection = None, None
         return status
+
+    def close(self) -> None:
+        """Ends it for good."""
+        self.end()
+        os.close(self._shared)
 
 
 def same_imports() -> dict[str, str]:

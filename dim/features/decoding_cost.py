@@ -12,8 +12,8 @@ from PIL import Image
 
 from dim.features.images import MAX_PIXELS, UnusableImageError, readable
 
-#: Bytes a pixel, at the peak, of decoding an image to upright RGB: measured of 51 files with Pillow 13, the worst of each
-#: format (16 bits, transparency, a rotation, frames, progressive, tiled), and a tenth added.
+#: Bytes a pixel, at the peak, of decoding an image to upright RGB: measured of 51 files with Pillow 13, the worst of
+#: each format (16 bits, transparency, a rotation, frames, progressive, tiled), and a tenth added.
 PIXEL_BYTES = {
     "JPEG": 14,
     "MPO": 14,
@@ -55,8 +55,12 @@ class Header:
         return self.width * self.height
 
 
-def read_header(source: io.BytesIO | Path) -> Header:
+def read_header(source: io.BytesIO | Path, has_icons: bool = True) -> Header:
     """The header of an image, which is not decoded.
+
+    Args:
+        source: Its bytes, or its file.
+        has_icons: Whether an icon file is an image; the pictures in it may be larger than it says.
 
     Raises:
         UnusableImageError: It is none that is read, or has more pixels than are ever decoded.
@@ -64,7 +68,8 @@ def read_header(source: io.BytesIO | Path) -> Header:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of many pixels: counted here
-            with Image.open(source, formats=readable()) as image:
+            formats = [name for name in readable() if has_icons or name != "ICO"]
+            with Image.open(source, formats=formats) as image:
                 return Header(str(image.format), image.mode, *image.size)
     except Image.DecompressionBombError as error:
         counted = re.search(r"\((\d+) pixels", str(error))

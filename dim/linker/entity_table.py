@@ -15,7 +15,7 @@ from dim.data.missing_images import MAX_MISSING_IMAGES
 from dim.data.regions import split_region, with_region
 from dim.errors import DataError
 from dim.features.images import UnusableImageError, decode_image, find_image, num_decoders, read_image
-from dim.linker.image_roots import ImageRoots, absolute, warn_of_images_elsewhere
+from dim.linker.image_roots import ImageRoots, warn_of_images_elsewhere
 from dim.linker.knowledge import Knowledge
 from dim.options import check_choice
 
@@ -63,7 +63,7 @@ def read_entities(folder: Path, next_row: int, image_root: str | Path | None = N
         next_row: As of `Knowledge`.
         image_root: Another folder that its images may stand in.
     """
-    roots = ImageRoots(absolute(folder), () if image_root is None else (absolute(image_root),))
+    roots = ImageRoots(folder, () if image_root is None else (Path(image_root),))
     knowledge = Knowledge.from_table(pq.read_table(folder / FILE), next_row, roots)
     warn_of_images_elsewhere(len(knowledge.images_elsewhere), folder)
     return knowledge

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 LOG = logging.getLogger("dim")
@@ -31,31 +32,37 @@ class ImageRoots:
             (('/kb/images/1.png',), ('../secret.txt', '/etc/passwd'))
         """
         inside, outside = [], []
-        base, begins = str(self.base), self._begins
         for image in images:
-            path = os.path.normpath(f"{base}/{image}" if not image.startswith("/") else image)
-            if path.startswith(begins):
+            path = self._path(image)
+            if path.startswith(tuple(self._begins)):
                 inside.append(path)
             else:
                 outside.append(image)
         return tuple(inside), tuple(outside)
 
     def root_of(self, image: str) -> Path:
-        """The folder that an image of `split` may not leave by its links."""
-        folder = next(each for each in self._folders if image.startswith(_begin(each)))
+        """The folder that an image may not leave by its links."""
+        folder = next((folder for begin, folder in self._begins.items() if image.startswith(begin)), self.base)
         return _storage(folder) if folder == self.base else folder
 
-    @property
-    def _folders(self) -> tuple[Path, ...]:
-        return (self.base, *self.others)
+    def _path(self, image: str) -> str:
+        path = image if image.startswith("/") else f"{self._base}/{image}"
+        if ".." not in image.split("/"):
+            return path
+        try:
+            return os.path.realpath(path)
+        except ValueError:  # a null byte
+            return ""
 
-    @property
-    def _begins(self) -> tuple[str, ...]:
-        return tuple(map(_begin, self._folders))
+    @cached_property
+    def _base(self) -> Path:
+        return self.base.absolute()
 
-
-def _begin(folder: Path) -> str:
-    return f"{str(folder).rstrip('/')}/"
+    @cached_property
+    def _begins(self) -> dict[str, Path]:
+        """How a path inside begins → the folder that it is inside of."""
+        folders = (self.base, *self.others)
+        return {f"{str(form).rstrip('/')}/": each for each in folders for form in (each.absolute(), each.resolve())}
 
 
 def _storage(folder: Path) -> Path:
@@ -73,8 +80,3 @@ def warn_of_images_elsewhere(count: int, folder: Path) -> None:
             f"{count:,}",
             folder,
         )
-
-
-def absolute(folder: str | Path) -> Path:
-    """The folder from the root of the file system, without `..`."""
-    return Path(os.path.normpath(Path(folder).absolute()))

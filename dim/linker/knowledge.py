@@ -20,7 +20,7 @@ from dim.data.table_rows import ENTITY_COLUMNS, SYNONYMS, by_known_names, entity
 from dim.errors import DataError
 from dim.linker.answer import check_half, check_text
 from dim.linker.given import as_row, each_of, is_one, shown
-from dim.linker.image_roots import ImageRoots, absolute
+from dim.linker.image_roots import ImageRoots
 from dim.records import NIL, Entity
 from dim.text_form import one_form
 
@@ -313,4 +313,4 @@ def knowledge_of(entities: Any, texts: Sequence[str | None], image_root: Path) -
             popularity=None if values.popularity is None or np.isnan(values.popularity) else float(values.popularity),
             images=tuple(values.images),
         )
-    return Knowledge(known, len(known), ImageRoots(absolute(image_root)))
+    return Knowledge(known, len(known), ImageRoots(image_root))

@@ -7,14 +7,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from dim.data.regions import split_region
 from dim.features.decoders import Decoders, Job
 from dim.features.decoding_cost import Header, decoding_bytes
-from dim.features.images import FORMATS, MAX_PIXELS, UnusableImageError, find_image, num_decoders
+from dim.features.images import MAX_PIXELS, UnusableImageError, find_image, num_decoders
 from dim.features.live import ReadyImage
 from dim.linker import Linker
 from dim.serve.budget import Budget
@@ -24,8 +23,6 @@ from dim.serve.settings import Settings
 T = TypeVar("T")
 SHOWN_SIDE = 512  #: Pixels, at most, of an entity's image as it is sent.
 NUM_SHOWN = 256  #: Entities' images that are kept as they are sent.
-# The pictures in an icon file may be larger than it says.
-UPLOADED = frozenset(FORMATS) - {"ICO"}
 
 
 @dataclass(frozen=True)
@@ -80,18 +77,13 @@ class Images:
     async def _header(self, data: bytes) -> Header:
         most = self.settings.max_pixels
         try:
-            header = await self._done(len(data), partial(self._read_header, data))
+            header = await self._done(len(data), lambda job: self.decoders.header(data, has_icons=False, job=job))
         except UnusableImageError as error:
             is_none = error.reason in ("unreadable", "empty file")
             raise _unusable(f"{len(data):,} bytes that are none" if is_none else error.reason) from error
-        if header.format and header.format not in UPLOADED:
-            raise _unusable(f"{len(data):,} bytes that are none")
         if header.pixels > most:
             raise Problem(413, f"an image of at most {most:,} pixels", f"{header.pixels:,}", "Send a smaller one.")
         return header
-
-    def _read_header(self, data: bytes, job: Job) -> Header:
-        return self.decoders.header(data, job=job)
 
     async def shown(self, image: str, root: Path) -> bytes:
         """An image of the KB as a JPEG of at most 512 pixels a side. Asked for by many at once, it is decoded once.
@@ -128,7 +120,7 @@ class Images:
 
     async def _jpeg(self, file: _File, image: str, root: Path) -> bytes:
         path = Path(image)
-        header = await self._done(file.num_bytes, lambda job: self.decoders.header(path, root, job))
+        header = await self._done(file.num_bytes, lambda job: self.decoders.header(path, root, job=job))
         whole = split_region(image)[1] is None  # of a region the whole is decoded, at its full size
         cost = decoding_bytes(header, file.num_bytes, SHOWN_SIDE if whole else None)
         if header.pixels > MAX_PIXELS:
