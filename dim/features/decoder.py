@@ -5,12 +5,12 @@ Whatever an image does to the library that reads it, an answer comes or the proc
 connection, and ends with it; images go and come by a file in memory that both processes have open, which costs less
 than half of what a pipe does. torch is not imported here: such a process starts in a tenth of a second.
 
-A request is a line of JSON, see `Asked`. So is the answer: `{"reason": …}` where the image cannot be used.
+A request is a line of JSON, see `Asked`. So is the answer: `{"reason": …}` where the image cannot be used, and
+`{"cost": …}` where its header tells that it takes more than it may.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import resource
@@ -20,16 +20,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from PIL import Image
 
 from dim.data.regions import split_region
-from dim.features.decoding_cost import read_header
+from dim.features.decoding_cost import NoImageError, decoding_bytes, header_bytes, read_header
 from dim.features.images import UnusableImageError, decode_image, find_image, load_image, readable
 
 PIXEL = "RGBX"  #: As an image is handed over: as Pillow holds RGB.
-PART_BYTES = 2**20  #: Of an image that are written together.
+PART_BYTES = 2**18  #: Of an image that are written together: they stay in the processor's cache.
 
 
 @dataclass(frozen=True)
@@ -37,23 +37,24 @@ class Asked:
     """What is asked of a decoder.
 
     Attributes:
-        work: `header`: what its first bytes say; `decode`: the image as RGB; `show`: as a JPEG of at most `side` pixels
-            a side.
-        file: Where it stands, or a region of it; None: its bytes are in the shared file.
+        file: Where the image stands, or a region of it; None: its bytes are in the shared file.
         root: The folder that the file may not leave.
-        side: As `draft_side` of `dim.features.images.load_image`; None: none.
-        has_icons: As `read_header` takes it.
         num_bytes: Of the image in the shared file.
-        memory: Bytes that the work may take; None: any.
-        seconds: That it may take.
+        side: As `draft_side` of `dim.features.images.load_image`; None: none.
+        is_shown: Whether a JPEG of at most `side` pixels a side is wanted, in the place of the pixels.
+        has_icons: Whether an icon file is an image: the pictures in it may be larger than it says.
+        pixels: That the image may have; None: any.
+        memory: Bytes that the work may take by the image's header; None: any. It never gets more than this tells.
+        seconds: That the work may take.
     """
 
-    work: Literal["header", "decode", "show"]
     file: str | None = None
     root: str = "/"
-    side: int | None = None
-    has_icons: bool = True
     num_bytes: int = 0
+    side: int | None = None
+    is_shown: bool = False
+    has_icons: bool = True
+    pixels: int | None = None
     memory: int | None = None
     seconds: float = 0
 
@@ -77,10 +78,9 @@ def serve(handle: int, shared: int) -> None:
     with suppress(EOFError, ConnectionError):
         while True:
             asked = Asked(**json.loads(connection.recv_bytes()))
-            data = None if asked.file is not None else os.pread(shared, asked.num_bytes, 0)
-            with _limited(asked):
-                answer = _answer(asked, data, shared)
-            data = None
+            signal.setitimer(signal.ITIMER_REAL, asked.seconds)
+            answer = _answer(asked, shared)
+            signal.setitimer(signal.ITIMER_REAL, 0)
             connection.send_bytes(json.dumps(answer).encode())
 
 
@@ -92,24 +92,36 @@ def _make_ready() -> None:
         AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the stacks of a thread a core are more than an image may take
 
 
-def _answer(asked: Asked, data: bytes | None, shared: int) -> dict[str, Any]:
+def _answer(asked: Asked, shared: int) -> dict[str, Any]:
     try:
-        if asked.work == "header":
-            source = io.BytesIO(data) if data is not None else find_image(*_place(asked, whole=True))
-            return asdict(read_header(source, asked.has_icons))
-        image = decode_image(data, asked.side) if data is not None else load_image(*_place(asked), asked.side)
-        with open(shared, "wb", buffering=0, closefd=False) as file:
-            written = _write_jpeg(image, asked.side, file) if asked.work == "show" else _write_pixels(image, file)
-        return {"size": image.size, "num_bytes": written}
+        file, box = split_region(asked.file) if asked.file is not None else ("", None)
+        source = find_image(Path(file), Path(asked.root)) if file else os.pread(shared, asked.num_bytes, 0)
+        num_bytes = len(source) if isinstance(source, bytes) else source.stat().st_size
+        with _limited(header_bytes(source)):
+            header = read_header(source, asked.has_icons)
+        cost = decoding_bytes(header, num_bytes, asked.side if box is None else None)
+        if header.pixels > (asked.pixels or header.pixels) or cost > (asked.memory or cost):
+            return {"cost": cost, "header": asdict(header)}
+        with _limited(cost):
+            image = _image(asked, source)
+            with open(shared, "wb", buffering=0, closefd=False) as written:
+                num_bytes = (_write_jpeg if asked.is_shown else _write_pixels)(image, asked.side, written)
+        return {"size": image.size, "num_bytes": num_bytes}
     except UnusableImageError as error:
-        return {"reason": error.reason}
+        return {"reason": error.reason, "is_none": isinstance(error, NoImageError)}
     except MemoryError:  # more than its header tells
-        return {"reason": "too large"}
+        return {"reason": "too large", "is_none": False}
     except OSError as error:
         return {"error": f"{type(error).__name__}: {error.strerror or error}"}
 
 
-def _write_pixels(image: Image.Image, file: IO[bytes]) -> int:
+def _image(asked: Asked, source: bytes | Path) -> Image.Image:
+    if isinstance(source, bytes):
+        return decode_image(source, asked.side)
+    return load_image(Path(str(asked.file)), Path(asked.root), asked.side)
+
+
+def _write_pixels(image: Image.Image, _: int | None, file: IO[bytes]) -> int:
     file.seek(0)
     step = max(PART_BYTES // (4 * image.width), 1)
     for top in range(0, image.height, step):
@@ -126,23 +138,16 @@ def _write_jpeg(image: Image.Image, side: int | None, file: IO[bytes]) -> int:
     return file.tell()
 
 
-def _place(asked: Asked, whole: bool = False) -> tuple[Path, Path]:
-    file = str(asked.file)
-    return Path(split_region(file)[0] if whole else file), Path(asked.root)
-
-
 @contextmanager
-def _limited(asked: Asked) -> Iterator[None]:
-    """Ends this process when its work takes too long; gives it as much memory as it may take, beyond what it has."""
+def _limited(memory: int) -> Iterator[None]:
+    """Gives this process so many bytes beyond what it has, where the system tells how much that is."""
     before = resource.getrlimit(resource.RLIMIT_AS)
-    signal.setitimer(signal.ITIMER_REAL, asked.seconds)
-    if asked.memory is not None and (held := _address_space()) is not None:
-        resource.setrlimit(resource.RLIMIT_AS, (held + asked.memory, before[1]))
+    if (held := _address_space()) is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (held + memory, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _address_space() -> int | None:

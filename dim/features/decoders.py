@@ -10,24 +10,25 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from mmap import ACCESS_READ, mmap
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from PIL import Image
 
 from dim.features.decoder import PIXEL, Asked
-from dim.features.decoding_cost import Header
+from dim.features.decoding_cost import Header, NoImageError
 from dim.features.images import UnusableImageError
 
 T = TypeVar("T")
+Read = Callable[[tuple[int, int], mmap, int], T]  #: Of an image's size, and what was written of so many bytes.
 LOST, TOO_LONG = "its decoder ended", "took too long to decode"  #: Reasons why an image cannot be used.
 _PROGRAM = "from dim.features.decoder import serve; serve({handle}, {shared})"
 KEPT_BYTES = 2**24  #: Of the file that a process shares; a larger one is cut down when its image is read.
-PART_BYTES = 2**18  #: Of an image that are read together: they stay in the processor's cache.
 #: One thread and one heap, which keeps some of its memory for the next image: to get it anew takes as long as decoding.
 _ALONE = {
     "OMP_NUM_THREADS": "1",
@@ -41,6 +42,19 @@ _ALONE = {
 
 class EndedError(Exception):
     """Nobody waits for this image any more."""
+
+
+class CostlyError(Exception):
+    """An image has more pixels, or needs more memory, than it may.
+
+    Attributes:
+        header: Of the image.
+        cost: Bytes that it needs.
+    """
+
+    def __init__(self, header: Header, cost: int) -> None:
+        self.header, self.cost = header, cost
+        super().__init__(f"{header.pixels:,} pixels, {cost:,} bytes")
 
 
 class Job:
@@ -114,64 +128,38 @@ class Decoders:
         """How many images could be decoded at once besides those that are."""
         return self._free.qsize()
 
-    def header(
-        self, image: bytes | Path, root: Path = Path("/"), has_icons: bool = True, job: Job | None = None
-    ) -> Header:
-        """What the first bytes of an image say of it.
-
-        Args:
-            image: Its bytes, or its file.
-            root: The folder that the file may not leave.
-            has_icons: As `dim.features.decoding_cost.read_header` takes it.
-            job: By which the work may be ended.
-
-        Raises:
-            UnusableImageError: It cannot be used, or its decoder ended over it.
-            EndedError: The job was ended.
-            OSError: The disk failed.
-        """
-        asked = Asked("header", has_icons=has_icons)
-        return self._asked(asked, image, root, job, lambda answer, _: Header(**answer))
-
-    def decode(
-        self,
-        image: bytes | str | Path,
-        draft_side: int | None = None,
-        root: Path = Path("/"),
-        memory: int | None = None,
-        job: Job | None = None,
-    ) -> Image.Image:
-        """The image, as `dim.features.images.decode_image` or `load_image` give it.
+    def decode(self, image: bytes | str | Path, draft_side: int | None = None) -> Image.Image:
+        """An image, as `dim.features.images.decode_image` or `load_image` give it.
 
         Args:
             image: Its bytes, or its file, or a region of it.
             draft_side: As these take it.
-            root: The folder that the file may not leave.
-            memory: Bytes that it may take.
-            job: By which the work may be ended.
 
         Raises:
-            UnusableImageError: As `header`, as the rest.
-            EndedError: Likewise.
-            OSError: Likewise.
+            UnusableImageError: It cannot be used, or its decoder ended over it.
+            OSError: The disk failed.
         """
-        return self._asked(Asked("decode", side=draft_side, memory=memory), image, root, job, _pixels)
+        return self.opened(image, Asked(side=draft_side))
 
-    def show(self, image: Path, root: Path, side: int, memory: int | None = None, job: Job | None = None) -> bytes:
-        """The image of a file as a JPEG of at most that many pixels a side; as `decode`."""
-        return self._asked(Asked("show", side=side, memory=memory), image, root, job, _bytes)
+    def opened(self, image: bytes | str | Path, asked: Asked, job: Job | None = None) -> Image.Image:
+        """As `decode`, of what is asked in full; where a job is given, it may be ended by it.
 
-    def _asked(
-        self,
-        asked: Asked,
-        image: bytes | str | Path,
-        root: Path,
-        job: Job | None,
-        read: Callable[[dict[str, Any], int], T],
-    ) -> T:
+        Raises:
+            UnusableImageError: As `decode`.
+            CostlyError: It takes more than is asked.
+            EndedError: The job was ended.
+            OSError: As `decode`.
+        """
+        return self._asked(asked, image, job, _pixels)
+
+    def jpeg(self, image: str | Path, asked: Asked, job: Job | None = None) -> bytes:
+        """The image as a JPEG of at most `asked.side` pixels a side; as `opened`."""
+        return self._asked(replace(asked, is_shown=True), image, job, _bytes)
+
+    def _asked(self, asked: Asked, image: bytes | str | Path, job: Job | None, read: Read[T]) -> T:
         """What `read` makes of a process's answer, and of what it wrote into the file that it shares."""
-        data, file = (image, None) if isinstance(image, bytes) else (b"", str(image))
-        asked = replace(asked, file=file, num_bytes=len(data), seconds=self.seconds, root=str(root))
+        data, file = (image, None) if isinstance(image, bytes) else (b"", str(Path(image).absolute()))
+        asked = replace(asked, file=file, num_bytes=len(data), seconds=self.seconds)
         process, job = self._free.get(), job or Job()
         try:
             with job.done_by(process):
@@ -180,21 +168,61 @@ class Decoders:
             self._free.put(process)
 
 
+class _Shared:
+    """A file in memory by which a process gets images and gives them; some of its memory is kept for the next ones."""
+
+    def __init__(self) -> None:
+        self.handle = os.memfd_create("image")
+        self._map: mmap | None = None
+
+    def write(self, data: bytes) -> None:
+        """Puts an image's bytes into it."""
+        os.pwrite(self.handle, data, 0)
+
+    def read(self, num_bytes: int) -> mmap:
+        """What was written into it, so many bytes of it at least.
+
+        Raises:
+            UnusableImageError: They are not there.
+        """
+        there = os.fstat(self.handle).st_size
+        if there < num_bytes:
+            raise UnusableImageError(LOST)
+        if self._map is None or len(self._map) < num_bytes:
+            self._unmap()
+            self._map = mmap(self.handle, there, access=ACCESS_READ)
+        return self._map
+
+    def cut(self) -> None:
+        """Gives back the memory that is more than is kept."""
+        if os.fstat(self.handle).st_size > KEPT_BYTES:
+            self._unmap()
+            os.ftruncate(self.handle, 0)
+
+    def close(self) -> None:
+        """Ends it."""
+        self._unmap()
+        os.close(self.handle)
+
+    def _unmap(self) -> None:
+        if self._map is not None:
+            self._map.close()
+            self._map = None
+
+
 class _Process:
     """One process, or the place of one."""
 
     def __init__(self) -> None:
         self.popen: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
-        self._shared = os.memfd_create("image")
+        self._shared = _Shared()
 
-    def ask(self, asked: Asked, data: bytes, read: Callable[[dict[str, Any], int], T], job: Job) -> T:
+    def ask(self, asked: Asked, data: bytes, read: Read[T], job: Job) -> T:
         """What `read` makes of the answer. The process is started where it does not run, and ended where this fails.
 
         Raises:
-            UnusableImageError: As `Decoders.decode`.
-            EndedError: Likewise.
-            OSError: Likewise.
+            UnusableImageError: As `Decoders.opened`, as the rest.
         """
         job.check()
         if self.popen is None or self.popen.poll() is not None:
@@ -203,7 +231,7 @@ class _Process:
             job.check()  # there was nothing to end until now
         assert self._connection is not None
         try:
-            os.pwrite(self._shared, data, 0)
+            self._shared.write(data)
             self._connection.send_bytes(asked.line())
             answer = json.loads(self._connection.recv_bytes())
         except (EOFError, ConnectionError) as error:
@@ -212,19 +240,22 @@ class _Process:
             self.end()
             raise
         if "reason" in answer:
-            raise UnusableImageError(answer["reason"])
+            raise (NoImageError if answer["is_none"] else UnusableImageError)(answer["reason"])
         if "error" in answer:
             raise OSError(answer["error"])
+        if "cost" in answer:
+            raise CostlyError(Header(**answer["header"]), answer["cost"])
         try:
-            return read(answer, self._shared)
+            return read(
+                (answer["size"][0], answer["size"][1]), self._shared.read(answer["num_bytes"]), answer["num_bytes"]
+            )
         finally:
-            if os.fstat(self._shared).st_size > KEPT_BYTES:
-                os.ftruncate(self._shared, 0)
+            self._shared.cut()
 
     def _start(self) -> None:
         self._connection, theirs = Pipe()
         with theirs:
-            handles = theirs.fileno(), self._shared
+            handles = theirs.fileno(), self._shared.handle
             self.popen = subprocess.Popen(
                 [sys.executable, "-P", "-c", _PROGRAM.format(handle=handles[0], shared=handles[1])],
                 pass_fds=handles,
@@ -253,7 +284,7 @@ class _Process:
     def close(self) -> None:
         """Ends it for good."""
         self.end()
-        os.close(self._shared)
+        self._shared.close()
 
 
 def same_imports() -> dict[str, str]:
@@ -262,19 +293,10 @@ def same_imports() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": places}
 
 
-def _pixels(answer: dict[str, Any], shared: int) -> Image.Image:
-    width, height = answer["size"]
-    image = Image.new("RGB", (width, height), None)
-    step = max(PART_BYTES // (4 * width), 1)
-    read = memoryview(bytearray(4 * width * min(step, height)))
-    for top in range(0, height, step):
-        num_rows = min(step, height - top)
-        part = read[: 4 * width * num_rows]
-        if os.preadv(shared, [part], 4 * width * top) < len(part):
-            raise UnusableImageError(LOST)
-        image.paste(Image.frombytes("RGB", (width, num_rows), part, "raw", PIXEL), (0, top))
-    return image
+def _pixels(size: tuple[int, int], written: mmap, _: int) -> Image.Image:
+    with memoryview(written) as pixels:
+        return Image.frombytes("RGB", size, pixels, "raw", PIXEL)
 
 
-def _bytes(answer: dict[str, Any], shared: int) -> bytes:
-    return os.pread(shared, answer["num_bytes"], 0)
+def _bytes(_: tuple[int, int], written: mmap, num_bytes: int) -> bytes:
+    return written[:num_bytes]

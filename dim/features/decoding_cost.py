@@ -33,6 +33,10 @@ MOST_BYTES = max(WIDE_BYTES, *PIXEL_BYTES.values())
 FIXED_BYTES = 32_000_000  #: What any image may take besides.
 
 
+class NoImageError(UnusableImageError):
+    """The first bytes are those of no image that is read."""
+
+
 @dataclass(frozen=True)
 class Header:
     """What the first bytes of an image say of it.
@@ -55,7 +59,7 @@ class Header:
         return self.width * self.height
 
 
-def read_header(source: io.BytesIO | Path, has_icons: bool = True) -> Header:
+def read_header(source: bytes | Path, has_icons: bool = True) -> Header:
     """The header of an image, which is not decoded.
 
     Args:
@@ -63,19 +67,35 @@ def read_header(source: io.BytesIO | Path, has_icons: bool = True) -> Header:
         has_icons: Whether an icon file is an image; the pictures in it may be larger than it says.
 
     Raises:
-        UnusableImageError: It is none that is read, or has more pixels than are ever decoded.
+        NoImageError: It is none that is read.
     """
+    if not source:
+        raise NoImageError("empty file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of many pixels: counted here
+            file = io.BytesIO(source) if isinstance(source, bytes) else source
             formats = [name for name in readable() if has_icons or name != "ICO"]
-            with Image.open(source, formats=formats) as image:
+            with Image.open(file, formats=formats) as image:
                 return Header(str(image.format), image.mode, *image.size)
     except Image.DecompressionBombError as error:
         counted = re.search(r"\((\d+) pixels", str(error))
         return Header("", "", int(counted[1]) if counted else 2 * MAX_PIXELS, 1)
+    except MemoryError:
+        raise
     except Exception as error:  # Pillow's readers raise many kinds on bytes that are no image
-        raise UnusableImageError("unreadable") from error
+        raise NoImageError("unreadable") from error
+
+
+def header_bytes(source: bytes | Path) -> int:
+    """The memory that reading a header takes, in bytes, at most."""
+    if isinstance(source, bytes):
+        num_bytes, start = len(source), source[:12]
+    else:
+        with source.open("rb") as file:
+            num_bytes, start = source.stat().st_size, file.read(12)
+    # libwebp asks for the memory of two frames when a file is opened, and writes into it when it is decoded.
+    return FIXED_BYTES + 2 * num_bytes + (8 * MAX_PIXELS if start[8:] == b"WEBP" else 0)
 
 
 def decoding_bytes(header: Header, num_bytes: int, draft_side: int | None = None) -> int:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from dim.data.regions import split_region
-from dim.features.decoders import Decoders, Job
-from dim.features.decoding_cost import Header, decoding_bytes
+from dim.features.decoder import Asked
+from dim.features.decoders import CostlyError, Decoders, Job
+from dim.features.decoding_cost import FIXED_BYTES, NoImageError
 from dim.features.images import MAX_PIXELS, UnusableImageError, find_image, num_decoders
 from dim.features.live import ReadyImage
 from dim.linker import Linker
@@ -22,6 +23,7 @@ from dim.serve.settings import Settings
 
 T = TypeVar("T")
 SHOWN_SIDE = 512  #: Pixels, at most, of an entity's image as it is sent.
+QUICK_BYTES = 100_000_000  #: For pixels: a JPEG of seven million has enough of it.
 NUM_SHOWN = 256  #: Entities' images that are kept as they are sent.
 
 
@@ -61,29 +63,21 @@ class Images:
         Raises:
             Problem: 413, too many pixels; 422, it cannot be used.
         """
-        header = await self._header(data)
-        draft_side = self.reader.live.draft_side
-        cost = decoding_bytes(header, len(data), draft_side)
+        most, live, wanted = self.settings.max_pixels, self.reader.live, self.reader.wanted
 
-        def work(job: Job) -> ReadyImage:
-            image = self.decoders.decode(data, draft_side, memory=cost, job=job)
-            return self.reader.live.ready(image, self.reader.wanted)
+        def work(memory: int, job: Job) -> ReadyImage:
+            asked = Asked(side=live.draft_side, has_icons=False, pixels=most, memory=memory)
+            return live.ready(self.decoders.opened(data, asked, job), wanted)
 
         try:
-            return await self._done(cost, work)
+            return await self._as_needed(len(data), work, most)
+        except CostlyError as error:
+            found = f"{error.header.pixels:,}"
+            raise Problem(413, f"an image of at most {most:,} pixels", found, "Send a smaller one.") from error
         except UnusableImageError as error:
-            raise _unusable(error.reason) from error
-
-    async def _header(self, data: bytes) -> Header:
-        most = self.settings.max_pixels
-        try:
-            header = await self._done(len(data), lambda job: self.decoders.header(data, has_icons=False, job=job))
-        except UnusableImageError as error:
-            is_none = error.reason in ("unreadable", "empty file")
-            raise _unusable(f"{len(data):,} bytes that are none" if is_none else error.reason) from error
-        if header.pixels > most:
-            raise Problem(413, f"an image of at most {most:,} pixels", f"{header.pixels:,}", "Send a smaller one.")
-        return header
+            found = f"{len(data):,} bytes that are none" if isinstance(error, NoImageError) else error.reason
+            remedy = "Send another image, or none."
+            raise Problem(422, "an image (JPEG, PNG, WebP, GIF …)", found, remedy) from error
 
     async def shown(self, image: str, root: Path) -> bytes:
         """An image of the KB as a JPEG of at most 512 pixels a side. Asked for by many at once, it is decoded once.
@@ -119,15 +113,30 @@ class Images:
         return self._shown[file]
 
     async def _jpeg(self, file: _File, image: str, root: Path) -> bytes:
-        path = Path(image)
-        header = await self._done(file.num_bytes, lambda job: self.decoders.header(path, root, job=job))
-        whole = split_region(image)[1] is None  # of a region the whole is decoded, at its full size
-        cost = decoding_bytes(header, file.num_bytes, SHOWN_SIDE if whole else None)
-        if header.pixels > MAX_PIXELS:
-            raise UnusableImageError("too large")
-        return await self._done(cost, lambda job: self.decoders.show(path, root, SHOWN_SIDE, cost, job))
+        def work(memory: int, job: Job) -> bytes:
+            asked = Asked(root=str(root), side=SHOWN_SIDE, pixels=MAX_PIXELS, memory=memory)
+            return self.decoders.jpeg(image, asked, job)
 
-    async def _done(self, cost: int, work: Callable[[Job], T]) -> T:
+        try:
+            return await self._as_needed(file.num_bytes, work, MAX_PIXELS)
+        except CostlyError as error:
+            raise UnusableImageError("too large") from error
+
+    async def _as_needed(self, num_bytes: int, work: Callable[[int, Job], T], most: int) -> T:
+        """What work gives, in as much memory as most images need, or else in as much as this one needs.
+
+        Raises:
+            CostlyError: It has too many pixels.
+            UnusableImageError: As the work, or as `_done`.
+        """
+        try:
+            return await self._done(min(quick_bytes(num_bytes), self.budget.total), work)
+        except CostlyError as error:
+            if error.header.pixels > most:
+                raise
+            return await self._done(error.cost, work)
+
+    async def _done(self, cost: int, work: Callable[[int, Job], T]) -> T:
         """What work gives in a thread, when there is so much memory; the memory is given back when it is free again.
 
         Cancelled, the work is ended.
@@ -139,7 +148,7 @@ class Images:
             raise UnusableImageError("too large")
         await self.budget.take(cost)
         loop, job = asyncio.get_running_loop(), Job()
-        future: Future[T] = self._threads.submit(work, job)
+        future: Future[T] = self._threads.submit(work, cost, job)
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self.budget.give_back, cost))
         try:
             return await asyncio.wrap_future(future)
@@ -154,5 +163,6 @@ def _file(image: str, root: Path) -> _File:
     return _File(image, status.st_mtime_ns, status.st_size)
 
 
-def _unusable(found: str) -> Problem:
-    return Problem(422, "an image (JPEG, PNG, WebP, GIF …)", found, "Send another image, or none.")
+def quick_bytes(num_bytes: int) -> int:
+    """The memory with which an image is tried first, before anything is known of it but the bytes of its file."""
+    return FIXED_BYTES + 2 * num_bytes + QUICK_BYTES

@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,8 +16,9 @@ import pytest
 from PIL import Image
 from waiting import HANG, wait_until
 
-from dim.features.decoders import LOST, TOO_LONG, Decoders, EndedError, Job
-from dim.features.decoding_cost import decoding_bytes, read_header
+from dim.features.decoder import Asked
+from dim.features.decoders import LOST, TOO_LONG, CostlyError, Decoders, EndedError, Job
+from dim.features.decoding_cost import Header, NoImageError, decoding_bytes
 from dim.features.images import UnusableImageError, decode_image, load_image
 
 LEAVES_ONE = """
@@ -78,52 +80,57 @@ def pictures(width: int, height: int) -> dict[str, bytes]:
     }
 
 
-def test_every_image_is_what_this_process_would_make_of_it_and_takes_no_more_memory_than_it_is_given(
+def test_every_image_is_what_this_process_would_make_of_it_in_the_memory_that_its_header_tells(
     decoders: Decoders,
 ) -> None:
     for kind, data in pictures(240, 180).items():
-        header = read_header(io.BytesIO(data))
-        assert decoders.header(data) == header, kind
         for draft_side in (None, 64):
-            found = decoders.decode(data, draft_side, memory=decoding_bytes(header, len(data), draft_side))
-            expected = decode_image(data, draft_side)
+            found, expected = decoders.decode(data, draft_side), decode_image(data, draft_side)
             assert (found.mode, found.size) == ("RGB", expected.size), kind
             assert found.tobytes() == expected.tobytes(), kind
     assert len(decoders.running) == 1
 
 
 def test_a_file_or_a_region_of_it_is_read_within_its_folder(decoders: Decoders, tmp_path: Path) -> None:
-    (tmp_path / "images").mkdir()
-    whole = tmp_path / "images" / "a.png"
-    photo().save(whole)
+    root = tmp_path / "images"
+    root.mkdir()
+    photo().save(root / "a.png")
     photo().save(tmp_path / "secret.png")
-    (tmp_path / "images" / "link.png").symlink_to(tmp_path / "secret.png")
-    region = Path(f"{whole}#xywh=10,5,30,40")
-    for path in (whole, region):
-        found = decoders.decode(path, root=tmp_path / "images")
-        assert found.tobytes() == load_image(path, tmp_path / "images").tobytes()
-        assert decoders.header(path, tmp_path / "images").pixels == 90 * 60
-    with Image.open(io.BytesIO(decoders.show(whole, tmp_path / "images", 30))) as shown:
+    (root / "link.png").symlink_to(tmp_path / "secret.png")
+    asked = Asked(root=str(root), side=30)
+    for path in (root / "a.png", Path(f"{root / 'a.png'}#xywh=10,5,30,40")):
+        assert decoders.opened(path, asked).tobytes() == load_image(path, root, 30).tobytes()
+    with Image.open(io.BytesIO(decoders.jpeg(root / "a.png", asked))) as shown:
         assert (shown.format, shown.size) == ("JPEG", (30, 20))
     with pytest.raises(UnusableImageError, match="outside the image folder"):
-        decoders.show(tmp_path / "images" / "link.png", tmp_path / "images", 30)
+        decoders.jpeg(root / "link.png", asked)
     with pytest.raises(UnusableImageError, match="not found"):
         decoders.decode("nu\0ll.png")
 
 
+def test_what_takes_more_than_it_may_is_not_decoded(decoders: Decoders) -> None:
+    picture = encoded(photo(300, 200), "PNG")
+    header = Header("PNG", "RGB", 300, 200)
+    cost = decoding_bytes(header, len(picture))
+    for asked in (Asked(pixels=59_999), Asked(memory=cost - 1)):
+        with pytest.raises(CostlyError) as caught:
+            decoders.opened(picture, asked)
+        assert (caught.value.header, caught.value.cost) == (header, cost)
+    assert decoders.opened(picture, Asked(pixels=60_000, memory=cost)).size == (300, 200)
+
+
 def test_reasons_come_from_there_and_the_process_goes_on(decoders: Decoders) -> None:
-    for data, reason in (
-        (b"", "empty file"),
-        (b"nothing", "unreadable"),
-        (encoded(photo(), "PNG")[:-90], "unreadable"),
-    ):
-        with pytest.raises(UnusableImageError, match=reason):
+    half = encoded(photo(), "PNG")[:-90]
+    icon, memory = encoded(Image.new("1", (6000, 6000)), "PNG"), decoding_bytes(Header("ICO", "RGBA", 16, 16), 0)
+    assert memory < 4 * 6000 * 6000
+    larger = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(icon), 22) + icon  # it says: 16 × 16
+    for data, reason in ((b"", "empty file"), (b"nothing", "unreadable"), (half, "unreadable"), (larger, "too large")):
+        with pytest.raises(UnusableImageError) as caught:
             decoders.decode(data)
-    large = encoded(photo(1500, 1500), "PNG")
-    with pytest.raises(UnusableImageError, match="too large"):
-        decoders.decode(large, memory=1_000_000)
+        assert caught.value.reason == reason
+        assert isinstance(caught.value, NoImageError) == (data in (b"", b"nothing"))
     (pid,) = decoders.running
-    assert decoders.decode(large, memory=100_000_000).size == (1500, 1500)
+    assert decoders.decode(encoded(photo(), "PNG")).size == (90, 60)
     assert decoders.running == [pid]
 
 
@@ -156,9 +163,9 @@ def test_a_job_is_ended_wherever_it_is_and_no_other_with_it() -> None:
         (pid,) = decoders.running
         os.kill(pid, signal.SIGSTOP)
         job, later = Job(), Job()
-        given = pool.submit(decoders.decode, picture, job=job)
+        given = pool.submit(decoders.opened, picture, Asked(), job)
         wait_until(lambda: decoders.num_free == 0)
-        waiting = pool.submit(decoders.decode, picture, job=later)
+        waiting = pool.submit(decoders.opened, picture, Asked(), later)
         later.end()
         job.end()
         with pytest.raises(UnusableImageError, match=LOST):
