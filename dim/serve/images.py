@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from dim.data.regions import split_region
 from dim.features.decoder import Asked
-from dim.features.decoders import CostlyError, Decoders, Job
+from dim.features.decoder_process import CostlyError, Job
+from dim.features.decoders import Decoders
 from dim.features.decoding_cost import FIXED_BYTES, NoImageError
 from dim.features.images import MAX_PIXELS, UnusableImageError, find_image, num_decoders
 from dim.features.live import ReadyImage

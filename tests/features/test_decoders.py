@@ -17,7 +17,8 @@ from PIL import Image
 from waiting import HANG, wait_until
 
 from dim.features.decoder import Asked
-from dim.features.decoders import LOST, TOO_LONG, CostlyError, Decoders, EndedError, Job
+from dim.features.decoder_process import LOST, TOO_LONG, CostlyError, EndedError, Job
+from dim.features.decoders import Decoders
 from dim.features.decoding_cost import Header, NoImageError, decoding_bytes
 from dim.features.images import UnusableImageError, decode_image, load_image
 

@@ -18,7 +18,8 @@ from waiting import HANG, wait_until
 from dim.__main__ import main
 from dim.errors import DataError
 from dim.features.base import Features
-from dim.features.decoders import LOST, Decoders
+from dim.features.decoder_process import LOST
+from dim.features.decoders import Decoders
 from dim.features.tiny import TinyImageEncoder, TinyTextEncoder
 from dim.linker import Linker, Question
 from dim.linker.each import link_each
