@@ -112,7 +112,8 @@ def export(
         run: A folder that `dim fit` wrote.
         folder: Where the linker shall stand: a new or empty path.
         index: How vectors are searched; `auto` chooses by the size of the KB.
-        images: `copies` of the KB's images, that go where the folder goes, their `paths` on this machine, or `none`.
+        images: `copies` of the KB's images, that go where the folder goes, their `paths` on this machine (opened with
+            --image_root), or `none`.
         overwrite: Whether a linker that stands there may be replaced.
         trust: Packages, separated by commas, whose classes the linker may have beside dim's; whoever opens it
             needs them installed, and says the same.

@@ -20,7 +20,9 @@
 | is CMYK, palette, 1-bit … | converted to RGB by Pillow |
 | is named with a region | the pixels that the box touches; what sticks out of the upright image is cut off |
 
-What is unusable is missing, and counted by its reason; it is never a black image.
+What is unusable is missing, and counted by its reason; it is never a black image. Decoded in another process
+(`dim.features.decoders`) it may also be `too large` for the memory that its header tells, or have the reasons
+`its decoder ended` and `took too long to decode`.
 """
 
 from __future__ import annotations

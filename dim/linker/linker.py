@@ -160,8 +160,9 @@ class Linker(ModelHubMixin):
 
         Args:
             folder: Where it shall stand.
-            images: `copies` of the KB's images, which go where the folder goes, their `paths` here, or `none`; None: as
-                in the folder that it came from, else paths. No answer needs them; a page shows them.
+            images: `copies` of the KB's images, which go where the folder goes, their `paths` here, which whoever
+                opens it follows with `image_root` alone, or `none`; None: as in the folder that it came from, else
+                paths. No answer needs them; a page shows them. Only what decodes as an image is copied.
             overwrite: Whether another linker that stands there may be replaced.
             trusted: What the names of classes outside dim may begin with, such as `my_package.`; whoever loads the
                 folder says the same.
