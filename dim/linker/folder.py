@@ -99,7 +99,7 @@ def nil_row(ranker: Ranker | None) -> str:
 
 
 def read(
-    folder: Path, device: str, trusted: Sequence[str] = ()
+    folder: Path, device: str, trusted: Sequence[str] = (), image_root: str | Path | None = None
 ) -> tuple[Towers, Knowledge, VectorIndex, EntityNames, Ranker | None, dict[str, Any]]:
     """The parts of a linker's folder.
 
@@ -114,7 +114,7 @@ def read(
     make_towers(task, manifest["towers"], load_file(folder / "model.safetensors"))
     towers = Towers(task, live)
     check_fingerprints(manifest["fingerprints"], live_encoders(live))
-    knowledge = read_entities(folder, manifest["next_row"])
+    knowledge = read_entities(folder, manifest["next_row"], image_root)
     index, names = VectorIndex.load(folder / "index"), EntityNames.load(folder / "names")
     if not np.array_equal(names.rows, knowledge.rows):
         raise DataError(f"entities and names of one KB in {folder}", "two", REMEDY)

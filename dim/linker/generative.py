@@ -19,7 +19,7 @@ from dim.generative.examples import SimilarExamples
 from dim.generative.mapper import FeatureMapper
 from dim.generative.module import GEMEL
 from dim.generative.prompt import Prompt, Prompts
-from dim.linker.answer import Answer, Question, of_question
+from dim.linker.answer import Answer, Question, check_finite, of_question
 from dim.linker.entity_table import KeptImages, check_images
 from dim.linker.figures import figures_of_run
 from dim.linker.generative_examples import ExampleChoice, padded, training_mentions
@@ -31,7 +31,7 @@ from dim.linker.linker import Linker, about_saved
 from dim.linker.places import check_linker, check_name, run_folder
 from dim.linker.recipe import Recipe, recipe_of_run
 from dim.linker.sources import folder_of, live_encoder, noted_commit
-from dim.linker.towers import question_images
+from dim.linker.towers import ImageReader, question_images
 from dim.records import NIL
 from dim.saved_run import open_run
 from dim.scorer import Popularity
@@ -130,6 +130,7 @@ class GenerativeLinker(Linker):
         cache_dir: str | Path | None = None,
         token: str | bool | None = None,
         trusted: Sequence[str] = (),
+        image_root: str | Path | None = None,
     ) -> GenerativeLinker:
         """The linker in a folder that `save` wrote, or on the Hugging Face hub; as `Linker.from_pretrained`.
 
@@ -140,7 +141,7 @@ class GenerativeLinker(Linker):
         check_name(folder_or_id)
         folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
         check_linker(folder)
-        linker = cls(read(folder, device, trusted))
+        linker = cls(read(folder, device, trusted, image_root))
         linker.about = noted_commit(linker.about, folder_or_id, folder)
         linker.home = folder.resolve()
         return linker
@@ -215,6 +216,11 @@ class GenerativeLinker(Linker):
         """Whether a mention's image counts."""
         return isinstance(self.task.mapper, FeatureMapper)
 
+    @property
+    def image_reader(self) -> ImageReader:
+        """Makes the images of questions ready."""
+        return ImageReader(self.live, (*self.task.examples.fields, *(("image",) if self.reads_images else ())))
+
     @torch.inference_mode()
     def _link(self, questions: Sequence[Question], top_k: int) -> list[list[Answer]]:
         prompts, images_of = self._prompts(questions)
@@ -227,6 +233,8 @@ class GenerativeLinker(Linker):
                 encoded, _ = self.task.encode([prompts[place] for place in chosen], images_of)
                 asked = {place: questions[place] for place in chosen}
                 found |= zip(chosen, self._score(encoded, asked) if is_scored else self._write(encoded), strict=True)
+        for place, answers in found.items():
+            check_finite(place, [answer.score for answer in answers], "the language model's scores")
         return [found[place][:top_k] for place in range(len(questions))]
 
     def _write(self, encoded: Encoded) -> list[list[Answer]]:
@@ -337,12 +345,13 @@ class GenerativeLinker(Linker):
 
     def _fields(self, questions: Sequence[Question]) -> dict[str, tuple[Tensor, Tensor]]:
         """Vectors of the mentions and image features, with their masks, as far as the run reads them."""
-        encoder = self.live.image_encoder
-        draft = encoder.draft_side if encoder is not None else None
-        images = question_images(questions, self.reads_images, draft)
-        wanted = (*self.task.examples.fields, *(("image",) if self.reads_images else ()))
+        images = question_images(questions, self.image_reader, self.reads_images)
         names, contexts = [question.mention for question in questions], [question.context for question in questions]
-        return self.live.mentions(names, contexts, images, wanted)
+        fields = self.live.mentions(names, contexts, images, self.image_reader.wanted)
+        for name, (values, _) in fields.items():
+            for place, vector in enumerate(values.float().numpy()):
+                check_finite(place, vector, f"a vector of the {name}")
+        return fields
 
     def _image_features(
         self, shown: Sequence[int], images: tuple[Tensor, Tensor] | None, count: int

@@ -92,7 +92,7 @@ def write(place: Path, parts: Parts, check: Callable[[Path], None] | None = None
         check(place)
 
 
-def read(folder: Path, device: str, trusted: Sequence[str] = ()) -> Parts:
+def read(folder: Path, device: str, trusted: Sequence[str] = (), image_root: str | Path | None = None) -> Parts:
     """The parts of a linker's folder.
 
     Raises:
@@ -109,7 +109,7 @@ def read(folder: Path, device: str, trusted: Sequence[str] = ()) -> Parts:
         task.mapper.load_state_dict(load_file(folder / "mapper.safetensors"))
     task.to(resolve_device(device)).eval().requires_grad_(False)
     task.on_scoring_start()
-    knowledge = read_entities(folder, manifest["next_row"])
+    knowledge = read_entities(folder, manifest["next_row"], image_root)
     tree = NameTree.load(folder / "tree") if (folder / "tree").exists() else None
     return Parts(task, live, knowledge, TrainingMentions.load(folder / "examples"), tree, about)
 

@@ -17,6 +17,7 @@ from dim.data.table_files import iter_table
 from dim.data.table_rows import MENTION_COLUMNS, SYNONYMS, read_columns
 from dim.display.terminal import Console
 from dim.errors import ConfigError, DataError, DimError
+from dim.features.decoders import Decoders
 from dim.linker.answer import ASKED, READ, Answer, Question, question_of
 from dim.linker.answer_files import ANSWERS, ERROR, check_format, json_line, own_columns, write_answers
 from dim.linker.each import Outcome, link_each
@@ -28,6 +29,7 @@ from dim.storage import explain_write_errors, write_json
 
 KNOWN = (*MENTION_COLUMNS, *SYNONYMS.values())
 DECIDING = ("top_k", "batch_size", "evidence", "encoding")  #: Options that the answers hang on.
+NUM_DECODERS, IMAGE_S = 2, 120.0  #: Processes that decode images, and seconds that one may take.
 MOST_NAMED = 10  #: Columns in a note.
 GO_ON = "Free some space, and run the same command again: it goes on where it stood."
 
@@ -44,6 +46,7 @@ class Options:
     encoding: str | None
     trust: str | None = None
     dataset: Path | None = None
+    image_root: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -83,15 +86,16 @@ def link_file(source: Path, output: Path, options: Options) -> None:
     asked = {name: getattr(options, name) for name in DECIDING}
     content = content_of(options.model, options.dataset)
     done, failed = _resume(journal, state, {"model": content, "input": counted.content, **asked})
-    linker = open_linker(options.model, options.device, options.trust, options.dataset)
+    linker = open_linker(options.model, options.device, options.trust, options.dataset, options.image_root)
     with (
+        Decoders(NUM_DECODERS, IMAGE_S) as decoders,
         shown("link", counted.total, done=done, console=console) as advance,
         explain_write_errors(journal, GO_ON),
         journal.open("a", encoding="utf-8") as answered,
     ):
         rows = islice(iter_table(source, options.encoding, KNOWN), done, None)
         while batch := list(islice(rows, options.batch_size)):
-            results = _answer_rows(linker, batch, source, options)
+            results = _answer_rows(linker, batch, source, options, decoders)
             failed.add(results, [where for where, _ in batch])
             answered.writelines(json_line(result) for result in results)
             answered.flush()
@@ -163,7 +167,11 @@ def short(error: Exception) -> str:
 
 
 def _answer_rows(
-    linker: Linker, batch: list[tuple[str, dict[str, Any] | DataError]], source: Path, options: Options
+    linker: Linker,
+    batch: list[tuple[str, dict[str, Any] | DataError]],
+    source: Path,
+    options: Options,
+    decoders: Decoders,
 ) -> list[dict[str, Any]]:
     """What is written for each row. A batch in which one fails is answered in parts."""
     results: list[dict[str, Any]] = []
@@ -179,7 +187,7 @@ def _answer_rows(
             results[-1] |= {ERROR: short(error)}
     outcomes: list[Outcome] = []
     if questions:
-        outcomes = link_each(linker, [question for _, question in questions], options.top_k)
+        outcomes = link_each(linker, [question for _, question in questions], options.top_k, decoders)
     for (place, _), outcome in zip(questions, outcomes, strict=True):
         if isinstance(outcome, Exception):
             results[place] |= {ERROR: short(outcome)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from dim.display.log import log
 from dim.errors import DataError
 from dim.linker.answer import check_half, check_text
 from dim.linker.given import as_row, each_of, is_one, shown
+from dim.linker.image_roots import ImageRoots
 from dim.records import NIL, Entity
 from dim.text_form import one_form
 
@@ -101,12 +102,35 @@ class Knowledge:
 
     Args:
         entities: Row → entity.
-        next_row: The row of the next entity that is added.
+        next_row: The row of the next entity that is added. Whoever adds it may name any file as its image.
+        roots: Where the images of these entities may stand; None: anywhere. Paths that lead elsewhere are set aside:
+            nothing opens them.
+
+    Attributes:
+        images_elsewhere: Row → the paths that were set aside. They are written again, and that is all.
     """
 
-    def __init__(self, entities: dict[int, KnownEntity], next_row: int) -> None:
+    def __init__(self, entities: dict[int, KnownEntity], next_row: int, roots: ImageRoots | None = None) -> None:
         self.entities, self.next_row = entities, next_row
         self._rows = {entity.id: row for row, entity in entities.items()}
+        self._roots, self._first_added = roots, next_row
+        self.images_elsewhere: dict[int, tuple[str, ...]] = {}
+        if roots is not None:
+            self._set_aside(roots)
+
+    def _set_aside(self, roots: ImageRoots) -> None:
+        for row, entity in self.entities.items():
+            if entity.images:
+                inside, outside = roots.split(entity.images)
+                self.entities[row] = replace(entity, images=inside)
+                if outside:
+                    self.images_elsewhere[row] = outside
+
+    def image_root(self, row: int, image: str) -> Path:
+        """The folder that an image of an entity may not leave."""
+        if self._roots is None or row >= self._first_added:
+            return Path(Path(image).absolute().anchor)
+        return self._roots.root_of(image)
 
     def __len__(self) -> int:
         return len(self.entities)
@@ -183,7 +207,7 @@ class Knowledge:
         return pa.table({"row": rows, **columns}, schema=SCHEMA)
 
     @classmethod
-    def from_table(cls, table: pa.Table, next_row: int) -> Knowledge:
+    def from_table(cls, table: pa.Table, next_row: int, roots: ImageRoots | None = None) -> Knowledge:
         """The KB of a table that `table` gave."""
         entities = {}
         for values in table.to_pylist():
@@ -192,7 +216,7 @@ class Knowledge:
             if not math.isfinite(values["popularity"] or 0):  # older versions took infinity
                 values["popularity"] = None
             entities[row] = KnownEntity(**values)
-        return cls(entities, next_row)
+        return cls(entities, next_row, roots)
 
 
 def entity_of(given: object, where: str = "the entity") -> KnownEntity:
@@ -320,7 +344,7 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
 
 
 def knowledge_of(entities: Any, texts: Sequence[str | None], image_root: Path) -> Knowledge:
-    """The KB of a dataset, its rows in the dataset's order."""
+    """The KB of a dataset, its rows in the dataset's order; its images stay in `image_root`."""
     known = {}
     for row, values in enumerate(entities.itertuples(index=False)):
         known[row] = KnownEntity(
@@ -330,6 +354,6 @@ def knowledge_of(entities: Any, texts: Sequence[str | None], image_root: Path) -
             text=texts[row],
             type=values.type if isinstance(values.type, str) else None,
             popularity=None if values.popularity is None or np.isnan(values.popularity) else float(values.popularity),
-            images=tuple(str(image_root.absolute() / image) for image in values.images),
+            images=tuple(values.images),
         )
-    return Knowledge(known, len(known))
+    return Knowledge(known, len(known), ImageRoots(image_root))

@@ -24,6 +24,7 @@ from dim.linker.answer import (
     QuestionError,
     asked,
     asked_alone,
+    check_finite,
     of_question,
     questions_of,
     shortened,
@@ -39,7 +40,7 @@ from dim.linker.places import check_linker, check_name, run_folder
 from dim.linker.recipe import packages, recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
 from dim.linker.sources import folder_of, live_encoder, noted_commit
-from dim.linker.towers import Towers
+from dim.linker.towers import ImageReader, Towers
 from dim.output import check_target, output_folder
 from dim.ranking.candidates import unite
 from dim.ranking.entities import EntityFacts
@@ -160,8 +161,9 @@ class Linker(ModelHubMixin):
 
         Args:
             folder: Where it shall stand.
-            images: `copies` of the KB's images, which go where the folder goes, their `paths` here, or `none`; None: as
-                in the folder that it came from, else paths. No answer needs them; a page shows them.
+            images: `copies` of the KB's images, which go where the folder goes, their `paths` here, which whoever
+                opens it follows with `image_root` alone, or `none`; None: as in the folder that it came from, else
+                paths. No answer needs them; a page shows them. Only what decodes as an image is copied.
             overwrite: Whether another linker that stands there may be replaced.
             trusted: What the names of classes outside dim may begin with, such as `my_package.`; whoever loads the
                 folder says the same.
@@ -216,6 +218,7 @@ class Linker(ModelHubMixin):
         cache_dir: str | Path | None = None,
         token: str | bool | None = None,
         trusted: Sequence[str] = (),
+        image_root: str | Path | None = None,
     ) -> Linker:
         """The linker in a folder that `save` wrote, or on the Hugging Face hub.
 
@@ -227,6 +230,8 @@ class Linker(ModelHubMixin):
             token: For a private repository.
             trusted: What the names of classes outside dim may begin with, such as `my_package.`: they are imported, and
                 run what they like.
+            image_root: Where the KB's images stand that are not in the folder (`save` with `images="paths"`); without
+                it the entities have none of these.
 
         Raises:
             DataError: There is no linker, a damaged one, one of another format, or one that names classes which are
@@ -237,9 +242,9 @@ class Linker(ModelHubMixin):
         folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
         check_linker(folder)
         if is_generative(folder):
-            linker: Linker = _generative().from_pretrained(folder, device, trusted=trusted)
+            linker: Linker = _generative().from_pretrained(folder, device, trusted=trusted, image_root=image_root)
         else:
-            linker = cls(*read(folder, device, trusted))
+            linker = cls(*read(folder, device, trusted, image_root))
         linker.about = noted_commit(linker.about, folder_or_id, folder)
         linker.home = folder.resolve()
         return linker
@@ -251,6 +256,11 @@ class Linker(ModelHubMixin):
     def reads_images(self) -> bool:
         """Whether a mention's image counts."""
         return self.towers.reads_images
+
+    @property
+    def image_reader(self) -> ImageReader:
+        """Makes the images of questions ready, which may be done in another thread than the linker answers in."""
+        return self.towers.image_reader
 
     def link(
         self,
@@ -411,6 +421,8 @@ class Linker(ModelHubMixin):
         features = [self._describe(question, part) for question, part in zip(questions, found, strict=True)]
         parts = zip((part.rows for part in found), features, [-1] * len(found), strict=True)
         judged = self.ranker.judge(Lists.join(parts))
+        for place, verdict in enumerate(judged):
+            check_finite(place, [*verdict.scores, verdict.nil_probability or 0.0], "the ranker's scores")
         return [
             self._by_ranker(part, described, verdict, top_k)
             for part, described, verdict in zip(found, features, judged, strict=True)

@@ -52,7 +52,13 @@ def _digest(file: Path) -> bytes:
         return hashlib.file_digest(content, "sha256").digest()
 
 
-def open_linker(model: str, device: str = "auto", trust: str | None = None, dataset: Path | None = None) -> Linker:
+def open_linker(
+    model: str,
+    device: str = "auto",
+    trust: str | None = None,
+    dataset: Path | None = None,
+    image_root: Path | None = None,
+) -> Linker:
     """The linker of a folder that `save` or `dim export` wrote, of a run of `dim fit`, or of the hub.
 
     Args:
@@ -60,17 +66,21 @@ def open_linker(model: str, device: str = "auto", trust: str | None = None, data
         device: Where towers and encoders compute.
         trust: Packages, separated by commas, whose classes a folder may name; a run of one's own may name any.
         dataset: Of a run, where its dataset stands now, if it has moved.
+        image_root: Of a linker's folder, where the images of its KB stand that are not in it.
 
     Raises:
         DataError: There is no linker, or a damaged one.
-        ConfigError: The run's method has none, or `dataset` stands beside what is no run.
+        ConfigError: The run's method has none, or `dataset` stands beside what is no run, or `image_root` beside one.
     """
     folder = check_name(model)
     if is_run(folder):
+        if image_root is not None:
+            remedy = "Leave it out: the run's dataset says where its images stand."
+            raise ConfigError("a linker's folder beside --image_root", f"a run at {model}", remedy)
         return Linker.from_checkpoint(folder, device, dataset=dataset)
     if dataset is not None:
         raise ConfigError("a run beside --dataset", f"{model}, which has its KB in it", "Leave --dataset out.")
-    return Linker.from_pretrained(model, device, trusted=trusted_by(trust))
+    return Linker.from_pretrained(model, device, trusted=trusted_by(trust), image_root=image_root)
 
 
 def trusted_by(trust: str | None) -> tuple[str, ...]:

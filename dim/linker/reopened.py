@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import math
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from dim.errors import DataError, DimError
+from dim.features.decoder_process import same_imports
 
 if TYPE_CHECKING:
     from dim.linker.answer import Answer
@@ -49,7 +49,7 @@ def check_opens(folder: Path, linker: Linker, trusted: Sequence[str] = ()) -> No
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM],
         input=json.dumps(asked),
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
+        env=same_imports(),
         capture_output=True,
         text=True,
     )

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from dim.linker import Linker, Question
 from dim.linker.each import Outcome, link_each
 from dim.serve.metrics import Metrics
-from dim.serve.problems import busy
+from dim.serve.problems import Problem, busy
 from dim.serve.settings import Settings
 
 LONGEST_RETRY = 60  #: Seconds.
@@ -114,12 +114,15 @@ class Batcher:
             async with asyncio.timeout(self.settings.timeout_s):
                 return [await each.outcome for each in waiting]
         except TimeoutError as error:
-            found = f"none after {self.settings.timeout_s:g} s"
-            raise busy("an answer in time", found, self.retry_after()) from error
+            raise self.too_late() from error
         finally:
             for each in waiting:
                 each.outcome.cancel()
                 self.metrics.abandoned.inc(each.outcome.cancelled())
+
+    def too_late(self) -> Problem:
+        """What is said when there is no answer within `timeout_s`."""
+        return busy("an answer in time", f"none after {self.settings.timeout_s:g} s", self.retry_after())
 
     def retry_after(self) -> int:
         """In how many whole seconds what waits now will have been answered, by the measured rate."""

@@ -30,7 +30,7 @@ def serve(
     max_body_bytes: int = Settings.max_body_bytes,
     max_buffered_bytes: int = Settings.max_buffered_bytes,
     max_pixels: int = Settings.max_pixels,
-    max_waiting_pixels: int = Settings.max_waiting_pixels,
+    max_decoding_bytes: int = Settings.max_decoding_bytes,
     max_batch: int = Settings.max_batch,
     max_top_k: int = Settings.max_top_k,
     batch_size: int = Settings.batch_size,
@@ -40,6 +40,7 @@ def serve(
     body_timeout_s: float = Settings.body_timeout_s,
     max_connections: int = Settings.max_connections,
     trust: str | None = None,
+    image_root: Path | None = None,
 ) -> None:
     """Answers questions to a linker over HTTP, with a page at /, until it is stopped.
 
@@ -56,7 +57,7 @@ def serve(
         max_body_bytes: Of one request's body.
         max_buffered_bytes: Of all bodies that are held at once.
         max_pixels: Of one uploaded image.
-        max_waiting_pixels: Of all uploaded images that are opened at once.
+        max_decoding_bytes: Of memory for all images that are decoded at once, by what their headers tell.
         max_batch: Questions of one request.
         max_top_k: Answers a question at most.
         batch_size: Questions that the linker answers at once.
@@ -66,12 +67,13 @@ def serve(
         body_timeout_s: How long a client may take for its head, for its body, and taking nothing of its answer.
         max_connections: Open at once.
         trust: Packages, separated by commas, whose classes the linker's folder may name; they are imported.
+        image_root: Of a linker's folder, where the images of its KB stand that are not in it; no others are shown.
     """
     settings = Settings(
         max_body_bytes=max_body_bytes,
         max_buffered_bytes=max_buffered_bytes,
         max_pixels=max_pixels,
-        max_waiting_pixels=max_waiting_pixels,
+        max_decoding_bytes=max_decoding_bytes,
         max_batch=max_batch,
         max_top_k=max_top_k,
         batch_size=batch_size,
@@ -94,7 +96,7 @@ def serve(
     console = Console()
     with bound_socket(host, port) as listener:
         with Console(stderr=True).status("Loading the linker …"):
-            linker = open_linker(model, device, trust, dataset)
+            linker = open_linker(model, device, trust, dataset, image_root)
             linker.link("a", top_k=1)  # so that the first question does not wait for what is made on first use
         app = import_module("dim.serve.app").create_app(linker, settings)
         for line in opening_lines(model, linker, listener, settings, max_connections):

@@ -112,10 +112,11 @@ def api(served: Served) -> APIRouter:
         knowledge = served.linker.knowledge
         if entity_id not in knowledge:
             raise Problem(404, "the id of an entity", f"'{entity_id}'", "Take an id from an answer.")
-        images = knowledge.entities[knowledge.row(entity_id)].images
+        row = knowledge.row(entity_id)
+        images = knowledge.entities[row].images
         if n >= len(images):
             raise Problem(404, f"the number of one of {len(images)} images", str(n), "Take the path from an answer.")
-        picture = await served.images.shown(images[n])
+        picture = await served.images.shown(images[n], knowledge.image_root(row, images[n]))
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
     @router.get("/health", responses=errors(*_without_token()), response_model=State)

@@ -41,8 +41,7 @@ class Served:
         self.metrics = Metrics(dim.__version__)
         self.metrics.entities.set(len(linker))
         self.batcher = Batcher(linker, settings, self.metrics)
-        encoder = linker.live.image_encoder
-        self.images = Images(settings, encoder.draft_side if encoder is not None else None)
+        self.images = Images(settings, linker)
         self.about = about(linker, settings)
 
     async def stop(self) -> None:
@@ -74,12 +73,16 @@ class Served:
         """What comes of a question (mention, context, candidates) with an uploaded image."""
         mention, context, candidates = asked
 
-        async def opened() -> list[Outcome]:
-            async with self.images.opened(image) as picture:
-                return await self.batcher.answer([Question(mention, context, picture, candidates)], top_k)
+        async def answered() -> list[Outcome]:
+            try:
+                async with asyncio.timeout(self.settings.timeout_s):
+                    ready = await self.images.ready(image)
+                    return await self.batcher.answer([Question(mention, context, ready, candidates)], top_k)
+            except TimeoutError as error:
+                raise self.batcher.too_late() from error
 
         with self.batcher.places(1):
-            return (await while_there(request, opened()))[0]
+            return (await while_there(request, answered()))[0]
 
 
 async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -373,7 +373,7 @@ def test_an_entity_whose_vector_is_no_number_leaves_the_kb_as_it_was(run: Path) 
     assert encoder is not None
     encode = encoder.encode_text
     encoder.encode_text = lambda texts: encode(texts) * (np.nan if "Bob" in texts else 1)  # type: ignore[method-assign]
-    with pytest.raises(DataError, match="finite features from the encoder TinyTextEncoder"):
+    with pytest.raises(DataError, match="finite features of the field"):
         linker.add_entities([{"id": "8", "name": "Ada"}, {"id": "9", "name": "Bob"}])
     assert len(linker) == len(linker.index) == len(linker.names) == 300
     assert linker.link("Ada", top_k=20) == before

@@ -111,7 +111,7 @@ def test_an_image_that_cannot_be_used_is_refused(
 
 def test_more_images_than_may_be_open_take_turns(linker: Linker) -> None:
     with (
-        running(linker, max_pixels=64 * 64, max_waiting_pixels=2 * 64 * 64) as server,
+        running(linker, max_pixels=64 * 64, max_decoding_bytes=200_000_000, max_body_bytes=100_000) as server,
         ThreadPoolExecutor(12) as pool,
     ):
         image = picture()
