@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 from pytorch_lightning.callbacks import EarlyStopping
 
 from dim.datamodule import LinkingDataModule
 from dim.evaluation.protocols import FullKB
+from dim.known_classes import imported_class
 
 #: Options of the trainer that decide the weights. The rest is about machines, logs and bars.
 TRAINING = (
@@ -56,8 +56,10 @@ def described(value: Any) -> Any:
         {'class': 'BM25', 'options': {'k1': 1.2}}
     """
     if isinstance(value, Mapping) and "class_path" in value:
-        kind = value["class_path"] if isinstance(value["class_path"], type) else _class_at(str(value["class_path"]))
-        said: frozenset[str] = getattr(kind, "incidental", frozenset())
+        named = value["class_path"]
+        # One that is not imported is none of dim's: a report reads runs whose classes are not there.
+        kind = named if isinstance(named, type) else imported_class(str(named))
+        said: frozenset[str] = getattr(kind, "incidental", frozenset({"seed"} if kind is None else ()))
         skipped = said if kind is None else INCIDENTAL.get(kind, said)
         options = {name: described(item) for name, item in (value.get("init_args") or {}).items()}
         name = str(value["class_path"]).rpartition(".")[2] if kind is None else kind.__name__
@@ -65,13 +67,3 @@ def described(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(name): described(item) for name, item in value.items()}
     return [described(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _class_at(path: str) -> type | None:
-    """The class of a full name; None where it is gone, as a report may read runs of classes that are not there."""
-    module, _, name = path.rpartition(".")
-    try:
-        found = getattr(import_module(module), name, None)
-    except (ImportError, ValueError):
-        return None
-    return found if isinstance(found, type) else None

@@ -7,15 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dim.data.found_files import path_on_disk
 from dim.data.missing_images import MAX_MISSING_IMAGES
 from dim.errors import DataError
-from dim.linker.knowledge import Knowledge, KnownEntity
+from dim.folder_files import read_parquet
+from dim.linker.knowledge import SCHEMA, Knowledge, KnownEntity
 from dim.options import check_choice
 
 FILE, IMAGES = "entities.parquet", "images"
+MOST_ROWS = 2**40  #: That a KB ever gives.
 
 #: Whether a folder has the KB's images, their paths on this machine, or nothing of them.
 KeptImages = Literal["copies", "paths", "none"]
@@ -45,12 +49,28 @@ def write_entities(knowledge: Knowledge, place: Path, images: KeptImages) -> Non
 
 def read_entities(folder: Path, next_row: int) -> Knowledge:
     """The KB of a folder that `write_entities` wrote, its images where they stand now."""
-    knowledge = Knowledge.from_table(pq.read_table(folder / FILE), next_row)
+    knowledge = Knowledge.from_table(_read_table(folder / FILE, next_row), next_row)
     for row, entity in knowledge.entities.items():
         if entity.images:
             here = tuple(str(folder.absolute() / image) for image in entity.images)  # an absolute path stays itself
             knowledge.entities[row] = replace(entity, images=here)
     return knowledge
+
+
+def _read_table(file: Path, next_row: int) -> pa.Table:
+    """The table, once it is what `Knowledge.table` gives. Raises DataError where it is not."""
+    what, remedy = f"the entities of a linker in {file}", "Save the linker again, or get it again from where it came."
+    table = read_parquet(file, what, remedy)
+    try:
+        table = table.select(SCHEMA.names).cast(SCHEMA)
+    except (KeyError, ValueError, pa.ArrowException) as error:
+        raise DataError(what, f"another table ({' '.join(str(error).split())[:200]})", remedy) from error
+    rows, ids = table["row"].to_numpy(), table["id"]
+    if any(table[name].null_count for name in ("row", "id", "name")) or len(ids.unique()) < len(ids):
+        raise DataError(what, "entities without an id or a name, or several of one id", remedy)
+    if len(np.unique(rows)) < len(rows) or not 0 <= next_row < MOST_ROWS or not ((rows >= 0) & (rows < next_row)).all():
+        raise DataError(what, f"rows that are not below {next_row}, each once", remedy)
+    return table
 
 
 def _check_sources(knowledge: Knowledge) -> None:

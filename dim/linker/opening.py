@@ -6,10 +6,10 @@ import hashlib
 from pathlib import Path
 
 from dim.errors import ConfigError
+from dim.known_classes import trusted_by
 from dim.linker.folder import MANIFEST
 from dim.linker.linker import Linker
 from dim.linker.places import RUN, check_linker, check_name
-from dim.linker.recipe import packages
 from dim.linker.sources import folder_of
 from dim.places import read_config
 from dim.storage import hash_parts
@@ -58,7 +58,7 @@ def open_linker(model: str, device: str = "auto", trust: str | None = None, data
     Args:
         model: A folder, or an id on the hub.
         device: Where towers and encoders compute.
-        trust: Packages, separated by commas, whose classes a folder may name; a run of one's own may name any.
+        trust: Packages, separated by commas, whose classes the folder may name; they are imported.
         dataset: Of a run, where its dataset stands now, if it has moved.
 
     Raises:
@@ -67,17 +67,7 @@ def open_linker(model: str, device: str = "auto", trust: str | None = None, data
     """
     folder = check_name(model)
     if is_run(folder):
-        return Linker.from_checkpoint(folder, device, dataset=dataset)
+        return Linker.from_checkpoint(folder, device, dataset=dataset, trusted=trusted_by(trust))
     if dataset is not None:
         raise ConfigError("a run beside --dataset", f"{model}, which has its KB in it", "Leave --dataset out.")
     return Linker.from_pretrained(model, device, trusted=trusted_by(trust))
-
-
-def trusted_by(trust: str | None) -> tuple[str, ...]:
-    """The packages that `--trust` names.
-
-    Example:
-        >>> trusted_by("my_package, other")
-        ('my_package.', 'other.')
-    """
-    return packages((trust or "").split(","))

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from dim.errors import DataError
-from dim.search.sealed import open_sealed, sealed_folder
+from dim.folder_files import read_array, read_json
+from dim.search.sealed import REMEDY, open_sealed, sealed_folder
 from dim.text_form import one_form
 
 CHUNK = 512
@@ -183,16 +184,27 @@ class EntityNames:
             DataError: No index, a damaged one, or one of another format.
         """
         open_sealed(folder, CONTENT, FORMAT_VERSION)
-        index = cls.__new__(cls)
-        ngrams = json.loads((folder / "ngrams.json").read_bytes())
+        index, what = cls.__new__(cls), f"a {CONTENT} in {folder}"
+        ngrams: list[str] = read_json(folder / "ngrams.json", list[str], what, REMEDY)
         index._analyze = name_vectorizer().build_analyzer()
         index._vocabulary = {ngram: i for i, ngram in enumerate(ngrams)}
-        names = ("idf", "starts", "strings", "weights", "counts", "live")
+        kinds = {"idf": "f", "starts": "i", "strings": "i", "weights": "f", "counts": "i", "live": "b"}
         idf, starts, strings, weights, counts, live = (
-            np.load(folder / f"{name}.npy", allow_pickle=False) for name in names
+            read_array(folder / f"{name}.npy", what, REMEDY, kind, 1) for name, kind in kinds.items()
         )
+        try:
+            if (
+                not (len(ngrams) == len(idf) == len(index._vocabulary))
+                or len(counts) != len(live)
+                or (counts < 1).any()
+            ):
+                raise ValueError("arrays of lengths that do not fit")
+            postings = sp.csr_matrix((weights, strings, starts), shape=(len(idf), int(counts.sum())))
+            postings.check_format(full_check=True)  # SciPy and NumPy are told these places without looking
+        except (ValueError, OverflowError) as error:
+            raise DataError(what, f"damaged arrays ({error})", REMEDY) from error
         index._idf = idf
-        index._set(sp.csr_matrix((weights, strings, starts), shape=(len(idf), int(counts.sum()))), counts, live)
+        index._set(postings, counts, live)
         return index
 
     def _arrays(self) -> dict[str, NDArray[np.generic]]:
