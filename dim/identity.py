@@ -20,6 +20,9 @@ TRAINING = (
 #: Of classes that are not ours and do not say it themselves.
 INCIDENTAL: dict[type, frozenset[str]] = {EarlyStopping: frozenset({"verbose", "log_rank_zero_only"})}
 
+#: Of methods whose class is not at hand; as `LinkingTask.incidental`.
+OF_METHODS = frozenset({"seed"})
+
 Identity = dict[str, Any]
 
 
@@ -40,7 +43,7 @@ def identity_of(config: Mapping[str, Any], features: Mapping[str, str], parts: M
     stops = described({"class_path": EarlyStopping, "init_args": stopping})["options"]
     protocol = data.pop("protocol", None) or {"class": FullKB.__name__, "options": {}}
     return {
-        "method": described(config.get("model")),
+        "method": described(config.get("model"), OF_METHODS),
         "parts": dict(parts),
         "features": dict(features),
         # The epoch is chosen on tune, under this protocol; what is evaluated later stands with its own.
@@ -48,18 +51,22 @@ def identity_of(config: Mapping[str, Any], features: Mapping[str, str], parts: M
     }
 
 
-def described(value: Any) -> Any:
+def described(value: Any, of_others: frozenset[str] = frozenset()) -> Any:
     """A part of a configuration without what its classes call incidental.
 
+    Args:
+        value: The part.
+        of_others: What counts for nothing in a class that does not say it, or is not imported: nothing is imported here.
+
     Example:
-        >>> described({"class_path": "dim.baselines.bm25.BM25", "init_args": {"k1": 1.2, "seed": 3}})
-        {'class': 'BM25', 'options': {'k1': 1.2}}
+        >>> described({"class_path": EarlyStopping, "init_args": {"patience": 3, "verbose": True}})
+        {'class': 'EarlyStopping', 'options': {'patience': 3}}
     """
     if isinstance(value, Mapping) and "class_path" in value:
         named = value["class_path"]
         # One that is not imported is none of dim's: a report reads runs whose classes are not there.
         kind = named if isinstance(named, type) else imported_class(str(named))
-        said: frozenset[str] = getattr(kind, "incidental", frozenset({"seed"} if kind is None else ()))
+        said: frozenset[str] = getattr(kind, "incidental", of_others)
         skipped = said if kind is None else INCIDENTAL.get(kind, said)
         options = {name: described(item) for name, item in (value.get("init_args") or {}).items()}
         name = str(value["class_path"]).rpartition(".")[2] if kind is None else kind.__name__

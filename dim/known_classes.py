@@ -25,6 +25,7 @@ from dim.errors import DataError
 from dim.typed import WORD, Mismatch, shown, typed
 
 REMEDY = "If you trust it, and it is installed here: {trust}."
+UPGRADE = "Make it again, or upgrade dim."
 DEEPEST = 20  #: Classes inside of classes.
 
 
@@ -82,7 +83,7 @@ class KnownClasses:
             return typed(value, hint, where, self._of_class)
         except Mismatch as error:
             raise DataError(
-                f"{self.what} whose {error.where} is {error.expected}", error.found, "Make it again, or upgrade dim."
+                f"{self.what} whose {error.where} is {error.expected}", error.found, UPGRADE
             ) from error
         except RecursionError as error:
             raise DataError(f"{self.what} with {where} of few levels", "very many", "Make it again.") from error
@@ -99,14 +100,15 @@ class KnownClasses:
             return found
         if self.trusted and path.startswith(self.trusted):
             return self._import(path, where)
-        package = path.partition(".")[0] if "." in path and WORD.fullmatch(path.replace(".", "")) else "PACKAGE"
-        said = self.remedy.format(trust=f'--trust {package}, or trusted=("{package}.",) in Python')
-        near = get_close_matches(path.rpartition(".")[2], [kind.__name__ for kind in self.classes], 1)
-        raise DataError(
-            f"{self.what} made of dim's classes{f' (such as {near[0]})' if near else ''}",
-            f"{path[:200]} as {where}",
-            said if "." in path else "Name it with its module.",
-        )
+        if path.startswith("dim."):
+            raise DataError(f"{self.what} whose classes this version of dim has", f"{path[:200]} as {where}", UPGRADE)
+        if "." not in path:
+            near = get_close_matches(path, [kind.__name__ for kind in self.classes], 1)
+            remedy = f"Did you mean {near[0]}?" if near else "Name it with its module."
+        else:
+            package = path.partition(".")[0] if WORD.fullmatch(path.replace(".", "")) else "PACKAGE"
+            remedy = self.remedy.format(trust=f'--trust {package}, or trusted=("{package}.",) in Python')
+        raise DataError(f"{self.what} made of dim's classes", f"{path[:200]} as {where}", remedy)
 
     def _by_its_last_name(self, name: str) -> type | None:
         found = [kind for kind in self.classes if kind.__name__ == name]

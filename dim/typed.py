@@ -167,7 +167,7 @@ def _fields(value: Any, hint: Any, where: str, of_class: OfClass | None) -> dict
     for name, part in get_type_hints(hint, include_extras=True).items():
         if name in value:
             found[name] = typed(value[name], part, f"{where}.{name}".lstrip("."), of_class)
-        elif name in hint.__required_keys__:
+        elif get_origin(part) is not NotRequired:  # `__required_keys__` does not see it in postponed annotations
             raise Mismatch(f"{where}.{name}".lstrip("."), said(_bare(part)), "nothing")
     return found
 

@@ -109,8 +109,9 @@ def read(folder: Path, device: str, trusted: Sequence[str] = ()) -> Parts:
     task, live = make(recipe, device, GEMEL, trusted)
     check_fingerprints(manifest["fingerprints"], live_encoders(live) | {LANGUAGE_MODEL: task.language_model})
     if manifest["image_width"] is not None:
+        widths = manifest["image_width"], task.language_model.width, task.prefix_length
         with torch.device("meta"):  # the weights say whether these widths are theirs, before they take any memory
-            task.mapper = FeatureMapper(manifest["image_width"], task.language_model.width, task.prefix_length)
+            task.mapper = FeatureMapper(*widths)
         load_weights(task.mapper, read_weights(folder / "mapper.safetensors"))
     task.to(resolve_device(device)).eval().requires_grad_(False)
     task.on_scoring_start()

@@ -32,7 +32,7 @@ def told_by_options(metrics: Mapping[str, Any]) -> Identity:
     Args:
         metrics: Its entry of metrics.json.
     """
-    import dim.own_classes  # noqa: F401 - the names in it are looked up among what is imported; it takes a second
+    import dim.saved_run  # noqa: F401 - the names in it are looked up among what is imported; it takes a second
 
     config = metrics.get("config") or {}
     data = config.get("data") or {}
