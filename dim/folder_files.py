@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ from dim.typed import Mismatch, typed
 MOST_BYTES = {"JSON": 2**28, "YAML": 2**20}
 DEEPEST = 64
 MOST_NODES = {"JSON": 50_000_000, "YAML": 100_000}
+BRACKETS = {"[": 1, "{": 1, "]": -1, "}": -1}
 LEAST, TIMES = 2**26, 200
 LARGE, ROWS = 2**30, 2**15  #: Bytes of a row group that is read in parts, and the rows of a part.
 A_VALUE = 64  #: Bytes that a value takes as a Python object, beside those of its text.
@@ -47,7 +49,7 @@ def read_json(path: Path, hint: Any, what: str, remedy: str) -> Any:
 
 def read_yaml(path: Path, hint: Any, what: str, remedy: str) -> Any:
     """The YAML of a file, as `read_json`."""
-    return _read(path, "YAML", yaml.safe_load, hint, what, remedy)
+    return _read(path, "YAML", _parse_yaml, hint, what, remedy)
 
 
 def refit(value: Any, hint: Any, name: str, what: str, remedy: str) -> Any:
@@ -61,6 +63,13 @@ def refit(value: Any, hint: Any, name: str, what: str, remedy: str) -> Any:
 def _mismatched(error: Mismatch, name: str, what: str, remedy: str) -> DataError:
     where = f"{error.where}: {error.found} in the place of {error.expected}"
     return DataError(what, f"a damaged {name} ({where})", remedy)
+
+
+def _parse_yaml(text: str) -> Any:
+    # Before the parser does: it takes long to find that out.
+    if max(accumulate(BRACKETS.get(each, 0) for each in text), default=0) > DEEPEST:
+        raise RecursionError
+    return yaml.safe_load(text)
 
 
 def _read(path: Path, form: str, parse: Callable[[str], Any], hint: Any, what: str, remedy: str) -> Any:

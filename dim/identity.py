@@ -56,7 +56,7 @@ def described(value: Any, of_others: frozenset[str] = frozenset()) -> Any:
 
     Args:
         value: The part.
-        of_others: What counts for nothing in a class that does not say it, or is not imported: nothing is imported here.
+        of_others: What counts for nothing in a class that does not say it, or is not imported: nothing is here.
 
     Example:
         >>> described({"class_path": EarlyStopping, "init_args": {"patience": 3, "verbose": True}})

@@ -82,9 +82,7 @@ class KnownClasses:
         try:
             return typed(value, hint, where, self._of_class)
         except Mismatch as error:
-            raise DataError(
-                f"{self.what} whose {error.where} is {error.expected}", error.found, UPGRADE
-            ) from error
+            raise DataError(f"{self.what} whose {error.where} is {error.expected}", error.found, UPGRADE) from error
         except RecursionError as error:
             raise DataError(f"{self.what} with {where} of few levels", "very many", "Make it again.") from error
 

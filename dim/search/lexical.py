@@ -20,6 +20,7 @@ from dim.text_form import one_form
 CHUNK = 512
 FORMAT_VERSION = 1
 CONTENT = "name index"
+MOST_ALIASES, MOST_STRINGS = 100_000, 100  #: Of an entity; and for each entity and posting, in a saved index.
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -193,11 +194,10 @@ class EntityNames:
             read_array(folder / f"{name}.npy", what, REMEDY, kind, 1) for name, kind in kinds.items()
         )
         try:
-            if (
-                not (len(ngrams) == len(idf) == len(index._vocabulary))
-                or len(counts) != len(live)
-                or (counts < 1).any()
-            ):
+            is_fit = len(ngrams) == len(idf) == len(index._vocabulary) and len(counts) == len(live)
+            is_bounded = 1 <= counts.min(initial=1) <= counts.max(initial=1) <= MOST_ALIASES
+            # Only strings that were added later have no posting.
+            if not is_fit or not is_bounded or counts.sum() > MOST_STRINGS * (len(counts) + len(strings)):
                 raise ValueError("arrays of lengths that do not fit")
             postings = sp.csr_matrix((weights, strings, starts), shape=(len(idf), int(counts.sum())))
             postings.check_format(full_check=True)  # SciPy and NumPy are told these places without looking

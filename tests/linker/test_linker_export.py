@@ -101,7 +101,9 @@ def test_a_class_that_is_trusted_by_name_is_exported_and_made_again(
     assert "opened: in a new process" in capsys.readouterr().out
     assert json.loads((folder / "linker.json").read_text())["about"]["trusted"] == ["own_encoders."]
     assert (folder / "encoders" / "text_encoder" / "data" / "letters.bin").read_text() == "aeioustrn"
-    with pytest.raises(DataError, match=r"own_encoders\.Spelled as text_encoder\nto do    If you trust it[\s\S]*--trust own_encoders"):
+    with pytest.raises(
+        DataError, match=r"own_encoders\.Spelled as text_encoder\nto do    If you trust it[\s\S]*--trust own_encoders"
+    ):
         Linker.from_pretrained(folder)  # what the folder says of trust does not count
     name = next(iter(linker_of(own, ("own_encoders",)).knowledge)).name
     again = Linker.from_pretrained(folder, device="cpu", trusted=("own_encoders.",))
