@@ -23,6 +23,7 @@ from dim.linker.manifest import LinkerManifest
 from dim.linker.recipe import (
     ENCODERS,
     Recipe,
+    check_widths,
     located,
     make,
     make_towers,
@@ -115,6 +116,7 @@ def read(
     about = manifest["about"] | {"recipe": recipe, "trusted": list(packages(trusted))}
     task, live = make(recipe, device, DIM, trusted)
     make_towers(task, manifest["towers"], read_weights(folder / "model.safetensors"))
+    check_widths(live, manifest["towers"])
     towers = Towers(task, live)
     check_fingerprints(manifest["fingerprints"], live_encoders(live))
     knowledge = read_entities(folder, manifest["next_row"])

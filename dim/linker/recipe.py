@@ -16,7 +16,7 @@ from dim.errors import DataError
 from dim.features.base import Captioner, Frozen, ImageEncoder, TextEncoder
 from dim.features.live import LiveEncoder
 from dim.features.model_files import safe_name
-from dim.known_classes import REMEDY, Chosen, KnownClasses, made, parameters
+from dim.known_classes import REMEDY, UPGRADE, Chosen, KnownClasses, made, parameters
 from dim.own_classes import OWN
 from dim.places import read_config
 from dim.task import LinkingTask
@@ -29,6 +29,7 @@ ENCODERS = {
     "captioner": Captioner,
 }
 TRAINING_ONLY = ("loss", "negatives", "seed")  #: Options of a model that no answer depends on.
+SAVE_AGAIN = "Save the linker again, or get the folder again from where it came."
 FILES = ("path", "pretrained")  #: Options of encoders that may name a local file or folder.
 
 Recipe = dict[str, Any]
@@ -170,6 +171,8 @@ def read_classes(
     known = KnownClasses(OWN, trusted, remedy=remedy)
     method: Chosen = known.read(recipe["model"], kind, "model")
     given = {name: value for name, value in recipe["encoders"].items() if value is not None}
+    if others := [name for name in given if name not in ENCODERS]:
+        raise DataError(f"a linker's encoders ({', '.join(ENCODERS)})", f"{others[0][:80]}", UPGRADE)
     return method, {name: known.read(value, ENCODERS[name], name) for name, value in given.items()}
 
 
@@ -190,11 +193,32 @@ def make_towers(task: DIM, facts: Mapping[str, Any], weights: Mapping[str, torch
         with torch.device("meta"):  # the weights say whether these widths are theirs, before they take any memory
             frequency = torch.ones(rarity.shape) if facts["has_spelling"] else None
             task.make_towers(facts["mention_fields"], facts["entity_fields"], frequency)
-    except (KeyError, ValueError, RuntimeError, OverflowError, AssertionError) as error:
+        load_weights(task, weights)
+        task.eval().requires_grad_(False)
+        with torch.inference_mode():  # whatever the options are, they encode something
+            query = task.encode_mentions(_nothing(facts["mention_fields"]))
+            entity = task.encode_entities(_nothing(facts["entity_fields"]))
+        if query.shape != entity.shape:
+            raise ValueError(f"queries {list(query.shape)} and entities {list(entity.shape)}")
+    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:  # torch's own
         found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise DataError("a linker's fields and their widths", found, "Save the linker again.") from error
-    load_weights(task, weights)
-    task.eval().requires_grad_(False)
+        raise DataError("the fields of a linker, their widths and its model's options", found, SAVE_AGAIN) from error
+
+
+def _nothing(widths: Mapping[str, int]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    return {name: (torch.zeros(1, width), torch.ones(1, dtype=torch.bool)) for name, width in widths.items()}
+
+
+def check_widths(live: LiveEncoder, facts: Mapping[str, Any]) -> None:
+    """Raises DataError where an encoder gives vectors of another width than the towers take."""
+    fields = [*facts["mention_fields"].items(), *facts["entity_fields"].items()]
+    for field, width in fields:
+        encoder = {"image": live.image_encoder, "spelling": live.name_encoder}.get(field, live.text_encoder)
+        if encoder is None or encoder.width != width:
+            found = "no encoder" if encoder is None else f"one of {encoder.width:,} columns"
+            raise DataError(
+                f"an encoder of the field {field[:80]} with {width:,} columns", found, "Save the linker again."
+            )
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
@@ -209,6 +233,6 @@ def load_weights(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> None
         raise DataError(
             f"weights of a linker's model: {wrong[0][:200]} of {wanted.get(wrong[0], 'nothing')}",
             str(found.get(wrong[0], "none")),
-            "Save the linker again, or get the folder again from where it came.",
+            SAVE_AGAIN,
         )
     module.load_state_dict(weights, assign=True)

@@ -88,6 +88,7 @@ def test_a_language_model_with_code_of_its_own_is_refused(tmp_path: Path, ran: P
             getattr(LanguageModel(str(folder)), asked)
 
 
+@pytest.mark.long
 def test_a_captioner_with_code_of_its_own_is_refused_or_its_code_is_left_alone(tmp_path: Path, ran: Path) -> None:
     folder = with_code(write_bert(tmp_path / "bert"), ran)
     with pytest.raises(Exception, match="BLIP-2"):

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
+from mutated_manifest import check_mutations
 from safetensors.torch import load_file
 from tiny_lm import save_model
 from transformers import GPT2LMHeadModel
@@ -267,6 +268,16 @@ def test_a_damaged_folder_is_refused(saved: Path, tmp_path: Path, file: str) -> 
     (folder / file).write_bytes(content)
     with pytest.raises(DataError, match="damaged file"):
         Linker.from_pretrained(folder, device="cpu")
+
+
+@pytest.mark.long
+def test_any_key_of_the_manifest_changed_or_gone_is_refused_in_words(saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path / "linker")
+
+    def use(folder: Path) -> None:
+        assert Linker.from_pretrained(folder, device="cpu").link("Ada", "Ada sang.", top_k=2) is not None
+
+    check_mutations(tmp_path / "linker", use, 300)
 
 
 class OwnExamples(NoExamples):

@@ -2,8 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from demo_run import demo_run, linker_of
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from marker_module import NAME, forms, importable
+from mutated_manifest import check_mutations, reseal
 
 from dim import folder_files
 from dim.__main__ import main
@@ -51,14 +49,6 @@ def folder(saved: Path, tmp_path: Path) -> Path:
 def imported(tmp_path: Path) -> Iterator[Path]:
     with importable(tmp_path / "modules") as imported:
         yield imported
-
-
-def reseal(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    """Changes a manifest as a stranger would: its seal, which keeps no secret, is right."""
-    manifest = json.loads((folder / MANIFEST).read_text())
-    manifest.pop("seal", None)
-    change(manifest)
-    (folder / MANIFEST).write_text(json.dumps({**manifest, "seal": _seal(manifest)}))
 
 
 def put(folder: Path, name: str, content: bytes) -> None:
@@ -103,7 +93,7 @@ def test_no_class_of_a_strangers_run_is_imported_or_made(
     run: Path, imported: Path, tmp_path: Path, form: str, option: str
 ) -> None:
     stranger = strangers_run(run, tmp_path / "run", option, forms(imported.parent)[form])
-    with pytest.raises(DataError, match=r"a run at .*/run "):
+    with pytest.raises(DataError, match=r"a run (at|in) .*/run"):
         Linker.from_checkpoint(stranger, device="cpu")
     assert not imported.exists()
 
@@ -295,41 +285,12 @@ def test_what_is_no_configuration_of_a_run_is_refused_in_words(
     assert "Traceback" not in capsys.readouterr().err
 
 
-VALUES = st.sampled_from([None, True, -1, 10**30, 0.5, "", "text", [], [1], {}, {"a": 1}, {"class_path": "DIM"}, "\0"])
-
-
-def paths_in(value: Any, prefix: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place in a manifest."""
-    if prefix:
-        yield prefix
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, item in items:
-        yield from paths_in(item, (*prefix, name))
-
-
 def test_a_linker_with_any_key_of_its_manifest_changed_or_gone_opens_or_is_refused_in_words(
     saved: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    folder = tmp_path / "linker"
-    shutil.copytree(saved, folder)
-    manifest = json.loads((folder / MANIFEST).read_text())
-    manifest.pop("seal")
-    places = [path for path in paths_in(manifest) if path[0] != "files" or len(path) < 3]
+    shutil.copytree(saved, tmp_path / "linker")
 
-    @settings(max_examples=1500 if request.config.getoption("--long") else 60, database=None)
-    @given(st.sampled_from(places), st.just("gone") | VALUES.map(lambda value: ("value", value)))
-    def check(path: tuple[Any, ...], change: Any) -> None:
-        wrong = json.loads(json.dumps(manifest))
-        owner = wrong
-        for name in path[:-1]:
-            owner = owner[name]
-        if change == "gone":
-            del owner[path[-1]]
-        else:
-            owner[path[-1]] = change[1]
-        (folder / MANIFEST).write_text(json.dumps({**wrong, "seal": _seal(wrong)}))
-        with suppress(DimError):  # and nothing else
-            linker = Linker(*read(folder, "cpu"))
-            assert linker.link("Ada", "Ada sang.", top_k=2)
+    def use(folder: Path) -> None:
+        assert Linker(*read(folder, "cpu")).link("Ada", "Ada sang.", top_k=2)
 
-    check()
+    check_mutations(tmp_path / "linker", use, 1500 if request.config.getoption("--long") else 60)
