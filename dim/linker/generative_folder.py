@@ -25,7 +25,16 @@ from dim.linker.folder import MANIFEST, REMEDY, UNTRUSTED, check_fingerprints, l
 from dim.linker.generative_examples import TrainingMentions
 from dim.linker.knowledge import Knowledge
 from dim.linker.manifest import GenerativeManifest
-from dim.linker.recipe import Recipe, copied, load_weights, located_file, make, read_classes, write_encoder_files
+from dim.linker.recipe import (
+    Recipe,
+    check_widths,
+    copied,
+    load_weights,
+    located_file,
+    make,
+    read_classes,
+    write_encoder_files,
+)
 from dim.linker.recipe import located as with_encoders
 from dim.search.sealed import open_sealed, seal
 from dim.typed import shown
@@ -107,12 +116,18 @@ def read(folder: Path, device: str, trusted: Sequence[str] = ()) -> Parts:
     recipe = located(manifest["about"]["recipe"], folder)
     about = manifest["about"] | {"recipe": recipe, "trusted": list(packages(trusted))}
     task, live = make(recipe, device, GEMEL, trusted)
+    task.check()
     check_fingerprints(manifest["fingerprints"], live_encoders(live) | {LANGUAGE_MODEL: task.language_model})
     if manifest["image_width"] is not None:
         widths = manifest["image_width"], task.language_model.width, task.prefix_length
-        with torch.device("meta"):  # the weights say whether these widths are theirs, before they take any memory
-            task.mapper = FeatureMapper(*widths)
+        try:
+            with torch.device("meta"):  # the weights say whether these widths are theirs, before they take any memory
+                task.mapper = FeatureMapper(*widths)
+        except (TypeError, RuntimeError) as error:  # torch's own
+            found = " ".join(str(error).split())[:200]
+            raise DataError("the widths of a linker's mapper", found, REMEDY) from error
         load_weights(task.mapper, read_weights(folder / "mapper.safetensors"))
+        check_widths(live, {"mention_fields": {"image": manifest["image_width"]}, "entity_fields": {}})
     task.to(resolve_device(device)).eval().requires_grad_(False)
     task.on_scoring_start()
     knowledge = read_entities(folder, manifest["next_row"])
