@@ -7,13 +7,13 @@ the file system and from the run. A path is looked for from the run first, so th
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
+from dim.display.lines import warn
 from dim.errors import ConfigError, DataError
 from dim.folder_files import read_json, read_yaml
 from dim.records import Dataset
@@ -318,10 +318,9 @@ def _check_files(run: Path, config: Mapping[str, Any]) -> None:
 
 def _note_cache(run: Path, cache_dir: Path) -> None:
     if not cache_dir.exists():
-        print(
+        warn(
             f"note: the cache of {run} is not at {cache_dir} any more, so its features are computed again there. If it "
-            f"has moved: --data.cache_dir FOLDER (dim test, validate, predict), or data.cache_dir in {run / CONFIG}.",
-            file=sys.stderr,
+            f"has moved: --data.cache_dir FOLDER (dim test, validate, predict), or data.cache_dir in {run / CONFIG}."
         )
 
 
