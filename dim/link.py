@@ -8,13 +8,14 @@ from typing import Literal
 
 from dim.display.terminal import Console
 from dim.errors import ConfigError
+from dim.known_classes import trusted_by
 from dim.linker import Linker, Question
 from dim.linker.answer import asked_alone
 from dim.linker.folder import LINKER
 from dim.linker.generative import GenerativeLinker
 from dim.linker.given import check_top_k
 from dim.linker.job import Options, link_file
-from dim.linker.opening import open_linker, trusted_by
+from dim.linker.opening import open_linker
 from dim.linker.reopened import check_opens
 from dim.linker.shown import show
 from dim.locks import folder_lock
@@ -114,14 +115,15 @@ def export(
         images: `copies` of the KB's images, that go where the folder goes, their `paths` on this machine (opened with
             --image_root), or `none`.
         overwrite: Whether a linker that stands there may be replaced.
-        trust: Packages, separated by commas, whose classes the linker may have beside dim's; whoever opens it
+        trust: Packages, separated by commas, whose classes run and linker may name beside dim's; whoever opens it
             needs them installed, and says the same.
         verify: Open what was written in a new process, which loads the linker and its encoders once more: some seconds,
             for large models as long, and as much memory again, as loading them takes.
         dataset: Where the run's dataset stands now, if it has moved.
     """
     check_target(folder, LINKER, sources=[run], overwrite=overwrite)  # before long work
-    linker, trusted = Linker.from_checkpoint(run, index=index, dataset=dataset), trusted_by(trust)
+    trusted = trusted_by(trust)
+    linker = Linker.from_checkpoint(run, index=index, dataset=dataset, trusted=trusted)
     check = partial(check_opens, linker=linker, trusted=trusted) if verify else None
     linker.save(folder, images, overwrite, trusted, check)
     if not isinstance(linker, GenerativeLinker):

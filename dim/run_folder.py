@@ -11,10 +11,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-import yaml
-
-from dim.errors import ConfigError
+from dim.errors import ConfigError, DataError
+from dim.folder_files import read_yaml
 from dim.locks import folder_lock
 from dim.output import Kind, check_target
 
@@ -43,10 +43,10 @@ def _own_names(folder: Path) -> Iterable[str]:
 
 def _is_configuration(path: Path) -> bool:
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        found = read_yaml(path, dict[str, Any], "a configuration", "Look at it.")
+    except DataError:
         return False
-    return isinstance(found, dict) and {"model", "data", "trainer"} <= set(found)
+    return {"model", "data", "trainer"} <= set(found)
 
 
 RUN = Kind("a run", is_run, _own_names, stands_beside=True)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from dim import provenance
@@ -14,6 +13,7 @@ from dim.baselines.beside import ranks_beside_baselines
 from dim.checkpoint import file_in, said_of
 from dim.display.terminal import Console
 from dim.identity import Identity, identity_of
+from dim.places import stated_config
 from dim.result_files import write_result
 from dim.results import COLUMNS, measure, print_results, write_predictions
 from dim.task import LinkingTask
@@ -72,7 +72,7 @@ class ResultWriter(Callback):
         """What the run is, by the configuration that `fit` wrote, or by this command's where there was no `fit`."""
         written = self.run / "config.yaml"
         is_fitted = written.exists() and not self.of_fit
-        config = yaml.safe_load(written.read_text(encoding="utf-8")) if is_fitted else self.config
+        config = stated_config(self.run) if is_fitted else self.config
         return identity_of(config, task.data.fingerprints, task.parts())
 
     def _write(self, trainer: Trainer, task: LightningModule, split: str) -> None:

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dim.data.found_files import path_on_disk
@@ -15,11 +17,13 @@ from dim.data.missing_images import MAX_MISSING_IMAGES
 from dim.data.regions import split_region, with_region
 from dim.errors import DataError
 from dim.features.images import UnusableImageError, decode_image, find_image, num_decoders, read_image
+from dim.folder_files import read_parquet
 from dim.linker.image_roots import ImageRoots, warn_of_images_elsewhere
-from dim.linker.knowledge import Knowledge
+from dim.linker.knowledge import SCHEMA, Knowledge
 from dim.options import check_choice
 
 FILE, IMAGES = "entities.parquet", "images"
+MOST_ROWS = 2**40  #: That a KB ever gives.
 
 #: Whether a folder has the KB's images, their paths on this machine, or nothing of them.
 KeptImages = Literal["copies", "paths", "none"]
@@ -64,9 +68,25 @@ def read_entities(folder: Path, next_row: int, image_root: str | Path | None = N
         image_root: Another folder that its images may stand in.
     """
     roots = ImageRoots(folder, () if image_root is None else (Path(image_root),))
-    knowledge = Knowledge.from_table(pq.read_table(folder / FILE), next_row, roots)
+    knowledge = Knowledge.from_table(_read_table(folder / FILE, next_row), next_row, roots)
     warn_of_images_elsewhere(len(knowledge.images_elsewhere), folder)
     return knowledge
+
+
+def _read_table(file: Path, next_row: int) -> pa.Table:
+    """The table, once it is what `Knowledge.table` gives. Raises DataError where it is not."""
+    what, remedy = f"the entities of a linker in {file}", "Save the linker again, or get it again from where it came."
+    table = read_parquet(file, what, remedy)
+    try:
+        table = table.select(SCHEMA.names).cast(SCHEMA)
+    except (KeyError, ValueError, pa.ArrowException) as error:
+        raise DataError(what, f"another table ({' '.join(str(error).split())[:200]})", remedy) from error
+    rows, ids = table["row"].to_numpy(), table["id"]
+    if any(table[name].null_count for name in ("row", "id", "name")) or len(ids.unique()) < len(ids):
+        raise DataError(what, "entities without an id or a name, or several of one id", remedy)
+    if len(np.unique(rows)) < len(rows) or not 0 <= next_row < MOST_ROWS or not ((rows >= 0) & (rows < next_row)).all():
+        raise DataError(what, f"rows that are not below {next_row}, each once", remedy)
+    return table
 
 
 def _check_sources(knowledge: Knowledge) -> None:

@@ -23,13 +23,13 @@ from dim.linker.answer import Answer, Question, check_finite, of_question
 from dim.linker.entity_table import KeptImages, check_images
 from dim.linker.figures import figures_of_run
 from dim.linker.generative_examples import ExampleChoice, padded, training_mentions
-from dim.linker.generative_folder import Parts, located, read, write
+from dim.linker.generative_folder import Parts, language_model_options, read, write
 from dim.linker.generative_names import WritableNames
 from dim.linker.given import check_path, ids_of
 from dim.linker.knowledge import Given, entities_of, knowledge_of
 from dim.linker.linker import Linker, about_saved
 from dim.linker.places import check_linker, check_name, run_folder
-from dim.linker.recipe import Recipe, recipe_of_run
+from dim.linker.recipe import Recipe, absolute, recipe_of_run
 from dim.linker.sources import folder_of, live_encoder, noted_commit
 from dim.linker.towers import ImageReader, question_images
 from dim.records import NIL
@@ -61,7 +61,12 @@ class GenerativeLinker(Linker):
 
     @classmethod
     def from_checkpoint(
-        cls, run: str | Path, device: str = "auto", index: KindOrAuto = "auto", dataset: str | Path | None = None
+        cls,
+        run: str | Path,
+        device: str = "auto",
+        index: KindOrAuto = "auto",
+        dataset: str | Path | None = None,
+        trusted: Sequence[str] = (),
     ) -> GenerativeLinker:
         """The linker of a trained run, with the KB and the training mentions of its dataset.
 
@@ -70,6 +75,7 @@ class GenerativeLinker(Linker):
             device: Where it computes.
             index: Has no effect: names are found by their prefixes.
             dataset: Where the run's dataset stands now, if it has moved.
+            trusted: As in `Linker.from_checkpoint`.
 
         Raises:
             ConfigError: There is no trained run, its method is not generative, or it needs its dataset to answer.
@@ -77,7 +83,7 @@ class GenerativeLinker(Linker):
         """
         check_kind(index)
         run = run_folder(run)
-        task = open_run(run, device, None if dataset is None else Path(dataset))
+        task = open_run(run, device, None if dataset is None else Path(dataset), trusted)
         if not isinstance(task, GEMEL):
             raise ConfigError(
                 "a generative run (GEMEL)",
@@ -401,4 +407,8 @@ def _recipe(task: GEMEL, run: Path) -> Recipe:
     }
     recipe = recipe_of_run(run)
     encoders = {name: recipe["encoders"][name] for name, is_read in read_fields.items() if is_read}
-    return located(recipe | {"encoders": encoders}, Path())
+    found = absolute(recipe | {"encoders": encoders})
+    options = language_model_options(found)
+    if Path(options["path"]).is_dir():
+        options["path"] = str(Path(options["path"]).absolute())
+    return found

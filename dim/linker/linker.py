@@ -16,6 +16,7 @@ from dim.errors import ConfigError, DataError
 from dim.features.device import resolve_device
 from dim.features.live import ImageInput
 from dim.generative.module import GEMEL
+from dim.known_classes import packages
 from dim.linker.annotate import Annotation, Spans, marked_questions
 from dim.linker.answer import (
     Answer,
@@ -37,7 +38,7 @@ from dim.linker.generative_folder import is_generative
 from dim.linker.given import check_path, check_top_k, ids_of
 from dim.linker.knowledge import Given, Knowledge, KnownEntity, entities_of, knowledge_of
 from dim.linker.places import check_linker, check_name, run_folder
-from dim.linker.recipe import packages, recipe_of_run
+from dim.linker.recipe import recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
 from dim.linker.sources import folder_of, live_encoder, noted_commit
 from dim.linker.towers import ImageReader, Towers
@@ -92,7 +93,12 @@ class Linker(ModelHubMixin):
 
     @classmethod
     def from_checkpoint(
-        cls, run: str | Path, device: str = "auto", index: KindOrAuto = "auto", dataset: str | Path | None = None
+        cls,
+        run: str | Path,
+        device: str = "auto",
+        index: KindOrAuto = "auto",
+        dataset: str | Path | None = None,
+        trusted: Sequence[str] = (),
     ) -> Linker:
         """The linker of a trained run, with the KB of its dataset.
 
@@ -101,16 +107,19 @@ class Linker(ModelHubMixin):
             device: Where the towers compute.
             index: `auto`, `exact`, `flat`, `ivf` or `hnsw`.
             dataset: Where the run's dataset stands now, if it has moved.
+            trusted: What the names of classes outside dim may begin with, such as `my_package.`: they are imported, and
+                run what they like.
 
         Raises:
             ConfigError: There is no trained run, its method has no linker, or there is no such index or device.
             CheckpointError: The run's data changed since.
-            DataError: The dataset is not where it was, or `dataset` is another one.
+            DataError: The dataset is not where it was, or `dataset` is another one; or the run names classes which are
+                neither dim's nor trusted.
         """
         check_kind(index)
         run = run_folder(run)
         resolve_device(device)
-        task = open_run(run, device, None if dataset is None else Path(dataset))
+        task = open_run(run, device, None if dataset is None else Path(dataset), trusted)
         if isinstance(task, GEMEL):
             return _generative().of_run(task, run)
         if not isinstance(task, DIM):

@@ -6,10 +6,10 @@ import hashlib
 from pathlib import Path
 
 from dim.errors import ConfigError
+from dim.known_classes import trusted_by
 from dim.linker.folder import MANIFEST
 from dim.linker.linker import Linker
 from dim.linker.places import RUN, check_linker, check_name
-from dim.linker.recipe import packages
 from dim.linker.sources import folder_of
 from dim.places import read_config
 from dim.storage import hash_parts
@@ -64,7 +64,7 @@ def open_linker(
     Args:
         model: A folder, or an id on the hub.
         device: Where towers and encoders compute.
-        trust: Packages, separated by commas, whose classes a folder may name; a run of one's own may name any.
+        trust: Packages, separated by commas, whose classes the folder may name; they are imported.
         dataset: Of a run, where its dataset stands now, if it has moved.
         image_root: Of a linker's folder, where the images of its KB stand that are not in it.
 
@@ -77,17 +77,7 @@ def open_linker(
         if image_root is not None:
             remedy = "Leave it out: the run's dataset says where its images stand."
             raise ConfigError("a linker's folder beside --image_root", f"a run at {model}", remedy)
-        return Linker.from_checkpoint(folder, device, dataset=dataset)
+        return Linker.from_checkpoint(folder, device, dataset=dataset, trusted=trusted_by(trust))
     if dataset is not None:
         raise ConfigError("a run beside --dataset", f"{model}, which has its KB in it", "Leave --dataset out.")
     return Linker.from_pretrained(model, device, trusted=trusted_by(trust), image_root=image_root)
-
-
-def trusted_by(trust: str | None) -> tuple[str, ...]:
-    """The packages that `--trust` names.
-
-    Example:
-        >>> trusted_by("my_package, other")
-        ('my_package.', 'other.')
-    """
-    return packages((trust or "").split(","))

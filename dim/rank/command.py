@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dim.display.terminal import Console
 from dim.errors import ConfigError
+from dim.known_classes import trusted_by
 from dim.locks import folder_lock
 from dim.output import check_target
 from dim.progress import shown
@@ -43,6 +44,7 @@ def rank(
     device: str = "auto",
     dataset: Path | None = None,
     overwrite: bool = False,
+    trust: str | None = None,
 ) -> None:
     """Trains a ranker over candidates of dense and lexical search, saves it in RUN/ranker, and evaluates it.
 
@@ -60,6 +62,7 @@ def rank(
         device: Where the vectors are computed.
         dataset: Where the run's dataset stands now, if it has moved.
         overwrite: Whether to replace results in `out`, which this command wrote.
+        trust: Packages, separated by commas, whose classes the run may name beside dim's; they are imported.
 
     Raises:
         ConfigError: The run writes names instead of scoring entities; `out` holds results; a share is out of range.
@@ -68,7 +71,7 @@ def rank(
     _check(out, num_candidates, nil_precision, nil_share, overwrite)
     with folder_lock(run, "dim rank"):
         _make_room(run)
-        _rank(run, folds, num_candidates, split, nil_precision, nil_share, out, device, dataset)
+        _rank(run, folds, num_candidates, split, nil_precision, nil_share, out, device, dataset, trusted_by(trust))
 
 
 def _rank(
@@ -81,8 +84,9 @@ def _rank(
     out: Path,
     device: str,
     dataset: Path | None,
+    trusted: tuple[str, ...],
 ) -> None:
-    task = open_run(run, device, dataset)
+    task = open_run(run, device, dataset, trusted)
     if task.is_generative:
         raise ConfigError("a run that scores entities", f"{type(task).__name__}, which writes names", "Name another.")
     console = Console()
