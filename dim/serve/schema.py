@@ -14,15 +14,15 @@ NOT_BLANK = r"[^\s\x1c-\x1f]"  #: As Python's `str.strip` has it.
 
 EntityId = Annotated[str, Field(max_length=1000)]
 Candidates = Annotated[
-    list[EntityId] | None,
-    Field(max_length=MOST_CANDIDATES, description="Ids of the entities that compete; null: the whole KB."),
+    Annotated[list[EntityId], Field(fail_fast=True, max_length=MOST_CANDIDATES)] | None,
+    Field(description="Ids of the entities that compete; null: the whole KB."),
 ]
 Context = Annotated[str, Field(description="The text around it; of a very long one the part around the mention.")]
 TopK = Annotated[int, Field(ge=1, description="Answers at most.")]
 
 
 class Strict(BaseModel):
-    """JSON that has these fields and no others, and no `"5"` for 5."""
+    """JSON that has these fields and no others, and no `"5"` for 5. A list is read up to its first mistake."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -46,7 +46,7 @@ class AskedOne(Asked):
 class AskedMany(Strict):
     """Questions that are answered together."""
 
-    questions: list[Asked]
+    questions: Annotated[list[Asked], Field(fail_fast=True)]
     top_k: TopK = 5
 
 
@@ -70,7 +70,7 @@ class AskedText(Strict):
     """A text with its mentions."""
 
     text: str = Field(min_length=1)
-    spans: list[Span]
+    spans: Annotated[list[Span], Field(fail_fast=True)]
     top_k: TopK = 5
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from starlette.requests import Request
 
@@ -18,14 +16,17 @@ from dim.serve.batcher import Batcher
 from dim.serve.images import Images
 from dim.serve.metrics import Metrics
 from dim.serve.problems import Problem, error_parts
-from dim.serve.schema import AnswerOut, Candidates, ErrorParts, Failed, Linked
+from dim.serve.reader import Reader, while_there
+from dim.serve.schema import About, AnswerOut, Candidates, ErrorParts, Failed, Linked
 from dim.serve.settings import Settings
 
-T = TypeVar("T")
 
+@dataclass(frozen=True, eq=False)
+class Edition:
+    """A linker as it was opened, and what the server says of it; `/reload` makes another."""
 
-class ClientLeftError(Exception):
-    """There is nobody to answer."""
+    linker: Linker
+    about: About
 
 
 class Served:
@@ -34,21 +35,30 @@ class Served:
     Args:
         linker: Nothing else may use it meanwhile.
         settings: The limits.
+
+    Attributes:
+        edition: What answers a question that comes now. One that came before keeps the one that it came to.
     """
 
     def __init__(self, linker: Linker, settings: Settings) -> None:
-        self.linker, self.settings = linker, settings
+        self.settings = settings
         self.metrics = Metrics(dim.__version__)
-        self.metrics.entities.set(len(linker))
-        self.batcher = Batcher(linker, settings, self.metrics)
+        self.batcher = Batcher(settings, self.metrics)
+        self.reader = Reader()
         encoder = linker.live.image_encoder
         self.images = Images(settings, encoder.draft_side if encoder is not None else None)
-        self.about = about(linker, settings)
+        self.show(linker)
+
+    def show(self, linker: Linker) -> None:
+        """Has a linker answer what comes from now on."""
+        self.edition = Edition(linker, about(linker, self.settings))
+        self.metrics.entities.set(len(linker))
 
     async def stop(self) -> None:
         """Returns when all that was accepted is answered."""
         await self.batcher.stop()
         self.images.stop()
+        self.reader.stop()
 
     def check_top_k(self, top_k: int) -> None:
         """Raises Problem (422) where more answers are wanted than allowed."""
@@ -66,39 +76,21 @@ class Served:
     async def answer(self, request: Request, questions: Sequence[Question], top_k: int) -> list[Outcome]:
         """What comes of questions, as long as their client is there."""
         with self.batcher.places(len(questions)):
-            return await while_there(request, self.batcher.answer(questions, top_k))
+            return await while_there(request, self.batcher.answer(self.edition.linker, questions, top_k))
 
     async def answer_with_image(
         self, request: Request, asked: tuple[str, str, Candidates], image: bytes, top_k: int
     ) -> Outcome:
         """What comes of a question (mention, context, candidates) with an uploaded image."""
         mention, context, candidates = asked
+        linker = self.edition.linker
 
         async def opened() -> list[Outcome]:
             async with self.images.opened(image) as picture:
-                return await self.batcher.answer([Question(mention, context, picture, candidates)], top_k)
+                return await self.batcher.answer(linker, [Question(mention, context, picture, candidates)], top_k)
 
         with self.batcher.places(1):
             return (await while_there(request, opened()))[0]
-
-
-async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of work, which is cancelled when the client leaves.
-
-    Raises:
-        ClientLeftError: It did.
-    """
-    task, left = asyncio.create_task(work), asyncio.create_task(_left(request))
-    try:
-        await asyncio.wait({task, left}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientLeftError
-        return task.result()
-    finally:
-        for each in (task, left):
-            each.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await each
 
 
 def answers_of(outcome: Outcome) -> list[AnswerOut]:
@@ -126,8 +118,3 @@ def answer_out(answer: Answer) -> AnswerOut:
         evidence=dict(answer.evidence),
         images=[image_url(answer.id, place) for place in range(len(answer.images))],
     )
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

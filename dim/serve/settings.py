@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields
 
 from dim.errors import ConfigError
 
+NO_LIMITS = frozenset({"token", "allowed_hosts"})  #: Settings that are no numbers.
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -15,7 +17,8 @@ class Settings:
 
     Attributes:
         max_body_bytes: Of one request's body; more is 413.
-        max_buffered_bytes: Of all bodies that are held at once; more is 503.
+        max_buffered_bytes: Of all bodies that are held at once, from their first byte to their answer; more is 503.
+        max_values: Numbers, texts, lists … in a JSON body; more is 413.
         max_pixels: Of one uploaded image, by its header; more is 413.
         max_waiting_pixels: Of all uploaded images that are opened at once; further ones wait for their turn.
         max_batch: Questions of one request.
@@ -29,10 +32,12 @@ class Settings:
             in seconds.
         max_connections: Open at once; beyond, those that ask nothing are closed, the oldest first.
         token: Who does not send it is refused with 401; None: anyone may ask.
+        allowed_hosts: Names that the server answers to, as they stand in the header Host; None: to any.
     """
 
     max_body_bytes: int = 10_000_000
-    max_buffered_bytes: int = 256_000_000
+    max_buffered_bytes: int = 128_000_000
+    max_values: int = 100_000
     max_pixels: int = 40_000_000
     max_waiting_pixels: int = 160_000_000
     max_batch: int = 64
@@ -44,11 +49,12 @@ class Settings:
     body_timeout_s: float = 10
     max_connections: int = 1000
     token: str | None = field(default=None, repr=False)
+    allowed_hosts: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
-            if each.name == "token":
+            if each.name in NO_LIMITS:
                 continue
             least = 0.0 if each.name == "batch_wait_ms" else 1.0 if each.type == "int" else 0.001
             if not math.isfinite(value) or value < least:
