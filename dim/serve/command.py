@@ -93,6 +93,7 @@ def serve(
     )
     check_extra()
     from dim.serve.origin import names_of  # they need the extra
+    from dim.serve.reload import settle
     from dim.serve.server import allow_connections, bound_socket, run
 
     names = names_of(host, token, allowed_hosts)
@@ -111,6 +112,7 @@ def serve(
         with Console(stderr=True).status("Loading the linker …"):
             linker = opened()
         app = import_module("dim.serve.app").create_app(linker, settings, opened)
+        settle()
         for line in opening_lines(model, linker, listener, settings, max_connections):
             console.print(line, soft_wrap=True, markup=False, highlight=False)
         interrupted = run(app, settings, listener)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
 from dim.serve.problems import Problem, invalid
+from dim.serve.settings import Settings
 from dim.serve.strict_json import strict_json
 
 T = TypeVar("T")
@@ -81,7 +82,7 @@ async def _left(request: Request) -> None:
         pass
 
 
-def reading_route(reader: Reader, max_values: int) -> type[APIRoute]:
+def reading_route(reader: Reader, settings: Settings) -> type[APIRoute]:
     """A kind of route that takes JSON by strict rules, or a form, and says so to everything else."""
 
     class ReadingRoute(APIRoute):
@@ -89,10 +90,13 @@ def reading_route(reader: Reader, max_values: int) -> type[APIRoute]:
             handler = super().get_route_handler()
             model: Any = self.body_field.field_info.annotation if self.body_field is not None else None
 
+            def asked(body: bytes) -> Any:
+                return parsed(model, strict_json(body, settings.max_values), settings.max_batch)
+
             class StrictRequest(Request):
                 async def json(self) -> Any:
                     """What is asked: FastAPI finds it valid."""
-                    return await reader.read(self, lambda body: parsed(model, strict_json(body, max_values)))
+                    return await reader.read(self, asked)
 
             async def strict(request: Request) -> Response:
                 if model is not None:
@@ -104,14 +108,19 @@ def reading_route(reader: Reader, max_values: int) -> type[APIRoute]:
     return ReadingRoute
 
 
-def parsed(model: type[M], value: Any) -> M:
+def parsed(model: type[M], value: Any, max_batch: int = 1) -> M:
     """A value as what a model says.
+
+    Args:
+        model: What is asked.
+        value: Of JSON.
+        max_batch: Questions of a request.
 
     Raises:
         Problem: 422, it is not.
     """
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, context={"max_batch": max_batch})
     except ValidationError as error:
         raise invalid(error.errors(include_url=False, include_context=False)) from error
 

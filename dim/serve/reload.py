@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import threading
@@ -42,6 +43,7 @@ class Reload:
         self._is_running = True
         try:
             self.served.show(await asyncio.to_thread(self.opened))
+            await asyncio.to_thread(settle)
         finally:
             self._is_running = False
 
@@ -57,6 +59,13 @@ class Reload:
             LOG.warning("reloaded: %s entities", f"{len(self.served.edition.linker):,}")
         except Exception as error:  # whatever it is, the old linker goes on
             LOG.error("not reloaded, the linker of before goes on: %s", error, exc_info=not isinstance(error, DimError))
+
+
+def settle() -> None:
+    """Has the garbage collector pass over what is there from now on: looking at a linker it stops all for a second."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def api(served: Served) -> APIRouter:
     """All routes but the pages."""
-    router = APIRouter(route_class=reading_route(served.reader, served.settings.max_values))
+    router = APIRouter(route_class=reading_route(served.reader, served.settings))
 
     @router.post("/link", responses=errors(*ASKING), response_model=Linked)
     async def link(request: Request, asked: AskedOne) -> Response:
@@ -79,7 +79,6 @@ def api(served: Served) -> APIRouter:
     async def link_batch(request: Request, asked: AskedMany) -> Response:
         """Links many mentions; one that cannot be answered has its error in the place of its answers."""
         served.check_top_k(asked.top_k)
-        served.check_count(len(asked.questions), "questions")
         questions = [Question(each.mention, each.context, None, each.candidates) for each in asked.questions]
         outcomes = await served.answer(request, questions, asked.top_k)
         return _json(LinkedMany(results=[result_of(outcome) for outcome in outcomes]))
@@ -88,7 +87,6 @@ def api(served: Served) -> APIRouter:
     async def annotate(request: Request, asked: AskedText) -> Response:
         """Links the mentions that are marked in a text."""
         served.check_top_k(asked.top_k)
-        served.check_count(len(asked.spans), "spans")
         marked = marked_questions(asked.text, [(span.start, span.end) for span in asked.spans])
         outcomes = await served.answer(request, [question for _, _, question in marked], asked.top_k)
         annotations = [

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import math
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from dim.linker.answer import LONGEST_MENTION
+from dim.serve.problems import Problem
 
 MOST_CANDIDATES = 10_000
 
@@ -19,6 +21,18 @@ Candidates = Annotated[
 ]
 Context = Annotated[str, Field(description="The text around it; of a very long one the part around the mention.")]
 TopK = Annotated[int, Field(ge=1, description="Answers at most.")]
+
+
+def _few(value: Any, info: ValidationInfo) -> Any:
+    most = (info.context or {}).get("max_batch", math.inf)
+    if isinstance(value, list) and len(value) > most:
+        what = info.field_name or "items"
+        raise Problem(422, f"at most {most} {what} in a request", f"{len(value):,}", "Send several requests.")
+    return value
+
+
+#: Before anything is made of them, they are counted: `max_batch` stands in the context of the validation.
+Few = BeforeValidator(_few)
 
 
 class Strict(BaseModel):
@@ -46,7 +60,7 @@ class AskedOne(Asked):
 class AskedMany(Strict):
     """Questions that are answered together."""
 
-    questions: Annotated[list[Asked], Field(fail_fast=True)]
+    questions: Annotated[list[Asked], Field(fail_fast=True), Few]
     top_k: TopK = 5
 
 
@@ -70,7 +84,7 @@ class AskedText(Strict):
     """A text with its mentions."""
 
     text: str = Field(min_length=1)
-    spans: Annotated[list[Span], Field(fail_fast=True)]
+    spans: Annotated[list[Span], Field(fail_fast=True), Few]
     top_k: TopK = 5
 
 

@@ -65,14 +65,6 @@ class Served:
         if top_k > self.settings.max_top_k:
             raise Problem(422, f"top_k of at most {self.settings.max_top_k}", str(top_k), "Lower it.")
 
-    def check_count(self, count: int, what: str) -> None:
-        """Raises Problem (422) where a request has too many questions."""
-        if count > self.settings.max_batch:
-            found = f"{count:,}"
-            raise Problem(
-                422, f"at most {self.settings.max_batch} {what} in a request", found, "Send several requests."
-            )
-
     async def answer(self, request: Request, questions: Sequence[Question], top_k: int) -> list[Outcome]:
         """What comes of questions, as long as their client is there."""
         with self.batcher.places(len(questions)):
