@@ -24,22 +24,22 @@ from dim.serve.recorder import Recorder
 from dim.serve.reload import Reload, hearing_sighup
 from dim.serve.routes import api
 from dim.serve.schema import State
-from dim.serve.served import Served
+from dim.serve.served import Opened, Served
 from dim.serve.settings import Settings
 
 DESCRIPTION = "Links mentions, with their images, to the entities of a knowledge base."
 
 
-def create_app(linker: Linker, settings: Settings, opened: Callable[[], Linker] | None = None) -> FastAPI:
+def create_app(linker: Linker | Opened, settings: Settings, again: Callable[[], Opened] | None = None) -> FastAPI:
     """The application, whose `state.served` has its batcher and metrics.
 
     Args:
         linker: The app owns it: nothing else may use it meanwhile.
         settings: The limits, and the token.
-        opened: Opens the linker again, for `/reload` and SIGHUP; None: there is neither.
+        again: Opens the linker again, for `/reload` and SIGHUP; None: there is neither.
     """
-    served = Served(linker, settings)
-    reload = Reload(served, opened) if opened is not None else None
+    served = Served(linker if isinstance(linker, Opened) else Opened(linker), settings)
+    reload = Reload(served, again) if again is not None else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -99,13 +99,13 @@ def _add_pages(app: FastAPI) -> None:
 
 
 def _add_reload(app: FastAPI, reload: Reload, settings: Settings) -> None:
-    async def again() -> Response:
+    async def reloaded() -> Response:
         if settings.token is None:
             raise Problem(403, "a server with a token", "none", "Send it SIGHUP, or start it with a --token.")
         await reload.reload()
         return Response(State(status="reloaded").model_dump_json(), media_type="application/json")
 
-    app.post("/reload", include_in_schema=False)(again)
+    app.post("/reload", include_in_schema=False)(reloaded)
 
 
 async def _nobody(request: Request, error: Any) -> Response:

@@ -92,8 +92,10 @@ def serve(
         token=token,
     )
     check_extra()
-    from dim.serve.origin import names_of  # they need the extra
+    from dim.serve.kept_images import KeptImages  # they need the extra
+    from dim.serve.origin import names_of
     from dim.serve.reload import settle
+    from dim.serve.served import Opened
     from dim.serve.server import allow_connections, bound_socket, run
 
     names = names_of(host, token, allowed_hosts)
@@ -102,18 +104,20 @@ def serve(
     for name in ("python_multipart", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.ERROR)  # they warn of each client's mistake
 
-    def opened() -> Linker:
-        linker = open_linker(model, device, trust, dataset)
-        linker.link("a", top_k=1)  # so that the first question does not wait for what is made on first use
-        return linker
+    def opened() -> Opened:
+        while True:
+            images = KeptImages(Path(model)) if Path(model).is_dir() else None
+            linker = open_linker(model, device, trust, dataset)
+            if images is None or images.is_of_this_folder():
+                linker.link("a", top_k=1)  # so that the first question does not wait for what is made on first use
+                return Opened(linker, images)
 
     console = Console()
     with bound_socket(host, port) as listener:
         with Console(stderr=True).status("Loading the linker …"):
-            linker = opened()
-        app = import_module("dim.serve.app").create_app(linker, settings, opened)
-        settle()
-        for line in opening_lines(model, linker, listener, settings, max_connections):
+            app = import_module("dim.serve.app").create_app(opened(), settings, opened)
+            settle()
+        for line in opening_lines(model, app.state.served.edition.linker, listener, settings, max_connections):
             console.print(line, soft_wrap=True, markup=False, highlight=False)
         interrupted = run(app, settings, listener)
     served = app.state.served.metrics

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from dim.errors import DimError
-from dim.linker import Linker
 from dim.serve.problems import busy
-from dim.serve.served import Served
+from dim.serve.served import Opened, Served
 
 LOG = logging.getLogger("dim.serve")
 
@@ -26,7 +25,7 @@ class Reload:
         opened: Opens it, from the place where it was opened before.
     """
 
-    def __init__(self, served: Served, opened: Callable[[], Linker]) -> None:
+    def __init__(self, served: Served, opened: Callable[[], Opened]) -> None:
         self.served, self.opened = served, opened
         self._is_running = False
         self._tasks: set[asyncio.Task[None]] = set()

@@ -107,13 +107,14 @@ def api(served: Served) -> APIRouter:
     )
     async def entity_image(entity_id: EntityId, n: Place) -> Response:
         """Shows an image of an entity, at most 512 pixels a side."""
-        knowledge = served.edition.linker.knowledge
+        edition = served.edition
+        knowledge = edition.linker.knowledge
         if entity_id not in knowledge:
             raise Problem(404, "the id of an entity", f"'{entity_id}'", "Take an id from an answer.")
         images = knowledge.entities[knowledge.row(entity_id)].images
         if n >= len(images):
             raise Problem(404, f"the number of one of {len(images)} images", str(n), "Take the path from an answer.")
-        picture = await served.images.shown(images[n])
+        picture = await served.images.shown(edition.image_path(images[n]))
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
     @router.get("/health", responses=errors(*_without_token()), response_model=State)

@@ -14,6 +14,7 @@ from dim.linker.each import Outcome
 from dim.serve.about import about, image_url
 from dim.serve.batcher import Batcher
 from dim.serve.images import Images
+from dim.serve.kept_images import KeptImages
 from dim.serve.metrics import Metrics
 from dim.serve.problems import Problem, error_parts
 from dim.serve.reader import Reader, while_there
@@ -22,37 +23,50 @@ from dim.serve.settings import Settings
 
 
 @dataclass(frozen=True, eq=False)
+class Opened:
+    """A linker, and the pictures of its folder, if it is one that has them."""
+
+    linker: Linker
+    images: KeptImages | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Edition:
     """A linker as it was opened, and what the server says of it; `/reload` makes another."""
 
     linker: Linker
     about: About
+    images: KeptImages | None
+
+    def image_path(self, image: str) -> str:
+        """Where an image of an entity stands, also when the linker's folder was replaced."""
+        return image if self.images is None else self.images.path(image)
 
 
 class Served:
     """A linker that is served.
 
     Args:
-        linker: Nothing else may use it meanwhile.
+        opened: Nothing else may use it meanwhile.
         settings: The limits.
 
     Attributes:
         edition: What answers a question that comes now. One that came before keeps the one that it came to.
     """
 
-    def __init__(self, linker: Linker, settings: Settings) -> None:
+    def __init__(self, opened: Opened, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics(dim.__version__)
         self.batcher = Batcher(settings, self.metrics)
         self.reader = Reader()
-        encoder = linker.live.image_encoder
+        encoder = opened.linker.live.image_encoder
         self.images = Images(settings, encoder.draft_side if encoder is not None else None)
-        self.show(linker)
+        self.show(opened)
 
-    def show(self, linker: Linker) -> None:
+    def show(self, opened: Opened) -> None:
         """Has a linker answer what comes from now on."""
-        self.edition = Edition(linker, about(linker, self.settings))
-        self.metrics.entities.set(len(linker))
+        self.edition = Edition(opened.linker, about(opened.linker, self.settings), opened.images)
+        self.metrics.entities.set(len(opened.linker))
 
     async def stop(self) -> None:
         """Returns when all that was accepted is answered."""

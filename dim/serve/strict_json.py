@@ -32,7 +32,8 @@ def strict_json(body: bytes, max_values: int) -> Any:
         Problem: 413, it has too many values; 422, an object has too many fields; 400, it is no JSON, or it has a key
             twice, NaN, a number beyond floats or of too many digits, half a character, or is nested too deep.
     """
-    check_size(body, max_values)
+    if num_values(body, max_values) > max_values:
+        raise Problem(413, f"a body of at most {max_values:,} values", "more", "Send fewer questions or candidates.")
     try:
         text = body.decode("utf-8-sig")
         value = json.loads(
@@ -48,21 +49,28 @@ def strict_json(body: bytes, max_values: int) -> Any:
         raise Problem(400, "JSON", str(error), REMEDY) from error
 
 
-def check_size(body: bytes, max_values: int) -> None:
-    """Raises Problem where a JSON text has too many values (413), or is nested too deep (400)."""
+def num_values(body: bytes, most: int) -> int:
+    """The values in a JSON text, by its commas and brackets; more than `most` where it has so many strings.
+
+    An empty list or object counts twice. Of a text that is no JSON, at least the values before its first mistake count.
+
+    Raises:
+        Problem: 400, it is nested too deep.
+
+    Example:
+        >>> num_values(b'{"a": [1, "[,"]}', 100)
+        4
+    """
     told = body.replace(rb"\\", b"").replace(rb"\"", b"")  # the quotes that are left begin or end a string
-    if told.count(b'"') > 4 * max_values:  # a key and a text have four
-        raise _too_many(max_values)
+    if told.count(b'"') > 4 * most:  # a key and a text have four
+        return most + 1
     outside = b"".join(told.split(b'"')[::2])
-    if 1 + sum(map(outside.count, (b",", b"[", b"{"))) > max_values:
-        raise _too_many(max_values)
-    brackets = outside.translate(None, _NO_BRACKETS)
-    if max(accumulate(_STEPS[each] for each in brackets), default=0) > MOST_DEPTH:
-        raise Problem(400, "JSON", f"objects or lists more than {MOST_DEPTH} deep", REMEDY)
-
-
-def _too_many(most: int) -> Problem:
-    return Problem(413, f"a body of at most {most:,} values", "more", "Send fewer questions, or fewer candidates.")
+    count = 1 + sum(map(outside.count, (b",", b"[", b"{")))
+    if count <= most:
+        brackets = outside.translate(None, _NO_BRACKETS)
+        if max(accumulate(_STEPS[each] for each in brackets), default=0) > MOST_DEPTH:
+            raise Problem(400, "JSON", f"objects or lists more than {MOST_DEPTH} deep", REMEDY)
+    return count
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
