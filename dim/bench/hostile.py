@@ -26,7 +26,7 @@ from dim.provenance import commit, hardware
 from dim.serve.settings import Settings
 
 HEALTH_MS = 250  #: Within which /health answers, at the 99th percentile.
-GROWTH_MB = 1000  #: By which the server's memory may grow.
+GROWTH_MB = 500  #: By which the server's memory may grow.
 ASK_S = 0.02  #: Between two questions to /health.
 SMALL, LARGE = 100_000, Settings.max_body_bytes  #: Bytes up to which most bodies go, and all.
 SHARE_LARGE = 100  #: One of so many is as large as may be.
@@ -56,7 +56,7 @@ def bench_hostile(num_bodies: int = 30_000, attackers: int = 3, seed: int = 0) -
     Raises:
         ConfigError: There is nothing to send.
         DimError: An answer is 5xx but not 503, /health takes more than 250 ms (p99), or memory grows by more than
-            1,000 MB.
+            500 MB.
     """
     if num_bodies < 1 or attackers < 1:
         raise ConfigError("a body and an attacker at least", f"{num_bodies}, {attackers}", "Change it.")

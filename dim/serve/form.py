@@ -54,16 +54,14 @@ def _parts(body: bytes, content_type: str) -> list[tuple[str, str | bytes]]:
     charset = parse_options_header(content_type)[1].get(b"charset", b"utf-8").decode("latin-1")
     if charset.lower() != "utf-8":
         raise Problem(415, "a form in UTF-8", f"charset={charset}", "Send it in UTF-8.")
-    headers = Headers({"content-type": content_type})
-    parser = MultiPartParser(headers, _whole(body), max_files=1, max_fields=MOST_PARTS, max_part_size=len(body))
-    parser.spool_max_size = len(body) + 1  # the image stays in memory, where the body is
+    parser = _Parser(body, content_type)
     try:
         return asyncio.run(_read(parser))
     except MultiPartException as error:
         raise Problem(400, "a form that can be read", error.message, "Send what /docs shows for this route.") from error
 
 
-async def _read(parser: MultiPartParser) -> list[tuple[str, str | bytes]]:
+async def _read(parser: _Parser) -> list[tuple[str, str | bytes]]:
     form = await parser.parse()
     try:
         return [
@@ -73,5 +71,25 @@ async def _read(parser: MultiPartParser) -> list[tuple[str, str | bytes]]:
         await form.close()
 
 
-async def _whole(body: bytes) -> AsyncGenerator[bytes, None]:
-    yield body
+class _Parser(MultiPartParser):
+    """Reads a form that is there as a whole: its file stays in memory, where the body is, and its end is there."""
+
+    def __init__(self, body: bytes, content_type: str) -> None:
+        self.body, self.has_ended = body, False
+        self.spool_max_size = len(body) + 1
+        super().__init__(
+            Headers({"content-type": content_type}),
+            self._whole(),
+            max_files=1,
+            max_fields=MOST_PARTS,
+            max_part_size=len(body),
+        )
+
+    def on_end(self) -> None:
+        """Notes that the last boundary came."""
+        self.has_ended = True
+
+    async def _whole(self) -> AsyncGenerator[bytes, None]:
+        yield self.body
+        if not self.has_ended:  # said while it parses, it has Starlette close the files
+            raise MultiPartException("The form has no end.")

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dim.serve.problems import Problem
@@ -30,6 +30,7 @@ def depth(value: Any) -> int:
     return 0 if inner is None else 1 + max(map(depth, inner), default=0)
 
 
+@settings(max_examples=50)
 @given(VALUES, st.booleans())
 def test_the_values_of_a_text_are_counted_in_its_bytes(value: Any, is_ascii: bool) -> None:
     body = json.dumps(value, ensure_ascii=is_ascii).encode()
@@ -45,6 +46,7 @@ def test_the_values_of_a_text_are_counted_in_its_bytes(value: Any, is_ascii: boo
     assert (refused.value.status_code, refused.value.expected) == (413, f"a body of at most {count - 1:,} values")
 
 
+@settings(max_examples=50)
 @given(VALUES, st.data())
 def test_what_is_cut_counts_no_less_than_what_stands_before_its_mistake(value: Any, data: st.DataObject) -> None:
     whole = json.dumps([value, value])
