@@ -10,7 +10,6 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 import dim
-from dim.linker import Linker
 from dim.serve.admission import Admission
 from dim.serve.api_document import exact_document
 from dim.serve.api_page import api_page
@@ -24,21 +23,21 @@ from dim.serve.recorder import Recorder
 from dim.serve.reload import Reload, hearing_sighup
 from dim.serve.routes import api
 from dim.serve.schema import State
-from dim.serve.served import Opened, Served
+from dim.serve.served import Edition, Served
 from dim.serve.settings import Settings
 
 DESCRIPTION = "Links mentions, with their images, to the entities of a knowledge base."
 
 
-def create_app(linker: Linker | Opened, settings: Settings, again: Callable[[], Opened] | None = None) -> FastAPI:
+def create_app(edition: Edition, settings: Settings, again: Callable[[], Edition] | None = None) -> FastAPI:
     """The application, whose `state.served` has its batcher and metrics.
 
     Args:
-        linker: The app owns it: nothing else may use it meanwhile.
+        edition: What answers.
         settings: The limits, and the token.
         again: Opens the linker again, for `/reload` and SIGHUP; None: there is neither.
     """
-    served = Served(linker if isinstance(linker, Opened) else Opened(linker), settings)
+    served = Served(edition, settings)
     reload = Reload(served, again) if again is not None else None
 
     @asynccontextmanager

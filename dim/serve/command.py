@@ -95,7 +95,7 @@ def serve(
     from dim.serve.kept_images import KeptImages  # they need the extra
     from dim.serve.origin import names_of
     from dim.serve.reload import settle
-    from dim.serve.served import Opened
+    from dim.serve.served import Edition
     from dim.serve.server import allow_connections, bound_socket, run
 
     names = names_of(host, token, allowed_hosts)
@@ -104,13 +104,13 @@ def serve(
     for name in ("python_multipart", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.ERROR)  # they warn of each client's mistake
 
-    def opened() -> Opened:
+    def opened() -> Edition:
         while True:
             images = KeptImages(Path(model)) if Path(model).is_dir() else None
             linker = open_linker(model, device, trust, dataset)
             if images is None or images.is_of_this_folder():
                 linker.link("a", top_k=1)  # so that the first question does not wait for what is made on first use
-                return Opened(linker, images)
+                return Edition(linker, settings, images)
 
     console = Console()
     with bound_socket(host, port) as listener:

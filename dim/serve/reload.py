@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from dim.errors import DimError
-from dim.serve.problems import busy
-from dim.serve.served import Opened, Served
+from dim.serve.problems import Problem, busy
+from dim.serve.served import Edition, Served
 
 LOG = logging.getLogger("dim.serve")
 
@@ -25,7 +25,7 @@ class Reload:
         opened: Opens it, from the place where it was opened before.
     """
 
-    def __init__(self, served: Served, opened: Callable[[], Opened]) -> None:
+    def __init__(self, served: Served, opened: Callable[[], Edition]) -> None:
         self.served, self.opened = served, opened
         self._is_running = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -57,7 +57,8 @@ class Reload:
             await self.reload()
             LOG.warning("reloaded: %s entities", f"{len(self.served.edition.linker):,}")
         except Exception as error:  # whatever it is, the old linker goes on
-            LOG.error("not reloaded, the linker of before goes on: %s", error, exc_info=not isinstance(error, DimError))
+            is_surprise = not isinstance(error, DimError | Problem)
+            LOG.error("not reloaded, the linker of before goes on: %s", error, exc_info=is_surprise)
 
 
 def settle() -> None:

@@ -30,6 +30,7 @@ from dim.serve.served import Served, answers_of, result_of
 SAYS = {
     400: "The body cannot be read.",
     401: "The token is wrong, or there is none.",
+    403: "Another site's page asks, or it asks by another name than the server's.",
     404: "There is no such thing.",
     408: "The body did not come in time.",
     413: "The body or the image is too large.",
@@ -38,7 +39,7 @@ SAYS = {
     500: "An error of the server; its id stands in the log.",
     503: "The server is busy or stopping; `Retry-After` says when to ask again.",
 }
-ANY = (400, 401, 408, 413, 500, 503)
+ANY = (400, 401, 403, 408, 413, 500, 503)
 ASKING = (*ANY, 415, 422)
 
 EntityId = Annotated[str, Path(max_length=1000)]

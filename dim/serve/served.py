@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from starlette.requests import Request
 
@@ -18,25 +17,22 @@ from dim.serve.kept_images import KeptImages
 from dim.serve.metrics import Metrics
 from dim.serve.problems import Problem, error_parts
 from dim.serve.reader import Reader, while_there
-from dim.serve.schema import About, AnswerOut, Candidates, ErrorParts, Failed, Linked
+from dim.serve.schema import AnswerOut, Candidates, ErrorParts, Failed, Linked
 from dim.serve.settings import Settings
 
 
-@dataclass(frozen=True, eq=False)
-class Opened:
-    """A linker, and the pictures of its folder, if it is one that has them."""
-
-    linker: Linker
-    images: KeptImages | None = None
-
-
-@dataclass(frozen=True, eq=False)
 class Edition:
-    """A linker as it was opened, and what the server says of it; `/reload` makes another."""
+    """A linker as it was opened, and what the server says of it; `/reload` makes another.
 
-    linker: Linker
-    about: About
-    images: KeptImages | None
+    Args:
+        linker: The server owns it: nothing else may use it meanwhile.
+        settings: The limits, which it says, too.
+        images: The pictures of its folder, if it is one that has them.
+    """
+
+    def __init__(self, linker: Linker, settings: Settings, images: KeptImages | None = None) -> None:
+        self.linker, self.images = linker, images
+        self.about = about(linker, settings)
 
     def image_path(self, image: str) -> str:
         """Where an image of an entity stands, also when the linker's folder was replaced."""
@@ -47,26 +43,27 @@ class Served:
     """A linker that is served.
 
     Args:
-        opened: Nothing else may use it meanwhile.
+        edition: Answers at first.
         settings: The limits.
 
     Attributes:
         edition: What answers a question that comes now. One that came before keeps the one that it came to.
     """
 
-    def __init__(self, opened: Opened, settings: Settings) -> None:
+    def __init__(self, edition: Edition, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics(dim.__version__)
         self.batcher = Batcher(settings, self.metrics)
         self.reader = Reader()
-        encoder = opened.linker.live.image_encoder
-        self.images = Images(settings, encoder.draft_side if encoder is not None else None)
-        self.show(opened)
+        self.images = Images(settings, None)
+        self.show(edition)
 
-    def show(self, opened: Opened) -> None:
+    def show(self, edition: Edition) -> None:
         """Has a linker answer what comes from now on."""
-        self.edition = Edition(opened.linker, about(opened.linker, self.settings), opened.images)
-        self.metrics.entities.set(len(opened.linker))
+        encoder = edition.linker.live.image_encoder
+        self.images.draft_side = encoder.draft_side if encoder is not None else None
+        self.edition = edition
+        self.metrics.entities.set(len(edition.linker))
 
     async def stop(self) -> None:
         """Returns when all that was accepted is answered."""

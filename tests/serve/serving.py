@@ -16,7 +16,7 @@ from waiting import HANG, wait_until
 from dim.linker import Linker
 from dim.serve.app import create_app
 from dim.serve.batcher import Batcher
-from dim.serve.served import Opened
+from dim.serve.served import Edition
 from dim.serve.server import Server, bound_socket
 from dim.serve.settings import Settings
 
@@ -44,10 +44,10 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(linker: Linker, again: Callable[[], Opened] | None = None, **settings: Any) -> Iterator[Running]:
+def running(linker: Linker, again: Callable[[], Edition] | None = None, **settings: Any) -> Iterator[Running]:
     listener = bound_socket("127.0.0.1", 0)
     limits = Settings(**settings)
-    server = Server(create_app(linker, limits, again), limits)
+    server = Server(create_app(Edition(linker, limits), limits, again), limits)
     listener.listen(2048)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -15,7 +15,8 @@ from dim.errors import DataError
 from dim.linker import Linker
 from dim.linker.knowledge import KnownEntity
 from dim.serve.kept_images import KeptImages
-from dim.serve.served import Opened
+from dim.serve.served import Edition
+from dim.serve.settings import Settings
 
 TOKEN = {"Authorization": "Bearer tell-nobody"}
 
@@ -39,7 +40,7 @@ def new(run: Path) -> Linker:
 
 def test_each_question_is_answered_by_the_linker_that_it_came_to(old: Linker, new: Linker) -> None:
     with (
-        running(old, lambda: Opened(new), token="tell-nobody") as server,
+        running(old, lambda: Edition(new, Settings()), token="tell-nobody") as server,
         Held(old) as of_old,
         Held(new) as of_new,
         ThreadPoolExecutor(8) as pool,
@@ -65,7 +66,7 @@ def test_each_question_is_answered_by_the_linker_that_it_came_to(old: Linker, ne
 
 
 def test_one_that_cannot_be_opened_leaves_the_old_one_and_says_why(old: Linker) -> None:
-    def broken() -> Opened:
+    def broken() -> Edition:
         raise DataError("a linker in the folder", "a damaged file", "Save it again.")
 
     with running(old, broken, token="tell-nobody") as server:
@@ -76,7 +77,7 @@ def test_one_that_cannot_be_opened_leaves_the_old_one_and_says_why(old: Linker) 
 
 
 def test_without_a_token_nobody_reloads(old: Linker, new: Linker) -> None:
-    with running(old, lambda: Opened(new)) as server:
+    with running(old, lambda: Edition(new, Settings())) as server:
         answer = server.client.post("/reload")
         assert (answer.status_code, answer.json()["error"]["expected"]) == (403, "a server with a token")
         assert server.client.get("/about").json()["entities"] == 300
