@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -57,8 +58,9 @@ def _parts(body: bytes, content_type: str) -> list[tuple[str, str | bytes]]:
     parser = _Parser(body, content_type)
     try:
         return asyncio.run(_read(parser))
-    except MultiPartException as error:
-        raise Problem(400, "a form that can be read", error.message, "Send what /docs shows for this route.") from error
+    except (MultiPartException, FormParserError) as error:  # older Starlettes let the second through
+        found = str(getattr(error, "message", error))
+        raise Problem(400, "a form that can be read", found, "Send what /docs shows for this route.") from error
 
 
 async def _read(parser: _Parser) -> list[tuple[str, str | bytes]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
-from dim.linker.answer import LONGEST_MENTION
+from dim.linker.answer import LONGEST_MENTION, part_around
 from dim.serve.problems import Problem
 
 MOST_CANDIDATES = 10_000
@@ -41,7 +41,19 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class Asked(Strict):
+class Told(Strict):
+    """A mention and what stands around it: no more than is read of it waits for its turn."""
+
+    mention: str
+    context: str
+
+    @model_validator(mode="after")
+    def _cut(self) -> Self:
+        self.context = part_around(self.mention, self.context)
+        return self
+
+
+class Asked(Told):
     """A question without an image."""
 
     mention: str = Field(
@@ -64,7 +76,7 @@ class AskedMany(Strict):
     top_k: TopK = 5
 
 
-class AskedWithImage(Strict):
+class AskedWithImage(Told):
     """The text fields of a form."""
 
     mention: str = Field("", max_length=LONGEST_MENTION)
