@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
-
+from dim.display.terminal import Console, Text
 from dim.errors import ConfigError
 from dim.evaluation.audit import Audit, audit_dataset, print_audit
 from dim.evaluation.audit.dataset import check_distance

@@ -32,6 +32,7 @@ import dim.saved_run  # noqa: F401
 from dim.checkpoint import RunCheckpoint, read_checkpoint
 from dim.configs import with_config_files
 from dim.datamodule import LinkingDataModule
+from dim.display.lines import say
 from dim.errors import CheckpointError, ConfigError
 from dim.locks import folder_lock
 from dim.making import explain_making
@@ -194,7 +195,8 @@ class DimCLI(LightningCLI):
         except MisconfigurationException as error:
             raise trainer_error(error) from error
         finally:
-            if self.trainer.interrupted:  # Lightning ignores further signals from then on
+            # Lightning has ignored a second Ctrl-C since the first, in whatever phase that came, and leaves it so.
+            if signal.getsignal(signal.SIGINT) != handler:
                 signal.signal(signal.SIGINT, handler)
 
     def fit(self, model: LinkingTask, **kwargs: Any) -> None:
@@ -258,7 +260,7 @@ class DimCLI(LightningCLI):
     def after_fit(self) -> None:
         """Evaluates the best weights on dev, and puts the run in its place."""
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
-            print("fast_dev_run: a few batches of train and tune went well; nothing was written")
+            say("fast_dev_run: a few batches of train and tune went well; nothing was written")
             return
         best = None
         if self.model.is_trained:
@@ -285,7 +287,7 @@ class DimCLI(LightningCLI):
             self.writer.show()
         else:
             write_identity(self.run, self.writer.identity(self.model))
-            print(f"The dataset has no dev split; to evaluate on test: dim test --config {self.run / 'config.yaml'}")
+            say(f"The dataset has no dev split; to evaluate on test: dim test --config {self.run / 'config.yaml'}")
 
     def after_validate(self) -> None:
         """Prints the results."""

@@ -10,10 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
-
 from dim.configs import config_file, shipped
+from dim.display.terminal import Console, Text
 from dim.errors import ConfigError
 from dim.evaluation.significance import ROUNDS
 from dim.report import report
@@ -107,7 +105,7 @@ def compare(
         if state != "finished" and not fit(experiment, resume=state == "unfinished"):
             failed.append(experiment)
     for experiment in failed:
-        console.print(f"failed: python -m dim fit {shlex.join(experiment.arguments)}", soft_wrap=True, markup=False)
+        console.print(f"failed: python -m dim fit {shlex.join(experiment.arguments)}", soft_wrap=True)
     done = [runs / system_name(name) for name in configs if any((runs / system_name(name)).glob("*/metrics.json"))]
     if not done:
         raise ConfigError("a run that finishes", f"{len(failed)} that failed", "Look at the messages above.")

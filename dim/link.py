@@ -6,8 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
-
+from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.linker import Linker, Question
 from dim.linker.answer import asked_alone

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from dim.display.lines import warn
 from dim.errors import ConfigError, DataError
 from dim.records import Dataset
 from dim.result_files import METRICS, read_results
@@ -248,10 +248,9 @@ def _check_files(run: Path, config: Mapping[str, Any]) -> None:
 
 def _note_cache(run: Path, cache_dir: Path) -> None:
     if not cache_dir.exists():
-        print(
+        warn(
             f"note: the cache of {run} is not at {cache_dir} any more, so its features are computed again there. If it "
-            f"has moved: --data.cache_dir FOLDER (dim test, validate, predict), or data.cache_dir in {run / CONFIG}.",
-            file=sys.stderr,
+            f"has moved: --data.cache_dir FOLDER (dim test, validate, predict), or data.cache_dir in {run / CONFIG}."
         )
 
 

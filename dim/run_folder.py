@@ -22,10 +22,12 @@ NEW = ".new"  #: In a run's folder: the run that will replace it.
 _READY, _MOVING, _OLD = ".new-ready", ".new-moving", ".old"  # the steps of the replacement
 #: What a start leaves that ended before its first epoch; without weights and figures nothing is lost with it.
 _STARTED = ("config.yaml", "logs", "places.json", "wandb.json")
+#: Where versions before kept the answers of `predict`, of whichever split was the last.
+OLD_PREDICTIONS = ("predictions.jsonl", "predictions.json")
 #: What a run consists of, with what `rank` and `predict` derive from it.
 OWN = (
     *("config.yaml", "metrics.json", "ranks.parquet", "checkpoints", "logs", "wandb.json", "places.json"),
-    *("predictions.jsonl", "predictions.json", ".predict", "ranker", "ranked"),
+    *("predictions", *OLD_PREDICTIONS, ".predict", "ranker", "ranker-folds", "ranked"),
 )
 
 

@@ -7,12 +7,11 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from dim.data.found_files import path_on_disk
 from dim.data.regions import split_region
+from dim.display.terminal import Console, Text
 from dim.errors import DataError
 from dim.prepare import open_dataset
 from dim.records import NIL, SPLITS, Dataset

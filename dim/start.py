@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
 
 from dim.checkpoint import weights_of
-from dim.run_folder import NEW
+from dim.run_folder import NEW, OLD_PREDICTIONS
 from dim.storage import atomic_path, write_json
 
 #: Options that are for one call alone, with their defaults: they are not kept in a run's config.yaml.
@@ -73,7 +73,8 @@ class RunStart(Callback):
     def finish(self, trainer: Trainer) -> None:
         """Removes the answers of `predict` where the weights have changed. Rankers and results say whose they are."""
         if self._weights_before is not None and self._weights_before != weights_of(self.folder):
-            for name in ("predictions.jsonl", "predictions.json"):
+            shutil.rmtree(self.folder / "predictions", ignore_errors=True)
+            for name in OLD_PREDICTIONS:
                 (self.folder / name).unlink(missing_ok=True)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -1,4 +1,4 @@
-"""Callbacks for `--trainer.callbacks failing.…`: a training that fails, or is killed, in its second epoch."""
+"""Callbacks for `--trainer.callbacks failing.…`: a training that fails, or is killed, mostly in its second epoch."""
 
 import os
 import signal
@@ -28,3 +28,13 @@ class Interrupt(Callback):
     def on_train_epoch_start(self, trainer, pl_module):
         if trainer.current_epoch == 1:
             signal.raise_signal(signal.SIGINT)
+
+
+class InterruptSetup(Callback):
+    """As an impatient user would: Ctrl-C before the first epoch, and again while the trainer ends."""
+
+    def setup(self, trainer, pl_module, stage):
+        signal.raise_signal(signal.SIGINT)
+
+    def on_exception(self, trainer, pl_module, exception):
+        signal.raise_signal(signal.SIGINT)

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dim.features.base import Captioner, Features, ImageEncoder, TextEncoder
+from dim.features.base import Captioner, Features, ImageEncoder, TextEncoder, check_features
 from dim.features.captions import render_questions
 from dim.features.fields import FIELDS, Choices
 from dim.features.images import UnusableImageError, decode_image, load_image, upright_rgb
@@ -88,10 +88,8 @@ class LiveEncoder:
 
     def _texts(self, encoder: TextEncoder, fields: Mapping[str, list[str | None]]) -> Encoded:
         unique = sorted({text for texts in fields.values() for text in texts if text is not None}, key=len)
-        parts = [
-            encoder.encode_text(unique[start : start + self.batch_size])
-            for start in range(0, len(unique), self.batch_size)
-        ]
+        batches = [unique[start : start + self.batch_size] for start in range(0, len(unique), self.batch_size)]
+        parts = [check_features(encoder.encode_text(batch), batch, encoder) for batch in batches]
         matrix = np.concatenate([np.zeros((1, encoder.width), np.float32), *parts])
         place = {text: row for row, text in enumerate(unique, start=1)}
         return {
@@ -106,8 +104,10 @@ class LiveEncoder:
         present = list(unique.values())
         parts: list[Features] = []
         for start in range(0, len(present), self.batch_size):
-            pixels = np.stack([encoder.preprocess(image) for image in present[start : start + self.batch_size]])
-            parts.append(encoder.encode_image(encoder.to_device(pixels)))
+            batch = present[start : start + self.batch_size]
+            pixels = np.stack([encoder.preprocess(image) for image in batch])
+            names = [f"an image of {image.width} x {image.height}" for image in batch]
+            parts.append(check_features(encoder.encode_image(encoder.to_device(pixels)), names, encoder))
         matrix = np.concatenate([np.zeros((1, encoder.width), np.float32), *parts])
         row = {key: place for place, key in enumerate(unique, start=1)}
         return _rows(matrix, [0 if image is None else row[id(image)] for image in images])

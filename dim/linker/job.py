@@ -11,12 +11,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from dim.data.found_files import path_on_disk
 from dim.data.regions import split_region
 from dim.data.table_files import iter_table
 from dim.data.table_rows import MENTION_COLUMNS, SYNONYMS, read_columns
+from dim.display.terminal import Console
 from dim.errors import ConfigError, DataError, DimError
 from dim.linker.answer import ASKED, READ, Answer, Question, question_of
 from dim.linker.answer_files import ANSWERS, ERROR, check_format, json_line, own_columns, write_answers
@@ -79,7 +78,7 @@ def link_file(source: Path, output: Path, options: Options) -> None:
     console = Console(stderr=True)
     counted = count(source, options.encoding, own_columns(output))
     for note in counted.notes:
-        console.print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
+        console.print(f"note: {note}", soft_wrap=True, highlight=False)
     journal, state = output.with_name(f"{output.name}.partial"), output.with_name(f"{output.name}.state.json")
     asked = {name: getattr(options, name) for name in DECIDING}
     content = content_of(options.model, options.dataset)
@@ -256,4 +255,4 @@ def _report(total: int, failed: Failed, output: Path) -> None:
             f"Put the input right; see {output}.",
         )
     errors = f" ({failed.count:,} error{'s' if failed.count > 1 else ''}; {first})" if failed.count else ""
-    Console().print(f"{total:,} rows answered: {output}{errors}", soft_wrap=True, markup=False)
+    Console().print(f"{total:,} rows answered: {output}{errors}", soft_wrap=True)

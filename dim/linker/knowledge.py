@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -11,19 +11,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from dim.data.list_columns import list_column
 from dim.data.table_files import list_cell, text_cell
-from dim.data.table_rows import ENTITY_COLUMNS, SYNONYMS, by_known_names, entity_row, misnamed, plain
+from dim.data.table_rows import (
+    ENTITY_COLUMNS,
+    LONGEST_TEXT,
+    SYNONYMS,
+    by_known_names,
+    check_length,
+    entity_row,
+    misnamed,
+    plain,
+)
+from dim.display.log import log
 from dim.errors import DataError
 from dim.linker.answer import check_half, check_text
 from dim.linker.given import as_row, each_of, is_one, shown
 from dim.records import NIL, Entity
 from dim.text_form import one_form
 
-LOG = logging.getLogger("dim")
+LOG = log("dim")
 READ = (*ENTITY_COLUMNS, *SYNONYMS.values())  #: The fields that are read.
 SCHEMA = pa.schema(
     [
@@ -49,7 +60,7 @@ class KnownEntity:
         aliases: Other names.
         text: What is said of it, or None.
         type: Its type, or None.
-        popularity: From outside the mentions (sitelinks, page views), or None.
+        popularity: From outside the mentions (sitelinks, page views), or None; NaN, as pandas has it, is None.
         images: Paths of its images; the first usable one is encoded when it is added.
     """
 
@@ -68,11 +79,11 @@ class KnownEntity:
         for image in self.images:
             if not isinstance(image, str):
                 raise DataError("paths of files as images of an entity", shown(image), "Write it to a file.")
-        popularity: Any = self.popularity
-        if popularity is not None and not isinstance(popularity, Real):
-            raise DataError("a number as popularity of an entity", shown(popularity), "Give a float, or None.")
-        for value in (self.id, self.name, *self.aliases, self.text or ""):
-            check_text("id, name, alias or text of an entity", value)
+            check_half("path of an image", image)
+        object.__setattr__(self, "popularity", _finite(self.popularity))
+        said = [value for value in (self.text, self.type) if value is not None]
+        for value in (self.id, self.name, *self.aliases, *said):
+            check_text("id, name, alias, text or type of an entity", value)
         for name in ("id", "name", "text"):
             object.__setattr__(self, name, one_form(value) if (value := getattr(self, name)) else value)
         object.__setattr__(self, "aliases", tuple(map(one_form, self.aliases)))
@@ -178,6 +189,8 @@ class Knowledge:
         for values in table.to_pylist():
             row = values.pop("row")
             values |= {name: tuple(values[name] or ()) for name in ("aliases", "images")}
+            if not math.isfinite(values["popularity"] or 0):  # older versions took infinity
+                values["popularity"] = None
             entities[row] = KnownEntity(**values)
         return cls(entities, next_row)
 
@@ -195,11 +208,10 @@ def entity_of(given: object, where: str = "the entity") -> KnownEntity:
         DataError: It is none of these, a column is misnamed, it lacks id or name, or a value cannot be used.
     """
     if isinstance(given, KnownEntity):
-        return given
+        return _of_bounded_length(given, where)
     if isinstance(given, Entity):
-        return KnownEntity(
-            given.id, given.name, given.aliases, None, given.type, given.popularity, tuple(map(str, given.images))
-        )
+        told = given.aliases, None, given.type, given.popularity, tuple(map(str, given.images))
+        return _of_bounded_length(KnownEntity(given.id, given.name, *told), where)
     known = ", ".join(ENTITY_COLUMNS)
     if (row := as_row(given)) is None:
         raise DataError(f"a KnownEntity, or a mapping of {known}, as {where}", shown(given), "Give one of these.")
@@ -227,7 +239,38 @@ def entities_of(given: Any) -> list[KnownEntity]:
     else:
         entities = each_of(given, "entities in a list, or the rows of a table", "Give each its id and its name.")
         named = {f"entity {place}": each for place, each in enumerate(entities)}
-    return [entity_of(each, where) for where, each in _cut_lists(named).items()]
+    found = []
+    for where, each in _cut_lists(named).items():
+        try:
+            found.append(entity_of(each, where))
+        except DataError as error:
+            if where in error.expected:
+                raise
+            raise DataError(f"{error.expected}, in {where}", error.found, error.remedy) from error
+    return found
+
+
+def _of_bounded_length(entity: KnownEntity, where: str) -> KnownEntity:
+    """The entity, held to the lengths that a row of a table is held to."""
+    words = {"id": (entity.id,), "name": (entity.name,), "aliases": entity.aliases, "images": entity.images}
+    for what, texts in {**words, "type": (entity.type or "",)}.items():
+        for text in texts:
+            check_length(text, what, where)
+    check_length(entity.text or "", "text", where, LONGEST_TEXT)
+    return entity
+
+
+def _finite(popularity: Any) -> float | None:
+    if popularity is None or popularity is pd.NA:
+        return None
+    is_number = isinstance(popularity, Real) and not isinstance(popularity, bool | np.bool_)
+    try:
+        value = float(popularity) if is_number else math.nan
+    except OverflowError:
+        value = math.inf
+    if (math.isnan(value) and not is_number) or math.isinf(value):
+        raise DataError("a number as popularity of an entity", shown(popularity), "Give a float, or None.")
+    return None if math.isnan(value) else value
 
 
 def _said_once(row: dict[str, Any], where: str) -> dict[str, Any]:
@@ -265,8 +308,8 @@ def _cut_lists(named: Mapping[str, Any]) -> dict[str, Any]:
         cut, notes = list_column([row[column] for row in rows], f"{column} of entities", None, doubtful, advice)
         for row, values in zip(rows, cut, strict=True):
             row[column] = values
-        if notes:
-            LOG.warning("%s", "\n".join(notes))
+        for note in notes:
+            LOG.warning("%s", note)
     return things
 
 

@@ -28,7 +28,7 @@ from dim.linker.answer import (
     questions_of,
     shortened,
 )
-from dim.linker.competing import Candidates
+from dim.linker.competing import Candidates, told_few
 from dim.linker.entity_table import KeptImages, check_images
 from dim.linker.figures import figures_of_run
 from dim.linker.folder import LINKER, read, write
@@ -85,6 +85,7 @@ class Linker(ModelHubMixin):
         self.ranker, self.about = ranker, about
         self._features: PairFeatures | None = None  # of the KB as it is; None: to be made
 
+    _told_few = False
     home: Path | None = None  #: The folder that it was opened from or last saved to.
     run: Path | None = None  #: The run that it was made of.
 
@@ -267,7 +268,8 @@ class Linker(ModelHubMixin):
             context: The text around it; without one the name alone counts. NaN, as pandas has it, is none.
             image: A path, the bytes of an image file, or an opened Pillow image; of several the first usable one.
             candidates: Ids of the entities that compete; None: the whole KB. A text is one id, or several with `|`.
-            top_k: Answers at most.
+            top_k: Answers at most. A linker with a ranker gives at most as many as it has candidates, which are twice
+                the `num_candidates` of `dim rank` at most; a generative one as many as its beams find.
 
         Raises:
             DataError: Nothing is asked, a candidate is not in the KB, or the image cannot be used.
@@ -395,14 +397,18 @@ class Linker(ModelHubMixin):
 
     def _link(self, questions: Sequence[Question], top_k: int) -> list[list[Answer]]:
         queries = self.towers.queries(questions)
+        # A ranker orders as many as it was trained with: more would change what it says of the first.
         count = NUM_CANDIDATES if self.ranker is None else int(self.ranker.facts["num_candidates"])
-        _, nearest = self.index.search(queries, count)
+        least = count if self.ranker is not None else max(count, min(top_k, len(self)))
+        _, nearest = self.index.search(queries, least)
         found = []
         for place, (question, query, by_vector) in enumerate(zip(questions, queries, nearest, strict=True)):
             with of_question(place):
-                found.append(self._found(question, query, by_vector, count))
+                found.append(self._found(question, query, by_vector, count, least))
         if self.ranker is None:
             return [self._by_vectors(candidates, top_k) for candidates in found]
+        if not self._told_few:
+            self._told_few = told_few(questions, found, min(top_k, len(self)))
         features = [self._describe(question, part) for question, part in zip(questions, found, strict=True)]
         parts = zip((part.rows for part in found), features, [-1] * len(found), strict=True)
         judged = self.ranker.judge(Lists.join(parts))
@@ -411,11 +417,16 @@ class Linker(ModelHubMixin):
             for part, described, verdict in zip(found, features, judged, strict=True)
         ]
 
-    def _found(self, question: Question, query: NDArray[np.float32], by_vector: Rows, count: int) -> Candidates:
+    def _found(
+        self, question: Question, query: NDArray[np.float32], by_vector: Rows, count: int, least: int
+    ) -> Candidates:
         if question.candidates is not None:
             rows = np.unique(np.array([self.knowledge.row(entity_id) for entity_id in question.candidates], np.int64))
         else:
-            rows = unite(by_vector[by_vector >= 0], question.mention, self.names, count)
+            by_vector = by_vector[by_vector >= 0]
+            rows = unite(by_vector[:count], question.mention, self.names, count)
+            if (lacking := least - len(rows)) > 0:
+                rows = np.union1d(rows, by_vector[~np.isin(by_vector, rows)][:lacking])
         vectors = self.index.scores_of(query[None], rows[None], missing=0.0)[0]
         return Candidates(rows, vectors, self.names.scores_of([question.mention], rows[None])[0])
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -83,13 +83,15 @@ def answer_here() -> None:
 
     asked = json.load(sys.stdin)
     image = None if asked["image"] is None else base64.b64decode(asked["image"])
+    said: dict[str, list[Any]]
     try:
         linker = Linker.from_pretrained(asked["folder"], trusted=asked["trusted"])
         answers = linker.link(asked["mention"], asked["mention"], image)
     except DimError as error:
-        print(json.dumps({"error": [error.expected, error.found, error.remedy]}))
+        said = {"error": [error.expected, error.found, error.remedy]}
     else:
-        print(json.dumps({"answers": [[answer.id, answer.score] for answer in answers]}))
+        said = {"answers": [[answer.id, answer.score] for answer in answers]}
+    sys.stdout.write(json.dumps(said) + "\n")
 
 
 def _picture() -> bytes:

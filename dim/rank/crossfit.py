@@ -16,9 +16,9 @@ from jsonargparse import ArgumentParser
 from numpy.typing import NDArray
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
-from rich.console import Console
 
 from dim.data.splits import caption_groups
+from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.features.device import resolve_device
 from dim.saved_run import identity_of_run, instantiate_run

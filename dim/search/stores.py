@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import shutil
 from functools import cached_property
@@ -197,12 +196,7 @@ class FaissStore:
             with path.open("wb") as copy:
                 shutil.copyfileobj(self._file, copy, 2**20)
             return
-        try:
-            faiss.write_index(self.index, str(path))
-        except RuntimeError as error:
-            if "No space left" in str(error):
-                raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error
-            raise
+        faiss.write_index(self.index, str(path))
 
 
 def build_faiss(

@@ -9,8 +9,8 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from rich.console import Console
-
+from dim.display.log import VISIBLE
+from dim.display.terminal import Console
 from dim.errors import MissingExtraError
 from dim.linker import Linker
 from dim.linker.opening import open_linker
@@ -101,6 +101,8 @@ def serve(
     names = names_of(host, token, allowed_hosts)
     settings = replace(settings, max_connections=allow_connections(max_connections), allowed_hosts=names)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(VISIBLE)
     for name in ("python_multipart", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.ERROR)  # they warn of each client's mistake
 
@@ -118,7 +120,7 @@ def serve(
             app = import_module("dim.serve.app").create_app(opened(), settings, opened)
             settle()
         for line in opening_lines(model, app.state.served.edition.linker, listener, settings, max_connections):
-            console.print(line, soft_wrap=True, markup=False, highlight=False)
+            console.print(line, soft_wrap=True, highlight=False)
         interrupted = run(app, settings, listener)
     served = app.state.served.metrics
     console.print(f"stopped: all {served.num_accepted():,} accepted questions are answered", soft_wrap=True)

@@ -1,13 +1,18 @@
 """What a caller gives is encoded as if it stood in a dataset."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from dim.embed import embed_dataset
+from dim.errors import DataError
+from dim.features.base import Features
 from dim.features.characters import CharacterEncoder
 from dim.features.images import UnusableImageError
 from dim.features.live import LiveEncoder, open_image
@@ -130,3 +135,27 @@ def test_an_image_that_cannot_be_used_says_why(tmp_path: Path) -> None:
     ):
         with pytest.raises(UnusableImageError, match=reason):
             open_image(image)
+
+
+class Poisoned(TinyTextEncoder):
+    """Gives NaN for one text, as an encoder in fp16 may."""
+
+    def encode_text(self, texts: Sequence[str]) -> Features:
+        found = super().encode_text(texts)
+        found[[text == "Ada" for text in texts]] = np.nan
+        return found
+
+
+class Blind(TinyImageEncoder):
+    def encode_image(self, pixels: Any) -> Features:
+        return np.full_like(super().encode_image(pixels), np.inf)
+
+
+def test_what_an_encoder_gives_that_is_no_number_is_refused_by_name(dataset: Dataset) -> None:
+    poisoned = live(text_encoder=Poisoned(64))
+    with pytest.raises(DataError, match="from the encoder Poisoned\nfound    NaN or infinity for 'Ada'"):
+        poisoned.mentions(["Bob", "Ada"], ["", ""], [None, None], ("mention",))
+    assert torch.isfinite(poisoned.mentions(["Bob"], [""], [None], ("mention",))["mention"][0]).all()
+    image = open_image(dataset.image_root / "0.png")
+    with pytest.raises(DataError, match="from the encoder Blind\nfound    NaN or infinity for 'an image of 64 x 48'"):
+        live(image_encoder=Blind()).mentions(["Bob"], [""], [image], ("image",))
