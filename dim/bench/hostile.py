@@ -15,12 +15,12 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from dim.bench.hostile_bodies import FORM_BODIES, FORM_TYPE, JSON_BODIES
 from dim.bench.serve import write_linker
 from dim.bench.serve_process import ANSWER_S, Served, served
+from dim.display.terminal import Console
 from dim.errors import ConfigError, DimError
 from dim.provenance import commit, hardware
 from dim.serve.settings import Settings
