@@ -48,14 +48,7 @@ def leading_out(how: str, home: Path) -> Callable[[Path], list[str]]:
     def named(place: Path) -> list[str]:
         if how == "absolute":
             return [str(file) for file in files]
-        if how == "above":
-            return [f"images/../../{home.name}/{file.name}" for file in files]
-        if how == "link":
-            for file in files:
-                (place / "images" / f"linked-{file.name}").symlink_to(file)
-            return [f"images/linked-{file.name}" for file in files]
-        (place / "images" / "linked").symlink_to(home)
-        return [f"images/linked/{file.name}" for file in files]
+        return [f"images/../../{home.name}/{file.name}" for file in files]
 
     return named
 

@@ -260,8 +260,15 @@ def _image(given: Any) -> ImageInput | tuple[ImageInput, ...] | None:
 
 def shortened(question: Question) -> Question:
     """The question with the part of a very long text that stands around the mention."""
-    context = question.context
-    if len(context) <= LONGEST_CONTEXT:
+    part = part_around(question.mention, question.context)
+    if part is question.context:
         return question
-    start = max(0, context.find(question.mention) - BEFORE)
-    return Question(question.mention, context[start : start + LONGEST_CONTEXT], question.image, question.candidates)
+    return Question(question.mention, part, question.image, question.candidates)
+
+
+def part_around(mention: str, context: str) -> str:
+    """The part of a very long text that stands around a mention; a shorter text as it is."""
+    if len(context) <= LONGEST_CONTEXT:
+        return context
+    start = max(0, context.find(mention) - BEFORE)
+    return context[start : start + LONGEST_CONTEXT]

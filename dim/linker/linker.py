@@ -166,7 +166,8 @@ class Linker(ModelHubMixin):
         The folder is new, empty, or the one that this linker was opened from or last saved to, which is brought up to
         date. It is replaced in one step: killed at any moment, the old or the new folder is there. A linker that was
         opened from it before, such as a server's, goes on answering as it did until it is opened again: the files that
-        it has mapped live on. Only the KB's copied images, which no answer needs, are read from the new folder.
+        it has mapped live on. The KB's copied images, which no answer needs, are read from the new folder then, but by
+        `dim serve`, which keeps those of the old one.
 
         Args:
             folder: Where it shall stand.

@@ -235,4 +235,5 @@ def load_weights(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> None
             str(found.get(wrong[0], "none")),
             SAVE_AGAIN,
         )
-    module.load_state_dict(weights, assign=True)
+    # Copies: what safetensors reads stays on the disk, and whoever cuts the file there would end this process.
+    module.load_state_dict({name: value.clone() for name, value in weights.items()}, assign=True)

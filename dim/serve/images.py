@@ -17,7 +17,7 @@ from dim.features.decoders import Decoders
 from dim.features.decoding_cost import FIXED_BYTES, NoImageError
 from dim.features.images import MAX_PIXELS, UnusableImageError, find_image, num_decoders
 from dim.features.live import ReadyImage
-from dim.linker import Linker
+from dim.linker.towers import ImageReader
 from dim.serve.budget import Budget
 from dim.serve.problems import Problem, busy
 from dim.serve.settings import Settings
@@ -42,11 +42,10 @@ class Images:
 
     Args:
         settings: `max_pixels`, `max_decoding_bytes` and `timeout_s` count here.
-        linker: Its encoders say how images are scaled, which is done here, too: the linker's thread only computes.
     """
 
-    def __init__(self, settings: Settings, linker: Linker) -> None:
-        self.settings, self.reader = settings, linker.image_reader
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.budget = Budget(settings.max_decoding_bytes)
         self.decoders = Decoders(num_decoders(), settings.timeout_s)
         self._threads = ThreadPoolExecutor(self.decoders.count, "images")  # each waits for a process
@@ -58,13 +57,17 @@ class Images:
         self.decoders.close()
         self._threads.shutdown()
 
-    async def ready(self, data: bytes) -> ReadyImage:
-        """An uploaded image as the linker's encoders take it. Cancelled, it ends the process that decodes it.
+    async def ready(self, data: bytes, reader: ImageReader) -> ReadyImage:
+        """An uploaded image as a linker's encoders take it. Cancelled, it ends the process that decodes it.
+
+        Args:
+            data: The bytes of its file.
+            reader: Of the linker; scaling is done here, too: the linker's thread only computes.
 
         Raises:
             Problem: 413, too many pixels; 422, it cannot be used.
         """
-        most, live, wanted = self.settings.max_pixels, self.reader.live, self.reader.wanted
+        most, live, wanted = self.settings.max_pixels, reader.live, reader.wanted
 
         def work(memory: int, job: Job) -> ReadyImage:
             asked = Asked(side=live.draft_side, has_icons=False, pixels=most, memory=memory)

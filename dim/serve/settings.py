@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields
 from dim.errors import ConfigError
 from dim.features.decoding_cost import FIXED_BYTES, MOST_BYTES
 
+NO_LIMITS = frozenset({"token", "allowed_hosts"})  #: Settings that are no numbers.
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -16,7 +18,8 @@ class Settings:
 
     Attributes:
         max_body_bytes: Of one request's body; more is 413.
-        max_buffered_bytes: Of all bodies that are held at once; more is 503.
+        max_buffered_bytes: Of all bodies that are held at once, from their first byte to their answer; more is 503.
+        max_values: Numbers, texts, lists … in a JSON body; more is 413.
         max_pixels: Of one uploaded image, by its header; more is 413.
         max_decoding_bytes: Of memory for all images that are decoded at once, uploads and the KB's own, by what their
             headers tell; further ones wait for their turn, and one that needs more is never decoded.
@@ -31,10 +34,12 @@ class Settings:
             in seconds.
         max_connections: Open at once; beyond, those that ask nothing are closed, the oldest first.
         token: Who does not send it is refused with 401; None: anyone may ask.
+        allowed_hosts: Names that the server answers to, as they stand in the header Host; None: to any.
     """
 
     max_body_bytes: int = 10_000_000
-    max_buffered_bytes: int = 256_000_000
+    max_buffered_bytes: int = 128_000_000
+    max_values: int = 100_000
     max_pixels: int = 40_000_000
     max_decoding_bytes: int = 2_000_000_000
     max_batch: int = 64
@@ -46,11 +51,12 @@ class Settings:
     body_timeout_s: float = 10
     max_connections: int = 1000
     token: str | None = field(default=None, repr=False)
+    allowed_hosts: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
-            if each.name == "token":
+            if each.name in NO_LIMITS:
                 continue
             least = 0.0 if each.name == "batch_wait_ms" else 1.0 if each.type == "int" else 0.001
             if not math.isfinite(value) or value < least:
