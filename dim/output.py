@@ -24,11 +24,11 @@ from pathlib import Path
 
 from dim.errors import ConfigError
 from dim.locks import LOCK_SUFFIX, folder_lock
-from dim.storage import atomic_path, remove_leftovers
+from dim.storage import WORKPLACE, atomic_path
 
 NUM_NAMED = 3
 #: What systems make by themselves, or a killed process leaves, and nobody would miss.
-UNASKED = (".DS_Store", "Thumbs.db", "desktop.ini", f"*{LOCK_SUFFIX}", ".*.dim-new-*")
+UNASKED = (".DS_Store", "Thumbs.db", "desktop.ini", f"*{LOCK_SUFFIX}", f".*{WORKPLACE}*")
 #: What a file of that name says of the folder that it stands in.
 MARKERS = {
     "dataset.json": "a dataset",
@@ -153,7 +153,6 @@ def claimed_folder(
     check()
     with folder_lock(target, purpose, whole=True):
         check()  # another process may have written it until now
-        remove_leftovers(target)
         yield check
 
 
@@ -189,7 +188,7 @@ def files_in(folder: Path) -> Iterator[str]:
 def _strangers(folder: Path, patterns: list[str]) -> list[str]:
     exact = {pattern for pattern in patterns if not set("*?[") & set(pattern)}
     wild = [pattern for pattern in patterns if pattern not in exact]
-    names = (name for name in files_in(folder) if name not in exact and not _is_unasked(name.rpartition("/")[2]))
+    names = (name for name in files_in(folder) if name not in exact and not any(map(_is_unasked, name.split("/"))))
     return sorted(name for name in names if not _belongs(name, wild))
 
 

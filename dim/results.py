@@ -138,7 +138,7 @@ def results_kind(name: str, is_ours: Callable[[dict[str, Any]], bool]) -> Kind:
         except (OSError, ValueError, AttributeError, TypeError):
             return False
 
-    return Kind(name, stands_at, lambda _: [pattern for file in RESULTS for pattern in (file, f".{file}.dim-new-*")])
+    return Kind(name, stands_at, lambda _: RESULTS)
 
 
 def write_predictions(run: Path, dataset: Dataset, rows: NDArray[np.int64], ranked: Ranked) -> None:

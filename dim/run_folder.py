@@ -17,21 +17,33 @@ import yaml
 from dim.errors import ConfigError
 from dim.locks import folder_lock
 from dim.output import Kind, check_target
+from dim.storage import put_in_place, sync_names
 
 NEW = ".new"  #: In a run's folder: the run that will replace it.
 _READY, _MOVING, _OLD = ".new-ready", ".new-moving", ".old"  # the steps of the replacement
+UNFINISHED = "unfinished.json"  #: In a run's folder while `fit` is at work on it, or where it ended early.
 #: What a start leaves that ended before its first epoch; without weights and figures nothing is lost with it.
-_STARTED = ("config.yaml", "logs", "places.json", "wandb.json")
+_STARTED = ("config.yaml", "logs", "places.json", "wandb.json", UNFINISHED)
 #: What a run consists of, with what `rank` and `predict` derive from it.
 OWN = (
     *("config.yaml", "metrics.json", "ranks.parquet", "checkpoints", "logs", "wandb.json", "places.json"),
-    *("predictions.jsonl", "predictions.json", ".predict", "ranker", "ranked"),
+    *("predictions.jsonl", "predictions.json", ".predict", "ranker", "ranked", UNFINISHED),
 )
 
 
 def is_run(folder: Path) -> bool:
     """Whether a finished or unfinished run stands in a folder."""
     return any((folder / name).exists() for name in ("metrics.json", "checkpoints"))
+
+
+def is_finished(run: Path) -> bool:
+    """Whether `fit` went on to its end there. What is evaluated before says nothing of that."""
+    return (run / "metrics.json").exists() and not (run / UNFINISHED).exists()
+
+
+def can_resume(run: Path) -> bool:
+    """Whether there is a checkpoint that `--ckpt_path last` goes on from."""
+    return any((run / "checkpoints").glob("*.ckpt"))
 
 
 def _own_names(folder: Path) -> Iterable[str]:
@@ -65,9 +77,9 @@ def folder_to_fit(run: Path, resumed: bool, overwrite: bool) -> Path:
     if overwrite and is_run(run):
         return new
     if resumed:
-        return new if (new / "checkpoints" / "last.ckpt").exists() else run
+        return new if can_resume(new) else run
     if is_run(run):
-        finished = (run / "metrics.json").exists()
+        finished = is_finished(run)
         replacing = is_run(new)
         resume = "" if finished and not replacing else "To go on with it add --ckpt_path last. "
         found = "a finished run" if finished else "an unfinished run"
@@ -82,7 +94,7 @@ def folder_to_fit(run: Path, resumed: bool, overwrite: bool) -> Path:
 
 def replace_run(run: Path) -> None:
     """Puts the run of `RUN/.new` in the place of the one in `RUN`. The lock of the folder is held."""
-    (run / NEW).rename(run / _READY)
+    put_in_place(run / NEW, run / _READY)
     settle_run(run)
 
 
@@ -97,9 +109,13 @@ def settle_run(run: Path) -> None:
             for name in OWN:
                 if (run / name).exists():
                     (run / name).replace(old / name)
+            sync_names(old)
+            sync_names(run)
             ready.rename(moving)
         if moving.exists():
+            sync_names(run)
             for path in list(moving.iterdir()):
                 path.replace(run / path.name)
+            sync_names(run)
             moving.rmdir()
         shutil.rmtree(old, ignore_errors=True)

@@ -11,9 +11,9 @@ import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
 
-from dim.checkpoint import weights_of
-from dim.run_folder import NEW
-from dim.storage import atomic_path, write_json
+from dim.checkpoint import PREVIOUS, weights_of
+from dim.run_folder import NEW, UNFINISHED
+from dim.storage import atomic_path, remove_leftovers, sync_names, write_json
 
 #: Options that are for one call alone, with their defaults: they are not kept in a run's config.yaml.
 ONE_TIME: dict[str, Any] = {"ckpt_path": None, "overwrite": False}
@@ -64,6 +64,7 @@ class RunStart(Callback):
         if self.folder.name == NEW and not self.is_resumed:
             shutil.rmtree(self.folder, ignore_errors=True)  # an earlier try to replace the run
         self._weights_before = weights_of(self.folder)
+        write_json(self.folder / UNFINISHED, {"what": "being written by dim fit, or left by one that ended early"})
         self.complete()
         with atomic_path(self.folder / "config.yaml") as temporary:
             temporary.write_text(yaml.safe_dump(self.config, sort_keys=False), encoding="utf-8")
@@ -71,10 +72,17 @@ class RunStart(Callback):
             write_json(self.folder / "wandb.json", self.record)
 
     def finish(self, trainer: Trainer) -> None:
-        """Removes the answers of `predict` where the weights have changed. Rankers and results say whose they are."""
+        """Ends the run: what only an unfinished one needs goes, and the answers of `predict` to other weights.
+
+        Rankers and results say whose they are.
+        """
         if self._weights_before is not None and self._weights_before != weights_of(self.folder):
             for name in ("predictions.jsonl", "predictions.json"):
                 (self.folder / name).unlink(missing_ok=True)
+        (self.folder / "checkpoints" / PREVIOUS).unlink(missing_ok=True)
+        remove_leftovers(self.folder / "checkpoints")
+        (self.folder / UNFINISHED).unlink(missing_ok=True)
+        sync_names(self.folder)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begins."""

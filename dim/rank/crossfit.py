@@ -18,6 +18,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from rich.console import Console
 
+from dim.checkpoint import WholeCheckpoints
 from dim.data.splits import caption_groups
 from dim.errors import ConfigError
 from dim.features.device import resolve_device
@@ -140,6 +141,7 @@ def _fit(run: Path, config: dict[str, Any], task: LinkingTask, kept: torch.Tenso
         devices=1,
         logger=False,
         callbacks=[best, StepLimit(), shown, *_callbacks(config)],
+        plugins=[WholeCheckpoints()],
         enable_progress_bar=isinstance(shown, ProgressBar),
         enable_model_summary=False,
         use_distributed_sampler=False,
