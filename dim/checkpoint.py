@@ -109,15 +109,16 @@ def to_resume_from(folder: Path) -> Path | None:
         CheckpointError: All are damaged.
     """
     damaged: list[CheckpointError] = []
+    why = f"there is no {folder / LAST}"
     for path in (folder / name for name in (LAST, PREVIOUS, BEST.name)):
         if path.exists():
             try:
                 epoch = read_checkpoint(path)["epoch"] + 1
             except CheckpointError as error:
+                why = why if damaged else f"{path} is damaged ({error.found})"
                 damaged.append(error)
                 continue
             if path.name != LAST:
-                why = f"{damaged[0].expected}, found {damaged[0].found}" if damaged else f"no {folder / LAST}"
                 print(f"note: {why}; training goes on from {path.name}, after epoch {epoch}", file=sys.stderr)
             return path
     if damaged:

@@ -108,14 +108,21 @@ def settle_run(run: Path) -> None:
             old.mkdir(exist_ok=True)
             for name in OWN:
                 if (run / name).exists():
-                    (run / name).replace(old / name)
+                    _move(run / name, old / name)
             sync_names(old)
             sync_names(run)
             ready.rename(moving)
         if moving.exists():
             sync_names(run)
             for path in list(moving.iterdir()):
-                path.replace(run / path.name)
+                _move(path, run / path.name)
             sync_names(run)
             moving.rmdir()
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _move(path: Path, place: Path) -> None:
+    """Moves a file or folder; what stands there already is the same one, from before a power cut."""
+    if place.is_dir():
+        shutil.rmtree(place)
+    path.replace(place)

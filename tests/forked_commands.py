@@ -123,7 +123,7 @@ def ended(args: Sequence[str], log: Path, **options: Any) -> int:
         return wait()
 
 
-def num_events(args: Sequence[str], log: Path, folder: Path) -> int:
-    """How often a command opens or changes something in a folder; it must end well."""
-    assert ended(args, log, watched=(folder, 0)) == 0, log.read_text()
+def num_events(args: Sequence[str], log: Path, folder: Path, **options: Any) -> int:
+    """How often a command opens or changes something in a folder; it must end well. Options as of `command`."""
+    assert ended(args, log, watched=(folder, 0), **options) == 0, log.read_text()
     return int(Path(f"{log}.events").read_text())

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from dim.errors import DataError
 from dim.features.captions import has_text
-from dim.frames import conform, frame_hash
+from dim.frames import conform, write_frame
 from dim.records import CAPTIONS, MENTION_SCHEMA, Dataset
 from dim.storage import atomic_path, write_json
 
@@ -39,8 +39,8 @@ ANSWER_SCHEMA = pa.schema(
 def write_captions(dataset: Dataset, captions: Sequence[str | None], overwrite: bool) -> Dataset:
     """Puts captions into the mentions' table, and opens the dataset anew.
 
-    Mentions that have a caption keep it unless `overwrite`; None changes nothing. What a kill between the two files
-    left is mended by the next call.
+    Mentions that have a caption keep it unless `overwrite`; None changes nothing. The table says its hash itself, so
+    that a kill before `dataset.json` follows leaves nothing half.
     """
     mentions = conform(dataset.mentions, MENTION_SCHEMA, empty_lists=("images",))
     column = [
@@ -50,11 +50,8 @@ def write_captions(dataset: Dataset, captions: Sequence[str | None], overwrite: 
     mentions["caption"] = pd.Series(column, dtype=object)
     mentions["caption"] = mentions["caption"].where(mentions["caption"].notna(), None)
     if any(has_text(said) for said in captions):
-        with atomic_path(dataset.root / "mentions.parquet") as temporary:
-            mentions.to_parquet(temporary, index=False, schema=MENTION_SCHEMA)
-    found = frame_hash(mentions)
-    if dataset.meta["hashes"]["mentions"] != found:
-        hashes = dataset.meta["hashes"] | {"mentions": found}
+        about = write_frame(dataset.root / "mentions.parquet", mentions, MENTION_SCHEMA)
+        hashes = dataset.meta["hashes"] | {"mentions": about["hash"]}
         write_json(dataset.root / "dataset.json", dataset.meta | {"hashes": hashes})
     return Dataset(dataset.root)
 
