@@ -1,5 +1,6 @@
 """Checkpoints: written beside their place, and a damaged one costs no run."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -12,8 +13,9 @@ from tiny_fit import tiny_options, tiny_world
 
 from dim.__main__ import main
 from dim.checkpoint import WholeCheckpoints, hash_weights, read_checkpoint
+from dim.compare import Experiment
 from dim.errors import CheckpointError
-from dim.run_folder import UNFINISHED
+from dim.run_folder import UNFINISHED, is_finished
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,9 @@ def test_what_an_unfinished_run_keeps_goes_when_it_ends(broken_off: Path, undist
     assert not (undisturbed / UNFINISHED).exists()
 
 
-@pytest.mark.parametrize("damage", [cut, zeroed, empty, None])
+@pytest.mark.parametrize(
+    "damage", [cut, *(pytest.param(each, marks=pytest.mark.long) for each in (zeroed, empty, None))]
+)
 def test_a_damaged_last_is_named_and_the_one_before_goes_on(
     world: Path,
     broken_off: Path,
@@ -140,3 +144,21 @@ def test_a_changed_byte_of_the_weights_is_found(undisturbed: Path, tmp_path: Pat
     (tmp_path / "best.ckpt").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"the checksum of .* differs"):
         read_checkpoint(tmp_path / "best.ckpt")
+
+
+def test_a_run_that_broke_off_is_not_finished_by_evaluating_it(
+    world: Path, broken_off: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(broken_off, tmp_path / "run")
+    assert main(["validate", "--config", str(run / "config.yaml")]) == 0
+    assert (run / "metrics.json").exists()
+    assert not is_finished(run)
+    experiment = Experiment((), 0, run, ())
+    (run / "compare.json").write_text(json.dumps(experiment.arguments))
+    assert experiment.state() == "unfinished"
+    assert main(["report", str(run)]) == 1
+    assert "its training did not end" in " ".join(capsys.readouterr().err.split())
+    assert main(options(world, run)) == 1
+    assert "an unfinished run\nto do    To go on with it add --ckpt_path last." in capsys.readouterr().err
+    assert main(options(world, run, "--ckpt_path=last")) == 0
+    assert experiment.state() == "finished"

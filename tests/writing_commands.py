@@ -125,6 +125,22 @@ def whole_lines(data: Path) -> list[bytes]:
     return [line for line in written[: written.rfind(b"\n")].split(b"\n") if line.strip()]
 
 
+def of_demo_world(_: pytest.TempPathFactory) -> Case:
+    """More files than are synced one by one."""
+
+    def args(root: Path) -> list[str]:
+        return ["demo-world", str(root / "world"), "--num_entities=100", "--num_images=120", "--overwrite=true"]
+
+    def check(root: Path) -> None:
+        world = Dataset(root / "world")
+        for table in (world.entities, world.mentions):
+            assert all((world.image_root / image).stat().st_size for images in table["images"] for image in images)
+
+    return Case(
+        lambda root: ended_well([*args(root), "--seed=1"]), args, check, lambda root: Dataset(root / "world").meta
+    )
+
+
 def of_fit(factory: pytest.TempPathFactory) -> Case:
     world = tiny_world(factory)
 

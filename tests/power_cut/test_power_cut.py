@@ -30,7 +30,7 @@ def server() -> Iterator[FaultyServer]:
 
 CASES = [
     *(writing.of_prepare, writing.of_fit, writing.of_fit_overwrite, writing.of_rank, writing.of_save),
-    *(writing.of_link, writing.of_link_csv, writing.of_embed, writing.of_caption),
+    *(writing.of_demo_world, writing.of_link, writing.of_link_csv, writing.of_embed, writing.of_caption),
 ]
 
 
@@ -61,7 +61,7 @@ def check_cuts(case: Case, tmp_path: Path, shim: str) -> None:
     def run(at: int = 0, store: Path | None = None) -> int:
         environment = {"OPENAI_API_KEY": KEY, "NO_PROXY": "127.0.0.1"}
         if store is not None:
-            environment |= {"POWER_CUT_DISK": str(store), "POWER_CUT_AT": str(at)}
+            environment |= {"POWER_CUT_ROOT": str(root), "POWER_CUT_DISK": str(store), "POWER_CUT_AT": str(at)}
         log.unlink(missing_ok=True)
         code = ended(case.args(root), log, environment=environment, preload=shim)
         assert "Traceback" not in log.read_text(), log.read_text()
