@@ -48,12 +48,14 @@ class Kind:
         stands_at: Whether one of this kind stands at a path.
         files: The names of all that belongs to the one at a path, relative to it, as patterns: `*` also crosses `/`.
         stands_beside: Whether it is written file by file and what else is in the folder stays.
+        left_in: The names of what a killed command left at a path that is nothing yet: it counts as nothing.
     """
 
     name: str
     stands_at: Callable[[Path], bool]
     files: Callable[[Path], Iterable[str]]
     stands_beside: bool = False
+    left_in: Callable[[Path], Iterable[str]] = lambda _: ()
 
 
 #: What no command takes for its own again: it wants a new or empty folder.
@@ -100,7 +102,8 @@ def check_target(
                 "Choose another folder, or replace it with --overwrite true (overwrite=True in Python).",
             )
         return
-    found = [path.name for path in sorted(place.iterdir()) if not _is_unasked(path.name)]
+    left = set(kind.left_in(place))
+    found = [path.name for path in sorted(place.iterdir()) if not _is_unasked(path.name) and path.name not in left]
     if kind.stands_beside:
         own = list(kind.files(place))
         found = [name for name in found if name in MARKERS or _belongs(name, own) or _belongs(f"{name}/", own)]

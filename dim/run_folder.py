@@ -8,6 +8,7 @@ killed in the last step, that step is finished by whatever opens the run next. F
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,11 +18,12 @@ import yaml
 from dim.errors import ConfigError
 from dim.locks import folder_lock
 from dim.output import Kind, check_target
-from dim.storage import put_in_place, sync_names
+from dim.storage import put_in_place, sync_names, write_json
 
 NEW = ".new"  #: In a run's folder: the run that will replace it.
 _READY, _MOVING, _OLD = ".new-ready", ".new-moving", ".old"  # the steps of the replacement
 UNFINISHED = "unfinished.json"  #: In a run's folder while `fit` is at work on it, or where it ended early.
+_UNFINISHED = {"what": "being written by dim fit, or left by one that ended early"}
 #: What a start leaves that ended before its first epoch; without weights and figures nothing is lost with it.
 _STARTED = ("config.yaml", "logs", "places.json", "wandb.json", UNFINISHED)
 #: What a run consists of, with what `rank` and `predict` derive from it.
@@ -47,8 +49,20 @@ def can_resume(run: Path) -> bool:
 
 
 def _own_names(folder: Path) -> Iterable[str]:
-    started = _STARTED if _is_configuration(folder / "config.yaml") else ()
+    started = OWN if _has_begun(folder) else _STARTED if _is_configuration(folder / "config.yaml") else ()
     return (pattern for name in OWN if name not in started for pattern in (name, f"{name}/*"))
+
+
+def mark_unfinished(folder: Path) -> None:
+    """Says of a run that it is not finished, before anything else of it is written."""
+    write_json(folder / UNFINISHED, _UNFINISHED)
+
+
+def _has_begun(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / UNFINISHED).read_bytes()) == _UNFINISHED)
+    except (OSError, ValueError):
+        return False
 
 
 def _is_configuration(path: Path) -> bool:
@@ -80,7 +94,7 @@ def folder_to_fit(run: Path, resumed: bool, overwrite: bool) -> Path:
         return new if can_resume(new) else run
     if is_run(run):
         finished = is_finished(run)
-        replacing = is_run(new)
+        replacing = can_resume(new)
         resume = "" if finished and not replacing else "To go on with it add --ckpt_path last. "
         found = "a finished run" if finished else "an unfinished run"
         raise ConfigError(

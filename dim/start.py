@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
 
 from dim.checkpoint import PREVIOUS, weights_of
-from dim.run_folder import NEW, UNFINISHED
+from dim.run_folder import NEW, UNFINISHED, mark_unfinished
 from dim.storage import atomic_path, remove_leftovers, sync_names, write_json
 
 #: Options that are for one call alone, with their defaults: they are not kept in a run's config.yaml.
@@ -64,7 +64,7 @@ class RunStart(Callback):
         if self.folder.name == NEW and not self.is_resumed:
             shutil.rmtree(self.folder, ignore_errors=True)  # an earlier try to replace the run
         self._weights_before = weights_of(self.folder)
-        write_json(self.folder / UNFINISHED, {"what": "being written by dim fit, or left by one that ended early"})
+        mark_unfinished(self.folder)
         self.complete()
         with atomic_path(self.folder / "config.yaml") as temporary:
             temporary.write_text(yaml.safe_dump(self.config, sort_keys=False), encoding="utf-8")

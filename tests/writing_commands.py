@@ -20,7 +20,7 @@ from dim.linker import Linker
 from dim.ranking.ranker import Ranker
 from dim.records import Dataset
 from dim.result_files import read_results
-from dim.run_folder import can_resume, is_run, settle_run
+from dim.run_folder import can_resume, settle_run
 from dim.storage import WORKPLACE
 
 #: What is there while a command is at work and goes when it has ended.
@@ -38,6 +38,7 @@ class Case:
         finished: What must hold once the command has ended; gives what stays the same however often it was cut off.
         begin: Called when the folder was filled, or is as it was then.
         failed: Called after a kill.
+        is_done: Whether a kill came when nothing was left to do, where the command refuses to do it again.
     """
 
     make: Callable[[Path], None]
@@ -46,6 +47,7 @@ class Case:
     finished: Callable[[Path], object]
     begin: Callable[[Path], None] = lambda _: None
     failed: Callable[[], None] = lambda: None
+    is_done: Callable[[Path], bool] = lambda _: False
 
 
 def leftovers(root: Path) -> list[Path]:
@@ -155,7 +157,7 @@ def of_fit_overwrite(factory: pytest.TempPathFactory) -> Case:
     world = tiny_world(factory)
 
     def args(root: Path) -> list[str]:
-        more = ["--ckpt_path=last"] if is_run(root / "run" / ".new") else ["--overwrite=true"]
+        more = ["--ckpt_path=last"] if can_resume(root / "run" / ".new") else ["--overwrite=true"]
         return ["fit", *tiny_options(world, root / "run", "--seed_everything=1", *more)]
 
     return Case(
@@ -215,7 +217,13 @@ def of_link(factory: pytest.TempPathFactory, suffix: str = "jsonl") -> Case:
         if (root / f"answers.{suffix}").exists():
             assert (root / f"answers.{suffix}").read_bytes().count(b"\n") in (20, 21)  # CSV has a head
 
-    return Case(make, args, check, lambda root: (root / f"answers.{suffix}").read_bytes())
+    def finished(root: Path) -> object:
+        return (root / f"answers.{suffix}").read_bytes()
+
+    def is_done(root: Path) -> bool:
+        return (root / f"answers.{suffix}").exists() and not (root / f"answers.{suffix}.state.json").exists()
+
+    return Case(make, args, check, finished, is_done=is_done)
 
 
 def of_link_csv(factory: pytest.TempPathFactory) -> Case:
@@ -244,14 +252,14 @@ def of_caption(factory: pytest.TempPathFactory) -> Case:
     def make(root: Path) -> None:
         shutil.copytree(world, root / "data")
         ids = pd.read_parquet(root / "data" / "mentions.parquet", columns=["id"])["id"]
-        (root / "said.json").write_text(json.dumps(dict.fromkeys(ids, "a red coat")))
+        pd.DataFrame({"mention_id": ids, "caption": "a red coat"}).to_csv(root / "said.csv", index=False)
 
     def check(root: Path) -> None:
         assert set(Dataset(root / "data").mentions["caption"].dropna()) <= {"a red coat"}
 
     return Case(
         make,
-        lambda root: ["caption", str(root / "data"), f"--import_from={root / 'said.json'}"],
+        lambda root: ["caption", str(root / "data"), f"--import_from={root / 'said.csv'}"],
         check,
         lambda root: Dataset(root / "data").meta["hashes"],
     )

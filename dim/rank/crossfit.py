@@ -23,7 +23,7 @@ from dim.data.splits import caption_groups
 from dim.errors import ConfigError
 from dim.features.device import resolve_device
 from dim.saved_run import identity_of_run, instantiate_run
-from dim.storage import content_hash, write_json
+from dim.storage import content_hash, remove_leftovers, write_json
 from dim.task import LinkingTask
 from dim.trainer_options import StepLimit
 from dim.training_lines import ProgressBar, progress_callback
@@ -105,6 +105,7 @@ def cross_fit(
         home = folder / f"{fold + 1}of{num_folds}"
         said = f"fold {fold + 1} of {num_folds}: {len(kept):,} mentions, {len(left_out):,} left out"
         if _read(home / "fold.json") in (facts, older):
+            remove_leftovers(home)
             console.print(f"{said}, found", soft_wrap=True)
         else:
             console.print(f"{said}, fitting", soft_wrap=True)
