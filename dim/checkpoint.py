@@ -145,7 +145,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         with atomic_path(path) as temporary:
             torch.save(checkpoint, temporary)
             if path.name == LAST and path in self._whole and path.exists():
-                _keep(path, path.with_name(PREVIOUS))
+                keep_as(path, path.with_name(PREVIOUS))
         self._whole.add(path)
 
     def load_checkpoint(self, path: str | Path, *args: Any, **options: Any) -> dict[str, Any]:
@@ -155,11 +155,12 @@ class WholeCheckpoints(TorchCheckpointIO):
         return found
 
 
-def _keep(path: Path, kept: Path) -> None:
+def keep_as(path: Path, kept: Path) -> None:
+    """Gives a checkpoint another name beside its own, in the place of what has it."""
     try:
         with atomic_path(kept) as temporary:
             os.link(path, temporary)
-    except StorageError:  # a disk without links
+    except (OSError, StorageError):  # a disk without links
         path.replace(kept)
 
 

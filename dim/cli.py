@@ -174,6 +174,7 @@ class DimCLI(LightningCLI):
             resumes = self.subcommand == "fit" and options["ckpt_path"] == "last"
             found = to_resume_from(self.folder / "checkpoints") if resumes else None
             options["ckpt_path"] = str(found or checkpoint(self.folder, options["ckpt_path"]))
+            self.start.resumed_from = found
         if options["ckpt_path"] is not None:
             check_checkpoint(Path(options["ckpt_path"]), self.model.seed, self.datamodule)
         if self.trainer.world_size > 1:

@@ -11,7 +11,7 @@ import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
 
-from dim.checkpoint import PREVIOUS, weights_of
+from dim.checkpoint import LAST, PREVIOUS, keep_as, weights_of
 from dim.run_folder import NEW, UNFINISHED, mark_unfinished
 from dim.storage import atomic_path, remove_leftovers, sync_names, write_json
 
@@ -48,6 +48,8 @@ class RunStart(Callback):
         self.is_fit, self.is_resumed, self.complete = is_fit, is_resumed, complete
         self._has_begun = False
         self._weights_before: str | None = None
+        #: The checkpoint that training goes on from; where no epoch is left, nothing else would become the last.
+        self.resumed_from: Path | None = None
 
     def begin(self, trainer: Trainer) -> None:
         """Writes the configuration, once, and gives the trainer its loggers."""
@@ -70,6 +72,9 @@ class RunStart(Callback):
             temporary.write_text(yaml.safe_dump(self.config, sort_keys=False), encoding="utf-8")
         if self.record is not None:
             write_json(self.folder / "wandb.json", self.record)
+        last = self.folder / "checkpoints" / LAST
+        if self.resumed_from is not None and self.resumed_from.parent == last.parent and self.resumed_from != last:
+            keep_as(self.resumed_from, last)
 
     def finish(self, trainer: Trainer) -> None:
         """Ends the run: what only an unfinished one needs goes, and the answers of `predict` to other weights.

@@ -115,11 +115,14 @@ def test_where_nothing_is_whole_the_file_is_named(
     for name in ("last.ckpt", "best.ckpt"):
         path = run / "checkpoints" / name
         path.write_bytes(cut(path.read_bytes()))
-        code = main(options(world, shutil.copytree(run, tmp_path / name), "--ckpt_path=last"))
+        again = shutil.copytree(run, tmp_path / name)
+        best = None if name == "best.ckpt" else read_checkpoint(again / "checkpoints" / "best.ckpt")["epoch"]
+        code = main(options(world, again, "--ckpt_path=last", f"--trainer.max_epochs={(best or 0) + 1}"))
         said = capsys.readouterr().err
         if name == "last.ckpt":
             assert code == 0
             assert "training goes on from best.ckpt, after epoch" in said
+            assert read_checkpoint(again / "checkpoints" / "last.ckpt")["epoch"] == best  # though none was left to do
         else:
             assert code == 1
             assert f"error: expected a checkpoint that dim fit wrote at {tmp_path / name}" in said
