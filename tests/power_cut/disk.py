@@ -43,7 +43,7 @@ class Disk:
 
     def _keep(self, path: Path) -> Path:
         self._held.append(os.open(path, os.O_RDONLY))
-        return self.store / str(path.stat().st_ino)
+        return self.store / f"{path.stat().st_ino}{'.names' if path.is_dir() else ''}"
 
     @property
     def num_syncs(self) -> int:
@@ -66,7 +66,7 @@ class Disk:
 
     def _copy(self, number: int, place: Path) -> None:
         place.mkdir()
-        names = self.store / str(number)
+        names = self.store / f"{number}.names"
         for line in names.read_text().splitlines() if names.exists() else ():
             of, is_folder, name = line.split(" ", 2)
             if name not in (".", ".."):

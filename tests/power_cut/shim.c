@@ -33,7 +33,8 @@ static int keep(int descriptor) {
     if (fstat(descriptor, &found)) return -1;
     dup(descriptor); /* never closed: no other file gets its number meanwhile */
     snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
-    snprintf(copy, sizeof copy, "%s/%lu", getenv("POWER_CUT_DISK"), (unsigned long)found.st_ino);
+    const char *kind = S_ISDIR(found.st_mode) ? ".names" : "";
+    snprintf(copy, sizeof copy, "%s/%lu%s", getenv("POWER_CUT_DISK"), (unsigned long)found.st_ino, kind);
     snprintf(begun, sizeof begun, "%s.%d.%d", copy, getpid(), descriptor);
     int to = open(begun, O_WRONLY | O_CREAT | O_TRUNC, 0600), from = open(path, O_RDONLY);
     if (to < 0 || from < 0) abort();
