@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
 
 from dim.commands import COMMANDS
+from dim.display.lines import say, warn
 from dim.errors import DimError
 from dim.options import OTHER_COMMANDS, nearest
+from dim.shortages import shortage
 
 TRAINER_COMMANDS = {
     "fit": "train; prepares and embeds what is missing; ends with the results on dev",
@@ -47,9 +50,9 @@ def main(args: Sequence[str] | None = None) -> int:
         import dim
 
         if name in ("-h", "--help"):
-            print(usage())
+            say(usage())
         elif name == "--version":
-            print(f"dim {dim.__version__}")
+            say(f"dim {dim.__version__}")
         elif name in TRAINER_COMMANDS:
             from dim.cli import run_trainer
 
@@ -60,8 +63,18 @@ def main(args: Sequence[str] | None = None) -> int:
             known = [*TRAINER_COMMANDS, *COMMANDS]
             meant = OTHER_COMMANDS.get(name) or nearest(name, known)
             raise DimError(f"a command ({', '.join(known)})", repr(name), f"Did you mean: dim {meant}?")
+        sys.stdout.flush()  # a full disk, or a reader that has gone, is found out here and not at the very end
     except DimError as error:
-        print(f"error: {error}", file=sys.stderr)
+        warn(f"error: {error}")
+        return 1
+    except BrokenPipeError:  # of `dim … | head`
+        _let_go_of_stdout()
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        if (short := shortage(error)) is None:
+            raise
+        _let_go_of_stdout()
+        warn(f"error: {short}\nleft     {_left_by(name)}")
         return 1
     except (KeyboardInterrupt, SystemExit) as error:
         # Lightning makes an exit of Ctrl-C, and ignores it from then on.
@@ -69,10 +82,23 @@ def main(args: Sequence[str] | None = None) -> int:
             raise
         if signal.getsignal(signal.SIGINT) != handler:
             signal.signal(signal.SIGINT, handler)
-        left = COMMANDS[name].interrupted if name in COMMANDS else TRAINER_INTERRUPTED.get(name, "nothing was changed")
-        print(f"\ninterrupted: {left}", file=sys.stderr)
+        warn(f"\ninterrupted: {_left_by(name)}")
         return 130
     return 0
+
+
+def _left_by(name: str) -> str:
+    """What a command that did not end leaves, and how to go on."""
+    return COMMANDS[name].interrupted if name in COMMANDS else TRAINER_INTERRUPTED.get(name, "nothing was changed")
+
+
+def _let_go_of_stdout() -> None:
+    """Where nothing can be written there, Python would say so once more when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -6,9 +6,7 @@ import json
 from contextlib import nullcontext
 from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
-
+from dim.display.terminal import Console, Text
 from dim.errors import ConfigError, DataError
 from dim.evaluation.audit import Audit, audit_dataset, print_audit
 from dim.evaluation.audit.dataset import check_distance

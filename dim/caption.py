@@ -9,12 +9,11 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
-from rich.text import Text
 
 from dim.cluster import Engine, open_executor
 from dim.data.caption_file import GivenCaptions, read_captions
 from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limit
+from dim.display.terminal import Console, Text
 from dim.engine import Block, Executor, Workplace
 from dim.errors import ConfigError, DataError
 from dim.features import named  # noqa: F401 - the classes that the command line names
@@ -176,6 +175,8 @@ def _name_of(model: str) -> str:
 
 def _say_import(given: GivenCaptions, path: Path) -> None:
     _say(f"imported  {sum(said is not None for said in given.by_mention):,} mentions' captions from {path}")
+    for note in given.notes:
+        _say(f"note      {note}")
     for what, names in (
         ("unknown to the dataset, left out", given.unknown),
         ("without a caption, left out", given.blank),

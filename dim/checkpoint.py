@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
+from dim.display.lines import warn
 from dim.errors import CheckpointError, StorageError
 from dim.storage import atomic_path, hash_parts
 
@@ -119,7 +119,7 @@ def to_resume_from(folder: Path) -> Path | None:
                 damaged.append(error)
                 continue
             if path.name != LAST:
-                print(f"note: {why}; training goes on from {path.name}, after epoch {epoch}", file=sys.stderr)
+                warn(f"note: {why}; training goes on from {path.name}, after epoch {epoch}")
             return path
     if damaged:
         raise damaged[0]

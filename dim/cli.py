@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import EarlyStopping
@@ -27,22 +26,35 @@ import dim.baselines.bm25
 import dim.baselines.names
 import dim.contrastive.module
 import dim.features.named
-import dim.generative.module
-import dim.saved_run  # noqa: F401
+import dim.generative.module  # noqa: F401
 from dim.checkpoint import RunCheckpoint, WholeCheckpoints, read_checkpoint, to_resume_from
 from dim.configs import with_config_files
 from dim.datamodule import LinkingDataModule
+from dim.display.lines import say
 from dim.errors import CheckpointError, ConfigError
+from dim.known_classes import trusted_by
 from dim.locks import folder_lock
 from dim.making import explain_making
-from dim.options import Explained
+from dim.options import Explained, split_line
 from dim.pinning import keep_commits, write_commits
-from dim.places import CACHE, CONFIG, ROOT, check_dataset, check_places, is_config_of, located, paths_in, record_places
+from dim.places import (
+    CACHE,
+    CONFIG,
+    ROOT,
+    check_dataset,
+    check_places,
+    is_config_of,
+    located,
+    paths_in,
+    record_places,
+    stated_config,
+)
 from dim.predict import predict_on_cluster
 from dim.prepare import open_dataset
 from dim.processes import process_of_run
 from dim.result_files import write_identity
 from dim.run_folder import folder_to_fit, replace_run, settle_run
+from dim.saved_run import check_config
 from dim.start import ONE_TIME, RunStart
 from dim.task import LinkingTask
 from dim.trainer_options import StepLimit, check_trainer
@@ -90,6 +102,12 @@ class DimCLI(LightningCLI):
         """Adds the run folder and early stopping to the options, and passes the seed on."""
         parser.add_argument("--run", type=str, required=True, help="Folder of the run: config, checkpoints, results.")
         parser.add_argument("--dataset", type=Path | None, default=None, help="As --data.root: where the dataset is.")
+        parser.add_argument(
+            "--trust",
+            type=str | None,
+            default=None,
+            help="Packages, separated by commas, whose classes a run may name beside dim's; they are imported.",
+        )
         parser.add_argument("--overwrite", type=bool, default=False, help="Whether fit may replace what is in --run.")
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.set_defaults(
@@ -101,6 +119,11 @@ class DimCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses `args`; the parent warns about `sys.argv`, which is not read here."""
+        words = list(split_line(args))
+        self.trusted = trusted_by(",".join(value for name, value in words if name == "trust"))
+        if args[0] != "fit":  # whose configuration is the user's own word; that of a run may be a stranger's
+            for path in (Path(value) for name, value in words if name and "config".startswith(name)):
+                check_config(path, self.trusted)
         self.config = parser.parse_args(args)
         options = self.config[self.config["subcommand"]]
         given = {str(arg).partition("=")[0] for arg in args}
@@ -110,13 +133,14 @@ class DimCLI(LightningCLI):
                 for name in (name for name in ONE_TIME if f"--{name}" not in given):
                     options[name] = ONE_TIME[name]
                 self._settle(options, path.parent, is_named="--run" in given)
+        options.pop("trust", None)  # the command line counts, never a file
         if (dataset := options.pop("dataset", None)) is not None:
             options["data.root"] = dataset
 
     @staticmethod
     def _settle(options: Any, folder: Path, is_named: bool) -> None:
         """Takes the run whose config.yaml was given, and its files, from where they stand now."""
-        config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+        config = stated_config(folder)
         if not is_named and options["run"] == config.get("run"):
             options["run"] = options["trainer.default_root_dir"] = str(folder)
         given = dict(paths_in(config))
@@ -157,6 +181,7 @@ class DimCLI(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         """Finds the checkpoint, and checks what can be checked before any data is read."""
+        self.datamodule.trusted = self.trusted
         self.model.check()
         if self.subcommand != "fit" or self.config_init[self.subcommand]["ckpt_path"] is not None:
             keep_commits(self.folder, self.config_dump, self.model, self.datamodule)
@@ -194,7 +219,8 @@ class DimCLI(LightningCLI):
         except MisconfigurationException as error:
             raise trainer_error(error) from error
         finally:
-            if self.trainer.interrupted:  # Lightning ignores further signals from then on
+            # Lightning has ignored a second Ctrl-C since the first, in whatever phase that came, and leaves it so.
+            if signal.getsignal(signal.SIGINT) != handler:
                 signal.signal(signal.SIGINT, handler)
 
     def fit(self, model: LinkingTask, **kwargs: Any) -> None:
@@ -261,7 +287,7 @@ class DimCLI(LightningCLI):
     def after_fit(self) -> None:
         """Evaluates the best weights on dev, and puts the run in its place."""
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
-            print("fast_dev_run: a few batches of train and tune went well; nothing was written")
+            say("fast_dev_run: a few batches of train and tune went well; nothing was written")
             return
         best = None
         if self.model.is_trained:
@@ -288,7 +314,7 @@ class DimCLI(LightningCLI):
             self.writer.show()
         else:
             write_identity(self.run, self.writer.identity(self.model))
-            print(f"The dataset has no dev split; to evaluate on test: dim test --config {self.run / 'config.yaml'}")
+            say(f"The dataset has no dev split; to evaluate on test: dim test --config {self.run / 'config.yaml'}")
 
     def after_validate(self) -> None:
         """Prints the results."""
@@ -332,7 +358,7 @@ def check_checkpoint(path: Path, seed: int, datamodule: LinkingDataModule) -> No
     found = saved.get("seed")
     beside = path.resolve().parent.parent / "config.yaml"
     if found is None and beside.exists():  # of an older version; its run tells
-        found = (yaml.safe_load(beside.read_text(encoding="utf-8")) or {}).get("seed_everything")
+        found = stated_config(beside.parent).get("seed_everything")
     if found is not None and found != seed:
         raise CheckpointError(
             f"weights of seed {seed}",

@@ -140,6 +140,7 @@ COMMANDS = {
             "bench_generate",
             "bench_link",
             "bench_serve",
+            "bench_hostile",
         ),
         "measure speed and memory against a peer or a ceiling",
     ),

@@ -10,11 +10,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from dim.configs import config_file, shipped
+from dim.display.terminal import Console, Text
 from dim.errors import ConfigError
 from dim.evaluation.significance import ROUNDS
 from dim.report import report
@@ -127,7 +126,7 @@ def _print_runs(experiments: list[Experiment], failed: list[Experiment], console
         table.add_row(Text(str(experiment.run)), Text("failed", "bold red") if experiment in failed else "finished")
     console.print(table)
     for experiment in failed:
-        console.print(f"failed: python -m dim fit {shlex.join(experiment.arguments)}", soft_wrap=True, markup=False)
+        console.print(f"failed: python -m dim fit {shlex.join(experiment.arguments)}", soft_wrap=True)
 
 
 def fit(experiment: Experiment, resume: bool) -> bool:

@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
-
+from dim.display.terminal import Console, Text
 from dim.errors import ConfigError
 from dim.options import nearest
 from dim.storage import atomic_path
@@ -108,5 +106,5 @@ def configs_copy(name: str, folder: Path) -> Path:
         raise ConfigError(f"a new file {copy}", "one that is there", "Choose another folder, or move the file away.")
     with atomic_path(copy) as temporary:
         temporary.write_bytes(known[name].read_bytes())
-    Console().print(f"{copy}; to run it: dim fit {OPTION} {copy}", soft_wrap=True, markup=False, highlight=False)
+    Console().print(f"{copy}; to run it: dim fit {OPTION} {copy}", soft_wrap=True, highlight=False)
     return copy

@@ -77,6 +77,7 @@ class LinkingData:
         read_texts: Reads `texts`: not every method wants them.
         fingerprints: What the features depend on: entity text, templates, encoders and ablations.
         missing_images: `mention` and `entity` → how many name images and have none, and why; empty without images.
+        trusted: What the names of classes may begin with that another run names, which is opened beside this data.
     """
 
     dataset: records.Dataset
@@ -88,6 +89,7 @@ class LinkingData:
     read_texts: Callable[[], list[str | None]]
     fingerprints: dict[str, str]
     missing_images: dict[str, dict[str, Any]] = field(default_factory=dict)
+    trusted: tuple[str, ...] = ()
     _device: torch.device | None = field(default=None, init=False)
 
     @cached_property
@@ -247,6 +249,7 @@ class LinkingDataModule(LightningDataModule):
         self.engine, self.address = engine, address
         self.needs = Needs()
         self.only: Tensor | None = None  #: Mention rows [n] that alone may be trained on, such as all but a fold.
+        self.trusted: tuple[str, ...] = ()  #: As of `LinkingData`: by the user's word, never by a folder's.
         self._data: LinkingData | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -287,6 +290,7 @@ class LinkingDataModule(LightningDataModule):
                 for each in FIELDS
                 if each.kind == "image" and each.name in features
             },
+            trusted=self.trusted,
         )
 
     def _embed(self, dataset: records.Dataset, executor: Executor) -> dict[str, FieldFeatures]:

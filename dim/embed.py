@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-
-from rich.console import Console
+from typing import Literal
 
 from dim.cluster import Engine, open_executor
 from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limit
+from dim.display.terminal import Console
 from dim.engine import Block, Executor, ThisProcess, Workplace
 from dim.errors import ConfigError
 from dim.features import named  # noqa: F401 - the classes that the command line names
@@ -177,11 +177,12 @@ class _Run:
 
     def features(self, field: Field, choices: Choices, encoder: TextEncoder | ImageEncoder) -> FieldFeatures:
         key = self._known_key(field, choices, encoder.fingerprint)
-        found = self.cache.known(key, self.dataset.image_root)
+        owner = partial(self._named, field)
+        found = self.cache.known(key, self.dataset.image_root, owner)
         if found is None:
             inputs = field.unique_inputs(self.dataset, choices)
             recipe = Recipe(field.name, field.kind, encoder.fingerprint, encoder.width, BLOCK_SIZE[field.kind])
-            found = self.cache.find(recipe, inputs)
+            found = self.cache.find(recipe, inputs, owner)
             features = found or self.cache.compute(recipe, inputs, partial(self._blocks, field, encoder, inputs))
             self.cache.remember(key, recipe, inputs)
         else:
@@ -192,7 +193,11 @@ class _Run:
     def is_known(self, field: Field, choices: Choices, encoder: ImageEncoder) -> bool:
         """Whether the features are in the cache, told without reading the dataset's tables."""
         key = self._known_key(field, choices, encoder.fingerprint)
-        return self.cache.known(key, self.dataset.image_root) is not None
+        return self.cache.known(key, self.dataset.image_root, partial(self._named, field)) is not None
+
+    def _named(self, field: Field, row: int) -> str:
+        table: Literal["mentions", "entities"] = "mentions" if field.owner == "mention" else "entities"
+        return f"{field.owner} {self.dataset.column(table, 'id')[row].as_py()}"
 
     def captions(self, captioner: Captioner, max_missing_images: float) -> list[str | None]:
         """The captioner's words for each mention that has images and no caption."""

@@ -79,7 +79,12 @@ class Block:
     def checksum(self) -> int:
         """CRC-32 of rows and note: finds a garbled disk, not an enemy."""
         note = json.dumps(self.note, sort_keys=True).encode()
-        return zlib.crc32(np.ascontiguousarray(self.rows, dtype=np.float32).tobytes(), zlib.crc32(note))
+        return checksum_of(self.rows, zlib.crc32(note))
+
+
+def checksum_of(rows: NDArray[np.float32], before: int = 0) -> int:
+    """CRC-32 of rows as they stand in a matrix on disk, going on from that of what stands before them."""
+    return zlib.crc32(np.ascontiguousarray(rows, dtype=np.float32).reshape(-1).view(np.uint8).data, before)
 
 
 #: (inputs, one a row of the plan; plan; indices of blocks) → these blocks, in any order. A pure function: a block
@@ -147,6 +152,7 @@ class Workplace:
         self.matrix_path = self.result / "matrix.npy"
         self._header = _npy_header((plan.num_rows, plan.width))
         self.notes: dict[int, dict[str, Any]] = {}
+        self._of_rows: dict[int, int] = {}
         with explain_write_errors(folder):
             if self._is_usable():
                 self._read_progress()
@@ -163,6 +169,11 @@ class Workplace:
         """The rows in finished blocks."""
         return sum(len(self.plan.block(index)) for index in self.notes)
 
+    @property
+    def checksums(self) -> list[int]:
+        """`checksum_of` the rows of each finished block, in their order, as they were when they came."""
+        return [self._of_rows[index] for index in sorted(self._of_rows)]
+
     def write(self, block: Block) -> None:
         """Puts a block on the disk, then its line in the progress file.
 
@@ -175,7 +186,7 @@ class Workplace:
             with (self.folder / "progress.jsonl").open("ab", buffering=0) as progress:
                 _write_all(progress.fileno(), line.encode())
                 os.fsync(progress.fileno())
-        self.notes[block.index] = block.note
+        self.notes[block.index], self._of_rows[block.index] = block.note, checksum_of(block.rows)
 
     def publish(self, final: Path) -> None:
         """Gives the finished folder its name; what stood there is removed."""
@@ -221,6 +232,7 @@ class Workplace:
                 block = Block(entry["block"], stored, entry["note"])
                 if line.endswith(b"\n") and len(rows) and block.checksum == entry["checksum"]:
                     self.notes[block.index] = block.note
+                    self._of_rows[block.index] = checksum_of(stored)
                     good.append(line)
         if good != lines:
             with atomic_path(path) as temporary:

@@ -1,5 +1,9 @@
 """The errors that a caller of dim can act on."""
 
+from dim.display.visible import visible
+
+INDENT = "\n" + " " * 9  #: Of a part's further lines, so that none of them reads as another part.
+
 
 class DimError(Exception):
     """An error with its remedy: what was expected, what was found, what to do next.
@@ -18,7 +22,11 @@ class DimError(Exception):
 
     def __init__(self, expected: str, found: str, remedy: str) -> None:
         self.expected, self.found, self.remedy = expected, found, remedy
-        super().__init__(f"expected {expected}\nfound    {found}\nto do    {remedy}")
+        # The parts may quote a stranger's file; the message goes to terminals and logs.
+        parts = (
+            f"{name:<8} {visible(part)}" for name, part in (("expected", expected), ("found", found), ("to do", remedy))
+        )
+        super().__init__("\n".join(part.replace("\n", INDENT) for part in parts))
 
     def __reduce__(self) -> tuple[type["DimError"], tuple[str, str, str]]:
         # Worker processes send errors home by pickle, which calls the class with `args`.
@@ -39,6 +47,10 @@ class CheckpointError(DimError):
 
 class StorageError(DimError):
     """A file cannot be written: no space, no permission."""
+
+
+class MemoryShortageError(DimError):
+    """There is not enough memory, or a worker process was ended, as systems do where it is full."""
 
 
 class MissingExtraError(DimError):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from rich.console import Console
 
+from dim.display.terminal import Console
 from dim.errors import ConfigError, DataError
 from dim.evaluation.floor import rank_by_name
 from dim.evaluation.foreign import read_ranks
@@ -33,6 +33,7 @@ def evaluate(
     cache_dir: Path = Path("cache"),
     max_unknown: float = MAX_UNKNOWN,
     overwrite: bool = False,
+    encoding: str | None = None,
 ) -> None:
     """Scores another system's answers and writes a run folder that `dim report` compares like any other.
 
@@ -50,6 +51,7 @@ def evaluate(
         cache_dir: Where prepared releases are found.
         max_unknown: The share of entity ids that the KB may lack; more are taken for a mistake.
         overwrite: Whether to replace results of the same split and protocol in `run`, which this command wrote.
+        encoding: Of the table; the default is told by its first bytes, else UTF-8.
 
     Raises:
         DataError: The table does not fit the dataset.
@@ -58,7 +60,7 @@ def evaluate(
     _check_run(run, ranks, dataset, split, protocol, overwrite)
     with folder_lock(run, "dim evaluate"):
         _check_run(run, ranks, dataset, split, protocol, overwrite)
-        _evaluate(ranks, dataset, run, name, split, protocol, cache_dir, max_unknown)
+        _evaluate(ranks, dataset, run, name, split, protocol, cache_dir, max_unknown, encoding)
 
 
 def _evaluate(
@@ -70,11 +72,12 @@ def _evaluate(
     protocol: str,
     cache_dir: Path,
     max_unknown: float,
+    encoding: str | None,
 ) -> None:
     data = open_dataset(dataset, cache_dir)
     _check_hash(ranks, data, split, protocol)
     mentions = data.split(split)
-    foreign = read_ranks(ranks, data, mentions, protocol, max_unknown)
+    foreign = read_ranks(ranks, data, mentions, protocol, max_unknown, encoding)
     gold = torch.from_numpy(data.gold_rows(mentions))
     floor = rank_by_name(mentions["mention"].tolist(), data.entities["name"].tolist(), gold, FullKB(), None)
     frame = ranks_frame(data, mentions, split=split, protocol=protocol, ranked=foreign.ranked, floor=floor, frozen=None)
@@ -103,10 +106,10 @@ def _evaluate(
             f"{missed:,} golds are in no list (at most {foreign.depth} answers): missed, so MRR is a lower bound",
             soft_wrap=True,
         )
+    for note in foreign.notes:
+        console.print(f"note: {note}", soft_wrap=True)
     for reason, found in foreign.problems.as_json().items():
-        console.print(
-            f"{found['count']:,} {reason}; first: {'; '.join(found['examples'])}", soft_wrap=True, markup=False
-        )
+        console.print(f"{found['count']:,} {reason}; first: {'; '.join(found['examples'])}", soft_wrap=True)
     console.print(f"written: {run / 'metrics.json'}, {run / 'ranks.parquet'}", soft_wrap=True)
 
 

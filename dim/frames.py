@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dim.storage import atomic_path, content_hash
+from dim.storage import content_hash
 
 _ABOUT = b"dim"  #: In the footer of a Parquet file: what it says of itself.
 
@@ -37,8 +37,7 @@ def write_frame(path: Path, table: pd.DataFrame, schema: pa.Schema, **about: Any
     about = {"hash": frame_hash(table), **about}
     found = pa.Table.from_pandas(table, schema, preserve_index=False)
     said = {**(found.schema.metadata or {}), _ABOUT: json.dumps(about).encode()}
-    with atomic_path(path) as temporary:
-        pq.write_table(found.replace_schema_metadata(said), temporary)
+    pq.write_table(found.replace_schema_metadata(said), path)
     return about
 
 

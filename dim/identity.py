@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 from pytorch_lightning.callbacks import EarlyStopping
 
 from dim.datamodule import LinkingDataModule
 from dim.evaluation.protocols import FullKB
+from dim.known_classes import imported_class
 
 #: Options of the trainer that decide the weights. The rest is about machines, logs and bars.
 TRAINING = (
@@ -19,6 +19,9 @@ TRAINING = (
 )
 #: Of classes that are not ours and do not say it themselves.
 INCIDENTAL: dict[type, frozenset[str]] = {EarlyStopping: frozenset({"verbose", "log_rank_zero_only"})}
+
+#: Of methods whose class is not at hand; as `LinkingTask.incidental`.
+OF_METHODS = frozenset({"seed"})
 
 Identity = dict[str, Any]
 
@@ -40,7 +43,7 @@ def identity_of(config: Mapping[str, Any], features: Mapping[str, str], parts: M
     stops = described({"class_path": EarlyStopping, "init_args": stopping})["options"]
     protocol = data.pop("protocol", None) or {"class": FullKB.__name__, "options": {}}
     return {
-        "method": described(config.get("model")),
+        "method": described(config.get("model"), OF_METHODS),
         "parts": dict(parts),
         "features": dict(features),
         # The epoch is chosen on tune, under this protocol; what is evaluated later stands with its own.
@@ -48,16 +51,22 @@ def identity_of(config: Mapping[str, Any], features: Mapping[str, str], parts: M
     }
 
 
-def described(value: Any) -> Any:
+def described(value: Any, of_others: frozenset[str] = frozenset()) -> Any:
     """A part of a configuration without what its classes call incidental.
 
+    Args:
+        value: The part.
+        of_others: What counts for nothing in a class that does not say it, or is not imported: nothing is here.
+
     Example:
-        >>> described({"class_path": "dim.baselines.bm25.BM25", "init_args": {"k1": 1.2, "seed": 3}})
-        {'class': 'BM25', 'options': {'k1': 1.2}}
+        >>> described({"class_path": EarlyStopping, "init_args": {"patience": 3, "verbose": True}})
+        {'class': 'EarlyStopping', 'options': {'patience': 3}}
     """
     if isinstance(value, Mapping) and "class_path" in value:
-        kind = value["class_path"] if isinstance(value["class_path"], type) else _class_at(str(value["class_path"]))
-        said: frozenset[str] = getattr(kind, "incidental", frozenset())
+        named = value["class_path"]
+        # One that is not imported is none of dim's: a report reads runs whose classes are not there.
+        kind = named if isinstance(named, type) else imported_class(str(named))
+        said: frozenset[str] = getattr(kind, "incidental", of_others)
         skipped = said if kind is None else INCIDENTAL.get(kind, said)
         options = {name: described(item) for name, item in (value.get("init_args") or {}).items()}
         name = str(value["class_path"]).rpartition(".")[2] if kind is None else kind.__name__
@@ -65,13 +74,3 @@ def described(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(name): described(item) for name, item in value.items()}
     return [described(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _class_at(path: str) -> type | None:
-    """The class of a full name; None where it is gone, as a report may read runs of classes that are not there."""
-    module, _, name = path.rpartition(".")
-    try:
-        found = getattr(import_module(module), name, None)
-    except (ImportError, ValueError):
-        return None
-    return found if isinstance(found, type) else None

@@ -6,16 +6,16 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
-
+from dim.display.terminal import Console
 from dim.errors import ConfigError
+from dim.known_classes import trusted_by
 from dim.linker import Linker, Question
 from dim.linker.answer import asked_alone
 from dim.linker.folder import LINKER
 from dim.linker.generative import GenerativeLinker
 from dim.linker.given import check_top_k
 from dim.linker.job import Options, link_file
-from dim.linker.opening import open_linker, trusted_by
+from dim.linker.opening import open_linker
 from dim.linker.reopened import check_opens
 from dim.linker.shown import show
 from dim.locks import folder_lock
@@ -38,6 +38,7 @@ def link(
     device: str = "auto",
     trust: str | None = None,
     dataset: Path | None = None,
+    image_root: Path | None = None,
 ) -> None:
     """Links one mention, or each row of a file, to the entities of a linker's KB.
 
@@ -63,6 +64,7 @@ def link(
         device: `auto`, `cpu`, `cuda` …
         trust: Packages, separated by commas, whose classes the linker's folder may name; they are imported.
         dataset: Of a run, where its dataset stands now, if it has moved.
+        image_root: Of a linker's folder, where the images of its KB stand that are not in it; answers name no others.
     """
     check_top_k(top_k)
     if (input is None) != (output is None) or (input is not None and (mention or context or image or candidates)):
@@ -79,7 +81,7 @@ def link(
             raise ConfigError(f"--{used} beside --input", "none", "Use --as_json true: it has all evidence.")
         question = Question(mention, context, image, candidates)
         with asked_alone():
-            show(open_linker(model, device, trust, dataset).link_batch([question], top_k)[0], as_json)
+            show(open_linker(model, device, trust, dataset, image_root).link_batch([question], top_k)[0], as_json)
     else:
         assert output is not None
         if as_json:
@@ -87,7 +89,8 @@ def link(
                 "--as_json for one --mention", "--input", "The name of --output says the format: x.jsonl."
             )
         with folder_lock(output, "dim link"):
-            link_file(input, output, Options(model, top_k, batch_size, device, evidence, encoding, trust, dataset))
+            options = Options(model, top_k, batch_size, device, evidence, encoding, trust, dataset, image_root)
+            link_file(input, output, options)
 
 
 def export(
@@ -109,16 +112,18 @@ def export(
         run: A folder that `dim fit` wrote.
         folder: Where the linker shall stand: a new or empty path.
         index: How vectors are searched; `auto` chooses by the size of the KB.
-        images: `copies` of the KB's images, that go where the folder goes, their `paths` on this machine, or `none`.
+        images: `copies` of the KB's images, that go where the folder goes, their `paths` on this machine (opened with
+            --image_root), or `none`.
         overwrite: Whether a linker that stands there may be replaced.
-        trust: Packages, separated by commas, whose classes the linker may have beside dim's; whoever opens it
+        trust: Packages, separated by commas, whose classes run and linker may name beside dim's; whoever opens it
             needs them installed, and says the same.
         verify: Open what was written in a new process, which loads the linker and its encoders once more: some seconds,
             for large models as long, and as much memory again, as loading them takes.
         dataset: Where the run's dataset stands now, if it has moved.
     """
     check_target(folder, LINKER, sources=[run], overwrite=overwrite)  # before long work
-    linker, trusted = Linker.from_checkpoint(run, index=index, dataset=dataset), trusted_by(trust)
+    trusted = trusted_by(trust)
+    linker = Linker.from_checkpoint(run, index=index, dataset=dataset, trusted=trusted)
     check = partial(check_opens, linker=linker, trusted=trusted) if verify else None
     linker.save(folder, images, overwrite, trusted, check)
     if not isinstance(linker, GenerativeLinker):

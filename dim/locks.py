@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from dim.display.lines import warn
 from dim.errors import ConfigError, StorageError
 from dim.storage import explain_write_errors, make_folder
 
@@ -88,7 +88,7 @@ def _acquire(lock: FileLock, path: Path, folder: Path, wait: bool) -> None:
             except Timeout:
                 if not wait:
                     raise
-                print(f"waiting: {folder} is being written by {_holder(path)}", file=sys.stderr, flush=True)
+                warn(f"waiting: {folder} is being written by {_holder(path)}")
                 lock.acquire(poll_interval=0.1)
     except Timeout as error:
         raise ConfigError(

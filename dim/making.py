@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import import_module
 from inspect import Parameter, signature
 from typing import Any
 
 from jsonargparse import Namespace
 
 from dim.errors import ConfigError
+from dim.known_classes import imported_class
 
 
 def explain_making(options: Namespace, error: Exception) -> ConfigError:
@@ -23,7 +23,9 @@ def explain_making(options: Namespace, error: Exception) -> ConfigError:
         error: What was raised when it was to be made.
     """
     for key, part in _classes(options, ""):
-        kind = _find(part.class_path)
+        kind = imported_class(part.class_path)
+        if kind is None:  # it is the one that could not be imported
+            continue
         given = {} if part.get("init_args") is None else dict(part.init_args.items(branches=False))
         given = {name: value for name, value in given.items() if "." not in name}
         missing = [
@@ -63,9 +65,3 @@ def _classes(options: Any, key: str) -> Iterator[tuple[str, Namespace]]:
     elif isinstance(options, list):
         for value in options:
             yield from _classes(value, key)
-
-
-def _find(class_path: str) -> type:
-    module, _, name = class_path.rpartition(".")
-    kind: type = getattr(import_module(module), name)
-    return kind

@@ -112,13 +112,13 @@ def _wrong_line(parser: Any, line: type[Explained]) -> ConfigError | None:
     given, command, required = line.given, line.command, line.required
     options = {action.dest: action for action in parser._actions if action.dest not in ("help", "print_config")}
     positional = [action.dest for action in parser._actions if not action.option_strings and action.dest in options]
-    words = [value for name, value in _split(given) if name is None]
+    words = [value for name, value in split_line(given) if name is None]
     if len(words) > len(positional):
         return _wrong_word(words[len(positional)], command, positional, required)
-    for path in (value for name, value in _split(given) if name in ("config", "c")):
+    for path in (value for name, value in split_line(given) if name in ("config", "c")):
         if found := _wrong_file(path):
             return found
-    named = {name for name, _ in _split(given) if name is not None}
+    named = {name for name, _ in split_line(given) if name is not None}
     for name in sorted(named | _keys_of_files(given)):
         if name not in ("help", "h", "c", "print_config") and not _is_known(name, options):
             meant = _meant(name, options)
@@ -129,7 +129,7 @@ def _wrong_line(parser: Any, line: type[Explained]) -> ConfigError | None:
     return None
 
 
-def _split(given: Sequence[str]) -> Iterator[tuple[str | None, str]]:
+def split_line(given: Sequence[str]) -> Iterator[tuple[str | None, str]]:
     """Option names with their values, and words that are none with None as their name."""
     rest = list(given)
     while rest:
@@ -181,7 +181,7 @@ def _wrong_file(path: str) -> ConfigError | None:
 def _keys_of_files(given: Sequence[str]) -> set[str]:
     """The options that the configuration files name."""
     keys: set[str] = set()
-    for name, path in _split(given):
+    for name, path in split_line(given):
         if name in ("config", "c"):
             keys |= set(_flat(_read(path), ""))
     return keys
@@ -278,10 +278,10 @@ def check_choice(what: str, value: object, choices: Sequence[str]) -> None:
 
 def _given_value(key: str, given: Sequence[str]) -> str:
     """What was given for an option, on the command line or in a file; of a class its name."""
-    options = dict(_split(given))
+    options = dict(split_line(given))
     if key in options:
         return options[key]
-    for tree in (_read(path) for name, path in _split(given) if name in ("config", "c")):
+    for tree in (_read(path) for name, path in split_line(given) if name in ("config", "c")):
         found: Any = tree
         for part in key.split("."):
             found = found.get(part) if isinstance(found, dict) else None
@@ -292,7 +292,7 @@ def _given_value(key: str, given: Sequence[str]) -> str:
 
 def _whole(key: str, given: Sequence[str]) -> str:
     """The option as it stands on the command line: a class inside knows its last part alone."""
-    same = [name for name, _ in _split(given) if name is not None and f".{name}".endswith(f".{key}")]
+    same = [name for name, _ in split_line(given) if name is not None and f".{name}".endswith(f".{key}")]
     return same[-1] if same else key
 
 

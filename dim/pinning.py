@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dim.datamodule import LinkingDataModule
 from dim.features.base import FROZEN, Frozen
+from dim.places import CONFIG, stated_config
 from dim.task import LinkingTask
 
 
@@ -31,10 +30,9 @@ def keep_commits(run: Path, config: dict[str, Any], task: LinkingTask, datamodul
         task: Not yet used.
         datamodule: Not yet used.
     """
-    try:
-        before = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")) or {}
-    except OSError:
+    if not (run / CONFIG).exists():
         return
+    before = stated_config(run)
     then = dict(_options(before))
     for name, now in _options(config):
         frozen, old = getattr(datamodule, name, None) or getattr(task, name, None), then.get(name, {})

@@ -6,18 +6,16 @@ the file system and from the run. A path is looked for from the run first, so th
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
-import yaml
-
+from dim.display.lines import warn
 from dim.errors import ConfigError, DataError
+from dim.folder_files import read_json, read_yaml
 from dim.records import Dataset
 from dim.result_files import METRICS, read_results
 from dim.storage import write_json
@@ -26,6 +24,57 @@ CONFIG, PLACES, FORMAT = "config.yaml", "places.json", 1
 ROOT, CACHE = "data.root", "data.cache_dir"
 #: Options of encoders, language models and scorers that may name a local file or folder.
 FILES = ("path", "pretrained", "run")
+
+
+class DataOptions(TypedDict):
+    """Of a run's configuration; `dim.saved_run` checks the others."""
+
+    root: str
+    cache_dir: str
+    context_template: NotRequired[str]
+
+
+class MethodOptions(TypedDict):
+    """Of a run's configuration; `dim.saved_run` checks the options."""
+
+    class_path: str
+    init_args: NotRequired[dict[str, Any] | None]
+
+
+class RunConfig(TypedDict):
+    """What config.yaml says; its classes and options are checked where they are made."""
+
+    model: MethodOptions
+    data: DataOptions
+    trainer: NotRequired[dict[str, Any] | None]
+    early_stopping: NotRequired[dict[str, Any] | None]
+    seed_everything: NotRequired[int]
+    run: NotRequired[str]
+
+
+class PlaceFacts(TypedDict):
+    """As `Place`."""
+
+    given: str
+    absolute: str
+    from_run: NotRequired[str | None]
+
+
+class DatasetFacts(TypedDict):
+    """What a run knows its dataset by."""
+
+    name: str
+    hash: str
+
+
+class RunPlaces(TypedDict):
+    """What places.json says."""
+
+    dataset: DatasetFacts
+    paths: dict[str, PlaceFacts]
+
+
+PLACE = tuple(PlaceFacts.__annotations__)
 
 
 @dataclass(frozen=True)
@@ -96,16 +145,28 @@ def _files_in(value: Any, where: str) -> Iterator[tuple[str, str]]:
                 yield from _files_in(item, f"{where}.{name}")
 
 
+def stated_config(run: Path) -> dict[str, Any]:
+    """The config.yaml of a run as it stands there.
+
+    Raises:
+        ConfigError: There is none.
+        DataError: It is no configuration of a run.
+    """
+    path = run / CONFIG
+    if not path.exists():
+        raise ConfigError(f"a run with its config.yaml at {run}", "none", "Name a folder that dim fit --run wrote.")
+    what = f"the configuration of a run in {run}"
+    found: dict[str, Any] = read_yaml(path, RunConfig, what, "Get the run again from where it came, or fit again.")
+    return found
+
+
 def read_config(run: Path) -> dict[str, Any]:
     """The config.yaml of a run, each path named by where it stands now; one that is nowhere stays as it was given.
 
     Raises:
         ConfigError: There is none.
     """
-    path = run / CONFIG
-    if not path.exists():
-        raise ConfigError(f"a run with its config.yaml at {run}", "none", "Name a folder that dim fit --run wrote.")
-    config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config = stated_config(run)
     found = deepcopy(config)
     for option, place in located(run, config).items():
         *parents, name = option.split(".")
@@ -157,8 +218,18 @@ def _places(run: Path, config: Mapping[str, Any]) -> dict[str, Place]:
 
 def _recorded(run: Path) -> dict[str, Place]:
     path = run / PLACES
-    recorded = json.loads(path.read_text(encoding="utf-8"))["paths"] if path.exists() else {}
-    return {option: Place(**place) for option, place in recorded.items()}
+    recorded = _places_file(run)["paths"] if path.exists() else {}
+    return {
+        option: Place(**{name: place[name] for name in place if name in PLACE}) for option, place in recorded.items()
+    }
+
+
+def _places_file(run: Path) -> dict[str, Any]:
+    what = f"the places of a run's files in {run}"
+    found: dict[str, Any] = read_json(
+        run / PLACES, RunPlaces, what, "Get the run again from where it came, or fit again."
+    )
+    return found
 
 
 def _stands(place: Place, run: Path) -> bool:
@@ -176,8 +247,7 @@ def dataset_of(run: Path) -> dict[str, Any]:
     """What is known of a run's dataset: `name` and `hash`, or nothing of an older run that was never evaluated."""
     path = run / PLACES
     if path.exists():
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["dataset"]
-        return found
+        return dict(_places_file(run)["dataset"])
     entry = next(iter(_entries(run)), {})
     return {"name": entry["dataset"], "hash": entry["dataset_hash"]} if "dataset_hash" in entry else {}
 
@@ -219,7 +289,7 @@ def _check_root(run: Path, root: Path, option: str) -> None:
     if root.exists():
         return
     known, path = dataset_of(run), run / CONFIG
-    config = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+    config = stated_config(run) if path.exists() else {}
     place = _places(run, config).get(ROOT)
     tried = [] if place is None else place.candidates(run)
     if root.absolute() not in tried:  # another was named
@@ -248,10 +318,9 @@ def _check_files(run: Path, config: Mapping[str, Any]) -> None:
 
 def _note_cache(run: Path, cache_dir: Path) -> None:
     if not cache_dir.exists():
-        print(
+        warn(
             f"note: the cache of {run} is not at {cache_dir} any more, so its features are computed again there. If it "
-            f"has moved: --data.cache_dir FOLDER (dim test, validate, predict), or data.cache_dir in {run / CONFIG}.",
-            file=sys.stderr,
+            f"has moved: --data.cache_dir FOLDER (dim test, validate, predict), or data.cache_dir in {run / CONFIG}."
         )
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 
+from dim.checkpoint import describe_checkpoint, file_in, read_checkpoint
 from dim.cluster import open_executor
 from dim.datamodule import EVALUATION_BATCH, LinkingDataModule
+from dim.display.terminal import Console
 from dim.engine import Block, Plan, Workplace
 from dim.evaluation.protocols import NUM_ANSWERS, Ranked
 from dim.features.device import resolve_device
@@ -65,7 +66,7 @@ class AnswerBlocks:
 
 
 def predict_on_cluster(task: LinkingTask, datamodule: LinkingDataModule, checkpoint: Path | None, run: Path) -> None:
-    """Writes predictions.jsonl for the split `predict_split`, computed where `datamodule.engine` says.
+    """Writes the predictions of the split `predict_split`, computed where `datamodule.engine` says.
 
     Killed and called again, it goes on with the blocks that are missing.
 
@@ -83,8 +84,8 @@ def predict_on_cluster(task: LinkingTask, datamodule: LinkingDataModule, checkpo
     data = datamodule.linking_data  # what is missing is embedded here, before any worker looks for it
     rows = datamodule.rows(datamodule.predict_split)
     weights = b"" if checkpoint is None else checkpoint.read_bytes()
-    facts = (data.dataset.hash, data.protocol.name, repr(sorted(data.fingerprints.items())), rows.numpy().tobytes())
-    plan = Plan(content_hash(weights, *facts), len(rows), 2 * NUM_ANSWERS, BLOCK_SIZE)
+    known_by = (data.dataset.hash, data.protocol.name, repr(sorted(data.fingerprints.items())), rows.numpy().tobytes())
+    plan = Plan(content_hash(weights, *known_by), len(rows), 2 * NUM_ANSWERS, BLOCK_SIZE)
     work = Workplace(run / WORKPLACE, plan)
     compute = AnswerBlocks(task, datamodule, checkpoint)
     with (
@@ -97,5 +98,6 @@ def predict_on_cluster(task: LinkingTask, datamodule: LinkingDataModule, checkpo
     found, scores = np.hsplit(answers, 2)
     nothing = np.zeros(len(rows), dtype=np.int64)
     ranked = Ranked(np.full(len(rows), np.nan), nothing, nothing.astype(bool), found.astype(np.int64), scores)
-    write_predictions(run, data.dataset, rows.numpy(), ranked)
+    facts = None if checkpoint is None else describe_checkpoint(read_checkpoint(checkpoint), file_in(run, checkpoint))
+    write_predictions(run, datamodule.predict_split, data.dataset, rows.numpy(), ranked, facts)
     shutil.rmtree(work.folder)

@@ -9,8 +9,6 @@ from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
-from rich.console import Console
-from rich.text import Text
 
 from dim.data import kept_splits
 from dim.data.base import Converter, Release
@@ -31,6 +29,7 @@ from dim.data.table_files import SUFFIXES
 from dim.data.tables import Tables
 from dim.data.wikidiverse import WikiDiverse
 from dim.data.wikiperson import WikiPerson
+from dim.display.terminal import Console, Text
 from dim.errors import ConfigError, DataError
 from dim.locks import folder_lock
 from dim.output import claimed_folder

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TimeRemainingColumn
+
+from dim.display.terminal import Console, TextColumn
 
 INTERVAL = 30.0  #: Seconds between two lines.
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -140,7 +141,7 @@ def shown(
             yield lambda count=1: progress.advance(task, count)
     else:
         bar = Bar(name, total, done, unit, note)
-        with Lines(bar.line, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)):
+        with Lines(bar.line, lambda line: console.print(line, highlight=False, soft_wrap=True)):
             yield bar.advance
 
 

@@ -34,7 +34,7 @@ from dim.errors import DataError
 from dim.frames import column_hashes, conform, frame_hash, hash_of, said_by, write_frame
 from dim.locks import LOCK_SUFFIX, folder_lock
 from dim.output import Kind
-from dim.storage import atomic_path, check_variant, content_hash, how_to_get, write_json
+from dim.storage import atomic_path, check_variant, content_hash, how_to_get, json_text
 from dim.text_form import one_form
 
 FORMAT_VERSION = 2
@@ -444,12 +444,16 @@ def add_texts(root: Path, variant: str, table: pd.DataFrame, **facts: Any) -> Da
     table["text"] = [one_form(text) if isinstance(text, str) else text for text in table["text"]]
     with folder_lock(root, "an entity text", wait=True):
         dataset = Dataset(root)
-        path = dataset.root / "texts" / f"{check_variant(variant)}.parquet"
-        about = write_frame(path, table, TEXT_SCHEMA, facts=facts)
         meta = dict(dataset.meta)
-        meta["hashes"] = meta["hashes"] | {f"texts/{variant}": about["hash"]}
         meta["texts"] = sorted({*meta["texts"], variant})
         if facts:
             meta["text_facts"] = meta.get("text_facts", {}) | {variant: facts}
-        write_json(dataset.root / "dataset.json", meta)
+        # Both are written before either gets its name: a full disk leaves both as they were.
+        with (
+            atomic_path(dataset.root / "dataset.json") as new_about,
+            atomic_path(dataset.root / "texts" / f"{check_variant(variant)}.parquet") as new_texts,
+        ):
+            about = write_frame(new_texts, table, TEXT_SCHEMA, facts=facts)
+            meta["hashes"] = meta["hashes"] | {f"texts/{variant}": about["hash"]}
+            new_about.write_text(json_text(meta), encoding="utf-8")
     return Dataset(root)

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from dim.display.terminal import Console, Text
 from dim.errors import ConfigError, DataError
 from dim.kb.answers import Answer, AnswerLog, append
 from dim.kb.asking import Asker

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from dim.display.lines import warn
 from dim.errors import DataError
-from dim.storage import atomic_path, write_json
+from dim.storage import atomic_path, content_hash, json_text, write_json
 
 FORMAT = 3  #: Of metrics.json and ranks.parquet.
 #: Format 2 kept one result a split, whatever its protocol, and showed the last one at the top level.
 READABLE = (2, FORMAT)
 METRICS, RANKS = "metrics.json", "ranks.parquet"
+RANKS_HASH = "ranks_hash"  #: In an entry: which rows of ranks.parquet it is of.
 SPLIT_OF_RUN = "dev"  #: What the top level of metrics.json shows.
 
 OWN_WEIGHTS = "checkpoints/best.ckpt"  #: In a run's folder: what its figures are of, unless they say otherwise.
@@ -74,9 +76,17 @@ class Results:
         return self.entries.get((split, self.label(split, protocol)))
 
     def ranks(self, split: str, protocol: str | None = None) -> pd.DataFrame:
-        """The rows of ranks.parquet of a result, as `label` chooses it; none where it has none."""
-        frame = self.all_ranks()
-        return frame[(frame["split"] == split) & (frame["protocol"] == self.label(split, protocol))]
+        """The rows of ranks.parquet of a result, as `label` chooses it; none where it has none.
+
+        Raises:
+            DataError: They are of another evaluation than the figures.
+        """
+        frame, label = self.all_ranks(), self.label(split, protocol)
+        frame = frame[(frame["split"] == split) & (frame["protocol"] == label)]
+        if reason := foreign_ranks(self.entries.get((split, label), {}), frame):
+            again = "Evaluate it again (dim validate, dim test)."
+            raise DataError(f"{RANKS} and {METRICS} of one evaluation in {self.folder}", reason, again)
+        return frame
 
     def all_ranks(self) -> pd.DataFrame:
         """ranks.parquet. Tables of old, without a protocol, hold one result a split."""
@@ -84,6 +94,21 @@ class Results:
         if "protocol" in frame or "split" not in frame:
             return frame
         return frame.assign(protocol=frame["split"].map(dict(self.entries.keys())))
+
+
+def foreign_ranks(entry: Mapping[str, Any], frame: pd.DataFrame) -> str | None:
+    """Why the rows of ranks.parquet for a result cannot be those that its figures are of; None where they are.
+
+    A process that is killed between the two files leaves others. Entries of older versions do not tell.
+    """
+    is_known = RANKS_HASH in entry and entry[RANKS_HASH] != _hash_of(frame)
+    return f"{RANKS} of another evaluation than {METRICS}: one was killed as it wrote them" if is_known else None
+
+
+def _hash_of(frame: pd.DataFrame) -> str:
+    ranks = frame["rank"].to_numpy(dtype=np.float64, na_value=np.nan)
+    ids = frame["mention_id"].tolist() if "mention_id" in frame else []
+    return content_hash(json.dumps(ids), ranks.tobytes())
 
 
 def label_of(run: Path, metrics: Mapping[str, Any]) -> str:
@@ -149,39 +174,41 @@ def write_result(
     """
     results, key = read_results(run), (metrics["split"], label_of(run, metrics))
     frame = frame.assign(protocol=key[1])
+    of_ranks = _hash_of(frame)
     ranks_path = run / RANKS
     if of_owner and results.entries and identity != results.identity:
         gone = "; ".join(f"{split} under {protocol}" for split, protocol in results.entries)
-        print(f"note: {run} is another now, so what it was before takes its results along: {gone}", file=sys.stderr)
+        warn(f"note: {run} is another now, so what it was before takes its results along: {gone}")
         results = Results(run)
     if results.entries and ranks_path.exists():
         old = results.all_ranks()
         is_same = (old["split"] == key[0]) & (old["protocol"] == key[1])
         frame = pd.concat([old[~is_same], frame], ignore_index=True)
-    results.entries[key] = metrics
+    results.entries[key] = metrics | {RANKS_HASH: of_ranks}
     if key[0] == SPLIT_OF_RUN and AT not in key[1] and (of_owner or results.own is None):
         results.own = key
     if identity is not None and (of_owner or results.identity is None):
         results.identity = dict(identity)
-    with atomic_path(ranks_path) as temporary:
-        frame.to_parquet(temporary, index=False)
-    _write(results)
+    # Both are written before either gets its name: a full disk leaves both as they were.
+    with atomic_path(ranks_path) as new_ranks, atomic_path(run / METRICS) as new_metrics:
+        frame.to_parquet(new_ranks, index=False)
+        new_metrics.write_text(json_text(_document(results)), encoding="utf-8")
 
 
 def write_identity(run: Path, identity: Mapping[str, Any]) -> None:
     """Records what a run is, where `fit` has nothing to evaluate."""
     results = read_results(run)
     results.identity = dict(identity)
-    _write(results)
+    write_json(run / METRICS, _document(results))
 
 
-def _write(results: Results) -> None:
+def _document(results: Results) -> dict[str, Any]:
     by_split: dict[str, dict[str, Any]] = {}
     for (split, protocol), entry in results.entries.items():
         by_split.setdefault(split, {})[protocol] = entry
     top = results.entries[results.own] if results.own is not None else {}
-    document = {**top, "format": FORMAT, "identity": results.identity, "results": by_split}
-    write_json(results.folder / METRICS, without_nan(document))
+    found: dict[str, Any] = without_nan({**top, "format": FORMAT, "identity": results.identity, "results": by_split})
+    return found
 
 
 def without_nan(value: Any) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from dim import provenance
 from dim.data.missing_images import missing_sentence
+from dim.display.terminal import Console, Text
 from dim.evaluation import breakdown
 from dim.evaluation.metrics import CUTOFFS, measure_nil, summarize_ranks
 from dim.evaluation.protocols import Ranked
 from dim.output import Kind
 from dim.records import NIL, Dataset
 from dim.result_files import FORMAT, METRICS, RANKS
-from dim.storage import atomic_path
+from dim.storage import atomic_path, json_text
 
 #: Key of `metrics.json` → heading of its column.
 HEADINGS = {**{f"top{k}": f"Top-{k}" for k in CUTOFFS}, "mrr": "MRR"}
@@ -152,25 +153,42 @@ def _left_ranks(run: Path) -> list[str]:
     return [RANKS] if {"mention_id", "gold", "rank", "protocol"} <= columns else []
 
 
-def write_predictions(run: Path, dataset: Dataset, rows: NDArray[np.int64], ranked: Ranked) -> None:
-    """Writes predictions.jsonl: a line a mention with its id and the answers, best first, with names and scores.
+def write_predictions(
+    run: Path,
+    split: str,
+    dataset: Dataset,
+    rows: NDArray[np.int64],
+    ranked: Ranked,
+    checkpoint: Mapping[str, Any] | None,
+) -> None:
+    """Writes predictions/SPLIT.jsonl: a line a mention with its id and the answers, best first, names and scores.
+
+    SPLIT.json beside it says whose they are, with their SHA-256.
 
     Args:
         run: The run's folder.
-        dataset: What was answered.
+        split: What was answered.
+        dataset: What it is of.
         rows: [n], rows of its mentions.
         ranked: The outcome, in the same order.
+        checkpoint: The weights that answered (`dim.checkpoint`); None: a method without.
     """
-    path = run / "predictions.jsonl"
+    path = run / "predictions" / f"{split}.jsonl"
     mention_ids = dataset.mentions["id"].iloc[rows]
     names = dataset.entities.set_index("id")["name"]
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for mention_id, ids, scores in zip(mention_ids, *ranked.answers(dataset), strict=True):
-            answers = [
-                {"id": i, "name": NIL if i == NIL else names[i], "score": round(s, 6)}
-                for i, s in zip(ids, scores, strict=True)
-            ]
-            file.write(json.dumps({"mention_id": mention_id, "answers": answers}, ensure_ascii=False) + "\n")
+    facts = {"split": split, "dataset_hash": dataset.hash, "checkpoint": checkpoint}
+    # Both are written before either gets its name: a full disk leaves both as they were.
+    with atomic_path(path) as answers_file, atomic_path(path.with_suffix(".json")) as facts_file:
+        with answers_file.open("w", encoding="utf-8") as file:
+            for mention_id, ids, scores in zip(mention_ids, *ranked.answers(dataset), strict=True):
+                answers = [
+                    {"id": i, "name": NIL if i == NIL else names[i], "score": round(s, 6)}
+                    for i, s in zip(ids, scores, strict=True)
+                ]
+                file.write(json.dumps({"mention_id": mention_id, "answers": answers}, ensure_ascii=False) + "\n")
+        with answers_file.open("rb") as file_:
+            facts["sha256"] = hashlib.file_digest(file_, "sha256").hexdigest()
+        facts_file.write_text(json_text(facts), encoding="utf-8")
     Console().print(f"{len(mention_ids):,} mentions answered: {path}", soft_wrap=True)
 
 
@@ -180,10 +198,10 @@ def print_results(console: Console, metrics: dict[str, Any], frame: pd.DataFrame
     table.add_column("")
     for heading in HEADINGS.values():
         table.add_column(heading, justify="right")
-    rows = {name: metrics[key] for key, name in BASELINES.items() if metrics[key] is not None}
     seed = "" if metrics["seed"] is None else f", seed {metrics['seed']}"
-    rows[f"[bold]{metrics['system'] or metrics['model']} (this run{seed})"] = metrics
-    for name, values in rows.items():
+    rows = [(Text(name), metrics[key]) for key, name in BASELINES.items() if metrics[key] is not None]
+    rows.append((Text(f"{metrics['system'] or metrics['model']} (this run{seed})", "bold"), metrics))
+    for name, values in rows:
         table.add_row(name, *(percent(values[column]) for column in COLUMNS))
     console.print(table)
     types = frame["type"].dropna().unique()

@@ -12,10 +12,10 @@ import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-import yaml
-
-from dim.errors import ConfigError
+from dim.errors import ConfigError, DataError
+from dim.folder_files import read_yaml
 from dim.locks import folder_lock
 from dim.output import Kind, check_target
 from dim.storage import put_in_place, sync_names, write_json
@@ -26,10 +26,12 @@ UNFINISHED = "unfinished.json"  #: In a run's folder while `fit` is at work on i
 _UNFINISHED = {"what": "being written by dim fit, or left by one that ended early"}
 #: What a start leaves that ended before its first epoch; without weights and figures nothing is lost with it.
 _STARTED = ("config.yaml", "logs", "places.json", "wandb.json", UNFINISHED)
+#: Where versions before kept the answers of `predict`, of whichever split was the last.
+OLD_PREDICTIONS = ("predictions.jsonl", "predictions.json")
 #: What a run consists of, with what `rank` and `predict` derive from it.
 OWN = (
     *("config.yaml", "metrics.json", "ranks.parquet", "checkpoints", "logs", "wandb.json", "places.json"),
-    *("predictions.jsonl", "predictions.json", ".predict", "ranker", "ranked", UNFINISHED),
+    *("predictions", *OLD_PREDICTIONS, ".predict", "ranker", "ranker-folds", "ranked", UNFINISHED),
 )
 
 
@@ -67,10 +69,10 @@ def _has_begun(folder: Path) -> bool:
 
 def _is_configuration(path: Path) -> bool:
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        found = read_yaml(path, dict[str, Any], "a configuration", "Look at it.")
+    except DataError:
         return False
-    return isinstance(found, dict) and {"model", "data", "trainer"} <= set(found)
+    return {"model", "data", "trainer"} <= set(found)
 
 
 RUN = Kind("a run", is_run, _own_names, stands_beside=True)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from jsonargparse import ArgumentParser
 from numpy.typing import NDArray
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import EarlyStopping
 
 from dim.checkpoint import BEST
 from dim.datamodule import LinkingData, LinkingDataModule
-from dim.errors import CheckpointError, ConfigError
+from dim.errors import CheckpointError, ConfigError, DataError
 from dim.features.device import resolve_device
+from dim.folder_files import read_yaml
 from dim.identity import Identity, identity_of
+from dim.known_classes import KnownClasses, Loose, made
+from dim.own_classes import OF_TRAINER, OWN
 from dim.places import check_dataset, check_places, read_config
 from dim.result_files import read_results
 from dim.run_folder import settle_run
@@ -22,20 +29,21 @@ from dim.storage import content_hash
 from dim.task import LinkingTask
 
 
-def open_run(run: Path, device: str = "auto", dataset: Path | None = None) -> LinkingTask:
+def open_run(run: Path, device: str = "auto", dataset: Path | None = None, trusted: Sequence[str] = ()) -> LinkingTask:
     """The method of a run with its best weights, ready for `rank` (its data: `.data`).
 
     Args:
         run: A folder that `dim fit` wrote.
         device: Where it computes.
         dataset: Where its dataset stands now, if it has moved.
+        trusted: As of `instantiate_run`.
 
     Raises:
-        ConfigError: There is no finished run, or its configuration is of another version.
+        ConfigError: There is no finished run.
         CheckpointError: Its data changed since.
-        DataError: Its dataset is not where it was, or `dataset` is another one.
+        DataError: Its dataset is not where it was, or `dataset` is another one; or as `instantiate_run`.
     """
-    task, datamodule = instantiate_run(run, dataset)
+    task, datamodule = instantiate_run(run, dataset, trusted)
     checkpoint = run / BEST if task.is_trained else None
     if checkpoint is not None and not checkpoint.exists():
         raise ConfigError(f"a trained run at {run} (checkpoints/best.ckpt)", "no checkpoint", "Run dim fit first.")
@@ -67,33 +75,71 @@ def check_weights(derived: str, weights: str | None, task: LinkingTask, remedy: 
         )
 
 
-def instantiate_run(run: Path, dataset: Path | None = None) -> tuple[LinkingTask, LinkingDataModule]:
+def instantiate_run(
+    run: Path, dataset: Path | None = None, trusted: Sequence[str] = ()
+) -> tuple[LinkingTask, LinkingDataModule]:
     """The method of a run without weights, and its data module, as its config.yaml says.
 
     Args:
         run: Its folder.
         dataset: Where its dataset stands now, if it has moved.
+        trusted: What the names of classes outside dim may begin with, such as `my_package.`: they are imported.
 
     Raises:
         ConfigError: There is no config.yaml.
-        DataError: There is no dataset where it is looked for.
+        DataError: There is no dataset where it is looked for; or the configuration names a class that is neither dim's
+            nor trusted (`dim.known_classes`), or options that this version of dim lacks.
     """
     settle_run(run)
     config = read_config(run)
     if dataset is not None:
         config["data"]["root"] = str(dataset)
     check_places(run, config, "--dataset")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--seed_everything", type=int, default=0)
-    parser.add_subclass_arguments(LinkingTask, "model")
-    parser.add_class_arguments(LinkingDataModule, "data")
-    parser.link_arguments("seed_everything", "data.seed")
-    parser.link_arguments("seed_everything", "model.init_args.seed")
-    chosen = {key: config[key] for key in ("seed_everything", "model", "data") if key in config}
-    for part in (chosen["data"], chosen["model"].get("init_args", {})):
-        part.pop("seed", None)  # linked
-    made = parser.instantiate_classes(parser.parse_object(chosen))
-    return made.model, made.data
+    seed = config.get("seed_everything", 0)
+    known = known_to_runs(run, trusted)
+    model = known.read(config["model"], LinkingTask, "model")
+    data = known.read(config["data"], LinkingDataModule, "data")
+    for chosen in (model, data):
+        if "seed" in signature(chosen.kind).parameters:
+            chosen.options["seed"] = seed
+    task, datamodule = made(model), made(data)
+    datamodule.trusted = known.trusted
+    return task, datamodule
+
+
+def known_to_runs(run: Path, trusted: Sequence[str] = ()) -> KnownClasses:
+    """What the config.yaml of a run may name."""
+    return KnownClasses((*OWN, *OF_TRAINER, LinkingDataModule, RunScorer), trusted, f"a run at {run}")
+
+
+#: What a configuration of the trainer's commands says, by its annotations.
+OPTIONS: dict[str, Any] = {
+    "model": LinkingTask,
+    "data": LinkingDataModule,
+    "trainer": Trainer,
+    "early_stopping": EarlyStopping,
+    "seed_everything": bool | int,
+    **dict.fromkeys(("run", "dataset", "ckpt_path"), str),
+    **dict.fromkeys(("overwrite", "verbose", "weights_only", "return_predictions"), bool),
+}
+
+
+def check_config(path: Path, trusted: Sequence[str] = ()) -> None:
+    """Makes sure, before a parser reads it, that a configuration names no class but dim's and trusted ones.
+
+    Raises:
+        DataError: It does; or it says `trust` itself.
+    """
+    if not path.is_file():
+        return  # the parser says so
+    what = f"a configuration at {path}"
+    config = read_yaml(path, dict[str, Any], what, "Repair it, or name another.")
+    if "trust" in config:
+        raise DataError(f"{what} that does not say itself what is trusted", "the option trust", "Take it out.")
+    known = KnownClasses((*OWN, *OF_TRAINER, LinkingDataModule, RunScorer, Trainer), trusted, what, is_partial=True)
+    for name, value in config.items():
+        if value is not None:
+            known.read(value, OPTIONS.get(name, Loose), name)
 
 
 def identity_of_run(run: Path, task: LinkingTask) -> Identity:
@@ -140,7 +186,7 @@ class RunScorer(Scorer):
         Raises:
             ConfigError: The run ranks other mentions or another KB, or has no scores of all entities.
         """
-        self._task = open_run(self.run)
+        self._task = open_run(self.run, trusted=data.trusted)
         theirs = self._task.data.dataset
         if theirs.hash != data.dataset.hash or self._task.is_generative:
             raise ConfigError(

@@ -7,13 +7,13 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from dim.data.found_files import path_on_disk
 from dim.data.regions import split_region
+from dim.display.terminal import Console, Text
 from dim.errors import DataError
+from dim.features.images import UnusableImageError, find_image
 from dim.prepare import open_dataset
 from dim.records import NIL, SPLITS, Dataset
 from dim.result_files import METRICS, RANKS, read_results
@@ -168,8 +168,15 @@ def _images(dataset: Dataset, images: tuple[str, ...]) -> Lines:
     for image in images:
         file, region = split_region(image)
         path = path_on_disk(dataset.image_root / file)
+        try:
+            find_image(path, dataset.image_root)
+            state = "is there"
+        except UnusableImageError as error:
+            state = "no such file" if error.reason == "not found" else error.reason
+        except OSError as error:  # the disk failed
+            state = type(error).__name__
         box = "" if region is None else ", box at {:g}, {:g} of {:g} × {:g} pixels".format(*region)
-        yield "image", f"{path} ({'is there' if path.is_file() else 'no such file'}{box})"
+        yield "image", f"{path} ({state}{box})"
     if not images:
         yield "image", "-"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from dim.errors import ConfigError, DataError, MissingExtraError
@@ -50,6 +51,19 @@ class Options:
             raise ConfigError("threshold as a probability, 0 to 1", str(self.threshold), "Change it, or leave it out.")
 
 
+#: Packages of classes that a linker's folder may name; see `trust`.
+_trusted: list[str] = []
+
+
+def trust(*packages: str) -> None:
+    """Lets linkers that are opened in this process from now on name classes of these packages, such as `my_package`.
+
+    They are imported, and run what they like. It is no option of the component, because a saved pipeline would then
+    say of itself that it is trusted; each process that loads it says so anew.
+    """
+    _trusted.extend(packages)
+
+
 @Language.factory(
     "dim_linker",
     assigns=["token.ent_kb_id", "span._.kb_score", "span._.kb_probability", "span._.kb_candidates"],
@@ -61,6 +75,7 @@ class Options:
         "spans_key": None,
         "context": "sentence",
         "overwrite": True,
+        "dataset": None,
     },
     default_score_weights={"nel_micro_f": 1.0, "nel_micro_r": None, "nel_micro_p": None},
 )
@@ -75,6 +90,7 @@ def make_dim_linker(
     spans_key: str | None,
     context: Context,
     overwrite: bool,
+    dataset: str | None,
 ) -> DimLinker:
     """The component, with its linker loaded.
 
@@ -91,6 +107,7 @@ def make_dim_linker(
         context: `sentence`: the mention's, as the pipeline has it; where it finds no sentences, as `Linker.annotate`
             does. `doc`: the whole text, of which an encoder reads the beginning.
         overwrite: Whether spans that have a `kb_id_` are linked anew.
+        dataset: Where the dataset of a run stands now, if it has moved; only where `model` is a run.
 
     Raises:
         DataError: There is no such linker.
@@ -100,7 +117,8 @@ def make_dim_linker(
 
     options = Options(top_k, threshold, labels, spans_key, context, overwrite)
     try:
-        return DimLinker(open_linker(model, device), options, name)
+        place = None if dataset is None else Path(dataset)
+        return DimLinker(open_linker(model, device, ",".join(_trusted), place), options, name)
     except DataError as error:
         remedy = f"{error.remedy} Of a saved pipeline: spacy.load(…, config={{'components.{name}.model': FOLDER}})."
         raise DataError(error.expected, error.found, remedy) from error

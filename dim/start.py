@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
 
 from dim.checkpoint import LAST, PREVIOUS, keep_as, weights_of
-from dim.run_folder import NEW, UNFINISHED, mark_unfinished
+from dim.run_folder import NEW, OLD_PREDICTIONS, UNFINISHED, mark_unfinished
 from dim.storage import atomic_path, remove_leftovers, sync_names, write_json
 
 #: Options that are for one call alone, with their defaults: they are not kept in a run's config.yaml.
@@ -82,7 +82,8 @@ class RunStart(Callback):
         Rankers and results say whose they are.
         """
         if self._weights_before is not None and self._weights_before != weights_of(self.folder):
-            for name in ("predictions.jsonl", "predictions.json"):
+            shutil.rmtree(self.folder / "predictions", ignore_errors=True)
+            for name in OLD_PREDICTIONS:
                 (self.folder / name).unlink(missing_ok=True)
         (self.folder / "checkpoints" / PREVIOUS).unlink(missing_ok=True)
         remove_leftovers(self.folder / "checkpoints")

@@ -16,7 +16,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dim.errors import DataError, StorageError
+from dim.error_numbers import number_of
+from dim.errors import DataError, DimError, StorageError
 
 #: The demo worlds that the configs and the README name, and the sizes that their figures were found with.
 _DEMO_SIZES = {"world": 2000, "small": 720}
@@ -39,23 +40,43 @@ def explain_write_errors(path: Path, remedy: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in _FULL:
-            free = shutil.disk_usage(_existing_parent(path)).free
-            raise StorageError(
-                f"space to write {path}",
-                f"a full disk ({free / 2**20:.0f} MiB free)",
-                remedy or "Free some space, or choose another folder, and run the same command again.",
-            ) from error
-        if error.errno in _DENIED:
-            raise StorageError(
-                f"permission to write {path}", str(error.strerror), "Change its permissions, or choose another folder."
-            ) from error
-        if error.errno in _MOUNTED:
-            raise StorageError(
-                f"a folder that can be replaced at {path}", "a mounted disk", "Name a folder on that disk."
-            ) from error
+    except DimError:
         raise
+    except Exception as error:  # libraries have classes of their own for it
+        if (explained := write_error(number_of(error), path, remedy)) is None:
+            raise
+        raise explained from error
+
+
+def write_error(number: int | None, path: Path | None, remedy: str = "") -> StorageError | None:
+    """What an error number of the system says of writing `path`; None where the disk is not to blame.
+
+    Args:
+        number: As of `errno`.
+        path: What is being written, for the message; None: nobody knows.
+        remedy: As of `explain_write_errors`.
+    """
+    what = path or "a file of this command"
+    if number in _FULL:
+        free = "" if path is None else f" ({shutil.disk_usage(_existing_parent(path)).free / 2**20:.0f} MiB free)"
+        return StorageError(
+            f"space to write {what}",
+            f"a full disk{free}",
+            remedy or "Free some space, or choose another folder, and run the same command again.",
+        )
+    if number == errno.EFBIG:
+        return StorageError(
+            f"room to write {what} whole",
+            f"a limit of its size ({os.strerror(errno.EFBIG)})",
+            "Choose a disk that takes them, or raise the limit (ulimit -f), and run the same command again.",
+        )
+    if number in _DENIED:
+        return StorageError(
+            f"permission to write {what}", os.strerror(number or 0), "Change its permissions, or choose another folder."
+        )
+    if number in _MOUNTED:
+        return StorageError(f"a folder that can be replaced at {what}", "a mounted disk", "Name a folder on that disk.")
+    return None
 
 
 def _existing_parent(path: Path) -> Path:
@@ -193,7 +214,12 @@ def _exchange(one: Path, other: Path) -> bool:
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented UTF-8 JSON, atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json_text(value), encoding="utf-8")
+
+
+def json_text(value: Any) -> str:
+    """`value` as `write_json` writes it."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def content_hash(*parts: bytes | str) -> str:

@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+SHORT = 1000  #: Characters of a text that is composed whatever stands in it.
+#: Marks after a letter that are put into order together: it takes the square of their number. Languages have a few.
+MOST_MARKS = 64
+LAST_MARK = 0x1FFFF  #: Beyond it, no character is one.
 
 
 def one_form(text: str) -> str:
@@ -15,7 +25,12 @@ def one_form(text: str) -> str:
         >>> one_form("Cafe\u0301") == "Caf\u00e9"
         True
     """
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    if text.isascii():
+        return text
+    if len(text) <= SHORT:
+        return unicodedata.normalize("NFC", text)
+    ends = [0, *_cuts(text), len(text)]
+    return "".join(unicodedata.normalize("NFC", text[start:end]) for start, end in pairwise(ends))
 
 
 def one_form_span(text: str, start: int, end: int) -> tuple[str, int, int]:
@@ -29,3 +44,19 @@ def one_form_span(text: str, start: int, end: int) -> tuple[str, int, int]:
     if len(composed) == len(text):
         return composed, start, end
     return composed, len(one_form(text[:start])), len(one_form(text[:end]))
+
+
+def _cuts(text: str) -> list[int]:
+    """Places in a text where a run of marks has become long."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    letters = np.flatnonzero(~_marks()[np.minimum(codes, LAST_MARK)])
+    borders = np.concatenate([[-1], letters, [len(text)]])
+    long = np.flatnonzero(np.diff(borders) > MOST_MARKS)
+    return [cut for run in long for cut in range(borders[run] + MOST_MARKS, borders[run + 1], MOST_MARKS)]
+
+
+@cache
+def _marks() -> NDArray[np.bool_]:
+    """Whether each character is a mark, or begins as one where it is decomposed."""
+    decomposed = (unicodedata.normalize("NFD", chr(place))[0] for place in range(LAST_MARK + 1))
+    return np.fromiter((unicodedata.combining(first) > 0 for first in decomposed), np.bool_, LAST_MARK + 1)

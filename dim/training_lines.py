@@ -1,4 +1,4 @@
-"""How far a trainer is: Lightning's bar on a terminal, in a log file a line an epoch and one every half minute."""
+"""How far a trainer is, on stderr: Lightning's bar on a terminal, else a line an epoch and one every half minute."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import RichProgressBar
 
+from dim.display.lines import warn
+from dim.processes import process_of_run
 from dim.progress import Bar, Lines
 
 
@@ -29,7 +31,7 @@ def progress_callback(name: str = "") -> Callback:
     Args:
         name: What is fitted, where a command fits more than one.
     """
-    return ProgressBar() if sys.stdout.isatty() else TrainingLines(name)
+    return ProgressBar(console_kwargs={"stderr": True}) if sys.stderr.isatty() else TrainingLines(name)
 
 
 class TrainingLines(Callback):
@@ -131,4 +133,5 @@ def _sum(counts: Any) -> float:
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)
+    if process_of_run() == 0:
+        warn(line)

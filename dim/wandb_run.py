@@ -11,6 +11,8 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger, WandbLogger
 
+from dim.display.visible import visible_line
+
 RECORD = "wandb.json"  #: In a run's folder: the id under which Weights & Biases knows it.
 
 
@@ -25,6 +27,7 @@ def names_of(run: Path, seed: int) -> dict[str, str]:
     """
     run = run.absolute()
     group = run.parent.name if re.fullmatch(r"seed\d+", run.name) else run.name
+    group = visible_line(group)  # Weights & Biases prints it
     return {"name": f"{group}/seed{seed}", "group": group}
 
 

@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
-from rich.console import Console
 
 from dim import provenance
 from dim.baselines.beside import ranks_beside_baselines
 from dim.checkpoint import file_in, said_of
+from dim.display.terminal import Console
 from dim.identity import Identity, identity_of
+from dim.places import stated_config
 from dim.result_files import write_result
 from dim.results import COLUMNS, measure, print_results, write_predictions
-from dim.storage import write_json
 from dim.task import LinkingTask
 
 
@@ -59,8 +58,9 @@ class ResultWriter(Callback):
         assert pl_module.ranked is not None
         if not trainer.is_global_zero:
             return
-        write_predictions(self.run, pl_module.data.dataset, pl_module.evaluated_rows.numpy(), pl_module.ranked)
-        write_json(self.run / "predictions.json", {"checkpoint": self._checkpoint(trainer, pl_module)})
+        rows, split = pl_module.evaluated_rows.numpy(), pl_module.datamodule.predict_split
+        checkpoint = self._checkpoint(trainer, pl_module)
+        write_predictions(self.run, split, pl_module.data.dataset, rows, pl_module.ranked, checkpoint)
 
     def _checkpoint(self, trainer: Trainer, task: LinkingTask) -> dict[str, Any] | None:
         """What the figures are of: file, epoch, seed, hash of the weights; None for a method without weights."""
@@ -72,7 +72,7 @@ class ResultWriter(Callback):
         """What the run is, by the configuration that `fit` wrote, or by this command's where there was no `fit`."""
         written = self.run / "config.yaml"
         is_fitted = written.exists() and not self.of_fit
-        config = yaml.safe_load(written.read_text(encoding="utf-8")) if is_fitted else self.config
+        config = stated_config(self.run) if is_fitted else self.config
         return identity_of(config, task.data.fingerprints, task.parts())
 
     def _write(self, trainer: Trainer, task: LightningModule, split: str) -> None:

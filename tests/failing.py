@@ -1,4 +1,4 @@
-"""Callbacks for `--trainer.callbacks failing.…`: a training that fails, or is killed, in its second epoch."""
+"""Callbacks for `--trainer.callbacks failing.…`: a training that fails, or is killed, mostly in its second epoch."""
 
 import os
 import signal
@@ -33,4 +33,14 @@ class Interrupt(_Failing):
     """As Ctrl-C would."""
 
     def fail(self):
+        signal.raise_signal(signal.SIGINT)
+
+
+class InterruptSetup(Callback):
+    """As an impatient user would: Ctrl-C before the first epoch, and again while the trainer ends."""
+
+    def setup(self, trainer, pl_module, stage):
+        signal.raise_signal(signal.SIGINT)
+
+    def on_exception(self, trainer, pl_module, exception):
         signal.raise_signal(signal.SIGINT)

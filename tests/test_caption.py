@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from lacking import small_files
 from PIL import Image
 from tiny_blip2 import make_blip2
 from waiting import let_work
@@ -18,7 +19,7 @@ import dim.features.captions
 from dim.caption import caption
 from dim.commands import Command
 from dim.data.demo import demo_world
-from dim.errors import ConfigError, DataError
+from dim.errors import ConfigError, DataError, StorageError
 from dim.features.base import Captioner
 from dim.features.blip2 import QUESTION, Blip2Captioner
 from dim.features.caption_store import read_answers
@@ -281,6 +282,29 @@ def test_a_users_captions_are_imported_by_image(tmp_path: Path) -> None:
     pd.DataFrame(rows).to_csv(tmp_path / "mine.csv", index=False)
     caption(dataset.root, import_from=tmp_path / "mine.csv", cache_dir=tmp_path / "cache")
     assert captions(dataset) == ["one", "two", "one", None]
+
+
+def test_captions_and_the_dataset_s_hash_stay_together_on_a_full_disk(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, [["1.png"]] * 40)
+    rows = {"mention_id": dataset.mentions["id"], "caption": [f"a caption {place}" for place in range(40)]}
+    pd.DataFrame(rows).to_csv(tmp_path / "mine.csv", index=False)
+    for size in (200, 3000):
+        with small_files(size), pytest.raises(StorageError):
+            caption(dataset.root, import_from=tmp_path / "mine.csv", cache_dir=tmp_path / "cache")
+        assert captions(dataset) == [None] * 40
+        assert frame_hash(Dataset(dataset.root).mentions) == Dataset(dataset.root).meta["hashes"]["mentions"]
+    caption(dataset.root, import_from=tmp_path / "mine.csv", cache_dir=tmp_path / "cache")
+    assert captions(dataset) == rows["caption"]
+
+
+def test_what_was_recognized_in_a_file_of_captions_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = make_dataset(tmp_path, [["1.png"]])
+    (tmp_path / "mine.csv").write_text("Image;Caption\n1.png;one\n")
+    run(dataset.root, "--import_from", tmp_path / "mine.csv", "--cache_dir", tmp_path / "cache")
+    said = capsys.readouterr().out
+    assert captions(dataset) == ["one"]
+    assert "note      the column 'Image' of mine.csv is read as 'image'" in said
+    assert "note      " in said.replace("the column", "")
 
 
 def test_a_file_that_holds_no_captions_of_this_dataset_is_refused(tmp_path: Path) -> None:

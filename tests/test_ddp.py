@@ -106,7 +106,7 @@ def test_two_processes_answer_each_mention_once_and_in_order(place: Path, one: P
     for name, more in (("one", []), ("two", TWO)):
         done = run("predict", "--config", str(one / "config.yaml"), "--data.predict_split", "train", *more)
         assert done.returncode == 0, done.stderr
-        answers[name] = [json.loads(line) for line in (one / "predictions.jsonl").read_text().splitlines()]
+        answers[name] = [json.loads(line) for line in (one / "predictions" / "train.jsonl").read_text().splitlines()]
     assert len(answers["one"]) > 256, "one batch: only one process had work"
     assert [row["mention_id"] for row in answers["two"]] == [row["mention_id"] for row in answers["one"]]
     for mine, theirs in zip(answers["one"], answers["two"], strict=True):

@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import os
 import random
@@ -207,8 +208,26 @@ def test_a_value_that_is_not_finite_names_the_first_bad_input(tmp_path: Path) ->
         def encode_text(self, texts: Sequence[str]) -> Features:
             return np.array([[np.nan, 0] if text == "Ana 2" else [0, 0] for text in texts], dtype=np.float32)
 
-    with pytest.raises(DataError, match="NaN or infinity for 'Ana 2'"):
+    with pytest.raises(DataError, match="from the encoder Broken\nfound    NaN or infinity for 'Ana 2'"):
         run(make_dataset(tmp_path), tmp_path / "cache", text_encoder=Broken())
+    assert not list((tmp_path / "cache" / "features").glob("[!.]*-*/matrix.npy"))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_value_that_is_not_finite_in_an_older_cache_is_named_by_its_owner(tmp_path: Path, value: float) -> None:
+    dataset = make_dataset(tmp_path)
+    run(dataset, tmp_path / "cache", text_encoder=LengthEncoder())
+    folder = next((tmp_path / "cache" / "features").glob("mention-*"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["checksums"]  # as a version before them wrote it
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    matrix = np.load(folder / "matrix.npy")
+    matrix[0, 1] = value
+    np.save(folder / "matrix.npy", matrix)
+    owner = int(np.flatnonzero(np.load(folder / "rows.npy") == 0)[0])
+    named = f"of mention {dataset.mentions['id'].iloc[owner]}\nto do    Remove that folder"
+    with pytest.raises(DataError, match=f"finite features of mention by .*\n.*block 1, row 0, {named}"):
+        run(dataset, tmp_path / "cache", text_encoder=LengthEncoder())
 
 
 def test_an_encoder_that_gives_the_wrong_shape_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The whole path: the real `main(["fit", …])` on a small demo world, and what comes after it."""
 
+import hashlib
 import json
 import os
 import re
@@ -11,7 +12,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from waiting import let_work
 
 from dim.__main__ import main
 from dim.data.demo import demo_world
@@ -154,13 +154,19 @@ def test_a_run_records_what_it_is_apart_from_seed_place_and_machine(run):
 
 def test_predict_answers_every_mention_of_a_split(run):
     assert main(["predict", "--config", str(run / "config.yaml"), "--data.predict_split", "tune"]) == 0
-    lines = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (run / "predictions" / "tune.jsonl").read_text().splitlines()]
     dataset = json.loads(
         (Path(json.loads((run / "metrics.json").read_text())["config"]["data"]["root"]) / "dataset.json").read_text()
     )
     assert len(lines) == dataset["num_mentions"]["tune"]
     assert len(lines[0]["answers"]) == 20
     assert {"id", "name", "score"} == set(lines[0]["answers"][0])
+    assert main(["predict", "--config", str(run / "config.yaml"), "--data.predict_split", "dev"]) == 0
+    kept = (run / "predictions" / "tune.jsonl").read_bytes()
+    assert [json.loads(line) for line in kept.splitlines()] == lines  # an answered split stays beside the next one
+    facts = {split: json.loads((run / "predictions" / f"{split}.json").read_text()) for split in ("tune", "dev")}
+    assert facts["tune"]["sha256"] == hashlib.sha256(kept).hexdigest()
+    assert facts["dev"]["checkpoint"]["weights"] == facts["tune"]["checkpoint"]["weights"]
 
 
 def test_report_and_show_read_the_run(run, place, capsys):
@@ -239,13 +245,11 @@ def test_a_killed_training_resumes_and_ends_with_the_weights_of_an_undisturbed_o
     assert main(["fit", *options(place, "undisturbed", *epochs)]) == 0
     command = [sys.executable, "-m", "dim", "fit", *options(place, "killed", *epochs)]
     last = place / "killed" / "checkpoints" / "last.ckpt"
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    let_work(process, last.exists, True)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert last.exists()
-    epoch = torch.load(last, weights_only=True)["epoch"]
-    assert epoch < 4, "killed too late to test anything"
+    path = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    done = subprocess.run([*command, "--trainer.callbacks", "failing.Kill"], env=os.environ | path, **quiet)
+    assert done.returncode == -signal.SIGKILL
+    assert torch.load(last, weights_only=True)["epoch"] == 0
     assert main(["fit", *options(place, "killed", *epochs, "--ckpt_path", "last")]) == 0
     one, other = (
         torch.load(place / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]

@@ -12,6 +12,7 @@ from urllib.request import urlopen
 import pytest
 from demo_run import demo_run
 from forked_commands import command
+from tiny_fit import tiny_options, tiny_world
 from waiting import wait_until
 
 from dim.__main__ import TRAINER_COMMANDS, TRAINER_INTERRUPTED, main
@@ -39,6 +40,10 @@ def interrupted(args: list[str], place: Path, is_at_work: Callable[[str], bool])
 
 def last_line(said: str) -> str:
     return said.rstrip().rpartition("\n")[2]
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def config_of(world: Path, place: Path, epochs: int = 100_000) -> Path:
@@ -92,10 +97,27 @@ def test_fit_keeps_the_last_finished_epoch(run: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.dim-*"))
 
 
+@pytest.mark.parametrize("command", ["fit", "validate", "predict"])
+def test_ctrl_c_before_the_first_batch_and_again_leaves_all_as_it_was(
+    command: str, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world, new = tiny_world(tmp_path_factory), tmp_path / "run"
+    options = [command, *tiny_options(world, new)]
+    if command != "fit":
+        assert main(["fit", *options[1:]]) == 0
+    before, handler = contents(tmp_path), signal.getsignal(signal.SIGINT)
+    capsys.readouterr()
+    assert main([*options, "--trainer.callbacks", "failing.InterruptSetup"]) == 130
+    assert last_line(capsys.readouterr().err) == f"interrupted: {TRAINER_INTERRUPTED[command]}"
+    assert signal.getsignal(signal.SIGINT) == handler
+    assert contents(tmp_path) == before
+    assert main(options) == 0
+
+
 @pytest.mark.long
 def test_rank_keeps_the_folds_that_were_fitted(run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
-    first = copy / "ranker" / "folds" / "1of2" / "best.ckpt"
+    first = copy / "ranker-folds" / "1of2" / "best.ckpt"
     said = interrupted(["rank", f"--run={copy}", "--folds=2"], tmp_path, lambda _: first.exists())
     assert last_line(said) == f"interrupted: {COMMANDS['rank'].interrupted}"
     assert not (copy / "ranked").exists()

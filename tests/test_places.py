@@ -197,7 +197,8 @@ def test_an_encoder_s_files_move_along_and_are_named_when_they_are_gone(tmp_path
             "entity_text": "bert",  # a word, though a folder has its name
             "text_encoder": {"class_path": "TransformersTextEncoder", "init_args": {"path": "bert"}},
             "image_encoder": {"class_path": "OpenClipEncoder", "init_args": {"pretrained": "openai"}},
-        }
+        },
+        "model": {"class_path": "DIM"},
     }
     Path("runs/a/config.yaml").write_text(yaml.safe_dump(config))
     record_places(Path("runs/a"), config, dataset)

@@ -22,7 +22,7 @@ def place(tmp_path_factory):
     arguments = ["--trainer.max_epochs", "2", "--data.predict_split", "dev"]
     assert main(["fit", *options(folder, "run", *arguments)]) == 0
     assert main(["predict", "--config", str(folder / "run" / "config.yaml")]) == 0
-    (folder / "run" / "predictions.jsonl").rename(folder / "by_trainer.jsonl")
+    (folder / "run" / "predictions" / "dev.jsonl").rename(folder / "by_trainer.jsonl")
     return folder
 
 
@@ -66,7 +66,7 @@ def test_blocks_answer_as_the_trainer_does_and_go_on_where_they_stood(place, mon
     monkeypatch.setattr(Workplace, "write", lambda work, block: (done.append(block.index), write(work, block)))
     predict_on_cluster(*opened(place), best, run)
     assert len(done) == len(set(done)) > 3
-    assert same(lines(run / "predictions.jsonl"), lines(place / "by_trainer.jsonl"))
+    assert same(lines(run / "predictions" / "dev.jsonl"), lines(place / "by_trainer.jsonl"))
     assert not (run / WORKPLACE).exists()
 
 
@@ -83,7 +83,7 @@ def test_predict_and_captions_on_a_cluster_of_this_machine(place):
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'dim-linker[ray]' (make test-all does)")
     config = ["--config", str(place / "run" / "config.yaml")]
     assert main(["predict", *config, "--data.engine", "ray"]) == 0
-    assert same(lines(place / "run" / "predictions.jsonl"), lines(place / "by_trainer.jsonl"))
+    assert same(lines(place / "run" / "predictions" / "dev.jsonl"), lines(place / "by_trainer.jsonl"))
     for name, engine in (("here", "local"), ("there", "ray")):
         demo_world(place / name, num_entities=100, seed=3)
         arguments = ["--captioner", "TinyCaptioner", "--cache_dir", str(place / f"cache_{name}"), "--engine", engine]

@@ -11,7 +11,7 @@ import yaml
 
 from dim.__main__ import main
 from dim.data.demo import demo_world
-from dim.errors import ConfigError
+from dim.errors import CheckpointError, ConfigError
 from dim.linker import Linker
 from dim.rank import hold_out, rank
 from dim.rank.crossfit import cross_fit, draw_folds
@@ -90,9 +90,9 @@ def test_seen_and_unseen_make_up_the_whole(run):
 
 def test_a_fold_is_fitted_without_its_captions_and_found_again(run, capfd):
     task = open_run(run)
-    before = {path: path.stat().st_mtime_ns for path in (run / "ranker" / "folds").rglob("best.ckpt")}
+    before = {path: path.stat().st_mtime_ns for path in (run / "ranker-folds").rglob("best.ckpt")}
     assert len(before) == 2
-    left_out, towers = zip(*cross_fit(run, task, run / "ranker" / "folds", 2), strict=True)
+    left_out, towers = zip(*cross_fit(run, task, run / "ranker-folds", 2), strict=True)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert capfd.readouterr().out.count("found") >= 2
     assert np.array_equal(np.sort(np.concatenate(left_out)), np.sort(task.datamodule.train_rows().numpy()))
@@ -102,6 +102,27 @@ def test_a_fold_is_fitted_without_its_captions_and_found_again(run, capfd):
     assert task.datamodule.only is None
     rows = torch.from_numpy(left_out[0])
     assert not torch.allclose(towers[0].scores_of(rows), task.scores_of(rows))
+
+
+def test_the_folds_of_an_older_version_are_moved_out_of_the_ranker_s_folder_and_found(run, place, capfd):
+    older = shutil.copytree(run, place / "older")
+    (older / "ranker-folds").rename(older / "ranker" / "folds")
+    facts = json.loads((older / "ranker" / "ranker.json").read_text())
+    gone = ("content", "format_version", "files", "seal")
+    facts = {"format": 1, **{name: value for name, value in facts.items() if name not in gone}}
+    (older / "ranker" / "ranker.json").write_text(json.dumps(facts))
+    assert Linker.from_checkpoint(older, device="cpu").ranker is not None
+    (older / "ranker" / "thesis.txt").write_text("three years")
+    with pytest.raises(ConfigError, match=r"with files that it did not write: thesis\.txt"):
+        rank(older, folds=2, overwrite=True)
+    (older / "ranker" / "thesis.txt").unlink()
+    capfd.readouterr()
+    rank(older, folds=2, overwrite=True)
+    assert capfd.readouterr().out.count("left out, found") == 2
+    assert {path.name for path in (older / "ranker").iterdir()} == {"ranker.json", "ranker.safetensors"}
+    (older / "ranker" / "ranker.json").unlink()  # a ranker without it is no run without ranker
+    with pytest.raises(CheckpointError, match="a ranker at"):
+        Linker.from_checkpoint(older, device="cpu")
 
 
 def test_only_a_part_of_train_is_trained_on(run):
@@ -124,7 +145,7 @@ def test_a_fold_of_other_data_or_options_is_fitted_again(run, place):
 
 
 def test_a_fold_is_found_again_from_another_place_and_by_the_key_of_an_older_version(run, place):
-    folder, options = run / "ranker" / "folds", yaml.safe_load((run / "config.yaml").read_text())
+    folder, options = run / "ranker-folds", yaml.safe_load((run / "config.yaml").read_text())
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("best.ckpt")}
     task, written = open_run(run), (run / "config.yaml").read_text()
     moved = options["data"] | {"num_workers": 1, "resident_gb": 1.0, "embed_batch_size": 8, "engine": "ray"}

@@ -23,6 +23,7 @@ from refreshing import (
     small_dataset,
     spoken,
 )
+from waiting import HANG
 
 from dim.errors import ConfigError, DataError, MissingExtraError
 from dim.locks import folder_lock
@@ -172,7 +173,7 @@ def test_the_rate_limit_holds_for_all_that_is_in_flight_together(data: Path, mon
 
 
 def test_so_many_requests_are_in_flight_as_allowed(data: Path) -> None:
-    met = threading.Barrier(3, timeout=60)
+    met = threading.Barrier(3, timeout=HANG)
 
     def script(number: int, question: str, body: Any) -> Any:
         if name_of(question) != "Ada":  # the first goes alone

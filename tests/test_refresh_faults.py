@@ -20,7 +20,7 @@ from refreshing import (
     small_dataset,
     spoken,
 )
-from waiting import wait_until
+from waiting import HANG, wait_until
 
 from dim.errors import ConfigError
 from dim.kb.client import Endpoint
@@ -86,7 +86,7 @@ def test_every_fault_is_retried_or_recorded_and_never_becomes_text(
         step = steps[min(number, len(steps) - 1)]
         if step == "hang":
             GivingUp.give_up(name_of(question))
-            server.leave.wait(60)
+            server.leave.wait(HANG)
         return kind_answer(number, question, body) if step in ("ok", "hang") else step
 
     with FaultyServer(script) as server:
@@ -180,7 +180,7 @@ def test_ctrl_c_keeps_and_uses_what_came(data: Path, capsys: Any) -> None:
     def script(number: int, question: str, body: Any) -> Any:
         if name_of(question) == "Fay":
             os.kill(os.getpid(), signal.SIGINT)
-            server.leave.wait(60)
+            server.leave.wait(HANG)
         return kind_answer(number, question, body)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -202,7 +202,7 @@ def test_calls_that_wait_for_their_turn_are_not_counted_as_sent(
         if name_of(question) == "Cyd":
             wait_until(lambda: num_answers(data) == 2)
             os.kill(os.getpid(), signal.SIGINT)
-            server.leave.wait(60)
+            server.leave.wait(HANG)
         return kind_answer(number, question, body)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

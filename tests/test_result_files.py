@@ -38,6 +38,23 @@ def test_a_result_stays_when_another_split_or_protocol_is_evaluated(tmp_path):
     assert len(pd.read_parquet(tmp_path / "ranks.parquet")) == 6
 
 
+def test_figures_beside_ranks_of_another_evaluation_are_told(tmp_path):
+    write(tmp_path, "dev", "full_kb", [1, 2, 3])
+    write(tmp_path, "test", "full_kb", [1])
+    before = (tmp_path / "metrics.json").read_bytes()
+    write(tmp_path, "dev", "full_kb", [1, 3, 2])
+    (tmp_path / "metrics.json").write_bytes(before)  # as a kill between the two files leaves it
+    results = read_results(tmp_path)
+    with pytest.raises(DataError, match=r"of one evaluation in .*\nfound .*one was killed as it wrote them\nto do"):
+        results.ranks("dev")
+    assert results.ranks("test")["rank"].tolist() == [1]
+    write(tmp_path, "test", "full_kb", [2])  # another result does not make it right
+    with pytest.raises(DataError, match="of one evaluation"):
+        read_results(tmp_path).ranks("dev")
+    write(tmp_path, "dev", "full_kb", [1, 3, 2])
+    assert read_results(tmp_path).ranks("dev")["rank"].tolist() == [1, 3, 2]
+
+
 def test_the_top_level_is_dev_as_fit_evaluated_it_whatever_comes_later(tmp_path):
     write(tmp_path, "dev", "full_kb", [1, 1], of_owner=True)
     write(tmp_path, "dev", "candidates(names, 5)", [1, 2])

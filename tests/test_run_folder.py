@@ -261,15 +261,17 @@ def test_what_was_derived_from_a_run_names_its_weights(ranked):
     now = weights(ranked)
     assert json.loads((ranked / "ranker" / "ranker.json").read_text())["weights"] == now
     assert metrics_of(ranked / "ranked")["checkpoint"]["weights"] == now
-    assert json.loads((ranked / "predictions.json").read_text())["checkpoint"]["weights"] == now
+    assert json.loads((ranked / "predictions" / "tune.json").read_text())["checkpoint"]["weights"] == now
     assert main(["report", str(ranked), str(ranked / "ranked"), "--rounds", "100"]) == 0
 
 
 def test_what_was_derived_from_other_weights_is_refused(world, ranked, capsys):
     old = weights(ranked)
+    (ranked / "predictions.jsonl").write_text("{}\n")
     assert main(["fit", *tiny_options(world, ranked, "--ckpt_path", "last", "--trainer.max_epochs", "6")]) == 0
     assert weights(ranked) != old, "six epochs are no better than one: this tests nothing"
-    assert not (ranked / "predictions.jsonl").exists()
+    assert not (ranked / "predictions").exists()
+    assert not (ranked / "predictions.jsonl").exists()  # of an older version
     with pytest.raises(CheckpointError, match=f"one of other weights \\({old}\\)"):
         Linker.from_checkpoint(ranked, device="cpu")
     capsys.readouterr()

@@ -165,7 +165,8 @@ def test_a_release_can_be_shown_too(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_a_region_is_shown_as_its_file_and_box(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_image(tmp_path / "images" / "a.jpg")
-    images = [["a.jpg#xywh=1.5,2,3,4"], ["b.jpg#xywh=0,0,3,4"]]
+    write_image(tmp_path / "secret.jpg")
+    images = [["a.jpg#xywh=1.5,2,3,4"], ["b.jpg#xywh=0,0,3,4", "../secret.jpg"]]
     dataset = write_dataset(
         tmp_path / "d",
         name="d",
@@ -175,4 +176,6 @@ def test_a_region_is_shown_as_its_file_and_box(tmp_path: Path, capsys: pytest.Ca
         image_root=str(tmp_path / "images"),
     )
     assert "a.jpg (is there, box at 1.5, 2 of 3 × 4 pixels)" in shown(capsys, "m0", dataset.root)
-    assert "b.jpg (no such file, box at 0, 0 of 3 × 4 pixels)" in shown(capsys, "m1", dataset.root)
+    said = shown(capsys, "m1", dataset.root)
+    assert "b.jpg (no such file, box at 0, 0 of 3 × 4 pixels)" in said
+    assert "secret.jpg (outside the image folder)" in said

@@ -1,6 +1,7 @@
 """spaCy's spans get the answers that the linker gives when it is asked directly."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 import spacy
 import torch
+import yaml
+from confection import ConfigValidationError
 from demo_run import demo_run, linker_of, questions_of
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
@@ -261,6 +264,39 @@ def test_options_out_of_range_are_named(
 ) -> None:
     with pytest.raises((ConfigError, ValueError), match=message):
         pipeline(folder, names, **config)
+
+
+def test_a_run_whose_dataset_moved_is_linked_from_where_it_is(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str], tmp_path: Path
+) -> None:
+    run = demo_run(tmp_path_factory)
+    (tmp_path / "elsewhere").mkdir()
+    copy = shutil.copytree(run, tmp_path / "elsewhere" / "run")
+    places = json.loads((copy / "places.json").read_text())
+    gone = {"given": "gone", "absolute": str(tmp_path / "gone"), "from_run": "../gone"}
+    places["paths"]["data.root"] = gone
+    (copy / "places.json").write_text(json.dumps(places))
+    config = yaml.safe_load((copy / "config.yaml").read_text())
+    config["data"]["root"] = "gone"
+    (copy / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(DataError, match="gone"):
+        pipeline(copy, names)
+    nlp = pipeline(copy, names, dataset=str(run.parent / "world"))
+    doc = nlp(f"{names[0]} sings.")
+    assert doc.ents[0].kb_id_ == linker_of(run).link(names[0], doc.text)[0].id
+
+
+def test_packages_are_trusted_by_the_process_and_never_by_a_saved_pipeline(
+    nlp: Language, folder: Path, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dim.spacy_component, "_trusted", [])
+    with pytest.raises(ConfigValidationError, match="trust"):
+        pipeline(folder, names, trust="my_package")
+    dim.spacy_component.trust("my_package", "other")
+    made = pipeline(folder, names)
+    assert made.get_pipe("dim_linker").linker.about["trusted"] == ["my_package.", "other."]  # type: ignore[attr-defined]
+    made.to_disk(tmp_path / "saved")
+    assert "my_package" not in (tmp_path / "saved" / "config.cfg").read_text()
 
 
 def test_evaluate_counts_links(nlp: Language, texts: list[str]) -> None:

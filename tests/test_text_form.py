@@ -29,3 +29,20 @@ def test_a_span_holds_the_same_name_in_the_composed_text(before: str, name: str,
     composed, start, end = one_form_span(text, start, start + len(parts[1]))
     assert composed == unicodedata.normalize("NFC", text)
     assert composed[start:end] == name
+
+
+def test_a_long_run_of_marks_is_put_into_order_by_parts() -> None:
+    marks = "\u0301\u0323" * 100  # the second goes before the first
+    text = "Ana\u0308 " * 300 + "e" + marks + " Huệ"
+    composed = one_form(text)
+    assert composed.startswith("Anä " * 300 + "ẹ")
+    assert composed.endswith(" Huệ")
+    assert composed.count("\u0301\u0323") == 3  # where two parts meet
+    decomposed = unicodedata.normalize("NFD", composed)
+    assert sorted(decomposed) == sorted(unicodedata.normalize("NFD", text))
+    assert one_form("e" + marks) == unicodedata.normalize("NFC", "e" + marks)  # short enough for one
+
+
+@given(st.text(min_size=1001, max_size=1200))
+def test_a_longer_text_is_composed_as_a_short_one_is(text: str) -> None:
+    assert one_form(text) == unicodedata.normalize("NFC", text)

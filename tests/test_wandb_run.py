@@ -5,6 +5,7 @@ import json
 import pytest
 import yaml
 from tiny_fit import tiny_options, tiny_world
+from waiting import wait_until
 from wandb.proto import wandb_internal_pb2
 
 from dim.__main__ import main
@@ -45,10 +46,17 @@ def records_of(path):
             whole = b""
 
 
+def runs_in(path):
+    return [record.run for record in records_of(path) if record.WhichOneof("record_type") == "run"]
+
+
 def offline_runs(run):
     """The run that each offline folder speaks of, oldest first."""
-    paths = sorted((run / "wandb").glob("offline-run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime_ns)
-    return [next(r.run for r in records_of(path) if r.WhichOneof("record_type") == "run") for path in paths]
+    folders = sorted((run / "wandb").glob("offline-run-*"), key=lambda folder: folder.stat().st_mtime_ns)
+    paths = [path for folder in folders for path in folder.glob("run-*.wandb")]
+    for path in paths:
+        wait_until(lambda path=path: runs_in(path))  # another process writes it, to its end after the command's
+    return [runs_in(path)[0] for path in paths]
 
 
 def test_name_group_and_job_come_from_run_and_seed_and_later_commands_go_on_in_the_run_of_fit(world, tmp_path):

@@ -1,17 +1,16 @@
 """Every command that writes, on a stranger's folder, on its own source, where it may not write, and killed."""
 
-import ctypes
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from demo_run import demo_run
 from forked_commands import killed
+from lacking import no_privileges, small_files
 from releases import write_tables
 
 from dim.__main__ import TRAINER_COMMANDS, main
@@ -206,23 +205,6 @@ def test_results_are_replaced_only_where_that_is_asked_for(place: Place, capsys:
     assert set(contents(target)) == set(before) == {"metrics.json", "ranks.parquet"}
 
 
-@contextmanager
-def no_privileges() -> Iterator[None]:
-    """As root: without the power to write where permissions forbid it. Linux; needs nobody else's files."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    caps = (ctypes.c_uint32 * 6)()
-    assert libc.capget(header, caps) == 0
-    effective = caps[0], caps[3]
-    caps[0] = caps[3] = 0
-    assert libc.capset(header, caps) == 0
-    try:
-        yield
-    finally:
-        caps[0], caps[3] = effective
-        assert libc.capset(header, caps) == 0
-
-
 @pytest.mark.parametrize("name", list(WRITERS))
 def test_a_folder_that_may_not_be_written_is_named(
     name: str, place: Place, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
@@ -370,3 +352,25 @@ def test_a_linker_is_saved_to_where_it_was_opened_from_and_not_over_another(link
 
 def test_no_lock_or_workplace_is_left(place: Place) -> None:
     assert not [path for path in place.run.parent.rglob("*.dim-*") if os.path.lexists(path)]
+
+
+@pytest.mark.parametrize("name", [name for name in WRITERS if name not in ("demo-lm", "rank")])
+def test_a_disk_that_is_full_ends_it_with_a_message_and_leaves_what_was_there(
+    name: str, place: Place, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> None:
+    target, quick = place.new / "target", ["--verify=false"] if name == "export" else []
+    if name == "index":
+        shutil.copytree(request.getfixturevalue("linker"), target)
+    else:
+        assert run_command(name, place, target, *quick) == 0, capsys.readouterr().err
+    before = contents(place.new)
+    more = ["--overwrite=true"] if WRITERS[name].overwrite else []
+    if name == "audit":  # which replaces nothing
+        shutil.rmtree(target)
+        before = contents(place.new)
+    with small_files(512):
+        assert run_command(name, place, target, *more, *quick) == 1
+    said = capsys.readouterr().err
+    assert f"error: expected room to write {place.new}" in said
+    assert "\nto do    Choose a disk that takes them" in said
+    assert contents(place.new) == before

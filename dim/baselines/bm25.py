@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dim.baselines.base import Baseline
 from dim.datamodule import LinkingData
+from dim.templates import CONTEXT_FIELDS, check_template
 
 
 class BM25(Baseline):
@@ -38,6 +39,7 @@ class BM25(Baseline):
         documents = [f"{name} {text or ''}" for name, text in zip(names, data.texts, strict=True)]
         self.index = bm25s.BM25(k1=self.k1, b=self.b)
         self.index.index(words(documents), show_progress=False)
+        check_template(self.query, CONTEXT_FIELDS, "a query")
         rows = zip(data.dataset.mentions["mention"], data.dataset.mentions["context"].fillna(""), strict=True)
         self.queries = words([self.query.format(mention=mention, context=context) for mention, context in rows])
 

@@ -4,6 +4,7 @@ from dim.bench.caption import bench_caption
 from dim.bench.convert import bench_convert
 from dim.bench.embed import bench_embed
 from dim.bench.generate import bench_generate
+from dim.bench.hostile import bench_hostile
 from dim.bench.link import bench_link
 from dim.bench.memory import bench_memory
 from dim.bench.search import bench_search
@@ -16,6 +17,7 @@ __all__ = [
     "bench_convert",
     "bench_embed",
     "bench_generate",
+    "bench_hostile",
     "bench_link",
     "bench_memory",
     "bench_search",

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from PIL import Image
-from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
@@ -25,6 +24,7 @@ from transformers import (
 )
 
 from dim.bench.clock import seconds
+from dim.display.terminal import Console
 from dim.features.blip2 import Blip2Captioner
 from dim.features.device import DTYPES, Precision, resolve_device
 from dim.provenance import commit, hardware

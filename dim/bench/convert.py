@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
-from rich.console import Console
 from rich.table import Table
 
+from dim.display.terminal import Console
 from dim.output import FRESH, check_target
 from dim.provenance import commit, hardware
 

@@ -12,12 +12,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from dim.bench.clock import seconds
 from dim.bench.gpu import gpu_utilization
 from dim.bench.made_up import made_up_dataset
+from dim.display.terminal import Console
 from dim.embed import embed_dataset
 from dim.features.clip import OpenClipEncoder
 from dim.features.device import Precision, resolve_device

@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from dim.bench.clock import seconds
@@ -18,6 +17,7 @@ from dim.bench.made_up_mentions import MadeUpMentions
 from dim.bench.made_up_names import made_up_names
 from dim.bench.published import Names, Published
 from dim.bench.random_lm import RandomLanguageModel, Setting, Size, setting
+from dim.display.terminal import Console
 from dim.errors import ConfigError, DimError
 from dim.features.device import Precision, resolve_device
 from dim.generative.examples import RandomExamples

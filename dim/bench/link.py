@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from dim.bench.clock import seconds
 from dim.bench.made_up_linker import Kind, Shape, Vectors, draw_questions, make_linker, make_world
+from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.features.text import TransformersTextEncoder
 from dim.linker import Linker, Question

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
 from dim.bench.clock import seconds
@@ -20,6 +19,7 @@ from dim.data.demo.mentions import sentences
 from dim.data.demo.population import FAMILY_SIZE, populate
 from dim.data.demo.texts import refreshed_texts
 from dim.data.demo.vocabulary import LOOKS
+from dim.display.terminal import Console
 from dim.errors import DimError
 from dim.output import FRESH, check_target
 from dim.provenance import commit, hardware

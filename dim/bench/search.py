@@ -7,12 +7,12 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch.nn.functional import normalize
 
 from dim.bench.clock import seconds
 from dim.bench.search_curve import GOAL_RATIO, GOAL_RECALL, Point, check_curve, curve_table, measure_curve, write_curve
+from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.provenance import commit, hardware
 from dim.search.exact import ExactIndex

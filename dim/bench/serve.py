@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from dim.bench.made_up_linker import Shape, draw_questions, make_linker, make_world
 from dim.bench.serve_process import PER_REQUEST, Served, highest_memory, served
+from dim.display.terminal import Console
 from dim.errors import ConfigError, DimError, MissingExtraError
 from dim.linker import Linker
 from dim.provenance import commit, hardware

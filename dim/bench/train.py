@@ -13,12 +13,12 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from dim.contrastive.module import DIM
 from dim.datamodule import EpochBatches, FeatureTable, LinkingData, LinkingDataModule
+from dim.display.terminal import Console
 from dim.evaluation.protocols import FullKB
 from dim.features.tiny import TinyTextEncoder
 from dim.provenance import commit, hardware

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 from transformers import (
     GPT2Config,
@@ -26,6 +25,7 @@ from transformers import (
 
 from dim.bench.clock import seconds
 from dim.bench.made_up_names import END, made_up_names, made_up_tokenizer
+from dim.display.terminal import Console
 from dim.errors import DimError
 from dim.generative.masking import NameMask
 from dim.generative.name_tree import NameTree

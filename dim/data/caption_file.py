@@ -25,12 +25,14 @@ class GivenCaptions:
         unknown: Ids or images of the file that the dataset lacks.
         blank: Ids or images whose caption is empty.
         repeated: Ids or images that have another caption further up, which is used.
+        notes: How the file was read.
     """
 
     by_mention: list[str | None]
     unknown: list[str] = field(default_factory=list)
     blank: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def read_captions(path: Path, mentions: pd.DataFrame, encoding: str | None = None) -> GivenCaptions:
@@ -47,7 +49,7 @@ def read_captions(path: Path, mentions: pd.DataFrame, encoding: str | None = Non
     Raises:
         DataError: The table cannot be read, lacks a column, or names nothing that the dataset has.
     """
-    columns, rows, _ = read_table(path, encoding, known=(*KEYS, "caption"))
+    columns, rows, notes = read_table(path, encoding, known=(*KEYS, "caption"))
     key = next((key for key in KEYS if key in columns), None)
     if key is None or "caption" not in columns:
         raise DataError(
@@ -56,7 +58,7 @@ def read_captions(path: Path, mentions: pd.DataFrame, encoding: str | None = Non
     images = [[str(image) for image in cell] if cell is not None else [] for cell in mentions["images"].tolist()]
     known = _known_images(images) if key == "image" else {mention_id: mention_id for mention_id in mentions["id"]}
     found: dict[str, str] = {}
-    given = GivenCaptions([])
+    given = GivenCaptions([], notes=notes)
     for row in rows:
         name, caption = text_cell(row.get(key)), text_cell(row.get("caption"))
         place = known.get(name)

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dim.data.files import open_text, text_encoding
+from dim.display.spreadsheet import text_of_cell
 from dim.errors import DataError
 
 LONGEST_CELL = 1 << 28  #: Characters; beyond, a quote was not closed. (Python's own limit, 131,072, is a long article.)
+#: The last columns of the answers that `dim link --output` writes as CSV, in cells of `dim.display.spreadsheet`.
+ANSWER_COLUMNS = ("entity_ids", "entity_names", "entity_scores", "entity_probabilities", "error")
 SEPARATORS = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'"}
 
 
@@ -44,6 +47,8 @@ def iter_csv(
             columns = [column.lstrip("\ufeff") for column in next(reader, [])]
         except csv.Error as error:
             raise _broken(path, error, first_line, first_line + reader.line_num) from error
+        text_of = text_of_cell if tuple(columns[-len(ANSWER_COLUMNS) :]) == ANSWER_COLUMNS else str
+        columns = [text_of(column) for column in columns]
         twice = [name for name, count in Counter(columns).items() if count > 1]
         if twice:
             raise DataError(f"every column once in {path}", f"'{twice[0]}' twice", "Rename one of them.")
@@ -67,7 +72,7 @@ def iter_csv(
                     ),
                 )
             elif cells:
-                yield f"line {began}", dict(zip(names, cells, strict=True))
+                yield f"line {began}", dict(zip(names, map(text_of, cells), strict=True))
 
 
 def _options(path: Path, file: TextIO) -> tuple[int, dict[str, Any]]:

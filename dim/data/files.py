@@ -143,6 +143,8 @@ def parse_json(text: str, path: Path, first_line: int = 1) -> Any:
         raise DataError(
             f"every key once in {path}", f"the key {error} twice in one object", "Remove one of the two rows."
         ) from error
+    except ValueError as error:  # a whole number of thousands of digits
+        raise DataError(f"JSON in {path}", str(error), "Write the number as a text, or leave it out.") from error
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[int, Any]]:

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn
 
 from dim.data.files import RepeatedKeyError, json_type, open_text, unique_keys
+from dim.display.terminal import TextColumn
 from dim.errors import DataError
 from dim.progress import shown
 

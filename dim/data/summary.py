@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from dim.data.base import Release
+from dim.display.terminal import Console, Text
 from dim.records import SPLITS, Dataset
 
 

@@ -20,6 +20,7 @@ from dim.data.stream import read_items
 from dim.errors import DataError
 
 Row = dict[str, Any]
+MOST_BITS = 1024  #: Of a whole number in a cell: as large as a float may be.
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 _ITEM = r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\""""
 _PRINTED_ITEM = re.compile(_ITEM)
@@ -136,7 +137,16 @@ def text_cell(value: Any) -> str:
         return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
+    check_size(value)
     return clean_text(str(value)).strip()
+
+
+def check_size(value: Any, where: str = "") -> None:
+    """Raises DataError for a whole number that is larger than any float: Python does not write it as a text."""
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        of = f" in {where}" if where else ""
+        found = f"one of {value.bit_length():,}"
+        raise DataError(f"whole numbers of at most {MOST_BITS:,} bits{of}", found, "Give it as a text.")
 
 
 def list_cell(value: Any, separator: str = "|") -> list[str]:
@@ -160,17 +170,18 @@ def list_cell(value: Any, separator: str = "|") -> list[str]:
 
 
 def _array_in(text: str) -> list[Any] | None:
-    """The array that a string holds, None where it holds none."""
+    """The array of single values that a string holds, None where it holds none."""
     if not text.lstrip().startswith("["):
         return None
     try:
         value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         # What str() of a list or of an array gives: pandas writes it into CSV.
         if not _PRINTED_ARRAY.fullmatch(text.strip()):
             return None
         return [literal_eval(item[0]) for item in _PRINTED_ITEM.finditer(text)]
-    return value if isinstance(value, list) else None
+    is_flat = isinstance(value, list) and not any(isinstance(item, list | dict) for item in value)
+    return value if is_flat else None
 
 
 def number_cell(value: Any, where: str) -> float | None:
@@ -179,6 +190,7 @@ def number_cell(value: Any, where: str) -> float | None:
     Raises:
         DataError: It is something else.
     """
+    check_size(value, where)
     text = text_cell(value)
     if not text:
         return None

@@ -15,13 +15,15 @@ import numpy as np
 import pandas as pd
 
 from dim.data.files import json_type
-from dim.data.table_files import known_names, list_cell, number_cell, text_cell
+from dim.data.table_files import check_size, known_names, list_cell, number_cell, text_cell
 from dim.errors import DataError
 
 ENTITY_COLUMNS = ("id", "name", "description", "aliases", "image", "type", "popularity")
 MENTION_COLUMNS = ("mention", "context", "entity_id", "image", "start", "end", "type", "split", "candidates")
 #: What dataset folders and linkers call a column; read where the row has no column of the first name.
 SYNONYMS = {"description": "text", "image": "images"}
+LONGEST_WORDS = 10_000  #: Characters of an id, a name, a type or a path.
+LONGEST_TEXT = 1_000_000  #: Characters of what is said of an entity.
 NEAR = 0.75  #: From which likeness on (difflib's ratio) an unknown column may be meant for a known one.
 
 
@@ -79,13 +81,13 @@ def entity_row(row: Mapping[str, Any], where: str) -> EntityRow:
         where: Its place, for messages.
 
     Raises:
-        DataError: A text is an object, an array, a boolean or bytes, or the popularity is no number.
+        DataError: A text is an object, an array, a boolean or bytes, or too long, or the popularity is no number.
     """
     text, image = (_column(row, name) for name in ("description", "image"))
     return EntityRow(
         id=_text(row, "id", where),
         name=_text(row, "name", where),
-        text=_text(row, text, where),
+        text=_text(row, text, where, LONGEST_TEXT),
         aliases=_texts(row, "aliases", where),
         images=_texts(row, image, where),
         type=_text(row, "type", where) or None,
@@ -100,6 +102,7 @@ def mention_row(row: Mapping[str, Any], where: str) -> MentionRow:
     candidates = plain(row.get("candidates"))
     return MentionRow(
         mention=_text(row, "mention", where),
+        # Of a long one, what stands around the mention is read.
         context=context if isinstance(context, str) else _text(row, "context", where),
         images=_texts(row, _column(row, "image"), where),
         candidates=None if candidates in (None, "") else _texts(row, "candidates", where),
@@ -182,8 +185,16 @@ def _column(row: Mapping[str, Any], name: str) -> str:
     return name if name in row else SYNONYMS[name]
 
 
-def _text(row: Mapping[str, Any], column: str, where: str) -> str:
-    return text_cell(_checked(plain(row.get(column)), f"text as {column}", where))
+def check_length(text: str, what: str, where: str, longest: int = LONGEST_WORDS) -> None:
+    """Raises DataError where a text is longer than a field of its kind may be."""
+    if len(text) > longest:
+        raise DataError(f"at most {longest:,} characters as {what} in {where}", f"{len(text):,}", "Shorten it.")
+
+
+def _text(row: Mapping[str, Any], column: str, where: str, longest: int = LONGEST_WORDS) -> str:
+    text = text_cell(_checked(plain(row.get(column)), f"text as {column}", where))
+    check_length(text, column, where, longest)
+    return text
 
 
 def _texts(row: Mapping[str, Any], column: str, where: str) -> list[str]:
@@ -191,11 +202,15 @@ def _texts(row: Mapping[str, Any], column: str, where: str) -> list[str]:
     what = "paths of files" if column in ("image", "images") else "texts"
     for each in value if isinstance(value, list) else [value]:
         _checked(each, f"{what} as {column}", where)
-    return list_cell(value)
+    texts = list_cell(value)
+    for text in texts:
+        check_length(text, column, where)
+    return texts
 
 
 def _checked(value: Any, expected: str, where: str) -> Any:
     if value is None or (isinstance(value, str | int | float | Decimal | date) and not isinstance(value, bool)):
+        check_size(value, where)
         return value
     remedy = "Decode the bytes." if isinstance(value, bytes) and expected.startswith("text") else "Put the value right."
     raise DataError(f"{expected} in {where}", json_type(value), remedy)

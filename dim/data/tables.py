@@ -125,7 +125,7 @@ def _check_columns(path: Path, columns: Sequence[str], known: Sequence[str], req
 def _cut_lists(path: Path, rows: list[Row], column: str, separator: str | None) -> list[str]:
     """Cuts the cells of a column into lists, in place; returns notes on what separated them."""
     doubtful = ",/" if column == "aliases" else ","  # a path has slashes
-    given = [row for row in rows if column in row]
+    given = [row for row in rows if isinstance(row.get(column), str)]  # others are lists, or are refused
     lists, notes = list_column([row[column] for row in given], f"{column} of {path.name}", separator, doubtful)
     for row, values in zip(given, lists, strict=True):
         row[column] = values
@@ -133,7 +133,7 @@ def _cut_lists(path: Path, rows: list[Row], column: str, separator: str | None) 
 
 
 def _cut_candidates(path: Path, rows: list[Row], known: set[str], separator: str | None) -> list[str]:
-    given = [row for row in rows if text_cell(row.get("candidates"))]
+    given = [row for row in rows if isinstance(row.get("candidates"), str) and row["candidates"].strip()]
     lists, notes = list_ids([row["candidates"] for row in given], known, f"candidates of {path.name}", separator)
     for row, values in zip(given, lists, strict=True):
         row["candidates"] = values

@@ -44,11 +44,13 @@ class Foreign:
         ranked: As of our own systems; `hits` say whether the gold was found at all.
         depth: The length of the longest list; None where ranks were given.
         problems: What was wrong in the table and did not stop it, with the first examples.
+        notes: How the table was read.
     """
 
     ranked: Ranked
     depth: int | None
     problems: Skipped
+    notes: list[str] = field(default_factory=list)
 
 
 def read_ranks(
@@ -57,6 +59,7 @@ def read_ranks(
     mentions: pd.DataFrame,
     protocol: str = "full_kb",
     max_unknown: float = MAX_UNKNOWN,
+    encoding: str | None = None,
 ) -> Foreign:
     """Reads a table of `mention_id` and `entity_ids` (best first; with `scores`) or `rank`.
 
@@ -70,13 +73,14 @@ def read_ranks(
         mentions: The rows of its mentions that are evaluated.
         protocol: Which rows count in a table that names protocols, as ranks.parquet does.
         max_unknown: The share of entity ids that the KB may lack.
+        encoding: Of the table; None: as its first bytes tell, else UTF-8.
 
     Raises:
         DataError: The table is of another dataset, has neither lists nor ranks, or lists more unknown entities; a
             mention id is unknown or stands twice; a rank is no whole number of 1 or more; scores are not finite, not as
             many as ids, or rise.
     """
-    answers = _read_answers(path, dataset, mentions, protocol, max_unknown)
+    answers, notes = _read_answers(path, dataset, mentions, protocol, max_unknown, encoding)
     problems = Skipped()
     gold, ids = dataset.gold_rows(mentions), mentions["id"].tolist()
     lists = [_checked(answers.get(mention_id), mention_id, dataset, problems) for mention_id in ids]
@@ -94,15 +98,16 @@ def read_ranks(
         ),
         depth=longest or None,
         problems=problems,
+        notes=notes,
     )
 
 
 def _read_answers(
-    path: Path, dataset: Dataset, mentions: pd.DataFrame, protocol: str, max_unknown: float
-) -> dict[str, Answer]:
+    path: Path, dataset: Dataset, mentions: pd.DataFrame, protocol: str, max_unknown: float, encoding: str | None
+) -> tuple[dict[str, Answer], list[str]]:
     if path.suffix not in SUFFIXES:
         raise DataError(f"a table ({', '.join(SUFFIXES)})", str(path), "Write the ranks in one of these formats.")
-    columns, rows, _ = read_table(path)
+    columns, rows, notes = read_table(path, encoding, ("mention_id", *IDS, *SCORES, "rank"))
     ids = next((name for name in IDS if name in columns), None)
     scores = next((name for name in SCORES if name in columns), None)
     if "mention_id" not in columns or (ids is None and "rank" not in columns):
@@ -128,7 +133,7 @@ def _read_answers(
         _check_golds({mention_id: row["gold"] for mention_id, (row, _) in found.items()}, dataset, mentions, path)
     if ids is not None:
         check_entity_ids([list_cell(row[ids]) for row, _ in found.values()], dataset, path, max_unknown)
-    return {mention_id: _answer(row, ids, scores, where) for mention_id, (row, where) in found.items()}
+    return {mention_id: _answer(row, ids, scores, where) for mention_id, (row, where) in found.items()}, notes
 
 
 def _of_protocol(rows: list[dict[str, Any]], protocol: str, path: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dim.display.lines import warn
+from dim.errors import DataError
 from dim.features.model_files import copy_files, every_file
 
 Features = NDArray[np.float32]
@@ -66,7 +67,7 @@ def is_known(frozen: Frozen, recorded: str | None, name: str) -> bool:
         return recorded is not None
     said = frozen.former_fingerprints.get(recorded)
     if said:
-        print(f"warning: {name}: {said}; fit again to have it pinned", file=sys.stderr)
+        warn(f"warning: {name}: {said}; fit again to have it pinned")
     return said is not None
 
 
@@ -109,6 +110,29 @@ class Encoder(LocalModel, ABC):
 
         Device and number of worker processes are no part of it.
         """
+
+
+def check_features(features: Features, inputs: Sequence[str], encoder: Encoder) -> Features:
+    """What an encoder gave for a batch of inputs, which are named in messages.
+
+    Raises:
+        DataError: A value is not finite, or it has another shape than [len(inputs), encoder.width].
+    """
+    name, shape = type(encoder).__name__, (len(inputs), encoder.width)
+    if features.shape != shape:
+        raise DataError(
+            f"features of shape {shape} from the encoder {name}",
+            f"shape {features.shape}",
+            "Correct the encoder: one call is one batch, one row an input.",
+        )
+    finite = np.isfinite(features).all(axis=1)
+    if not finite.all():
+        raise DataError(
+            f"finite features from the encoder {name}",
+            f"NaN or infinity for {inputs[int(finite.argmin())][:120]!r}",
+            "Use precision fp32 or bf16; if it stays, remove that input.",
+        )
+    return features
 
 
 class TextEncoder(Encoder):

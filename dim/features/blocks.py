@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from dim.engine import Block, Plan
 from dim.errors import DataError
-from dim.features.base import Features, ImageEncoder, TextEncoder
+from dim.features.base import Encoder, Features, ImageEncoder, TextEncoder, check_features
 from dim.features.images import UnusableImageError, load_image
 from dim.features.progress import Stages
 
@@ -62,7 +62,7 @@ def text_blocks(encoder: TextEncoder, texts: Sequence[str], job: Job, pending: l
                 features = encoder.submit_text(inputs)
             finish()
             at = np.arange(batch.start - start, batch.stop - start)
-            finish = partial(_finish, features, inputs, rows, at, len(batch), job)
+            finish = partial(_finish, features, inputs, rows, at, len(batch), job, encoder)
         finish()
         with job.stages.measure("write"):
             yield Block(index, rows)
@@ -91,7 +91,7 @@ def image_blocks(
             finish()
             names = [images[job.plan.block(index).start + first + i][0] for i in usable]
             at = np.array([first + i for i in usable], dtype=np.int64)
-            finish = partial(_finish, features, names, rows, at, len(batch.inputs), job)
+            finish = partial(_finish, features, names, rows, at, len(batch.inputs), job, encoder)
             batch.report(first, note)
         finish()
         with job.stages.measure("write"):
@@ -114,11 +114,12 @@ def _finish(
     at: NDArray[np.int64],
     num_done: int,
     job: Job,
+    encoder: Encoder,
 ) -> None:
     """Waits for a batch and puts it into its block."""
     with job.stages.measure("encode"):
         values = features()
-    rows[at] = _checked(values, inputs, job.plan)
+    rows[at] = check_features(values, inputs, encoder)
     job.advance(num_done)
 
 
@@ -221,21 +222,3 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
-
-
-def _checked(features: Features, inputs: Sequence[str], plan: Plan) -> Features:
-    if features.shape != (len(inputs), plan.width):
-        raise DataError(
-            f"features of shape {(len(inputs), plan.width)} from the encoder",
-            f"shape {features.shape}",
-            "Correct the encoder: one call is one batch, one row an input.",
-        )
-    finite = np.isfinite(features).all(axis=1)
-    if not finite.all():
-        first = inputs[int(finite.argmin())]
-        raise DataError(
-            "finite features from the encoder",
-            f"NaN or infinity for {first[:120]!r}",
-            "Use precision fp32 or bf16; if it stays, remove that input.",
-        )
-    return features

@@ -4,12 +4,12 @@
         matrix.npy     float32 [num_unique, width], one row a unique input
         rows.npy       int64 [num_owners], the matrix row of each mention or entity, in the dataset's order; -1: missing
         files.json     images only: path, size and time of change of each file
-        manifest.json  field, encoder, width, counts, what is missing and why; no date
+        manifest.json  field, encoder, width, counts, what is missing and why, checksums; no date
         log.jsonl      when it was worked on
 
 The key is a hash of the inputs, the encoder's fingerprint and the format version. `known/<key>.json` leads from a
 dataset's table hashes to such a folder without reading the tables; it may be deleted at any time. A folder whose
-files have not the size that the manifest tells is removed and computed anew.
+files have not the sizes and checksums that the manifest tells (`dim.features.whole`) is removed and computed anew.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dim.engine import Block, Plan, Workplace
+from dim.errors import StorageError
 from dim.features.base import Features
 from dim.features.inputs import Inputs, file_state
+from dim.features.whole import KEY, Owner, checksums_of, damage
 from dim.locks import folder_lock
 from dim.storage import content_hash, explain_write_errors, remove_leftovers, write_json
 
@@ -101,15 +103,21 @@ class FeatureCache:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def known(self, key: str, image_root: Path) -> FieldFeatures | None:
-        """The features that `remember` was told of, or None where they are gone or an image has changed."""
+    def known(self, key: str, image_root: Path, owner: Owner = str) -> FieldFeatures | None:
+        """The features that `remember` was told of, or None where they are gone or an image has changed.
+
+        Args:
+            key: As `remember` was told it.
+            image_root: Of the dataset.
+            owner: Names the mention or entity of a row, for messages.
+        """
         try:
             name = json.loads((self.root / "known" / f"{key}.json").read_text(encoding="utf-8"))["folder"]
         except (OSError, ValueError, KeyError):
             return None
         folder = self.root / name
         remove_leftovers(self.root / "known")  # what is found needs no save that would do so
-        features = open_features(folder)
+        features = open_features(folder, owner)
         if features is None or not (folder / "files.json").exists():
             return features
         files = json.loads((folder / "files.json").read_text(encoding="utf-8"))
@@ -119,10 +127,10 @@ class FeatureCache:
         """Notes that `key` (of a dataset's tables) leads to these features."""
         write_json(self.root / "known" / f"{key}.json", {"folder": self.folder(recipe, inputs).name})
 
-    def find(self, recipe: Recipe, inputs: Inputs) -> FieldFeatures | None:
-        """The finished features, or None."""
+    def find(self, recipe: Recipe, inputs: Inputs, owner: Owner = str) -> FieldFeatures | None:
+        """The finished features, or None; `owner` is as of `known`."""
         folder = self.folder(recipe, inputs)
-        features = open_features(folder)
+        features = open_features(folder, owner)
         if features is not None:
             shutil.rmtree(self._workplace(folder), ignore_errors=True)  # of a run killed right after its last rename
         return features
@@ -147,7 +155,7 @@ class FeatureCache:
             finish: Writes further files into the workplace's result, once all blocks are done.
 
         Raises:
-            StorageError: The disk is full, or the folder may not be written.
+            StorageError: The disk is full, the folder may not be written, or it does not keep what is written.
         """
         folder = self.folder(recipe, inputs)
         with folder_lock(folder, f"the embedding of {recipe.field}", wait=True), explain_write_errors(folder):
@@ -162,15 +170,28 @@ class FeatureCache:
                 _log(work, "finished")
                 work.publish(folder)
                 features = open_features(folder)
-        assert features is not None
+        if features is None:
+            raise StorageError(
+                f"features in {folder} as they were written",
+                "others",
+                "Check the disk, and run the same command again.",
+            )
         return features
 
     def _workplace(self, folder: Path) -> Path:
         return self.root / f".{folder.name}"
 
 
-def open_features(folder: Path) -> FieldFeatures | None:
-    """The features in a finished folder, mapped; None where it is not there or not whole."""
+def open_features(folder: Path, owner: Owner = str) -> FieldFeatures | None:
+    """The features in a finished folder, mapped; None where it is not there or not whole.
+
+    Args:
+        folder: Of a field.
+        owner: Names the mention or entity of a row, for messages.
+
+    Raises:
+        DataError: A value is NaN or infinite.
+    """
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         if any((folder / name).stat().st_size != size for name, size in manifest["bytes"].items()):
@@ -178,7 +199,10 @@ def open_features(folder: Path) -> FieldFeatures | None:
         # NumPy maps no empty file.
         mode: Literal["c"] | None = "c" if manifest["num_unique"] * manifest["width"] else None
         matrix = np.load(folder / "matrix.npy", mmap_mode=mode, allow_pickle=False)
-        return FieldFeatures(matrix, np.load(folder / "rows.npy", allow_pickle=False), manifest)
+        rows = np.load(folder / "rows.npy", allow_pickle=False)
+        if damage(folder, manifest, matrix, rows, owner) is not None:
+            return None
+        return FieldFeatures(matrix, rows, manifest)
     except (OSError, ValueError, KeyError):
         return None
 
@@ -211,6 +235,7 @@ def _describe(work: Workplace, recipe: Recipe, inputs: Inputs) -> None:
         "missing": dict(sorted(missing.items())),
         "unusable_files": _by_reason(failures),
         "bytes": {path.name: path.stat().st_size for path in sorted(work.result.glob("*.npy"))},
+        KEY: checksums_of(work),
     }
     write_json(work.result / "manifest.json", manifest)
 

@@ -20,7 +20,7 @@ from dim.errors import DataError
 from dim.features.captions import has_text
 from dim.frames import conform, write_frame
 from dim.records import CAPTIONS, MENTION_SCHEMA, Dataset
-from dim.storage import atomic_path, write_json
+from dim.storage import atomic_path, json_text
 
 ANSWER_SCHEMA = pa.schema(
     [
@@ -50,9 +50,14 @@ def write_captions(dataset: Dataset, captions: Sequence[str | None], overwrite: 
     mentions["caption"] = pd.Series(column, dtype=object)
     mentions["caption"] = mentions["caption"].where(mentions["caption"].notna(), None)
     if any(has_text(said) for said in captions):
-        about = write_frame(dataset.root / "mentions.parquet", mentions, MENTION_SCHEMA)
-        hashes = dataset.meta["hashes"] | {"mentions": about["hash"]}
-        write_json(dataset.root / "dataset.json", dataset.meta | {"hashes": hashes})
+        # Both are written before either gets its name: a full disk leaves both as they were.
+        with (
+            atomic_path(dataset.root / "dataset.json") as new_about,
+            atomic_path(dataset.root / "mentions.parquet") as new_mentions,
+        ):
+            found = write_frame(new_mentions, mentions, MENTION_SCHEMA)["hash"]
+            about = dataset.meta | {"hashes": dataset.meta["hashes"] | {"mentions": found}}
+            new_about.write_text(json_text(about), encoding="utf-8")
     return Dataset(dataset.root)
 
 
@@ -71,11 +76,10 @@ def write_answers(dataset: Dataset, name: str, answers: pd.DataFrame, log: Itera
         new = {_origin(row) for row in table.to_dict("records")}
         old = _read(path)
         table = pd.concat([old[[_origin(row) not in new for row in old.to_dict("records")]], table], ignore_index=True)
-    with atomic_path(path) as temporary:
-        table.to_parquet(temporary, index=False, schema=ANSWER_SCHEMA)
-    with atomic_path(_log(path)) as temporary:
-        lines = dict.fromkeys(json.dumps(line) for line in [*_log_lines(path), *log])  # a line is told once
-        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    lines = dict.fromkeys(json.dumps(line) for line in [*_log_lines(path), *log])  # a line is told once
+    with atomic_path(path) as new_table, atomic_path(_log(path)) as new_log:
+        table.to_parquet(new_table, index=False, schema=ANSWER_SCHEMA)
+        new_log.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import string
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,13 +13,14 @@ import numpy as np
 import pandas as pd
 
 from dim.engine import Block, Workplace
-from dim.errors import ConfigError, DataError
+from dim.errors import DataError
 from dim.features.base import Captioner
 from dim.features.blocks import Job, Paths, decoded_batches
 from dim.features.cache import FeatureCache, Recipe
 from dim.features.fields import image_paths
 from dim.features.inputs import Inputs, file_state
 from dim.records import Dataset
+from dim.templates import check_template
 
 BLOCK_SIZE = 64  #: What a kill may cost: at two answers a second, half a minute.
 Item = tuple[Paths, str]  #: The images of a mention and the question about them: what is captioned once.
@@ -56,17 +56,8 @@ def render_questions(template: str, mentions: Sequence[str | None]) -> list[str]
         >>> render_questions("Is {mention} here? {{yes}}", ["Ana", None])
         ['Is Ana here? {yes}', 'Is  here? {yes}']
     """
-    try:
-        fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
-        if any(field != "mention" for field in fields):
-            raise KeyError(next(field for field in fields if field != "mention"))
-        return [template.format(mention=mention or "") for mention in mentions]
-    except (LookupError, ValueError) as error:
-        raise ConfigError(
-            "a question that names no field but {mention}",
-            f"{template!r} ({type(error).__name__}: {error})",
-            "Write {mention} where the name shall stand, and other braces twice: {{ }}.",
-        ) from error
+    check_template(template, ["mention"], "a question")
+    return [template.format(mention=mention or "") for mention in mentions]
 
 
 def has_text(caption: Any) -> bool:

@@ -22,6 +22,7 @@ from dim.errors import ConfigError
 from dim.features.device import Precision
 from dim.features.hub import Pinned, pin
 from dim.features.model_files import clip_files
+from dim.features.pretrained import own_code, unasked
 from dim.features.weights import hash_files
 from dim.storage import content_hash
 
@@ -279,7 +280,7 @@ class ClipSource:
 
         try:
             weights = self._weights()
-            with torch.random.fork_rng(), _quiet():
+            with torch.random.fork_rng(), _quiet(), unasked():
                 torch.manual_seed(self.random_seed or 0)
                 model: nn.Module = open_clip.create_model(
                     self._name,
@@ -292,6 +293,8 @@ class ClipSource:
         except ConfigError:
             raise
         except Exception as error:  # each file format and each hub client raises its own kinds
+            if "trust_remote_code" in str(error):
+                raise own_code("a model of open_clip", str(self._folder or self.model_name)) from error
             raise ConfigError(
                 f"weights of {self.model_name} from {self.pretrained or 'random numbers'}",
                 f"{type(error).__name__}: {str(error).strip()[:300]}",
@@ -305,18 +308,24 @@ class ClipSource:
         import open_clip
 
         try:
-            options = {} if self.tokenizer_id is None else {"revision": self.pinned_tokenizer.commit}
-            with _quiet():
+            options: dict[str, Any] = {}
+            if self.tokenizer_id is not None:
+                options["revision"] = self.pinned_tokenizer.commit
+            if self.config.get("text_cfg", {}).get("hf_tokenizer_name"):
+                options["trust_remote_code"] = False  # whatever the folder's own options say
+            with _quiet(), unasked():
                 if self.tokenizer_id is not None and self.model_name.startswith(HUB):
                     text = self.config["text_cfg"]  # open_clip would read the branch's config again
                     names = {"context_length", "tokenizer_mode"} & set(text)
-                    options |= {name: text[name] for name in names} | text.get("tokenizer_kwargs", {})
+                    options = {name: text[name] for name in names} | text.get("tokenizer_kwargs", {}) | options
                     tokenizer = open_clip.tokenizer.HFTokenizer(self.tokenizer_id, **options)
                 else:
                     tokenizer = open_clip.get_tokenizer(self._name, **options)
         except ConfigError:
             raise
         except Exception as error:
+            if "trust_remote_code" in str(error):
+                raise own_code("a tokenizer of open_clip", str(self._folder or self.model_name)) from error
             raise ConfigError(
                 f"the tokenizer of {self.model_name}",
                 f"{type(error).__name__}: {str(error).strip()[:300]}",

@@ -15,6 +15,7 @@ from dim.features.blocks import Paths
 from dim.features.inputs import Inputs
 from dim.options import nearest
 from dim.records import Dataset
+from dim.templates import CONTEXT_FIELDS, check_template
 
 
 @dataclass(frozen=True)
@@ -73,17 +74,9 @@ def image_paths(column: pd.Series[Any]) -> list[Paths | None]:
 
 
 def _contexts(dataset: Dataset, choices: Choices) -> list[str | None]:
-    try:
-        choices.context_template.format(mention="", context="")
-    except (LookupError, ValueError) as error:
-        raise ConfigError(
-            "a context template of {mention} and {context}",
-            f"{choices.context_template!r} ({type(error).__name__}: {error})",
-            "Write other braces twice: {{ }}.",
-        ) from error
+    template = check_template(choices.context_template, CONTEXT_FIELDS, "a context template")
     names = dataset.column("mentions", "mention").to_pylist()
     rows = zip(names, _texts(dataset.column("mentions", "context")).to_pylist(), strict=True)
-    template = choices.context_template
     return [None if context is None else template.format(mention=name, context=context) for name, context in rows]
 
 

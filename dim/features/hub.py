@@ -53,7 +53,8 @@ def pin(
 ) -> Pinned:
     """The commit that a branch or tag stands for now; without a connection, for which it stood when last asked.
 
-    The hub is asked once, for ten seconds at most, and not at all for a commit that is in the cache.
+    The hub is asked once, for ten seconds at most, also for a commit that is in the cache: where it cannot be reached,
+    what loads that commit is told so, and does not try again and again for each of its files.
 
     Args:
         model_id: As on the hub.
@@ -66,11 +67,11 @@ def pin(
         ConfigError: The hub has no such model or revision, or it cannot be reached and the cache knows no commit.
     """
     cached = Path(cache_dir or constants.HF_HUB_CACHE) / f"models--{model_id.replace('/', '--')}"
-    if revision is not None and COMMIT.fullmatch(revision) and (cached / "snapshots" / revision).is_dir():
-        return Pinned(revision)
     try:
         commit = str(HfApi(token=token).model_info(model_id, revision=revision, timeout=TIMEOUT).sha)
     except Exception as error:  # the hub's client raises those of its HTTP library, which was exchanged twice
+        if revision is not None and COMMIT.fullmatch(revision) and (cached / "snapshots" / revision).is_dir():
+            return Pinned(revision, is_offline=True)
         return _from_cache(model_id, revision, what, cached, error)
     _remember(cached, revision or constants.DEFAULT_REVISION, commit)
     return Pinned(commit)

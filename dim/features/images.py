@@ -20,7 +20,9 @@
 | is CMYK, palette, 1-bit … | converted to RGB by Pillow |
 | is named with a region | the pixels that the box touches; what sticks out of the upright image is cut off |
 
-What is unusable is missing, and counted by its reason; it is never a black image.
+What is unusable is missing, and counted by its reason; it is never a black image. Decoded in another process
+(`dim.features.decoders`) it may also be `too large` for the memory that its header tells, or have the reasons
+`its decoder ended` and `took too long to decode`.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ import math
 import os
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -75,7 +79,40 @@ def load_image(path: Path, root: Path, draft_side: int | None = None) -> Image.I
         OSError: The disk failed; that is no fact about the image.
     """
     file, box = split_region(str(path))
-    return decode_image(_read(Path(file), root), draft_side, box)
+    return decode_image(read_image(Path(file), root), draft_side, box)
+
+
+def find_image(path: Path, root: Path) -> Path:
+    """The file of an image under `root`, its links followed.
+
+    Raises:
+        UnusableImageError: There is none, it stands elsewhere, is no file, empty, too large, or may not be read.
+        OSError: The disk failed; that is no fact about the image.
+    """
+    with _reasons():
+        found = path_on_disk(path).resolve()
+        if not found.is_relative_to(root.resolve()):
+            raise UnusableImageError("outside the image folder")
+        status = found.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UnusableImageError("not a file")
+        if status.st_size == 0:
+            raise UnusableImageError("empty file")
+        if status.st_size > MAX_BYTES:
+            raise UnusableImageError("too large")
+        return found
+
+
+def read_image(path: Path, root: Path) -> bytes:
+    """The bytes of an image's file under `root`, which may be no image.
+
+    Raises:
+        UnusableImageError: As `find_image`.
+        OSError: Likewise.
+    """
+    found = find_image(path, root)
+    with _reasons():
+        return found.read_bytes()
 
 
 def decode_image(data: bytes, draft_side: int | None = None, box: Box | None = None) -> Image.Image:
@@ -99,19 +136,11 @@ def decode_image(data: bytes, draft_side: int | None = None, box: Box | None = N
         raise UnusableImageError("unreadable") from error
 
 
-def _read(path: Path, root: Path) -> bytes:
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """What the system says of a path as a reason, where it is a fact about the image."""
     try:
-        path = path_on_disk(path)
-        if not path.resolve().is_relative_to(root.resolve()):
-            raise UnusableImageError("outside the image folder")
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise UnusableImageError("not a file")
-        if status.st_size == 0:
-            raise UnusableImageError("empty file")
-        if status.st_size > MAX_BYTES:
-            raise UnusableImageError("too large")
-        return path.read_bytes()
+        yield
     except PermissionError as error:
         raise UnusableImageError("no permission") from error
     except (ValueError, RuntimeError) as error:  # a null byte in the path; a loop of links
@@ -123,7 +152,7 @@ def _read(path: Path, root: Path) -> bytes:
 
 
 def _decode(data: bytes, draft_side: int | None) -> Image.Image:
-    image: Image.Image = Image.open(io.BytesIO(data), formats=_formats())
+    image: Image.Image = Image.open(io.BytesIO(data), formats=readable())
     if image.width * image.height > MAX_PIXELS:
         raise UnusableImageError("too large")
     _check_ratio(image.size)
@@ -162,7 +191,8 @@ def _crop(image: Image.Image, box: Box) -> Image.Image:
 
 
 @cache
-def _formats() -> list[str]:
+def readable() -> list[str]:
+    """The formats of `FORMATS` that this Pillow reads."""
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +14,28 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dim.errors import DataError
 from dim.features.base import Captioner, Features, ImageEncoder, TextEncoder
 from dim.features.captions import render_questions
 from dim.features.fields import FIELDS, Choices
 from dim.features.images import UnusableImageError, decode_image, load_image, upright_rgb
 
-ImageInput = str | Path | bytes | Image.Image
+
+@dataclass(frozen=True, eq=False)
+class ReadyImage:
+    """An image as the encoders take it: decoded and scaled, so that nothing but computing is left.
+
+    Attributes:
+        pixels: For the image encoder; None: it is not asked.
+        captioned: For the captioner; likewise.
+    """
+
+    pixels: Any = None
+    captioned: Any = None
+
+
+ImageInput = str | Path | bytes | Image.Image | ReadyImage
+_READYING = Lock()  # users' encoders need not be made for threads
 Encoded = dict[str, tuple[Tensor, Tensor]]  #: Field → values [n, width] (zeros where missing), mask [n].
 
 
@@ -42,15 +59,30 @@ class LiveEncoder:
     context_template: str = "{mention} [SEP] {context}"
     batch_size: int = 64
 
+    @property
+    def draft_side(self) -> int | None:
+        """To which images may be decoded (`dim.features.images.load_image`)."""
+        return self.image_encoder.draft_side if self.image_encoder is not None else None
+
+    def ready(self, image: Image.Image, wanted: Sequence[str]) -> ReadyImage:
+        """A decoded image as the encoders of the wanted fields take it; another thread may do it than computes."""
+        encoder = self.image_encoder if {"image", "entity_image"} & set(wanted) else None
+        captioner = self.captioner if "caption" in wanted else None
+        with _READYING:
+            return ReadyImage(
+                encoder.preprocess(image) if encoder is not None else None,
+                captioner.preprocess(image) if captioner is not None else None,
+            )
+
     def mentions(
-        self, names: Sequence[str], contexts: Sequence[str], images: Sequence[Image.Image | None], wanted: Sequence[str]
+        self, names: Sequence[str], contexts: Sequence[str], images: Sequence[ReadyImage | None], wanted: Sequence[str]
     ) -> Encoded:
         """The wanted fields (`mention`, `context`, `caption`, `image`, `spelling`) of mentions [n].
 
         Args:
             names: The mentions.
             contexts: Their texts, empty where there is none.
-            images: Their images, as `open_image` gives them.
+            images: Their images, as `ready` gives them of the same wanted fields.
             wanted: The fields that a model reads.
         """
         captions: list[str | None] = [None] * len(names)
@@ -63,15 +95,27 @@ class LiveEncoder:
         self,
         names: Sequence[str],
         texts: Sequence[str | None],
-        images: Sequence[Image.Image | None],
+        images: Sequence[ReadyImage | None],
         wanted: Sequence[str],
     ) -> Encoded:
-        """The wanted fields (`name`, `text`, `entity_image`, `name_spelling`) of entities [n]."""
-        table = _table(name=names, text=texts)
-        return self._encode("entity", table, images, wanted)
+        """The wanted fields (`name`, `text`, `entity_image`, `name_spelling`) of entities [n].
+
+        Raises:
+            DataError: An encoder gives NaN or infinity of one; of mentions who asks looks, question by question.
+        """
+        encoded = self._encode("entity", _table(name=names, text=texts), images, wanted)
+        for field, (values, _) in encoded.items():
+            is_finite = values.isfinite().all(dim=1)
+            if not is_finite.all():
+                raise DataError(
+                    f"finite features of the field {field}",
+                    f"NaN or infinity for the entity '{names[int(is_finite.int().argmin())]}'",
+                    "Use precision fp32 or bf16; if it stays, leave that entity out.",
+                )
+        return encoded
 
     def _encode(
-        self, owner: str, table: pa.Table, images: Sequence[Image.Image | None], wanted: Sequence[str]
+        self, owner: str, table: pa.Table, images: Sequence[ReadyImage | None], wanted: Sequence[str]
     ) -> Encoded:
         given, choices = _Given(table), Choices(context_template=self.context_template)
         fields = [field for field in FIELDS if field.owner == owner and field.name in wanted]
@@ -88,10 +132,8 @@ class LiveEncoder:
 
     def _texts(self, encoder: TextEncoder, fields: Mapping[str, list[str | None]]) -> Encoded:
         unique = sorted({text for texts in fields.values() for text in texts if text is not None}, key=len)
-        parts = [
-            encoder.encode_text(unique[start : start + self.batch_size])
-            for start in range(0, len(unique), self.batch_size)
-        ]
+        batches = [unique[start : start + self.batch_size] for start in range(0, len(unique), self.batch_size)]
+        parts = [encoder.encode_text(batch) for batch in batches]
         matrix = np.concatenate([np.zeros((1, encoder.width), np.float32), *parts])
         place = {text: row for row, text in enumerate(unique, start=1)}
         return {
@@ -99,20 +141,20 @@ class LiveEncoder:
             for name, texts in fields.items()
         }
 
-    def _images(self, images: Sequence[Image.Image | None]) -> tuple[Tensor, Tensor]:
+    def _images(self, images: Sequence[ReadyImage | None]) -> tuple[Tensor, Tensor]:
         encoder = self.image_encoder
         assert encoder is not None
         unique = {id(image): image for image in images if image is not None}  # each different image once
         present = list(unique.values())
         parts: list[Features] = []
         for start in range(0, len(present), self.batch_size):
-            pixels = np.stack([encoder.preprocess(image) for image in present[start : start + self.batch_size]])
+            pixels = np.stack([image.pixels for image in present[start : start + self.batch_size]])
             parts.append(encoder.encode_image(encoder.to_device(pixels)))
         matrix = np.concatenate([np.zeros((1, encoder.width), np.float32), *parts])
         row = {key: place for place, key in enumerate(unique, start=1)}
         return _rows(matrix, [0 if image is None else row[id(image)] for image in images])
 
-    def _captions(self, names: Sequence[str], images: Sequence[Image.Image | None]) -> list[str | None]:
+    def _captions(self, names: Sequence[str], images: Sequence[ReadyImage | None]) -> list[str | None]:
         captioner = self.captioner
         assert captioner is not None
         questions = render_questions(captioner.question, names)
@@ -120,26 +162,36 @@ class LiveEncoder:
         present = [place for place, image in enumerate(images) if image is not None]
         for start in range(0, len(present), self.batch_size):
             places = present[start : start + self.batch_size]
-            inputs = [captioner.preprocess(image) for place in places if (image := images[place]) is not None]
+            inputs = [image.captioned for place in places if (image := images[place]) is not None]
             for place, caption in zip(places, captioner.caption(inputs, [questions[p] for p in places]), strict=True):
                 captions[place] = caption
         return captions
 
 
-def open_image(image: ImageInput | None, draft_side: int | None = None) -> Image.Image | None:
+class Decode(Protocol):
+    """Decodes an image: the bytes of a file, or the file at a path, or a region of it."""
+
+    def __call__(self, image: bytes | str | Path, draft_side: int | None) -> Image.Image:
+        """The image as RGB. Raises UnusableImageError where by the rules it counts as missing."""
+
+
+def decode_here(image: bytes | str | Path, draft_side: int | None) -> Image.Image:
+    """The image, decoded in this process; `dim.features.decoders` does the same in others."""
+    if isinstance(image, bytes):
+        return decode_image(image, draft_side)
+    path = Path(image)
+    return load_image(path, Path(path.absolute().anchor), draft_side)  # whoever calls may name any file
+
+
+def open_image(
+    image: str | Path | bytes | Image.Image, draft_side: int | None = None, decode: Decode = decode_here
+) -> Image.Image:
     """An image given as a path, as the bytes of a file, or opened, as RGB by the rules of `dim.features.images`.
 
     Raises:
         UnusableImageError: By these rules it counts as missing.
     """
-    if image is None:
-        return None
-    if isinstance(image, Image.Image):
-        return _whole(image)
-    if isinstance(image, bytes):
-        return decode_image(image, draft_side)
-    path = Path(image)
-    return load_image(path, Path(path.absolute().anchor), draft_side)  # whoever calls may name any file
+    return _whole(image) if isinstance(image, Image.Image) else decode(image, draft_side)
 
 
 def _whole(image: Image.Image) -> Image.Image:

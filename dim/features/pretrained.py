@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from transformers import dynamic_module_utils
 from transformers.utils import logging
 
-from dim.errors import ConfigError
+from dim.errors import ConfigError, DataError
 from dim.features.hub import Pinned, check_local, pin
 from dim.features.model_files import copy_files, load_pickled, transformers_files
 from dim.features.weights import hash_files
@@ -80,6 +81,7 @@ class Pretrained:
 
         Raises:
             ConfigError: There is no such folder, or nothing of that kind in it, or the hub cannot be reached.
+            DataError: It is of a kind whose code stands beside its weights, which is never run.
         """
         is_folder = self.is_folder
         if is_folder:
@@ -87,9 +89,12 @@ class Pretrained:
         else:
             options |= {"revision": self.pinned.commit, "local_files_only": self.pinned.is_offline}
         try:
-            with _no_bar() if is_folder else nullcontext():
-                return kind.from_pretrained(self.path, **options)
+            with _no_bar() if is_folder else nullcontext(), unasked():
+                # Said each time: where it is not, Transformers asks on stdin.
+                return kind.from_pretrained(self.path, trust_remote_code=False, **options)
         except Exception as error:  # each file format and the hub client raise their own kinds
+            if "trust_remote_code" in str(error):
+                raise own_code(self.what, self.path) from error
             found = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0][:300]}"
             remedy = (
                 "Give a folder as written by save_pretrained: config.json, processor and tokenizer files, safetensors."
@@ -140,6 +145,22 @@ class KnownByItsFiles:
     def copy_model(self, source: Path, target: Path) -> bool:
         """Copies what Transformers reads of a folder; pickled weights as safetensors."""
         return copy_files(source, transformers_files(source), target, load_pickled)
+
+
+def own_code(what: str, path: str) -> DataError:
+    """The error for a model that would run code of its folder."""
+    named = [
+        f"{name} in {file}"
+        for file in ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
+        if isinstance(config := _read(Path(path) / file), dict)
+        for name in [config.get("auto_map")]
+        if name
+    ]
+    return DataError(
+        f"{what} at {path} of a kind that Transformers has itself",
+        f"one that brings code of its own (auto_map: {'; '.join(named)[:300] or 'on the hub'}), which dim never runs",
+        "Use a model whose model_type the installed Transformers knows.",
+    )
 
 
 def check_folder(folder: Path, what: str) -> None:
@@ -206,6 +227,17 @@ def _former_hash(folder: Path) -> str:
     if any(file.suffix == ".safetensors" for file in files):
         files = [file for file in files if file.suffix != ".bin"]
     return hash_files(files)
+
+
+@contextmanager
+def unasked() -> Iterator[None]:
+    """In it Transformers refuses a model with code of its own where it would ask on stdin, for whoever calls it."""
+    before = getattr(dynamic_module_utils, "TIME_OUT_REMOTE_CODE", 0)
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
+    try:
+        yield
+    finally:
+        dynamic_module_utils.TIME_OUT_REMOTE_CODE = before
 
 
 @contextmanager

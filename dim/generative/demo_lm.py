@@ -7,7 +7,6 @@ mention of the dataset. In the place of an image stand, in some questions, words
 from __future__ import annotations
 
 import logging
-import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -18,20 +17,20 @@ import numpy as np
 import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from rich.console import Console
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from dim.data.demo.documents import Question, draw_questions
+from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.generative.demo_batches import MIN_VOCABULARY, Targeted, encode, make_batches, pad_right, train_tokenizer
 from dim.generative.prompt import IGNORED
 from dim.output import Kind, output_folder
 from dim.records import Dataset
 from dim.storage import write_json
-from dim.training_lines import TrainingLines
+from dim.training_lines import ProgressBar, progress_callback
 
 MANIFEST = "demo_lm.json"  #: Says how the model was made.
 #: What Transformers writes of a model and its tokenizer, of any version so far.
@@ -115,20 +114,20 @@ def _make(
     batch_size: int,
     seed: int,
 ) -> dict[str, float]:
-    console = Console()
+    console, progress = Console(), Console(stderr=True)
     questions = draw_questions(world.entities, num_questions, np.random.default_rng([seed, 0]))
     words = draw_questions(world.entities, NUM_FOR_WORDS, np.random.default_rng([seed, 2]))
     tokenizer = train_tokenizer(words, size.vocabulary, size.context)
     batches = list(make_batches(questions, tokenizer, batch_size, seed))
     model = new_model(tokenizer, size, seed)
     num_tokens = sum(len(tokens) for batch in batches for tokens, _ in batch)
-    console.print(
+    progress.print(
         f"{model.num_parameters():,} parameters, {num_tokens:,} tokens in {len(batches):,} steps, "
         f"{len(world.entities):,} entities"
     )
     start = time.perf_counter()
     loss = train(model, batches, learning_rate)
-    console.print(f"trained in {time.perf_counter() - start:.0f} s, last loss {loss:.3f}")
+    progress.print(f"trained in {time.perf_counter() - start:.0f} s, last loss {loss:.3f}")
     held_out = draw_questions(world.entities, NUM_HELD_OUT, np.random.default_rng([seed, 1]))
     right = top1(model, tokenizer, held_out)
     shares = ", ".join(f"{kind} {share:.3f}" for kind, share in right.items())
@@ -222,6 +221,7 @@ def train(model: GPT2LMHeadModel, batches: list[list[Targeted]], learning_rate: 
         batch_size=None,
         collate_fn=lambda batch: pad_right(batch, pad),
     )
+    shown = progress_callback("the language model")
     # The loader draws a seed that nothing here reads.
     with warnings.catch_warnings(), torch.random.fork_rng():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
@@ -231,8 +231,8 @@ def train(model: GPT2LMHeadModel, batches: list[list[Targeted]], learning_rate: 
             enable_checkpointing=False,
             enable_model_summary=False,
             gradient_clip_val=1.0,
-            enable_progress_bar=sys.stdout.isatty(),
-            callbacks=[] if sys.stdout.isatty() else [TrainingLines("the language model")],
+            enable_progress_bar=isinstance(shown, ProgressBar),
+            callbacks=[shown],
         ).fit(task, loader)
     model.to("cpu").eval()
     last = task.losses[-max(1, len(batches) // 20) :]

@@ -7,7 +7,6 @@ the mention itself in training only, and it takes examples that show the mention
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from dim.data.regions import split_region
 from dim.datamodule import LinkingData
+from dim.display.lines import warn
 from dim.errors import ConfigError
 from dim.locks import folder_lock
 from dim.processes import process_of_run
@@ -276,7 +276,7 @@ def _read(path: Path, shape: tuple[int, int], train_rows: NDArray[np.int64]) -> 
         return None
     except (OSError, ValueError, EOFError) as error:
         reason = str(error)
-    print(f"{path} is damaged ({reason}); the examples are chosen anew.", file=sys.stderr)
+    warn(f"{path} is damaged ({reason}); the examples are chosen anew.")
     return None
 
 

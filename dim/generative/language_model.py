@@ -19,6 +19,7 @@ from dim.errors import ConfigError
 from dim.features.device import DTYPES, Precision
 from dim.features.model_files import copy_files, load_pickled, transformers_files
 from dim.features.pretrained import Pretrained
+from dim.shortages import is_memory
 from dim.storage import content_hash
 
 WHAT = "a causal language model of Transformers"
@@ -243,12 +244,12 @@ def explained_memory() -> Iterator[None]:
     """
     try:
         yield
-    except (torch.OutOfMemoryError, RuntimeError) as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not is_memory(error):
             raise
         raise ConfigError(
             "enough memory for the language model and its prompts",
-            str(error).splitlines()[0],
+            (str(error).splitlines() or ["none"])[0],
             "Lower --data.batch_size (training), --model.batch_size or --model.num_beams (answering), or the number of "
             "examples; or load the model in bf16 or quantized (--model.language_model.precision, .quantization).",
         ) from error

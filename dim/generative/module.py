@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from dim.datamodule import LinkingData, Needs
+from dim.display.lines import say
 from dim.errors import ConfigError
 from dim.evaluation.protocols import NIL_ROW, Ranked
 from dim.generative.answers import Answers, Ordering, Rows
@@ -360,7 +361,7 @@ class GEMEL(LinkingTask):
         frozen = self.language_model.num_parameters
         share = self.num_trained / (self.num_trained + frozen)
         what = "trained" if self.is_trained else "random"
-        print(f"mapper {self.num_trained:,} weights ({what}), language model {frozen:,} (frozen): {share:.2%} trained")
+        say(f"mapper {self.num_trained:,} weights ({what}), language model {frozen:,} (frozen): {share:.2%} trained")
 
     def _tree_facts(self) -> dict[str, Any]:
         tree = self.tree

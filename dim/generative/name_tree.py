@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dim.errors import DataError
+from dim.folder_files import read_array, read_json, refit
 from dim.generative.name_tokens import LeftOut, Tokenize, join_left_out, tokenize_names
 from dim.generative.sorted_names import NO_CHILDREN, Children, Integers, SortedNames, sort_names
 from dim.output import Kind, output_folder
@@ -41,6 +42,18 @@ class Node:
     def ends(self) -> bool:
         """Whether the prefix is a name."""
         return any(part.ends for part in self.children)
+
+
+class About(TypedDict):
+    """What tree.json says."""
+
+    format: int
+    hash: str
+    end_token: int
+    vocab_size: int
+    max_tokens: int
+    facts: dict[str, Any]
+    left_out: dict[str, Any]
 
 
 class NameTree:
@@ -226,10 +239,14 @@ class NameTree:
         """
         remedy = "Remove the folder and build the tree again."
         try:
-            about = json.loads((folder / "tree.json").read_text(encoding="utf-8"))
+            what = f"a tree of names in {folder}"
+            about = read_json(folder / "tree.json", dict[str, Any], what, remedy)
             if about["format"] != FORMAT:
-                raise DataError(f"a tree of names in format {FORMAT}", f"format {about['format']} in {folder}", remedy)
-            whole = SortedNames(**{name: _open(folder / f"{name}.npy") for name in SortedNames.__dataclass_fields__})
+                found = f"format {str(about['format'])[:80]} in {folder}"
+                raise DataError(f"a tree of names in format {FORMAT}", found, remedy)
+            about = refit(about, About, "tree.json", what, remedy)
+            names = SortedNames.__dataclass_fields__
+            whole = SortedNames(**{name: _open(folder / f"{name}.npy", what, remedy) for name in names})
             keys = "end_token", "vocab_size", "max_tokens", "facts", "left_out"
             tree = cls((whole,), **{key: about[key] for key in keys})
             if tree.hash != about["hash"]:
@@ -253,8 +270,6 @@ class NameTree:
         return Node(depth, tuple(low for low, _ in ranges), children)
 
 
-def _open(path: Path) -> NDArray[Any]:
-    # NumPy maps no empty array. A plain view of the mapped one is as fast as any array; the class for maps is not.
-    mode: Literal["r"] | None = "r" if path.stat().st_size > 128 else None
-    array: NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
-    return array.view(np.ndarray)
+def _open(path: Path, what: str, remedy: str) -> NDArray[Any]:
+    # A plain view of the mapped one is as fast as any array; the class for maps is not.
+    return read_array(path, what, remedy, "iu", 1, "r").view(np.ndarray)

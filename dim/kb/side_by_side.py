@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from dim.display.terminal import Console, Text
 from dim.errors import DataError
 from dim.kb.answers import Answer, AnswerLog
 from dim.kb.plan import old_texts

@@ -47,7 +47,8 @@ def _load(folder: Path) -> Any:
             f"the folder of a Transformers tokenizer at {folder}", "no folder", "Check --tokenizer, or leave it out."
         )
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        # Said: where it is not, Transformers asks on stdin whether the folder's own code shall run.
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
             f"a Transformers tokenizer in {folder}", str(error).split("\n")[0], "Check --tokenizer, or leave it out."

@@ -14,7 +14,7 @@ from PIL import Image
 from dim.data.table_files import list_cell, text_cell
 from dim.data.table_rows import SYNONYMS, MentionRow, by_known_names, mention_row, misnamed, plain
 from dim.errors import DataError
-from dim.features.live import ImageInput
+from dim.features.live import ImageInput, ReadyImage
 from dim.linker.given import as_row, candidates_of, each_of, shown
 from dim.records import Mention
 from dim.text_form import one_form
@@ -86,6 +86,20 @@ def of_question(place: int) -> Iterator[None]:
         yield
     except DataError as error:
         raise QuestionError(place, error) from error
+
+
+def check_finite(place: int, values: Any, what: str) -> None:
+    """Raises QuestionError where what was computed of a question is NaN or infinite.
+
+    Args:
+        place: Of the question.
+        values: Numbers.
+        what: They are, such as "scores".
+    """
+    if not np.isfinite(values).all():
+        with of_question(place):
+            remedy = "Ask otherwise; where it is so of many questions, look at the weights of encoders and ranker."
+            raise DataError(f"{what} that are finite numbers", "NaN or infinity", remedy)
 
 
 @contextmanager
@@ -234,7 +248,7 @@ def _image(given: Any) -> ImageInput | tuple[ImageInput, ...] | None:
     if isinstance(given, list | tuple):
         images = tuple(cast(ImageInput, image) for image in map(_image, given) if image is not None)
         return images if len(images) > 1 else images[0] if images else None
-    if isinstance(given, Path | bytes | Image.Image):
+    if isinstance(given, Path | bytes | Image.Image | ReadyImage):
         return given
     value = plain(given)
     if value is None or isinstance(value, str):
@@ -246,8 +260,15 @@ def _image(given: Any) -> ImageInput | tuple[ImageInput, ...] | None:
 
 def shortened(question: Question) -> Question:
     """The question with the part of a very long text that stands around the mention."""
-    context = question.context
-    if len(context) <= LONGEST_CONTEXT:
+    part = part_around(question.mention, question.context)
+    if part is question.context:
         return question
-    start = max(0, context.find(question.mention) - BEFORE)
-    return Question(question.mention, context[start : start + LONGEST_CONTEXT], question.image, question.candidates)
+    return Question(question.mention, part, question.image, question.candidates)
+
+
+def part_around(mention: str, context: str) -> str:
+    """The part of a very long text that stands around a mention; a shorter text as it is."""
+    if len(context) <= LONGEST_CONTEXT:
+        return context
+    start = max(0, context.find(mention) - BEFORE)
+    return context[start : start + LONGEST_CONTEXT]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from itertools import islice
@@ -12,18 +11,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dim.data.csv_rows import ANSWER_COLUMNS
+from dim.display.spreadsheet import spreadsheet_writer
 from dim.errors import ConfigError
 from dim.storage import atomic_path, put_in_place
 
 FORMATS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
-ANSWERS, ERROR = "answers", "error"
+ANSWERS, ERROR = "answers", ANSWER_COLUMNS[-1]
 #: Part of an answer → column of a CSV file; a cell has all answers, best first, with `|` between them.
-CELLS = {
-    "id": "entity_ids",
-    "name": "entity_names",
-    "score": "entity_scores",
-    "probability": "entity_probabilities",
-}
+CELLS = dict(zip(("id", "name", "score", "probability"), ANSWER_COLUMNS, strict=False))
 CHUNK = 10_000  #: Rows that are in memory together.
 ANSWER = {
     "id": pa.string(),
@@ -51,7 +47,8 @@ def write_answers(journal: Path, output: Path) -> None:
     """Writes the answers in a file of JSON lines to `output`, at once; the journal is gone by then.
 
     JSON lines stay as they are. Parquet has the questions' columns, `answers` (a list of structs) and `error`; CSV has
-    the questions' columns, those of `CELLS` and `error`. Columns of the questions in `own_columns` are replaced.
+    the questions' columns, those of `CELLS` and `error`, as cells that no spreadsheet takes for formulas: dim reads
+    from them what JSON lines have. Columns of the questions in `own_columns` are replaced.
     """
     suffix = output.suffix.lower()
     if suffix in (".jsonl", ".ndjson"):
@@ -127,12 +124,12 @@ def _kind(value: Any) -> str:
 def _write_csv(journal: Path, place: Path, delimiter: str) -> None:
     columns = [name for name in _columns(journal) if name not in CELLS.values()]
     with place.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-        writer.writerow([*columns, *CELLS.values(), ERROR])
+        write = spreadsheet_writer(file, delimiter)
+        write([*columns, *CELLS.values(), ERROR])
         for row in _rows(journal):
             answers = row.get(ANSWERS, [])
             cells = [_cell([answer[part] for answer in answers]) for part in CELLS]
-            writer.writerow([*(_cell(row.get(name)) for name in columns), *cells, row.get(ERROR, "")])
+            write([*(_cell(row.get(name)) for name in columns), *cells, row.get(ERROR, "")])
 
 
 def _cell(value: Any) -> str:

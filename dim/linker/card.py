@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+
+from dim.display.markdown import markdown_table, markdown_text, python_string
 from dim.linker.figures import figures_table
 from dim.linker.knowledge import Knowledge
 
@@ -21,13 +25,10 @@ Links a mention (a name in a sentence, with an image) to an entity of its knowle
 from dim import Linker
 
 linker = Linker.from_pretrained("FOLDER_OR_ID")
-linker.link("{mention}", "{mention} …")
+linker.link({mention}, {context})
 ```
 
-| | |
-|---|---|
-| trained on | {dataset} (KB {kb_hash}) |
-{rows}
+{table}
 
 {note}{figures}
 """
@@ -53,19 +54,21 @@ def model_card(
     """
     figures = about.get("figures") or []
     if isinstance(figures, Mapping):  # of a linker that an older version made: those of its vectors
-        lines = [f"- {name}: {value}" for name, value in figures.items()]
+        lines = [f"- {markdown_text(f'{name}: {value}')}" for name, value in figures.items()]
         told = "Figures of the run, without a ranker:\n\n" + "\n".join(lines) if lines else ""
     else:
         told = figures_table(figures, has_ranker)
     first = next(iter(knowledge), None)
+    name = first.name if first else "a name"
+    table = [["trained on", f"{about['dataset']} (KB {about['kb_hash']})"], *map(list, rows.items())]
+    licence = {"license": str(about["licence"]).lower()} if about.get("licence") else None
     return CARD.format(
-        licence=f"license: {str(about['licence']).lower()}\n" if about.get("licence") else "",
+        licence=yaml.safe_dump(licence, allow_unicode=True, width=math.inf) if licence else "",
         count=len(knowledge),
         whose=whose,
-        mention=first.name if first else "a name",
-        dataset=about["dataset"],
-        kb_hash=about["kb_hash"],
-        rows="\n".join(f"| {name} | {value} |" for name, value in rows.items()),
+        mention=python_string(name),
+        context=python_string(f"{name} …"),
+        table="\n".join(markdown_table(["", ""], table, num_labels=2)),
         note=f"{note}\n\n" if note else "",
         figures=told,
     )

@@ -3,29 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+from dim.errors import DataError
+from dim.features.decoders import Decoders
 from dim.linker.answer import Answer, Question, QuestionError
-from dim.linker.linker import Linker
+from dim.linker.linker import BATCH, Linker
+from dim.linker.towers import ImageReader
 
 Outcome = list[Answer] | Exception
 
 
 def link_each(
-    linker: Linker, questions: Sequence[Question], top_k: int, caught: type[Exception] = Exception
+    linker: Linker, questions: Sequence[Question], top_k: int, decoders: Decoders | None = None
 ) -> list[Outcome]:
-    """The answers to each question, or the error that it raises; that is found by halves.
+    """The answers to each question, or the error that it raises.
 
     Args:
         linker: Answers.
-        questions: In one batch, as long as none fails.
+        questions: Those of a batch are answered together, as long as none fails.
         top_k: Answers a question at most.
-        caught: Errors of a question; others are raised.
+        decoders: Decode the images, so that one that ends its decoder is an error of its question; None: this process.
     """
+    outcomes: list[Outcome] = []
+    for start in range(0, len(questions), BATCH):
+        part = questions[start : start + BATCH]
+        readied = part if decoders is None or not linker.reads_images else _readied(linker, part, decoders)
+        answers = iter(_by_halves(linker, [each for each in readied if isinstance(each, Question)], top_k))
+        outcomes += [next(answers) if isinstance(each, Question) else each for each in readied]
+    return outcomes
+
+
+def _readied(linker: Linker, questions: Sequence[Question], decoders: Decoders) -> list[Question | Exception]:
+    """The questions with their images as the linker's encoders take them, or what became of these."""
+    known = linker.image_reader
+    reader = ImageReader(known.live, known.wanted, decoders.decode)
+
+    def readied(question: Question) -> Question | Exception:
+        try:
+            return replace(question, image=reader.open(question.image))
+        except DataError as error:
+            return error
+
+    pool = ThreadPoolExecutor(decoders.count)
+    try:
+        return list(pool.map(readied, questions))
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for all of them
+
+
+def _by_halves(linker: Linker, questions: Sequence[Question], top_k: int) -> list[Outcome]:
+    """The answers, or the error, of each; who fails is found by halves."""
+    if not questions:
+        return []
     try:
         return list(linker.link_batch(questions, top_k))
-    except caught as error:
+    except Exception as error:
         if len(questions) == 1:
             return [error.plain if isinstance(error, QuestionError) else error]
         half = len(questions) // 2
-        parts = (questions[:half], questions[half:])
-        return [outcome for part in parts for outcome in link_each(linker, part, top_k, caught)]
+        return [outcome for part in (questions[:half], questions[half:]) for outcome in _by_halves(linker, part, top_k)]

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dim.data.found_files import path_on_disk
 from dim.data.missing_images import MAX_MISSING_IMAGES
+from dim.data.regions import split_region, with_region
 from dim.errors import DataError
-from dim.linker.knowledge import Knowledge, KnownEntity
+from dim.features.images import UnusableImageError, decode_image, find_image, num_decoders, read_image
+from dim.folder_files import read_parquet
+from dim.linker.image_roots import ImageRoots, warn_of_images_elsewhere
+from dim.linker.knowledge import SCHEMA, Knowledge
 from dim.options import check_choice
 
 FILE, IMAGES = "entities.parquet", "images"
+MOST_ROWS = 2**40  #: That a KB ever gives.
 
 #: Whether a folder has the KB's images, their paths on this machine, or nothing of them.
 KeptImages = Literal["copies", "paths", "none"]
@@ -28,7 +36,7 @@ def check_images(images: object) -> None:
 
 
 def write_entities(knowledge: Knowledge, place: Path, images: KeptImages) -> None:
-    """Writes the KB into a folder. An image that is not to be found keeps its path.
+    """Writes the KB into a folder. Only what decodes as an image is copied; any other keeps its path.
 
     Raises:
         DataError: `copies` are asked for, and most of the images are gone (beyond `MAX_MISSING_IMAGES`).
@@ -36,43 +44,92 @@ def write_entities(knowledge: Knowledge, place: Path, images: KeptImages) -> Non
     if images == "copies":
         _check_sources(knowledge)
         (place / IMAGES).mkdir()
+    with_images = [row for row, entity in knowledge.entities.items() if entity.images]
+    pool = ThreadPoolExecutor(num_decoders())
+    try:
+        kept = dict(zip(with_images, pool.map(partial(_kept, knowledge, place, images), with_images), strict=True))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    if images != "none":
+        for row, outside in knowledge.images_elsewhere.items():
+            kept[row] = (*kept.get(row, ()), *outside)
     entities = {
-        row: replace(entity, images=_images(row, entity, place, images)) if entity.images else entity
-        for row, entity in knowledge.entities.items()
+        row: replace(entity, images=kept[row]) if row in kept else entity for row, entity in knowledge.entities.items()
     }
     pq.write_table(Knowledge(entities, knowledge.next_row).table(), place / FILE)
 
 
-def read_entities(folder: Path, next_row: int) -> Knowledge:
-    """The KB of a folder that `write_entities` wrote, its images where they stand now."""
-    knowledge = Knowledge.from_table(pq.read_table(folder / FILE), next_row)
-    for row, entity in knowledge.entities.items():
-        if entity.images:
-            here = tuple(str(folder.absolute() / image) for image in entity.images)  # an absolute path stays itself
-            knowledge.entities[row] = replace(entity, images=here)
+def read_entities(folder: Path, next_row: int, image_root: str | Path | None = None) -> Knowledge:
+    """The KB of a folder that `write_entities` wrote.
+
+    Args:
+        folder: It stands there, and so do its images; paths that lead out of it are not followed.
+        next_row: As of `Knowledge`.
+        image_root: Another folder that its images may stand in.
+    """
+    roots = ImageRoots(folder, () if image_root is None else (Path(image_root),))
+    knowledge = Knowledge.from_table(_read_table(folder / FILE, next_row), next_row, roots)
+    warn_of_images_elsewhere(len(knowledge.images_elsewhere), folder)
     return knowledge
 
 
+def _read_table(file: Path, next_row: int) -> pa.Table:
+    """The table, once it is what `Knowledge.table` gives. Raises DataError where it is not."""
+    what, remedy = f"the entities of a linker in {file}", "Save the linker again, or get it again from where it came."
+    table = read_parquet(file, what, remedy)
+    try:
+        table = table.select(SCHEMA.names).cast(SCHEMA)
+    except (KeyError, ValueError, pa.ArrowException) as error:
+        raise DataError(what, f"another table ({' '.join(str(error).split())[:200]})", remedy) from error
+    rows, ids = table["row"].to_numpy(), table["id"]
+    if any(table[name].null_count for name in ("row", "id", "name")) or len(ids.unique()) < len(ids):
+        raise DataError(what, "entities without an id or a name, or several of one id", remedy)
+    if len(np.unique(rows)) < len(rows) or not 0 <= next_row < MOST_ROWS or not ((rows >= 0) & (rows < next_row)).all():
+        raise DataError(what, f"rows that are not below {next_row}, each once", remedy)
+    return table
+
+
 def _check_sources(knowledge: Knowledge) -> None:
-    named = [entity.images for entity in knowledge.entities.values() if entity.images]
-    gone = [paths for paths in named if not any(path_on_disk(Path(path)).is_file() for path in paths)]
-    if len(gone) > MAX_MISSING_IMAGES * len(named):
+    named = {row: entity.images for row, entity in knowledge.entities.items() if entity.images}
+    gone = [paths[0] for row, paths in named.items() if not any(_is_there(knowledge, row, path) for path in paths)]
+    gone += [paths[0] for row, paths in knowledge.images_elsewhere.items() if row in knowledge.entities.keys() - named]
+    total = len(named.keys() | (knowledge.images_elsewhere.keys() & knowledge.entities.keys()))
+    if len(gone) > MAX_MISSING_IMAGES * total:
         raise DataError(
-            f"the images of {len(named):,} entities, to copy them",
-            f"{len(gone):,} entities without; tried {', '.join(paths[0] for paths in gone[:3])}",
-            "Put the images back, or leave them where they are: --images paths (or none).",
+            f"the images of {total:,} entities, to copy them",
+            f"{len(gone):,} entities without; tried {', '.join(gone[:3])}",
+            "Put the images back (those outside of a linker's folder: open it with image_root), or leave them where "
+            "they are: --images paths (or none).",
         )
 
 
-def _images(row: int, entity: KnownEntity, place: Path, images: KeptImages) -> tuple[str, ...]:
+def _is_there(knowledge: Knowledge, row: int, image: str) -> bool:
+    try:
+        return bool(find_image(Path(split_region(image)[0]), knowledge.image_root(row, image)))
+    except UnusableImageError:
+        return False
+
+
+def _kept(knowledge: Knowledge, place: Path, images: KeptImages, row: int) -> tuple[str, ...]:
+    """What the table says of an entity's images; their copies are written."""
     if images == "none":
         return ()
     kept = []
-    for number, image in enumerate(entity.images):
-        source = path_on_disk(Path(image).absolute())
-        target = Path(IMAGES) / f"{row}-{number}{source.suffix}"
-        if images == "copies" and source.is_file():
-            shutil.copyfile(source, place / target)
-            source = target
-        kept.append(str(source))
+    for number, image in enumerate(knowledge.entities[row].images):
+        file, box = split_region(image)
+        source = path_on_disk(Path(file).absolute())
+        if images == "copies" and (picture := _picture(source, knowledge.image_root(row, image))) is not None:
+            source = Path(IMAGES) / f"{row}-{number}{source.suffix}"
+            (place / source).write_bytes(picture)
+        kept.append(str(source) if box is None else with_region(str(source), box))
     return tuple(kept)
+
+
+def _picture(file: Path, root: Path) -> bytes | None:
+    """The bytes of a file that decodes as an image; None of any other."""
+    try:
+        data = read_image(file, root)
+        decode_image(data, draft_side=1)  # a JPEG at an eighth of its size: it is read to its end all the same
+        return data
+    except UnusableImageError:
+        return None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dim.display.markdown import markdown_table
 from dim.ranking.ranker import OPTIONS, Ranker
 from dim.result_files import read_results
 from dim.results import percent
@@ -49,18 +50,18 @@ def _figure(system: str, entry: Mapping[str, Any]) -> Figure:
 
 def figures_table(figures: Sequence[Figure], has_ranker: bool) -> str:
     """The figures as a Markdown table; a ranker without any is named. Empty where there is nothing to say."""
-    lines = list(_rows(figures))
+    rows = list(_rows(figures))
     if has_ranker and not any("ranker" in figure["system"] for figure in figures):
-        lines.insert(0, "| this linker: vectors and ranker | not evaluated: run dim rank | | | | |")
-    if not lines:
+        rows.insert(0, ["this linker: vectors and ranker", "not evaluated: run dim rank", "", "", "", ""])
+    if not rows:
         return ""
-    head = "| | on | Top-1 | Top-5 | MRR | names only: Top-1 |\n|---|---|---:|---:|---:|---:|\n"
-    return "Figures of the run, in per cent:\n\n" + head + "\n".join(lines)
+    head = ["", "on", "Top-1", "Top-5", "MRR", "names only: Top-1"]
+    return "\n".join(["Figures of the run, in per cent:", "", *markdown_table(head, rows, num_labels=2)])
 
 
-def _rows(figures: Sequence[Figure]) -> Iterator[str]:
+def _rows(figures: Sequence[Figure]) -> Iterator[list[str]]:
     for figure in figures:
         seed = "" if figure["seed"] is None else f" · seed {figure['seed']}"
         on = f"{figure['dataset']} · {figure['split']} · {figure['protocol']} · KB {figure['kb_size']:,}"
-        values = " | ".join(percent(figure[name]) for name in ("top1", "top5", "mrr", "floor"))
-        yield f"| {figure['system']} | {on} · n {figure['n']:,}{seed} | {values} |"
+        values = [percent(figure[name]) for name in ("top1", "top5", "mrr", "floor")]
+        yield [str(figure["system"]), f"{on} · n {figure['n']:,}{seed}", *values]

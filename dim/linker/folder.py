@@ -7,23 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from dim.contrastive.module import DIM
 from dim.errors import DataError
 from dim.features.base import Frozen, is_known
 from dim.features.live import LiveEncoder
+from dim.known_classes import packages
 from dim.linker.card import encoder_names, model_card
 from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.knowledge import Knowledge
+from dim.linker.manifest import LinkerManifest
 from dim.linker.recipe import (
     ENCODERS,
     Recipe,
-    check_classes,
+    check_widths,
     located,
     make,
     make_towers,
-    packages,
+    read_classes,
     tower_facts,
     write_encoder_files,
 )
@@ -57,7 +61,7 @@ def write(
             than dim's), or files of an encoder are gone.
     """
     trusted = about.get("trusted", ())
-    check_classes(about["recipe"], trusted, UNTRUSTED)
+    read_classes(about["recipe"], DIM, trusted, UNTRUSTED)
     facts: dict[str, Any] = {"next_row": knowledge.next_row, "towers": tower_facts(towers.task)}
     weights = {name: value.contiguous().cpu() for name, value in towers.task.state_dict().items()}
     (place / "model.safetensors").write_bytes(save(weights))  # save_file lets nobody else read the file
@@ -99,27 +103,37 @@ def nil_row(ranker: Ranker | None) -> str:
 
 
 def read(
-    folder: Path, device: str, trusted: Sequence[str] = ()
+    folder: Path, device: str, trusted: Sequence[str] = (), image_root: str | Path | None = None
 ) -> tuple[Towers, Knowledge, VectorIndex, EntityNames, Ranker | None, dict[str, Any]]:
     """The parts of a linker's folder.
 
     Raises:
         DataError: There is no linker, a damaged one, one of another format, or its encoders are not what they were.
     """
-    manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY)
+    manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, LinkerManifest)
     recipe: Recipe = located(manifest["about"]["recipe"], folder)
     # A later `write` finds the encoders' files. What a folder says of trust is for people; the caller's word counts.
     about = manifest["about"] | {"recipe": recipe, "trusted": list(packages(trusted))}
     task, live = make(recipe, device, DIM, trusted)
-    make_towers(task, manifest["towers"], load_file(folder / "model.safetensors"))
+    make_towers(task, manifest["towers"], read_weights(folder / "model.safetensors"))
+    check_widths(live, manifest["towers"])
     towers = Towers(task, live)
     check_fingerprints(manifest["fingerprints"], live_encoders(live))
-    knowledge = read_entities(folder, manifest["next_row"])
+    knowledge = read_entities(folder, manifest["next_row"], image_root)
     index, names = VectorIndex.load(folder / "index"), EntityNames.load(folder / "names")
     if not np.array_equal(names.rows, knowledge.rows):
         raise DataError(f"entities and names of one KB in {folder}", "two", REMEDY)
     ranker = Ranker.load(folder / "ranker") if (folder / "ranker").exists() else None
     return towers, knowledge, index, names, ranker, about
+
+
+def read_weights(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a linker's file. Raises DataError where it is none of safetensors."""
+    try:
+        found: dict[str, torch.Tensor] = load_file(file)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise DataError(f"weights of a linker in {file}", " ".join(str(error).split())[:200], REMEDY) from error
+    return found
 
 
 def check_fingerprints(recorded: Mapping[str, str], found: Mapping[str, Frozen]) -> None:

@@ -19,19 +19,19 @@ from dim.generative.examples import SimilarExamples
 from dim.generative.mapper import FeatureMapper
 from dim.generative.module import GEMEL
 from dim.generative.prompt import Prompt, Prompts
-from dim.linker.answer import Answer, Question, of_question
+from dim.linker.answer import Answer, Question, check_finite, of_question
 from dim.linker.entity_table import KeptImages, check_images
 from dim.linker.figures import figures_of_run
 from dim.linker.generative_examples import ExampleChoice, padded, training_mentions
-from dim.linker.generative_folder import Parts, located, read, write
+from dim.linker.generative_folder import Parts, language_model_options, read, write
 from dim.linker.generative_names import WritableNames
 from dim.linker.given import check_path, ids_of
 from dim.linker.knowledge import Given, entities_of, knowledge_of
 from dim.linker.linker import Linker, about_saved
 from dim.linker.places import check_linker, check_name, run_folder
-from dim.linker.recipe import Recipe, recipe_of_run
+from dim.linker.recipe import Recipe, absolute, recipe_of_run
 from dim.linker.sources import folder_of, live_encoder, noted_commit
-from dim.linker.towers import question_images
+from dim.linker.towers import ImageReader, question_images
 from dim.records import NIL
 from dim.saved_run import open_run
 from dim.scorer import Popularity
@@ -61,7 +61,12 @@ class GenerativeLinker(Linker):
 
     @classmethod
     def from_checkpoint(
-        cls, run: str | Path, device: str = "auto", index: KindOrAuto = "auto", dataset: str | Path | None = None
+        cls,
+        run: str | Path,
+        device: str = "auto",
+        index: KindOrAuto = "auto",
+        dataset: str | Path | None = None,
+        trusted: Sequence[str] = (),
     ) -> GenerativeLinker:
         """The linker of a trained run, with the KB and the training mentions of its dataset.
 
@@ -70,6 +75,7 @@ class GenerativeLinker(Linker):
             device: Where it computes.
             index: Has no effect: names are found by their prefixes.
             dataset: Where the run's dataset stands now, if it has moved.
+            trusted: As in `Linker.from_checkpoint`.
 
         Raises:
             ConfigError: There is no trained run, its method is not generative, or it needs its dataset to answer.
@@ -77,7 +83,7 @@ class GenerativeLinker(Linker):
         """
         check_kind(index)
         run = run_folder(run)
-        task = open_run(run, device, None if dataset is None else Path(dataset))
+        task = open_run(run, device, None if dataset is None else Path(dataset), trusted)
         if not isinstance(task, GEMEL):
             raise ConfigError(
                 "a generative run (GEMEL)",
@@ -130,6 +136,7 @@ class GenerativeLinker(Linker):
         cache_dir: str | Path | None = None,
         token: str | bool | None = None,
         trusted: Sequence[str] = (),
+        image_root: str | Path | None = None,
     ) -> GenerativeLinker:
         """The linker in a folder that `save` wrote, or on the Hugging Face hub; as `Linker.from_pretrained`.
 
@@ -140,7 +147,7 @@ class GenerativeLinker(Linker):
         check_name(folder_or_id)
         folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
         check_linker(folder)
-        linker = cls(read(folder, device, trusted))
+        linker = cls(read(folder, device, trusted, image_root))
         linker.about = noted_commit(linker.about, folder_or_id, folder)
         linker.home = folder.resolve()
         return linker
@@ -215,6 +222,11 @@ class GenerativeLinker(Linker):
         """Whether a mention's image counts."""
         return isinstance(self.task.mapper, FeatureMapper)
 
+    @property
+    def image_reader(self) -> ImageReader:
+        """Makes the images of questions ready."""
+        return ImageReader(self.live, (*self.task.examples.fields, *(("image",) if self.reads_images else ())))
+
     @torch.inference_mode()
     def _link(self, questions: Sequence[Question], top_k: int) -> list[list[Answer]]:
         prompts, images_of = self._prompts(questions)
@@ -227,6 +239,8 @@ class GenerativeLinker(Linker):
                 encoded, _ = self.task.encode([prompts[place] for place in chosen], images_of)
                 asked = {place: questions[place] for place in chosen}
                 found |= zip(chosen, self._score(encoded, asked) if is_scored else self._write(encoded), strict=True)
+        for place, answers in found.items():
+            check_finite(place, [answer.score for answer in answers], "the language model's scores")
         return [found[place][:top_k] for place in range(len(questions))]
 
     def _write(self, encoded: Encoded) -> list[list[Answer]]:
@@ -337,12 +351,13 @@ class GenerativeLinker(Linker):
 
     def _fields(self, questions: Sequence[Question]) -> dict[str, tuple[Tensor, Tensor]]:
         """Vectors of the mentions and image features, with their masks, as far as the run reads them."""
-        encoder = self.live.image_encoder
-        draft = encoder.draft_side if encoder is not None else None
-        images = question_images(questions, self.reads_images, draft)
-        wanted = (*self.task.examples.fields, *(("image",) if self.reads_images else ()))
+        images = question_images(questions, self.image_reader, self.reads_images)
         names, contexts = [question.mention for question in questions], [question.context for question in questions]
-        return self.live.mentions(names, contexts, images, wanted)
+        fields = self.live.mentions(names, contexts, images, self.image_reader.wanted)
+        for name, (values, _) in fields.items():
+            for place, vector in enumerate(values.float().numpy()):
+                check_finite(place, vector, f"a vector of the {name}")
+        return fields
 
     def _image_features(
         self, shown: Sequence[int], images: tuple[Tensor, Tensor] | None, count: int
@@ -392,4 +407,8 @@ def _recipe(task: GEMEL, run: Path) -> Recipe:
     }
     recipe = recipe_of_run(run)
     encoders = {name: recipe["encoders"][name] for name, is_read in read_fields.items() if is_read}
-    return located(recipe | {"encoders": encoders}, Path())
+    found = absolute(recipe | {"encoders": encoders})
+    options = language_model_options(found)
+    if Path(options["path"]).is_dir():
+        options["path"] = str(Path(options["path"]).absolute())
+    return found

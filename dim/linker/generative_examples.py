@@ -12,13 +12,20 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dim.datamodule import FeatureTable
-from dim.errors import ConfigError
+from dim.errors import ConfigError, DataError
+from dim.folder_files import read_array, read_parquet
 from dim.generative.examples import Examples, NoExamples, RandomExamples, SimilarExamples, Strings, draw
 from dim.generative.module import GEMEL
 from dim.storage import content_hash
 
 SAME_IMAGE = 1 - 1e-5  #: The least cosine of two features of one image: an encoder's last digits hang on its batch.
 
+SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("mention", "context", "name")),
+        *((name, pa.int64()) for name in ("string", "image")),
+    ]
+)
 Vector = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
@@ -47,9 +54,20 @@ class TrainingMentions:
 
     @classmethod
     def load(cls, folder: Path) -> TrainingMentions:
-        """What `save` wrote."""
-        strings, images = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("strings", "images"))
-        return cls(pq.read_table(folder / "mentions.parquet"), strings, images)
+        """What `save` wrote. Raises DataError where it is something else."""
+        what, remedy = f"training mentions of a linker in {folder}", "Save the linker again, or get it again."
+        strings, images = (read_array(folder / f"{name}.npy", what, remedy, "f", 2) for name in ("strings", "images"))
+        table = read_parquet(folder / "mentions.parquet", what, remedy)
+        try:
+            table = table.select(SCHEMA.names).cast(SCHEMA)
+        except (KeyError, ValueError, pa.ArrowException) as error:
+            raise DataError(what, f"another table ({' '.join(str(error).split())[:200]})", remedy) from error
+        is_whole = not any(column.null_count for column in table.columns)
+        for name, vectors in (("string", strings), ("image", images)):
+            rows = table[name].to_numpy()
+            if not is_whole or (len(rows) and not -1 <= rows.min() <= rows.max() < len(vectors)):
+                raise DataError(what, f"rows of column {name} that are not below {len(vectors):,}", remedy)
+        return cls(table, strings, images)
 
 
 def training_mentions(task: GEMEL) -> TrainingMentions:

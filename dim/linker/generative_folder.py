@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors.torch import load_file, save
+import torch
+from safetensors.torch import save
 
 from dim.errors import DataError
 from dim.features.device import resolve_device
@@ -16,15 +17,27 @@ from dim.generative.language_model import LanguageModel
 from dim.generative.mapper import FeatureMapper
 from dim.generative.module import GEMEL
 from dim.generative.name_tree import NameTree
+from dim.known_classes import packages
 from dim.linker.card import encoder_names, model_card
 from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.folder import GENERATIVE as CONTENT
-from dim.linker.folder import MANIFEST, REMEDY, UNTRUSTED, check_fingerprints, live_encoders
+from dim.linker.folder import MANIFEST, REMEDY, UNTRUSTED, check_fingerprints, live_encoders, read_weights
 from dim.linker.generative_examples import TrainingMentions
 from dim.linker.knowledge import Knowledge
-from dim.linker.recipe import Recipe, check_classes, copied, make, packages, write_encoder_files
+from dim.linker.manifest import GenerativeManifest
+from dim.linker.recipe import (
+    Recipe,
+    check_widths,
+    copied,
+    load_weights,
+    located_file,
+    make,
+    read_classes,
+    write_encoder_files,
+)
 from dim.linker.recipe import located as with_encoders
 from dim.search.sealed import open_sealed, seal
+from dim.typed import shown
 
 FORMAT = 1
 LANGUAGE_MODEL = "language_model"
@@ -69,7 +82,7 @@ def write(place: Path, parts: Parts, check: Callable[[Path], None] | None = None
             than dim's), or files of the language model or an encoder are gone or cannot become safetensors.
     """
     trusted = parts.about.get("trusted", ())
-    check_classes(parts.about["recipe"], trusted, UNTRUSTED)
+    read_classes(parts.about["recipe"], GEMEL, trusted, UNTRUSTED)
     weights = {name: value.contiguous().cpu() for name, value in parts.task.mapper.state_dict().items()}
     width = parts.task.mapper.linear.in_features if isinstance(parts.task.mapper, FeatureMapper) else None
     facts: dict[str, Any] = {"next_row": parts.knowledge.next_row, "image_width": width}
@@ -92,24 +105,32 @@ def write(place: Path, parts: Parts, check: Callable[[Path], None] | None = None
         check(place)
 
 
-def read(folder: Path, device: str, trusted: Sequence[str] = ()) -> Parts:
+def read(folder: Path, device: str, trusted: Sequence[str] = (), image_root: str | Path | None = None) -> Parts:
     """The parts of a linker's folder.
 
     Raises:
         DataError: There is no generative linker, a damaged one, one of another format, one that names classes which are
             not dim's, or its language model or encoders are not what they were.
     """
-    manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY)
+    manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, GenerativeManifest)
     recipe = located(manifest["about"]["recipe"], folder)
     about = manifest["about"] | {"recipe": recipe, "trusted": list(packages(trusted))}
     task, live = make(recipe, device, GEMEL, trusted)
+    task.check()
     check_fingerprints(manifest["fingerprints"], live_encoders(live) | {LANGUAGE_MODEL: task.language_model})
     if manifest["image_width"] is not None:
-        task.mapper = FeatureMapper(manifest["image_width"], task.language_model.width, task.prefix_length)
-        task.mapper.load_state_dict(load_file(folder / "mapper.safetensors"))
+        widths = manifest["image_width"], task.language_model.width, task.prefix_length
+        try:
+            with torch.device("meta"):  # the weights say whether these widths are theirs, before they take any memory
+                task.mapper = FeatureMapper(*widths)
+        except (TypeError, RuntimeError) as error:  # torch's own
+            found = " ".join(str(error).split())[:200]
+            raise DataError("the widths of a linker's mapper", found, REMEDY) from error
+        load_weights(task.mapper, read_weights(folder / "mapper.safetensors"))
+        check_widths(live, {"mention_fields": {"image": manifest["image_width"]}, "entity_fields": {}})
     task.to(resolve_device(device)).eval().requires_grad_(False)
     task.on_scoring_start()
-    knowledge = read_entities(folder, manifest["next_row"])
+    knowledge = read_entities(folder, manifest["next_row"], image_root)
     tree = NameTree.load(folder / "tree") if (folder / "tree").exists() else None
     return Parts(task, live, knowledge, TrainingMentions.load(folder / "examples"), tree, about)
 
@@ -123,9 +144,8 @@ def fingerprints(task: GEMEL, live: LiveEncoder) -> dict[str, str]:
 def located(recipe: Recipe, folder: Path) -> Recipe:
     """The recipe with each local file, and a local language model, named by where it stands now."""
     found = with_encoders(recipe, folder)
-    options = _language_model(found)
-    if (folder / options["path"]).is_dir():
-        options["path"] = str((folder / options["path"]).absolute())
+    options = language_model_options(found)
+    options["path"] = located_file(options["path"], folder, LANGUAGE_MODEL)
     return found
 
 
@@ -134,7 +154,7 @@ def _write_language_model(recipe: Recipe, model: LanguageModel, place: Path) -> 
 
     Returns whether its pickled weights became safetensors.
     """
-    options = _language_model(recipe)
+    options = language_model_options(recipe)
     source, is_converted = Path(options["path"]), False
     if source.is_dir():
         copy, is_converted = copied(model, source, Path(LANGUAGE_MODEL), place)
@@ -145,10 +165,14 @@ def _write_language_model(recipe: Recipe, model: LanguageModel, place: Path) -> 
     return is_converted
 
 
-def _language_model(recipe: Recipe) -> dict[str, Any]:
+def language_model_options(recipe: Recipe) -> dict[str, Any]:
     """Its options, to be changed in place."""
-    chosen: dict[str, Any] = recipe["model"]["init_args"][LANGUAGE_MODEL]
-    return chosen["init_args"] if "class_path" in chosen else chosen
+    model = recipe["model"]
+    chosen = model["init_args"].get(LANGUAGE_MODEL) if isinstance(model.get("init_args"), dict) else None
+    options = chosen.get("init_args") if isinstance(chosen, dict) and "class_path" in chosen else chosen
+    if not isinstance(options, dict) or not isinstance(options.get("path"), str):
+        raise DataError("a linker with the path of its language model", shown(chosen), REMEDY)
+    return options
 
 
 def _card(parts: Parts) -> str:

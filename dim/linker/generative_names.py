@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dim.datamodule import LinkingData
+from dim.display.lines import warn
 from dim.errors import DataError
 from dim.evaluation.protocols import NIL_ROW
 from dim.generative.answers import Ordering
@@ -91,7 +91,7 @@ class WritableNames:
         _, left_out = tokenize_names(names, owners, model.tokenize, *limits, show_progress=False)
         for why, what in left_out.items():
             first = ", ".join(what["first"])
-            print(f"{what['count']:,} of {len(names):,} new names cannot be written ({why}): {first}", file=sys.stderr)
+            warn(f"{what['count']:,} of {len(names):,} new names cannot be written ({why}): {first}")
         if self._is_stale or self._tree is None:
             self._is_stale = True
         else:

@@ -91,7 +91,10 @@ def candidates_of(given: Any) -> tuple[str, ...] | None:
 def shown(value: Any) -> str:
     """A value in a message: its kind, and its beginning where that tells."""
     if value is None or isinstance(value, Set | Mapping | list | tuple | str | int | float):
-        text = repr(value)[: LONGEST_SHOWN + 1]
+        try:
+            text = repr(value)[: LONGEST_SHOWN + 1]
+        except ValueError:  # Python writes no whole number of thousands of digits
+            return f"a {type(value).__name__} with a number of thousands of digits"
         return text if len(text) <= LONGEST_SHOWN else text[:-1] + "…"
     return f"a {type(value).__name__}"
 
@@ -103,7 +106,7 @@ def check_top_k(top_k: Any) -> int:
     except TypeError:
         count = 0
     if count < 1:
-        raise ConfigError("top_k of at least 1", repr(top_k), "Give a whole number.")
+        raise ConfigError("top_k of at least 1", shown(top_k), "Give a whole number.")
     return count
 
 

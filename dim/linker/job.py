@@ -12,13 +12,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from dim.data.found_files import path_on_disk
 from dim.data.regions import split_region
 from dim.data.table_files import iter_table
 from dim.data.table_rows import MENTION_COLUMNS, SYNONYMS, read_columns
+from dim.display.terminal import Console
 from dim.errors import ConfigError, DataError, DimError
+from dim.features.decoders import Decoders
 from dim.linker.answer import ASKED, READ, Answer, Question, question_of
 from dim.linker.answer_files import (
     ANSWERS,
@@ -39,6 +39,7 @@ from dim.storage import explain_write_errors, remove_leftovers, sync_names, writ
 
 KNOWN = (*MENTION_COLUMNS, *SYNONYMS.values())
 DECIDING = ("top_k", "batch_size", "evidence", "encoding")  #: Options that the answers hang on.
+NUM_DECODERS, IMAGE_S = 2, 120.0  #: Processes that decode images, and seconds that one may take.
 MOST_NAMED = 10  #: Columns in a note.
 GO_ON = "Free some space, and run the same command again: it goes on where it stood."
 
@@ -55,6 +56,7 @@ class Options:
     encoding: str | None
     trust: str | None = None
     dataset: Path | None = None
+    image_root: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def link_file(source: Path, output: Path, options: Options) -> None:
     console = Console(stderr=True)
     counted = count(source, options.encoding, own_columns(output))
     for note in counted.notes:
-        console.print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
+        console.print(f"note: {note}", soft_wrap=True, highlight=False)
     content = content_of(options.model, options.dataset)
     deciding = {name: getattr(options, name) for name in DECIDING}
     asked = {"model": content, "input": counted.content, **deciding}
@@ -101,13 +103,14 @@ def link_file(source: Path, output: Path, options: Options) -> None:
             raise is_there
         state.unlink()
         remove_leftovers(output.parent)
-        console.print(f"{counted.total:,} rows answered before: {output}", soft_wrap=True, markup=False)
+        console.print(f"{counted.total:,} rows answered before: {output}", soft_wrap=True)
         return
     done, failed = _resume(journal, state, asked)
-    linker = open_linker(options.model, options.device, options.trust, options.dataset)
+    linker = open_linker(options.model, options.device, options.trust, options.dataset, options.image_root)
     if content_of(options.model, options.dataset) != content:
         raise ConfigError("a model that stays", f"another at {options.model} meanwhile", "Run the same command again.")
     with (
+        Decoders(NUM_DECODERS, IMAGE_S) as decoders,
         shown("link", counted.total, done=done, console=console) as advance,
         explain_write_errors(journal, GO_ON),
         journal.open("a", encoding="utf-8") as answered,
@@ -115,7 +118,7 @@ def link_file(source: Path, output: Path, options: Options) -> None:
         sync_names(journal.parent)
         rows = islice(iter_table(source, options.encoding, KNOWN), done, None)
         while batch := list(islice(rows, options.batch_size)):
-            results = _answer_rows(linker, batch, source, options)
+            results = _answer_rows(linker, batch, source, options, decoders)
             failed.add(results, [where for where, _ in batch])
             answered.writelines(json_line(result) for result in results)
             answered.flush()
@@ -188,7 +191,11 @@ def short(error: Exception) -> str:
 
 
 def _answer_rows(
-    linker: Linker, batch: list[tuple[str, dict[str, Any] | DataError]], source: Path, options: Options
+    linker: Linker,
+    batch: list[tuple[str, dict[str, Any] | DataError]],
+    source: Path,
+    options: Options,
+    decoders: Decoders,
 ) -> list[dict[str, Any]]:
     """What is written for each row. A batch in which one fails is answered in parts."""
     results: list[dict[str, Any]] = []
@@ -204,7 +211,7 @@ def _answer_rows(
             results[-1] |= {ERROR: short(error)}
     outcomes: list[Outcome] = []
     if questions:
-        outcomes = link_each(linker, [question for _, question in questions], options.top_k)
+        outcomes = link_each(linker, [question for _, question in questions], options.top_k, decoders)
     for (place, _), outcome in zip(questions, outcomes, strict=True):
         if isinstance(outcome, Exception):
             results[place] |= {ERROR: short(outcome)}
@@ -295,4 +302,4 @@ def _report(total: int, failed: Failed, output: Path) -> None:
             f"Put the input right; see {output}.",
         )
     errors = f" ({failed.count:,} error{'s' if failed.count > 1 else ''}; {first})" if failed.count else ""
-    Console().print(f"{total:,} rows answered: {output}{errors}", soft_wrap=True, markup=False)
+    Console().print(f"{total:,} rows answered: {output}{errors}", soft_wrap=True)

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-import logging
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from dim.data.list_columns import list_column
 from dim.data.table_files import list_cell, text_cell
-from dim.data.table_rows import ENTITY_COLUMNS, SYNONYMS, by_known_names, entity_row, misnamed, plain
+from dim.data.table_rows import (
+    ENTITY_COLUMNS,
+    LONGEST_TEXT,
+    SYNONYMS,
+    by_known_names,
+    check_length,
+    entity_row,
+    misnamed,
+    plain,
+)
+from dim.display.log import log
 from dim.errors import DataError
 from dim.linker.answer import check_half, check_text
 from dim.linker.given import as_row, each_of, is_one, shown
+from dim.linker.image_roots import ImageRoots
 from dim.records import NIL, Entity
 from dim.text_form import one_form
 
-LOG = logging.getLogger("dim")
+LOG = log("dim")
 READ = (*ENTITY_COLUMNS, *SYNONYMS.values())  #: The fields that are read.
 SCHEMA = pa.schema(
     [
@@ -49,7 +61,7 @@ class KnownEntity:
         aliases: Other names.
         text: What is said of it, or None.
         type: Its type, or None.
-        popularity: From outside the mentions (sitelinks, page views), or None.
+        popularity: From outside the mentions (sitelinks, page views), or None; NaN, as pandas has it, is None.
         images: Paths of its images; the first usable one is encoded when it is added.
     """
 
@@ -68,11 +80,11 @@ class KnownEntity:
         for image in self.images:
             if not isinstance(image, str):
                 raise DataError("paths of files as images of an entity", shown(image), "Write it to a file.")
-        popularity: Any = self.popularity
-        if popularity is not None and not isinstance(popularity, Real):
-            raise DataError("a number as popularity of an entity", shown(popularity), "Give a float, or None.")
-        for value in (self.id, self.name, *self.aliases, self.text or ""):
-            check_text("id, name, alias or text of an entity", value)
+            check_half("path of an image", image)
+        object.__setattr__(self, "popularity", _finite(self.popularity))
+        said = [value for value in (self.text, self.type) if value is not None]
+        for value in (self.id, self.name, *self.aliases, *said):
+            check_text("id, name, alias, text or type of an entity", value)
         for name in ("id", "name", "text"):
             object.__setattr__(self, name, one_form(value) if (value := getattr(self, name)) else value)
         object.__setattr__(self, "aliases", tuple(map(one_form, self.aliases)))
@@ -90,12 +102,35 @@ class Knowledge:
 
     Args:
         entities: Row → entity.
-        next_row: The row of the next entity that is added.
+        next_row: The row of the next entity that is added. Whoever adds it may name any file as its image.
+        roots: Where the images of these entities may stand; None: anywhere. Paths that lead elsewhere are set aside:
+            nothing opens them.
+
+    Attributes:
+        images_elsewhere: Row → the paths that were set aside. They are written again, and that is all.
     """
 
-    def __init__(self, entities: dict[int, KnownEntity], next_row: int) -> None:
+    def __init__(self, entities: dict[int, KnownEntity], next_row: int, roots: ImageRoots | None = None) -> None:
         self.entities, self.next_row = entities, next_row
         self._rows = {entity.id: row for row, entity in entities.items()}
+        self._roots, self._first_added = roots, next_row
+        self.images_elsewhere: dict[int, tuple[str, ...]] = {}
+        if roots is not None:
+            self._set_aside(roots)
+
+    def _set_aside(self, roots: ImageRoots) -> None:
+        for row, entity in self.entities.items():
+            if entity.images:
+                inside, outside = roots.split(entity.images)
+                self.entities[row] = replace(entity, images=inside)
+                if outside:
+                    self.images_elsewhere[row] = outside
+
+    def image_root(self, row: int, image: str) -> Path:
+        """The folder that an image of an entity may not leave."""
+        if self._roots is None or row >= self._first_added:
+            return Path(Path(image).absolute().anchor)
+        return self._roots.root_of(image)
 
     def __len__(self) -> int:
         return len(self.entities)
@@ -172,14 +207,16 @@ class Knowledge:
         return pa.table({"row": rows, **columns}, schema=SCHEMA)
 
     @classmethod
-    def from_table(cls, table: pa.Table, next_row: int) -> Knowledge:
+    def from_table(cls, table: pa.Table, next_row: int, roots: ImageRoots | None = None) -> Knowledge:
         """The KB of a table that `table` gave."""
         entities = {}
         for values in table.to_pylist():
             row = values.pop("row")
             values |= {name: tuple(values[name] or ()) for name in ("aliases", "images")}
+            if not math.isfinite(values["popularity"] or 0):  # older versions took infinity
+                values["popularity"] = None
             entities[row] = KnownEntity(**values)
-        return cls(entities, next_row)
+        return cls(entities, next_row, roots)
 
 
 def entity_of(given: object, where: str = "the entity") -> KnownEntity:
@@ -195,11 +232,10 @@ def entity_of(given: object, where: str = "the entity") -> KnownEntity:
         DataError: It is none of these, a column is misnamed, it lacks id or name, or a value cannot be used.
     """
     if isinstance(given, KnownEntity):
-        return given
+        return _of_bounded_length(given, where)
     if isinstance(given, Entity):
-        return KnownEntity(
-            given.id, given.name, given.aliases, None, given.type, given.popularity, tuple(map(str, given.images))
-        )
+        told = given.aliases, None, given.type, given.popularity, tuple(map(str, given.images))
+        return _of_bounded_length(KnownEntity(given.id, given.name, *told), where)
     known = ", ".join(ENTITY_COLUMNS)
     if (row := as_row(given)) is None:
         raise DataError(f"a KnownEntity, or a mapping of {known}, as {where}", shown(given), "Give one of these.")
@@ -227,7 +263,38 @@ def entities_of(given: Any) -> list[KnownEntity]:
     else:
         entities = each_of(given, "entities in a list, or the rows of a table", "Give each its id and its name.")
         named = {f"entity {place}": each for place, each in enumerate(entities)}
-    return [entity_of(each, where) for where, each in _cut_lists(named).items()]
+    found = []
+    for where, each in _cut_lists(named).items():
+        try:
+            found.append(entity_of(each, where))
+        except DataError as error:
+            if where in error.expected:
+                raise
+            raise DataError(f"{error.expected}, in {where}", error.found, error.remedy) from error
+    return found
+
+
+def _of_bounded_length(entity: KnownEntity, where: str) -> KnownEntity:
+    """The entity, held to the lengths that a row of a table is held to."""
+    words = {"id": (entity.id,), "name": (entity.name,), "aliases": entity.aliases, "images": entity.images}
+    for what, texts in {**words, "type": (entity.type or "",)}.items():
+        for text in texts:
+            check_length(text, what, where)
+    check_length(entity.text or "", "text", where, LONGEST_TEXT)
+    return entity
+
+
+def _finite(popularity: Any) -> float | None:
+    if popularity is None or popularity is pd.NA:
+        return None
+    is_number = isinstance(popularity, Real) and not isinstance(popularity, bool | np.bool_)
+    try:
+        value = float(popularity) if is_number else math.nan
+    except OverflowError:
+        value = math.inf
+    if (math.isnan(value) and not is_number) or math.isinf(value):
+        raise DataError("a number as popularity of an entity", shown(popularity), "Give a float, or None.")
+    return None if math.isnan(value) else value
 
 
 def _said_once(row: dict[str, Any], where: str) -> dict[str, Any]:
@@ -265,8 +332,8 @@ def _cut_lists(named: Mapping[str, Any]) -> dict[str, Any]:
         cut, notes = list_column([row[column] for row in rows], f"{column} of entities", None, doubtful, advice)
         for row, values in zip(rows, cut, strict=True):
             row[column] = values
-        if notes:
-            LOG.warning("%s", "\n".join(notes))
+        for note in notes:
+            LOG.warning("%s", note)
     return things
 
 
@@ -277,7 +344,7 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
 
 
 def knowledge_of(entities: Any, texts: Sequence[str | None], image_root: Path) -> Knowledge:
-    """The KB of a dataset, its rows in the dataset's order."""
+    """The KB of a dataset, its rows in the dataset's order; its images stay in `image_root`."""
     known = {}
     for row, values in enumerate(entities.itertuples(index=False)):
         known[row] = KnownEntity(
@@ -287,6 +354,6 @@ def knowledge_of(entities: Any, texts: Sequence[str | None], image_root: Path) -
             text=texts[row],
             type=values.type if isinstance(values.type, str) else None,
             popularity=None if values.popularity is None or np.isnan(values.popularity) else float(values.popularity),
-            images=tuple(str(image_root.absolute() / image) for image in values.images),
+            images=tuple(values.images),
         )
-    return Knowledge(known, len(known))
+    return Knowledge(known, len(known), ImageRoots(image_root))

@@ -16,6 +16,7 @@ from dim.errors import ConfigError, DataError
 from dim.features.device import resolve_device
 from dim.features.live import ImageInput
 from dim.generative.module import GEMEL
+from dim.known_classes import packages
 from dim.linker.annotate import Annotation, Spans, marked_questions
 from dim.linker.answer import (
     Answer,
@@ -24,11 +25,12 @@ from dim.linker.answer import (
     QuestionError,
     asked,
     asked_alone,
+    check_finite,
     of_question,
     questions_of,
     shortened,
 )
-from dim.linker.competing import Candidates
+from dim.linker.competing import Candidates, told_few
 from dim.linker.entity_table import KeptImages, check_images
 from dim.linker.figures import figures_of_run
 from dim.linker.folder import LINKER, read, write
@@ -36,10 +38,10 @@ from dim.linker.generative_folder import is_generative
 from dim.linker.given import check_path, check_top_k, ids_of
 from dim.linker.knowledge import Given, Knowledge, KnownEntity, entities_of, knowledge_of
 from dim.linker.places import check_linker, check_name, run_folder
-from dim.linker.recipe import packages, recipe_of_run
+from dim.linker.recipe import recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
 from dim.linker.sources import folder_of, live_encoder, noted_commit
-from dim.linker.towers import Towers
+from dim.linker.towers import ImageReader, Towers
 from dim.output import check_target, output_folder
 from dim.ranking.candidates import unite
 from dim.ranking.entities import EntityFacts
@@ -85,12 +87,18 @@ class Linker(ModelHubMixin):
         self.ranker, self.about = ranker, about
         self._features: PairFeatures | None = None  # of the KB as it is; None: to be made
 
+    _told_few = False
     home: Path | None = None  #: The folder that it was opened from or last saved to.
     run: Path | None = None  #: The run that it was made of.
 
     @classmethod
     def from_checkpoint(
-        cls, run: str | Path, device: str = "auto", index: KindOrAuto = "auto", dataset: str | Path | None = None
+        cls,
+        run: str | Path,
+        device: str = "auto",
+        index: KindOrAuto = "auto",
+        dataset: str | Path | None = None,
+        trusted: Sequence[str] = (),
     ) -> Linker:
         """The linker of a trained run, with the KB of its dataset.
 
@@ -99,16 +107,19 @@ class Linker(ModelHubMixin):
             device: Where the towers compute.
             index: `auto`, `exact`, `flat`, `ivf` or `hnsw`.
             dataset: Where the run's dataset stands now, if it has moved.
+            trusted: What the names of classes outside dim may begin with, such as `my_package.`: they are imported, and
+                run what they like.
 
         Raises:
             ConfigError: There is no trained run, its method has no linker, or there is no such index or device.
             CheckpointError: The run's data changed since.
-            DataError: The dataset is not where it was, or `dataset` is another one.
+            DataError: The dataset is not where it was, or `dataset` is another one; or the run names classes which are
+                neither dim's nor trusted.
         """
         check_kind(index)
         run = run_folder(run)
         resolve_device(device)
-        task = open_run(run, device, None if dataset is None else Path(dataset))
+        task = open_run(run, device, None if dataset is None else Path(dataset), trusted)
         if isinstance(task, GEMEL):
             return _generative().of_run(task, run)
         if not isinstance(task, DIM):
@@ -155,12 +166,14 @@ class Linker(ModelHubMixin):
         The folder is new, empty, or the one that this linker was opened from or last saved to, which is brought up to
         date. It is replaced in one step: killed at any moment, the old or the new folder is there. A linker that was
         opened from it before, such as a server's, goes on answering as it did until it is opened again: the files that
-        it has mapped live on. Only the KB's copied images, which no answer needs, are read from the new folder.
+        it has mapped live on. The KB's copied images, which no answer needs, are read from the new folder then, but by
+        `dim serve`, which keeps those of the old one.
 
         Args:
             folder: Where it shall stand.
-            images: `copies` of the KB's images, which go where the folder goes, their `paths` here, or `none`; None: as
-                in the folder that it came from, else paths. No answer needs them; a page shows them.
+            images: `copies` of the KB's images, which go where the folder goes, their `paths` here, which whoever
+                opens it follows with `image_root` alone, or `none`; None: as in the folder that it came from, else
+                paths. No answer needs them; a page shows them. Only what decodes as an image is copied.
             overwrite: Whether another linker that stands there may be replaced.
             trusted: What the names of classes outside dim may begin with, such as `my_package.`; whoever loads the
                 folder says the same.
@@ -215,6 +228,7 @@ class Linker(ModelHubMixin):
         cache_dir: str | Path | None = None,
         token: str | bool | None = None,
         trusted: Sequence[str] = (),
+        image_root: str | Path | None = None,
     ) -> Linker:
         """The linker in a folder that `save` wrote, or on the Hugging Face hub.
 
@@ -226,6 +240,8 @@ class Linker(ModelHubMixin):
             token: For a private repository.
             trusted: What the names of classes outside dim may begin with, such as `my_package.`: they are imported, and
                 run what they like.
+            image_root: Where the KB's images stand that are not in the folder (`save` with `images="paths"`); without
+                it the entities have none of these.
 
         Raises:
             DataError: There is no linker, a damaged one, one of another format, or one that names classes which are
@@ -236,9 +252,9 @@ class Linker(ModelHubMixin):
         folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
         check_linker(folder)
         if is_generative(folder):
-            linker: Linker = _generative().from_pretrained(folder, device, trusted=trusted)
+            linker: Linker = _generative().from_pretrained(folder, device, trusted=trusted, image_root=image_root)
         else:
-            linker = cls(*read(folder, device, trusted))
+            linker = cls(*read(folder, device, trusted, image_root))
         linker.about = noted_commit(linker.about, folder_or_id, folder)
         linker.home = folder.resolve()
         return linker
@@ -250,6 +266,11 @@ class Linker(ModelHubMixin):
     def reads_images(self) -> bool:
         """Whether a mention's image counts."""
         return self.towers.reads_images
+
+    @property
+    def image_reader(self) -> ImageReader:
+        """Makes the images of questions ready, which may be done in another thread than the linker answers in."""
+        return self.towers.image_reader
 
     def link(
         self,
@@ -266,7 +287,8 @@ class Linker(ModelHubMixin):
             context: The text around it; without one the name alone counts. NaN, as pandas has it, is none.
             image: A path, the bytes of an image file, or an opened Pillow image; of several the first usable one.
             candidates: Ids of the entities that compete; None: the whole KB. A text is one id, or several with `|`.
-            top_k: Answers at most.
+            top_k: Answers at most. A linker with a ranker gives at most as many as it has candidates, which are twice
+                the `num_candidates` of `dim rank` at most; a generative one as many as its beams find.
 
         Raises:
             DataError: Nothing is asked, a candidate is not in the KB, or the image cannot be used.
@@ -394,27 +416,38 @@ class Linker(ModelHubMixin):
 
     def _link(self, questions: Sequence[Question], top_k: int) -> list[list[Answer]]:
         queries = self.towers.queries(questions)
+        # A ranker orders as many as it was trained with: more would change what it says of the first.
         count = NUM_CANDIDATES if self.ranker is None else int(self.ranker.facts["num_candidates"])
-        _, nearest = self.index.search(queries, count)
+        least = count if self.ranker is not None else max(count, min(top_k, len(self)))
+        _, nearest = self.index.search(queries, least)
         found = []
         for place, (question, query, by_vector) in enumerate(zip(questions, queries, nearest, strict=True)):
             with of_question(place):
-                found.append(self._found(question, query, by_vector, count))
+                found.append(self._found(question, query, by_vector, count, least))
         if self.ranker is None:
             return [self._by_vectors(candidates, top_k) for candidates in found]
+        if not self._told_few:
+            self._told_few = told_few(questions, found, min(top_k, len(self)))
         features = [self._describe(question, part) for question, part in zip(questions, found, strict=True)]
         parts = zip((part.rows for part in found), features, [-1] * len(found), strict=True)
         judged = self.ranker.judge(Lists.join(parts))
+        for place, verdict in enumerate(judged):
+            check_finite(place, [*verdict.scores, verdict.nil_probability or 0.0], "the ranker's scores")
         return [
             self._by_ranker(part, described, verdict, top_k)
             for part, described, verdict in zip(found, features, judged, strict=True)
         ]
 
-    def _found(self, question: Question, query: NDArray[np.float32], by_vector: Rows, count: int) -> Candidates:
+    def _found(
+        self, question: Question, query: NDArray[np.float32], by_vector: Rows, count: int, least: int
+    ) -> Candidates:
         if question.candidates is not None:
             rows = np.unique(np.array([self.knowledge.row(entity_id) for entity_id in question.candidates], np.int64))
         else:
-            rows = unite(by_vector[by_vector >= 0], question.mention, self.names, count)
+            by_vector = by_vector[by_vector >= 0]
+            rows = unite(by_vector[:count], question.mention, self.names, count)
+            if (lacking := least - len(rows)) > 0:
+                rows = np.union1d(rows, by_vector[~np.isin(by_vector, rows)][:lacking])
         vectors = self.index.scores_of(query[None], rows[None], missing=0.0)[0]
         return Candidates(rows, vectors, self.names.scores_of([question.mention], rows[None])[0])
 

@@ -6,10 +6,10 @@ import hashlib
 from pathlib import Path
 
 from dim.errors import ConfigError
+from dim.known_classes import trusted_by
 from dim.linker.folder import MANIFEST
 from dim.linker.linker import Linker
 from dim.linker.places import RUN, check_linker, check_name
-from dim.linker.recipe import packages
 from dim.linker.sources import folder_of
 from dim.places import read_config
 from dim.storage import hash_parts
@@ -52,32 +52,32 @@ def _digest(file: Path) -> bytes:
         return hashlib.file_digest(content, "sha256").digest()
 
 
-def open_linker(model: str, device: str = "auto", trust: str | None = None, dataset: Path | None = None) -> Linker:
+def open_linker(
+    model: str,
+    device: str = "auto",
+    trust: str | None = None,
+    dataset: Path | None = None,
+    image_root: Path | None = None,
+) -> Linker:
     """The linker of a folder that `save` or `dim export` wrote, of a run of `dim fit`, or of the hub.
 
     Args:
         model: A folder, or an id on the hub.
         device: Where towers and encoders compute.
-        trust: Packages, separated by commas, whose classes a folder may name; a run of one's own may name any.
+        trust: Packages, separated by commas, whose classes the folder may name; they are imported.
         dataset: Of a run, where its dataset stands now, if it has moved.
+        image_root: Of a linker's folder, where the images of its KB stand that are not in it.
 
     Raises:
         DataError: There is no linker, or a damaged one.
-        ConfigError: The run's method has none, or `dataset` stands beside what is no run.
+        ConfigError: The run's method has none, or `dataset` stands beside what is no run, or `image_root` beside one.
     """
     folder = check_name(model)
     if is_run(folder):
-        return Linker.from_checkpoint(folder, device, dataset=dataset)
+        if image_root is not None:
+            remedy = "Leave it out: the run's dataset says where its images stand."
+            raise ConfigError("a linker's folder beside --image_root", f"a run at {model}", remedy)
+        return Linker.from_checkpoint(folder, device, dataset=dataset, trusted=trusted_by(trust))
     if dataset is not None:
         raise ConfigError("a run beside --dataset", f"{model}, which has its KB in it", "Leave --dataset out.")
-    return Linker.from_pretrained(model, device, trusted=trusted_by(trust))
-
-
-def trusted_by(trust: str | None) -> tuple[str, ...]:
-    """The packages that `--trust` names.
-
-    Example:
-        >>> trusted_by("my_package, other")
-        ('my_package.', 'other.')
-    """
-    return packages((trust or "").split(","))
+    return Linker.from_pretrained(model, device, trusted=trusted_by(trust), image_root=image_root)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from jsonargparse import ArgumentError, ArgumentParser
+from torch import nn
 
 from dim.contrastive.module import DIM
 from dim.errors import DataError
-from dim.features import named  # noqa: F401 - the classes that a recipe names
 from dim.features.base import Captioner, Frozen, ImageEncoder, TextEncoder
 from dim.features.live import LiveEncoder
 from dim.features.model_files import safe_name
+from dim.known_classes import REMEDY, UPGRADE, Chosen, KnownClasses, made, parameters
+from dim.own_classes import OWN
 from dim.places import read_config
 from dim.task import LinkingTask
+from dim.templates import CONTEXT_FIELDS, check_template
 
 ENCODERS = {
     "text_encoder": TextEncoder,
@@ -26,6 +29,7 @@ ENCODERS = {
     "captioner": Captioner,
 }
 TRAINING_ONLY = ("loss", "negatives", "seed")  #: Options of a model that no answer depends on.
+SAVE_AGAIN = "Save the linker again, or get the folder again from where it came."
 FILES = ("path", "pretrained")  #: Options of encoders that may name a local file or folder.
 
 Recipe = dict[str, Any]
@@ -40,7 +44,7 @@ def recipe_of_run(run: Path) -> Recipe:
     return {
         "model": {"class_path": model["class_path"], "init_args": options},
         "encoders": {name: config["data"].get(name) for name in ENCODERS},
-        "context_template": config["data"]["context_template"],
+        "context_template": config["data"].get("context_template", LiveEncoder.context_template),
     }
 
 
@@ -86,14 +90,46 @@ def copied(encoder: Frozen, source: Path, place: Path, folder: Path) -> tuple[Pa
 
 
 def located(recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe that `write_encoder_files` gave, with each file named by where it stands now."""
+    """The recipe that `write_encoder_files` gave, with each file named by where it stands now.
+
+    Raises:
+        DataError: An encoder's file lies elsewhere than in the folder.
+    """
+    return _with_files(recipe, lambda value, name: located_file(value, folder, name))
+
+
+def absolute(recipe: Recipe) -> Recipe:
+    """A run's recipe with each local file named from the root of the file system."""
+    return _with_files(recipe, lambda value, _: str(Path(value).absolute()) if Path(value).exists() else value)
+
+
+def _with_files(recipe: Recipe, place_of: Callable[[str, str], str]) -> Recipe:
     found = deepcopy(recipe)
-    for encoder in found["encoders"].values():
-        options = (encoder or {}).get("init_args", {})
+    for name, encoder in found["encoders"].items():
+        options = encoder.get("init_args") if isinstance(encoder, dict) else None
         for option in FILES:
-            if isinstance(options.get(option), str) and (folder / options[option]).exists():
-                options[option] = str((folder / options[option]).absolute())
+            if isinstance(options, dict) and isinstance(options.get(option), str):
+                options[option] = place_of(options[option], name)
     return found
+
+
+def located_file(value: str, folder: Path, name: str) -> str:
+    """Where a file of a linker's folder stands now; what is no file of it is an id or a tag of a hub, and stays.
+
+    Raises:
+        DataError: It is a file elsewhere, which a save of the linker would copy: `save` never names such.
+    """
+    place = Path(value)
+    is_elsewhere = place.is_absolute() or ".." in place.parts or value.startswith("~")
+    if not is_elsewhere and os.path.lexists(folder / place):  # the manifest lists it, so it leads nowhere else
+        return str((folder / place).absolute())
+    if is_elsewhere or os.path.lexists(place):
+        raise DataError(
+            f"files of the {name} inside the linker's folder, or an id on a hub",
+            f"{value[:200]}, which is a place on this machine",
+            "Save the linker again; if an id is meant, work in a folder where nothing else is called so.",
+        )
+    return value
 
 
 def make(recipe: Recipe, device: str, kind: type[Method], trusted: Sequence[str] = ()) -> tuple[Method, LiveEncoder]:
@@ -107,30 +143,37 @@ def make(recipe: Recipe, device: str, kind: type[Method], trusted: Sequence[str]
 
     Raises:
         DataError: The recipe names a class that is neither dim's nor trusted (nothing else is made from a file), or one
-            that this version of dim lacks.
+            that this version of dim lacks; or its template names more than `{mention}` and `{context}`.
     """
-    chosen = deepcopy({"model": recipe["model"], **{k: v for k, v in recipe["encoders"].items() if v is not None}})
-    check_classes(chosen, trusted)
-    for name, encoder in (item for item in chosen.items() if item[0] != "model"):
-        options = encoder.setdefault("init_args", {})
-        if "device" in options:
-            options["device"] = device
-        chosen[name] = encoder
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(kind, "model")
-    for name in chosen:
-        if name != "model":
-            parser.add_subclass_arguments(ENCODERS[name], name)
-    try:
-        made = parser.instantiate_classes(parser.parse_object(chosen))
-    except ArgumentError as error:
-        found = " ".join(str(error).split())
-        raise DataError(
-            "a linker whose classes this version of dim has", found, "Save it again, or upgrade."
-        ) from error
-    encoders = {name: made[name] for name in chosen if name != "model"}
-    task: Method = made["model"]
-    return task, LiveEncoder(**encoders, context_template=recipe["context_template"])
+    check_template(recipe["context_template"], CONTEXT_FIELDS, "a context template")
+    method, encoders = read_classes(recipe, kind, trusted)
+    for encoder in encoders.values():
+        if "device" in parameters(encoder.kind)[0]:
+            encoder.options["device"] = device
+    task: Method = made(method)
+    return task, LiveEncoder(**made(encoders), context_template=recipe["context_template"])
+
+
+def read_classes(
+    recipe: Recipe, kind: type[LinkingTask], trusted: Sequence[str] = (), remedy: str = REMEDY
+) -> tuple[Chosen, dict[str, Chosen]]:
+    """The method of a recipe, and its encoders by their names; nothing is made.
+
+    Args:
+        recipe: As it is.
+        kind: Of the method.
+        trusted: As of `make`.
+        remedy: What to do about another class; `{trust}` is filled in with the option that would allow it.
+
+    Raises:
+        DataError: As `make`.
+    """
+    known = KnownClasses(OWN, trusted, remedy=remedy)
+    method: Chosen = known.read(recipe["model"], kind, "model")
+    given = {name: value for name, value in recipe["encoders"].items() if value is not None}
+    if others := [name for name in given if name not in ENCODERS]:
+        raise DataError(f"a linker's encoders ({', '.join(ENCODERS)})", f"{others[0][:80]}", UPGRADE)
+    return method, {name: known.read(value, ENCODERS[name], name) for name, value in given.items()}
 
 
 def tower_facts(task: DIM) -> dict[str, Any]:
@@ -140,45 +183,57 @@ def tower_facts(task: DIM) -> dict[str, Any]:
 
 
 def make_towers(task: DIM, facts: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> None:
-    """Gives a model its towers with their weights."""
-    frequency = torch.ones_like(weights["spelling.rarity"]) if facts["has_spelling"] else None
-    task.make_towers(facts["mention_fields"], facts["entity_fields"], frequency)
-    task.load_state_dict(weights)
-    task.eval().requires_grad_(False)
+    """Gives a model its towers with their weights.
 
-
-def check_classes(
-    value: Any, trusted: Sequence[str] = (), remedy: str = "If you trust it, and it is installed here: {trust}."
-) -> None:
-    """Raises DataError where a part of a recipe names a class that is neither dim's nor trusted.
-
-    Args:
-        value: Of a recipe.
-        trusted: What the names of further classes may begin with.
-        remedy: What to do; `{trust}` is filled in with the option that would allow it.
+    Raises:
+        DataError: The weights are not those of such towers.
     """
-    if isinstance(value, Mapping):
-        path = value.get("class_path")
-        if path is not None and not str(path).startswith(("dim.", *packages(trusted))):
-            package = str(path).partition(".")[0]
+    rarity = weights.get("spelling.rarity", torch.empty(0))
+    try:
+        with torch.device("meta"):  # the weights say whether these widths are theirs, before they take any memory
+            frequency = torch.ones(rarity.shape) if facts["has_spelling"] else None
+            task.make_towers(facts["mention_fields"], facts["entity_fields"], frequency)
+        load_weights(task, weights)
+        task.eval().requires_grad_(False)
+        with torch.inference_mode():  # whatever the options are, they encode something
+            query = task.encode_mentions(_nothing(facts["mention_fields"]))
+            entity = task.encode_entities(_nothing(facts["entity_fields"]))
+        if query.shape != entity.shape:
+            raise ValueError(f"queries {list(query.shape)} and entities {list(entity.shape)}")
+    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:  # torch's own
+        found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise DataError("the fields of a linker, their widths and its model's options", found, SAVE_AGAIN) from error
+
+
+def _nothing(widths: Mapping[str, int]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    return {name: (torch.zeros(1, width), torch.ones(1, dtype=torch.bool)) for name, width in widths.items()}
+
+
+def check_widths(live: LiveEncoder, facts: Mapping[str, Any]) -> None:
+    """Raises DataError where an encoder gives vectors of another width than the towers take."""
+    fields = [*facts["mention_fields"].items(), *facts["entity_fields"].items()]
+    for field, width in fields:
+        encoder = {"image": live.image_encoder, "spelling": live.name_encoder}.get(field, live.text_encoder)
+        if encoder is None or encoder.width != width:
+            found = "no encoder" if encoder is None else f"one of {encoder.width:,} columns"
             raise DataError(
-                "a linker made of dim's classes",
-                str(path),
-                remedy.format(trust=f'--trust {package}, or trusted=("{package}.",) in Python'),
+                f"an encoder of the field {field[:80]} with {width:,} columns", found, "Save the linker again."
             )
-        for item in value.values():
-            check_classes(item, trusted, remedy)
-    elif isinstance(value, list):
-        for item in value:
-            check_classes(item, trusted, remedy)
 
 
-def packages(trusted: Sequence[str]) -> tuple[str, ...]:
-    """The beginnings of class names that are trusted, each with its dot: `my` does not stand for `mystery`.
+def load_weights(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Gives a module that was made on `meta` its weights.
 
-    Example:
-        >>> packages(["my_package", "other."])
-        ('my_package.', 'other.')
+    Raises:
+        DataError: They are not its own, by name, shape and type.
     """
-    names = [trusted] if isinstance(trusted, str) else trusted
-    return tuple(f"{name.strip().rstrip('.')}." for name in names if name.strip(" ."))
+    wanted = {name: (list(value.shape), value.dtype) for name, value in module.state_dict().items()}
+    found = {name: (list(value.shape), value.dtype) for name, value in weights.items()}
+    if wrong := [name for name in wanted | found if wanted.get(name) != found.get(name)]:
+        raise DataError(
+            f"weights of a linker's model: {wrong[0][:200]} of {wanted.get(wrong[0], 'nothing')}",
+            str(found.get(wrong[0], "none")),
+            SAVE_AGAIN,
+        )
+    # Copies: what safetensors reads stays on the disk, and whoever cuts the file there would end this process.
+    module.load_state_dict({name: value.clone() for name, value in weights.items()}, assign=True)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import math
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from dim.errors import DataError, DimError
+from dim.features.decoder_process import same_imports
 
 if TYPE_CHECKING:
     from dim.linker.answer import Answer
@@ -49,7 +49,7 @@ def check_opens(folder: Path, linker: Linker, trusted: Sequence[str] = ()) -> No
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM],
         input=json.dumps(asked),
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
+        env=same_imports(),
         capture_output=True,
         text=True,
     )
@@ -83,13 +83,15 @@ def answer_here() -> None:
 
     asked = json.load(sys.stdin)
     image = None if asked["image"] is None else base64.b64decode(asked["image"])
+    said: dict[str, list[Any]]
     try:
         linker = Linker.from_pretrained(asked["folder"], trusted=asked["trusted"])
         answers = linker.link(asked["mention"], asked["mention"], image)
     except DimError as error:
-        print(json.dumps({"error": [error.expected, error.found, error.remedy]}))
+        said = {"error": [error.expected, error.found, error.remedy]}
     else:
-        print(json.dumps({"answers": [[answer.id, answer.score] for answer in answers]}))
+        said = {"answers": [[answer.id, answer.score] for answer in answers]}
+    sys.stdout.write(json.dumps(said) + "\n")
 
 
 def _picture() -> bytes:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
-from dim.ranking.ranker import FACTS, Ranker
+from dim.display.log import log
+from dim.ranking.ranker import RANKER, Ranker
 from dim.saved_run import check_weights
 from dim.task import LinkingTask
 
-LOG = logging.getLogger("dim")
+LOG = log("dim")
 
 
 def ranker_of_run(run: Path, task: LinkingTask) -> Ranker | None:
@@ -23,7 +23,7 @@ def ranker_of_run(run: Path, task: LinkingTask) -> Ranker | None:
         CheckpointError: It was trained on other weights, or it is damaged.
     """
     folder = run / "ranker"
-    if not (folder / FACTS).exists():
+    if not RANKER.stands_at(folder):
         return None
     ranker = Ranker.load(folder)
     again = f"dim rank --run {run} --overwrite true"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from rich.cells import cell_len
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
-from rich.text import Text
 
+from dim.display.lines import say, say_json
+from dim.display.terminal import Console, Text
+from dim.display.visible import visible
 from dim.linker.answer import Answer
 from dim.records import NIL
 
@@ -23,10 +24,10 @@ def show(answers: Sequence[Answer], as_json: bool, console: Console | None = Non
     """Prints the answers to one mention: to a terminal as its width allows, into a pipe a line each, with tabs."""
     console = console or Console()
     if as_json:
-        print(json.dumps([answer.as_json() for answer in answers], ensure_ascii=False, indent=2))
+        say_json([answer.as_json() for answer in answers], indent=2)
     elif not console.is_terminal:
         for line in plain_lines(answers):
-            print(line)
+            say(line)
     elif not answers:
         console.print("no answer: nothing competes")
     else:
@@ -52,14 +53,14 @@ def _blocks(answers: Sequence[Answer], console: Console) -> RenderableType:
     scores = [_score(answer) for answer in answers]
     room = console.width - len(str(len(answers))) - max(map(len, scores)) - 4
     for place, (answer, score) in enumerate(zip(answers, scores, strict=True), start=1):
-        is_short = cell_len(answer.id) + 2 + cell_len(_name(answer)) <= room
+        is_short = cell_len(visible(answer.id)) + 2 + cell_len(visible(_name(answer))) <= room
         lines = Text(overflow="fold").append(answer.id, "bold").append("  " if is_short else "\n").append(_name(answer))
         if answer.text:
             lines.append("\n").append(_beginning(answer.text, room, console))
         parts = [f"{part}={answer.evidence[part]:.2f}" for part in SHOWN if part in answer.evidence]
         if parts:
             lines.append("\n").append("  ".join(parts), "dim")
-        grid.add_row(str(place), score, lines)  # Text, as a name in square brackets is no markup
+        grid.add_row(str(place), score, lines)
     return grid
 
 
@@ -70,7 +71,7 @@ def _beginning(text: str, room: int, console: Console) -> Text:
         last.rstrip()
         last.truncate(max(room - 1, 1))
         last.append("…")
-    return Text("\n").join(lines[:TEXT_LINES])
+    return Text().append(Text("\n").join(lines[:TEXT_LINES]))
 
 
 def _score(answer: Answer) -> str:

@@ -8,15 +8,14 @@ from contextlib import suppress
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch.nn.functional import normalize
 
 from dim.contrastive.module import DIM, Fields
 from dim.datamodule import ENTITY_FIELDS
 from dim.errors import DataError
 from dim.features.images import UnusableImageError
-from dim.features.live import ImageInput, LiveEncoder, open_image
-from dim.linker.answer import Question, of_question
+from dim.features.live import Decode, ImageInput, LiveEncoder, ReadyImage, decode_here, open_image
+from dim.linker.answer import Question, check_finite, of_question
 from dim.linker.knowledge import KnownEntity
 
 Vectors = NDArray[np.float32]
@@ -38,21 +37,28 @@ class Towers:
         """Whether a mention's image counts."""
         return bool({"image", "caption"} & set(self.task.field_names[0]))
 
+    @property
+    def image_reader(self) -> ImageReader:
+        """Makes the images of mentions ready."""
+        return ImageReader(self.live, self.task.field_names[0])
+
     @torch.inference_mode()
     def queries(self, questions: Sequence[Question]) -> Vectors:
         """Unit vectors [n, width] of questions.
 
         Raises:
-            DataError: As `question_images`.
+            DataError: As `question_images`; or what the encoders say of a question is not finite.
         """
-        draft = self.live.image_encoder.draft_side if self.live.image_encoder is not None else None
         fields = self.live.mentions(
             [question.mention for question in questions],
             [question.context for question in questions],
-            question_images(questions, self.reads_images, draft),
+            question_images(questions, self.image_reader, self.reads_images),
             self.task.field_names[0],
         )
-        return _unit(self.task.encode_mentions(self._filled(fields, self.task.field_widths[0], len(questions))))
+        vectors = _unit(self.task.encode_mentions(self._filled(fields, self.task.field_widths[0], len(questions))))
+        for place, vector in enumerate(vectors):
+            check_finite(place, vector, "vectors of a question")
+        return vectors
 
     @torch.inference_mode()
     def entities(self, entities: Sequence[KnownEntity]) -> Vectors:
@@ -61,13 +67,12 @@ class Towers:
         Raises:
             DataError: An entity has images, and none can be used.
         """
-        draft = self.live.image_encoder.draft_side if self.live.image_encoder is not None else None
         wanted = [ENTITY_FIELDS[name] for name in self.task.field_names[1]]
-        reads_images = "entity_image" in wanted
+        reader = ImageReader(self.live, wanted) if "entity_image" in wanted else None
         fields = self.live.entities(
             [entity.name for entity in entities],
             [entity.text for entity in entities],
-            [opened(entity.images, draft) if reads_images else None for entity in entities],
+            [reader.open(entity.images) if reader is not None else None for entity in entities],
             wanted,
         )
         named = {name: fields[key] for name, key in ENTITY_FIELDS.items() if key in fields}
@@ -87,37 +92,51 @@ def _unit(vectors: torch.Tensor) -> Vectors:
     return unit
 
 
-def question_images(questions: Sequence[Question], reads_images: bool, draft: int | None) -> list[Image.Image | None]:
+class ImageReader:
+    """Makes images ready for the encoders of some fields.
+
+    Args:
+        live: The encoders.
+        wanted: The fields.
+        decode: Decodes; by default this process.
+    """
+
+    def __init__(self, live: LiveEncoder, wanted: Sequence[str], decode: Decode = decode_here) -> None:
+        self.live, self.wanted, self.decode = live, wanted, decode
+
+    def open(self, image: ImageInput | Sequence[ImageInput] | None) -> ReadyImage | None:
+        """The image of a question or an entity, the first usable one of several.
+
+        Raises:
+            DataError: None can be used.
+        """
+        if image is None or isinstance(image, ReadyImage):
+            return image
+        if isinstance(image, Sequence) and not isinstance(image, str | bytes):
+            for each in image[:-1]:
+                with suppress(DataError):
+                    return self.open(each)
+            return self.open(image[-1]) if image else None
+        try:
+            return self.live.ready(open_image(image, self.live.draft_side, self.decode), self.wanted)
+        except (UnusableImageError, OSError) as error:
+            shown = f"{len(image)} bytes" if isinstance(image, bytes) else str(image)
+            is_url = isinstance(image, str) and "://" in image
+            remedy = "Download it first: no URL is fetched." if is_url else "Give another image, or none."
+            raise DataError("an image that can be read", f"{shown}: {error}", remedy) from error
+
+
+def question_images(questions: Sequence[Question], reader: ImageReader, reads_images: bool) -> list[ReadyImage | None]:
     """The images of questions, as far as a linker reads any; that of a text with many mentions once.
 
     Raises:
         QuestionError: An image cannot be used, or a question has nothing but an image, which is not read.
     """
-    images: dict[int, Image.Image | None] = {}
+    images: dict[int, ReadyImage | None] = {}
     for place, question in enumerate(questions):
         with of_question(place):
             if not reads_images and not question.mention.strip():
                 raise DataError("a mention", "an image alone, which this linker does not read", "Give the name.")
             if reads_images and id(question.image) not in images:
-                images[id(question.image)] = opened(question.image, draft)
+                images[id(question.image)] = reader.open(question.image)
     return [images.get(id(question.image)) for question in questions]
-
-
-def opened(image: ImageInput | Sequence[ImageInput] | None, draft: int | None) -> Image.Image | None:
-    """The image of a question or an entity, the first usable one of several.
-
-    Raises:
-        DataError: None can be used.
-    """
-    if isinstance(image, Sequence) and not isinstance(image, str | bytes):
-        for each in image[:-1]:
-            with suppress(DataError):
-                return opened(each, draft)
-        return opened(image[-1], draft) if image else None
-    try:
-        return open_image(image, draft)
-    except (UnusableImageError, OSError) as error:
-        shown = f"{len(image)} bytes" if isinstance(image, bytes) else str(image)
-        is_url = isinstance(image, str) and "://" in image
-        remedy = "Download it first: no URL is fetched." if is_url else "Give another image, or none."
-        raise DataError("an image that can be read", f"{shown}: {error}", remedy) from error

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
+from dim.display.terminal import Console
 from dim.errors import ConfigError
+from dim.known_classes import trusted_by
 from dim.locks import folder_lock
 from dim.output import check_target
 from dim.progress import shown
@@ -20,12 +21,12 @@ from dim.rank.results import best_vector, evaluate
 from dim.ranking.features import FEATURES
 from dim.ranking.lists import Lists
 from dim.ranking.nil import threshold_for
-from dim.ranking.ranker import Ranker
+from dim.ranking.ranker import RANKER, Ranker
 from dim.results import results_kind
 from dim.saved_run import open_run
 from dim.task import LinkingTask
 
-FOLDER = "ranker"  #: Of a run, where its ranker and its folds are.
+FOLDER, FOLDS = "ranker", "ranker-folds"  #: Of a run, where its ranker is, and where the folds are that it was made of.
 RANKED = results_kind("results of dim rank", lambda entry: str(entry.get("system")).endswith("+ ranker"))
 NIL_SHARE_OF_TRAINING = 0.3  #: Of the training mentions, how many are seen once more with their gold held out.
 
@@ -43,10 +44,11 @@ def rank(
     device: str = "auto",
     dataset: Path | None = None,
     overwrite: bool = False,
+    trust: str | None = None,
 ) -> None:
     """Trains a ranker over candidates of dense and lexical search, saves it in RUN/ranker, and evaluates it.
 
-    The run's method is fitted again with each fold of the training captions left out (found again in RUN/ranker/folds
+    The run's method is fitted again with each fold of the training captions left out (found again in RUN/ranker-folds
     when the command is repeated), because vectors that saw a mention say nothing of what they do on a new one.
 
     Args:
@@ -60,6 +62,7 @@ def rank(
         device: Where the vectors are computed.
         dataset: Where the run's dataset stands now, if it has moved.
         overwrite: Whether to replace results in `out`, which this command wrote.
+        trust: Packages, separated by commas, whose classes the run may name beside dim's; they are imported.
 
     Raises:
         ConfigError: The run writes names instead of scoring entities; `out` holds results; a share is out of range.
@@ -68,7 +71,8 @@ def rank(
     _check(out, num_candidates, nil_precision, nil_share, overwrite)
     with folder_lock(run, "dim rank"), folder_lock(out, "dim rank"):
         check_target(out, RANKED, overwrite=overwrite)  # another process may have written it until now
-        _rank(run, folds, num_candidates, split, nil_precision, nil_share, out, device, dataset)
+        _make_room(run)
+        _rank(run, folds, num_candidates, split, nil_precision, nil_share, out, device, dataset, trusted_by(trust))
 
 
 def _rank(
@@ -81,8 +85,9 @@ def _rank(
     out: Path,
     device: str,
     dataset: Path | None,
+    trusted: tuple[str, ...],
 ) -> None:
-    task = open_run(run, device, dataset)
+    task = open_run(run, device, dataset, trusted)
     if task.is_generative:
         raise ConfigError("a run that scores entities", f"{type(task).__name__}, which writes names", "Name another.")
     console = Console()
@@ -151,9 +156,17 @@ def _check(out: Path, num_candidates: int, nil_precision: float | None, nil_shar
             raise ConfigError(f"--{name} between 0 and 1", str(value), "Change it, such as 0.9.")
 
 
+def _make_room(run: Path) -> None:
+    """Moves the folds of an older version out of the ranker's folder, and makes sure that this may be replaced."""
+    older = run / FOLDER / "folds"
+    if older.exists() and not (run / FOLDS).exists():
+        older.rename(run / FOLDS)
+    check_target(run / FOLDER, RANKER, overwrite=True)
+
+
 def _towers(run: Path, task: LinkingTask, folds: int, device: str) -> Iterable[tuple[Rows, LinkingTask]]:
     if task.is_trained:
-        return cross_fit(run, task, run / FOLDER / "folds", folds, device)
+        return cross_fit(run, task, run / FOLDS, folds, device)
     # Without weights there is nothing that could have seen a mention.
     return ((rows, task) for rows in np.array_split(task.datamodule.train_rows().numpy(), folds))
 

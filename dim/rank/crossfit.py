@@ -5,24 +5,25 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
-from jsonargparse import ArgumentParser
 from numpy.typing import NDArray
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
-from rich.console import Console
 
 from dim.checkpoint import WholeCheckpoints
 from dim.data.splits import caption_groups
+from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.features.device import resolve_device
-from dim.saved_run import identity_of_run, instantiate_run
+from dim.known_classes import made as make_read
+from dim.known_classes import parameters
+from dim.places import stated_config
+from dim.saved_run import identity_of_run, instantiate_run, known_to_runs
 from dim.storage import content_hash, remove_leftovers, write_json
 from dim.task import LinkingTask
 from dim.trainer_options import StepLimit
@@ -92,7 +93,7 @@ def cross_fit(
             f"between 2 and {groups.max() + 1} folds (captions of train)", str(num_folds), "Change --folds."
         )
     folds = draw_folds(groups, num_folds, task.seed)
-    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    config = stated_config(run)
     identity = content_hash(json.dumps(identity_of_run(run, task), sort_keys=True, default=str))
     # What folds were known by before runs recorded their identity: it changes with places and machines.
     of_config = content_hash(json.dumps({key: config[key] for key in ("model", "data")}, default=str))
@@ -111,7 +112,7 @@ def cross_fit(
             console.print(f"{said}, fitting", soft_wrap=True)
             _fit(run, config, task, torch.from_numpy(kept), home, f"fold {fold + 1} of {num_folds}")
             write_json(home / "fold.json", facts)
-        made, _ = instantiate_run(run, datamodule.root)
+        made, _ = instantiate_run(run, datamodule.root, datamodule.trusted)
         made.open_for_scoring(datamodule, home / "best.ckpt", resolve_device(device))
         yield left_out, made
 
@@ -126,8 +127,8 @@ def _fit(run: Path, config: dict[str, Any], task: LinkingTask, kept: torch.Tenso
     (home / "fold.json").unlink(missing_ok=True)
     (home / "best.ckpt").unlink(missing_ok=True)
     datamodule = task.datamodule
-    made, _ = instantiate_run(run, datamodule.root)
-    options = {name: config["trainer"][name] for name in TRAINER_OPTIONS if name in config.get("trainer", {})}
+    made, _ = instantiate_run(run, datamodule.root, datamodule.trusted)
+    options, callbacks = _of_trainer(run, config, datamodule.trusted)
     best = ModelCheckpoint(
         home,
         filename="best",
@@ -141,7 +142,7 @@ def _fit(run: Path, config: dict[str, Any], task: LinkingTask, kept: torch.Tenso
         **options,
         devices=1,
         logger=False,
-        callbacks=[best, StepLimit(), shown, *_callbacks(config)],
+        callbacks=[best, StepLimit(), shown, *callbacks],
         plugins=[WholeCheckpoints()],
         enable_progress_bar=isinstance(shown, ProgressBar),
         enable_model_summary=False,
@@ -160,14 +161,13 @@ def _fit(run: Path, config: dict[str, Any], task: LinkingTask, kept: torch.Tenso
         datamodule.trainer = None
 
 
-def _callbacks(config: dict[str, Any]) -> list[Callback]:
-    """Those that the run's configuration names, such as early stopping."""
-    named = config.get("trainer", {}).get("callbacks")
-    if not named:
-        return []
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--callbacks", type=list[Callback])
-    found: list[Callback] = parser.instantiate_classes(
-        parser.parse_object({"callbacks": named if isinstance(named, list) else [named]})
-    ).callbacks
-    return found
+def _of_trainer(run: Path, config: dict[str, Any], trusted: Sequence[str]) -> tuple[dict[str, Any], list[Callback]]:
+    """The options of the trainer that decide the weights, and the callbacks that it names, such as early stopping."""
+    given, known, hints = config.get("trainer") or {}, known_to_runs(run, trusted), parameters(Trainer)[0]
+    options = {
+        name: known.read(given[name], hints[name], f"trainer.{name}") for name in TRAINER_OPTIONS if name in given
+    }
+    named = given.get("callbacks") or []
+    read = known.read(named if isinstance(named, list) else [named], list[Callback], "trainer.callbacks")
+    callbacks: list[Callback] = make_read(read)
+    return make_read(options), callbacks

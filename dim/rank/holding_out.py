@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
+from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.output import claimed_folder
 from dim.prepare import open_dataset

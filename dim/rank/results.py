@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from dim import provenance
 from dim.baselines.beside import ranks_beside_baselines
 from dim.checkpoint import said_of
+from dim.display.terminal import Console
 from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.protocols import NIL_ROW, Ranked
 from dim.evaluation.significance import paired_randomization

@@ -10,17 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 
 from dim.errors import CheckpointError, DataError
+from dim.output import Kind, output_folder
 from dim.ranking.calibration import fit_temperature, softmax
 from dim.ranking.lists import Lists
 from dim.ranking.network import RankerNetwork, scores_of, train
 from dim.ranking.nil import describe_lists, threshold_for, train_nil
-from dim.storage import atomic_path
+from dim.search.sealed import open_sealed, seal
 
-FORMAT = 1
+CONTENT, FORMAT = "ranker", 2
+UNSEALED = 1  #: The format before: two files, and nothing that says whether they belong together.
 WEIGHTS, FACTS = "ranker.safetensors", "ranker.json"
+REMEDY = "Run dim rank --run RUN again."
 #: Of `dim rank`: they stand in a ranker's facts and beside its figures.
 OPTIONS = ("folds", "num_candidates", "nil_precision", "nil_share")
 
@@ -186,25 +190,29 @@ class Ranker:
         return found
 
     def save(self, folder: Path) -> None:
-        """Writes ranker.safetensors and ranker.json, each atomically; the weights' hash stands in the JSON."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Writes the ranker as one sealed folder: its weights, and ranker.json with their checksum and all else.
+
+        The folder is replaced in one step: killed at any moment, the old or the new ranker is there.
+
+        Raises:
+            ConfigError: The folder holds other files, or another process writes it.
+            StorageError: The disk is full, or it may not be written.
+        """
         networks = {"network": self.network} | ({} if self.nil is None else {"nil": self.nil})
         tensors = {
             f"{part}.{name}": value.contiguous()
             for part, made in networks.items()
             for name, value in made.state_dict().items()
         }
-        with atomic_path(folder / WEIGHTS) as temporary:
-            save_file(tensors, temporary)
         document = {
-            "format": FORMAT,
             "features": list(self.names),
             "temperature": self.temperature,
             "nil_threshold": self.nil_threshold,
             **self.facts,
         }
-        with atomic_path(folder / FACTS) as temporary:
-            temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        with output_folder(folder, RANKER, "a save of a ranker", overwrite=True) as place:
+            (place / WEIGHTS).write_bytes(save(tensors))  # save_file lets nobody else read the file
+            seal(place, CONTENT, FORMAT, document, FACTS)
 
     @classmethod
     def load(cls, folder: Path) -> Ranker:
@@ -213,23 +221,48 @@ class Ranker:
         Raises:
             CheckpointError: There is none, it is damaged, or of another version.
         """
-        remedy = "Run dim rank --run RUN again."
+        document = _read_facts(folder)
         try:
-            document = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+            if document.get("format") != UNSEALED:
+                document = open_sealed(folder, CONTENT, FORMAT, FACTS, REMEDY)
             tensors = load_file(folder / WEIGHTS)
-        except Exception as error:
-            raise CheckpointError(f"a ranker at {folder} ({FACTS}, {WEIGHTS})", str(error), remedy) from error
-        if document.get("format") != FORMAT:
-            raise CheckpointError(f"a ranker of format {FORMAT} at {folder}", str(document.get("format")), remedy)
-        known = ("format", "features", "temperature", "nil_threshold")
-        return cls(
-            _restore(tensors, "network"),
-            tuple(document["features"]),
-            document["temperature"],
-            _restore(tensors, "nil") if "nil.first" in tensors else None,
-            document["nil_threshold"],
-            {name: value for name, value in document.items() if name not in known},
-        )
+        except DataError as error:
+            raise CheckpointError(error.expected, error.found, error.remedy) from error
+        except (OSError, SafetensorError) as error:
+            raise _unreadable(folder, error) from error
+        known = ("format", "content", "format_version", "files", "features", "temperature", "nil_threshold")
+        try:
+            return cls(
+                _restore(tensors, "network"),
+                tuple(document["features"]),
+                document["temperature"],
+                _restore(tensors, "nil") if "nil.first" in tensors else None,
+                document["nil_threshold"],
+                {name: value for name, value in document.items() if name not in known},
+            )
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise _unreadable(folder, error) from error
+
+
+def _read_facts(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _unreadable(folder, error) from error
+    return found if isinstance(found, dict) else {}
+
+
+def _unreadable(folder: Path, error: Exception) -> CheckpointError:
+    found = f"{type(error).__name__}: {error}"
+    return CheckpointError(f"a ranker at {folder} ({FACTS}, {WEIGHTS})", found, REMEDY)
+
+
+def _stands_at(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (FACTS, WEIGHTS))
+
+
+#: For `dim.output`.
+RANKER = Kind("a ranker", _stands_at, lambda _: (FACTS, WEIGHTS))
 
 
 def _restore(tensors: dict[str, torch.Tensor], part: str) -> RankerNetwork:

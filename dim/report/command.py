@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from dim.display.lines import say
 from dim.errors import ConfigError
 from dim.evaluation.significance import ROUNDS
 from dim.output import check_file
@@ -65,7 +66,7 @@ def report(
     print_report(contents, columns_of(by, everything=False))
     for path in files:
         write(contents, path)
-        print(f"written: {path}")
+        say(f"written: {path}")
     if wandb:
         from dim.report.upload import log_report
 

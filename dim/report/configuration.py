@@ -32,6 +32,8 @@ def told_by_options(metrics: Mapping[str, Any]) -> Identity:
     Args:
         metrics: Its entry of metrics.json.
     """
+    import dim.saved_run  # noqa: F401 - the names in it are looked up among what is imported; it takes a second
+
     config = metrics.get("config") or {}
     data = config.get("data") or {}
     controls = {name: ", ".join(data[name]) for name in CONTROLS if data.get(name)}

@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from dim.display.visible import visible
 from dim.report.contents import Contents, Part
 from dim.report.grids import grids_of, heading_of, kb_of, problem_lines
 from dim.report.mistakes import worst_mistakes
@@ -23,6 +24,7 @@ def page(contents: Contents) -> str:
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -34,6 +36,10 @@ def page(contents: Contents) -> str:
         method=contents.method,
         colophon=contents.colophon(),
     )
+
+
+def _shown(value: Any) -> Any:
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def part_view(part: Part, place: int, dataset: Path | None = None) -> dict[str, Any]:

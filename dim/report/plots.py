@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -13,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dim.display.visible import visible_line
 from dim.report.comparison import Comparison
 from dim.report.kb_curve import expected_top1
 from dim.report.systems import System
@@ -37,6 +37,8 @@ STYLE: Any = {  # matplotlib's types list every key there is
     "text.color": INK,
     "legend.frameon": False,
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a name is no formula
+    "text.usetex": False,
 }
 LABEL = 44  #: Letters of a system's name in a plot.
 
@@ -145,29 +147,35 @@ def as_svg(figure: Figure, label: str, salt: str) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
-    text = re.sub(r'id="([^"]+)"', rf'id="{salt}-\1"', text)
-    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{salt}-", text)
+    text = re.sub(r"<[^>]*>", lambda tag: _of_page(tag[0], salt), text)  # tags alone: between them stand names
     text = re.sub(r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", re.sub(r'height="[^"]*pt"', "", text, count=1), count=1)
-    text = text.replace(INK, "currentColor").replace(RULE, "var(--rule)")
-    text = re.sub(r"font-family: [^;\"]*", "font-family: inherit", text)
     return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+
+def _of_page(tag: str, salt: str) -> str:
+    tag = re.sub(r' xmlns(:\w+)?="[^"]*"', "", tag)
+    tag = re.sub(r'id="([^"]+)"', rf'id="{salt}-\1"', tag)
+    tag = re.sub(r'(href="#|url\(#)', rf"\g<1>{salt}-", tag)
+    tag = tag.replace(INK, "currentColor").replace(RULE, "var(--rule)")
+    return re.sub(r"font-family: [^;\"]*", "font-family: inherit", tag)
 
 
 def as_png(figure: Figure) -> bytes:
     """The figure as a PNG file on white."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, facecolor="white")
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format="png", dpi=150, facecolor="white")
     return buffer.getvalue()
 
 
 def shorten(name: str) -> str:
-    """A name that fits beside a plot.
+    """A name in one line that fits beside a plot.
 
     Example:
         >>> len(shorten("x" * 100)) == LABEL
         True
     """
+    name = visible_line(name)
     return name if len(name) <= LABEL else name[: LABEL - 1] + "…"
 
 
@@ -184,8 +192,6 @@ def _finish(axes: Axes, x: str, y: str) -> None:
     axes.set_ylim(0, 102)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
-    _legend(axes, axes.get_legend_handles_labels())
-
-
-def _legend(axes: Axes, entries: tuple[Sequence[Any], Sequence[str]]) -> None:
-    axes.legend(*entries, loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8.5)
+    lines = axes.get_lines()  # each of them: by itself a legend leaves out names that begin with `_`
+    names = [str(line.get_label()) for line in lines]
+    axes.legend(lines, names, loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8.5)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from io import StringIO
 from typing import Any
 
 import pandas as pd
 
+from dim.display.spreadsheet import spreadsheet_writer
 from dim.report.comparison import Estimate, Test
 from dim.report.contents import Contents, Part
 from dim.results import COLUMNS
@@ -17,7 +19,6 @@ COLUMNS_OF_CSV = [
     *("breakdown", "part", "part_n", "metric", "value", "low", "high", "std"),
     *("reference", "p", "p_holm", "wins", "ties", "losses", "note"),
 ]
-COUNTS = ("kb_size", "n", "seeds", "part_n", "wins", "ties", "losses")
 
 
 def as_csv(contents: Contents) -> str:
@@ -30,7 +31,16 @@ def as_csv(contents: Contents) -> str:
         {"kind": "not compared", "system": str(problem.folder), "note": f"{problem.reason}. {problem.remedy}"}
         for problem in contents.problems
     ]
-    return pd.DataFrame(rows, columns=COLUMNS_OF_CSV).astype(dict.fromkeys(COUNTS, "Int64")).to_csv(index=False)
+    file = StringIO()
+    write = spreadsheet_writer(file)
+    write(COLUMNS_OF_CSV)
+    for row in rows:
+        write(_cell(row.get(column)) for column in COLUMNS_OF_CSV)
+    return file.getvalue()
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
 
 
 def _part_rows(part: Part) -> Iterator[dict[str, Any]]:

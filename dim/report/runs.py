@@ -16,7 +16,7 @@ import pyarrow as pa
 from dim.errors import DataError
 from dim.evaluation.metrics import summarize_ranks
 from dim.report.weights import changed_weights
-from dim.result_files import FORMAT, RANKS, READABLE, Results, read_results
+from dim.result_files import FORMAT, RANKS, READABLE, Results, foreign_ranks, read_results
 from dim.run_folder import UNFINISHED
 
 DEPTH = 4  #: Levels of folders below a given one that are searched.
@@ -154,7 +154,11 @@ def _read_ranks(results: Results, split: str, label: str) -> pd.DataFrame | str:
     if missing := [column for column in COLUMNS_NEEDED if column not in ranks]:
         return f"ranks.parquet lacks the column {', '.join(missing)}"
     is_asked = (ranks["split"] == split) & (ranks["protocol"] == label)
-    ranks = ranks[is_asked & ranks["gold"].notna()].sort_values("mention_id", ignore_index=True)
+    ranks = ranks[is_asked]
+    reason = (
+        foreign_ranks(results.entries[split, label], ranks) if pd.api.types.is_numeric_dtype(ranks["rank"]) else None
+    )
+    ranks = ranks[ranks["gold"].notna()].sort_values("mention_id", ignore_index=True)
     if ranks.empty:
         return f"ranks.parquet holds no mention of {split} with a gold"
     twice = ranks["mention_id"][ranks["mention_id"].duplicated()]
@@ -164,7 +168,7 @@ def _read_ranks(results: Results, split: str, label: str) -> pd.DataFrame | str:
         return f"ranks.parquet holds ranks that are no numbers ({ranks['rank'].iloc[0]!r})"
     if (ranks["rank"] < 1).any():
         return f"ranks.parquet holds ranks below 1 ({ranks['rank'].min():g})"
-    return ranks
+    return reason or ranks
 
 
 def _disagreement(metrics: dict[str, Any], ranks: pd.DataFrame) -> str | None:

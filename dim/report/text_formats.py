@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from dim.display.markdown import markdown_table, markdown_text
+from dim.display.terminal import Console, Text
 from dim.report.contents import Contents
 from dim.report.grids import Grid, grids_of, heading_of, problem_lines
 
-FILE_WIDTH = 140  #: Columns where the output is no terminal.
+#: Columns where the output is no terminal, and no one said how wide it is: no line is folded.
+UNFOLDED = 100_000
 
 
 def print_report(contents: Contents, columns: Sequence[str] = ()) -> None:
     """Prints the report, with the breakdowns by these columns."""
     console = Console()
-    if not console.is_terminal:
-        console.width = FILE_WIDTH
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = UNFOLDED
     for part in contents.parts:
         for _, grids in grids_of(part, columns):
             for grid in grids:
@@ -51,8 +53,8 @@ def print_grid(console: Console, grid: Grid) -> None:
 def cell_text(cell: str, is_label: bool) -> Text:
     """A cell whose second line is dim."""
     first, _, second = cell.partition("\n")
-    text = Text(first, style="bold" if is_label else "")
-    return text if not second else Text.assemble(text, "\n", Text(second, style="dim"))
+    text = Text().append(first, "bold" if is_label else "")
+    return text.append("\n").append(second, "dim") if second else text
 
 
 def markdown(contents: Contents) -> str:
@@ -63,35 +65,21 @@ def markdown(contents: Contents) -> str:
 def _markdown_lines(contents: Contents) -> Iterator[str]:
     yield from ("# Comparison", "")
     if contents.problems:
-        yield from ("**Not compared:**", "", *(f"- {_escape(line)}" for line in problem_lines(contents)), "")
+        yield from ("**Not compared:**", "", *(f"- {markdown_text(line)}" for line in problem_lines(contents)), "")
     if contents.notes:
-        yield from (*(f"- {_escape(note)}" for note in contents.notes), "")
+        yield from (*(f"- {markdown_text(note)}" for note in contents.notes), "")
     for part in contents.parts:
-        yield from (f"## {_escape(heading_of(part.comparison.group.head))}", "")
+        yield from (f"## {markdown_text(heading_of(part.comparison.group.head))}", "")
         for heading, grids in grids_of(part):
-            yield from (f"### {heading}", "")
+            yield from (f"### {markdown_text(heading)}", "")
             for grid in grids:
                 yield from _markdown_grid(grid)
-    yield from ("## How it was made", "", _escape(contents.method), "")
-    yield from (f"- {_escape(name)}: {_escape(text)}" for name, text in contents.colophon())
+    yield from ("## How it was made", "", markdown_text(contents.method), "")
+    yield from (f"- {markdown_text(name)}: {markdown_text(text)}" for name, text in contents.colophon())
 
 
 def _markdown_grid(grid: Grid) -> Iterator[str]:
     if grid.rows:
-        yield from (f"**{_escape(grid.title)}**", "")
-        yield _markdown_row(grid.head)
-        yield "|" + "".join("---|" if i < grid.num_labels else "---:|" for i in range(len(grid.head)))
-        yield from map(_markdown_row, grid.rows)
-        yield ""
+        yield from (f"**{markdown_text(grid.title)}**", "", *markdown_table(grid.head, grid.rows, grid.num_labels), "")
     for note in grid.notes:
-        yield from (_escape(note), "")
-
-
-def _markdown_row(cells: list[str]) -> str:
-    return "| " + " | ".join(_escape(cell) for cell in cells) + " |"
-
-
-def _escape(text: str) -> str:
-    for sign in ("\\", "|", "*", "<", "`"):
-        text = text.replace(sign, "&lt;" if sign == "<" else f"\\{sign}")
-    return text.replace("\n", "<br>")
+        yield from (markdown_text(note), "")

@@ -13,12 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from dim.errors import DataError
-from dim.search.sealed import open_sealed, sealed_folder
+from dim.folder_files import read_array, read_json
+from dim.search.sealed import REMEDY, open_sealed, sealed_folder
 from dim.text_form import one_form
 
 CHUNK = 512
 FORMAT_VERSION = 1
 CONTENT = "name index"
+MOST_ALIASES, MOST_STRINGS = 100_000, 100  #: Of an entity; and for each entity and posting, in a saved index.
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -183,16 +185,26 @@ class EntityNames:
             DataError: No index, a damaged one, or one of another format.
         """
         open_sealed(folder, CONTENT, FORMAT_VERSION)
-        index = cls.__new__(cls)
-        ngrams = json.loads((folder / "ngrams.json").read_bytes())
+        index, what = cls.__new__(cls), f"a {CONTENT} in {folder}"
+        ngrams: list[str] = read_json(folder / "ngrams.json", list[str], what, REMEDY)
         index._analyze = name_vectorizer().build_analyzer()
         index._vocabulary = {ngram: i for i, ngram in enumerate(ngrams)}
-        names = ("idf", "starts", "strings", "weights", "counts", "live")
+        kinds = {"idf": "f", "starts": "i", "strings": "i", "weights": "f", "counts": "i", "live": "b"}
         idf, starts, strings, weights, counts, live = (
-            np.load(folder / f"{name}.npy", allow_pickle=False) for name in names
+            read_array(folder / f"{name}.npy", what, REMEDY, kind, 1) for name, kind in kinds.items()
         )
+        try:
+            is_fit = len(ngrams) == len(idf) == len(index._vocabulary) and len(counts) == len(live)
+            is_bounded = 1 <= counts.min(initial=1) <= counts.max(initial=1) <= MOST_ALIASES
+            # Only strings that were added later have no posting.
+            if not is_fit or not is_bounded or counts.sum() > MOST_STRINGS * (len(counts) + len(strings)):
+                raise ValueError("arrays of lengths that do not fit")
+            postings = sp.csr_matrix((weights, strings, starts), shape=(len(idf), int(counts.sum())))
+            postings.check_format(full_check=True)  # SciPy and NumPy are told these places without looking
+        except (ValueError, OverflowError) as error:
+            raise DataError(what, f"damaged arrays ({error})", REMEDY) from error
         index._idf = idf
-        index._set(sp.csr_matrix((weights, strings, starts), shape=(len(idf), int(counts.sum()))), counts, live)
+        index._set(postings, counts, live)
         return index
 
     def _arrays(self) -> dict[str, NDArray[np.generic]]:

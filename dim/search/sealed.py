@@ -7,15 +7,34 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Any, TypedDict
 
 from dim.errors import DataError
-from dim.output import Kind, output_folder
+from dim.folder_files import read_json, refit
+from dim.output import UNASKED, Kind, files_in, output_folder
 from dim.storage import content_hash
 
 MANIFEST = "index.json"
 REMEDY = "Build it again: dim index."
+#: What hubs and their clients leave in a folder; nothing of dim reads it.
+LEFT_BY_HUBS = (".gitattributes", ".gitignore", ".git", ".git/*", ".cache/huggingface/*", "README.md", "LICENSE*")
+
+
+class FileFacts(TypedDict):
+    """What a manifest says of a file."""
+
+    bytes: int
+    sha256: str
+
+
+class Manifest(TypedDict):
+    """What every manifest says; those of some contents say more."""
+
+    content: str
+    format_version: int
+    files: dict[str, FileFacts]
 
 
 @contextmanager
@@ -75,8 +94,21 @@ def sealed_kind(what: str, contents: Sequence[str], name: str = MANIFEST) -> Kin
     )
 
 
-def open_sealed(folder: Path, content: str, version: int, name: str = MANIFEST, remedy: str = REMEDY) -> dict[str, Any]:
+def open_sealed(
+    folder: Path, content: str, version: int, name: str = MANIFEST, remedy: str = REMEDY, kind: type = Manifest
+) -> dict[str, Any]:
     """The manifest of a folder of `sealed_folder`, once every file has been read and found unchanged.
+
+    Nothing else is in the folder but what hubs and systems leave there (`LEFT_BY_HUBS`, `dim.output.UNASKED`), and no
+    file is a link that leads out of it.
+
+    Args:
+        folder: It.
+        content: As of `sealed_folder`.
+        version: Of the format.
+        name: Of the manifest.
+        remedy: What to do where it is not what it should be.
+        kind: A TypedDict of what the manifest says.
 
     Raises:
         DataError: There is no such folder, it holds something else, has another version, or is damaged.
@@ -85,21 +117,46 @@ def open_sealed(folder: Path, content: str, version: int, name: str = MANIFEST, 
     what = f"a {content} in {folder}"
     if not path.is_file():
         raise DataError(what, f"no file {name}", remedy)
-    try:
-        manifest = json.loads(path.read_bytes())
-        found = manifest["content"], manifest["format_version"]
-        seal = manifest.pop("seal", None)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(what, f"a damaged {name} ({type(error).__name__}: {error})", remedy) from error
+    manifest: dict[str, Any] = read_json(path, dict[str, Any], what, remedy)
+    found = manifest.get("content"), manifest.get("format_version")
     if found[0] != content:
-        raise DataError(what, f"a {found[0]}", remedy)
+        raise DataError(what, f"a {str(found[0])[:80]}", remedy)
     if found[1] != version:
-        raise DataError(f"{what} of format {version}", f"format {found[1]}", remedy)
-    if seal != _seal(manifest):
+        raise DataError(f"{what} of format {version}", f"format {str(found[1])[:80]}", remedy)
+    if manifest.pop("seal", None) != _seal(manifest):
         raise DataError(what, f"a damaged {name} (its content does not fit its seal)", remedy)
+    manifest = refit(manifest, kind, name, what, remedy)
+    _check_names(folder, manifest["files"], name, what, remedy)
     for file, facts in manifest["files"].items():
         _check(folder / file, facts, what, remedy)
-    return dict(manifest)
+    return manifest
+
+
+def _check_names(folder: Path, files: Mapping[str, Any], name: str, what: str, remedy: str) -> None:
+    """Raises DataError where a file is listed that lies elsewhere, or one lies here that is not listed."""
+    homes = [folder.resolve()]
+    # The hub's cache keeps the files of a commit as links to a folder beside it.
+    homes += [above.parent / "blobs" for above in homes[0].parents if above.name == "snapshots"]
+    for file in files:
+        place = PurePosixPath(file)
+        is_inside = not place.is_absolute() and ".." not in place.parts and "\0" not in file
+        if not is_inside or not any((folder / file).resolve().is_relative_to(home) for home in homes):
+            raise DataError(what, f"a file that lies outside of it: {file[:200]}", remedy)
+    known = (*LEFT_BY_HUBS, *UNASKED)
+    others = [
+        found
+        for found in files_in(folder)
+        if found not in files
+        and found != name
+        and not any(fnmatchcase(found, pattern) or fnmatchcase(PurePosixPath(found).name, pattern) for pattern in known)
+    ]
+    if others:
+        shown = ", ".join(sorted(others)[:3]) + (f" … ({len(others):,} in all)" if len(others) > 3 else "")
+        raise DataError(
+            f"{what} with nothing but the files that {name} lists",
+            f"others: {shown}",
+            "Move them out if you know them; if you do not, get the folder again from where it came.",
+        )
 
 
 def _check(path: Path, facts: Mapping[str, Any], what: str, remedy: str) -> None:

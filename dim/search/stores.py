@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import shutil
 from functools import cached_property
@@ -14,6 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dim.errors import DataError
+from dim.folder_files import read_array
 from dim.progress import shown
 from dim.search.exact import top_k
 from dim.search.half_precision import HalfPrecision
@@ -24,6 +25,7 @@ Rows = NDArray[np.int64]
 FaissKind = Literal["flat", "ivf", "hnsw"]
 Storage = Literal["float16", "int8"]
 
+REMEDY = "Build it again: dim index."
 QUERIES_AT_ONCE = 256
 FLOATS_AT_ONCE = 2**26  # of one array in a search: 256 MiB
 VECTORS_AT_ONCE = 2**16  # added to a FAISS index between two steps of the progress bar
@@ -44,6 +46,10 @@ class Store(Protocol):
     slack: float
 
     def __len__(self) -> int: ...
+
+    @property
+    def vector_width(self) -> int:
+        """Columns of a vector."""
 
     def found(self, queries: Floats, width: int) -> tuple[Floats, Rows]:
         """Scores and positions [b, width], best first up to `slack`; -inf and -1 where it found fewer."""
@@ -77,10 +83,15 @@ class ExactStore:
     @classmethod
     def load(cls, folder: Path) -> ExactStore:
         """A store on the mapped file. Copy-on-write, as PyTorch warns of arrays that are read-only."""
-        return cls(np.load(folder / cls.FILE, mmap_mode="c", allow_pickle=False))
+        return cls(read_array(folder / cls.FILE, f"the vectors of an index in {folder}", REMEDY, "f", 2, "c"))
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    @property
+    def vector_width(self) -> int:
+        """Columns of a vector."""
+        return int(self.vectors.shape[1])
 
     def found(self, queries: Floats, width: int) -> tuple[Floats, Rows]:
         """Scores and positions [b, min(width, n)]."""
@@ -148,10 +159,21 @@ class FaissStore:
         """A store on the mapped file."""
         flag = faiss.IO_FLAG_MMAP if kind == "ivf" else faiss.IO_FLAG_MMAP_IFC
         path = folder / cls.FILE
-        return cls(faiss.read_index(str(path), flag | faiss.IO_FLAG_READ_ONLY), kind, effort, width, path)
+        try:
+            if effort < 1 or width < 1:
+                raise ValueError(f"an effort of {effort} for {width} answers")
+            index = faiss.read_index(str(path), flag | faiss.IO_FLAG_READ_ONLY)
+            return cls(index, kind, effort, width, path)
+        except (RuntimeError, ValueError, OSError) as error:
+            raise DataError(f"a FAISS index at {path}", " ".join(str(error).split())[:200], REMEDY) from error
 
     def __len__(self) -> int:
         return int(self.index.ntotal)
+
+    @property
+    def vector_width(self) -> int:
+        """Columns of a vector."""
+        return int(self.index.d)
 
     def __del__(self) -> None:
         if getattr(self, "_file", None):
@@ -197,12 +219,7 @@ class FaissStore:
             with path.open("wb") as copy:
                 shutil.copyfileobj(self._file, copy, 2**20)
             return
-        try:
-            faiss.write_index(self.index, str(path))
-        except RuntimeError as error:
-            if "No space left" in str(error):
-                raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error
-            raise
+        faiss.write_index(self.index, str(path))
 
 
 def build_faiss(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NotRequired, TypedDict, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dim.errors import ConfigError, DataError
+from dim.folder_files import read_array
 from dim.options import check_choice
 from dim.search.recall import SPARE, Recall, RecallSample
-from dim.search.sealed import open_sealed, sealed_folder
+from dim.search.sealed import REMEDY, Manifest, open_sealed, sealed_folder
 from dim.search.stores import ExactStore, FaissStore, Floats, Rows, Storage, Store, build_faiss
 
 FORMAT_VERSION = 1
@@ -22,6 +23,33 @@ LENGTH_TOLERANCE = 1e-2  # of unit vectors that were kept as float16
 
 Kind = Literal["exact", "flat", "ivf", "hnsw"]
 KindOrAuto = Literal["auto", "exact", "flat", "ivf", "hnsw"]
+
+
+class Measured(TypedDict):
+    """As `Recall` has it."""
+
+    at_10: float
+    at_k: float
+    k: int
+    num_queries: int
+    wanted: float
+
+
+class Parameters(TypedDict):
+    """What the build of a FAISS index chose."""
+
+    effort: NotRequired[int]
+    width: NotRequired[int]
+
+
+class Facts(Manifest):
+    """What the manifest of an index says."""
+
+    kind: Kind
+    width: int
+    count: int
+    recall: Measured
+    parameters: Parameters
 
 
 def check_kind(kind: object) -> None:
@@ -251,18 +279,33 @@ class VectorIndex:
         Raises:
             DataError: No index, a damaged one, or one of another format.
         """
-        manifest = open_sealed(folder, CONTENT, FORMAT_VERSION)
+        manifest = open_sealed(folder, CONTENT, FORMAT_VERSION, kind=Facts)
         kind, parameters = manifest["kind"], manifest["parameters"]
         store: Store = (
             ExactStore.load(folder)
             if kind == "exact"
-            else FaissStore.load(folder, kind, parameters["effort"], parameters["width"])
+            else FaissStore.load(folder, kind, parameters.get("effort", 0), parameters.get("width", 0))
         )
+        what, width = f"a {CONTENT} in {folder}", manifest["width"]
         ids, live, added, vectors = (
-            np.load(folder / f"{name}.npy", allow_pickle=False)
-            for name in ("ids", "live", "added_ids", "added_vectors")
+            read_array(folder / f"{name}.npy", what, REMEDY, kinds, 2 if name == "added_vectors" else 1)
+            for name, kinds in (("ids", "i"), ("live", "b"), ("added_ids", "i"), ("added_vectors", "f"))
         )
-        index = cls(store, ids, manifest["width"], kind, Recall(**manifest["recall"]), parameters)
+        if not (len(store) == len(ids) == len(live) and store.vector_width == vectors.shape[1] == width) or (
+            len(added) != len(vectors)
+        ):
+            found = (
+                f"{len(store):,} of width {store.vector_width}, {len(ids):,}, {len(live):,} and {len(added):,} of them"
+            )
+            raise DataError(f"{what} of vectors of width {width} with their ids", found, REMEDY)
+        index = cls(
+            store,
+            ids,
+            width,
+            kind,
+            Recall(**{name: manifest["recall"][name] for name in Measured.__annotations__}),
+            parameters,
+        )
         index._live, index._side_ids, index._side = live, added, ExactStore(vectors)
         return index
 

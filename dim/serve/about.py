@@ -11,7 +11,7 @@ import dim
 from dim.linker import GenerativeLinker, KnownEntity, Linker
 from dim.ranking.features import FEATURES
 from dim.serve.schema import About, Example
-from dim.serve.settings import Settings
+from dim.serve.settings import NO_LIMITS, Settings
 
 NUM_EXAMPLES = 6
 LOOKED_AT = 20_000  #: Entities, for examples.
@@ -27,7 +27,7 @@ BY_VECTORS = ("vectors", "name")
 
 def about(linker: Linker, settings: Settings) -> About:
     """The linker's size, abilities and evidence, questions to try, and the server's limits."""
-    limits = {name: value for name, value in asdict(settings).items() if name != "token"}
+    limits = {name: value for name, value in asdict(settings).items() if name not in NO_LIMITS}
     return About(
         name=str(linker.about.get("dataset") or linker.about.get("run") or "dim"),
         entities=len(linker),

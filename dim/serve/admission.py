@@ -25,10 +25,15 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in ASKING:
+        if scope["type"] == "http" and is_asking(scope):
             try:
                 self.batcher.check_room(1)
             except Problem as problem:
                 await problem.response()(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+
+def is_asking(scope: Scope) -> bool:
+    """Whether a request asks questions, in a body."""
+    return scope["method"] == "POST" and scope["path"] in ASKING

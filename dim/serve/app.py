@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,35 +10,41 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 import dim
-from dim.linker import Linker
 from dim.serve.admission import Admission
 from dim.serve.api_document import exact_document
 from dim.serve.api_page import api_page
 from dim.serve.gate import Gate
 from dim.serve.limits import BodyLimits
+from dim.serve.origin import Origin
 from dim.serve.pages import Pages
-from dim.serve.problems import answer_errors
+from dim.serve.problems import Problem, answer_errors
+from dim.serve.reader import ClientLeftError
 from dim.serve.recorder import Recorder
+from dim.serve.reload import Reload, hearing_sighup
 from dim.serve.routes import api
-from dim.serve.served import ClientLeftError, Served
+from dim.serve.schema import State
+from dim.serve.served import Edition, Served
 from dim.serve.settings import Settings
 
 DESCRIPTION = "Links mentions, with their images, to the entities of a knowledge base."
 
 
-def create_app(linker: Linker, settings: Settings) -> FastAPI:
+def create_app(edition: Edition, settings: Settings, again: Callable[[], Edition] | None = None) -> FastAPI:
     """The application, whose `state.served` has its batcher and metrics.
 
     Args:
-        linker: The app owns it: nothing else may use it meanwhile.
+        edition: What answers.
         settings: The limits, and the token.
+        again: Opens the linker again, for `/reload` and SIGHUP; None: there is neither.
     """
-    served = Served(linker, settings)
+    served = Served(edition, settings)
+    reload = Reload(served, again) if again is not None else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         served.batcher.start()
-        yield
+        with hearing_sighup(reload):
+            yield
         await served.stop()
 
     app = FastAPI(
@@ -52,12 +58,15 @@ def create_app(linker: Linker, settings: Settings) -> FastAPI:
     )
     app.state.served = served
     app.include_router(api(served))
+    if reload is not None:
+        _add_reload(app, reload, settings)
     _add_pages(app)
     answer_errors(app)
     app.add_exception_handler(ClientLeftError, _nobody)
     app.add_middleware(Admission, batcher=served.batcher)  # the last of these is the first to see a request
     app.add_middleware(BodyLimits, settings=settings)
     app.add_middleware(Gate, token=settings.token)
+    app.add_middleware(Origin, allowed_hosts=settings.allowed_hosts)
     app.add_middleware(Recorder, metrics=served.metrics, is_stopping=lambda: served.batcher.is_stopping)
     document = exact_document(app, settings)
     app.openapi = lambda: document  # type: ignore[method-assign]  # as FastAPI documents it
@@ -86,6 +95,16 @@ def _add_pages(app: FastAPI) -> None:
         ("/docs", api_docs),
     ):
         app.get(path, include_in_schema=False)(endpoint)
+
+
+def _add_reload(app: FastAPI, reload: Reload, settings: Settings) -> None:
+    async def reloaded() -> Response:
+        if settings.token is None:
+            raise Problem(403, "a server with a token", "none", "Send it SIGHUP, or start it with a --token.")
+        await reload.reload()
+        return Response(State(status="reloaded").model_dump_json(), media_type="application/json")
+
+    app.post("/reload", include_in_schema=False)(reloaded)
 
 
 async def _nobody(request: Request, error: Any) -> Response:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from dim.linker import Linker, Question
 from dim.linker.each import Outcome, link_each
 from dim.serve.metrics import Metrics
-from dim.serve.problems import busy
+from dim.serve.problems import Problem, busy
 from dim.serve.settings import Settings
 
 LONGEST_RETRY = 60  #: Seconds.
@@ -30,22 +30,22 @@ LONGEST_RETRY = 60  #: Seconds.
 
 @dataclass(eq=False)
 class _Waiting:
+    linker: Linker
     question: Question
     top_k: int
     outcome: asyncio.Future[Outcome]
 
 
 class Batcher:
-    """Answers the questions of many requests in batches, in one thread: the linker is not thread-safe.
+    """Answers the questions of many requests in batches, in one thread: linkers are not thread-safe.
 
     Args:
-        linker: Nothing else may use it meanwhile.
         settings: `batch_size`, `batch_wait_ms`, `queue_size` and `timeout_s` count here.
         metrics: What happens is counted there.
     """
 
-    def __init__(self, linker: Linker, settings: Settings, metrics: Metrics) -> None:
-        self.linker, self.settings, self.metrics = linker, settings, metrics
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings, self.metrics = settings, metrics
         self.accepted = 0
         self.is_stopping = False
         self._waiting: deque[_Waiting] = deque()
@@ -96,16 +96,21 @@ class Batcher:
             found = f"{self.accepted} wait already" + (f", and {count} came" if count > 1 else "")
             raise busy(f"at most {self.settings.queue_size} questions at once", found, self.retry_after())
 
-    async def answer(self, questions: Sequence[Question], top_k: int) -> list[Outcome]:
+    async def answer(self, linker: Linker, questions: Sequence[Question], top_k: int) -> list[Outcome]:
         """The answers to questions that hold their places; for one that cannot be answered its error.
 
         Cancelled, it takes out what is not computed yet.
+
+        Args:
+            linker: Answers them; nothing else may use it.
+            questions: Of one request.
+            top_k: Answers a question at most.
 
         Raises:
             Problem: 503, when they waited for `timeout_s`.
         """
         loop = asyncio.get_running_loop()
-        waiting = [_Waiting(question, top_k, loop.create_future()) for question in questions]
+        waiting = [_Waiting(linker, question, top_k, loop.create_future()) for question in questions]
         self._waiting.extend(waiting)
         self._something_waits.set()
         if len(self._waiting) >= self.settings.batch_size:
@@ -114,12 +119,15 @@ class Batcher:
             async with asyncio.timeout(self.settings.timeout_s):
                 return [await each.outcome for each in waiting]
         except TimeoutError as error:
-            found = f"none after {self.settings.timeout_s:g} s"
-            raise busy("an answer in time", found, self.retry_after()) from error
+            raise self.too_late() from error
         finally:
             for each in waiting:
                 each.outcome.cancel()
                 self.metrics.abandoned.inc(each.outcome.cancelled())
+
+    def too_late(self) -> Problem:
+        """What is said when there is no answer within `timeout_s`."""
+        return busy("an answer in time", f"none after {self.settings.timeout_s:g} s", self.retry_after())
 
     def retry_after(self) -> int:
         """In how many whole seconds what waits now will have been answered, by the measured rate."""
@@ -141,7 +149,7 @@ class Batcher:
             if not batch:
                 continue
             started = time.perf_counter()
-            outcomes = await loop.run_in_executor(self._thread, _answered, self.linker, batch)
+            outcomes = await loop.run_in_executor(self._thread, _answered, batch)
             self._count(len(batch), time.perf_counter() - started)
             for waiting, outcome in zip(batch, outcomes, strict=True):
                 if not waiting.outcome.done():  # its client left meanwhile
@@ -150,6 +158,8 @@ class Batcher:
     def _next_batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
         while self._waiting and len(batch) < self.settings.batch_size:
+            if batch and self._waiting[0].linker is not batch[0].linker:
+                break  # they came after a reload
             waiting = self._waiting.popleft()
             if not waiting.outcome.done():
                 batch.append(waiting)
@@ -166,9 +176,9 @@ class Batcher:
         self._rate = rate if not self._rate else 0.8 * self._rate + 0.2 * rate
 
 
-def _answered(linker: Linker, batch: Sequence[_Waiting]) -> list[Outcome]:
+def _answered(batch: Sequence[_Waiting]) -> list[Outcome]:
     """What comes of each question: the answers that it asked for, or its error."""
-    outcomes = link_each(linker, [each.question for each in batch], max(each.top_k for each in batch))
+    outcomes = link_each(batch[0].linker, [each.question for each in batch], max(each.top_k for each in batch))
     return [
         outcome if isinstance(outcome, Exception) else outcome[: each.top_k]
         for outcome, each in zip(outcomes, batch, strict=True)

@@ -9,8 +9,8 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from rich.console import Console
-
+from dim.display.log import VISIBLE
+from dim.display.terminal import Console
 from dim.errors import MissingExtraError
 from dim.linker import Linker
 from dim.linker.opening import open_linker
@@ -29,8 +29,9 @@ def serve(
     dataset: Path | None = None,
     max_body_bytes: int = Settings.max_body_bytes,
     max_buffered_bytes: int = Settings.max_buffered_bytes,
+    max_values: int = Settings.max_values,
     max_pixels: int = Settings.max_pixels,
-    max_waiting_pixels: int = Settings.max_waiting_pixels,
+    max_decoding_bytes: int = Settings.max_decoding_bytes,
     max_batch: int = Settings.max_batch,
     max_top_k: int = Settings.max_top_k,
     batch_size: int = Settings.batch_size,
@@ -39,11 +40,15 @@ def serve(
     timeout_s: float = Settings.timeout_s,
     body_timeout_s: float = Settings.body_timeout_s,
     max_connections: int = Settings.max_connections,
+    allowed_hosts: str | None = None,
     trust: str | None = None,
+    image_root: Path | None = None,
 ) -> None:
     """Answers questions to a linker over HTTP, with a page at /, until it is stopped.
 
-    On SIGTERM or Ctrl-C it accepts nothing more, answers what it has accepted, and ends.
+    On SIGTERM or Ctrl-C it accepts nothing more, answers what it has accepted, and ends. On SIGHUP, or a POST to
+    /reload with the token, it opens the model again: what was asked before is answered by the linker of before, and
+    where the new one cannot be opened, that one goes on.
 
     Args:
         model: A folder that `dim export` wrote, the run folder of `dim fit`, or an id on the Hugging Face hub.
@@ -54,9 +59,10 @@ def serve(
         device: `auto`, `cpu`, `cuda` …
         dataset: Of a run, where its dataset stands now, if it has moved.
         max_body_bytes: Of one request's body.
-        max_buffered_bytes: Of all bodies that are held at once.
+        max_buffered_bytes: Of all bodies that are held at once, from their first byte to their answer.
+        max_values: Numbers, texts, lists … in a JSON body.
         max_pixels: Of one uploaded image.
-        max_waiting_pixels: Of all uploaded images that are opened at once.
+        max_decoding_bytes: Of memory for all images that are decoded at once, by what their headers tell.
         max_batch: Questions of one request.
         max_top_k: Answers a question at most.
         batch_size: Questions that the linker answers at once.
@@ -65,13 +71,17 @@ def serve(
         timeout_s: How long an accepted question may wait for its answer.
         body_timeout_s: How long a client may take for its head, for its body, and taking nothing of its answer.
         max_connections: Open at once.
+        allowed_hosts: Further names, separated by commas, that the server answers to, as a browser sends them in Host.
+            Listening at this machine alone and without a token, it answers to `localhost` and its own address.
         trust: Packages, separated by commas, whose classes the linker's folder may name; they are imported.
+        image_root: Of a linker's folder, where the images of its KB stand that are not in it; no others are shown.
     """
+    token = token if token is not None else os.environ.get(TOKEN) or None
     settings = Settings(
         max_body_bytes=max_body_bytes,
         max_buffered_bytes=max_buffered_bytes,
         max_pixels=max_pixels,
-        max_waiting_pixels=max_waiting_pixels,
+        max_decoding_bytes=max_decoding_bytes,
         max_batch=max_batch,
         max_top_k=max_top_k,
         batch_size=batch_size,
@@ -80,23 +90,39 @@ def serve(
         timeout_s=timeout_s,
         body_timeout_s=body_timeout_s,
         max_connections=max_connections,
-        token=token if token is not None else os.environ.get(TOKEN) or None,
+        max_values=max_values,
+        token=token,
     )
     check_extra()
-    from dim.serve.server import allow_connections, bound_socket, run  # they need the extra
+    from dim.serve.kept_images import KeptImages  # they need the extra
+    from dim.serve.origin import names_of
+    from dim.serve.reload import settle
+    from dim.serve.served import Edition
+    from dim.serve.server import allow_connections, bound_socket, run
 
-    settings = replace(settings, max_connections=allow_connections(max_connections))
+    names = names_of(host, token, allowed_hosts)
+    settings = replace(settings, max_connections=allow_connections(max_connections), allowed_hosts=names)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(VISIBLE)
     for name in ("python_multipart", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.ERROR)  # they warn of each client's mistake
+
+    def opened() -> Edition:
+        while True:
+            images = KeptImages(Path(model)) if Path(model).is_dir() else None
+            linker = open_linker(model, device, trust, dataset, image_root)
+            if images is None or images.is_of_this_folder():
+                linker.link("a", top_k=1)  # so that the first question does not wait for what is made on first use
+                return Edition(linker, settings, images)
+
     console = Console()
     with bound_socket(host, port) as listener:
         with Console(stderr=True).status("Loading the linker …"):
-            linker = open_linker(model, device, trust, dataset)
-            linker.link("a", top_k=1)  # so that the first question does not wait for what is made on first use
-        app = import_module("dim.serve.app").create_app(linker, settings)
-        for line in opening_lines(model, linker, listener, settings, max_connections):
-            console.print(line, soft_wrap=True, markup=False, highlight=False)
+            app = import_module("dim.serve.app").create_app(opened(), settings, opened)
+            settle()
+        for line in opening_lines(model, app.state.served.edition.linker, listener, settings, max_connections):
+            console.print(line, soft_wrap=True, highlight=False)
         interrupted = run(app, settings, listener)
     served = app.state.served.metrics
     console.print(f"stopped: all {served.num_accepted():,} accepted questions are answered", soft_wrap=True)

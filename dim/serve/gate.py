@@ -6,6 +6,7 @@ import hmac
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from dim.serve.connections import connection_of
 from dim.serve.problems import Problem
 from dim.serve.refusal import refuse
 
@@ -34,6 +35,8 @@ class Gate:
         kind, _, value = given.partition(b" ")
         # compare_digest takes as long for a wrong token, wherever it differs
         if kind.lower() == b"bearer" and hmac.compare_digest(value.strip(), self.token.encode()):
+            if (connection := connection_of(scope)) is not None:
+                connection.show_token()
             await self.app(scope, receive, send)
             return
         found = "another token" if kind.lower() == b"bearer" else "another scheme" if given else "no such header"

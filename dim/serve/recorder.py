@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dim.display.log import log
 from dim.serve.admission import ASKING
 from dim.serve.metrics import Metrics
 from dim.serve.problems import Problem
 
-LOG = logging.getLogger("dim.serve")
+LOG = log("dim.serve")
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
-from pydantic import ValidationError
-from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from dim.linker import Question
 from dim.linker.annotate import marked_questions
-from dim.serve.problems import Problem, invalid
+from dim.serve.form import asked_with_image
+from dim.serve.problems import Problem
+from dim.serve.reader import check_type, reading_route
 from dim.serve.schema import (
     About,
     AnnotatedMention,
@@ -26,11 +26,11 @@ from dim.serve.schema import (
     State,
 )
 from dim.serve.served import Served, answers_of, result_of
-from dim.serve.strict_json import JsonRoute, check_type
 
 SAYS = {
     400: "The body cannot be read.",
     401: "The token is wrong, or there is none.",
+    403: "Another site's page asks, or it asks by another name than the server's.",
     404: "There is no such thing.",
     408: "The body did not come in time.",
     413: "The body or the image is too large.",
@@ -39,9 +39,8 @@ SAYS = {
     500: "An error of the server; its id stands in the log.",
     503: "The server is busy or stopping; `Retry-After` says when to ask again.",
 }
-ANY = (400, 401, 408, 413, 500, 503)
+ANY = (400, 401, 403, 408, 413, 500, 503)
 ASKING = (*ANY, 415, 422)
-FIELDS = set(AskedWithImage.model_fields)
 
 EntityId = Annotated[str, Path(max_length=1000)]
 Place = Annotated[int, Path(ge=0, lt=2**31)]
@@ -54,7 +53,7 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def api(served: Served) -> APIRouter:
     """All routes but the pages."""
-    router = APIRouter(route_class=JsonRoute)
+    router = APIRouter(route_class=reading_route(served.reader, served.settings))
 
     @router.post("/link", responses=errors(*ASKING), response_model=Linked)
     async def link(request: Request, asked: AskedOne) -> Response:
@@ -69,7 +68,9 @@ def api(served: Served) -> APIRouter:
     )
     async def link_image(request: Request) -> Response:
         """Links a mention with an uploaded image, or an image alone."""
-        asked, image = await _form(request, served.settings.max_body_bytes)
+        check_type(request, "multipart/form-data")
+        content_type = request.headers["content-type"]
+        asked, image = await served.reader.read(request, lambda body: asked_with_image(body, content_type), at_once=-1)
         served.check_top_k(asked.top_k)
         parts = asked.mention, asked.context, asked.candidates
         outcome = await served.answer_with_image(request, parts, image, asked.top_k)
@@ -79,7 +80,6 @@ def api(served: Served) -> APIRouter:
     async def link_batch(request: Request, asked: AskedMany) -> Response:
         """Links many mentions; one that cannot be answered has its error in the place of its answers."""
         served.check_top_k(asked.top_k)
-        served.check_count(len(asked.questions), "questions")
         questions = [Question(each.mention, each.context, None, each.candidates) for each in asked.questions]
         outcomes = await served.answer(request, questions, asked.top_k)
         return _json(LinkedMany(results=[result_of(outcome) for outcome in outcomes]))
@@ -88,7 +88,6 @@ def api(served: Served) -> APIRouter:
     async def annotate(request: Request, asked: AskedText) -> Response:
         """Links the mentions that are marked in a text."""
         served.check_top_k(asked.top_k)
-        served.check_count(len(asked.spans), "spans")
         marked = marked_questions(asked.text, [(span.start, span.end) for span in asked.spans])
         outcomes = await served.answer(request, [question for _, _, question in marked], asked.top_k)
         annotations = [
@@ -100,7 +99,7 @@ def api(served: Served) -> APIRouter:
     @router.get("/about", responses=errors(*ANY), response_model=About)
     async def about() -> Response:
         """Says what this server links to, what its evidence means, and its limits."""
-        return _json(served.about)
+        return _json(served.edition.about)
 
     @router.get(
         "/entities/{entity_id:path}/images/{n}",
@@ -109,13 +108,15 @@ def api(served: Served) -> APIRouter:
     )
     async def entity_image(entity_id: EntityId, n: Place) -> Response:
         """Shows an image of an entity, at most 512 pixels a side."""
-        knowledge = served.linker.knowledge
+        edition = served.edition
+        knowledge = edition.linker.knowledge
         if entity_id not in knowledge:
             raise Problem(404, "the id of an entity", f"'{entity_id}'", "Take an id from an answer.")
-        images = knowledge.entities[knowledge.row(entity_id)].images
+        row = knowledge.row(entity_id)
+        images = knowledge.entities[row].images
         if n >= len(images):
             raise Problem(404, f"the number of one of {len(images)} images", str(n), "Take the path from an answer.")
-        picture = await served.images.shown(images[n])
+        picture = await served.images.shown(*edition.picture(row, images[n]))
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
     @router.get("/health", responses=errors(*_without_token()), response_model=State)
@@ -160,31 +161,3 @@ def _form_schema() -> dict[str, Any]:
     }
     schema["properties"]["image"] = {"type": "string", "format": "binary", "description": "The file."}
     return {"required": True, "content": {"multipart/form-data": {"schema": schema | {"required": ["image"]}}}}
-
-
-async def _form(request: Request, max_bytes: int) -> tuple[AskedWithImage, bytes]:
-    check_type(request, "multipart/form-data")
-    values: dict[str, Any] = {}
-    image: bytes | None = None
-    async with request.form(max_files=1, max_part_size=max_bytes) as form:
-        for name, value in form.multi_items():
-            if isinstance(value, UploadFile) != (name == "image"):
-                found = f"{name[:80]} as a {'file' if isinstance(value, UploadFile) else 'text'}"
-                raise Problem(422, "the file image, and texts as other fields", found, "Send it as the other.")
-            if isinstance(value, UploadFile):
-                image = await value.read()
-            elif name == "candidates":
-                values.setdefault(name, []).append(value)
-            elif name in values:
-                raise Problem(422, f"{name[:80]} once", "it twice", "Send it once.")
-            else:
-                values[name] = value
-    if image is None:
-        raise Problem(422, "the file image", "none", "Send it as image, or ask /link.")
-    top_k = values.get("top_k", "")
-    if top_k.isascii() and top_k.isdigit() and len(top_k) < 10:  # a form has texts alone
-        values["top_k"] = int(top_k)
-    try:
-        return AskedWithImage.model_validate(values), image
-    except ValidationError as error:
-        raise invalid(error.errors()) from error

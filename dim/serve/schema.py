@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import math
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
-from dim.linker.answer import LONGEST_MENTION
+from dim.linker.answer import LONGEST_MENTION, part_around
+from dim.serve.problems import Problem
 
 MOST_CANDIDATES = 10_000
 
@@ -14,20 +16,44 @@ NOT_BLANK = r"[^\s\x1c-\x1f]"  #: As Python's `str.strip` has it.
 
 EntityId = Annotated[str, Field(max_length=1000)]
 Candidates = Annotated[
-    list[EntityId] | None,
-    Field(max_length=MOST_CANDIDATES, description="Ids of the entities that compete; null: the whole KB."),
+    Annotated[list[EntityId], Field(fail_fast=True, max_length=MOST_CANDIDATES)] | None,
+    Field(description="Ids of the entities that compete; null: the whole KB."),
 ]
 Context = Annotated[str, Field(description="The text around it; of a very long one the part around the mention.")]
 TopK = Annotated[int, Field(ge=1, description="Answers at most.")]
 
 
+def _few(value: Any, info: ValidationInfo) -> Any:
+    most = (info.context or {}).get("max_batch", math.inf)
+    if isinstance(value, list) and len(value) > most:
+        what = info.field_name or "items"
+        raise Problem(422, f"at most {most} {what} in a request", f"{len(value):,}", "Send several requests.")
+    return value
+
+
+#: Before anything is made of them, they are counted: `max_batch` stands in the context of the validation.
+Few = BeforeValidator(_few)
+
+
 class Strict(BaseModel):
-    """JSON that has these fields and no others, and no `"5"` for 5."""
+    """JSON that has these fields and no others, and no `"5"` for 5. A list is read up to its first mistake."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class Asked(Strict):
+class Told(Strict):
+    """A mention and what stands around it: no more than is read of it waits for its turn."""
+
+    mention: str
+    context: str
+
+    @model_validator(mode="after")
+    def _cut(self) -> Self:
+        self.context = part_around(self.mention, self.context)
+        return self
+
+
+class Asked(Told):
     """A question without an image."""
 
     mention: str = Field(
@@ -46,11 +72,11 @@ class AskedOne(Asked):
 class AskedMany(Strict):
     """Questions that are answered together."""
 
-    questions: list[Asked]
+    questions: Annotated[list[Asked], Field(fail_fast=True), Few]
     top_k: TopK = 5
 
 
-class AskedWithImage(Strict):
+class AskedWithImage(Told):
     """The text fields of a form."""
 
     mention: str = Field("", max_length=LONGEST_MENTION)
@@ -70,7 +96,7 @@ class AskedText(Strict):
     """A text with its mentions."""
 
     text: str = Field(min_length=1)
-    spans: list[Span]
+    spans: Annotated[list[Span], Field(fail_fast=True), Few]
     top_k: TopK = 5
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from pathlib import Path
 
 from starlette.requests import Request
 
@@ -16,89 +15,90 @@ from dim.linker.each import Outcome
 from dim.serve.about import about, image_url
 from dim.serve.batcher import Batcher
 from dim.serve.images import Images
+from dim.serve.kept_images import KeptImages
 from dim.serve.metrics import Metrics
 from dim.serve.problems import Problem, error_parts
+from dim.serve.reader import Reader, while_there
 from dim.serve.schema import AnswerOut, Candidates, ErrorParts, Failed, Linked
 from dim.serve.settings import Settings
 
-T = TypeVar("T")
 
+class Edition:
+    """A linker as it was opened, and what the server says of it; `/reload` makes another.
 
-class ClientLeftError(Exception):
-    """There is nobody to answer."""
+    Args:
+        linker: The server owns it: nothing else may use it meanwhile.
+        settings: The limits, which it says, too.
+        images: The pictures of its folder, if it is one that has them.
+    """
+
+    def __init__(self, linker: Linker, settings: Settings, images: KeptImages | None = None) -> None:
+        self.linker, self.images = linker, images
+        self.about = about(linker, settings)
+
+    def picture(self, row: int, image: str) -> tuple[str, Path]:
+        """Where an image of an entity stands, also when the linker's folder was replaced; and what it may not leave."""
+        root = self.linker.knowledge.image_root(row, image)
+        return (image, root) if self.images is None else self.images.place_of(image, root)
 
 
 class Served:
     """A linker that is served.
 
     Args:
-        linker: Nothing else may use it meanwhile.
+        edition: Answers at first.
         settings: The limits.
+
+    Attributes:
+        edition: What answers a question that comes now. One that came before keeps the one that it came to.
     """
 
-    def __init__(self, linker: Linker, settings: Settings) -> None:
-        self.linker, self.settings = linker, settings
+    def __init__(self, edition: Edition, settings: Settings) -> None:
+        self.settings = settings
         self.metrics = Metrics(dim.__version__)
-        self.metrics.entities.set(len(linker))
-        self.batcher = Batcher(linker, settings, self.metrics)
-        encoder = linker.live.image_encoder
-        self.images = Images(settings, encoder.draft_side if encoder is not None else None)
-        self.about = about(linker, settings)
+        self.batcher = Batcher(settings, self.metrics)
+        self.reader = Reader()
+        self.images = Images(settings)
+        self.show(edition)
+
+    def show(self, edition: Edition) -> None:
+        """Has a linker answer what comes from now on."""
+        self.edition = edition
+        self.metrics.entities.set(len(edition.linker))
 
     async def stop(self) -> None:
         """Returns when all that was accepted is answered."""
         await self.batcher.stop()
         self.images.stop()
+        self.reader.stop()
 
     def check_top_k(self, top_k: int) -> None:
         """Raises Problem (422) where more answers are wanted than allowed."""
         if top_k > self.settings.max_top_k:
             raise Problem(422, f"top_k of at most {self.settings.max_top_k}", str(top_k), "Lower it.")
 
-    def check_count(self, count: int, what: str) -> None:
-        """Raises Problem (422) where a request has too many questions."""
-        if count > self.settings.max_batch:
-            found = f"{count:,}"
-            raise Problem(
-                422, f"at most {self.settings.max_batch} {what} in a request", found, "Send several requests."
-            )
-
     async def answer(self, request: Request, questions: Sequence[Question], top_k: int) -> list[Outcome]:
         """What comes of questions, as long as their client is there."""
         with self.batcher.places(len(questions)):
-            return await while_there(request, self.batcher.answer(questions, top_k))
+            return await while_there(request, self.batcher.answer(self.edition.linker, questions, top_k))
 
     async def answer_with_image(
         self, request: Request, asked: tuple[str, str, Candidates], image: bytes, top_k: int
     ) -> Outcome:
         """What comes of a question (mention, context, candidates) with an uploaded image."""
         mention, context, candidates = asked
+        linker = self.edition.linker
 
-        async def opened() -> list[Outcome]:
-            async with self.images.opened(image) as picture:
-                return await self.batcher.answer([Question(mention, context, picture, candidates)], top_k)
+        async def answered() -> list[Outcome]:
+            try:
+                async with asyncio.timeout(self.settings.timeout_s):
+                    ready = await self.images.ready(image, linker.image_reader)
+                    return await self.batcher.answer(linker, [Question(mention, context, ready, candidates)], top_k)
+            except TimeoutError as error:
+                raise self.batcher.too_late() from error
 
         with self.batcher.places(1):
-            return (await while_there(request, opened()))[0]
-
-
-async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of work, which is cancelled when the client leaves.
-
-    Raises:
-        ClientLeftError: It did.
-    """
-    task, left = asyncio.create_task(work), asyncio.create_task(_left(request))
-    try:
-        await asyncio.wait({task, left}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientLeftError
-        return task.result()
-    finally:
-        for each in (task, left):
-            each.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await each
+            return (await while_there(request, answered()))[0]
 
 
 def answers_of(outcome: Outcome) -> list[AnswerOut]:
@@ -126,8 +126,3 @@ def answer_out(answer: Answer) -> AnswerOut:
         evidence=dict(answer.evidence),
         images=[image_url(answer.id, place) for place in range(len(answer.images))],
     )
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

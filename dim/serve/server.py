@@ -1,28 +1,24 @@
-"""Uvicorn, with what it lacks: a time for the head, a bound on connections, and an end that loses nothing."""
+"""Uvicorn, with an end that loses nothing."""
 
 from __future__ import annotations
 
-import asyncio
 import math
 import resource
 import signal
 import socket
-import time
-from collections import OrderedDict
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
-import h11
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dim.errors import ConfigError
-from dim.serve.problems import error_json, reason
+from dim.serve.connections import Connections, telling
 from dim.serve.settings import Settings
 
 BACKLOG = 2048
 SPARE_FILES = 200  #: Descriptors for all but connections.
+LONGEST_HEAD = 16_384  #: Bytes of a request's line and headers; more is 400.
 
 
 class Server(uvicorn.Server):
@@ -30,16 +26,19 @@ class Server(uvicorn.Server):
 
     Args:
         app: What `create_app` gave.
-        settings: `max_connections` and `body_timeout_s` count here.
+        settings: `max_connections`, `body_timeout_s` and `token` count here.
     """
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
         self.batcher = app.state.served.batcher
         self.interrupted = False
+        self.connections = Connections(settings)
         super().__init__(
             uvicorn.Config(
-                app,
-                http=_protocol(settings),
+                telling(app),
+                http=cast(Any, self.connections.protocol),
+                h11_max_incomplete_event_size=LONGEST_HEAD,
+                proxy_headers=False,  # nothing here asks who the client is
                 ws="none",
                 loop="asyncio",
                 log_config=None,
@@ -59,9 +58,7 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Whether it is time to end: asked to stop, it answers 503 until the last accepted question has its answer."""
-        for connection in list(self.server_state.connections):
-            assert isinstance(connection, Connection)
-            connection.drop_if_deaf(time.monotonic())
+        self.connections.drop_deaf()
         is_done = self.batcher.is_stopping and not self.batcher.accepted
         return await super().on_tick(counter) or is_done
 
@@ -97,99 +94,6 @@ def allow_connections(wanted: int) -> int:
         soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return wanted if soft == resource.RLIM_INFINITY else max(min(wanted, soft - SPARE_FILES), 1)
-
-
-def _protocol(settings: Settings) -> type[asyncio.Protocol]:
-    limits = {
-        "max_connections": settings.max_connections,
-        "head_timeout_s": settings.body_timeout_s,
-        "idle": OrderedDict(),  # of this server
-    }
-    return type("LimitedConnection", (Connection,), limits)
-
-
-class Connection(H11Protocol):
-    """A connection that is closed, with a word, when it takes too long to ask, or another needs its place."""
-
-    max_connections: int
-    head_timeout_s: float
-    idle: OrderedDict[Connection, None]  #: Those that ask nothing, the oldest first.
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as Uvicorn has it
-        """Begins to wait for a head."""
-        super().connection_made(transport)
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._unsent, self._unsent_since = 0, time.monotonic()
-        self._await_head()
-        if len(self.connections) > self.max_connections:
-            oldest = next(iter(self.idle))
-            what = "a request" if oldest is not self else f"at most {self.max_connections:,} connections that ask"
-            found = "none, and others wait" if oldest is not self else "one more"
-            oldest.refuse(408 if oldest is not self else 503, what, found, "Connect again.")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forgets it."""
-        self._head_came()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Takes what came; a head that is not whole yet has no more time for it."""
-        super().data_received(data)
-        if self.conn.their_state is not h11.IDLE:
-            self._head_came()
-        elif self._head_timer is None:
-            self._await_head()
-
-    def on_response_complete(self) -> None:
-        """Waits for the next head."""
-        super().on_response_complete()
-        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
-            self._await_head()
-
-    def send_400_response(self, msg: str) -> None:
-        """Answers what is no HTTP."""
-        self.refuse(400, "a request of HTTP/1.1", msg, "Send what /docs shows.")
-
-    def drop_if_deaf(self, now: float) -> None:
-        """Ends the connection when its client has taken nothing for too long of what was sent to it."""
-        unsent = self.transport.get_write_buffer_size()
-        if not unsent or unsent < self._unsent:
-            self._unsent_since = now
-        elif now - self._unsent_since > self.head_timeout_s:
-            self.transport.abort()
-        self._unsent = unsent
-
-    def refuse(self, status: int, expected: str, found: str, remedy: str) -> None:
-        """Sends an answer to what was not asked, or not properly, and closes."""
-        self._head_came()
-        if self.transport.is_closing():
-            return
-        body = error_json(expected, found, remedy)
-        retry = [b"Retry-After: 1"] if status == 503 else []
-        head = [
-            f"HTTP/1.1 {status} {reason(status)}".encode(),
-            b"Content-Type: application/json",
-            f"Content-Length: {len(body)}".encode(),
-            b"Connection: close",
-            *retry,
-        ]
-        self.transport.write(b"\r\n".join([*head, b"", body]))
-        self.transport.close()
-
-    def _await_head(self) -> None:
-        if self._head_timer is None:
-            self._head_timer = self.loop.call_later(self.head_timeout_s, self._head_too_slow)
-            self.idle[self] = None
-
-    def _head_came(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-        self.idle.pop(self, None)
-
-    def _head_too_slow(self) -> None:
-        seconds = f"{self.head_timeout_s:g} s"
-        self.refuse(408, f"the head of a request within {seconds}", "none", "Connect when there is something to ask.")
 
 
 def run(app: FastAPI, settings: Settings, listener: socket.socket) -> bool:

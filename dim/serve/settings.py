@@ -7,6 +7,9 @@ import math
 from dataclasses import dataclass, field, fields
 
 from dim.errors import ConfigError
+from dim.features.decoding_cost import FIXED_BYTES, MOST_BYTES
+
+NO_LIMITS = frozenset({"token", "allowed_hosts"})  #: Settings that are no numbers.
 
 
 @dataclass(frozen=True)
@@ -15,9 +18,11 @@ class Settings:
 
     Attributes:
         max_body_bytes: Of one request's body; more is 413.
-        max_buffered_bytes: Of all bodies that are held at once; more is 503.
+        max_buffered_bytes: Of all bodies that are held at once, from their first byte to their answer; more is 503.
+        max_values: Numbers, texts, lists … in a JSON body; more is 413.
         max_pixels: Of one uploaded image, by its header; more is 413.
-        max_waiting_pixels: Of all uploaded images that are opened at once; further ones wait for their turn.
+        max_decoding_bytes: Of memory for all images that are decoded at once, uploads and the KB's own, by what their
+            headers tell; further ones wait for their turn, and one that needs more is never decoded.
         max_batch: Questions of one request.
         max_top_k: Answers a question at most.
         batch_size: Questions that the linker answers at once.
@@ -29,12 +34,14 @@ class Settings:
             in seconds.
         max_connections: Open at once; beyond, those that ask nothing are closed, the oldest first.
         token: Who does not send it is refused with 401; None: anyone may ask.
+        allowed_hosts: Names that the server answers to, as they stand in the header Host; None: to any.
     """
 
     max_body_bytes: int = 10_000_000
-    max_buffered_bytes: int = 256_000_000
+    max_buffered_bytes: int = 128_000_000
+    max_values: int = 100_000
     max_pixels: int = 40_000_000
-    max_waiting_pixels: int = 160_000_000
+    max_decoding_bytes: int = 2_000_000_000
     max_batch: int = 64
     max_top_k: int = 100
     batch_size: int = 32
@@ -44,11 +51,12 @@ class Settings:
     body_timeout_s: float = 10
     max_connections: int = 1000
     token: str | None = field(default=None, repr=False)
+    allowed_hosts: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
-            if each.name == "token":
+            if each.name in NO_LIMITS:
                 continue
             least = 0.0 if each.name == "batch_wait_ms" else 1.0 if each.type == "int" else 0.001
             if not math.isfinite(value) or value < least:
@@ -59,7 +67,6 @@ class Settings:
                 )
         for small, large in (
             ("max_body_bytes", "max_buffered_bytes"),
-            ("max_pixels", "max_waiting_pixels"),
             ("max_batch", "queue_size"),
         ):
             if getattr(self, small) > getattr(self, large):
@@ -68,8 +75,19 @@ class Settings:
                     f"{getattr(self, large):,}",
                     f"Raise {large}, or lower {small}.",
                 )
+        if self.max_decoding_bytes < self.least_decoding_bytes:
+            raise ConfigError(
+                f"a max_decoding_bytes of at least {self.least_decoding_bytes:,}, for one image of max_pixels",
+                f"{self.max_decoding_bytes:,}",
+                "Raise max_decoding_bytes, or lower max_pixels or max_body_bytes.",
+            )
         if self.token is not None and (not self.token or not self.token.isascii() or not self.token.isprintable()):
             raise ConfigError("a token of ASCII characters", "one that is empty or has others", "Choose another token.")
+
+    @property
+    def least_decoding_bytes(self) -> int:
+        """What the largest upload may take, whatever its format."""
+        return FIXED_BYTES + 2 * self.max_body_bytes + MOST_BYTES * self.max_pixels
 
 
 def is_loopback(host: str) -> bool:

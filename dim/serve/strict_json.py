@@ -1,76 +1,86 @@
-"""JSON that means one thing: what is doubtful in a body is an error, and never a surprise later."""
+"""JSON that means one thing: what is doubtful in a body is an error, and never a surprise later.
+
+What a body costs is known before anything is made of it: its values and brackets are counted in its bytes, and a text
+of too many is refused. All of it takes a time in proportion to the bytes.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine
+from itertools import accumulate
 from typing import Any, NoReturn
-
-from fastapi import Request
-from fastapi.routing import APIRoute
-from starlette.responses import Response
 
 from dim.serve.problems import Problem
 
 REMEDY = "Send JSON in UTF-8."
+MOST_DEPTH = 16  #: Of objects and lists in one another; what is asked has 4.
+MOST_FIELDS = 32  #: Of an object; what is asked has 4.
+MOST_DIGITS = 1000  #: Of a number: beyond, making it takes more than its length in time.
+
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS = bytes(set(range(256)) - set(_STEPS))
 
 
-def strict_json(body: bytes) -> Any:
+def strict_json(body: bytes, max_values: int) -> Any:
     """The value of a JSON text.
 
+    Args:
+        body: In UTF-8.
+        max_values: Numbers, texts, lists … in it.
+
     Raises:
-        Problem: 400, it is none, or it has a key twice, NaN, a number beyond floats, half a character, or is nested too
-            deep.
+        Problem: 413, it has too many values; 422, an object has too many fields; 400, it is no JSON, or it has a key
+            twice, NaN, a number beyond floats or of too many digits, half a character, or is nested too deep.
     """
+    if num_values(body, max_values) > max_values:
+        raise Problem(413, f"a body of at most {max_values:,} values", "more", "Send fewer questions or candidates.")
     try:
-        value = json.loads(body, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_number)
-        json.dumps(value, ensure_ascii=False).encode()
+        text = body.decode("utf-8-sig")
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_number, parse_int=_integer
+        )
+        if "\\ud" in text or "\\uD" in text:  # UTF-8 itself has no half characters
+            json.dumps(value, ensure_ascii=False).encode()
         return value
-    except RecursionError as error:
-        raise Problem(400, "JSON", "objects or lists nested too deep", REMEDY) from error
     except UnicodeEncodeError as error:
         found = f"half a character, U+{ord(error.object[error.start]):04X}"
         raise Problem(400, "whole characters", found, "Cut or encode the text at whole characters.") from error
-    except ValueError as error:  # no JSON, no UTF-8, an integer of thousands of digits
-        raise Problem(400, "JSON", str(error).split("; use", 1)[0], REMEDY) from error
+    except ValueError as error:  # no JSON, no UTF-8
+        raise Problem(400, "JSON", str(error), REMEDY) from error
 
 
-class JsonRoute(APIRoute):
-    """A route that takes JSON by these rules, or a form, and says so to everything else."""
+def num_values(body: bytes, most: int) -> int:
+    """The values in a JSON text, by its commas and brackets; more than `most` where it has so many strings.
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler, with its requests read strictly."""
-        handler, takes_json = super().get_route_handler(), self.body_field is not None
+    An empty list or object counts twice. Of a text that is no JSON, at least the values before its first mistake count.
 
-        async def strict(request: Request) -> Response:
-            if takes_json:
-                check_type(request, "application/json")
-            return await handler(StrictRequest(request.scope, request.receive))
+    Raises:
+        Problem: 400, it is nested too deep.
 
-        return strict
-
-
-class StrictRequest(Request):
-    """A request whose JSON is read by these rules."""
-
-    async def json(self) -> Any:
-        """The value of the body."""
-        return strict_json(await self.body())
-
-
-def check_type(request: Request, wanted: str) -> None:
-    """Raises Problem (415) where a body is of another type."""
-    found = request.headers.get("content-type", "")
-    if found.partition(";")[0].strip().lower() != wanted:
-        raise Problem(415, f"Content-Type: {wanted}", found or "none", f"Send the body as {wanted}.")
+    Example:
+        >>> num_values(b'{"a": [1, "[,"]}', 100)
+        4
+    """
+    told = body.replace(rb"\\", b"").replace(rb"\"", b"")  # the quotes that are left begin or end a string
+    if told.count(b'"') > 4 * most:  # a key and a text have four
+        return most + 1
+    outside = b"".join(told.split(b'"')[::2])
+    count = 1 + sum(map(outside.count, (b",", b"[", b"{")))
+    if count <= most:
+        brackets = outside.translate(None, _NO_BRACKETS)
+        if max(accumulate(_STEPS[each] for each in brackets), default=0) > MOST_DEPTH:
+            raise Problem(400, "JSON", f"objects or lists more than {MOST_DEPTH} deep", REMEDY)
+    return count
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key '{twice[:80]}' twice")
+    if len(pairs) > MOST_FIELDS:
+        raise Problem(422, f"objects of at most {MOST_FIELDS} fields", f"{len(pairs):,}", "See /docs for the fields.")
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key '{key[:80]}' twice")
+        found[key] = value
     return found
 
 
@@ -78,9 +88,20 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name}, which is not JSON")
 
 
+def _integer(text: str) -> int:
+    _check_digits(text)
+    return int(text)
+
+
 def _number(text: str) -> float | int:
+    _check_digits(text)
     value = float(text)
     if value in (float("inf"), float("-inf")):
         raise ValueError(f"the number {text[:80]}, too large")
     # 5.0 is an integer to JSON Schema
     return int(value) if value.is_integer() and abs(value) < 2**53 else value
+
+
+def _check_digits(text: str) -> None:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(text):,} characters, too long")

@@ -234,3 +234,14 @@ def test_our_own_ranks_scored_again_give_the_same_figures(dataset, tmp_path):
     assert main(["evaluate", "--ranks", str(again), *data, "--run", str(tmp_path / "two")]) == 0
     one, two = (json.loads((tmp_path / run / "metrics.json").read_text()) for run in ("one", "two"))
     assert all(one[key] == two[key] for key in ("top1", "top3", "mrr", "n", "depth"))
+
+
+def test_the_encoding_of_the_table_is_named_and_what_was_recognized_is_told(dataset, tmp_path, capsys):
+    file = tmp_path / "ranks.csv"
+    lines = ["Mention_ID;entity_ids;system", *(f"dev-{place};e{place + 1};Müller" for place in range(4))]
+    file.write_bytes("\n".join(lines).encode("cp1252"))
+    arguments = ["evaluate", "--ranks", str(file), "--dataset", str(dataset.root), "--run", str(tmp_path / "theirs")]
+    assert main(arguments) == 1
+    assert "--encoding" in capsys.readouterr().err
+    assert main([*arguments, "--encoding", "cp1252"]) == 0
+    assert "note: " in capsys.readouterr().out

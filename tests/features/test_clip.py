@@ -252,6 +252,24 @@ def test_what_is_on_the_hub_is_one_commit(hub: Hub, monkeypatch: pytest.MonkeyPa
         assert is_known(new, new.fingerprint.replace(f"@{second}", ""), "text_encoder")
 
 
+def test_its_description_is_that_of_the_commit_too(hub: Hub) -> None:
+    files = clip_files(1)
+    first = hub.publish("lab/clip", files)
+    old = OpenClipEncoder("hf-hub:lab/clip")
+    assert old.pinned_options == {"revision": first}  # known, and nothing read of it
+    described = {"model_cfg": {**CONFIG, "quick_gelu": True}, "preprocess_cfg": {"mean": [0.1, 0.2, 0.3]}}
+    second = hub.publish("lab/clip", files | {"open_clip_config.json": json.dumps(described).encode()})
+    new, again = OpenClipEncoder("hf-hub:lab/clip"), OpenClipEncoder("hf-hub:lab/clip", revision=first)
+    assert again.fingerprint == old.fingerprint == pickle.loads(pickle.dumps(old)).fingerprint
+    assert new.fingerprint.partition("setup=")[2] != old.fingerprint.partition("setup=")[2]
+    texts = [encoder.encode_text(TEXTS) for encoder in (old, again, new)]
+    images = [encoder.encode_image(np.stack([encoder.preprocess(photo())])) for encoder in (old, again, new)]
+    for kind in (texts, images):
+        np.testing.assert_array_equal(kind[0], kind[1])
+        assert np.abs(kind[0] - kind[2]).max() > 1e-3
+    assert all(first in asked or second in asked for asked in hub.asked if "/resolve/" in asked)
+
+
 def test_a_tokenizer_from_another_place_on_the_hub_is_one_commit_too(hub: Hub, tmp_path: Path) -> None:
     config = {**CONFIG, "text_cfg": {**CONFIG["text_cfg"], "hf_tokenizer_name": "lab/words", "context_length": 20}}
     torch.manual_seed(0)

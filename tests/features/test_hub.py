@@ -5,6 +5,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -123,9 +124,11 @@ def test_without_a_connection_and_a_known_commit_both_are_said(
         _ = text("lab/bert", revision="a" * 40).fingerprint
 
 
-def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@contextmanager
+def silent_hub() -> Iterator[tuple[str, list[bytes]]]:
+    """Where a hub hangs up on whoever asks; and what was asked."""
+    asked: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        asked = []
 
         def hang_up() -> None:
             while True:
@@ -138,12 +141,28 @@ def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatc
 
         thread = threading.Thread(target=hang_up, daemon=True)
         thread.start()
-        use_hub(monkeypatch, f"http://127.0.0.1:{listener.getsockname()[1]}", tmp_path / "cache")
-        with pytest.raises(ConfigError, match="no connection to the hub"):
-            text("models/minilm").encode_text(TEXTS)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
         listener.shutdown(socket.SHUT_RDWR)
     thread.join()
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with silent_hub() as (url, asked):
+        use_hub(monkeypatch, url, tmp_path / "cache")
+        with pytest.raises(ConfigError, match="no connection to the hub"):
+            text("models/minilm").encode_text(TEXTS)
     assert len(asked) == 1
+
+
+def test_a_commit_in_the_cache_is_read_there_when_the_hub_does_not_answer(
+    online: Hub, berts: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    first = online.publish("lab/bert", berts[0])
+    features = text("lab/bert").encode_text(TEXTS)
+    with silent_hub() as (url, asked):
+        use_hub(monkeypatch, url, tmp_path / "cache")
+        np.testing.assert_array_equal(text("lab/bert", revision=first).encode_text(TEXTS), features)
+    assert len(asked) == 1  # not again and again for each file of its tokenizer
 
 
 def test_an_id_that_the_hub_lacks_says_both(online: Hub) -> None:

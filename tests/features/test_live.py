@@ -1,16 +1,21 @@
 """What a caller gives is encoded as if it stood in a dataset."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from dim.embed import embed_dataset
+from dim.errors import DataError
+from dim.features.base import Features
 from dim.features.characters import CharacterEncoder
 from dim.features.images import UnusableImageError
-from dim.features.live import LiveEncoder, open_image
+from dim.features.live import LiveEncoder, ReadyImage, open_image
 from dim.features.tiny import TinyImageEncoder, TinyTextEncoder
 from dim.features.tiny_captioner import TinyCaptioner
 from dim.records import Dataset, write_dataset
@@ -53,8 +58,8 @@ def live(**options: object) -> LiveEncoder:
     return LiveEncoder(**{**ENCODERS, "batch_size": 3, **options})  # type: ignore[arg-type]
 
 
-def opened(dataset: Dataset, column: pd.Series) -> list[Image.Image | None]:
-    return [open_image(dataset.image_root / paths[0]) if len(paths) else None for paths in column]
+def opened(dataset: Dataset, column: pd.Series, wanted: Sequence[str]) -> list[ReadyImage | None]:
+    return [live().ready(open_image(dataset.image_root / paths[0]), wanted) if len(paths) else None for paths in column]
 
 
 @pytest.mark.parametrize("template", ["{mention} [SEP] {context}", "{context}"])
@@ -69,10 +74,10 @@ def test_every_field_is_what_a_dataset_gives(dataset: Dataset, tmp_path: Path, t
         **encoder.mentions(
             mentions["mention"].tolist(),
             mentions["context"].fillna("").tolist(),
-            opened(dataset, mentions["images"]),
+            opened(dataset, mentions["images"], MENTION),
             MENTION,
         ),
-        **encoder.entities(entities["name"].tolist(), texts, opened(dataset, entities["images"]), ENTITY),
+        **encoder.entities(entities["name"].tolist(), texts, opened(dataset, entities["images"], ENTITY), ENTITY),
     }
     assert set(found) == set(stored) == {*MENTION, *ENTITY}
     for name, (values, mask) in found.items():
@@ -98,7 +103,8 @@ def test_only_wanted_fields_that_have_an_encoder_are_encoded() -> None:
 
 def test_without_captioner_or_image_there_is_no_caption() -> None:
     picture = Image.new("RGB", (40, 40), "red")
-    for encoder, images in ((live(captioner=None), [picture]), (live(), [None])):
+    for encoder, given in ((live(captioner=None), picture), (live(), None)):
+        images = [None if given is None else encoder.ready(given, MENTION)]
         values, mask = encoder.mentions(["Ada"], [""], images, MENTION)["caption"]
         assert not mask.any()
         assert not values.any()
@@ -110,7 +116,6 @@ def test_no_mentions_give_no_rows() -> None:
 
 
 def test_an_image_that_cannot_be_used_says_why(tmp_path: Path) -> None:
-    assert open_image(None) is None
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 60, 3), dtype=np.uint8)).save(tmp_path / "whole.png")
     whole = (tmp_path / "whole.png").read_bytes()
     (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
@@ -130,3 +135,28 @@ def test_an_image_that_cannot_be_used_says_why(tmp_path: Path) -> None:
     ):
         with pytest.raises(UnusableImageError, match=reason):
             open_image(image)
+
+
+class Poisoned(TinyTextEncoder):
+    """Gives NaN for one text, as an encoder in fp16 may."""
+
+    def encode_text(self, texts: Sequence[str]) -> Features:
+        found = super().encode_text(texts)
+        found[[text == "Ada" for text in texts]] = np.nan
+        return found
+
+
+class Blind(TinyImageEncoder):
+    def encode_image(self, pixels: Any) -> Features:
+        return np.full_like(super().encode_image(pixels), np.inf)
+
+
+def test_what_an_encoder_gives_of_an_entity_that_is_no_number_is_refused_by_name(dataset: Dataset) -> None:
+    poisoned = live(text_encoder=Poisoned(64))
+    with pytest.raises(DataError, match="of the field name\nfound    NaN or infinity for the entity 'Ada'"):
+        poisoned.entities(["Bob", "Ada"], ["", ""], [None, None], ("name",))
+    assert torch.isfinite(poisoned.entities(["Bob"], [""], [None], ("name",))["name"][0]).all()
+    blind = live(image_encoder=Blind())
+    image = blind.ready(open_image(dataset.image_root / "0.png"), ("entity_image",))
+    with pytest.raises(DataError, match="of the field entity_image\nfound    NaN or infinity for the entity 'Bob'"):
+        blind.entities(["Bob"], [""], [image], ("entity_image",))

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
+from mutated_manifest import check_mutations
 from safetensors.torch import load_file
 from tiny_lm import save_model
 from transformers import GPT2LMHeadModel
@@ -269,13 +270,27 @@ def test_a_damaged_folder_is_refused(saved: Path, tmp_path: Path, file: str) -> 
         Linker.from_pretrained(folder, device="cpu")
 
 
+@pytest.mark.long
+def test_any_key_of_the_manifest_changed_or_gone_is_refused_in_words(saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path / "linker")
+
+    def use(folder: Path) -> None:
+        assert Linker.from_pretrained(folder, device="cpu").link("Ada", "Ada sang.", top_k=2) is not None
+
+    check_mutations(tmp_path / "linker", use, 300)
+
+
+class OwnExamples(NoExamples):
+    """Of no package that anybody trusts."""
+
+
 def test_other_classes_than_dims_are_refused(saved: Path, tmp_path: Path) -> None:
     linker = Linker.from_pretrained(saved, device="cpu")
-    linker.about["recipe"]["model"]["init_args"]["examples"] = {"class_path": "subprocess.Popen"}
-    refusal = r"a linker made of dim's classes[\s\S]*subprocess\.Popen"
+    linker.about["recipe"]["model"]["init_args"]["examples"] = {"class_path": f"{__name__}.OwnExamples"}
+    refusal = r"a linker made of dim's classes[\s\S]*OwnExamples"
     with pytest.raises(DataError, match=refusal):
         linker.save(tmp_path / "bad")
-    linker.save(tmp_path / "bad", trusted=("subprocess",))
+    linker.save(tmp_path / "bad", trusted=(__name__,))
     with pytest.raises(DataError, match=refusal):
         Linker.from_pretrained(tmp_path / "bad", device="cpu")
 

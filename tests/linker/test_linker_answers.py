@@ -139,6 +139,27 @@ def test_candidates_are_all_that_compete(linker: Linker, questions: list[Questio
         linker.link(questions[0].mention, candidates=[known[0], "Q0"])
 
 
+def test_more_answers_than_a_ranker_has_candidates_are_told_once(
+    linker: Linker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linker, "_told_few", False)  # by other tests
+    first = linker.link("Velton", top_k=5)
+    assert not caplog.records
+    most = linker.link("Velton", top_k=150)
+    assert [answer.id for answer in most[:5]] == [answer.id for answer in first]
+    if linker.ranker is None:
+        assert len(most) == 150
+        assert len(linker.link("Velton", top_k=10**6)) == len(linker)
+        assert not caplog.records
+    else:
+        assert 32 <= len(most) <= 64
+        assert f"top_k is 150, and a question has {len(most)} candidates" in caplog.text
+        linker.link("Velton", top_k=150)
+        chosen = [answer.id for answer in first]
+        assert len(linker.link("Velton", candidates=chosen, top_k=150)) == 5
+        assert len(caplog.records) == 1
+
+
 def test_top_k_bounds_the_answers(linker: Linker) -> None:
     assert [len(linker.link("Velton", top_k=k)) for k in (1, 3, 20)] == [1, 3, 20]
     with pytest.raises(ConfigError, match="top_k of at least 1"):

@@ -90,7 +90,7 @@ def test_a_class_outside_dim_is_refused_with_a_remedy_and_what_stood_there_stays
     assert "--trust own_encoders" in said
     assert not any(tmp_path.iterdir())
     with pytest.raises(DataError, match=r'trusted=\("own_encoders\.",\) in Python'):
-        linker_of(own).save(tmp_path / "linker", trusted=("own_encoders_of_another.", "own"))
+        linker_of(own, ("own_encoders",)).save(tmp_path / "linker", trusted=("own_encoders_of_another.", "own"))
 
 
 def test_a_class_that_is_trusted_by_name_is_exported_and_made_again(
@@ -101,11 +101,13 @@ def test_a_class_that_is_trusted_by_name_is_exported_and_made_again(
     assert "opened: in a new process" in capsys.readouterr().out
     assert json.loads((folder / "linker.json").read_text())["about"]["trusted"] == ["own_encoders."]
     assert (folder / "encoders" / "text_encoder" / "data" / "letters.bin").read_text() == "aeioustrn"
-    with pytest.raises(DataError, match=r"own_encoders\.Spelled\nto do    If you trust it[\s\S]*--trust own_encoders"):
+    with pytest.raises(
+        DataError, match=r"own_encoders\.Spelled as text_encoder\nto do    If you trust it[\s\S]*--trust own_encoders"
+    ):
         Linker.from_pretrained(folder)  # what the folder says of trust does not count
-    name = next(iter(linker_of(own).knowledge)).name
+    name = next(iter(linker_of(own, ("own_encoders",)).knowledge)).name
     again = Linker.from_pretrained(folder, device="cpu", trusted=("own_encoders.",))
-    expected = [answer.score for answer in linker_of(own).link(name)]
+    expected = [answer.score for answer in linker_of(own, ("own_encoders",)).link(name)]
     assert [answer.score for answer in again.link(name)] == pytest.approx(expected, abs=1e-6)
     again.save(tmp_path / "again")  # once trusted, it is so where it goes
     ask = ["link", "--model", str(tmp_path / "again"), "--mention", name]
@@ -139,7 +141,7 @@ def test_pickled_weights_become_safetensors_and_the_linker_answers_as_before(pla
 
 
 def test_a_linker_that_does_not_open_replaces_nothing(own: Path, tmp_path: Path) -> None:
-    linker, folder = linker_of(own), tmp_path / "linker"
+    linker, folder = linker_of(own, ("own_encoders",)), tmp_path / "linker"
     linker.save(folder, trusted=("own_encoders",))
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -153,7 +155,7 @@ def test_a_linker_that_does_not_open_replaces_nothing(own: Path, tmp_path: Path)
 
 
 def test_other_answers_than_the_linkers_are_refused(own: Path) -> None:
-    linker = linker_of(own)
+    linker = linker_of(own, ("own_encoders",))
     answers = linker.link(next(iter(linker.knowledge)).name)
     same = [(answer.id, answer.score + 1e-6) for answer in answers]
     check_same(answers, same)

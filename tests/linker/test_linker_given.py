@@ -366,6 +366,19 @@ def test_an_addition_that_fails_in_the_middle_leaves_the_kb_as_it_was(
     assert linker.link("Ada", top_k=1)[0].id == "9"
 
 
+def test_an_entity_whose_vector_is_no_number_leaves_the_kb_as_it_was(run: Path) -> None:
+    linker = linker_of(run)
+    before = linker.link("Ada", top_k=20)
+    encoder = linker.live.text_encoder
+    assert encoder is not None
+    encode = encoder.encode_text
+    encoder.encode_text = lambda texts: encode(texts) * (np.nan if "Bob" in texts else 1)  # type: ignore[method-assign]
+    with pytest.raises(DataError, match="finite features of the field"):
+        linker.add_entities([{"id": "8", "name": "Ada"}, {"id": "9", "name": "Bob"}])
+    assert len(linker) == len(linker.index) == len(linker.names) == 300
+    assert linker.link("Ada", top_k=20) == before
+
+
 def raise_memory_error(*_: Any) -> None:
     raise MemoryError
 

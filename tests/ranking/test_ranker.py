@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from lacking import small_files
 
-from dim.errors import CheckpointError, DataError
+from dim.errors import CheckpointError, ConfigError, DataError, StorageError
 from dim.ranking.candidates import best_rows, unite
 from dim.ranking.lists import Lists
 from dim.ranking.network import RankerNetwork, scores_of, train
@@ -142,6 +143,59 @@ def test_a_damaged_folder_is_refused(ranker, tmp_path, damage):
         facts.write_text("{")
     with pytest.raises(CheckpointError, match="a ranker"):
         Ranker.load(tmp_path)
+
+
+def of_version_1(folder):
+    """The two files as they were written before the folder was sealed."""
+    facts = json.loads((folder / "ranker.json").read_text())
+    gone = ("content", "format_version", "files", "seal")
+    facts = {"format": 1, **{name: value for name, value in facts.items() if name not in gone}}
+    (folder / "ranker.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def test_a_ranker_of_two_files_that_nothing_seals_is_read_as_before_and_sealed_when_it_is_saved_again(ranker, tmp_path):
+    ranker.facts = {"num_candidates": 7}
+    ranker.save(tmp_path / "ranker")
+    of_version_1(tmp_path / "ranker")
+    lists = made_up(20, seed=9)
+    older = Ranker.load(tmp_path / "ranker")
+    assert older.facts == {"num_candidates": 7}
+    for mine, theirs in zip(ranker.judge(lists), older.judge(lists), strict=True):
+        assert np.array_equal(mine.probabilities, theirs.probabilities)
+    older.save(tmp_path / "ranker")
+    assert json.loads((tmp_path / "ranker" / "ranker.json").read_text())["format_version"] == 2
+    assert Ranker.load(tmp_path / "ranker").facts == {"num_candidates": 7}
+
+
+@pytest.mark.parametrize("old", ["ranker.safetensors", "ranker.json"])
+def test_the_file_of_one_ranker_beside_that_of_another_is_refused(ranker, tmp_path, old):
+    other = Ranker.fit(made_up(60), np.arange(60) % 4, NAMES, hidden=16, seed=8, epochs=1)
+    other.nil_threshold = 0.4
+    other.save(tmp_path / "other")
+    ranker.save(tmp_path / "ranker")
+    (tmp_path / "ranker" / old).write_bytes((tmp_path / "other" / old).read_bytes())
+    with pytest.raises(CheckpointError, match=r"a damaged file ranker.safetensors"):
+        Ranker.load(tmp_path / "ranker")
+
+
+def test_a_threshold_that_was_changed_by_hand_is_told(ranker, tmp_path):
+    ranker.save(tmp_path)
+    facts = json.loads((tmp_path / "ranker.json").read_text())
+    (tmp_path / "ranker.json").write_text(json.dumps(facts | {"nil_threshold": 0.01}))
+    with pytest.raises(CheckpointError, match="does not fit its seal"):
+        Ranker.load(tmp_path)
+
+
+def test_a_save_that_fails_leaves_the_ranker_that_was_there_and_a_strangers_file(ranker, tmp_path):
+    ranker.facts = {"num_candidates": 7}
+    ranker.save(tmp_path / "ranker")
+    ranker.facts = {"num_candidates": 8}
+    with small_files(100), pytest.raises(StorageError):
+        ranker.save(tmp_path / "ranker")
+    assert Ranker.load(tmp_path / "ranker").facts == {"num_candidates": 7}
+    (tmp_path / "ranker" / "thesis.txt").write_text("three years")
+    with pytest.raises(ConfigError, match=r"files that it did not write: thesis\.txt"):
+        ranker.save(tmp_path / "ranker")
 
 
 def test_a_list_of_one_can_be_described():

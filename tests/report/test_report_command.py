@@ -43,6 +43,21 @@ def test_the_terminal_names_everything_that_a_number_depends_on(folder, capsys):
     assert "has_image" not in shown
 
 
+def test_in_a_pipe_no_line_is_folded_and_none_is_padded(folder, capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    report([folder / "runs"], by="seen_in_train", rounds=200)
+    whole = capsys.readouterr().out.splitlines()
+    monkeypatch.setenv("COLUMNS", "60")
+    report([folder / "runs"], by="seen_in_train", rounds=200)
+    narrow = capsys.readouterr().out.splitlines()
+    tables = [line for line in narrow if "│" in line or "┃" in line]
+    assert max(map(len, tables)) <= 60
+    rows = [line for line in whole if "GHMFC (quoted)" in line]
+    assert rows
+    assert len(whole) < len(narrow)
+    assert 60 < max(len(line.rstrip()) for line in whole if "│" in line) < 400
+
+
 def test_the_same_command_gives_the_same_files(folder):
     files = [folder / name for name in ("r.md", "r.csv", "r.html")]
     report([folder / "runs"], out=files, rounds=200)

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from waiting import HANG, wait_until
 from dim.linker import Linker
 from dim.serve.app import create_app
 from dim.serve.batcher import Batcher
+from dim.serve.served import Edition, Served
 from dim.serve.server import Server, bound_socket
 from dim.serve.settings import Settings
 
@@ -29,6 +30,7 @@ class Running:
     port: int
     server: Server
     client: httpx.Client
+    served: Served
 
     @property
     def batcher(self) -> Batcher:
@@ -43,10 +45,11 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(linker: Linker, **settings: Any) -> Iterator[Running]:
+def running(linker: Linker, again: Callable[[], Edition] | None = None, **settings: Any) -> Iterator[Running]:
     listener = bound_socket("127.0.0.1", 0)
     limits = Settings(**settings)
-    server = Server(create_app(linker, limits), limits)
+    app = create_app(Edition(linker, limits), limits, again)
+    server = Server(app, limits)
     listener.listen(2048)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -54,7 +57,7 @@ def running(linker: Linker, **settings: Any) -> Iterator[Running]:
         wait_until(lambda: server.started)
         port = listener.getsockname()[1]
         with client_of(port) as client:
-            yield Running(port, server, client)
+            yield Running(port, server, client, app.state.served)
     finally:
         server.batcher.refuse()
         thread.join(timeout=HANG)

@@ -21,6 +21,7 @@ SCRIPT = '<img src=x onerror="window.hacked=1">'
 HOSTILE = [
     KnownEntity("script", SCRIPT, text=f"<script>window.hacked=1</script>{SCRIPT}"),
     KnownEntity("arabic", "عمر الشريف", text="ممثل مصري ولد في الإسكندرية"),
+    KnownEntity("turned", "Zumbra \u202egnp.exe\x1b[2J pay\u200dpal", text="می\u200cخواهم \u2067x\n👩\u200d👧"),
     KnownEntity("long/?#", "Donaudampfschifffahrt" * 6, text="Kapitänswitwe" * 60),
 ]
 #: Whose text is to be read, in the list of answers.
@@ -336,6 +337,15 @@ def test_markup_in_names_texts_and_questions_stays_text(watched: Watched, addres
     assert page.locator("img[src=x]").count() == 0
 
 
+def test_what_turns_or_hides_is_written_out(watched: Watched, address: str) -> None:
+    page = watched.open(address)
+    fill(page, "Zumbra", "Zumbra")
+    link(page)
+    shown = page.locator(".answer").filter(has_text="turned")
+    expect(shown.locator("h3")).to_have_text(r"Zumbra \u202egnp.exe\x1b[2J pay\u200dpal")
+    assert shown.locator(".text").text_content() == "می\u200cخواهم \\u2067x\n👩\u200d👧"
+
+
 def test_right_to_left_text_runs_so(watched: Watched, address: str) -> None:
     page = watched.open(address)
     fill(page, "عمر الشريف", "ولد عمر الشريف في الإسكندرية")
@@ -348,7 +358,7 @@ def test_right_to_left_text_runs_so(watched: Watched, address: str) -> None:
 def test_a_phone_needs_no_sideways_scrolling(watched: Watched, address: str) -> None:
     page = watched.open(address, **PHONE)
     assert has_no_overflow(page)
-    name = HOSTILE[2].name
+    name = HOSTILE[3].name
     fill(page, name, name)
     link(page)
     expect(page.locator("#status")).to_be_in_viewport()

@@ -3,7 +3,6 @@
 import signal
 import socket
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from connections import Crowd, raised_limit
 from demo_run import demo_run, linker_of
 from serving import QUESTION, process
-from waiting import HANG
+from waiting import HANG, wait_until
 
 from dim.errors import ConfigError, MissingExtraError
 from dim.linker import Linker
@@ -31,8 +30,7 @@ def test_sigterm_in_flight_loses_no_accepted_question(folder: Path) -> None:
     with process(folder, "batch_size=1, token=None") as (served, client), ThreadPoolExecutor(4) as pool:
         asked = {"questions": [QUESTION] * 40}
         waiting = [pool.submit(client.post, "/link/batch", json=asked) for _ in range(4)]
-        while "dim_questions_total 160.0" not in client.get("/metrics").text:
-            time.sleep(0.01)
+        wait_until(lambda: "dim_questions_total 160.0" in client.get("/metrics").text)
         served.send_signal(signal.SIGTERM)
         answers = [answer.result() for answer in waiting]
         assert [answer.status_code for answer in answers] == [200] * 4

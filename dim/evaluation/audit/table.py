@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from dim.display.terminal import Console, Text
 from dim.evaluation.audit.findings import Audit, Finding
 
 STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "leak": "bold red", "not checked": "dim"}

@@ -1,5 +1,7 @@
 /** The image of a question: chosen, dropped or pasted, shown, and taken out again. */
 
+import { visible } from "/page/element.js";
+
 const at = (id) => document.getElementById(id);
 
 export class ImageField {
@@ -49,7 +51,7 @@ export class ImageField {
     this.file = file;
     at("preview-image").hidden = false;
     at("preview-image").src = URL.createObjectURL(file);
-    at("preview-name").textContent = `${file.name} (${Math.ceil(file.size / 1000).toLocaleString("en")} kB)`;
+    at("preview-name").textContent = `${visible(file.name)} (${Math.ceil(file.size / 1000).toLocaleString("en")} kB)`;
     at("preview").hidden = false;
     at("drop").hidden = true;
   }
@@ -77,7 +79,7 @@ export class ImageField {
       this.set(file);
     }
     at("image").value = ""; // so that the same file can be chosen again
-    at("image-note").textContent = note;
+    at("image-note").textContent = visible(note);
   }
 }
 

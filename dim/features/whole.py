@@ -1,0 +1,116 @@
+"""Whether features on the disk are still what was written: a checksum a block, compared once a process."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dim.display.lines import warn
+from dim.engine import Workplace, checksum_of
+from dim.errors import DataError, StorageError
+from dim.features.base import Features
+from dim.storage import write_json
+
+KEY = "checksums"  #: In the manifest.
+MATRIX, MANIFEST = "matrix.npy", "manifest.json"
+FILES = ("rows.npy", "files.json", "captions.parquet")  #: Beside the matrix, where they are.
+BLOCK_SIZE = 4096  #: Rows, where an older version recorded none.
+
+Owner = Callable[[int], str]  #: What the owner of a row of `rows.npy` is called.
+#: State of a folder's files → what was found damaged in it, in words; None: nothing.
+_found: dict[tuple[Any, ...], str | None] = {}
+
+
+def checksums_of(work: Workplace) -> dict[str, Any]:
+    """What the manifest says of finished work: CRC-32 of each block as it came, and of the files beside the matrix."""
+    return {"block_size": work.plan.block_size, "blocks": work.checksums, "files": _of_files(work.result)}
+
+
+def damage(
+    folder: Path, manifest: Mapping[str, Any], matrix: Features, rows: NDArray[np.int64], owner: Owner
+) -> str | None:
+    """What of a finished folder is not as it was written, in words that stderr gets, too; None where all is.
+
+    All of it is read once a process. Where an older version wrote no checksums, those of what is found are recorded.
+
+    Args:
+        folder: The features.
+        manifest: Its manifest.
+        matrix: [num_unique, width].
+        rows: [num_owners].
+        owner: For the message.
+
+    Raises:
+        DataError: A value is NaN or infinite, though no block differs from what was written.
+    """
+    state = _state(folder)
+    if state not in _found:
+        written = manifest.get(KEY)
+        size = written["block_size"] if written else BLOCK_SIZE
+        blocks = [checksum_of(block) for block in _blocks(matrix, size)]
+        here = {"block_size": size, "blocks": blocks, "files": _of_files(folder)}
+        _found[state] = _difference(written, here, len(matrix)) if written else None
+        if _found[state] is not None:
+            warn(f"warning: {folder} is damaged: {_found[state]}; its features are computed anew")
+            return _found[state]
+        _check_finite(folder, manifest, matrix, size, rows, owner)
+        if not written:
+            _record(folder, {**manifest, KEY: here})
+            _found[_state(folder)] = None
+    return _found[state]
+
+
+def _state(folder: Path) -> tuple[Any, ...]:
+    """Changes with every change of the files that a system tells of."""
+    status = [(folder / name).stat() for name in (MANIFEST, MATRIX, *FILES) if (folder / name).exists()]
+    return folder.resolve(), *((each.st_ino, each.st_size, each.st_mtime_ns) for each in status)
+
+
+def _blocks(matrix: Features, size: int) -> Iterator[Features]:
+    return (matrix[start : start + size] for start in range(0, len(matrix), size))
+
+
+def _of_files(folder: Path) -> dict[str, int]:
+    return {name: zlib.crc32((folder / name).read_bytes()) for name in FILES if (folder / name).exists()}
+
+
+def _difference(written: Mapping[str, Any], here: Mapping[str, Any], num_rows: int) -> str | None:
+    for index, pair in enumerate(zip(written["blocks"], here["blocks"], strict=True)):
+        if pair[0] != pair[1]:
+            size, count = written["block_size"], len(here["blocks"])
+            last = min(num_rows, (index + 1) * size) - 1
+            return f"block {index + 1:,} of {count:,} (rows {index * size:,} to {last:,}) differs from its checksum"
+    differing = (name for name, checksum in written["files"].items() if here["files"].get(name) != checksum)
+    name = next(differing, None)
+    return None if name is None else f"{name} differs from its checksum"
+
+
+def _check_finite(
+    folder: Path, manifest: Mapping[str, Any], matrix: Features, size: int, rows: NDArray[np.int64], owner: Owner
+) -> None:
+    for index, block in enumerate(_blocks(matrix, size)):
+        is_finite = np.isfinite(block)
+        if not is_finite.all():
+            row = index * size + int(is_finite.all(axis=1).argmin())
+            owners = np.flatnonzero(rows == row)
+            of = f", of {owner(int(owners[0]))}" if len(owners) else ""
+            raise DataError(
+                f"finite features of {manifest['field']} by {manifest['encoder']} in {folder}",
+                f"NaN or infinity in block {index + 1:,}, row {row:,}{of}",
+                "Remove that folder and run the same command again: it is computed anew, and an encoder that gives "
+                "such values is refused.",
+            )
+
+
+def _record(folder: Path, manifest: Mapping[str, Any]) -> None:
+    said = "recorded now"
+    try:
+        write_json(folder / MANIFEST, manifest)
+    except StorageError as error:
+        said = f"compared in this process alone: they cannot be recorded ({error.found})"
+    warn(f"note: {folder.name} was written before features had checksums; they are {said}")

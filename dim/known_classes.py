@@ -1,0 +1,278 @@
+"""The one door for class names that stand in a folder: a run's, a linker's.
+
+A folder may come from a stranger, and a class that is imported or made runs its code. So what a folder names is looked
+up among class objects that are here already, and below packages that the user trusts by name; nothing else is imported,
+whatever form the name has: a bare one, a dotted one, one in a list or deep among the options of another class. What the
+user types, on the command line or in a configuration that `dim fit` is given, is theirs and does not go through here.
+
+    reading   `KnownClasses.read`: names become class objects (`Chosen`), options are checked by their annotations;
+              nothing is imported but trusted packages, and nothing is made
+    making    `made`: calls the constructors
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from dim.errors import DataError
+from dim.typed import WORD, Mismatch, shown, typed
+
+REMEDY = "If you trust it, and it is installed here: {trust}."
+UPGRADE = "Make it again, or upgrade dim."
+DEEPEST = 20  #: Classes inside of classes.
+
+
+class Loose:
+    """In the place of an annotation: a value of an option that is not known here."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A class that may be made, with its options, checked.
+
+    Attributes:
+        kind: The class.
+        options: By name; what is itself a `Chosen`, also in lists and mappings, is to be made first.
+    """
+
+    kind: type
+    options: dict[str, Any]
+
+
+class KnownClasses:
+    """Classes by the names that a folder gives them.
+
+    Args:
+        classes: Those that may be named.
+        trusted: What the names of further classes may begin with, such as `my_package.`; they are imported.
+        what: What names them, for messages: `a linker`.
+        remedy: What to do about another; `{trust}` is filled in with the option that would allow it.
+        is_partial: Whether options may be laid over those of a class that another file names; it cannot be made then.
+    """
+
+    def __init__(
+        self,
+        classes: Iterable[type],
+        trusted: Sequence[str] = (),
+        what: str = "a linker",
+        remedy: str = REMEDY,
+        is_partial: bool = False,
+    ) -> None:
+        self.classes, self.trusted = frozenset(classes), packages(trusted)
+        self.what, self.remedy, self.is_partial = what, remedy, is_partial
+
+    def read(self, value: Any, hint: Any, where: str) -> Any:
+        """The value with `Chosen` in the place of each class; nothing is made, and nothing but trusted code imported.
+
+        Args:
+            value: Of JSON or YAML: a name, or a mapping of `class_path` and `init_args`.
+            hint: The annotation of the option, such as `TextEncoder | None`.
+            where: Its place, for messages.
+
+        Raises:
+            DataError: It names a class that is neither known nor trusted, or options that the class does not have.
+        """
+        try:
+            return typed(value, hint, where, self._of_class)
+        except Mismatch as error:
+            raise DataError(f"{self.what} whose {error.where} is {error.expected}", error.found, UPGRADE) from error
+        except RecursionError as error:
+            raise DataError(f"{self.what} with {where} of few levels", "very many", "Make it again.") from error
+
+    def named(self, name: Any, where: str) -> type:
+        """The class of a name.
+
+        Raises:
+            DataError: It is neither known nor trusted, or trusted and not to be had.
+        """
+        path = name if isinstance(name, str) else shown(name)
+        found = imported_class(path) if "." in path else self._by_its_last_name(path)
+        if found is not None and (found in self.classes or path.startswith(self.trusted)):
+            return found
+        if self.trusted and path.startswith(self.trusted):
+            return self._import(path, where)
+        if path.startswith("dim."):
+            raise DataError(f"{self.what} whose classes this version of dim has", f"{path[:200]} as {where}", UPGRADE)
+        if "." not in path:
+            near = get_close_matches(path, [kind.__name__ for kind in self.classes], 1)
+            remedy = f"Did you mean {near[0]}?" if near else "Name it with its module."
+        else:
+            package = path.partition(".")[0] if WORD.fullmatch(path.replace(".", "")) else "PACKAGE"
+            remedy = self.remedy.format(trust=f'--trust {package}, or trusted=("{package}.",) in Python')
+        raise DataError(f"{self.what} made of dim's classes", f"{path[:200]} as {where}", remedy)
+
+    def _by_its_last_name(self, name: str) -> type | None:
+        found = [kind for kind in self.classes if kind.__name__ == name]
+        return found[0] if len(found) == 1 else None
+
+    def _import(self, path: str, where: str) -> type:
+        module, _, name = path.rpartition(".")
+        try:
+            found = getattr(import_module(module), name, None)
+        except Exception as error:  # whatever the user's module raises
+            raise DataError(
+                f"the trusted class {path} as {where}", f"{type(error).__name__}: {error}", "Install its package here."
+            ) from error
+        if not isinstance(found, type):
+            raise DataError(f"a class {path} as {where}", "none of that name in its module", "Upgrade its package.")
+        return found
+
+    def _of_class(self, value: Any, kinds: tuple[type, ...], where: str) -> Any:
+        if where.count(".") > 2 * DEEPEST:
+            raise Mismatch(where[:60], f"at most {DEEPEST} classes inside of each other", "more")
+        if not kinds:
+            return self._anything(value, where)
+        if kinds == (Loose,):
+            return self._loose(value, where)
+        if isinstance(value, str):
+            value = {"class_path": value}
+        if not isinstance(value, Mapping):
+            raise Mismatch(where, "a class, or null", shown(value))
+        if "class_path" not in value:  # a set of options is the one class that the annotation allows
+            own = [kind for kind in kinds if kind in self.classes]
+            return self._chosen(own[0], value, where) if len(own) == 1 else self._of_unsaid(value, where)
+        if further := set(value) - {"class_path", "init_args"}:
+            raise Mismatch(where, "class_path and init_args", shown(sorted(map(str, further))[0]))
+        kind = self.named(value["class_path"], where)
+        if not issubclass(kind, kinds):
+            expected = " or ".join(each.__name__ for each in kinds)
+            raise Mismatch(where, f"a class of {expected}", f"{kind.__name__}")
+        return self._chosen(kind, value.get("init_args") or {}, where)
+
+    def _of_unsaid(self, value: Mapping[Any, Any], where: str) -> Any:
+        """Options of a class that another file names: they cannot be made here, but a parser may lay them over it."""
+        if not self.is_partial or set(value) != {"init_args"}:
+            raise Mismatch(where, "a mapping with class_path", shown(value))
+        return self._loose(value, where)
+
+    def _anything(self, value: Any, where: str) -> Any:
+        """What has no annotation, such as the options of a library's losses: classes may stand anywhere in it."""
+        if isinstance(value, Mapping) and "class_path" in value:
+            return self._of_class(value, (object,), where)
+        if isinstance(value, Mapping):
+            return {str(name): self._anything(item, f"{where}.{name}") for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._anything(item, f"{where}.{place}") for place, item in enumerate(value)]
+        return value
+
+    def _loose(self, value: Any, where: str) -> Any:
+        """What a parser may make of an annotation that is not known here: words and numbers, and known classes."""
+        if isinstance(value, str):
+            is_path = "." in value and all(part.isidentifier() for part in value.split("."))
+            if is_path:
+                self.named(value, where)
+            elif Path(value[:255]).exists():
+                raise Mismatch(where, "a text that names no file", shown(value))
+        elif isinstance(value, list | tuple):
+            return [self._loose(item, where) for item in value]
+        elif isinstance(value, Mapping):
+            if "class_path" in value:
+                return self._of_class(value, (object,), where)
+            if dotted := [name for name in value if not isinstance(name, str) or "." in name]:
+                raise Mismatch(where, "options by their names", shown(dotted[0]))
+            return {name: self._loose(item, f"{where}.{name}") for name, item in value.items()}
+        return value
+
+    def _chosen(self, kind: type, options: Any, where: str) -> Chosen:
+        if not isinstance(options, Mapping):
+            raise Mismatch(where, f"the options of {kind.__name__}", shown(options))
+        known, takes_others = parameters(kind)
+        read: dict[str, Any] = {}
+        for name, value in options.items():
+            place = f"{where}.{name}"
+            if name in known:
+                read[name] = typed(value, known[name], place, self._of_class)
+            elif takes_others and isinstance(name, str) and name.isidentifier():
+                read[name] = self._loose(value, place)
+            else:
+                raise Mismatch(where, f"options that {kind.__name__} has", shown(name))
+        return Chosen(kind, read)
+
+
+def made(value: Any) -> Any:
+    """What was read, with each class made, those inside others first.
+
+    Raises:
+        DataError: A class cannot be made with its options.
+    """
+    if isinstance(value, Chosen):
+        options = {name: made(option) for name, option in value.options.items()}
+        try:
+            return value.kind(**options)
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"options with which {value.kind.__name__} can be made",
+                " ".join(str(error).split())[:300],
+                "Make the folder again, or upgrade dim.",
+            ) from error
+    if isinstance(value, dict):
+        return {name: made(item) for name, item in value.items()}
+    return type(value)(map(made, value)) if type(value) in (list, tuple) else value
+
+
+def parameters(kind: type) -> tuple[dict[str, Any], bool]:
+    """The options of a class with their annotations, and whether it takes others, which it says nothing of.
+
+    Example:
+        >>> parameters(Chosen)[0]["options"], parameters(Chosen)[1]
+        (dict[str, typing.Any], False)
+    """
+    found: dict[str, Any] = {}
+    for base in kind.__mro__:
+        function = vars(base).get("__init__")
+        if function is None:
+            continue
+        if not inspect.isfunction(function):  # of object, or of an extension
+            break
+        try:
+            hints = get_type_hints(function)
+        except NameError:
+            hints = {}  # it names what is there for type checkers alone
+        passes_on = False
+        for place, parameter in enumerate(inspect.signature(function).parameters.values()):
+            passes_on |= parameter.kind is parameter.VAR_KEYWORD
+            if place and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                found.setdefault(parameter.name, hints.get(parameter.name, parameter.empty))
+        if not passes_on:
+            return found, False
+    return found, True
+
+
+def imported_class(path: str) -> type | None:
+    """The class of a full name, if its module is imported already; None otherwise. Imports nothing.
+
+    Example:
+        >>> imported_class("dim.known_classes.Chosen") is Chosen, imported_class("antigravity.Nothing")
+        (True, None)
+    """
+    module, _, name = path.rpartition(".")
+    found = vars(sys.modules[module]).get(name) if module in sys.modules else None
+    return found if isinstance(found, type) else None
+
+
+def packages(trusted: Sequence[str] | str) -> tuple[str, ...]:
+    """The beginnings of class names that are trusted, each with its dot: `my` does not stand for `mystery`.
+
+    Example:
+        >>> packages(["my_package", "other."])
+        ('my_package.', 'other.')
+    """
+    names = [trusted] if isinstance(trusted, str) else trusted
+    return tuple(f"{name.strip().rstrip('.')}." for name in names if name.strip(" ."))
+
+
+def trusted_by(trust: str | None) -> tuple[str, ...]:
+    """The packages that `--trust` names.
+
+    Example:
+        >>> trusted_by("my_package, other")
+        ('my_package.', 'other.')
+    """
+    return packages((trust or "").split(","))

@@ -1,0 +1,78 @@
+"""What linker.json says, by type: it is read once, and whatever is not so is refused before anything is made of it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+from dim.search.sealed import Manifest
+
+
+class RecipeFacts(TypedDict):
+    """How model and encoders are made again (`dim.linker.recipe`); their classes are checked there."""
+
+    model: dict[str, Any]
+    encoders: dict[str, Any]
+    context_template: str
+
+
+class Figure(TypedDict):
+    """A figure of the run, as `dim.linker.figures` has it."""
+
+    system: str
+    dataset: str | None
+    split: str | None
+    protocol: str | None
+    kb_size: int
+    n: int
+    seed: int | None
+    top1: float | None
+    top5: float | None
+    mrr: float | None
+    floor: float | None
+
+
+class About(TypedDict):
+    """What a linker comes from."""
+
+    recipe: RecipeFacts
+    dataset: str | None
+    kb_hash: str | None
+    licence: NotRequired[str | None]
+    run: NotRequired[str | None]
+    figures: NotRequired[list[Figure] | dict[str, Any] | None]
+    images: NotRequired[Literal["copies", "paths", "none"]]
+    trusted: NotRequired[list[str]]
+    hub: NotRequired[str]
+
+
+class GenerativeAbout(About):
+    """The same of a generative linker."""
+
+    language_model: str
+    reads_context: bool
+
+
+class TowerFacts(TypedDict):
+    """What `DIM.make_towers` needs beside the weights."""
+
+    mention_fields: dict[str, int]
+    entity_fields: dict[str, int]
+    has_spelling: bool
+
+
+class LinkerManifest(Manifest):
+    """Of a linker."""
+
+    about: About
+    fingerprints: dict[str, str]
+    next_row: int
+    towers: TowerFacts
+
+
+class GenerativeManifest(Manifest):
+    """Of a generative linker."""
+
+    about: GenerativeAbout
+    fingerprints: dict[str, str]
+    next_row: int
+    image_width: int | None

@@ -1,0 +1,135 @@
+"""What a linker's folder says of images stays in it: a path of its own choosing is neither followed nor copied."""
+
+import logging
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from demo_run import demo_run, linker_of
+from PIL import Image
+from small_hub import small_hub, use_hub
+from strangers import PRIVATE, holds, leading_out, make_home, naming
+
+from dim.errors import ConfigError, DataError
+from dim.linker import KnownEntity, Linker
+from dim.linker.entity_table import KeptImages
+from dim.linker.knowledge import knowledge_of
+from dim.linker.opening import open_linker
+from dim.records import Dataset
+
+NEW = KnownEntity("new1", "Zyxtral Quovane")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return demo_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def saved(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with copies of its images, that tests copy before they change it."""
+    folder = tmp_path_factory.mktemp("linker") / "saved"
+    linker_of(run).save(folder, images="copies")
+    return folder
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Path:
+    return make_home(tmp_path / "home")
+
+
+@pytest.mark.parametrize("how", ["absolute", "above"])
+def test_what_a_folder_names_outside_of_it_is_not_copied(saved: Path, tmp_path: Path, secrets: Path, how: str) -> None:
+    entity_id = naming(saved, tmp_path / "stranger", leading_out(how, secrets))
+    linker = Linker.from_pretrained(tmp_path / "stranger", device="cpu")
+    (answer,) = linker.link("a", candidates=[entity_id])
+    assert not answer.images
+    linker.add_entities([NEW])
+    linker.save(tmp_path / "mine")
+    linker.save_pretrained(tmp_path / "pushed")
+    for written in (tmp_path / "mine", tmp_path / "pushed"):
+        assert not holds(written, PRIVATE)
+        assert not holds(written, (secrets / "photo.png").read_bytes())
+        assert len(list((written / "images").iterdir())) == 263  # of the other entities
+        assert "new1" in Linker.from_pretrained(written, device="cpu").knowledge
+
+
+def test_a_link_that_takes_a_pictures_place_is_not_copied(saved: Path, tmp_path: Path, secrets: Path) -> None:
+    linker = Linker.from_pretrained(shutil.copytree(saved, tmp_path / "stranger"), device="cpu")
+    picture = Path(next(entity for entity in linker.knowledge if entity.images).images[0])
+    picture.unlink()
+    picture.symlink_to(secrets / "photo.png")
+    linker.save(tmp_path / "mine", images="copies")
+    assert not holds(tmp_path / "mine", (secrets / "photo.png").read_bytes())
+
+
+def test_only_what_decodes_is_copied(run: Path, tmp_path: Path, secrets: Path) -> None:
+    linker = linker_of(run)
+    linker.add_entities([replace(NEW, images=(str(secrets / "photo.png"), f"{secrets / 'photo.png'}#xywh=0,0,9,9"))])
+    row = linker.knowledge.row("new1")
+    linker.knowledge.entities[row] = replace(
+        linker.knowledge.entities[row], images=(*linker.knowledge.entities[row].images, str(secrets / "diary.png"))
+    )
+    linker.save(tmp_path / "mine", images="copies")
+    assert not holds(tmp_path / "mine", PRIVATE)
+    again = Linker.from_pretrained(tmp_path / "mine", device="cpu").knowledge
+    names = [f"images/{row}-0.png", f"images/{row}-1.png#xywh=0,0,9,9"]
+    assert again.entities[row].images == tuple(str(tmp_path / "mine" / name) for name in names)
+    assert again.images_elsewhere == {row: (str(secrets / "diary.png"),)}
+    assert holds(tmp_path / "mine", (secrets / "photo.png").read_bytes())
+
+
+@pytest.mark.parametrize("kept", ["paths", None])
+def test_images_of_ones_own_dataset_are_there_where_their_folder_is_said(
+    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, kept: KeptImages | None
+) -> None:
+    linker = linker_of(run)
+    entity = next(entity for entity in linker.knowledge if entity.images)
+    linker.save(tmp_path / "mine", images=kept)
+    with caplog.at_level(logging.WARNING, "dim"):
+        bare = Linker.from_pretrained(tmp_path / "mine", device="cpu")
+    assert "264 entities name images outside of" in caplog.text
+    assert "--image_root FOLDER, or image_root= in Python" in caplog.text
+    row = bare.knowledge.row(entity.id)
+    assert bare.knowledge.entities[row].images == ()
+    with pytest.raises(DataError, match=r"264 entities without; tried .*\n.*open it with image_root"):
+        bare.save(tmp_path / "copied", images="copies")
+    bare.add_entities([NEW])
+    bare.save(tmp_path / "mine")  # nothing is forgotten
+    root = Dataset(run.parent / "world").image_root
+    caplog.clear()
+    again = open_linker(str(tmp_path / "mine"), "cpu", image_root=root)
+    assert not caplog.records
+    assert again.knowledge.entities[row].images == entity.images
+    again.save(tmp_path / "copied", images="copies")
+    assert holds(tmp_path / "copied", Path(entity.images[0]).read_bytes())
+    with pytest.raises(ConfigError, match="a linker's folder beside --image_root"):
+        open_linker(str(run), "cpu", image_root=root)
+
+
+def test_a_runs_images_stay_in_its_datasets_image_folder(run: Path, tmp_path: Path, secrets: Path) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "images" / "a.png")
+    images = [["a.png", "../home/photo.png", str(secrets / "photo.png")]]
+    entities = pd.DataFrame(
+        {"id": ["Q1"], "name": ["Ada"], "aliases": [[]], "type": [None], "popularity": [None], "images": images}
+    )
+    knowledge = knowledge_of(entities, [None], tmp_path / "images")
+    assert knowledge.entities[0].images == (str(tmp_path / "images" / "a.png"),)
+    assert knowledge.images_elsewhere == {0: ("../home/photo.png", str(secrets / "photo.png"))}
+
+
+def test_copied_images_come_from_a_hub_by_the_links_of_its_cache(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_hub() as hub:
+        use_hub(monkeypatch, hub.url, tmp_path / "cache")
+        hub.publish("someone/pictures", saved)
+        linker = Linker.from_pretrained("someone/pictures", device="cpu")
+    row, entity = next((row, entity) for row, entity in linker.knowledge.entities.items() if entity.images)
+    assert Path(entity.images[0]).is_symlink()
+    linker.save(tmp_path / "mine")
+    again = Linker.from_pretrained(tmp_path / "mine", device="cpu").knowledge.entities[row]
+    assert again.images == (str(tmp_path / "mine" / "images" / f"{row}-0.png"),)

@@ -1,0 +1,296 @@
+"""A folder from a stranger runs nothing, reads nothing outside of it, and is refused in words."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from demo_run import demo_run, linker_of
+from marker_module import NAME, forms, importable
+from mutated_manifest import check_mutations, reseal
+
+from dim import folder_files
+from dim.__main__ import main
+from dim.errors import DataError, DimError
+from dim.linker import Linker
+from dim.linker.folder import MANIFEST, read
+from dim.search.lexical import EntityNames
+from dim.search.sealed import _seal, _sha256
+
+ENCODERS = ("text_encoder", "name_encoder", "image_encoder", "captioner")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return demo_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def saved(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stranger") / "saved"
+    linker_of(run).save(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(saved: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    shutil.copytree(saved, tmp_path / "linker")
+    return tmp_path / "linker"
+
+
+@pytest.fixture
+def imported(tmp_path: Path) -> Iterator[Path]:
+    with importable(tmp_path / "modules") as imported:
+        yield imported
+
+
+def put(folder: Path, name: str, content: bytes) -> None:
+    """Puts a file in the place of one that the manifest lists."""
+    (folder / name).write_bytes(content)
+    facts = {"bytes": len(content), "sha256": _sha256(folder / name)}
+    reseal(folder, lambda manifest: manifest["files"].update({name: facts}))
+
+
+@pytest.mark.parametrize("form", list(forms(Path())))
+def test_no_class_of_a_strangers_linker_is_imported_or_made(folder: Path, imported: Path, form: str) -> None:
+    value = forms(imported.parent)[form]
+    before = (folder / MANIFEST).read_text()
+    for place in (*ENCODERS, "model", "negatives", "loss"):
+        (folder / MANIFEST).write_text(before)
+
+        def change(manifest: dict[str, Any], place: str = place) -> None:
+            recipe = manifest["about"]["recipe"]
+            owner = recipe if place == "model" else recipe["encoders"] if place in ENCODERS else None
+            (recipe["model"]["init_args"] if owner is None else owner)[place] = value
+
+        reseal(folder, change)
+        with pytest.raises(DataError, match=r"expected (a|the) "):
+            read(folder, "cpu")
+        assert not imported.exists()
+
+
+def strangers_run(run: Path, place: Path, option: str, value: object) -> Path:
+    """A copy of a run whose configuration names something else for an option."""
+    shutil.copytree(run, place)
+    config = yaml.safe_load((place / "config.yaml").read_text())
+    owner = config if option == "model" else config["data" if option in config["data"] else "model"]
+    owner = owner["init_args"] if option in ("negatives", "loss") else owner
+    owner[option] = value
+    (place / "config.yaml").write_text(yaml.safe_dump(config))
+    return place
+
+
+@pytest.mark.parametrize("form", ["text", "mapping", "file", "module", "class inside of a loss"])
+@pytest.mark.parametrize("option", ["text_encoder", "protocol", "negatives", "model", "loss"])
+def test_no_class_of_a_strangers_run_is_imported_or_made(
+    run: Path, imported: Path, tmp_path: Path, form: str, option: str
+) -> None:
+    stranger = strangers_run(run, tmp_path / "run", option, forms(imported.parent)[form])
+    with pytest.raises(DataError, match=r"a run (at|in) .*/run"):
+        Linker.from_checkpoint(stranger, device="cpu")
+    assert not imported.exists()
+
+
+@pytest.mark.parametrize("command", ["link", "export", "rank", "serve", "validate", "test", "predict"])
+def test_no_command_makes_a_class_of_a_strangers_run(
+    run: Path, imported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    stranger = strangers_run(run, tmp_path / "run", "text_encoder", f"{NAME}.Marker")
+    options = {
+        "link": ["--model", str(stranger), "--mention", "Ada"],
+        "export": [str(stranger), str(tmp_path / "out")],
+        "rank": ["--run", str(stranger)],
+        "serve": ["--model", str(stranger), "--port", "0"],
+        "predict": [f"--config={stranger / 'config.yaml'}"],
+    }
+    assert main([command, *options.get(command, ["--config", str(stranger / "config.yaml")])]) == 1
+    assert f"found    {NAME}.Marker as" in capsys.readouterr().err
+    assert not imported.exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_run_says_itself_of_trust_does_not_count(run: Path, imported: Path, tmp_path: Path) -> None:
+    marker = {"class_path": f"{NAME}.Marker", "init_args": {"width": 256}}
+    stranger = strangers_run(run, tmp_path / "run", "text_encoder", marker)
+    config = yaml.safe_load((stranger / "config.yaml").read_text())
+    (stranger / "config.yaml").write_text(yaml.safe_dump(config | {"trust": NAME}))
+    assert main(["validate", "--config", str(stranger / "config.yaml")]) == 1
+    assert main(["validate", "--config", str(stranger / "config.yaml"), "--trust", NAME]) == 1
+    with pytest.raises(DataError, match=f"--trust {NAME}"):
+        Linker.from_checkpoint(stranger, device="cpu")
+    assert not imported.exists()
+    assert Linker.from_checkpoint(stranger, device="cpu", trusted=(NAME,)).link("Ada")
+    assert imported.exists()
+
+
+@pytest.mark.parametrize("template", ["{mention.__class__}", "{mention[0]}", "{mention!r}", "{mention:>9}", "{0}"])
+def test_a_template_looks_into_nothing(folder: Path, template: str) -> None:
+    reseal(folder, lambda manifest: manifest["about"]["recipe"].update(context_template=template))
+    with pytest.raises(DimError, match="each by its name alone"):
+        read(folder, "cpu")
+
+
+@pytest.mark.parametrize("place", ["/etc", "../modules", "~", "modules"])
+def test_the_files_of_an_encoder_are_inside_the_folder(
+    folder: Path, imported: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.chdir(imported.parent.parent)
+    encoder = {"class_path": "TransformersTextEncoder", "init_args": {"path": place}}
+    reseal(folder, lambda manifest: manifest["about"]["recipe"]["encoders"].update(text_encoder=encoder))
+    with pytest.raises(DataError, match="files of the text_encoder inside the linker's folder"):
+        read(folder, "cpu")
+
+
+def test_files_that_the_manifest_does_not_list_are_refused_and_those_of_hubs_are_not(folder: Path) -> None:
+    (folder / ".cache" / "huggingface").mkdir(parents=True)
+    (folder / ".git").mkdir()
+    for name in (".gitattributes", ".git/HEAD", ".cache/huggingface/x.metadata", "LICENSE", ".DS_Store"):
+        (folder / name).write_text("left by a hub")
+    assert read(folder, "cpu")
+    for name in ("encoders/text_encoder/own_code.py", "index/more.npy", "own.py", ".cache/other"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("a stranger's")
+        with pytest.raises(DataError, match=rf"nothing but the files that linker\.json lists\nfound    others: {name}"):
+            read(folder, "cpu")
+        (folder / name).unlink()
+    (folder / "ranker").symlink_to(folder.parent)
+    with pytest.raises(DataError, match="others: ranker"):
+        read(folder, "cpu")
+
+
+def test_a_file_that_leads_out_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("private")
+    facts = {"bytes": 7, "sha256": _sha256(secret)}
+    for name in ("../secret.txt", str(secret), "index/../../secret.txt", "a\0b"):
+        before = (folder / MANIFEST).read_text()
+        reseal(folder, lambda manifest, name=name: manifest["files"].update({name: facts}))
+        with pytest.raises(DataError, match="a file that lies outside of it"):
+            read(folder, "cpu")
+        (folder / MANIFEST).write_text(before)
+    (folder / "linked").symlink_to(secret)
+    reseal(folder, lambda manifest: manifest["files"].update(linked=facts))
+    with pytest.raises(DataError, match="a file that lies outside of it: linked"):
+        read(folder, "cpu")
+
+
+def test_a_folder_in_the_hubs_cache_whose_files_are_links_to_its_blobs_opens(folder: Path, tmp_path: Path) -> None:
+    blobs, snapshot = tmp_path / "models--a--b" / "blobs", tmp_path / "models--a--b" / "snapshots" / ("0" * 40)
+    blobs.mkdir(parents=True)
+    for number, path in enumerate(path for path in folder.rglob("*") if path.is_file()):
+        place = snapshot / path.relative_to(folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(blobs / str(number))
+        place.symlink_to(blobs / str(number))
+    assert read(snapshot, "cpu")
+
+
+@pytest.mark.parametrize("form", ["repeated", "compressed"])
+def test_a_table_out_of_proportion_is_refused_by_what_its_metadata_says(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, form: str
+) -> None:
+    monkeypatch.setattr(folder_files, "LEAST", 2**18)
+    table = pq.read_table(folder / "entities.parquet")
+    text = ["ab" * 10_000] * len(table)
+    wrong = table.set_column(table.schema.names.index("text"), "text", pa.array(text, pa.string()))
+    options = {} if form == "repeated" else {"use_dictionary": False, "compression": "zstd"}
+    pq.write_table(wrong, tmp_path / "wrong.parquet", **options)
+    put(folder, "entities.parquet", (tmp_path / "wrong.parquet").read_bytes())
+    with pytest.raises(
+        DataError, match=r"entities\.parquet, whose [\d,]+ bytes become 6,[\d,]+ in memory, more than 200"
+    ):
+        read(folder, "cpu")
+
+
+def test_other_tables_and_arrays_are_refused(folder: Path, tmp_path: Path) -> None:
+    good = (folder / "entities.parquet").read_bytes()
+    table = pq.read_table(folder / "entities.parquet")
+    for wrong in (
+        table.drop_columns(["name"]),
+        table.set_column(0, "row", pa.array([-1] * len(table), pa.int64())),
+        table.set_column(1, "id", pa.array(["same"] * len(table))),
+        table.set_column(1, "id", pa.array([None] * len(table), pa.string())),
+        table.set_column(2, "name", pa.array([["a"]] * len(table))),
+    ):
+        pq.write_table(wrong, tmp_path / "wrong.parquet")
+        put(folder, "entities.parquet", (tmp_path / "wrong.parquet").read_bytes())
+        with pytest.raises(DataError, match="the entities of a linker"):
+            read(folder, "cpu")
+    put(folder, "entities.parquet", b"no table")
+    with pytest.raises(DataError, match=r"damaged entities\.parquet"):
+        read(folder, "cpu")
+    put(folder, "entities.parquet", good)
+    assert read(folder, "cpu")
+
+
+@pytest.mark.parametrize("name", ["idf", "starts", "strings", "weights", "counts", "live"])
+def test_arrays_that_do_not_fit_each_other_are_refused(saved: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(saved / "names", tmp_path / "names")
+    array = np.load(saved / "names" / f"{name}.npy")
+    claimed = np.lib.format.header_data_from_array_1_0(array) | {"shape": (10**12,)}
+    with (tmp_path / "long.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, claimed)  # type: ignore[arg-type]
+    np.save(tmp_path / "short.npy", array[:-1])
+    np.save(tmp_path / "other.npy", np.array(["a"]))
+    np.save(tmp_path / "far.npy", array + array.dtype.type(10**6) if array.dtype != bool else array[None])
+    for wrong in ("long", "short", "other", "far"):
+        if (name, wrong) in {("idf", "far"), ("weights", "far")}:
+            continue  # other weights are weights
+        content = (tmp_path / f"{wrong}.npy").read_bytes()
+        (tmp_path / "names" / f"{name}.npy").write_bytes(content)
+        manifest = json.loads((tmp_path / "names" / "index.json").read_text())
+        manifest.pop("seal")
+        manifest["files"][f"{name}.npy"] = {
+            "bytes": len(content),
+            "sha256": _sha256(tmp_path / "names" / f"{name}.npy"),
+        }
+        (tmp_path / "names" / "index.json").write_text(json.dumps({**manifest, "seal": _seal(manifest)}))
+        with pytest.raises(DataError, match="a name index"):
+            EntityNames.load(tmp_path / "names")
+
+
+BRACKETS = "[" * 20_000
+
+
+@pytest.mark.parametrize("name", ["linker.json", "index/index.json", "names/index.json", "names/ngrams.json"])
+@pytest.mark.parametrize("content", [BRACKETS, '{"a":' * 5_000, "", "null", "7", "[]", "{}", '"a"', "\ud83d", "{'a'}"])
+def test_what_is_no_manifest_is_refused_in_words(folder: Path, name: str, content: str) -> None:
+    data = content.encode("utf-8", "surrogatepass")
+    if "/" in name:
+        put(folder, name, data)
+    else:
+        (folder / name).write_bytes(data)
+    with pytest.raises(DataError, match=r"in the place of|damaged|found    a "):
+        read(folder, "cpu")
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "places.json"])
+@pytest.mark.parametrize("content", [BRACKETS, "", "null", "7", "[]", "model: 7", "&a [*a, *a]", "data: {root: 3}"])
+def test_what_is_no_configuration_of_a_run_is_refused_in_words(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str
+) -> None:
+    stranger = tmp_path / "run"
+    stranger.mkdir()
+    for each in ("config.yaml", "places.json"):
+        shutil.copyfile(run / each, stranger / each)
+    (stranger / name).write_text(content)
+    assert main(["link", "--model", str(stranger), "--mention", "Ada"]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_linker_with_any_key_of_its_manifest_changed_or_gone_opens_or_is_refused_in_words(
+    saved: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    shutil.copytree(saved, tmp_path / "linker")
+
+    def use(folder: Path) -> None:
+        assert Linker(*read(folder, "cpu")).link("Ada", "Ada sang.", top_k=2)
+
+    check_mutations(tmp_path / "linker", use, 1500 if request.config.getoption("--long") else 60)

@@ -1,0 +1,278 @@
+"""Pictures cost what they are allowed to: uploads, and those of the KB; and one that ends its decoder is one error."""
+
+import io
+import os
+import shutil
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from demo_run import demo_run, linker_of, world_of
+from PIL import Image
+from serving import Running, running
+from strangers import leading_out, make_home, naming
+from waiting import HANG, wait_until
+
+from dim.errors import ConfigError
+from dim.features.decoding_cost import FIXED_BYTES, MOST_BYTES
+from dim.features.tiny import TinyImageEncoder
+from dim.linker import KnownEntity, Linker
+from dim.linker.opening import open_linker
+from dim.serve.about import image_url
+from dim.serve.images import Images, quick_bytes
+from dim.serve.settings import Settings
+
+ENDED = "its decoder ended"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return demo_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def linker(run: Path) -> Linker:
+    return linker_of(run)
+
+
+@pytest.fixture(scope="module")
+def copies(linker: Linker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with copies of the KB's images."""
+    folder = tmp_path_factory.mktemp("linker") / "copies"
+    linker.save(folder, images="copies")
+    return folder
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(16) as pool:
+        yield pool
+
+
+@pytest.fixture(autouse=True)
+def _one_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a test knows which process an image goes to."""
+    monkeypatch.setattr("dim.serve.images.num_decoders", lambda: 1)
+
+
+def picture(side: int = 64) -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((side, side), 50).convert("RGB").save(file, "PNG")
+    return file.getvalue()
+
+
+def ask(server: Running, data: bytes) -> httpx.Response:
+    return server.client.post("/link/image", data={"mention": "Velton"}, files={"image": data})
+
+
+def images_of(server: Running) -> Images:
+    return server.served.images
+
+
+def in_use(images: Images) -> int:
+    """Bytes that images take which are decoded now."""
+    return images.budget.total - images.budget.free
+
+
+@contextmanager
+def held_decoder(server: Running) -> Iterator[int]:
+    """The process that decodes, held until it is let go or killed."""
+    assert ask(server, picture()).status_code == 200
+    (pid,) = images_of(server).decoders.running
+    os.kill(pid, signal.SIGSTOP)
+    yield pid
+    if pid in images_of(server).decoders.running:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_picture_that_ends_its_decoder_is_its_own_error_and_its_neighbours_are_answered(
+    linker: Linker, pool: ThreadPoolExecutor
+) -> None:
+    with running(linker) as server, held_decoder(server) as pid:
+        bad = pool.submit(ask, server, picture())
+        wait_until(lambda: in_use(images_of(server)) > 0)
+        good = [pool.submit(ask, server, picture(65 + place)) for place in range(3)]
+        assert server.still_answers()  # texts do not wait for pictures
+        wait_until(lambda: server.batcher.accepted == 4)
+        os.kill(pid, signal.SIGKILL)
+        assert bad.result().status_code == 422
+        assert bad.result().json()["error"]["found"] == ENDED
+        assert {answer.result().status_code for answer in good} == {200}
+        wait_until(lambda: in_use(images_of(server)) == 0)
+
+
+def test_who_left_has_neither_bytes_nor_a_turn(linker: Linker, pool: ThreadPoolExecutor) -> None:
+    with running(linker, max_pixels=64 * 64, **room_for(64 * 64)) as server, held_decoder(server):
+        images = images_of(server)
+        with leaving_client(server, picture()):
+            wait_until(lambda: in_use(images) > 0)
+            with leaving_client(server, picture()):  # waits behind it
+                wait_until(lambda: server.batcher.accepted == 2)
+            wait_until(lambda: server.batcher.accepted == 1)
+            assert in_use(images) > 0
+        wait_until(lambda: server.batcher.accepted == 0)
+        wait_until(lambda: in_use(images) == 0)  # though the process was held: it was ended
+        assert images.decoders.running == []
+        assert ask(server, picture()).status_code == 200
+
+
+def test_the_time_of_a_question_counts_its_decoding(linker: Linker) -> None:
+    with running(linker, timeout_s=3) as server, held_decoder(server):
+        late = ask(server, picture())  # the decoder is held, so that nothing but the time-out can answer
+        assert late.status_code == 503
+        assert late.json()["error"]["expected"] == "an answer in time"
+        wait_until(lambda: in_use(images_of(server)) == 0)
+        wait_until(lambda: ask(server, picture()).status_code == 200)
+
+
+class SlowScale(TinyImageEncoder):
+    """Waits, while it scales an image, until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def preprocess(self, image: Image.Image) -> Any:
+        self.begun.set()
+        assert self.go.wait(HANG)
+        return super().preprocess(image)
+
+
+def test_scaling_an_image_holds_no_question_without_one(run: Path, pool: ThreadPoolExecutor) -> None:
+    linker, slow = linker_of(run), SlowScale()
+    linker.live = linker.towers.live = replace(linker.live, image_encoder=slow)
+    with running(linker) as server:
+        scaled = pool.submit(ask, server, picture())
+        assert slow.begun.wait(HANG)
+        assert server.still_answers()
+        assert not scaled.done()
+        slow.go.set()
+        assert scaled.result().status_code == 200
+
+
+def kb_picture(run: Path) -> Path:
+    return next(world_of(run).image_root.rglob("*.png"))
+
+
+def test_a_picture_of_the_kb_that_many_ask_for_is_decoded_once(run: Path, pool: ThreadPoolExecutor) -> None:
+    linker, shown = linker_of(run), kb_picture(run)
+    linker.add_entities([KnownEntity("Q 1", "Ölaf", images=(str(shown),))])
+    with running(linker) as server, held_decoder(server) as pid:
+        images = images_of(server)
+        answers = [pool.submit(server.client.get, "/entities/Q%201/images/0") for _ in range(8)]
+        wait_until(lambda: len(server.server.server_state.tasks) == 8 and in_use(images) > 0)
+        assert in_use(images) == quick_bytes(shown.stat().st_size)  # of one
+        os.kill(pid, signal.SIGCONT)
+        found = {answer.result().content for answer in answers}
+        assert len(found) == 1
+        assert {answer.result().status_code for answer in answers} == {200}
+        os.kill(pid, signal.SIGSTOP)
+        assert server.client.get("/entities/Q%201/images/0").content in found  # kept: no decoder is asked
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_pictures_of_the_kb_share_the_budget_and_one_that_exceeds_it_is_never_decoded(
+    run: Path, tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    linker = linker_of(run)
+    for name, side in (("large", 1600), ("small", 100)):
+        Image.new("RGB", (side, side), "red").save(tmp_path / f"{name}.webp", lossless=True)
+        linker.add_entities([KnownEntity(name, name, images=(str(tmp_path / f"{name}.webp"),))])
+    (tmp_path / "text.png").write_bytes(picture())
+    linker.add_entities([KnownEntity("text", "text", images=(str(tmp_path / "text.png"),))])
+    (tmp_path / "text.png").write_text("private")
+    with running(linker, max_pixels=64 * 64, **room_for(64 * 64)) as server:
+        refused = server.client.get("/entities/large/images/0")
+        assert (refused.status_code, refused.json()["error"]["found"]) == (404, "too large")
+        unreadable = server.client.get("/entities/text/images/0")
+        assert (unreadable.status_code, unreadable.json()["error"]["found"]) == (404, "unreadable")
+        assert "private" not in unreadable.text
+        shown = [pool.submit(server.client.get, "/entities/small/images/0") for _ in range(4)]
+        asked = [pool.submit(ask, server, picture(side)) for side in range(61, 65)]
+        assert {answer.result().status_code for answer in [*shown, *asked]} == {200}
+        wait_until(lambda: in_use(images_of(server)) == 0)
+
+
+@pytest.mark.parametrize("how", ["absolute", "above"])
+def test_no_picture_outside_of_a_linkers_folder_is_shown(copies: Path, tmp_path: Path, how: str) -> None:
+    home = make_home(tmp_path / "home")
+    entity_id = naming(copies, tmp_path / "stranger", leading_out(how, home))
+    linker = Linker.from_pretrained(tmp_path / "stranger", device="cpu")
+    with running(linker) as server:
+        for place in range(3):
+            refused = server.client.get(image_url(entity_id, place))
+            assert (refused.status_code, refused.json()["error"]["found"]) == (404, str(place))  # of no images
+        other = next(entity for entity in linker.knowledge if entity.images and entity.id != entity_id)
+        assert server.client.get(image_url(other.id, 0)).status_code == 200
+
+
+def test_a_link_out_of_the_folder_that_takes_a_pictures_place_is_not_followed(copies: Path, tmp_path: Path) -> None:
+    linker = Linker.from_pretrained(shutil.copytree(copies, tmp_path / "mine"), device="cpu")
+    entity = next(entity for entity in linker.knowledge if entity.images)
+    Path(entity.images[0]).unlink()
+    Path(entity.images[0]).symlink_to(make_home(tmp_path / "home") / "photo.png")
+    with running(linker) as server:
+        refused = server.client.get(image_url(entity.id, 0))
+        assert (refused.status_code, refused.json()["error"]["found"]) == (404, "outside the image folder")
+
+
+def test_pictures_of_ones_own_are_shown_where_their_folder_is_said(run: Path, linker: Linker, tmp_path: Path) -> None:
+    linker.save(tmp_path / "mine", images="paths")
+    entity = next(entity for entity in linker.knowledge if entity.images)
+    for image_root, status in ((None, 404), (world_of(run).image_root, 200)):
+        opened = open_linker(str(tmp_path / "mine"), "cpu", image_root=image_root)
+        with running(opened) as server:
+            assert server.client.get(image_url(entity.id, 0)).status_code == status
+
+
+def test_a_picture_that_was_replaced_is_shown_as_it_is(run: Path, tmp_path: Path) -> None:
+    linker, file = linker_of(run), tmp_path / "a.png"
+    file.write_bytes(picture())
+    linker.add_entities([KnownEntity("Q 1", "Ölaf", images=(str(file),))])
+    with running(linker) as server:
+        for colour in ("red", "blue"):
+            Image.new("RGB", (20, 20 + len(colour)), colour).save(file)
+            with Image.open(io.BytesIO(server.client.get("/entities/Q%201/images/0").content)) as shown:
+                assert shown.size == (20, 20 + len(colour))
+
+
+def test_an_upload_is_what_the_linker_itself_reads(linker: Linker) -> None:
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (30, 40, 4), dtype=np.uint8)
+    Image.fromarray(noise, "RGBA").resize((400, 300)).save(file, "WEBP", lossless=True)
+    with running(linker) as server:
+        (found, *_) = ask(server, file.getvalue()).json()["answers"]
+    (expected, *_) = linker.link("Velton", image=file.getvalue())
+    assert (found["id"], found["score"]) == (expected.id, pytest.approx(expected.score, abs=1e-6))
+
+
+def test_the_budget_has_room_for_the_largest_upload() -> None:
+    least = FIXED_BYTES + 2 * Settings.max_body_bytes + MOST_BYTES * Settings.max_pixels
+    assert Settings(max_decoding_bytes=least).max_decoding_bytes == least
+    with pytest.raises(ConfigError, match=rf"a max_decoding_bytes of at least {least:,}, for one image of max_pixels"):
+        Settings(max_decoding_bytes=least - 1)
+
+
+def room_for(pixels: int) -> dict[str, int]:
+    """Settings whose budget has room for one image of so many pixels, and not for two."""
+    return {"max_body_bytes": 100_000, "max_decoding_bytes": FIXED_BYTES + 200_000 + MOST_BYTES * pixels}
+
+
+@contextmanager
+def leaving_client(server: Running, data: bytes) -> Iterator[None]:
+    """Has sent an upload, and leaves at the end of the block."""
+    request = httpx.Request("POST", "http://127.0.0.1/link/image", files={"image": data})
+    request.read()
+    head = b"".join(f"{name}: {value}\r\n".encode() for name, value in request.headers.items())
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(b"POST /link/image HTTP/1.1\r\n" + head + b"\r\n" + request.content)
+        yield

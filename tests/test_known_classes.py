@@ -1,0 +1,178 @@
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from marker_module import NAME, forms, importable
+from pytorch_lightning import Callback
+from pytorch_metric_learning.losses import NTXentLoss
+from pytorch_metric_learning.losses.base_metric_loss_function import BaseMetricLossFunction
+
+from dim.configs import shipped
+from dim.contrastive.losses import NPair, ReleasedNPair
+from dim.contrastive.module import DIM
+from dim.contrastive.negatives import NameNegatives, Negatives
+from dim.errors import DataError
+from dim.features.base import ImageEncoder, TextEncoder
+from dim.features.tiny import TinyTextEncoder
+from dim.generative.language_model import LanguageModel
+from dim.known_classes import Chosen, KnownClasses, made
+from dim.linker.manifest import GenerativeManifest, LinkerManifest
+from dim.own_classes import OWN
+from dim.places import RunConfig, RunPlaces
+from dim.saved_run import check_config
+from dim.task import LinkingTask
+from dim.typed import Mismatch, typed
+
+#: Where a class stands in a configuration, or a parser would take one.
+OPTIONS = (
+    *("data", "data.text_encoder", "data.protocol", "model", "model.init_args.negatives"),
+    *("trainer", "trainer.callbacks", "trainer.strategy", "trainer.logger"),
+    *("early_stopping", "early_stopping.log_rank_zero_only", "optimizer", "seed_everything"),
+)
+LOSS = NPair | ReleasedNPair | BaseMetricLossFunction | None
+HINTS: list[Any] = [
+    TextEncoder | None,
+    ImageEncoder,
+    LinkingTask,
+    Negatives | None,
+    LOSS,
+    list[Callback],
+    LanguageModel,
+    Any,
+]
+
+
+@pytest.mark.parametrize("form", list(forms(Path())))
+def test_a_strangers_class_is_refused_in_every_form_and_nothing_is_imported(tmp_path: Path, form: str) -> None:
+    with importable(tmp_path / "modules") as imported:
+        value = forms(tmp_path / "modules")[form]
+        for hint in HINTS:
+            try:
+                found = KnownClasses(OWN).read(value, hint, "option")
+            except DataError:
+                continue
+            assert hint is Any, (form, hint, found)  # a text without an annotation stays a text
+            assert found == value
+        assert NAME not in sys.modules
+        assert not imported.exists()
+        assert not imported.with_name("made").exists()
+
+
+def test_below_a_trusted_package_a_class_is_imported_and_below_no_other(tmp_path: Path) -> None:
+    with importable(tmp_path / "modules") as imported:
+        for trusted in ((), ("own",), ("own_marker_of_another",), ("own_mark",)):
+            with pytest.raises(
+                DataError, match=rf"made of dim's classes\nfound    {NAME}\.Marker as option\n.*--trust"
+            ):
+                KnownClasses(OWN, trusted).read(f"{NAME}.Marker", TextEncoder, "option")
+        assert not imported.exists()
+        found = made(KnownClasses(OWN, (NAME,)).read(f"{NAME}.Marker", TextEncoder | None, "option"))
+        assert type(found).__name__ == "Marker"
+        with pytest.raises(DataError, match=r"option is a class of ImageEncoder\nfound    Marker"):
+            KnownClasses(OWN, (NAME,)).read(f"{NAME}.Marker", ImageEncoder, "option")
+        with pytest.raises(DataError, match="none of that name"):
+            KnownClasses(OWN, (NAME,)).read(f"{NAME}.Other", TextEncoder, "option")
+        with pytest.raises(DataError, match="ModuleNotFoundError"):
+            KnownClasses(OWN, ("absent_package",)).read("absent_package.Other", TextEncoder, "option")
+
+
+def test_a_class_that_is_imported_and_not_dims_is_refused_too() -> None:
+    for name in ("subprocess.Popen", "pathlib.Path", "dim.linker.Linker", "torch.nn.Linear", "builtins.object"):
+        with pytest.raises(DataError, match="dim"):
+            KnownClasses(OWN).named(name, "option")
+
+
+def test_dims_own_classes_are_made_with_their_options_by_type() -> None:
+    known = KnownClasses(OWN)
+    assert made(known.read("TinyTextEncoder", TextEncoder | None, "x")).width == TinyTextEncoder().width
+    negatives = known.read({"class_path": "NameNegatives", "init_args": {"pool": 8}}, Negatives | None, "x")
+    assert negatives == Chosen(NameNegatives, {"pool": 8})
+    loss = {
+        "class_path": "pytorch_metric_learning.losses.NTXentLoss",
+        "init_args": {
+            "temperature": "1e-1",  # as YAML reads it
+            "distance": {"class_path": "pytorch_metric_learning.distances.CosineSimilarity"},
+        },
+    }
+    found = made(known.read({"class_path": "DIM", "init_args": {"loss": loss, "width": 32}}, LinkingTask, "model"))
+    assert isinstance(found, DIM)
+    assert isinstance(found.loss, NTXentLoss)
+    assert type(found.loss.distance).__name__ == "CosineSimilarity"
+    assert made(known.read({"path": "somewhere"}, LanguageModel, "lm")) == LanguageModel("somewhere")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"widht": 3}, "model is options that DIM has\nfound    'widht'"),
+        ({"width": "3"}, "model.width is a whole number\nfound    '3'"),
+        ({"width": True}, "model.width is a whole number\nfound    true|True"),
+        ({"fusion": "mean"}, "model.fusion is 'attention' or 'sum' or 'linear'\nfound    'mean'"),
+        ({"mention_fields": ["a", 3]}, r"model.mention_fields is a list or null\nfound    a list of 2"),
+        ({"loss": "DIM"}, "model.loss is a class of NPair or ReleasedNPair or BaseMetricLossFunction\nfound    DIM"),
+        ([], "model is the options of DIM|found"),
+    ],
+)
+def test_options_are_checked_by_their_annotations(options: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        made(KnownClasses(OWN).read({"class_path": "DIM", "init_args": options or [1]}, LinkingTask, "model"))
+
+
+def test_very_deep_options_are_refused() -> None:
+    value: Any = 1
+    for _ in range(3000):
+        value = {"class_path": "pytorch_metric_learning.losses.NTXentLoss", "init_args": {"distance": value}}
+    with pytest.raises(DataError, match=r"few levels|inside of each other"):
+        KnownClasses(OWN).read({"class_path": "DIM", "init_args": {"loss": value}}, LinkingTask, "model")
+
+
+@pytest.mark.parametrize("name", list(shipped()))
+def test_every_shipped_config_passes_the_door(name: str) -> None:
+    check_config(shipped()[name])
+
+
+@pytest.mark.parametrize("form", list(forms(Path())))
+@pytest.mark.parametrize(
+    "option",
+    OPTIONS,
+)
+def test_a_configuration_that_names_a_strangers_class_is_refused_before_a_parser_reads_it(
+    tmp_path: Path, option: str, form: str
+) -> None:
+    config: dict[str, Any] = {"run": "runs/a", "data": {"root": "w"}, "model": {"class_path": "DIM", "init_args": {}}}
+    with importable(tmp_path / "modules") as imported:
+        owner, (*parents, name) = config, option.split(".")
+        for parent in parents:
+            owner = owner.setdefault(parent, {})
+        owner[name] = forms(tmp_path / "modules")[form]
+        if form == "no text" and option in ("seed_everything", "optimizer"):
+            return
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+        harmless = option == "trainer.strategy" and form in ("module", "bare name")  # words, of which nothing is made
+        try:
+            check_config(tmp_path / "config.yaml")
+        except DataError:
+            pass
+        else:
+            assert harmless or (option == "optimizer" and form in ("module", "bare name")), (option, form)
+        assert not imported.exists()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    JSON, st.sampled_from([LinkerManifest, GenerativeManifest, RunConfig, RunPlaces, dict[str, int | None], list[str]])
+)
+def test_whatever_stands_in_a_file_is_of_the_type_or_a_mismatch(value: Any, hint: Any) -> None:
+    with suppress(Mismatch):  # and nothing else
+        assert typed(value, hint) == value
