@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 from dim.display.terminal import Console, Text
-from dim.errors import ConfigError
+from dim.errors import ConfigError, DataError
 from dim.evaluation.audit import Audit, audit_dataset, print_audit
 from dim.evaluation.audit.dataset import check_distance
 from dim.evaluation.audit.subsets import Subset, check_subset_target, clean, describe, hard, write_subset
+from dim.locks import folder_lock
 from dim.output import check_file
 from dim.prepare import open_dataset
 from dim.records import AUDIT_FILE, Dataset
@@ -59,7 +61,7 @@ def audit(
     found = audit_dataset(dataset, image_distance=image_distance, with_tune=with_tune, progress=True)
     console = Console()
     print_audit(found, console)
-    write_json(path, found.as_json())
+    _write_found(path, found, dataset)
     console.print(Text(f"written: {path}"), soft_wrap=True)
     if write_clean is not None:
         _write(dataset, found, clean(found), Path(write_clean), console)
@@ -72,6 +74,17 @@ def _json_path(out: Path) -> Path:
     path = out / AUDIT_FILE if out.is_dir() else out
     check_file(path, "an audit", _is_audit)
     return path
+
+
+def _write_found(path: Path, found: Audit, dataset: Dataset) -> None:
+    with folder_lock(dataset.root, "dim audit", wait=True) if path.parent == dataset.root else nullcontext():
+        if path.parent == dataset.root and Dataset(dataset.root).hash != dataset.hash:
+            raise DataError(
+                f"the dataset that was audited in {dataset.root}",
+                "another: it was written anew meanwhile",
+                "Run the same command again.",
+            )
+        write_json(path, found.as_json())
 
 
 def _is_audit(path: Path) -> bool:

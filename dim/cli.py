@@ -27,7 +27,7 @@ import dim.baselines.names
 import dim.contrastive.module
 import dim.features.named
 import dim.generative.module  # noqa: F401
-from dim.checkpoint import RunCheckpoint, read_checkpoint
+from dim.checkpoint import RunCheckpoint, WholeCheckpoints, read_checkpoint, to_resume_from
 from dim.configs import with_config_files
 from dim.datamodule import LinkingDataModule
 from dim.display.lines import say
@@ -53,10 +53,9 @@ from dim.predict import predict_on_cluster
 from dim.prepare import open_dataset
 from dim.processes import process_of_run
 from dim.result_files import write_identity
-from dim.run_folder import OWN, folder_to_fit, replace_run, settle_run
+from dim.run_folder import folder_to_fit, replace_run, settle_run
 from dim.saved_run import check_config
 from dim.start import ONE_TIME, RunStart
-from dim.storage import remove_leftovers
 from dim.task import LinkingTask
 from dim.trainer_options import StepLimit, check_trainer
 from dim.training_lines import ProgressBar, progress_callback
@@ -167,8 +166,6 @@ class DimCLI(LightningCLI):
         if process_of_run() == 0:
             self.held.enter_context(folder_lock(self.run, f"dim {self.subcommand}"))
             settle_run(self.run)
-            for name in OWN:
-                remove_leftovers(self.run / name)
         self.folder = self.run  # what this command writes
         if self.subcommand == "fit" and not options["trainer"].get("fast_dev_run"):
             self.folder = folder_to_fit(self.run, options["ckpt_path"] is not None, options["overwrite"])
@@ -199,7 +196,10 @@ class DimCLI(LightningCLI):
         if self.subcommand != "fit" and self.model.is_trained:
             options["ckpt_path"] = options["ckpt_path"] or "best"
         if options["ckpt_path"] in ("best", "last"):
-            options["ckpt_path"] = str(checkpoint(self.folder, options["ckpt_path"]))
+            resumes = self.subcommand == "fit" and options["ckpt_path"] == "last"
+            found = to_resume_from(self.folder / "checkpoints") if resumes else None
+            options["ckpt_path"] = str(found or checkpoint(self.folder, options["ckpt_path"]))
+            self.start.resumed_from = found
         if options["ckpt_path"] is not None:
             check_checkpoint(Path(options["ckpt_path"]), self.model.seed, self.datamodule)
         if self.trainer.world_size > 1:
@@ -266,7 +266,10 @@ class DimCLI(LightningCLI):
                 for name, monitor in (("best", MONITOR), ("last", None))
             ]
         # The loggers come with RunStart: they would begin with files, before anything was checked.
-        return super().instantiate_trainer(callbacks=callbacks, logger=False, enable_progress_bar=is_shown, **kwargs)
+        plugins = [WholeCheckpoints(), *as_list(configured["plugins"])]
+        return super().instantiate_trainer(
+            callbacks=callbacks, plugins=plugins, logger=False, enable_progress_bar=is_shown, **kwargs
+        )
 
     def _complete(self) -> None:
         """Names the commits of what is on a hub in the configuration, and where the run's files are beside it."""

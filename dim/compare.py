@@ -10,12 +10,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.table import Table
+
 from dim.configs import config_file, shipped
 from dim.display.terminal import Console, Text
 from dim.errors import ConfigError
 from dim.evaluation.significance import ROUNDS
 from dim.report import report
 from dim.report.command import check_options
+from dim.run_folder import can_resume, is_finished
 from dim.storage import write_json
 
 INTERRUPTED = 130  #: How a command ends that was.
@@ -38,7 +41,7 @@ class Experiment:
         return [*configs, f"--seed_everything={self.seed}", f"--run={self.run}", *self.options]
 
     def state(self) -> str:
-        """`finished`, `unfinished` (with a checkpoint) or `new`.
+        """`finished`, `unfinished` (with a checkpoint) or `new`. A run that was only evaluated is not finished.
 
         Raises:
             ConfigError: Another experiment stands in the run's folder.
@@ -57,9 +60,9 @@ class Experiment:
                 f"that of {' '.join(started)}",
                 "Name another folder with --runs, or remove this one.",
             )
-        if (self.run / "metrics.json").exists():
+        if is_finished(self.run):
             return "finished"
-        return "unfinished" if (self.run / "checkpoints" / "last.ckpt").exists() else "new"
+        return "unfinished" if can_resume(self.run) else "new"
 
 
 def compare(
@@ -74,7 +77,7 @@ def compare(
     """Runs each config with seeds 0, 1, … and reports on all of them together.
 
     Interrupted and called again it goes on: finished runs stay, an unfinished one resumes at its last epoch. A run
-    that fails is named, and the others go on.
+    that fails is named, the others go on and are reported, and the command ends with an error.
 
     Args:
         configs: Files, or names of shipped configs (`dim configs` lists them); `demo+shuffled_texts` lays
@@ -87,7 +90,7 @@ def compare(
         out: A file that the report is also written to (.html, .md, .csv), or a list: '[report.html, report.md]'.
 
     Raises:
-        ConfigError: A config is not there, another experiment stands in a run's folder, or every run failed.
+        ConfigError: A config is not there, another experiment stands in a run's folder, or a run failed.
     """
     files = [out] if isinstance(out, Path) else list(out or [])
     check_options(files, ROUNDS)
@@ -104,12 +107,26 @@ def compare(
         console.print(Text(f"{number} of {len(experiments)}: {experiment.run} ({state})", "bold"), soft_wrap=True)
         if state != "finished" and not fit(experiment, resume=state == "unfinished"):
             failed.append(experiment)
+    folders = [runs / system_name(name) for name in configs]
+    done = [folder for folder in folders if any(map(is_finished, folder.glob("seed*")))]
+    if done:
+        report(done, against=against, by=by, out=files)
+    if failed:
+        _print_runs(experiments, failed, console)
+        raise ConfigError(
+            f"{len(experiments)} runs that finish",
+            f"{len(failed)} that failed: {', '.join(str(experiment.run) for experiment in failed)}",
+            "Look at their messages above; the same command goes on with them.",
+        )
+
+
+def _print_runs(experiments: list[Experiment], failed: list[Experiment], console: Console) -> None:
+    table = Table("run", "", title="runs")
+    for experiment in experiments:
+        table.add_row(Text(str(experiment.run)), Text("failed", "bold red") if experiment in failed else "finished")
+    console.print(table)
     for experiment in failed:
         console.print(f"failed: python -m dim fit {shlex.join(experiment.arguments)}", soft_wrap=True)
-    done = [runs / system_name(name) for name in configs if any((runs / system_name(name)).glob("*/metrics.json"))]
-    if not done:
-        raise ConfigError("a run that finishes", f"{len(failed)} that failed", "Look at the messages above.")
-    report(done, against=against, by=by, out=files)
 
 
 def fit(experiment: Experiment, resume: bool) -> bool:

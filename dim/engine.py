@@ -1,4 +1,4 @@
-"""Work cut into blocks of rows: planned once, done in any number of sittings, whole after any kill.
+"""Work cut into blocks of rows: planned once, done in any number of sittings, whole after any kill or power cut.
 
 A `Workplace` is a folder on its way to a finished one:
 
@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dim.storage import explain_write_errors, write_json
+from dim.storage import atomic_path, explain_write_errors, make_folder, put_in_place, sync_names, write_json
 
 
 @dataclass(frozen=True)
@@ -191,13 +191,9 @@ class Workplace:
     def publish(self, final: Path) -> None:
         """Gives the finished folder its name; what stood there is removed."""
         with explain_write_errors(final):
-            for path in self.result.iterdir():
-                _sync(path)
-            _sync(self.result)
             if final.exists():
                 shutil.rmtree(final)
-            self.result.replace(final)
-            _sync(final.parent)
+            put_in_place(self.result, final)
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _is_usable(self) -> bool:
@@ -212,13 +208,15 @@ class Workplace:
 
     def _start(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.result.mkdir(parents=True)
+        make_folder(self.result)
         with self.matrix_path.open("wb") as matrix:
             matrix.write(self._header)
             matrix.flush()
             _reserve(matrix.fileno(), self._offset(self.plan.num_rows))
             os.fsync(matrix.fileno())
-        write_json(self.folder / "plan.json", asdict(self.plan))
+        sync_names(self.result)
+        (self.folder / "progress.jsonl").touch()
+        write_json(self.folder / "plan.json", asdict(self.plan))  # with which both names are on the disk, too
 
     def _read_progress(self) -> None:
         """Takes the lines that are whole and whose rows are as they were written; drops the others."""
@@ -237,9 +235,8 @@ class Workplace:
                     self._of_rows[block.index] = checksum_of(stored)
                     good.append(line)
         if good != lines:
-            temporary = path.with_suffix(".new")
-            temporary.write_bytes(b"".join(good))
-            temporary.replace(path)
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(b"".join(good))
 
     def _write_rows(self, block: Block) -> None:
         data = np.ascontiguousarray(block.rows, dtype=np.float32)
@@ -276,11 +273,3 @@ def _write_all(fd: int, data: bytes, offset: int | None = None) -> None:
         written = os.write(fd, view) if offset is None else os.pwrite(fd, view, offset)
         view = view[written:]
         offset = None if offset is None else offset + written
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

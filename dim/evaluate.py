@@ -18,8 +18,7 @@ from dim.output import check_target
 from dim.prepare import open_dataset
 from dim.records import NIL, Dataset
 from dim.result_files import RANKS, read_results, write_result
-from dim.results import RESULTS, measure, print_results, ranks_frame, results_kind
-from dim.storage import remove_leftovers
+from dim.results import measure, print_results, ranks_frame, results_kind
 
 EVALUATED = results_kind("results of dim evaluate", lambda entry: entry.get("model") == "external")
 
@@ -61,8 +60,6 @@ def evaluate(
     _check_run(run, ranks, dataset, split, protocol, overwrite)
     with folder_lock(run, "dim evaluate"):
         _check_run(run, ranks, dataset, split, protocol, overwrite)
-        for file in RESULTS:
-            remove_leftovers(run / file)
         _evaluate(ranks, dataset, run, name, split, protocol, cache_dir, max_unknown, encoding)
 
 

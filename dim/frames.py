@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from dim.storage import content_hash
+
+_ABOUT = b"dim"  #: In the footer of a Parquet file: what it says of itself.
 
 
 def conform(table: pd.DataFrame, schema: pa.Schema, empty_lists: tuple[str, ...] = ()) -> pd.DataFrame:
@@ -23,6 +27,27 @@ def conform(table: pd.DataFrame, schema: pa.Schema, empty_lists: tuple[str, ...]
             fill: list[Any] = [[]] if column in empty_lists else [None]
             columns[column] = pd.Series(fill * len(table), dtype=object)
     return pd.DataFrame(columns)
+
+
+def write_frame(path: Path, table: pd.DataFrame, schema: pa.Schema, **about: Any) -> dict[str, Any]:
+    """Writes a Parquet file that says in its footer what it is: its `frame_hash` as `hash`, and what is given, as JSON.
+
+    So a table and what is said of it are replaced in one step. Returns what it says.
+    """
+    about = {"hash": frame_hash(table), **about}
+    found = pa.Table.from_pandas(table, schema, preserve_index=False)
+    said = {**(found.schema.metadata or {}), _ABOUT: json.dumps(about).encode()}
+    pq.write_table(found.replace_schema_metadata(said), path)
+    return about
+
+
+def said_by(path: Path) -> dict[str, Any]:
+    """What a file says of itself; nothing where `write_frame` did not write it, or it cannot be read."""
+    try:
+        about: dict[str, Any] = json.loads((pq.read_schema(path).metadata or {}).get(_ABOUT, b"{}"))
+    except (OSError, ValueError, pa.ArrowException):
+        return {}
+    return about
 
 
 def frame_hash(table: pd.DataFrame) -> str:

@@ -143,9 +143,10 @@ def index(
         kind: `auto` chooses by the size of the KB.
         trust: Packages, separated by commas, whose classes the folder may name beside dim's; they are imported.
     """
-    linker = Linker.from_pretrained(folder, trusted=trusted_by(trust))
-    linker.rebuild_index(kind)
-    linker.save(folder)
+    with folder_lock(folder, "dim index", whole=True):  # what another process saves meanwhile would be lost
+        linker = Linker.from_pretrained(folder, trusted=trusted_by(trust))
+        linker.rebuild_index(kind)
+        linker.save(folder)
     _say_index(linker)
     Console().print(f"written: {folder}", soft_wrap=True)
 

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from dim.display.lines import warn
 from dim.errors import ConfigError, StorageError
-from dim.storage import explain_write_errors
+from dim.storage import explain_write_errors, make_folder
 
 LOCK_SUFFIX = ".dim-lock"
 _held: dict[Path, tuple[int, int]] = {}  # lock file → the thread that holds it, how often
@@ -54,7 +54,7 @@ def folder_lock(folder: str | Path, purpose: str, *, wait: bool = False, whole: 
             _held[path] = me, _held[path][1] - 1
         return
     with explain_write_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
     lock = FileLock(path)
     _acquire(lock, path, Path(folder), wait)
     try:

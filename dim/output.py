@@ -24,11 +24,11 @@ from pathlib import Path
 
 from dim.errors import ConfigError
 from dim.locks import LOCK_SUFFIX, folder_lock
-from dim.storage import atomic_path, remove_leftovers
+from dim.storage import WORKPLACE, atomic_path
 
 NUM_NAMED = 3
 #: What systems make by themselves, or a killed process leaves, and nobody would miss.
-UNASKED = (".DS_Store", "Thumbs.db", "desktop.ini", f"*{LOCK_SUFFIX}", ".*.dim-new-*")
+UNASKED = (".DS_Store", "Thumbs.db", "desktop.ini", f"*{LOCK_SUFFIX}", f".*{WORKPLACE}*")
 #: What a file of that name says of the folder that it stands in.
 MARKERS = {
     "dataset.json": "a dataset",
@@ -48,12 +48,14 @@ class Kind:
         stands_at: Whether one of this kind stands at a path.
         files: The names of all that belongs to the one at a path, relative to it, as patterns: `*` also crosses `/`.
         stands_beside: Whether it is written file by file and what else is in the folder stays.
+        left_in: The names of what a killed command left at a path that is nothing yet: it counts as nothing.
     """
 
     name: str
     stands_at: Callable[[Path], bool]
     files: Callable[[Path], Iterable[str]]
     stands_beside: bool = False
+    left_in: Callable[[Path], Iterable[str]] = lambda _: ()
 
 
 #: What no command takes for its own again: it wants a new or empty folder.
@@ -100,7 +102,8 @@ def check_target(
                 "Choose another folder, or replace it with --overwrite true (overwrite=True in Python).",
             )
         return
-    found = [path.name for path in sorted(place.iterdir()) if not _is_unasked(path.name)]
+    left = set(kind.left_in(place))
+    found = [path.name for path in sorted(place.iterdir()) if not _is_unasked(path.name) and path.name not in left]
     if kind.stands_beside:
         own = list(kind.files(place))
         found = [name for name in found if name in MARKERS or _belongs(name, own) or _belongs(f"{name}/", own)]
@@ -153,7 +156,6 @@ def claimed_folder(
     check()
     with folder_lock(target, purpose, whole=True):
         check()  # another process may have written it until now
-        remove_leftovers(target)
         yield check
 
 
@@ -189,7 +191,7 @@ def files_in(folder: Path) -> Iterator[str]:
 def _strangers(folder: Path, patterns: list[str]) -> list[str]:
     exact = {pattern for pattern in patterns if not set("*?[") & set(pattern)}
     wild = [pattern for pattern in patterns if pattern not in exact]
-    names = (name for name in files_in(folder) if name not in exact and not _is_unasked(name.rpartition("/")[2]))
+    names = (name for name in files_in(folder) if name not in exact and not any(map(_is_unasked, name.split("/"))))
     return sorted(name for name in names if not _belongs(name, wild))
 
 

@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dim.errors import DataError
-from dim.frames import column_hashes, conform, frame_hash, hash_of
+from dim.frames import column_hashes, conform, frame_hash, hash_of, said_by, write_frame
 from dim.locks import LOCK_SUFFIX, folder_lock
 from dim.output import Kind
 from dim.storage import atomic_path, check_variant, content_hash, how_to_get, json_text
@@ -156,6 +156,18 @@ class Dataset:
                 f"format {self.meta.get('format_version')} in {self.root}",
                 "Run dim prepare again on the release.",
             )
+        self._hear_tables()
+
+    def _hear_tables(self) -> None:
+        """Takes over what tables say of themselves that were written after `dataset.json`, such as before a kill."""
+        for name in ("mentions", *(f"texts/{variant}" for variant in self.variants)):
+            if about := said_by(self.root / f"{name}.parquet"):
+                self.meta["hashes"][name] = about["hash"]
+                if name != "mentions":
+                    variant = name.partition("/")[2]
+                    self.meta["texts"] = sorted({*self.meta["texts"], variant})
+                    if facts := about.get("facts"):
+                        self.meta["text_facts"] = self.meta.get("text_facts", {}) | {variant: facts}
 
     @property
     def name(self) -> str:
@@ -433,7 +445,6 @@ def add_texts(root: Path, variant: str, table: pd.DataFrame, **facts: Any) -> Da
     with folder_lock(root, "an entity text", wait=True):
         dataset = Dataset(root)
         meta = dict(dataset.meta)
-        meta["hashes"] = meta["hashes"] | {f"texts/{variant}": frame_hash(table)}
         meta["texts"] = sorted({*meta["texts"], variant})
         if facts:
             meta["text_facts"] = meta.get("text_facts", {}) | {variant: facts}
@@ -442,6 +453,7 @@ def add_texts(root: Path, variant: str, table: pd.DataFrame, **facts: Any) -> Da
             atomic_path(dataset.root / "dataset.json") as new_about,
             atomic_path(dataset.root / "texts" / f"{check_variant(variant)}.parquet") as new_texts,
         ):
-            table.to_parquet(new_texts, index=False, schema=TEXT_SCHEMA)
+            about = write_frame(new_texts, table, TEXT_SCHEMA, facts=facts)
+            meta["hashes"] = meta["hashes"] | {f"texts/{variant}": about["hash"]}
             new_about.write_text(json_text(meta), encoding="utf-8")
     return Dataset(root)

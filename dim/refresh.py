@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -13,7 +14,7 @@ from typing import IO, Any, Literal
 from rich.table import Table
 
 from dim.display.terminal import Console, Text
-from dim.errors import ConfigError
+from dim.errors import ConfigError, DataError
 from dim.kb.answers import Answer, AnswerLog, append
 from dim.kb.asking import Asker
 from dim.kb.budget import Budget, Limits, Prices
@@ -129,20 +130,22 @@ def refresh(
     run.check_variant_is_ours(replace)
     old = old_texts(dataset, source_text)
     log = AnswerLog(dataset.root, run.variant)
-    answers, num_torn = log.read()
-    plan = plan_refresh(dataset, old, run.template, model, run.parameters, answers, limit)
-    run.say_plan(plan, num_torn, limit)
-    if dry_run:
-        run.print_dry_run(plan)
-        return dataset
-    stop = ""
-    try:
-        if plan.pending:
-            retry, pacer = Retries(retries, backoff_s, seed=seed or 0), Pacer(requests_per_minute)
-            with log.open() as file:
-                stop = _run_async(run.ask(plan, file, base_url, timeout_s, retry, pacer, concurrency))
-    finally:  # also after Ctrl-C or an error: what came is put to use
-        dataset = run.write(plan)
+    with nullcontext() if dry_run else log.held():
+        run.check_unchanged()
+        answers, num_torn = log.read()
+        plan = plan_refresh(dataset, old, run.template, model, run.parameters, answers, limit)
+        run.say_plan(plan, num_torn, limit)
+        if dry_run:
+            run.print_dry_run(plan)
+            return dataset
+        stop = ""
+        try:
+            if plan.pending:
+                retry, pacer = Retries(retries, backoff_s, seed=seed or 0), Pacer(requests_per_minute)
+                with log.open() as file:
+                    stop = _run_async(run.ask(plan, file, base_url, timeout_s, retry, pacer, concurrency))
+        finally:  # also after Ctrl-C or an error: what came is put to use
+            dataset = run.write(plan)
     if stop:
         run.say_stop(plan, stop)
     return dataset
@@ -184,6 +187,17 @@ class _Run:
                 f"the model, prompt and source text of '{self.variant}'",
                 f"others than now (it was made by {facts.get('model')} from '{facts.get('source_text')}')",
                 "Name another --variant, or replace this one with --replace true; its answers are kept.",
+            )
+
+    def check_unchanged(self) -> None:
+        """Raises DataError where the dataset was written anew since it was opened."""
+        now = Dataset(self.dataset.root)
+        text = f"texts/{self.source_text}"
+        if now.hash != self.dataset.hash or now.meta["hashes"].get(text) != self.dataset.meta["hashes"].get(text):
+            raise DataError(
+                f"the entities that were read in {now.root}",
+                "others: it was written anew meanwhile",
+                "Run the same command again; nothing was asked.",
             )
 
     def say_plan(self, plan: RefreshPlan, num_torn: int, limit: int | None) -> None:

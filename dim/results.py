@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from rich.table import Table
 
@@ -139,7 +141,16 @@ def results_kind(name: str, is_ours: Callable[[dict[str, Any]], bool]) -> Kind:
         except (OSError, ValueError, AttributeError, TypeError):
             return False
 
-    return Kind(name, stands_at, lambda _: [pattern for file in RESULTS for pattern in (file, f".{file}.dim-new-*")])
+    return Kind(name, stands_at, lambda _: RESULTS, left_in=_left_ranks)
+
+
+def _left_ranks(run: Path) -> list[str]:
+    """The ranks that have no metrics yet: whoever wrote them was killed in between."""
+    try:
+        columns = set(pq.read_schema(run / RANKS).names)
+    except (OSError, ValueError, pa.ArrowException):
+        return []
+    return [RANKS] if {"mention_id", "gold", "rank", "protocol"} <= columns else []
 
 
 def write_predictions(

@@ -8,6 +8,7 @@ killed in the last step, that step is finished by whatever opens the run next. F
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,17 +18,20 @@ from dim.errors import ConfigError, DataError
 from dim.folder_files import read_yaml
 from dim.locks import folder_lock
 from dim.output import Kind, check_target
+from dim.storage import put_in_place, sync_names, write_json
 
 NEW = ".new"  #: In a run's folder: the run that will replace it.
 _READY, _MOVING, _OLD = ".new-ready", ".new-moving", ".old"  # the steps of the replacement
+UNFINISHED = "unfinished.json"  #: In a run's folder while `fit` is at work on it, or where it ended early.
+_UNFINISHED = {"what": "being written by dim fit, or left by one that ended early"}
 #: What a start leaves that ended before its first epoch; without weights and figures nothing is lost with it.
-_STARTED = ("config.yaml", "logs", "places.json", "wandb.json")
+_STARTED = ("config.yaml", "logs", "places.json", "wandb.json", UNFINISHED)
 #: Where versions before kept the answers of `predict`, of whichever split was the last.
 OLD_PREDICTIONS = ("predictions.jsonl", "predictions.json")
 #: What a run consists of, with what `rank` and `predict` derive from it.
 OWN = (
     *("config.yaml", "metrics.json", "ranks.parquet", "checkpoints", "logs", "wandb.json", "places.json"),
-    *("predictions", *OLD_PREDICTIONS, ".predict", "ranker", "ranker-folds", "ranked"),
+    *("predictions", *OLD_PREDICTIONS, ".predict", "ranker", "ranker-folds", "ranked", UNFINISHED),
 )
 
 
@@ -36,9 +40,31 @@ def is_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in ("metrics.json", "checkpoints"))
 
 
+def is_finished(run: Path) -> bool:
+    """Whether `fit` went on to its end there. What is evaluated before says nothing of that."""
+    return (run / "metrics.json").exists() and not (run / UNFINISHED).exists()
+
+
+def can_resume(run: Path) -> bool:
+    """Whether there is a checkpoint that `--ckpt_path last` goes on from."""
+    return any((run / "checkpoints").glob("*.ckpt"))
+
+
 def _own_names(folder: Path) -> Iterable[str]:
-    started = _STARTED if _is_configuration(folder / "config.yaml") else ()
+    started = OWN if _has_begun(folder) else _STARTED if _is_configuration(folder / "config.yaml") else ()
     return (pattern for name in OWN if name not in started for pattern in (name, f"{name}/*"))
+
+
+def mark_unfinished(folder: Path) -> None:
+    """Says of a run that it is not finished, before anything else of it is written."""
+    write_json(folder / UNFINISHED, _UNFINISHED)
+
+
+def _has_begun(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / UNFINISHED).read_bytes()) == _UNFINISHED)
+    except (OSError, ValueError):
+        return False
 
 
 def _is_configuration(path: Path) -> bool:
@@ -67,10 +93,10 @@ def folder_to_fit(run: Path, resumed: bool, overwrite: bool) -> Path:
     if overwrite and is_run(run):
         return new
     if resumed:
-        return new if (new / "checkpoints" / "last.ckpt").exists() else run
+        return new if can_resume(new) else run
     if is_run(run):
-        finished = (run / "metrics.json").exists()
-        replacing = is_run(new)
+        finished = is_finished(run)
+        replacing = can_resume(new)
         resume = "" if finished and not replacing else "To go on with it add --ckpt_path last. "
         found = "a finished run" if finished else "an unfinished run"
         raise ConfigError(
@@ -84,7 +110,7 @@ def folder_to_fit(run: Path, resumed: bool, overwrite: bool) -> Path:
 
 def replace_run(run: Path) -> None:
     """Puts the run of `RUN/.new` in the place of the one in `RUN`. The lock of the folder is held."""
-    (run / NEW).rename(run / _READY)
+    put_in_place(run / NEW, run / _READY)
     settle_run(run)
 
 
@@ -98,10 +124,21 @@ def settle_run(run: Path) -> None:
             old.mkdir(exist_ok=True)
             for name in OWN:
                 if (run / name).exists():
-                    (run / name).replace(old / name)
+                    _move(run / name, old / name)
+            sync_names(old)
+            sync_names(run)
             ready.rename(moving)
         if moving.exists():
+            sync_names(run)
             for path in list(moving.iterdir()):
-                path.replace(run / path.name)
+                _move(path, run / path.name)
+            sync_names(run)
             moving.rmdir()
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _move(path: Path, place: Path) -> None:
+    """Moves a file or folder; what stands there already is the same one, from before a power cut."""
+    if place.is_dir():
+        shutil.rmtree(place)
+    path.replace(place)

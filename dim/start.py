@@ -11,9 +11,9 @@ import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
 
-from dim.checkpoint import weights_of
-from dim.run_folder import NEW, OLD_PREDICTIONS
-from dim.storage import atomic_path, write_json
+from dim.checkpoint import LAST, PREVIOUS, keep_as, weights_of
+from dim.run_folder import NEW, OLD_PREDICTIONS, UNFINISHED, mark_unfinished
+from dim.storage import atomic_path, remove_leftovers, sync_names, write_json
 
 #: Options that are for one call alone, with their defaults: they are not kept in a run's config.yaml.
 ONE_TIME: dict[str, Any] = {"ckpt_path": None, "overwrite": False}
@@ -48,6 +48,8 @@ class RunStart(Callback):
         self.is_fit, self.is_resumed, self.complete = is_fit, is_resumed, complete
         self._has_begun = False
         self._weights_before: str | None = None
+        #: The checkpoint that training goes on from; where no epoch is left, nothing else would become the last.
+        self.resumed_from: Path | None = None
 
     def begin(self, trainer: Trainer) -> None:
         """Writes the configuration, once, and gives the trainer its loggers."""
@@ -64,18 +66,29 @@ class RunStart(Callback):
         if self.folder.name == NEW and not self.is_resumed:
             shutil.rmtree(self.folder, ignore_errors=True)  # an earlier try to replace the run
         self._weights_before = weights_of(self.folder)
+        mark_unfinished(self.folder)
         self.complete()
         with atomic_path(self.folder / "config.yaml") as temporary:
             temporary.write_text(yaml.safe_dump(self.config, sort_keys=False), encoding="utf-8")
         if self.record is not None:
             write_json(self.folder / "wandb.json", self.record)
+        last = self.folder / "checkpoints" / LAST
+        if self.resumed_from is not None and self.resumed_from.parent == last.parent and self.resumed_from != last:
+            keep_as(self.resumed_from, last)
 
     def finish(self, trainer: Trainer) -> None:
-        """Removes the answers of `predict` where the weights have changed. Rankers and results say whose they are."""
+        """Ends the run: what only an unfinished one needs goes, and the answers of `predict` to other weights.
+
+        Rankers and results say whose they are.
+        """
         if self._weights_before is not None and self._weights_before != weights_of(self.folder):
             shutil.rmtree(self.folder / "predictions", ignore_errors=True)
             for name in OLD_PREDICTIONS:
                 (self.folder / name).unlink(missing_ok=True)
+        (self.folder / "checkpoints" / PREVIOUS).unlink(missing_ok=True)
+        remove_leftovers(self.folder / "checkpoints")
+        (self.folder / UNFINISHED).unlink(missing_ok=True)
+        sync_names(self.folder)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begins."""

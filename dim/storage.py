@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import glob
+import fcntl
 import hashlib
 import json
 import os
@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,13 @@ from dim.errors import DataError, DimError, StorageError
 
 #: The demo worlds that the configs and the README name, and the sizes that their figures were found with.
 _DEMO_SIZES = {"world": 2000, "small": 720}
+#: In the names of the hidden folders in which something is on its way to its own name.
+WORKPLACE = ".dim-new-"
+_MANY = 100  #: Files in a folder that is synced.
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _MOUNTED = {errno.EBUSY, errno.EXDEV}
+_NOT_FOR_FOLDERS = {errno.EINVAL, errno.ENOTSUP}  # of fsync, on some network disks
 
 
 @contextmanager
@@ -88,34 +92,116 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     A file replaces the old file. A folder (make it yourself at the temporary path) replaces the old folder, in one
     step where the file system can exchange two names (Linux); elsewhere there is a moment with neither.
-    On an error the temporary path is removed and the old content stays. A link is followed: what it leads to is
-    replaced, not the link.
+    On an error the temporary path is removed and the old content stays; after a kill, or a power cut, the next call
+    for whatever in that folder removes what was left. A link is followed: what it leads to is replaced, not the link.
     """
     path = path.resolve() if path.is_symlink() else path
     with explain_write_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        workplace = Path(tempfile.mkdtemp(prefix=_workplace_prefix(path), dir=path.parent))
-        temporary = workplace / path.name
-        try:
+        make_folder(path.parent)
+        with _workplace(path) as workplace:
+            temporary = workplace / path.name
             yield temporary
             if temporary.is_dir() and path.exists():
+                sync(temporary)
                 if _exchange(temporary, path):
+                    sync_names(path.parent)  # before the old folder goes
                     return
-                path.replace(workplace / "old")
-            temporary.replace(path)
-        finally:
-            shutil.rmtree(workplace, ignore_errors=True)
+                path.replace(workplace / f"{path.name}.old")
+            put_in_place(temporary, path)
 
 
-def remove_leftovers(path: Path) -> None:
-    """Removes what killed processes left of their `atomic_path(path)`. Nobody may be writing `path` (`folder_lock`)."""
-    path = path.resolve()
-    for left in path.parent.glob(f"{glob.escape(_workplace_prefix(path))}*"):
-        shutil.rmtree(left, ignore_errors=True)
+def put_in_place(new: Path, path: Path) -> None:
+    """Gives what stands at `new` the name `path`: from then on it stays there, whole, whatever happens.
+
+    A kill or a power cut before that leaves what stood at `path` (an old folder has to be moved away before).
+    """
+    sync(new)
+    new.replace(path)
+    sync_names(path.parent)
 
 
-def _workplace_prefix(path: Path) -> str:
-    return f".{path.name}.dim-new-"
+def sync(path: Path) -> None:
+    """Has a file, or a folder and all in it, written to the disk itself; costs what the disk takes to write it.
+
+    Of many files the whole file system is written (Linux): one by one costs a disk's answer each, fifty times as long.
+    """
+    if not path.is_dir():
+        _sync(path, os.O_RDONLY)
+        return
+    files = [file for file in path.rglob("*") if file.is_file() and not file.is_symlink()]
+    if len(files) >= _MANY and _sync_all(path):
+        return
+    for file in files:
+        _sync(file, os.O_RDONLY)
+    for folder in (path, *(each for each in path.rglob("*") if each.is_dir() and not each.is_symlink())):
+        sync_names(folder)
+
+
+def _sync_all(folder: Path) -> bool:
+    """Writes the file system that a folder is on. Returns whether that was possible."""
+    write = getattr(ctypes.CDLL(None), "syncfs", None)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        return write is not None and write(descriptor) == 0
+    finally:
+        os.close(descriptor)
+
+
+def sync_names(folder: Path) -> None:
+    """Has the names in a folder written to the disk itself: those that came, and that some went."""
+    try:
+        _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        if error.errno not in _NOT_FOR_FOLDERS:
+            raise
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder, with its parents, that a power cut does not take away again."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        sync_names(each.parent)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what killed processes left in a folder of their `atomic_path`s."""
+    for left in folder.glob(f".*{WORKPLACE}*"):
+        with suppress(OSError), _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _workplace(path: Path) -> Iterator[Path]:
+    """A new folder beside `path`, locked until it goes: by their free locks those of killed processes are known."""
+    remove_leftovers(path.parent)
+    with ExitStack() as held:
+        is_mine = False
+        while not is_mine:
+            place = Path(tempfile.mkdtemp(prefix=f".{path.name}{WORKPLACE}", dir=path.parent))
+            with suppress(FileNotFoundError):  # it was taken for a killed one's before it was locked
+                held.enter_context(_locked(place, fcntl.LOCK_EX))
+                is_mine = place.exists()
+        held.callback(shutil.rmtree, place, ignore_errors=True)
+        yield place
+
+
+@contextmanager
+def _locked(place: Path, how: int) -> Iterator[None]:
+    descriptor = os.open(place / place.name, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _exchange(one: Path, other: Path) -> bool:

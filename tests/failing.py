@@ -6,28 +6,34 @@ import signal
 from pytorch_lightning import Callback
 
 
-class Crash(Callback):
+class _Failing(Callback):
+    def __init__(self, epoch: int = 1) -> None:
+        self.epoch = epoch
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == self.epoch:
+            self.fail()
+
+
+class Crash(_Failing):
     """As an out-of-memory error would."""
 
-    def on_train_epoch_start(self, trainer, pl_module):
-        if trainer.current_epoch == 1:
-            raise RuntimeError("the disk fell out")
+    def fail(self):
+        raise RuntimeError("the disk fell out")
 
 
-class Kill(Callback):
+class Kill(_Failing):
     """As the machine's owner would."""
 
-    def on_train_epoch_start(self, trainer, pl_module):
-        if trainer.current_epoch == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def fail(self):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Interrupt(Callback):
+class Interrupt(_Failing):
     """As Ctrl-C would."""
 
-    def on_train_epoch_start(self, trainer, pl_module):
-        if trainer.current_epoch == 1:
-            signal.raise_signal(signal.SIGINT)
+    def fail(self):
+        signal.raise_signal(signal.SIGINT)
 
 
 class InterruptSetup(Callback):

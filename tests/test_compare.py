@@ -64,11 +64,15 @@ def test_another_experiment_in_the_folder_is_not_mixed_in(place, capfd):
     assert "Name another folder with --runs" in capfd.readouterr().err
 
 
-def test_a_run_that_fails_is_named_and_the_others_are_reported(place, capfd):
+def test_a_run_that_fails_is_named_the_others_are_reported_and_it_is_no_success(place, capfd):
     (place / "ablations" / "broken.yaml").write_text("data:\n  entity_text: nothing\n")
     configs = [str(place / "brief.yaml") + "+broken", str(place / "brief.yaml")]
-    assert main(["compare", *configs, "--runs", str(place / "some"), "--seeds", "1"]) == 0
+    assert main(["compare", *configs, "--runs", str(place / "some"), "--seeds", "1"]) == 1
     shown = capfd.readouterr()
+    broken = place / "some" / "brief+broken" / "seed0"
+    assert f"error: expected 2 runs that finish\nfound    1 that failed: {broken}\n" in shown.err
+    table = "".join(shown.out.partition("failed: ")[0].rpartition(" runs ")[2].split())
+    assert table.count("failed") == table.count("finished") == 1
     assert "failed: python -m dim fit" in shown.out
     assert "an entity text 'nothing'" in shown.err
     assert "some/brief" in shown.out

@@ -1,8 +1,11 @@
+import json
+import shutil
+
 import pandas as pd
 import pytest
 
 from dim.errors import DataError
-from dim.frames import _column_hash
+from dim.frames import _column_hash, frame_hash
 from dim.records import MENTION_SCHEMA, Dataset, add_texts, write_dataset
 
 
@@ -119,3 +122,18 @@ def test_the_hash_of_a_column_does_not_depend_on_its_chunks(num_rows):
     column = pd.Series(values, dtype=object, index=range(10, 10 + num_rows))
     assert len({_column_hash(column, chunk) for chunk in (1, 2, 3, 7, 100)}) == 1
     assert _column_hash(pd.Series(["a, b"])) != _column_hash(pd.Series(["a", "b"]))
+
+
+def test_a_text_that_is_written_says_itself_what_it_is(dataset, tmp_path, monkeypatch):
+    """The power fails before dataset.json follows."""
+    root = tmp_path / "copy"
+    shutil.copytree(dataset.root, root)
+    table = pd.DataFrame({"entity_id": dataset.entities["id"], "text": "new"})
+    whole = add_texts(root, "new", table, made_by="dim refresh").meta
+    before = Dataset(dataset.root).meta
+    (root / "dataset.json").write_text(json.dumps(before))
+    assert Dataset(root).meta == whole
+    assert whole["hashes"]["texts/new"] == Dataset(root).text_hash("new") == frame_hash(table)
+    assert whole["text_facts"]["new"] == {"made_by": "dim refresh"}
+    table.to_parquet(root / "texts" / "new.parquet", index=False)  # as an older version, or a user, writes it
+    assert "new" not in Dataset(root).meta["texts"]

@@ -4,6 +4,7 @@ import re
 import sys
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from refreshing import (
 from waiting import HANG
 
 from dim.errors import ConfigError, DataError, MissingExtraError
-from dim.records import Dataset, add_texts
+from dim.locks import folder_lock
+from dim.records import Dataset, add_texts, write_dataset
 
 
 @pytest.fixture
@@ -320,3 +322,20 @@ def test_what_is_missing_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "openai", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'dim-linker\[refresh\]'"):
         run(data, base_url="http://localhost:1/v1")
+
+
+def test_a_dataset_that_is_written_anew_while_it_waits_is_asked_nothing(data: Path, capsys: Any) -> None:
+    with FaultyServer(kind_answer) as server, ThreadPoolExecutor(1) as other:
+        with folder_lock(data, "dim prepare", whole=True):
+            refreshing = other.submit(run, data, server)
+            said = ""
+            while "waiting: " not in said:
+                said += capsys.readouterr().err
+            assert re.search(r"waiting: .*data is being written by dim prepare \(process \d+ on .+, since \d{4}-", said)
+            entities = pd.DataFrame({"id": ["Q1"], "name": ["Ada"]})
+            mentions = pd.DataFrame({"id": ["m"], "split": "dev", "mention": "Ada", "context": "", "entity_id": "Q1"})
+            write_dataset(data, name="new", entities=entities, texts={}, mentions=mentions)
+        with pytest.raises(DataError, match="others: it was written anew meanwhile"):
+            refreshing.result()
+    assert not server.requests
+    assert not (data / "answers").exists()

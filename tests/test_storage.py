@@ -2,6 +2,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from waiting import HANG
@@ -77,6 +78,43 @@ def test_a_folder_is_never_missing_while_it_is_replaced(tmp_path):
             assert reader.stdout.readline() == "there\n"
     assert reader.communicate("\n", timeout=HANG)[0] == "0 misses\n"
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_save_in_the_folder_and_a_living_one_s_stays(tmp_path):
+    program = "import os, sys; from pathlib import Path; from dim.storage import atomic_path\n"
+    program += "with atomic_path(Path(sys.argv[1])) as place: place.write_text('half'); os.kill(os.getpid(), 9)"
+    for name in ("one.json", "two.json"):
+        assert subprocess.run([sys.executable, "-c", program, str(tmp_path / name)]).returncode == -9
+    assert len(list(tmp_path.iterdir())) == 1  # the second has removed what the first left
+    with atomic_path(tmp_path / "one.json") as temporary:
+        temporary.write_text("{}")
+        write_json(tmp_path / "other.json", {})
+        write_json(tmp_path / "one.json", {"while": "it is written"})
+        assert temporary.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.json", "other.json"]
+    assert (tmp_path / "one.json").read_text() == "{}"
+
+
+def test_what_is_written_is_on_the_disk_before_it_has_its_name_and_the_name_before_the_old_goes(tmp_path, monkeypatch):
+    folder, synced = tmp_path / "deep" / "folder", []
+
+    def fsync(descriptor):
+        synced.append((Path(f"/proc/self/fd/{descriptor}").readlink().name, whole.exists(), left()))
+
+    def left():
+        return [path.read_text() for path in tmp_path.glob("deep/.folder.dim-new-*/folder/whole")]
+
+    whole = folder / "whole"
+    monkeypatch.setattr(os, "fsync", fsync)
+    for turn in ("old", "new"):
+        with atomic_path(folder) as temporary:
+            temporary.mkdir()
+            (temporary / "whole").write_text(turn)
+    assert synced == [
+        (tmp_path.name, False, []),
+        *[("whole", False, ["old"]), ("folder", False, ["old"]), ("deep", True, [])],
+        *[("whole", True, ["new"]), ("folder", True, ["new"]), ("deep", True, ["old"])],
+    ]
 
 
 WATCH = """

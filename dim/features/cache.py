@@ -32,7 +32,7 @@ from dim.features.base import Features
 from dim.features.inputs import Inputs, file_state
 from dim.features.whole import KEY, Owner, checksums_of, damage
 from dim.locks import folder_lock
-from dim.storage import content_hash, explain_write_errors, write_json
+from dim.storage import content_hash, explain_write_errors, remove_leftovers, write_json
 
 FORMAT_VERSION = 1
 _NUM_EXAMPLES = 5
@@ -116,6 +116,7 @@ class FeatureCache:
         except (OSError, ValueError, KeyError):
             return None
         folder = self.root / name
+        remove_leftovers(self.root / "known")  # what is found needs no save that would do so
         features = open_features(folder, owner)
         if features is None or not (folder / "files.json").exists():
             return features

@@ -18,9 +18,9 @@ import pyarrow as pa
 
 from dim.errors import DataError
 from dim.features.captions import has_text
-from dim.frames import conform, frame_hash
+from dim.frames import conform, frame_hash, write_frame
 from dim.records import CAPTIONS, MENTION_SCHEMA, Dataset
-from dim.storage import atomic_path, json_text
+from dim.storage import atomic_path, json_text, write_json
 
 ANSWER_SCHEMA = pa.schema(
     [
@@ -39,8 +39,8 @@ ANSWER_SCHEMA = pa.schema(
 def write_captions(dataset: Dataset, captions: Sequence[str | None], overwrite: bool) -> Dataset:
     """Puts captions into the mentions' table, and opens the dataset anew.
 
-    Mentions that have a caption keep it unless `overwrite`; None changes nothing. What a kill between the two files
-    left is mended by the next call.
+    Mentions that have a caption keep it unless `overwrite`; None changes nothing. The table says its hash itself, so
+    that a kill before `dataset.json` follows leaves nothing half.
     """
     mentions = conform(dataset.mentions, MENTION_SCHEMA, empty_lists=("images",))
     column = [
@@ -49,16 +49,18 @@ def write_captions(dataset: Dataset, captions: Sequence[str | None], overwrite: 
     ]
     mentions["caption"] = pd.Series(column, dtype=object)
     mentions["caption"] = mentions["caption"].where(mentions["caption"].notna(), None)
-    found = frame_hash(mentions)
-    if dataset.meta["hashes"]["mentions"] != found or any(has_text(said) for said in captions):
-        about = dataset.meta | {"hashes": dataset.meta["hashes"] | {"mentions": found}}
+    about = dataset.meta | {"hashes": dataset.meta["hashes"] | {"mentions": frame_hash(mentions)}}
+    path = dataset.root / "dataset.json"
+    if any(has_text(said) for said in captions):
         # Both are written before either gets its name: a full disk leaves both as they were.
         with (
-            atomic_path(dataset.root / "dataset.json") as new_about,
+            atomic_path(path) as new_about,
             atomic_path(dataset.root / "mentions.parquet") as new_mentions,
         ):
-            mentions.to_parquet(new_mentions, index=False, schema=MENTION_SCHEMA)
+            write_frame(new_mentions, mentions, MENTION_SCHEMA)
             new_about.write_text(json_text(about), encoding="utf-8")
+    elif json.loads(path.read_bytes()) != about:  # an earlier call was killed before it wrote this
+        write_json(path, about)
     return Dataset(dataset.root)
 
 

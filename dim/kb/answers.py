@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any
@@ -12,7 +13,7 @@ from typing import IO, Any
 from dim.errors import DataError
 from dim.locks import folder_lock
 from dim.records import ANSWERS
-from dim.storage import explain_write_errors
+from dim.storage import explain_write_errors, sync_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,32 +86,49 @@ class AnswerLog:
         return answers, len(lines) - len(answers)
 
     @contextmanager
-    def open(self) -> Iterator[IO[bytes]]:
-        """Opens the file to append answers with `append`; no other process may do so at the same time.
+    def held(self) -> Iterator[None]:
+        """Keeps other processes from asking for the same text, from the reading of answers to the use of new ones.
 
         Meanwhile the dataset folder cannot be replaced; another text may be refreshed, and captions written.
 
         Raises:
-            ConfigError: Another process has it open, or is about to replace the dataset.
+            ConfigError: Another process holds it.
             StorageError: It cannot be written.
         """
-        with ExitStack() as held, explain_write_errors(self.path):
+        with ExitStack() as held:
             with folder_lock(self.path.parents[1], "the start of dim refresh", wait=True):
-                self.path.parent.mkdir(exist_ok=True)
+                held.callback(_remove_empty, self.path.parent)
                 held.enter_context(folder_lock(self.path, "dim refresh"))
-            with self.path.open("ab+") as file:
-                if file.tell() > 0:
-                    file.seek(-1, 2)
-                    if file.read() != b"\n":  # a torn line must not swallow the next one
-                        file.write(b"\n")
-                        file.flush()
-                yield file
+            yield
+
+    @contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """Opens the file to append answers with `append`; it is `held` meanwhile.
+
+        Raises:
+            ConfigError: Another process holds it.
+            StorageError: It cannot be written.
+        """
+        with self.held(), explain_write_errors(self.path), self.path.open("ab+") as file:
+            sync_names(self.path.parent)
+            if file.tell() > 0:
+                file.seek(-1, 2)
+                if file.read() != b"\n":  # a torn line must not swallow the next one
+                    file.write(b"\n")
+                    file.flush()
+            yield file
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def append(file: IO[bytes], answer: Answer) -> None:
-    """Writes one answer and hands it to the system, so that killing this process does not lose it."""
+    """Writes one answer to the disk itself, so that neither a kill nor a power cut loses what was paid for."""
     file.write(json.dumps(asdict(answer), ensure_ascii=False).encode("utf-8", "replace") + b"\n")
     file.flush()
+    os.fsync(file.fileno())
 
 
 def _parse(line: bytes) -> Answer | None:

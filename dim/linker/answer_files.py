@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from dim.data.csv_rows import ANSWER_COLUMNS
 from dim.display.spreadsheet import spreadsheet_writer
 from dim.errors import ConfigError
-from dim.storage import atomic_path
+from dim.storage import atomic_path, put_in_place
 
 FORMATS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 ANSWERS, ERROR = "answers", ANSWER_COLUMNS[-1]
@@ -44,7 +44,7 @@ def own_columns(output: Path) -> tuple[str, ...]:
 
 
 def write_answers(journal: Path, output: Path) -> None:
-    """Writes the answers in a file of JSON lines to `output`, at once; the journal is gone then.
+    """Writes the answers in a file of JSON lines to `output`, at once; the journal is gone by then.
 
     JSON lines stay as they are. Parquet has the questions' columns, `answers` (a list of structs) and `error`; CSV has
     the questions' columns, those of `CELLS` and `error`, as cells that no spreadsheet takes for formulas: dim reads
@@ -52,14 +52,25 @@ def write_answers(journal: Path, output: Path) -> None:
     """
     suffix = output.suffix.lower()
     if suffix in (".jsonl", ".ndjson"):
-        journal.replace(output)
+        put_in_place(journal, output)
         return
-    with atomic_path(output) as place:
+    with atomic_path(whole(output)) as place:
         if suffix == ".parquet":
             _write_parquet(journal, place)
         else:
             _write_csv(journal, place, "\t" if suffix == ".tsv" else ",")
-    journal.unlink()
+    name_whole(journal, output)
+
+
+def whole(output: Path) -> Path:
+    """Where answers in the format of `output` are until their journal is gone: what has its name needs nothing more."""
+    return output.with_name(f"{output.name}.whole")
+
+
+def name_whole(journal: Path, output: Path) -> None:
+    """The last step of `write_answers`, also after a kill."""
+    journal.unlink(missing_ok=True)
+    put_in_place(whole(output), output)
 
 
 def json_line(result: dict[str, Any]) -> str:

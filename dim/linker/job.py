@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -19,13 +20,22 @@ from dim.display.terminal import Console
 from dim.errors import ConfigError, DataError, DimError
 from dim.features.decoders import Decoders
 from dim.linker.answer import ASKED, READ, Answer, Question, question_of
-from dim.linker.answer_files import ANSWERS, ERROR, check_format, json_line, own_columns, write_answers
+from dim.linker.answer_files import (
+    ANSWERS,
+    ERROR,
+    check_format,
+    json_line,
+    name_whole,
+    own_columns,
+    whole,
+    write_answers,
+)
 from dim.linker.each import Outcome, link_each
 from dim.linker.given import check_top_k
 from dim.linker.linker import Linker
 from dim.linker.opening import content_of, open_linker
 from dim.progress import shown
-from dim.storage import explain_write_errors, write_json
+from dim.storage import explain_write_errors, remove_leftovers, sync_names, write_json
 
 KNOWN = (*MENTION_COLUMNS, *SYNONYMS.values())
 DECIDING = ("top_k", "batch_size", "evidence", "encoding")  #: Options that the answers hang on.
@@ -76,29 +86,43 @@ def link_file(source: Path, output: Path, options: Options) -> None:
     if options.batch_size < 1:
         raise ConfigError("batch_size of at least 1", str(options.batch_size), "Raise it.")
     check_format(output)
-    if output.exists():
-        raise ConfigError(f"a new file {output}", "one that is there", "Name another --output, or remove it.")
+    journal, state = output.with_name(f"{output.name}.partial"), output.with_name(f"{output.name}.state.json")
+    there = output if output.exists() else whole(output)
+    is_there = ConfigError(f"a new file {there}", "one that is there", "Name another --output, or remove it.")
+    if output.exists() and not state.exists():
+        raise is_there
     console = Console(stderr=True)
     counted = count(source, options.encoding, own_columns(output))
     for note in counted.notes:
         console.print(f"note: {note}", soft_wrap=True, highlight=False)
-    journal, state = output.with_name(f"{output.name}.partial"), output.with_name(f"{output.name}.state.json")
-    asked = {name: getattr(options, name) for name in DECIDING}
     content = content_of(options.model, options.dataset)
-    done, failed = _resume(journal, state, {"model": content, "input": counted.content, **asked})
+    deciding = {name: getattr(options, name) for name in DECIDING}
+    asked = {"model": content, "input": counted.content, **deciding}
+    if there.exists():
+        if not _is_answered(output, journal, state, asked):
+            raise is_there
+        state.unlink()
+        remove_leftovers(output.parent)
+        console.print(f"{counted.total:,} rows answered before: {output}", soft_wrap=True)
+        return
+    done, failed = _resume(journal, state, asked)
     linker = open_linker(options.model, options.device, options.trust, options.dataset, options.image_root)
+    if content_of(options.model, options.dataset) != content:
+        raise ConfigError("a model that stays", f"another at {options.model} meanwhile", "Run the same command again.")
     with (
         Decoders(NUM_DECODERS, IMAGE_S) as decoders,
         shown("link", counted.total, done=done, console=console) as advance,
         explain_write_errors(journal, GO_ON),
         journal.open("a", encoding="utf-8") as answered,
     ):
+        sync_names(journal.parent)
         rows = islice(iter_table(source, options.encoding, KNOWN), done, None)
         while batch := list(islice(rows, options.batch_size)):
             results = _answer_rows(linker, batch, source, options, decoders)
             failed.add(results, [where for where, _ in batch])
             answered.writelines(json_line(result) for result in results)
             answered.flush()
+            os.fsync(answered.fileno())
             advance(len(batch))
     write_answers(journal, output)
     state.unlink()
@@ -225,6 +249,19 @@ def _stands(path: Path) -> bool:
     return os.path.exists(path_on_disk(path))  # noqa: PTH110 - which no name is too long for
 
 
+def _is_answered(output: Path, journal: Path, state: Path, asked: dict[str, Any]) -> bool:
+    """Whether these questions were answered and a kill came when only their last files were to go: then it ends that.
+
+    What a user put at `output` meanwhile stands beside a journal, or beside answers that have not their name yet.
+    """
+    if not state.exists() or json.loads(state.read_text(encoding="utf-8")) != asked:
+        return False
+    if not output.exists():
+        name_whole(journal, output)
+        return True
+    return not journal.exists() and not whole(output).exists()
+
+
 def _resume(journal: Path, state: Path, asked: dict[str, Any]) -> tuple[int, Failed]:
     """How many rows were answered before, and which of them failed; a batch that was cut off goes.
 
@@ -243,13 +280,15 @@ def _resume(journal: Path, state: Path, asked: dict[str, Any]) -> tuple[int, Fai
         )
     done = kept = 0
     with journal.open("r+b") as file:
-        while len(batch := list(islice(file, asked["batch_size"]))) == asked["batch_size"] and batch[-1].endswith(
-            b"\n"
-        ):
-            places = [f"row {done + number}" for number in range(1, len(batch) + 1)]
-            failed.add([json.loads(line) for line in batch], places)
-            done += len(batch)
-            kept += sum(map(len, batch))
+        # A power cut may leave anything in the place of what was being written.
+        with suppress(ValueError):
+            while len(batch := list(islice(file, asked["batch_size"]))) == asked["batch_size"] and batch[-1].endswith(
+                b"\n"
+            ):
+                results = [json.loads(line) for line in batch]
+                failed.add(results, [f"row {done + number}" for number in range(1, len(batch) + 1)])
+                done += len(batch)
+                kept += sum(map(len, batch))
         file.truncate(kept)
     return done, failed
 

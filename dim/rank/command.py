@@ -69,7 +69,8 @@ def rank(
     """
     out = out or run / "ranked"
     _check(out, num_candidates, nil_precision, nil_share, overwrite)
-    with folder_lock(run, "dim rank"):
+    with folder_lock(run, "dim rank"), folder_lock(out, "dim rank"):
+        check_target(out, RANKED, overwrite=overwrite)  # another process may have written it until now
         _make_room(run)
         _rank(run, folds, num_candidates, split, nil_precision, nil_share, out, device, dataset, trusted_by(trust))
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from dim.checkpoint import WholeCheckpoints
 from dim.data.splits import caption_groups
 from dim.display.terminal import Console
 from dim.errors import ConfigError
@@ -23,7 +24,7 @@ from dim.known_classes import made as make_read
 from dim.known_classes import parameters
 from dim.places import stated_config
 from dim.saved_run import identity_of_run, instantiate_run, known_to_runs
-from dim.storage import content_hash, write_json
+from dim.storage import content_hash, remove_leftovers, write_json
 from dim.task import LinkingTask
 from dim.trainer_options import StepLimit
 from dim.training_lines import ProgressBar, progress_callback
@@ -105,6 +106,7 @@ def cross_fit(
         home = folder / f"{fold + 1}of{num_folds}"
         said = f"fold {fold + 1} of {num_folds}: {len(kept):,} mentions, {len(left_out):,} left out"
         if _read(home / "fold.json") in (facts, older):
+            remove_leftovers(home)
             console.print(f"{said}, found", soft_wrap=True)
         else:
             console.print(f"{said}, fitting", soft_wrap=True)
@@ -141,6 +143,7 @@ def _fit(run: Path, config: dict[str, Any], task: LinkingTask, kept: torch.Tenso
         devices=1,
         logger=False,
         callbacks=[best, StepLimit(), shown, *callbacks],
+        plugins=[WholeCheckpoints()],
         enable_progress_bar=isinstance(shown, ProgressBar),
         enable_model_summary=False,
         use_distributed_sampler=False,

@@ -17,6 +17,7 @@ from dim.errors import DataError
 from dim.evaluation.metrics import summarize_ranks
 from dim.report.weights import changed_weights
 from dim.result_files import FORMAT, RANKS, READABLE, Results, foreign_ranks, read_results
+from dim.run_folder import UNFINISHED
 
 DEPTH = 4  #: Levels of folders below a given one that are searched.
 NEEDED = ("dataset", "dataset_hash", "kb_hash", "kb_size", "protocol", "n", "split", "top1", "mrr", "model")
@@ -66,7 +67,9 @@ def find_runs(path: Path) -> tuple[list[Path], list[Problem]]:
             problems.append(Problem(folder, "no permission to read it", "Change its permissions."))
             continue
         children = {child.name for child in folder.iterdir()}
-        if "metrics.json" in children:
+        if UNFINISHED in children:
+            problems.append(Problem(folder, "its training did not end", "Go on with it: dim fit … --ckpt_path last"))
+        elif "metrics.json" in children:
             found.append(folder)
         elif not children:
             problems.append(Problem(folder, "empty folder", "Run dim fit with it as --run, or remove it."))
