@@ -1,5 +1,6 @@
 """One writer a folder, whichever process it is in."""
 
+import io
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from dim.errors import ConfigError
 from dim.locks import folder_lock, lock_file
@@ -80,7 +82,10 @@ def test_a_child_does_not_keep_the_lock_of_its_killed_parent(tmp_path: Path) -> 
         os.kill(child, signal.SIGKILL)
 
 
-def test_who_waits_says_so_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_who_waits_says_so_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Not capsys: what a thread writes while this one reads may be lost there.
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", said)
     with holder(tmp_path / "cache") as process:
         entered = threading.Event()
 
@@ -90,10 +95,9 @@ def test_who_waits_says_so_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFix
 
         waiting = threading.Thread(target=second)
         waiting.start()
-        said = ""
-        while "waiting" not in said:
-            said += capsys.readouterr().err
-        assert re.search(rf"waiting: .*cache is being written by dim fit \(process {process.pid} on ", said)
+        wait_until(lambda: said.getvalue().endswith("\n"))
+        expected = rf"waiting: .*cache is being written by dim fit \(process {process.pid} on "
+        assert re.search(expected, said.getvalue())
         assert not entered.is_set()
         process.communicate()
         waiting.join()
