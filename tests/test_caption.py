@@ -161,7 +161,7 @@ def test_an_image_is_asked_a_question_once(tmp_path: Path) -> None:
 
 def test_a_question_may_name_the_mention_and_nothing_else(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, [["1.png"]])
-    with pytest.raises(ConfigError, match=r"no field but \{mention\}\nfound.*KeyError: 'context'(?s:.*)twice"):
+    with pytest.raises(ConfigError, match=r"a question of \{mention\}.*\nfound.*KeyError: 'context'(?s:.*)twice"):
         caption(dataset.root, Echo("{context}?"), cache_dir=tmp_path / "cache")
     with pytest.raises(ConfigError, match=r"no field but \{mention\}"):
         caption(dataset.root, Echo("Who { is it?"), cache_dir=tmp_path / "cache")

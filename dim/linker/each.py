@@ -15,28 +15,34 @@ from dim.linker.towers import ImageReader
 Outcome = list[Answer] | Exception
 
 
-def link_each(
-    linker: Linker, questions: Sequence[Question], top_k: int, decoders: Decoders | None = None
-) -> list[Outcome]:
+def link_each(linker: Linker, questions: Sequence[Question | Exception], top_k: int) -> list[Outcome]:
     """The answers to each question, or the error that it raises.
 
     Args:
         linker: Answers.
-        questions: Those of a batch are answered together, as long as none fails.
+        questions: Those of a batch are answered together, as long as none fails. An error stays what it is.
         top_k: Answers a question at most.
-        decoders: Decode the images, so that one that ends its decoder is an error of its question; None: this process.
     """
     outcomes: list[Outcome] = []
     for start in range(0, len(questions), BATCH):
         part = questions[start : start + BATCH]
-        readied = part if decoders is None or not linker.reads_images else _readied(linker, part, decoders)
-        answers = iter(_by_halves(linker, [each for each in readied if isinstance(each, Question)], top_k))
-        outcomes += [next(answers) if isinstance(each, Question) else each for each in readied]
+        answers = iter(_by_halves(linker, [each for each in part if isinstance(each, Question)], top_k))
+        outcomes += [next(answers) if isinstance(each, Question) else each for each in part]
     return outcomes
 
 
-def _readied(linker: Linker, questions: Sequence[Question], decoders: Decoders) -> list[Question | Exception]:
-    """The questions with their images as the linker's encoders take them, or what became of these."""
+def read_images(linker: Linker, questions: Sequence[Question], decoders: Decoders) -> list[Question | Exception]:
+    """The questions with their images as the linker's encoders take them, or what became of these.
+
+    Another thread may do it than links.
+
+    Args:
+        linker: Its encoders say how images are scaled.
+        questions: With images by their paths.
+        decoders: An image that ends its decoder is an error of its question.
+    """
+    if not linker.reads_images:
+        return list(questions)
     known = linker.image_reader
     reader = ImageReader(known.live, known.wanted, decoders.decode)
 

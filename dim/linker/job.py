@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dim.data.found_files import path_on_disk
 from dim.data.regions import split_region
@@ -30,13 +32,15 @@ from dim.linker.answer_files import (
     whole,
     write_answers,
 )
-from dim.linker.each import Outcome, link_each
+from dim.linker.each import link_each, read_images
 from dim.linker.given import check_top_k
 from dim.linker.linker import Linker
 from dim.linker.opening import content_of, open_linker
 from dim.progress import shown
 from dim.storage import explain_write_errors, remove_leftovers, sync_names, write_json
 
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 KNOWN = (*MENTION_COLUMNS, *SYNONYMS.values())
 DECIDING = ("top_k", "batch_size", "evidence", "encoding")  #: Options that the answers hang on.
 NUM_DECODERS, IMAGE_S = 2, 120.0  #: Processes that decode images, and seconds that one may take.
@@ -57,6 +61,21 @@ class Options:
     trust: str | None = None
     dataset: Path | None = None
     image_root: Path | None = None
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of the input.
+
+    Attributes:
+        where: It stands.
+        kept: What is written beside its answers.
+        question: That it asks, or why it asks none.
+    """
+
+    where: str
+    kept: dict[str, Any]
+    question: Question | Exception
 
 
 @dataclass(frozen=True)
@@ -117,9 +136,10 @@ def link_file(source: Path, output: Path, options: Options) -> None:
     ):
         sync_names(journal.parent)
         rows = islice(iter_table(source, options.encoding, KNOWN), done, None)
-        while batch := list(islice(rows, options.batch_size)):
-            results = _answer_rows(linker, batch, source, options, decoders)
-            failed.add(results, [where for where, _ in batch])
+        batches = iter(lambda: list(islice(rows, options.batch_size)), [])
+        for batch in one_ahead(batches, lambda batch: _read_rows(linker, batch, source, decoders)):
+            results = _answer_rows(linker, batch, options)
+            failed.add(results, [row.where for row in batch])
             answered.writelines(json_line(result) for result in results)
             answered.flush()
             os.fsync(answered.fileno())
@@ -190,34 +210,51 @@ def short(error: Exception) -> str:
     return said if isinstance(error, DimError) else f"{type(error).__name__}: {said}"
 
 
-def _answer_rows(
-    linker: Linker,
-    batch: list[tuple[str, dict[str, Any] | DataError]],
-    source: Path,
-    options: Options,
-    decoders: Decoders,
-) -> list[dict[str, Any]]:
-    """What is written for each row. A batch in which one fails is answered in parts."""
-    results: list[dict[str, Any]] = []
-    questions: list[tuple[int, Question]] = []
+def _read_rows(
+    linker: Linker, batch: list[tuple[str, dict[str, Any] | DataError]], source: Path, decoders: Decoders
+) -> list[_Row]:
+    """The rows of a batch with their questions, whose images are read."""
+    rows: list[_Row] = []
     for where, row in batch:
+        kept = {"line": where}
         if isinstance(row, dict):
-            results.append({name: value for name, value in row.items() if name not in (ANSWERS, ERROR)})
-        else:
-            results.append({"line": where})
+            kept = {name: value for name, value in row.items() if name not in (ANSWERS, ERROR)}
         try:
-            questions.append((len(results) - 1, _question(row, source)))
+            rows.append(_Row(where, kept, _question(row, source)))
         except DimError as error:
-            results[-1] |= {ERROR: short(error)}
-    outcomes: list[Outcome] = []
-    if questions:
-        outcomes = link_each(linker, [question for _, question in questions], options.top_k, decoders)
-    for (place, _), outcome in zip(questions, outcomes, strict=True):
-        if isinstance(outcome, Exception):
-            results[place] |= {ERROR: short(outcome)}
-        else:
-            results[place] |= {ANSWERS: [_as_json(answer, options.evidence) for answer in outcome]}
-    return results
+            rows.append(_Row(where, kept, error))
+    places = [place for place, row in enumerate(rows) if isinstance(row.question, Question)]
+    questions = [question for row in rows if isinstance(question := row.question, Question)]
+    for place, question in zip(places, read_images(linker, questions, decoders), strict=True):
+        rows[place] = replace(rows[place], question=question)
+    return rows
+
+
+def _answer_rows(linker: Linker, batch: list[_Row], options: Options) -> list[dict[str, Any]]:
+    """What is written for each row. A batch in which one fails is answered in parts."""
+    return [
+        row.kept | {ERROR: short(outcome)}
+        if isinstance(outcome, Exception)
+        else row.kept | {ANSWERS: [_as_json(answer, options.evidence) for answer in outcome]}
+        for row, outcome in zip(batch, link_each(linker, [row.question for row in batch], options.top_k), strict=True)
+    ]
+
+
+def one_ahead(items: Iterable[Item], work: Callable[[Item], Made]) -> Iterator[Made]:
+    """What work makes of each item; a thread makes the next one while the caller is at this one.
+
+    Example:
+        >>> list(one_ahead([1, 2, 3], str))
+        ['1', '2', '3']
+    """
+    with ThreadPoolExecutor(1, "ahead") as pool:
+        ready: deque[Future[Made]] = deque()
+        for item in items:
+            ready.append(pool.submit(work, item))
+            if len(ready) > 1:
+                yield ready.popleft().result()
+        for last in ready:
+            yield last.result()
 
 
 def _as_json(answer: Answer, evidence: bool) -> dict[str, Any]:

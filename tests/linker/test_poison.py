@@ -22,7 +22,7 @@ from dim.features.decoder_process import LOST
 from dim.features.decoders import Decoders
 from dim.features.tiny import TinyImageEncoder, TinyTextEncoder
 from dim.linker import Linker, Question
-from dim.linker.each import link_each
+from dim.linker.each import link_each, read_images
 from dim.ranking.features import FEATURES
 from dim.ranking.lists import Lists
 from dim.ranking.network import RankerNetwork
@@ -109,7 +109,7 @@ def test_an_image_that_ends_its_decoder_is_its_questions_error(run: Path) -> Non
         os.kill(pid, signal.SIGSTOP)
         killer = threading.Thread(target=_kill_at_work, args=(decoders, pid))
         killer.start()
-        bad, *others = link_each(linker, questions, 5, decoders)
+        bad, *others = link_each(linker, read_images(linker, questions, decoders), 5)
         killer.join()
     assert isinstance(bad, DataError)
     assert bad.found == f"{questions[0].image}: {LOST}"
