@@ -29,7 +29,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_the_terminal_names_everything_that_a_number_depends_on(folder, capsys):
+def test_the_terminal_names_everything_that_a_number_depends_on(folder, capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)  # which xdist sets
     report([folder / "runs"], by="seen_in_train", rounds=200)
     shown = " ".join(capsys.readouterr().out.split())
     for words in (
