@@ -112,6 +112,8 @@ def serve(
         while True:
             images = KeptImages(Path(model)) if Path(model).is_dir() else None
             linker = open_linker(model, device, trust, dataset, image_root)
+            if images is not None:
+                images.keep(image for entity in linker.knowledge for image in entity.images)
             if images is None or images.is_of_this_folder():
                 linker.link("a", top_k=1)  # so that the first question does not wait for what is made on first use
                 return Edition(linker, settings, images)

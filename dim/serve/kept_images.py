@@ -8,10 +8,11 @@ import os
 import shutil
 import tempfile
 import weakref
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from dim.linker.entity_table import IMAGES
+from dim.data.regions import split_region
 from dim.linker.image_roots import ImageRoots
 
 PREFIX = ".dim-served-"
@@ -29,13 +30,25 @@ class KeptImages:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
+        self.place: Path | None = None
         self._opened = os.open(self.folder, os.O_RDONLY)  # so that no other folder gets its number
         weakref.finalize(self, os.close, self._opened)
-        self.place = _linked(self.folder.resolve()) if (self.folder / IMAGES).is_dir() else None
-        if self.place is not None:
-            lock = os.open(self.place, os.O_RDONLY)
-            fcntl.flock(lock, fcntl.LOCK_SH)
-            weakref.finalize(self, _remove, self.place, lock)
+
+    def keep(self, images: Iterable[str]) -> None:
+        """Keeps the pictures that a linker names, those of its folder."""
+        files = {Path(split_region(image)[0]) for image in images}
+        inside = [file for file in files if file.is_relative_to(self.folder)]
+        if not inside:
+            return
+        kept = _new_place(self.folder)
+        if kept is None:
+            return
+        place, lock = kept
+        if _link_all(inside, self.folder, place):
+            self.place = place
+            weakref.finalize(self, _remove, place, lock)
+        else:
+            _remove(place, lock)
 
     def is_of_this_folder(self) -> bool:
         """Whether no other folder has taken the place of the one that the pictures are of."""
@@ -56,25 +69,37 @@ class KeptImages:
         return str(self.place / Path(image).relative_to(self.folder)), self.place
 
 
-def _linked(folder: Path) -> Path | None:
+def _new_place(folder: Path) -> tuple[Path, int] | None:
+    """A new folder beside a linker's, and its lock, by which it is known to be in use; None: nothing may be written."""
+    folder = folder.resolve()
     _remove_left(folder)
-    try:
-        place = Path(tempfile.mkdtemp(prefix=f".{folder.name}{PREFIX}", dir=folder.parent))
-    except OSError:
-        return None
+    while True:
+        try:
+            place = Path(tempfile.mkdtemp(prefix=f".{folder.name}{PREFIX}", dir=folder.parent))
+            lock = os.open(place, os.O_RDONLY)
+        except FileNotFoundError:  # another server took it for one that was left
+            continue
+        except OSError:
+            return None
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        if place.exists():
+            return place, lock
+        os.close(lock)
+
+
+def _link_all(files: Sequence[Path], folder: Path, place: Path) -> bool:
+    """Gives files of a folder further names in another. Returns whether the file system could."""
     roots = ImageRoots(folder)
-
-    def link(source: str, target: str) -> None:
-        file = Path(source).resolve()
-        if file.is_relative_to(roots.root_of(source)):  # what leads out of the folder is shown by no name
-            os.link(file, target)
-
-    try:
-        shutil.copytree(folder / IMAGES, place / IMAGES, copy_function=link)
-        return place
-    except (OSError, shutil.Error):
-        shutil.rmtree(place, ignore_errors=True)
-        return None
+    for file in files:
+        real, target = file.resolve(), place / file.relative_to(folder)
+        if not real.is_file() or not real.is_relative_to(roots.root_of(str(file)).resolve()):
+            continue  # what is gone, or leads out of the folder, is shown by no name
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.link(real, target)
+        except OSError:
+            return False
+    return True
 
 
 def _remove(place: Path, lock: int) -> None:

@@ -126,17 +126,24 @@ def test_a_folder_that_is_replaced_is_served_as_it_was_until_sighup(pictured: Li
     assert picture.name.startswith(".linker")
 
 
+def kept_of(folder: Path, *images: Path) -> KeptImages:
+    kept = KeptImages(folder)
+    kept.keep(str(image) for image in images or sorted((folder / "images").iterdir()))
+    return kept
+
+
 def test_kept_pictures_stay_what_they_are_and_go_with_their_keeper(pictured: Linker, tmp_path: Path) -> None:
     folder = tmp_path / "linker"
     pictured.save(folder, images="copies")
     left = tmp_path / ".linker.dim-served-of-a-killed-one"
     left.mkdir()
-    kept = KeptImages(folder)
+    kept = kept_of(folder)
     assert not left.exists()
     picture = next((folder / "images").iterdir())
     place, root = kept.place_of(str(picture), folder)
     there, content = Path(place), picture.read_bytes()
     assert there.is_relative_to(root)
+    assert kept.place_of(f"{picture}#xywh=0,0,9,9", folder) == (f"{place}#xywh=0,0,9,9", root)
     folder.rename(tmp_path / "moved")
     picture = tmp_path / "moved" / "images" / picture.name
     picture.unlink()
@@ -144,27 +151,29 @@ def test_kept_pictures_stay_what_they_are_and_go_with_their_keeper(pictured: Lin
     elsewhere = "/elsewhere/a.png", Path("/elsewhere")
     assert kept.place_of(*elsewhere) == elsewhere
     assert not kept.is_of_this_folder()
-    other = KeptImages(tmp_path / "moved")  # a second server of the folder
+    other = kept_of(tmp_path / "moved")  # a second server of the folder
     assert there.exists()
     del kept
     assert not there.exists()
     assert other.is_of_this_folder()
 
 
-def test_what_a_link_leads_out_to_is_not_kept(pictured: Linker, tmp_path: Path) -> None:
+def test_what_leads_out_and_what_no_entity_names_is_not_kept(pictured: Linker, tmp_path: Path) -> None:
     folder = tmp_path / "linker"
     pictured.save(folder, images="copies")
-    picture = next((folder / "images").iterdir())
+    picture, other, *_ = (folder / "images").iterdir()
     secret = picture.rename(tmp_path / "secret.png")
     picture.symlink_to(secret)
-    kept = KeptImages(folder)
-    there, _ = kept.place_of(str(picture), folder)
-    assert not Path(there).exists()
-    assert len(list((kept.place or folder).rglob("*.png"))) == len(list((folder / "images").iterdir())) - 1
+    (folder / "images" / "again").symlink_to(folder)  # nothing goes through folders
+    kept = kept_of(folder, picture, other)
+    assert not Path(kept.place_of(str(picture), folder)[0]).exists()
+    assert kept.place is not None
+    assert [each.name for each in kept.place.rglob("*")] == ["images", other.name]
 
 
 def test_a_folder_without_pictures_keeps_none(pictured: Linker, tmp_path: Path) -> None:
     pictured.save(tmp_path / "linker", images="none")
     kept = KeptImages(tmp_path / "linker")
+    kept.keep(["/elsewhere/a.png"])
     assert kept.place is None
     assert [each.name for each in tmp_path.iterdir()] == ["linker"]
