@@ -82,10 +82,7 @@ def test_a_child_does_not_keep_the_lock_of_its_killed_parent(tmp_path: Path) -> 
         os.kill(child, signal.SIGKILL)
 
 
-def test_who_waits_says_so_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Not capsys: what a thread writes while this one reads may be lost there.
-    said = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", said)
+def test_who_waits_says_so_and_goes_on(tmp_path: Path, said: io.StringIO) -> None:
     with holder(tmp_path / "cache") as process:
         entered = threading.Event()
 

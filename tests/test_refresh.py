@@ -1,4 +1,5 @@
 import asyncio
+import io
 import json
 import re
 import sys
@@ -23,7 +24,7 @@ from refreshing import (
     small_dataset,
     spoken,
 )
-from waiting import HANG
+from waiting import HANG, wait_until
 
 from dim.errors import ConfigError, DataError, MissingExtraError
 from dim.locks import folder_lock
@@ -324,14 +325,13 @@ def test_what_is_missing_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -
         run(data, base_url="http://localhost:1/v1")
 
 
-def test_a_dataset_that_is_written_anew_while_it_waits_is_asked_nothing(data: Path, capsys: Any) -> None:
+def test_a_dataset_that_is_written_anew_while_it_waits_is_asked_nothing(data: Path, said: io.StringIO) -> None:
     with FaultyServer(kind_answer) as server, ThreadPoolExecutor(1) as other:
         with folder_lock(data, "dim prepare", whole=True):
             refreshing = other.submit(run, data, server)
-            said = ""
-            while "waiting: " not in said:
-                said += capsys.readouterr().err
-            assert re.search(r"waiting: .*data is being written by dim prepare \(process \d+ on .+, since \d{4}-", said)
+            wait_until(lambda: "waiting: " in said.getvalue())
+            expected = r"waiting: .*data is being written by dim prepare \(process \d+ on .+, since \d{4}-"
+            assert re.search(expected, said.getvalue())
             entities = pd.DataFrame({"id": ["Q1"], "name": ["Ada"]})
             mentions = pd.DataFrame({"id": ["m"], "split": "dev", "mention": "Ada", "context": "", "entity_id": "Q1"})
             write_dataset(data, name="new", entities=entities, texts={}, mentions=mentions)
