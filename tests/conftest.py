@@ -1,10 +1,8 @@
 """Fixtures for many tests. Standing here, it also puts `tests/` on the import path, for `tests/releases.py`."""
 
-import io
 import os
 import shutil
 import signal
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,14 +29,6 @@ def public_folder() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
-
-
-@pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What is written to stderr from now on, also by other threads: capsys may lose what comes while it is read."""
-    stream = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", stream)
-    return stream
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
