@@ -13,6 +13,7 @@ user types, on the command line or in a configuration that `dim fit` is given, i
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +22,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import yaml
+
 from dim.errors import DataError
 from dim.typed import WORD, Mismatch, shown, typed
 
 REMEDY = "If you trust it, and it is installed here: {trust}."
 UPGRADE = "Make it again, or upgrade dim."
 DEEPEST = 20  #: Classes inside of classes.
+LONGEST = 4096  #: Characters of a text where more than a text may stand.
 
 
 class Loose:
@@ -55,6 +59,7 @@ class KnownClasses:
         what: What names them, for messages: `a linker`.
         remedy: What to do about another; `{trust}` is filled in with the option that would allow it.
         is_partial: Whether options may be laid over those of a class that another file names; it cannot be made then.
+        homes: Folders from where a parser would read a file that a text names; the working directory is one.
     """
 
     def __init__(
@@ -64,8 +69,9 @@ class KnownClasses:
         what: str = "a linker",
         remedy: str = REMEDY,
         is_partial: bool = False,
+        homes: Sequence[Path] = (),
     ) -> None:
-        self.classes, self.trusted = frozenset(classes), packages(trusted)
+        self.classes, self.trusted, self.homes = frozenset(classes), packages(trusted), (Path(), *homes)
         self.what, self.remedy, self.is_partial = what, remedy, is_partial
 
     def read(self, value: Any, hint: Any, where: str) -> Any:
@@ -94,10 +100,10 @@ class KnownClasses:
         """
         path = name if isinstance(name, str) else shown(name)
         found = imported_class(path) if "." in path else self._by_its_last_name(path)
-        if found is not None and (found in self.classes or path.startswith(self.trusted)):
+        if self.trusted and found is None and path.startswith(self.trusted):
+            found = self._import(path, where)
+        if found is not None and (found in self.classes or self._is_trusted(path, found)):
             return found
-        if self.trusted and path.startswith(self.trusted):
-            return self._import(path, where)
         if path.startswith("dim."):
             raise DataError(f"{self.what} whose classes this version of dim has", f"{path[:200]} as {where}", UPGRADE)
         if "." not in path:
@@ -107,6 +113,10 @@ class KnownClasses:
             package = path.partition(".")[0] if WORD.fullmatch(path.replace(".", "")) else "PACKAGE"
             remedy = self.remedy.format(trust=f'--trust {package}, or trusted=("{package}.",) in Python')
         raise DataError(f"{self.what} made of dim's classes", f"{path[:200]} as {where}", remedy)
+
+    def _is_trusted(self, path: str, found: type) -> bool:
+        """Whether a class is of a trusted package itself, and not one that the package has from elsewhere."""
+        return path.startswith(self.trusted) and f"{found.__module__}.".startswith(self.trusted)
 
     def _by_its_last_name(self, name: str) -> type | None:
         found = [kind for kind in self.classes if kind.__name__ == name]
@@ -131,6 +141,10 @@ class KnownClasses:
             return self._anything(value, where)
         if kinds == (Loose,):
             return self._loose(value, where)
+        if kinds == (str,):
+            if not WORD.fullmatch(value):
+                raise Mismatch(where, "one word", shown(value))
+            return self._text(value, where)
         if isinstance(value, str):
             value = {"class_path": value}
         if not isinstance(value, Mapping):
@@ -160,6 +174,14 @@ class KnownClasses:
             return {str(name): self._anything(item, f"{where}.{name}") for name, item in value.items()}
         if isinstance(value, list | tuple):
             return [self._anything(item, f"{where}.{place}") for place, item in enumerate(value)]
+        return self._text(value, where) if isinstance(value, str) else value
+
+    def _text(self, value: str, where: str) -> str:
+        """A text where more than a text may stand: a parser must not read more out of it, nor out of a file."""
+        if holds_more(value):
+            raise Mismatch(where, "a text that is nothing else", shown(value))
+        if any(os.path.isfile(home / value) for home in self.homes):  # noqa: PTH113 - which no text is too long for
+            raise Mismatch(where, "a text that names no file", shown(value))
         return value
 
     def _loose(self, value: Any, where: str) -> Any:
@@ -168,11 +190,10 @@ class KnownClasses:
             is_path = "." in value and all(part.isidentifier() for part in value.split("."))
             if is_path:
                 self.named(value, where)
-            elif Path(value[:255]).exists():
-                raise Mismatch(where, "a text that names no file", shown(value))
-        elif isinstance(value, list | tuple):
+            return self._text(value, where)
+        if isinstance(value, list | tuple):
             return [self._loose(item, where) for item in value]
-        elif isinstance(value, Mapping):
+        if isinstance(value, Mapping):
             if "class_path" in value:
                 return self._of_class(value, (object,), where)
             if dotted := [name for name in value if not isinstance(name, str) or "." in name]:
@@ -206,7 +227,7 @@ def made(value: Any) -> Any:
         options = {name: made(option) for name, option in value.options.items()}
         try:
             return value.kind(**options)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError, OSError, MemoryError, ArithmeticError) as error:
             raise DataError(
                 f"options with which {value.kind.__name__} can be made",
                 " ".join(str(error).split())[:300],
@@ -215,6 +236,21 @@ def made(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: made(item) for name, item in value.items()}
     return type(value)(map(made, value)) if type(value) in (list, tuple) else value
+
+
+def holds_more(text: str) -> bool:
+    """Whether a text is more than that to a parser of YAML: a mapping or a list, or what may be one.
+
+    Example:
+        >>> holds_more("auto"), holds_more("{class_path: a.B}"), holds_more("name: Ann"), holds_more("a" * 10_000)
+        (False, True, True, True)
+    """
+    if len(text) > LONGEST or "class_path" in text:
+        return True
+    try:
+        return isinstance(yaml.safe_load(text), dict | list | set | tuple)
+    except yaml.YAMLError:
+        return False  # to a parser, too
 
 
 def parameters(kind: type) -> tuple[dict[str, Any], bool]:

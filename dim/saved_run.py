@@ -136,10 +136,27 @@ def check_config(path: Path, trusted: Sequence[str] = ()) -> None:
     config = read_yaml(path, dict[str, Any], what, "Repair it, or name another.")
     if "trust" in config:
         raise DataError(f"{what} that does not say itself what is trusted", "the option trust", "Take it out.")
-    known = KnownClasses((*OWN, *OF_TRAINER, LinkingDataModule, RunScorer, Trainer), trusted, what, is_partial=True)
+    if (strange := _strange_key(config)) is not None:
+        raise DataError(f"{what} with options by their plain names, and no further file", strange, "Take it out.")
+    classes = (*OWN, *OF_TRAINER, LinkingDataModule, RunScorer, Trainer)
+    known = KnownClasses(classes, trusted, what, is_partial=True, homes=[path.parent])
     for name, value in config.items():
         if value is not None:
             known.read(value, OPTIONS.get(name, Loose), name)
+
+
+def _strange_key(config: Any, is_top: bool = True) -> str | None:
+    """A key that the parser takes for more than the name of one option; None where there is none."""
+    if isinstance(config, list):
+        return next((found for item in config if (found := _strange_key(item, False)) is not None), None)
+    if not isinstance(config, dict):
+        return None
+    for name, value in config.items():
+        if not isinstance(name, str) or "." in name or (is_top and name == "config"):
+            return f"the option {str(name)[:80]}"
+        if (found := _strange_key(value, False)) is not None:
+            return found
+    return None
 
 
 def identity_of_run(run: Path, task: LinkingTask) -> Identity:

@@ -12,6 +12,7 @@ from pytorch_lightning import Callback
 from pytorch_metric_learning.losses import NTXentLoss
 from pytorch_metric_learning.losses.base_metric_loss_function import BaseMetricLossFunction
 
+from dim.__main__ import main
 from dim.configs import shipped
 from dim.contrastive.losses import NPair, ReleasedNPair
 from dim.contrastive.module import DIM
@@ -34,6 +35,9 @@ OPTIONS = (
     *("trainer", "trainer.callbacks", "trainer.strategy", "trainer.logger"),
     *("early_stopping", "early_stopping.log_rank_zero_only", "optimizer", "seed_everything"),
 )
+CONTRASTIVE = "pytorch_metric_learning.losses.ContrastiveLoss"
+WANDB = "pytorch_lightning.loggers.WandbLogger"
+TEXT = f"{{class_path: {NAME}.Marker, init_args: {{}}}}"
 LOSS = NPair | ReleasedNPair | BaseMetricLossFunction | None
 HINTS: list[Any] = [
     TextEncoder | None,
@@ -161,6 +165,53 @@ def test_a_configuration_that_names_a_strangers_class_is_refused_before_a_parser
         else:
             assert harmless or (option == "optimizer" and form in ("module", "bare name")), (option, form)
         assert not imported.exists()
+
+
+#: A class where a parser finds one that looks further: in a text, in a file, below a dotted key.
+HIDDEN: dict[str, Any] = {
+    "text of a loss": {"model": {"init_args": {"loss": {"class_path": CONTRASTIVE, "init_args": {"distance": TEXT}}}}},
+    "text of a logger": {"trainer": {"logger": {"class_path": WANDB, "init_args": {"settings": TEXT}}}},
+    "text in a list": {"trainer": {"callbacks": [TEXT]}},
+    "text of an option that is passed on": {"trainer": {"logger": {"class_path": WANDB, "init_args": {"more": TEXT}}}},
+    "file": {"trainer": {"profiler": "evil"}},
+    "file of a strategy": {"trainer": {"strategy": "evil"}},
+    "dotted key": {"trainer.profiler": "evil"},
+    "dotted key further in": {"trainer": {"logger.init_args": {"settings": "evil"}}},
+    "further configuration": {"config": "sub/evil"},
+    "text of the model": {"model": TEXT},
+    "text of options": {"model": {"class_path": "DIM", "init_args": TEXT}},
+    "text where a text may stand": {"data": {"context_template": TEXT}},
+}
+
+
+@pytest.mark.parametrize("how", list(HIDDEN))
+def test_a_class_that_a_parser_would_find_further_on_is_made_by_no_command(tmp_path: Path, how: str) -> None:
+    config: dict[str, Any] = {
+        "run": str(tmp_path / "run"), "data": {"root": "w"}, "model": {"class_path": "DIM", "init_args": {}}
+    }  # fmt: skip
+    for name, value in HIDDEN[how].items():
+        both = isinstance(value, dict) and isinstance(config.get(name), dict)
+        config[name] = config[name] | value if both else value
+    with importable(tmp_path / "modules") as imported:
+        run = tmp_path / "run"
+        (run / "sub").mkdir(parents=True)
+        for file in (run / "evil", run / "sub" / "evil"):
+            file.write_text(yaml.safe_dump({"class_path": f"{NAME}.Marker"}))
+        (run / "config.yaml").write_text(yaml.safe_dump(config))
+        assert main(["test", "--config", str(run / "config.yaml")]) != 0
+        assert not imported.exists()
+    if how != "text where a text may stand":
+        with pytest.raises(DataError):
+            check_config(run / "config.yaml")
+
+
+def test_what_a_trusted_package_has_from_elsewhere_is_not_trusted(tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "of_mine.py").write_text("from collections import Counter\nclass Mine(Counter): pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    known = KnownClasses(OWN, ["of_mine."])
+    assert known.named("of_mine.Mine", "an option").__name__ == "Mine"
+    with pytest.raises(DataError, match=r"made of dim's classes[\s\S]*of_mine\.Counter"):
+        known.named("of_mine.Counter", "an option")
 
 
 JSON = st.recursive(

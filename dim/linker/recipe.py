@@ -16,9 +16,10 @@ from dim.errors import DataError
 from dim.features.base import Captioner, Frozen, ImageEncoder, TextEncoder
 from dim.features.live import LiveEncoder
 from dim.features.model_files import safe_name
-from dim.known_classes import REMEDY, UPGRADE, Chosen, KnownClasses, made, parameters
+from dim.known_classes import LONGEST, REMEDY, UPGRADE, Chosen, KnownClasses, made, parameters
 from dim.own_classes import OWN
 from dim.places import read_config
+from dim.search.sealed import leads_out
 from dim.task import LinkingTask
 from dim.templates import CONTEXT_FIELDS, check_template
 
@@ -30,6 +31,7 @@ ENCODERS = {
 }
 TRAINING_ONLY = ("loss", "negatives", "seed")  #: Options of a model that no answer depends on.
 SAVE_AGAIN = "Save the linker again, or get the folder again from where it came."
+LONGEST_NAME = 255  #: Bytes of a file's name.
 FILES = ("path", "pretrained")  #: Options of encoders that may name a local file or folder.
 
 Recipe = dict[str, Any]
@@ -120,9 +122,13 @@ def located_file(value: str, folder: Path, name: str) -> str:
         DataError: It is a file elsewhere, which a save of the linker would copy: `save` never names such.
     """
     place = Path(value)
+    if len(value) > LONGEST or any(len(os.fsencode(part)) > LONGEST_NAME for part in place.parts):
+        raise DataError(f"files of the {name} by a path", f"{len(value):,} characters", "Save the linker again.")
     is_elsewhere = place.is_absolute() or ".." in place.parts or value.startswith("~")
-    if not is_elsewhere and os.path.lexists(folder / place):  # the manifest lists it, so it leads nowhere else
-        return str((folder / place).absolute())
+    if not is_elsewhere and os.path.lexists(folder / place):
+        is_elsewhere = leads_out(folder / place, folder)  # by links that the manifest does not list
+        if not is_elsewhere:
+            return str((folder / place).absolute())
     if is_elsewhere or os.path.lexists(place):
         raise DataError(
             f"files of the {name} inside the linker's folder, or an id on a hub",
@@ -170,6 +176,8 @@ def read_classes(
     """
     known = KnownClasses(OWN, trusted, remedy=remedy)
     method: Chosen = known.read(recipe["model"], kind, "model")
+    if further := [name for name in TRAINING_ONLY if name in method.options]:  # `recipe_of_run` leaves them out
+        raise DataError("a linker's model without options that no answer depends on", further[0], UPGRADE)
     given = {name: value for name, value in recipe["encoders"].items() if value is not None}
     if others := [name for name in given if name not in ENCODERS]:
         raise DataError(f"a linker's encoders ({', '.join(ENCODERS)})", f"{others[0][:80]}", UPGRADE)

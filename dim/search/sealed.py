@@ -132,11 +132,22 @@ def open_sealed(
     return manifest
 
 
+def leads_out(path: Path, folder: Path) -> bool:
+    """Whether a file, or something below it, is a link that leads out of the folder that it stands in."""
+    homes = _homes(folder)
+    return any(not any(each.resolve().is_relative_to(home) for home in homes) for each in (path, *path.rglob("*")))
+
+
+def _homes(folder: Path) -> list[Path]:
+    """Where the files of a folder may lie."""
+    home = folder.resolve()
+    # The hub's cache keeps the files of a commit as links to a folder beside it.
+    return [home, *(above.parent / "blobs" for above in home.parents if above.name == "snapshots")]
+
+
 def _check_names(folder: Path, files: Mapping[str, Any], name: str, what: str, remedy: str) -> None:
     """Raises DataError where a file is listed that lies elsewhere, or one lies here that is not listed."""
-    homes = [folder.resolve()]
-    # The hub's cache keeps the files of a commit as links to a folder beside it.
-    homes += [above.parent / "blobs" for above in homes[0].parents if above.name == "snapshots"]
+    homes = _homes(folder)
     for file in files:
         place = PurePosixPath(file)
         is_inside = not place.is_absolute() and ".." not in place.parts and "\0" not in file

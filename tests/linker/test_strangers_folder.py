@@ -14,6 +14,7 @@ import yaml
 from demo_run import demo_run, linker_of
 from marker_module import NAME, forms, importable
 from mutated_manifest import check_mutations, reseal
+from tiny_text import write_bert
 
 from dim import folder_files
 from dim.__main__ import main
@@ -145,6 +146,27 @@ def test_the_files_of_an_encoder_are_inside_the_folder(
     encoder = {"class_path": "TransformersTextEncoder", "init_args": {"path": place}}
     reseal(folder, lambda manifest: manifest["about"]["recipe"]["encoders"].update(text_encoder=encoder))
     with pytest.raises(DataError, match="files of the text_encoder inside the linker's folder"):
+        read(folder, "cpu")
+
+
+@pytest.mark.parametrize("name", [".git/model", "LICENSE_model"])
+def test_an_encoder_outside_of_the_folder_is_reached_by_no_link_that_hubs_leave(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).symlink_to(write_bert(tmp_path / "outside"))
+    encoder = {"class_path": "TransformersTextEncoder", "init_args": {"path": name}}
+    reseal(folder, lambda manifest: manifest["about"]["recipe"]["encoders"].update(text_encoder=encoder))
+    with pytest.raises(DataError, match="files of the text_encoder inside the linker's folder"):
+        read(folder, "cpu")
+
+
+@pytest.mark.parametrize("option", ["path", "pretrained"])
+def test_a_path_of_any_length_is_refused_in_words(folder: Path, option: str) -> None:
+    kind = {"path": "TransformersTextEncoder", "pretrained": "OpenClipEncoder"}[option]
+    encoder = {"class_path": kind, "init_args": {option: "a" * 300}}
+    reseal(folder, lambda manifest: manifest["about"]["recipe"]["encoders"].update(text_encoder=encoder))
+    with pytest.raises(DataError, match="files of the text_encoder by a path\nfound    300 characters"):
         read(folder, "cpu")
 
 
