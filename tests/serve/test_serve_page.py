@@ -11,6 +11,7 @@ from page_looks import contrasts, has_no_overflow
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from serving import Held, Running, running
 
+from dim.display.visible import visible
 from dim.linker import Answer, KnownEntity, Linker, Question
 from dim.ranking.features import FEATURES
 from dim.ranking.network import RankerNetwork
@@ -85,7 +86,7 @@ def link(page: Page) -> None:
 def expect_answers(page: Page, answers: list[Answer]) -> None:
     """That the page shows these, in their order, with their probabilities."""
     expect(page.locator(".answer code.soft")).to_have_text([answer.id for answer in answers])
-    expect(page.locator(".answer h3")).to_have_text([answer.name for answer in answers])
+    expect(page.locator(".answer h3")).to_have_text([visible(answer.name) for answer in answers])
     values = page.locator(".answer .measure").all_inner_texts()
     for value, answer in zip(values, answers, strict=True):
         assert answer.probability is not None
@@ -282,7 +283,7 @@ def test_the_token_is_asked_for_kept_for_the_tab_and_sent_for_pictures_too(
         token.press("Enter")
         expect_answers(page, linker.link(question.mention))
         expect(token).to_be_hidden()
-        assert page.locator(".picture img").first.evaluate("e => e.decode().then(() => e.naturalWidth)") > 0
+        page.wait_for_function("() => document.querySelector('.picture img')?.naturalWidth > 0")
         page.reload()
         expect(page.locator(".answer")).to_have_count(5)
         assert "sesame" not in page.url
