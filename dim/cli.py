@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jsonargparse import set_parsing_settings
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import EarlyStopping
@@ -121,6 +122,8 @@ class DimCLI(LightningCLI):
         """Parses `args`; the parent warns about `sys.argv`, which is not read here."""
         words = list(split_line(args))
         self.trusted = trusted_by(",".join(value for name, value in words if name == "trust"))
+        # A text that a run's configuration names is no address to read more from.
+        set_parsing_settings(config_read_mode_fsspec_enabled=args[0] == "fit")
         if args[0] != "fit":  # whose configuration is the user's own word; that of a run may be a stranger's
             for path in (Path(value) for name, value in words if name and "config".startswith(name)):
                 check_config(path, self.trusted)
@@ -404,7 +407,7 @@ def run_trainer(arguments: Sequence[str]) -> None:
     environment = {name: os.environ.get(name) for name in (*LAUNCH_VARIABLES, "WANDB_MODE")}
     is_first = process_of_run() == 0
     Parser.command, Parser.given = arguments[0], tuple(arguments[1:])
-    Parser.required = ("run", "data.root", "model")
+    Parser.required, Parser.home = ("run", "data.root", "model"), Path.cwd()
     try:
         with ExitStack() as held, nullcontext() if is_first else redirect_stdout(StringIO()):
             DimCLI(held, **OPTIONS, args=arguments)

@@ -13,7 +13,6 @@ user types, on the command line or in a configuration that `dim fit` is given, i
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import yaml
+from jsonargparse.typing import Path_fr
 
 from dim.errors import DataError
 from dim.typed import WORD, Mismatch, shown, typed
@@ -30,6 +30,7 @@ from dim.typed import WORD, Mismatch, shown, typed
 REMEDY = "If you trust it, and it is installed here: {trust}."
 UPGRADE = "Make it again, or upgrade dim."
 DEEPEST = 20  #: Classes inside of classes.
+SCALARS = (bool, int, float, type(None))
 LONGEST = 4096  #: Characters of a text where more than a text may stand.
 
 
@@ -59,7 +60,7 @@ class KnownClasses:
         what: What names them, for messages: `a linker`.
         remedy: What to do about another; `{trust}` is filled in with the option that would allow it.
         is_partial: Whether options may be laid over those of a class that another file names; it cannot be made then.
-        homes: Folders from where a parser would read a file that a text names; the working directory is one.
+        homes: Folders from where a parser will read a file that a text names; none where no parser follows.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class KnownClasses:
         is_partial: bool = False,
         homes: Sequence[Path] = (),
     ) -> None:
-        self.classes, self.trusted, self.homes = frozenset(classes), packages(trusted), (Path(), *homes)
+        self.classes, self.trusted, self.homes = frozenset(classes), packages(trusted), tuple(homes)
         self.what, self.remedy, self.is_partial = what, remedy, is_partial
 
     def read(self, value: Any, hint: Any, where: str) -> Any:
@@ -146,7 +147,7 @@ class KnownClasses:
                 raise Mismatch(where, "one word", shown(value))
             return self._text(value, where)
         if isinstance(value, str):
-            value = {"class_path": value}
+            value = {"class_path": self._no_file(value, where)}
         if not isinstance(value, Mapping):
             raise Mismatch(where, "a class, or null", shown(value))
         if "class_path" not in value:  # a set of options is the one class that the annotation allows
@@ -174,13 +175,24 @@ class KnownClasses:
             return {str(name): self._anything(item, f"{where}.{name}") for name, item in value.items()}
         if isinstance(value, list | tuple):
             return [self._anything(item, f"{where}.{place}") for place, item in enumerate(value)]
-        return self._text(value, where) if isinstance(value, str) else value
+        return self._text_or_number(value, where)
+
+    def _text_or_number(self, value: Any, where: str) -> Any:
+        """Nothing that is another thing to another reader of YAML, such as a date, which may be a text."""
+        if isinstance(value, str):
+            return self._text(value, where)
+        if not isinstance(value, SCALARS):
+            raise Mismatch(where, "a text, a number, a list or a mapping", shown(value))
+        return value
 
     def _text(self, value: str, where: str) -> str:
         """A text where more than a text may stand: a parser must not read more out of it, nor out of a file."""
         if holds_more(value):
             raise Mismatch(where, "a text that is nothing else", shown(value))
-        if any(os.path.isfile(home / value) for home in self.homes):  # noqa: PTH113 - which no text is too long for
+        return self._no_file(value, where)
+
+    def _no_file(self, value: str, where: str) -> str:
+        if any(is_file_to_parser(value, home) for home in self.homes):
             raise Mismatch(where, "a text that names no file", shown(value))
         return value
 
@@ -199,7 +211,7 @@ class KnownClasses:
             if dotted := [name for name in value if not isinstance(name, str) or "." in name]:
                 raise Mismatch(where, "options by their names", shown(dotted[0]))
             return {name: self._loose(item, f"{where}.{name}") for name, item in value.items()}
-        return value
+        return self._text_or_number(value, where)
 
     def _chosen(self, kind: type, options: Any, where: str) -> Chosen:
         if not isinstance(options, Mapping):
@@ -251,6 +263,17 @@ def holds_more(text: str) -> bool:
         return isinstance(yaml.safe_load(text), dict | list | set | tuple)
     except yaml.YAMLError:
         return False  # to a parser, too
+    except ValueError:
+        return True  # such as a day that no calendar has: whatever stands beside it
+
+
+def is_file_to_parser(text: str, home: Path) -> bool:
+    """Whether a parser that works in a folder would open a text as a file: also one at home, or by its `file://`."""
+    try:
+        Path_fr(text, cwd=home.absolute())
+    except (TypeError, ValueError, OSError):  # no such file; no name of one; too long for one
+        return False
+    return True
 
 
 def parameters(kind: type) -> tuple[dict[str, Any], bool]:

@@ -62,11 +62,13 @@ class Explained:
     """A parser of jsonargparse that raises ConfigError in the place of argparse's exit.
 
     Attributes:
+        home: From where it was given: a parser that reads a file works in the folder of that.
         given: The command line that is parsed now, without the command's name.
         command: That name.
         required: What the command cannot do without; with `data.root` among it, most of it stands in a configuration.
     """
 
+    home: ClassVar[Path] = Path()
     given: ClassVar[Sequence[str]] = ()
     command: ClassVar[str] = ""
     required: ClassVar[Sequence[str]] = ()
@@ -96,7 +98,7 @@ def explain(parser: Any, message: str, error: Exception | None) -> ConfigError:
     command = _parser_of_command(parser)
     if command is not None and (found := _wrong_line(command, type(parser))):
         return found
-    return inner or _wrong_value(parser, message, type(parser).given)
+    return inner or _wrong_value(parser, message, type(parser))
 
 
 def _parser_of_command(parser: Any) -> Any:
@@ -116,14 +118,14 @@ def _wrong_line(parser: Any, line: type[Explained]) -> ConfigError | None:
     if len(words) > len(positional):
         return _wrong_word(words[len(positional)], command, positional, required)
     for path in (value for name, value in split_line(given) if name in ("config", "c")):
-        if found := _wrong_file(path):
+        if found := _wrong_file(path, line.home):
             return found
     named = {name for name, _ in split_line(given) if name is not None}
-    for name in sorted(named | _keys_of_files(given)):
+    for name in sorted(named | _keys_of_files(line)):
         if name not in ("help", "h", "c", "print_config") and not _is_known(name, options):
             meant = _meant(name, options)
             return ConfigError("an option that exists", f"Option '{name}' is not accepted", f"Did you mean {meant}?")
-    there = named | _keys_of_files(given) | set(positional[: len(words)])
+    there = named | _keys_of_files(line) | set(positional[: len(words)])
     if missing := [name for name in required if not any(f"{key}.".startswith(f"{name}.") for key in there)]:
         return _missing(missing, command, positional, is_configured="data.root" in required)
     return None
@@ -155,12 +157,12 @@ def _wrong_word(word: str, command: str, positional: list[str], required: Sequen
     return ConfigError(f"{usage} and options", f"one word more: {word}", remedy)
 
 
-def _wrong_file(path: str) -> ConfigError | None:
-    file = Path(path)
+def _wrong_file(path: str, home: Path) -> ConfigError | None:
+    file = home / path
     if not file.is_file():
         folder = file if file.is_dir() else file.parent
         near = sorted(other.name for other in folder.glob("*.yaml")) if folder.is_dir() else []
-        meant = f"Did you mean {folder / nearest(file.name, near)}?" if near else "Check the path."
+        meant = f"Did you mean {Path(path).with_name(nearest(file.name, near))}?" if near else "Check the path."
         if file.is_dir():
             return ConfigError(
                 f"a file at --config {path}", "a folder", f"Name one in it: {', '.join(near) or 'none'}."
@@ -178,17 +180,17 @@ def _wrong_file(path: str) -> ConfigError | None:
     return None
 
 
-def _keys_of_files(given: Sequence[str]) -> set[str]:
+def _keys_of_files(line: type[Explained]) -> set[str]:
     """The options that the configuration files name."""
     keys: set[str] = set()
-    for name, path in split_line(given):
+    for name, path in split_line(line.given):
         if name in ("config", "c"):
-            keys |= set(_flat(_read(path), ""))
+            keys |= set(_flat(_read(line.home / path), ""))
     return keys
 
 
-def _read(path: str) -> Any:
-    return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+def _read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def _flat(tree: Any, prefix: str) -> Iterator[str]:
@@ -246,17 +248,17 @@ def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _wrong_value(parser: Any, message: str, given: Sequence[str]) -> ConfigError:
+def _wrong_value(parser: Any, message: str, line: type[Explained]) -> ConfigError:
     """What jsonargparse says of a value, with the option's type in words."""
     options = {action.dest: action for action in parser._actions}
     if refused := REFUSED_KEY.search(message):
         near = [name for name in options if name not in ("help", "config")]
         meant = f"Did you mean {nearest(refused[1], near)}?" if near else "Leave it out."
-        return ConfigError("an option that exists", f"Option '{_whole(refused[1], given)}' is not accepted", meant)
+        return ConfigError("an option that exists", f"Option '{_whole(refused[1], line.given)}' is not accepted", meant)
     if (found := KEY.search(message)) and found[1] in options:
         key, hint = found[1], getattr(options[found[1]], "_typehint", None)
-        whole = _whole(key, given)
-        value = _given_value(whole, given) or message.rpartition("value: ")[2].splitlines()[0]
+        whole = _whole(key, line.given)
+        value = _given_value(whole, line) or message.rpartition("value: ")[2].splitlines()[0]
         classes = sorted({kind.__name__ for kind in _classes_of(hint)})
         if classes and not value.startswith(("{", "[", "Namespace")):
             closest = nearest(value, classes)
@@ -276,12 +278,12 @@ def check_choice(what: str, value: object, choices: Sequence[str]) -> None:
         raise ConfigError(f"{what} as one of {', '.join(choices)}", repr(value), remedy)
 
 
-def _given_value(key: str, given: Sequence[str]) -> str:
+def _given_value(key: str, line: type[Explained]) -> str:
     """What was given for an option, on the command line or in a file; of a class its name."""
-    options = dict(split_line(given))
+    options = dict(split_line(line.given))
     if key in options:
         return options[key]
-    for tree in (_read(path) for name, path in split_line(given) if name in ("config", "c")):
+    for tree in (_read(line.home / path) for name, path in split_line(line.given) if name in ("config", "c")):
         found: Any = tree
         for part in key.split("."):
             found = found.get(part) if isinstance(found, dict) else None

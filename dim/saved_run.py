@@ -139,7 +139,8 @@ def check_config(path: Path, trusted: Sequence[str] = ()) -> None:
     if (strange := _strange_key(config)) is not None:
         raise DataError(f"{what} with options by their plain names, and no further file", strange, "Take it out.")
     classes = (*OWN, *OF_TRAINER, LinkingDataModule, RunScorer, Trainer)
-    known = KnownClasses(classes, trusted, what, is_partial=True, homes=[path.parent])
+    homes = [Path(), path.parent, path.resolve().parent]
+    known = KnownClasses(classes, trusted, what, is_partial=True, homes=homes)
     for name, value in config.items():
         if value is not None:
             known.read(value, OPTIONS.get(name, Loose), name)

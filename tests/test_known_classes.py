@@ -1,5 +1,6 @@
 import sys
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ OPTIONS = (
 CONTRASTIVE = "pytorch_metric_learning.losses.ContrastiveLoss"
 WANDB = "pytorch_lightning.loggers.WandbLogger"
 TEXT = f"{{class_path: {NAME}.Marker, init_args: {{}}}}"
+DATE = date(2001, 1, 1)  # to the parser a text
 LOSS = NPair | ReleasedNPair | BaseMetricLossFunction | None
 HINTS: list[Any] = [
     TextEncoder | None,
@@ -181,11 +183,25 @@ HIDDEN: dict[str, Any] = {
     "text of the model": {"model": TEXT},
     "text of options": {"model": {"class_path": "DIM", "init_args": TEXT}},
     "text where a text may stand": {"data": {"context_template": TEXT}},
+    "file named as the model": {"model": "DIM"},
+    "file named as an encoder": {"data": {"text_encoder": "TinyTextEncoder"}},
+    "file named as a logger": {"trainer": {"logger": "CSVLogger"}},
+    "file named as a callback": {"trainer": {"callbacks": ["EarlyStopping"]}},
+    "file named as a class with its module": {"trainer": {"logger": WANDB}},
+    "file named as a group of options": {"trainer": "Trainer"},
+    "file named as a date": {"trainer": {"logger": {"class_path": WANDB, "init_args": {"settings": DATE}}}},
+    "file at home": {"trainer": {"logger": {"class_path": WANDB, "init_args": {"settings": "~/evil"}}}},
+    "file by an address": {"trainer": {"logger": {"class_path": WANDB, "init_args": {"settings": "file://RUN/evil"}}}},
+    "file by another": {"trainer": {"logger": {"class_path": WANDB, "init_args": {"settings": "local://RUN/evil"}}}},
 }
+#: Files of the run, each with a class in it.
+FILES = ("evil", "sub/evil", "DIM", "TinyTextEncoder", "CSVLogger", "EarlyStopping", WANDB, str(DATE))
 
 
 @pytest.mark.parametrize("how", list(HIDDEN))
-def test_a_class_that_a_parser_would_find_further_on_is_made_by_no_command(tmp_path: Path, how: str) -> None:
+def test_a_class_that_a_parser_would_find_further_on_is_made_by_no_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     config: dict[str, Any] = {
         "run": str(tmp_path / "run"), "data": {"root": "w"}, "model": {"class_path": "DIM", "init_args": {}}
     }  # fmt: skip
@@ -195,12 +211,15 @@ def test_a_class_that_a_parser_would_find_further_on_is_made_by_no_command(tmp_p
     with importable(tmp_path / "modules") as imported:
         run = tmp_path / "run"
         (run / "sub").mkdir(parents=True)
-        for file in (run / "evil", run / "sub" / "evil"):
-            file.write_text(yaml.safe_dump({"class_path": f"{NAME}.Marker"}))
-        (run / "config.yaml").write_text(yaml.safe_dump(config))
+        monkeypatch.setenv("HOME", str(run))
+        for file in FILES:
+            (run / file).write_text(yaml.safe_dump({"class_path": f"{NAME}.Marker"}))
+        (run / "Trainer").write_text(yaml.safe_dump({"logger": {"class_path": f"{NAME}.Marker"}}))
+        (run / "config.yaml").write_text(yaml.safe_dump(config).replace("RUN", str(run)))
         assert main(["test", "--config", str(run / "config.yaml")]) != 0
         assert not imported.exists()
-    if how != "text where a text may stand":
+    # An address, which `test` turns off in the parser, is a text to the door.
+    if how not in ("text where a text may stand", "file by another"):
         with pytest.raises(DataError):
             check_config(run / "config.yaml")
 
@@ -212,6 +231,27 @@ def test_what_a_trusted_package_has_from_elsewhere_is_not_trusted(tmp_path: Path
     assert known.named("of_mine.Mine", "an option").__name__ == "Mine"
     with pytest.raises(DataError, match=r"made of dim's classes[\s\S]*of_mine\.Counter"):
         known.named("of_mine.Counter", "an option")
+
+
+@pytest.mark.parametrize("text", ["2001-99-99", "[a, 2001-99-99]"])
+def test_a_text_that_is_nearly_yaml_is_a_text_or_refused_in_words(text: str) -> None:
+    value = {"class_path": CONTRASTIVE, "init_args": {"distance": text}}
+    with pytest.raises(DataError, match=r"loss\.distance is a text that is nothing else"):
+        KnownClasses(OWN).read(value, LOSS, "loss")
+
+
+def test_a_wrong_key_is_named_where_the_configuration_is_given_from_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = {"run": "run", "data": {"root": "w"}, "model": {"class_path": "DIM", "init_args": {"widht": 3}}}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
+    monkeypatch.chdir(tmp_path)
+    for command in ("fit", "test"):
+        assert main([command, "--config", "run/config.yaml"]) == 1
+        said = capsys.readouterr().err
+        assert "widht" in said
+        assert "no such file" not in said
 
 
 JSON = st.recursive(

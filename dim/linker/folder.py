@@ -111,7 +111,7 @@ def read(
         DataError: There is no linker, a damaged one, one of another format, or its encoders are not what they were.
     """
     manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, LinkerManifest)
-    recipe: Recipe = located(manifest["about"]["recipe"], folder)
+    recipe: Recipe = located(manifest["about"]["recipe"], folder, manifest["files"])
     # A later `write` finds the encoders' files. What a folder says of trust is for people; the caller's word counts.
     about = manifest["about"] | {"recipe": recipe, "trusted": list(packages(trusted))}
     task, live = make(recipe, device, DIM, trusted)

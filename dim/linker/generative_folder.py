@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -113,7 +113,7 @@ def read(folder: Path, device: str, trusted: Sequence[str] = (), image_root: str
             not dim's, or its language model or encoders are not what they were.
     """
     manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, GenerativeManifest)
-    recipe = located(manifest["about"]["recipe"], folder)
+    recipe = located(manifest["about"]["recipe"], folder, manifest["files"])
     about = manifest["about"] | {"recipe": recipe, "trusted": list(packages(trusted))}
     task, live = make(recipe, device, GEMEL, trusted)
     task.check()
@@ -141,11 +141,11 @@ def fingerprints(task: GEMEL, live: LiveEncoder) -> dict[str, str]:
     return {name: each.fingerprint for name, each in every.items()}
 
 
-def located(recipe: Recipe, folder: Path) -> Recipe:
+def located(recipe: Recipe, folder: Path, listed: Collection[str] | None = None) -> Recipe:
     """The recipe with each local file, and a local language model, named by where it stands now."""
-    found = with_encoders(recipe, folder)
+    found = with_encoders(recipe, folder, listed)
     options = language_model_options(found)
-    options["path"] = located_file(options["path"], folder, LANGUAGE_MODEL)
+    options["path"] = located_file(options["path"], folder, LANGUAGE_MODEL, listed)
     return found
 
 

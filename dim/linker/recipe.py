@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
@@ -91,13 +91,18 @@ def copied(encoder: Frozen, source: Path, place: Path, folder: Path) -> tuple[Pa
     return place, is_converted
 
 
-def located(recipe: Recipe, folder: Path) -> Recipe:
+def located(recipe: Recipe, folder: Path, listed: Collection[str] | None = None) -> Recipe:
     """The recipe that `write_encoder_files` gave, with each file named by where it stands now.
+
+    Args:
+        recipe: It.
+        folder: Of the linker.
+        listed: The files that its manifest lists; None: it is being written.
 
     Raises:
         DataError: An encoder's file lies elsewhere than in the folder.
     """
-    return _with_files(recipe, lambda value, name: located_file(value, folder, name))
+    return _with_files(recipe, lambda value, name: located_file(value, folder, name, listed))
 
 
 def absolute(recipe: Recipe) -> Recipe:
@@ -115,24 +120,34 @@ def _with_files(recipe: Recipe, place_of: Callable[[str, str], str]) -> Recipe:
     return found
 
 
-def located_file(value: str, folder: Path, name: str) -> str:
+def located_file(value: str, folder: Path, name: str, listed: Collection[str] | None = None) -> str:
     """Where a file of a linker's folder stands now; what is no file of it is an id or a tag of a hub, and stays.
+
+    Args:
+        value: Its name, or that of a folder.
+        folder: Of the linker.
+        name: Of what it belongs to, for messages.
+        listed: As of `located`.
 
     Raises:
         DataError: It is a file elsewhere, which a save of the linker would copy: `save` never names such.
     """
+    if not value.isprintable():
+        raise DataError(f"files of the {name} by a path", f"{value[:200]!a}, which is none", "Save the linker again.")
     place = Path(value)
     if len(value) > LONGEST or any(len(os.fsencode(part)) > LONGEST_NAME for part in place.parts):
         raise DataError(f"files of the {name} by a path", f"{len(value):,} characters", "Save the linker again.")
     is_elsewhere = place.is_absolute() or ".." in place.parts or value.startswith("~")
     if not is_elsewhere and os.path.lexists(folder / place):
-        is_elsewhere = leads_out(folder / place, folder)  # by links that the manifest does not list
+        inside = place.as_posix()
+        is_listed = listed is None or any(file == inside or file.startswith(f"{inside}/") for file in listed)
+        is_elsewhere = not is_listed or leads_out(folder / place, folder)
         if not is_elsewhere:
             return str((folder / place).absolute())
     if is_elsewhere or os.path.lexists(place):
         raise DataError(
             f"files of the {name} inside the linker's folder, or an id on a hub",
-            f"{value[:200]}, which is a place on this machine",
+            f"{value[:200]}, which its manifest does not list, or a place on this machine",
             "Save the linker again; if an id is meant, work in a folder where nothing else is called so.",
         )
     return value

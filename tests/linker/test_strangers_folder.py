@@ -161,6 +161,29 @@ def test_an_encoder_outside_of_the_folder_is_reached_by_no_link_that_hubs_leave(
         read(folder, "cpu")
 
 
+@pytest.mark.parametrize("name", [".git/model", "LICENSE_model", ".", "empty"])
+def test_an_encoder_of_files_that_the_manifest_does_not_list_is_refused(folder: Path, name: str) -> None:
+    if name == "empty":
+        (folder / name).mkdir()
+    elif name != ".":
+        write_bert(folder / name)
+        for file in (folder / name).iterdir():
+            if name == "LICENSE_model":  # as hubs leave them
+                file.rename(file.with_name(f"LICENSE_{file.name}"))
+    encoder = {"class_path": "TransformersTextEncoder", "init_args": {"path": name}}
+    reseal(folder, lambda manifest: manifest["about"]["recipe"]["encoders"].update(text_encoder=encoder))
+    with pytest.raises(DataError, match="files of the text_encoder inside the linker's folder"):
+        read(folder, "cpu")
+
+
+@pytest.mark.parametrize("path", ["a\0b", "a\ud83d"])
+def test_a_path_of_what_is_no_character_is_refused_in_words(folder: Path, path: str) -> None:
+    encoder = {"class_path": "TransformersTextEncoder", "init_args": {"path": path}}
+    reseal(folder, lambda manifest: manifest["about"]["recipe"]["encoders"].update(text_encoder=encoder))
+    with pytest.raises(DataError, match="files of the text_encoder by a path"):
+        read(folder, "cpu")
+
+
 @pytest.mark.parametrize("option", ["path", "pretrained"])
 def test_a_path_of_any_length_is_refused_in_words(folder: Path, option: str) -> None:
     kind = {"path": "TransformersTextEncoder", "pretrained": "OpenClipEncoder"}[option]
