@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse import set_parsing_settings
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import EarlyStopping
@@ -33,7 +32,7 @@ from dim.configs import with_config_files
 from dim.datamodule import LinkingDataModule
 from dim.display.lines import say
 from dim.errors import CheckpointError, ConfigError
-from dim.known_classes import trusted_by
+from dim.known_classes import only_these, trusted_by
 from dim.locks import folder_lock
 from dim.making import explain_making
 from dim.options import Explained, split_line
@@ -55,7 +54,7 @@ from dim.prepare import open_dataset
 from dim.processes import process_of_run
 from dim.result_files import write_identity
 from dim.run_folder import folder_to_fit, replace_run, settle_run
-from dim.saved_run import check_config
+from dim.saved_run import check_config, classes_of_runs
 from dim.start import ONE_TIME, RunStart
 from dim.task import LinkingTask
 from dim.trainer_options import StepLimit, check_trainer
@@ -90,11 +89,12 @@ class DimCLI(LightningCLI):
 
     Args:
         held: What ends with the command, such as the lock of the run's folder.
+        trusted: The packages whose classes a run may name.
         **options: Of LightningCLI.
     """
 
-    def __init__(self, held: ExitStack, **options: Any) -> None:
-        self.held = held
+    def __init__(self, held: ExitStack, trusted: tuple[str, ...] = (), **options: Any) -> None:
+        self.held, self.trusted = held, trusted
         # Every process gets whole batches of rows and takes its share itself (dim.processes).
         defaults = {"enable_model_summary": False, "logger": False, "use_distributed_sampler": False}
         super().__init__(trainer_defaults=defaults, **options)
@@ -120,13 +120,9 @@ class DimCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses `args`; the parent warns about `sys.argv`, which is not read here."""
-        words = list(split_line(args))
-        self.trusted = trusted_by(",".join(value for name, value in words if name == "trust"))
-        # A text that a run's configuration names is no address to read more from.
-        set_parsing_settings(config_read_mode_fsspec_enabled=args[0] == "fit")
-        if args[0] != "fit":  # whose configuration is the user's own word; that of a run may be a stranger's
-            for path in (Path(value) for name, value in words if name and "config".startswith(name)):
-                check_config(path, self.trusted)
+        if args[0] != "fit":
+            for path in (Path(value) for name, value in split_line(args) if name and "config".startswith(name)):
+                check_config(path)
         self.config = parser.parse_args(args)
         options = self.config[self.config["subcommand"]]
         given = {str(arg).partition("=")[0] for arg in args}
@@ -408,9 +404,12 @@ def run_trainer(arguments: Sequence[str]) -> None:
     is_first = process_of_run() == 0
     Parser.command, Parser.given = arguments[0], tuple(arguments[1:])
     Parser.required, Parser.home = ("run", "data.root", "model"), Path.cwd()
+    trusted = trusted_by(",".join(value for name, value in split_line(arguments) if name == "trust"))
+    # The configuration of fit is the user's own word; that of a run may be a stranger's.
+    door = nullcontext() if arguments[0] == "fit" else only_these(classes_of_runs(), trusted)
     try:
-        with ExitStack() as held, nullcontext() if is_first else redirect_stdout(StringIO()):
-            DimCLI(held, **OPTIONS, args=arguments)
+        with ExitStack() as held, door, nullcontext() if is_first else redirect_stdout(StringIO()):
+            DimCLI(held, trusted, **OPTIONS, args=arguments)
     finally:
         torch.set_flush_denormal(False)
         sys.argv = argv

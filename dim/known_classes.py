@@ -8,21 +8,22 @@ user types, on the command line or in a configuration that `dim fit` is given, i
     reading   `KnownClasses.read`: names become class objects (`Chosen`), options are checked by their annotations;
               nothing is imported but trusted packages, and nothing is made
     making    `made`: calls the constructors
+    parsing   `only_these`: where jsonargparse reads a run's config, it imports these classes by name and no others
 """
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
-from pathlib import Path
 from typing import Any, get_type_hints
 
-import yaml
-from jsonargparse.typing import Path_fr
+from jsonargparse import set_parsing_settings
+from jsonargparse._common import parsing_settings
 
 from dim.errors import DataError
 from dim.typed import WORD, Mismatch, shown, typed
@@ -30,12 +31,7 @@ from dim.typed import WORD, Mismatch, shown, typed
 REMEDY = "If you trust it, and it is installed here: {trust}."
 UPGRADE = "Make it again, or upgrade dim."
 DEEPEST = 20  #: Classes inside of classes.
-SCALARS = (bool, int, float, type(None))
-LONGEST = 4096  #: Characters of a text where more than a text may stand.
-
-
-class Loose:
-    """In the place of an annotation: a value of an option that is not known here."""
+SCALARS = (str, bool, int, float, type(None))
 
 
 @dataclass(frozen=True)
@@ -59,8 +55,6 @@ class KnownClasses:
         trusted: What the names of further classes may begin with, such as `my_package.`; they are imported.
         what: What names them, for messages: `a linker`.
         remedy: What to do about another; `{trust}` is filled in with the option that would allow it.
-        is_partial: Whether options may be laid over those of a class that another file names; it cannot be made then.
-        homes: Folders from where a parser will read a file that a text names; none where no parser follows.
     """
 
     def __init__(
@@ -69,11 +63,9 @@ class KnownClasses:
         trusted: Sequence[str] = (),
         what: str = "a linker",
         remedy: str = REMEDY,
-        is_partial: bool = False,
-        homes: Sequence[Path] = (),
     ) -> None:
-        self.classes, self.trusted, self.homes = frozenset(classes), packages(trusted), tuple(homes)
-        self.what, self.remedy, self.is_partial = what, remedy, is_partial
+        self.classes, self.trusted = frozenset(classes), packages(trusted)
+        self.what, self.remedy = what, remedy
 
     def read(self, value: Any, hint: Any, where: str) -> Any:
         """The value with `Chosen` in the place of each class; nothing is made, and nothing but trusted code imported.
@@ -140,19 +132,15 @@ class KnownClasses:
             raise Mismatch(where[:60], f"at most {DEEPEST} classes inside of each other", "more")
         if not kinds:
             return self._anything(value, where)
-        if kinds == (Loose,):
-            return self._loose(value, where)
-        if kinds == (str,):
-            if not WORD.fullmatch(value):
-                raise Mismatch(where, "one word", shown(value))
-            return self._text(value, where)
         if isinstance(value, str):
-            value = {"class_path": self._no_file(value, where)}
+            value = {"class_path": value}
         if not isinstance(value, Mapping):
             raise Mismatch(where, "a class, or null", shown(value))
         if "class_path" not in value:  # a set of options is the one class that the annotation allows
             own = [kind for kind in kinds if kind in self.classes]
-            return self._chosen(own[0], value, where) if len(own) == 1 else self._of_unsaid(value, where)
+            if len(own) != 1:
+                raise Mismatch(where, "a mapping with class_path", shown(value))
+            return self._chosen(own[0], value, where)
         if further := set(value) - {"class_path", "init_args"}:
             raise Mismatch(where, "class_path and init_args", shown(sorted(map(str, further))[0]))
         kind = self.named(value["class_path"], where)
@@ -160,12 +148,6 @@ class KnownClasses:
             expected = " or ".join(each.__name__ for each in kinds)
             raise Mismatch(where, f"a class of {expected}", f"{kind.__name__}")
         return self._chosen(kind, value.get("init_args") or {}, where)
-
-    def _of_unsaid(self, value: Mapping[Any, Any], where: str) -> Any:
-        """Options of a class that another file names: they cannot be made here, but a parser may lay them over it."""
-        if not self.is_partial or set(value) != {"init_args"}:
-            raise Mismatch(where, "a mapping with class_path", shown(value))
-        return self._loose(value, where)
 
     def _anything(self, value: Any, where: str) -> Any:
         """What has no annotation, such as the options of a library's losses: classes may stand anywhere in it."""
@@ -175,43 +157,9 @@ class KnownClasses:
             return {str(name): self._anything(item, f"{where}.{name}") for name, item in value.items()}
         if isinstance(value, list | tuple):
             return [self._anything(item, f"{where}.{place}") for place, item in enumerate(value)]
-        return self._text_or_number(value, where)
-
-    def _text_or_number(self, value: Any, where: str) -> Any:
-        """Nothing that is another thing to another reader of YAML, such as a date, which may be a text."""
-        if isinstance(value, str):
-            return self._text(value, where)
-        if not isinstance(value, SCALARS):
+        if not isinstance(value, SCALARS):  # such as a date of YAML
             raise Mismatch(where, "a text, a number, a list or a mapping", shown(value))
         return value
-
-    def _text(self, value: str, where: str) -> str:
-        """A text where more than a text may stand: a parser must not read more out of it, nor out of a file."""
-        if holds_more(value):
-            raise Mismatch(where, "a text that is nothing else", shown(value))
-        return self._no_file(value, where)
-
-    def _no_file(self, value: str, where: str) -> str:
-        if any(is_file_to_parser(value, home) for home in self.homes):
-            raise Mismatch(where, "a text that names no file", shown(value))
-        return value
-
-    def _loose(self, value: Any, where: str) -> Any:
-        """What a parser may make of an annotation that is not known here: words and numbers, and known classes."""
-        if isinstance(value, str):
-            is_path = "." in value and all(part.isidentifier() for part in value.split("."))
-            if is_path:
-                self.named(value, where)
-            return self._text(value, where)
-        if isinstance(value, list | tuple):
-            return [self._loose(item, where) for item in value]
-        if isinstance(value, Mapping):
-            if "class_path" in value:
-                return self._of_class(value, (object,), where)
-            if dotted := [name for name in value if not isinstance(name, str) or "." in name]:
-                raise Mismatch(where, "options by their names", shown(dotted[0]))
-            return {name: self._loose(item, f"{where}.{name}") for name, item in value.items()}
-        return self._text_or_number(value, where)
 
     def _chosen(self, kind: type, options: Any, where: str) -> Chosen:
         if not isinstance(options, Mapping):
@@ -223,7 +171,7 @@ class KnownClasses:
             if name in known:
                 read[name] = typed(value, known[name], place, self._of_class)
             elif takes_others and isinstance(name, str) and name.isidentifier():
-                read[name] = self._loose(value, place)
+                read[name] = self._anything(value, place)
             else:
                 raise Mismatch(where, f"options that {kind.__name__} has", shown(name))
         return Chosen(kind, read)
@@ -250,30 +198,37 @@ def made(value: Any) -> Any:
     return type(value)(map(made, value)) if type(value) in (list, tuple) else value
 
 
-def holds_more(text: str) -> bool:
-    """Whether a text is more than that to a parser of YAML: a mapping or a list, or what may be one.
+@contextmanager
+def only_these(classes: Iterable[type], trusted: Sequence[str] = ()) -> Iterator[None]:
+    """Within it jsonargparse imports and makes of what it reads these classes and trusted packages' own, no others.
 
-    Example:
-        >>> holds_more("auto"), holds_more("{class_path: a.B}"), holds_more("name: Ann"), holds_more("a" * 10_000)
-        (False, True, True, True)
+    It checks each name that a value gives, and the place where the class of that name was written, before it imports.
+
+    Args:
+        classes: Those that may be named; of dim's also what they are made from, which options without a class are of.
+        trusted: As of `KnownClasses`.
     """
-    if len(text) > LONGEST or "class_path" in text:
-        return True
+    before = dict(parsing_settings)  # which has no public way back
+    bases = {base for kind in classes for base in kind.__mro__ if base.__module__.startswith("dim.")}
+    names = [name for kind in {*classes, *bases} for name in _names_of(kind)]
+    names += [prefix.rstrip(".") for prefix in packages(trusted)]
     try:
-        return isinstance(yaml.safe_load(text), dict | list | set | tuple)
-    except yaml.YAMLError:
-        return False  # to a parser, too
-    except ValueError:
-        return True  # such as a day that no calendar has: whatever stands beside it
+        set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=names)
+        set_parsing_settings(config_read_mode_fsspec_enabled=False)  # nor is a text an address to read more from
+        yield
+    finally:
+        set_parsing_settings(config_read_mode_fsspec_enabled=True)  # as Lightning has it
+        parsing_settings.clear()
+        parsing_settings.update(before)
 
 
-def is_file_to_parser(text: str, home: Path) -> bool:
-    """Whether a parser that works in a folder would open a text as a file: also one at home, or by its `file://`."""
-    try:
-        Path_fr(text, cwd=home.absolute())
-    except (TypeError, ValueError, OSError):  # no such file; no name of one; too long for one
-        return False
-    return True
+def _names_of(kind: type) -> Iterator[str]:
+    """The full names by which a class can be had of its own package: of its module, and of the packages around it."""
+    parts = kind.__module__.split(".")
+    for length in range(len(parts), 0, -1):
+        name = f"{'.'.join(parts[:length])}.{kind.__qualname__}"
+        if length == len(parts) or imported_class(name) is kind:
+            yield name
 
 
 def parameters(kind: type) -> tuple[dict[str, Any], bool]:

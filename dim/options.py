@@ -18,9 +18,11 @@ from typing import Any, ClassVar, Literal, NoReturn, Union, get_args, get_origin
 import yaml
 
 from dim.errors import ConfigError
+from dim.known_classes import REMEDY, UPGRADE
 
 KEY = re.compile(r'[Pp]arser key "([\w.]+)"')
 REFUSED_KEY = re.compile(r"Option '([\w.]+)' is not accepted")
+DENIED = re.compile(r"Importing '([\w.]+)' is not allowed")
 #: What people call options elsewhere.
 OTHER_NAMES = {
     "lr": "model.learning_rate",
@@ -89,6 +91,12 @@ def explain(parser: Any, message: str, error: Exception | None) -> ConfigError:
     if isinstance(error, ArgumentError):
         wanted = f"{error.argument_name} as dim {type(parser).command} takes it"
         return ConfigError(wanted, error.message, f"dim {type(parser).command} --help explains it.")
+    if denied := DENIED.search(message):
+        package = denied[1].partition(".")[0]
+        remedy = UPGRADE if package == "dim" else REMEDY.format(trust=f"--trust {package}")
+        key = KEY.search(message)
+        where = "" if key is None else f" as {_whole(key[1], type(parser).given)}"
+        return ConfigError("a configuration made of dim's classes", f"{denied[1]}{where}", remedy)
     inner: ConfigError | None = None
     chain: list[BaseException | None] = [error]
     while (cause := chain[-1]) is not None:  # of a parser inside this one
@@ -107,7 +115,7 @@ def _parser_of_command(parser: Any) -> Any:
         chosen = getattr(action, "_name_parser_map", None)
         if chosen and type(parser).command in chosen:
             return chosen[type(parser).command]
-    return parser if any(action.dest == "config" for action in parser._actions) else None
+    return parser if any(action.dest == "print_config" for action in parser._actions) else None
 
 
 def _wrong_line(parser: Any, line: type[Explained]) -> ConfigError | None:

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning import Trainer
-from pytorch_lightning.callbacks import EarlyStopping
 
 from dim.checkpoint import BEST
 from dim.datamodule import LinkingData, LinkingDataModule
@@ -19,7 +17,7 @@ from dim.errors import CheckpointError, ConfigError, DataError
 from dim.features.device import resolve_device
 from dim.folder_files import read_yaml
 from dim.identity import Identity, identity_of
-from dim.known_classes import KnownClasses, Loose, made
+from dim.known_classes import KnownClasses, made
 from dim.own_classes import OF_TRAINER, OWN
 from dim.places import check_dataset, check_places, read_config
 from dim.result_files import read_results
@@ -109,55 +107,27 @@ def instantiate_run(
 
 def known_to_runs(run: Path, trusted: Sequence[str] = ()) -> KnownClasses:
     """What the config.yaml of a run may name."""
-    return KnownClasses((*OWN, *OF_TRAINER, LinkingDataModule, RunScorer), trusted, f"a run at {run}")
+    return KnownClasses(classes_of_runs(), trusted, f"a run at {run}")
 
 
-#: What a configuration of the trainer's commands says, by its annotations.
-OPTIONS: dict[str, Any] = {
-    "model": LinkingTask,
-    "data": LinkingDataModule,
-    "trainer": Trainer,
-    "early_stopping": EarlyStopping,
-    "seed_everything": bool | int,
-    **dict.fromkeys(("run", "dataset", "ckpt_path"), str),
-    **dict.fromkeys(("overwrite", "verbose", "weights_only", "return_predictions"), bool),
-}
+def classes_of_runs() -> tuple[type, ...]:
+    """The classes that the config.yaml of a run may name without anybody's trust."""
+    return (*OWN, *OF_TRAINER, LinkingDataModule, RunScorer)
 
 
-def check_config(path: Path, trusted: Sequence[str] = ()) -> None:
-    """Makes sure, before a parser reads it, that a configuration names no class but dim's and trusted ones.
+def check_config(path: Path) -> None:
+    """Makes sure, before a parser reads it, that a configuration is of a bounded size and says nothing of trust.
 
     Raises:
-        DataError: It does; or it says `trust` itself.
+        DataError: It is not; or it names further configurations, which nothing would bound.
     """
     if not path.is_file():
         return  # the parser says so
     what = f"a configuration at {path}"
     config = read_yaml(path, dict[str, Any], what, "Repair it, or name another.")
-    if "trust" in config:
-        raise DataError(f"{what} that does not say itself what is trusted", "the option trust", "Take it out.")
-    if (strange := _strange_key(config)) is not None:
-        raise DataError(f"{what} with options by their plain names, and no further file", strange, "Take it out.")
-    classes = (*OWN, *OF_TRAINER, LinkingDataModule, RunScorer, Trainer)
-    homes = [Path(), path.parent, path.resolve().parent]
-    known = KnownClasses(classes, trusted, what, is_partial=True, homes=homes)
-    for name, value in config.items():
-        if value is not None:
-            known.read(value, OPTIONS.get(name, Loose), name)
-
-
-def _strange_key(config: Any, is_top: bool = True) -> str | None:
-    """A key that the parser takes for more than the name of one option; None where there is none."""
-    if isinstance(config, list):
-        return next((found for item in config if (found := _strange_key(item, False)) is not None), None)
-    if not isinstance(config, dict):
-        return None
-    for name, value in config.items():
-        if not isinstance(name, str) or "." in name or (is_top and name == "config"):
-            return f"the option {str(name)[:80]}"
-        if (found := _strange_key(value, False)) is not None:
-            return found
-    return None
+    for name in ("trust", "config"):
+        if name in config:
+            raise DataError(f"{what} without the option {name}", "it", "Take it out: it is of the command line alone.")
 
 
 def identity_of_run(run: Path, task: LinkingTask) -> Identity:

@@ -51,7 +51,7 @@ def typed(value: Any, hint: Any, where: str = "", of_class: OfClass | None = Non
         hint: A plain type, a Literal, a union, a list, a mapping, a TypedDict (whose further keys are not looked at) of
             these; with `of_class` a class, too.
         where: The value's place, for messages.
-        of_class: Called for classes, for what has no annotation, and (with `str`) for a text where a class may stand.
+        of_class: Called for classes, and for what has no annotation.
 
     Raises:
         Mismatch: It is something else.
@@ -141,21 +141,12 @@ def _one_of(value: Any, hint: Any, where: str, of_class: OfClass | None) -> Any:
     classes = tuple(get_origin(each) or each for each in get_args(hint) if _is_class(each))
     for each in plain:
         try:
-            found = typed(value, each, where, of_class)
+            return typed(value, each, where, of_class)
         except Mismatch:
             continue
-        has_more = classes or any(not _is_plain(each) for each in plain)
-        if isinstance(found, str) and has_more and of_class is not None:
-            return of_class(found, (str,) if classes else (), where)  # a parser may read more out of it than a text
-        return found
     if classes and of_class is not None:
         return of_class(value, classes, where)
     raise Mismatch(where, said(hint), shown(value))
-
-
-def _is_plain(hint: Any) -> bool:
-    """Whether it is no list, mapping or whatever else a parser could read out of a text."""
-    return hint in _NAMES or get_origin(hint) is Literal
 
 
 def _is_class(hint: Any) -> bool:

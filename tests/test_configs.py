@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from dim.cli import OPTIONS, DimCLI
+from dim.known_classes import only_these
+from dim.saved_run import classes_of_runs
 from dim.task import LinkingTask
 
 FOLDER = Path(__file__).parent.parent / "lightning_configs"
@@ -19,9 +21,10 @@ class ParseOnly(DimCLI):
 
 
 def parsed(run, *configs):
-    return instantiated(
-        *(f"--config={config}" for config in configs), "--run", str(run), "--trainer.accelerator", "cpu"
-    )
+    with only_these(classes_of_runs()):  # as the commands that open a run read its copy
+        return instantiated(
+            *(f"--config={config}" for config in configs), "--run", str(run), "--trainer.accelerator", "cpu"
+        )
 
 
 def instantiated(*arguments):

@@ -16,7 +16,7 @@ from dim.errors import DataError
 from dim.features.base import Captioner, Frozen, ImageEncoder, TextEncoder
 from dim.features.live import LiveEncoder
 from dim.features.model_files import safe_name
-from dim.known_classes import LONGEST, REMEDY, UPGRADE, Chosen, KnownClasses, made, parameters
+from dim.known_classes import REMEDY, UPGRADE, Chosen, KnownClasses, made, parameters
 from dim.own_classes import OWN
 from dim.places import read_config
 from dim.search.sealed import leads_out
@@ -31,7 +31,7 @@ ENCODERS = {
 }
 TRAINING_ONLY = ("loss", "negatives", "seed")  #: Options of a model that no answer depends on.
 SAVE_AGAIN = "Save the linker again, or get the folder again from where it came."
-LONGEST_NAME = 255  #: Bytes of a file's name.
+LONGEST_PATH, LONGEST_NAME = 4096, 255  #: Characters of a path; bytes of a file's name.
 FILES = ("path", "pretrained")  #: Options of encoders that may name a local file or folder.
 
 Recipe = dict[str, Any]
@@ -135,7 +135,7 @@ def located_file(value: str, folder: Path, name: str, listed: Collection[str] | 
     if not value.isprintable():
         raise DataError(f"files of the {name} by a path", f"{value[:200]!a}, which is none", "Save the linker again.")
     place = Path(value)
-    if len(value) > LONGEST or any(len(os.fsencode(part)) > LONGEST_NAME for part in place.parts):
+    if len(value) > LONGEST_PATH or any(len(os.fsencode(part)) > LONGEST_NAME for part in place.parts):
         raise DataError(f"files of the {name} by a path", f"{len(value):,} characters", "Save the linker again.")
     is_elsewhere = place.is_absolute() or ".." in place.parts or value.startswith("~")
     if not is_elsewhere and os.path.lexists(folder / place):
