@@ -16,11 +16,11 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 _HOMES = {
-    "Dataset": "dim.records",
-    "Entity": "dim.records",
+    "Dataset": "dim.data.dataset",
+    "Entity": "dim.data.dataset",
     "Linker": "dim.linker",
-    "Mention": "dim.records",
-    "Prediction": "dim.records",
+    "Mention": "dim.data.dataset",
+    "Prediction": "dim.data.dataset",
 }
 __all__ = [*_HOMES, "__version__"]
 

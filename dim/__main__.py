@@ -7,11 +7,11 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from dim.commands import COMMANDS
+from dim.cli.commands import COMMANDS
+from dim.core.options import OTHER_COMMANDS, nearest
+from dim.core.shortages import shortage
 from dim.display.lines import say, warn
 from dim.errors import DimError
-from dim.options import OTHER_COMMANDS, nearest
-from dim.shortages import shortage
 
 TRAINER_COMMANDS = {
     "fit": "train; prepares and embeds what is missing; ends with the results on dev",
@@ -54,7 +54,7 @@ def main(args: Sequence[str] | None = None) -> int:
         elif name == "--version":
             say(f"dim {dim.__version__}")
         elif name in TRAINER_COMMANDS:
-            from dim.cli import run_trainer
+            from dim.cli.trainer import run_trainer
 
             run_trainer(arguments)
         elif name in COMMANDS:

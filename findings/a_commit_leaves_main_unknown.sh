@@ -8,7 +8,7 @@
 # disk cache", where they are.
 # A user of dim would meet it because dim reads each model at one commit: the second run, without a connection, would
 # not find what the first one downloaded. dim notes in refs/ itself what it was told (`_remember` in
-# dim/features/hub.py); the test is test_without_a_connection_the_cache_says_what_main_was in tests/features/test_hub.py.
+# dim/encoders/hub.py); the test is test_without_a_connection_the_cache_says_what_main_was in tests/features/test_hub.py.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)

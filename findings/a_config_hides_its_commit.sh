@@ -7,7 +7,7 @@
 # and the getattr above gives None without a word. Before and after main moves, the two configs are equal.
 # A user of dim would meet it as features of two models under one name in the cache. dim does not ask Transformers: it
 # looks the commit up before it loads, loads by it, and names it in the encoder's fingerprint (`pin` in
-# dim/features/hub.py); the test is test_an_encoder_is_its_commit_and_the_next_one_sees_the_branch_moved in
+# dim/encoders/hub.py); the test is test_an_encoder_is_its_commit_and_the_next_one_sees_the_branch_moved in
 # tests/features/test_hub.py.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

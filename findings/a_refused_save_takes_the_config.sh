@@ -8,7 +8,7 @@
 # same where all goes well and the class has no config (nothing comes in its place). The docstring does not say so.
 # A user of dim would meet it who names the folder of an encoder as the place for a linker: the refusal would have
 # broken the encoder. dim checks the folder before it calls the mixin's method (`Linker.save_pretrained` in
-# dim/linker/linker.py, by `check_target` in dim/output.py); the test is
+# dim/linker/linker.py, by `check_target` in dim/core/output.py); the test is
 # test_the_hubs_way_to_save_keeps_to_the_same_rule in tests/linker/test_linker_folder.py.
 set -eu
 work=$(mktemp -d)

@@ -7,7 +7,7 @@
 # attention type", not that this outlasts the batch, and model.config goes on to say block_sparse.
 # A user of dim would meet features that depend on the order in which texts were encoded: a cache filled in one run
 # would not fit the vectors of the next. dim sets full attention when it loads the model, for each text
-# (`TransformersTextEncoder.model` in dim/features/text.py); the test is
+# (`TransformersTextEncoder.model` in dim/encoders/text.py); the test is
 # test_what_a_model_gives_for_a_text_does_not_hang_on_what_it_read_before in tests/features/test_positions.py.
 set -eu
 work=$(mktemp -d)

@@ -7,7 +7,7 @@
 # Where that is on another disk, as with /tmp in memory or a run on a network disk, a move is a copy: the old file is cut
 # to nothing first, and whoever reads it meanwhile, or is left with it after a kill, has a part of the new one.
 # A user of dim would meet it who is killed while a checkpoint is saved: `last.ckpt` was cut, and the one before was
-# gone. dim writes checkpoints beside their place and renames them (`WholeCheckpoints` in dim/checkpoint.py); the test
+# gone. dim writes checkpoints beside their place and renames them (`WholeCheckpoints` in dim/training/checkpoint.py); the test
 # is test_no_checkpoint_passes_through_another_folder in tests/test_checkpoint.py.
 set -eu
 work=$(mktemp -d)

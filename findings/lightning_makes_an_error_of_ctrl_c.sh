@@ -9,7 +9,7 @@
 # Interrupted while it trains, it gives the handler back.
 # A user of dim would meet a `dim fit` that ends like one that failed, without a word on how to go on; and dim embeds
 # in setup what is missing. dim raises KeyboardInterrupt again and gives SIGINT its handler back (`_run_subcommand` in
-# dim/cli.py), and ends with 130 (`main` in dim/__main__.py); the test (of an interrupt in training) is
+# dim/cli/trainer.py), and ends with 130 (`main` in dim/__main__.py); the test (of an interrupt in training) is
 # test_fit_keeps_the_last_finished_epoch in tests/test_interrupts.py.
 set -eu
 work=$(mktemp -d)

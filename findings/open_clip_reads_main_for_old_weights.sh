@@ -8,7 +8,7 @@
 # without a warning (position embeddings of another length are resized), vectors change, and the tokenizer mixes words
 # of the commit with the length of main. (create_model's pretrained is no way out: documented as ignored for hf-hub:…)
 # A user of dim would meet features that are not those in the cache. dim downloads the config by the commit, too, and
-# makes model and tokenizer by it (`_folder` and `tokenize` in dim/features/clip_source.py); a test for main that moves
+# makes model and tokenizer by it (`_folder` and `tokenize` in dim/encoders/clip_source.py); a test for main that moves
 # (its weights) is test_what_is_on_the_hub_is_one_commit in tests/features/test_clip.py.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

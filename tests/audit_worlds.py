@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from dim.records import Dataset, write_dataset
+from dim.data.dataset import Dataset, write_dataset
 
 FIRST_NAMES = ["Ada", "Bea", "Cid", "Dan", "Eva"]
 SURNAMES = ["Ashby", "Brent", "Crowe", "Dixon", "Eaton", "Frost", "Gupta", "Hirst", "Irwin", "Joyce", "Klein", "Lloyd"]

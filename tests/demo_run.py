@@ -7,9 +7,9 @@ from tempfile import mkdtemp
 import pytest
 
 from dim.__main__ import main
-from dim.data.demo import demo_world
+from dim.data.dataset import Dataset
+from dim.demo import demo_world
 from dim.linker import Linker, Question
-from dim.records import Dataset
 
 
 @cache

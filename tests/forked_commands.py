@@ -13,8 +13,8 @@ from typing import Any
 
 FORKING = """
 import json, os, pathlib, signal, sys
-import dim.caption, dim.compare, dim.data.demo, dim.embed, dim.evaluate, dim.generative.demo_lm, dim.link, dim.rank
-import dim.cli, dim.audit, dim.refresh, dim.storage
+import dim.cli.caption, dim.cli.compare, dim.cli.evaluate, dim.cli.link, dim.cli.rank, dim.cli.hold_out
+import dim.demo, dim.demo.demo_lm, dim.features.embed, dim.cli.trainer, dim.cli.audit, dim.cli.refresh, dim.core.files
 from dim.__main__ import main
 
 def die(*_):
@@ -41,7 +41,7 @@ for line in sys.stdin:
             os.dup2(os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
         os.environ.update(asked["environment"], TOKENIZERS_PARALLELISM="false")
         if asked["dies"]:  # all is written, and nothing has its name
-            pathlib.Path.replace = dim.storage._exchange = die
+            pathlib.Path.replace = dim.core.files._exchange = die
         if asked["folder"]:
             watch(asked["folder"], asked["number"])
         code = main(asked["args"])

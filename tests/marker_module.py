@@ -8,8 +8,8 @@ from pathlib import Path
 NAME = "own_marker"
 SOURCE = """
 from pathlib import Path
-from dim.features.tiny import TinyTextEncoder
-from dim.task import LinkingTask
+from dim.encoders.tiny import TinyTextEncoder
+from dim.training.task import LinkingTask
 
 (Path(__file__).parent / "imported").touch()
 

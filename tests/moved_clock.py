@@ -5,7 +5,7 @@ import heapq
 import math
 from collections.abc import Callable
 
-from dim.kb.rate import Clock
+from dim.refresh.rate import Clock
 
 
 class MovedClock:

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dim.core.sealed import _seal
 from dim.errors import DimError
 from dim.linker.folder import MANIFEST
-from dim.search.sealed import _seal
 
 
 def reseal(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:

@@ -12,9 +12,9 @@ import pytest
 from llm_servers import FaultyServer, completion
 from moved_clock import MovedClock
 
-from dim.kb.rate import Pacer
-from dim.records import Dataset, write_dataset
-from dim.refresh import refresh
+from dim.cli.refresh import refresh
+from dim.data.dataset import Dataset, write_dataset
+from dim.refresh.rate import Pacer
 
 CONTEXT = "a context that holds the answer"
 NAMES = ("Ada", "Bob", "Cyd", "Dan", "Eve", "Fay", "Gus", "Hal", "Ivy", "Jon", "Kay", "Leo", "Max", "Ned", "Oli", "Pia")
@@ -43,7 +43,7 @@ def paced_by_a_moved_clock(
 ) -> MovedClock:
     """Lets `refresh` wait by a clock that passes no time of this machine's."""
     moved = MovedClock(limit)
-    monkeypatch.setattr("dim.refresh.Pacer", lambda rate: Pacer(rate, moved.clock))
+    monkeypatch.setattr("dim.cli.refresh.Pacer", lambda rate: Pacer(rate, moved.clock))
     return moved
 
 

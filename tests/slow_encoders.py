@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dim.features.base import Features
-from dim.features.tiny import TinyImageEncoder, TinyTextEncoder
+from dim.encoders.base import Features
+from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
 
 
 class SlowTextEncoder(TinyTextEncoder):

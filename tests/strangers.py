@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from dim.core.sealed import seal
 from dim.linker.entity_table import FILE
 from dim.linker.folder import CONTENT, FORMAT, MANIFEST
-from dim.search.sealed import seal
 
 PRIVATE = b"nobody else may read this"
 

@@ -6,9 +6,9 @@ import pytest
 from audit_worlds import draw, mention_table, write_world
 from releases import write_dim_release
 
-from dim.audit import audit
+from dim.cli.audit import audit
+from dim.data.dataset import Dataset
 from dim.errors import ConfigError
-from dim.records import Dataset
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dim.bench.search import bench_search
-from dim.bench.search_curve import World
-from dim.bench.train import bench_train
+from benchmarks.search import bench_search
+from benchmarks.search_curve import World
+from benchmarks.train import bench_train
 from dim.errors import ConfigError
 
 

@@ -1,4 +1,4 @@
-from dim.bench.caption import bench_caption
+from benchmarks.caption import bench_caption
 
 
 def test_captions_in_batches_are_timed_against_one_at_a_time(capsys):

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from dim.bench.convert import MAX_MEMORY, bench_convert, write_release
-from dim.data.mimic import Mimic
+from benchmarks.convert import MAX_MEMORY, bench_convert, write_release
 from dim.errors import ConfigError
+from dim.releases.mimic import Mimic
 
 
 def test_conversion_is_timed_against_a_plain_load(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import open_clip
 import pytest
 from open_clip import factory
 
-from dim.bench.embed import bench_embed
+from benchmarks.embed import bench_embed
 
 
 @pytest.fixture

@@ -3,15 +3,15 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from dim.bench.generate import agreement, bench_generate, check_agreement
-from dim.bench.made_up_mentions import MadeUpMentions
-from dim.bench.made_up_names import made_up_names
-from dim.bench.published import Published
-from dim.bench.random_lm import RandomLanguageModel, setting
+from benchmarks.generate import agreement, bench_generate, check_agreement
+from benchmarks.made_up_mentions import MadeUpMentions
+from benchmarks.made_up_names import made_up_names
+from benchmarks.published import Published
+from benchmarks.random_lm import RandomLanguageModel, setting
 from dim.errors import ConfigError, DimError
-from dim.generative.examples import RandomExamples
-from dim.generative.module import GEMEL
-from dim.generative.prompt import pad_left
+from dim.methods.generative.examples import RandomExamples
+from dim.methods.generative.module import GEMEL
+from dim.methods.generative.prompt import pad_left
 
 SMALL = {"size": "tiny", "num_names": 500, "num_mentions": 3, "batch_size": 2, "rounds": 1, "device": "cpu"}
 

@@ -1,7 +1,7 @@
 import pytest
 
-from dim.bench.link import bench_link
-from dim.bench.made_up_linker import write_text_encoder
+from benchmarks.link import bench_link
+from benchmarks.made_up_linker import write_text_encoder
 from dim.errors import ConfigError
 
 SMALL = {"num_entities": 1000, "num_mentions": 12, "batch_size": 16, "rounds": 2, "shape": "tiny"}

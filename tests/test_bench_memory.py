@@ -1,6 +1,6 @@
 import pytest
 
-from dim.bench.memory import bench_memory
+from benchmarks.memory import bench_memory
 
 
 @pytest.mark.long

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from dim.bench.serve import bench_serve
+from benchmarks.serve import bench_serve
 from dim.errors import ConfigError, MissingExtraError
 
 
@@ -44,7 +44,7 @@ def test_nothing_to_measure_is_refused() -> None:
 
 
 def test_without_locust_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dim.bench.serve.find_spec", lambda name: None)
+    monkeypatch.setattr("benchmarks.serve.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"the package locust\n.*\n.*pip install 'dim-linker\[bench\]'"):
         bench_serve()
     assert "locust" not in sys.modules  # it would replace this process's sockets

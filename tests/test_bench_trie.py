@@ -1,6 +1,6 @@
 import pytest
 
-from dim.bench.trie import bench_trie
+from benchmarks.trie import bench_trie
 
 
 def test_the_tree_is_measured_against_nested_dicts(capsys: pytest.CaptureFixture[str]) -> None:

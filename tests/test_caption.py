@@ -16,20 +16,20 @@ from tiny_blip2 import make_blip2
 from waiting import let_work
 
 import dim.features.captions
-from dim.caption import caption
-from dim.commands import Command
-from dim.data.demo import demo_world
+from dim.cli.caption import caption
+from dim.cli.commands import Command
+from dim.core.tables import frame_hash
+from dim.data.dataset import Dataset, write_dataset
+from dim.demo import demo_world
+from dim.encoders.base import Captioner
+from dim.encoders.blip2 import QUESTION, Blip2Captioner
+from dim.encoders.tiny_captioner import TinyCaptioner
 from dim.errors import ConfigError, DataError, StorageError
-from dim.features.base import Captioner
-from dim.features.blip2 import QUESTION, Blip2Captioner
 from dim.features.caption_store import read_answers
-from dim.features.images import load_image
-from dim.features.tiny_captioner import TinyCaptioner
-from dim.frames import frame_hash
-from dim.prepare import open_dataset
-from dim.records import Dataset, write_dataset
+from dim.images.reading import load_image
+from dim.releases.prepare import open_dataset
 
-COMMAND = Command("dim.caption", ("caption",), "")
+COMMAND = Command("dim.cli.caption", ("caption",), "")
 
 
 def run(*args: str | Path) -> None:

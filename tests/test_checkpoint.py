@@ -12,10 +12,10 @@ import torch
 from tiny_fit import tiny_options, tiny_world
 
 from dim.__main__ import main
-from dim.checkpoint import WholeCheckpoints, hash_weights, read_checkpoint
-from dim.compare import Experiment
+from dim.cli.compare import Experiment
 from dim.errors import CheckpointError
-from dim.run_folder import UNFINISHED, is_finished
+from dim.training.checkpoint import WholeCheckpoints, hash_weights, read_checkpoint
+from dim.training.run_folder import UNFINISHED, is_finished
 
 
 @pytest.fixture(scope="module")

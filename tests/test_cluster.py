@@ -14,14 +14,14 @@ import pytest
 from slow_encoders import SlowImageEncoder, SlowTextEncoder
 from waiting import HANG, let_work
 
-import dim.embed
-from dim.cluster import RayCluster, open_executor
-from dim.data.demo import demo_world
-from dim.embed import embed_dataset
+import dim.features.embed
+from dim.core.ray_cluster import RayCluster, open_executor
+from dim.data.dataset import Dataset
+from dim.demo import demo_world
+from dim.encoders.base import Features
+from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
 from dim.errors import ConfigError, DataError, MissingExtraError
-from dim.features.base import Features
-from dim.features.tiny import TinyImageEncoder, TinyTextEncoder
-from dim.records import Dataset
+from dim.features.embed import embed_dataset
 
 BLOCK_SIZE = {"text": 12, "image": 12}
 FIELDS = ["context", "caption", "spelling", "name", "name_spelling", "image"]  # left out: two fields are enough
@@ -46,7 +46,7 @@ def address() -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dim.embed, "BLOCK_SIZE", BLOCK_SIZE)
+    monkeypatch.setattr(dim.features.embed, "BLOCK_SIZE", BLOCK_SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,8 @@ def test_a_killed_driver_goes_on_where_it_stood(tmp_path: Path, dataset: Dataset
         "--batch_size", "5", "--text_encoder", "slow_encoders.SlowTextEncoder",
         "--text_encoder.pids", str(pids), "--text_encoder.seconds", "0.1",
     ]  # fmt: skip
-    script = f"import dim.embed; dim.embed.BLOCK_SIZE = {BLOCK_SIZE}; from dim.__main__ import main; main({arguments})"
+    script = f"from dim.features import embed; embed.BLOCK_SIZE = {BLOCK_SIZE}\n"
+    script += f"from dim.__main__ import main; main({arguments})"
     done = 0
     for _ in range(num_kills):
         process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
@@ -160,7 +161,7 @@ def test_an_error_of_the_encoder_reaches_the_user_with_its_remedy(
 def test_a_cluster_of_its_own_listens_on_this_machine_only(tmp_path: Path, dataset: Dataset) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'dim-linker[ray]' (make test-all does)")
     script = (
-        "from dim.cluster import RayCluster; cluster = RayCluster(); cluster._open(); "
+        "from dim.core.ray_cluster import RayCluster; cluster = RayCluster(); cluster._open(); "
         "import ray; ray.get(ray.remote(lambda: 1).remote()); print('open', flush=True); input(); cluster.close()"
     )
     before = listening()

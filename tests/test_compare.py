@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dim.__main__ import main
-from dim.data.demo import demo_world
+from dim.demo import demo_world
 
 CONFIG = """
 data:

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from dim.cli import OPTIONS, DimCLI
-from dim.known_classes import only_these
-from dim.saved_run import classes_of_runs
-from dim.task import LinkingTask
+from dim.cli.trainer import OPTIONS, DimCLI
+from dim.core.known_classes import only_these
+from dim.training.saved_run import classes_of_runs
+from dim.training.task import LinkingTask
 
 FOLDER = Path(__file__).parent.parent / "lightning_configs"
 CONFIGS = sorted([*FOLDER.glob("*.yaml"), *FOLDER.glob("baselines/*.yaml")])

@@ -12,8 +12,8 @@ import torch
 from waiting import HANG
 
 from dim.__main__ import main
-from dim.compare import find_configs
-from dim.configs import config_file, shipped, with_config_files
+from dim.cli.compare import find_configs
+from dim.cli.configs import config_file, shipped, with_config_files
 from dim.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent

@@ -12,7 +12,7 @@ import torch
 from tiny_lm import save_model
 from waiting import HANG
 
-from dim.data.demo import demo_world
+from dim.demo import demo_world
 
 TWO = ["--trainer.strategy", "ddp", "--trainer.devices", "2"]
 

@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 from releases import write_dim_release
 
-import dim.embed
-from dim.caption import caption
-from dim.embed import embed, embed_dataset
+import dim.features.embed
+from dim.cli.caption import caption
+from dim.data.dataset import Dataset, write_dataset
+from dim.encoders.base import Captioner, Features, ImageEncoder, TextEncoder
 from dim.errors import ConfigError, DataError, StorageError
-from dim.features.base import Captioner, Features, ImageEncoder, TextEncoder
-from dim.prepare import prepare
-from dim.records import Dataset, write_dataset
+from dim.features.embed import embed, embed_dataset
+from dim.releases.prepare import prepare
 
 FORK = multiprocessing.get_context("fork")
 
@@ -102,7 +102,7 @@ def make_dataset(root: Path, num: int = 6, **changes: list[object]) -> Dataset:
     )
 
 
-def run(dataset: Dataset, cache: Path, **options: object) -> dict[str, dim.embed.FieldFeatures]:
+def run(dataset: Dataset, cache: Path, **options: object) -> dict[str, dim.features.embed.FieldFeatures]:
     encoders = {"text_encoder": LengthEncoder(), "image_encoder": ColourEncoder(), "num_workers": 0, "progress": False}
     encoders["max_missing_images"] = 1
     return embed_dataset(dataset, cache_dir=cache, **(encoders | options))
@@ -259,7 +259,7 @@ def test_the_command_opens_a_dataset_folder_and_fills_the_cache(tmp_path: Path) 
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dim.embed, "BLOCK_SIZE", {"text": 10, "image": 2})
+    monkeypatch.setattr(dim.features.embed, "BLOCK_SIZE", {"text": 10, "image": 2})
 
 
 def start(task: Callable[[], object]) -> multiprocessing.process.BaseProcess:

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from dim.__main__ import main
+from dim.data.dataset import write_dataset
 from dim.features.cache import open_features
-from dim.records import write_dataset
 
 MISSING = {
     "absent.jpg": "not found",

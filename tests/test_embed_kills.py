@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from waiting import let_work
 
-import dim.embed
+import dim.features.embed
 from dim.__main__ import main
-from dim.data.demo import demo_world
+from dim.demo import demo_world
 
 FORK = multiprocessing.get_context("fork")  # the command as it is, without seconds of imports
 
@@ -35,7 +35,7 @@ def written(cache: Path) -> int:
 def test_killed_at_random_moments_it_ends_with_the_bytes_of_an_undisturbed_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_kills: int, num_workers: int
 ) -> None:
-    monkeypatch.setattr(dim.embed, "BLOCK_SIZE", {"text": 100, "image": 50})
+    monkeypatch.setattr(dim.features.embed, "BLOCK_SIZE", {"text": 100, "image": 50})
     demo_world(tmp_path / "world", num_entities=4000, num_images=1200)
 
     def embed(cache: str) -> multiprocessing.process.BaseProcess:

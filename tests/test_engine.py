@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dim import engine
-from dim.engine import Block, Plan, Workplace
+from dim.core import jobs as engine
+from dim.core.jobs import Block, Plan, Workplace
 from dim.errors import StorageError
 
 PLAN = Plan("key", num_rows=10, width=3, block_size=4)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from dim.__main__ import main
-from dim.data.demo import demo_world
+from dim.demo import demo_world
 from dim.evaluation.metrics import summarize_ranks
 
 

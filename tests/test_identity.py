@@ -4,15 +4,15 @@ import inspect
 
 import pytest
 
-from dim.datamodule import LinkingDataModule
-from dim.generative.module import GEMEL
-from dim.identity import described, identity_of
-from dim.task import LinkingTask
+from dim.methods.generative.module import GEMEL
+from dim.training.datamodule import LinkingDataModule
+from dim.training.identity import described, identity_of
+from dim.training.task import LinkingTask
 
 CONFIG = {
     "seed_everything": 0,
     "run": "runs/a/seed0",
-    "model": {"class_path": "dim.contrastive.module.DIM", "init_args": {"width": 64, "loss": None, "seed": 0}},
+    "model": {"class_path": "dim.methods.contrastive.module.DIM", "init_args": {"width": 64, "loss": None, "seed": 0}},
     "data": {"root": "world", "batch_size": 64, "resident_gb": 4.0, "text_encoder": None, "protocol": None},
     "trainer": {"max_epochs": 3, "precision": "32-true", "accelerator": "auto", "logger": None, "callbacks": None},
     "early_stopping": {"patience": 10, "verbose": False},
@@ -51,7 +51,7 @@ def test_places_machines_and_seeds_do_not_count(part, options):
         ("data", {"an_option_of_tomorrow": 1}),
         ("data", {"protocol": {"class_path": "dim.evaluation.protocols.Candidates", "init_args": {"size": 5}}}),
         ("model", {"width": 32}),
-        ("model", {"loss": {"class_path": "dim.contrastive.losses.NPair", "init_args": {"scale": 10.0}}}),
+        ("model", {"loss": {"class_path": "dim.methods.contrastive.losses.NPair", "init_args": {"scale": 10.0}}}),
         ("trainer", {"max_epochs": 4}),
         ("trainer", {"precision": "bf16-mixed"}),
         ("early_stopping", {"patience": 2}),
@@ -64,7 +64,7 @@ def test_what_changes_the_weights_counts(part, options):
 def test_fingerprints_stand_for_encoders_and_for_what_a_method_computes_with():
     assert identity_of(CONFIG, FEATURES | {"text_encoder": "Tiny 512"}, {}) != identity_of(CONFIG, FEATURES, {})
     assert identity_of(CONFIG, FEATURES, {"language_model": "a"}) != identity_of(CONFIG, FEATURES, {})
-    moved = {"class_path": "dim.saved_run.RunScorer", "init_args": {"run": "runs/elsewhere", "batch_size": 8}}
+    moved = {"class_path": "dim.training.saved_run.RunScorer", "init_args": {"run": "runs/elsewhere", "batch_size": 8}}
     assert described(moved) == {"class": "RunScorer", "options": {}}
 
 

@@ -16,7 +16,7 @@ from tiny_fit import tiny_options, tiny_world
 from waiting import wait_until
 
 from dim.__main__ import TRAINER_COMMANDS, TRAINER_INTERRUPTED, main
-from dim.commands import COMMANDS, Command
+from dim.cli.commands import COMMANDS, Command
 from dim.linker import Linker
 
 
@@ -61,10 +61,10 @@ def config_of(world: Path, place: Path, epochs: int = 100_000) -> Path:
 def test_every_command_says_how_to_go_on(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import dim.cli
+    import dim.cli.trainer
 
     monkeypatch.setattr(Command, "run", lambda *_: signal.raise_signal(signal.SIGINT))
-    monkeypatch.setattr(dim.cli, "run_trainer", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(dim.cli.trainer, "run_trainer", lambda *_: signal.raise_signal(signal.SIGINT))
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         assert main([name]) == 130

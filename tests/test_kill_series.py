@@ -19,7 +19,7 @@ from waiting import HANG, wait_until
 from writing_commands import Case, leftovers, whole_lines
 
 from dim.__main__ import main
-from dim.records import Dataset
+from dim.data.dataset import Dataset
 
 OTHER_DISK = Path("/dev/shm")
 ENVIRONMENT = {"OPENAI_API_KEY": KEY, "NO_PROXY": "127.0.0.1"}

@@ -17,19 +17,19 @@ from pytorch_metric_learning.losses import NTXentLoss
 from pytorch_metric_learning.losses.base_metric_loss_function import BaseMetricLossFunction
 
 from dim.__main__ import main
-from dim.contrastive.losses import NPair, ReleasedNPair
-from dim.contrastive.module import DIM
-from dim.contrastive.negatives import NameNegatives, Negatives
+from dim.core.known_classes import Chosen, KnownClasses, made, only_these
+from dim.core.typed import Mismatch, typed
+from dim.encoders.base import ImageEncoder, TextEncoder
+from dim.encoders.tiny import TinyTextEncoder
 from dim.errors import DataError
-from dim.features.base import ImageEncoder, TextEncoder
-from dim.features.tiny import TinyTextEncoder
-from dim.generative.language_model import LanguageModel
-from dim.known_classes import Chosen, KnownClasses, made, only_these
 from dim.linker.manifest import GenerativeManifest, LinkerManifest
-from dim.own_classes import OWN
-from dim.places import RunConfig, RunPlaces
-from dim.task import LinkingTask
-from dim.typed import Mismatch, typed
+from dim.methods.contrastive.losses import NPair, ReleasedNPair
+from dim.methods.contrastive.module import DIM
+from dim.methods.contrastive.negatives import NameNegatives, Negatives
+from dim.methods.generative.language_model import LanguageModel
+from dim.training.places import RunConfig, RunPlaces
+from dim.training.registry import registered
+from dim.training.task import LinkingTask
 
 #: Where a class stands in a configuration, or a parser could take one.
 OPTIONS = (
@@ -45,6 +45,7 @@ WANDB = "pytorch_lightning.loggers.WandbLogger"
 TEXT = f"{{class_path: {NAME}.Marker, init_args: {{}}}}"
 DATE = date(2001, 1, 1)  # to the parser a text
 LOSS = NPair | ReleasedNPair | BaseMetricLossFunction | None
+OWN = registered()
 HINTS: list[Any] = [
     TextEncoder | None,
     ImageEncoder,

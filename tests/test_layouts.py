@@ -12,7 +12,7 @@ from fake_wikiperson import write_wikiperson
 from releases import write_dim_release, write_melbench, write_tables
 
 from dim.__main__ import main
-from dim.records import Dataset
+from dim.data.dataset import Dataset
 
 
 def write_wikidiverse(root: Path) -> Path:

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from waiting import wait_until
 
+from dim.core.locks import folder_lock, lock_file
 from dim.errors import ConfigError
-from dim.locks import folder_lock, lock_file
 
 HOLDING = """
 import sys
-from dim.locks import folder_lock
+from dim.core.locks import folder_lock
 with folder_lock(sys.argv[1], "dim fit"):
     print("held", flush=True)
     sys.stdin.read()

@@ -2,8 +2,8 @@ import subprocess
 import sys
 
 from dim.__main__ import main
-from dim.commands import COMMANDS
-from dim.options import nearest
+from dim.cli.commands import COMMANDS
+from dim.core.options import nearest
 
 
 def test_help_lists_every_command_without_torch():

@@ -8,7 +8,7 @@ import pytest
 from demo_run import demo_run
 
 from dim.__main__ import main
-from dim.records import Dataset
+from dim.data.dataset import Dataset
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from dim.core.output import Kind, check_file, check_target, output_folder
 from dim.errors import ConfigError
-from dim.output import Kind, check_file, check_target, output_folder
 
 BOX = Kind("a box", lambda folder: (folder / "box.json").is_file(), lambda folder: ["box.json", "parts/*.txt"])
 DIARY = Kind("a diary", lambda folder: (folder / "diary.json").is_file(), lambda folder: ["diary.json", "days/*"], True)

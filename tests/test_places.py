@@ -10,15 +10,15 @@ import pytest
 import yaml
 
 from dim.__main__ import main
-from dim.data.demo import demo_world
+from dim.cli.rank import rank
+from dim.data.dataset import write_dataset
+from dim.demo import demo_world
 from dim.errors import ConfigError, DataError
+from dim.evaluation.result_files import read_results
 from dim.linker import Linker
 from dim.linker.opening import open_linker
-from dim.places import PLACES, check_places, read_config, record_places
-from dim.rank import rank
-from dim.records import write_dataset
-from dim.result_files import read_results
-from dim.saved_run import open_run
+from dim.training.places import PLACES, check_places, read_config, record_places
+from dim.training.saved_run import open_run
 
 OPTIONS = [
     "--data.root", "world", "--data.cache_dir", "cache", "--data.text_encoder", "TinyTextEncoder",

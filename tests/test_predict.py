@@ -7,12 +7,12 @@ import pytest
 from test_configs import parsed
 from test_fit import options
 
-import dim.predict
+import dim.training.predict
 from dim.__main__ import main
-from dim.data.demo import demo_world
-from dim.engine import Workplace
+from dim.core.jobs import Workplace
+from dim.demo import demo_world
 from dim.errors import CheckpointError
-from dim.predict import WORKPLACE, predict_on_cluster
+from dim.training.predict import WORKPLACE, predict_on_cluster
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def opened(place):
 
 
 def test_blocks_answer_as_the_trainer_does_and_go_on_where_they_stood(place, monkeypatch):
-    monkeypatch.setattr(dim.predict, "BLOCK_SIZE", 16)
+    monkeypatch.setattr(dim.training.predict, "BLOCK_SIZE", 16)
     best, run = place / "run" / "checkpoints" / "best.ckpt", place / "run"
     done = []
     write = Workplace.write

@@ -18,11 +18,11 @@ from releases import (
     write_tables,
 )
 
+from dim.data.dataset import Dataset
 from dim.errors import ConfigError, DataError, DimError
-from dim.features.images import load_image
-from dim.kb.answers import AnswerLog
-from dim.prepare import open_dataset, prepare
-from dim.records import Dataset
+from dim.images.reading import load_image
+from dim.refresh.answers import AnswerLog
+from dim.releases.prepare import open_dataset, prepare
 
 
 @pytest.fixture

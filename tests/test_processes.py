@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, distributed, nn
 
-from dim.processes import encode_together, from_first, gathered, num_processes, process_index
+from dim.core.distributed import encode_together, from_first, gathered, num_processes, process_index
 
 INPUTS = torch.randn(7, 3, generator=torch.Generator().manual_seed(0))
 

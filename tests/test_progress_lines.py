@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 from tiny_fit import tiny_options, tiny_world
 
-import dim.progress
+import dim.core.progress
 from dim.__main__ import main
-from dim.progress import INTERVAL, Bar, Lines, shown, tracked
-from dim.training_lines import TrainingLines
+from dim.core.progress import INTERVAL, Bar, Lines, shown, tracked
+from dim.training.progress_lines import TrainingLines
 
 
 class Moments:
@@ -63,7 +63,7 @@ def test_what_was_done_before_does_not_count_for_the_rate():
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_a_terminal_gets_a_bar_and_a_file_lines(monkeypatch, is_terminal):
     moments, out = Moments(), io.StringIO()
-    monkeypatch.setattr(dim.progress, "Lines", lambda line, say: Lines(line, moments.lines.put, moments.wait))
+    monkeypatch.setattr(dim.core.progress, "Lines", lambda line, say: Lines(line, moments.lines.put, moments.wait))
     with shown("embed", 4, console=Console(file=out, force_terminal=is_terminal, width=80)) as advance:
         advance(3)
         line = "" if is_terminal else moments.pass_one()

@@ -10,18 +10,19 @@ import torch
 import yaml
 
 from dim.__main__ import main
-from dim.data.demo import demo_world
+from dim.cli.hold_out import hold_out
+from dim.cli.rank import rank
+from dim.cli.report import report
+from dim.core.files import content_hash
+from dim.data.dataset import NIL
+from dim.demo import demo_world
 from dim.errors import CheckpointError, ConfigError
+from dim.evaluation.result_files import read_results
 from dim.linker import Linker
-from dim.rank import hold_out, rank
-from dim.rank.crossfit import cross_fit, draw_folds
-from dim.rank.finder import Finder
-from dim.ranking.ranker import Ranker
-from dim.records import NIL
-from dim.report import report
-from dim.result_files import read_results
-from dim.saved_run import open_run
-from dim.storage import content_hash
+from dim.reranker.crossfit import cross_fit, draw_folds
+from dim.reranker.finder import Finder
+from dim.reranker.ranker import Ranker
+from dim.training.saved_run import open_run
 
 CONFIG = """
 data:

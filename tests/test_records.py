@@ -4,9 +4,9 @@ import shutil
 import pandas as pd
 import pytest
 
+from dim.core.tables import _column_hash, frame_hash
+from dim.data.dataset import MENTION_SCHEMA, Dataset, add_texts, write_dataset
 from dim.errors import DataError
-from dim.frames import _column_hash, frame_hash
-from dim.records import MENTION_SCHEMA, Dataset, add_texts, write_dataset
 
 
 @pytest.fixture

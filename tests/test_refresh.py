@@ -27,9 +27,9 @@ from refreshing import (
 )
 from waiting import HANG, wait_until
 
+from dim.core.locks import folder_lock
+from dim.data.dataset import Dataset, add_texts, write_dataset
 from dim.errors import ConfigError, DataError, MissingExtraError
-from dim.locks import folder_lock
-from dim.records import Dataset, add_texts, write_dataset
 
 
 @pytest.fixture

@@ -22,10 +22,10 @@ from refreshing import (
 )
 from waiting import HANG, wait_until
 
+from dim.data.dataset import Dataset
 from dim.errors import ConfigError
-from dim.kb.client import Endpoint
-from dim.kb.prompt import Prompt
-from dim.records import Dataset
+from dim.refresh.client import Endpoint
+from dim.refresh.prompt import Prompt
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_every_fault_is_retried_or_recorded_and_never_becomes_text(
     data: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paced_by_a_moved_clock(monkeypatch)
-    monkeypatch.setattr("dim.refresh.Endpoint", GivingUp)
+    monkeypatch.setattr("dim.cli.refresh.Endpoint", GivingUp)
 
     def script(number: int, question: str, body: Any) -> Any:
         steps = FAULTS.get(name_of(question), (["ok"], "", 0))[0]

@@ -11,9 +11,9 @@ import pytest
 from llm_servers import KEY, environment_of, transformers_serve, write_tiny_model
 from waiting import HANG, let_work
 
-from dim.data.demo import demo_world
-from dim.records import Dataset
-from dim.refresh import refresh
+from dim.cli.refresh import refresh
+from dim.data.dataset import Dataset
+from dim.demo import demo_world
 
 NUM = 50
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from dim.errors import DataError
-from dim.result_files import read_results, without_nan, write_identity, write_result
+from dim.evaluation.result_files import read_results, without_nan, write_identity, write_result
 
 
 def write(run, split, protocol, ranks, identity=None, checkpoint=None, **options):

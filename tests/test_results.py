@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dim.data.dataset import write_dataset
 from dim.evaluation.protocols import Ranked
-from dim.records import write_dataset
-from dim.result_files import write_result
-from dim.results import measure, percent, ranks_frame
+from dim.evaluation.result_files import write_result
+from dim.evaluation.results import measure, percent, ranks_frame
 
 
 def ranked(ranks):

@@ -15,11 +15,11 @@ import yaml
 from tiny_fit import tiny_options, tiny_world
 
 from dim.__main__ import main
-from dim.checkpoint import hash_weights
+from dim.core.locks import folder_lock
 from dim.errors import CheckpointError
 from dim.linker import Linker
-from dim.locks import folder_lock
-from dim.run_folder import NEW, replace_run, settle_run
+from dim.training.checkpoint import hash_weights
+from dim.training.run_folder import NEW, replace_run, settle_run
 
 
 @pytest.fixture(scope="module")

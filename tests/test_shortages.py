@@ -20,10 +20,10 @@ from tiny_fit import tiny_options, tiny_world
 from torch.utils.data import DataLoader, Dataset
 
 from dim.__main__ import main
+from dim.core.files import atomic_path, write_json
+from dim.core.shortages import is_memory, shortage
 from dim.errors import DataError, DimError, MemoryShortageError, StorageError
-from dim.generative.language_model import explained_memory
-from dim.shortages import is_memory, shortage
-from dim.storage import atomic_path, write_json
+from dim.methods.generative.language_model import explained_memory
 
 MUCH = 2**50
 

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from releases import write_dim_release, write_image, write_table, write_tables
 
+from dim.cli.show import show
+from dim.data.dataset import Dataset, write_dataset
 from dim.errors import DataError
-from dim.prepare import prepare
-from dim.records import Dataset, write_dataset
-from dim.result_files import write_result
-from dim.show import show
+from dim.evaluation.result_files import write_result
+from dim.releases.prepare import prepare
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from waiting import HANG
 
+from dim.core.files import atomic_path, content_hash, explain_write_errors, write_json
 from dim.errors import DimError, MissingExtraError, StorageError
-from dim.storage import atomic_path, content_hash, explain_write_errors, write_json
 
 
 def test_an_error_while_writing_leaves_the_old_file_and_no_litter(tmp_path):
@@ -81,7 +81,7 @@ def test_a_folder_is_never_missing_while_it_is_replaced(tmp_path):
 
 
 def test_what_a_killed_writer_left_goes_with_the_next_save_in_the_folder_and_a_living_one_s_stays(tmp_path):
-    program = "import os, sys; from pathlib import Path; from dim.storage import atomic_path\n"
+    program = "import os, sys; from pathlib import Path; from dim.core.files import atomic_path\n"
     program += "with atomic_path(Path(sys.argv[1])) as place: place.write_text('half'); os.kill(os.getpid(), 9)"
     for name in ("one.json", "two.json"):
         assert subprocess.run([sys.executable, "-c", program, str(tmp_path / name)]).returncode == -9

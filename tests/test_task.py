@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from dim.contrastive.module import DIM
-from dim.datamodule import EpochBatches, FeatureTable
+from dim.methods.contrastive.module import DIM
+from dim.training.datamodule import EpochBatches, FeatureTable
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])

@@ -3,7 +3,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dim.text_form import one_form, one_form_span
+from dim.core.text_form import one_form, one_form_span
 
 LETTERS = st.text(
     st.sampled_from(["a", "e", "ệ", "한", "글", "é", " ", "\N{COMBINING ACUTE ACCENT}", "가"]), max_size=8

@@ -14,7 +14,7 @@ from lacking import no_privileges, small_files
 from releases import write_tables
 
 from dim.__main__ import TRAINER_COMMANDS, main
-from dim.commands import COMMANDS
+from dim.cli.commands import COMMANDS
 from dim.linker import Linker
 
 #: Commands that replace no folder: what they write, and where that is tested.

@@ -11,7 +11,7 @@ from transformers import (
     OPTConfig,
 )
 
-from dim.bench.caption import letters_tokenizer
+from benchmarks.caption import letters_tokenizer
 
 NUM_QUERIES = 4
 IMAGE_SIZE = 28

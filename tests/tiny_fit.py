@@ -6,7 +6,7 @@ from tempfile import mkdtemp
 
 import pytest
 
-from dim.data.demo import demo_world
+from dim.demo import demo_world
 
 
 @cache

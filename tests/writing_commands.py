@@ -15,13 +15,13 @@ from releases import write_tables
 from tiny_fit import tiny_options, tiny_world
 
 from dim.__main__ import main
-from dim.checkpoint import hash_weights, read_checkpoint
+from dim.core.files import WORKPLACE
+from dim.data.dataset import Dataset
+from dim.evaluation.result_files import read_results
 from dim.linker import Linker
-from dim.ranking.ranker import Ranker
-from dim.records import Dataset
-from dim.result_files import read_results
-from dim.run_folder import can_resume, settle_run
-from dim.storage import WORKPLACE
+from dim.reranker.ranker import Ranker
+from dim.training.checkpoint import hash_weights, read_checkpoint
+from dim.training.run_folder import can_resume, settle_run
 
 #: What is there while a command is at work and goes when it has ended.
 LEFT = (".partial", ".state.json", ".whole", "unfinished.json", "previous.ckpt")

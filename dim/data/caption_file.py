@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from dim.core.text_form import one_form
 from dim.data.table_files import read_table, text_cell
 from dim.errors import DataError
-from dim.text_form import one_form
 
 KEYS = ("mention_id", "image")
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from dim.core.files import how_to_get
+from dim.core.text_form import one_form
 from dim.errors import ConfigError, DataError
-from dim.storage import how_to_get
-from dim.text_form import one_form
 
 #: What a file begins with → its encoding; UTF-32 first, because its mark begins as that of UTF-16.
 _MARKS = {

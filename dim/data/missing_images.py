@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dim.data.regions import split_region
 from dim.errors import ConfigError, DataError
+from dim.images.regions import split_region
 
 #: The share of missing images beyond which a command stops. Links that died since a release was published cost a tenth
 #: or a fifth of its images; a folder that moved, or was not unpacked, costs all of them or those of one side.

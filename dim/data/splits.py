@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dim.data.regions import split_region
-from dim.storage import content_hash
+from dim.core.files import content_hash
+from dim.images.regions import split_region
 
 # The draw is part of a dataset, not of a training run: it has one seed for ever.
 SPLIT_SEED = "dim-splits-1"

@@ -14,10 +14,10 @@ from typing import Any, TextIO
 
 from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn
 
+from dim.core.progress import shown
 from dim.data.files import RepeatedKeyError, json_type, open_text, unique_keys
 from dim.display.terminal import TextColumn
 from dim.errors import DataError
-from dim.progress import shown
 
 CHUNK = 1 << 20  # characters
 MIN_BYTES_TO_WATCH = 8 << 20  # from here on a progress bar is worth its line

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pandas as pd
 
+from dim.data.dataset import Dataset
 from dim.data.splits import caption_groups
-from dim.records import Dataset
 
 #: Column → what it says. `dim report --by` takes these names.
 COLUMNS = {

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dim.data.base import Skipped
+from dim.data.dataset import NIL, Dataset
+from dim.data.skipped import Skipped
 from dim.data.table_files import SUFFIXES, list_cell, number_cell, read_table, text_cell
 from dim.errors import DataError
 from dim.evaluation.foreign_ids import MAX_UNKNOWN, MentionIds, check_entity_ids
 from dim.evaluation.metrics import TIE
 from dim.evaluation.protocols import NIL_ROW, NUM_ANSWERS, Ranked
-from dim.records import NIL, Dataset
 
 IDS, SCORES = ("entity_ids", "top_ids"), ("scores", "top_scores")
 UNKNOWN_ENTITY, REPEATED_ENTITY = "entity ids that the KB lacks (they keep their place)", "entities twice in one list"

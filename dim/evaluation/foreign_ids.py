@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from dim.data.dataset import NIL, Dataset
 from dim.errors import DataError
-from dim.records import NIL, Dataset
 
 MAX_UNKNOWN = 0.1  #: The share of entity ids that the KB may lack before they are taken for a mistake.
 SHOWN = 80  #: Letters of a cell in a message.

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dim.data.dataset import NIL, Dataset
 from dim.errors import DataError
 from dim.evaluation.metrics import rank_gold
-from dim.records import NIL, Dataset
 from dim.search.exact import top_k
 from dim.search.lexical import NameIndex
 

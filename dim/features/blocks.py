@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from dim.engine import Block, Plan
+from dim.core.jobs import Block, Plan
+from dim.encoders.base import Encoder, Features, ImageEncoder, TextEncoder, check_features
 from dim.errors import DataError
-from dim.features.base import Encoder, Features, ImageEncoder, TextEncoder, check_features
-from dim.features.images import UnusableImageError, load_image
 from dim.features.progress import Stages
+from dim.images.reading import UnusableImageError, load_image
 
 Paths = tuple[str, ...]  #: The images of one owner, in order: the first usable one stands for all.
 Failures = dict[str, str]  #: Path → why it is unusable.

@@ -26,13 +26,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dim.engine import Block, Plan, Workplace
+from dim.core.files import content_hash, explain_write_errors, remove_leftovers, write_json
+from dim.core.jobs import Block, Plan, Workplace
+from dim.core.locks import folder_lock
+from dim.encoders.base import Features
 from dim.errors import StorageError
-from dim.features.base import Features
 from dim.features.inputs import Inputs, file_state
 from dim.features.whole import KEY, Owner, checksums_of, damage
-from dim.locks import folder_lock
-from dim.storage import content_hash, explain_write_errors, remove_leftovers, write_json
 
 FORMAT_VERSION = 1
 _NUM_EXAMPLES = 5

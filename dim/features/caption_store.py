@@ -16,11 +16,11 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from dim.core.files import atomic_path, json_text, write_json
+from dim.core.tables import conform, frame_hash, write_frame
+from dim.data.dataset import CAPTIONS, MENTION_SCHEMA, Dataset
 from dim.errors import DataError
 from dim.features.captions import has_text
-from dim.frames import conform, frame_hash, write_frame
-from dim.records import CAPTIONS, MENTION_SCHEMA, Dataset
-from dim.storage import atomic_path, json_text, write_json
 
 ANSWER_SCHEMA = pa.schema(
     [

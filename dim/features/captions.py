@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dim.engine import Block, Workplace
+from dim.core.jobs import Block, Workplace
+from dim.core.templates import check_template
+from dim.data.dataset import Dataset
+from dim.encoders.base import Captioner
 from dim.errors import DataError
-from dim.features.base import Captioner
 from dim.features.blocks import Job, Paths, decoded_batches
 from dim.features.cache import FeatureCache, Recipe
 from dim.features.fields import image_paths
 from dim.features.inputs import Inputs, file_state
-from dim.records import Dataset
-from dim.templates import check_template
 
 BLOCK_SIZE = 64  #: What a kill may cost: at two answers a second, half a minute.
 Item = tuple[Paths, str]  #: The images of a mention and the question about them: what is captioned once.

@@ -10,12 +10,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dim.core.options import nearest
+from dim.core.templates import CONTEXT_FIELDS, check_template
+from dim.data.dataset import Dataset
 from dim.errors import ConfigError
 from dim.features.blocks import Paths
 from dim.features.inputs import Inputs
-from dim.options import nearest
-from dim.records import Dataset
-from dim.templates import CONTEXT_FIELDS, check_template
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
+from dim.data.dataset import Dataset
 from dim.data.missing_images import NamedImages
 from dim.features.inputs import file_state
-from dim.records import Dataset
 
 Owner = Literal["mention", "entity"]
 DROPPED = "images_dropped"  #: Key of `dataset.json`: why owners lost their image paths when they were prepared.

@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dim.data.found_files import path_on_disk
-from dim.data.regions import split_region
-from dim.storage import hash_parts
+from dim.core.files import hash_parts
+from dim.images.found_files import path_on_disk
+from dim.images.regions import split_region
 
 FileState = tuple[str, int, int]  #: (path, size, mtime_ns); size -1 where there is no file
 _CHUNK = 4096

@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dim.encoders.base import Captioner, Features, ImageEncoder, TextEncoder
 from dim.errors import DataError
-from dim.features.base import Captioner, Features, ImageEncoder, TextEncoder
 from dim.features.captions import render_questions
 from dim.features.fields import FIELDS, Choices
-from dim.features.images import UnusableImageError, decode_image, load_image, upright_rgb
+from dim.images.reading import UnusableImageError, decode_image, load_image, upright_rgb
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class LiveEncoder:
 
     @property
     def draft_side(self) -> int | None:
-        """To which images may be decoded (`dim.features.images.load_image`)."""
+        """To which images may be decoded (`dim.images.reading.load_image`)."""
         return self.image_encoder.draft_side if self.image_encoder is not None else None
 
     def ready(self, image: Image.Image, wanted: Sequence[str]) -> ReadyImage:
@@ -176,7 +176,7 @@ class Decode(Protocol):
 
 
 def decode_here(image: bytes | str | Path, draft_side: int | None) -> Image.Image:
-    """The image, decoded in this process; `dim.features.decoders` does the same in others."""
+    """The image, decoded in this process; `dim.images.decoders` does the same in others."""
     if isinstance(image, bytes):
         return decode_image(image, draft_side)
     path = Path(image)
@@ -186,7 +186,7 @@ def decode_here(image: bytes | str | Path, draft_side: int | None) -> Image.Imag
 def open_image(
     image: str | Path | bytes | Image.Image, draft_side: int | None = None, decode: Decode = decode_here
 ) -> Image.Image:
-    """An image given as a path, as the bytes of a file, or opened, as RGB by the rules of `dim.features.images`.
+    """An image given as a path, as the bytes of a file, or opened, as RGB by the rules of `dim.images.reading`.
 
     Raises:
         UnusableImageError: By these rules it counts as missing.

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TimeRemainingColumn
 
+from dim.core.jobs import Workplace
+from dim.core.progress import shown
 from dim.display.terminal import Console, Text, TextColumn
-from dim.engine import Workplace
-from dim.progress import shown
 
 STAGES = ("decode", "transfer", "encode", "write")
 

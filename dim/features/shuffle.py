@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dim.storage import content_hash
+from dim.core.files import content_hash
 
 
 def derange(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dim.engine import Block, Executor, Plan
+from dim.core.jobs import Block, Executor, Plan
 from dim.features.blocks import Job
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dim.core.files import write_json
+from dim.core.jobs import Workplace, checksum_of
 from dim.display.lines import warn
-from dim.engine import Workplace, checksum_of
+from dim.encoders.base import Features
 from dim.errors import DataError, StorageError
-from dim.features.base import Features
-from dim.storage import write_json
 
 KEY = "checksums"  #: In the manifest.
 MATRIX, MANIFEST = "matrix.npy", "manifest.json"

@@ -11,13 +11,13 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image
 
+from dim.core.text_form import one_form
+from dim.data.dataset import Mention
 from dim.data.table_files import list_cell, text_cell
 from dim.data.table_rows import SYNONYMS, MentionRow, by_known_names, mention_row, misnamed, plain
 from dim.errors import DataError
 from dim.features.live import ImageInput, ReadyImage
 from dim.linker.given import as_row, candidates_of, each_of, shown
-from dim.records import Mention
-from dim.text_form import one_form
 
 LONGEST_MENTION = 1_000  #: Characters.
 LONGEST_CONTEXT = 20_000  #: Characters; of a longer text the part around the mention is read.

@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dim.core.files import atomic_path, put_in_place
 from dim.data.csv_rows import ANSWER_COLUMNS
 from dim.display.spreadsheet import spreadsheet_writer
 from dim.errors import ConfigError
-from dim.storage import atomic_path, put_in_place
 
 FORMATS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 ANSWERS, ERROR = "answers", ANSWER_COLUMNS[-1]

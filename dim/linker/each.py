@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from dim.errors import DataError
-from dim.features.decoders import Decoders
+from dim.images.decoders import Decoders
 from dim.linker.answer import Answer, Question, QuestionError
 from dim.linker.linker import BATCH, Linker
 from dim.linker.towers import ImageReader

@@ -12,15 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dim.data.found_files import path_on_disk
+from dim.core.folder_files import read_parquet
+from dim.core.options import check_choice
 from dim.data.missing_images import MAX_MISSING_IMAGES
-from dim.data.regions import split_region, with_region
 from dim.errors import DataError
-from dim.features.images import UnusableImageError, decode_image, find_image, num_decoders, read_image
-from dim.folder_files import read_parquet
+from dim.images.found_files import path_on_disk
+from dim.images.reading import UnusableImageError, decode_image, find_image, num_decoders, read_image
+from dim.images.regions import split_region, with_region
 from dim.linker.image_roots import ImageRoots, warn_of_images_elsewhere
 from dim.linker.knowledge import SCHEMA, Knowledge
-from dim.options import check_choice
 
 FILE, IMAGES = "entities.parquet", "images"
 MOST_ROWS = 2**40  #: That a KB ever gives.

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from dim.display.markdown import markdown_table
-from dim.ranking.ranker import OPTIONS, Ranker
-from dim.result_files import read_results
-from dim.results import percent
+from dim.evaluation.result_files import read_results
+from dim.evaluation.results import percent
+from dim.reranker.ranker import OPTIONS, Ranker
 
 RANKED = "ranked"  #: In a run's folder: what `dim rank` found, unless it was told another place.
 #: What a figure never stands without.

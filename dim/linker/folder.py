@@ -11,11 +11,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from dim.contrastive.module import DIM
+from dim.core.known_classes import packages
+from dim.core.sealed import open_sealed, seal, sealed_kind
+from dim.encoders.base import Frozen, is_known
 from dim.errors import DataError
-from dim.features.base import Frozen, is_known
 from dim.features.live import LiveEncoder
-from dim.known_classes import packages
 from dim.linker.card import encoder_names, model_card
 from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.knowledge import Knowledge
@@ -32,9 +32,9 @@ from dim.linker.recipe import (
     write_encoder_files,
 )
 from dim.linker.towers import Towers
-from dim.ranking.ranker import Ranker
+from dim.methods.contrastive.module import DIM
+from dim.reranker.ranker import Ranker
 from dim.search.lexical import EntityNames
-from dim.search.sealed import open_sealed, seal, sealed_kind
 from dim.search.vector_index import VectorIndex
 
 CONTENT, FORMAT, MANIFEST = "linker", 1, "linker.json"

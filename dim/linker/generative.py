@@ -12,13 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dim.data.dataset import NIL
 from dim.errors import ConfigError, DataError
 from dim.evaluation.protocols import NIL_ROW
-from dim.generative.decoding import Encoded, Written
-from dim.generative.examples import SimilarExamples
-from dim.generative.mapper import FeatureMapper
-from dim.generative.module import GEMEL
-from dim.generative.prompt import Prompt, Prompts
 from dim.linker.answer import Answer, Question, check_finite, of_question
 from dim.linker.entity_table import KeptImages, check_images
 from dim.linker.figures import figures_of_run
@@ -32,10 +28,14 @@ from dim.linker.places import check_linker, check_name, run_folder
 from dim.linker.recipe import Recipe, absolute, recipe_of_run
 from dim.linker.sources import folder_of, live_encoder, noted_commit
 from dim.linker.towers import ImageReader, question_images
-from dim.records import NIL
-from dim.saved_run import open_run
-from dim.scorer import Popularity
+from dim.methods.generative.decoding import Encoded, Written
+from dim.methods.generative.examples import SimilarExamples
+from dim.methods.generative.mapper import FeatureMapper
+from dim.methods.generative.module import GEMEL
+from dim.methods.generative.prompt import Prompt, Prompts
 from dim.search.vector_index import KindOrAuto, check_kind
+from dim.training.saved_run import open_run
+from dim.training.tie_break import Popularity
 
 Rows = NDArray[np.int64]
 Images = Callable[[Rows], Tensor]

@@ -10,14 +10,12 @@ from typing import Any, NamedTuple
 import torch
 from safetensors.torch import save
 
+from dim.core.known_classes import packages
+from dim.core.sealed import open_sealed, seal
+from dim.core.typed import shown
+from dim.encoders.device import resolve_device
 from dim.errors import DataError
-from dim.features.device import resolve_device
 from dim.features.live import LiveEncoder
-from dim.generative.language_model import LanguageModel
-from dim.generative.mapper import FeatureMapper
-from dim.generative.module import GEMEL
-from dim.generative.name_tree import NameTree
-from dim.known_classes import packages
 from dim.linker.card import encoder_names, model_card
 from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.folder import GENERATIVE as CONTENT
@@ -36,8 +34,10 @@ from dim.linker.recipe import (
     write_encoder_files,
 )
 from dim.linker.recipe import located as with_encoders
-from dim.search.sealed import open_sealed, seal
-from dim.typed import shown
+from dim.methods.generative.language_model import LanguageModel
+from dim.methods.generative.mapper import FeatureMapper
+from dim.methods.generative.module import GEMEL
+from dim.methods.generative.name_tree import NameTree
 
 FORMAT = 1
 LANGUAGE_MODEL = "language_model"

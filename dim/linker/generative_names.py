@@ -7,19 +7,19 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from dim.datamodule import LinkingData
+from dim.data.dataset import NIL
 from dim.display.lines import warn
 from dim.errors import DataError
 from dim.evaluation.protocols import NIL_ROW
-from dim.generative.answers import Ordering
-from dim.generative.decoding import Written
-from dim.generative.masking import NameMask
-from dim.generative.module import GEMEL
-from dim.generative.name_tokens import tokenize_names
-from dim.generative.name_tree import NameTree
 from dim.linker.knowledge import Knowledge
-from dim.records import NIL
-from dim.scorer import Scorer
+from dim.methods.generative.answers import Ordering
+from dim.methods.generative.decoding import Written
+from dim.methods.generative.masking import NameMask
+from dim.methods.generative.module import GEMEL
+from dim.methods.generative.name_tokens import tokenize_names
+from dim.methods.generative.name_tree import NameTree
+from dim.training.datamodule import LinkingData
+from dim.training.tie_break import Scorer
 
 Rows = NDArray[np.int64]
 

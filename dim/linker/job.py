@@ -14,13 +14,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dim.data.found_files import path_on_disk
-from dim.data.regions import split_region
+from dim.core.files import explain_write_errors, remove_leftovers, sync_names, write_json
+from dim.core.progress import shown
 from dim.data.table_files import iter_table
 from dim.data.table_rows import MENTION_COLUMNS, SYNONYMS, read_columns
 from dim.display.terminal import Console
 from dim.errors import ConfigError, DataError, DimError
-from dim.features.decoders import Decoders
+from dim.images.decoders import Decoders
+from dim.images.found_files import path_on_disk
+from dim.images.regions import split_region
 from dim.linker.answer import ASKED, READ, Answer, Question, question_of
 from dim.linker.answer_files import (
     ANSWERS,
@@ -36,8 +38,6 @@ from dim.linker.each import link_each, read_images
 from dim.linker.given import check_top_k
 from dim.linker.linker import Linker
 from dim.linker.opening import content_of, open_linker
-from dim.progress import shown
-from dim.storage import explain_write_errors, remove_leftovers, sync_names, write_json
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -50,7 +50,7 @@ GO_ON = "Free some space, and run the same command again: it goes on where it st
 
 @dataclass(frozen=True)
 class Options:
-    """How the lines are answered; see `dim.link.link`."""
+    """How the lines are answered; see `dim.cli.link.link`."""
 
     model: str
     top_k: int

@@ -15,6 +15,8 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dim.core.text_form import one_form
+from dim.data.dataset import NIL, Entity
 from dim.data.list_columns import list_column
 from dim.data.table_files import list_cell, text_cell
 from dim.data.table_rows import (
@@ -32,8 +34,6 @@ from dim.errors import DataError
 from dim.linker.answer import check_half, check_text
 from dim.linker.given import as_row, each_of, is_one, shown
 from dim.linker.image_roots import ImageRoots
-from dim.records import NIL, Entity
-from dim.text_form import one_form
 
 LOG = log("dim")
 READ = (*ENTITY_COLUMNS, *SYNONYMS.values())  #: The fields that are read.

@@ -11,12 +11,12 @@ import numpy as np
 from huggingface_hub import ModelHubMixin
 from numpy.typing import NDArray
 
-from dim.contrastive.module import DIM
+from dim.core.known_classes import packages
+from dim.core.output import check_target, output_folder
+from dim.data.dataset import NIL
+from dim.encoders.device import resolve_device
 from dim.errors import ConfigError, DataError
-from dim.features.device import resolve_device
 from dim.features.live import ImageInput
-from dim.generative.module import GEMEL
-from dim.known_classes import packages
 from dim.linker.annotate import Annotation, Spans, marked_questions
 from dim.linker.answer import (
     Answer,
@@ -42,16 +42,16 @@ from dim.linker.recipe import recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
 from dim.linker.sources import folder_of, live_encoder, noted_commit
 from dim.linker.towers import ImageReader, Towers
-from dim.output import check_target, output_folder
-from dim.ranking.candidates import unite
-from dim.ranking.entities import EntityFacts
-from dim.ranking.features import FEATURES, Asked, PairFeatures
-from dim.ranking.lists import Lists
-from dim.ranking.ranker import Judged, Ranker
-from dim.records import NIL
-from dim.saved_run import open_run
+from dim.methods.contrastive.module import DIM
+from dim.methods.generative.module import GEMEL
+from dim.reranker.candidates import unite
+from dim.reranker.entities import EntityFacts
+from dim.reranker.features import FEATURES, Asked, PairFeatures
+from dim.reranker.lists import Lists
+from dim.reranker.ranker import Judged, Ranker
 from dim.search.lexical import EntityNames
 from dim.search.vector_index import KindOrAuto, VectorIndex, check_kind
+from dim.training.saved_run import open_run
 
 if TYPE_CHECKING:
     from dim.linker.generative import GenerativeLinker
@@ -303,7 +303,7 @@ class Linker(ModelHubMixin):
         Args:
             questions: Each a `Question`, a mapping of what `dim prepare` takes as columns of mentions (`mention`,
                 `context`, `image`, `candidates`; `start` and `end` are checked, others are not read), a
-                `dim.records.Mention`, or a name alone. Or a DataFrame with these columns, in any case.
+                `dim.data.dataset.Mention`, or a name alone. Or a DataFrame with these columns, in any case.
             top_k: Answers a question at most.
 
         Raises:
@@ -352,7 +352,7 @@ class Linker(ModelHubMixin):
         Args:
             entities: Each a `KnownEntity`, a mapping of what `dim prepare` takes as columns of entities (`id`, `name`;
                 `description` or `text`, `aliases`, `image` or `images`, `type`, `popularity` where known; others are
-                not read), or a `dim.records.Entity`. Or a DataFrame with these columns, in any case. A text of several
+                not read), or a `dim.Entity`. Or a DataFrame with these columns, in any case. A text of several
                 aliases or images has `|` between them; `;` is read as `dim prepare` reads it, and a warning says so.
 
         Raises:

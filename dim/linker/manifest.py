@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-from dim.search.sealed import Manifest
+from dim.core.sealed import Manifest
 
 
 class RecipeFacts(TypedDict):

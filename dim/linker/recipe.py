@@ -11,17 +11,17 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from dim.contrastive.module import DIM
+from dim.core.known_classes import REMEDY, UPGRADE, Chosen, KnownClasses, made, parameters
+from dim.core.sealed import leads_out
+from dim.core.templates import CONTEXT_FIELDS, check_template
+from dim.encoders.base import Captioner, Frozen, ImageEncoder, TextEncoder
+from dim.encoders.model_files import safe_name
 from dim.errors import DataError
-from dim.features.base import Captioner, Frozen, ImageEncoder, TextEncoder
 from dim.features.live import LiveEncoder
-from dim.features.model_files import safe_name
-from dim.known_classes import REMEDY, UPGRADE, Chosen, KnownClasses, made, parameters
-from dim.own_classes import OWN
-from dim.places import read_config
-from dim.search.sealed import leads_out
-from dim.task import LinkingTask
-from dim.templates import CONTEXT_FIELDS, check_template
+from dim.methods.contrastive.module import DIM
+from dim.training.places import read_config
+from dim.training.registry import registered
+from dim.training.task import LinkingTask
 
 ENCODERS = {
     "text_encoder": TextEncoder,
@@ -189,7 +189,7 @@ def read_classes(
     Raises:
         DataError: As `make`.
     """
-    known = KnownClasses(OWN, trusted, remedy=remedy)
+    known = KnownClasses(registered(), trusted, remedy=remedy)
     method: Chosen = known.read(recipe["model"], kind, "model")
     if further := [name for name in TRAINING_ONLY if name in method.options]:  # `recipe_of_run` leaves them out
         raise DataError("a linker's model without options that no answer depends on", further[0], UPGRADE)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from dim.errors import DataError, DimError
-from dim.features.decoder_process import same_imports
+from dim.images.decoder_process import same_imports
 
 if TYPE_CHECKING:
     from dim.linker.answer import Answer

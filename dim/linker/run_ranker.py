@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from dim.display.log import log
-from dim.ranking.ranker import RANKER, Ranker
-from dim.saved_run import check_weights
-from dim.task import LinkingTask
+from dim.reranker.ranker import RANKER, Ranker
+from dim.training.saved_run import check_weights
+from dim.training.task import LinkingTask
 
 LOG = log("dim")
 

@@ -8,11 +8,11 @@ from rich.cells import cell_len
 from rich.console import RenderableType
 from rich.table import Table
 
+from dim.data.dataset import NIL
 from dim.display.lines import say, say_json
 from dim.display.terminal import Console, Text
 from dim.display.visible import visible
 from dim.linker.answer import Answer
-from dim.records import NIL
 
 #: The evidence that is shown; JSON has all.
 SHOWN = ("vectors", "name", "exact", "rest_in_context", "words_share", "per_token")

@@ -8,10 +8,10 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-from dim.datamodule import LinkingDataModule
+from dim.encoders.hub import pin
 from dim.errors import ConfigError, DataError
-from dim.features.hub import pin
 from dim.features.live import LiveEncoder
+from dim.training.datamodule import LinkingDataModule
 
 
 def live_encoder(module: LinkingDataModule) -> LiveEncoder:

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
-from dim.contrastive.module import DIM, Fields
-from dim.datamodule import ENTITY_FIELDS
 from dim.errors import DataError
-from dim.features.images import UnusableImageError
 from dim.features.live import Decode, ImageInput, LiveEncoder, ReadyImage, decode_here, open_image
+from dim.images.reading import UnusableImageError
 from dim.linker.answer import Question, check_finite, of_question
 from dim.linker.knowledge import KnownEntity
+from dim.methods.contrastive.module import DIM, Fields
+from dim.training.datamodule import ENTITY_FIELDS
 
 Vectors = NDArray[np.float32]
 

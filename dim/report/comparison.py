@@ -9,9 +9,9 @@ import numpy as np
 
 from dim.errors import ConfigError
 from dim.evaluation.intervals import Bootstrap
+from dim.evaluation.results import BASELINES, COLUMNS
 from dim.evaluation.significance import holm, paired_randomization, win_tie_loss
 from dim.report.systems import Group, System
-from dim.results import BASELINES, COLUMNS
 
 TOP1 = 0  #: The column of Top-1 in `System.values`.
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dim.identity import Identity, identity_of
 from dim.report.runs import Run
+from dim.training.identity import Identity, identity_of
 
 #: Controls that results of format 2 may name among the options alone.
 CONTROLS = ("leave_out", "shuffle", "blank")
@@ -32,7 +32,7 @@ def told_by_options(metrics: Mapping[str, Any]) -> Identity:
     Args:
         metrics: Its entry of metrics.json.
     """
-    import dim.saved_run  # noqa: F401 - the names in it are looked up among what is imported; it takes a second
+    import dim.training.saved_run  # noqa: F401 - the names in it are looked up among what is imported; it takes a second
 
     config = metrics.get("config") or {}
     data = config.get("data") or {}

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dim.evaluation.results import COLUMNS, HEADINGS, percent
 from dim.report.breakdown import Breakdown
 from dim.report.comparison import Comparison, Estimate, Test
 from dim.report.contents import Contents, Part
 from dim.report.published import NONE
 from dim.report.texts import SideBySide
-from dim.results import COLUMNS, HEADINGS, percent
 
 
 @dataclass

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dim.data.dataset import Dataset
 from dim.errors import DataError
-from dim.features.images import UnusableImageError, load_image
-from dim.places import root_of
-from dim.records import Dataset
+from dim.images.reading import UnusableImageError, load_image
 from dim.report.comparison import Comparison
 from dim.report.systems import System
+from dim.training.places import root_of
 
 NUM_SHOWN = 10
 SIDE = 132  #: Pixels of a thumbnail's longer side.

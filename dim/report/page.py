@@ -9,11 +9,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from dim.display.visible import visible
+from dim.evaluation.results import percent
 from dim.report.contents import Contents, Part
 from dim.report.grids import grids_of, heading_of, kb_of, problem_lines
 from dim.report.mistakes import worst_mistakes
 from dim.report.plots import as_svg, figures
-from dim.results import percent
 
 TEMPLATE = "page.html"
 

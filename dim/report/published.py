@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from dim.results import COLUMNS
+from dim.evaluation.results import COLUMNS
 
 FILE = Path(__file__).with_name("published_results.csv")
 INJECTED = "candidates(released, 100, gold injected)"

@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from dim.display.spreadsheet import spreadsheet_writer
+from dim.evaluation.results import COLUMNS
 from dim.report.comparison import Estimate, Test
 from dim.report.contents import Contents, Part
-from dim.results import COLUMNS
 
 COLUMNS_OF_CSV = [
     *("dataset", "dataset_hash", "split", "protocol", "kb_size", "kb_hash", "n", "kind", "system", "seeds"),

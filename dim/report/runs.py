@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from dim.errors import DataError
 from dim.evaluation.metrics import summarize_ranks
+from dim.evaluation.result_files import FORMAT, RANKS, READABLE, Results, foreign_ranks, read_results
 from dim.report.weights import changed_weights
-from dim.result_files import FORMAT, RANKS, READABLE, Results, foreign_ranks, read_results
-from dim.run_folder import UNFINISHED
+from dim.training.run_folder import UNFINISHED
 
 DEPTH = 4  #: Levels of folders below a given one that are searched.
 NEEDED = ("dataset", "dataset_hash", "kb_hash", "kb_size", "protocol", "n", "split", "top1", "mrr", "model")

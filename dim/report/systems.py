@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dim.evaluation.metrics import CUTOFFS
+from dim.evaluation.results import BASELINES, COLUMNS
 from dim.report.runs import Run
-from dim.results import BASELINES, COLUMNS
 
 Floats = NDArray[np.float64]
 

@@ -11,10 +11,10 @@ from PIL import Image
 from dim.display.lines import say
 from dim.display.visible import visible, visible_line
 from dim.errors import ConfigError
+from dim.evaluation.results import COLUMNS
 from dim.report.contents import Contents, Part
 from dim.report.grids import Grid, grids_of
 from dim.report.plots import as_png, figures
-from dim.results import COLUMNS
 
 
 def log_report(contents: Contents, project: str) -> None:

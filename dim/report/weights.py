@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dim.checkpoint import BEST, weights_of
+from dim.training.checkpoint import BEST, weights_of
 
 
 def changed_weights(folder: Path, metrics: dict[str, Any]) -> tuple[str, str] | None:

@@ -12,10 +12,10 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from dim.core.folder_files import read_array, read_json
+from dim.core.sealed import REMEDY, open_sealed, sealed_folder
+from dim.core.text_form import one_form
 from dim.errors import DataError
-from dim.folder_files import read_array, read_json
-from dim.search.sealed import REMEDY, open_sealed, sealed_folder
-from dim.text_form import one_form
 
 CHUNK = 512
 FORMAT_VERSION = 1

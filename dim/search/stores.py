@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dim.core.folder_files import read_array
+from dim.core.progress import shown
 from dim.errors import DataError
-from dim.folder_files import read_array
-from dim.progress import shown
 from dim.search.exact import top_k
 from dim.search.half_precision import HalfPrecision
 

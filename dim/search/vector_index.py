@@ -8,11 +8,11 @@ from typing import Any, Literal, NotRequired, TypedDict, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dim.core.folder_files import read_array
+from dim.core.options import check_choice
+from dim.core.sealed import REMEDY, Manifest, open_sealed, sealed_folder
 from dim.errors import ConfigError, DataError
-from dim.folder_files import read_array
-from dim.options import check_choice
 from dim.search.recall import SPARE, Recall, RecallSample
-from dim.search.sealed import REMEDY, Manifest, open_sealed, sealed_folder
 from dim.search.stores import ExactStore, FaissStore, Floats, Rows, Storage, Store, build_faiss
 
 FORMAT_VERSION = 1

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import dim
 from dim.linker import GenerativeLinker, KnownEntity, Linker
-from dim.ranking.features import FEATURES
+from dim.reranker.features import FEATURES
 from dim.serve.schema import About, Example
 from dim.serve.settings import NO_LIMITS, Settings
 

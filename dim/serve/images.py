@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from dim.data.regions import split_region
-from dim.features.decoder import Asked
-from dim.features.decoder_process import CostlyError, Job
-from dim.features.decoders import Decoders
-from dim.features.decoding_cost import FIXED_BYTES, NoImageError
-from dim.features.images import MAX_PIXELS, UnusableImageError, find_image, num_decoders
 from dim.features.live import ReadyImage
+from dim.images.decoder import Asked
+from dim.images.decoder_process import CostlyError, Job
+from dim.images.decoders import Decoders
+from dim.images.decoding_cost import FIXED_BYTES, NoImageError
+from dim.images.reading import MAX_PIXELS, UnusableImageError, find_image, num_decoders
+from dim.images.regions import split_region
 from dim.linker.towers import ImageReader
 from dim.serve.budget import Budget
 from dim.serve.problems import Problem, busy

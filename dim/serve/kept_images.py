@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from dim.data.regions import split_region
+from dim.images.regions import split_region
 from dim.linker.image_roots import ImageRoots
 
 PREFIX = ".dim-served-"

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field, fields
 
 from dim.errors import ConfigError
-from dim.features.decoding_cost import FIXED_BYTES, MOST_BYTES
+from dim.images.decoding_cost import FIXED_BYTES, MOST_BYTES
 
 NO_LIMITS = frozenset({"token", "allowed_hosts"})  #: Settings that are no numbers.
 

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from dim.__main__ import main
-from dim.baselines.bm25 import words
-from dim.data.demo import demo_world
-from dim.features.tiny import TinyTextEncoder
-from dim.records import Dataset, write_dataset
+from dim.data.dataset import Dataset, write_dataset
+from dim.demo import demo_world
+from dim.encoders.tiny import TinyTextEncoder
+from dim.methods.baselines.bm25 import words
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_what_is_left_out_or_shuffled_reaches_no_model(place, capsys):
 
 
 def test_untrained_methods_say_that_there_is_nothing_to_train():
-    from dim.baselines.names import NamesOnly
+    from dim.methods.baselines.names import NamesOnly
 
     with pytest.raises(NotImplementedError, match="NamesOnly has no weights"):
         NamesOnly().loss_of(None)

@@ -2,7 +2,14 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from dim.contrastive.fusion import AttentionFusion, IdentityTower, LinearFusion, SpellingPart, SumFusion, TokenAttention
+from dim.methods.contrastive.fusion import (
+    AttentionFusion,
+    IdentityTower,
+    LinearFusion,
+    SpellingPart,
+    SumFusion,
+    TokenAttention,
+)
 
 WIDTH = 8
 

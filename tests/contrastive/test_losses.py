@@ -11,8 +11,8 @@ from pytorch_metric_learning.losses import (
     VICRegLoss,
 )
 
-from dim.contrastive.losses import NPair, ReleasedNPair, check_loss
 from dim.errors import ConfigError
+from dim.methods.contrastive.losses import NPair, ReleasedNPair, check_loss
 
 
 def vectors(seed: int, rows: int = 5, width: int = 6) -> torch.Tensor:

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 import torch
 
-from dim.contrastive.negatives import MinedNegatives, NameNegatives, RareWordNegatives
-from dim.records import write_dataset
+from dim.data.dataset import write_dataset
+from dim.methods.contrastive.negatives import MinedNegatives, NameNegatives, RareWordNegatives
 
 NAMES = ["Ann Lee", "Ann Leeson", "Bob Stone", "Bob Stoner", "Carl Sand"]
 TEXTS = ["a painter of fjords", "a singer of fjords", "a pilot", "a pilot", None]

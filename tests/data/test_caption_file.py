@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from dim.data.caption_file import read_captions
-from dim.data.entity_texts import read_texts
+from dim.releases.entity_texts import read_texts
 
 NAME = "kb/Nguyễn Huệ.png"
 

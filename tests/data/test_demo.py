@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dim.data.demo import chance, demo_world, solve
+from dim.data.dataset import SPLITS, Dataset
+from dim.demo import chance, demo_world, solve
 from dim.errors import ConfigError
-from dim.records import SPLITS, Dataset
 
 
 @pytest.fixture(scope="module")

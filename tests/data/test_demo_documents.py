@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dim.data.demo import demo_world
-from dim.data.demo.documents import Question, draw_questions
-from dim.data.demo.vocabulary import FACTS, LASTING_LOOKS, LOOKS, OPENINGS, PREDICATES, SAID
+from dim.demo import demo_world
+from dim.demo.documents import Question, draw_questions
+from dim.demo.vocabulary import FACTS, LASTING_LOOKS, LOOKS, OPENINGS, PREDICATES, SAID
 from dim.errors import DataError
 
 NUM_QUESTIONS = 4000

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from dim.data.demo import chance, demo_world
-from dim.features.tiny import TinyTextEncoder
-from dim.features.tiny_captioner import TinyCaptioner
-from dim.records import Dataset
+from dim.data.dataset import Dataset
+from dim.demo import chance, demo_world
+from dim.encoders.tiny import TinyTextEncoder
+from dim.encoders.tiny_captioner import TinyCaptioner
 
 Vectors = NDArray[np.float32]
 MARGIN = 0.12  # three standard errors of a share near 1/9 or 1/3 among 90 to 140 rows

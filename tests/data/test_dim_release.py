@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from releases import PEOPLE, edit_json, row, write_dim_release, write_json
 
-from dim.data.dim_release import DimRelease
 from dim.errors import DataError
+from dim.releases.dim_release import DimRelease
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import pytest
 from fake_diverse import diverse_row, write_diverse
 from releases import PEOPLE, write_dim_release, write_json
 
-from dim.data.base import Release
-from dim.data.diverse import Diverse
-from dim.data.image_folder import look_up_images
-from dim.data.mention_rows import EMPTY_MENTION
 from dim.errors import DataError
+from dim.releases.base import Release
+from dim.releases.diverse import Diverse
+from dim.releases.image_folder import look_up_images
+from dim.releases.mention_rows import EMPTY_MENTION
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-from dim.data.entity_rows import MERGED, TWO_TEXTS, EntityRows
+from dim.releases.entity_rows import MERGED, TWO_TEXTS, EntityRows
 
 
 def test_rows_of_one_id_become_one_entity_and_what_was_merged_is_counted() -> None:

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from dim.data.found_files import path_on_disk
-from dim.data.image_folder import ImageFolder
+from dim.images.found_files import path_on_disk
+from dim.releases.image_folder import ImageFolder
 
 NAME = "Nguyễn Huệ/한글 é.png"
 # As a Vietnamese keyboard writes it: composed vowel, combining tone.

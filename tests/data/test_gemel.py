@@ -8,11 +8,11 @@ from fake_gemel import gemel_row, write_gemel, write_lines
 from fake_wikidiverse import image_name, image_url, write_passages
 from releases import PEOPLE, write_dim_release, write_image
 
-from dim.data.base import Release
-from dim.data.gemel import NO_TARGET, Gemel
-from dim.data.image_folder import look_up_images
-from dim.data.mention_rows import EMPTY_MENTION
 from dim.errors import DataError
+from dim.releases.base import Release
+from dim.releases.gemel import NO_TARGET, Gemel
+from dim.releases.image_folder import look_up_images
+from dim.releases.mention_rows import EMPTY_MENTION
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dim.data.base import Release, Skipped
-from dim.data.image_folder import ImageFolder, find_image_folder, look_up_images
 from dim.errors import DataError
+from dim.releases.base import Release, Skipped
+from dim.releases.image_folder import ImageFolder, find_image_folder, look_up_images
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pandas as pd
 
-from dim.data.kept_splits import keep_splits
 from dim.data.splits import caption_groups
+from dim.releases.kept_splits import keep_splits
 
 
 def drawn(rows: list[tuple[str, str, str, str]], prefix: str = "mention") -> pd.DataFrame:

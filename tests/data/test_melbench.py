@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from releases import PEOPLE, edit_json, row, write_json, write_melbench
 
-from dim.data.melbench import UNEQUAL, MelBench
 from dim.errors import DataError
+from dim.releases.melbench import UNEQUAL, MelBench
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import json
 import pandas as pd
 import pytest
 
-from dim.data.mention_rows import EMPTY_MENTION, UNKNOWN_ANSWER, MentionRows, is_nil, locate
+from dim.releases.mention_rows import EMPTY_MENTION, UNKNOWN_ANSWER, MentionRows, is_nil, locate
 
 
 def add(rows: MentionRows, **changes: object) -> None:

@@ -5,13 +5,13 @@ import pytest
 from fake_mimic import entity, mention, write_kb, write_mimic
 from releases import PEOPLE, qid, write_json
 
-from dim.data.base import Release
-from dim.data.checks import check_release
-from dim.data.image_folder import look_up_images
-from dim.data.mention_rows import EMPTY_MENTION, UNKNOWN_ANSWER
-from dim.data.mimic import Mimic
 from dim.errors import DataError
-from dim.prepare import prepare
+from dim.releases.base import Release
+from dim.releases.checks import check_release
+from dim.releases.image_folder import look_up_images
+from dim.releases.mention_rows import EMPTY_MENTION, UNKNOWN_ANSWER
+from dim.releases.mimic import Mimic
+from dim.releases.prepare import prepare
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dim.data.regions import split_region, with_region
+from dim.images.regions import split_region, with_region
 
 NUMBERS = st.floats(-99_999, 99_999, allow_nan=False)
 

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dim.data.dataset import Entity
 from dim.data.table_files import check_size, text_cell
 from dim.data.table_rows import LONGEST_TEXT, LONGEST_WORDS
-from dim.data.tables import Tables
 from dim.errors import DataError
 from dim.linker.answer import question_of
 from dim.linker.knowledge import KnownEntity, entities_of
-from dim.records import Entity
+from dim.releases.tables import Tables
 
 LONG = "x" * (LONGEST_WORDS + 1)
 #: Field → values that no entity has in it, in any form.

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from releases import PEOPLE, entity_rows, mention_rows, write_table, write_tables
 
-from dim.data.tables import Tables
 from dim.errors import DataError
+from dim.releases.tables import Tables
 
 
 def write(root: Path, entities: list[dict[str, Any]], mentions: list[dict[str, Any]], suffix: str = ".csv") -> Path:

@@ -20,11 +20,11 @@ from fake_wikidiverse import (
 )
 from releases import PEOPLE, write_image, write_json
 
-from dim.data.base import Release
-from dim.data.image_folder import look_up_images
-from dim.data.mention_rows import EMPTY_MENTION
-from dim.data.wikidiverse import SHAPE, WikiDiverse
 from dim.errors import DataError
+from dim.releases.base import Release
+from dim.releases.image_folder import look_up_images
+from dim.releases.mention_rows import EMPTY_MENTION
+from dim.releases.wikidiverse import SHAPE, WikiDiverse
 
 GOLDS = sorted(PEOPLE)
 

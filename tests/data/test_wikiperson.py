@@ -6,14 +6,14 @@ import pytest
 from fake_wikiperson import person, write_wikiperson
 from releases import PEOPLE, qid, write_json
 
-from dim.data.image_folder import look_up_images
-from dim.data.mention_rows import UNKNOWN_ANSWER
 from dim.data.splits import carve_tune
-from dim.data.wikiperson import NO_BOX, WikiPerson, parse_box
-from dim.embed import embed_dataset
+from dim.encoders.tiny import TinyImageEncoder
 from dim.errors import DataError
-from dim.features.tiny import TinyImageEncoder
-from dim.prepare import prepare
+from dim.features.embed import embed_dataset
+from dim.releases.image_folder import look_up_images
+from dim.releases.mention_rows import UNKNOWN_ANSWER
+from dim.releases.prepare import prepare
+from dim.releases.wikiperson import NO_BOX, WikiPerson, parse_box
 
 
 @pytest.fixture

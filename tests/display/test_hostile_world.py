@@ -12,8 +12,8 @@ from releases import write_table
 from tiny_fit import tiny_options
 
 from dim.__main__ import main
+from dim.data.dataset import Dataset
 from dim.display.visible import visible
-from dim.records import Dataset
 
 HOSTILE = (
     r"[b]x[/b] ![p](http://e.example) https://e <b>&amp; `c` $\frac$ **s**" + " \x1b[2J\x9b31m\x07\x08\u202e\u200b\x85"

@@ -1,7 +1,7 @@
 import pandas as pd
 
+from dim.data.dataset import write_dataset
 from dim.evaluation.breakdown import COLUMNS, describe
-from dim.records import write_dataset
 
 
 def test_every_column_says_what_it_claims(tmp_path):

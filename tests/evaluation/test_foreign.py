@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from dim.__main__ import main
+from dim.data.dataset import write_dataset
 from dim.errors import DataError
 from dim.evaluation.foreign import GAP, REPEATED_ENTITY, UNKNOWN_ENTITY, read_ranks
 from dim.evaluation.foreign_ids import MentionIds
-from dim.records import write_dataset
-from dim.result_files import read_results, write_identity
+from dim.evaluation.result_files import read_results, write_identity
 
 NAN = float("nan")
 

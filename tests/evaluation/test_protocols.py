@@ -3,11 +3,11 @@ import pandas as pd
 import pytest
 import torch
 
+from dim.data.dataset import write_dataset
 from dim.errors import DataError
 from dim.evaluation.floor import rank_by_name
 from dim.evaluation.metrics import rank_gold
 from dim.evaluation.protocols import Candidates, FullKB
-from dim.records import write_dataset
 
 NAMES = ["Ann Lee", "Ann Li", "Bob Stone", "Carl Sand", "Ann Leeson"]
 

@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from tiny_blip2 import make_blip2
 from transformers import Blip2ForConditionalGeneration, Blip2Processor
 
+from dim.encoders.blip2 import QUESTION, Blip2Captioner
+from dim.encoders.device import DTYPES
 from dim.errors import ConfigError
-from dim.features.blip2 import QUESTION, Blip2Captioner
-from dim.features.device import DTYPES
 
 QUESTIONS = [QUESTION, "Who?", "Question: Is Ana Lucia de Souza here? Answer:", "", "Question: Is Bo here? Answer:"]
 

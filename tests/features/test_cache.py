@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dim.engine import Block, Workplace
+from dim.core.jobs import Block, Workplace
 from dim.features.cache import FeatureCache, FieldFeatures, Recipe, open_features
 from dim.features.inputs import Inputs
 

@@ -1,7 +1,7 @@
 import numpy as np
 from sklearn.feature_extraction.text import HashingVectorizer
 
-from dim.features.characters import CharacterEncoder
+from dim.encoders.characters import CharacterEncoder
 
 
 def test_features_are_signed_logarithmic_counts_of_hashed_ngrams():

@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save, save_file
 from small_hub import NOWHERE, Hub, small_hub, use_hub
 from tiny_text import tokenizer
 
+from dim.encoders.base import is_known
+from dim.encoders.clip import OpenClipEncoder
 from dim.errors import ConfigError, DataError
-from dim.features.base import is_known
-from dim.features.clip import OpenClipEncoder
-from dim.features.images import load_image
+from dim.images.reading import load_image
 
 CONFIG = {
     "embed_dim": 16,

@@ -16,16 +16,16 @@ import pytest
 from PIL import Image
 from waiting import HANG, wait_until
 
-from dim.features.decoder import Asked
-from dim.features.decoder_process import LOST, TOO_LONG, CostlyError, EndedError, Job
-from dim.features.decoders import Decoders
-from dim.features.decoding_cost import Header, NoImageError, decoding_bytes
-from dim.features.images import UnusableImageError, decode_image, load_image
+from dim.images.decoder import Asked
+from dim.images.decoder_process import LOST, TOO_LONG, CostlyError, EndedError, Job
+from dim.images.decoders import Decoders
+from dim.images.decoding_cost import Header, NoImageError, decoding_bytes
+from dim.images.reading import UnusableImageError, decode_image, load_image
 
 LEAVES_ONE = """
 import sys, os, io
 from PIL import Image
-from dim.features.decoders import Decoders
+from dim.images.decoders import Decoders
 decoders, picture = Decoders(1, 60), io.BytesIO()
 Image.new("RGB", (9, 9)).save(picture, "PNG")
 decoders.decode(picture.getvalue())

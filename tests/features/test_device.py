@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from dim.features.device import deferred, to_device
+from dim.encoders.device import deferred, to_device
 
 
 def test_what_goes_to_the_device_and_back_is_the_same() -> None:
@@ -18,7 +18,7 @@ def test_what_goes_to_the_device_and_back_is_the_same() -> None:
 def test_without_a_compiler_the_error_says_so(request: pytest.FixtureRequest) -> None:
     if not request.config.getoption("--long"):
         pytest.skip("compiling takes up to a minute: --long")
-    code = "import dim; from dim.features.device import check_compiler; check_compiler('cpu')"
+    code = "import dim; from dim.encoders.device import check_compiler; check_compiler('cpu')"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={"PATH": "/nowhere", "CXX": "/nowhere/c++", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1", "HOME": "/tmp"},

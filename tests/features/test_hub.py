@@ -18,11 +18,11 @@ from tiny_blip2 import make_blip2
 from tiny_lm import save_model
 from tiny_text import write_bert
 
+from dim.encoders.base import is_known
+from dim.encoders.blip2 import Blip2Captioner
+from dim.encoders.text import TransformersTextEncoder
 from dim.errors import ConfigError
-from dim.features.base import is_known
-from dim.features.blip2 import Blip2Captioner
-from dim.features.text import TransformersTextEncoder
-from dim.generative.language_model import LanguageModel
+from dim.methods.generative.language_model import LanguageModel
 
 TEXTS = ["anna sees paris", "a very long old town"]
 

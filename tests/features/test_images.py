@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dim.features import images
-from dim.features.images import UnusableImageError, load_image
+from dim.images import reading as images
+from dim.images.reading import UnusableImageError, load_image
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dim.core.files import content_hash
 from dim.features.inputs import Inputs, file_state
-from dim.storage import content_hash
 
 
 def test_the_state_of_a_region_is_that_of_its_file(tmp_path: Path) -> None:

@@ -10,15 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
-from dim.embed import embed_dataset
+from dim.data.dataset import Dataset, write_dataset
+from dim.encoders.base import Features
+from dim.encoders.characters import CharacterEncoder
+from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
+from dim.encoders.tiny_captioner import TinyCaptioner
 from dim.errors import DataError
-from dim.features.base import Features
-from dim.features.characters import CharacterEncoder
-from dim.features.images import UnusableImageError
+from dim.features.embed import embed_dataset
 from dim.features.live import LiveEncoder, ReadyImage, open_image
-from dim.features.tiny import TinyImageEncoder, TinyTextEncoder
-from dim.features.tiny_captioner import TinyCaptioner
-from dim.records import Dataset, write_dataset
+from dim.images.reading import UnusableImageError
 
 ENCODERS = {
     "text_encoder": TinyTextEncoder(64),

@@ -14,10 +14,10 @@ from tiny_lm import save_model
 from tiny_text import WORDS, write_bert
 from transformers import BertTokenizer, GPT2LMHeadModel, PhobertTokenizer, RobertaTokenizer
 
+from dim.encoders.model_files import every_file, transformers_files
+from dim.encoders.text import TransformersTextEncoder
 from dim.errors import ConfigError, DataError
-from dim.features.model_files import every_file, transformers_files
-from dim.features.text import TransformersTextEncoder
-from dim.generative.language_model import LanguageModel
+from dim.methods.generative.language_model import LanguageModel
 
 TEXTS = ["anna sees paris", "a very long old town"]
 

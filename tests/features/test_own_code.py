@@ -12,12 +12,12 @@ import pytest
 from tiny_lm import save_model
 from tiny_text import write_bert
 
+from dim.encoders.blip2 import Blip2Captioner
+from dim.encoders.clip import OpenClipEncoder
+from dim.encoders.text import TransformersTextEncoder
 from dim.errors import DataError
-from dim.features.blip2 import Blip2Captioner
-from dim.features.clip import OpenClipEncoder
-from dim.features.text import TransformersTextEncoder
-from dim.generative.language_model import LanguageModel
-from dim.kb.tokens import TokenCounter
+from dim.methods.generative.language_model import LanguageModel
+from dim.refresh.tokens import TokenCounter
 
 CODE = """
 from pathlib import Path

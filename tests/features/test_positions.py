@@ -9,8 +9,8 @@ import torch
 from tiny_text import WORDS, tokenizer
 from transformers import AutoConfig, AutoModel
 
-from dim.features.positions import usable_positions
-from dim.features.text import TransformersTextEncoder
+from dim.encoders.positions import usable_positions
+from dim.encoders.text import TransformersTextEncoder
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 T5 = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}

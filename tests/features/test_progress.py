@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from dim.engine import Block, Plan, Workplace
+from dim.core.jobs import Block, Plan, Workplace
 from dim.features.progress import Stages, shown_progress
 
 

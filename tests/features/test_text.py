@@ -8,8 +8,8 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, CLIPConfig, PreTrainedTokenizerFast
 
+from dim.encoders.text import TransformersTextEncoder
 from dim.errors import ConfigError
-from dim.features.text import TransformersTextEncoder
 
 TEXTS = ["paris", "anna paris anna sees a very long old town", "", "unknowable"]
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dim.data.demo.drawing import STYLES, Picture, draw
-from dim.data.demo.vocabulary import LOOKS
+from dim.demo.drawing import STYLES, Picture, draw
+from dim.demo.vocabulary import LOOKS
+from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
+from dim.encoders.tiny_captioner import TinyCaptioner
 from dim.errors import ConfigError
-from dim.features.tiny import TinyImageEncoder, TinyTextEncoder
-from dim.features.tiny_captioner import TinyCaptioner
 
 
 def pictures(style: str, count: int = 60) -> list[tuple[dict[str, str], Image.Image]]:
@@ -51,7 +51,7 @@ def test_no_texts_give_no_rows() -> None:
 
 def test_another_process_with_another_hash_seed_gives_the_same_text_row() -> None:
     code = (
-        "from dim.features.tiny import TinyTextEncoder;"
+        "from dim.encoders.tiny import TinyTextEncoder;"
         "print(TinyTextEncoder(32).encode_text(['Ada Moreau plays chess'])[0].tolist())"
     )
     answer = subprocess.run(

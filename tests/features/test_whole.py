@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from lacking import no_privileges
 
-from dim.engine import Block, Workplace
+from dim.core.jobs import Block, Workplace
 from dim.errors import DataError, StorageError
 from dim.features import whole
 from dim.features.cache import FeatureCache, Recipe, open_features

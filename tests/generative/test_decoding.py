@@ -3,10 +3,10 @@ import pytest
 import torch
 from tiny_lm import save_model
 
-from dim.generative.decoding import Decoder, Encoded
-from dim.generative.language_model import LanguageModel
-from dim.generative.masking import NameMask
-from dim.generative.name_tree import NameTree
+from dim.methods.generative.decoding import Decoder, Encoded
+from dim.methods.generative.language_model import LanguageModel
+from dim.methods.generative.masking import NameMask
+from dim.methods.generative.name_tree import NameTree
 
 NAMES = ["Leto", "Leto Alba", "Ada", "Olga Petra", "Adam", "Zeno"]  # some begin others
 PROMPTS = ["Leto sings in a long sentence. [Answer]", "x [Answer]", "[Answer]"]

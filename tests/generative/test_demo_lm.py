@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from dim.commands import Command
-from dim.data.demo import chance, demo_world
-from dim.data.demo.documents import Question, draw_questions
+from dim.cli.commands import Command
+from dim.demo import chance, demo_world
+from dim.demo.demo_batches import END, PAD, documents, make_batches, train_tokenizer
+from dim.demo.demo_lm import Size, demo_lm, new_model, top1, train
+from dim.demo.documents import Question, draw_questions
 from dim.errors import ConfigError, DataError
-from dim.generative.demo_batches import END, PAD, documents, make_batches, train_tokenizer
-from dim.generative.demo_lm import Size, demo_lm, new_model, top1, train
-from dim.generative.language_model import LanguageModel
-from dim.generative.prompt import IGNORED, answer, ask
+from dim.methods.generative.language_model import LanguageModel
+from dim.methods.generative.prompt import IGNORED, answer, ask
 
 TINY = Size(layers=1, width=32, context=128, vocabulary=800)
 TOKENIZER = train_tokenizer(
@@ -217,5 +217,5 @@ def test_a_number_out_of_range_is_named(world: Path, tmp_path: Path, options: di
 
 def test_the_command_line_names_each_option(world: Path, tmp_path: Path) -> None:
     args = [str(world), str(tmp_path / "lm"), "--num_questions=8", "--size.layers=1", "--size.width=32"]
-    Command("dim.generative.demo_lm", ("demo_lm",), "").run("demo-lm", [*args, "--size.vocabulary=400", "--seed=2"])
+    Command("dim.demo.demo_lm", ("demo_lm",), "").run("demo-lm", [*args, "--size.vocabulary=400", "--seed=2"])
     assert json.loads((tmp_path / "lm" / "demo_lm.json").read_text())["seed"] == 2

@@ -7,12 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dim.datamodule import FeatureTable, LinkingData
+from dim.data.dataset import write_dataset
 from dim.errors import ConfigError
 from dim.evaluation.protocols import FullKB
-from dim.generative import examples
-from dim.generative.examples import NoExamples, RandomExamples, SimilarExamples
-from dim.records import write_dataset
+from dim.methods.generative import examples
+from dim.methods.generative.examples import NoExamples, RandomExamples, SimilarExamples
+from dim.training.datamodule import FeatureTable, LinkingData
 
 
 def linking_data(folder, mentions, matrix=None, rows=None, encoder="e"):

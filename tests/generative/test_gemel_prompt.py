@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from dim.errors import ConfigError, DataError
-from dim.generative.prompt import Prompt, Prompts, answer, ask, pad_left, window
+from dim.methods.generative.prompt import Prompt, Prompts, answer, ask, pad_left, window
 
 LINES = [
     answer("Leto", "Leto sings in Berlin.", "Jared Leto"),

@@ -5,7 +5,7 @@ import torch
 from tiny_lm import save_model
 
 from dim.errors import ConfigError
-from dim.generative.language_model import LanguageModel, explained_memory
+from dim.methods.generative.language_model import LanguageModel, explained_memory
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_running_out_of_memory_names_what_to_turn_down():
 
 
 def test_what_is_not_installed_names_the_extra(folder, monkeypatch):
-    monkeypatch.setattr("dim.generative.language_model.find_spec", lambda name: None)
+    monkeypatch.setattr("dim.methods.generative.language_model.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"dim-linker\[quantized\]"):
         _ = LanguageModel(str(folder), quantization="4bit").model
     with pytest.raises(ConfigError, match="the package accelerate for a device_map"):

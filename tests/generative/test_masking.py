@@ -4,8 +4,8 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LogitsProcessorList
 
 from dim.errors import ConfigError
-from dim.generative.masking import NameMask
-from dim.generative.name_tree import NameTree
+from dim.methods.generative.masking import NameMask
+from dim.methods.generative.name_tree import NameTree
 
 END = 1
 NAMES = ["Ada", "Adam", "Adam Rill", "Bo", "Bodil", "Bodil Rill", "Cora", "Dag", "Dagny", "Eva"]

@@ -11,11 +11,11 @@ from test_configs import instantiated
 from tiny_lm import save_model
 
 from dim.__main__ import main
-from dim.data.demo import demo_world
+from dim.data.dataset import NIL, Dataset, write_dataset
+from dim.demo import demo_world
 from dim.errors import CheckpointError, ConfigError
 from dim.evaluation.protocols import NIL_ROW
-from dim.generative.decoding import Decoder
-from dim.records import NIL, Dataset, write_dataset
+from dim.methods.generative.decoding import Decoder
 
 
 @pytest.fixture(scope="module")

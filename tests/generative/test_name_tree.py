@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from dim.errors import ConfigError, DataError
 from dim.evaluation.protocols import NIL_ROW
-from dim.generative.name_tokens import CHUNK
-from dim.generative.name_tree import NameTree
-from dim.generative.sorted_names import WIDE
+from dim.methods.generative.name_tokens import CHUNK
+from dim.methods.generative.name_tree import NameTree
+from dim.methods.generative.sorted_names import WIDE
 
 END = 3
 LETTERS = "\0\1\2\4\5"  # the tokens are the letters' numbers; 0 is one, and END is none

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from dim.evaluation.protocols import NIL_ROW, Ranked
-from dim.generative.answers import Ordering, first_share
-from dim.generative.decoding import Written
-from dim.scorer import Scorer
+from dim.methods.generative.answers import Ordering, first_share
+from dim.methods.generative.decoding import Written
+from dim.training.tie_break import Scorer
 
 IDS = np.array(["d", "c", "b", "a"], dtype=object)
 

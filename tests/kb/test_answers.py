@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from dim.core.locks import folder_lock
 from dim.errors import ConfigError, DataError
-from dim.kb.answers import Answer, AnswerLog, append
-from dim.locks import folder_lock
+from dim.refresh.answers import Answer, AnswerLog, append
 
 ANSWER = Answer(
     "Q1",

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dim.errors import ConfigError
-from dim.kb.budget import Budget, BudgetSpentError, Limits, Prices
+from dim.refresh.budget import Budget, BudgetSpentError, Limits, Prices
 
 Calls = list[tuple[int, int, int]]  # reserved, used, turns of the loop that it takes
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from dim.data.dataset import Entity
 from dim.errors import ConfigError
-from dim.kb.prompt import FIELDS, Parameters, PromptTemplate, request_hash
-from dim.records import Entity
+from dim.refresh.prompt import FIELDS, Parameters, PromptTemplate, request_hash
 
 ADA = Entity("Q7259", "Ada Lovelace", ("Countess of Lovelace",), "person", attributes={"field": ["mathematics"]})
 

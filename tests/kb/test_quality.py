@@ -1,6 +1,6 @@
 import pytest
 
-from dim.kb.quality import length_summary, new_names, overlap, quality_report
+from dim.refresh.quality import length_summary, new_names, overlap, quality_report
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from moved_clock import MovedClock
 
 from dim.errors import ConfigError
-from dim.kb.rate import LONGEST_BACKOFF_S, Clock, Pacer, Retries, retry_after
+from dim.refresh.rate import LONGEST_BACKOFF_S, Clock, Pacer, Retries, retry_after
 
 
 @pytest.fixture

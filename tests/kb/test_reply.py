@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from dim.kb.reply import is_refusal, read_reply, usable_text
+from dim.refresh.reply import is_refusal, read_reply, usable_text
 
 
 def body(content: Any, reason: str | None = "stop", **more: Any) -> str:

@@ -4,8 +4,8 @@ import pytest
 from llm_servers import write_tiny_model
 
 from dim.errors import ConfigError
-from dim.kb.prompt import Prompt
-from dim.kb.tokens import TEMPLATE_TOKENS, TokenCounter
+from dim.refresh.prompt import Prompt
+from dim.refresh.tokens import TEMPLATE_TOKENS, TokenCounter
 
 
 def test_the_estimate_is_a_quarter_of_the_characters_and_the_bound_all_bytes() -> None:

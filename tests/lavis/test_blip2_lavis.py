@@ -12,14 +12,14 @@ from lavis.models.blip2_models.blip2_qformer import Blip2Qformer
 from PIL import Image
 from tiny_lavis import make_folder, shrink_image_encoder
 
-from dim.commands import Command
-from dim.embed import embed_dataset
+from dim.cli.commands import Command
+from dim.data.dataset import Dataset, write_dataset
+from dim.encoders.blip2 import QUESTION, Blip2Captioner
+from dim.encoders.blip2_lavis import Blip2LavisCaptioner, Blip2LavisImageEncoder, Blip2LavisTextEncoder
 from dim.errors import ConfigError
-from dim.features.blip2 import QUESTION, Blip2Captioner
-from dim.features.blip2_lavis import Blip2LavisCaptioner, Blip2LavisImageEncoder, Blip2LavisTextEncoder
 from dim.features.caption_store import read_answers
-from dim.features.images import load_image
-from dim.records import Dataset, write_dataset
+from dim.features.embed import embed_dataset
+from dim.images.reading import load_image
 
 TEXTS = ["Ana sings in Rome", "bo", "", "ana " * 400]
 
@@ -81,7 +81,7 @@ def test_the_command_writes_the_answers_of_lavis_into_the_dataset_folder(
     dataset = make_dataset(tmp_path)
     options = ["--captioner", "Blip2LavisCaptioner", "--captioner.path", str(opt), "--captioner.question", question]
     cache = ["--cache_dir", str(tmp_path / "cache"), "--num_workers", "1"]
-    Command("dim.caption", ("caption",), "").run("caption", [str(dataset.root), *options, *cache])
+    Command("dim.cli.caption", ("caption",), "").run("caption", [str(dataset.root), *options, *cache])
     captioner = Blip2LavisCaptioner(str(opt), question=question)
     images, model = pixels(dataset, captioner), captioner.lavis.network
     asked = [(0, "Ana"), (1, "Bo"), (2, "Bo")]
@@ -158,6 +158,6 @@ def test_beside_lavis_the_captioner_of_transformers_says_what_it_needs() -> None
 
 
 def test_naming_the_classes_does_not_import_lavis() -> None:
-    code = "import sys, dim.caption; print([name for name in sys.modules if name.split('.')[0] == 'lavis'])"
+    code = "import sys, dim.cli.caption; print([name for name in sys.modules if name.split('.')[0] == 'lavis'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -56,7 +56,7 @@ def shrink_image_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_folder(folder: Path, kind: type[Blip2OPT] | type[Blip2Qformer], seed: int = 0) -> Path:
-    """Writes all that a model of `kind` is loaded from (see dim/features/lavis_model.py)."""
+    """Writes all that a model of `kind` is loaded from (see dim/encoders/lavis_model.py)."""
     torch.manual_seed(seed)
     _write_bert(folder / "bert-base-uncased")
     _write_opt(folder / "opt")

@@ -3,12 +3,12 @@
 import pandas as pd
 import pytest
 
+from dim.evaluation.result_files import write_result
 from dim.linker.card import model_card
 from dim.linker.figures import figures_of_run, figures_table
 from dim.linker.folder import nil_row
-from dim.ranking.network import RankerNetwork
-from dim.ranking.ranker import Ranker
-from dim.result_files import write_result
+from dim.reranker.network import RankerNetwork
+from dim.reranker.ranker import Ranker
 
 RANK = {"folds": 5, "num_candidates": 16, "nil_precision": 0.8, "nil_share": 0.1}
 

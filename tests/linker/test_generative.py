@@ -15,14 +15,14 @@ from tiny_lm import save_model
 from transformers import GPT2LMHeadModel
 
 from dim.__main__ import main
-from dim.data.demo import demo_world
+from dim.data.dataset import NIL, Dataset
+from dim.demo import demo_world
 from dim.errors import ConfigError, DataError
-from dim.generative.examples import Examples, NoExamples, RandomExamples, SimilarExamples
 from dim.linker import Answer, Linker, Question
 from dim.linker.generative import GenerativeLinker
 from dim.linker.generative_examples import ExampleChoice, TrainingMentions
-from dim.records import NIL, Dataset
-from dim.saved_run import RunScorer
+from dim.methods.generative.examples import Examples, NoExamples, RandomExamples, SimilarExamples
+from dim.training.saved_run import RunScorer
 
 
 @pytest.fixture(scope="module")

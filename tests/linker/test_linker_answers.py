@@ -12,9 +12,9 @@ from PIL import Image
 
 from dim.errors import ConfigError, DataError
 from dim.linker import Answer, Linker, Question
-from dim.ranking.features import FEATURES
-from dim.ranking.network import RankerNetwork
-from dim.ranking.ranker import Ranker
+from dim.reranker.features import FEATURES
+from dim.reranker.network import RankerNetwork
+from dim.reranker.ranker import Ranker
 
 
 @pytest.fixture(scope="module")

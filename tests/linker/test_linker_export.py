@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tiny_text import write_bert
 
 from dim.__main__ import main
-from dim.data.demo import demo_world
+from dim.demo import demo_world
 from dim.errors import DataError
 from dim.linker import Linker
 from dim.linker.reopened import check_opens, check_same
@@ -22,7 +22,7 @@ from dim.linker.reopened import check_opens, check_same
 OWN = """
 from pathlib import Path
 import numpy as np
-from dim.features.base import TextEncoder
+from dim.encoders.base import TextEncoder
 
 class Spelled(TextEncoder):
     def __init__(self, path: str) -> None:

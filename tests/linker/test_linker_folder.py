@@ -18,11 +18,11 @@ from demo_run import demo_run, linker_of, questions_of
 from tiny_text import write_bert
 
 from dim.__main__ import main
-from dim.data.demo import demo_world
+from dim.core.sealed import open_sealed, sealed_folder
+from dim.demo import demo_world
 from dim.errors import ConfigError, DataError
 from dim.linker import Answer, KnownEntity, Linker
 from dim.linker.folder import CONTENT, FORMAT, MANIFEST
-from dim.search.sealed import open_sealed, sealed_folder
 
 NEW = KnownEntity("new1", "Zyxtral Quovane", ("Old Zyx",), "Zyxtral Quovane kept bees.", "person", 2.5)
 
@@ -230,7 +230,7 @@ def test_nothing_is_made_of_classes_that_are_not_dims(saved: Path, tmp_path: Pat
     assert not made.exists()
 
 
-@pytest.mark.parametrize("path", ["dim.features.tiny.NoSuchEncoder", "dim.link.show", "dim.nothing.X"])
+@pytest.mark.parametrize("path", ["dim.encoders.tiny.NoSuchEncoder", "dim.cli.link.show", "dim.nothing.X"])
 def test_a_class_that_this_version_lacks_is_refused(saved: Path, tmp_path: Path, path: str) -> None:
     def change(facts: dict[str, Any]) -> None:
         facts["about"]["recipe"]["encoders"]["text_encoder"]["class_path"] = path

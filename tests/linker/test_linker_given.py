@@ -13,13 +13,13 @@ import pytest
 from demo_run import demo_run, linker_of, questions_of, world_of
 from PIL import Image
 
+from dim.data.dataset import Entity, Mention
 from dim.errors import ConfigError, DataError
 from dim.linker import Answer, KnownEntity, Linker, Question
 from dim.linker.answer import question_of
 from dim.linker.answer import questions_of as questions_in
 from dim.linker.each import link_each
 from dim.linker.knowledge import entities_of
-from dim.records import Entity, Mention
 
 Row = namedtuple("Row", ["Index", "mention", "context"])
 

@@ -11,9 +11,9 @@ import pytest
 from demo_run import demo_run, linker_of, questions_of
 from PIL import Image
 
+from dim.encoders.base import Features
+from dim.encoders.tiny import TinyTextEncoder
 from dim.errors import DataError
-from dim.features.base import Features
-from dim.features.tiny import TinyTextEncoder
 from dim.linker import Linker, Question
 
 

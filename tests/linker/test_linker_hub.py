@@ -18,7 +18,7 @@ from tiny_text import write_bert
 from waiting import HANG
 
 from dim.__main__ import main
-from dim.data.demo import demo_world
+from dim.demo import demo_world
 from dim.errors import ConfigError, DataError
 from dim.linker import Answer, Linker
 

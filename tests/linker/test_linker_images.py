@@ -12,12 +12,12 @@ from PIL import Image
 from small_hub import small_hub, use_hub
 from strangers import PRIVATE, holds, leading_out, make_home, naming
 
+from dim.data.dataset import Dataset
 from dim.errors import ConfigError, DataError
 from dim.linker import KnownEntity, Linker
 from dim.linker.entity_table import KeptImages
 from dim.linker.knowledge import knowledge_of
 from dim.linker.opening import open_linker
-from dim.records import Dataset
 
 NEW = KnownEntity("new1", "Zyxtral Quovane")
 

@@ -16,17 +16,17 @@ from PIL import Image
 from waiting import HANG, wait_until
 
 from dim.__main__ import main
+from dim.encoders.base import Features
+from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
 from dim.errors import DataError
-from dim.features.base import Features
-from dim.features.decoder_process import LOST
-from dim.features.decoders import Decoders
-from dim.features.tiny import TinyImageEncoder, TinyTextEncoder
+from dim.images.decoder_process import LOST
+from dim.images.decoders import Decoders
 from dim.linker import Linker, Question
 from dim.linker.each import link_each, read_images
-from dim.ranking.features import FEATURES
-from dim.ranking.lists import Lists
-from dim.ranking.network import RankerNetwork
-from dim.ranking.ranker import Judged, Ranker
+from dim.reranker.features import FEATURES
+from dim.reranker.lists import Lists
+from dim.reranker.network import RankerNetwork
+from dim.reranker.ranker import Judged, Ranker
 
 POISON = "Zyxtral Quovane"
 
@@ -152,6 +152,6 @@ def _kill_first_child(killed: set[int], ended: threading.Event) -> None:
         for children in Path("/proc/self/task").glob("*/children"):
             with suppress(OSError):
                 for pid in map(int, children.read_text().split()):
-                    if b"dim.features.decoder" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    if b"dim.images.decoder" in Path(f"/proc/{pid}/cmdline").read_bytes():
                         os.kill(pid, signal.SIGKILL)
                         killed.add(pid)

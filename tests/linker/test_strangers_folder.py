@@ -16,13 +16,13 @@ from marker_module import NAME, forms, importable
 from mutated_manifest import check_mutations, reseal
 from tiny_text import write_bert
 
-from dim import folder_files
 from dim.__main__ import main
+from dim.core import folder_files
+from dim.core.sealed import _seal, _sha256
 from dim.errors import DataError, DimError
 from dim.linker import Linker
 from dim.linker.folder import MANIFEST, read
 from dim.search.lexical import EntityNames
-from dim.search.sealed import _seal, _sha256
 
 ENCODERS = ("text_encoder", "name_encoder", "image_encoder", "captioner")
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dim.ranking.calibration import expected_calibration_error, fit_temperature, reliability, softmax
-from dim.ranking.nil import best_f1, linking_scores, threshold_for
+from dim.reranker.calibration import expected_calibration_error, fit_temperature, reliability, softmax
+from dim.reranker.nil import best_f1, linking_scores, threshold_for
 
 
 def test_the_temperature_undoes_a_scale():

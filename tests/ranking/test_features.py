@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from dim.ranking.entities import EntityFacts
-from dim.ranking.features import FEATURES, Asked, PairFeatures, lead, rank
-from dim.ranking.words import WordLists, find_years, neighbours, split_name, split_words
+from dim.reranker.entities import EntityFacts
+from dim.reranker.features import FEATURES, Asked, PairFeatures, lead, rank
+from dim.reranker.words import WordLists, find_years, neighbours, split_name, split_words
 
 NAMES = ["Wayne Gretzky", "Janet Jones", "Fred (footballer)", "Fred (singer)", "John Smith"]
 TEXTS = [

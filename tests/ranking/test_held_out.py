@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from dim.data.demo import demo_world
+from dim.cli.hold_out import hold_out
+from dim.data.dataset import Dataset
+from dim.demo import demo_world
 from dim.errors import ConfigError
-from dim.rank import hold_out
-from dim.ranking.held_out import draw_held_out, surname
-from dim.records import Dataset
+from dim.reranker.held_out import draw_held_out, surname
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def whole(tmp_path_factory):
 @pytest.fixture(scope="module")
 def rest(whole, tmp_path_factory):
     out = tmp_path_factory.mktemp("rest") / "rest"
-    from dim.prepare import open_dataset
+    from dim.releases.prepare import open_dataset
 
     prepared = open_dataset(whole, out.parent / "cache")
     hold_out(whole, out, share=0.2, seed=1, cache_dir=out.parent / "cache")

@@ -8,11 +8,11 @@ import torch
 from lacking import small_files
 
 from dim.errors import CheckpointError, ConfigError, DataError, StorageError
-from dim.ranking.candidates import best_rows, unite
-from dim.ranking.lists import Lists
-from dim.ranking.network import RankerNetwork, scores_of, train
-from dim.ranking.nil import describe_lists
-from dim.ranking.ranker import Ranker
+from dim.reranker.candidates import best_rows, unite
+from dim.reranker.lists import Lists
+from dim.reranker.network import RankerNetwork, scores_of, train
+from dim.reranker.nil import describe_lists
+from dim.reranker.ranker import Ranker
 from dim.search.lexical import EntityNames, NameIndex
 
 NAMES = ("signal", "noise", "constant")

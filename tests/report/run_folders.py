@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from dim.evaluation.metrics import summarize_ranks
+from dim.evaluation.result_files import FORMAT, write_result
 from dim.report.configuration import told_by_options
-from dim.result_files import FORMAT, write_result
 
 #: Facts that the runs of these tests share.
 FACTS = {

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from run_folders import make_run
 
-from dim.data.demo import demo_world
-from dim.records import Dataset
-from dim.report import report
+from dim.cli.report import report
+from dim.data.dataset import Dataset
+from dim.demo import demo_world
 from dim.report.comparison import compare
 from dim.report.mistakes import split_context, worst_mistakes
 from dim.report.reading import read_systems

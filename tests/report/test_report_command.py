@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from run_folders import FACTS, make_run
 
+from dim.cli.report import report
 from dim.errors import ConfigError, DataError
-from dim.report import report
 
 
 @pytest.fixture

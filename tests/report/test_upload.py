@@ -4,7 +4,7 @@ import re
 from run_folders import make_run
 from waiting import wait_until
 
-from dim.report import report
+from dim.cli.report import report
 
 
 def test_tables_plots_and_ranks_are_logged_offline(tmp_path, monkeypatch, capsys):

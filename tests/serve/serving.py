@@ -77,7 +77,7 @@ def client_of(port: int) -> httpx.Client:
 @contextlib.contextmanager
 def process(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
     """`serve` of a linker's folder in a process of its own, and a client of it."""
-    code = f"from dim.serve.command import serve; serve({str(folder)!r}, port=0, device='cpu', {', '.join(options)})"
+    code = f"from dim.cli.serve import serve; serve({str(folder)!r}, port=0, device='cpu', {', '.join(options)})"
     served = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
     )

@@ -8,8 +8,8 @@ import pytest
 from demo_run import demo_run, linker_of
 from serving import Running, running
 
-from dim.bench.hostile import Seen, bench_hostile, check, is_failure, send_bodies, sent
-from dim.bench.hostile_bodies import FORM_BODIES, FORM_TYPE, JSON_BODIES
+from benchmarks.hostile import Seen, bench_hostile, check, is_failure, send_bodies, sent
+from benchmarks.hostile_bodies import FORM_BODIES, FORM_TYPE, JSON_BODIES
 from dim.errors import DimError
 from dim.linker import Linker
 

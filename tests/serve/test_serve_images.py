@@ -22,9 +22,9 @@ from serving import Running, running
 from strangers import leading_out, make_home, naming
 from waiting import HANG, wait_until
 
+from dim.encoders.tiny import TinyImageEncoder
 from dim.errors import ConfigError
-from dim.features.decoding_cost import FIXED_BYTES, MOST_BYTES
-from dim.features.tiny import TinyImageEncoder
+from dim.images.decoding_cost import FIXED_BYTES, MOST_BYTES
 from dim.linker import KnownEntity, Linker
 from dim.linker.opening import open_linker
 from dim.serve.about import image_url

@@ -13,10 +13,10 @@ from serving import Held, Running, running
 
 from dim.display.visible import visible
 from dim.linker import Answer, KnownEntity, Linker, Question
-from dim.ranking.features import FEATURES
-from dim.ranking.network import RankerNetwork
-from dim.ranking.nil import LIST_FEATURES
-from dim.ranking.ranker import Ranker
+from dim.reranker.features import FEATURES
+from dim.reranker.network import RankerNetwork
+from dim.reranker.nil import LIST_FEATURES
+from dim.reranker.ranker import Ranker
 
 SCRIPT = '<img src=x onerror="window.hacked=1">'
 HOSTILE = [

@@ -12,9 +12,9 @@ from demo_run import demo_run, linker_of
 from serving import QUESTION, process
 from waiting import HANG, wait_until
 
+from dim.cli.serve import opening_lines, serve
 from dim.errors import ConfigError, MissingExtraError
 from dim.linker import Linker
-from dim.serve.command import opening_lines, serve
 from dim.serve.server import bound_socket
 from dim.serve.settings import Settings, is_loopback
 

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from audit_worlds import entity_table, mention_table, write_world
 
-from dim.evaluation.audit import audit_dataset
-from dim.records import write_dataset
+from dim.audit import audit_dataset
+from dim.data.dataset import write_dataset
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from audit_worlds import draw, entity_table, mention_table, text_table, write_world
 
+from dim.audit import audit_dataset
+from dim.data.dataset import write_dataset
 from dim.errors import ConfigError
-from dim.evaluation.audit import audit_dataset
-from dim.records import write_dataset
 
 
 def test_a_dataset_without_a_flaw_is_ok_throughout(tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ import pytest
 import torch
 from audit_worlds import FIRST_NAMES, SURNAMES, mention_table, write_world
 
-from dim.evaluation.audit import audit_dataset, floor
-from dim.evaluation.audit.floor import floor_ranks, used_up
-from dim.evaluation.audit.rows import Rows
+from dim.audit import audit_dataset, floor
+from dim.audit.floor import floor_ranks, used_up
+from dim.audit.rows import Rows
+from dim.data.dataset import Dataset, write_dataset
 from dim.evaluation.floor import rank_by_name
 from dim.evaluation.metrics import rank_gold
 from dim.evaluation.protocols import FullKB
-from dim.records import Dataset, write_dataset
 from dim.search.lexical import NameIndex
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import pandas as pd
 from audit_worlds import entity_table, mention_table, text_table, write_world
 
-from dim.evaluation.audit import audit_dataset
-from dim.records import write_dataset
+from dim.audit import audit_dataset
+from dim.data.dataset import write_dataset
 
 
 def test_golds_are_counted_in_the_kb_and_by_use(tmp_path: Path) -> None:

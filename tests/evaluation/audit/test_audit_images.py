@@ -6,8 +6,8 @@ import pytest
 from audit_worlds import draw, mention_table, picture, write_world
 from PIL import Image
 
-from dim.evaluation.audit import audit_dataset
-from dim.evaluation.audit.images import look_at
+from dim.audit import audit_dataset
+from dim.audit.images import look_at
 
 NAME = "image is a duplicate of the gold's image"
 

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from audit_worlds import draw, mention_table, write_world
 
-from dim.evaluation.audit import audit_dataset
-from dim.evaluation.audit.findings import Audit
+from dim.audit import audit_dataset
+from dim.audit.findings import Audit
 
 
 def audit_of(root: Path, mentions: pd.DataFrame) -> Audit:

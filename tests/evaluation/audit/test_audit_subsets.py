@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 from audit_worlds import draw, entity_table, mention_table, write_world
 
+from dim.audit import audit_dataset
+from dim.audit.subsets import check_subset_target, clean, hard, write_subset
+from dim.data.dataset import Dataset, add_texts
 from dim.errors import ConfigError, DataError
-from dim.evaluation.audit import audit_dataset
-from dim.evaluation.audit.subsets import check_subset_target, clean, hard, write_subset
-from dim.records import Dataset, add_texts
 
 
 def flawed(root: Path) -> Dataset:

@@ -1,0 +1,27 @@
+"""Speed, each as a ratio to a peer or a ceiling that is measured in the same run."""
+
+from benchmarks.caption import bench_caption
+from benchmarks.convert import bench_convert
+from benchmarks.embed import bench_embed
+from benchmarks.generate import bench_generate
+from benchmarks.hostile import bench_hostile
+from benchmarks.link import bench_link
+from benchmarks.memory import bench_memory
+from benchmarks.search import bench_search
+from benchmarks.serve import bench_serve
+from benchmarks.train import bench_train
+from benchmarks.trie import bench_trie
+
+__all__ = [
+    "bench_caption",
+    "bench_convert",
+    "bench_embed",
+    "bench_generate",
+    "bench_hostile",
+    "bench_link",
+    "bench_memory",
+    "bench_search",
+    "bench_serve",
+    "bench_train",
+    "bench_trie",
+]

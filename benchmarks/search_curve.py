@@ -1,0 +1,230 @@
+"""The part of `dim bench search` over the size of the KB: throughput, recall and memory against FAISS flat."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import faiss
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from rich.table import Table
+
+from benchmarks.clock import seconds
+from dim.core.files import atomic_path
+from dim.core.output import check_file
+from dim.report.plots import PALETTE, STYLE
+from dim.search.vector_index import Kind, VectorIndex
+
+GOAL_RECALL, GOAL_RATIO = 0.98, 10.0
+K = 10
+NUM_TUNING = 500  # queries that set the effort; the timed ones are others
+NUM_SINGLE = 30
+BLOCK = 2**16
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Unit vectors around random unit centres: `normalize(c + 0.5·ε/√width)`, ε normal.
+
+    Attributes:
+        centres: [num_centres, width], float32.
+    """
+
+    centres: NDArray[np.float32]
+
+    @classmethod
+    def draw(cls, num_centres: int, width: int, rng: np.random.Generator) -> World:
+        """Random centres."""
+        centres = rng.standard_normal((num_centres, width), dtype=np.float32)
+        return cls(centres / np.linalg.norm(centres, axis=1, keepdims=True))
+
+    def vectors(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """[count, width], float32; drawn in blocks, so that nothing else is as large."""
+        width = self.centres.shape[1]
+        drawn = np.empty((count, width), dtype=np.float32)
+        for start in range(0, count, BLOCK):
+            block = drawn[start : start + BLOCK]
+            rng.standard_normal(out=block, dtype=np.float32)
+            block *= np.float32(0.5 / np.sqrt(width))
+            block += self.centres[rng.integers(len(self.centres), size=len(block))]
+            block /= np.linalg.norm(block, axis=1, keepdims=True)
+        return drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What was measured of one index over one KB.
+
+    Attributes:
+        ratio: Median over the turns of FAISS flat's seconds for a batch over this index's.
+        queries_per_second: In batches.
+        single_ms: Median milliseconds of one query alone.
+        bytes_per_vector: Of all files of the saved index.
+        load_seconds: To open the saved index and read its checksums.
+        load: Processes that the machine ran or wanted to run, in the last minute, when this was measured.
+    """
+
+    num_entities: int
+    kind: str
+    recall_at_10: float
+    queries_per_second: float
+    ratio: float
+    single_ms: float
+    bytes_per_vector: float
+    build_seconds: float
+    load_seconds: float
+    effort: int
+    lists: int
+    load: float
+
+
+def measure_curve(
+    sizes: Sequence[int], kinds: Sequence[Kind], num_centres: int, width: int, batch: int, repeats: int, seed: int = 0
+) -> Iterator[Point]:
+    """Yields one point a size and kind, and one of FAISS flat a size; vectors and queries follow one law.
+
+    Every index is saved, loaded and searched as mapped files. FAISS flat is searched in turns with it.
+
+    Args:
+        sizes: Vectors in the KB; a smaller KB is the beginning of a larger one.
+        kinds: Of `VectorIndex`.
+        num_centres: Of the law.
+        width: Of the vectors.
+        batch: Queries a search.
+        repeats: Turns, after one that warms up.
+        seed: Of the vectors.
+    """
+    rng = np.random.default_rng(seed)
+    world = World.draw(num_centres, width, rng)
+    tuning, queries = world.vectors(NUM_TUNING, rng), world.vectors(2 * batch, rng)
+    everything = world.vectors(max(sizes), rng)
+    for size in sorted(sizes):
+        flat = faiss.IndexFlatIP(width)
+        flat.add(everything[:size])
+        truth = np.concatenate([flat.search(part, K)[0] for part in np.split(queries, 2)])[:, -1:]
+        flat_single = _single(partial(flat.search, k=K), queries)
+        flat_seconds: list[float] = []
+        for kind in kinds:
+            with TemporaryDirectory() as folder:
+                point, turns = _measure(kind, everything[:size], tuning, queries, truth, flat, repeats, Path(folder))
+            flat_seconds += turns
+            yield point
+        speed = batch / median(flat_seconds)
+        yield Point(size, "FAISS flat", 1.0, speed, 1.0, flat_single, 4.0 * width, 0.0, 0.0, 0, 0, os.getloadavg()[0])
+
+
+def _measure(
+    kind: Kind,
+    vectors: NDArray[np.float32],
+    tuning: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    truth: NDArray[np.float32],
+    flat: faiss.IndexFlatIP,
+    repeats: int,
+    folder: Path,
+) -> tuple[Point, list[float]]:
+    built: list[VectorIndex] = []
+    build_seconds = seconds(
+        lambda: built.append(
+            VectorIndex.build(vectors, kind=kind, recall_queries=tuning, k=K, wanted_recall=GOAL_RECALL, progress=True)
+        )
+    )
+    built.pop().save(folder / "index")
+    loaded: list[VectorIndex] = []
+    load_seconds = seconds(lambda: loaded.append(VectorIndex.load(folder / "index")))
+    index, parts = loaded[0], np.split(queries, 2)
+    found = np.concatenate([index.search(part, K)[1] for part in parts])
+    # Scores of the float32 vectors decide: of two that are equally near, either is a hit.
+    scores = np.einsum("bd,bkd->bk", queries, vectors[found])
+    recall = float((np.where(found < 0, -np.inf, scores) >= truth - 1e-6).mean())
+    turns = [
+        (seconds(partial(flat.search, part, K)), seconds(partial(index.search, part, K)))
+        for part in islice(cycle(parts), repeats + 1)
+    ][1:]
+    speed = len(parts[0]) / median(own for _, own in turns)
+    size = sum(path.stat().st_size for path in (folder / "index").iterdir()) / len(vectors)
+    point = Point(
+        len(vectors), index.kind, recall, speed, median(a / b for a, b in turns),
+        _single(partial(index.search, k=K), queries), size, build_seconds, load_seconds,
+        index.parameters.get("effort", 0), index.parameters.get("most", 0), os.getloadavg()[0],
+    )  # fmt: skip
+    return point, [peer for peer, _ in turns]
+
+
+def _single(search: Callable[[NDArray[np.float32]], object], queries: NDArray[np.float32]) -> float:
+    return 1000 * median(seconds(partial(search, query[None])) for query in queries[:NUM_SINGLE])
+
+
+def curve_table(points: Sequence[Point], title: str) -> Table:
+    """The points as a table, the goals beside the largest KB."""
+    table = Table(title=title)
+    headings = (
+        "entities", "index", "recall@10", "queries/s", "× flat", "one query ms", "bytes/vector", "build s",
+        "load s", "effort", "load",
+    )  # fmt: skip
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "index" else "right")
+    for point in points:
+        table.add_row(
+            f"{point.num_entities:,}", point.kind, f"{point.recall_at_10:.4f}", f"{point.queries_per_second:,.0f}",
+            f"{point.ratio:.1f}", f"{point.single_ms:.2f}", f"{point.bytes_per_vector:,.0f}",
+            f"{point.build_seconds:.0f}", f"{point.load_seconds:.1f}",
+            f"{point.effort:,}/{point.lists:,}" if point.effort else "", f"{point.load:.1f}",
+        )  # fmt: skip
+    return table
+
+
+def check_curve(folder: Path) -> None:
+    """Raises ConfigError where `write_curve` would write over files of somebody else."""
+
+    def is_curve(_: Path) -> bool:
+        table = folder / "search.csv"
+        return table.is_file() and table.read_bytes().startswith(",".join(Point.__slots__).encode())
+
+    for name in ("search.csv", "search.png"):
+        check_file(folder / name, "a curve", is_curve)
+
+
+def write_curve(points: Sequence[Point], folder: Path) -> None:
+    """Writes search.csv, one row a point, and search.png."""
+    folder.mkdir(parents=True, exist_ok=True)
+    frame = pd.DataFrame([{name: getattr(point, name) for name in Point.__slots__} for point in points])
+    with atomic_path(folder / "search.csv") as temporary:
+        frame.to_csv(temporary, index=False)
+    with atomic_path(folder / "search.png") as temporary:
+        curve_plot(points).savefig(temporary, format="png", dpi=150, facecolor="white")
+
+
+def curve_plot(points: Sequence[Point]) -> Figure:
+    """Queries a second in batches, milliseconds of one query, and recall@10, each over the size of the KB."""
+    panels = (
+        ("queries_per_second", "queries/s in batches (log scale)"),
+        ("single_ms", "one query alone, ms (log scale)"),
+        ("recall_at_10", "recall@10"),
+    )
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(11, 3.6), layout="constrained")
+        for axes, (name, label) in zip(figure.subplots(1, 3), panels, strict=True):
+            for colour, kind in zip(PALETTE, dict.fromkeys(point.kind for point in points), strict=False):
+                own = [point for point in points if point.kind == kind]
+                values = [getattr(point, name) for point in own]
+                axes.plot([point.num_entities for point in own], values, marker="o", color=colour, label=kind)
+            axes.set_xscale("log")
+            if name == "recall_at_10":
+                axes.axhline(GOAL_RECALL, color=PALETTE[-1], linestyle=":", label=f"goal {GOAL_RECALL}")
+            else:
+                axes.set_yscale("log")
+            axes.set_xlabel("entities in the KB (log scale)")
+            axes.set_ylabel(label)
+        figure.axes[-1].legend()
+    return figure

@@ -1,1 +1,0 @@
-"""Methods that are not trained: the bars that a trained model has to clear, each a config and a row."""

@@ -1,0 +1,214 @@
+"""`dim caption`: what a captioner says of the mentions' images, written into the dataset folder."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from dim.core.files import check_variant, content_hash, file_name_of
+from dim.core.jobs import Block, Executor, Workplace
+from dim.core.locks import folder_lock
+from dim.core.ray_cluster import Engine, open_executor
+from dim.data.caption_file import GivenCaptions, read_captions
+from dim.data.dataset import Dataset
+from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limit
+from dim.display.terminal import Console, Text
+from dim.encoders.base import Captioner
+from dim.encoders.blip2 import Blip2Captioner
+from dim.errors import ConfigError, DataError
+from dim.features.blocks import Job
+from dim.features.cache import FeatureCache
+from dim.features.caption_store import write_answers, write_captions
+from dim.features.captions import Captions, cached_captions, caption_blocks, caption_inputs, has_text
+from dim.features.image_counts import absent_images, used_images
+from dim.features.progress import shown_progress
+from dim.features.spread import spread
+from dim.images.reading import num_decoders
+from dim.releases.prepare import open_dataset
+
+NUM_EXAMPLES = 5
+
+
+def caption(
+    data: Path,
+    captioner: Captioner | None = None,
+    import_from: Path | None = None,
+    overwrite: bool = False,
+    name: str | None = None,
+    cache_dir: Path = Path("cache"),
+    batch_size: int = 16,
+    num_workers: int | None = None,
+    max_missing_images: float = MAX_MISSING_IMAGES,
+    encoding: str | None = None,
+    engine: Engine = "local",
+    address: str | None = None,
+) -> Dataset:
+    """Asks a captioner about each mention's image and writes the answers into the dataset folder.
+
+    The mentions' column `caption` holds the answer; `captions/<name>.parquet` records images, question, answer, model
+    and options. Killed at any moment and run again, it goes on where it stood.
+
+    Args:
+        data: A dataset folder, or the release that it is made of (then it is prepared into the cache first).
+        captioner: The default is Blip2Captioner.
+        import_from: Captions that you have: a .csv, .jsonl or .parquet with the columns `caption` and `mention_id` or
+            `image`. No captioner is asked.
+        overwrite: Replace captions that the mentions have already.
+        name: Of the record; by default after the model or the file.
+        cache_dir: Where finished answers are kept and found again.
+        batch_size: Images a call of the captioner.
+        num_workers: Processes that decode images; 0 decodes in this one. The default is one a core, at most 8.
+        max_missing_images: The share of mentions that may miss the images that they name; beyond, nothing is written.
+        encoding: Of the file that is imported; the default is told by its first bytes, else UTF-8.
+        engine: `local` is this process; `ray` spreads the blocks over a Ray cluster, all of whose nodes see the
+            weights and the images under the same paths (extra `ray`).
+        address: Of a running Ray cluster; the default starts one on this machine for this run.
+
+    Returns:
+        The dataset with its captions.
+
+    Raises:
+        ConfigError: An option does not fit, or the captioner cannot be loaded.
+        DataError: The dataset or the file of captions cannot be read.
+        StorageError: The disk is full.
+    """
+    if batch_size < 1:
+        raise ConfigError("a batch size of at least 1", str(batch_size), "Raise it.")
+    if captioner is not None and import_from is not None:
+        raise ConfigError("--captioner or --import_from", "both", "Leave one out; import first, then caption the rest.")
+    dataset = open_dataset(data, cache_dir)
+    before = _num_captions(dataset)
+    if import_from is not None:
+        given = read_captions(import_from, dataset.mentions, encoding)
+        source, said, answers, log = import_from.stem, given.by_mention, _imported(dataset, given, import_from), []
+        _say_import(given, import_from)
+    else:
+        check_images(absent_images(dataset, "mention"), check_limit(max_missing_images), dataset.image_root)
+        captioner = captioner or Blip2Captioner()
+        with open_executor(engine, address) as executor:
+            found = _ask(
+                dataset, captioner, overwrite, before, Path(cache_dir), batch_size, num_decoders(num_workers), executor
+            )
+        source, said, answers, log = captioner.model, found.by_owner, _answers(found, captioner), found.log
+        _say_missing(dataset, found)
+        check_images(used_images(dataset, "mention", found.manifest), max_missing_images, dataset.image_root)
+    record = check_variant(name or _name_of(source))
+    with folder_lock(dataset.root, "dim caption", wait=True):
+        now = Dataset(dataset.root)
+        if now.hash != dataset.hash:  # the captions are by row
+            raise DataError(
+                f"the mentions that were captioned in {dataset.root}",
+                "others: it was written anew meanwhile",
+                "Run the same command again; finished answers are kept.",
+            )
+        if len(answers):
+            path = write_answers(now, record, answers, log)
+            _say(f"recorded  {path}: {len(answers):,} answers")
+        dataset = write_captions(now, said, overwrite)
+    _say_result(dataset, before)
+    return dataset
+
+
+def _ask(
+    dataset: Dataset,
+    captioner: Captioner,
+    overwrite: bool,
+    before: int,
+    cache_dir: Path,
+    batch_size: int,
+    num_workers: int,
+    executor: Executor,
+) -> Captions:
+    inputs = caption_inputs(dataset, captioner.question, overwrite)
+    compute = partial(caption_blocks, captioner, root=dataset.image_root.absolute())
+    console = Console(stderr=True)
+
+    def blocks(work: Workplace) -> Iterator[Block]:
+        with shown_progress("captions", work, console) as (advance, stages):
+            job = Job(work.plan, batch_size, num_workers, advance, stages)
+            yield from spread(executor, compute, inputs.unique, job, work.pending)
+
+    num_asked = int((inputs.rows >= 0).sum())
+    kept = "" if overwrite else f"; {before:,} mentions keep the caption that they have"
+    _say(f"{dataset.name}: {len(inputs.unique):,} questions about images, for {num_asked:,} mentions{kept}")
+    return cached_captions(FeatureCache(cache_dir / "features"), captioner.fingerprint, inputs, blocks)
+
+
+def _answers(found: Captions, captioner: Captioner) -> pd.DataFrame:
+    answers = found.answers[found.answers["answer"].notna()].reset_index(drop=True)
+    return answers.assign(
+        model=captioner.model,
+        prompt_hash=content_hash(captioner.question),
+        fingerprint=captioner.fingerprint,
+        parameters=json.dumps(captioner.parameters, sort_keys=True),
+    )
+
+
+def _imported(dataset: Dataset, given: GivenCaptions, path: Path) -> pd.DataFrame:
+    origin = f"imported from {path.name} {content_hash(path.read_bytes())}"
+    rows = zip(dataset.mentions["images"].tolist(), given.by_mention, strict=True)
+    unique = sorted({(tuple(images if images is not None else ()), said) for images, said in rows if said is not None})
+    return pd.DataFrame(
+        {"images": [list(images) for images, _ in unique], "answer": [said for _, said in unique]}
+    ).assign(fingerprint=origin)
+
+
+def _num_captions(dataset: Dataset) -> int:
+    return sum(map(has_text, dataset.mentions["caption"].tolist()))
+
+
+def _name_of(model: str) -> str:
+    """The default name of a record.
+
+    Example:
+        >>> _name_of("Salesforce/blip2-opt-2.7b"), _name_of("models/my BLIP/")
+        ('blip2-opt-2.7b', 'my-BLIP')
+    """
+    return file_name_of(model).lstrip(".-") or "captions"
+
+
+def _say_import(given: GivenCaptions, path: Path) -> None:
+    _say(f"imported  {sum(said is not None for said in given.by_mention):,} mentions' captions from {path}")
+    for note in given.notes:
+        _say(f"note      {note}")
+    for what, names in (
+        ("unknown to the dataset, left out", given.unknown),
+        ("without a caption, left out", given.blank),
+        ("given twice with another caption, the first is used", given.repeated),
+    ):
+        if names:
+            _say(f"          {len(names):,} {what}: {_examples(names)}")
+
+
+def _say_missing(dataset: Dataset, found: Captions) -> None:
+    for reason, facts in found.manifest["unusable_files"].items():
+        _say(f"unusable  {facts['count']:,} {reason}: {_examples(facts['examples'], facts['count'])}")
+    silent = sum(isinstance(answer, str) and not answer for answer in found.answers["answer"].tolist())
+    if silent:
+        _say(f"empty     {silent:,} answers; these mentions get no caption")
+
+
+def _say_result(dataset: Dataset, before: int) -> None:
+    mentions = dataset.mentions
+    has = [has_text(said) for said in mentions["caption"].tolist()]
+    counts = Counter(
+        "with an image" if images is not None and len(images) else "without an image"
+        for images, said in zip(mentions["images"].tolist(), has, strict=True)
+        if not said
+    )
+    rest = ", ".join(f"{count:,} {what}" for what, count in sorted(counts.items())) or "none"
+    _say(f"captions  {sum(has):,} of {len(has):,} mentions in {dataset.root} ({before:,} before); left: {rest}")
+
+
+def _examples(names: list[str], count: int | None = None) -> str:
+    shown = ", ".join(names[:NUM_EXAMPLES])
+    return f"{shown} …" if (count or len(names)) > NUM_EXAMPLES else shown
+
+
+def _say(text: str) -> None:
+    Console().print(Text(text), soft_wrap=True)

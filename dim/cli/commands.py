@@ -1,0 +1,168 @@
+"""Every command that is no step of the trainer: plain functions, imported when they are called."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from inspect import signature
+from itertools import takewhile
+from pathlib import Path
+from types import ModuleType
+
+from dim.errors import ConfigError
+
+BENCHMARKS = "benchmarks"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A function whose signature and docstring are its command line.
+
+    Attributes:
+        module: Where it stands.
+        functions: Its name; of several, the first word chooses.
+        help: What it does, for `dim --help`.
+        takes_many: Whether the words before the first option are together its first argument, a list.
+        by_name: Whether required arguments are options, too: --ranks FILE.
+        default: The word that is meant where none stands.
+        interrupted: What Ctrl-C leaves, and how to go on.
+    """
+
+    module: str
+    functions: tuple[str, ...]
+    help: str
+    takes_many: bool = False
+    by_name: bool = False
+    default: str = ""
+    interrupted: str = "nothing was changed; the same command starts anew"
+
+    def run(self, name: str, args: Sequence[str]) -> None:
+        """Parses `args` by the signature and calls the function."""
+        from jsonargparse import auto_cli
+
+        from dim.cli.parser import Parser
+
+        args = list(args) or [self.default] * bool(self.default)
+        functions = [getattr(_module(self.module), function) for function in self.functions]
+        if self.takes_many and (words := list(takewhile(lambda arg: not arg.startswith("-"), args))):
+            first = next(iter(signature(functions[0]).parameters))
+            args = [f"--{first}={json.dumps(words)}" if self.by_name else json.dumps(words), *args[len(words) :]]
+        asked = functions[0]
+        if len(functions) > 1:
+            parts = {function.__name__.split("_", 1)[1]: function for function in functions}
+            word = args[0] if args else ""
+            if word not in parts and not word.startswith("-h") and word != "--help":
+                found = f"the word {word}" if word else "nothing"
+                raise ConfigError(f"dim {name} and one of {', '.join(parts)}", found, f"Such as: dim {name} embed.")
+            asked = parts.get(word, asked)
+            Parser.command, Parser.given = word, tuple(args[1:])
+        else:
+            Parser.command, Parser.given = name, tuple(args)
+        Parser.required = [key for key, value in signature(asked).parameters.items() if value.default is value.empty]
+        components = functions[0] if len(functions) == 1 else {f.__name__.split("_", 1)[1]: f for f in functions}
+        auto_cli(components, args=list(args), prog=f"dim {name}", as_positional=not self.by_name, parser_class=Parser)
+
+
+def _module(name: str) -> ModuleType:
+    """The module of a command; that of `dim bench` stands in a checkout, beside the package."""
+    checkout = Path(__file__).parents[2]
+    if name == BENCHMARKS and find_spec(name) is None:
+        if not (checkout / name / "README.md").is_file():
+            raise ConfigError("dim bench in a checkout of dim", "the installed package alone", "Clone the repository.")
+        sys.path.append(str(checkout))
+    return import_module(name)
+
+
+COMMANDS = {
+    "configs": Command(
+        "dim.cli.configs",
+        ("configs_list", "configs_copy"),
+        "list the shipped configs; copy one, to change it",
+        default="list",
+    ),
+    "demo-world": Command("dim.demo", ("demo_world",), "make the demo dataset, of any size"),
+    "prepare": Command(
+        "dim.releases.prepare", ("prepare",), "turn a release, or your own tables, into a dataset folder"
+    ),
+    "audit": Command("dim.cli.audit", ("audit",), "look for leaks in a dataset; write a clean and a hard subset"),
+    "show": Command("dim.cli.show", ("show",), "show one mention or entity end to end"),
+    "refresh": Command(
+        "dim.cli.refresh",
+        ("refresh",),
+        "write new entity texts with a language model",
+        interrupted="the answers that came are kept; the same command asks for the rest",
+    ),
+    "caption": Command(
+        "dim.cli.caption",
+        ("caption",),
+        "write captions of the images by BLIP-2, or import yours; resumable",
+        interrupted="finished blocks are kept; the same command goes on with the rest",
+    ),
+    "embed": Command(
+        "dim.features.embed",
+        ("embed",),
+        "compute the features that a run needs, resumable",
+        interrupted="finished blocks are kept; the same command goes on with the rest",
+    ),
+    "demo-lm": Command("dim.demo.demo_lm", ("demo_lm",), "train the small language model of the generative demo"),
+    "evaluate": Command("dim.cli.evaluate", ("evaluate",), "score another system's results like our own", by_name=True),
+    "report": Command("dim.cli.report", ("report",), "compare runs in one table", takes_many=True),
+    "compare": Command(
+        "dim.cli.compare",
+        ("compare",),
+        "run configs over seeds and report on them, resumable",
+        takes_many=True,
+        by_name=True,
+        interrupted="finished runs stay; the same command goes on, with this run at its last finished epoch",
+    ),
+    "rank": Command(
+        "dim.cli.rank",
+        ("rank",),
+        "train and evaluate a run's ranker over names and vectors; NIL",
+        by_name=True,
+        interrupted="the folds that were fitted are kept; the same command goes on with the others",
+    ),
+    "hold-out": Command(
+        "dim.cli.hold_out",
+        ("hold_out",),
+        "make a dataset whose KB lacks some entities, to measure NIL on",
+        by_name=True,
+    ),
+    "link": Command(
+        "dim.cli.link",
+        ("link",),
+        "link a mention, or a file of them",
+        by_name=True,
+        interrupted="what was answered for --output is kept; the same command goes on with the rest",
+    ),
+    "export": Command("dim.cli.link", ("export",), "write the linker of a run into one folder"),
+    "index": Command("dim.cli.link", ("index",), "build the index of a linker anew"),
+    "serve": Command(
+        "dim.cli.serve",
+        ("serve",),
+        "serve a linker over HTTP, with a page",
+        by_name=True,
+        interrupted="what was accepted is answered; the same command serves again",
+    ),
+    "bench": Command(
+        BENCHMARKS,
+        (
+            "bench_embed",
+            "bench_caption",
+            "bench_train",
+            "bench_search",
+            "bench_convert",
+            "bench_memory",
+            "bench_trie",
+            "bench_generate",
+            "bench_link",
+            "bench_serve",
+            "bench_hostile",
+        ),
+        "measure speed and memory against a peer or a ceiling",
+    ),
+}

@@ -1,0 +1,184 @@
+"""`dim compare`: several configs over several seeds, then their report; what is finished is not run again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from dim.cli.configs import config_file, shipped
+from dim.cli.report import check_options, report
+from dim.core.files import write_json
+from dim.display.terminal import Console, Text
+from dim.errors import ConfigError
+from dim.evaluation.significance import ROUNDS
+from dim.training.run_folder import can_resume, is_finished
+
+INTERRUPTED = 130  #: How a command ends that was.
+RECORD = "compare.json"  #: In a run's folder: the options that it was started with.
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run: a config, the configs laid over it, a seed."""
+
+    configs: tuple[str, ...]
+    seed: int
+    run: Path
+    options: tuple[str, ...]
+
+    @property
+    def arguments(self) -> list[str]:
+        """What `dim fit` is called with."""
+        configs = [f"--config={config}" for config in self.configs]
+        return [*configs, f"--seed_everything={self.seed}", f"--run={self.run}", *self.options]
+
+    def state(self) -> str:
+        """`finished`, `unfinished` (with a checkpoint) or `new`. A run that was only evaluated is not finished.
+
+        Raises:
+            ConfigError: Another experiment stands in the run's folder.
+        """
+        record = self.run / RECORD
+        if not record.exists() and any((self.run / name).exists() for name in ("metrics.json", "checkpoints")):
+            raise ConfigError(
+                f"a folder without a run, or the run of {' '.join(self.arguments)}, in {self.run}",
+                "a run that dim compare did not start",
+                "Name another folder with --runs.",
+            )
+        started = json.loads(record.read_text(encoding="utf-8")) if record.exists() else self.arguments
+        if started != self.arguments:
+            raise ConfigError(
+                f"the run of {' '.join(self.arguments)} in {self.run}",
+                f"that of {' '.join(started)}",
+                "Name another folder with --runs, or remove this one.",
+            )
+        if is_finished(self.run):
+            return "finished"
+        return "unfinished" if can_resume(self.run) else "new"
+
+
+def compare(
+    configs: list[str],
+    runs: Path,
+    seeds: int = 3,
+    options: str = "",
+    against: str | None = None,
+    by: str | None = None,
+    out: list[Path] | Path | None = None,
+) -> None:
+    """Runs each config with seeds 0, 1, … and reports on all of them together.
+
+    Interrupted and called again it goes on: finished runs stay, an unfinished one resumes at its last epoch. A run
+    that fails is named, the others go on and are reported, and the command ends with an error.
+
+    Args:
+        configs: Files, or names of shipped configs (`dim configs` lists them); `demo+shuffled_texts` lays
+            ablations/shuffled_texts (.yaml, beside the file, else the shipped one, or any path) over it.
+        runs: Folder of all runs: <runs>/<config>/seed<N>.
+        seeds: How many seeds.
+        options: Further options of `dim fit` for every run, as one string: "--data.root data/wikimel".
+        against: The system that the others are tested against; by default the first.
+        by: A column to break the report down by.
+        out: A file that the report is also written to (.html, .md, .csv), or a list: '[report.html, report.md]'.
+
+    Raises:
+        ConfigError: A config is not there, another experiment stands in a run's folder, or a run failed.
+    """
+    files = [out] if isinstance(out, Path) else list(out or [])
+    check_options(files, ROUNDS)
+    console = Console()
+    extra = tuple(shlex.split(options))
+    experiments = [
+        Experiment(find_configs(name), seed, runs / system_name(name) / f"seed{seed}", extra)
+        for seed in range(seeds)
+        for name in configs
+    ]
+    states = [experiment.state() for experiment in experiments]  # before anything is run
+    failed = []
+    for number, (experiment, state) in enumerate(zip(experiments, states, strict=True), start=1):
+        console.print(Text(f"{number} of {len(experiments)}: {experiment.run} ({state})", "bold"), soft_wrap=True)
+        if state != "finished" and not fit(experiment, resume=state == "unfinished"):
+            failed.append(experiment)
+    folders = [runs / system_name(name) for name in configs]
+    done = [folder for folder in folders if any(map(is_finished, folder.glob("seed*")))]
+    if done:
+        report(done, against=against, by=by, out=files)
+    if failed:
+        _print_runs(experiments, failed, console)
+        raise ConfigError(
+            f"{len(experiments)} runs that finish",
+            f"{len(failed)} that failed: {', '.join(str(experiment.run) for experiment in failed)}",
+            "Look at their messages above; the same command goes on with them.",
+        )
+
+
+def _print_runs(experiments: list[Experiment], failed: list[Experiment], console: Console) -> None:
+    table = Table("run", "", title="runs")
+    for experiment in experiments:
+        table.add_row(Text(str(experiment.run)), Text("failed", "bold red") if experiment in failed else "finished")
+    console.print(table)
+    for experiment in failed:
+        console.print(f"failed: python -m dim fit {shlex.join(experiment.arguments)}", soft_wrap=True)
+
+
+def fit(experiment: Experiment, resume: bool) -> bool:
+    """Runs `dim fit` in a process of its own. Returns whether it ended well."""
+    experiment.run.mkdir(parents=True, exist_ok=True)
+    write_json(experiment.run / RECORD, experiment.arguments)
+    more = ["--ckpt_path=last"] if resume else ["--overwrite=true"]
+    with subprocess.Popen([sys.executable, "-m", "dim", "fit", *experiment.arguments, *more]) as process:
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:  # which a terminal sends to both
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGINT)
+            raise
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    return code == 0
+
+
+def find_configs(name: str) -> tuple[str, ...]:
+    """What `--config` is given for `config+ablation+…`, in the order in which they are laid over each other.
+
+    Raises:
+        ConfigError: One is not there.
+    """
+    first, *others = name.split("+")
+    config_file(first)
+    known = shipped()
+    folder = Path(first).parent / "ablations"
+    found = [first]
+    for other in others:
+        beside, own = folder / f"{other}.yaml", f"ablations/{other}"
+        if first not in known and beside.is_file():
+            found.append(str(beside))
+        elif own in known:
+            found.append(own)
+        elif Path(other).is_file():
+            found.append(other)
+        else:
+            near = {file.stem for file in folder.glob("*.yaml")} | {
+                Path(each).name for each in known if each.startswith("ablations/")
+            }
+            raise ConfigError(f"a config {other}", "no such file", f"The ablations are: {', '.join(sorted(near))}.")
+    return tuple(found)
+
+
+def system_name(name: str) -> str:
+    """The folder of a system.
+
+    Example:
+        >>> system_name("lightning_configs/demo.yaml+shuffled_texts")
+        'demo+shuffled_texts'
+    """
+    return "+".join(Path(part).stem for part in name.split("+"))

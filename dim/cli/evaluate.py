@@ -1,0 +1,138 @@
+"""`dim evaluate`: the results of any other system, scored like our own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from dim.core.locks import folder_lock
+from dim.core.output import check_target
+from dim.data.dataset import NIL, Dataset
+from dim.display.terminal import Console
+from dim.errors import ConfigError, DataError
+from dim.evaluation.floor import rank_by_name
+from dim.evaluation.foreign import read_ranks
+from dim.evaluation.foreign_ids import MAX_UNKNOWN
+from dim.evaluation.protocols import FullKB
+from dim.evaluation.result_files import RANKS, read_results, write_result
+from dim.evaluation.results import measure, print_results, ranks_frame, results_kind
+from dim.releases.prepare import open_dataset
+
+EVALUATED = results_kind("results of dim evaluate", lambda entry: entry.get("model") == "external")
+
+
+def evaluate(
+    ranks: Path,
+    dataset: Path,
+    run: Path,
+    name: str | None = None,
+    split: str = "dev",
+    protocol: str = "full_kb",
+    cache_dir: Path = Path("cache"),
+    max_unknown: float = MAX_UNKNOWN,
+    overwrite: bool = False,
+    encoding: str | None = None,
+) -> None:
+    """Scores another system's answers and writes a run folder that `dim report` compares like any other.
+
+    The table has a row a mention: `mention_id` (or the release's own key), and `entity_ids` (ranked, best first; a
+    JSON array, or ids with `|` between them), optionally `scores`; or `rank`, that of the gold (empty: missed).
+
+    Args:
+        ranks: The table: CSV, TSV, JSON lines or Parquet.
+        dataset: The dataset folder that was answered, or the release that it is made of.
+        run: Folder for ranks.parquet and metrics.json.
+        name: What reports call the system; by default the name of the run's folder.
+        split: The split that was answered.
+        protocol: What the system ranked against, such as full_kb, or candidates(own search, 100). It stands beside
+            the figures; results of different protocols are never compared.
+        cache_dir: Where prepared releases are found.
+        max_unknown: The share of entity ids that the KB may lack; more are taken for a mistake.
+        overwrite: Whether to replace results of the same split and protocol in `run`, which this command wrote.
+        encoding: Of the table; the default is told by its first bytes, else UTF-8.
+
+    Raises:
+        DataError: The table does not fit the dataset.
+        ConfigError: `run` holds such results already, or is no place for them.
+    """
+    _check_run(run, ranks, dataset, split, protocol, overwrite)
+    with folder_lock(run, "dim evaluate"):
+        _check_run(run, ranks, dataset, split, protocol, overwrite)
+        _evaluate(ranks, dataset, run, name, split, protocol, cache_dir, max_unknown, encoding)
+
+
+def _evaluate(
+    ranks: Path,
+    dataset: Path,
+    run: Path,
+    name: str | None,
+    split: str,
+    protocol: str,
+    cache_dir: Path,
+    max_unknown: float,
+    encoding: str | None,
+) -> None:
+    data = open_dataset(dataset, cache_dir)
+    _check_hash(ranks, data, split, protocol)
+    mentions = data.split(split)
+    foreign = read_ranks(ranks, data, mentions, protocol, max_unknown, encoding)
+    gold = torch.from_numpy(data.gold_rows(mentions))
+    floor = rank_by_name(mentions["mention"].tolist(), data.entities["name"].tolist(), gold, FullKB(), None)
+    frame = ranks_frame(data, mentions, split=split, protocol=protocol, ranked=foreign.ranked, floor=floor, frozen=None)
+    if protocol == "full_kb":
+        # Every entity competed; a gold that is in no list was ranked, but nobody knows where.
+        frame["candidate_hit"] = pd.Series([None] * len(frame), dtype=object)
+    metrics = measure(
+        data,
+        frame,
+        depth=foreign.depth,
+        answers_nil=any(NIL in ids for ids in frame["top_ids"]),
+        model="external",
+        system=name or run.name,
+        features={},
+        seed=None,
+        hardware=None,
+        problems=foreign.problems.as_json(),
+        config={"evaluate": {"ranks": str(ranks), "dataset": str(dataset), "split": split, "protocol": protocol}},
+    )
+    write_result(run, frame, metrics, {"system": name or run.name})
+    console = Console()
+    print_results(console, metrics, frame)
+    missed = int((frame["rank"].isna() & frame["gold"].notna()).sum())
+    if foreign.depth is not None and missed:
+        console.print(
+            f"{missed:,} golds are in no list (at most {foreign.depth} answers): missed, so MRR is a lower bound",
+            soft_wrap=True,
+        )
+    for note in foreign.notes:
+        console.print(f"note: {note}", soft_wrap=True)
+    for reason, found in foreign.problems.as_json().items():
+        console.print(f"{found['count']:,} {reason}; first: {'; '.join(found['examples'])}", soft_wrap=True)
+    console.print(f"written: {run / 'metrics.json'}, {run / 'ranks.parquet'}", soft_wrap=True)
+
+
+def _check_run(run: Path, ranks: Path, dataset: Path, split: str, protocol: str, overwrite: bool) -> None:
+    # Results on another split or under another protocol stand beside those that are there.
+    check_target(run, EVALUATED, sources=[ranks, dataset], overwrite=True)
+    known = read_results(run).entry(split, protocol)
+    if known is not None and not overwrite:
+        raise ConfigError(
+            f"a folder without results on {split} under {protocol} at {run}",
+            f"those of {known.get('system') or known.get('model')}",
+            "Name another, or add --overwrite true.",
+        )
+
+
+def _check_hash(ranks: Path, dataset: Dataset, split: str, protocol: str) -> None:
+    """Raises DataError for the ranks.parquet of a run whose metrics.json names another dataset."""
+    if ranks.name != RANKS:
+        return
+    answered = read_results(ranks.parent).entry(split, protocol) or {}
+    if answered.get("dataset_hash", dataset.hash) != dataset.hash:
+        raise DataError(
+            f"answers to {dataset.name} (hash {dataset.hash}) in {ranks}",
+            f"answers to {answered.get('dataset')} (hash {answered['dataset_hash']})",
+            f"Name the dataset that was answered: --dataset {answered.get('dataset_folder') or 'FOLDER'}.",
+        )

@@ -1,0 +1,361 @@
+"""`dim refresh`: new entity texts from a language model behind an OpenAI-compatible server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from rich.table import Table
+
+from dim.core.files import check_variant, content_hash, file_name_of
+from dim.data.dataset import ANSWERS, Dataset, add_texts
+from dim.display.terminal import Console, Text
+from dim.errors import ConfigError, DataError
+from dim.refresh.answers import Answer, AnswerLog, append
+from dim.refresh.asking import Asker
+from dim.refresh.budget import Budget, Limits, Prices
+from dim.refresh.client import Endpoint
+from dim.refresh.plan import RefreshPlan, old_texts, plan_refresh, sources_of
+from dim.refresh.progress import answer_progress
+from dim.refresh.prompt import Parameters, PromptTemplate
+from dim.refresh.quality import quality_report
+from dim.refresh.rate import Pacer, Retries
+from dim.refresh.side_by_side import print_side_by_side
+from dim.refresh.tokens import TokenCounter
+from dim.releases.prepare import open_dataset
+
+MODEL = "DIM_LLM_MODEL"
+MADE_BY = "dim refresh"
+NUM_PROMPTS = 3
+
+
+def refresh(
+    data: Path,
+    model: str | None = None,
+    variant: str | None = None,
+    source_text: str = "brief",
+    template: Path | None = None,
+    base_url: str | None = None,
+    temperature: float | None = 0.0,
+    max_tokens: int = 160,
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens",
+    seed: int | None = 0,
+    concurrency: int = 8,
+    requests_per_minute: float | None = None,
+    timeout_s: float = 60.0,
+    retries: int = 5,
+    backoff_s: float = 1.0,
+    max_requests: int | None = None,
+    max_total_tokens: int | None = None,
+    max_cost: float | None = None,
+    price_in: float | None = None,
+    price_out: float | None = None,
+    tokenizer: Path | None = None,
+    limit: int | None = None,
+    replace: bool = False,
+    dry_run: bool = False,
+    show: str | None = None,
+    cache_dir: Path = Path("cache"),
+) -> Dataset:
+    """Asks a language model for a new text of each entity, and adds the answers to the dataset as a text variant.
+
+    The server is any that speaks OpenAI's chat completions. OPENAI_API_KEY holds the key and OPENAI_BASE_URL the URL;
+    the key is never logged or stored. Every answer is kept at once in `answers/<variant>.jsonl` of the dataset
+    folder. Stopped at any moment and run again, the command asks only for what is missing or failed.
+
+    Args:
+        data: A dataset folder, or the release that it is made of (then it is prepared into the cache first).
+        model: The model, as the server calls it; by default that of the environment variable DIM_LLM_MODEL.
+        variant: The name of the new text; by default `refreshed-` and the model.
+        source_text: The old text that the prompt quotes.
+        template: A Jinja2 file with the fields name, text, aliases, type and attributes; a line `---` ends the system
+            message. The default is dim/refresh/default_prompt.txt.
+        base_url: The server's URL, such as http://localhost:8000/v1, in the place of OPENAI_BASE_URL.
+        temperature: null leaves it to the server.
+        max_tokens: The longest answer. A cut answer is not used; raise this and run again to ask for these alone.
+        max_tokens_field: How the server calls it.
+        seed: Sent to the server, which may ignore it; also of the jitter of the back-off. null sends none.
+        concurrency: Requests in flight at a time.
+        requests_per_minute: The rate limit.
+        timeout_s: The longest time for one try.
+        retries: Further tries after a time-out, a lost connection, 429 or 5xx.
+        backoff_s: Seconds before the first retry, doubled for each further one; Retry-After goes first.
+        max_requests: Budget of this run: tries sent.
+        max_total_tokens: Budget of this run: tokens in and out. What a server does not report counts in full.
+        max_cost: Budget of this run: money. Like the other two it stops before the call that could pass it.
+        price_in: Money for a million tokens of prompts.
+        price_out: Money for a million tokens of answers.
+        tokenizer: The folder of a Transformers tokenizer that counts tokens; by default characters / 4 for a dry run.
+        limit: Ask for the first so many entities only.
+        replace: Whether a variant made with another model or prompt may be replaced (its answers are kept).
+        dry_run: Print requests, tokens, cost and three prompts, and send nothing.
+        show: An entity id: print its old and new text side by side, and send nothing.
+        cache_dir: Where prepared releases are found.
+
+    Returns:
+        The dataset with the new variant.
+
+    Raises:
+        ConfigError: An option does not fit, or the server answers nobody (wrong key, URL or model).
+        DataError: `data` or its answers cannot be read, or it has no such entity.
+        StorageError: The disk is full.
+    """
+    dataset = open_dataset(data, cache_dir)
+    if show is not None:
+        print_side_by_side(dataset, show, _shown_variant(dataset, variant, model), source_text)
+        return dataset
+    if concurrency < 1 or max_tokens < 1 or retries < 0 or not timeout_s > 0 or (limit is not None and limit < 1):
+        raise ConfigError(
+            "concurrency, max_tokens, limit at least 1, retries at least 0, timeout_s above 0",
+            f"{concurrency}, {max_tokens}, {limit}, {retries}, {timeout_s}",
+            "Raise what is too small.",
+        )
+    model = _model(model)
+    run = _Run(
+        dataset,
+        model,
+        check_variant(variant or _variant_of(model)),
+        source_text,
+        PromptTemplate(template),
+        Parameters(temperature, max_tokens, seed, max_tokens_field),
+        TokenCounter(tokenizer),
+        Budget(Limits(max_requests, max_total_tokens, max_cost), Prices(price_in, price_out)),
+    )
+    run.check_variant_is_ours(replace)
+    old = old_texts(dataset, source_text)
+    log = AnswerLog(dataset.root, run.variant)
+    with nullcontext() if dry_run else log.held():
+        run.check_unchanged()
+        answers, num_torn = log.read()
+        plan = plan_refresh(dataset, old, run.template, model, run.parameters, answers, limit)
+        run.say_plan(plan, num_torn, limit)
+        if dry_run:
+            run.print_dry_run(plan)
+            return dataset
+        stop = ""
+        try:
+            if plan.pending:
+                retry, pacer = Retries(retries, backoff_s, seed=seed or 0), Pacer(requests_per_minute)
+                with log.open() as file:
+                    stop = _run_async(run.ask(plan, file, base_url, timeout_s, retry, pacer, concurrency))
+        finally:  # also after Ctrl-C or an error: what came is put to use
+            dataset = run.write(plan)
+    if stop:
+        run.say_stop(plan, stop)
+    return dataset
+
+
+@dataclass
+class _Run:
+    dataset: Dataset
+    model: str
+    variant: str
+    source_text: str
+    template: PromptTemplate
+    parameters: Parameters
+    counter: TokenCounter
+    budget: Budget
+
+    @property
+    def prompt_hash(self) -> str:
+        return self.template.hash(self.parameters)
+
+    @property
+    def recipe(self) -> str:
+        """Changes with whatever makes two new texts not of one kind."""
+        return content_hash(self.model, self.prompt_hash, self.source_text)
+
+    def check_variant_is_ours(self, replace: bool) -> None:
+        """Protects the texts that this command did not make, and those that it made in another way."""
+        if self.variant not in self.dataset.variants:
+            return
+        facts = self.dataset.meta.get("text_facts", {}).get(self.variant, {})
+        if facts.get("made_by") != MADE_BY:
+            raise ConfigError(
+                f"a new text variant in {self.dataset.root / 'texts'}",
+                f"'{self.variant}', an original",
+                "Name another one with --variant.",
+            )
+        if facts.get("recipe") != self.recipe and not replace:
+            raise ConfigError(
+                f"the model, prompt and source text of '{self.variant}'",
+                f"others than now (it was made by {facts.get('model')} from '{facts.get('source_text')}')",
+                "Name another --variant, or replace this one with --replace true; its answers are kept.",
+            )
+
+    def check_unchanged(self) -> None:
+        """Raises DataError where the dataset was written anew since it was opened."""
+        now = Dataset(self.dataset.root)
+        text = f"texts/{self.source_text}"
+        if now.hash != self.dataset.hash or now.meta["hashes"].get(text) != self.dataset.meta["hashes"].get(text):
+            raise DataError(
+                f"the entities that were read in {now.root}",
+                "others: it was written anew meanwhile",
+                "Run the same command again; nothing was asked.",
+            )
+
+    def say_plan(self, plan: RefreshPlan, num_torn: int, limit: int | None) -> None:
+        asked = len(plan.ids) if limit is None else min(limit, len(plan.ids))
+        _say(
+            f"{self.dataset.name}: {asked:,} entities to refresh as '{self.variant}' by {self.model}; "
+            f"{asked - len(plan.pending):,} answered before, {len(plan.pending):,} left"
+        )
+        if num_torn:
+            _say(f"{num_torn} line(s) of the record were torn by a kill; these answers are asked for again")
+
+    def print_dry_run(self, plan: RefreshPlan) -> None:
+        tokens_in = sum(self.counter.count(request.prompt) for request in plan.pending)
+        tokens_out = self.parameters.max_tokens * len(plan.pending)
+        cost = self.budget.prices.cost(tokens_in, tokens_out)
+        _say(f"requests  {len(plan.pending):,}")
+        _say(f"tokens    {tokens_in:,} in ({self.counter.method}), at most {tokens_out:,} out")
+        _say("cost      name --price_in and --price_out" if cost is None else f"cost      at most {cost:,.4f}")
+        for request in plan.pending[:NUM_PROMPTS]:
+            _say(f"\n--- prompt for {request.entity_id}\n{request.prompt}")
+        _say("\nNothing was sent.")
+
+    async def ask(
+        self,
+        plan: RefreshPlan,
+        file: IO[bytes],
+        base_url: str | None,
+        timeout_s: float,
+        retries: Retries,
+        pacer: Pacer,
+        concurrency: int,
+    ) -> str:
+        """Asks for what is pending. Returns why it stopped early, or nothing."""
+        with answer_progress(self.budget, len(plan.pending)) as advance:
+            async with Endpoint(self.model, self.parameters, base_url, timeout_s) as endpoint:
+
+                def keep(answer: Answer) -> None:
+                    append(file, answer)
+                    plan.add(answer)
+                    advance(answer)
+
+                asker = Asker(endpoint, self.budget, pacer, retries, self.counter, self.prompt_hash, keep)
+                return await asker.run(plan.pending, concurrency)
+
+    def write(self, plan: RefreshPlan) -> Dataset:
+        """Writes the variant from the finished answers, and prints what it is like."""
+        statuses, table = plan.statuses(), plan.table()
+        counts = ", ".join(f"{count:,} {status}" for status, count in statuses.items())
+        budget = self.budget
+        _say(
+            f"sent      {budget.requests:,} requests, {budget.tokens_in:,} tokens in, {budget.tokens_out:,} out"
+            + ("" if budget.cost is None else f", cost {budget.cost:,.4f}")
+            + (f"; {budget.num_in_flight} cut off in flight, which may cost too" if budget.num_in_flight else "")
+        )
+        _say(f"entities  {counts}")
+        for answer in [answer for answer in plan.latest.values() if answer.status != "ok"][:NUM_PROMPTS]:
+            _say(f"          e.g. {answer.entity_id}: {answer.status}, {answer.detail}")
+        if table.empty:
+            _say(f"No answer is usable, so the text '{self.variant}' is not written.")
+            return self.dataset
+        quality = quality_report(plan.ids, plan.old, plan.texts(), sources_of(self.dataset, plan.old))
+        facts = self._facts(plan, statuses) | {"quality": quality}
+        dataset = add_texts(self.dataset.root, self.variant, table, **facts)
+        _say(
+            f"written   {dataset.root / 'texts' / self.variant}.parquet: {len(table):,} texts; "
+            f"{len(plan.ids) - len(table):,} entities have none"
+        )
+        _print_quality(quality, self.source_text, self.variant)
+        return dataset
+
+    def _facts(self, plan: RefreshPlan, statuses: dict[str, int]) -> dict[str, Any]:
+        used = [plan.latest[entity_id] for entity_id in plan.ids if plan.status(entity_id) == "ok"]
+        costs = [answer.cost for answer in used if answer.cost is not None]
+        return {
+            "made_by": MADE_BY,
+            "recipe": self.recipe,
+            "model": self.model,
+            "served_models": sorted({answer.served_model for answer in used if answer.served_model}),
+            "source_text": self.source_text,
+            "prompt_hash": self.prompt_hash,
+            "prompt_template": self.template.source,
+            "parameters": self.parameters.as_json(),
+            "statuses": statuses,
+            "tokens_in": sum(answer.tokens_in for answer in used),
+            "tokens_out": sum(answer.tokens_out for answer in used),
+            "cost": sum(costs) if costs else None,
+        }
+
+    def say_stop(self, plan: RefreshPlan, stop: str) -> None:
+        left = sum(plan.status(request.entity_id) != "ok" for request in plan.pending)
+        _say(
+            f"stopped   before the next call: {stop}. {left:,} entities are left; the same command goes on with them "
+            "(a budget counts one run)."
+        )
+
+
+def _model(model: str | None) -> str:
+    name = model or os.environ.get(MODEL, "").strip()
+    if not name:
+        raise ConfigError("a model", f"neither --model nor {MODEL}", "Name the model as your server calls it.")
+    return name
+
+
+def _variant_of(model: str) -> str:
+    """The default name of the new text.
+
+    Example:
+        >>> _variant_of("some-lab/Model 8B")
+        'refreshed-Model-8B'
+    """
+    return "refreshed-" + file_name_of(model)
+
+
+def _shown_variant(dataset: Dataset, variant: str | None, model: str | None) -> str:
+    """Which variant `--show` means: the one named, that of the model, or the only one."""
+    if variant is not None:
+        return check_variant(variant)
+    if model or os.environ.get(MODEL, "").strip():
+        return _variant_of(_model(model))
+    found = sorted(path.stem for path in (dataset.root / ANSWERS).glob("*.jsonl"))
+    if len(found) != 1:
+        raise ConfigError(
+            f"one refreshed text in {dataset.root / 'answers'}", ", ".join(found) or "none", "Name it with --variant."
+        )
+    return found[0]
+
+
+def _print_quality(quality: dict[str, Any], source_text: str, variant: str) -> None:
+    lengths = Table(title="words a text")
+    for column in ("", "texts", "min", "median", "mean", "95%", "max"):
+        lengths.add_column(column, justify="right" if column else "left")
+    for name, words in ((source_text, quality["words_old"]), (variant, quality["words_new"])):
+        lengths.add_row(Text(name), *(f"{value:,g}" for value in words.values()))
+    num = quality["num_texts"]
+    facts = Table.grid(padding=(0, 2))
+    for name, key in (
+        ("equal to the old text", "identical"),
+        ("mostly the old text's words in a row", "high_overlap"),
+        ("the same text as another entity's", "shared"),
+        ("with capitalised names that no source field holds", "texts_with_new_names"),
+    ):
+        facts.add_row(name, Text(f"{quality[key]:,} of {num:,} ({quality[key] / num:.0%})"))
+    console = Console()
+    console.print(lengths)
+    console.print(facts)
+    if quality["examples"]:
+        _say(f"{quality['num_new_names']:,} such names, e.g. {'; '.join(quality['examples'])}")
+
+
+def _say(text: str) -> None:
+    Console().print(Text(text), soft_wrap=True)
+
+
+def _run_async(work: Coroutine[Any, Any, str]) -> str:
+    """Runs a coroutine to its end, also inside a notebook, whose thread has a loop of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()

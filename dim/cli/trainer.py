@@ -1,0 +1,421 @@
+"""`fit`, `validate`, `test` and `predict`: LightningCLI with a run folder and errors that name the remedy."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext, redirect_stdout
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import get_loader, set_loader
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import CSVLogger, Logger
+
+from dim.cli.configs import with_config_files
+from dim.cli.making import explain_making
+from dim.core.distributed import process_of_run
+from dim.core.known_classes import only_these, renamed, trusted_by
+from dim.core.locks import folder_lock
+from dim.core.options import Explained, split_line
+from dim.display.lines import say
+from dim.errors import CheckpointError, ConfigError
+from dim.evaluation.result_files import write_identity
+from dim.releases.prepare import open_dataset
+from dim.training.checkpoint import RunCheckpoint, WholeCheckpoints, read_checkpoint, to_resume_from
+from dim.training.datamodule import LinkingDataModule
+from dim.training.pinning import keep_commits, write_commits
+from dim.training.places import (
+    CACHE,
+    CONFIG,
+    ROOT,
+    check_dataset,
+    check_places,
+    is_config_of,
+    located,
+    paths_in,
+    record_places,
+    stated_config,
+)
+from dim.training.predict import predict_on_cluster
+from dim.training.progress_lines import ProgressBar, progress_callback
+from dim.training.registry import registered
+from dim.training.run_folder import folder_to_fit, replace_run, settle_run
+from dim.training.saved_run import check_config, classes_of_runs
+from dim.training.start import ONE_TIME, RunStart
+from dim.training.task import LinkingTask
+from dim.training.trainer_options import StepLimit, check_trainer
+from dim.training.wandb_run import end_wandb, follow_run
+from dim.training.writer import ResultWriter
+
+MONITOR = "tune/mrr"
+#: What Lightning sets when it starts further processes; another run in this process would take it for its own.
+LAUNCH_VARIABLES = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
+#: What Lightning and jsonargparse warn of and a user cannot act on.
+QUIET = (
+    ".*does not have many workers.*",
+    "`max_epochs` was not set.*",  # early stopping ends the training
+    ".*smaller than the logging interval.*",
+    r".*`isinstance\(treespec, LeafSpec\)`.*",
+    ".*callbacks used to create the checkpoint need to be provided.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+    "predict returned None.*",
+    r"(?s).*(JsonargparseDeprecationWarning|deprecated in v4\.).*",
+)
+
+
+_load_yaml = get_loader("yaml")
+set_loader("yaml", lambda text: renamed(_load_yaml(text)))
+
+
+class Parser(Explained, LightningArgumentParser):
+    """Names what was given and what was meant."""
+
+
+class DimCLI(LightningCLI):
+    """LightningCLI whose runs each have one folder with config, checkpoints, logs, ranks and metrics.
+
+    Nothing is written before options, data and checkpoint have been checked (`dim.training.start.RunStart`).
+
+    Args:
+        held: What ends with the command, such as the lock of the run's folder.
+        trusted: The packages whose classes a run may name.
+        **options: Of LightningCLI.
+    """
+
+    def __init__(self, held: ExitStack, trusted: tuple[str, ...] = (), **options: Any) -> None:
+        self.held, self.trusted = held, trusted
+        # Every process gets whole batches of rows and takes its share itself (dim.core.distributed).
+        defaults = {"enable_model_summary": False, "logger": False, "use_distributed_sampler": False}
+        super().__init__(trainer_defaults=defaults, **options)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds the run folder and early stopping to the options, and passes the seed on."""
+        parser.add_argument("--run", type=str, required=True, help="Folder of the run: config, checkpoints, results.")
+        parser.add_argument("--dataset", type=Path | None, default=None, help="As --data.root: where the dataset is.")
+        parser.add_argument(
+            "--trust",
+            type=str | None,
+            default=None,
+            help="Packages, separated by commas, whose classes a run may name beside dim's; they are imported.",
+        )
+        parser.add_argument("--overwrite", type=bool, default=False, help="Whether fit may replace what is in --run.")
+        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        parser.set_defaults(
+            {"early_stopping.monitor": MONITOR, "early_stopping.mode": "max", "early_stopping.patience": 10}
+        )
+        parser.link_arguments("seed_everything", "data.seed")
+        parser.link_arguments("seed_everything", "model.init_args.seed")
+        parser.link_arguments("run", "trainer.default_root_dir")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parses `args`; the parent warns about `sys.argv`, which is not read here."""
+        if args[0] != "fit":
+            for path in (Path(value) for name, value in split_line(args) if name and "config".startswith(name)):
+                check_config(path)
+        self.config = parser.parse_args(args)
+        options = self.config[self.config["subcommand"]]
+        given = {str(arg).partition("=")[0] for arg in args}
+        for path in (Path(str(path)) for path in options.get("config") or []):
+            if is_config_of(path.parent, path):
+                # Older versions kept them in a run's config.yaml, from where each later command took them again.
+                for name in (name for name in ONE_TIME if f"--{name}" not in given):
+                    options[name] = ONE_TIME[name]
+                self._settle(options, path.parent, is_named="--run" in given)
+        options.pop("trust", None)  # the command line counts, never a file
+        if (dataset := options.pop("dataset", None)) is not None:
+            options["data.root"] = dataset
+
+    @staticmethod
+    def _settle(options: Any, folder: Path, is_named: bool) -> None:
+        """Takes the run whose config.yaml was given, and its files, from where they stand now."""
+        config = stated_config(folder)
+        if not is_named and options["run"] == config.get("run"):
+            options["run"] = options["trainer.default_root_dir"] = str(folder)
+        given = dict(paths_in(config))
+        for option, place in located(folder, config).items():
+            if str(options.get(option)) == given[option]:  # and not changed by a later option
+                options[option] = Path(place) if option in (ROOT, CACHE) else place
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing: a checkpoint of dim holds no options of the model."""
+
+    @property
+    def run(self) -> Path:
+        """The run's folder."""
+        return Path(self._get(self.config, "run"))
+
+    def before_instantiate_classes(self) -> None:
+        """Refuses what a run cannot keep its promises with, and to write over a run."""
+        options = self.config[self.subcommand]
+        options["weights_only"] = True
+        if self.subcommand in ("validate", "test"):
+            options["verbose"] = False  # Lightning's table of three of the figures, above ours
+        check_trainer(options["trainer"], str(self.subcommand))
+        if process_of_run() == 0:
+            self.held.enter_context(folder_lock(self.run, f"dim {self.subcommand}"))
+            settle_run(self.run)
+        self.folder = self.run  # what this command writes
+        if self.subcommand == "fit" and not options["trainer"].get("fast_dev_run"):
+            self.folder = folder_to_fit(self.run, options["ckpt_path"] is not None, options["overwrite"])
+
+    def instantiate_classes(self) -> None:
+        """Instantiates the classes; names the one that its options do not make."""
+        try:
+            super().instantiate_classes()
+        except MisconfigurationException as error:
+            raise trainer_error(error) from error
+        except (ValueError, TypeError) as error:
+            raise explain_making(self.config[self.subcommand], error) from error
+
+    def after_instantiate_classes(self) -> None:
+        """Finds the checkpoint, and checks what can be checked before any data is read."""
+        self.datamodule.trusted = self.trusted
+        self.model.check()
+        if self.subcommand != "fit" or self.config_init[self.subcommand]["ckpt_path"] is not None:
+            keep_commits(self.folder, self.config_dump, self.model, self.datamodule)
+        self.datamodule.needs = self.model.needs
+        is_new = self.subcommand == "fit" and self._get(self.config_init, "ckpt_path") is None
+        if is_fitted := (self.run / CONFIG).exists() and not is_new:
+            check_places(self.run, self.config_dump, "--dataset")
+        if is_fitted and self.subcommand in ("validate", "test"):
+            remedy = "Write what is found into a run of its own: --run NEW --ckpt_path RUN/checkpoints/best.ckpt."
+            check_dataset(self.run, open_dataset(self.datamodule.root, self.datamodule.cache_dir), remedy)
+        options = self.config_init[self.subcommand]
+        if self.subcommand != "fit" and self.model.is_trained:
+            options["ckpt_path"] = options["ckpt_path"] or "best"
+        if options["ckpt_path"] in ("best", "last"):
+            resumes = self.subcommand == "fit" and options["ckpt_path"] == "last"
+            found = to_resume_from(self.folder / "checkpoints") if resumes else None
+            options["ckpt_path"] = str(found or checkpoint(self.folder, options["ckpt_path"]))
+            self.start.resumed_from = found
+        if options["ckpt_path"] is not None:
+            check_checkpoint(Path(options["ckpt_path"]), self.model.seed, self.datamodule)
+        if self.trainer.world_size > 1:
+            # Embeds what is missing before the other processes start, or while they wait at its locks: a barrier
+            # of theirs would time out.
+            _ = self.datamodule.linking_data
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Runs it; Ctrl-C, which Lightning turns into an exit, stays Ctrl-C."""
+        handler = signal.getsignal(signal.SIGINT)
+        try:
+            super()._run_subcommand(subcommand)
+        except SystemExit as error:
+            if not self.trainer.interrupted:
+                raise
+            raise KeyboardInterrupt from error
+        except MisconfigurationException as error:
+            raise trainer_error(error) from error
+        finally:
+            # Lightning has ignored a second Ctrl-C since the first, in whatever phase that came, and leaves it so.
+            if signal.getsignal(signal.SIGINT) != handler:
+                signal.signal(signal.SIGINT, handler)
+
+    def fit(self, model: LinkingTask, **kwargs: Any) -> None:
+        """Trains the method, if it has weights."""
+        if model.is_trained:
+            self.trainer.fit(model, **kwargs)
+
+    def predict(self, model: LinkingTask, datamodule: LinkingDataModule, ckpt_path: str | None, **kwargs: Any) -> None:
+        """Answers a split: by the trainer, or on the cluster that `--data.engine` names."""
+        if datamodule.engine == "local":
+            self.trainer.predict(model, datamodule=datamodule, ckpt_path=ckpt_path, **kwargs)
+        else:
+            predict_on_cluster(model, datamodule, Path(ckpt_path) if ckpt_path else None, self.run)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer with CSV logs, checkpoints by the metric on tune, and the writer of results."""
+        self._dump_config()
+        for name in ONE_TIME:
+            self.config_dump.pop(name, None)
+        configured = self._get(self.config_init, "trainer")
+        is_fit = self.subcommand == "fit"
+        self.writer = ResultWriter(self.folder, self.config_dump, of_fit=is_fit)
+        loggers: list[Logger] = [CSVLogger(self.folder, name="logs"), *as_list(configured["logger"])]
+        self.held.push(partial(end_wandb, loggers))
+        seed, is_resumed = self._get(self.config, "seed_everything"), self._get(self.config, "ckpt_path") is not None
+        record = follow_run(loggers, self.run, self.folder, seed, str(self.subcommand))
+        self.start = RunStart(self.folder, self.config_dump, loggers, record, is_fit, is_resumed, self._complete)
+        callbacks: list[Callback] = [self.start, *as_list(configured["callbacks"]), self.writer]
+        if is_shown := configured["enable_progress_bar"] is not False:
+            callbacks.append(progress_callback())
+            is_shown = isinstance(callbacks[-1], ProgressBar)  # Lightning would add its own bar beside our lines
+        if is_fit:
+            callbacks.append(StepLimit())
+            callbacks += [
+                RunCheckpoint(
+                    self.folder / "checkpoints",
+                    filename=name,
+                    monitor=monitor,
+                    mode="max",
+                    save_on_train_epoch_end=True,
+                    enable_version_counter=False,
+                )
+                for name, monitor in (("best", MONITOR), ("last", None))
+            ]
+        # The loggers come with RunStart: they would begin with files, before anything was checked.
+        plugins = [WholeCheckpoints(), *as_list(configured["plugins"])]
+        return super().instantiate_trainer(
+            callbacks=callbacks, plugins=plugins, logger=False, enable_progress_bar=is_shown, **kwargs
+        )
+
+    def _complete(self) -> None:
+        """Names the commits of what is on a hub in the configuration, and where the run's files are beside it."""
+        write_commits(self.config_dump, self.model, self.datamodule)
+        record_places(self.run, self.config_dump, self.datamodule.linking_data.dataset, self.folder)
+
+    def before_validate(self) -> None:
+        """Names the commits of what is on a hub in the configuration that stands beside the results."""
+        write_commits(self.config_dump, self.model, self.datamodule)
+
+    def before_test(self) -> None:
+        """The same."""
+        write_commits(self.config_dump, self.model, self.datamodule)
+
+    def after_fit(self) -> None:
+        """Evaluates the best weights on dev, and puts the run in its place."""
+        if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            say("fast_dev_run: a few batches of train and tune went well; nothing was written")
+            return
+        best = None
+        if self.model.is_trained:
+            best = self.folder / "checkpoints" / "best.ckpt"
+            if not best.exists():
+                raise ConfigError(
+                    "an epoch of training, with its evaluation on tune",
+                    "training that ended before",
+                    "Raise --trainer.max_time, or lower --trainer.min_epochs and min_steps to at most max_steps.",
+                )
+        has_dev = "dev" in set(self.datamodule.linking_data.dataset.mentions["split"])
+        if has_dev:
+            self.trainer.validate(
+                self.model, datamodule=self.datamodule, ckpt_path=best, verbose=False, weights_only=True
+            )
+        else:
+            self.start.begin(self.trainer)
+        if process_of_run() == 0:
+            self.start.finish(self.trainer)
+            if self.folder != self.run:
+                replace_run(self.run)
+                self.writer.run = self.run
+        if has_dev:
+            self.writer.show()
+        else:
+            write_identity(self.run, self.writer.identity(self.model))
+            say(f"The dataset has no dev split; to evaluate on test: dim test --config {self.run / 'config.yaml'}")
+
+    def after_validate(self) -> None:
+        """Prints the results."""
+        self.writer.show()
+
+    def after_test(self) -> None:
+        """Prints the results."""
+        self.writer.show()
+
+
+def as_list(value: Any) -> list[Any]:
+    """None, False or True (the default) → nothing more, one → a list of it."""
+    return value if isinstance(value, list) else [value] if value and value is not True else []
+
+
+def trainer_error(error: Exception) -> ConfigError:
+    """What Lightning says of its options, as one of dim's errors."""
+    return ConfigError(
+        "options of the trainer that go together", str(error), "Change --trainer.…; dim fit --help lists the options."
+    )
+
+
+def check_checkpoint(path: Path, seed: int, datamodule: LinkingDataModule) -> None:
+    """Refuses, before data is read, a file that is no checkpoint, and weights of another seed or other texts.
+
+    Raises:
+        ConfigError: There is no such file.
+        CheckpointError: It is no checkpoint, of another seed, or of other texts. The rest is compared when it loads.
+    """
+    if not path.is_file():
+        raise ConfigError(f"a checkpoint at --ckpt_path {path}", "no such file", "Name best, last, or a .ckpt file.")
+    saved = read_checkpoint(path).get("dim", {})
+    for option in ("entity_text", "context_template"):
+        asked = getattr(datamodule, option)
+        if saved.get(option, asked) != asked:
+            raise CheckpointError(
+                f"a checkpoint whose {option} is {asked}",
+                f"{saved[option]} in {path}",
+                f"Use it with --data.{option} {saved[option]!r}, or fit again.",
+            )
+    found = saved.get("seed")
+    beside = path.resolve().parent.parent / "config.yaml"
+    if found is None and beside.exists():  # of an older version; its run tells
+        found = stated_config(beside.parent).get("seed_everything")
+    if found is not None and found != seed:
+        raise CheckpointError(
+            f"weights of seed {seed}",
+            f"a checkpoint of seed {found}: {path}",
+            f"Use it as what it is: --seed_everything {found}, or name a checkpoint of this run.",
+        )
+
+
+def checkpoint(run: Path, name: str) -> Path:
+    """The `best` weights on tune, or the `last` epoch's. Raises ConfigError where there are none."""
+    path = run / "checkpoints" / f"{name}.ckpt"
+    if not path.exists():
+        raise ConfigError(f"a checkpoint {path}", "none", "Run dim fit with the same --run first, or give --ckpt_path.")
+    return path
+
+
+#: What the trainer's commands are made of.
+OPTIONS: dict[str, Any] = {
+    "model_class": LinkingTask,
+    "datamodule_class": LinkingDataModule,
+    "subclass_mode_model": True,
+    "save_config_callback": None,
+    "seed_everything_default": 0,
+    "parser_class": Parser,
+    "auto_configure_optimizers": False,
+    "load_from_checkpoint_support": False,
+}
+
+
+def run_trainer(arguments: Sequence[str]) -> None:
+    """Runs `fit`, `validate`, `test` or `predict` with the given command line."""
+    arguments = with_config_files(arguments)
+    # Adam's squares of tiny gradients become denormal numbers, which processors multiply some 100 times slower.
+    # Here, before the first operation: the threads of torch's pool take the setting from the one that starts them.
+    torch.set_flush_denormal(True)
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in QUIET:
+        warnings.filterwarnings("ignore", message=message)
+    # Lightning starts further processes with this process's command line, and tells them by the environment.
+    argv, sys.argv = sys.argv, [sys.argv[0], *arguments]
+    # The offline logger of Weights & Biases says so in the environment, to whatever comes later.
+    environment = {name: os.environ.get(name) for name in (*LAUNCH_VARIABLES, "WANDB_MODE")}
+    is_first = process_of_run() == 0
+    Parser.command, Parser.given = arguments[0], tuple(arguments[1:])
+    Parser.required, Parser.home = ("run", "data.root", "model"), Path.cwd()
+    registered()  # a YAML file names a class without its module once the class is known
+    trusted = trusted_by(",".join(value for name, value in split_line(arguments) if name == "trust"))
+    # The configuration of fit is the user's own word; that of a run may be a stranger's.
+    door = nullcontext() if arguments[0] == "fit" else only_these(classes_of_runs(), trusted)
+    try:
+        with ExitStack() as held, door, nullcontext() if is_first else redirect_stdout(StringIO()):
+            DimCLI(held, trusted, **OPTIONS, args=arguments)
+    finally:
+        torch.set_flush_denormal(False)
+        sys.argv = argv
+        for name, value in environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

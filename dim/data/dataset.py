@@ -1,0 +1,459 @@
+"""The records (mention, entity, prediction) and the dataset folder that holds them.
+
+A dataset folder is readable with pandas alone:
+
+    dataset.json            name, source, licence, counts, hashes, what was skipped and why
+    entities.parquet        id, name, aliases, type, popularity, images, attributes
+    texts/<variant>.parquet entity_id, text
+    mentions.parquet        id, split, mention, context, start, end, entity_id (null: NIL), images, caption,
+                            candidates, type, attributes
+    answers/<variant>.jsonl every answer of a language model, if a text was refreshed
+    captions/<name>.parquet every answer of a captioner, if images were captioned
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from dim.core.files import atomic_path, check_variant, content_hash, how_to_get, json_text
+from dim.core.locks import LOCK_SUFFIX, folder_lock
+from dim.core.output import Kind
+from dim.core.tables import column_hashes, conform, frame_hash, hash_of, said_by, write_frame
+from dim.core.text_form import one_form
+from dim.errors import DataError
+
+FORMAT_VERSION = 2
+NIL = "NIL"  #: Stands where an answer says that the KB has no such entity.
+ANSWERS, CAPTIONS = "answers", "captions"  #: The folders of what models answered, about entities and about images.
+AUDIT_FILE = "audit.json"  #: What `dim audit` found.
+SPLITS = ("train", "tune", "dev", "test")
+
+ENTITY_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("name", pa.string()),
+        ("aliases", pa.list_(pa.string())),
+        ("type", pa.string()),
+        ("popularity", pa.float64()),
+        ("images", pa.list_(pa.string())),
+        ("attributes", pa.string()),  # a JSON object
+    ]
+)
+MENTION_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("split", pa.string()),
+        ("mention", pa.string()),
+        ("context", pa.string()),
+        ("start", pa.int64()),
+        ("end", pa.int64()),
+        ("entity_id", pa.string()),
+        ("images", pa.list_(pa.string())),
+        ("caption", pa.string()),
+        ("candidates", pa.list_(pa.string())),
+        ("type", pa.string()),
+        ("attributes", pa.string()),  # a JSON object
+    ]
+)
+TEXT_SCHEMA = pa.schema([("entity_id", pa.string()), ("text", pa.string())])
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A name in a sentence, with its images.
+
+    Attributes:
+        id: Made by the converter; holds nothing of the answer.
+        mention: The name as it stands in the context; empty only where the mention is a region of an image.
+        context: The sentence or caption around it; may be empty.
+        start: First character of the mention in the context, or None where it is not known.
+        end: One past its last character, or None.
+        entity_id: The gold entity, or None: the answer is not in the KB (NIL).
+        images: Paths relative to the dataset's image folder; empty where there is none. A region of an image is
+            `path#xywh=left,top,width,height` in pixels (W3C Media Fragments).
+        caption: What a captioner said of the image, or None.
+        candidates: Entity ids that the release offers, or None.
+        type: A label such as `person`, or a cell of the demo world; None where the release has none.
+        split: `train`, `tune`, `dev` or `test`.
+        attributes: Whatever else the source said.
+    """
+
+    id: str
+    mention: str
+    context: str = ""
+    start: int | None = None
+    end: int | None = None
+    entity_id: str | None = None
+    images: tuple[str, ...] = ()
+    caption: str | None = None
+    candidates: tuple[str, ...] | None = None
+    type: str | None = None
+    split: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """An entry of the knowledge base (KB); `popularity` comes from outside the mentions (page views, sitelinks)."""
+
+    id: str
+    name: str
+    aliases: tuple[str, ...] = ()
+    type: str | None = None
+    popularity: float | None = None
+    images: tuple[str, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The ranked answer to a mention: `entity_ids` best first, `scores` beside them (higher is better)."""
+
+    mention_id: str
+    entity_ids: tuple[str, ...]
+    scores: tuple[float, ...]
+    probability: float | None = None
+
+
+class Dataset:
+    """A dataset folder, opened for reading. Its tables are read on first use.
+
+    Args:
+        root: The folder that holds `dataset.json`.
+
+    Raises:
+        DataError: The folder is no dataset folder, of another format version, or cannot be read.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        try:
+            self.meta: dict[str, Any] = json.loads((self.root / "dataset.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"a dataset folder at {self.root} (with a dataset.json)",
+                str(error) if self.root.exists() else "nothing there",
+                how_to_get(self.root, f"Check the path, or make one: dim prepare RELEASE {self.root}"),
+            ) from error
+        if self.meta.get("format_version") != FORMAT_VERSION:
+            raise DataError(
+                f"a dataset folder of format {FORMAT_VERSION}",
+                f"format {self.meta.get('format_version')} in {self.root}",
+                "Run dim prepare again on the release.",
+            )
+        self._hear_tables()
+
+    def _hear_tables(self) -> None:
+        """Takes over what tables say of themselves that were written after `dataset.json`, such as before a kill."""
+        for name in ("mentions", *(f"texts/{variant}" for variant in self.variants)):
+            if about := said_by(self.root / f"{name}.parquet"):
+                self.meta["hashes"][name] = about["hash"]
+                if name != "mentions":
+                    variant = name.partition("/")[2]
+                    self.meta["texts"] = sorted({*self.meta["texts"], variant})
+                    if facts := about.get("facts"):
+                        self.meta["text_facts"] = self.meta.get("text_facts", {}) | {variant: facts}
+
+    @property
+    def name(self) -> str:
+        """The dataset's name, for reports."""
+        return str(self.meta["name"])
+
+    @property
+    def hash(self) -> str:
+        """Hash of the entities and the mentions: what is asked.
+
+        Texts and captions are evidence, with hashes of their own, so runs on the original and on refreshed texts of
+        one KB have the same hash, and compare.
+        """
+        return str(self.meta["hash"])
+
+    def text_hash(self, variant: str) -> str:
+        """Hash of one entity text. Raises DataError where there is no such variant."""
+        self._check_variant(variant)
+        return str(self.meta["hashes"][f"texts/{variant}"])
+
+    @property
+    def kb_hash(self) -> str:
+        """Hash of the entities alone (ids, names, aliases), whichever text is used."""
+        return str(self.meta["kb_hash"])
+
+    @property
+    def variants(self) -> list[str]:
+        """The names of the entity texts, such as `brief` and `refreshed`."""
+        return sorted(path.stem for path in (self.root / "texts").glob("*.parquet"))
+
+    @cached_property
+    def image_root(self) -> Path:
+        """The folder that image paths are relative to."""
+        return self.root / str(self.meta["image_root"])
+
+    @cached_property
+    def entities(self) -> pd.DataFrame:
+        """One row an entity, in KB order (columns: `ENTITY_SCHEMA`)."""
+        return self._read("entities.parquet")
+
+    @cached_property
+    def mentions(self) -> pd.DataFrame:
+        """One row a mention, in the order of the release (columns: `MENTION_SCHEMA`)."""
+        return self._read("mentions.parquet")
+
+    @cached_property
+    def entity_index(self) -> pd.Index[Any]:
+        """Entity ids in KB order; `get_indexer` turns ids into rows (-1: not in the KB)."""
+        ids = self.column("entities", "id").to_numpy(zero_copy_only=False)
+        index: pd.Index[Any] = pd.Index(ids, dtype=object)
+        return index
+
+    def column(self, table: Literal["entities", "mentions"], name: str) -> pa.ChunkedArray:
+        """One column of a table as Arrow; the others are not read."""
+        return self._read_columns(f"{table}.parquet", [name])[name]
+
+    def text_column(self, variant: str) -> pa.ChunkedArray:
+        """The text of each entity in KB order as Arrow, null where it has none.
+
+        Raises:
+            DataError: There is no such variant.
+        """
+        self._check_variant(variant)
+        table = self._read_columns(f"texts/{variant}.parquet", ["entity_id", "text"])
+        ids, texts = self.column("entities", "id"), table["text"]
+        if table["entity_id"].equals(ids):
+            return texts
+        return texts.cast(pa.large_string()).take(pc.index_in(ids, value_set=table["entity_id"]))
+
+    def gold_rows(self, mentions: pd.DataFrame) -> NDArray[np.int64]:
+        """The KB row [n] of each mention's gold entity; -1 for NIL."""
+        ids = mentions["entity_id"].astype(object)
+        rows: NDArray[np.int64] = self.entity_index.get_indexer(pd.Index(ids.where(ids.notna(), None)))
+        return rows
+
+    def split(self, name: str) -> pd.DataFrame:
+        """The mentions of one split.
+
+        Raises:
+            DataError: The dataset has no row in that split.
+        """
+        rows = self.mentions[self.mentions["split"] == name]
+        if rows.empty:
+            present = ", ".join(f"{k} ({v})" for k, v in self.mentions["split"].value_counts().items()) or "none"
+            raise DataError(
+                f"mentions in the split '{name}' of {self.name}",
+                f"no row; the splits are: {present}",
+                f"Add the release's {name} file and run dim prepare again, or use another split.",
+            )
+        return rows
+
+    def texts(self, variant: str) -> pd.Series:
+        """The text of each entity in KB order, None where it has none.
+
+        Raises:
+            DataError: There is no such variant.
+        """
+        return pd.Series(self.text_column(variant).to_numpy(zero_copy_only=False), self.entity_index, dtype=object)
+
+    def _check_variant(self, variant: str) -> None:
+        if variant not in self.variants:
+            raise DataError(
+                f"an entity text '{variant}' in {self.root / 'texts'}",
+                f"the variants {', '.join(self.variants) or '(none)'}",
+                "Choose one of them with --data.entity_text.",
+            )
+
+    def entity(self, entity_id: str) -> Entity:
+        """One entity by its id. Raises KeyError where the KB lacks it."""
+        row = int(self.entity_index.get_indexer(pd.Index([entity_id]))[0])
+        if row < 0:
+            raise KeyError(entity_id)
+        return Entity(**_fields(self.entities.iloc[row], lists=("aliases", "images")))
+
+    def mention(self, mention_id: str) -> Mention:
+        """One mention by its id. Raises KeyError where there is none."""
+        rows = self.mentions[self.mentions["id"] == mention_id]
+        if rows.empty:
+            raise KeyError(mention_id)
+        return Mention(**_fields(rows.iloc[0], lists=("images", "candidates")))
+
+    def _read(self, relative: str) -> pd.DataFrame:
+        with self._explain(relative):
+            return pd.read_parquet(self.root / relative)
+
+    def _read_columns(self, relative: str, columns: list[str]) -> pa.Table:
+        with self._explain(relative):
+            return pq.read_table(self.root / relative, columns=columns)
+
+    @contextmanager
+    def _explain(self, relative: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"a readable {self.root / relative}", str(error), "Run dim prepare again.") from error
+
+
+def _fields(row: pd.Series, lists: tuple[str, ...]) -> dict[str, Any]:
+    """A table row as constructor arguments: null → None, list columns → tuples, attributes → dict."""
+    values: dict[str, Any] = {}
+    for key, value in row.items():
+        if key in lists:
+            values[str(key)] = None if value is None else tuple(value)
+        elif key == "attributes":
+            values[str(key)] = json.loads(value) if isinstance(value, str) else {}
+        else:
+            values[str(key)] = None if pd.isna(value) else value
+    for key in ("start", "end"):
+        if values.get(key) is not None:
+            values[key] = int(values[key])
+    return values
+
+
+def write_dataset(
+    root: Path,
+    *,
+    name: str,
+    entities: pd.DataFrame,
+    texts: Mapping[str, pd.DataFrame],
+    mentions: pd.DataFrame,
+    image_root: str = ".",
+    **meta: Any,
+) -> Dataset:
+    """Writes a dataset folder, atomically, and opens it.
+
+    Args:
+        root: Where the folder shall stand; what stood there is replaced, but for `answers/` and `captions/`,
+            which cost money or time.
+        name: The dataset's name.
+        entities: Columns of `ENTITY_SCHEMA`; absent ones become null (lists: empty).
+        texts: Variant → columns of `TEXT_SCHEMA`.
+        mentions: Columns of `MENTION_SCHEMA`; absent ones become null (`images`: empty).
+        image_root: The image folder, relative to `root` or absolute.
+        **meta: Further keys of `dataset.json`: source, licence, counts, skipped …
+    """
+    with atomic_path(root) as folder:
+        write_folder(
+            folder, name=name, entities=entities, texts=texts, mentions=mentions, image_root=image_root, **meta
+        )
+        keep_answers(root, folder)
+    return Dataset(root)
+
+
+def keep_answers(old: Path, new: Path) -> None:
+    """Copies what models answered, which cost money or time, from a dataset folder to the one that replaces it."""
+    for name in (ANSWERS, CAPTIONS):
+        if (old / name).is_dir():
+            shutil.copytree(old / name, new / name, ignore=shutil.ignore_patterns(f"*{LOCK_SUFFIX}"))
+
+
+def dataset_kind(name: str, is_made: Callable[[dict[str, Any]], bool], has_images: bool = False) -> Kind:
+    """Dataset folders that one command writes, for `dim.core.output`.
+
+    Args:
+        name: What they are called, such as "a demo world".
+        is_made: Tells them by their `dataset.json` from those of other commands.
+        has_images: Whether the command also writes the images, into the folder; else images in it are the user's.
+    """
+
+    def stands_at(folder: Path) -> bool:
+        try:
+            return is_made(Dataset(folder).meta)
+        except DataError:
+            return False
+
+    return Kind(name, stands_at, partial(_files, has_images=has_images))
+
+
+def _files(folder: Path, has_images: bool) -> list[str]:
+    dataset = Dataset(folder)
+    names = ["dataset.json", "entities.parquet", "mentions.parquet", AUDIT_FILE]
+    names += [f"texts/{variant}.parquet" for variant in dataset.meta["texts"]]
+    names += [f"{ANSWERS}/*.jsonl", f"{CAPTIONS}/*.parquet", f"{CAPTIONS}/*.log.jsonl"]
+    for table in ("entities", "mentions") if has_images else ():
+        images = pc.list_flatten(dataset.column(table, "images")).to_pylist()
+        names += [glob.escape(f"{dataset.meta['image_root']}/{image}") for image in images]
+    return names
+
+
+def write_folder(
+    folder: Path,
+    *,
+    name: str,
+    entities: pd.DataFrame,
+    texts: Mapping[str, pd.DataFrame],
+    mentions: pd.DataFrame,
+    image_root: str,
+    **meta: Any,
+) -> None:
+    """Writes the files of a dataset into `folder`, without replacing anything (see `write_dataset`)."""
+    (folder / "texts").mkdir(parents=True, exist_ok=True)
+    entities = conform(entities, ENTITY_SCHEMA, empty_lists=("aliases", "images"))
+    mentions = conform(mentions, MENTION_SCHEMA, empty_lists=("images",))
+    entities.to_parquet(folder / "entities.parquet", index=False, schema=ENTITY_SCHEMA)
+    mentions.to_parquet(folder / "mentions.parquet", index=False, schema=MENTION_SCHEMA)
+    tables = {variant: conform(table, TEXT_SCHEMA) for variant, table in texts.items()}
+    for variant, table in tables.items():
+        table.to_parquet(folder / "texts" / f"{variant}.parquet", index=False, schema=TEXT_SCHEMA)
+    of_entities, of_mentions = column_hashes(entities), column_hashes(mentions)
+    kb_hash = hash_of({name: of_entities[name] for name in ("id", "name", "aliases")})
+    hashes = {"entities": hash_of(of_entities), "mentions": hash_of(of_mentions)}
+    asked = content_hash(
+        hashes["entities"], hash_of({name: of for name, of in of_mentions.items() if name != "caption"})
+    )
+    hashes |= {f"texts/{variant}": frame_hash(table) for variant, table in sorted(tables.items())}
+    document = {
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "image_root": image_root,
+        "kb_hash": kb_hash,
+        "hash": asked,
+        "hashes": hashes,
+        "num_entities": len(entities),
+        "num_mentions": {split: int(n) for split, n in mentions["split"].value_counts().items()},
+        "texts": sorted(texts),
+        **meta,
+    }
+    (folder / "dataset.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def add_texts(root: Path, variant: str, table: pd.DataFrame, **facts: Any) -> Dataset:
+    """Adds an entity text to a dataset folder, or replaces it; other files but `dataset.json` stay as they are.
+
+    Args:
+        root: A dataset folder.
+        variant: Its name, such as `refreshed-mymodel`.
+        table: Columns of `TEXT_SCHEMA`; entities without a text may be left out.
+        **facts: Where it comes from; kept in `dataset.json` under `text_facts`.
+
+    Raises:
+        DataError: `root` is no dataset folder, or the variant's name cannot be that of a file.
+    """
+    table = conform(table, TEXT_SCHEMA)
+    table["text"] = [one_form(text) if isinstance(text, str) else text for text in table["text"]]
+    with folder_lock(root, "an entity text", wait=True):
+        dataset = Dataset(root)
+        meta = dict(dataset.meta)
+        meta["texts"] = sorted({*meta["texts"], variant})
+        if facts:
+            meta["text_facts"] = meta.get("text_facts", {}) | {variant: facts}
+        # Both are written before either gets its name: a full disk leaves both as they were.
+        with (
+            atomic_path(dataset.root / "dataset.json") as new_about,
+            atomic_path(dataset.root / "texts" / f"{check_variant(variant)}.parquet") as new_texts,
+        ):
+            about = write_frame(new_texts, table, TEXT_SCHEMA, facts=facts)
+            meta["hashes"] = meta["hashes"] | {f"texts/{variant}": about["hash"]}
+            new_about.write_text(json_text(meta), encoding="utf-8")
+    return Dataset(root)

@@ -1,0 +1,33 @@
+"""Rows that were left out, told by reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+NUM_EXAMPLES = 5
+
+
+@dataclass
+class Skipped:
+    """Rows that a converter left out: how many for each reason, and the first few of them."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, reason: str, example: str) -> None:
+        """Counts one row for `reason` and keeps it as an example while there are fewer than five."""
+        self.counts[reason] += 1
+        shown = self.examples.setdefault(reason, [])
+        if len(shown) < NUM_EXAMPLES:
+            shown.append(example)
+
+    @property
+    def total(self) -> int:
+        """The number of rows left out, for whatever reason."""
+        return self.counts.total()
+
+    def as_json(self) -> dict[str, Any]:
+        """Reason → count and examples, for `dataset.json`."""
+        return {reason: {"count": n, "examples": self.examples[reason]} for reason, n in self.counts.items()}

@@ -1,0 +1,1 @@
+"""Frozen encoders: text, CLIP, BLIP-2 and characters; raw input in, features out."""

@@ -1,0 +1,210 @@
+"""What an encoder is. Encoders are frozen: the same input always gives the same row."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dim.display.lines import warn
+from dim.encoders.model_files import copy_files, every_file
+from dim.errors import DataError
+
+Features = NDArray[np.float32]
+#: What of a run is frozen, by the names of its options.
+FROZEN = ("text_encoder", "image_encoder", "name_encoder", "captioner", "language_model")
+
+
+class Frozen(Protocol):
+    """What is known by what it computes, and can be copied: encoders, captioners, language models."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A string that changes whenever the output would."""
+
+    @property
+    def former_fingerprints(self) -> Mapping[str, str]:
+        """Fingerprints that earlier versions of dim gave to the same → what a user should know of that, or nothing."""
+
+    @property
+    def pinned_options(self) -> Mapping[str, str]:
+        """Options that name exactly what is loaded from a hub, whatever becomes of its branches."""
+
+    def pin(self, options: Mapping[str, str]) -> None:
+        """Has these of `pinned_options` loaded; called before anything is."""
+
+    def copy_model(self, source: Path, target: Path) -> bool:
+        """Copies what loading reads of a local folder, or file, that an option names.
+
+        Args:
+            source: The folder or file.
+            target: A folder that is made.
+
+        Returns:
+            Whether weights were written in another form: the copy has another fingerprint then, and the same features.
+
+        Raises:
+            DataError: Pickled weights cannot be written as safetensors.
+        """
+
+
+def is_known(frozen: Frozen, recorded: str | None, name: str) -> bool:
+    """Whether a fingerprint that was recorded is this one's, by this version's rule or an earlier one's.
+
+    Where the earlier one says less than what is loaded now, stderr gets a line.
+
+    Args:
+        frozen: An encoder, captioner or language model.
+        recorded: In a run, a checkpoint or a linker.
+        name: What it is there, for the line: `text_encoder`.
+    """
+    if recorded is None or recorded == frozen.fingerprint:
+        return recorded is not None
+    said = frozen.former_fingerprints.get(recorded)
+    if said:
+        warn(f"warning: {name}: {said}; fit again to have it pinned")
+    return said is not None
+
+
+class LocalModel:
+    """What encoders and captioners share: by default they have files of their own, and nothing on a hub."""
+
+    @property
+    def former_fingerprints(self) -> Mapping[str, str]:
+        """None: its fingerprint is what it was."""
+        return {}
+
+    @property
+    def pinned_options(self) -> Mapping[str, str]:
+        """None: nothing is on a hub."""
+        return {}
+
+    def pin(self, options: Mapping[str, str]) -> None:
+        """Refuses: nothing is on a hub."""
+        raise NotImplementedError(f"{type(self).__name__} has no options {', '.join(options)}")
+
+    def copy_model(self, source: Path, target: Path) -> bool:
+        """Copies every file but hidden ones, as it is. dim's own encoders write pickled weights as safetensors."""
+        is_folder = source.is_dir()
+        files = every_file(source) if is_folder else [source]
+        return copy_files(source if is_folder else source.parent, files, target, None)
+
+
+class Encoder(LocalModel, ABC):
+    """What all encoders share. Constructors are cheap: weights load at the first call that needs them."""
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """The number of columns of a feature row."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A string that changes whenever the output would: class, version, weights' hash, options that count.
+
+        Device and number of worker processes are no part of it.
+        """
+
+
+def check_features(features: Features, inputs: Sequence[str], encoder: Encoder) -> Features:
+    """What an encoder gave for a batch of inputs, which are named in messages.
+
+    Raises:
+        DataError: A value is not finite, or it has another shape than [len(inputs), encoder.width].
+    """
+    name, shape = type(encoder).__name__, (len(inputs), encoder.width)
+    if features.shape != shape:
+        raise DataError(
+            f"features of shape {shape} from the encoder {name}",
+            f"shape {features.shape}",
+            "Correct the encoder: one call is one batch, one row an input.",
+        )
+    finite = np.isfinite(features).all(axis=1)
+    if not finite.all():
+        raise DataError(
+            f"finite features from the encoder {name}",
+            f"NaN or infinity for {inputs[int(finite.argmin())][:120]!r}",
+            "Use precision fp32 or bf16; if it stays, remove that input.",
+        )
+    return features
+
+
+class TextEncoder(Encoder):
+    """Turns texts into vectors."""
+
+    @abstractmethod
+    def encode_text(self, texts: Sequence[str]) -> Features:
+        """Features [len(texts), width], float32, finite. One call is one batch; an empty string is a text."""
+
+    def submit_text(self, texts: Sequence[str]) -> Callable[[], Features]:
+        """What gives the features of `encode_text` when called. A GPU works while the next batch is made ready."""
+        features = self.encode_text(texts)
+        return lambda: features
+
+
+class ImageEncoder(Encoder):
+    """Turns images into vectors, in two steps, so that decoding can run in worker processes."""
+
+    @property
+    def draft_side(self) -> int | None:
+        """Pixels of the short side down to which a JPEG may be decoded (`load_image`); None: at its full size.
+
+        Where it is not None it is part of the fingerprint.
+        """
+        return None
+
+    @abstractmethod
+    def preprocess(self, image: Image.Image) -> Any:
+        """One decoded RGB image as the encoder's input (an array of one fixed shape and type)."""
+
+    @abstractmethod
+    def encode_image(self, pixels: Any) -> Features:
+        """Features [batch, width], float32, finite, of a stack [batch, …] of `preprocess`' results."""
+
+    def to_device(self, pixels: Any) -> Any:
+        """The stack as `encode_image` takes it too, moved to where it computes."""
+        return pixels
+
+    def submit_image(self, pixels: Any) -> Callable[[], Features]:
+        """What gives the features of `encode_image` when called. A GPU works while the next batch is made ready."""
+        features = self.encode_image(pixels)
+        return lambda: features
+
+
+class Captioner(LocalModel, ABC):
+    """Answers a question about an image in words. Weights load at the first call that needs them."""
+
+    #: The question, where `{mention}` is the mention's name; empty: the captioner asks none.
+    question: str = ""
+
+    @property
+    def model(self) -> str:
+        """What the record of answers calls the model."""
+        return type(self).__name__
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The options that shape an answer, for the record."""
+        return {}
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A string that changes whenever the answers would: class, weights' hash, `question`, options that count.
+
+        Device and batch size are no part of it.
+        """
+
+    def preprocess(self, image: Image.Image) -> Any:
+        """What `caption` takes of one decoded RGB image; done in worker processes."""
+        return image
+
+    @abstractmethod
+    def caption(self, images: Sequence[Any], questions: Sequence[str]) -> list[str]:
+        """One answer for each of `preprocess`' results to the question beside it. One call is one batch."""

@@ -1,0 +1,46 @@
+"""Names as they are spelled: hashed character n-grams, an encoder without weights for mentions and names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import sklearn
+from sklearn.feature_extraction.text import HashingVectorizer
+
+from dim.encoders.base import Features, TextEncoder
+
+
+class CharacterEncoder(TextEncoder):
+    """Logarithmic counts of character n-grams within words (`char_wb`), hashed with signs into `width` columns.
+
+    What a sentence encoder makes of a rare name depends on its word pieces; spelling does not.
+
+    Args:
+        width: Columns that the n-grams are hashed into.
+        shortest: Characters of the shortest n-grams, the blank at a word's ends included.
+        longest: Characters of the longest.
+    """
+
+    def __init__(self, width: int = 1024, shortest: int = 2, longest: int = 4) -> None:
+        self._width, self.shortest, self.longest = width, shortest, longest
+        self._vectorizer = HashingVectorizer(
+            analyzer="char_wb", ngram_range=(shortest, longest), n_features=width, norm=None, dtype=np.float32
+        )
+
+    @property
+    def width(self) -> int:
+        """Columns that the n-grams are hashed into."""
+        return self._width
+
+    @property
+    def fingerprint(self) -> str:
+        """The options, and scikit-learn's version, whose hash it is."""
+        return f"characters:{self.width}:{self.shortest}-{self.longest}:sklearn-{sklearn.__version__}"
+
+    def encode_text(self, texts: Sequence[str]) -> Features:
+        """Features [len(texts), width]: sign · (1 + ln|count|) in each column that has a count, else 0."""
+        counts = self._vectorizer.transform(texts)
+        counts.data = np.sign(counts.data) * (1 + np.log(np.abs(counts.data).clip(min=1)))
+        features: Features = counts.toarray()
+        return features

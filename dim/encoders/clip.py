@@ -1,0 +1,223 @@
+"""Any model of open_clip, frozen: texts and images into one space.
+
+open_clip takes more than a second to import: that is done on use, as every command knows this class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from dim.encoders.base import Features, ImageEncoder, TextEncoder
+from dim.encoders.clip_source import HUB, ClipSource
+from dim.encoders.device import DTYPES, Precision, check_compiler, deferred, resolve_device, to_device
+from dim.encoders.model_files import clip_files, copy_files, load_clip_weights
+from dim.errors import ConfigError
+
+_loaded: WeakValueDictionary[tuple[str, str, str, bool], nn.Module] = WeakValueDictionary()
+
+
+class OpenClipEncoder(TextEncoder, ImageEncoder):
+    """Raw (not normalised) CLIP features, as the DIM release takes them; texts are cut at the model's 77 tokens.
+
+    Two encoders of the same model, weights and precision share one copy in memory.
+
+    Args:
+        model: A model name of open_clip, such as `ViT-B-32-quickgelu`, or `hf-hub:` and the id of a model on the hub,
+            which brings its own weights (`pretrained` is not looked at).
+        pretrained: Its weights: a tag such as `openai` (downloaded at first use), a file, or a folder as downloaded
+            from a hub (`open_clip_config.json` and weights). A folder brings its own architecture, so that `model`
+            is not looked at. Of pickled weights (`.pt`, `.pth`, `.bin`) tensors alone are read, with `weights_only`.
+        precision: Of weights and arithmetic; the features are float32 always.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` …
+        random_seed: Draw the weights at random instead (`pretrained` is null then), for benchmarks and tests.
+        draft: Decode large JPEGs at 1/2, 1/4 or 1/8 of their size, at least twice the model's. Faster, and slightly
+            other features: it is part of the fingerprint.
+        compile_model: Run through `torch.compile`: seconds to minutes at the start, faster after it. Like the device,
+            it may change the last digits of a feature, and is no part of the fingerprint.
+        projection: Whether image features are projected into the space that they share with texts. False gives what a
+            ViT pools before it, of its own width (1,024 for ViT-L/14), for images alone.
+        revision: A branch, tag or commit of what `model` or `pretrained` names on the hub. A run records the commit.
+        tokenizer_revision: The same of the tokenizer, where the model takes it from another place on the hub.
+
+    Raises:
+        ConfigError: The model or the weights do not exist, or do not fit each other, or nothing here can compile.
+            Raised at first use.
+    """
+
+    def __init__(
+        self,
+        model: str = "ViT-B-32-quickgelu",
+        pretrained: str | None = "openai",
+        precision: Precision = "fp32",
+        device: str = "auto",
+        random_seed: int | None = None,
+        draft: bool = False,
+        compile_model: bool = False,
+        projection: bool = True,
+        revision: str | None = None,
+        tokenizer_revision: str | None = None,
+    ) -> None:
+        is_on_hub = model.startswith(HUB)
+        name, weights = (model, None) if is_on_hub else (model.replace("/", "-"), pretrained)
+        self.source = ClipSource(name, weights, random_seed, revision, tokenizer_revision)
+        self.precision, self.device = precision, device
+        self.draft, self.compile_model, self.projection = draft, compile_model, projection
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process loads the weights itself, if it needs them.
+        source = self.source
+        options = (self.precision, self.device, source.random_seed, self.draft, self.compile_model)
+        return type(self), (source.model_name, source.pretrained, *options, self.projection, *source.known_revisions)
+
+    @property
+    def width(self) -> int:
+        """Columns of the shared space, or of the ViT without projection; known without loading weights."""
+        config = self.source.config
+        if self.projection:
+            return int(config["embed_dim"])
+        vision = config["vision_cfg"]
+        if not isinstance(vision.get("layers"), int) or "timm_model_name" in vision:
+            raise ConfigError(
+                "a ViT of open_clip, whose features can be had without projection",
+                self.source.model_name,
+                "Leave projection out.",
+            )
+        return int(vision["width"])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names architecture, preprocessing, precision, draft decoding, and the content of the weights."""
+        return self._named(self.source.fingerprint)
+
+    @property
+    def former_fingerprints(self) -> Mapping[str, str]:
+        """Those of weights that were not pinned, and of folders by the rule of earlier versions."""
+        return {self._named(source): said for source, said in self.source.former_fingerprints.items()}
+
+    @property
+    def pinned_options(self) -> Mapping[str, str]:
+        """The commits of what is on the hub."""
+        return self.source.pinned_options
+
+    def pin(self, options: Mapping[str, str]) -> None:
+        """Has commits loaded; called before anything is."""
+        source = self.source
+        revision = options.get("revision", source.revision)
+        tokenizer_revision = options.get("tokenizer_revision", source.tokenizer_revision)
+        self.source = replace(source, revision=revision, tokenizer_revision=tokenizer_revision)
+
+    def copy_model(self, source: Path, target: Path) -> bool:
+        """Copies a file of weights, or what open_clip reads of a folder; pickled weights as safetensors."""
+        is_folder = source.is_dir()
+        files = clip_files(source) if is_folder else [source]
+        return copy_files(source if is_folder else source.parent, files, target, load_clip_weights)
+
+    def _named(self, source: str) -> str:
+        draft = f", draft={self.draft_side}" if self.draft else ""
+        pooled = "" if self.projection else ", projection=False"
+        return f"OpenClipEncoder({source}, precision={self.precision}{draft}{pooled})"
+
+    @property
+    def draft_side(self) -> int | None:
+        """Twice the model's image size, where `draft` is set."""
+        size = self.source.preprocess_config["size"]
+        return 2 * (size if isinstance(size, int) else max(size)) if self.draft else None
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The open_clip model, loaded at first use."""
+        key = (self.source.fingerprint, self.precision, str(self.model_device), self.projection)
+        model = _loaded.get(key)
+        if model is None:
+            model = _loaded[key] = self.source.load(self.precision, self.model_device)
+            if not self.projection:
+                model.visual.proj = None  # type: ignore[union-attr]
+        return model
+
+    def encode_text(self, texts: Sequence[str]) -> Features:
+        """Features [len(texts), width] of one batch."""
+        return self.submit_text(texts)()
+
+    def submit_text(self, texts: Sequence[str]) -> Callable[[], Features]:
+        """What gives the features of `encode_text` when called."""
+        if not self.projection:
+            raise ConfigError("a CLIP text encoder", "projection: false, which is for images", "Leave projection out.")
+        from dim.encoders.clip_model import cut
+
+        with torch.inference_mode():
+            tokens = cut(self.model, self.source.tokenize(texts))
+            return deferred(self._run_text(self.model, to_device(tokens.numpy(), self.model_device)))
+
+    def preprocess(self, image: Image.Image) -> NDArray[np.uint8]:
+        """The image resized and cropped, [height, width, 3]; as bytes, which cost a quarter of floats to hand over."""
+        return np.asarray(self._resize(image))
+
+    def to_device(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """The stack on the model's device, still as bytes."""
+        return to_device(pixels, self.model_device)
+
+    def encode_image(self, pixels: NDArray[np.uint8] | Tensor) -> Features:
+        """Features [batch, width] of a stack [batch, height, width, 3]."""
+        return self.submit_image(pixels)()
+
+    def submit_image(self, pixels: NDArray[np.uint8] | Tensor) -> Callable[[], Features]:
+        """What gives the features of `encode_image` when called."""
+        with torch.inference_mode():
+            return deferred(self._run_image(self.model, self.normalize_pixels(pixels)))
+
+    def normalize_pixels(self, pixels: NDArray[np.uint8] | Tensor) -> Tensor:
+        """The model's input [batch, 3, height, width] on its device, by open_clip's arithmetic."""
+        batch = pixels if isinstance(pixels, Tensor) else self.to_device(pixels)
+        mean, std = self._mean_and_std
+        values = batch.permute(0, 3, 1, 2).contiguous().float().div_(255)
+        return values.sub_(mean).div_(std).to(DTYPES[self.precision])
+
+    @cached_property
+    def _mean_and_std(self) -> tuple[Tensor, Tensor]:
+        # Kept on the device: to send them anew with each batch would wait for the batch before.
+        config, device = self.source.preprocess_config, self.model_device
+        mean, std = (torch.tensor(config[name], device=device)[:, None, None] for name in ("mean", "std"))
+        return mean, std
+
+    @cached_property
+    def _run_text(self) -> Callable[[nn.Module, Tensor], Tensor]:
+        from dim.encoders.clip_model import encode_tokens
+
+        return self._compiled(encode_tokens)
+
+    @cached_property
+    def _run_image(self) -> Callable[[nn.Module, Tensor], Tensor]:
+        return self._compiled(_encode_pixels)
+
+    def _compiled(self, function: Callable[[nn.Module, Tensor], Tensor]) -> Callable[[nn.Module, Tensor], Tensor]:
+        if not self.compile_model:
+            return function
+        check_compiler(self.model_device.type)
+        return torch.compile(function)
+
+    @cached_property
+    def model_device(self) -> torch.device:
+        """Where the model computes."""
+        return resolve_device(self.device)
+
+    @cached_property
+    def _resize(self) -> Callable[[Image.Image], Image.Image]:
+        from dim.encoders.clip_model import resizing
+
+        return resizing(self.source.preprocess_config)
+
+
+def _encode_pixels(model: nn.Module, pixels: Tensor) -> Tensor:
+    features: Tensor = model.encode_image(pixels)  # type: ignore[operator]
+    return features

@@ -1,0 +1,252 @@
+"""Loading what Transformers saved, from a folder or the Hugging Face hub, with errors that say what to do."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from transformers import dynamic_module_utils
+from transformers.utils import logging
+
+from dim.encoders.hub import Pinned, check_local, pin
+from dim.encoders.model_files import copy_files, load_pickled, transformers_files
+from dim.encoders.weights import hash_files
+from dim.errors import ConfigError, DataError
+
+_OTHER_WEIGHTS = {".h5": "TensorFlow", ".msgpack": "Flax", ".onnx": "ONNX", ".gguf": "llama.cpp (GGUF)", ".ot": "Rust"}
+
+
+class Pretrained:
+    """A model as Transformers saves it: a folder, or an id on the hub at one commit, which is looked up once.
+
+    Args:
+        path: A folder, or an id on the hub.
+        revision: A branch, tag or commit on the hub; has no meaning for a folder.
+        what: What is loaded, for messages: `a BLIP-2 model`.
+    """
+
+    def __init__(self, path: str, revision: str | None, what: str) -> None:
+        self.path, self.revision, self.what = path, revision, what
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it stands on this machine."""
+        return Path(self.path).is_dir()
+
+    @cached_property
+    def pinned(self) -> Pinned:
+        """The commit on the hub. Raises ConfigError where it is not to be known (`dim.encoders.hub.pin`)."""
+        check_local(self.path, self.what)
+        return pin(self.path, self.revision, self.what)
+
+    @property
+    def known_revision(self) -> str | None:
+        """The commit, where it was looked up, for another process to load the same; else what was asked for."""
+        found: Pinned | None = self.__dict__.get("pinned")
+        return self.revision if found is None else found.commit
+
+    @property
+    def pinned_options(self) -> dict[str, str]:
+        """The option that names what is loaded, whatever becomes of the branch; none for a folder."""
+        return {} if self.is_folder else {"revision": self.pinned.commit}
+
+    @cached_property
+    def content(self) -> str:
+        """What the content is known by: the hash of the files that loading reads; of an id, its commit."""
+        if self.is_folder:
+            return hash_files(transformers_files(Path(self.path)))
+        return f"{self.path}@{self.pinned.commit}"
+
+    @property
+    def former_contents(self) -> dict[str, str]:
+        """What earlier versions knew it by → what a user should know of that; nothing where it says as much."""
+        if self.is_folder:
+            return {_former_hash(Path(self.path)): ""}
+        commit, asked = self.pinned.commit, self.revision or "main"
+        names = {"main"} if asked == commit else {asked}
+        said = f"{self.path} was not pinned when this was made; its commit is now {commit}, and may have been another"
+        return {f"{self.path}@{name}": said for name in names}
+
+    def load(self, kind: Any, **options: Any) -> Any:
+        """What `kind.from_pretrained` gives, of exactly this commit.
+
+        Args:
+            kind: A class of Transformers.
+            **options: Of `kind.from_pretrained`.
+
+        Raises:
+            ConfigError: There is no such folder, or nothing of that kind in it, or the hub cannot be reached.
+            DataError: It is of a kind whose code stands beside its weights, which is never run.
+        """
+        is_folder = self.is_folder
+        if is_folder:
+            check_folder(Path(self.path), self.what)
+        else:
+            options |= {"revision": self.pinned.commit, "local_files_only": self.pinned.is_offline}
+        try:
+            with _no_bar() if is_folder else nullcontext(), unasked():
+                # Said each time: where it is not, Transformers asks on stdin.
+                return kind.from_pretrained(self.path, trust_remote_code=False, **options)
+        except Exception as error:  # each file format and the hub client raise their own kinds
+            if "trust_remote_code" in str(error):
+                raise own_code(self.what, self.path) from error
+            found = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0][:300]}"
+            remedy = (
+                "Give a folder as written by save_pretrained: config.json, processor and tokenizer files, safetensors."
+                if is_folder
+                else "Give a local folder with the model, or make the hub reachable and check the id."
+            )
+            raise ConfigError(f"{self.what} at {self.path}", found, remedy) from error
+
+
+class KnownByItsFiles:
+    """What encoders and captioners of Transformers do about their files: most of what `Frozen` asks.
+
+    A language model stays a plain dataclass, which the command line reads as a set of options; it says the same itself.
+    """
+
+    WHAT: ClassVar[str]  #: For messages: `a BLIP-2 model`.
+    path: str
+    revision: str | None
+
+    @cached_property
+    def source(self) -> Pretrained:
+        """The folder, or the id on the hub at one commit."""
+        return Pretrained(self.path, self.revision, self.WHAT)
+
+    @abstractmethod
+    def _named(self, content: str) -> str:
+        """The fingerprint of this content, with each option that changes the output."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the content of the folder (of a hub id: its commit) and each option that changes the output."""
+        return self._named(self.source.content)
+
+    @property
+    def former_fingerprints(self) -> Mapping[str, str]:
+        """Those of a branch that was not pinned, and of folders by the rule of earlier versions."""
+        return {self._named(content): said for content, said in self.source.former_contents.items()}
+
+    @property
+    def pinned_options(self) -> Mapping[str, str]:
+        """The commit as `revision`, of an id on the hub."""
+        return self.source.pinned_options
+
+    def pin(self, options: Mapping[str, str]) -> None:
+        """Has a commit (`revision`) loaded; called before anything is."""
+        self.revision = self.source.revision = options["revision"]
+
+    def copy_model(self, source: Path, target: Path) -> bool:
+        """Copies what Transformers reads of a folder; pickled weights as safetensors."""
+        return copy_files(source, transformers_files(source), target, load_pickled)
+
+
+def own_code(what: str, path: str) -> DataError:
+    """The error for a model that would run code of its folder."""
+    named = [
+        f"{name} in {file}"
+        for file in ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
+        if isinstance(config := _read(Path(path) / file), dict)
+        for name in [config.get("auto_map")]
+        if name
+    ]
+    return DataError(
+        f"{what} at {path} of a kind that Transformers has itself",
+        f"one that brings code of its own (auto_map: {'; '.join(named)[:300] or 'on the hub'}), which dim never runs",
+        "Use a model whose model_type the installed Transformers knows.",
+    )
+
+
+def check_folder(folder: Path, what: str) -> None:
+    """Raises ConfigError where a folder is of another kind than Transformers loads, saying which and what to do."""
+    if (folder / "config.json").is_file() and not _holds_other_weights_alone(folder):
+        return
+    found, remedy = _what_it_is(folder)
+    raise ConfigError(f"{what} at {folder}", found, remedy)
+
+
+def _what_it_is(folder: Path) -> tuple[str, str]:
+    """What stands in a folder in the place of a model, and what to do."""
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+    asked = "Give a folder as written by save_pretrained: config.json, processor and tokenizer files, safetensors."
+    if not names:
+        return "an empty folder", asked
+    if inner := _transformer_of(folder):
+        return "a sentence-transformers model whose encoder stands in a folder of its own", f"Name {folder / inner}."
+    if snapshots := sorted((folder / "snapshots").glob("*/config.json")) if (folder / "snapshots").is_dir() else []:
+        return (
+            "a repository in the hub's cache",
+            f"Name a commit in it, such as {snapshots[-1].parent}, or the hub's id.",
+        )
+    if (folder / "adapter_config.json").is_file():
+        base = _read(folder / "adapter_config.json").get("base_model_name_or_path", "its base model")
+        remedy = "Merge it first: PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(other)."
+        return f"an adapter alone, of {base}", remedy
+    if (folder / "open_clip_config.json").is_file():
+        return "a model of open_clip", "Use OpenClipEncoder, with this folder as pretrained."
+    for suffix, framework in _OTHER_WEIGHTS.items():
+        if of_it := [name for name in names if name.endswith(suffix)]:
+            return f"weights for {framework} ({of_it[0]})", f"Get the model's safetensors for PyTorch. {asked}"
+    inside = [path.parent.name for path in sorted(folder.glob("*/config.json"))]
+    if len(inside) == 1:
+        return f"no config.json ({shown})", f"Name the folder with the model: {folder / inside[0]}."
+    return f"no config.json ({shown})", asked
+
+
+def _transformer_of(folder: Path) -> str | None:
+    """The folder inside of a sentence-transformers model that holds its encoder, where that is not the model's own."""
+    modules = _read(folder / "modules.json", [])
+    paths = [module.get("path") for module in modules if isinstance(module, dict)] if isinstance(modules, list) else []
+    return next((path for path in paths if path and (folder / path / "config.json").is_file()), None)
+
+
+def _holds_other_weights_alone(folder: Path) -> bool:
+    """Whether there are weights, and none that PyTorch loads."""
+    suffixes = {path.suffix for path in folder.iterdir() if path.is_file()}
+    return bool(suffixes & set(_OTHER_WEIGHTS)) and not suffixes & {".safetensors", ".bin"}
+
+
+def _read(path: Path, default: Any = None) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {} if default is None else default
+
+
+def _former_hash(folder: Path) -> str:
+    """The hash of a folder by the rule of earlier versions: all files of five suffixes."""
+    suffixes = {".json", ".txt", ".model", ".safetensors", ".bin"}
+    files = [file for file in folder.iterdir() if file.suffix in suffixes and file.is_file()]
+    if any(file.suffix == ".safetensors" for file in files):
+        files = [file for file in files if file.suffix != ".bin"]
+    return hash_files(files)
+
+
+@contextmanager
+def unasked() -> Iterator[None]:
+    """In it Transformers refuses a model with code of its own where it would ask on stdin, for whoever calls it."""
+    before = getattr(dynamic_module_utils, "TIME_OUT_REMOTE_CODE", 0)
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
+    try:
+        yield
+    finally:
+        dynamic_module_utils.TIME_OUT_REMOTE_CODE = before
+
+
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    # Reading a folder takes a moment and needs no bar; a download keeps its own.
+    was_shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_shown:
+            logging.enable_progress_bar()

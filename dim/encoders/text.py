@@ -1,0 +1,177 @@
+"""Any text encoder of Transformers, frozen (MiniLM, BGE, E5, GTE, BERT …)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+from dim.encoders.base import Features, TextEncoder
+from dim.encoders.device import DTYPES, Precision, check_compiler, deferred, resolve_device, to_device
+from dim.encoders.positions import usable_positions
+from dim.encoders.pretrained import KnownByItsFiles
+from dim.errors import ConfigError
+
+_UNBOUNDED = 10**9  # tokenizers without a limit of their own say 1e30
+
+
+class TransformersTextEncoder(KnownByItsFiles, TextEncoder):
+    """Sentence features of a Transformers model.
+
+    Args:
+        path: A folder with the model, or its id on the Hugging Face hub (downloaded at first use). Of pickled weights
+            (`pytorch_model.bin`) tensors alone are read, with `weights_only`.
+        pooling: How token vectors become one: `mean` over the text's tokens, `cls` (the first token), or `pooler`
+            (the model's own pooling layer). The model's card says which one it was trained with.
+        max_length: Tokens after which a text is cut; None: the most that the model takes.
+        normalize: Scale each vector to length 1.
+        precision: Of weights and arithmetic; the features are float32 always.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` …
+        revision: A branch, tag or commit on the hub; has no meaning for a folder. A run records the commit.
+        compile_model: Run through `torch.compile`: seconds to minutes at the start, faster after it. Like the device,
+            it may change the last digits of a feature, and is no part of the fingerprint.
+
+    Raises:
+        ConfigError: The model does not exist, cannot be reached, or does not fit the options, or nothing here can
+            compile. Raised at first use.
+    """
+
+    WHAT = "a Transformers text encoder"
+
+    def __init__(
+        self,
+        path: str,
+        pooling: Literal["mean", "cls", "pooler"] = "mean",
+        max_length: int | None = None,
+        normalize: bool = False,
+        precision: Precision = "fp32",
+        device: str = "auto",
+        revision: str | None = None,
+        compile_model: bool = False,
+    ) -> None:
+        self.path, self.pooling, self.max_length, self.normalize = path, pooling, max_length, normalize
+        self.precision, self.device, self.revision = precision, device, revision
+        self.compile_model = compile_model
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process loads the weights itself, if it needs them.
+        revision = self.source.known_revision
+        options = (self.pooling, self.max_length, self.normalize, self.precision, self.device, revision)
+        return type(self), (self.path, *options, self.compile_model)
+
+    @property
+    def width(self) -> int:
+        """The model's hidden size; known without loading weights."""
+        size = getattr(self._config, "hidden_size", None)
+        if not isinstance(size, int):
+            raise ConfigError(
+                f"a text encoder at {self.path}",
+                f"a model of type '{self._config.model_type}', which has no hidden size of its own",
+                "Use OpenClipEncoder for CLIP models, or name a sentence encoder.",
+            )
+        return size
+
+    def _named(self, content: str) -> str:
+        return (
+            f"TransformersTextEncoder({content}, pooling={self.pooling}, max_length={self.max_length}, "
+            f"normalize={self.normalize}, precision={self.precision})"
+        )
+
+    def encode_text(self, texts: Sequence[str]) -> Features:
+        """Features [len(texts), width] of one batch, padded to its longest text."""
+        return self.submit_text(texts)()
+
+    def submit_text(self, texts: Sequence[str]) -> Callable[[], Features]:
+        """What gives the features of `encode_text` when called."""
+        with torch.inference_mode():
+            tokens = self.tokenize(texts)
+            features = self._pool(self._run(**tokens), tokens["attention_mask"]).float()
+            if self.normalize:
+                features = torch.nn.functional.normalize(features, dim=-1)
+            return deferred(features)
+
+    def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """The model's input for one batch, on its device."""
+        batch = self._tokenizer(list(texts), padding=True, truncation=True, max_length=self._limit, return_tensors="np")
+        return {name: to_device(values, self._torch_device) for name, values in batch.items()}
+
+    @cached_property
+    def _run(self) -> Callable[..., Any]:
+        if not self.compile_model:
+            return self.model
+        check_compiler(self._torch_device.type)
+        run: Callable[..., Any] = torch.compile(self.model)
+        return run
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The Transformers model, loaded at first use."""
+        model, report = self.source.load(self._kind, dtype=DTYPES[self.precision], output_loading_info=True)
+        missing = [key for key in report["missing_keys"] if "pooler" not in key or self.pooling == "pooler"]
+        if missing:
+            raise ConfigError(
+                f"all weights of the model at {self.path} (pooling={self.pooling})",
+                f"none for {', '.join(sorted(missing)[:3])}; they would be random",
+                "Choose another pooling, or another checkpoint.",
+            )
+        if hasattr(model, "set_attention_type"):  # BigBird chooses by the first batch that it sees, for all others
+            model.set_attention_type("original_full")
+        ready: nn.Module = model.eval().requires_grad_(False).to(self._torch_device)
+        return ready
+
+    @property
+    def _kind(self) -> Any:
+        """What loads the model: of one that reads and writes, such as T5, the half that reads."""
+        if not self._config.is_encoder_decoder:
+            return AutoModel
+        import transformers  # the Transformers beside salesforce-lavis has no such class yet
+
+        has_half = type(self._config) in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING
+        return transformers.AutoModelForTextEncoding if has_half else AutoModel
+
+    def _pool(self, output: Any, mask: Tensor) -> Tensor:
+        hidden: Tensor = output.last_hidden_state  # [batch, length, width]
+        if self.pooling == "cls":
+            return hidden[:, 0]
+        if self.pooling == "mean":
+            weights = mask[:, :, None].to(torch.float32)
+            return (hidden.float() * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+        pooled: Tensor | None = getattr(output, "pooler_output", None)
+        if pooled is None:
+            raise ConfigError(f"a pooling layer in the model at {self.path}", "none", "Set pooling to mean or cls.")
+        return pooled
+
+    @cached_property
+    def _torch_device(self) -> torch.device:
+        return resolve_device(self.device)
+
+    @cached_property
+    def _config(self) -> Any:
+        return self.source.load(AutoConfig)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        # Set before the first use, or tokenizers warns on stderr in each image worker that is forked later.
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+        tokenizer = self.source.load(AutoTokenizer)
+        if tokenizer.pad_token is None:
+            raise ConfigError(f"a tokenizer with a padding token at {self.path}", "none", "Name a sentence encoder.")
+        return tokenizer
+
+    @cached_property
+    def _limit(self) -> int:
+        limits = (self._tokenizer.model_max_length, getattr(self._config, "max_position_embeddings", None))
+        known = [limit for limit in (*limits, usable_positions(self.model)) if isinstance(limit, int) and limit > 0]
+        most = min([*known, _UNBOUNDED])
+        if self.max_length is not None and not 0 < self.max_length <= most:
+            raise ConfigError(
+                f"max_length between 1 and {most}, the most that the model at {self.path} takes",
+                str(self.max_length),
+                "Lower it, or leave it out.",
+            )
+        return self.max_length or most

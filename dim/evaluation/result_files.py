@@ -1,0 +1,218 @@
+"""metrics.json and ranks.parquet of a run: its results by split and protocol, written and read in one place."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dim.core.files import atomic_path, content_hash, json_text, write_json
+from dim.display.lines import warn
+from dim.errors import DataError
+
+FORMAT = 3  #: Of metrics.json and ranks.parquet.
+#: Format 2 kept one result a split, whatever its protocol, and showed the last one at the top level.
+READABLE = (2, FORMAT)
+METRICS, RANKS = "metrics.json", "ranks.parquet"
+RANKS_HASH = "ranks_hash"  #: In an entry: which rows of ranks.parquet it is of.
+SPLIT_OF_RUN = "dev"  #: What the top level of metrics.json shows.
+
+OWN_WEIGHTS = "checkpoints/best.ckpt"  #: In a run's folder: what its figures are of, unless they say otherwise.
+
+AT = " @ "  #: In a label, before the checkpoint.
+
+Key = tuple[str, str]  #: Split and label (`label_of`).
+
+
+@dataclass
+class Results:
+    """What was evaluated in a run's folder.
+
+    Attributes:
+        folder: The run.
+        entries: Split and label → their metrics and facts, in the order in which they were first written.
+        own: Which of them the top level shows: dev under the protocol that `fit` evaluated, whatever is evaluated
+            later. None: dev was not evaluated.
+        identity: What the run is (`dim.training.identity`); None: an older version wrote it, which recorded none.
+    """
+
+    folder: Path
+    entries: dict[Key, dict[str, Any]] = field(default_factory=dict)
+    own: Key | None = None
+    identity: dict[str, Any] | None = None
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that have a result."""
+        return list(dict.fromkeys(split for split, _ in self.entries))
+
+    @property
+    def of_own_weights(self) -> list[dict[str, Any]]:
+        """The entries of the run's own weights."""
+        return [entry for (_, label), entry in self.entries.items() if AT not in label]
+
+    def labels(self, split: str) -> list[str]:
+        """The labels that have a result on the split: the run's own protocol, others, and those of other weights."""
+        found = [label for of, label in self.entries if of == split]
+        return sorted(found, key=lambda label: (self.own is None or label != self.own[1], AT in label))
+
+    def label(self, split: str, protocol: str | None = None) -> str:
+        """The label of a result.
+
+        Args:
+            split: Its split.
+            protocol: Its protocol or label; None: the run's own, or the first that was evaluated on the split.
+        """
+        return protocol if protocol is not None else next(iter(self.labels(split)), "")
+
+    def entry(self, split: str, protocol: str | None = None) -> dict[str, Any] | None:
+        """The metrics and facts of a result, as `label` chooses it; None where there is none."""
+        return self.entries.get((split, self.label(split, protocol)))
+
+    def ranks(self, split: str, protocol: str | None = None) -> pd.DataFrame:
+        """The rows of ranks.parquet of a result, as `label` chooses it; none where it has none.
+
+        Raises:
+            DataError: They are of another evaluation than the figures.
+        """
+        frame, label = self.all_ranks(), self.label(split, protocol)
+        frame = frame[(frame["split"] == split) & (frame["protocol"] == label)]
+        if reason := foreign_ranks(self.entries.get((split, label), {}), frame):
+            again = "Evaluate it again (dim validate, dim test)."
+            raise DataError(f"{RANKS} and {METRICS} of one evaluation in {self.folder}", reason, again)
+        return frame
+
+    def all_ranks(self) -> pd.DataFrame:
+        """ranks.parquet. Tables of old, without a protocol, hold one result a split."""
+        frame = pd.read_parquet(self.folder / RANKS)
+        if "protocol" in frame or "split" not in frame:
+            return frame
+        return frame.assign(protocol=frame["split"].map(dict(self.entries.keys())))
+
+
+def foreign_ranks(entry: Mapping[str, Any], frame: pd.DataFrame) -> str | None:
+    """Why the rows of ranks.parquet for a result cannot be those that its figures are of; None where they are.
+
+    A process that is killed between the two files leaves others. Entries of older versions do not tell.
+    """
+    is_known = RANKS_HASH in entry and entry[RANKS_HASH] != _hash_of(frame)
+    return f"{RANKS} of another evaluation than {METRICS}: one was killed as it wrote them" if is_known else None
+
+
+def _hash_of(frame: pd.DataFrame) -> str:
+    ranks = frame["rank"].to_numpy(dtype=np.float64, na_value=np.nan)
+    ids = frame["mention_id"].tolist() if "mention_id" in frame else []
+    return content_hash(json.dumps(ids), ranks.tobytes())
+
+
+def label_of(run: Path, metrics: Mapping[str, Any]) -> str:
+    """What a result is kept by beside its split: its protocol, and its checkpoint, if that is not the run's own.
+
+    Args:
+        run: The run's folder.
+        metrics: The entry; its `checkpoint` names the file of the weights.
+    """
+    file = (metrics.get("checkpoint") or {}).get("file", OWN_WEIGHTS)
+    is_own = file == OWN_WEIGHTS or not (run / OWN_WEIGHTS).exists()
+    return str(metrics["protocol"]) + ("" if is_own else f"{AT}{file}")
+
+
+def read_results(run: Path) -> Results:
+    """The results in a run's folder; empty where it has no metrics.json.
+
+    Raises:
+        DataError: metrics.json is damaged, or of a version before format 2.
+    """
+    path = run / METRICS
+    if not path.exists():
+        return Results(run)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        is_empty = path.is_file() and path.stat().st_size == 0
+        raise _unreadable(run, "is empty" if is_empty else f"cannot be read ({error})") from error
+    by_split = document.get("results") if isinstance(document, dict) else None
+    if isinstance(by_split, dict):
+        found = [(split, protocol, entry) for split, of in by_split.items() for protocol, entry in of.items()]
+        own = (document["split"], document["protocol"]) if "split" in document else None
+    elif isinstance(document, dict) and isinstance(document.get("splits"), dict):
+        found = [(split, str(entry.get("protocol")), entry) for split, entry in document["splits"].items()]
+        own = next(((split, protocol) for split, protocol, _ in found if split == SPLIT_OF_RUN), None)
+    else:
+        raise _unreadable(run, "holds no results by split: written by an older version")
+    entries = {(split, protocol): entry for split, protocol, entry in found}
+    return Results(run, entries, own, document.get("identity"))
+
+
+def _unreadable(run: Path, why: str) -> DataError:
+    return DataError(
+        f"results in {run / METRICS}", f"metrics.json {why}", "Move the file away and evaluate again: dim validate."
+    )
+
+
+def write_result(
+    run: Path, frame: pd.DataFrame, metrics: dict[str, Any], identity: Mapping[str, Any] | None, of_owner: bool = False
+) -> None:
+    """Writes or replaces one result of a run, that of its split, protocol and weights; all others stay.
+
+    Args:
+        run: The run's folder.
+        frame: Rows for ranks.parquet.
+        metrics: The entry for metrics.json.
+        identity: What the run is; one that is recorded stays, unless `of_owner`.
+        of_owner: Whether the command made what it evaluates, as `fit` and `rank` do: then the top level shows its
+            result on dev from now on (else the first one on dev), and results of what the run was before go.
+
+    Raises:
+        DataError: The metrics.json that stands there is damaged.
+    """
+    results, key = read_results(run), (metrics["split"], label_of(run, metrics))
+    frame = frame.assign(protocol=key[1])
+    of_ranks = _hash_of(frame)
+    ranks_path = run / RANKS
+    if of_owner and results.entries and identity != results.identity:
+        gone = "; ".join(f"{split} under {protocol}" for split, protocol in results.entries)
+        warn(f"note: {run} is another now, so what it was before takes its results along: {gone}")
+        results = Results(run)
+    if results.entries and ranks_path.exists():
+        old = results.all_ranks()
+        is_same = (old["split"] == key[0]) & (old["protocol"] == key[1])
+        frame = pd.concat([old[~is_same], frame], ignore_index=True)
+    results.entries[key] = metrics | {RANKS_HASH: of_ranks}
+    if key[0] == SPLIT_OF_RUN and AT not in key[1] and (of_owner or results.own is None):
+        results.own = key
+    if identity is not None and (of_owner or results.identity is None):
+        results.identity = dict(identity)
+    # Both are written before either gets its name: a full disk leaves both as they were.
+    with atomic_path(ranks_path) as new_ranks, atomic_path(run / METRICS) as new_metrics:
+        frame.to_parquet(new_ranks, index=False)
+        new_metrics.write_text(json_text(_document(results)), encoding="utf-8")
+
+
+def write_identity(run: Path, identity: Mapping[str, Any]) -> None:
+    """Records what a run is, where `fit` has nothing to evaluate."""
+    results = read_results(run)
+    results.identity = dict(identity)
+    write_json(run / METRICS, _document(results))
+
+
+def _document(results: Results) -> dict[str, Any]:
+    by_split: dict[str, dict[str, Any]] = {}
+    for (split, protocol), entry in results.entries.items():
+        by_split.setdefault(split, {})[protocol] = entry
+    top = results.entries[results.own] if results.own is not None else {}
+    found: dict[str, Any] = without_nan({**top, "format": FORMAT, "identity": results.identity, "results": by_split})
+    return found
+
+
+def without_nan(value: Any) -> Any:
+    """The value with null for NaN, which JSON has no word for."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,249 @@
+"""`dim embed`: the features of every field of a dataset, from the cache or computed now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from dim.core.files import content_hash
+from dim.core.jobs import Block, Executor, ThisProcess, Workplace
+from dim.core.ray_cluster import Engine, open_executor
+from dim.data.dataset import Dataset
+from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limit
+from dim.display.terminal import Console
+from dim.encoders.base import Captioner, ImageEncoder, TextEncoder
+from dim.errors import ConfigError
+from dim.features.blocks import Job, image_blocks, text_blocks
+from dim.features.cache import FeatureCache, FieldFeatures, Recipe
+from dim.features.captions import cached_captions, caption_blocks, caption_inputs
+from dim.features.fields import FIELDS, Choices, Field
+from dim.features.image_counts import absent_images, used_images
+from dim.features.inputs import Inputs
+from dim.features.progress import shown_progress
+from dim.features.spread import spread
+from dim.images.reading import num_decoders
+from dim.releases.prepare import open_dataset
+
+__all__ = ["FieldFeatures", "embed", "embed_dataset"]
+
+BLOCK_SIZE = {"text": 4096, "image": 1024}
+
+
+def embed(
+    root: Path,
+    text_encoder: TextEncoder | None = None,
+    image_encoder: ImageEncoder | None = None,
+    name_encoder: TextEncoder | None = None,
+    captioner: Captioner | None = None,
+    cache_dir: Path = Path("cache"),
+    entity_text: str = "brief",
+    context_template: str = "{mention} [SEP] {context}",
+    batch_size: int = 64,
+    num_workers: int | None = None,
+    max_missing_images: float = MAX_MISSING_IMAGES,
+    engine: Engine = "local",
+    address: str | None = None,
+) -> None:
+    """Computes the features that a run needs and keeps them in the cache.
+
+    Killed at any moment and run again, it goes on where it stood.
+
+    Args:
+        root: A dataset folder, or a release as published (then it is prepared into the cache first).
+        text_encoder: Encodes mentions, contexts, captions, names and entity texts.
+        image_encoder: Encodes the images of mentions and entities.
+        name_encoder: Encodes mentions and names once more, by their spelling (`CharacterEncoder`).
+        captioner: Says what a mention's image shows, where the dataset has no caption.
+        cache_dir: Where prepared datasets and features are kept and found again.
+        entity_text: Which text of the entities: `brief`, `brief_long`, `refreshed` …
+        context_template: What is encoded as the context; `{mention}` and `{context}` are filled in.
+        batch_size: Texts or images an encoder call.
+        num_workers: Processes that decode images; 0 decodes in this one. The default is one a core, at most 8.
+        max_missing_images: The share of mentions, and of entities, that may miss the images that they name; beyond, it
+            stops. The default bears links that died, not a folder that moved or was not unpacked.
+        engine: `local` is this process; `ray` spreads the blocks over a Ray cluster, all of whose nodes see the
+            weights and the images under the same paths (extra `ray`).
+        address: Of a running Ray cluster; the default starts one on this machine for this run.
+    """
+    if text_encoder is None and image_encoder is None:
+        raise ConfigError("an encoder", "neither --text_encoder nor --image_encoder", "Name at least one of them.")
+    with open_executor(engine, address) as executor:
+        embed_dataset(
+            open_dataset(root, cache_dir),
+            cache_dir=cache_dir,
+            text_encoder=text_encoder,
+            image_encoder=image_encoder,
+            name_encoder=name_encoder,
+            captioner=captioner,
+            entity_text=entity_text,
+            context_template=context_template,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            max_missing_images=max_missing_images,
+            executor=executor,
+        )
+
+
+def embed_dataset(
+    dataset: Dataset,
+    *,
+    cache_dir: Path,
+    text_encoder: TextEncoder | None = None,
+    image_encoder: ImageEncoder | None = None,
+    name_encoder: TextEncoder | None = None,
+    captioner: Captioner | None = None,
+    entity_text: str = "brief",
+    context_template: str = "{mention} [SEP] {context}",
+    batch_size: int = 64,
+    num_workers: int | None = None,
+    max_missing_images: float = MAX_MISSING_IMAGES,
+    leave_out: Sequence[str] = (),
+    executor: Executor | None = None,
+    progress: bool = True,
+) -> dict[str, FieldFeatures]:
+    """The features of each field that has an encoder, in the dataset's row order.
+
+    Fields of a mention are `mention`, `context`, `caption`, `image` and `spelling`; of an entity `name`, `text`,
+    `entity_image` and `name_spelling`. Where an owner has several images, the first usable one stands for it. An
+    empty text is missing.
+
+    Args:
+        dataset: The dataset.
+        cache_dir: Features go to its folder `features`.
+        text_encoder: None: no field of text.
+        image_encoder: None: no field of images.
+        name_encoder: None: no field of spelling.
+        captioner: Captions the mentions that have images and no caption; not called without a text encoder.
+        entity_text: The variant of the entity texts.
+        context_template: What is encoded as the context.
+        batch_size: Inputs an encoder call.
+        num_workers: Processes that decode images; None: one a core, at most 8.
+        max_missing_images: The share of mentions, and of entities, that may miss the images that they name.
+        leave_out: Fields that are not wanted.
+        executor: Where blocks are computed; None: in this process.
+        progress: Show bars and what was found, on stderr.
+
+    Raises:
+        ConfigError: An encoder or the template does not fit.
+        DataError: The dataset has no such entity text, too many images are missing, or an encoder gave a value that is
+            not finite.
+        StorageError: The cache cannot be written.
+    """
+    if batch_size < 1:
+        raise ConfigError("a batch size of at least 1", str(batch_size), "Raise it.")
+    check_limit(max_missing_images)
+    console = Console(stderr=True, quiet=not progress)
+    run = _Run(
+        dataset,
+        FeatureCache(cache_dir / "features"),
+        batch_size,
+        num_decoders(num_workers),
+        executor or ThisProcess(),
+        console,
+    )
+    encoders = {"text": text_encoder, "image": image_encoder, "name": name_encoder}
+    wanted = [field for field in FIELDS if encoders[field.encoder] is not None and field.name not in leave_out]
+    choices = Choices(entity_text, context_template)
+    if captioner is not None and text_encoder is not None and "caption" not in leave_out:
+        choices = replace(choices, captions=run.captions(captioner, max_missing_images))
+    for field in wanted:  # before hours of work on other fields
+        encoder = encoders[field.encoder]
+        if isinstance(encoder, ImageEncoder) and field.kind == "image" and not run.is_known(field, choices, encoder):
+            check_images(absent_images(dataset, field.owner), max_missing_images, dataset.image_root)
+    found = {}
+    for field in wanted:
+        encoder = encoders[field.encoder]
+        assert encoder is not None
+        found[field.name] = features = run.features(field, choices, encoder)
+        if field.kind == "image":
+            used = used_images(dataset, field.owner, features.manifest)
+            check_images(used, max_missing_images, dataset.image_root)
+    return found
+
+
+@dataclass(frozen=True)
+class _Run:
+    dataset: Dataset
+    cache: FeatureCache
+    batch_size: int
+    num_workers: int
+    executor: Executor
+    console: Console
+
+    def features(self, field: Field, choices: Choices, encoder: TextEncoder | ImageEncoder) -> FieldFeatures:
+        key = self._known_key(field, choices, encoder.fingerprint)
+        owner = partial(self._named, field)
+        found = self.cache.known(key, self.dataset.image_root, owner)
+        if found is None:
+            inputs = field.unique_inputs(self.dataset, choices)
+            recipe = Recipe(field.name, field.kind, encoder.fingerprint, encoder.width, BLOCK_SIZE[field.kind])
+            found = self.cache.find(recipe, inputs, owner)
+            features = found or self.cache.compute(recipe, inputs, partial(self._blocks, field, encoder, inputs))
+            self.cache.remember(key, recipe, inputs)
+        else:
+            features = found
+        self._say(field, features, was_found=found is not None)
+        return features
+
+    def is_known(self, field: Field, choices: Choices, encoder: ImageEncoder) -> bool:
+        """Whether the features are in the cache, told without reading the dataset's tables."""
+        key = self._known_key(field, choices, encoder.fingerprint)
+        return self.cache.known(key, self.dataset.image_root, partial(self._named, field)) is not None
+
+    def _named(self, field: Field, row: int) -> str:
+        table: Literal["mentions", "entities"] = "mentions" if field.owner == "mention" else "entities"
+        return f"{field.owner} {self.dataset.column(table, 'id')[row].as_py()}"
+
+    def captions(self, captioner: Captioner, max_missing_images: float) -> list[str | None]:
+        """The captioner's words for each mention that has images and no caption."""
+        check_images(absent_images(self.dataset, "mention"), max_missing_images, self.dataset.image_root)
+        inputs = caption_inputs(self.dataset, captioner.question)
+
+        def blocks(work: Workplace) -> Iterator[Block]:
+            with self._job("captions", work) as job:
+                caption = partial(caption_blocks, captioner, root=self._image_root)
+                yield from spread(self.executor, caption, inputs.unique, job, work.pending)
+
+        return cached_captions(self.cache, captioner.fingerprint, inputs, blocks).by_owner
+
+    def _blocks(
+        self, field: Field, encoder: TextEncoder | ImageEncoder, inputs: Inputs, work: Workplace
+    ) -> Iterator[Block]:
+        with self._job(field.name, work) as job:
+            # An encoder may be of both kinds; the field says which side is asked.
+            if field.kind == "text":
+                assert isinstance(encoder, TextEncoder)
+                encode = partial(text_blocks, encoder)
+            else:
+                assert isinstance(encoder, ImageEncoder)
+                encode = partial(image_blocks, encoder, root=self._image_root)
+            yield from spread(self.executor, encode, inputs.unique, job, work.pending)
+
+    @property
+    def _image_root(self) -> Path:
+        return self.dataset.image_root.absolute()  # of use to a process in another folder, too
+
+    def _known_key(self, field: Field, choices: Choices, fingerprint: str) -> str:
+        hashes = self.dataset.meta["hashes"]
+        tables = (hashes.get(table.format(entity_text=choices.entity_text), "") for table in field.tables)
+        return content_hash(field.name, *tables, repr(choices), fingerprint)
+
+    @contextmanager
+    def _job(self, name: str, work: Workplace) -> Iterator[Job]:
+        with shown_progress(name, work, self.console) as (advance, stages):
+            yield Job(work.plan, self.batch_size, self.num_workers, advance, stages)
+
+    def _say(self, field: Field, features: FieldFeatures, was_found: bool) -> None:
+        manifest = features.manifest
+        missing = ", ".join(f"{count:,} {reason}" for reason, count in manifest["missing"].items())
+        self.console.print(
+            f"{field.name:<12} {'found in cache' if was_found else 'embedded'}: "
+            f"{manifest['num_present']:,} of {manifest['num_owners']:,} {field.owner} rows"
+            + (f" (missing: {missing})" if missing else ""),
+            highlight=False,
+            soft_wrap=True,
+        )

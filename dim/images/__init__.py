@@ -1,0 +1,1 @@
+"""Pictures: found, decoded within a budget, and cut to a region."""

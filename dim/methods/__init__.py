@@ -1,0 +1,1 @@
+"""The methods: contrastive (DIM), generative (GEMEL), and baselines."""

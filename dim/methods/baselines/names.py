@@ -1,0 +1,89 @@
+"""Ranking by the names alone, and by names and how well known the entities are."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dim.errors import ConfigError
+from dim.evaluation.metrics import summarize_ranks
+from dim.evaluation.protocols import Ranked
+from dim.methods.baselines.base import Baseline
+from dim.search.lexical import NameIndex
+from dim.training.datamodule import EVALUATION_BATCH, LinkingData
+
+WEIGHTS = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  #: Weights of popularity that are tried on tune.
+
+
+class NamesOnly(Baseline):
+    """The string floor as a method: cosine of the names' character n-grams (`dim.search.lexical`)."""
+
+    def build(self, data: LinkingData) -> None:
+        """Indexes the names."""
+        self.index = NameIndex(data.dataset.entities["name"].tolist())
+        self.mentions = data.dataset.mentions["mention"].to_numpy(dtype=object)
+
+    def scores_of(self, rows: Tensor) -> Tensor:
+        """Cosines [B, num_entities], between 0 and 1."""
+        blocks = list(self.index.scores(self.mentions[rows.cpu().numpy()].tolist()))
+        return torch.from_numpy(np.concatenate(blocks)).to(rows.device)
+
+
+class NamesAndPopularity(NamesOnly):
+    """Names, and the entities' popularity (sitelinks, page views: a column of the KB, nothing counted from mentions).
+
+    The score is the cosine of the names plus `weight` times log(1 + popularity), scaled to at most 1; an entity of
+    unknown popularity counts as the least popular.
+
+    Args:
+        weight: Of popularity; None: the one with the best MRR on tune.
+        seed: Of shuffled fields.
+    """
+
+    def __init__(self, weight: float | None = None, seed: int = 0) -> None:
+        super().__init__(seed=seed)
+        self.weight = weight
+
+    def build(self, data: LinkingData) -> None:
+        """Indexes the names and scales popularity.
+
+        Raises:
+            ConfigError: The KB has no popularity.
+        """
+        super().build(data)
+        popularity = data.dataset.entities["popularity"].to_numpy(dtype=np.float64)
+        known = np.isfinite(popularity)
+        if not known.any():
+            raise ConfigError(
+                "the popularity of entities in the KB",
+                f"none in {data.dataset.name}",
+                "Add a column popularity (sitelinks, page views) to the entity table and run dim prepare again.",
+            )
+        scaled = np.log1p(np.clip(popularity, 0, None))
+        scaled = np.where(known, scaled / max(float(scaled[known].max()), 1e-12), 0.0)
+        self.popularity = torch.from_numpy(scaled.astype(np.float32))
+
+    def on_scoring_start(self) -> None:
+        """Chooses the weight on tune, once."""
+        if self.weight is None:
+            self.weight = self._best_weight()
+            self.chosen = {"weight": self.weight}
+
+    def scores_of(self, rows: Tensor) -> Tensor:
+        """Scores [B, num_entities]."""
+        assert self.weight is not None
+        return super().scores_of(rows) + self.weight * self.popularity.to(rows.device)
+
+    def _best_weight(self) -> float:
+        data, rows = self.data, self.datamodule.rows("tune")
+        rows = rows[data.gold.cpu()[rows] >= 0]
+        reached = {}
+        for weight in WEIGHTS:
+            self.weight = weight
+            parts = [
+                data.protocol.rank(self.scores_of(batch), data.gold.cpu()[batch], data.candidates_of(batch))
+                for batch in rows.split(EVALUATION_BATCH)
+            ]
+            reached[weight] = summarize_ranks(Ranked.concatenate(parts).ranks)["mrr"]
+        return max(reached, key=lambda weight: reached[weight])

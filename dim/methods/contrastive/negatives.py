@@ -1,0 +1,148 @@
+"""Where further negatives come from, beside the golds of the other rows of a batch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from torch import Tensor
+
+from dim.errors import ConfigError
+from dim.search.exact import ExactIndex
+from dim.search.lexical import NameIndex
+from dim.training.datamodule import LinkingData
+
+Encode = Callable[[], tuple[Tensor, Tensor]]
+
+
+class Negatives(ABC):
+    """Draws negative entities for a batch of training mentions."""
+
+    @abstractmethod
+    def prepare(self, data: LinkingData, rows: Tensor) -> None:
+        """Called once before training with the training rows [n]."""
+
+    def refresh(self, encode: Encode) -> None:  # noqa: B027 - most sources do not follow the model
+        """Called before each epoch; `encode()` gives the current queries [n, D] of the rows and entities [K, D]."""
+
+    @abstractmethod
+    def draw(self, rows: Tensor, gold: Tensor) -> Tensor:
+        """KB rows [B * per_row] for mention rows [B] with gold KB rows [B], from torch's global generator."""
+
+
+class RareWordNegatives(Negatives):
+    """One entity a mention whose text shares a rare word with the gold's, as in the DIM release.
+
+    Each entity has its `num_words` words of highest TF-IDF. One of them is drawn, then another entity that has
+    it among its own; where there is none, and for the share `random` of the draws, any other entity.
+
+    Args:
+        num_words: Words an entity.
+        random: Share of random entities.
+    """
+
+    def __init__(self, num_words: int = 5, random: float = 0.05) -> None:
+        self.num_words, self.random = num_words, random
+
+    def prepare(self, data: LinkingData, rows: Tensor) -> None:
+        """Builds the inverted index of rare words."""
+        texts = [text or "" for text in data.texts]
+        if not any(texts):
+            raise ConfigError(
+                "entity texts, whose rare words negatives share",
+                "none",
+                "Choose other negatives, or --data.entity_text and no --data.leave_out text.",
+            )
+        weights = TfidfVectorizer(dtype=np.float32).fit_transform(texts)
+        self.words = torch.full((len(texts), self.num_words), -1)
+        for entity in range(len(texts)):
+            row = slice(weights.indptr[entity], weights.indptr[entity + 1])
+            best = np.argsort(-weights.data[row], kind="stable")[: self.num_words]
+            self.words[entity, : len(best)] = torch.from_numpy(weights.indices[row][best].astype(np.int64))
+        pairs = (self.words >= 0).nonzero()
+        order = self.words[pairs[:, 0], pairs[:, 1]].argsort(stable=True)
+        self.postings = pairs[order, 0]
+        self.counts = torch.bincount(self.words[self.words >= 0], minlength=weights.shape[1])
+        self.starts = self.counts.cumsum(0) - self.counts
+
+    def draw(self, rows: Tensor, gold: Tensor) -> Tensor:
+        """KB rows [B], never the gold itself."""
+        gold_here, num_entities = gold.cpu(), len(self.words)
+        num_words = (self.words[gold_here] >= 0).sum(1)  # they come first in a row, the padding behind them
+        word = self.words[gold_here, (torch.rand(len(gold)) * num_words).long()]
+        # Of a word's entities, sorted by row, all but the gold: what lies at or behind it moves up by one.
+        count = (self.counts[word.clamp_min(0)] - 1) * (word >= 0)
+        place = self.starts[word.clamp_min(0)] + (torch.rand(len(gold)) * count).long()
+        drawn = torch.where(
+            self.postings[place] < gold_here, self.postings[place], self.postings[(place + 1) % len(self.postings)]
+        )
+        other = (gold_here + 1 + torch.randint(max(1, num_entities - 1), gold_here.shape)) % num_entities
+        at_random = (torch.rand(len(gold)) < self.random) | (count == 0)
+        return torch.where(at_random, other, drawn).to(gold.device)
+
+
+class PooledNegatives(Negatives):
+    """Draws from a table of near and wrong entities, one row a training mention.
+
+    Args:
+        pool: Entities a mention that are drawn from.
+        per_row: Entities drawn a mention.
+    """
+
+    def __init__(self, pool: int = 16, per_row: int = 1) -> None:
+        self.pool, self.per_row = pool, per_row
+
+    def remember(self, data: LinkingData, rows: Tensor) -> None:
+        """Keeps the golds of the training mentions [n] and their places in the table."""
+        self.gold = data.gold.cpu()[rows]
+        self.places = torch.full((len(data.gold),), -1)
+        self.places[rows] = torch.arange(len(rows))
+
+    def fill(self, nearest: Tensor) -> None:
+        """Takes the nearest entities [n, pool + 1] of the training mentions, in order, and leaves out the golds."""
+        keep = nearest != self.gold[:, None]
+        keep[keep.all(1), -1] = False  # the gold was not among them: the farthest goes instead
+        self.table = nearest[keep].view(len(nearest), -1)
+
+    def draw(self, rows: Tensor, gold: Tensor) -> Tensor:
+        """KB rows [B * per_row]."""
+        columns = torch.randint(self.table.shape[1], (len(rows), self.per_row))
+        return self.table[self.places[rows.cpu()][:, None], columns].flatten().to(gold.device)
+
+
+class NameNegatives(PooledNegatives):
+    """Entities whose names are most like the mention, by character n-grams.
+
+    Args:
+        pool: The most similar names a mention, without the gold, that are drawn from.
+        per_row: Entities drawn a mention.
+    """
+
+    def prepare(self, data: LinkingData, rows: Tensor) -> None:
+        """Searches the names for every training mention."""
+        self.remember(data, rows)
+        mentions = data.dataset.mentions["mention"].iloc[rows.numpy()].tolist()
+        index = NameIndex(data.dataset.entities["name"].tolist())
+        self.fill(torch.from_numpy(index.search(mentions, self.pool + 1)))
+
+
+class MinedNegatives(PooledNegatives):
+    """Entities that the current model ranks high and that are wrong, mined anew before each epoch.
+
+    Args:
+        pool: The best wrong entities a mention that are drawn from.
+        per_row: Entities drawn a mention.
+    """
+
+    def prepare(self, data: LinkingData, rows: Tensor) -> None:
+        """Keeps the golds; there is nothing to rank yet."""
+        self.remember(data, rows)
+
+    def refresh(self, encode: Encode) -> None:
+        """Ranks the KB for every training mention."""
+        queries, entities = encode()
+        _, nearest = ExactIndex(entities).search(queries, self.pool + 1)
+        self.fill(nearest.cpu())

@@ -1,0 +1,260 @@
+"""A frozen causal language model of Transformers: tokens and vectors in, likelihoods out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from dim.core.files import content_hash
+from dim.core.shortages import is_memory
+from dim.encoders.device import DTYPES, Precision
+from dim.encoders.model_files import copy_files, load_pickled, transformers_files
+from dim.encoders.pretrained import Pretrained
+from dim.errors import ConfigError
+
+WHAT = "a causal language model of Transformers"
+UNBOUNDED = 10**9  # tokenizers without a limit of their own say 1e30
+
+
+@dataclass
+class LanguageModel:
+    """Any causal language model that takes input vectors: OPT, LLaMA, Qwen, GPT-2 and others.
+
+    Weights load at the first use, frozen.
+
+    Args:
+        path: A folder as `save_pretrained` writes it, or an id on the Hugging Face hub.
+        precision: Of weights and arithmetic. In fp32 batches and single prompts agree; in bf16 and fp16 a close call
+            may fall differently.
+        quantization: Load the weights in 8 or 4 bits by bitsandbytes (extra `quantized`, a GPU).
+        device_map: How Accelerate (extra `quantized`) spreads the layers over several devices, such as `auto`; None:
+            the whole model stands where the trainer computes.
+        revision: A branch, tag or commit on the hub; has no meaning for a folder.
+    """
+
+    path: str
+    precision: Precision = "fp32"
+    quantization: Literal["none", "8bit", "4bit"] = "none"
+    device_map: str | None = None
+    revision: str | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process loads the weights itself.
+        options = {name: self.__dict__[name] for name in self.__dataclass_fields__}
+        return options | {"revision": self.source.known_revision}
+
+    @cached_property
+    def source(self) -> Pretrained:
+        """The folder, or the id on the hub at one commit."""
+        return Pretrained(self.path, self.revision, WHAT)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the content of the folder (of a hub id: its commit) and each option that changes the output."""
+        return self._named(self.source.content)
+
+    @property
+    def former_fingerprints(self) -> Mapping[str, str]:
+        """Those of a branch that was not pinned, and of folders by the rule of earlier versions."""
+        return {self._named(content): said for content, said in self.source.former_contents.items()}
+
+    @property
+    def pinned_options(self) -> Mapping[str, str]:
+        """The commit as `revision`, of an id on the hub."""
+        return self.source.pinned_options
+
+    def pin(self, options: Mapping[str, str]) -> None:
+        """Has a commit (`revision`) loaded; called before anything is."""
+        self.revision = self.source.revision = options["revision"]
+
+    def copy_model(self, source: Path, target: Path) -> bool:
+        """Copies what Transformers reads of a folder; pickled weights as safetensors."""
+        return copy_files(source, transformers_files(source), target, load_pickled)
+
+    def _named(self, content: str) -> str:
+        return f"{content}, precision={self.precision}, quantization={self.quantization}"
+
+    @cached_property
+    def config(self) -> Any:
+        """The model's configuration; known without weights."""
+        return self._load(AutoConfig)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer. Padding is done here, by masks: a tokenizer without a padding token will do.
+
+        Raises:
+            ConfigError: It has no end token.
+        """
+        tokenizer = self._load(AutoTokenizer)
+        if tokenizer.eos_token_id is None:
+            raise ConfigError(
+                f"a tokenizer with an end token (eos_token) at {self.path}",
+                "none",
+                "Set it with tokenizer.add_special_tokens and save the tokenizer, or use another model.",
+            )
+        return tokenizer
+
+    @cached_property
+    def tokenizer_hash(self) -> str:
+        """Changes whenever a text's tokens would."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        return content_hash(self.fingerprint if backend is None else backend.to_str(), str(self.end_token))
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The model, frozen and in evaluation mode."""
+        options: dict[str, Any] = {"dtype": DTYPES[self.precision]}
+        if self.device_map is not None:
+            _check_package("accelerate", "a device_map")
+            options["device_map"] = self.device_map
+        if self.quantization != "none":
+            options["quantization_config"] = self._quantized()
+        model, report = self._load(AutoModelForCausalLM, output_loading_info=True, **options)
+        if report["missing_keys"]:
+            raise ConfigError(
+                f"all weights of the language model at {self.path}",
+                f"none for {', '.join(sorted(report['missing_keys'])[:3])}; they would be random",
+                "Use a checkpoint of a causal language model.",
+            )
+        frozen: nn.Module = model.eval().requires_grad_(False)
+        return frozen
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the weights are in memory."""
+        return "model" in self.__dict__
+
+    def to(self, device: torch.device) -> None:
+        """Moves the weights, unless a device map placed them."""
+        if self.device_map is None and self.quantization == "none":
+            self.model.to(device)
+
+    @property
+    def width(self) -> int:
+        """Columns of an input vector."""
+        return self._embedding.weight.shape[1]
+
+    @property
+    def num_parameters(self) -> int:
+        """How many weights the model has."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens that the tokenizer knows."""
+        return len(self.tokenizer)
+
+    @property
+    def end_token(self) -> int:
+        """What ends a name."""
+        return int(self.tokenizer.eos_token_id)
+
+    @property
+    def context(self) -> int:
+        """The most positions of prompt and answer together."""
+        limits = [getattr(self.config, name, None) for name in ("max_position_embeddings", "n_positions", "n_ctx")]
+        known = [limit for limit in limits if isinstance(limit, int)]
+        return min([*known, int(min(self.tokenizer.model_max_length, UNBOUNDED))])
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each text, without those that start or end a sequence.
+
+        What looks like a special token in a text, such as `</s>`, is text.
+        """
+        if not texts:
+            return []
+        tokens: list[list[int]] = self.tokenizer(
+            list(texts), add_special_tokens=False, split_special_tokens=True, return_attention_mask=False
+        )["input_ids"]
+        return tokens
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, without special ones and without spaces around it."""
+        text: str = self.tokenizer.decode(tokens, skip_special_tokens=True)
+        return text.strip()
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """The input vectors [..., width] of tokens [...], in the model's precision."""
+        vectors: Tensor = self._embedding(tokens)
+        return vectors
+
+    def run(self, mask: Tensor, num_logits: int, past: Any = None, **inputs: Tensor) -> Any:
+        """One forward pass over left-padded input.
+
+        Args:
+            mask: [b, past + n] int64, 1 where there is a token; the last n columns are this input's.
+            num_logits: For how many of the last positions the logits are wanted.
+            past: The cache of what stands before; it is extended in place.
+            **inputs: `inputs_embeds` [b, n, width] or `input_ids` [b, n].
+
+        Returns:
+            Transformers' output; `.logits` [b, num_logits, vocabulary].
+        """
+        length = next(iter(inputs.values())).shape[1]
+        if self._takes("position_ids"):
+            inputs["position_ids"] = (mask.cumsum(1) - 1).clamp_min(0)[:, -length:]
+        if self._takes("logits_to_keep"):
+            inputs["logits_to_keep"] = num_logits  # type: ignore[assignment]
+        with explained_memory():
+            return self.model(attention_mask=mask, return_dict=True, **inputs, **{self.cache_name: past})
+
+    @property
+    def cache_name(self) -> str:
+        """What Transformers calls the cache, in arguments and output: `cache`, before 5.2x `past_key_values`."""
+        return "cache" if self._takes("cache") else "past_key_values"
+
+    @property
+    def _embedding(self) -> nn.Embedding:
+        embedding: nn.Embedding = self.model.get_input_embeddings()  # type: ignore[operator]
+        return embedding
+
+    def _takes(self, argument: str) -> bool:
+        return argument in inspect.signature(self.model.forward).parameters
+
+    def _quantized(self) -> Any:
+        from transformers import BitsAndBytesConfig
+
+        _check_package("bitsandbytes", f"quantization {self.quantization}")
+        eight = self.quantization == "8bit"
+        return BitsAndBytesConfig(
+            load_in_8bit=eight, load_in_4bit=not eight, bnb_4bit_compute_dtype=DTYPES[self.precision]
+        )
+
+    def _load(self, kind: Any, **options: Any) -> Any:
+        return self.source.load(kind, **options)
+
+
+@contextmanager
+def explained_memory() -> Iterator[None]:
+    """Turns `out of memory` into an error that names what makes it smaller.
+
+    Raises:
+        ConfigError: Memory ran out inside.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_memory(error):
+            raise
+        raise ConfigError(
+            "enough memory for the language model and its prompts",
+            (str(error).splitlines() or ["none"])[0],
+            "Lower --data.batch_size (training), --model.batch_size or --model.num_beams (answering), or the number of "
+            "examples; or load the model in bf16 or quantized (--model.language_model.precision, .quantization).",
+        ) from error
+
+
+def _check_package(name: str, what: str) -> None:
+    if find_spec(name) is None:
+        raise ConfigError(f"the package {name} for {what}", "none", "Install it: pip install 'dim-linker[quantized]'")

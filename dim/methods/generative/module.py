@@ -1,0 +1,368 @@
+"""GEMEL as a Lightning module: a frozen language model, a trained feature mapper, names under a prefix tree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from dim.core.distributed import gathered, num_processes, process_index
+from dim.data.dataset import NIL
+from dim.display.lines import say
+from dim.errors import ConfigError
+from dim.evaluation.protocols import NIL_ROW, Ranked
+from dim.methods.generative.answers import Answers, Ordering, Rows
+from dim.methods.generative.decoding import Decoder, Encoded, Written
+from dim.methods.generative.examples import Examples, NoExamples, SimilarExamples
+from dim.methods.generative.language_model import LanguageModel
+from dim.methods.generative.mapper import FeatureMapper
+from dim.methods.generative.masking import NameMask
+from dim.methods.generative.names import open_tree, rows_of_names
+from dim.methods.generative.prompt import Prompt, Prompts, pad_left
+from dim.training.datamodule import LinkingData, Needs
+from dim.training.task import LinkingTask
+from dim.training.tie_break import Popularity, Scorer
+
+
+class GEMEL(LinkingTask):
+    """GEMEL (arXiv 2306.12725; released code HITsz-TMG/GEMEL at 906a221): a language model writes the entity's name.
+
+    Defaults are the release's. Differences: a mention without an image has no prefix vectors, an in-context example
+    never shares the mention's image, and the mapper is trained in fp32.
+
+    Args:
+        language_model: The frozen model.
+        examples: Training mentions that stand before the question; `SimilarExamples` unless told otherwise.
+        prefix_length: Vectors that an image becomes.
+        constrained: Whether only names of the KB can be written.
+        aliases: Whether an entity's aliases are answers too.
+        nil: Whether NIL is an answer, and trained on.
+        tie_break: What orders entities of one name; `Popularity` unless told otherwise, then the id.
+        num_beams: Beams, and answers a mention at most.
+        max_new_tokens: The longest name, its end token included.
+        length_penalty: The power of the length that log-likelihoods are divided by.
+        early_stopping: When the beam search ends, as Transformers has it: false (as released), true, or `never`.
+        max_prompt_tokens: The longest prompt, prefix vectors included; None: what the model's context leaves.
+        batch_size: Prompts that are answered at once.
+        score_batch_size: Names that are scored at once, under a protocol of candidates.
+        train_mapper: Whether `fit` trains; False evaluates a mapper with random weights, or none without images.
+        learning_rate: Peak learning rate of AdamW.
+        epsilon: Of AdamW.
+        weight_decay: Of the mapper's weights; its bias has none.
+        warmup_share: Share of the steps in which the rate rises; then it falls linearly.
+        schedule: `corrected` counts optimizer steps. `released` counts micro-batches as the release does, so that with
+            16 accumulated batches the rate never passes 0.625 of its peak and never falls.
+        seed: Of the initial weights (the CLI passes `seed_everything`).
+    """
+
+    is_generative = True
+    incidental = LinkingTask.incidental | {"language_model", "batch_size", "score_batch_size"}
+
+    def __init__(
+        self,
+        language_model: LanguageModel,
+        examples: Examples | None = None,
+        prefix_length: int = 4,
+        constrained: bool = True,
+        aliases: bool = True,
+        nil: bool = False,
+        tie_break: Scorer | None = None,
+        num_beams: int = 5,
+        max_new_tokens: int = 32,
+        length_penalty: float = 1.0,
+        early_stopping: bool | Literal["never"] = False,
+        max_prompt_tokens: int | None = None,
+        batch_size: int = 8,
+        score_batch_size: int = 128,
+        train_mapper: bool = True,
+        learning_rate: float = 1e-6,
+        epsilon: float = 1e-6,
+        weight_decay: float = 0.01,
+        warmup_share: float = 0.1,
+        schedule: Literal["corrected", "released"] = "corrected",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(learning_rate, weight_decay, schedule="linear", seed=seed)
+        self.language_model, self.examples = language_model, examples or SimilarExamples()
+        self.prefix_length, self.constrained, self.aliases, self.nil = prefix_length, constrained, aliases, nil
+        self.tie_break = tie_break or Popularity()
+        self.decoder = Decoder(num_beams, max_new_tokens, length_penalty, early_stopping)
+        self.max_prompt_tokens = max_prompt_tokens
+        self.batch_size, self.score_batch_size = batch_size, score_batch_size
+        self.is_trained = train_mapper
+        self.epsilon, self.warmup_share, self.counted = epsilon, warmup_share, schedule
+        self.mapper: nn.Module = nn.Identity()  # built when the widths are known
+        self._counts: Counter[str] = Counter()
+
+    @property
+    def needs(self) -> Needs:
+        """Images, and what the examples are chosen by."""
+        fields = ("image", *self.examples.fields)
+        return Needs(fields, evaluation_batch=8 * self.batch_size, nil=self.nil, least_batch=1)
+
+    @property
+    def depth(self) -> int | None:
+        """The number of beams where names are written."""
+        return self.decoder.num_beams if self.data.protocol.is_written else None
+
+    @property
+    def answers_nil(self) -> bool:
+        """As the option `nil` says."""
+        return self.nil
+
+    def check(self) -> None:
+        """Raises ConfigError for numbers that are out of range."""
+        least = {
+            "num_beams": self.decoder.num_beams,
+            "batch_size": self.batch_size,
+            "score_batch_size": self.score_batch_size,
+            "prefix_length": self.prefix_length,
+        }
+        for name, value in least.items():
+            if value < 1:
+                raise ConfigError(f"{name} of at least 1", str(value), f"Raise --model.{name}.")
+        if self.decoder.max_new_tokens < 2:
+            raise ConfigError(
+                "max_new_tokens of at least 2 (a token and the end)",
+                str(self.decoder.max_new_tokens),
+                "Raise --model.max_new_tokens.",
+            )
+
+    def build(self, data: LinkingData) -> None:
+        """Loads the language model, chooses the examples, builds or opens the prefix tree, makes the mapper."""
+        model, dataset, images = self.language_model, data.dataset, data.mention_fields.get("image")
+        if images is None and self.is_trained:
+            raise ConfigError(
+                "images of mentions, which the mapper is trained on",
+                "none that was encoded",
+                "Name an encoder (--data.image_encoder), or ask the model as it is: --model.train_mapper false.",
+            )
+        self.tie_break.open(data)
+        self.ordering = Ordering(dataset.entity_index.to_numpy(), self.tie_break)
+        self._names: list[str] = dataset.column("entities", "name").to_pylist()
+        self._names += [NIL, ""]  # NIL_ROW counts from the end
+        self._known: dict[str, list[int]] = {}
+        if self.constrained:
+            longest, cache = self.decoder.max_new_tokens, self.datamodule.cache_dir
+            self.tree = open_tree(dataset, model, self.aliases, self.nil, longest, cache)
+        else:
+            self._rows_of_name = rows_of_names(dataset, self.aliases, self.nil)
+        reads_train = not isinstance(self.examples, NoExamples)
+        train_rows = self.datamodule.train_rows().numpy() if reads_train else np.empty(0, np.int64)
+        self.prompts = Prompts(
+            mentions=self.datamodule.shown_mentions(),
+            names=[self._gold_name(row) for row in data.gold.tolist()],
+            tokenize=model.tokenize,
+            examples=self.examples.choose(data, train_rows, self.datamodule.cache_dir),
+            has_image=np.zeros(len(data.gold), bool) if images is None else (images.rows >= 0).cpu().numpy(),
+            prefix_length=self.prefix_length,
+            max_tokens=self.room(),
+        )
+        if images is not None:
+            self.mapper = FeatureMapper(images.width, model.width, self.prefix_length)
+            self._say_share()
+
+    def loss_of(self, rows: Tensor) -> Tensor:
+        """The mean negative log-likelihood of the tokens of the golds' names and their end tokens."""
+        places = rows.cpu().numpy()
+        golds = [self._names[row] if row >= 0 else NIL for row in self.data.gold.cpu()[rows.cpu()].tolist()]
+        targets = [[*tokens, self.language_model.end_token] for tokens in self._tokens(golds)]
+        num_tokens = sum(map(len, targets))
+        mine = slice(process_index(), None, num_processes())
+        if not targets[mine]:
+            return torch.stack([weight.sum() for weight in self.mapper.parameters()]).sum() * 0
+        encoded, labels = self._encode(self.prompts.of(places[mine]), targets[mine])
+        output = self.language_model.run(encoded.mask, labels.shape[1] + 1, inputs_embeds=encoded.vectors)
+        logits = output.logits[:, -labels.shape[1] - 1 : -1].float()  # [b, longest name, vocabulary]
+        loss = cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="sum")
+        return loss * num_processes() / num_tokens
+
+    def scores_of(self, rows: Tensor) -> Tensor:
+        """Raises NotImplementedError: `rank` writes names, or scores those of candidates."""
+        raise NotImplementedError("GEMEL has no scores of all entities at once")
+
+    def on_train_start(self) -> None:
+        """Brings the language model to the device."""
+        self.language_model.to(self.device)
+
+    def on_scoring_start(self) -> None:
+        """Brings the language model to the device."""
+        self.language_model.to(self.device)
+        self._counts.clear()
+
+    def on_scoring_end(self) -> None:
+        """Adds up what all processes counted."""
+        self._counts = sum(gathered(self._counts), Counter())
+
+    def rank(self, rows: Tensor) -> Ranked:
+        """Ranks the entities whose names are written, or those of the protocol by the likelihood of their names.
+
+        No mention's answer depends on the others: prompts of about one length share a batch.
+        """
+        mentions = rows.cpu().numpy()
+        prompts = self.prompts.of(mentions)
+        by_length = np.argsort([prompt.length(self.prefix_length) for prompt in prompts], kind="stable")
+        answer = self._write if self.data.protocol.is_written else self._score
+        found: dict[int, Answers] = {}
+        for start in range(0, len(mentions), self.batch_size):
+            chosen = by_length[start : start + self.batch_size]
+            encoded, _ = self._encode([prompts[place] for place in chosen])
+            found |= zip(chosen.tolist(), answer(encoded, mentions[chosen]), strict=True)
+        answers = [found[place] for place in range(len(mentions))]
+        return Ranked.from_lists(
+            [answer.rows for answer in answers],
+            [answer.scores for answer in answers],
+            self.data.gold.cpu().numpy()[mentions],
+            np.array([answer.probability for answer in answers], dtype=np.float64),
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """The tree, the policies for equal names and NIL, the share of trained weights, and what was counted."""
+        answered = self._counts["answered"]
+        return {
+            "language_model": {"path": self.language_model.path, "fingerprint": self.language_model.fingerprint},
+            "examples": type(self.examples).__name__,
+            "num_examples": self.examples.num_examples,
+            "tree": self._tree_facts() if self.constrained else None,
+            "equal_names": f"by {self.tie_break.name}, then by id",
+            "is_hybrid": self.tie_break.is_model,
+            "nil": "an answer" if self.nil else "never answered",
+            "trained_share": self.num_trained / (self.num_trained + self.language_model.num_parameters),
+            "kb_name_share": self._counts["kb_names"] / answered if answered else None,
+            "prompts": self.prompts.facts,
+        }
+
+    def parts(self) -> dict[str, str]:
+        """The language model, and what orders equal names."""
+        return {"language_model": self.language_model.fingerprint, "tie_break": self.tie_break.fingerprint}
+
+    def encode(
+        self, prompts: list[Prompt], images_of: Callable[[Rows], Tensor], targets: list[list[int]] | None = None
+    ) -> tuple[Encoded, Tensor]:
+        """Input vectors with the images' prefixes in their places, and labels [b, longest target].
+
+        Args:
+            prompts: Of a batch.
+            images_of: Numbers of mentions [n], as the prompts name them → their image features [n, width].
+            targets: The tokens that follow each prompt.
+        """
+        layout = pad_left(prompts, self.prefix_length, targets)
+        tokens, mask, labels, items = (
+            torch.from_numpy(values).to(self.device)
+            for values in (layout.tokens, layout.mask, layout.labels, layout.items)
+        )
+        vectors = self.language_model.embed(tokens)  # [b, length, width]
+        if len(items):
+            images, which = np.unique(layout.mentions, return_inverse=True)
+            features = images_of(images).to(self.device)
+            prefixes = self.mapper(features)[torch.from_numpy(which).to(self.device)].to(vectors.dtype)
+            places = torch.from_numpy(layout.places[:, None] + np.arange(self.prefix_length)).to(self.device)
+            vectors = vectors.index_put((items[:, None], places), prefixes)
+        return Encoded(vectors, mask, tokens[:, -1]), labels
+
+    def room(self) -> int:
+        """The longest prompt, in tokens and prefix vectors. Raises ConfigError where names leave no room for one."""
+        context, answer = self.language_model.context, self.decoder.max_new_tokens
+        room = min(context - answer, self.max_prompt_tokens or context)
+        if room < 1:
+            raise ConfigError(
+                f"a language model whose context has room beside {answer} tokens of a name",
+                f"a context of {context}",
+                "Lower --model.max_new_tokens, or use a model with a longer context.",
+            )
+        return room
+
+    @property
+    def num_trained(self) -> int:
+        """How many weights the mapper has."""
+        return sum(weight.numel() for weight in self.mapper.parameters())
+
+    def trained_on(self) -> dict[str, Any]:
+        """The image features and the language model: a mapper goes with any KB and any examples."""
+        image_encoder = self.data.fingerprints.get("image_encoder")
+        return {"image_encoder": image_encoder, "language_model": self.language_model.fingerprint}
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW with linear warm-up and linear fall, stepped with the optimizer."""
+        weights = [weight for weight in self.mapper.parameters() if weight.ndim > 1]
+        biases = [weight for weight in self.mapper.parameters() if weight.ndim <= 1]
+        groups: list[dict[str, Any]] = [{"params": weights}, {"params": biases, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, eps=self.epsilon, weight_decay=self.weight_decay)
+        num_steps = int(self.trainer.estimated_stepping_batches)
+        if self.counted == "released":
+            num_steps = int(self.trainer.max_epochs or 1) * int(self.trainer.num_training_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate_at(step, num_steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def rate_at(self, step: int, num_steps: int) -> float:
+        """The share of the peak rate, 0 to 1, at a 0-based step of `num_steps` (as the release counts them)."""
+        warmup = int(num_steps * self.warmup_share)
+        if step < warmup:
+            return step / max(1, warmup)
+        return max(0.0, (num_steps - step) / max(1, num_steps - warmup))
+
+    def _encode(self, prompts: list[Prompt], targets: list[list[int]] | None = None) -> tuple[Encoded, Tensor]:
+        return self.encode(prompts, self._images_of, targets)
+
+    def _images_of(self, mentions: Rows) -> Tensor:
+        return self.data.mention_fields["image"].take(torch.from_numpy(mentions).to(self.device))[0]
+
+    def _write(self, encoded: Encoded, mentions: Rows) -> list[Answers]:
+        mask = NameMask(self.tree, prompt_length=1) if self.constrained else None
+        written = self.decoder.write(self.language_model, encoded, mask)
+        owners = [[self._owners(name) for name in names] for names in written]
+        self._counts["answered"] += sum(map(bool, written))
+        self._counts["kb_names"] += sum(bool(of_names) and len(of_names[0]) > 0 for of_names in owners)
+        each = zip(mentions.tolist(), written, owners, strict=True)
+        return [self.ordering.of_names(mention, names, of_names) for mention, names, of_names in each]
+
+    def _owners(self, name: Written) -> Rows:
+        if self.constrained:
+            return self.tree.rows_of(name.tokens)
+        return self._rows_of_name.get(self.language_model.detokenize(name.tokens), np.empty(0, np.int64))
+
+    def _score(self, encoded: Encoded, mentions: Rows) -> list[Answers]:
+        competing = [self._competing(mention) for mention in mentions.tolist()]
+        names = [list(dict.fromkeys(self._names[row] for row in rows.tolist())) for rows in competing]
+        tokens = [self._tokens(of_mention) for of_mention in names]
+        scores = self.decoder.score(self.language_model, encoded, tokens, self.score_batch_size)
+        answers = []
+        for mention, rows, of_mention, values in zip(mentions.tolist(), competing, names, scores, strict=True):
+            by_name = dict(zip(of_mention, values, strict=True))
+            beside = np.array([by_name[self._names[row]] for row in rows.tolist()], np.float64)
+            answers.append(self.ordering.of_scores(mention, rows, beside))
+        return answers
+
+    def _competing(self, mention: int) -> Rows:
+        """KB rows, and NIL_ROW where it may be answered."""
+        candidates = self.data.candidates
+        if candidates is None:
+            rows = np.arange(len(self.ordering.ids) - 2)
+        else:
+            rows = candidates[mention].numpy()
+            rows = rows[rows >= 0]
+        return np.append(rows, NIL_ROW) if self.nil else rows
+
+    def _gold_name(self, row: int) -> str | None:
+        return self._names[row] if row >= 0 else NIL if self.nil else None
+
+    def _tokens(self, names: Sequence[str]) -> list[list[int]]:
+        new = [name for name in dict.fromkeys(names) if name not in self._known]
+        self._known.update(zip(new, self.language_model.tokenize(new), strict=True))
+        return [self._known[name] for name in names]
+
+    def _say_share(self) -> None:
+        frozen = self.language_model.num_parameters
+        share = self.num_trained / (self.num_trained + frozen)
+        what = "trained" if self.is_trained else "random"
+        say(f"mapper {self.num_trained:,} weights ({what}), language model {frozen:,} (frozen): {share:.2%} trained")
+
+    def _tree_facts(self) -> dict[str, Any]:
+        tree = self.tree
+        return {**tree.facts, "num_names": len(tree), "hash": tree.hash, "left_out": tree.left_out}

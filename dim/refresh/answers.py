@@ -1,0 +1,139 @@
+"""The record of every answer: one JSON line each, written when it comes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import IO, Any
+
+from dim.core.files import explain_write_errors, sync_names
+from dim.core.locks import folder_lock
+from dim.data.dataset import ANSWERS
+from dim.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one entity's question.
+
+    Attributes:
+        entity_id: The entity.
+        status: `ok`, or how it failed (`dim.refresh.reply.Status`).
+        text: What the model said, whatever the status.
+        model: The model that was asked for.
+        served_model: The model as the server named it.
+        prompt_hash: Of the template and the parameters.
+        request_hash: Of all that a finished answer depends on: model, rendered prompt, parameters.
+        parameters: What was sent beside the prompt.
+        tokens_in: Tokens of all tries' prompts that count as used.
+        tokens_out: Tokens of all tries' answers that count as used.
+        tokens_reported: Whether the server counted them; else they are what was set aside, an upper bound.
+        cost: Money at the prices of the run; None where none were given.
+        date: When it came, ISO 8601 in UTC.
+        seconds: How long the last try took.
+        tries: Requests sent.
+        failures: The status of each failed try before the last.
+        finish_reason: Why the answer ended, in the server's words.
+        detail: What was wrong.
+    """
+
+    entity_id: str
+    status: str
+    text: str
+    model: str
+    served_model: str | None
+    prompt_hash: str
+    request_hash: str
+    parameters: dict[str, Any]
+    tokens_in: int
+    tokens_out: int
+    tokens_reported: bool
+    cost: float | None
+    date: str
+    seconds: float
+    tries: int
+    failures: list[str] = field(default_factory=list)
+    finish_reason: str | None = None
+    detail: str = ""
+
+
+_NAMES = frozenset(field.name for field in fields(Answer))
+
+
+class AnswerLog:
+    """The answers of one text variant, in `answers/<variant>.jsonl` of a dataset folder."""
+
+    def __init__(self, root: Path, variant: str) -> None:
+        self.path = root / ANSWERS / f"{variant}.jsonl"
+
+    def read(self) -> tuple[list[Answer], int]:
+        """All answers in the order in which they came, and the number of lines that are none (a kill tears the last).
+
+        Raises:
+            DataError: The file cannot be read.
+        """
+        if not self.path.exists():
+            return [], 0
+        try:
+            lines = [line for line in self.path.read_bytes().split(b"\n") if line.strip()]
+        except OSError as error:
+            raise DataError(f"a readable {self.path}", str(error), "Check the file's permissions.") from error
+        answers = [answer for line in lines if (answer := _parse(line)) is not None]
+        return answers, len(lines) - len(answers)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other processes from asking for the same text, from the reading of answers to the use of new ones.
+
+        Meanwhile the dataset folder cannot be replaced; another text may be refreshed, and captions written.
+
+        Raises:
+            ConfigError: Another process holds it.
+            StorageError: It cannot be written.
+        """
+        with ExitStack() as held:
+            with folder_lock(self.path.parents[1], "the start of dim refresh", wait=True):
+                held.callback(_remove_empty, self.path.parent)
+                held.enter_context(folder_lock(self.path, "dim refresh"))
+            yield
+
+    @contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """Opens the file to append answers with `append`; it is `held` meanwhile.
+
+        Raises:
+            ConfigError: Another process holds it.
+            StorageError: It cannot be written.
+        """
+        with self.held(), explain_write_errors(self.path), self.path.open("ab+") as file:
+            sync_names(self.path.parent)
+            if file.tell() > 0:
+                file.seek(-1, 2)
+                if file.read() != b"\n":  # a torn line must not swallow the next one
+                    file.write(b"\n")
+                    file.flush()
+            yield file
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def append(file: IO[bytes], answer: Answer) -> None:
+    """Writes one answer to the disk itself, so that neither a kill nor a power cut loses what was paid for."""
+    file.write(json.dumps(asdict(answer), ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _parse(line: bytes) -> Answer | None:
+    try:
+        document = json.loads(line)
+        return Answer(**{name: value for name, value in document.items() if name in _NAMES})
+    except (ValueError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,172 @@
+"""Asks a server about many entities at once: within the budget, at the rate allowed, again where that may help."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+
+from dim.errors import ConfigError
+from dim.refresh.answers import Answer
+from dim.refresh.budget import Budget, BudgetSpentError
+from dim.refresh.client import Endpoint
+from dim.refresh.prompt import Prompt
+from dim.refresh.rate import Pacer, Retries
+from dim.refresh.reply import FAULTS, RETRIED, Reply
+from dim.refresh.tokens import TokenCounter
+
+#: So many entities in a row without an answer of the server: it is not worth going on.
+FAULTS_IN_A_ROW = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One entity's question; `hash` covers all that a finished answer depends on."""
+
+    entity_id: str
+    prompt: Prompt
+    hash: str
+
+
+@dataclass
+class Asker:
+    """Asks, and hands each answer to `on_answer` as it comes.
+
+    Attributes:
+        endpoint: The model.
+        budget: What may be used.
+        pacer: When requests may go.
+        retries: What is tried again.
+        counter: Counts the tokens of prompts.
+        prompt_hash: Goes into the record.
+        on_answer: Called once for each entity that was asked, failures included.
+    """
+
+    endpoint: Endpoint
+    budget: Budget
+    pacer: Pacer
+    retries: Retries
+    counter: TokenCounter
+    prompt_hash: str
+    on_answer: Callable[[Answer], None]
+    _stop: str = field(default="", init=False)
+    _is_sent_away: bool = field(default=False, init=False)
+    _faults_in_a_row: int = field(default=0, init=False)
+
+    async def run(self, requests: Sequence[Request], concurrency: int) -> str:
+        """Asks all requests, `concurrency` at a time; the first one alone, so that a wrong key costs one request.
+
+        Returns:
+            Why it stopped early, in words; empty when all were asked.
+
+        Raises:
+            ConfigError: The server cannot be reached, answers nobody like this, or failed ten times in a row.
+        """
+        waiting = iter(requests)
+        await self._work(islice(waiting, 1), is_probe=True)
+        tasks = [asyncio.create_task(self._work(waiting)) for _ in range(concurrency)]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return self._stop
+
+    async def _work(self, waiting: Iterator[Request], is_probe: bool = False) -> None:
+        while (request := next(waiting, None)) is not None:
+            answer = await self._ask(request)
+            if answer is None:
+                return
+            self.on_answer(answer)
+            self._faults_in_a_row = self._faults_in_a_row + 1 if answer.status in FAULTS else 0
+            unreachable = is_probe and answer.status == "unreachable"
+            if unreachable or self._faults_in_a_row >= FAULTS_IN_A_ROW:
+                times = f"{answer.tries} tries" if unreachable else f"{FAULTS_IN_A_ROW} entities in a row"
+                raise ConfigError(
+                    f"an answer of {self.endpoint.url}",
+                    f"none in {times}; the last: {answer.status}, {answer.detail}",
+                    "Check that the server runs and that the URL (OPENAI_BASE_URL or --base_url) is its own.",
+                )
+
+    async def _ask(self, request: Request) -> Answer | None:
+        """The answer to one request after all its tries; None where none may be sent any more."""
+        reserved = (self.counter.bound(request.prompt), self.endpoint.parameters.max_tokens)
+        failures: list[str] = []
+        used_in, used_out, reported = 0, 0, True
+        reply, seconds = None, 0.0
+        while len(failures) <= self.retries.count and not self._stop:
+            try:
+                await self.budget.reserve(*reserved)
+            except BudgetSpentError as stop:
+                self._stop = str(stop)
+                break
+            if not await self._takes_turn(reserved):
+                break
+            start = time.monotonic()
+            reply = await self.endpoint.ask(request.prompt)
+            seconds = time.monotonic() - start
+            # What the server does not report may cost as much as was set aside.
+            used = (
+                reserved[0] if reply.tokens_in is None else reply.tokens_in,
+                reserved[1] if reply.tokens_out is None else reply.tokens_out,
+            )
+            await self.budget.settle(reserved, used)
+            used_in, used_out = used_in + used[0], used_out + used[1]
+            reported = reported and reply.tokens_in is not None and reply.tokens_out is not None
+            if reply.status not in RETRIED:
+                break
+            failures.append(reply.status)
+            await self._wait_after(request, reply, len(failures))
+        if reply is None:
+            return None
+        if reply.status in RETRIED:
+            failures.pop()
+        return self._answer(request, reply, failures, (used_in, used_out, reported), seconds)
+
+    async def _takes_turn(self, reserved: tuple[int, int]) -> bool:
+        """Waits for the pacer; False, with nothing used, where the server wants no more requests."""
+        try:
+            await self.pacer.wait()
+        except asyncio.CancelledError:
+            self.budget.give_back(reserved)
+            raise
+        if self._is_sent_away:
+            self.budget.give_back(reserved)
+        return not self._is_sent_away
+
+    async def _wait_after(self, request: Request, reply: Reply, num_failures: int) -> None:
+        if reply.retry_after is not None and reply.retry_after > self.retries.max_wait_s:
+            self._is_sent_away = True
+            self._stop = f"the server asks to wait for {reply.retry_after:,.0f} s"
+        elif reply.retry_after is not None:
+            self.pacer.hold(reply.retry_after)
+        elif num_failures <= self.retries.count and not self._stop:
+            await self.pacer.pause(self.retries.delay(request.entity_id, num_failures))
+
+    def _answer(
+        self, request: Request, reply: Reply, failures: list[str], used: tuple[int, int, bool], seconds: float
+    ) -> Answer:
+        return Answer(
+            entity_id=request.entity_id,
+            status=reply.status,
+            text=reply.text,
+            model=self.endpoint.model,
+            served_model=reply.model,
+            prompt_hash=self.prompt_hash,
+            request_hash=request.hash,
+            parameters=self.endpoint.parameters.as_json(),
+            tokens_in=used[0],
+            tokens_out=used[1],
+            tokens_reported=used[2],
+            cost=self.budget.prices.cost(used[0], used[1]),
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=round(seconds, 3),
+            tries=len(failures) + 1,
+            failures=failures,
+            finish_reason=reply.finish_reason,
+            detail=reply.detail,
+        )

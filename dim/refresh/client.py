@@ -1,0 +1,146 @@
+"""The connection to an OpenAI-compatible server, by the official client."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from dim.errors import ConfigError, MissingExtraError
+from dim.refresh.prompt import Parameters, Prompt
+from dim.refresh.rate import retry_after
+from dim.refresh.reply import Reply, Status, read_reply
+
+KEY, BASE_URL = "OPENAI_API_KEY", "OPENAI_BASE_URL"
+#: A shorter key is a word such as `none` that a local server is given, and no secret.
+SHORTEST_SECRET = 8
+_FILTERS = ("content_filter", "content_policy", "ResponsibleAIPolicy")
+
+
+class Endpoint:
+    """A model behind an OpenAI-compatible server. The key comes from the environment and appears nowhere else.
+
+    Args:
+        model: The model's name, as the server knows it.
+        parameters: Sent with every prompt.
+        base_url: Such as http://localhost:8000/v1; None: the environment's OPENAI_BASE_URL, else the client's default.
+        timeout_s: The longest time for one try.
+
+    Raises:
+        ConfigError: The URL is none, or neither a URL nor a key is there.
+        MissingExtraError: The `openai` client is not installed.
+    """
+
+    def __init__(self, model: str, parameters: Parameters, base_url: str | None, timeout_s: float) -> None:
+        try:
+            import openai
+        except ImportError as error:
+            raise MissingExtraError("openai", "refresh") from error
+        self._openai, self.model, self.parameters, self.timeout_s = openai, model, parameters, timeout_s
+        self._key = os.environ.get(KEY, "").strip()
+        base_url = base_url or os.environ.get(BASE_URL, "").strip() or None
+        _check(base_url, self._key)
+        # Retries are ours, so that each one counts in the budget and waits its turn.
+        self._client = openai.AsyncOpenAI(
+            api_key=self._key or "none", base_url=base_url, timeout=timeout_s, max_retries=0
+        )
+        self.url = _shown(str(self._client.base_url))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.close()
+
+    async def ask(self, prompt: Prompt) -> Reply:
+        """Sends a prompt once.
+
+        Raises:
+            ConfigError: The server will not answer anyone like this: wrong key (401), no permission (403), no such
+                address or model (404), an account without credit.
+        """
+        openai = self._openai
+        fields: dict[str, Any] = {"model": self.model, "messages": prompt.messages(), **self.parameters.as_request()}
+        try:
+            async with self.patience(prompt):
+                response = await self._client.chat.completions.with_raw_response.create(**fields)
+                return read_reply(self._redact(response.http_response.text))
+        except (TimeoutError, openai.APITimeoutError):
+            return Reply("timeout", detail=f"no answer in {self.timeout_s:g} s")
+        except openai.APIStatusError as error:
+            return self._failure(error)
+        except openai.APIConnectionError as error:
+            cause = error.__cause__ or error
+            never_sent = 0 if type(cause).__name__ == "ConnectError" else None
+            detail = self._redact(f"{type(cause).__name__}: {cause}".rstrip(": "))
+            return Reply("unreachable", tokens_in=never_sent, tokens_out=never_sent, detail=detail)
+        except (openai.APIError, ValueError) as error:  # a body in no encoding that can be read
+            return Reply("malformed", detail=self._redact(str(error))[:200])
+
+    def patience(self, prompt: Prompt) -> asyncio.Timeout:
+        """How long one try may take: `timeout_s`."""
+        return asyncio.timeout(self.timeout_s)
+
+    def _failure(self, error: Any) -> Reply:
+        code, detail = error.status_code, self._redact(f"HTTP {error.status_code}: {error.message}")[:300]
+        text, wait = self._redact(error.response.text), retry_after(error.response.headers)
+        if code in (401, 403, 404) or (code == 429 and "insufficient_quota" in text):
+            # `from None`: the cause holds the request, and the request the key.
+            raise ConfigError(f"an answer of {self.url}", detail, self._remedy(code)) from None
+        status: Status = "rejected"
+        if code == 429:
+            status = "rate_limited"
+        elif code >= 500 or code in (408, 409, 425):
+            status = "server_error"
+        elif any(word in text for word in _FILTERS):
+            status = "refused"
+        return Reply(status, tokens_in=0, tokens_out=0, detail=detail, retry_after=wait)
+
+    def _remedy(self, code: int) -> str:
+        if code == 401:
+            return f"Check the key in {KEY}" + ("." if self._key else "; it is not set.")
+        if code == 403:
+            return f"Check that the key in {KEY} may use the model '{self.model}'."
+        if code == 429:
+            return "Check the account's credit."
+        return f"Check the URL ({BASE_URL} or --base_url; it mostly ends in /v1) and the model '{self.model}'."
+
+    def _redact(self, text: str) -> str:
+        return text.replace(self._key, "[key]") if len(self._key) >= SHORTEST_SECRET else text
+
+
+def _check(base_url: str | None, key: str) -> None:
+    if base_url is None and not key:
+        raise ConfigError(
+            f"a server ({BASE_URL} or --base_url) or a key ({KEY})",
+            "neither",
+            f"Set {KEY}, and the URL of your server.",
+        )
+    if base_url is not None:
+        try:
+            parts = urlsplit(base_url)
+            is_url = parts.scheme in ("http", "https") and bool(parts.hostname)
+        except ValueError:
+            is_url = False
+        if not is_url:
+            raise ConfigError(
+                "a URL such as http://localhost:8000/v1", _shown(base_url), f"Check {BASE_URL} or --base_url."
+            )
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"a key of plain characters in {KEY}", "others (not shown)", "Copy the key again.")
+
+
+def _shown(url: str) -> str:
+    """The URL without user, password and query, which may be secret.
+
+    Example:
+        >>> _shown("https://me:secret@host:8000/v1?token=1")
+        'https://host:8000/v1'
+    """
+    address, _, _ = url.partition("?")
+    scheme, separator, rest = address.rpartition("://")
+    return scheme + separator + rest.rpartition("@")[2]

@@ -1,0 +1,128 @@
+"""Which entities still need an answer, and which answers make up the new text."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from dim.data.dataset import Dataset, Entity
+from dim.errors import ConfigError
+from dim.refresh.answers import Answer
+from dim.refresh.asking import Request
+from dim.refresh.prompt import Parameters, PromptTemplate, plain, request_hash
+from dim.refresh.reply import usable_text
+
+NOT_ASKED = "not asked"
+
+
+@dataclass
+class RefreshPlan:
+    """The questions about the entities of a dataset, and what is known of their answers.
+
+    Attributes:
+        ids: Entity ids in KB order.
+        old: The text of each before, None where it has none.
+        hashes: The hash of each one's request.
+        pending: The requests among the first `limit` that have no finished answer.
+        latest: The last answer to each entity's request; a finished one is the last, since it is not asked for again.
+    """
+
+    ids: list[str]
+    old: list[str | None]
+    hashes: list[str]
+    pending: list[Request]
+    latest: dict[str, Answer] = field(default_factory=dict)
+
+    def add(self, answer: Answer) -> None:
+        """Takes an answer to a request of this plan in."""
+        self.latest[answer.entity_id] = answer
+
+    def status(self, entity_id: str) -> str:
+        """The status of an entity's answer; `not asked` where there is none."""
+        return self.latest[entity_id].status if entity_id in self.latest else NOT_ASKED
+
+    def statuses(self) -> dict[str, int]:
+        """The number of entities of each status, `ok` first."""
+        counts = Counter(map(self.status, self.ids))
+        return dict(sorted(counts.items(), key=lambda item: (item[0] != "ok", item[0] == NOT_ASKED, item[0])))
+
+    def texts(self) -> list[str | None]:
+        """The new text of each entity in KB order; None where no answer is finished."""
+        answers = (self.latest.get(entity_id) for entity_id in self.ids)
+        return [usable_text(answer.text) if answer and answer.status == "ok" else None for answer in answers]
+
+    def table(self) -> pd.DataFrame:
+        """The new texts as the table of a text variant; entities without one are left out."""
+        rows = [(entity_id, text) for entity_id, text in zip(self.ids, self.texts(), strict=True) if text]
+        return pd.DataFrame(rows, columns=["entity_id", "text"], dtype=object)
+
+
+def plan_refresh(
+    dataset: Dataset,
+    old: Sequence[str | None],
+    template: PromptTemplate,
+    model: str,
+    parameters: Parameters,
+    answers: Sequence[Answer],
+    limit: int | None,
+) -> RefreshPlan:
+    """Renders every entity's prompt and sets the answers against them.
+
+    An answer counts for its entity if model, rendered prompt, temperature and seed are those of now: an entity whose
+    name or old text has changed since is asked again, the others are not.
+    """
+    plan = RefreshPlan(dataset.entities["id"].tolist(), list(old), [], [])
+    by_entity: dict[tuple[str, str], list[Answer]] = {}
+    for answer in answers:
+        by_entity.setdefault((answer.entity_id, answer.request_hash), []).append(answer)
+    for row, (entity, text) in enumerate(zip(entities_of(dataset), old, strict=True)):
+        prompt = template.render(entity, text)
+        key = request_hash(model, prompt, parameters)
+        plan.hashes.append(key)
+        for answer in by_entity.get((entity.id, key), []):
+            plan.add(answer)
+        if (limit is None or row < limit) and plan.status(entity.id) != "ok":
+            plan.pending.append(Request(entity.id, prompt, key))
+    return plan
+
+
+def entities_of(dataset: Dataset) -> Iterator[Entity]:
+    """The entities in KB order."""
+    table = dataset.entities
+    columns = ("id", "name", "aliases", "type", "attributes")
+    for entity_id, name, aliases, kind, attributes in zip(*(table[column].tolist() for column in columns), strict=True):
+        yield Entity(
+            id=entity_id,
+            name=name if isinstance(name, str) else "",
+            aliases=tuple(aliases),
+            type=kind if isinstance(kind, str) else None,
+            attributes=json.loads(attributes) if isinstance(attributes, str) else {},
+        )
+
+
+def sources_of(dataset: Dataset, old: Sequence[str | None]) -> Iterator[str]:
+    """All that a prompt can say of each entity, in KB order."""
+    for entity, text in zip(entities_of(dataset), old, strict=True):
+        yield " | ".join([entity.name, *entity.aliases, entity.type or "", plain(entity.attributes), text or ""])
+
+
+def old_texts(dataset: Dataset, variant: str) -> list[str | None]:
+    """The text of each entity in KB order; all None where the dataset has no text at all.
+
+    Raises:
+        ConfigError: It has texts, but not this one.
+    """
+    if not dataset.variants:
+        return [None] * len(dataset.entities)
+    if variant not in dataset.variants:
+        raise ConfigError(
+            f"an entity text '{variant}' in {dataset.root / 'texts'}",
+            f"the variants {', '.join(dataset.variants)}",
+            "Choose one of them with --source_text.",
+        )
+    texts: list[str | None] = dataset.texts(variant).tolist()
+    return texts

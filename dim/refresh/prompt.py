@@ -1,0 +1,167 @@
+"""The question that is asked about an entity, made from a Jinja2 template that a user can edit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta
+from jinja2.sandbox import SandboxedEnvironment
+
+from dim.core.files import content_hash
+from dim.data.dataset import Entity
+from dim.errors import ConfigError
+
+#: The template in use where none is named. Its question follows arXiv 2407.12019 ("Who is this one?", asked of an
+#: assistant that introduces people), with the two requests of this project: looks, and what tells namesakes apart.
+DEFAULT_TEMPLATE = Path(__file__).with_name("default_prompt.txt")
+#: What a template may name. Nothing of a mention is among it.
+FIELDS = ("name", "text", "aliases", "type", "attributes")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What is sent beside the prompt.
+
+    Attributes:
+        temperature: None sends none, for models that accept only their own.
+        max_tokens: The longest answer, in tokens.
+        seed: None sends none.
+        max_tokens_field: How the server calls `max_tokens`.
+    """
+
+    temperature: float | None = 0.0
+    max_tokens: int = 160
+    seed: int | None = 0
+    max_tokens_field: str = "max_tokens"
+
+    def as_request(self) -> dict[str, float | int]:
+        """The parameters as fields of a request; absent ones left out."""
+        fields = {"temperature": self.temperature, "seed": self.seed, self.max_tokens_field: self.max_tokens}
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def as_json(self) -> dict[str, Any]:
+        """The parameters for a record."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A rendered prompt: `system` (may be empty) and `user`."""
+
+    system: str
+    user: str
+
+    def messages(self) -> list[dict[str, str]]:
+        """The prompt as chat messages."""
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        return [*system, {"role": "user", "content": self.user}]
+
+    def __str__(self) -> str:
+        return f"[system] {self.system}\n[user] {self.user}" if self.system else self.user
+
+
+class PromptTemplate:
+    """A template file, checked.
+
+    A line `---` splits it into the system message and the user's; without one, all of it is the user's.
+
+    Args:
+        path: Jinja2, with the fields `FIELDS` and the filter `plain`, which writes lists and objects in words.
+
+    Raises:
+        ConfigError: The file cannot be read, is no Jinja2, or names a field that does not exist.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = Path(path or DEFAULT_TEMPLATE)
+        try:
+            self.source = self.path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"a prompt template at {self.path}", str(error), f"Copy and edit {DEFAULT_TEMPLATE}."
+            ) from error
+        # Split before rendering, so that a line of an entity's own text splits nothing.
+        head, line, tail = f"\n{self.source}\n".partition("\n---\n")
+        self._system = self._parse(head[1:], 0) if line else None
+        self._user = self._parse(tail if line else head, head.count("\n") + 1 if line else -1)
+
+    def _parse(self, source: str, first_line: int) -> Template:
+        try:
+            unknown = meta.find_undeclared_variables(_environment().parse(source)) - set(FIELDS)
+            template = _environment().from_string(source)
+        except TemplateSyntaxError as error:
+            raise ConfigError(
+                f"a Jinja2 template in {self.path}",
+                f"line {first_line + error.lineno}: {error.message}",
+                f"Compare it with {DEFAULT_TEMPLATE}.",
+            ) from error
+        if unknown:
+            raise ConfigError(
+                f"a template of the fields {', '.join(FIELDS)} in {self.path}",
+                ", ".join(sorted(unknown)),
+                "Use one of these fields, or take it out.",
+            )
+        return template
+
+    def hash(self, parameters: Parameters) -> str:
+        """A hash of the template and of the parameters that can change a finished answer.
+
+        `max_tokens` is not among them: an answer that ended by itself does not depend on where it would have been cut.
+        """
+        return content_hash(self.source, repr(parameters.temperature), repr(parameters.seed))
+
+    def render(self, entity: Entity, text: str | None) -> Prompt:
+        """The prompt for one entity and its old text.
+
+        Raises:
+            ConfigError: The template fails on this entity, or renders nothing.
+        """
+        fields = {
+            "name": entity.name,
+            "text": text or "",
+            "aliases": list(entity.aliases),
+            "type": entity.type or "",
+            "attributes": dict(entity.attributes),
+        }
+        try:
+            system = self._system.render(fields).strip() if self._system else ""
+            user = self._user.render(fields).strip()
+        except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
+            raise ConfigError(
+                f"a template that renders for every entity ({self.path})",
+                f"{error} for {entity.id}",
+                "Attributes differ between entities: write attributes.get('name', '').",
+            ) from error
+        if not user:
+            raise ConfigError(
+                f"a question from {self.path}", f"an empty prompt for {entity.id}", "Write text in the template."
+            )
+        return Prompt(system, user)
+
+
+def _environment() -> SandboxedEnvironment:
+    environment = SandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment.filters["plain"] = plain
+    return environment
+
+
+def request_hash(model: str, prompt: Prompt, parameters: Parameters) -> str:
+    """A hash of all that a finished answer depends on; equal requests are asked once."""
+    return content_hash(model, prompt.system, prompt.user, repr(parameters.temperature), repr(parameters.seed))
+
+
+def plain(value: Any) -> str:
+    """A value of an attribute in words.
+
+    Example:
+        >>> plain({"born": 1815, "known for": ["notes", "programs"]})
+        'born: 1815; known for: notes, programs'
+    """
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {plain(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(item) for item in value)
+    return str(value)

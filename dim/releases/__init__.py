@@ -1,0 +1,1 @@
+"""Published releases and users' own tables, read and prepared as dataset folders."""

@@ -1,0 +1,42 @@
+"""What every release must hold, whatever its layout."""
+
+from __future__ import annotations
+
+from dim.errors import DataError
+from dim.releases.base import Release
+from dim.releases.mention_rows import UNKNOWN_ANSWER
+
+MAX_UNKNOWN = 0.01
+
+
+def check_release(release: Release, allow_missing: bool) -> None:
+    """Stops at a release that no honest number can come from.
+
+    Raises:
+        DataError: An entity id stands twice, the KB has fewer than two entities, more than 1% of the rows have an
+            answer that the KB lacks (unless `allow_missing`), or no row is left.
+    """
+    ids = release.entities["id"]
+    twice = ids[ids.duplicated()]
+    if len(twice):
+        raise DataError(
+            f"every entity id once in {release.name}",
+            f"{len(twice):,} twice: {', '.join(twice[:5])}",
+            "Remove the repeated entities from the KB's files.",
+        )
+    if len(ids) < 2:
+        raise DataError(
+            f"a KB of two entities or more in {release.name}",
+            f"{len(ids)}",
+            "Add entities: with one to choose from, every answer is right.",
+        )
+    unknown, examples = release.skipped.counts[UNKNOWN_ANSWER], release.skipped.examples.get(UNKNOWN_ANSWER, [])
+    if unknown > MAX_UNKNOWN * release.rows_read and not allow_missing:
+        raise DataError(
+            f"answers that the KB of {release.name} has (at most 1% may be unknown)",
+            f"{unknown:,} of {release.rows_read:,} rows with an unknown answer; first: {'; '.join(examples)}",
+            "Check that KB and mentions belong together, or leave these rows out with --allow_missing=true.",
+        )
+    if release.mentions.empty:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in release.skipped.counts.items())
+        raise DataError(f"a usable mention in {release.name}", f"none ({counts})", "Put the mention rows right.")

@@ -1,0 +1,177 @@
+"""The release of DIM and DWE: WikiMEL, Richpedia, and their refreshed twins Wiki+ and Rich+."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dim.core.text_form import one_form
+from dim.data.files import clean_text, json_type, list_names, read_json, read_object
+from dim.errors import DataError
+from dim.releases.base import Converter, Release
+from dim.releases.entity_texts import read_texts
+from dim.releases.image_folder import find_image_folder
+from dim.releases.mention_rows import MentionRows
+
+SPLIT_FILES = {"train": "train.json", "dev": "dev.json", "test": "test.json"}
+NAME_FILES = ("qid2ne.json", "ne2qid.json")
+ORDER_FILE, CANDIDATES_FILE = "qids_ordered.json", "search_top100.json"
+TEXT_FILES = {"brief": ("brief.json", "qid2abs.json"), "brief_long": ("brief_long.json", "qid2abs_long.json")}
+
+
+class DimRelease(Converter):
+    """Reads `train.json`, `dev.json`, `test.json`, the names, order and texts of the KB, and search candidates."""
+
+    layout = "dim"
+    needs = f"{', '.join(SPLIT_FILES.values())} (one or more) beside {' or '.join(NAME_FILES)}"
+
+    def recognizes(self, root: Path) -> bool:
+        """Tells by the files that hold the KB."""
+        return not list_names(root).isdisjoint((*NAME_FILES, ORDER_FILE))
+
+    def read(self, root: Path) -> Release:
+        """Reads the release; missing split files are noted.
+
+        Raises:
+            DataError: As the contract says, and where there is no split file at all or one has no row.
+        """
+        names = list_names(root)
+        splits = {split: file for split, file in SPLIT_FILES.items() if file in names}
+        if not splits:
+            raise DataError(
+                f"mentions in {root} ({', '.join(SPLIT_FILES.values())})", "none of these files", "Add one of them."
+            )
+        notes = [f"no {file}: the split {split} is empty" for split, file in SPLIT_FILES.items() if split not in splits]
+        entities = _read_entities(root, names)
+        texts = {
+            variant: read_texts(root / file, entities["id"])
+            for variant, files in TEXT_FILES.items()
+            for file in [next((file for file in files if file in names), None)]
+            if file is not None
+        }
+        rows = MentionRows(entities["id"])
+        searched = read_candidates(root / CANDIDATES_FILE) if CANDIDATES_FILE in names else {}
+        candidates = {one_form(mention): rows.known(ids) for mention, ids in searched.items()}
+        for split, file in splits.items():
+            for key, row in read_rows(root / file):
+                mention = row["mentions"]
+                rows.add(
+                    split,
+                    where=f"{file} {key}",
+                    mention=mention,
+                    context=row.get("sentence") or "",
+                    answer=row["answer"],
+                    images=row_images(row),
+                    candidates=candidates.get(one_form(mention)),
+                    attributes={"key": key},
+                )
+        if rows.num_unknown_candidates:
+            notes.append(f"candidates that the KB lacks were left out: {rows.num_unknown_candidates:,}")
+        return Release(
+            name=root.resolve().name,
+            source="the release of DIM (arXiv 2407.12019) and DWE (arXiv 2312.11816)",
+            licence="unknown",
+            entities=entities,
+            texts=texts,
+            mentions=rows.table(),
+            image_root=find_image_folder(root),
+            rows_read=rows.num_read,
+            skipped=rows.skipped,
+            notes=notes,
+        )
+
+
+def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The key and fields of each mention row.
+
+    Raises:
+        DataError: The file has no row, or a row is not an object with `mentions`, `sentence` and `answer` as strings.
+    """
+    rows = read_object(path)
+    if not rows:
+        raise DataError(f"mention rows in {path}", "an empty object", "Remove the file, or download it again.")
+    for key, row in rows.items():
+        problem = _row_problem(row)
+        if problem:
+            raise DataError(
+                f"rows of {{id, sentence, imgPath, mentions, answer}} in {path}",
+                f"{problem} at the key '{key}'",
+                "Check --layout, or put the row right.",
+            )
+        yield clean_text(key), row
+
+
+def row_images(row: dict[str, Any]) -> list[str]:
+    """The images of a row: `imgPath` (one), or `img_list` (Richpedia: several)."""
+    images = row.get("img_list") or [row.get("imgPath")]
+    return [image for image in images if image]
+
+
+def read_candidates(path: Path) -> dict[str, list[str]]:
+    """Mention → candidate ids, as the release's string search found them."""
+    candidates = read_object(path)
+    for mention, ids in candidates.items():
+        if not isinstance(ids, list) or not all(isinstance(entity_id, str) for entity_id in ids):
+            raise DataError(
+                f"an array of entity ids for each mention in {path}",
+                f"something else at '{mention}'",
+                "Download it again.",
+            )
+    return candidates
+
+
+def _row_problem(row: Any) -> str | None:
+    if not isinstance(row, dict):
+        return json_type(row)
+    missing = [name for name in ("mentions", "answer") if name not in row]
+    if missing:
+        return f"no field '{missing[0]}'"
+    for name, types in {"mentions": str, "sentence": str | None, "answer": str | None, "imgPath": str | None}.items():
+        if not isinstance(row.get(name), types):
+            return f"{json_type(row[name])} as '{name}'"
+    images = row.get("img_list") or []
+    if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
+        return "no array of file names as 'img_list'"
+    return None
+
+
+def _read_entities(root: Path, names: frozenset[str]) -> pd.DataFrame:
+    """The KB in the order of the release; a further name of the same entity becomes an alias."""
+    entity_names: dict[str, str] = {}
+    aliases: dict[str, list[str]] = {}
+    pairs = []
+    if "qid2ne.json" in names:
+        pairs += list(read_object(root / "qid2ne.json").items())
+    if "ne2qid.json" in names:
+        pairs += [(entity_id, name) for name, entity_id in read_object(root / "ne2qid.json").items()]
+    if not pairs:
+        raise DataError(f"entity names in {root} ({' or '.join(NAME_FILES)})", "none", "Add one of these files.")
+    for entity_id, name in pairs:
+        if not isinstance(entity_id, str) or not isinstance(name, str):
+            raise DataError(
+                f"one string for each key in {root / NAME_FILES[0]} and {NAME_FILES[1]}",
+                f"the pair {entity_id!r}, {name!r}",
+                "Download the release again.",
+            )
+        name = clean_text(name).strip()
+        if entity_names.setdefault(entity_id, name) != name:
+            aliases.setdefault(entity_id, []).append(name)
+    order = _read_order(root / ORDER_FILE) if ORDER_FILE in names else list(entity_names)
+    return pd.DataFrame(
+        {
+            "id": pd.Series(order, dtype=object),
+            # An entity without a name stays in the KB, so that KB sizes match those published; prepare counts it.
+            "name": pd.Series([entity_names.get(entity_id, "") for entity_id in order], dtype=object),
+            "aliases": pd.Series([aliases.get(entity_id, []) for entity_id in order], dtype=object),
+        }
+    )
+
+
+def _read_order(path: Path) -> list[str]:
+    order = read_json(path)
+    if not isinstance(order, list) or not all(isinstance(entity_id, str) for entity_id in order):
+        raise DataError(f"an array of entity ids in {path}", json_type(order), "Download the release again.")
+    return order

@@ -1,0 +1,61 @@
+"""Entity texts: JSON objects entity id → text, the shape of `brief.json` and of every refreshed twin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from dim.core.text_form import one_form
+from dim.data.files import clean_text, json_type, read_object
+from dim.errors import DataError
+
+
+def read_texts(path: Path, entity_ids: Iterable[str], id_of: Callable[[str], str] = str) -> pd.DataFrame:
+    """The texts (entity_id, text) of the KB's entities in KB order; null and empty texts are left out.
+
+    Args:
+        path: The file.
+        entity_ids: The ids of the KB.
+        id_of: The id that a key of the file means (`Converter.entity_id`).
+
+    Raises:
+        DataError: The file is no object of texts, or has a text for no entity of the KB.
+    """
+    texts = {one_form(id_of(key)): text for key, text in read_text_object(path).items()}
+    rows = [(entity_id, text) for entity_id in entity_ids if (text := texts.get(one_form(entity_id)))]
+    if texts and not rows:
+        raise DataError(
+            f"texts of the KB's entities in {path}",
+            f"none; its first id is '{next(iter(texts))}'",
+            "Check that texts and KB belong together.",
+        )
+    return texts_table(rows)
+
+
+def read_text_object(path: Path, keys: str = "entity id", example: str = "Q42") -> dict[str, str]:
+    """The texts of an object, as its keys name the entities; null is empty, spaces around a text go.
+
+    Args:
+        path: The file.
+        keys: What its keys are, for the message.
+        example: A key, for the message.
+
+    Raises:
+        DataError: The file is no object of texts.
+    """
+    texts = read_object(path)
+    for key, text in texts.items():
+        if text is not None and not isinstance(text, str):
+            raise DataError(
+                f"a text for each {keys} in {path}",
+                f"{json_type(text)} for {key}",
+                f'Write the file as {{"{example}": "Occupation: writer.", …}}.',
+            )
+    return {key: clean_text(text or "").strip() for key, text in texts.items()}
+
+
+def texts_table(rows: Iterable[tuple[str, str]]) -> pd.DataFrame:
+    """A text variant as a table, without the entities whose text is empty."""
+    return pd.DataFrame([row for row in rows if row[1]], columns=["entity_id", "text"], dtype=object)

@@ -1,0 +1,122 @@
+"""MELBench: `Richpedia-MEL.json` and `Wikidata-MEL.json`. It has no split file and no KB text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dim.data.files import clean_text, json_type, list_names, read_object
+from dim.data.splits import draw_splits
+from dim.errors import DataError
+from dim.releases.base import Converter, Release
+from dim.releases.dim_release import row_images
+from dim.releases.image_folder import find_image_folder
+from dim.releases.mention_rows import MentionRows, is_nil
+
+FILES = ("Richpedia-MEL.json", "Wikidata-MEL.json")
+UNEQUAL = "fields of uneven length"
+
+
+class MelBench(Converter):
+    """Reads one of the two files; a caption with several mentions becomes several rows."""
+
+    layout = "melbench"
+    needs = " or ".join(FILES)
+
+    def recognizes(self, root: Path) -> bool:
+        """Tells by the file's name; `root` may be the file itself."""
+        return not list_names(root).isdisjoint(FILES)
+
+    def read(self, root: Path) -> Release:
+        """Reads the release: the KB is what its rows name, the splits are drawn by caption.
+
+        Raises:
+            DataError: As the contract says, and where the folder holds both files.
+        """
+        path = _choose_file(root)
+        captions = [(clean_text(key), row, _triples(row, key, path)) for key, row in read_object(path).items()]
+        entities = _entities([triple for _, _, triples in captions for triple in triples or ()])
+        rows = MentionRows(entities["id"])
+        for key, row, triples in captions:
+            if triples is None:
+                rows.skip(None, UNEQUAL, f"{path.name} {key}")
+                continue
+            for mention, _, answer in triples:
+                rows.add(
+                    None,
+                    where=f"{path.name} {key}",
+                    mention=mention,
+                    context=row.get("sentence") or "",
+                    answer=answer,
+                    images=row_images(row),
+                    attributes={"key": key},
+                )
+        mentions = rows.table()
+        mentions["split"] = draw_splits(mentions)
+        return Release(
+            name=path.stem,
+            source="MELBench (Zhou et al., 2021)",
+            licence="MIT",
+            entities=entities,
+            texts={},
+            mentions=mentions,
+            image_root=find_image_folder(path.parent),
+            rows_read=rows.num_read,
+            skipped=rows.skipped,
+            notes=[
+                "the release has no splits: train, dev and test (80/10/10) were drawn by caption, the same every time",
+                "the release has no KB: it is made of the answers alone, which is easier than a real KB",
+            ],
+        )
+
+
+def _choose_file(root: Path) -> Path:
+    if root.is_file():
+        return root
+    present = sorted(list_names(root).intersection(FILES))
+    if len(present) != 1:
+        raise DataError(
+            f"one of {' and '.join(FILES)} in {root}",
+            "both" if present else "neither",
+            "Name the file itself in the place of the folder.",
+        )
+    return root / present[0]
+
+
+def _triples(row: Any, key: str, path: Path) -> list[tuple[str, str, str | None]] | None:
+    """(mention, entity name, answer) of a caption; None where their numbers differ."""
+    fields = [_strings(row.get(name)) for name in ("mentions", "entities", "answer")] if isinstance(row, dict) else []
+    if not fields or None in fields:
+        raise DataError(
+            f"rows of {{id, sentence, mentions, entities, answer}} in {path}",
+            f"{json_type(row) if not fields else 'a field that is no string or array of strings'} at the key '{key}'",
+            "Check --layout, or put the row right.",
+        )
+    columns = [column for column in fields if column is not None]
+    if len({len(column) for column in columns}) > 1:
+        return None
+    return [(mention or "", clean_text(name or ""), answer) for mention, name, answer in zip(*columns, strict=True)]
+
+
+def _strings(value: Any) -> list[str | None] | None:
+    values = value if isinstance(value, list) else [value]
+    return values if all(item is None or isinstance(item, str) for item in values) else None
+
+
+def _entities(triples: list[tuple[str, str, str | None]]) -> pd.DataFrame:
+    """The answers as a KB, in the order in which they appear; further names of an answer become aliases."""
+    names: dict[str, list[str]] = {}
+    for _, name, answer in triples:
+        if answer is not None and not is_nil(answer):
+            known = names.setdefault(answer.strip(), [])
+            if name and name not in known:
+                known.append(name)
+    return pd.DataFrame(
+        {
+            "id": pd.Series(list(names), dtype=object),
+            "name": pd.Series([(known or [""])[0] for known in names.values()], dtype=object),
+            "aliases": pd.Series([known[1:] for known in names.values()], dtype=object),
+        }
+    )

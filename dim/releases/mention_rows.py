@@ -1,0 +1,172 @@
+"""The mention table of a release, built row by row under the rules that all layouts share."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from dim.core.text_form import one_form, one_form_span
+from dim.data.files import clean_text
+from dim.data.skipped import Skipped
+from dim.images.regions import split_region
+
+EMPTY_MENTION = "empty mention"
+UNKNOWN_ANSWER = "answer not in the KB"
+_ENCODE = json.JSONEncoder(ensure_ascii=False, default=str).encode  # json.dumps would make an encoder a row
+
+
+class MentionRows:
+    """Collects mentions; a row that cannot be used is counted with its reason.
+
+    Ids are `<split>-<number of the row in that split>`: they hold no key of the release, because a key may be the
+    answer, and they stay the same when another row is skipped.
+
+    Args:
+        entity_ids: The ids of the KB.
+    """
+
+    def __init__(self, entity_ids: Iterable[str]) -> None:
+        self._entity_ids = {one_form(entity_id): entity_id for entity_id in entity_ids}
+        self._rows: list[dict[str, Any]] = []
+        self._num_read: Counter[str] = Counter()
+        self.skipped = Skipped()
+        self.num_unknown_candidates = 0
+        self.num_wrong_offsets = 0
+
+    @property
+    def num_read(self) -> int:
+        """The number of rows offered, kept or not."""
+        return self._num_read.total()
+
+    def skip(self, split: str | None, reason: str, example: str) -> None:
+        """Counts a row that the converter itself cannot use."""
+        self._num_read[split or "mention"] += 1
+        self.skipped.add(reason, example)
+
+    def add(
+        self,
+        split: str | None,
+        *,
+        where: str,
+        mention: str,
+        context: str,
+        answer: str | None,
+        images: Sequence[str] = (),
+        span: tuple[int | None, int | None] = (None, None),
+        candidates: list[str] | None = None,
+        type: str | None = None,  # noqa: A002
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Adds one mention, or counts why not.
+
+        Args:
+            split: `train`, `tune`, `dev`, `test`, or None where the release has no splits.
+            where: The row's place in the raw files, for the examples of skipped rows.
+            mention: The name; spaces around it go. It may be empty where an image is a region, the mention itself.
+            context: The sentence around it.
+            answer: The gold id; None, empty or `nil` in any case means NIL.
+            images: Paths as the release names them.
+            span: First character and one past the last, where the release knows them.
+            candidates: Entity ids, as `known` returns them.
+            type: A label.
+            attributes: Whatever else the source says.
+        """
+        prefix = split or "mention"
+        number = self._num_read[prefix]
+        self._num_read[prefix] += 1
+        mention = clean_text(mention).strip()
+        context, span = _one_form(context, span)
+        if not mention and not any(split_region(image)[1] for image in images):
+            return self.skipped.add(EMPTY_MENTION, where)
+        entity_id = None
+        if not is_nil(answer):
+            entity_id = self._find(str(answer))
+            if entity_id is None:
+                return self.skipped.add(UNKNOWN_ANSWER, f"{where}: '{mention}' → {answer}")
+        start, end = self._locate(mention, context, span)
+        self._rows.append(
+            {
+                "id": f"{prefix}-{number:06d}",
+                "split": split,
+                "mention": mention,
+                "context": context,
+                "start": start,
+                "end": end,
+                "entity_id": entity_id,
+                "images": [clean_text(image) for image in images],
+                "candidates": candidates,
+                "type": type,
+                "attributes": json_cell(attributes),
+            }
+        )
+        return None
+
+    def table(self) -> pd.DataFrame:
+        """The mentions, in the order in which they were added."""
+        columns = ("id", "split", "mention", "context", "start", "end", "entity_id", "images", "candidates")
+        table = {name: pd.Series([row[name] for row in self._rows], dtype=object) for name in columns}
+        table |= {name: pd.Series([row[name] for row in self._rows], dtype=object) for name in ("type", "attributes")}
+        return pd.DataFrame(table).astype({"start": "Int64", "end": "Int64"})
+
+    def _find(self, answer: str) -> str | None:
+        answer = one_form(answer.strip())
+        # pandas writes a column of integers with gaps as 17.0, so an id that misses by this is that id.
+        return self._entity_ids.get(answer) or self._entity_ids.get(answer.removesuffix(".0"))
+
+    def known(self, candidates: Sequence[str]) -> list[str]:
+        """The candidates that the KB has; the others are counted."""
+        known = [entity_id for candidate in candidates if (entity_id := self._find(candidate)) is not None]
+        self.num_unknown_candidates += len(candidates) - len(known)
+        return known
+
+    def _locate(
+        self, mention: str, context: str, span: tuple[int | None, int | None]
+    ) -> tuple[int, int] | tuple[None, None]:
+        start, end = span
+        if start is not None and end is not None:
+            if context[start:end] == mention:
+                return start, end
+            self.num_wrong_offsets += 1
+        return locate(mention, context)
+
+
+def _one_form(context: str, span: tuple[int | None, int | None]) -> tuple[str, tuple[int | None, int | None]]:
+    """The context as `clean_text` gives it, and the span in it."""
+    start, end = span
+    if start is None or end is None:
+        return clean_text(context), span
+    whole = context.encode("utf-8", "replace").decode("utf-8")
+    composed, start, end = one_form_span(whole, start, end)
+    return composed, (start, end)
+
+
+def locate(mention: str, context: str) -> tuple[int, int] | tuple[None, None]:
+    """Where the mention stands in the context, if it stands there exactly once.
+
+    Example:
+        >>> locate("Hill", "Hill in 2011"), locate("Hill", "Hill by Hill"), locate("Hill", ""), locate("", "Hill")
+        ((0, 4), (None, None), (None, None), (None, None))
+    """
+    start = context.find(mention) if mention else -1
+    if start < 0 or context.find(mention, start + 1) >= 0:
+        return None, None
+    return start, start + len(mention)
+
+
+def is_nil(answer: str | None) -> bool:
+    """Tells whether an answer means that the KB lacks the entity: nothing, an empty string or `nil` in any case.
+
+    Example:
+        >>> [is_nil(answer) for answer in (None, " ", "NIL", "Q42")]
+        [True, True, True, False]
+    """
+    return answer is None or answer.strip().casefold() in ("", "nil")
+
+
+def json_cell(attributes: Mapping[str, Any] | None) -> str | None:
+    """Attributes as a JSON object; values that JSON lacks (dates) become strings. None where there is nothing."""
+    return clean_text(_ENCODE(attributes)) if attributes else None

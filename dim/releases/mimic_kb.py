@@ -1,0 +1,138 @@
+"""The KB of a MIMIC package: `kb_entity.json`, and `qid2id.json` that maps Wikidata ids to the KB's integer indices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from dim.data.files import clean_text, json_type, list_names
+from dim.data.stream import read_items, read_members
+from dim.data.table_files import text_cell
+from dim.errors import DataError
+from dim.releases.entity_rows import EntityRows
+from dim.releases.mention_rows import is_nil
+
+ENTITY_FILE, ID_FILE = "kb_entity.json", "qid2id.json"
+FIELDS = ("id", "type", "entity_name", "attr", "image_list", "qid", "answer")
+_TEXT, _ID = (str, type(None)), (str, int, type(None))
+_TYPES = {"entity_name": _TEXT, "attr": _TEXT, "qid": _TEXT, "answer": _TEXT, "id": _ID}
+
+
+class MimicKB:
+    """The entities in the order of the file, and the ways to name one: its Wikidata id, or its index.
+
+    Args:
+        indices: Wikidata id → index as text, from `qid2id.json`; empty where there is no such file.
+        image_folder: Where the entities' images lie, relative to the release.
+    """
+
+    def __init__(self, indices: dict[str, str], image_folder: str) -> None:
+        self.rows = EntityRows()
+        self._image_folder = image_folder
+        self._indices, self._qids = indices, {index: qid for qid, index in reversed(indices.items())}
+        self._row_of_index: dict[str, int] = {}
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Takes in one row of the file."""
+        met = self.rows.met
+        index = text_cell(row.get("id"))
+        entity_id = text_cell(row.get("qid")) or text_cell(row.get("answer")) or self._qids.get(index, "")
+        if not entity_id:
+            entity_id = f"kb-{index}"
+            met.add("entities without a Wikidata id are called kb-<index>", entity_id)
+        elif self._indices.get(entity_id, index) != index:
+            met.add(f"indices in {ENTITY_FILE} that {ID_FILE} contradicts", f"{entity_id} ({index})")
+        number = self.rows.add(
+            entity_id,
+            name=unquote_name(row.get("entity_name") or ""),
+            text=row.get("attr") or "",
+            images=[f"{self._image_folder}/{image}" for image in _image_list(row) if image],
+            attributes={"index": row.get("id")} | {key: row[key] for key in row if key not in FIELDS},
+        )
+        if index and self._row_of_index.setdefault(index, number) != number:
+            met.add("indices of several entities count as the first one's", f"{index} ({entity_id})")
+
+    def find(self, answer: str | int | None) -> str | None:
+        """The id of the entity that an answer names by its Wikidata id, its index, or another id of that index.
+
+        An answer that the KB lacks comes back as it is; None means NIL.
+        """
+        text = text_cell(answer)
+        if is_nil(text):
+            return None
+        row = self._row_of_index.get(self._indices.get(text, text))
+        if text in self.rows or row is None:
+            return text
+        entity_id = self.rows.ids[row]
+        self.rows.met.add(f"answers were found through {ID_FILE} or their index", f"{text} → {entity_id}")
+        return entity_id
+
+
+def read_kb(root: Path, image_folder: str) -> MimicKB:
+    """The KB in the release's folder `root`.
+
+    Raises:
+        DataError: A file cannot be read, or holds rows of another shape.
+    """
+    kb = MimicKB(_read_indices(root / ID_FILE) if ID_FILE in list_names(root) else {}, image_folder)
+    path = root / ENTITY_FILE
+    for number, row in read_items(path):
+        problem = _problem(row)
+        if problem:
+            raise DataError(
+                f"entities {{id, type, entity_name, attr, image_list, qid}} in {path}",
+                f"{problem} in row {number}",
+                "Check --layout, or put the row right.",
+            )
+        kb.add(row)
+    return kb
+
+
+def unquote_name(name: str, sentence: str = "") -> str:
+    """A name without URL quoting, where it is quoted.
+
+    What stands in the sentence as it is, or is no valid quoting of UTF-8, is left alone; a `+` is a plus.
+
+    Example:
+        >>> unquote_name("Beyonc%C3%A9"), unquote_name("100% A+B"), unquote_name("50%ab"), unquote_name("%41", "is %41")
+        ('Beyoncé', '100% A+B', '50%ab', '%41')
+    """
+    if "%" not in name or name in sentence:
+        return name
+    try:
+        return unquote_to_bytes(clean_text(name)).decode("utf-8")
+    except UnicodeDecodeError:
+        return name
+
+
+def _read_indices(path: Path) -> dict[str, str]:
+    indices = {}
+    for qid, index in read_members(path):
+        if isinstance(index, bool) or not isinstance(index, int | str):
+            raise DataError(
+                f"an index for each Wikidata id in {path}", f"{json_type(index)} for {qid}", "Download the file again."
+            )
+        indices[text_cell(qid)] = text_cell(index)
+    return indices
+
+
+def _image_list(row: dict[str, Any]) -> list[str]:
+    images = row.get("image_list") or []
+    return [images] if isinstance(images, str) else list(images)
+
+
+def _problem(row: Any) -> str | None:
+    if not isinstance(row, dict):
+        return json_type(row)
+    for name, allowed in _TYPES.items():
+        value = row.get(name)
+        if not isinstance(value, allowed) or isinstance(value, bool):
+            return f"{json_type(value)} as '{name}'"
+    if not any(text_cell(row.get(name)) for name in ("id", "qid", "answer")):
+        return "neither 'id' nor 'qid'"
+    images = row.get("image_list")
+    images = images if isinstance(images, list) else [images]
+    if not all(isinstance(image, _TEXT) for image in images):
+        return "no array of file names as 'image_list'"
+    return None

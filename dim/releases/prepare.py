@@ -1,0 +1,275 @@
+"""`dim prepare`: a release, or a user's own tables, becomes a dataset folder."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import pyarrow as pa
+
+from dim.core.files import check_variant, content_hash, how_to_get, write_json
+from dim.core.locks import folder_lock
+from dim.core.output import claimed_folder
+from dim.data.dataset import AUDIT_FILE, FORMAT_VERSION, Dataset, dataset_kind, write_dataset
+from dim.data.files import explain_read_errors, list_names
+from dim.data.missing_images import MAX_MISSING_IMAGES, PACKED, check_images, check_limit, describe_missing
+from dim.data.splits import carve_tune
+from dim.data.table_files import SUFFIXES
+from dim.display.terminal import Console, Text
+from dim.errors import ConfigError, DataError
+from dim.releases import kept_splits
+from dim.releases.base import Converter, Release
+from dim.releases.checks import check_release
+from dim.releases.composed import compose_release
+from dim.releases.dim_release import DimRelease
+from dim.releases.diverse import Diverse
+from dim.releases.entity_texts import read_texts
+from dim.releases.gemel import Gemel
+from dim.releases.image_folder import find_image_folder, look_up_images
+from dim.releases.melbench import MelBench
+from dim.releases.mimic import Mimic
+from dim.releases.summary import print_summary, summarize
+from dim.releases.tables import Tables
+from dim.releases.wikidiverse import WikiDiverse
+from dim.releases.wikiperson import WikiPerson
+
+CONVERTERS: tuple[Converter, ...] = (
+    Diverse(),
+    WikiDiverse(),
+    Gemel(),
+    DimRelease(),
+    MelBench(),
+    Mimic(),
+    WikiPerson(),
+    Tables(),
+)
+#: Part of the key of prepared datasets: raise it when a converter's output changes.
+CONVERTER_VERSION = 3
+
+_OTHERS = ("derived_from", "held_out")  #: In the datasets that other commands made of a prepared one.
+PREPARED = dataset_kind(
+    "a dataset of dim prepare", lambda meta: "layout" in meta and not any(key in meta for key in _OTHERS)
+)
+
+RAW_SUFFIXES = (".json", ".tsv", ".txt", *SUFFIXES)  #: Of the files that a prepared dataset depends on.
+
+Layout = Literal["auto", "diverse", "wikidiverse", "gemel", "dim", "melbench", "mimic", "wikiperson", "tables"]
+
+
+def prepare(
+    root: Path,
+    out: Path,
+    layout: Layout = "auto",
+    name: str | None = None,
+    images: Path | None = None,
+    texts: dict[str, Path] | None = None,
+    allow_missing: bool = False,
+    audit: bool = True,
+    overwrite: bool = False,
+    max_missing_images: float = 1.0,
+    encoding: str | None = None,
+    list_separator: str | None = None,
+) -> Dataset:
+    """Turns a release, or a user's own tables, into a dataset folder, and prints what was kept and left out.
+
+    Args:
+        root: The release's folder (for MELBench also one of its files). It is only read.
+        out: The dataset folder to write: a new or empty path, or what was prepared from the same `root` before, which
+            is replaced.
+        layout: The release's layout; `auto` tells it by the file names.
+        name: The dataset's name; by default that of the release.
+        images: The image folder, where it stands outside the release or has an unusual name.
+        texts: Further entity texts, variant → JSON file of the form {"Q42": "…"}: --texts.refreshed=new.json.
+        allow_missing: Whether to go on when the KB lacks more than 1% of the answers; these rows are left out.
+        audit: Whether to look for leaks at the end, as `dim audit` does (seconds; a minute for a KB of 160,000).
+        overwrite: Whether a dataset at `out` that was prepared from another release may be replaced, too.
+        max_missing_images: The share of mentions, and of entities, that may miss the images that they name; beyond,
+            nothing is written. By default all may, with a note: images may come later, and `dim fit` stops without.
+        encoding: Of your own tables, such as `cp1252`; the default is told by their first bytes, else UTF-8.
+        list_separator: What separates aliases, images and candidates in a cell of your own tables; the default is `|`
+            and, where no cell has it, `;`. Arrays and line breaks are always read.
+
+    Returns:
+        The dataset, opened.
+
+    Raises:
+        DataError: The release cannot be read, too many images are missing, more than 1% of the answers are unknown, or
+            the KB has one entity.
+        ConfigError: `out` holds something else, lies in the release or holds it, or another process writes it.
+        StorageError: The disk is full, or `out` may not be written.
+    """
+    root, out = Path(root), Path(out)
+    if is_dataset_folder(root):
+        raise DataError(
+            f"a release at {root}", "a dataset folder, prepared already", f"Use it as it is: --data.root {root}"
+        )
+    converter = find_converter(root, layout)
+    if encoding is not None or list_separator is not None:
+        if not isinstance(converter, Tables):
+            raise ConfigError(
+                "tables of your own with --encoding or --list_separator",
+                f"the layout {converter.layout} at {root}",
+                "Leave the option out: published layouts say themselves what they are.",
+            )
+        converter = Tables(encoding, list_separator)
+    limit = check_limit(max_missing_images)
+    overwrite = overwrite or (PREPARED.stands_at(out) and Dataset(out).meta.get("prepared_from") == _place(root))
+    sources = [root, *(texts or {}).values()]
+    with claimed_folder(out, PREPARED, "dim prepare", sources=sources, overwrite=overwrite) as check_again:
+        return _prepare(root, out, converter, [out], name, images, texts, allow_missing, audit, check_again, limit)
+
+
+def _prepare(
+    root: Path,
+    out: Path,
+    converter: Converter,
+    earlier: Iterable[Path],
+    name: str | None = None,
+    images: Path | None = None,
+    texts: dict[str, Path] | None = None,
+    allow_missing: bool = False,
+    audit: bool = True,
+    check_again: Callable[[], None] = lambda: None,
+    max_missing_images: float = 1.0,
+) -> Dataset:
+    """`prepare`; splits that were drawn are those of the first of the `earlier` folders that knows the release."""
+    release = converter.read(root)
+    compose_release(release)
+    release.name = name or release.name
+    release.texts |= {
+        check_variant(variant): read_texts(path, release.entities["id"], converter.entity_id)
+        for variant, path in (texts or {}).items()
+    }
+    check_release(release, allow_missing)
+    release.mentions["split"] = carve_tune(release.mentions)
+    _keep_splits(release, earlier)
+    looked_up = look_up_images(release, images)
+    packed = sorted(name for name in list_names(root) if Path(name).suffix.lower() in PACKED)
+    if looked_up.dropped and packed:
+        release.notes.append(f"the images may wait in what is not unpacked yet: {', '.join(packed)}")
+    for named in looked_up.named:
+        check_images(named, max_missing_images, release.image_root)
+        if named.missing > MAX_MISSING_IMAGES * named.named:
+            release.notes.append(f"{'. '.join(describe_missing(named, release.image_root))}")
+    check_again()
+    dataset = write_dataset(
+        out,
+        name=release.name,
+        entities=release.entities,
+        texts=release.texts,
+        mentions=release.mentions,
+        image_root=str(release.image_root.resolve()) if release.image_root else ".",
+        source=release.source,
+        licence=release.licence,
+        layout=converter.layout,
+        prepared_from=_place(root),
+        mentions_without_image=looked_up.without,
+        images=looked_up.problems.as_json(),
+        images_dropped=looked_up.dropped,
+        **summarize(release),
+    )
+    print_summary(dataset)
+    if audit:
+        # Here, because it brings torch and scikit-learn along.
+        from dim.audit import audit_dataset, print_verdicts
+
+        found = audit_dataset(dataset, progress=True)
+        print_verdicts(found, Console())
+        write_json(dataset.root / AUDIT_FILE, found.as_json())
+    return dataset
+
+
+def open_dataset(root: Path, cache_dir: Path) -> Dataset:
+    """Opens a dataset folder; a release is prepared into `cache_dir` first, unless that was done before.
+
+    Args:
+        root: A dataset folder, or a release in a layout that `dim prepare` recognizes.
+        cache_dir: Prepared datasets stand in its subfolder `datasets`, under a name that changes with the raw files.
+
+    Raises:
+        DataError: As `prepare`.
+    """
+    root = Path(root)
+    with explain_read_errors(root):
+        is_there = root.exists()
+    if not is_there:
+        raise DataError(
+            f"a dataset folder, or a release, at {root}",
+            "nothing there",
+            how_to_get(
+                root,
+                f"Check the path (it counts from {Path.cwd()}), or name another, as in --data.root FOLDER; "
+                "a release has to be unpacked first.",
+            ),
+        )
+    if is_dataset_folder(root):
+        return Dataset(root)
+    folder = Path(cache_dir) / "datasets" / f"{root.resolve().stem}-{_raw_key(root)}"
+    if not is_dataset_folder(folder):
+        with folder_lock(folder, "dim prepare", wait=True):
+            if not is_dataset_folder(folder):
+                # The raw files changed, or dim did: what was drawn before stays.
+                found = folder.parent.glob(f"{glob.escape(root.resolve().stem)}-*")
+                return _prepare(root, folder, find_converter(root), sorted(found, key=_when_written, reverse=True))
+    Console().print(Text(f"{root.resolve().stem}: prepared already, in {folder}"), soft_wrap=True)
+    return Dataset(folder)
+
+
+def _keep_splits(release: Release, earlier: Iterable[Path]) -> None:
+    for folder in filter(is_dataset_folder, earlier):
+        try:
+            before = pd.read_parquet(folder / "mentions.parquet", columns=kept_splits.COLUMNS)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            release.notes.append(f"splits are drawn anew: the mentions of {folder} cannot be read ({error})")
+            continue
+        if 2 * kept_splits.num_again(release.mentions, before) >= min(len(before), len(release.mentions)):
+            release.mentions["split"], notes = kept_splits.keep_splits(release.mentions, before, folder.name)
+            release.notes += notes
+            return
+
+
+def _when_written(folder: Path) -> float:
+    written = folder / "dataset.json"
+    return written.stat().st_mtime if written.exists() else 0.0
+
+
+def is_dataset_folder(path: Path) -> bool:
+    """Tells whether a dataset folder stands at `path`."""
+    return path.is_dir() and "dataset.json" in list_names(path)
+
+
+def find_converter(root: Path, layout: Layout = "auto") -> Converter:
+    """The converter of the layout named, or of the first layout that recognizes `root`.
+
+    Raises:
+        DataError: No layout recognizes it.
+    """
+    names = list_names(root)
+    for converter in CONVERTERS:
+        if layout == converter.layout or (layout == "auto" and converter.recognizes(root)):
+            return converter
+    shown = ", ".join(sorted(names)[:8]) or "nothing"
+    layouts = "; ".join(f"{converter.layout}: {converter.needs}" for converter in CONVERTERS)
+    raise DataError(
+        f"a release at {root} in one of the layouts — {layouts}", f"{shown}", "Check the path, or name --layout."
+    )
+
+
+def _place(root: Path) -> str:
+    """Tells a release from another without naming a folder of this machine."""
+    return content_hash(str((root.parent if root.is_file() else root).resolve()))
+
+
+def _raw_key(root: Path) -> str:
+    """Changes with the raw files' place, names, sizes and times of change, and with the converters."""
+    folder = root.parent if root.is_file() else root
+    names = sorted(list_names(root))
+    parts = [str(CONVERTER_VERSION), str(FORMAT_VERSION), str(root.resolve()), str(find_image_folder(folder))]
+    for path in (folder / name for name in names if Path(name).suffix in RAW_SUFFIXES):
+        with explain_read_errors(path):
+            status = path.stat()
+        parts.append(f"{path.name}:{status.st_size}:{status.st_mtime_ns}")
+    return content_hash(*parts)

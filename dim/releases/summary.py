@@ -1,0 +1,69 @@
+"""What a conversion kept and left out: the numbers that `dim prepare` prints and `dataset.json` holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+from dim.data.dataset import SPLITS, Dataset
+from dim.display.terminal import Console, Text
+from dim.releases.base import Release
+
+
+def summarize(release: Release) -> dict[str, Any]:
+    """Counts of a release, as `dataset.json` holds them."""
+    mentions, entities = release.mentions, release.entities
+    gold = mentions["entity_id"].map(entities.set_index("id")["name"], na_action="ignore")
+    in_kb = gold.notna()
+    exact = mentions["mention"].str.casefold() == gold.astype("str").str.casefold()
+    return {
+        "rows_read": release.rows_read,
+        "rows_kept": len(mentions),
+        "skipped": release.skipped.as_json(),
+        "num_nil": int((~in_kb).sum()),
+        "share_mention_is_name": round(float(exact[in_kb].mean()), 4) if in_kb.any() else None,
+        "entities_without_name": int((entities["name"] == "").sum()),
+        "entities_without_text": {variant: len(entities) - len(table) for variant, table in release.texts.items()},
+        "notes": release.notes,
+    }
+
+
+def print_summary(dataset: Dataset) -> None:
+    """Prints the summary of a prepared dataset."""
+    meta = dataset.meta
+    in_kb = meta["rows_kept"] - meta["num_nil"]
+    share = meta["share_mention_is_name"]
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    rows: list[tuple[str, str, str]] = [
+        ("mention rows read", f"{meta['rows_read']:,}", ""),
+        ("kept", f"{meta['rows_kept']:,}", ""),
+        *((f"  in {split}", f"{meta['num_mentions'].get(split, 0):,}", "") for split in SPLITS),
+        ("  with an answer in the KB", f"{in_kb:,}", ""),
+        ("  NIL", f"{meta['num_nil']:,}", ""),
+        ("skipped", f"{meta['rows_read'] - meta['rows_kept']:,}", ""),
+        *_reasons(meta["skipped"]),
+        ("mention is the gold's name", "n/a" if share is None else f"{share:.1%}", "of those with an answer"),
+        ("mentions without image", f"{meta['mentions_without_image']:,}", ""),
+        *_reasons(meta["images"]),
+        ("entities (the KB)", f"{meta['num_entities']:,}", f"hash {meta['kb_hash']}"),
+        ("  without name", f"{meta['entities_without_name']:,}", ""),
+        *((f"  without text '{v}'", f"{n:,}", "") for v, n in meta["entities_without_text"].items()),
+        ("dataset hash", "", meta["hash"]),
+    ]
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Console()
+    console.print(Text(f"{dataset.name} → {dataset.root}", style="bold"), soft_wrap=True)
+    console.print(table)
+    for note in meta["notes"]:
+        console.print(Text(f"note: {note}"), soft_wrap=True)
+
+
+def _reasons(skipped: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [
+        (f"  {reason}", f"{of['count']:,}", f"first: {'; '.join(of['examples'])}") for reason, of in skipped.items()
+    ]

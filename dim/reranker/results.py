@@ -1,0 +1,222 @@
+"""What a ranker finds on a split, beside the vectors alone: ranks, calibration, NIL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from rich.table import Table
+
+from dim.core import provenance
+from dim.display.terminal import Console
+from dim.evaluation.metrics import summarize_ranks
+from dim.evaluation.protocols import NIL_ROW, Ranked
+from dim.evaluation.result_files import write_result
+from dim.evaluation.results import measure, percent, print_results
+from dim.evaluation.significance import paired_randomization
+from dim.reranker.calibration import NUM_BINS, expected_calibration_error, reliability
+from dim.reranker.features import FEATURES
+from dim.reranker.finder import Finder
+from dim.reranker.held_out import ATTRIBUTE
+from dim.reranker.lists import Lists
+from dim.reranker.nil import best_f1, linking_scores
+from dim.reranker.ranker import OPTIONS, Judged, Ranker
+from dim.search.lexical import CHUNK
+from dim.training.beside import ranks_beside_baselines
+from dim.training.checkpoint import said_of
+from dim.training.places import read_config
+from dim.training.saved_run import identity_of_run
+from dim.training.task import LinkingTask
+
+Rows = NDArray[np.int64]
+
+
+def evaluate(run: Path, task: LinkingTask, finder: Finder, ranker: Ranker, split: str, out: Path) -> None:
+    """Ranks a split by the run's own vectors and the ranker, writes what is found to `out`, and prints it."""
+    data, rows = task.data, task.datamodule.rows(split)
+    mentions = data.dataset.mentions.iloc[rows.numpy()]
+    lists = finder.lists(task, rows.numpy())
+    judged = ranker.judge(lists)
+    gold = finder.gold[rows.numpy()]
+    frame = ranks_beside_baselines(data, rows, split, to_ranked(lists, judged, gold))
+    with torch.inference_mode():
+        vectors = Ranked.concatenate([task.rank(part.to(task.device)) for part in rows.split(CHUNK)])
+    kinds = [json.loads(known).get(ATTRIBUTE) if isinstance(known, str) else None for known in mentions["attributes"]]
+    method = describe(frame, vectors, ranker)
+    method["nil"] = describe_nil(lists, judged, gold, kinds, ranker)
+    config = read_config(run)
+    options = {name: ranker.facts[name] for name in OPTIONS}
+    metrics = measure(
+        data.dataset,
+        frame,
+        answers_nil=ranker.nil_threshold is not None,
+        model=type(task).__name__,
+        system=f"{type(task).__name__} + ranker",
+        features=data.fingerprints,
+        missing_images=data.missing_images,
+        seed=task.seed,
+        chosen={},
+        method=method,
+        hardware=provenance.hardware(),
+        checkpoint=task.checkpoint,
+        config=config | {"rank": options},
+    )
+    write_result(out, frame, metrics, identity_of_run(run, task) | {"ranker": options}, of_owner=True)
+    console = Console()
+    print_results(console, metrics, frame)
+    console.print(beside_vectors(method))
+    if method["nil"] is not None:
+        console.print(nil_table(method["nil"]))
+    if task.checkpoint is not None:
+        console.print(said_of(task.checkpoint), soft_wrap=True, highlight=False)
+    console.print(f"written: {out / 'metrics.json'}, {out / 'ranks.parquet'}", soft_wrap=True)
+
+
+def to_ranked(lists: Lists, judged: Sequence[Judged], gold: Rows) -> Ranked:
+    """The ranker's answers, NIL first where it says so; a gold that is no candidate is missed.
+
+    Args:
+        lists: The candidates of n mentions.
+        judged: What the ranker says of each.
+        gold: [n] KB rows, -1 for NIL.
+    """
+    rows, scores, probability = [], [], []
+    for start, said in zip(lists.starts, judged, strict=False):
+        ordered, values = lists.rows[start + said.order], said.probabilities[said.order]
+        if said.says_nil:
+            ordered, values = np.append(NIL_ROW, ordered), np.append(said.nil_probability or 0.0, values)
+        rows.append(ordered)
+        scores.append(values.astype(np.float32))
+        probability.append(values[0] if len(values) else np.nan)
+    return Ranked.from_lists(rows, scores, gold, np.array(probability, dtype=np.float64))
+
+
+def describe(frame: pd.DataFrame, vectors: Ranked, ranker: Ranker) -> dict[str, Any]:
+    """What stands beside the ranker's figures: the vectors alone, seen and unseen entities, calibration.
+
+    Args:
+        frame: The ranker's, as `ranks_frame` gives it.
+        vectors: The outcome of the vectors alone, in the same order.
+        ranker: For its temperature.
+    """
+    in_kb = frame["gold"].notna().to_numpy()
+    hit, before = (np.asarray(ranks)[in_kb] <= 1 for ranks in (frame["rank"], vectors.ranks))
+    seen = frame["seen_in_train"].to_numpy(dtype=bool)[in_kb]
+    images = frame["image"][in_kb]
+    alone = pd.Series([f"row {place}" for place in range(len(images))], index=images.index)
+    probability = frame["probability"].to_numpy(dtype=np.float64)[in_kb]
+    answered = np.isfinite(probability)
+    return {
+        "vectors": summarize_ranks(vectors.ranks[in_kb]),
+        "top1": {
+            "all": _pair(hit, before),
+            "seen": _pair(hit[seen], before[seen]),
+            "unseen": _pair(hit[~seen], before[~seen]),
+        },
+        "p": paired_randomization(hit, before, clusters=images.where(images.notna(), alone)),
+        "calibration": {
+            "measure": f"expected calibration error, {NUM_BINS} equal bins, mentions whose entity the KB has",
+            "error": expected_calibration_error(probability[answered], hit[answered]),
+            "bins": reliability(probability[answered], hit[answered]),
+            "temperature": ranker.temperature,
+        },
+    }
+
+
+def describe_nil(
+    lists: Lists, judged: Sequence[Judged], gold: Rows, kinds: Sequence[str | None], ranker: Ranker
+) -> dict[str, Any] | None:
+    """F1 in the KB and of NIL, by the ranker's probability and by a plain score; None where nothing is NIL.
+
+    Each at the threshold chosen on training mentions for the precision that was asked for (absent where none was, or
+    where none reaches it), and at the threshold that would be best for NIL's F1 on these very mentions.
+
+    Args:
+        lists: The candidates of n mentions.
+        judged: What the ranker says of each.
+        gold: [n] KB rows, -1 for NIL.
+        kinds: [n], the kind of NIL (`dim.reranker.held_out`); None: not known.
+        ranker: With its thresholds.
+    """
+    is_nil = gold < 0
+    if not is_nil.any() or any(said.nil_probability is None for said in judged):
+        return None
+    filled = np.diff(lists.starts) > 0
+    firsts = np.array(
+        [
+            lists.rows[start + said.order[0]] if full else -1
+            for start, said, full in zip(lists.starts, judged, filled, strict=False)
+        ]
+    )
+    right = (firsts == gold) & ~is_nil
+    labels = np.array([kind or "other" for kind in kinds], dtype=object)
+    plain = ranker.facts.get("plain_threshold")
+    systems = {
+        "ranker": (np.array([said.nil_probability for said in judged]), ranker.nil_threshold),
+        "plain score": (-best_vector(lists), None if plain is None else -plain),
+    }
+    found: dict[str, Any] = {"n": int(is_nil.sum()), "precision": ranker.facts.get("nil_precision")}
+    for name, (scores, threshold) in systems.items():
+        best = best_f1(scores, is_nil)
+        chosen = {"chosen": threshold, "best F1": best}
+        found[name] = {
+            which: linking_scores(scores >= value, is_nil, right, labels) | {"threshold": float(value)}
+            for which, value in chosen.items()
+            if value is not None
+        }
+    return found
+
+
+def _pair(hit: NDArray[np.bool_], before: NDArray[np.bool_]) -> dict[str, float | int]:
+    found = {
+        name: float(values.mean()) if len(values) else float("nan")
+        for name, values in (("ranker", hit), ("vectors", before))
+    }
+    return {"n": len(hit), **found}
+
+
+def beside_vectors(method: dict[str, Any]) -> Table:
+    """Top-1 of the ranker beside the vectors alone, on entities that training saw and on others, and calibration."""
+    error, p = method["calibration"]["error"], method["p"]
+    table = Table(title="Top-1 beside the vectors alone", caption=f"p {p:.4f} (paired randomisation) · ECE {error:.3f}")
+    for heading in ("gold", "n", "vectors only", "ranker"):
+        table.add_column(heading, justify="left" if heading == "gold" else "right")
+    for name, label in (("all", "all"), ("seen", "seen in training"), ("unseen", "not seen")):
+        part = method["top1"][name]
+        table.add_row(label, f"{part['n']:,}", percent(part["vectors"]), percent(part["ranker"]))
+    return table
+
+
+def best_vector(lists: Lists) -> NDArray[np.float64]:
+    """The highest score by vector of each list [n]; -inf for an empty list."""
+    column = tuple(FEATURES).index("vectors")
+    found: NDArray[np.float64] = lists.table(lists.features[:, column]).max(1, initial=-np.inf).astype(np.float64)
+    return found
+
+
+def nil_table(nil: dict[str, Any]) -> Table:
+    """F1 in the KB and of NIL, the kinds of NIL apart."""
+    kinds = [key.removeprefix("nil_f1_") for key in nil["ranker"]["best F1"] if key.startswith("nil_f1_")]
+    wanted = "none" if nil["precision"] is None else f"{nil['precision']:g}"
+    table = Table(title=f"NIL · {nil['n']:,} mentions · precision asked for: {wanted}")
+    headings = {
+        "in_kb_f1": "F1 in KB",
+        "nil_precision": "precision",
+        "nil_recall": "recall",
+        "nil_f1": "F1",
+        **{f"nil_f1_{kind}": f"F1 {kind}" for kind in kinds},
+    }
+    table.add_column("", no_wrap=True)
+    for heading in headings.values():
+        table.add_column(heading, justify="right")
+    for which in ("chosen", "best F1"):
+        for name in ("ranker", "plain score"):
+            figures = nil[name].get(which, {})
+            table.add_row(f"{name}, {which}", *(percent(figures.get(key)) for key in headings))
+    return table

@@ -1,0 +1,1 @@
+"""What trains, opens and answers for a run: its data, the contract of a method, checkpoints, results."""

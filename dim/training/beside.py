@@ -1,0 +1,76 @@
+"""The ranks of a method with what needs no training beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from dim.evaluation.floor import rank_by_name
+from dim.evaluation.protocols import Ranked
+from dim.evaluation.results import ranks_frame
+from dim.training.datamodule import EVALUATION_BATCH, FeatureTable, LinkingData
+
+Fields = tuple[str, ...]
+TEXT_FIELDS: tuple[Fields, Fields] = (("mention", "context"), ("name", "text"))
+IMAGE_FIELDS: tuple[Fields, Fields] = (("image",), ("image",))
+
+
+def ranks_beside_baselines(data: LinkingData, rows: Tensor, split: str, ranked: Ranked) -> pd.DataFrame:
+    """A row a mention, as ranks.parquet has them, with the string floor and the frozen vectors.
+
+    Args:
+        data: What was ranked.
+        rows: [n] mention rows.
+        split: Whose they are.
+        ranked: The method's outcome for them.
+    """
+    mentions = data.dataset.mentions.iloc[rows.numpy()]
+    floor = rank_by_name(
+        mentions["mention"].tolist(),
+        data.dataset.entities["name"].tolist(),
+        data.gold.cpu()[rows],
+        data.protocol,
+        data.candidates_of(rows),
+    )
+    return ranks_frame(
+        data.dataset,
+        mentions,
+        split=split,
+        protocol=data.protocol.name,
+        ranked=ranked,
+        floor=floor,
+        frozen=rank_by_frozen_vectors(data, rows),
+    )
+
+
+def rank_by_frozen_vectors(data: LinkingData, rows: Tensor) -> Ranked | None:
+    """The row that stands beside every model: mention + context against name + text; by image where there is no text.
+
+    Args:
+        data: The features.
+        rows: [n] mention rows.
+
+    Returns:
+        The outcome; None where mentions and entities have no such features.
+    """
+    of_mention, of_entity = TEXT_FIELDS if "mention" in data.mention_fields else IMAGE_FIELDS
+    of_mention = tuple(name for name in of_mention if name in data.mention_fields)
+    of_entity = tuple(name for name in of_entity if name in data.entity_fields)
+    if not of_mention or not of_entity:
+        return None
+    kb = unit_sum(data.entity_fields, of_entity, torch.arange(len(data.dataset.entities)))
+    parts = []
+    for batch in rows.split(EVALUATION_BATCH):
+        scores = unit_sum(data.mention_fields, of_mention, batch) @ kb.T
+        parts.append(data.protocol.rank(scores, data.gold.cpu()[batch], data.candidates_of(batch)))
+    return Ranked.concatenate(parts)
+
+
+def unit_sum(tables: dict[str, FeatureTable], names: Sequence[str], owners: Tensor) -> Tensor:
+    """The sum [n, width] of the owners' unit vectors, itself scaled to unit length; zeros where all are missing."""
+    vectors = [normalize(tables[name].take(owners)[0]) for name in names]
+    return normalize(torch.stack(vectors).sum(0))

@@ -1,0 +1,189 @@
+"""The file of trained weights: read, named by the hash of its weights, and written so that a moved run resumes."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins import TorchCheckpointIO
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import Tensor
+
+from dim.core.files import atomic_path, hash_parts
+from dim.display.lines import warn
+from dim.errors import CheckpointError, StorageError
+
+BEST = Path("checkpoints") / "best.ckpt"  #: In a run's folder: the weights that its figures are of.
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  #: Beside it, of the last epochs.
+_UNREADABLE = (
+    *(RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile),
+)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What stands in a checkpoint; tensors stay mapped until they are read. Its checksums are compared first.
+
+    Raises:
+        CheckpointError: It is no checkpoint, or a damaged one.
+    """
+    try:
+        with zipfile.ZipFile(path) as parts:
+            if (part := parts.testzip()) is not None:
+                raise ValueError(f"the checksum of {part} differs")
+        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        _ = found["state_dict"], found["epoch"]
+    except _UNREADABLE as error:
+        raise CheckpointError(
+            f"a checkpoint that dim fit wrote at {path}",
+            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            "Name another (--ckpt_path), or fit again.",
+        ) from error
+    return found
+
+
+def hash_weights(weights: Mapping[str, Tensor]) -> str:
+    """A short hash of names, shapes, types and values: the same weights give the same hash in whatever file.
+
+    Example:
+        >>> hash_weights({"a": torch.ones(2)}) == hash_weights({"a": torch.ones(2).clone()})
+        True
+    """
+
+    def parts() -> Iterator[bytes | str]:
+        for name in sorted(weights):
+            value = weights[name].detach().cpu().contiguous()
+            yield f"{name} {value.dtype} {tuple(value.shape)}"
+            yield value.reshape(-1).view(torch.uint8).numpy().data.tobytes()
+
+    return hash_parts(parts())
+
+
+def describe_checkpoint(saved: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """What a figure says of the checkpoint that it comes from: file, epoch (from 1), seed, hash of the weights."""
+    return {
+        "file": file,
+        "epoch": int(saved["epoch"]) + 1,
+        "seed": saved.get("dim", {}).get("seed"),
+        "weights": hash_weights(saved["state_dict"]),
+    }
+
+
+def said_of(checkpoint: Mapping[str, Any]) -> str:
+    """The line that stands below figures.
+
+    Example:
+        >>> said_of({"file": "checkpoints/best.ckpt", "epoch": 12, "seed": 0, "weights": "1f2e"})
+        'checkpoint: checkpoints/best.ckpt, epoch 12, weights 1f2e'
+    """
+    return f"checkpoint: {checkpoint['file']}, epoch {checkpoint['epoch']}, weights {checkpoint['weights']}"
+
+
+def weights_of(run: Path) -> str | None:
+    """The hash of a run's best weights; None where it has none (a baseline, or no run at all)."""
+    path = run / BEST
+    return hash_weights(read_checkpoint(path)["state_dict"]) if path.exists() else None
+
+
+def file_in(run: Path, path: Path) -> str:
+    """How a checkpoint is named beside a figure: relative to its run, or, of another run, by its whole path."""
+    path, run = path.resolve(), run.resolve()
+    return path.relative_to(run).as_posix() if path.is_relative_to(run) else str(path)
+
+
+def to_resume_from(folder: Path) -> Path | None:
+    """The checkpoint that training goes on from: the last one that is whole, and with a note where that is not `last`.
+
+    Args:
+        folder: Where they are.
+
+    Returns:
+        None where there is none.
+
+    Raises:
+        CheckpointError: All are damaged.
+    """
+    damaged: list[CheckpointError] = []
+    why = f"there is no {folder / LAST}"
+    for path in (folder / name for name in (LAST, PREVIOUS, BEST.name)):
+        if path.exists():
+            try:
+                epoch = read_checkpoint(path)["epoch"] + 1
+            except CheckpointError as error:
+                why = why if damaged else f"{path} is damaged ({error.found})"
+                damaged.append(error)
+                continue
+            if path.name != LAST:
+                warn(f"note: {why}; training goes on from {path.name}, after epoch {epoch}")
+            return path
+    if damaged:
+        raise damaged[0]
+    return None
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes each checkpoint beside its place, to the disk itself, and gives it its name then.
+
+    Lightning's own goes through the system's temporary folder: where that is on another disk, a kill leaves a part of
+    a checkpoint under its name.
+
+    Until training ends the `last` one before is kept as well, for when the last one is damaged by something else: it
+    costs its size (three times the trained weights), and no time.
+    """
+
+    def __init__(self) -> None:
+        self._whole: set[Path] = set()  # what this process wrote or read: nothing damaged takes the place of PREVIOUS
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        """Writes a checkpoint. Raises StorageError where the disk is full."""
+        path = Path(path)
+        with atomic_path(path) as temporary:
+            torch.save(checkpoint, temporary)
+            if path.name == LAST and path in self._whole and path.exists():
+                keep_as(path, path.with_name(PREVIOUS))
+        self._whole.add(path)
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **options: Any) -> dict[str, Any]:
+        """Reads a checkpoint."""
+        found: dict[str, Any] = super().load_checkpoint(path, *args, **options)
+        self._whole.add(Path(path))
+        return found
+
+
+def keep_as(path: Path, kept: Path) -> None:
+    """Gives a checkpoint another name beside its own, in the place of what has it."""
+    try:
+        with atomic_path(kept) as temporary:
+            os.link(path, temporary)
+    except (OSError, StorageError):  # a disk without links
+        path.replace(kept)
+
+
+class RunCheckpoint(ModelCheckpoint):
+    """Lightning's, whose memory of the best score survives a run that was moved, renamed or written elsewhere first.
+
+    Lightning forgets the score when the folder's path differs: the first epoch after the resume would then replace
+    the best weights, however bad it is.
+    """
+
+    @property
+    def state_key(self) -> str:
+        """As that of Lightning's class, under which older runs saved it."""
+        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the state over with each path moved to this folder."""
+
+        def here(path: str) -> str:
+            return str(Path(self.dirpath or "") / Path(path).name) if path else path
+
+        moved = state_dict | {"dirpath": self.dirpath}
+        moved["best_k_models"] = {here(path): score for path, score in state_dict.get("best_k_models", {}).items()}
+        for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+            moved[name] = here(state_dict.get(name, ""))
+        super().load_state_dict(moved)

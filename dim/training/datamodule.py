@@ -1,0 +1,411 @@
+"""The data of a run: a dataset's features as tensors, its golds and splits, and batches of mention rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from dim.core.distributed import process_of_run
+from dim.core.jobs import Executor
+from dim.core.ray_cluster import Engine, open_executor
+from dim.data import dataset as records
+from dim.data.missing_images import MAX_MISSING_IMAGES, check_limit
+from dim.encoders.base import Captioner, ImageEncoder, TextEncoder
+from dim.errors import ConfigError
+from dim.evaluation.protocols import FullKB, Protocol
+from dim.features.embed import FieldFeatures, embed_dataset
+from dim.features.fields import FIELDS, check_fields
+from dim.features.image_counts import used_images
+from dim.features.shuffle import derange
+from dim.releases.prepare import open_dataset
+
+EVALUATION_BATCH = 256  # mentions whose scores over the whole KB are in memory at once
+
+
+@dataclass
+class FeatureTable:
+    """The features of one field: unique vectors, and which of them belongs to which mention or entity.
+
+    Attributes:
+        matrix: [num_unique, width], float32. On the device where it fits, else a view of the mapped cache.
+        rows: [n], int64, on the same device; -1 where the field is missing.
+    """
+
+    matrix: Tensor
+    rows: Tensor
+
+    def __post_init__(self) -> None:
+        self._is_complete = bool((self.rows >= 0).all())
+
+    @property
+    def width(self) -> int:
+        """Columns of the matrix."""
+        return self.matrix.shape[1]
+
+    def take(self, owners: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors [b, width] (zeros where missing) and mask [b] (True where present) of the rows `owners` [b]."""
+        rows = self.rows.index_select(0, owners.to(self.rows.device))
+        if self._is_complete:
+            values = self.matrix.index_select(0, rows).to(owners.device)
+            return values, torch.ones(len(owners), dtype=torch.bool, device=owners.device)
+        present = (rows >= 0).to(owners.device)
+        values = self.matrix.index_select(0, rows.clamp_min(0)).to(owners.device)
+        return values * present[:, None], present
+
+
+@dataclass
+class LinkingData:
+    """Everything that a model reads of a dataset.
+
+    Attributes:
+        dataset: The dataset folder.
+        mention_fields: Field name (`mention`, `context`, `caption`, `image`, `spelling`) → table over the mentions.
+        entity_fields: Field name (`name`, `text`, `image`, `spelling`) → table over the KB.
+        gold: [num_mentions] int64, KB rows; -1 for NIL.
+        candidates: [num_mentions, num_candidates] int64 KB rows, -1 as padding, or None: all entities.
+        protocol: How mentions are ranked.
+        read_texts: Reads `texts`: not every method wants them.
+        fingerprints: What the features depend on: entity text, templates, encoders and ablations.
+        missing_images: `mention` and `entity` → how many name images and have none, and why; empty without images.
+        trusted: What the names of classes may begin with that another run names, which is opened beside this data.
+    """
+
+    dataset: records.Dataset
+    mention_fields: dict[str, FeatureTable]
+    entity_fields: dict[str, FeatureTable]
+    gold: Tensor
+    candidates: Tensor | None
+    protocol: Protocol
+    read_texts: Callable[[], list[str | None]]
+    fingerprints: dict[str, str]
+    missing_images: dict[str, dict[str, Any]] = field(default_factory=dict)
+    trusted: tuple[str, ...] = ()
+    _device: torch.device | None = field(default=None, init=False)
+
+    @cached_property
+    def texts(self) -> list[str | None]:
+        """The text of each entity as the run sees it; None where it has none."""
+        return self.read_texts()
+
+    def candidates_of(self, rows: Tensor) -> Tensor | None:
+        """The candidates [b, num_candidates] of mention rows [b], on their device; None: all entities."""
+        return None if self.candidates is None else self.candidates[rows.cpu()].to(rows.device)
+
+    def to(self, device: torch.device, resident_bytes: float) -> None:
+        """Moves the tables to the device, as long as they take at most `resident_bytes` together, once."""
+        if self._device == device:
+            return
+        self._device = device
+        tables = [*self.mention_fields.values(), *self.entity_fields.values()]
+        size = sum(table.matrix.nbytes for table in tables)
+        for table in tables:
+            if size <= resident_bytes:
+                # A copy even on the CPU: rows of a mapped file are slow to gather.
+                table.matrix = table.matrix.clone().to(device)
+                table.rows = table.rows.to(device)
+        self.gold = self.gold.to(device)
+
+
+class EpochBatches(Sampler[Tensor]):
+    """Shuffled batches of rows, a new order in every epoch, the same for the same (seed, epoch).
+
+    Args:
+        rows: [n] int64.
+        batch_size: Rows a batch; a last batch of one row is left out (it has no negatives), unless all are of one.
+        seed: The run's seed.
+    """
+
+    def __init__(self, rows: Tensor, batch_size: int, seed: int) -> None:
+        self.rows, self.batch_size, self.seed = rows, batch_size, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return (len(self.rows) + self.batch_size - min(self.batch_size, 2)) // self.batch_size
+
+    def __iter__(self) -> Iterator[Tensor]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = self.rows[torch.randperm(len(self.rows), generator=generator)]
+        yield from torch.split(order, self.batch_size)[: len(self)]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method asks of the data; the task says it before the data is opened.
+
+    Attributes:
+        fields: The features that it reads, by the names of `--data.leave_out`; None: all that can be had.
+        evaluation_batch: Mentions that are ranked at once.
+        nil: Whether it trains on mentions of entities that the KB lacks.
+        least_batch: The smallest batch that it can train on.
+    """
+
+    fields: tuple[str, ...] | None = None
+    evaluation_batch: int = EVALUATION_BATCH
+    nil: bool = False
+    least_batch: int = 2
+
+
+class Rows(Dataset[Tensor]):
+    """The identity: a batch of rows stays a batch of rows; the model gathers its features on the device."""
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        return rows
+
+
+class LinkingDataModule(LightningDataModule):
+    """Opens or prepares a dataset, embeds what is missing, and serves batches of mention rows.
+
+    Args:
+        root: A dataset folder, or a release as published (then it is prepared into `cache_dir` first).
+        cache_dir: Where prepared datasets and features are kept and found again.
+        text_encoder: Encodes mentions, contexts, captions, names and entity texts; None: no text.
+        image_encoder: Encodes the images of mentions and entities; None: no images.
+        name_encoder: Encodes mentions and names once more, by their spelling (`CharacterEncoder`); None: not.
+        captioner: Says what an image shows, where the dataset has no caption; None: captions as they are.
+        entity_text: Which text of the entities is used: `brief`, `brief_long`, `refreshed` …
+        context_template: What is encoded as the context; `{mention}` and `{context}` are filled in.
+        leave_out: Fields that no model sees, for ablations: `mention`, `context`, `caption`, `image`, `spelling` of the
+            mention; `name`, `text`, `entity_image`, `name_spelling` of the entity.
+        shuffle: Fields whose values change owners at random, within a split or within the KB: the control that tells
+            whether a field helps by what it says.
+        blank: Fields whose values all become their mean: the control that keeps a model's shape and tells it nothing.
+        protocol: What a mention is ranked against.
+        predict_split: The split that `predict` answers.
+        batch_size: Mentions a training step.
+        embed_batch_size: Texts or images an encoder call.
+        num_workers: Processes that decode images; 0 decodes in this one; None: one a core, at most 8.
+        max_missing_images: The share of mentions, and of entities, that may miss the images that they name; beyond, a
+            run stops before it trains. The default bears links that died, not a folder that moved or was not unpacked.
+        resident_gb: Features up to this size (in 10^9 bytes, all fields together) live on the device.
+        engine: Where embedding and `predict` compute: this process, or a Ray cluster (extra `ray`), all of whose nodes
+            see dataset, cache, weights and images under the same paths.
+        address: Of a running Ray cluster; None: one of this machine, for this run.
+        seed: Of the order of the training mentions (the CLI passes `seed_everything`).
+    """
+
+    #: Options that do not make a run what it is (`identity`): places, machines, and what the features' fingerprints
+    #: say already.
+    incidental: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("root", "cache_dir", "predict_split", "embed_batch_size", "num_workers", "resident_gb", "engine"),
+            *("address", "seed", "text_encoder", "image_encoder", "name_encoder", "captioner", "entity_text"),
+            *("context_template", "leave_out", "shuffle", "blank"),
+        }
+    )
+
+    def __init__(
+        self,
+        root: Path,
+        cache_dir: Path = Path("cache"),
+        text_encoder: TextEncoder | None = None,
+        image_encoder: ImageEncoder | None = None,
+        name_encoder: TextEncoder | None = None,
+        captioner: Captioner | None = None,
+        entity_text: str = "brief",
+        context_template: str = "{mention} [SEP] {context}",
+        leave_out: Sequence[str] = (),
+        shuffle: Sequence[str] = (),
+        blank: Sequence[str] = (),
+        protocol: Protocol | None = None,
+        predict_split: str = "test",
+        batch_size: int = 64,
+        embed_batch_size: int = 64,
+        num_workers: int | None = None,
+        max_missing_images: float = MAX_MISSING_IMAGES,
+        resident_gb: float = 4.0,
+        engine: Engine = "local",
+        address: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ConfigError("a batch size of at least 1", str(batch_size), "Raise --data.batch_size.")
+        for option, fields in (("leave_out", leave_out), ("shuffle", shuffle), ("blank", blank)):
+            check_fields(fields, f"--data.{option}")
+        self.root, self.cache_dir = Path(root), Path(cache_dir)
+        self.text_encoder, self.image_encoder = text_encoder, image_encoder
+        self.name_encoder, self.captioner = name_encoder, captioner
+        self.entity_text, self.context_template = entity_text, context_template
+        self.leave_out, self.shuffle, self.blank = tuple(leave_out), tuple(shuffle), tuple(blank)
+        self.protocol = protocol or FullKB()
+        self.predict_split = predict_split
+        self.batch_size, self.embed_batch_size = batch_size, embed_batch_size
+        self.num_workers, self.resident_gb, self.seed = num_workers, resident_gb, seed
+        self.max_missing_images = check_limit(max_missing_images)
+        self.engine, self.address = engine, address
+        self.needs = Needs()
+        self.only: Tensor | None = None  #: Mention rows [n] that alone may be trained on, such as all but a fold.
+        self.trusted: tuple[str, ...] = ()  #: As of `LinkingData`: by the user's word, never by a folder's.
+        self._data: LinkingData | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process opens the data itself; what was embedded it finds in the cache.
+        return self.__dict__ | {"_data": None, "trainer": None, "engine": "local", "address": None}
+
+    @property
+    def linking_data(self) -> LinkingData:
+        """The data, opened, prepared and embedded at the first call."""
+        if self._data is None:
+            self._data = self._load()
+        return self._data
+
+    def setup(self, stage: str) -> None:
+        """Opens the data and moves what fits to the device."""
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        self.linking_data.to(device, self.resident_gb * 1e9)
+
+    def _load(self) -> LinkingData:
+        dataset = open_dataset(self.root, self.cache_dir)
+        with open_executor(self.engine, self.address) as executor:
+            features = self._embed(dataset, executor)
+        # A field that nobody has is no field: the model is not built for it.
+        tables = {name: self._table(name, found, dataset) for name, found in features.items() if len(found.matrix)}
+        mention_fields = {name: tables[name] for name in MENTION_FIELDS if name in tables}
+        entity_fields = {name: tables[key] for name, key in ENTITY_FIELDS.items() if key in tables}
+        return LinkingData(
+            dataset=dataset,
+            mention_fields=mention_fields,
+            entity_fields=entity_fields,
+            gold=torch.from_numpy(dataset.gold_rows(dataset.mentions)),
+            candidates=self.protocol.candidates(dataset, dataset.mentions),
+            protocol=self.protocol,
+            read_texts=partial(self._texts, dataset),
+            fingerprints=self._fingerprints(dataset),
+            missing_images={
+                each.owner: used_images(dataset, each.owner, features[each.name].manifest).as_json()
+                for each in FIELDS
+                if each.kind == "image" and each.name in features
+            },
+            trusted=self.trusted,
+        )
+
+    def _embed(self, dataset: records.Dataset, executor: Executor) -> dict[str, FieldFeatures]:
+        return embed_dataset(
+            dataset,
+            cache_dir=self.cache_dir,
+            text_encoder=self.text_encoder,
+            image_encoder=self.image_encoder,
+            name_encoder=self.name_encoder,
+            captioner=self.captioner,
+            entity_text=self.entity_text,
+            context_template=self.context_template,
+            batch_size=self.embed_batch_size,
+            num_workers=self.num_workers,
+            max_missing_images=self.max_missing_images,
+            leave_out=self._unread(),
+            executor=executor,
+            progress=process_of_run() == 0,
+        )
+
+    def _unread(self) -> tuple[str, ...]:
+        names = [field.name for field in FIELDS]
+        wanted = names if self.needs.fields is None else self.needs.fields
+        return tuple(name for name in names if name in self.leave_out or name not in wanted)
+
+    def _table(self, name: str, features: FieldFeatures, dataset: records.Dataset) -> FeatureTable:
+        rows = features.rows
+        if name in self.shuffle:
+            splits = dataset.mentions["split"].tolist() if name in MENTION_FIELDS else None
+            rows = rows[derange(rows >= 0, name, self.seed, splits)]
+        # The cache is mapped copy-on-write: torch asks for writable memory, and nothing here writes.
+        matrix = torch.from_numpy(features.matrix)
+        if name in self.blank:
+            matrix, rows = matrix.mean(0, keepdim=True), np.minimum(rows, 0)
+        return FeatureTable(matrix, torch.from_numpy(rows))
+
+    def _texts(self, dataset: records.Dataset) -> list[str | None]:
+        if "text" in self.leave_out or self.entity_text not in dataset.variants:
+            return [None] * len(dataset.entities)
+        texts = [text if text and text.strip() else None for text in dataset.texts(self.entity_text)]
+        if "text" not in self.shuffle:
+            return texts
+        source = derange(np.array([text is not None for text in texts]), "text", self.seed)
+        return [texts[owner] for owner in source]
+
+    def shown_mentions(self) -> pd.DataFrame:
+        """The mentions as a model that reads their texts sees them: `leave_out` and `shuffle` hold for contexts too."""
+        mentions = self.linking_data.dataset.mentions
+        contexts = mentions["context"].astype(object)
+        if "context" in self.leave_out:
+            return mentions.assign(context="", start=np.nan, end=np.nan)
+        if "context" in self.shuffle:
+            source = derange((contexts.fillna("") != "").to_numpy(), "context", self.seed, mentions["split"].tolist())
+            return mentions.assign(context=contexts.to_numpy()[source], start=np.nan, end=np.nan)
+        return mentions
+
+    def _fingerprints(self, dataset: records.Dataset) -> dict[str, str]:
+        parts = {"entity_text": self.entity_text, "context_template": self.context_template}
+        if self.entity_text in dataset.variants:
+            parts["text_hash"] = dataset.text_hash(self.entity_text)
+        if self.leave_out:
+            parts["leave_out"] = ", ".join(self.leave_out)
+        if self.shuffle:
+            parts["shuffle"] = ", ".join(self.shuffle)
+        if self.blank:
+            parts["blank"] = ", ".join(self.blank)
+        encoders = {
+            "text_encoder": self.text_encoder,
+            "image_encoder": self.image_encoder,
+            "name_encoder": self.name_encoder,
+            "captioner": self.captioner,
+        }
+        return parts | {name: encoder.fingerprint for name, encoder in encoders.items() if encoder is not None}
+
+    def train_dataloader(self) -> DataLoader[Tensor]:
+        """Shuffled batches of the training mentions. Raises ConfigError for batches that the method cannot train on."""
+        if self.batch_size < self.needs.least_batch:
+            raise ConfigError(
+                f"a batch size of at least {self.needs.least_batch}",
+                str(self.batch_size),
+                "Raise --data.batch_size: other rows' golds are the negatives.",
+            )
+        return _batches(EpochBatches(self.train_rows(), self.batch_size, self.seed))
+
+    def val_dataloader(self) -> DataLoader[Tensor]:
+        """`tune` while fitting (early stopping, choice of the epoch), `dev` in `validate`."""
+        fitting = self.trainer is not None and self.trainer.state.fn == "fit"
+        return self._in_order("tune" if fitting else "dev")
+
+    def test_dataloader(self) -> DataLoader[Tensor]:
+        """The test split."""
+        return self._in_order("test")
+
+    def predict_dataloader(self) -> DataLoader[Tensor]:
+        """The mentions of `predict_split`."""
+        return self._in_order(self.predict_split)
+
+    def rows(self, split: str) -> Tensor:
+        """The rows [n] of a split in `dataset.mentions`. Raises DataError where it has none."""
+        return torch.from_numpy(self.linking_data.dataset.split(split).index.to_numpy(dtype=np.int64, copy=True))
+
+    def train_rows(self) -> Tensor:
+        """The training mentions [n] that have a gold entity, or all where the method trains on NIL too."""
+        rows = self.rows("train")
+        if self.only is not None:
+            rows = rows[torch.isin(rows, self.only)]
+        return rows if self.needs.nil else rows[self.linking_data.gold.cpu()[rows] >= 0]
+
+    def _in_order(self, split: str) -> DataLoader[Tensor]:
+        return _batches(list(self.rows(split).split(self.needs.evaluation_batch)))
+
+
+MENTION_FIELDS = ("mention", "context", "caption", "image", "spelling")
+ENTITY_FIELDS = {"name": "name", "text": "text", "image": "entity_image", "spelling": "name_spelling"}
+
+
+def _batches(batches: Sampler[Tensor] | list[Tensor]) -> DataLoader[Tensor]:
+    return DataLoader(Rows(), sampler=batches, batch_size=None)

@@ -1,0 +1,137 @@
+"""How far a trainer is, on stderr: Lightning's bar on a terminal, else a line an epoch and one every half minute."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import RichProgressBar
+
+from dim.core.distributed import process_of_run
+from dim.core.progress import Bar, Lines
+from dim.display.lines import warn
+
+
+class ProgressBar(RichProgressBar):
+    """Lightning's bar without the logger's version number."""
+
+    def get_metrics(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        """What stands beside the bar."""
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+
+
+def progress_callback(name: str = "") -> Callback:
+    """What shows how far a trainer is, where its output goes: a terminal, or a file.
+
+    Args:
+        name: What is fitted, where a command fits more than one.
+    """
+    return ProgressBar(console_kwargs={"stderr": True}) if sys.stderr.isatty() else TrainingLines(name)
+
+
+class TrainingLines(Callback):
+    """A line at the end of each epoch, and one every half minute within an epoch and while a split is ranked.
+
+    Args:
+        name: Stands before each line.
+        say: Takes a line.
+    """
+
+    def __init__(self, name: str = "", say: Callable[[str], None] | None = None) -> None:
+        self.name = f"{name}, " if name else ""
+        self.say = say or _print
+        self._bar: Bar | None = None
+        self._lines = ExitStack()
+
+    def _follow(self, what: str, total: float) -> None:
+        self._bar = Bar(f"{self.name}{what}", int(total))
+        self._lines.close()
+        self._lines.enter_context(Lines(self._bar.line, self.say))
+
+    def _advance(self) -> None:
+        if self._bar is not None:
+            self._bar.advance()
+
+    def _end(self) -> None:
+        self._lines.close()
+        self._bar = None
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Says how the epoch before went: its loss is known now."""
+        self._say_epoch(trainer, trainer.current_epoch)
+        self._follow(f"epoch {_of_all(trainer.current_epoch + 1, trainer)}, batch", trainer.num_training_batches)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Counts it."""
+        self._advance()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Says how the last epoch went."""
+        self._end()
+        self._say_epoch(trainer, trainer.current_epoch)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begins to count batches of tune or dev."""
+        self._follow("tune, batch" if trainer.state.fn == "fit" else "dev, batch", _sum(trainer.num_val_batches))
+
+    def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
+        """Counts it."""
+        self._advance()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ends."""
+        self._end()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begins to count batches of test."""
+        self._follow("test, batch", _sum(trainer.num_test_batches))
+
+    def on_test_batch_end(self, *_: Any, **__: Any) -> None:
+        """Counts it."""
+        self._advance()
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ends."""
+        self._end()
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begins to count batches of what is answered."""
+        self._follow("predict, batch", _sum(trainer.num_predict_batches))
+
+    def on_predict_batch_end(self, *_: Any, **__: Any) -> None:
+        """Counts it."""
+        self._advance()
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ends."""
+        self._end()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Ends."""
+        self._end()
+
+    def _say_epoch(self, trainer: Trainer, number: int) -> None:
+        found = trainer.callback_metrics
+        if "train/loss" in found:
+            metrics = ", ".join(f"{name} {float(value):.4f}" for name, value in found.items())
+            self.say(f"{self.name}epoch {_of_all(number, trainer)}: {metrics}")
+
+
+def _of_all(number: int, trainer: Trainer) -> str:
+    return f"{number} of {trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else str(number)
+
+
+def _sum(counts: Any) -> float:
+    return float(sum(counts) if isinstance(counts, list) else counts)
+
+
+def _print(line: str) -> None:
+    if process_of_run() == 0:
+        warn(line)

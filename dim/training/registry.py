@@ -1,0 +1,69 @@
+"""The classes that a folder may name: those of installed packages that say so, and of libraries that options take.
+
+A package says so by an entry point of the group `dim.classes` (setup.cfg has dim's own): a module, whose public classes
+(`__all__`, else all in it) are methods, encoders, protocols or parts of them. Who installs such a package trusts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import entry_points
+from types import ModuleType
+
+import pytorch_metric_learning.distances
+import pytorch_metric_learning.losses
+import pytorch_metric_learning.miners
+import pytorch_metric_learning.reducers
+import pytorch_metric_learning.regularizers
+from pytorch_lightning import callbacks
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+
+from dim.display.lines import warn
+from dim.errors import ConfigError
+from dim.evaluation.protocols import Candidates, FullKB, Generative
+from dim.training.tie_break import Popularity
+
+GROUP = "dim.classes"
+
+
+def _public(module: ModuleType) -> Iterator[type]:
+    names = getattr(module, "__all__", None) or vars(module)
+    return (found for name in names if isinstance(found := getattr(module, name), type))
+
+
+#: Of libraries, and what is of no method.
+_OTHERS: tuple[type, ...] = (
+    *(FullKB, Generative, Candidates, Popularity),
+    *_public(pytorch_metric_learning.losses),
+    *_public(pytorch_metric_learning.distances),
+    *_public(pytorch_metric_learning.miners),
+    *_public(pytorch_metric_learning.reducers),
+    *_public(pytorch_metric_learning.regularizers),
+)
+#: What the trainer of a run may be given besides.
+OF_TRAINER: tuple[type, ...] = (*_public(callbacks), CSVLogger, TensorBoardLogger, WandbLogger)
+
+
+@cache
+def registered() -> tuple[type, ...]:
+    """What a linker or a method is made of. An option takes of these what its annotation allows.
+
+    A package of others that cannot be imported is said and left out.
+
+    Raises:
+        ConfigError: dim's own are not there: it was installed before it had them.
+    """
+    found: list[type] = []
+    names = set()
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.value):
+        try:
+            found += _public(point.load())
+        except Exception as error:  # whatever that module raises
+            if point.value.startswith("dim."):
+                raise
+            warn(f"the classes of {point.value} are left out: {type(error).__name__}: {error}")
+        names.add(point.value)
+    if "dim.encoders.named" not in names:
+        raise ConfigError("dim, installed", "an installation of another version", "Install it again: pip install -e .")
+    return (*found, *_OTHERS)

@@ -1,0 +1,196 @@
+"""A finished run, opened again: its method with its weights and its data, without a trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dim.core.files import content_hash
+from dim.core.folder_files import read_yaml
+from dim.core.known_classes import KnownClasses, made
+from dim.encoders.device import resolve_device
+from dim.errors import CheckpointError, ConfigError, DataError
+from dim.evaluation.result_files import read_results
+from dim.training.checkpoint import BEST
+from dim.training.datamodule import LinkingData, LinkingDataModule
+from dim.training.identity import Identity, identity_of
+from dim.training.places import check_dataset, check_places, read_config
+from dim.training.registry import OF_TRAINER, registered
+from dim.training.run_folder import settle_run
+from dim.training.task import LinkingTask
+from dim.training.tie_break import Rows, Scorer
+
+
+def open_run(run: Path, device: str = "auto", dataset: Path | None = None, trusted: Sequence[str] = ()) -> LinkingTask:
+    """The method of a run with its best weights, ready for `rank` (its data: `.data`).
+
+    Args:
+        run: A folder that `dim fit` wrote.
+        device: Where it computes.
+        dataset: Where its dataset stands now, if it has moved.
+        trusted: As of `instantiate_run`.
+
+    Raises:
+        ConfigError: There is no finished run.
+        CheckpointError: Its data changed since.
+        DataError: Its dataset is not where it was, or `dataset` is another one; or as `instantiate_run`.
+    """
+    task, datamodule = instantiate_run(run, dataset, trusted)
+    checkpoint = run / BEST if task.is_trained else None
+    if checkpoint is not None and not checkpoint.exists():
+        raise ConfigError(f"a trained run at {run} (checkpoints/best.ckpt)", "no checkpoint", "Run dim fit first.")
+    if dataset is not None:
+        datamodule.needs = task.needs
+        check_dataset(run, datamodule.linking_data.dataset, "Name the dataset that the run was fitted on.")
+    task.open_for_scoring(datamodule, checkpoint, resolve_device(device))
+    if task.checkpoint is not None:
+        task.checkpoint["file"] = BEST.as_posix()
+    return task
+
+
+def check_weights(derived: str, weights: str | None, task: LinkingTask, remedy: str) -> None:
+    """Refuses what was derived from a run before its weights changed.
+
+    Args:
+        derived: What it is, such as "the ranker at runs/a/ranker".
+        weights: The hash of the weights that it says it belongs to; None: an older version did not record it.
+        task: The run's method, opened.
+        remedy: What makes it anew.
+
+    Raises:
+        CheckpointError: It belongs to other weights.
+    """
+    now = None if task.checkpoint is None else task.checkpoint["weights"]
+    if weights is not None and weights != now:
+        raise CheckpointError(
+            f"{derived} made with the run's weights ({now})", f"one of other weights ({weights})", remedy
+        )
+
+
+def instantiate_run(
+    run: Path, dataset: Path | None = None, trusted: Sequence[str] = ()
+) -> tuple[LinkingTask, LinkingDataModule]:
+    """The method of a run without weights, and its data module, as its config.yaml says.
+
+    Args:
+        run: Its folder.
+        dataset: Where its dataset stands now, if it has moved.
+        trusted: What the names of classes outside dim may begin with, such as `my_package.`: they are imported.
+
+    Raises:
+        ConfigError: There is no config.yaml.
+        DataError: There is no dataset where it is looked for; or the configuration names a class that is neither dim's
+            nor trusted (`dim.core.known_classes`), or options that this version of dim lacks.
+    """
+    settle_run(run)
+    config = read_config(run)
+    if dataset is not None:
+        config["data"]["root"] = str(dataset)
+    check_places(run, config, "--dataset")
+    seed = config.get("seed_everything", 0)
+    known = known_to_runs(run, trusted)
+    model = known.read(config["model"], LinkingTask, "model")
+    data = known.read(config["data"], LinkingDataModule, "data")
+    for chosen in (model, data):
+        if "seed" in signature(chosen.kind).parameters:
+            chosen.options["seed"] = seed
+    task, datamodule = made(model), made(data)
+    datamodule.trusted = known.trusted
+    return task, datamodule
+
+
+def known_to_runs(run: Path, trusted: Sequence[str] = ()) -> KnownClasses:
+    """What the config.yaml of a run may name."""
+    return KnownClasses(classes_of_runs(), trusted, f"a run at {run}")
+
+
+def classes_of_runs() -> tuple[type, ...]:
+    """The classes that the config.yaml of a run may name without anybody's trust."""
+    return (*registered(), *OF_TRAINER, LinkingDataModule, RunScorer)
+
+
+def check_config(path: Path) -> None:
+    """Makes sure, before a parser reads it, that a configuration is of a bounded size and says nothing of trust.
+
+    Raises:
+        DataError: It is not; or it names further configurations, which nothing would bound.
+    """
+    if not path.is_file():
+        return  # the parser says so
+    what = f"a configuration at {path}"
+    config = read_yaml(path, dict[str, Any], what, "Repair it, or name another.")
+    for name in ("trust", "config"):
+        if name in config:
+            raise DataError(f"{what} without the option {name}", "it", "Take it out: it is of the command line alone.")
+
+
+def identity_of_run(run: Path, task: LinkingTask) -> Identity:
+    """What an opened run is, as it recorded it; of an older one as its config.yaml says.
+
+    Args:
+        run: Its folder.
+        task: Its method, opened.
+    """
+    recorded = read_results(run).identity
+    if recorded is not None:
+        return recorded
+    return identity_of(read_config(run), task.data.fingerprints, task.parts())
+
+
+class RunScorer(Scorer):
+    """The scores of another run, such as a contrastive one: it makes a hybrid of the method that asks.
+
+    Args:
+        run: Its folder, on the same dataset.
+        batch_size: Mentions that are scored at once.
+    """
+
+    is_model = True
+    incidental = frozenset({"run", "batch_size"})
+
+    def __init__(self, run: Path, batch_size: int = 256) -> None:
+        self.run, self.batch_size = run, batch_size
+
+    @property
+    def name(self) -> str:
+        """The run's folder."""
+        return str(self.run)
+
+    @property
+    def fingerprint(self) -> str:
+        """The run's weights."""
+        weights = self.run / "checkpoints" / "best.ckpt"
+        return content_hash(weights.read_bytes()) if weights.exists() else "no weights"
+
+    def open(self, data: LinkingData) -> None:
+        """Loads the run.
+
+        Raises:
+            ConfigError: The run ranks other mentions or another KB, or has no scores of all entities.
+        """
+        self._task = open_run(self.run, trusted=data.trusted)
+        theirs = self._task.data.dataset
+        if theirs.hash != data.dataset.hash or self._task.is_generative:
+            raise ConfigError(
+                f"a run that scores the entities of {data.dataset.name} ({data.dataset.hash[:8]}) as tie_break",
+                f"{type(self._task).__name__} on {theirs.name} ({theirs.hash[:8]}) at {self.run}",
+                "Fit a contrastive run on this dataset, or leave tie_break out.",
+            )
+
+    def scores(self, mentions: Rows, entities: Rows) -> NDArray[np.float64]:
+        """The run's scores of the pairs."""
+        unique, which = np.unique(mentions, return_inverse=True)
+        found = np.empty(len(mentions))
+        with torch.inference_mode():
+            for start in range(0, len(unique), self.batch_size):
+                rows = torch.from_numpy(unique[start : start + self.batch_size]).to(self._task.device)
+                scores = self._task.scores_of(rows).double().cpu().numpy()
+                here = (which >= start) & (which < start + self.batch_size)
+                found[here] = scores[which[here] - start, entities[here]]
+        return found

@@ -1,0 +1,316 @@
+"""What all methods share when they train and when they are evaluated."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+from torch.optim import Optimizer
+
+from dim.core.distributed import gathered, num_processes, process_index
+from dim.encoders.base import FROZEN, is_known
+from dim.errors import CheckpointError, ConfigError
+from dim.evaluation.metrics import summarize_ranks
+from dim.evaluation.protocols import Protocol, Ranked
+from dim.training.checkpoint import describe_checkpoint, read_checkpoint
+from dim.training.datamodule import LinkingData, LinkingDataModule, Needs
+
+CHECKPOINT_FORMAT = 1
+
+
+class LinkingTask(LightningModule):
+    """A method that ranks entities for mentions. Subclasses build a network, score, and give a training loss.
+
+    Args:
+        learning_rate: Peak learning rate of AdamW.
+        weight_decay: Of weights; biases, gains and scales have none.
+        warmup_steps: Steps of linear warm-up.
+        schedule: How the rate goes on from its peak to the last step.
+        seed: Of the initial weights, of dropout and of drawn negatives (the CLI passes `seed_everything`).
+    """
+
+    is_trained = True  #: Whether the method has weights that `fit` trains.
+    is_generative = False  #: Whether it writes names instead of scoring all entities.
+    #: Options that do not make a run what it is (`dim.training.identity`), or whose `parts` do.
+    incidental: ClassVar[frozenset[str]] = frozenset({"seed"})
+
+    def __init__(
+        self,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1e-2,
+        warmup_steps: int = 100,
+        schedule: Literal["constant", "linear", "cosine"] = "cosine",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.warmup_steps, self.schedule, self.seed = warmup_steps, schedule, seed
+        self.chosen: dict[str, Any] = {}  #: What the method itself chose on tune, for metrics.json.
+        #: The checkpoint that its weights come from (`dim.training.checkpoint`); None: initial weights, or none at all.
+        self.checkpoint: dict[str, Any] | None = None
+        self.ranked: Ranked | None = None  #: The outcome of the last evaluation, in the order of its rows.
+        self.evaluated_rows = torch.empty(0, dtype=torch.long)
+        self._is_built = False
+        self._datamodule: LinkingDataModule | None = None
+        self._parts: list[Ranked] = []
+        self._rows: list[NDArray[np.int64]] = []
+        self._losses: list[Tensor] = []
+
+    @abstractmethod
+    def build(self, data: LinkingData) -> None:
+        """Makes the network for the widths of `data`; called once, before weights are loaded."""
+
+    @abstractmethod
+    def loss_of(self, rows: Tensor) -> Tensor:
+        """The training loss, a scalar, of mention rows [B] that all have a gold.
+
+        Of several processes each gets the whole batch and returns its whole loss (`dim.core.distributed`).
+        """
+
+    @abstractmethod
+    def scores_of(self, rows: Tensor) -> Tensor:
+        """Scores [B, num_entities], float32, of mention rows [B]."""
+
+    def on_scoring_start(self) -> None:
+        """Called before a series of `rank`, with the weights fixed: the place to encode the KB once."""
+
+    def on_scoring_end(self) -> None:
+        """Called after it, in every process of the run: the place to gather what `describe` tells."""
+
+    @property
+    def needs(self) -> Needs:
+        """What the method asks of the data module."""
+        return Needs()
+
+    @property
+    def depth(self) -> int | None:
+        """How many answers a mention it gives at most; None: it ranks everything."""
+        return None
+
+    @property
+    def answers_nil(self) -> bool:
+        """Whether it may answer that the KB has no such entity."""
+        return False
+
+    def describe(self) -> dict[str, Any]:
+        """What else of the method belongs beside its figures; known once it was evaluated."""
+        return {}
+
+    def parts(self) -> dict[str, str]:
+        """The fingerprints of what it computes with beside the features: they make a run what it is."""
+        return {}
+
+    @property
+    def data(self) -> LinkingData:
+        """The data of the trainer's data module."""
+        return self.datamodule.linking_data
+
+    @property
+    def datamodule(self) -> LinkingDataModule:
+        """The one that `open_for_scoring` was given, or the trainer's."""
+        if self._datamodule is not None:
+            return self._datamodule
+        datamodule: LinkingDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        return datamodule
+
+    def open_for_scoring(self, datamodule: LinkingDataModule, checkpoint: Path | None, device: torch.device) -> None:
+        """Makes the task ready for `rank` without a trainer, such as in a worker of a cluster.
+
+        Args:
+            datamodule: What is answered.
+            checkpoint: The trained weights; None for a method that has none.
+            device: Where it computes.
+
+        Raises:
+            CheckpointError: The weights were trained on something else.
+        """
+        self._datamodule = datamodule
+        datamodule.needs = self.needs
+        datamodule.linking_data.to(device, datamodule.resident_gb * 1e9)
+        self.configure_model()
+        if checkpoint is not None:
+            saved = read_checkpoint(checkpoint)
+            self.on_load_checkpoint(saved)
+            self.load_state_dict(saved["state_dict"])
+        self.to(device).eval().requires_grad_(False)
+        self.on_scoring_start()
+
+    def rank(self, rows: Tensor) -> Ranked:
+        """The outcome for mention rows [B]: it depends on these rows, the weights and the KB alone."""
+        data = self.data
+        return data.protocol.rank(self.scores_of(rows), data.gold[rows], data.candidates_of(rows))
+
+    def check(self) -> None:
+        """Raises ConfigError where the options do not fit each other; called before any data is read."""
+
+    def configure_model(self) -> None:
+        """Builds the network, once the data module knows the widths."""
+        if not self._is_built:
+            self.check()
+            self._check_protocol(self.data.protocol)
+            self._is_built = True
+            torch.manual_seed(self.seed)  # embedding may have drawn from the generator, or found its work done
+            self.build(self.data)
+
+    def _check_protocol(self, protocol: Protocol) -> None:
+        if protocol.is_written and not self.is_generative:
+            raise ConfigError(
+                f"a protocol under which {type(self).__name__} can be ranked (FullKB, Candidates)",
+                f"{type(protocol).__name__}, which is for models that write names",
+                "Leave --data.protocol out.",
+            )
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW with warm-up and the schedule, stepped every batch."""
+        matrices = [p for p in self.parameters() if p.requires_grad and p.ndim > 1]
+        others = [p for p in self.parameters() if p.requires_grad and p.ndim <= 1]
+        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+        optimizer: Optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, weight_decay=self.weight_decay)
+        num_steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate_at(step, num_steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def rate_at(self, step: int, num_steps: int) -> float:
+        """The share of the peak rate, 0 to 1, at a 0-based step of `num_steps`."""
+        if step < self.warmup_steps:
+            return (step + 1) / (self.warmup_steps + 1)
+        progress = min(1.0, (step - self.warmup_steps) / max(1, num_steps - self.warmup_steps))
+        if self.schedule == "cosine":
+            return 0.5 * (1 + math.cos(math.pi * progress))
+        return 1 - progress if self.schedule == "linear" else 1.0
+
+    def start_epoch(self) -> None:
+        """Seeds dropout, masks and draws by (seed, epoch), so that a resumed run goes on like an undisturbed one."""
+        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+
+    def training_step(self, rows: Tensor, batch_idx: int) -> Tensor:
+        """One step. Losses are summed up by epoch: a log entry a step would cost as much as the step."""
+        if batch_idx == 0:  # Lightning leaves out on_train_epoch_start in the first epoch after a resume
+            self.start_epoch()
+        loss = self.loss_of(rows)
+        self._losses.append(loss.detach())
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Logs the epoch's mean loss."""
+        self.log("train/loss", torch.stack(self._losses).mean(), prog_bar=True, sync_dist=True)
+        self._losses.clear()
+
+    def on_validation_epoch_start(self) -> None:
+        """Prepares for scoring."""
+        self._start_evaluation()
+
+    def validation_step(self, rows: Tensor, batch_idx: int) -> None:
+        """Ranks a batch of mentions."""
+        self._evaluate(rows, batch_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs `tune/…` while fitting, `dev/…` else."""
+        self._end_evaluation("tune" if self.trainer.state.fn == "fit" else "dev")
+
+    def on_test_epoch_start(self) -> None:
+        """Prepares for scoring."""
+        self._start_evaluation()
+
+    def test_step(self, rows: Tensor, batch_idx: int) -> None:
+        """Ranks a batch of mentions."""
+        self._evaluate(rows, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
+        """Logs `test/…`."""
+        self._end_evaluation("test")
+
+    def on_predict_epoch_start(self) -> None:
+        """Prepares for scoring."""
+        self._start_evaluation()
+
+    def predict_step(self, rows: Tensor, batch_idx: int) -> None:
+        """Ranks a batch of mentions, with gold or without."""
+        self._evaluate(rows, batch_idx)
+
+    def on_predict_epoch_end(self) -> None:
+        """Keeps the outcome for the callback that writes it."""
+        self._end_evaluation(None)
+
+    def _start_evaluation(self) -> None:
+        self._parts.clear()
+        self._rows.clear()
+        self.on_scoring_start()
+
+    def _evaluate(self, rows: Tensor, batch_idx: int) -> None:
+        if batch_idx % num_processes() != process_index():
+            return
+        # In float32 whatever the trainer's precision: rounded scores tie, and ties count against the gold.
+        with torch.autocast(self.device.type, enabled=False):
+            self._parts.append(self.rank(rows))
+        self._rows.append(rows.cpu().numpy())
+
+    def _end_evaluation(self, split: str | None) -> None:
+        # Each process ranked whole batches, in turn: back in order, nothing is there twice.
+        in_turn = zip_longest(*gathered(list(zip(self._parts, self._rows, strict=True))))
+        self.on_scoring_end()
+        found = [part for round_ in in_turn for part in round_ if part is not None]
+        self.ranked = Ranked.concatenate([ranked for ranked, _ in found])
+        self.evaluated_rows = torch.from_numpy(np.concatenate([rows for _, rows in found]))
+        if split is not None:
+            in_kb = self.data.gold.cpu()[self.evaluated_rows].numpy() >= 0
+            metrics = summarize_ranks(self.ranked.ranks[in_kb])
+            chosen = {f"{split}/{name}": metrics[name] for name in ("top1", "top5", "mrr")}
+            self.log_dict(chosen, prog_bar=True, sync_dist=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what the weights were trained on, so that they are never used on something else."""
+        checkpoint["dim"] = {
+            "format": CHECKPOINT_FORMAT,
+            "dataset": self.data.dataset.name,
+            "seed": self.seed,
+            **self.trained_on(),
+        }
+
+    def trained_on(self) -> dict[str, Any]:
+        """What the weights mean nothing without: by default the KB and all features with their options."""
+        return {"kb_hash": self.data.dataset.kb_hash, **self.data.fingerprints}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses weights that were trained on other features or another KB, with another seed, or for another network.
+
+        Raises:
+            CheckpointError: Naming the first difference.
+        """
+        saved = checkpoint.get("dim", {})
+        here: dict[str, Any] = {}
+        self.on_save_checkpoint(here)
+        for key, value in here["dim"].items():
+            if key == "seed" and saved.get(key, value) != value:
+                raise CheckpointError(
+                    f"weights of seed {value}",
+                    f"a checkpoint of seed {saved[key]}",
+                    f"Use it as what it is: --seed_everything {saved[key]}, or name a checkpoint of this run.",
+                )
+            frozen = getattr(self, key, None) or getattr(self.datamodule, key, None) if key in FROZEN else None
+            is_same = saved.get(key) == value or (frozen is not None and is_known(frozen, saved.get(key), key))
+            if not is_same and key not in ("dataset", "seed"):  # older checkpoints do not tell their seed
+                raise CheckpointError(
+                    f"a checkpoint whose {key} is {value} (dataset {here['dim']['dataset']})",
+                    f"{saved.get(key, 'none')} (dataset {saved.get('dataset', 'unknown')})",
+                    "Use the checkpoint with the data, texts and encoders that it was trained on, or fit again.",
+                )
+        mine = {name: tuple(value.shape) for name, value in self.state_dict().items()}
+        theirs = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+        if mine != theirs:
+            name = sorted(set(mine.items()) ^ set(theirs.items()))[0][0]
+            raise CheckpointError(
+                f"weights of this network ({name}: {mine.get(name, 'none')})",
+                f"{theirs.get(name, 'none')} in the checkpoint",
+                "Use the model options that it was trained with (its run folder holds config.yaml).",
+            )
+        self.checkpoint = describe_checkpoint(checkpoint, "")
