@@ -17,8 +17,8 @@ from dim.core.provenance import commit, hardware
 from dim.display.terminal import Console
 from dim.encoders.text import TransformersTextEncoder
 from dim.errors import ConfigError
-from dim.linker import Linker, Question
-from dim.linker.linker import NUM_CANDIDATES
+from dim.linker import Question
+from dim.methods.contrastive.linker import NUM_CANDIDATES, ContrastiveLinker
 from dim.search.vector_index import VectorIndex
 
 MAX_P50 = 1.4  # times encoding: the goal of one mention at a time
@@ -90,7 +90,7 @@ def bench_link(
 class Encoding:
     """The bare encoder: what the linker cannot do without."""
 
-    linker: Linker
+    linker: ContrastiveLinker
 
     @property
     def encoder(self) -> TransformersTextEncoder:
@@ -112,7 +112,7 @@ class Encoding:
             self.encoder.encode_text(batch)
 
 
-def measure_single(linker: Linker, questions: Sequence[Question]) -> dict[str, float]:
+def measure_single(linker: ContrastiveLinker, questions: Sequence[Question]) -> dict[str, float]:
     """Milliseconds of `link` and of encoding alone, one question at a time in turns, and where the rest goes."""
     encoding = Encoding(linker)
     taken: dict[str, list[float]] = {}
@@ -133,7 +133,7 @@ def measure_single(linker: Linker, questions: Sequence[Question]) -> dict[str, f
     return results | {f"ratio_{p}": results[f"link_{p}"] / results[f"encoding_{p}"] for p in ("p50", "p99")}
 
 
-def _parts(linker: Linker, question: Question) -> dict[str, float]:
+def _parts(linker: ContrastiveLinker, question: Question) -> dict[str, float]:
     """Milliseconds of the parts of `link`, each called on its own."""
     query = linker.towers.queries([question])
     return {
@@ -143,7 +143,7 @@ def _parts(linker: Linker, question: Question) -> dict[str, float]:
     }
 
 
-def measure_batches(linker: Linker, questions: Sequence[Question], batch_size: int) -> dict[str, float]:
+def measure_batches(linker: ContrastiveLinker, questions: Sequence[Question], batch_size: int) -> dict[str, float]:
     """Mentions a second of `link_batch` and of encoding alone, in turns."""
     encoding = Encoding(linker)
     batches = [questions[start : start + batch_size] for start in range(0, len(questions), batch_size)]
@@ -163,7 +163,7 @@ def measure_batches(linker: Linker, questions: Sequence[Question], batch_size: i
 
 
 def measure_kinds(
-    linker: Linker, vectors: Vectors, kinds: Sequence[Kind], questions: Sequence[Question]
+    linker: ContrastiveLinker, vectors: Vectors, kinds: Sequence[Kind], questions: Sequence[Question]
 ) -> dict[str, float]:
     """Milliseconds of a search by one vector, and the recall, of each kind of index."""
     queries = [linker.towers.queries([question]) for question in questions]

@@ -20,11 +20,11 @@ from dim.encoders.characters import CharacterEncoder
 from dim.encoders.device import resolve_device
 from dim.encoders.text import TransformersTextEncoder
 from dim.features.live import LiveEncoder
-from dim.linker import Linker, Question
+from dim.linker import Question
 from dim.linker.knowledge import knowledge_of
-from dim.linker.linker import NUM_CANDIDATES
-from dim.linker.towers import Towers
+from dim.methods.contrastive.linker import NUM_CANDIDATES, ContrastiveLinker
 from dim.methods.contrastive.module import DIM
+from dim.methods.contrastive.towers import Towers
 from dim.reranker.features import FEATURES
 from dim.reranker.network import RankerNetwork
 from dim.reranker.ranker import Ranker
@@ -87,7 +87,9 @@ def make_towers(encoder: TextEncoder, names: Sequence[str], seed: int) -> Towers
     return Towers(task, LiveEncoder(text_encoder=encoder, name_encoder=spelling))
 
 
-def make_linker(world: Dataset, encoder_folder: Path, device: str, kind: Kind, seed: int) -> tuple[Linker, Vectors]:
+def make_linker(
+    world: Dataset, encoder_folder: Path, device: str, kind: Kind, seed: int
+) -> tuple[ContrastiveLinker, Vectors]:
     """A linker of the world's KB with a ranker, and the vectors [n, width] of its entities.
 
     The vectors are made of names alone: that takes a tenth of the time, and no search takes longer or shorter for it.
@@ -108,7 +110,7 @@ def make_linker(world: Dataset, encoder_folder: Path, device: str, kind: Kind, s
     vectors = np.concatenate([towers.entities(bare[start : start + BATCH]) for start in range(0, len(bare), BATCH)])
     torch.manual_seed(seed)
     about: dict[str, Any] = {"dataset": world.name, "kb_hash": world.kb_hash}
-    linker = Linker(
+    linker = ContrastiveLinker(
         towers,
         knowledge,
         VectorIndex.build(vectors, kind=kind),

@@ -22,7 +22,7 @@ from benchmarks.serve_process import PER_REQUEST, Served, highest_memory, served
 from dim.core.provenance import commit, hardware
 from dim.display.terminal import Console
 from dim.errors import ConfigError, DimError, MissingExtraError
-from dim.linker import Linker
+from dim.methods.contrastive.linker import ContrastiveLinker
 from dim.serve.settings import Settings
 
 OVERLOAD = 3  # times the sustainable rate
@@ -108,7 +108,7 @@ def write_linker(
     return [{"mention": q.mention, "context": q.context} for q in draw_questions(world, NUM_QUESTIONS, seed)]
 
 
-def _recipe(linker: Linker, encoder: Path, device: str) -> dict[str, Any]:
+def _recipe(linker: ContrastiveLinker, encoder: Path, device: str) -> dict[str, Any]:
     """How a server makes again what `make_linker` made."""
     options = {"path": str(encoder), "device": device}
     return {

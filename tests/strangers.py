@@ -12,7 +12,8 @@ from PIL import Image
 
 from dim.core.sealed import seal
 from dim.linker.entity_table import FILE
-from dim.linker.folder import CONTENT, FORMAT, MANIFEST
+from dim.linker.folder import MANIFEST
+from dim.methods.contrastive.folder import CONTENT, FORMAT
 
 PRIVATE = b"nobody else may read this"
 

@@ -14,7 +14,6 @@ from dim.errors import ConfigError
 from dim.linker import Linker, Question
 from dim.linker.answer import asked_alone
 from dim.linker.folder import LINKER
-from dim.linker.generative import GenerativeLinker
 from dim.linker.given import check_top_k
 from dim.linker.job import Options, link_file
 from dim.linker.opening import open_linker
@@ -126,8 +125,7 @@ def export(
     linker = Linker.from_checkpoint(run, index=index, dataset=dataset, trusted=trusted)
     check = partial(check_opens, linker=linker, trusted=trusted) if verify else None
     linker.save(folder, images, overwrite, trusted, check)
-    if not isinstance(linker, GenerativeLinker):
-        _say_index(linker)
+    _say_index(linker)
     if verify:
         Console().print("opened: in a new process, with the same answers", soft_wrap=True)
     Console().print(f"written: {folder} ({_size(folder) / 1e6:,.0f} MB, {len(linker):,} entities)", soft_wrap=True)
@@ -152,7 +150,8 @@ def index(
 
 
 def _say_index(linker: Linker) -> None:
-    found = linker.index
+    if (found := linker.index) is None:
+        return
     recall = (
         "exact"
         if found.kind == "exact"

@@ -88,7 +88,7 @@ def _rank(
     trusted: tuple[str, ...],
 ) -> None:
     task = open_run(run, device, dataset, trusted)
-    if task.is_generative:
+    if not task.scores_all:
         raise ConfigError("a run that scores entities", f"{type(task).__name__}, which writes names", "Name another.")
     console = Console()
     finder = Finder(task, num_candidates)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -77,7 +77,7 @@ def seal(folder: Path, content: str, version: int, about: Mapping[str, Any], nam
     (folder / name).write_text(json.dumps(sealed, indent=2) + "\n", encoding="utf-8")
 
 
-def sealed_kind(what: str, contents: Sequence[str], name: str = MANIFEST) -> Kind:
+def sealed_kind(what: str, contents: Container[str], name: str = MANIFEST) -> Kind:
     """Sealed folders of some contents, for `output`: what their manifests list, and nothing else, is theirs."""
 
     def manifest(folder: Path) -> dict[str, Any]:

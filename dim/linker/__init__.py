@@ -2,8 +2,7 @@
 
 from dim.linker.annotate import Annotation
 from dim.linker.answer import Answer, Question
-from dim.linker.generative import GenerativeLinker
 from dim.linker.knowledge import KnownEntity
 from dim.linker.linker import Linker
 
-__all__ = ["Annotation", "Answer", "GenerativeLinker", "KnownEntity", "Linker", "Question"]
+__all__ = ["Annotation", "Answer", "KnownEntity", "Linker", "Question"]

@@ -9,8 +9,8 @@ from dataclasses import replace
 from dim.errors import DataError
 from dim.images.decoders import Decoders
 from dim.linker.answer import Answer, Question, QuestionError
+from dim.linker.images import ImageReader
 from dim.linker.linker import BATCH, Linker
-from dim.linker.towers import ImageReader
 
 Outcome = list[Answer] | Exception
 

@@ -1,71 +1,53 @@
-"""The one inference path: a mention in, ranked entities with their evidence out."""
+"""The one inference path: a mention in, ranked entities with their evidence out; each method has its own linker."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
-import numpy as np
 from huggingface_hub import ModelHubMixin
-from numpy.typing import NDArray
 
 from dim.core.known_classes import packages
 from dim.core.output import check_target, output_folder
-from dim.data.dataset import NIL
 from dim.encoders.device import resolve_device
 from dim.errors import ConfigError, DataError
-from dim.features.live import ImageInput
+from dim.features.live import ImageInput, LiveEncoder
 from dim.linker.annotate import Annotation, Spans, marked_questions
-from dim.linker.answer import (
-    Answer,
-    Asking,
-    Question,
-    QuestionError,
-    asked,
-    asked_alone,
-    check_finite,
-    of_question,
-    questions_of,
-    shortened,
-)
-from dim.linker.competing import Candidates, told_few
+from dim.linker.answer import Answer, Asking, Question, QuestionError, asked, asked_alone, questions_of, shortened
 from dim.linker.entity_table import KeptImages, check_images
-from dim.linker.figures import figures_of_run
-from dim.linker.folder import LINKER, read, write
-from dim.linker.generative_folder import is_generative
+from dim.linker.folder import LINKER, MANIFEST
 from dim.linker.given import check_path, check_top_k, ids_of
-from dim.linker.knowledge import Given, Knowledge, KnownEntity, entities_of, knowledge_of
+from dim.linker.images import ImageReader
+from dim.linker.kinds import kind_of_folder, kind_of_task
+from dim.linker.knowledge import Given, Knowledge, KnownEntity, entities_of
 from dim.linker.places import check_linker, check_name, run_folder
-from dim.linker.recipe import recipe_of_run
-from dim.linker.run_ranker import ranker_of_run
-from dim.linker.sources import folder_of, live_encoder, noted_commit
-from dim.linker.towers import ImageReader, Towers
-from dim.methods.contrastive.module import DIM
-from dim.methods.generative.module import GEMEL
-from dim.reranker.candidates import unite
-from dim.reranker.entities import EntityFacts
-from dim.reranker.features import FEATURES, Asked, PairFeatures
-from dim.reranker.lists import Lists
-from dim.reranker.ranker import Judged, Ranker
-from dim.search.lexical import EntityNames
+from dim.linker.sources import folder_of, noted_commit
 from dim.search.vector_index import KindOrAuto, VectorIndex, check_kind
 from dim.training.saved_run import open_run
+from dim.training.task import LinkingTask
 
-if TYPE_CHECKING:
-    from dim.linker.generative import GenerativeLinker
-
-NUM_CANDIDATES = 32  #: That each of dense and lexical search brings; a ranker says how many it was trained with.
 BATCH = 256
 
-Rows = NDArray[np.int64]
 
-
-class Linker(ModelHubMixin):
+class Linker(ModelHubMixin, ABC):
     """Links mentions to the entities of its KB, which may grow and shrink without training.
 
-    Made by `from_checkpoint` (a run of `dim fit`) or `from_pretrained` (what `save` wrote).
+    Made by `from_checkpoint` (a run of `dim fit`) or `from_pretrained` (what `save` wrote): the linker of the run's
+    method. A method's own linker says what is abstract here, and its package names it by an entry point of the
+    group `dim.linkers`.
+
+    Attributes:
+        method: The methods whose runs it answers for.
+        content: What the manifest of its folder calls it.
+        knowledge: The KB.
+        live: The encoders that questions go through.
+        about: What it comes from; JSON.
+        index: Of the KB's vectors; None: it searches none.
+        home: The folder that it was opened from or last saved to.
+        run: The run that it was made of.
 
     Example:
         linker = Linker.from_checkpoint("runs/wikimel")
@@ -73,23 +55,82 @@ class Linker(ModelHubMixin):
             print(answer.name, answer.score, answer.evidence)
     """
 
-    def __init__(
-        self,
-        towers: Towers,
-        knowledge: Knowledge,
-        index: VectorIndex,
-        names: EntityNames,
-        ranker: Ranker | None,
-        about: dict[str, Any],
-    ) -> None:
-        self.towers, self.knowledge, self.index, self.names = towers, knowledge, index, names
-        self.live = towers.live  # the encoders that questions go through
-        self.ranker, self.about = ranker, about
-        self._features: PairFeatures | None = None  # of the KB as it is; None: to be made
+    method: ClassVar[type[LinkingTask]]
+    content: ClassVar[str]
+    index: VectorIndex | None = None
+    home: Path | None = None
+    run: Path | None = None
 
-    _told_few = False
-    home: Path | None = None  #: The folder that it was opened from or last saved to.
-    run: Path | None = None  #: The run that it was made of.
+    def __init__(self, knowledge: Knowledge, live: LiveEncoder, about: dict[str, Any]) -> None:
+        self.knowledge, self.live, self.about = knowledge, live, about
+
+    # What a method's linker says.
+
+    @classmethod
+    @abstractmethod
+    def of_run(cls, task: LinkingTask, run: Path, index: KindOrAuto = "auto") -> Linker:
+        """The linker of an opened run.
+
+        Args:
+            task: The run's method, of `method`, with its weights and data.
+            run: Its folder.
+            index: As of `from_checkpoint`.
+
+        Raises:
+            ConfigError: The run's options leave it none.
+        """
+
+    @classmethod
+    @abstractmethod
+    def read(cls, folder: Path, device: str, trusted: Sequence[str], image_root: str | Path | None) -> Linker:
+        """The linker of a folder that `write` filled; as `from_pretrained`."""
+
+    @abstractmethod
+    def write(self, place: Path, about: dict[str, Any], check: Callable[[Path], None] | None = None) -> None:
+        """Writes all of it into an empty folder, and seals it with the manifest (`dim.core.sealed.seal`).
+
+        Args:
+            place: The folder.
+            about: What the manifest says of where it comes from.
+            check: Is given the finished folder, and may refuse it.
+
+        Raises:
+            DataError: As `save`.
+        """
+
+    @abstractmethod
+    def _link(self, questions: Sequence[Question], top_k: int) -> list[list[Answer]]:
+        """The answers to at most `BATCH` questions; raises QuestionError where one of them is at fault."""
+
+    @abstractmethod
+    def _add(self, entities: list[KnownEntity]) -> None:
+        """Adds new entities, at least one, to the KB and to what is searched: all of them or none."""
+
+    @abstractmethod
+    def _forget(self, rows: Any) -> None:
+        """Takes rows [n] that have left the KB out of what is searched."""
+
+    @property
+    @abstractmethod
+    def reads_images(self) -> bool:
+        """Whether a mention's image counts."""
+
+    @property
+    @abstractmethod
+    def image_reader(self) -> ImageReader:
+        """Makes the images of questions ready, which may be done in another thread than the linker answers in."""
+
+    @property
+    @abstractmethod
+    def has_probabilities(self) -> bool:
+        """Whether answers have one."""
+
+    @property
+    @abstractmethod
+    def evidence(self) -> Mapping[str, str]:
+        """What the evidence of its answers means, by its names."""
+
+    # What all of them do.
 
     @classmethod
     def from_checkpoint(
@@ -104,14 +145,15 @@ class Linker(ModelHubMixin):
 
         Args:
             run: A folder that `dim fit` wrote.
-            device: Where the towers compute.
-            index: `auto`, `exact`, `flat`, `ivf` or `hnsw`.
+            device: Where the method computes.
+            index: `auto`, `exact`, `flat`, `ivf` or `hnsw`; without effect where no vectors are searched.
             dataset: Where the run's dataset stands now, if it has moved.
             trusted: What the names of classes outside dim may begin with, such as `my_package.`: they are imported, and
                 run what they like.
 
         Raises:
-            ConfigError: There is no trained run, its method has no linker, or there is no such index or device.
+            ConfigError: There is no trained run, its method has no linker or another one, or there is no such index or
+                device.
             CheckpointError: The run's data changed since.
             DataError: The dataset is not where it was, or `dataset` is another one; or the run names classes which are
                 neither dim's nor trusted.
@@ -120,38 +162,17 @@ class Linker(ModelHubMixin):
         run = run_folder(run)
         resolve_device(device)
         task = open_run(run, device, None if dataset is None else Path(dataset), trusted)
-        if isinstance(task, GEMEL):
-            return _generative().of_run(task, run)
-        if not isinstance(task, DIM):
-            raise ConfigError(
-                "a contrastive or generative run (DIM, GEMEL)",
-                f"{type(task).__name__} at {run}",
-                "Name a run of a config whose model is DIM or GEMEL.",
-            )
-        data, module = task.data, task.datamodule
-        knowledge = knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root)
-        vectors = task.kb_vectors.float().cpu().numpy()
-        has_vector = np.flatnonzero(np.abs(vectors).sum(1) > 0)
-        entities = list(knowledge)
-        ranker = ranker_of_run(run, task)
-        about = {
-            "dataset": data.dataset.name,
-            "kb_hash": data.dataset.kb_hash,
-            "licence": data.dataset.meta.get("licence"),
-            "run": run.name,
-            "recipe": recipe_of_run(run),
-            "figures": figures_of_run(run, ranker),
-        }
-        linker = cls(
-            Towers(task, live_encoder(module)),
-            knowledge,
-            VectorIndex.build(vectors[has_vector], has_vector, kind=index),
-            EntityNames([entity.name for entity in entities], [entity.aliases for entity in entities]),
-            ranker,
-            about,
-        )
-        linker.run = Path(run)
+        kind = kind_of_task(task, str(run))
+        cls._check_kind(kind, f"{type(task).__name__} at {run}", "from_checkpoint")
+        linker = kind.of_run(task, run, index)
+        linker.run = run
         return linker
+
+    @classmethod
+    def _check_kind(cls, kind: type[Linker], found: str, way: str) -> None:
+        if not issubclass(kind, cls):
+            remedy = f"Use Linker.{way}: it opens every kind."
+            raise ConfigError(f"a {cls.content} ({cls.method.__name__})", found, remedy)
 
     def save(
         self,
@@ -161,7 +182,7 @@ class Linker(ModelHubMixin):
         trusted: Sequence[str] = (),
         check: Callable[[Path], None] | None = None,
     ) -> None:
-        """Writes the linker with its KB, index and local encoders into one folder, without pickle.
+        """Writes the linker with its KB, its model and local encoders into one folder, without pickle.
 
         The folder is new, empty, or the one that this linker was opened from or last saved to, which is brought up to
         date. It is replaced in one step: killed at any moment, the old or the new folder is there. A linker that was
@@ -188,7 +209,7 @@ class Linker(ModelHubMixin):
         check_images(images)
         about = about_saved(self.about, images, trusted)
         with self.saved_at(folder, overwrite) as place:
-            write(place, self.towers, self.knowledge, self.index, self.names, self.ranker, about, check)
+            self.write(place, about, check)
 
     @contextmanager
     def saved_at(self, folder: Path, overwrite: bool) -> Iterator[Path]:
@@ -246,15 +267,15 @@ class Linker(ModelHubMixin):
         Raises:
             DataError: There is no linker, a damaged one, one of another format, or one that names classes which are
                 neither dim's nor trusted.
+            ConfigError: It is of another kind than this class.
         """
         check_name(folder_or_id)
         resolve_device(device)  # before anything is read
         folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
         check_linker(folder)
-        if is_generative(folder):
-            linker: Linker = _generative().from_pretrained(folder, device, trusted=trusted, image_root=image_root)
-        else:
-            linker = cls(*read(folder, device, trusted, image_root))
+        kind = kind_of_folder(folder, MANIFEST)
+        cls._check_kind(kind, f"a {kind.content} in {folder}", "from_pretrained")
+        linker = kind.read(folder, device, trusted, image_root)
         linker.about = noted_commit(linker.about, folder_or_id, folder)
         linker.home = folder.resolve()
         return linker
@@ -262,15 +283,19 @@ class Linker(ModelHubMixin):
     def __len__(self) -> int:
         return len(self.knowledge)
 
-    @property
-    def reads_images(self) -> bool:
-        """Whether a mention's image counts."""
-        return self.towers.reads_images
+    def __iter__(self) -> Iterator[KnownEntity]:
+        return iter(self.knowledge)
 
-    @property
-    def image_reader(self) -> ImageReader:
-        """Makes the images of questions ready, which may be done in another thread than the linker answers in."""
-        return self.towers.image_reader
+    def __contains__(self, entity_id: object) -> bool:
+        return isinstance(entity_id, str) and entity_id in self.knowledge
+
+    def __getitem__(self, entity_id: str) -> KnownEntity:
+        """The entity of an id. Raises DataError where the KB lacks it."""
+        return self.knowledge.entities[self.knowledge.row(entity_id)]
+
+    def __repr__(self) -> str:
+        whose = self.about.get("dataset") or self.about.get("run") or "no dataset"
+        return f"{type(self).__name__}({len(self):,} entities, {whose})"
 
     def link(
         self,
@@ -362,22 +387,7 @@ class Linker(ModelHubMixin):
         given = entities_of(entities)
         self.knowledge.check_new(given)
         if given:
-            self._add(given, self._encoded(given))
-
-    def _add(self, given: list[KnownEntity], vectors: NDArray[np.float32]) -> None:
-        has_vector = np.abs(vectors).sum(1) > 0
-        rows = self.knowledge.add(given)
-        try:
-            self.index.add(rows[has_vector], vectors[has_vector])
-            try:
-                self.names.add([entity.name for entity in given], [entity.aliases for entity in given])
-            except BaseException:
-                self.index.remove(rows[has_vector])
-                raise
-        except BaseException:  # no memory, or Ctrl-C: all of them or none
-            self.knowledge.forget(rows)
-            raise
-        self._features = None
+            self._add(given)
 
     def remove_entities(self, ids: str | Iterable[str]) -> None:
         """Takes entities out of the KB.
@@ -388,10 +398,7 @@ class Linker(ModelHubMixin):
         Raises:
             DataError: The KB lacks one; nothing is removed then.
         """
-        rows = self.knowledge.remove(ids_of(ids, "what is removed"))
-        self.index.remove(rows[self.index.has(rows)])
-        self.names.remove(rows)
-        self._features = None
+        self._forget(self.knowledge.remove(ids_of(ids, "what is removed")))
 
     def rebuild_index(self, kind: KindOrAuto = "auto") -> None:
         """Builds the index anew, of the vectors that it has; IVF and HNSW keep them rounded to half precision.
@@ -400,110 +407,17 @@ class Linker(ModelHubMixin):
             kind: `auto`, `exact`, `flat`, `ivf` or `hnsw`.
 
         Raises:
-            ConfigError: There is no such kind.
+            ConfigError: There is no such kind, or this linker searches no vectors.
             DataError: There is no entity.
         """
         check_kind(kind)
+        if self.index is None:
+            remedy = "Leave it out: what it searches is always up to date."
+            raise ConfigError("a linker that searches vectors", f"a {self.content}", remedy)
         if not len(self):
             raise DataError("entities to build an index of", "none", "Add some first.")
         ids = self.index.ids
         self.index = VectorIndex.build(self.index.vectors_of(ids), ids, kind=kind)
-
-    def _encoded(self, entities: Sequence[KnownEntity]) -> NDArray[np.float32]:
-        """Vectors [n, width] of entities, at least one; zeros for one that has none."""
-        parts = [self.towers.entities(entities[start : start + BATCH]) for start in range(0, len(entities), BATCH)]
-        return np.concatenate(parts)
-
-    def _link(self, questions: Sequence[Question], top_k: int) -> list[list[Answer]]:
-        queries = self.towers.queries(questions)
-        # A ranker orders as many as it was trained with: more would change what it says of the first.
-        count = NUM_CANDIDATES if self.ranker is None else int(self.ranker.facts["num_candidates"])
-        least = count if self.ranker is not None else max(count, min(top_k, len(self)))
-        _, nearest = self.index.search(queries, least)
-        found = []
-        for place, (question, query, by_vector) in enumerate(zip(questions, queries, nearest, strict=True)):
-            with of_question(place):
-                found.append(self._found(question, query, by_vector, count, least))
-        if self.ranker is None:
-            return [self._by_vectors(candidates, top_k) for candidates in found]
-        if not self._told_few:
-            self._told_few = told_few(questions, found, min(top_k, len(self)))
-        features = [self._describe(question, part) for question, part in zip(questions, found, strict=True)]
-        parts = zip((part.rows for part in found), features, [-1] * len(found), strict=True)
-        judged = self.ranker.judge(Lists.join(parts))
-        for place, verdict in enumerate(judged):
-            check_finite(place, [*verdict.scores, verdict.nil_probability or 0.0], "the ranker's scores")
-        return [
-            self._by_ranker(part, described, verdict, top_k)
-            for part, described, verdict in zip(found, features, judged, strict=True)
-        ]
-
-    def _found(
-        self, question: Question, query: NDArray[np.float32], by_vector: Rows, count: int, least: int
-    ) -> Candidates:
-        if question.candidates is not None:
-            rows = np.unique(np.array([self.knowledge.row(entity_id) for entity_id in question.candidates], np.int64))
-        else:
-            by_vector = by_vector[by_vector >= 0]
-            rows = unite(by_vector[:count], question.mention, self.names, count)
-            if (lacking := least - len(rows)) > 0:
-                rows = np.union1d(rows, by_vector[~np.isin(by_vector, rows)][:lacking])
-        vectors = self.index.scores_of(query[None], rows[None], missing=0.0)[0]
-        return Candidates(rows, vectors, self.names.scores_of([question.mention], rows[None])[0])
-
-    def _describe(self, question: Question, found: Candidates) -> NDArray[np.float64]:
-        """The ranker's features [c, num_features] of a question's candidates."""
-        if not len(found.rows):
-            return np.empty((0, len(FEATURES)))
-        has_image = question.image is not None
-        has_caption = has_image and self.towers.live.captioner is not None
-        facts = Asked(question.mention, question.context, has_image, has_caption)
-        return self.features.of(facts, found.rows, found.vectors.astype(np.float64), found.names.astype(np.float64))
-
-    @property
-    def features(self) -> PairFeatures:
-        """What the ranker reads of the KB as it is."""
-        if self._features is None:
-            known = [self.knowledge.entities.get(row) for row in range(self.knowledge.next_row)]
-            facts = EntityFacts(
-                [entity.name if entity else "" for entity in known],
-                [entity.aliases if entity else () for entity in known],
-                [entity.text if entity else None for entity in known],
-                np.array([entity.popularity if entity else None for entity in known], dtype=np.float64),
-            )
-            self._features = PairFeatures(facts)
-        return self._features
-
-    def _by_vectors(self, found: Candidates, top_k: int) -> list[Answer]:
-        return [
-            self._answer(
-                int(found.rows[place]),
-                float(found.vectors[place]),
-                {"vectors": found.vectors[place], "name": found.names[place]},
-            )
-            for place in np.lexsort((found.rows, -found.vectors))[:top_k]
-        ]
-
-    def _by_ranker(self, found: Candidates, features: NDArray[np.float64], judged: Judged, top_k: int) -> list[Answer]:
-        assert self.ranker is not None
-        missing = judged.nil_probability or 0.0
-        answers = [
-            self._answer(
-                int(found.rows[place]),
-                float(judged.scores[place]),
-                dict(zip(self.ranker.names, features[place], strict=True)),
-                float(judged.probabilities[place]) * (1 - missing),
-            )
-            for place in judged.order[:top_k]
-        ]
-        if judged.says_nil:
-            answers.insert(0, Answer(NIL, NIL, None, 0.0, missing))
-        return answers[:top_k]
-
-    def _answer(self, row: int, score: float, evidence: Mapping[str, Any], probability: float | None = None) -> Answer:
-        entity = self.knowledge.entities[row]
-        parts = {name: float(value) for name, value in evidence.items()}
-        return Answer(entity.id, entity.name, entity.text, score, probability, parts, entity.images)
 
 
 def about_saved(about: dict[str, Any], images: KeptImages | None, trusted: Sequence[str]) -> dict[str, Any]:
@@ -511,9 +425,3 @@ def about_saved(about: dict[str, Any], images: KeptImages | None, trusted: Seque
     told = {"images": images} if images else {}
     all_trusted = dict.fromkeys((*about.get("trusted", ()), *packages(trusted)))
     return about | told | ({"trusted": list(all_trusted)} if all_trusted else {})
-
-
-def _generative() -> type[GenerativeLinker]:
-    from dim.linker.generative import GenerativeLinker  # it is a Linker, and imports this file
-
-    return GenerativeLinker

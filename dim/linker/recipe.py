@@ -18,7 +18,6 @@ from dim.encoders.base import Captioner, Frozen, ImageEncoder, TextEncoder
 from dim.encoders.model_files import safe_name
 from dim.errors import DataError
 from dim.features.live import LiveEncoder
-from dim.methods.contrastive.module import DIM
 from dim.training.places import read_config
 from dim.training.registry import registered
 from dim.training.task import LinkingTask
@@ -197,39 +196,6 @@ def read_classes(
     if others := [name for name in given if name not in ENCODERS]:
         raise DataError(f"a linker's encoders ({', '.join(ENCODERS)})", f"{others[0][:80]}", UPGRADE)
     return method, {name: known.read(value, ENCODERS[name], name) for name, value in given.items()}
-
-
-def tower_facts(task: DIM) -> dict[str, Any]:
-    """What `DIM.make_towers` needs beside the weights."""
-    mention, entity = task.field_widths
-    return {"mention_fields": mention, "entity_fields": entity, "has_spelling": task.spelling is not None}
-
-
-def make_towers(task: DIM, facts: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> None:
-    """Gives a model its towers with their weights.
-
-    Raises:
-        DataError: The weights are not those of such towers.
-    """
-    rarity = weights.get("spelling.rarity", torch.empty(0))
-    try:
-        with torch.device("meta"):  # the weights say whether these widths are theirs, before they take any memory
-            frequency = torch.ones(rarity.shape) if facts["has_spelling"] else None
-            task.make_towers(facts["mention_fields"], facts["entity_fields"], frequency)
-        load_weights(task, weights)
-        task.eval().requires_grad_(False)
-        with torch.inference_mode():  # whatever the options are, they encode something
-            query = task.encode_mentions(_nothing(facts["mention_fields"]))
-            entity = task.encode_entities(_nothing(facts["entity_fields"]))
-        if query.shape != entity.shape:
-            raise ValueError(f"queries {list(query.shape)} and entities {list(entity.shape)}")
-    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:  # torch's own
-        found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise DataError("the fields of a linker, their widths and its model's options", found, SAVE_AGAIN) from error
-
-
-def _nothing(widths: Mapping[str, int]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    return {name: (torch.zeros(1, width), torch.ones(1, dtype=torch.bool)) for name, width in widths.items()}
 
 
 def check_widths(live: LiveEncoder, facts: Mapping[str, Any]) -> None:

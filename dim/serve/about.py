@@ -8,21 +8,12 @@ from itertools import islice
 from urllib.parse import quote
 
 import dim
-from dim.linker import GenerativeLinker, KnownEntity, Linker
-from dim.reranker.features import FEATURES
+from dim.linker import KnownEntity, Linker
 from dim.serve.schema import About, Example
 from dim.serve.settings import NO_LIMITS, Settings
 
 NUM_EXAMPLES = 6
 LOOKED_AT = 20_000  #: Entities, for examples.
-
-GENERATIVE = {
-    "likelihood": "probability of the name that the language model wrote, over its tokens",
-    "per_token": "its logarithm, divided by the tokens",
-    "tokens": "of the name, and one for its end",
-    "alias": "the name that was written is an alias",
-}
-BY_VECTORS = ("vectors", "name")
 
 
 def about(linker: Linker, settings: Settings) -> About:
@@ -32,8 +23,8 @@ def about(linker: Linker, settings: Settings) -> About:
         name=str(linker.about.get("dataset") or linker.about.get("run") or "dim"),
         entities=len(linker),
         reads_images=linker.reads_images,
-        has_probabilities=isinstance(linker, GenerativeLinker) or linker.ranker is not None,
-        evidence=_evidence(linker),
+        has_probabilities=linker.has_probabilities,
+        evidence=dict(linker.evidence),
         examples=_examples(linker),
         limits=limits,
         version=dim.__version__,
@@ -48,13 +39,6 @@ def image_url(entity_id: str, place: int) -> str:
         '/entities/Q%201%2F2/images/0'
     """
     return f"/entities/{quote(entity_id, safe='')}/images/{place}"
-
-
-def _evidence(linker: Linker) -> dict[str, str]:
-    if isinstance(linker, GenerativeLinker):
-        return GENERATIVE
-    names = linker.ranker.names if linker.ranker is not None else BY_VECTORS
-    return {name: FEATURES.get(name, name) for name in names}
 
 
 def _examples(linker: Linker) -> list[Example]:

@@ -17,7 +17,7 @@ from dim.images.decoders import Decoders
 from dim.images.decoding_cost import FIXED_BYTES, NoImageError
 from dim.images.reading import MAX_PIXELS, UnusableImageError, find_image, num_decoders
 from dim.images.regions import split_region
-from dim.linker.towers import ImageReader
+from dim.linker.images import ImageReader
 from dim.serve.budget import Budget
 from dim.serve.problems import Problem, busy
 from dim.serve.settings import Settings

@@ -176,7 +176,7 @@ class RunScorer(Scorer):
         """
         self._task = open_run(self.run, trusted=data.trusted)
         theirs = self._task.data.dataset
-        if theirs.hash != data.dataset.hash or self._task.is_generative:
+        if theirs.hash != data.dataset.hash or not self._task.scores_all:
             raise ConfigError(
                 f"a run that scores the entities of {data.dataset.name} ({data.dataset.hash[:8]}) as tie_break",
                 f"{type(self._task).__name__} on {theirs.name} ({theirs.hash[:8]}) at {self.run}",

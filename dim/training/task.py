@@ -39,7 +39,7 @@ class LinkingTask(LightningModule):
     """
 
     is_trained = True  #: Whether the method has weights that `fit` trains.
-    is_generative = False  #: Whether it writes names instead of scoring all entities.
+    scores_all = True  #: Whether it scores all entities (`scores_of`); one that does not writes names, or picks some.
     #: Options that do not make a run what it is (`dim.training.identity`), or whose `parts` do.
     incidental: ClassVar[frozenset[str]] = frozenset({"seed"})
 
@@ -162,7 +162,7 @@ class LinkingTask(LightningModule):
             self.build(self.data)
 
     def _check_protocol(self, protocol: Protocol) -> None:
-        if protocol.is_written and not self.is_generative:
+        if protocol.is_written and self.scores_all:
             raise ConfigError(
                 f"a protocol under which {type(self).__name__} can be ranked (FullKB, Candidates)",
                 f"{type(protocol).__name__}, which is for models that write names",

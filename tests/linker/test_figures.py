@@ -6,7 +6,7 @@ import pytest
 from dim.evaluation.result_files import write_result
 from dim.linker.card import model_card
 from dim.linker.figures import figures_of_run, figures_table
-from dim.linker.folder import nil_row
+from dim.methods.contrastive.folder import nil_row
 from dim.reranker.network import RankerNetwork
 from dim.reranker.ranker import Ranker
 

@@ -19,9 +19,9 @@ from dim.data.dataset import NIL, Dataset
 from dim.demo import demo_world
 from dim.errors import ConfigError, DataError
 from dim.linker import Answer, Linker, Question
-from dim.linker.generative import GenerativeLinker
-from dim.linker.generative_examples import ExampleChoice, TrainingMentions
 from dim.methods.generative.examples import Examples, NoExamples, RandomExamples, SimilarExamples
+from dim.methods.generative.linker import GenerativeLinker
+from dim.methods.generative.linker_examples import ExampleChoice, TrainingMentions
 from dim.training.saved_run import RunScorer
 
 

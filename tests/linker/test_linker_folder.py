@@ -22,7 +22,8 @@ from dim.core.sealed import open_sealed, sealed_folder
 from dim.demo import demo_world
 from dim.errors import ConfigError, DataError
 from dim.linker import Answer, KnownEntity, Linker
-from dim.linker.folder import CONTENT, FORMAT, MANIFEST
+from dim.linker.folder import MANIFEST
+from dim.methods.contrastive.folder import CONTENT, FORMAT
 
 NEW = KnownEntity("new1", "Zyxtral Quovane", ("Old Zyx",), "Zyxtral Quovane kept bees.", "person", 2.5)
 

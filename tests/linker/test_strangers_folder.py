@@ -21,7 +21,9 @@ from dim.core import folder_files
 from dim.core.sealed import _seal, _sha256
 from dim.errors import DataError, DimError
 from dim.linker import Linker
-from dim.linker.folder import MANIFEST, read
+from dim.linker.folder import MANIFEST
+from dim.methods.contrastive.folder import read
+from dim.methods.contrastive.linker import ContrastiveLinker
 from dim.search.lexical import EntityNames
 
 ENCODERS = ("text_encoder", "name_encoder", "image_encoder", "captioner")
@@ -336,6 +338,6 @@ def test_a_linker_with_any_key_of_its_manifest_changed_or_gone_opens_or_is_refus
     shutil.copytree(saved, tmp_path / "linker")
 
     def use(folder: Path) -> None:
-        assert Linker(*read(folder, "cpu")).link("Ada", "Ada sang.", top_k=2)
+        assert ContrastiveLinker(*read(folder, "cpu")).link("Ada", "Ada sang.", top_k=2)
 
     check_mutations(tmp_path / "linker", use, 1500 if request.config.getoption("--long") else 60)

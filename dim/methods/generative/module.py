@@ -61,7 +61,7 @@ class GEMEL(LinkingTask):
         seed: Of the initial weights (the CLI passes `seed_everything`).
     """
 
-    is_generative = True
+    scores_all = False
     incidental = LinkingTask.incidental | {"language_model", "batch_size", "score_batch_size"}
 
     def __init__(

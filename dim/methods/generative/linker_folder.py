@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,9 +17,7 @@ from dim.errors import DataError
 from dim.features.live import LiveEncoder
 from dim.linker.card import encoder_names, model_card
 from dim.linker.entity_table import read_entities, write_entities
-from dim.linker.folder import GENERATIVE as CONTENT
 from dim.linker.folder import MANIFEST, REMEDY, UNTRUSTED, check_fingerprints, live_encoders, read_weights
-from dim.linker.generative_examples import TrainingMentions
 from dim.linker.knowledge import Knowledge
 from dim.linker.manifest import GenerativeManifest
 from dim.linker.recipe import (
@@ -35,11 +32,12 @@ from dim.linker.recipe import (
 )
 from dim.linker.recipe import located as with_encoders
 from dim.methods.generative.language_model import LanguageModel
+from dim.methods.generative.linker_examples import TrainingMentions
 from dim.methods.generative.mapper import FeatureMapper
 from dim.methods.generative.module import GEMEL
 from dim.methods.generative.name_tree import NameTree
 
-FORMAT = 1
+CONTENT, FORMAT = "generative linker", 1
 LANGUAGE_MODEL = "language_model"
 NOTE = "Probabilities are shares of the likelihood of the names that were found; they are not calibrated."
 
@@ -62,14 +60,6 @@ class Parts(NamedTuple):
     training: TrainingMentions
     tree: NameTree | None
     about: dict[str, Any]
-
-
-def is_generative(folder: Path) -> bool:
-    """Whether a folder says that it holds a generative linker; it may be damaged."""
-    try:
-        return bool(json.loads((folder / MANIFEST).read_bytes())["content"] == CONTENT)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 def write(place: Path, parts: Parts, check: Callable[[Path], None] | None = None) -> None:
@@ -95,9 +85,9 @@ def write(place: Path, parts: Parts, check: Callable[[Path], None] | None = None
     if _write_language_model(recipe, parts.task.language_model, place):
         converted.add(LANGUAGE_MODEL)
     facts["about"] = parts.about | {"recipe": recipe}
-    facts["fingerprints"] = fingerprints(parts.task, parts.live)
+    facts["fingerprints"] = all_fingerprints(parts.task, parts.live)
     if converted:  # of these the copy has other files, and by them another fingerprint
-        copies = fingerprints(*make(located(recipe, place), "cpu", GEMEL, trusted))
+        copies = all_fingerprints(*make(located(recipe, place), "cpu", GEMEL, trusted))
         facts["fingerprints"] |= {name: copies[name] for name in converted}
     (place / "README.md").write_text(_card(parts), encoding="utf-8")
     seal(place, CONTENT, FORMAT, facts, MANIFEST)
@@ -135,7 +125,7 @@ def read(folder: Path, device: str, trusted: Sequence[str] = (), image_root: str
     return Parts(task, live, knowledge, TrainingMentions.load(folder / "examples"), tree, about)
 
 
-def fingerprints(task: GEMEL, live: LiveEncoder) -> dict[str, str]:
+def all_fingerprints(task: GEMEL, live: LiveEncoder) -> dict[str, str]:
     """What the language model and the encoders are known by."""
     every = live_encoders(live) | {LANGUAGE_MODEL: task.language_model}
     return {name: each.fingerprint for name, each in every.items()}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -16,28 +16,31 @@ from dim.data.dataset import NIL
 from dim.errors import ConfigError, DataError
 from dim.evaluation.protocols import NIL_ROW
 from dim.linker.answer import Answer, Question, check_finite, of_question
-from dim.linker.entity_table import KeptImages, check_images
 from dim.linker.figures import figures_of_run
-from dim.linker.generative_examples import ExampleChoice, padded, training_mentions
-from dim.linker.generative_folder import Parts, language_model_options, read, write
-from dim.linker.generative_names import WritableNames
-from dim.linker.given import check_path, ids_of
-from dim.linker.knowledge import Given, entities_of, knowledge_of
-from dim.linker.linker import Linker, about_saved
-from dim.linker.places import check_linker, check_name, run_folder
+from dim.linker.images import ImageReader, question_images
+from dim.linker.knowledge import KnownEntity, knowledge_of
+from dim.linker.linker import Linker
 from dim.linker.recipe import Recipe, absolute, recipe_of_run
-from dim.linker.sources import folder_of, live_encoder, noted_commit
-from dim.linker.towers import ImageReader, question_images
+from dim.linker.sources import live_encoder
 from dim.methods.generative.decoding import Encoded, Written
 from dim.methods.generative.examples import SimilarExamples
+from dim.methods.generative.linker_examples import ExampleChoice, padded, training_mentions
+from dim.methods.generative.linker_folder import CONTENT, Parts, language_model_options, read, write
+from dim.methods.generative.linker_names import WritableNames
 from dim.methods.generative.mapper import FeatureMapper
 from dim.methods.generative.module import GEMEL
 from dim.methods.generative.prompt import Prompt, Prompts
-from dim.search.vector_index import KindOrAuto, check_kind
-from dim.training.saved_run import open_run
+from dim.search.vector_index import KindOrAuto
+from dim.training.task import LinkingTask
 from dim.training.tie_break import Popularity
 
 Rows = NDArray[np.int64]
+EVIDENCE = {
+    "likelihood": "probability of the name that the language model wrote, over its tokens",
+    "per_token": "its logarithm, divided by the tokens",
+    "tokens": "of the name, and one for its end",
+    "alias": "the name that was written is an alias",
+}
 Images = Callable[[Rows], Tensor]
 
 
@@ -54,51 +57,23 @@ class GenerativeLinker(Linker):
             print(answer.name, answer.probability, answer.evidence)
     """
 
+    method = GEMEL
+    content = CONTENT
+
     def __init__(self, parts: Parts) -> None:
-        self.task, self.live, self.knowledge, self.about = parts.task, parts.live, parts.knowledge, parts.about
+        super().__init__(parts.knowledge, parts.live, parts.about)
+        self.task = parts.task
         self.writable = WritableNames(parts.task, parts.knowledge, parts.tree)
         self.choice = ExampleChoice(parts.training, parts.task.examples)
 
     @classmethod
-    def from_checkpoint(
-        cls,
-        run: str | Path,
-        device: str = "auto",
-        index: KindOrAuto = "auto",
-        dataset: str | Path | None = None,
-        trusted: Sequence[str] = (),
-    ) -> GenerativeLinker:
-        """The linker of a trained run, with the KB and the training mentions of its dataset.
-
-        Args:
-            run: A folder that `dim fit` wrote.
-            device: Where it computes.
-            index: Has no effect: names are found by their prefixes.
-            dataset: Where the run's dataset stands now, if it has moved.
-            trusted: As in `Linker.from_checkpoint`.
-
-        Raises:
-            ConfigError: There is no trained run, its method is not generative, or it needs its dataset to answer.
-            CheckpointError: The run's data changed since.
-        """
-        check_kind(index)
-        run = run_folder(run)
-        task = open_run(run, device, None if dataset is None else Path(dataset), trusted)
-        if not isinstance(task, GEMEL):
-            raise ConfigError(
-                "a generative run (GEMEL)",
-                f"{type(task).__name__} at {run}",
-                "Use Linker.from_checkpoint: it opens both kinds.",
-            )
-        return cls.of_run(task, run)
-
-    @classmethod
-    def of_run(cls, task: GEMEL, run: Path) -> GenerativeLinker:
+    def of_run(cls, task: LinkingTask, run: Path, index: KindOrAuto = "auto") -> GenerativeLinker:
         """The linker of an opened run.
 
         Raises:
             ConfigError: It needs its dataset to answer.
         """
+        assert isinstance(task, GEMEL)
         _check(task, run)
         data = task.data
         recipe = _recipe(task, run)
@@ -114,7 +89,7 @@ class GenerativeLinker(Linker):
             "figures": figures_of_run(run),
             "reads_context": "context" not in task.datamodule.leave_out,
         }
-        linker = cls(
+        return cls(
             Parts(
                 task,
                 type(every)(**encoders, context_template=every.context_template),
@@ -124,77 +99,22 @@ class GenerativeLinker(Linker):
                 about,
             )
         )
-        linker.run = run
-        return linker
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]  # as Linker's
-        cls,
-        folder_or_id: str | Path,
-        device: str = "auto",
-        revision: str | None = None,
-        cache_dir: str | Path | None = None,
-        token: str | bool | None = None,
-        trusted: Sequence[str] = (),
-        image_root: str | Path | None = None,
+    def read(
+        cls, folder: Path, device: str, trusted: Sequence[str] = (), image_root: str | Path | None = None
     ) -> GenerativeLinker:
-        """The linker in a folder that `save` wrote, or on the Hugging Face hub; as `Linker.from_pretrained`.
+        """As of `Linker`."""
+        return cls(read(folder, device, trusted, image_root))
 
-        Raises:
-            DataError: There is no generative linker, a damaged one, one of another format, or one that names classes
-                which are neither dim's nor trusted.
-        """
-        check_name(folder_or_id)
-        folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
-        check_linker(folder)
-        linker = cls(read(folder, device, trusted, image_root))
-        linker.about = noted_commit(linker.about, folder_or_id, folder)
-        linker.home = folder.resolve()
-        return linker
-
-    def save(
-        self,
-        folder: str | Path,
-        images: KeptImages | None = None,
-        overwrite: bool = False,
-        trusted: Sequence[str] = (),
-        check: Callable[[Path], None] | None = None,
-    ) -> None:
-        """Writes the linker with its KB, training mentions and local language model into one folder; as `Linker.save`.
-
-        Args:
-            folder: Where it shall stand.
-            images: As in `Linker.save`.
-            overwrite: As in `Linker.save`.
-            trusted: As in `Linker.save`.
-            check: As in `Linker.save`.
-
-        Raises:
-            ConfigError: Something else stands there, or another process writes it.
-            DataError: A class is neither dim's nor trusted, or pickled weights cannot be written as safetensors.
-        """
-        folder = check_path(folder, "the folder to write")
-        check_images(images)
-        about = about_saved(self.about, images, trusted)
+    def write(self, place: Path, about: dict[str, Any], check: Callable[[Path], None] | None = None) -> None:
+        """As of `Linker`; the training mentions that examples are chosen from and a local language model go along."""
         parts = self.task, self.live, self.knowledge, self.choice.training, self.writable.tree, about
-        with self.saved_at(folder, overwrite) as place:
-            write(place, Parts(*parts), check)
+        write(place, Parts(*parts), check)
 
-    def add_entities(self, entities: Given | Iterable[Given]) -> None:
-        """Makes entities linkable at once, without training.
-
-        A name that is longer than the run writes is left out, which is said on stderr.
-
-        Args:
-            entities: As of `Linker.add_entities`.
-
-        Raises:
-            DataError: An id is there already or twice, or an entity has no name; nothing is added then.
-        """
-        given = entities_of(entities)
-        if not given:
-            return
-        rows = self.knowledge.add(given)
+    def _add(self, entities: list[KnownEntity]) -> None:
+        # A name that is longer than the run writes is left out, which is said on stderr.
+        rows = self.knowledge.add(entities)
         try:
             self.writable.add(rows)
         except BaseException:  # all of them or none
@@ -202,20 +122,18 @@ class GenerativeLinker(Linker):
             self.writable.forget()
             raise
 
-    def remove_entities(self, ids: str | Iterable[str]) -> None:
-        """Takes entities out of the KB; the next question waits until the prefix tree is built anew.
+    def _forget(self, rows: Rows) -> None:
+        self.writable.forget()  # the next question waits until the prefix tree is built anew
 
-        Raises:
-            DataError: The KB lacks one; nothing is removed then.
-        """
-        self.knowledge.remove(ids_of(ids, "what is removed"))
-        self.writable.forget()
+    @property
+    def has_probabilities(self) -> bool:
+        """Of names: not calibrated."""
+        return True
 
-    def rebuild_index(self, kind: KindOrAuto = "auto") -> None:
-        """Raises ConfigError: a generative linker has no index."""
-        raise ConfigError(
-            "a linker that searches vectors", "one that writes names", "Leave it out: its tree is always up to date."
-        )
+    @property
+    def evidence(self) -> Mapping[str, str]:
+        """Of the name that an answer was found by."""
+        return EVIDENCE
 
     @property
     def reads_images(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
 from dim.errors import DataError
-from dim.features.live import Decode, ImageInput, LiveEncoder, ReadyImage, decode_here, open_image
-from dim.images.reading import UnusableImageError
-from dim.linker.answer import Question, check_finite, of_question
+from dim.features.live import LiveEncoder
+from dim.linker.answer import Question, check_finite
+from dim.linker.images import ImageReader, question_images
 from dim.linker.knowledge import KnownEntity
+from dim.linker.recipe import SAVE_AGAIN, load_weights
 from dim.methods.contrastive.module import DIM, Fields
 from dim.training.datamodule import ENTITY_FIELDS
 
@@ -92,51 +93,34 @@ def _unit(vectors: torch.Tensor) -> Vectors:
     return unit
 
 
-class ImageReader:
-    """Makes images ready for the encoders of some fields.
-
-    Args:
-        live: The encoders.
-        wanted: The fields.
-        decode: Decodes; by default this process.
-    """
-
-    def __init__(self, live: LiveEncoder, wanted: Sequence[str], decode: Decode = decode_here) -> None:
-        self.live, self.wanted, self.decode = live, wanted, decode
-
-    def open(self, image: ImageInput | Sequence[ImageInput] | None) -> ReadyImage | None:
-        """The image of a question or an entity, the first usable one of several.
-
-        Raises:
-            DataError: None can be used.
-        """
-        if image is None or isinstance(image, ReadyImage):
-            return image
-        if isinstance(image, Sequence) and not isinstance(image, str | bytes):
-            for each in image[:-1]:
-                with suppress(DataError):
-                    return self.open(each)
-            return self.open(image[-1]) if image else None
-        try:
-            return self.live.ready(open_image(image, self.live.draft_side, self.decode), self.wanted)
-        except (UnusableImageError, OSError) as error:
-            shown = f"{len(image)} bytes" if isinstance(image, bytes) else str(image)
-            is_url = isinstance(image, str) and "://" in image
-            remedy = "Download it first: no URL is fetched." if is_url else "Give another image, or none."
-            raise DataError("an image that can be read", f"{shown}: {error}", remedy) from error
+def tower_facts(task: DIM) -> dict[str, Any]:
+    """What `DIM.make_towers` needs beside the weights."""
+    mention, entity = task.field_widths
+    return {"mention_fields": mention, "entity_fields": entity, "has_spelling": task.spelling is not None}
 
 
-def question_images(questions: Sequence[Question], reader: ImageReader, reads_images: bool) -> list[ReadyImage | None]:
-    """The images of questions, as far as a linker reads any; that of a text with many mentions once.
+def make_towers(task: DIM, facts: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> None:
+    """Gives a model its towers with their weights.
 
     Raises:
-        QuestionError: An image cannot be used, or a question has nothing but an image, which is not read.
+        DataError: The weights are not those of such towers.
     """
-    images: dict[int, ReadyImage | None] = {}
-    for place, question in enumerate(questions):
-        with of_question(place):
-            if not reads_images and not question.mention.strip():
-                raise DataError("a mention", "an image alone, which this linker does not read", "Give the name.")
-            if reads_images and id(question.image) not in images:
-                images[id(question.image)] = reader.open(question.image)
-    return [images.get(id(question.image)) for question in questions]
+    rarity = weights.get("spelling.rarity", torch.empty(0))
+    try:
+        with torch.device("meta"):  # the weights say whether these widths are theirs, before they take any memory
+            frequency = torch.ones(rarity.shape) if facts["has_spelling"] else None
+            task.make_towers(facts["mention_fields"], facts["entity_fields"], frequency)
+        load_weights(task, weights)
+        task.eval().requires_grad_(False)
+        with torch.inference_mode():  # whatever the options are, they encode something
+            query = task.encode_mentions(_nothing(facts["mention_fields"]))
+            entity = task.encode_entities(_nothing(facts["entity_fields"]))
+        if query.shape != entity.shape:
+            raise ValueError(f"queries {list(query.shape)} and entities {list(entity.shape)}")
+    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:  # torch's own
+        found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise DataError("the fields of a linker, their widths and its model's options", found, SAVE_AGAIN) from error
+
+
+def _nothing(widths: Mapping[str, int]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    return {name: (torch.zeros(1, width), torch.ones(1, dtype=torch.bool)) for name, width in widths.items()}

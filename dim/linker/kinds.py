@@ -1,0 +1,77 @@
+"""The linkers that there are: those of installed packages, by their entry points of the group `dim.linkers`."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dim.display.lines import warn
+from dim.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from dim.linker.linker import Linker
+    from dim.training.task import LinkingTask
+
+GROUP = "dim.linkers"
+
+
+@cache
+def linker_kinds() -> tuple[type[Linker], ...]:
+    """Subclasses of `Linker`, dim's own first. One whose package cannot be imported is said and left out."""
+    found = []
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (not point.value.startswith("dim."), point.value)):
+        try:
+            found.append(point.load())
+        except Exception as error:  # whatever that module raises
+            if point.value.startswith("dim."):
+                raise
+            warn(f"the linker {point.value} is left out: {type(error).__name__}: {error}")
+    return tuple(found)
+
+
+class Contents:
+    """What the manifests of linkers name as their content."""
+
+    def __contains__(self, content: Any) -> bool:
+        return any(kind.content == content for kind in linker_kinds())
+
+
+def kind_of_task(task: LinkingTask, where: str) -> type[Linker]:
+    """The linker of a run's method.
+
+    Args:
+        task: The run's.
+        where: The run, for the message.
+
+    Raises:
+        ConfigError: It has none.
+    """
+    for kind in linker_kinds():
+        if isinstance(task, kind.method):
+            return kind
+    methods = ", ".join(kind.method.__name__ for kind in linker_kinds())
+    raise ConfigError(
+        f"a run whose method has a linker ({methods})",
+        f"{type(task).__name__} at {where}",
+        f"Name a run of a config whose model is one of these; a package of your own names its linker under {GROUP}.",
+    )
+
+
+def kind_of_folder(folder: Path, manifest: str) -> type[Linker]:
+    """The linker that a folder says it holds; it may be damaged, which its reading tells.
+
+    Raises:
+        DataError: It is of a kind that is not installed.
+    """
+    try:
+        content = json.loads((folder / manifest).read_bytes())["content"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return linker_kinds()[0]
+    for kind in linker_kinds():
+        if kind.content == content:
+            return kind
+    known = ", ".join(kind.content for kind in linker_kinds())
+    raise DataError(f"a linker in {folder} of a kind that is here ({known})", f"a {str(content)[:80]}", "Install it.")

@@ -1,0 +1,118 @@
+"""A contrastive linker on disk: one folder, written whole, read only undamaged, never unpickled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import save
+
+from dim.core.known_classes import packages
+from dim.core.sealed import open_sealed, seal
+from dim.errors import DataError
+from dim.linker.card import encoder_names, model_card
+from dim.linker.entity_table import read_entities, write_entities
+from dim.linker.folder import (
+    MANIFEST,
+    REMEDY,
+    UNTRUSTED,
+    check_fingerprints,
+    fingerprints,
+    live_encoders,
+    read_weights,
+)
+from dim.linker.knowledge import Knowledge
+from dim.linker.manifest import LinkerManifest
+from dim.linker.recipe import Recipe, check_widths, located, make, read_classes, write_encoder_files
+from dim.methods.contrastive.module import DIM
+from dim.methods.contrastive.towers import Towers, make_towers, tower_facts
+from dim.reranker.ranker import Ranker
+from dim.search.lexical import EntityNames
+from dim.search.vector_index import VectorIndex
+
+CONTENT, FORMAT = "linker", 1
+
+
+def write(
+    place: Path,
+    towers: Towers,
+    knowledge: Knowledge,
+    index: VectorIndex,
+    names: EntityNames,
+    ranker: Ranker | None,
+    about: dict[str, Any],
+    check: Callable[[Path], None] | None = None,
+) -> None:
+    """Writes a linker's files into an empty folder, and seals it; `check` gets it then, and may refuse it.
+
+    Raises:
+        DataError: The linker has classes that nothing would make again (`about["trusted"]` says which may be others
+            than dim's), or files of an encoder are gone.
+    """
+    trusted = about.get("trusted", ())
+    read_classes(about["recipe"], DIM, trusted, UNTRUSTED)
+    facts: dict[str, Any] = {"next_row": knowledge.next_row, "towers": tower_facts(towers.task)}
+    weights = {name: value.contiguous().cpu() for name, value in towers.task.state_dict().items()}
+    (place / "model.safetensors").write_bytes(save(weights))  # save_file lets nobody else read the file
+    write_entities(knowledge, place, about.get("images", "paths"))
+    index.save(place / "index")
+    names.save(place / "names")
+    if ranker is not None:
+        ranker.save(place / "ranker")
+    recipe, converted = write_encoder_files(about["recipe"], live_encoders(towers.live), place)
+    facts["about"] = about | {"recipe": recipe}
+    facts["fingerprints"] = fingerprints(towers.live)
+    if converted:  # of these the copy has other files, and by them another fingerprint
+        copies = fingerprints(make(located(recipe, place), "cpu", DIM, trusted)[1])
+        facts["fingerprints"] |= {name: copies[name] for name in converted}
+    card = model_card(about, knowledge, card_rows(about, index, ranker), has_ranker=ranker is not None)
+    (place / "README.md").write_text(card, encoding="utf-8")
+    seal(place, CONTENT, FORMAT, facts, MANIFEST)
+    if check is not None:
+        check(place)
+
+
+def card_rows(about: dict[str, Any], index: VectorIndex, ranker: Ranker | None) -> dict[str, str]:
+    """What the model card's table says of encoders, index and ranker."""
+    return {
+        "encoders": encoder_names(about),
+        "index": f"{index.kind}, recall@10 {index.recall.at_10:.3f} against exact search",
+        "ranker": "calibrated" if ranker is not None else "none: scores are no probabilities",
+        "NIL": nil_row(ranker),
+    }
+
+
+def nil_row(ranker: Ranker | None) -> str:
+    """When a linker answers that the KB has no such entity."""
+    if ranker is None or ranker.nil_threshold is None:
+        return "never answered"
+    precision = ranker.facts.get("nil_precision")
+    asked = "" if precision is None else f" (threshold for a precision of {precision:g})"
+    return f"answered where its probability reaches {ranker.nil_threshold:.3f}{asked}"
+
+
+def read(
+    folder: Path, device: str, trusted: Sequence[str] = (), image_root: str | Path | None = None
+) -> tuple[Towers, Knowledge, VectorIndex, EntityNames, Ranker | None, dict[str, Any]]:
+    """The parts of a linker's folder.
+
+    Raises:
+        DataError: There is no linker, a damaged one, one of another format, or its encoders are not what they were.
+    """
+    manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, LinkerManifest)
+    recipe: Recipe = located(manifest["about"]["recipe"], folder, manifest["files"])
+    # A later `write` finds the encoders' files. What a folder says of trust is for people; the caller's word counts.
+    about = manifest["about"] | {"recipe": recipe, "trusted": list(packages(trusted))}
+    task, live = make(recipe, device, DIM, trusted)
+    make_towers(task, manifest["towers"], read_weights(folder / "model.safetensors"))
+    check_widths(live, manifest["towers"])
+    towers = Towers(task, live)
+    check_fingerprints(manifest["fingerprints"], live_encoders(live))
+    knowledge = read_entities(folder, manifest["next_row"], image_root)
+    index, names = VectorIndex.load(folder / "index"), EntityNames.load(folder / "names")
+    if not np.array_equal(names.rows, knowledge.rows):
+        raise DataError(f"entities and names of one KB in {folder}", "two", REMEDY)
+    ranker = Ranker.load(folder / "ranker") if (folder / "ranker").exists() else None
+    return towers, knowledge, index, names, ranker, about
