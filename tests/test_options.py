@@ -42,7 +42,7 @@ FIT = f"fit --config {CONFIG}"
         ("prepare a", "dim prepare ROOT OUT", "no OUT", "dim prepare --help"),
         ("prepare a b c", "dim prepare ROOT OUT", "one word more: c", "Leave it out"),
         ("prepare a b --layot dim", "an option that exists", "layot", "Did you mean --layout?"),
-        ("prepare a b --layout foo", "--layout as auto or diverse", "foo", "Change"),
+        ("prepare a b --layout foo", "--layout as one of auto, diverse", "foo", "Did you mean"),
         ("rank runs/demo", "options by name", "the word runs/demo", "Did you mean: dim rank --run runs/demo?"),
         ("link", "dim link --model", "no --model", "dim link --help"),
         ("evaluate", "dim evaluate --ranks … --dataset … --run …", "no --ranks, --dataset and --run", "--help"),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from jsonargparse import get_loader, set_loader
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
@@ -75,7 +76,7 @@ QUIET = (
 
 
 _load_yaml = get_loader("yaml")
-set_loader("yaml", lambda text: renamed(_load_yaml(text)))
+set_loader("yaml", lambda text: renamed(_load_yaml(text)), exceptions=(yaml.YAMLError,))
 
 
 class Parser(Explained, LightningArgumentParser):

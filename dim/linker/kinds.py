@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dim.display.lines import warn
+from dim.core.plugins import LINKERS, loaded
 from dim.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from dim.linker.linker import Linker
     from dim.training.task import LinkingTask
 
-GROUP = "dim.linkers"
-
 
 @cache
 def linker_kinds() -> tuple[type[Linker], ...]:
-    """Subclasses of `Linker`, dim's own first. One whose package cannot be imported is said and left out."""
-    found = []
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (not point.value.startswith("dim."), point.value)):
-        try:
-            found.append(point.load())
-        except Exception as error:  # whatever that module raises
-            if point.value.startswith("dim."):
-                raise
-            warn(f"the linker {point.value} is left out: {type(error).__name__}: {error}")
-    return tuple(found)
+    """Subclasses of `Linker`, dim's own first."""
+    return tuple(kind for _, kind in loaded(LINKERS))
 
 
 class Contents:
@@ -56,7 +45,7 @@ def kind_of_task(task: LinkingTask, where: str) -> type[Linker]:
     raise ConfigError(
         f"a run whose method has a linker ({methods})",
         f"{type(task).__name__} at {where}",
-        f"Name a run of a config whose model is one of these; a package of your own names its linker under {GROUP}.",
+        f"Name a run of a config whose model is one of these; a package of your own names its linker under {LINKERS}.",
     )
 
 

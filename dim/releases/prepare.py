@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
 
 from dim.core.files import check_variant, content_hash, how_to_get, write_json
 from dim.core.locks import folder_lock
+from dim.core.options import check_choice
 from dim.core.output import claimed_folder
+from dim.core.plugins import CONVERTERS, loaded
 from dim.data.dataset import AUDIT_FILE, FORMAT_VERSION, Dataset, dataset_kind, write_dataset
 from dim.data.files import explain_read_errors, list_names
 from dim.data.missing_images import MAX_MISSING_IMAGES, PACKED, check_images, check_limit, describe_missing
@@ -36,7 +38,7 @@ from dim.releases.tables import Tables
 from dim.releases.wikidiverse import WikiDiverse
 from dim.releases.wikiperson import WikiPerson
 
-CONVERTERS: tuple[Converter, ...] = (
+PUBLISHED: tuple[Converter, ...] = (
     Diverse(),
     WikiDiverse(),
     Gemel(),
@@ -44,7 +46,6 @@ CONVERTERS: tuple[Converter, ...] = (
     MelBench(),
     Mimic(),
     WikiPerson(),
-    Tables(),
 )
 #: Part of the key of prepared datasets: raise it when a converter's output changes.
 CONVERTER_VERSION = 3
@@ -56,13 +57,11 @@ PREPARED = dataset_kind(
 
 RAW_SUFFIXES = (".json", ".tsv", ".txt", *SUFFIXES)  #: Of the files that a prepared dataset depends on.
 
-Layout = Literal["auto", "diverse", "wikidiverse", "gemel", "dim", "melbench", "mimic", "wikiperson", "tables"]
-
 
 def prepare(
     root: Path,
     out: Path,
-    layout: Layout = "auto",
+    layout: str = "auto",
     name: str | None = None,
     images: Path | None = None,
     texts: dict[str, Path] | None = None,
@@ -79,7 +78,8 @@ def prepare(
         root: The release's folder (for MELBench also one of its files). It is only read.
         out: The dataset folder to write: a new or empty path, or what was prepared from the same `root` before, which
             is replaced.
-        layout: The release's layout; `auto` tells it by the file names.
+        layout: The release's layout: diverse, wikidiverse, gemel, dim, melbench, mimic, wikiperson, tables, or that of
+            an installed package; `auto` tells it by the file names.
         name: The dataset's name; by default that of the release.
         images: The image folder, where it stands outside the release or has an unusual name.
         texts: Further entity texts, variant → JSON file of the form {"Q42": "…"}: --texts.refreshed=new.json.
@@ -241,18 +241,26 @@ def is_dataset_folder(path: Path) -> bool:
     return path.is_dir() and "dataset.json" in list_names(path)
 
 
-def find_converter(root: Path, layout: Layout = "auto") -> Converter:
+@cache
+def converters() -> tuple[Converter, ...]:
+    """Those of published layouts, of installed packages, and last of users' own tables, in the order of `auto`."""
+    return (*PUBLISHED, *(kind() for _, kind in loaded(CONVERTERS)), Tables())
+
+
+def find_converter(root: Path, layout: str = "auto") -> Converter:
     """The converter of the layout named, or of the first layout that recognizes `root`.
 
     Raises:
+        ConfigError: There is no layout of that name.
         DataError: No layout recognizes it.
     """
+    check_choice("--layout", layout, ["auto", *(converter.layout for converter in converters())])
     names = list_names(root)
-    for converter in CONVERTERS:
+    for converter in converters():
         if layout == converter.layout or (layout == "auto" and converter.recognizes(root)):
             return converter
     shown = ", ".join(sorted(names)[:8]) or "nothing"
-    layouts = "; ".join(f"{converter.layout}: {converter.needs}" for converter in CONVERTERS)
+    layouts = "; ".join(f"{converter.layout}: {converter.needs}" for converter in converters())
     raise DataError(
         f"a release at {root} in one of the layouts — {layouts}", f"{shown}", "Check the path, or name --layout."
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import entry_points
 from types import ModuleType
 
 import pytorch_metric_learning.distances
@@ -19,12 +18,10 @@ import pytorch_metric_learning.regularizers
 from pytorch_lightning import callbacks
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 
-from dim.display.lines import warn
+from dim.core.plugins import CLASSES, loaded
 from dim.errors import ConfigError
 from dim.evaluation.protocols import Candidates, FullKB, Generative
 from dim.training.tie_break import Popularity
-
-GROUP = "dim.classes"
 
 
 def _public(module: ModuleType) -> Iterator[type]:
@@ -49,21 +46,10 @@ OF_TRAINER: tuple[type, ...] = (*_public(callbacks), CSVLogger, TensorBoardLogge
 def registered() -> tuple[type, ...]:
     """What a linker or a method is made of. An option takes of these what its annotation allows.
 
-    A package of others that cannot be imported is said and left out.
-
     Raises:
         ConfigError: dim's own are not there: it was installed before it had them.
     """
-    found: list[type] = []
-    names = set()
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.value):
-        try:
-            found += _public(point.load())
-        except Exception as error:  # whatever that module raises
-            if point.value.startswith("dim."):
-                raise
-            warn(f"the classes of {point.value} are left out: {type(error).__name__}: {error}")
-        names.add(point.value)
-    if "dim.encoders.named" not in names:
+    modules = dict(loaded(CLASSES))
+    if "dim.encoders.named" not in modules:
         raise ConfigError("dim, installed", "an installation of another version", "Install it again: pip install -e .")
-    return (*found, *_OTHERS)
+    return (*(kind for module in modules.values() for kind in _public(module)), *_OTHERS)
