@@ -20,7 +20,6 @@ _HOMES = {
     "Entity": "dim.data.dataset",
     "Linker": "dim.linker",
     "Mention": "dim.data.dataset",
-    "Prediction": "dim.data.dataset",
 }
 __all__ = [*_HOMES, "__version__"]
 

@@ -16,15 +16,15 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 
-import dim.linker.spacy_component
+import dim.serve.spacy_component
 from dim.data.dataset import NIL
 from dim.errors import ConfigError, DataError
 from dim.linker import Answer, Linker
 from dim.linker.annotate import sentence_around
-from dim.linker.spacy_component import DimLinker, Options
 from dim.reranker.features import FEATURES
 from dim.reranker.network import RankerNetwork
 from dim.reranker.ranker import Ranker
+from dim.serve.spacy_component import DimLinker, Options
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def assert_says(span: Span, answers: list[Answer]) -> None:
     assert span._.kb_score == pytest.approx(answers[0].score, abs=1e-4)
     assert span._.kb_probability == pytest.approx(answers[0].probability, abs=1e-4)
     assert [found["id"] for found in span._.kb_candidates] == [answer.id for answer in answers]
-    assert span._.kb_candidates[0].keys() == answers[0].as_json().keys()
+    assert span._.kb_candidates[0].keys() == answers[0].to_dict().keys()
 
 
 def test_every_entity_gets_the_linkers_answer(nlp: Language, linker: Linker, texts: list[str]) -> None:
@@ -289,10 +289,10 @@ def test_a_run_whose_dataset_moved_is_linked_from_where_it_is(
 def test_packages_are_trusted_by_the_process_and_never_by_a_saved_pipeline(
     nlp: Language, folder: Path, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dim.linker.spacy_component, "_trusted", [])
+    monkeypatch.setattr(dim.serve.spacy_component, "_trusted", [])
     with pytest.raises(ConfigValidationError, match="trust"):
         pipeline(folder, names, trust="my_package")
-    dim.linker.spacy_component.trust("my_package", "other")
+    dim.serve.spacy_component.trust("my_package", "other")
     made = pipeline(folder, names)
     assert made.get_pipe("dim_linker").linker.about["trusted"] == ["my_package.", "other."]  # type: ignore[attr-defined]
     made.to_disk(tmp_path / "saved")
@@ -312,16 +312,16 @@ def test_evaluate_counts_links(nlp: Language, texts: list[str]) -> None:
 
 
 def test_the_words_for_none_agree() -> None:
-    assert dim.linker.spacy_component.NIL == NIL
+    assert dim.serve.spacy_component.NIL == NIL
 
 
 def test_a_pipeline_without_the_component_does_not_load_the_linker() -> None:
-    script = "import sys, dim.linker.spacy_component; sys.exit('dim.linker' in sys.modules or 'pandas' in sys.modules)"
+    script = "import sys, dim.serve.spacy_component; sys.exit('dim.linker' in sys.modules or 'pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_without_spacy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    script = "import sys; sys.modules['spacy'] = None; import dim.linker.spacy_component"
+    script = "import sys; sys.modules['spacy'] = None; import dim.serve.spacy_component"
     said = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True).stderr
     assert "MissingExtraError" in said
     assert "pip install 'dim-linker[spacy]'" in said

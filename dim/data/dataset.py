@@ -120,16 +120,6 @@ class Entity:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """The ranked answer to a mention: `entity_ids` best first, `scores` beside them (higher is better)."""
-
-    mention_id: str
-    entity_ids: tuple[str, ...]
-    scores: tuple[float, ...]
-    probability: float | None = None
-
-
 class Dataset:
     """A dataset folder, opened for reading. Its tables are read on first use.
 

@@ -38,9 +38,11 @@ class Annotation:
     mention: str
     answers: Sequence[Answer]
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The annotation as plain values."""
         return asdict(self)
+
+    as_json = to_dict  #: Its name before 0.2.
 
 
 def marked_questions(text: str, spans: Spans, image: ImageInput | None = None) -> list[tuple[int, int, Question]]:

@@ -158,9 +158,11 @@ class Answer:
     evidence: Mapping[str, float] = field(default_factory=dict)
     images: Sequence[str] = ()
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The answer as plain values."""
         return asdict(self)
+
+    as_json = to_dict  #: Its name before 0.2.
 
 
 def question_of(given: object, where: str = "the question") -> Question:

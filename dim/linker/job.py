@@ -258,7 +258,7 @@ def one_ahead(items: Iterable[Item], work: Callable[[Item], Made]) -> Iterator[M
 
 
 def _as_json(answer: Answer, evidence: bool) -> dict[str, Any]:
-    values = answer.as_json()
+    values = answer.to_dict()
     return values if evidence else {name: value for name, value in values.items() if name != "evidence"}
 
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dim.core.plugins import LINKERS, loaded
 from dim.errors import ConfigError, DataError
+from dim.training.task import LinkingTask
 
-if TYPE_CHECKING:
-    from dim.linker.linker import Linker
-    from dim.training.task import LinkingTask
+Kind = type[Any]  #: A subclass of `dim.linker.Linker`, which looks things up here and is not imported.
 
 
 @cache
-def linker_kinds() -> tuple[type[Linker], ...]:
+def linker_kinds() -> tuple[Kind, ...]:
     """Subclasses of `Linker`, dim's own first."""
     return tuple(kind for _, kind in loaded(LINKERS))
 
@@ -28,7 +27,7 @@ class Contents:
         return any(kind.content == content for kind in linker_kinds())
 
 
-def kind_of_task(task: LinkingTask, where: str) -> type[Linker]:
+def kind_of_task(task: LinkingTask, where: str) -> Kind:
     """The linker of a run's method.
 
     Args:
@@ -49,7 +48,7 @@ def kind_of_task(task: LinkingTask, where: str) -> type[Linker]:
     )
 
 
-def kind_of_folder(folder: Path, manifest: str) -> type[Linker]:
+def kind_of_folder(folder: Path, manifest: str) -> Kind:
     """The linker that a folder says it holds; it may be damaged, which its reading tells.
 
     Raises:

@@ -164,7 +164,7 @@ class Linker(ModelHubMixin, ABC):
         task = open_run(run, device, None if dataset is None else Path(dataset), trusted)
         kind = kind_of_task(task, str(run))
         cls._check_kind(kind, f"{type(task).__name__} at {run}", "from_checkpoint")
-        linker = kind.of_run(task, run, index)
+        linker: Linker = kind.of_run(task, run, index)
         linker.run = run
         return linker
 
@@ -275,7 +275,7 @@ class Linker(ModelHubMixin, ABC):
         check_linker(folder)
         kind = kind_of_folder(folder, MANIFEST)
         cls._check_kind(kind, f"a {kind.content} in {folder}", "from_pretrained")
-        linker = kind.read(folder, device, trusted, image_root)
+        linker: Linker = kind.read(folder, device, trusted, image_root)
         linker.about = noted_commit(linker.about, folder_or_id, folder)
         linker.home = folder.resolve()
         return linker

@@ -24,7 +24,7 @@ def show(answers: Sequence[Answer], as_json: bool, console: Console | None = Non
     """Prints the answers to one mention: to a terminal as its width allows, into a pipe a line each, with tabs."""
     console = console or Console()
     if as_json:
-        say_json([answer.as_json() for answer in answers], indent=2)
+        say_json([answer.to_dict() for answer in answers], indent=2)
     elif not console.is_terminal:
         for line in plain_lines(answers):
             say(line)

@@ -169,14 +169,6 @@ class Ranker:
             )
         return found
 
-    def judge_one(self, features: Floats) -> Judged:
-        """What it says of one mention's candidates, from `PairFeatures.of` [c, num_features]; c may be 0."""
-        return self.judge(Lists.join([(np.arange(len(features)), features, -1)]))[0]
-
-    def evidence(self, features: Floats | NDArray[np.float32]) -> list[dict[str, float]]:
-        """The features of each candidate [c, num_features] by name: what its score is made of."""
-        return [dict(zip(self.names, map(float, row), strict=True)) for row in features]
-
     def _nil_probabilities(self, lists: Lists, scores: NDArray[np.float32]) -> Floats | None:
         if self.nil is None:
             return None

@@ -43,7 +43,7 @@ def test_marked_mentions_are_answered_as_questions_are(linker: Linker, asked: li
     expected = linker.link_batch([Question(text[start:end], text) for start, end in spans], 3)
     assert [(each.start, each.end, each.mention) for each in found] == [(s, e, text[s:e]) for s, e in spans]
     assert [each.answers for each in found] == expected
-    assert json.loads(json.dumps(found[0].as_json()))["answers"][0]["id"] == expected[0][0].id
+    assert json.loads(json.dumps(found[0].to_dict()))["answers"][0]["id"] == expected[0][0].id
 
 
 def test_the_image_belongs_to_every_mention(linker: Linker, asked: list[Question]) -> None:
@@ -129,7 +129,7 @@ def test_spans_may_nest_repeat_and_come_from_numpy() -> None:
     found = spans_in("Ada Lovelace", spans)
     assert found == [(0, 12), (4, 12), (0, 3), (0, 12)]
     assert all(type(place) is int for span in found for place in span)
-    assert Annotation(*found[1], "Lovelace", []).as_json() == {
+    assert Annotation(*found[1], "Lovelace", []).to_dict() == {
         "start": 4, "end": 12, "mention": "Lovelace", "answers": []
     }  # fmt: skip
 

@@ -101,15 +101,6 @@ def test_one_mention_leaves_no_trace_in_the_next(pairs):
     assert all((first[name] == second[name]).all() for name in FEATURES)
 
 
-def test_facts_joined_by_more_entities_are_those_of_the_whole():
-    aliases = [["The Great One"], [], [], [], []]
-    whole = PairFeatures(EntityFacts(NAMES, aliases, TEXTS))
-    joined = PairFeatures(EntityFacts(NAMES[:3], aliases[:3], TEXTS[:3]).joined_by(NAMES[3:], aliases[3:], TEXTS[3:]))
-    context = "Fred, a singer with Wayne Gretzky in 1960"
-    expected, found = told(whole, "Fred", context), told(joined, "Fred", context)
-    assert all((expected[name] == found[name]).all() for name in FEATURES)
-
-
 def test_lead_and_rank_of_a_single_candidate():
     assert lead(np.array([3.0])).tolist() == [0.0]
     assert rank(np.array([3.0])).tolist() == [1.0]

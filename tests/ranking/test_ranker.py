@@ -112,11 +112,6 @@ def test_a_list_is_judged_alike_alone_and_among_others(ranker):
     assert all(np.allclose(a.probabilities, b.probabilities, atol=1e-6) for a, b in zip(together, alone, strict=True))
 
 
-def test_evidence_names_each_feature(ranker):
-    [only] = ranker.evidence(np.array([[1.0, 2.0, 3.0]], dtype=np.float32))
-    assert only == {"signal": 1.0, "noise": 2.0, "constant": 3.0}
-
-
 def test_other_features_than_trained_on_are_refused(ranker):
     lists = made_up(2)
     wrong = Lists(lists.features[:, :2].copy(), lists.rows, lists.starts, lists.gold)

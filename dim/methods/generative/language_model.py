@@ -130,11 +130,6 @@ class LanguageModel:
         frozen: nn.Module = model.eval().requires_grad_(False)
         return frozen
 
-    @property
-    def is_loaded(self) -> bool:
-        """Whether the weights are in memory."""
-        return "model" in self.__dict__
-
     def to(self, device: torch.device) -> None:
         """Moves the weights, unless a device map placed them."""
         if self.device_map is None and self.quantization == "none":

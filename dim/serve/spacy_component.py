@@ -230,7 +230,7 @@ class DimLinker(Pipe):
     def _annotate(self, place: int, span: Span, answers: Sequence[Answer], kb_id: str) -> None:
         span._.kb_score = answers[0].score if answers else None
         span._.kb_probability = answers[0].probability if answers else None
-        span._.kb_candidates = [answer.as_json() for answer in answers]  # spaCy writes plain values with the document
+        span._.kb_candidates = [answer.to_dict() for answer in answers]  # spaCy writes plain values with the document
         if self.options.spans_key is None:
             for token in span:
                 token.ent_kb_id_ = kb_id
