@@ -1,5 +1,8 @@
 """Speed, each as a ratio to a peer or a ceiling that is measured in the same run."""
 
+import dim  # noqa: F401 - first: it mends the import of torchvision
+
+# isort: split
 from benchmarks.caption import bench_caption
 from benchmarks.convert import bench_convert
 from benchmarks.embed import bench_embed
