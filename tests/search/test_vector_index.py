@@ -310,7 +310,7 @@ def test_a_save_that_dies_leaves_the_old_index(tmp_path):
     code = f"""
         import os, numpy as np
         from pathlib import Path
-        from dim.search import sealed
+        from dim.core import sealed
         from dim.search.vector_index import VectorIndex
         index = VectorIndex.load(Path({str(tmp_path / "index")!r}))
         index.remove([1, 2, 3])
