@@ -26,7 +26,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 from dim.cli.configs import with_config_files
 from dim.cli.making import explain_making
 from dim.core.distributed import process_of_run
-from dim.core.known_classes import only_these, renamed, trusted_by
+from dim.core.known_classes import current, only_these, renamed, trusted_by
 from dim.core.locks import folder_lock
 from dim.core.options import Explained, split_line
 from dim.display.lines import say
@@ -390,7 +390,8 @@ OPTIONS: dict[str, Any] = {
 
 def run_trainer(arguments: Sequence[str]) -> None:
     """Runs `fit`, `validate`, `test` or `predict` with the given command line."""
-    arguments = with_config_files(arguments)
+    # The options of the trainer's commands are no texts of users': a class by its former name is that class.
+    arguments = ["=".join(map(current, word.split("="))) for word in with_config_files(arguments)]
     # Adam's squares of tiny gradients become denormal numbers, which processors multiply some 100 times slower.
     # Here, before the first operation: the threads of torch's pool take the setting from the one that starts them.
     torch.set_flush_denormal(True)

@@ -15,6 +15,7 @@ from typing import Any, NotRequired, TypedDict
 
 from dim.core.files import write_json
 from dim.core.folder_files import read_json, read_yaml
+from dim.core.known_classes import renamed
 from dim.data.dataset import Dataset
 from dim.display.lines import warn
 from dim.errors import ConfigError, DataError
@@ -146,7 +147,7 @@ def _files_in(value: Any, where: str) -> Iterator[tuple[str, str]]:
 
 
 def stated_config(run: Path) -> dict[str, Any]:
-    """The config.yaml of a run as it stands there.
+    """The config.yaml of a run as it stands there, each class by its name of today.
 
     Raises:
         ConfigError: There is none.
@@ -156,7 +157,8 @@ def stated_config(run: Path) -> dict[str, Any]:
     if not path.exists():
         raise ConfigError(f"a run with its config.yaml at {run}", "none", "Name a folder that dim fit --run wrote.")
     what = f"the configuration of a run in {run}"
-    found: dict[str, Any] = read_yaml(path, RunConfig, what, "Get the run again from where it came, or fit again.")
+    config = read_yaml(path, RunConfig, what, "Get the run again from where it came, or fit again.")
+    found: dict[str, Any] = renamed(config)
     return found
 
 

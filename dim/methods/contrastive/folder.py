@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.torch import save
 
-from dim.core.known_classes import packages
+from dim.core.known_classes import packages, renamed
 from dim.core.sealed import open_sealed, seal
 from dim.errors import DataError
 from dim.linker.card import encoder_names, model_card
@@ -102,7 +102,7 @@ def read(
         DataError: There is no linker, a damaged one, one of another format, or its encoders are not what they were.
     """
     manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, LinkerManifest)
-    recipe: Recipe = located(manifest["about"]["recipe"], folder, manifest["files"])
+    recipe: Recipe = located(renamed(manifest["about"]["recipe"]), folder, manifest["files"])
     # A later `write` finds the encoders' files. What a folder says of trust is for people; the caller's word counts.
     about = manifest["about"] | {"recipe": recipe, "trusted": list(packages(trusted))}
     task, live = make(recipe, device, DIM, trusted)

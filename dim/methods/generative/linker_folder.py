@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from safetensors.torch import save
 
-from dim.core.known_classes import packages
+from dim.core.known_classes import packages, renamed
 from dim.core.sealed import open_sealed, seal
 from dim.core.typed import shown
 from dim.encoders.device import resolve_device
@@ -103,7 +103,7 @@ def read(folder: Path, device: str, trusted: Sequence[str] = (), image_root: str
             not dim's, or its language model or encoders are not what they were.
     """
     manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, GenerativeManifest)
-    recipe = located(manifest["about"]["recipe"], folder, manifest["files"])
+    recipe = located(renamed(manifest["about"]["recipe"]), folder, manifest["files"])
     about = manifest["about"] | {"recipe": recipe, "trusted": list(packages(trusted))}
     task, live = make(recipe, device, GEMEL, trusted)
     task.check()
