@@ -183,6 +183,20 @@ def test_a_parser_imports_what_is_trusted_and_after_the_command_what_it_did_befo
         parser.parse_args(["--kind=collections.Counter"])
 
 
+def test_a_class_on_the_command_line_is_the_users_own_word(tmp_path: Path) -> None:
+    for value in (f"{NAME}.Marker", f'[{{"class_path": "{NAME}.Marker"}}]', f"[{NAME}.Marker]"):
+        with importable(tmp_path / "modules") as imported:
+            assert main(["test", "--run", "r", "--data.root", "w", "--model", "DIM", "--trainer.callbacks", value]) == 1
+            assert imported.exists()
+            imported.unlink()
+    config = {"run": "r", "data": {"root": f"{NAME}.yaml"}, "model": {"class_path": f"{NAME}.Marker"}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    for typed_in in (f"{NAME}.yaml", f"runs/{NAME}.Marker", f"{NAME}.Marker/x", f"{NAME}.Markers"):
+        with importable(tmp_path / "modules") as imported:
+            assert main(["test", "--config", str(tmp_path / "config.yaml"), "--data.root", typed_in]) == 1
+            assert not imported.exists()
+
+
 #: A class where a parser finds one that looks further: in a text, in a file, below a dotted key.
 HIDDEN: dict[str, Any] = {
     "text of a loss": {"model": {"init_args": {"loss": {"class_path": CONTRASTIVE, "init_args": {"distance": TEXT}}}}},

@@ -18,19 +18,21 @@ Verdict = Literal["ok", "note", "warning", "leak", "not checked"]
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where a verdict turns.
+    """The limits at which a finding gets a worse verdict. Shares are between 0 and 1.
 
     Attributes:
-        image_distance: Images whose perceptual hashes differ in at most so many of 64 bits are duplicates.
-        high_floor: A string floor from this Top-1 on is a note.
-        floor_rise: A floor that rises by this share once the golds of train are out of the KB is a warning.
-        kb_golds: From this share of the KB that is gold somewhere on, the KB is made of the answers.
-        golds_once: From this share of golds that are gold of one mention only on, answers can be told by exclusion.
-        golds_seen: From this share of evaluated golds that are gold in train on, figures need to stand apart; where
-            none is, from this share of the KB that is gold in train on, it can be ruled out.
-        sibling_same: Where rows that share evidence with train have the gold of a sibling there in at most this share,
-            the sibling rules its gold out.
-        missing: From this share of entities without text or image on, what is missing is a warning.
+        image_distance: Two images are duplicates if their perceptual hashes (64 bits) differ in at most so many bits.
+        high_floor: Top-1 of the string-match baseline from which on it is noted.
+        floor_rise: Without the golds of train in the KB the string-match baseline is computed again: a rise of its Top-1
+            by at least this much is a warning, because ruling out the entities of train helps.
+        kb_golds: Share of the KB that is the gold of some mention, from which on the KB is a list of answers.
+        golds_once: Share of gold entities with exactly one mention, from which on answers can be found by exclusion.
+        golds_seen: Share of the evaluated gold entities that are also gold in train, from which on seen and unseen
+            entities should be reported apart. Where no evaluated gold is: share of the KB that is gold in train, from
+            which on a model can rule that part of the KB out.
+        sibling_same: Rows of other splits share a caption or an image with rows of train. If at most this share of them
+            has the same gold as its row in train, the row in train rules its gold out.
+        missing: Share of entities without a text (or without an image), from which on it is a warning.
     """
 
     image_distance: int = 4

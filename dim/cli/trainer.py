@@ -407,9 +407,11 @@ def run_trainer(arguments: Sequence[str]) -> None:
     Parser.command, Parser.given = arguments[0], tuple(arguments[1:])
     Parser.required, Parser.home = ("run", "data.root", "model"), Path.cwd()
     registered()  # a YAML file names a class without its module once the class is known
-    trusted = trusted_by(",".join(value for name, value in split_line(arguments) if name == "trust"))
+    line = list(split_line(arguments))
+    trusted = trusted_by(",".join(value for name, value in line if name == "trust"))
+    typed_in = [value for name, value in line if name != "trust"]
     # The configuration of fit is the user's own word; that of a run may be a stranger's.
-    door = nullcontext() if arguments[0] == "fit" else only_these(classes_of_runs(), trusted)
+    door = nullcontext() if arguments[0] == "fit" else only_these(classes_of_runs(), trusted, typed_in)
     try:
         with ExitStack() as held, door, nullcontext() if is_first else redirect_stdout(StringIO()):
             DimCLI(held, trusted, **OPTIONS, args=arguments)

@@ -29,6 +29,7 @@ from jsonargparse._common import parsing_settings
 from dim.core.typed import WORD, Mismatch, shown, typed
 from dim.errors import DataError
 
+FULL_NAME = re.compile(r"(?<![\w./\\-])[^\W\d]\w*(?:\.[^\W\d]\w*)+(?![\w./\\-])")
 NAME = re.compile(r"dim(\.\w+)+")
 REMEDY = "If you trust it, and it is installed here: {trust}."
 UPGRADE = "Make it again, or upgrade dim."
@@ -211,7 +212,7 @@ def made(value: Any) -> Any:
 
 
 @contextmanager
-def only_these(classes: Iterable[type], trusted: Sequence[str] = ()) -> Iterator[None]:
+def only_these(classes: Iterable[type], trusted: Sequence[str] = (), typed_in: Iterable[str] = ()) -> Iterator[None]:
     """Within it jsonargparse imports and makes of what it reads these classes and trusted packages' own, no others.
 
     It checks each name that a value gives, and the place where the class of that name was written, before it imports.
@@ -219,11 +220,13 @@ def only_these(classes: Iterable[type], trusted: Sequence[str] = ()) -> Iterator
     Args:
         classes: Those that may be named; of dim's also what they are made from, which options without a class are of.
         trusted: As of `KnownClasses`.
+        typed_in: The values of a command line: a full name of a class in them is the user's own word.
     """
     before = dict(parsing_settings)  # which has no public way back
     bases = {base for kind in classes for base in kind.__mro__ if base.__module__.startswith("dim.")}
     names = [name for kind in {*classes, *bases} for name in _names_of(kind)]
     names += [prefix.rstrip(".") for prefix in packages(trusted)]
+    names += [name for value in typed_in for name in FULL_NAME.findall(value) if not name.startswith("jsonargparse.")]
     try:
         set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=names)
         set_parsing_settings(config_read_mode_fsspec_enabled=False)  # nor is a text an address to read more from

@@ -1,4 +1,4 @@
-"""What is known of a mention before any model answers it: the columns that results are broken down by."""
+"""Properties of mentions that results are broken down by; none of them depends on a model's answer."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ COLUMNS = {
     "seen_in_train": "whether its gold entity is the gold of a training mention",
     "caption_in_train": "whether a training mention shares its caption or image",
     "mention_is_name": "whether the mention is the gold's name",
-    "ambiguity": "how many entities bear the mention's string as name or alias",
-    "popularity": "of the gold entity, from outside the mentions",
+    "ambiguity": "how many entities have the mention's string as name or alias",
+    "popularity": "of the gold entity: a column of the KB, such as page views",
     "has_image": "whether it names an image",
     "has_caption": "whether its image has a caption",
-    "image": "its first image; mentions that share one are no independent observations",
+    "image": "its first image; mentions with the same image are drawn together in tests and intervals",
 }
 
 
 def describe(dataset: Dataset, mentions: pd.DataFrame) -> pd.DataFrame:
-    """The columns `COLUMNS` for the given rows of `dataset.mentions`, in their order and with their index.
+    """A table with the columns `COLUMNS`: one row for each given row of `dataset.mentions`, in order, with its index.
 
-    Strings are compared without regard to case. Of a NIL mention `seen_in_train` and `mention_is_name` are False and
+    Strings are compared case-folded. For a NIL mention `seen_in_train` and `mention_is_name` are False, and
     `popularity` is null.
     """
     entities = dataset.entities.set_index("id")

@@ -1,4 +1,4 @@
-"""The control of an ablation: evidence of the right kind that belongs to somebody else."""
+"""Shuffled features, the control of an ablation: each mention gets the image (or text) of another mention."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from dim.core.files import content_hash
 def derange(
     is_present: NDArray[np.bool_], field: str, seed: int, groups: Sequence[Any] | None = None
 ) -> NDArray[np.int64]:
-    """Whose evidence each owner gets: another's within its group, drawn by (field, seed).
+    """A permutation [n], int64: row i gets the feature of row result[i], another row of the same group.
 
-    Owners without evidence keep having none, and so does one that is alone in its group keep its own.
+    Rows without the feature stay without it. A row that is alone in its group keeps its own.
 
     Args:
-        is_present: [n], which owners have evidence.
-        field: Its name; fields are shuffled independently.
-        seed: Of the draw.
-        groups: [n] labels, such as splits; None: one group.
+        is_present: [n], whether a row (a mention or an entity) has the feature.
+        field: The feature's name; each is shuffled independently.
+        seed: With `field`, decides the permutation.
+        groups: [n] labels within which rows are exchanged, such as splits; None: all rows are one group.
 
     Example:
         >>> derange(np.array([True, False, True]), "image", 0).tolist()

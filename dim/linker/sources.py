@@ -31,7 +31,9 @@ def folder_of(
     cache_dir: str | Path | None = None,
     token: str | bool | None = None,
 ) -> Path:
-    """The folder itself, or that of a linker on the hub at one commit, downloaded; it bears the commit's name.
+    """A local folder as it is; for an id on the hub, the folder in the hub's cache with its files at one commit.
+
+    The name of a folder in the cache is the commit's hash.
 
     Raises:
         DataError: There is no such repository, or the hub cannot be reached and its cache has no commit of it.

@@ -1,4 +1,4 @@
-"""Nearly the inner products of a few queries with all vectors, in the time that a first look needs."""
+"""Approximate inner products of a few queries with all vectors, computed in half precision, with an error bound."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor
 Floats = NDArray[np.float32]
 
 RARE, SAMPLED = 0.1, 2000  # share of vectors that set a rare column, and how many are looked at for it
-ROUNDING = 2.0**-9  # of a product of unit vectors: twice in their coordinates, once in the sum, each at most 2**-11
-CHECKED = 32  # vectors whose products are compared, to see that this machine keeps to it
+ROUNDING = 2.0**-9  # error of an inner product of unit vectors: both are rounded, and the sum, by 2**-11 each
+CHECKED = 32  # vectors whose products are compared with float32, to see that this processor keeps to that
 
 
 class HalfPrecision:
-    """A matrix of vectors [n, d], set up for a few queries at a time: they wait for memory, not for arithmetic.
+    """A matrix of vectors [n, d] for searches with a few queries, whose time is the time to read the matrix.
 
-    Columns that are mostly zero, such as the n-grams of names, are read only where a query has them, and the others in
-    half precision.
+    It is stored in two parts, so that less is read. Columns that are zero in most vectors (the n-grams of names) are
+    sparse, and only those columns are read in which a query is not zero. All others are float16.
 
     Args:
         vectors: [n, d], float32, of length 1.
@@ -39,7 +39,7 @@ class HalfPrecision:
             self._others = torch.from_numpy(others)  # this processor sums up in half precision, too
 
     def products(self, queries: Floats) -> tuple[Tensor, Floats]:
-        """Inner products [b, n] of queries [b, d] with all vectors, and how far those of each query may be off [b]."""
+        """Inner products [b, n] of queries [b, d] with all vectors, and their largest error, a query [b]."""
         lengths = np.sqrt(np.einsum("bd,bd->b", queries, queries)).clip(min=np.finfo(np.float32).tiny)
         directions = queries / lengths[:, None]
         found = self._of_others(directions[:, ~self._is_rare])

@@ -277,7 +277,10 @@ class LinkingTask(LightningModule):
         }
 
     def trained_on(self) -> dict[str, Any]:
-        """What the weights mean nothing without: by default the KB and all features with their options."""
+        """Hashes of what the weights were trained on; weights are only loaded where all of them are equal.
+
+        By default the KB's hash and the fingerprint of every feature.
+        """
         return {"kb_hash": self.data.dataset.kb_hash, **self.data.fingerprints}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """Which training mentions stand before a mention as in-context examples (GEMEL, arXiv 2306.12725, section 3.3).
 
-As released (HITsz-TMG/GEMEL at 906a221, `utils.py`) they are the 16 whose mention strings are most similar, the most
-similar last, and never the mention itself: the same string in the same text. Two things differ: the release looks for
-the mention itself in training only, and it takes examples that show the mention's image, which here is an option.
+As in the release (HITsz-TMG/GEMEL at 906a221, `utils.py`): the 16 training mentions with the most similar strings, the
+most similar one last. A mention is never its own example (same string, same text). Two differences from the release: it
+excludes a mention's own row for training mentions only, here for all; and it allows examples with the same image as the
+mention, which is an option here (`share_image`, off by default).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from dim.training.datamodule import LinkingData
 
 FORMAT_VERSION = 1
 BATCH = 256  # strings whose neighbours are searched at once
-MARGIN = 1e-5  # FAISS sums in float32: a cosine it gives is nearer than this to the true one
+MARGIN = 1e-5  # the largest error of a cosine that FAISS computes in float32
 DIGITS = 6  # cosines equal to so many digits are ties
 MIN_STRINGS_TO_WATCH = 4096
 
@@ -45,7 +46,9 @@ class Examples(ABC):
 
     @abstractmethod
     def choose(self, data: LinkingData, train_rows: NDArray[np.int64], cache_dir: Path) -> NDArray[np.int64]:
-        """Rows [num_mentions, num_examples] of `dataset.mentions`: the best last, -1 in front where there are fewer.
+        """For each mention its examples, as rows [num_mentions, num_examples] of `dataset.mentions`.
+
+        The most similar one is last. Where there are fewer examples, the first places are -1.
 
         Args:
             data: The dataset, all of whose mentions get examples.
