@@ -23,8 +23,8 @@ class Thresholds:
     Attributes:
         image_distance: Two images are duplicates if their perceptual hashes (64 bits) differ in at most so many bits.
         high_floor: Top-1 of the string-match baseline from which on it is noted.
-        floor_rise: Without the golds of train in the KB the string-match baseline is computed again: a rise of its Top-1
-            by at least this much is a warning, because ruling out the entities of train helps.
+        floor_rise: The string-match baseline is computed again without the golds of train in the KB: a rise of its
+            Top-1 by at least this much is a warning, because ruling out the entities of train helps.
         kb_golds: Share of the KB that is the gold of some mention, from which on the KB is a list of answers.
         golds_once: Share of gold entities with exactly one mention, from which on answers can be found by exclusion.
         golds_seen: Share of the evaluated gold entities that are also gold in train, from which on seen and unseen
