@@ -21,6 +21,7 @@ from dim.errors import DataError
 from dim.linker import Linker, Question
 from dim.linker.each import link_each
 from dim.linker.opening import content_of
+from dim.methods.contrastive.linker import ContrastiveLinker
 
 
 @pytest.fixture(scope="module")
@@ -400,14 +401,14 @@ def test_a_file_of_errors_alone_ends_in_an_error(model, tmp_path, capsys):
 
 
 def test_a_row_that_breaks_the_model_does_not_end_the_job(model, tmp_path, monkeypatch, capsys):
-    link = Linker._link
+    link = ContrastiveLinker._link
 
     def breaks(self: Linker, questions: list[Question], top_k: int) -> Any:
         if any(question.mention == "bad" for question in questions):
             raise RuntimeError("The size of tensor a (600) must match")
         return link(self, questions, top_k)
 
-    monkeypatch.setattr(Linker, "_link", breaks)
+    monkeypatch.setattr(ContrastiveLinker, "_link", breaks)
     source = write_lines(tmp_path / "asked.jsonl", [{"mention": name} for name in ("Ada", "bad", "Velton")])
     assert ask(model, "--input", str(source), "--output", str(tmp_path / "a.jsonl")) == 0
     first, bad, last = read_lines(tmp_path / "a.jsonl")

@@ -3,6 +3,8 @@
 import inspect
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 from pytorch_lightning import Trainer
@@ -83,6 +85,18 @@ def test_an_option_that_is_refused_is_refused_before_data_is_read(world, tmp_pat
     assert re.match(r"error: expected .+\nfound    .+\nto do    .+", error)
     assert "nowhere" not in error
     assert not (tmp_path / "run").exists()
+
+
+def test_one_is_one_batch_whatever_was_imported_before(world, tmp_path):
+    line = [
+        "fit",
+        *map(str, tiny_options(world, tmp_path / "run")),
+        "--trainer.limit_train_batches=1",
+        "--print_config",
+    ]
+    script = f"import spacy; from dim.__main__ import main; main({line!r})"
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert "limit_train_batches: 1\n" in said
 
 
 def test_a_share_of_the_batches_below_one_batch_is_refused_and_leaves_nothing(world, tmp_path, capsys):

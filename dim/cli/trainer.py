@@ -12,7 +12,7 @@ from contextlib import ExitStack, nullcontext, redirect_stdout
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Union, get_args, get_origin
 
 import torch
 import yaml
@@ -102,6 +102,7 @@ class DimCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the run folder and early stopping to the options, and passes the seed on."""
+        whole_numbers_first(parser)
         parser.add_argument("--run", type=str, required=True, help="Folder of the run: config, checkpoints, results.")
         parser.add_argument("--dataset", type=Path | None, default=None, help="As --data.root: where the dataset is.")
         parser.add_argument(
@@ -323,6 +324,20 @@ class DimCLI(LightningCLI):
     def after_test(self) -> None:
         """Prints the results."""
         self.writer.show()
+
+
+def whole_numbers_first(parser: LightningArgumentParser) -> None:
+    """Has `1` be one batch to options that take a number of batches or a share, whatever was imported before.
+
+    Python keeps one of `Union[int, float]` and `Union[float, int]`, which are equal, the one that came first: where a
+    library such as spaCy was imported before Lightning, the parser would take `1` for the share 1.0, which is all.
+    """
+    for action in parser._actions:
+        hint = getattr(action, "_typehint", None)
+        parts = get_args(hint) if get_origin(hint) is Union else ()
+        if int in parts and float in parts and parts.index(float) < parts.index(int):
+            others = (part for part in parts if part is not int)
+            action._typehint = Union[(int, *others)]  # type: ignore[attr-defined]
 
 
 def as_list(value: Any) -> list[Any]:
