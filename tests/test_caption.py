@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from finished_files import finished_files
 from lacking import small_files
 from PIL import Image
 from tiny_blip2 import make_blip2
@@ -351,12 +352,6 @@ def test_the_demo_captioner_captions_the_demo_world(tmp_path: Path) -> None:
     assert any(expected)
 
 
-def bytes_of(folder: Path) -> dict[str, bytes]:
-    """Every file of a dataset folder but the log, which holds dates."""
-    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith("log.jsonl"))
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
 def start(task: Callable[[], object]) -> multiprocessing.process.BaseProcess:
     process = multiprocessing.get_context("fork").Process(target=task)
     process.start()
@@ -398,7 +393,7 @@ def test_killed_at_any_moment_it_ends_byte_identical_to_an_undisturbed_run(
         process.join()
         partial_work += num_blocks(folder) > 0
         assert finish(start(lambda folder=folder: work(folder))) == 0
-        assert bytes_of(folder) == bytes_of(undisturbed)
+        assert finished_files(folder) == finished_files(undisturbed)
     assert partial_work > 0
     assert len(set(captions(Dataset(undisturbed)))) > 20
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from finished_files import finished_files
 from PIL import Image
 from releases import write_dim_release
 
@@ -269,9 +270,7 @@ def start(task: Callable[[], object]) -> multiprocessing.process.BaseProcess:
 
 
 def contents(cache: Path) -> dict[str, bytes]:
-    """The bytes of every finished file but the logs."""
-    files = (path for path in (cache / "features").rglob("*") if path.is_file() and path.name != "log.jsonl")
-    return {path.relative_to(cache).as_posix(): path.read_bytes() for path in files}
+    return finished_files(cache / "features", cache)
 
 
 @pytest.mark.slow

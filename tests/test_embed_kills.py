@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from finished_files import finished_files
 from waiting import let_work
 
 import dim.features.embed
@@ -16,9 +17,7 @@ FORK = multiprocessing.get_context("fork")  # the command as it is, without seco
 
 
 def contents(cache: Path) -> dict[str, bytes]:
-    """The bytes of every finished file but the logs, which hold dates."""
-    files = (path for path in (cache / "features").rglob("*") if path.is_file() and path.name != "log.jsonl")
-    return {path.relative_to(cache).as_posix(): path.read_bytes() for path in files}
+    return finished_files(cache / "features", cache)
 
 
 def written(cache: Path) -> int:
