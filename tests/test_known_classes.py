@@ -17,7 +17,8 @@ from pytorch_metric_learning.losses import NTXentLoss
 from pytorch_metric_learning.losses.base_metric_loss_function import BaseMetricLossFunction
 
 from dim.__main__ import main
-from dim.core.known_classes import Chosen, KnownClasses, made, only_these, renamed
+from dim.core.known_classes import Chosen, KnownClasses, made, only_these
+from dim.core.moved_classes import renamed
 from dim.core.typed import Mismatch, typed
 from dim.encoders.base import ImageEncoder, TextEncoder
 from dim.encoders.tiny import TinyTextEncoder

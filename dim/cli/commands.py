@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from inspect import signature
 from itertools import takewhile
 from pathlib import Path
@@ -68,12 +67,12 @@ class Command:
 
 
 def _module(name: str) -> ModuleType:
-    """The module of a command; that of `dim bench` stands in a checkout, beside the package."""
-    checkout = Path(__file__).parents[2]
-    if name == BENCHMARKS and find_spec(name) is None:
-        if not (checkout / name / "README.md").is_file():
+    """The module of a command; that of `dim bench` stands in a checkout, beside the package, and nowhere else."""
+    if name == BENCHMARKS:
+        checkout = Path(__file__).resolve().parents[2]
+        if not (checkout / "setup.cfg").is_file() or not (checkout / name / "__init__.py").is_file():
             raise ConfigError("dim bench in a checkout of dim", "the installed package alone", "Clone the repository.")
-        sys.path.append(str(checkout))
+        sys.path.insert(0, str(checkout))  # before whatever else is called so
     return import_module(name)
 
 

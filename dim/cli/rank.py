@@ -89,7 +89,9 @@ def _rank(
 ) -> None:
     task = open_run(run, device, dataset, trusted)
     if not task.scores_all:
-        raise ConfigError("a run that scores entities", f"{type(task).__name__}, which writes names", "Name another.")
+        raise ConfigError(
+            "a run that scores entities", f"{type(task).__name__}, which does not score all of them", "Name another."
+        )
     console = Console()
     finder = Finder(task, num_candidates)
     training = _training_lists(finder, _towers(run, task, folds, device), task.seed)

@@ -26,8 +26,9 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 from dim.cli.configs import with_config_files
 from dim.cli.making import explain_making
 from dim.core.distributed import process_of_run
-from dim.core.known_classes import current, only_these, renamed, trusted_by
+from dim.core.known_classes import only_these, trusted_by
 from dim.core.locks import folder_lock
+from dim.core.moved_classes import current, renamed
 from dim.core.options import Explained, split_line
 from dim.display.lines import say
 from dim.errors import CheckpointError, ConfigError

@@ -26,24 +26,14 @@ from typing import Any, get_type_hints
 from jsonargparse import set_parsing_settings
 from jsonargparse._common import parsing_settings
 
+from dim.core.moved_classes import current
 from dim.core.typed import WORD, Mismatch, shown, typed
 from dim.errors import DataError
 
 FULL_NAME = re.compile(r"(?<![\w./\\-])[^\W\d]\w*(?:\.[^\W\d]\w*)+(?![\w./\\-])")
-NAME = re.compile(r"dim(\.\w+)+")
 REMEDY = "If you trust it, and it is installed here: {trust}."
 UPGRADE = "Make it again, or upgrade dim."
 DEEPEST = 20  #: Classes inside of classes.
-#: Where classes stood in versions whose runs, linkers and configurations are still read.
-MOVED = {
-    "dim.features.": "dim.encoders.",
-    "dim.contrastive.": "dim.methods.contrastive.",
-    "dim.generative.": "dim.methods.generative.",
-    "dim.baselines.": "dim.methods.baselines.",
-    "dim.datamodule.": "dim.training.datamodule.",
-    "dim.saved_run.": "dim.training.saved_run.",
-    "dim.scorer.": "dim.training.tie_break.",
-}
 SCALARS = (str, bool, int, float, type(None))
 
 
@@ -284,26 +274,6 @@ def imported_class(path: str) -> type | None:
     module, _, name = current(path).rpartition(".")
     found = vars(sys.modules[module]).get(name) if module in sys.modules else None
     return found if isinstance(found, type) else None
-
-
-def current(path: str) -> str:
-    """The name of a class today.
-
-    Example:
-        >>> current("dim.features.text.TransformersTextEncoder"), current("my_package.Encoder")
-        ('dim.encoders.text.TransformersTextEncoder', 'my_package.Encoder')
-    """
-    old = next((old for old in MOVED if path.startswith(old)), "")
-    return MOVED[old] + path.removeprefix(old) if old else path
-
-
-def renamed(value: Any) -> Any:
-    """A configuration with each class by its name of today: what is a name by its form alone, wherever it stands."""
-    if isinstance(value, str):
-        return current(value) if NAME.fullmatch(value) else value
-    if isinstance(value, dict):
-        return {name: renamed(item) for name, item in value.items()}
-    return [renamed(item) for item in value] if isinstance(value, list) else value
 
 
 def packages(trusted: Sequence[str] | str) -> tuple[str, ...]:

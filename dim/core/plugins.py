@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, TypeVar
 
 from dim.display.lines import warn
+from dim.errors import ConfigError
 
 #: The groups: modules whose public classes folders may name; linkers; converters of releases.
 CLASSES, LINKERS, CONVERTERS = "dim.classes", "dim.linkers", "dim.converters"
+OURS = "dim."
+
+Found = TypeVar("Found")
 
 
-def loaded(group: str) -> Iterator[tuple[str, Any]]:
-    """What the entry points of a group name, with the module that each stands in; dim's own first.
+def loaded(group: str, read: Callable[[Any], Found]) -> Iterator[Found]:
+    """What the entry points of a group name; dim's own first.
 
-    What cannot be imported of others is said, and left out: it must not stop who does not need it.
+    What cannot be used of others is said, and left out: it must not stop who does not need it.
 
     Args:
         group: One of those above.
+        read: Makes what is wanted of what an entry point names; raises where that is something else.
+
+    Raises:
+        ConfigError: dim's own are not there: it was installed before it had them.
     """
-    own_first = sorted(entry_points(group=group), key=lambda point: (not point.value.startswith("dim."), point.value))
-    for point in own_first:
+    found = sorted(entry_points(group=group), key=lambda point: (not point.value.startswith(OURS), point.value))
+    if group != CONVERTERS and not any(point.value.startswith(OURS) for point in found):
+        raise ConfigError("dim as it is installed", "an installation of another version", "Run: pip install -e .")
+    for point in found:
         try:
-            found = point.load()
+            each = read(point.load())
         except Exception as error:  # whatever that module raises
-            if point.value.startswith("dim."):
+            if point.value.startswith(OURS):
                 raise
             warn(f"{point.value} of an installed package is left out: {type(error).__name__}: {error}")
         else:
-            yield point.module, found
+            yield each

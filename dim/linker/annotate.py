@@ -42,8 +42,6 @@ class Annotation:
         """The annotation as plain values."""
         return asdict(self)
 
-    as_json = to_dict  #: Its name before 0.2.
-
 
 def marked_questions(text: str, spans: Spans, image: ImageInput | None = None) -> list[tuple[int, int, Question]]:
     """Start, end and question of each mention that spans mark in a text, with its sentence as context.

@@ -162,8 +162,6 @@ class Answer:
         """The answer as plain values."""
         return asdict(self)
 
-    as_json = to_dict  #: Its name before 0.2.
-
 
 def question_of(given: object, where: str = "the question") -> Question:
     """The question that a caller asks by a `Question`, a row (see `dim.data.table_rows`), a record, or a name alone.

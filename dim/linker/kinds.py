@@ -17,7 +17,13 @@ Kind = type[Any]  #: A subclass of `dim.linker.Linker`, which looks things up he
 @cache
 def linker_kinds() -> tuple[Kind, ...]:
     """Subclasses of `Linker`, dim's own first."""
-    return tuple(kind for _, kind in loaded(LINKERS))
+    return tuple(loaded(LINKERS, _checked))
+
+
+def _checked(kind: Kind) -> Kind:
+    if not (isinstance(kind.content, str) and issubclass(kind.method, LinkingTask)):
+        raise TypeError(f"{kind.__name__} is no linker: its `content` is a text, its `method` a LinkingTask")
+    return kind
 
 
 class Contents:
@@ -37,9 +43,10 @@ def kind_of_task(task: LinkingTask, where: str) -> Kind:
     Raises:
         ConfigError: It has none.
     """
-    for kind in linker_kinds():
-        if isinstance(task, kind.method):
-            return kind
+    for base in type(task).__mro__:  # a method that extends another may have a linker of its own
+        for kind in linker_kinds():
+            if kind.method is base:
+                return kind
     methods = ", ".join(kind.method.__name__ for kind in linker_kinds())
     raise ConfigError(
         f"a run whose method has a linker ({methods})",

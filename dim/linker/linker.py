@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from huggingface_hub import ModelHubMixin
+from numpy.typing import NDArray
 
 from dim.core.known_classes import packages
 from dim.core.output import check_target, output_folder
@@ -31,6 +33,8 @@ from dim.training.task import LinkingTask
 
 BATCH = 256
 
+Rows = NDArray[np.int64]
+
 
 class Linker(ModelHubMixin, ABC):
     """Links mentions to the entities of its KB, which may grow and shrink without training.
@@ -40,7 +44,7 @@ class Linker(ModelHubMixin, ABC):
     group `dim.linkers`.
 
     Attributes:
-        method: The methods whose runs it answers for.
+        method: The method whose runs it answers for, with its subclasses that have no linker of their own.
         content: What the manifest of its folder calls it.
         knowledge: The KB.
         live: The encoders that questions go through.
@@ -100,15 +104,27 @@ class Linker(ModelHubMixin, ABC):
 
     @abstractmethod
     def _link(self, questions: Sequence[Question], top_k: int) -> list[list[Answer]]:
-        """The answers to at most `BATCH` questions; raises QuestionError where one of them is at fault."""
+        """The answers to at most `BATCH` questions, at most `top_k` each, best first.
+
+        Where a question has `candidates`, these alone compete. Its image is made ready by `image_reader`. Scores are
+        finite (`dim.linker.answer.check_finite`).
+
+        Raises:
+            QuestionError: One of them is at fault (`dim.linker.answer.of_question`).
+        """
 
     @abstractmethod
-    def _add(self, entities: list[KnownEntity]) -> None:
-        """Adds new entities, at least one, to the KB and to what is searched: all of them or none."""
+    def _index(self, rows: Rows, entities: list[KnownEntity]) -> None:
+        """Puts new entities into what is searched, all or none: where it raises, they leave the KB again.
+
+        Args:
+            rows: [n], at least one: where `knowledge` has them already.
+            entities: [n].
+        """
 
     @abstractmethod
-    def _forget(self, rows: Any) -> None:
-        """Takes rows [n] that have left the KB out of what is searched."""
+    def _forget(self, rows: Rows) -> None:
+        """Takes rows [n] out of what is searched; they have left the KB already."""
 
     @property
     @abstractmethod
@@ -162,17 +178,20 @@ class Linker(ModelHubMixin, ABC):
         run = run_folder(run)
         resolve_device(device)
         task = open_run(run, device, None if dataset is None else Path(dataset), trusted)
-        kind = kind_of_task(task, str(run))
-        cls._check_kind(kind, f"{type(task).__name__} at {run}", "from_checkpoint")
-        linker: Linker = kind.of_run(task, run, index)
+        kind = cls._kind(kind_of_task(task, str(run)), f"{type(task).__name__} at {run}", "from_checkpoint")
+        linker = kind.of_run(task, run, index)
         linker.run = run
         return linker
 
     @classmethod
-    def _check_kind(cls, kind: type[Linker], found: str, way: str) -> None:
+    def _kind(cls, kind: type[Linker], found: str, way: str) -> type[Linker]:
+        """The class that opens what is there: this one, where it is of that kind or a subclass of it."""
+        if issubclass(cls, kind):
+            return cls
         if not issubclass(kind, cls):
             remedy = f"Use Linker.{way}: it opens every kind."
-            raise ConfigError(f"a {cls.content} ({cls.method.__name__})", found, remedy)
+            raise ConfigError(f"what a {cls.__name__} answers for", f"{found}, for a {kind.__name__}", remedy)
+        return kind
 
     def save(
         self,
@@ -273,9 +292,10 @@ class Linker(ModelHubMixin, ABC):
         resolve_device(device)  # before anything is read
         folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
         check_linker(folder)
-        kind = kind_of_folder(folder, MANIFEST)
-        cls._check_kind(kind, f"a {kind.content} in {folder}", "from_pretrained")
-        linker: Linker = kind.read(folder, device, trusted, image_root)
+        kind = cls._kind(kind_of_folder(folder, MANIFEST), f"the linker in {folder}", "from_pretrained")
+        linker = kind.read(folder, device, trusted, image_root)
+        # What a folder says of trust is for people; the caller's word counts.
+        linker.about = linker.about | {"trusted": list(packages(trusted))}
         linker.about = noted_commit(linker.about, folder_or_id, folder)
         linker.home = folder.resolve()
         return linker
@@ -386,8 +406,14 @@ class Linker(ModelHubMixin, ABC):
         """
         given = entities_of(entities)
         self.knowledge.check_new(given)
-        if given:
-            self._add(given)
+        if not given:
+            return
+        rows = self.knowledge.add(given)
+        try:
+            self._index(rows, given)
+        except BaseException:  # no memory, or Ctrl-C: all of them or none
+            self.knowledge.forget(rows)
+            raise
 
     def remove_entities(self, ids: str | Iterable[str]) -> None:
         """Takes entities out of the KB.

@@ -28,7 +28,6 @@ ENCODERS = {
     "name_encoder": TextEncoder,
     "captioner": Captioner,
 }
-TRAINING_ONLY = ("loss", "negatives", "seed")  #: Options of a model that no answer depends on.
 SAVE_AGAIN = "Save the linker again, or get the folder again from where it came."
 LONGEST_PATH, LONGEST_NAME = 4096, 255  #: Characters of a path; bytes of a file's name.
 FILES = ("path", "pretrained")  #: Options of encoders that may name a local file or folder.
@@ -37,11 +36,11 @@ Recipe = dict[str, Any]
 Method = TypeVar("Method", bound=LinkingTask)
 
 
-def recipe_of_run(run: Path) -> Recipe:
-    """The recipe of a run, from its config.yaml."""
+def recipe_of_run(run: Path, method: type[LinkingTask]) -> Recipe:
+    """The recipe of a run of a method, from its config.yaml."""
     config = read_config(run)
     model = config["model"]
-    options = {k: v for k, v in model.get("init_args", {}).items() if k not in TRAINING_ONLY}
+    options = {k: v for k, v in model.get("init_args", {}).items() if k not in method.training_only}
     return {
         "model": {"class_path": model["class_path"], "init_args": options},
         "encoders": {name: config["data"].get(name) for name in ENCODERS},
@@ -190,7 +189,9 @@ def read_classes(
     """
     known = KnownClasses(registered(), trusted, remedy=remedy)
     method: Chosen = known.read(recipe["model"], kind, "model")
-    if further := [name for name in TRAINING_ONLY if name in method.options]:  # `recipe_of_run` leaves them out
+    if further := sorted(
+        set(method.options) & getattr(method.kind, "training_only", frozenset())
+    ):  # `recipe_of_run` leaves them out
         raise DataError("a linker's model without options that no answer depends on", further[0], UPGRADE)
     given = {name: value for name, value in recipe["encoders"].items() if value is not None}
     if others := [name for name in given if name not in ENCODERS]:

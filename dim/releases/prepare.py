@@ -244,7 +244,13 @@ def is_dataset_folder(path: Path) -> bool:
 @cache
 def converters() -> tuple[Converter, ...]:
     """Those of published layouts, of installed packages, and last of users' own tables, in the order of `auto`."""
-    return (*PUBLISHED, *(kind() for _, kind in loaded(CONVERTERS)), Tables())
+    return (*PUBLISHED, *loaded(CONVERTERS, _made), Tables())
+
+
+def _made(kind: type[Converter]) -> Converter:
+    if not issubclass(kind, Converter):
+        raise TypeError(f"{kind.__name__} is no Converter")
+    return kind()
 
 
 def find_converter(root: Path, layout: str = "auto") -> Converter:

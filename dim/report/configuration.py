@@ -32,7 +32,9 @@ def told_by_options(metrics: Mapping[str, Any]) -> Identity:
     Args:
         metrics: Its entry of metrics.json.
     """
-    import dim.training.saved_run  # noqa: F401 - the names in it are looked up among what is imported; it takes a second
+    from dim.training.saved_run import classes_of_runs
+
+    classes_of_runs()  # the names in it are looked up among what is imported; it takes a second
 
     config = metrics.get("config") or {}
     data = config.get("data") or {}

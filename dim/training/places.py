@@ -15,7 +15,7 @@ from typing import Any, NotRequired, TypedDict
 
 from dim.core.files import write_json
 from dim.core.folder_files import read_json, read_yaml
-from dim.core.known_classes import renamed
+from dim.core.moved_classes import renamed
 from dim.data.dataset import Dataset
 from dim.display.lines import warn
 from dim.errors import ConfigError, DataError
@@ -147,7 +147,7 @@ def _files_in(value: Any, where: str) -> Iterator[tuple[str, str]]:
 
 
 def stated_config(run: Path) -> dict[str, Any]:
-    """The config.yaml of a run as it stands there, each class by its name of today.
+    """The config.yaml of a run as it stands there.
 
     Raises:
         ConfigError: There is none.
@@ -157,19 +157,20 @@ def stated_config(run: Path) -> dict[str, Any]:
     if not path.exists():
         raise ConfigError(f"a run with its config.yaml at {run}", "none", "Name a folder that dim fit --run wrote.")
     what = f"the configuration of a run in {run}"
-    config = read_yaml(path, RunConfig, what, "Get the run again from where it came, or fit again.")
-    found: dict[str, Any] = renamed(config)
+    found: dict[str, Any] = read_yaml(path, RunConfig, what, "Get the run again from where it came, or fit again.")
     return found
 
 
 def read_config(run: Path) -> dict[str, Any]:
     """The config.yaml of a run, each path named by where it stands now; one that is nowhere stays as it was given.
 
+    Classes have their names of today.
+
     Raises:
         ConfigError: There is none.
     """
     config = stated_config(run)
-    found = deepcopy(config)
+    found: dict[str, Any] = renamed(deepcopy(config))
     for option, place in located(run, config).items():
         *parents, name = option.split(".")
         owner = found

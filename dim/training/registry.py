@@ -1,7 +1,7 @@
 """The classes that a folder may name: those of installed packages that say so, and of libraries that options take.
 
-A package says so by an entry point of the group `dim.classes` (setup.cfg has dim's own): a module, whose public classes
-(`__all__`, else all in it) are methods, encoders, protocols or parts of them. Who installs such a package trusts it.
+A package says so by an entry point of the group `dim.classes` (setup.cfg has dim's own): a module, whose classes in
+`__all__` are methods, encoders, protocols or parts of them. Who installs such a package trusts it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from pytorch_lightning import callbacks
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 
 from dim.core.plugins import CLASSES, loaded
-from dim.errors import ConfigError
 from dim.evaluation.protocols import Candidates, FullKB, Generative
 from dim.training.tie_break import Popularity
 
@@ -49,7 +48,9 @@ def registered() -> tuple[type, ...]:
     Raises:
         ConfigError: dim's own are not there: it was installed before it had them.
     """
-    modules = dict(loaded(CLASSES))
-    if "dim.encoders.named" not in modules:
-        raise ConfigError("dim, installed", "an installation of another version", "Install it again: pip install -e .")
-    return (*(kind for module in modules.values() for kind in _public(module)), *_OTHERS)
+    return (*(kind for kinds in loaded(CLASSES, _named) for kind in kinds), *_OTHERS)
+
+
+def _named(module: ModuleType) -> list[type]:
+    """The classes of `__all__`: what a module merely imports is none of it."""
+    return [kind for name in module.__all__ if isinstance(kind := getattr(module, name), type)]

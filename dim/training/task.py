@@ -42,6 +42,8 @@ class LinkingTask(LightningModule):
     scores_all = True  #: Whether it scores all entities (`scores_of`); one that does not writes names, or picks some.
     #: Options that do not make a run what it is (`dim.training.identity`), or whose `parts` do.
     incidental: ClassVar[frozenset[str]] = frozenset({"seed"})
+    #: Options that no answer depends on: a linker's folder has none of them.
+    training_only: ClassVar[frozenset[str]] = frozenset({"seed"})
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NotRequired
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +17,10 @@ from dim.encoders.base import Features, TextEncoder
 from dim.linker import Answer, KnownEntity, Linker, Question
 from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.figures import figures_of_run
-from dim.linker.folder import MANIFEST, REMEDY
+from dim.linker.folder import MANIFEST, REMEDY, check_fingerprints, fingerprints, live_encoders
 from dim.linker.images import ImageReader
 from dim.linker.knowledge import knowledge_of
-from dim.linker.recipe import make, recipe_of_run
+from dim.linker.recipe import absolute, located, make, recipe_of_run, write_encoder_files
 from dim.linker.sources import live_encoder
 from dim.releases.base import Converter, Release
 from dim.releases.mention_rows import MentionRows
@@ -73,7 +73,7 @@ class LettersManifest(Manifest):
 
     about: dict[str, Any]
     next_row: int
-    fingerprints: NotRequired[dict[str, str]]
+    fingerprints: dict[str, str]
 
 
 class LettersLinker(Linker):
@@ -86,13 +86,18 @@ class LettersLinker(Linker):
         super().__init__(*parts)
         self.weights = weights
         self._vectors: dict[int, Features] = {}
-        self._encode(list(self.knowledge.rows))
+        rows = self.knowledge.rows
+        self._index(rows, [self.knowledge.entities[row] for row in rows.tolist()])
 
     @classmethod
     def of_run(cls, task: LinkingTask, run: Path, index: str = "auto") -> LettersLinker:
         """As of `Linker`."""
         data = task.data
-        about = {"dataset": data.dataset.name, "kb_hash": data.dataset.kb_hash, "recipe": recipe_of_run(run)}
+        about = {
+            "dataset": data.dataset.name,
+            "kb_hash": data.dataset.kb_hash,
+            "recipe": absolute(recipe_of_run(run, type(task))),
+        }
         knowledge = knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root)
         about["figures"] = figures_of_run(run)
         return cls(task.weights.detach().numpy(), knowledge, live_encoder(task.datamodule), about)
@@ -101,7 +106,9 @@ class LettersLinker(Linker):
         """As of `Linker`."""
         np.save(place / "weights.npy", self.weights)
         write_entities(self.knowledge, place, about.get("images", "paths"))
-        seal(place, self.content, 1, {"about": about, "next_row": self.knowledge.next_row}, MANIFEST)
+        recipe, _ = write_encoder_files(about["recipe"], live_encoders(self.live), place)
+        facts = {"next_row": self.knowledge.next_row, "fingerprints": fingerprints(self.live)}
+        seal(place, self.content, 1, facts | {"about": about | {"recipe": recipe}}, MANIFEST)
         if check is not None:
             check(place)
 
@@ -109,14 +116,16 @@ class LettersLinker(Linker):
     def read(cls, folder: Path, device: str, trusted: Sequence[str], image_root: str | Path | None) -> LettersLinker:
         """As of `Linker`."""
         manifest = open_sealed(folder, cls.content, 1, MANIFEST, REMEDY, LettersManifest)
-        _, live = make(manifest["about"]["recipe"], device, Letters, trusted)
+        recipe = located(manifest["about"]["recipe"], folder, manifest["files"])
+        _, live = make(recipe, device, Letters, trusted)
+        check_fingerprints(manifest["fingerprints"], live_encoders(live))
         knowledge = read_entities(folder, manifest["next_row"], image_root)
-        return cls(np.load(folder / "weights.npy"), knowledge, live, manifest["about"])
+        return cls(np.load(folder / "weights.npy"), knowledge, live, manifest["about"] | {"recipe": recipe})
 
-    def _encode(self, rows: Sequence[int]) -> None:
-        names = [self.knowledge.entities[row].name for row in rows]
+    def _index(self, rows: Any, entities: list[KnownEntity]) -> None:
+        names = [entity.name for entity in entities]
         fields = self.live.entities(names, [None] * len(names), [None] * len(names), ["name"])
-        self._vectors |= zip(rows, fields["name"][0].numpy(), strict=True)
+        self._vectors |= zip(rows.tolist(), fields["name"][0].numpy(), strict=True)
 
     def _link(self, questions: Sequence[Question], top_k: int) -> list[list[Answer]]:
         names = [question.mention for question in questions]
@@ -136,9 +145,6 @@ class LettersLinker(Linker):
         return [
             Answer(entity.id, entity.name, entity.text, score, None, {"letters": score}) for entity, score in entities
         ]
-
-    def _add(self, entities: list[KnownEntity]) -> None:
-        self._encode(self.knowledge.add(entities).tolist())
 
     def _forget(self, rows: Any) -> None:
         for row in rows.tolist():

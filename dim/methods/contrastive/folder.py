@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from safetensors.torch import save
 
-from dim.core.known_classes import packages, renamed
+from dim.core.known_classes import packages
+from dim.core.moved_classes import renamed
 from dim.core.sealed import open_sealed, seal
 from dim.errors import DataError
 from dim.linker.card import encoder_names, model_card

@@ -82,10 +82,10 @@ class ContrastiveLinker(Linker):
             "kb_hash": data.dataset.kb_hash,
             "licence": data.dataset.meta.get("licence"),
             "run": run.name,
-            "recipe": recipe_of_run(run),
+            "recipe": recipe_of_run(run, type(task)),
             "figures": figures_of_run(run, ranker),
         }
-        return cls(
+        linker = cls(
             Towers(task, live_encoder(module)),
             knowledge,
             VectorIndex.build(vectors[has_vector], has_vector, kind=index),
@@ -93,6 +93,8 @@ class ContrastiveLinker(Linker):
             ranker,
             about,
         )
+        linker.run = run
+        return linker
 
     @classmethod
     def read(
@@ -126,19 +128,14 @@ class ContrastiveLinker(Linker):
         names = self.ranker.names if self.ranker is not None else BY_VECTORS
         return {name: FEATURES.get(name, name) for name in names}
 
-    def _add(self, entities: list[KnownEntity]) -> None:
+    def _index(self, rows: Rows, entities: list[KnownEntity]) -> None:
         vectors = self._encoded(entities)
         has_vector = np.abs(vectors).sum(1) > 0
-        rows = self.knowledge.add(entities)
+        self.index.add(rows[has_vector], vectors[has_vector])
         try:
-            self.index.add(rows[has_vector], vectors[has_vector])
-            try:
-                self.names.add([entity.name for entity in entities], [entity.aliases for entity in entities])
-            except BaseException:
-                self.index.remove(rows[has_vector])
-                raise
-        except BaseException:  # no memory, or Ctrl-C: all of them or none
-            self.knowledge.forget(rows)
+            self.names.add([entity.name for entity in entities], [entity.aliases for entity in entities])
+        except BaseException:
+            self.index.remove(rows[has_vector])
             raise
         self._features = None
 

@@ -45,6 +45,8 @@ class DIM(LinkingTask):
         seed: Of the initial weights, of dropout and of drawn negatives (the CLI passes `seed_everything`).
     """
 
+    training_only = LinkingTask.training_only | {"loss", "negatives"}
+
     def __init__(
         self,
         mention_fields: Sequence[str] | None = None,

@@ -89,7 +89,7 @@ class GenerativeLinker(Linker):
             "figures": figures_of_run(run),
             "reads_context": "context" not in task.datamodule.leave_out,
         }
-        return cls(
+        linker = cls(
             Parts(
                 task,
                 type(every)(**encoders, context_template=every.context_template),
@@ -99,6 +99,8 @@ class GenerativeLinker(Linker):
                 about,
             )
         )
+        linker.run = run
+        return linker
 
     @classmethod
     def read(
@@ -112,13 +114,11 @@ class GenerativeLinker(Linker):
         parts = self.task, self.live, self.knowledge, self.choice.training, self.writable.tree, about
         write(place, Parts(*parts), check)
 
-    def _add(self, entities: list[KnownEntity]) -> None:
+    def _index(self, rows: Rows, entities: list[KnownEntity]) -> None:
         # A name that is longer than the run writes is left out, which is said on stderr.
-        rows = self.knowledge.add(entities)
         try:
             self.writable.add(rows)
-        except BaseException:  # all of them or none
-            self.knowledge.forget(rows)
+        except BaseException:
             self.writable.forget()
             raise
 
@@ -323,7 +323,7 @@ def _recipe(task: GEMEL, run: Path) -> Recipe:
         "text_encoder": isinstance(task.examples, SimilarExamples),
         "image_encoder": isinstance(task.mapper, FeatureMapper),
     }
-    recipe = recipe_of_run(run)
+    recipe = recipe_of_run(run, type(task))
     encoders = {name: recipe["encoders"][name] for name, is_read in read_fields.items() if is_read}
     found = absolute(recipe | {"encoders": encoders})
     options = language_model_options(found)

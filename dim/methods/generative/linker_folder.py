@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from safetensors.torch import save
 
-from dim.core.known_classes import packages, renamed
+from dim.core.known_classes import packages
+from dim.core.moved_classes import renamed
 from dim.core.sealed import open_sealed, seal
 from dim.core.typed import shown
 from dim.encoders.device import resolve_device

@@ -1,0 +1,120 @@
+"""Which linker opens what: of methods, of folders, of users' own classes and of installed packages."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from demo_run import demo_run, linker_of
+
+from dim.core import plugins
+from dim.core.plugins import CLASSES, CONVERTERS, LINKERS, loaded
+from dim.errors import ConfigError
+from dim.linker import KnownEntity, Linker, kinds
+from dim.methods.contrastive.linker import ContrastiveLinker
+from dim.methods.contrastive.module import DIM
+from dim.methods.generative.linker import GenerativeLinker
+from dim.training.registry import _named
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("linkers") / "saved"
+    linker_of(demo_run(tmp_path_factory)).save(folder)
+    return folder
+
+
+class Mine(ContrastiveLinker):
+    pass
+
+
+class MyDIM(DIM):
+    pass
+
+
+class OfMyDIM(ContrastiveLinker):
+    method, content = MyDIM, "my linker"
+
+
+def test_a_folder_opens_as_the_class_that_is_asked(saved: Path) -> None:
+    assert type(Linker.from_pretrained(saved, device="cpu")) is ContrastiveLinker
+    mine = Mine.from_pretrained(saved, device="cpu")
+    assert type(mine) is Mine
+    assert repr(mine).startswith("Mine(")
+    with pytest.raises(ConfigError, match=r"GenerativeLinker answers for[\s\S]*ContrastiveLinker[\s\S]*every kind"):
+        GenerativeLinker.from_pretrained(saved, device="cpu")
+
+
+def test_a_linker_is_a_container_of_its_entities(saved: Path) -> None:
+    linker = Linker.from_pretrained(saved, device="cpu")
+    linker.add_entities(KnownEntity("N1", "Ada"))
+    assert "N1" in linker
+    assert 7 not in linker
+    assert linker["N1"].name == "Ada"
+    assert [entity.id for entity in linker][-1] == "N1"
+    assert len(list(linker)) == len(linker)
+
+
+def test_what_cannot_be_searched_does_not_stay_in_the_kb(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    linker = Linker.from_pretrained(saved, device="cpu")
+    before = len(linker)
+
+    def fails(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(ContrastiveLinker, "_encoded", fails)
+    with pytest.raises(MemoryError):
+        linker.add_entities(KnownEntity("N1", "Ada"))
+    assert (len(linker), "N1" in linker) == (before, False)
+
+
+def test_the_linker_of_a_method_that_extends_another_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kinds.kind_of_task(MyDIM(), "a run") is ContrastiveLinker
+    monkeypatch.setattr(kinds, "linker_kinds", lambda: (ContrastiveLinker, GenerativeLinker, OfMyDIM))
+    assert kinds.kind_of_task(MyDIM(), "a run") is OfMyDIM
+    assert kinds.kind_of_task(DIM(), "a run") is ContrastiveLinker
+
+
+@pytest.mark.parametrize("group", [CLASSES, LINKERS, CONVERTERS])
+def test_a_package_that_cannot_be_used_is_said_and_left_out(
+    group: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = EntryPoint("ours", "dim.errors:ConfigError", group)
+    points = [EntryPoint("gone", "no_such_package", group), EntryPoint("other", "collections:Counter", group), own]
+    monkeypatch.setattr(plugins, "entry_points", lambda group: points)
+
+    def read(found: Any) -> Any:
+        if found is not ConfigError:
+            raise TypeError("not what is wanted")
+        return found
+
+    assert list(loaded(group, read)) == [ConfigError]
+    said = capsys.readouterr().err
+    assert "no_such_package of an installed package is left out: ModuleNotFoundError" in said
+    assert "collections:Counter of an installed package is left out: TypeError: not what is wanted" in said
+    monkeypatch.setattr(plugins, "entry_points", lambda group: points[:1])
+    if group != CONVERTERS:  # dim's own stand in a tuple
+        with pytest.raises(ConfigError, match="pip install -e"):
+            list(loaded(group, read))
+
+
+def test_what_a_module_merely_imports_is_not_known() -> None:
+    module: Any = SimpleNamespace(__all__=["Mine", "number"], Mine=Mine, number=1, Path=Path)
+    assert _named(module) == [Mine]
+
+
+def test_runs_of_format_2_are_told_by_options_that_their_old_classes_say() -> None:
+    """In a process of its own: nothing is imported that the command does not import."""
+    name = "dim.generative.module.GEMEL"
+    models = [{"class_path": name, "init_args": {"score_batch_size": size, "nil": True}} for size in (4, 64)]
+    script = f"""
+import json
+from dim.report.configuration import told_by_options
+print(json.dumps([told_by_options({{"config": {{"model": model}}}})["method"] for model in {models!r}]))
+"""
+    first, second = json.loads(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
+    assert first == second == {"class": "GEMEL", "options": {"nil": True}}
