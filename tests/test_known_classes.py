@@ -10,7 +10,8 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, set_parsing_settings
+from jsonargparse._common import parsing_settings
 from marker_module import NAME, forms, importable
 from pytorch_lightning import Callback
 from pytorch_metric_learning.losses import NTXentLoss
@@ -31,7 +32,7 @@ from dim.methods.contrastive.negatives import NameNegatives, Negatives
 from dim.methods.generative.language_model import LanguageModel
 from dim.training.places import RunConfig, RunPlaces
 from dim.training.registry import registered
-from dim.training.saved_run import RunScorer
+from dim.training.saved_run import RunScorer, known_to_runs
 from dim.training.task import LinkingTask
 from dim.training.tie_break import Popularity
 
@@ -196,6 +197,81 @@ def test_a_class_on_the_command_line_is_the_users_own_word(tmp_path: Path) -> No
         with importable(tmp_path / "modules") as imported:
             assert main(["test", "--config", str(tmp_path / "config.yaml"), "--data.root", typed_in]) == 1
             assert not imported.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["my-package", "*", "jsonargparse", "jsonargparse.typing", "1abc", "my package", "a:b"]
+)
+def test_what_is_trusted_is_the_name_of_a_package(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["test", "--run", "r", "--data.root", "w", "--model", "DIM", f"--trust={name}"]) == 1
+    assert "packages that are trusted, by their names in Python" in capsys.readouterr().err
+
+
+ALIASES = "[" + ", ".join(["&a0 [x, x]", *(f"&a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}]" for n in range(1, 12))]) + "]"
+
+
+def _nested(levels: int) -> Any:
+    value: Any = None
+    for _ in range(levels):
+        value = {"class_path": "pytorch_metric_learning.losses.NTXentLoss", "init_args": {"distance": value}}
+    return value
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"data": {"root": "w", "context_template": ALIASES}},
+        {"data": {"root": "w", "context_template": "&a [*a, *a]"}},
+        {"model": {"class_path": "DIM", "init_args": {"loss": _nested(9)}}},
+        {"model": {"class_path": "DIM", "init_args": {"loss": yaml.safe_dump(_nested(9))}}},
+    ],
+    ids=["aliases", "itself", "nested", "nested in a text"],
+)
+def test_what_would_take_a_parser_very_long_is_refused(
+    tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = {"run": str(tmp_path / "run"), "data": {"root": "w"}, "model": {"class_path": "DIM", "init_args": {}}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(whole | config))
+    assert main(["test", "--config", str(tmp_path / "config.yaml")]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_model_names_no_part_of_the_trainer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    loss = {"class_path": CONTRASTIVE, "init_args": {"distance": {"class_path": WANDB, "init_args": {"offline": True}}}}
+    config = {"run": "run", "data": {"root": "w"}, "model": {"class_path": "DIM", "init_args": {"loss": loss}}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    assert main(["test", "--config", str(tmp_path / "config.yaml")]) == 1
+    assert "WandbLogger" in capsys.readouterr().err
+    with pytest.raises(DataError, match="WandbLogger"):  # as link, export, rank and serve read it
+        known_to_runs(tmp_path).read(config["model"], LinkingTask, "model")
+    assert not (tmp_path / "wandb").exists()
+
+
+def test_a_callback_that_writes_where_it_is_told_needs_trust(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    callback = "pytorch_lightning.callbacks.OnExceptionCheckpoint"
+    trainer = {"callbacks": [{"class_path": callback, "init_args": {"dirpath": str(tmp_path)}}]}
+    config = {"run": "r", "data": {"root": "w"}, "model": {"class_path": "DIM"}, "trainer": trainer}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    assert main(["test", "--config", str(tmp_path / "config.yaml")]) == 1
+    assert f"found    {callback}" in capsys.readouterr().err
+
+
+def test_what_the_process_allowed_before_is_not_allowed_in_a_run(tmp_path: Path) -> None:
+    before = dict(parsing_settings)
+    try:
+        set_parsing_settings(import_path_allowlist=[NAME])
+        with importable(tmp_path / "modules") as imported, only_these(OWN):
+            assert "" not in sys.path
+            parser = ArgumentParser(exit_on_error=False)
+            parser.add_argument("--kind", type=Callback)
+            with pytest.raises(ArgumentError, match="not allowed"):
+                parser.parse_args([f"--kind={NAME}.Marker"])
+            assert not imported.exists()
+    finally:
+        parsing_settings.clear()
+        parsing_settings.update(before)
 
 
 #: A class where a parser finds one that looks further: in a text, in a file, below a dotted key.

@@ -1,14 +1,18 @@
 """Weights & Biases, offline and without an account: what stands in its folders."""
 
 import json
+from pathlib import Path
 
 import pytest
+import wandb
 import yaml
+from pytorch_lightning.loggers import WandbLogger
 from tiny_fit import tiny_options, tiny_world
 from waiting import wait_until
 from wandb.proto import wandb_internal_pb2
 
 from dim.__main__ import main
+from dim.training.wandb_run import follow_run
 
 
 @pytest.fixture(autouse=True)
@@ -105,3 +109,14 @@ def test_a_run_that_was_fitted_without_is_evaluated_in_one_of_its_own(world, tmp
     assert main(["test", *options(world, run)]) == 0
     (record,) = offline_runs(run)
     assert (record.display_name, record.job_type) == ("run/seed0", "test")
+
+
+def test_a_run_decides_neither_where_its_figures_go_nor_what_is_read_of_other_folders(tmp_path: Path) -> None:
+    told = {"base_url": "http://elsewhere.invalid", "save_code": True, "git_root": "/"}
+    for command, kept in (("fit", True), ("test", False)):
+        logger = WandbLogger(project="p", offline=True, tags=["a"], settings=wandb.Settings(**told))
+        follow_run([logger], tmp_path / "run", tmp_path / "run", 0, command)
+        settings = logger._wandb_init["settings"]
+        assert logger._wandb_init["tags"] == ["a"]
+        assert (settings.git_root == "/", settings.base_url.startswith("http://elsewhere")) == (kept, kept)
+        assert bool(settings.disable_git and settings.disable_code) is not kept

@@ -18,6 +18,7 @@ from dim.core.files import write_json
 from dim.display.terminal import Console, Text
 from dim.errors import ConfigError
 from dim.evaluation.significance import ROUNDS
+from dim.images.decoder_process import same_imports
 from dim.training.run_folder import can_resume, is_finished
 
 INTERRUPTED = 130  #: How a command ends that was.
@@ -133,7 +134,8 @@ def fit(experiment: Experiment, resume: bool) -> bool:
     experiment.run.mkdir(parents=True, exist_ok=True)
     write_json(experiment.run / RECORD, experiment.arguments)
     more = ["--ckpt_path=last"] if resume else ["--overwrite=true"]
-    with subprocess.Popen([sys.executable, "-m", "dim", "fit", *experiment.arguments, *more]) as process:
+    command = [sys.executable, "-P", "-m", "dim", "fit", *experiment.arguments, *more]  # -P: no module of this folder
+    with subprocess.Popen(command, env=same_imports()) as process:
         try:
             code = process.wait()
         except KeyboardInterrupt:  # which a terminal sends to both

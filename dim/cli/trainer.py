@@ -26,6 +26,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 from dim.cli.configs import with_config_files
 from dim.cli.making import explain_making
 from dim.core.distributed import process_of_run
+from dim.core.folder_files import is_bounded
 from dim.core.known_classes import only_these, trusted_by
 from dim.core.locks import folder_lock
 from dim.core.moved_classes import current, renamed
@@ -53,7 +54,7 @@ from dim.training.predict import predict_on_cluster
 from dim.training.progress_lines import ProgressBar, progress_callback
 from dim.training.registry import registered
 from dim.training.run_folder import folder_to_fit, replace_run, settle_run
-from dim.training.saved_run import check_config, classes_of_runs
+from dim.training.saved_run import check_config, check_parts, classes_of_runs
 from dim.training.start import ONE_TIME, RunStart
 from dim.training.task import LinkingTask
 from dim.training.trainer_options import StepLimit, check_trainer
@@ -61,6 +62,8 @@ from dim.training.wandb_run import end_wandb, follow_run
 from dim.training.writer import ResultWriter
 
 MONITOR = "tune/mrr"
+#: Which cluster computes: it is sent, and sends back, what Python unpickles.
+MACHINES = {"data.engine": "local", "data.address": None}
 #: What Lightning sets when it starts further processes; another run in this process would take it for its own.
 LAUNCH_VARIABLES = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
 #: What Lightning and jsonargparse warn of and a user cannot act on.
@@ -77,7 +80,17 @@ QUIET = (
 
 
 _load_yaml = get_loader("yaml")
-set_loader("yaml", lambda text: renamed(_load_yaml(text)), exceptions=(yaml.YAMLError,))
+
+
+def load_yaml(text: str) -> Any:
+    """What jsonargparse reads of a text or a file, if it is of a size that it can take; classes by today's names."""
+    value = _load_yaml(text)
+    if not is_bounded(value):
+        raise yaml.YAMLError("values that are too many, or too deep in one another")
+    return renamed(value)
+
+
+set_loader("yaml", load_yaml, exceptions=(yaml.YAMLError,))
 
 
 class Parser(Explained, LightningArgumentParser):
@@ -135,6 +148,9 @@ class DimCLI(LightningCLI):
                 for name in (name for name in ONE_TIME if f"--{name}" not in given):
                     options[name] = ONE_TIME[name]
                 self._settle(options, path.parent, is_named="--run" in given)
+        if args[0] != "fit":  # where it computes is for who asks to say, not for the run
+            for name in (name for name in MACHINES if f"--{name}" not in given):
+                options[name] = MACHINES[name]
         options.pop("trust", None)  # the command line counts, never a file
         if (dataset := options.pop("dataset", None)) is not None:
             options["data.root"] = dataset
@@ -165,6 +181,8 @@ class DimCLI(LightningCLI):
         if self.subcommand in ("validate", "test"):
             options["verbose"] = False  # Lightning's table of three of the figures, above ours
         check_trainer(options["trainer"], str(self.subcommand))
+        if self.subcommand != "fit":
+            check_parts(options["model"], options["data"])
         if process_of_run() == 0:
             self.held.enter_context(folder_lock(self.run, f"dim {self.subcommand}"))
             settle_run(self.run)

@@ -25,6 +25,7 @@ from dim.errors import DataError
 
 MOST_BYTES = {"JSON": 2**28, "YAML": 2**20}
 DEEPEST = 64
+DEEPEST_CLASSES = 5  #: In one another: a parser takes twice as long for each level.
 MOST_NODES = {"JSON": 50_000_000, "YAML": 100_000}
 BRACKETS = {"[": 1, "{": 1, "]": -1, "}": -1}
 LEAST, TIMES = 2**26, 200
@@ -86,6 +87,22 @@ def _read(path: Path, form: str, parse: Callable[[str], Any], hint: Any, what: s
     except (OSError, ValueError, yaml.YAMLError) as error:
         said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise DataError(what, f"a damaged {path.name} ({said})", remedy) from error
+
+
+def is_bounded(value: Any) -> bool:
+    """Whether what was read of YAML is of few levels, values (an alias counts each time) and nested classes."""
+    try:
+        _check_shape(value, "YAML")
+    except Mismatch:
+        return False
+    level, classes = [value], 0
+    while level:
+        classes += any(isinstance(each, Mapping) and "class_path" in each for each in level)
+        inner = (
+            each.values() if isinstance(each, Mapping) else each for each in level if isinstance(each, Mapping | list)
+        )
+        level = [each for part in inner for each in part]
+    return classes <= DEEPEST_CLASSES
 
 
 def _check_shape(value: Any, form: str) -> None:

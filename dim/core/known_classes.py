@@ -21,15 +21,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from jsonargparse import set_parsing_settings
 from jsonargparse._common import parsing_settings
+from jsonargparse._optionals import _get_config_read_mode
 
 from dim.core.moved_classes import current
 from dim.core.typed import WORD, Mismatch, shown, typed
-from dim.errors import DataError
+from dim.errors import ConfigError, DataError
 
+PACKAGE = re.compile(r"(?!jsonargparse\b)[^\W\d]\w*(\.[^\W\d]\w*)*")
 FULL_NAME = re.compile(r"(?<![\w./\\-])[^\W\d]\w*(?:\.[^\W\d]\w*)+(?![\w./\\-])")
 REMEDY = "If you trust it, and it is installed here: {trust}."
 UPGRADE = "Make it again, or upgrade dim."
@@ -212,17 +215,21 @@ def only_these(classes: Iterable[type], trusted: Sequence[str] = (), typed_in: I
         trusted: As of `KnownClasses`.
         typed_in: The values of a command line: a full name of a class in them is the user's own word.
     """
-    before = dict(parsing_settings)  # which has no public way back
+    before, mode, places = dict(parsing_settings), _get_config_read_mode(), list(sys.path)  # without a public way back
     bases = {base for kind in classes for base in kind.__mro__ if base.__module__.startswith("dim.")}
     names = [name for kind in {*classes, *bases} for name in _names_of(kind)]
     names += [prefix.rstrip(".") for prefix in packages(trusted)]
     names += [name for value in typed_in for name in FULL_NAME.findall(value) if not name.startswith("jsonargparse.")]
     try:
+        # Parsing a file, it works in the folder of that, which must not be where modules are found.
+        sys.path[:] = [place or str(Path.cwd()) for place in places]
+        parsing_settings["import_path_verdicts"] = {}  # whatever the process allowed before
         set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=names)
         set_parsing_settings(config_read_mode_fsspec_enabled=False)  # nor is a text an address to read more from
         yield
     finally:
-        set_parsing_settings(config_read_mode_fsspec_enabled=True)  # as Lightning has it
+        sys.path[:] = places
+        set_parsing_settings(config_read_mode_fsspec_enabled="s" in mode)
         parsing_settings.clear()
         parsing_settings.update(before)
 
@@ -279,12 +286,17 @@ def imported_class(path: str) -> type | None:
 def packages(trusted: Sequence[str] | str) -> tuple[str, ...]:
     """The beginnings of class names that are trusted, each with its dot: `my` does not stand for `mystery`.
 
+    Raises:
+        ConfigError: One is no name of a package, or of what decides here itself.
+
     Example:
         >>> packages(["my_package", "other."])
         ('my_package.', 'other.')
     """
-    names = [trusted] if isinstance(trusted, str) else trusted
-    return tuple(f"{name.strip().rstrip('.')}." for name in names if name.strip(" ."))
+    names = [name.strip(" .") for name in ([trusted] if isinstance(trusted, str) else trusted)]
+    if wrong := [name for name in names if name and not PACKAGE.fullmatch(name)]:
+        raise ConfigError("packages that are trusted, by their names in Python", repr(wrong[0]), "Such as: my_package.")
+    return tuple(f"{name}." for name in names if name)
 
 
 def trusted_by(trust: str | None) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def check_opens(folder: Path, linker: Linker, trusted: Sequence[str] = ()) -> No
         "image": None if image is None else base64.b64encode(image).decode(),
     }
     done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM],
+        [sys.executable, "-P", "-c", _PROGRAM],  # no module of the folder that it is called in
         input=json.dumps(asked),
         env=same_imports(),
         capture_output=True,

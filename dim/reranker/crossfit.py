@@ -25,7 +25,7 @@ from dim.errors import ConfigError
 from dim.training.checkpoint import WholeCheckpoints
 from dim.training.places import stated_config
 from dim.training.progress_lines import ProgressBar, progress_callback
-from dim.training.saved_run import identity_of_run, instantiate_run, known_to_runs
+from dim.training.saved_run import identity_of_run, instantiate_run, known_to_trainers
 from dim.training.task import LinkingTask
 from dim.training.trainer_options import StepLimit
 
@@ -163,7 +163,7 @@ def _fit(run: Path, config: dict[str, Any], task: LinkingTask, kept: torch.Tenso
 
 def _of_trainer(run: Path, config: dict[str, Any], trusted: Sequence[str]) -> tuple[dict[str, Any], list[Callback]]:
     """The options of the trainer that decide the weights, and the callbacks that it names, such as early stopping."""
-    given, known, hints = config.get("trainer") or {}, known_to_runs(run, trusted), parameters(Trainer)[0]
+    given, known, hints = config.get("trainer") or {}, known_to_trainers(run, trusted), parameters(Trainer)[0]
     options = {
         name: known.read(given[name], hints[name], f"trainer.{name}") for name in TRAINER_OPTIONS if name in given
     }

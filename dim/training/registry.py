@@ -37,8 +37,14 @@ _OTHERS: tuple[type, ...] = (
     *_public(pytorch_metric_learning.reducers),
     *_public(pytorch_metric_learning.regularizers),
 )
-#: What the trainer of a run may be given besides.
-OF_TRAINER: tuple[type, ...] = (*_public(callbacks), CSVLogger, TensorBoardLogger, WandbLogger)
+#: What the trainer of a run may be given besides. Callbacks that write where they are told, or call what they are
+#: given, are none of it: who wants them in commands other than fit trusts pytorch_lightning.
+OF_TRAINER: tuple[type, ...] = (
+    *(callbacks.EarlyStopping, callbacks.LearningRateMonitor, callbacks.Timer, callbacks.DeviceStatsMonitor),
+    *(callbacks.GradientAccumulationScheduler, callbacks.StochasticWeightAveraging, callbacks.ModelSummary),
+    *(callbacks.RichModelSummary, callbacks.RichProgressBar, callbacks.TQDMProgressBar),
+    *(CSVLogger, TensorBoardLogger, WandbLogger),
+)
 
 
 @cache

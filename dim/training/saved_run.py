@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jsonargparse import Namespace
 from numpy.typing import NDArray
 
 from dim.core.files import content_hash
@@ -95,6 +96,7 @@ def instantiate_run(
     check_places(run, config, "--dataset")
     seed = config.get("seed_everything", 0)
     known = known_to_runs(run, trusted)
+    config["data"] |= {"engine": "local", "address": None}  # for who asks to say, not for the run
     model = known.read(config["model"], LinkingTask, "model")
     data = known.read(config["data"], LinkingDataModule, "data")
     for chosen in (model, data):
@@ -106,8 +108,34 @@ def instantiate_run(
 
 
 def known_to_runs(run: Path, trusted: Sequence[str] = ()) -> KnownClasses:
-    """What the config.yaml of a run may name."""
-    return KnownClasses(classes_of_runs(), trusted, f"a run at {run}")
+    """What the model and the data in the config.yaml of a run may name."""
+    return KnownClasses((*registered(), LinkingDataModule, RunScorer), trusted, f"a run at {run}")
+
+
+def known_to_trainers(run: Path, trusted: Sequence[str] = ()) -> KnownClasses:
+    """The same of the options of its trainer."""
+    return KnownClasses(OF_TRAINER, trusted, f"a run at {run}")
+
+
+def check_parts(*parts: Any) -> None:
+    """Raises DataError where a run's model or data names what is the trainer's, such as a logger, which would begin."""
+    names = {kind.__name__ for kind in OF_TRAINER}
+    for part in parts:
+        for name in _classes_in(part):
+            if name.rpartition(".")[2] in names:
+                raise DataError("a model and data that name no part of the trainer", name[:200], "Take it out.")
+
+
+def _classes_in(part: Any) -> Iterator[str]:
+    """The class names anywhere in parsed options."""
+    inner = vars(part) if isinstance(part, Namespace) else part
+    if isinstance(inner, Mapping):
+        if isinstance(inner.get("class_path"), str):
+            yield inner["class_path"]
+        inner = list(inner.values())
+    if isinstance(inner, list | tuple):
+        for each in inner:
+            yield from _classes_in(each)
 
 
 def classes_of_runs() -> tuple[type, ...]:

@@ -60,9 +60,26 @@ def follow_run(loggers: Sequence[Logger], run: Path, folder: Path, seed: int, co
                 options[name] = value
         if options.get("anonymous") is None:
             options.pop("anonymous", None)  # wandb warns of it, though nobody set it
+        if command != "fit":
+            _bound(options)
         options["dir"] = str(run)
         logger._name, logger._id, logger._save_dir = options["name"], options["id"], str(run)
     return {"id": chosen, "project": wandb_loggers[0]._wandb_init["project"]}
+
+
+#: Options of Weights & Biases that a run's configuration decides in commands other than fit.
+OF_RUNS = frozenset(
+    {"name", "project", "entity", "group", "job_type", "tags", "notes", "id", "resume", "mode", "reinit", "anonymous"}
+)
+
+
+def _bound(options: dict[str, Any]) -> None:
+    """Leaves what a stranger's run may decide: not where it is sent, nor that git and code of some folder are read."""
+    import wandb
+
+    for name in set(options) - OF_RUNS:
+        options.pop(name)
+    options["settings"] = wandb.Settings(disable_git=True, disable_code=True)
 
 
 def _read(path: Path) -> dict[str, Any]:
