@@ -33,8 +33,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     linker = linker_of(demo_run(tmp_path_factory))
     torch.manual_seed(0)
     linker.ranker = Ranker(RankerNetwork(len(FEATURES)), tuple(FEATURES), facts={"num_candidates": 32})
-    linker.save(tmp_path_factory.mktemp("linkers") / "demo")
-    return tmp_path_factory.getbasetemp() / "linkers0" / "demo"
+    place = tmp_path_factory.mktemp("linkers") / "demo"
+    linker.save(place)
+    return place
 
 
 @pytest.fixture(scope="module")

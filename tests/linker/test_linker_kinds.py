@@ -23,7 +23,7 @@ from dim.training.registry import _named
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("linkers") / "saved"
+    folder = tmp_path_factory.mktemp("kinds") / "saved"
     linker_of(demo_run(tmp_path_factory)).save(folder)
     return folder
 
