@@ -3,11 +3,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from waiting import HANG
 
-from dim.core.files import atomic_path, content_hash, explain_write_errors, write_json
+from dim.core.files import WORKPLACE, atomic_path, content_hash, explain_write_errors, write_json
 from dim.errors import DimError, MissingExtraError, StorageError
 
 
@@ -128,3 +129,17 @@ while not select.select([sys.stdin], [], [], 0)[0]:
     misses += seen and not there
 print(misses, "misses")
 """
+
+
+def test_ctrl_c_just_when_a_workplace_was_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = Path.mkdir
+
+    def interrupted(self: Path, *args: Any, **options: Any) -> None:
+        make(self, *args, **options)
+        if WORKPLACE in self.name:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "mkdir", interrupted)
+    with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "new"):
+        pass
+    assert not list(tmp_path.iterdir())

@@ -9,8 +9,8 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -186,11 +186,13 @@ def _workplace(path: Path) -> Iterator[Path]:
     with ExitStack() as held:
         is_mine = False
         while not is_mine:
-            place = Path(tempfile.mkdtemp(prefix=f".{path.name}{WORKPLACE}", dir=path.parent))
+            place = path.parent / f".{path.name}{WORKPLACE}{secrets.token_hex(8)}"
+            held.callback(shutil.rmtree, place, ignore_errors=True)  # before it is there: Ctrl-C comes at any moment
+            place.mkdir(mode=0o700)
             with suppress(FileNotFoundError):  # it was taken for a killed one's before it was locked
                 held.enter_context(_locked(place, fcntl.LOCK_EX))
                 is_mine = place.exists()
-        held.callback(shutil.rmtree, place, ignore_errors=True)
+        held.callback(shutil.rmtree, place, ignore_errors=True)  # while it is locked
         yield place
 
 
