@@ -82,7 +82,9 @@ def make_towers(encoder: TextEncoder, names: Sequence[str], seed: int) -> Towers
     task = DIM(width=384, seed=seed)
     frequency = torch.from_numpy((spelling.encode_text(list(names)) != 0).mean(0)).float()
     mention = {"mention": encoder.width, "context": encoder.width, "spelling": spelling.width}
-    task.make_towers(mention, {"name": encoder.width, "text": encoder.width, "spelling": spelling.width}, frequency)
+    task.make_towers(mention, {"name": encoder.width, "text": encoder.width, "spelling": spelling.width})
+    assert task.spelling is not None
+    task.spelling.weigh(frequency)
     task.eval().requires_grad_(False)
     return Towers(task, LiveEncoder(text_encoder=encoder, name_encoder=spelling))
 

@@ -13,7 +13,8 @@ from benchmarks.random_lm import NUM_WORDS
 from dim.data.dataset import write_dataset
 from dim.demo.vocabulary import surnames
 from dim.evaluation.protocols import Generative
-from dim.training.datamodule import FeatureTable, LinkingData, LinkingDataModule
+from dim.features.batch import FeatureTable
+from dim.training.datamodule import LinkingData, LinkingDataModule
 
 IMAGE_WIDTH = 768  # of CLIP ViT-L/14
 _POOL = 256  # mentions that examples are drawn from

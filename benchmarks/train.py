@@ -21,8 +21,9 @@ from dim.data.dataset import write_dataset
 from dim.display.terminal import Console
 from dim.encoders.tiny import TinyTextEncoder
 from dim.evaluation.protocols import FullKB
+from dim.features.batch import FeatureTable
 from dim.methods.contrastive.module import DIM
-from dim.training.datamodule import EpochBatches, FeatureTable, LinkingData, LinkingDataModule
+from dim.training.datamodule import EpochBatches, LinkingData, LinkingDataModule
 
 
 def bench_train(

@@ -3,8 +3,9 @@ import math
 import pytest
 import torch
 
+from dim.features.batch import FeatureTable
 from dim.methods.contrastive.module import DIM
-from dim.training.datamodule import EpochBatches, FeatureTable
+from dim.training.datamodule import EpochBatches
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
@@ -39,6 +40,6 @@ def test_a_last_batch_of_one_row_is_left_out_because_it_has_no_negative():
 
 def test_missing_rows_of_a_table_are_zeros_with_a_mask():
     table = FeatureTable(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([1, -1, 0]))
-    values, mask = table.take(torch.tensor([0, 1, 2]))
-    assert values.tolist() == [[3.0, 4.0], [0.0, 0.0], [1.0, 2.0]]
-    assert mask.tolist() == [True, False, True]
+    vectors, mask = table.take(torch.tensor([0, 1, 2]))
+    assert vectors.tolist() == [[[3.0, 4.0]], [[0.0, 0.0]], [[1.0, 2.0]]]
+    assert mask.tolist() == [[True], [False], [True]]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from dim.core.files import check_variant, content_hash, file_name_of
-from dim.core.jobs import Block, Executor, Workplace
+from dim.core.jobs import Executor
 from dim.core.locks import folder_lock
 from dim.core.ray_cluster import Engine, open_executor
 from dim.data.caption_file import GivenCaptions, read_captions
@@ -21,13 +19,11 @@ from dim.display.terminal import Console, Text
 from dim.encoders.base import Captioner
 from dim.encoders.blip2 import Blip2Captioner
 from dim.errors import ConfigError, DataError
-from dim.features.blocks import Job
 from dim.features.cache import FeatureCache
 from dim.features.caption_store import write_answers, write_captions
-from dim.features.captions import Captions, cached_captions, caption_blocks, caption_inputs, has_text
+from dim.features.captions import Captions, cached_captions, caption_inputs, has_text
 from dim.features.image_counts import absent_images, used_images
-from dim.features.progress import shown_progress
-from dim.features.spread import spread
+from dim.features.spread import Means
 from dim.images.reading import num_decoders
 from dim.releases.prepare import open_dataset
 
@@ -125,18 +121,11 @@ def _ask(
     executor: Executor,
 ) -> Captions:
     inputs = caption_inputs(dataset, captioner.question, overwrite)
-    compute = partial(caption_blocks, captioner, root=dataset.image_root.absolute())
-    console = Console(stderr=True)
-
-    def blocks(work: Workplace) -> Iterator[Block]:
-        with shown_progress("captions", work, console) as (advance, stages):
-            job = Job(work.plan, batch_size, num_workers, advance, stages)
-            yield from spread(executor, compute, inputs.unique, job, work.pending)
-
     num_asked = int((inputs.rows >= 0).sum())
     kept = "" if overwrite else f"; {before:,} mentions keep the caption that they have"
     _say(f"{dataset.name}: {len(inputs.unique):,} questions about images, for {num_asked:,} mentions{kept}")
-    return cached_captions(FeatureCache(cache_dir / "features"), captioner.fingerprint, inputs, blocks)
+    means = Means(executor, batch_size, num_workers, Console(stderr=True))
+    return cached_captions(FeatureCache(cache_dir / "features"), captioner, inputs, dataset.image_root, means)
 
 
 def _answers(found: Captions, captioner: Captioner) -> pd.DataFrame:

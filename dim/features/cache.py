@@ -18,7 +18,8 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dim.core.files import content_hash, explain_write_errors, remove_leftovers, write_json
-from dim.core.jobs import Block, Plan, Workplace
+from dim.core.jobs import Plan, Workplace
 from dim.core.locks import folder_lock
 from dim.encoders.base import Features
 from dim.errors import StorageError
@@ -139,37 +140,43 @@ class FeatureCache:
         """Where these features stand, or would stand."""
         return self.root / f"{recipe.field}-{recipe.plan(inputs).key}"
 
-    def compute(
-        self,
-        recipe: Recipe,
-        inputs: Inputs,
-        blocks: Callable[[Workplace], Iterator[Block]],
-        finish: Callable[[Workplace], None] = lambda _: None,
-    ) -> FieldFeatures:
-        """Computes what is missing of the features and opens them. Of two processes, the second waits for the first.
+    @contextmanager
+    def missing(self, recipe: Recipe, inputs: Inputs) -> Iterator[Workplace | None]:
+        """Where the features are to be computed; None: they were found. Of two processes, the second waits.
+
+        Who gets a workplace writes its pending blocks, in any order, and further files into its result. When the `with`
+        block ends, that becomes the features; where it raises, what was written stays for the next run.
 
         Args:
-            recipe: How.
+            recipe: How they are computed.
             inputs: Of what.
-            blocks: Computes the pending blocks of a workplace, in any order.
-            finish: Writes further files into the workplace's result, once all blocks are done.
 
         Raises:
-            StorageError: The disk is full, the folder may not be written, or it does not keep what is written.
+            StorageError: The disk is full, or the folder may not be written.
         """
         folder = self.folder(recipe, inputs)
+        if self.find(recipe, inputs) is not None:
+            yield None
+            return
         with folder_lock(folder, f"the embedding of {recipe.field}", wait=True), explain_write_errors(folder):
-            features = self.find(recipe, inputs)
-            if features is None:
-                work = Workplace(self._workplace(folder), recipe.plan(inputs))
-                _log(work, "resumed" if work.notes else "started")
-                for block in blocks(work):
-                    work.write(block)
-                finish(work)
-                _describe(work, recipe, inputs)
-                _log(work, "finished")
-                work.publish(folder)
-                features = open_features(folder)
+            if self.find(recipe, inputs) is not None:  # another process did it meanwhile
+                yield None
+                return
+            work = Workplace(self._workplace(folder), recipe.plan(inputs))
+            _log(work, "resumed" if work.notes else "started")
+            yield work
+            _describe(work, recipe, inputs)
+            _log(work, "finished")
+            work.publish(folder)
+
+    def written(self, recipe: Recipe, inputs: Inputs) -> FieldFeatures:
+        """The features that were just written.
+
+        Raises:
+            StorageError: The disk does not keep what is written.
+        """
+        folder = self.folder(recipe, inputs)
+        features = open_features(folder)
         if features is None:
             raise StorageError(
                 f"features in {folder} as they were written",

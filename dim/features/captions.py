@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from dim.core.templates import check_template
 from dim.data.dataset import Dataset
 from dim.encoders.base import Captioner
 from dim.errors import DataError
-from dim.features.blocks import Job, Paths, decoded_batches
+from dim.features.blocks import Job, decoded_blocks
 from dim.features.cache import FeatureCache, Recipe
 from dim.features.fields import image_paths
 from dim.features.inputs import Inputs, file_state
+from dim.features.spread import Means
+from dim.images.batches import Paths
 
 BLOCK_SIZE = 64  #: What a kill may cost: at two answers a second, half a minute.
 Item = tuple[Paths, str]  #: The images of a mention and the question about them: what is captioned once.
@@ -83,44 +86,49 @@ class Captions:
 
 
 def cached_captions(
-    cache: FeatureCache, captioner: str, inputs: Inputs, blocks: Callable[[Workplace], Iterator[Block]]
+    cache: FeatureCache, captioner: Captioner, inputs: Inputs, image_root: Path, means: Means
 ) -> Captions:
     """The captions of all owners, from the cache or computed now.
 
     Args:
         cache: Where finished captions are found and missing ones are kept.
-        captioner: The captioner's fingerprint.
+        captioner: Says what is not there.
         inputs: The images and questions, of `caption_inputs`.
-        blocks: Captions the pending blocks of a workplace (see `caption_blocks`).
+        image_root: Of the images.
+        means: Who computes.
     """
-    recipe = Recipe("captions", "image", captioner, width=0, block_size=BLOCK_SIZE)
-    plan = recipe.plan(inputs)
-
-    def dated(work: Workplace) -> Iterator[Block]:
-        for block in blocks(work):
-            line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "block": f"{plan.key}/{block.index}"}
-            with (work.result / "log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(line) + "\n")
-            yield block
-
-    def finish(work: Workplace) -> None:
-        said = [caption for index in sorted(work.notes) for caption in work.notes[index]["captions"]]
-        table = {
-            "images": [list(paths) for paths, _ in inputs.unique],
-            "question": [question for _, question in inputs.unique],
-            "answer": said,
-            "block": [f"{plan.key}/{row // plan.block_size}" for row in range(plan.num_rows)],
-        }
-        frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in table.items()})
-        frame.to_parquet(work.result / "captions.parquet", index=False)
-
-    features = cache.find(recipe, inputs) or cache.compute(recipe, inputs, dated, finish)
-    folder = cache.folder(recipe, inputs)
+    recipe = Recipe("captions", "image", captioner.fingerprint, width=0, block_size=BLOCK_SIZE)
+    with cache.missing(recipe, inputs) as work:
+        if work is not None:
+            blocks = partial(caption_blocks, captioner, root=image_root.absolute())
+            for block in means.compute("captions", work, blocks, inputs.unique):
+                _note_date(work, block)
+                work.write(block)
+            _write_answers(work, inputs)
+    features, folder = cache.written(recipe, inputs), cache.folder(recipe, inputs)
     answers = pd.read_parquet(folder / "captions.parquet")
     said = answers["answer"].tolist()
     by_owner = [said[row] if row >= 0 and has_text(said[row]) else None for row in features.rows]
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     return Captions(by_owner, answers, [line for line in lines if "block" in line], features.manifest)
+
+
+def _note_date(work: Workplace, block: Block) -> None:
+    line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "block": f"{work.plan.key}/{block.index}"}
+    with (work.result / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps(line) + "\n")
+
+
+def _write_answers(work: Workplace, inputs: Inputs) -> None:
+    plan = work.plan
+    table = {
+        "images": [list(paths) for paths, _ in inputs.unique],
+        "question": [question for _, question in inputs.unique],
+        "answer": [caption for index in sorted(work.notes) for caption in work.notes[index]["captions"]],
+        "block": [f"{plan.key}/{row // plan.block_size}" for row in range(plan.num_rows)],
+    }
+    frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in table.items()})
+    frame.to_parquet(work.result / "captions.parquet", index=False)
 
 
 def caption_blocks(
@@ -131,16 +139,16 @@ def caption_blocks(
     Raises:
         DataError: The captioner did not give one answer an image.
     """
-    for index, batches in decoded_batches(captioner.preprocess, [paths for paths, _ in items], root, job, pending):
+    for index, batches in decoded_blocks(captioner.preprocess, [paths for paths, _ in items], root, job, pending):
         rows = job.plan.block(index)
         note: dict[str, Any] = {"missing": {}, "failures": {}, "captions": []}
         for first, batch in batches:
             asked = [question for _, question in items[rows.start + first :][: len(batch.inputs)]]
-            usable = [i for i, image in enumerate(batch.inputs) if image is not None]
+            images = [usable[0] for usable in batch.inputs if usable]
+            questions = [question for question, usable in zip(asked, batch.inputs, strict=True) if usable]
             with job.stages.measure("encode"):
-                said = _answers(captioner, [batch.inputs[i] for i in usable], [asked[i] for i in usable])
-            answers = iter(said)
-            note["captions"] += [None if image is None else next(answers) for image in batch.inputs]
+                answers = iter(_answers(captioner, images, questions))
+            note["captions"] += [next(answers) if usable else None for usable in batch.inputs]
             batch.report(first, note)
             job.advance(len(batch.inputs))
         with job.stages.measure("write"):

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from dim.core.files import content_hash
-from dim.core.jobs import Block, Executor, ThisProcess, Workplace
+from dim.core.jobs import Block, Executor, ThisProcess
 from dim.core.ray_cluster import Engine, open_executor
 from dim.data.dataset import Dataset
 from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limit
 from dim.display.terminal import Console
 from dim.encoders.base import Captioner, ImageEncoder, TextEncoder
 from dim.errors import ConfigError
-from dim.features.blocks import Job, image_blocks, text_blocks
+from dim.features.blocks import image_blocks, text_blocks
 from dim.features.cache import FeatureCache, FieldFeatures, Recipe
-from dim.features.captions import cached_captions, caption_blocks, caption_inputs
+from dim.features.captions import cached_captions, caption_inputs
 from dim.features.fields import FIELDS, Choices, Field
 from dim.features.image_counts import absent_images, used_images
 from dim.features.inputs import Inputs
-from dim.features.progress import shown_progress
-from dim.features.spread import spread
+from dim.features.spread import Means
 from dim.images.reading import num_decoders
 from dim.releases.prepare import open_dataset
 
@@ -140,10 +138,7 @@ def embed_dataset(
     run = _Run(
         dataset,
         FeatureCache(cache_dir / "features"),
-        batch_size,
-        num_decoders(num_workers),
-        executor or ThisProcess(),
-        console,
+        Means(executor or ThisProcess(), batch_size, num_decoders(num_workers), console),
     )
     encoders = {"text": text_encoder, "image": image_encoder, "name": name_encoder}
     wanted = [field for field in FIELDS if encoders[field.encoder] is not None and field.name not in leave_out]
@@ -169,10 +164,7 @@ def embed_dataset(
 class _Run:
     dataset: Dataset
     cache: FeatureCache
-    batch_size: int
-    num_workers: int
-    executor: Executor
-    console: Console
+    means: Means
 
     def features(self, field: Field, choices: Choices, encoder: TextEncoder | ImageEncoder) -> FieldFeatures:
         key = self._known_key(field, choices, encoder.fingerprint)
@@ -182,7 +174,7 @@ class _Run:
             inputs = field.unique_inputs(self.dataset, choices)
             recipe = Recipe(field.name, field.kind, encoder.fingerprint, encoder.width, BLOCK_SIZE[field.kind])
             found = self.cache.find(recipe, inputs, owner)
-            features = found or self.cache.compute(recipe, inputs, partial(self._blocks, field, encoder, inputs))
+            features = found or self._computed(field, encoder, recipe, inputs)
             self.cache.remember(key, recipe, inputs)
         else:
             features = found
@@ -202,45 +194,34 @@ class _Run:
         """The captioner's words for each mention that has images and no caption."""
         check_images(absent_images(self.dataset, "mention"), max_missing_images, self.dataset.image_root)
         inputs = caption_inputs(self.dataset, captioner.question)
+        return cached_captions(self.cache, captioner, inputs, self.dataset.image_root, self.means).by_owner
 
-        def blocks(work: Workplace) -> Iterator[Block]:
-            with self._job("captions", work) as job:
-                caption = partial(caption_blocks, captioner, root=self._image_root)
-                yield from spread(self.executor, caption, inputs.unique, job, work.pending)
-
-        return cached_captions(self.cache, captioner.fingerprint, inputs, blocks).by_owner
-
-    def _blocks(
-        self, field: Field, encoder: TextEncoder | ImageEncoder, inputs: Inputs, work: Workplace
-    ) -> Iterator[Block]:
-        with self._job(field.name, work) as job:
-            # An encoder may be of both kinds; the field says which side is asked.
-            if field.kind == "text":
-                assert isinstance(encoder, TextEncoder)
-                encode = partial(text_blocks, encoder)
-            else:
-                assert isinstance(encoder, ImageEncoder)
-                encode = partial(image_blocks, encoder, root=self._image_root)
-            yield from spread(self.executor, encode, inputs.unique, job, work.pending)
-
-    @property
-    def _image_root(self) -> Path:
-        return self.dataset.image_root.absolute()  # of use to a process in another folder, too
+    def _computed(
+        self, field: Field, encoder: TextEncoder | ImageEncoder, recipe: Recipe, inputs: Inputs
+    ) -> FieldFeatures:
+        blocks: Callable[..., Iterator[Block]]
+        # An encoder may be of both kinds; the field says which side is asked.
+        if field.kind == "text":
+            assert isinstance(encoder, TextEncoder)
+            blocks = partial(text_blocks, encoder)
+        else:
+            assert isinstance(encoder, ImageEncoder)  # its root is of use to a process in another folder, too
+            blocks = partial(image_blocks, encoder, root=self.dataset.image_root.absolute())
+        with self.cache.missing(recipe, inputs) as work:
+            if work is not None:
+                for block in self.means.compute(field.name, work, blocks, inputs.unique):
+                    work.write(block)
+        return self.cache.written(recipe, inputs)
 
     def _known_key(self, field: Field, choices: Choices, fingerprint: str) -> str:
         hashes = self.dataset.meta["hashes"]
         tables = (hashes.get(table.format(entity_text=choices.entity_text), "") for table in field.tables)
         return content_hash(field.name, *tables, repr(choices), fingerprint)
 
-    @contextmanager
-    def _job(self, name: str, work: Workplace) -> Iterator[Job]:
-        with shown_progress(name, work, self.console) as (advance, stages):
-            yield Job(work.plan, self.batch_size, self.num_workers, advance, stages)
-
     def _say(self, field: Field, features: FieldFeatures, was_found: bool) -> None:
         manifest = features.manifest
         missing = ", ".join(f"{count:,} {reason}" for reason, count in manifest["missing"].items())
-        self.console.print(
+        self.means.console.print(
             f"{field.name:<12} {'found in cache' if was_found else 'embedded'}: "
             f"{manifest['num_present']:,} of {manifest['num_owners']:,} {field.owner} rows"
             + (f" (missing: {missing})" if missing else ""),

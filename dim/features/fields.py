@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import pandas as pd
 import pyarrow as pa
@@ -14,8 +14,8 @@ from dim.core.options import nearest
 from dim.core.templates import CONTEXT_FIELDS, check_template
 from dim.data.dataset import Dataset
 from dim.errors import ConfigError
-from dim.features.blocks import Paths
 from dim.features.inputs import Inputs
+from dim.images.batches import Paths
 
 
 @dataclass(frozen=True)
@@ -33,23 +33,35 @@ class Choices:
     captions: Sequence[str | None] | None = None
 
 
+class Columns(Protocol):
+    """Where fields find their inputs: a `Dataset`, or what a caller gave."""
+
+    def column(self, table: Literal["mentions", "entities"], name: str) -> pa.ChunkedArray:
+        """A column of the mentions or the entities."""
+
+    def text_column(self, variant: str) -> pa.ChunkedArray:
+        """The text of each entity, in the order of the entities."""
+
+
 @dataclass(frozen=True)
 class Field:
     """One kind of evidence.
 
     Attributes:
-        name: Of the features.
+        name: Of the features, as `--data.leave_out` and the cache call them.
         owner: Whose rows the features follow.
         encoder: Which encoder takes it.
         tables: The tables that its inputs come from, as named in `dataset.json` under `hashes`.
         inputs: One text, or one list of image paths, an owner; null where there is nothing.
+        read_as: What methods call it, beside the other fields of its owner.
     """
 
     name: str
     owner: Literal["mention", "entity"]
     encoder: Literal["text", "image", "name"]
     tables: tuple[str, ...]
-    inputs: Callable[[Dataset, Choices], Sequence[Any] | pa.ChunkedArray]
+    inputs: Callable[[Columns, Choices], Sequence[Any] | pa.ChunkedArray]
+    read_as: str
 
     @property
     def kind(self) -> Literal["text", "image"]:
@@ -73,33 +85,49 @@ def image_paths(column: pd.Series[Any]) -> list[Paths | None]:
     return [tuple(map(str, paths)) if paths is not None and len(paths) else None for paths in column.tolist()]
 
 
-def _contexts(dataset: Dataset, choices: Choices) -> list[str | None]:
+def _contexts(dataset: Columns, choices: Choices) -> list[str | None]:
     template = check_template(choices.context_template, CONTEXT_FIELDS, "a context template")
     names = dataset.column("mentions", "mention").to_pylist()
     rows = zip(names, _texts(dataset.column("mentions", "context")).to_pylist(), strict=True)
     return [None if context is None else template.format(mention=name, context=context) for name, context in rows]
 
 
-def _captions(dataset: Dataset, choices: Choices) -> list[str | None]:
+def _mentions(dataset: Columns, _: Choices) -> pa.ChunkedArray:
+    return _texts(dataset.column("mentions", "mention"))
+
+
+def _names(dataset: Columns, _: Choices) -> pa.ChunkedArray:
+    return _texts(dataset.column("entities", "name"))
+
+
+def _entity_texts(dataset: Columns, choices: Choices) -> pa.ChunkedArray:
+    return _texts(dataset.text_column(choices.entity_text))
+
+
+def _captions(dataset: Columns, choices: Choices) -> list[str | None]:
     given: list[str | None] = _texts(dataset.column("mentions", "caption")).to_pylist()
     if choices.captions is None:
         return given
     return [caption or said for caption, said in zip(given, choices.captions, strict=True)]
 
 
+#: In the order in which models read them.
 FIELDS = (
-    Field("mention", "mention", "text", ("mentions",), lambda d, _: _texts(d.column("mentions", "mention"))),
-    Field("context", "mention", "text", ("mentions",), _contexts),
-    Field("caption", "mention", "text", ("mentions",), _captions),
-    Field("image", "mention", "image", ("mentions",), lambda d, _: d.column("mentions", "images")),
-    Field("spelling", "mention", "name", ("mentions",), lambda d, _: _texts(d.column("mentions", "mention"))),
-    Field("name", "entity", "text", ("entities",), lambda d, _: _texts(d.column("entities", "name"))),
-    Field(
-        "text", "entity", "text", ("entities", "texts/{entity_text}"), lambda d, c: _texts(d.text_column(c.entity_text))
-    ),
-    Field("name_spelling", "entity", "name", ("entities",), lambda d, _: _texts(d.column("entities", "name"))),
-    Field("entity_image", "entity", "image", ("entities",), lambda d, _: d.column("entities", "images")),
+    Field("mention", "mention", "text", ("mentions",), _mentions, "mention"),
+    Field("context", "mention", "text", ("mentions",), _contexts, "context"),
+    Field("caption", "mention", "text", ("mentions",), _captions, "caption"),
+    Field("image", "mention", "image", ("mentions",), lambda d, _: d.column("mentions", "images"), "image"),
+    Field("spelling", "mention", "name", ("mentions",), _mentions, "spelling"),
+    Field("name", "entity", "text", ("entities",), _names, "name"),
+    Field("text", "entity", "text", ("entities", "texts/{entity_text}"), _entity_texts, "text"),
+    Field("entity_image", "entity", "image", ("entities",), lambda d, _: d.column("entities", "images"), "image"),
+    Field("name_spelling", "entity", "name", ("entities",), _names, "spelling"),
 )
+
+
+def fields_of(owner: Literal["mention", "entity"]) -> list[Field]:
+    """The fields of mentions, or those of entities, in their order."""
+    return [field for field in FIELDS if field.owner == owner]
 
 
 def check_fields(names: Sequence[str], option: str) -> None:

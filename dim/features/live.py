@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import torch
 from PIL import Image
-from torch import Tensor
 
 from dim.encoders.base import Captioner, Features, ImageEncoder, TextEncoder
 from dim.errors import DataError
+from dim.features.batch import Batch, FeatureTable, batch_of
+from dim.features.blocks import encoded_images, encoded_texts
 from dim.features.captions import render_questions
-from dim.features.fields import FIELDS, Choices
-from dim.images.reading import UnusableImageError, decode_image, load_image, upright_rgb
+from dim.features.fields import Choices, fields_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,6 @@ class ReadyImage:
 
 ImageInput = str | Path | bytes | Image.Image | ReadyImage
 _READYING = Lock()  # users' encoders need not be made for threads
-Encoded = dict[str, tuple[Tensor, Tensor]]  #: Field → values [n, width] (zeros where missing), mask [n].
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class LiveEncoder:
 
     def ready(self, image: Image.Image, wanted: Sequence[str]) -> ReadyImage:
         """A decoded image as the encoders of the wanted fields take it; another thread may do it than computes."""
-        encoder = self.image_encoder if {"image", "entity_image"} & set(wanted) else None
+        encoder = self.image_encoder if "image" in wanted else None
         captioner = self.captioner if "caption" in wanted else None
         with _READYING:
             return ReadyImage(
@@ -76,8 +75,10 @@ class LiveEncoder:
 
     def mentions(
         self, names: Sequence[str], contexts: Sequence[str], images: Sequence[ReadyImage | None], wanted: Sequence[str]
-    ) -> Encoded:
-        """The wanted fields (`mention`, `context`, `caption`, `image`, `spelling`) of mentions [n].
+    ) -> Batch:
+        """The wanted fields (`mention`, `context`, `caption`, `image`, `spelling`) of mentions [n], and their texts.
+
+        What encoders give is not checked: who asks knows whose question it is of (`dim.linker.answer.check_finite`).
 
         Args:
             names: The mentions.
@@ -88,8 +89,9 @@ class LiveEncoder:
         captions: list[str | None] = [None] * len(names)
         if "caption" in wanted and self.captioner is not None:
             captions = self._captions(names, images)
-        table = _table(mention=names, context=contexts, caption=captions)
-        return self._encode("mention", table, images, wanted)
+        given = _Given(mention=names, context=contexts, caption=captions)
+        tables = self._tables("mention", given, images, wanted)
+        return batch_of(tables, torch.arange(len(names)), texts={"mention": names, "context": contexts})
 
     def entities(
         self,
@@ -97,62 +99,60 @@ class LiveEncoder:
         texts: Sequence[str | None],
         images: Sequence[ReadyImage | None],
         wanted: Sequence[str],
-    ) -> Encoded:
-        """The wanted fields (`name`, `text`, `entity_image`, `name_spelling`) of entities [n].
+    ) -> Batch:
+        """The wanted fields (`name`, `text`, `image`, `spelling`) of entities [n].
 
         Raises:
-            DataError: An encoder gives NaN or infinity of one; of mentions who asks looks, question by question.
+            DataError: An encoder gives NaN or infinity of one.
         """
-        encoded = self._encode("entity", _table(name=names, text=texts), images, wanted)
-        for field, (values, _) in encoded.items():
-            is_finite = values.isfinite().all(dim=1)
+        tables = self._tables("entity", _Given(name=names, text=texts), images, wanted)
+        batch = batch_of(tables, torch.arange(len(names)))
+        for field, (vectors, _) in batch.fields.items():
+            is_finite = vectors.isfinite().flatten(1).all(dim=1)
             if not is_finite.all():
                 raise DataError(
                     f"finite features of the field {field}",
                     f"NaN or infinity for the entity '{names[int(is_finite.int().argmin())]}'",
                     "Use precision fp32 or bf16; if it stays, leave that entity out.",
                 )
-        return encoded
+        return batch
 
-    def _encode(
-        self, owner: str, table: pa.Table, images: Sequence[ReadyImage | None], wanted: Sequence[str]
-    ) -> Encoded:
-        given, choices = _Given(table), Choices(context_template=self.context_template)
-        fields = [field for field in FIELDS if field.owner == owner and field.name in wanted]
-        texts = {f: _listed(f.inputs(given, choices)) for f in fields if f.kind == "text"}  # type: ignore[arg-type]
-        encoded: Encoded = {}
+    def _tables(
+        self,
+        owner: Literal["mention", "entity"],
+        given: _Given,
+        images: Sequence[ReadyImage | None],
+        wanted: Sequence[str],
+    ) -> dict[str, FeatureTable]:
+        fields = [field for field in fields_of(owner) if field.read_as in wanted]
+        choices = Choices(context_template=self.context_template)
+        tables: dict[str, FeatureTable] = {}
         for encoder, kind in ((self.text_encoder, "text"), (self.name_encoder, "name")):
             # One call for all fields of an encoder: each different text once.
-            of_encoder = {field.name: found for field, found in texts.items() if field.encoder == kind}
-            if encoder is not None and of_encoder:
-                encoded |= self._texts(encoder, of_encoder)
-        if self.image_encoder is not None:
-            encoded |= {field.name: self._images(images) for field in fields if field.kind == "image"}
-        return encoded
+            texts = {field.read_as: _listed(field.inputs(given, choices)) for field in fields if field.encoder == kind}
+            if encoder is not None and texts:
+                tables |= self._of_texts(encoder, texts)
+        if self.image_encoder is not None and any(field.kind == "image" for field in fields):
+            tables["image"] = self._of_images(self.image_encoder, images)
+        return tables
 
-    def _texts(self, encoder: TextEncoder, fields: Mapping[str, list[str | None]]) -> Encoded:
+    def _of_texts(self, encoder: TextEncoder, fields: Mapping[str, list[str | None]]) -> dict[str, FeatureTable]:
         unique = sorted({text for texts in fields.values() for text in texts if text is not None}, key=len)
-        batches = [unique[start : start + self.batch_size] for start in range(0, len(unique), self.batch_size)]
-        parts = [encoder.encode_text(batch) for batch in batches]
-        matrix = np.concatenate([np.zeros((1, encoder.width), np.float32), *parts])
-        place = {text: row for row, text in enumerate(unique, start=1)}
-        return {
-            name: _rows(matrix, [0 if text is None else place[text] for text in texts])
-            for name, texts in fields.items()
-        }
+        parts = [features for _, features in encoded_texts(encoder, unique, self._batches(len(unique)))]
+        matrix = _joined(parts, encoder.width)
+        place: dict[str | None, int] = {text: row for row, text in enumerate(unique)}
+        return {name: _table(matrix, [place.get(text, -1) for text in texts]) for name, texts in fields.items()}
 
-    def _images(self, images: Sequence[ReadyImage | None]) -> tuple[Tensor, Tensor]:
-        encoder = self.image_encoder
-        assert encoder is not None
+    def _of_images(self, encoder: ImageEncoder, images: Sequence[ReadyImage | None]) -> FeatureTable:
         unique = {id(image): image for image in images if image is not None}  # each different image once
-        present = list(unique.values())
-        parts: list[Features] = []
-        for start in range(0, len(present), self.batch_size):
-            pixels = np.stack([image.pixels for image in present[start : start + self.batch_size]])
-            parts.append(encoder.encode_image(encoder.to_device(pixels)))
-        matrix = np.concatenate([np.zeros((1, encoder.width), np.float32), *parts])
-        row = {key: place for place, key in enumerate(unique, start=1)}
-        return _rows(matrix, [0 if image is None else row[id(image)] for image in images])
+        pixels = [image.pixels for image in unique.values()]
+        batches = ((batch, pixels[batch.start : batch.stop]) for batch in self._batches(len(pixels)))
+        matrix = _joined([features for _, features in encoded_images(encoder, batches)], encoder.width)
+        place = {key: row for row, key in enumerate(unique)}
+        return _table(matrix, [-1 if image is None else place[id(image)] for image in images])
+
+    def _batches(self, count: int) -> list[range]:
+        return [range(count)[start : start + self.batch_size] for start in range(0, count, self.batch_size)]
 
     def _captions(self, names: Sequence[str], images: Sequence[ReadyImage | None]) -> list[str | None]:
         captioner = self.captioner
@@ -168,54 +168,17 @@ class LiveEncoder:
         return captions
 
 
-class Decode(Protocol):
-    """Decodes an image: the bytes of a file, or the file at a path, or a region of it."""
-
-    def __call__(self, image: bytes | str | Path, draft_side: int | None) -> Image.Image:
-        """The image as RGB. Raises UnusableImageError where by the rules it counts as missing."""
-
-
-def decode_here(image: bytes | str | Path, draft_side: int | None) -> Image.Image:
-    """The image, decoded in this process; `dim.images.decoders` does the same in others."""
-    if isinstance(image, bytes):
-        return decode_image(image, draft_side)
-    path = Path(image)
-    return load_image(path, Path(path.absolute().anchor), draft_side)  # whoever calls may name any file
-
-
-def open_image(
-    image: str | Path | bytes | Image.Image, draft_side: int | None = None, decode: Decode = decode_here
-) -> Image.Image:
-    """An image given as a path, as the bytes of a file, or opened, as RGB by the rules of `dim.images.reading`.
-
-    Raises:
-        UnusableImageError: By these rules it counts as missing.
-    """
-    return _whole(image) if isinstance(image, Image.Image) else decode(image, draft_side)
-
-
-def _whole(image: Image.Image) -> Image.Image:
-    if not min(image.size):
-        raise UnusableImageError("too narrow")
-    try:
-        return upright_rgb(image)
-    except (UnusableImageError, MemoryError):
-        raise
-    except Exception as error:  # Pillow reads pixels late: a truncated file is found out here
-        raise UnusableImageError("unreadable") from error
-
-
 class _Given:
-    """Looks like a dataset to the fields' rules."""
+    """What a caller gave, as fields find it in a dataset (`dim.features.fields.Columns`)."""
 
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
+    def __init__(self, **columns: Sequence[str | None]) -> None:
+        self._columns = columns
 
-    def column(self, _: str, name: str) -> Any:
-        return self._table[name]
+    def column(self, _: str, name: str) -> pa.ChunkedArray:
+        return pa.chunked_array([pa.array(self._columns[name], pa.string())])
 
-    def text_column(self, _: str) -> Any:
-        return self._table["text"]
+    def text_column(self, _: str) -> pa.ChunkedArray:
+        return self.column("entities", "text")
 
 
 def _listed(texts: Any) -> list[str | None]:
@@ -223,11 +186,10 @@ def _listed(texts: Any) -> list[str | None]:
     return found
 
 
-def _table(**columns: Sequence[str | None]) -> pa.Table:
-    return pa.table({name: pa.array(texts, pa.string()) for name, texts in columns.items()})
+def _joined(parts: Sequence[Features], width: int) -> Features:
+    """One matrix; a row of zeros where there is no part, as nothing is taken from it."""
+    return np.concatenate(parts) if parts else np.zeros((1, width), np.float32)
 
 
-def _rows(matrix: Features, rows: list[int]) -> tuple[Tensor, Tensor]:
-    """Rows of a matrix whose row 0 stands for what is missing."""
-    place = torch.tensor(rows, dtype=torch.long)
-    return torch.from_numpy(matrix)[place], place > 0
+def _table(matrix: Features, rows: list[int]) -> FeatureTable:
+    return FeatureTable(torch.from_numpy(matrix), torch.tensor(rows, dtype=torch.long))

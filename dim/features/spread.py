@@ -1,4 +1,4 @@
-"""Blocks of features or captions by any executor: here, or on a cluster."""
+"""What is missing of features or captions, computed by any executor: here, or on a cluster."""
 
 from __future__ import annotations
 
@@ -6,24 +6,43 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dim.core.jobs import Block, Executor, Plan
+from dim.core.jobs import Block, Executor, Plan, Workplace
+from dim.display.terminal import Console
 from dim.features.blocks import Job
+from dim.features.progress import shown_progress
 
 
-def spread(
-    executor: Executor, blocks: Callable[..., Iterator[Block]], inputs: Sequence[Any], job: Job, pending: list[int]
-) -> Iterator[Block]:
-    """The pending blocks, in any order, each once.
+@dataclass(frozen=True)
+class Means:
+    """By what blocks are computed.
 
-    Args:
-        executor: Where they are computed.
-        blocks: Takes `inputs`, `job` and `pending`: `partial(text_blocks, encoder)`, or
-            `partial(image_blocks, encoder, root=root)` with a root that every node sees under this path.
-        inputs: All of them.
-        job: How; on a cluster each actor decodes in its own process.
-        pending: The blocks.
+    Attributes:
+        executor: Where; on a cluster each actor decodes in its own process.
+        batch_size: Inputs an encoder call.
+        num_workers: Processes that decode images; 0 decodes in this one.
+        console: Where progress is shown.
     """
-    return executor.blocks(_Work(blocks, job), inputs, job.plan, pending, job.advance)
+
+    executor: Executor
+    batch_size: int
+    num_workers: int
+    console: Console
+
+    def compute(
+        self, name: str, work: Workplace, blocks: Callable[..., Iterator[Block]], inputs: Sequence[Any]
+    ) -> Iterator[Block]:
+        """The pending blocks of a workplace, in any order, each once, with a bar.
+
+        Args:
+            name: Of the field.
+            work: The workplace; whoever asks writes the blocks into it.
+            blocks: Takes `inputs`, `job` and `pending`: `partial(text_blocks, encoder)`, or
+                `partial(image_blocks, encoder, root=root)` with a root that every node sees under this path.
+            inputs: All of them.
+        """
+        with shown_progress(name, work, self.console) as (advance, stages):
+            job = Job(work.plan, self.batch_size, self.num_workers, advance, stages)
+            yield from self.executor.blocks(_Work(blocks, job), inputs, work.plan, work.pending, advance)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from dim.errors import DataError
-from dim.features.live import Decode, ImageInput, LiveEncoder, ReadyImage, decode_here, open_image
+from dim.features.live import ImageInput, LiveEncoder, ReadyImage
+from dim.images.given import Decode, decode_here, open_image
 from dim.images.reading import UnusableImageError
 from dim.linker.answer import Question, of_question
 

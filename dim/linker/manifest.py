@@ -53,11 +53,11 @@ class GenerativeAbout(About):
 
 
 class TowerFacts(TypedDict):
-    """What `DIM.make_towers` needs beside the weights."""
+    """What `TwoTowers.make_towers` needs beside the weights."""
 
     mention_fields: dict[str, int]
     entity_fields: dict[str, int]
-    has_spelling: bool
+    has_spelling: NotRequired[bool]  # of older versions
 
 
 class LinkerManifest(Manifest):

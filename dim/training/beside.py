@@ -12,7 +12,8 @@ from torch.nn.functional import normalize
 from dim.evaluation.floor import rank_by_name
 from dim.evaluation.protocols import Ranked
 from dim.evaluation.results import ranks_frame
-from dim.training.datamodule import EVALUATION_BATCH, FeatureTable, LinkingData
+from dim.features.batch import FeatureTable
+from dim.training.datamodule import EVALUATION_BATCH, LinkingData
 
 Fields = tuple[str, ...]
 TEXT_FIELDS: tuple[Fields, Fields] = (("mention", "context"), ("name", "text"))
@@ -72,5 +73,5 @@ def rank_by_frozen_vectors(data: LinkingData, rows: Tensor) -> Ranked | None:
 
 def unit_sum(tables: dict[str, FeatureTable], names: Sequence[str], owners: Tensor) -> Tensor:
     """The sum [n, width] of the owners' unit vectors, itself scaled to unit length; zeros where all are missing."""
-    vectors = [normalize(tables[name].take(owners)[0]) for name in names]
+    vectors = [normalize(tables[name].take(owners).mean()[0]) for name in names]
     return normalize(torch.stack(vectors).sum(0))

@@ -23,44 +23,14 @@ from dim.data.missing_images import MAX_MISSING_IMAGES, check_limit
 from dim.encoders.base import Captioner, ImageEncoder, TextEncoder
 from dim.errors import ConfigError
 from dim.evaluation.protocols import FullKB, Protocol
+from dim.features.batch import Batch, FeatureTable, batch_of
 from dim.features.embed import FieldFeatures, embed_dataset
-from dim.features.fields import FIELDS, check_fields
+from dim.features.fields import FIELDS, check_fields, fields_of
 from dim.features.image_counts import used_images
 from dim.features.shuffle import derange
 from dim.releases.prepare import open_dataset
 
 EVALUATION_BATCH = 256  # mentions whose scores over the whole KB are in memory at once
-
-
-@dataclass
-class FeatureTable:
-    """The features of one field: unique vectors, and which of them belongs to which mention or entity.
-
-    Attributes:
-        matrix: [num_unique, width], float32. On the device where it fits, else a view of the mapped cache.
-        rows: [n], int64, on the same device; -1 where the field is missing.
-    """
-
-    matrix: Tensor
-    rows: Tensor
-
-    def __post_init__(self) -> None:
-        self._is_complete = bool((self.rows >= 0).all())
-
-    @property
-    def width(self) -> int:
-        """Columns of the matrix."""
-        return self.matrix.shape[1]
-
-    def take(self, owners: Tensor) -> tuple[Tensor, Tensor]:
-        """Vectors [b, width] (zeros where missing) and mask [b] (True where present) of the rows `owners` [b]."""
-        rows = self.rows.index_select(0, owners.to(self.rows.device))
-        if self._is_complete:
-            values = self.matrix.index_select(0, rows).to(owners.device)
-            return values, torch.ones(len(owners), dtype=torch.bool, device=owners.device)
-        present = (rows >= 0).to(owners.device)
-        values = self.matrix.index_select(0, rows.clamp_min(0)).to(owners.device)
-        return values * present[:, None], present
 
 
 @dataclass
@@ -97,6 +67,14 @@ class LinkingData:
         """The text of each entity as the run sees it; None where it has none."""
         return self.read_texts()
 
+    def mentions(self, rows: Tensor, names: Sequence[str] | None = None) -> Batch:
+        """The fields of mention rows [b]: those that are named, or all."""
+        return batch_of(self.mention_fields, rows, names)
+
+    def entities(self, rows: Tensor, names: Sequence[str] | None = None) -> Batch:
+        """The fields of KB rows [b]: those that are named, or all."""
+        return batch_of(self.entity_fields, rows, names)
+
     def candidates_of(self, rows: Tensor) -> Tensor | None:
         """The candidates [b, num_candidates] of mention rows [b], on their device; None: all entities."""
         return None if self.candidates is None else self.candidates[rows.cpu()].to(rows.device)
@@ -107,12 +85,9 @@ class LinkingData:
             return
         self._device = device
         tables = [*self.mention_fields.values(), *self.entity_fields.values()]
-        size = sum(table.matrix.nbytes for table in tables)
-        for table in tables:
-            if size <= resident_bytes:
-                # A copy even on the CPU: rows of a mapped file are slow to gather.
-                table.matrix = table.matrix.clone().to(device)
-                table.rows = table.rows.to(device)
+        if sum(table.nbytes for table in tables) <= resident_bytes:
+            for table in tables:
+                table.to(device)
         self.gold = self.gold.to(device)
 
 
@@ -274,12 +249,10 @@ class LinkingDataModule(LightningDataModule):
             features = self._embed(dataset, executor)
         # A field that nobody has is no field: the model is not built for it.
         tables = {name: self._table(name, found, dataset) for name, found in features.items() if len(found.matrix)}
-        mention_fields = {name: tables[name] for name in MENTION_FIELDS if name in tables}
-        entity_fields = {name: tables[key] for name, key in ENTITY_FIELDS.items() if key in tables}
         return LinkingData(
             dataset=dataset,
-            mention_fields=mention_fields,
-            entity_fields=entity_fields,
+            mention_fields={each.read_as: tables[each.name] for each in fields_of("mention") if each.name in tables},
+            entity_fields={each.read_as: tables[each.name] for each in fields_of("entity") if each.name in tables},
             gold=torch.from_numpy(dataset.gold_rows(dataset.mentions)),
             candidates=self.protocol.candidates(dataset, dataset.mentions),
             protocol=self.protocol,
@@ -319,7 +292,8 @@ class LinkingDataModule(LightningDataModule):
     def _table(self, name: str, features: FieldFeatures, dataset: records.Dataset) -> FeatureTable:
         rows = features.rows
         if name in self.shuffle:
-            splits = dataset.mentions["split"].tolist() if name in MENTION_FIELDS else None
+            is_of_mention = any(each.name == name for each in fields_of("mention"))
+            splits = dataset.mentions["split"].tolist() if is_of_mention else None
             rows = rows[derange(rows >= 0, name, self.seed, splits)]
         # The cache is mapped copy-on-write: torch asks for writable memory, and nothing here writes.
         matrix = torch.from_numpy(features.matrix)
@@ -401,10 +375,6 @@ class LinkingDataModule(LightningDataModule):
 
     def _in_order(self, split: str) -> DataLoader[Tensor]:
         return _batches(list(self.rows(split).split(self.needs.evaluation_batch)))
-
-
-MENTION_FIELDS = ("mention", "context", "caption", "image", "spelling")
-ENTITY_FIELDS = {"name": "name", "text": "text", "image": "entity_image", "spelling": "name_spelling"}
 
 
 def _batches(batches: Sampler[Tensor] | list[Tensor]) -> DataLoader[Tensor]:

@@ -111,7 +111,8 @@ def test_untrained_attention_compares_as_the_frozen_vectors_do():
 def test_spelling_adds_a_weighted_cosine_of_ngrams_to_the_fused_one():
     torch.manual_seed(0)
     frequency = torch.tensor([0.5, 0.1, 0.01])
-    part = SpellingPart(frequency)
+    part = SpellingPart(3)
+    part.weigh(frequency)
     part.log_weight.data.fill_(0.7)
     mention, names = torch.tensor([[1.0, 0, 1], [0, 0, 0]]), torch.tensor([[1.0, 1, 0], [0, 0, 2.0]])
     query, entity = torch.randn(2, 4), torch.randn(2, 4)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dim.core.jobs import Block, Workplace
 from dim.features.cache import FeatureCache, FieldFeatures, Recipe, open_features
 from dim.features.inputs import Inputs
+from tests.features.computed import computed
 
 RECIPE = Recipe("name", "text", "an encoder", width=2, block_size=3)
 
@@ -23,7 +24,7 @@ def lengths(inputs: Inputs, work: Workplace) -> Iterator[Block]:
 
 def compute(root: Path, owners: list[str | None]) -> FieldFeatures:
     inputs = Inputs.of_texts(owners)
-    return FeatureCache(root).compute(RECIPE, inputs, lambda work: lengths(inputs, work))
+    return computed(FeatureCache(root), RECIPE, inputs, lambda work: lengths(inputs, work))
 
 
 def never(work: Workplace) -> Iterator[Block]:
@@ -39,7 +40,7 @@ def test_a_cache_round_trips(tmp_path_factory, owners: list[str | None]) -> None
     assert features.mask.tolist() == [row is not None for row in expected]
     assert features.dense().tolist() == [row or [0, 0] for row in expected]
     inputs = Inputs.of_texts(owners)
-    assert FeatureCache(root).compute(RECIPE, inputs, never).rows.tolist() == features.rows.tolist()
+    assert computed(FeatureCache(root), RECIPE, inputs, never).rows.tolist() == features.rows.tolist()
 
 
 def test_equal_inputs_are_stored_once_and_longest_first(tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_features_are_known_by_their_tables_until_an_image_changes(tmp_path: Pat
     (tmp_path / "x.jpg").write_bytes(b"1")
     cache, recipe = FeatureCache(tmp_path / "cache"), Recipe("image", "image", "e", 1, 3)
     inputs = Inputs.of_images([("x.jpg",), ("absent.jpg",)], tmp_path)
-    cache.compute(recipe, inputs, lambda work: iter([Block(0, np.ones((2, 1), np.float32))]))
+    computed(cache, recipe, inputs, lambda work: iter([Block(0, np.ones((2, 1), np.float32))]))
     cache.remember("tables", recipe, inputs)
     assert cache.known("tables", tmp_path).rows.tolist() == [1, 0]
     assert cache.known("other tables", tmp_path) is None

@@ -17,7 +17,9 @@ from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
 from dim.encoders.tiny_captioner import TinyCaptioner
 from dim.errors import DataError
 from dim.features.embed import embed_dataset
-from dim.features.live import LiveEncoder, ReadyImage, open_image
+from dim.features.fields import FIELDS
+from dim.features.live import LiveEncoder, ReadyImage
+from dim.images.given import open_image
 from dim.images.reading import UnusableImageError
 
 ENCODERS = {
@@ -27,7 +29,7 @@ ENCODERS = {
     "captioner": TinyCaptioner(),
 }
 MENTION = ("mention", "context", "caption", "image", "spelling")
-ENTITY = ("name", "text", "entity_image", "name_spelling")
+ENTITY = ("name", "text", "image", "spelling")
 # Texts with and without words, of other scripts and of blanks; more of them than a batch.
 NAMES = ["Ada", "Ada", "Zoë Ünal", "محمد", "东京", "O'Neil", "x", "Ada Moreau"]
 TEXTS = ["Ada sees Paris.", "", "   ", "🙂", "ذهب محمد", "東京 {mention}", "the of", "Ada sees Paris."]
@@ -70,16 +72,16 @@ def test_every_field_is_what_a_dataset_gives(dataset: Dataset, tmp_path: Path, t
     encoder = live(context_template=template)
     mentions, entities = dataset.mentions, dataset.entities
     texts = [text or None for text in dataset.texts("brief")]
-    found = {
-        **encoder.mentions(
-            mentions["mention"].tolist(),
-            mentions["context"].fillna("").tolist(),
-            opened(dataset, mentions["images"], MENTION),
-            MENTION,
-        ),
-        **encoder.entities(entities["name"].tolist(), texts, opened(dataset, entities["images"], ENTITY), ENTITY),
-    }
-    assert set(found) == set(stored) == {*MENTION, *ENTITY}
+    asked = encoder.mentions(
+        mentions["mention"].tolist(),
+        mentions["context"].fillna("").tolist(),
+        opened(dataset, mentions["images"], MENTION),
+        MENTION,
+    )
+    known = encoder.entities(entities["name"].tolist(), texts, opened(dataset, entities["images"], ENTITY), ENTITY)
+    batches = {"mention": asked, "entity": known}
+    found = {field.name: batches[field.owner].fields[field.read_as].mean() for field in FIELDS}
+    assert set(found) == set(stored)
     for name, (values, mask) in found.items():
         expected = stored[name]
         assert np.array_equal(mask.numpy(), expected.rows >= 0), name
@@ -92,26 +94,26 @@ def test_every_field_is_what_a_dataset_gives(dataset: Dataset, tmp_path: Path, t
 
 def test_only_wanted_fields_that_have_an_encoder_are_encoded() -> None:
     given = (["Ada"], ["Ada sees Paris."], [None])
-    assert set(live().mentions(*given, ("mention", "spelling"))) == {"mention", "spelling"}
-    assert set(live(name_encoder=None, image_encoder=None).mentions(*given, MENTION)) == {
+    assert set(live().mentions(*given, ("mention", "spelling")).fields) == {"mention", "spelling"}
+    assert set(live(name_encoder=None, image_encoder=None).mentions(*given, MENTION).fields) == {
         "mention",
         "context",
         "caption",
     }
-    assert set(live(text_encoder=None).entities(["Ada"], [None], [None], ENTITY)) == {"entity_image", "name_spelling"}
+    assert set(live(text_encoder=None).entities(["Ada"], [None], [None], ENTITY).fields) == {"image", "spelling"}
 
 
 def test_without_captioner_or_image_there_is_no_caption() -> None:
     picture = Image.new("RGB", (40, 40), "red")
     for encoder, given in ((live(captioner=None), picture), (live(), None)):
         images = [None if given is None else encoder.ready(given, MENTION)]
-        values, mask = encoder.mentions(["Ada"], [""], images, MENTION)["caption"]
+        values, mask = encoder.mentions(["Ada"], [""], images, MENTION).fields["caption"]
         assert not mask.any()
         assert not values.any()
 
 
 def test_no_mentions_give_no_rows() -> None:
-    for values, mask in live().mentions([], [], [], MENTION).values():
+    for values, mask in live().mentions([], [], [], MENTION).fields.values():
         assert len(values) == len(mask) == 0
 
 
@@ -155,8 +157,8 @@ def test_what_an_encoder_gives_of_an_entity_that_is_no_number_is_refused_by_name
     poisoned = live(text_encoder=Poisoned(64))
     with pytest.raises(DataError, match="of the field name\nfound    NaN or infinity for the entity 'Ada'"):
         poisoned.entities(["Bob", "Ada"], ["", ""], [None, None], ("name",))
-    assert torch.isfinite(poisoned.entities(["Bob"], [""], [None], ("name",))["name"][0]).all()
+    assert torch.isfinite(poisoned.entities(["Bob"], [""], [None], ("name",)).fields["name"].vectors).all()
     blind = live(image_encoder=Blind())
-    image = blind.ready(open_image(dataset.image_root / "0.png"), ("entity_image",))
-    with pytest.raises(DataError, match="of the field entity_image\nfound    NaN or infinity for the entity 'Bob'"):
-        blind.entities(["Bob"], [""], [image], ("entity_image",))
+    image = blind.ready(open_image(dataset.image_root / "0.png"), ("image",))
+    with pytest.raises(DataError, match="of the field image\nfound    NaN or infinity for the entity 'Bob'"):
+        blind.entities(["Bob"], [""], [image], ("image",))

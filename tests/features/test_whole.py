@@ -13,6 +13,7 @@ from dim.errors import DataError, StorageError
 from dim.features import whole
 from dim.features.cache import FeatureCache, Recipe, open_features
 from dim.features.inputs import Inputs
+from tests.features.computed import computed
 
 RECIPE = Recipe("name", "text", "an encoder", width=2, block_size=3)
 INPUTS = Inputs.of_texts([*"abcdefg", None, "a"])
@@ -25,7 +26,7 @@ def blocks(work: Workplace) -> Iterator[Block]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    FeatureCache(tmp_path).compute(RECIPE, INPUTS, blocks)
+    computed(FeatureCache(tmp_path), RECIPE, INPUTS, blocks)
     return FeatureCache(tmp_path).folder(RECIPE, INPUTS)
 
 
@@ -50,7 +51,7 @@ def test_one_wrong_bit_is_named_by_its_block_and_the_features_are_computed_anew(
     flip(folder / "matrix.npy", (folder / "matrix.npy").stat().st_size - VALUES.nbytes + row * 8)
     assert open_features(folder) is None
     assert f"{folder} is damaged: {named}" in capsys.readouterr().err
-    found = FeatureCache(folder.parent).compute(RECIPE, INPUTS, blocks)
+    found = computed(FeatureCache(folder.parent), RECIPE, INPUTS, blocks)
     assert np.array_equal(found.matrix, VALUES)
     assert open_features(folder) is not None
 
@@ -68,7 +69,7 @@ def test_a_disk_that_keeps_something_else_is_told_before_anything_is_trained(tmp
             flip(work.matrix_path, work.matrix_path.stat().st_size - VALUES.nbytes)
 
     with pytest.raises(StorageError, match="as they were written"):
-        FeatureCache(tmp_path).compute(RECIPE, INPUTS, garbled)
+        computed(FeatureCache(tmp_path), RECIPE, INPUTS, garbled)
 
 
 def test_an_older_cache_gets_checksums_at_its_first_opening_and_that_is_said_once(

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from dim.data.dataset import write_dataset
 from dim.errors import ConfigError
 from dim.evaluation.protocols import FullKB
+from dim.features.batch import FeatureTable
 from dim.methods.generative import examples
 from dim.methods.generative.examples import NoExamples, RandomExamples, SimilarExamples
-from dim.training.datamodule import FeatureTable, LinkingData
+from dim.training.datamodule import LinkingData
 
 
 def linking_data(folder, mentions, matrix=None, rows=None, encoder="e"):

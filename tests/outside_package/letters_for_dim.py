@@ -62,10 +62,10 @@ class Letters(LinkingTask):
         return self._mentions(rows) @ self._entities(torch.arange(len(self.data.dataset.entities))).T
 
     def _mentions(self, rows: Tensor) -> Tensor:
-        return self.weights * self.data.mention_fields["mention"].take(rows)[0]
+        return self.weights * self.data.mentions(rows).fields["mention"].mean()[0]
 
     def _entities(self, rows: Tensor) -> Tensor:
-        return self.data.entity_fields["name"].take(rows)[0]
+        return self.data.entities(rows).fields["name"].mean()[0]
 
 
 class LettersManifest(Manifest):
@@ -124,12 +124,13 @@ class LettersLinker(Linker):
 
     def _index(self, rows: Any, entities: list[KnownEntity]) -> None:
         names = [entity.name for entity in entities]
-        fields = self.live.entities(names, [None] * len(names), [None] * len(names), ["name"])
-        self._vectors |= zip(rows.tolist(), fields["name"][0].numpy(), strict=True)
+        batch = self.live.entities(names, [None] * len(names), [None] * len(names), ["name"])
+        self._vectors |= zip(rows.tolist(), batch.fields["name"].mean()[0].numpy(), strict=True)
 
     def _link(self, questions: Sequence[Question], top_k: int) -> list[list[Answer]]:
         names = [question.mention for question in questions]
-        queries = self.live.mentions(names, names, [None] * len(names), ["mention"])["mention"][0].numpy()
+        batch = self.live.mentions(names, names, [None] * len(names), ["mention"])
+        queries = batch.fields["mention"].mean()[0].numpy()
         return [
             self._best(query * self.weights, question, top_k)
             for query, question in zip(queries, questions, strict=True)

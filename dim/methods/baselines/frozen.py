@@ -6,14 +6,17 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from dim.errors import ConfigError
+from dim.features.batch import Batch
 from dim.methods.baselines.base import Baseline
-from dim.training.beside import TEXT_FIELDS, unit_sum
+from dim.training.beside import TEXT_FIELDS
 from dim.training.datamodule import LinkingData
+from dim.training.two_towers import TwoTowers, Widths, pick
 
 
-class FrozenVectors(Baseline):
+class FrozenVectors(Baseline, TwoTowers):
     """Cosine of sums of unit vectors, untrained. Zero-shot CLIP where text and images come from one CLIP model.
 
     Args:
@@ -32,31 +35,31 @@ class FrozenVectors(Baseline):
         self.mention_fields, self.entity_fields = tuple(mention_fields), tuple(entity_fields)
 
     def build(self, data: LinkingData) -> None:
-        """Encodes the KB.
+        """Looks for the fields.
 
         Raises:
             ConfigError: The data lacks a field, or the fields' widths differ: they are of different spaces.
         """
-        sides = {
-            "mention": (data.mention_fields, self.mention_fields),
-            "entity": (data.entity_fields, self.entity_fields),
-        }
-        for owner, (tables, names) in sides.items():
-            if missing := [name for name in names if name not in tables]:
-                raise ConfigError(
-                    f"the {owner} fields {', '.join(names)}",
-                    f"no {', '.join(missing)} (there are {', '.join(tables) or 'none'})",
-                    "Name the encoder that makes them (--data.text_encoder, --data.image_encoder), or other fields.",
-                )
-        widths = {f"{owner}.{name}": tables[name].width for owner, (tables, names) in sides.items() for name in names}
-        if len(set(widths.values())) != 1:
+        self.make_towers(
+            pick("mention", data.mention_fields, self.mention_fields),
+            pick("entity", data.entity_fields, self.entity_fields),
+        )
+
+    def make_towers(self, mention: Widths, entity: Widths) -> None:
+        """Nothing is made: the fields are compared as they are."""
+        self.field_widths = dict(mention), dict(entity)
+        if len({*mention.values(), *entity.values()}) != 1:
+            named = [(owner, of_owner) for owner, of_owner in (("mention", mention), ("entity", entity))]
             raise ConfigError(
                 "fields of one vector space",
-                ", ".join(f"{name}: {width}" for name, width in widths.items()),
+                ", ".join(f"{owner}.{name}: {width}" for owner, of in named for name, width in of.items()),
                 "Use one model for text and images (OpenClipEncoder), or fields of one kind.",
             )
-        self.kb = unit_sum(data.entity_fields, self.entity_fields, torch.arange(len(data.dataset.entities)))
 
-    def scores_of(self, rows: Tensor) -> Tensor:
-        """Cosines [B, num_entities]; 0 for a mention or entity that has none of the fields."""
-        return unit_sum(self.data.mention_fields, self.mention_fields, rows) @ self.kb.to(rows.device).T
+    def encode_mentions(self, batch: Batch) -> Tensor:
+        """Sums [B, width] of the unit vectors of the fields; zeros where all are missing."""
+        return torch.stack([normalize(field.mean()[0]) for field in batch.fields.values()]).sum(0)
+
+    def encode_entities(self, batch: Batch) -> Tensor:
+        """As of mentions."""
+        return self.encode_mentions(batch)

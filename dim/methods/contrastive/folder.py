@@ -27,11 +27,11 @@ from dim.linker.folder import (
 from dim.linker.knowledge import Knowledge
 from dim.linker.manifest import LinkerManifest
 from dim.linker.recipe import Recipe, check_widths, located, make, read_classes, write_encoder_files
-from dim.methods.contrastive.module import DIM
 from dim.methods.contrastive.towers import Towers, make_towers, tower_facts
 from dim.reranker.ranker import Ranker
 from dim.search.lexical import EntityNames
 from dim.search.vector_index import VectorIndex
+from dim.training.two_towers import TwoTowers
 
 CONTENT, FORMAT = "linker", 1
 
@@ -53,7 +53,7 @@ def write(
             than dim's), or files of an encoder are gone.
     """
     trusted = about.get("trusted", ())
-    read_classes(about["recipe"], DIM, trusted, UNTRUSTED)
+    read_classes(about["recipe"], TwoTowers, trusted, UNTRUSTED)
     facts: dict[str, Any] = {"next_row": knowledge.next_row, "towers": tower_facts(towers.task)}
     weights = {name: value.contiguous().cpu() for name, value in towers.task.state_dict().items()}
     (place / "model.safetensors").write_bytes(save(weights))  # save_file lets nobody else read the file
@@ -66,7 +66,7 @@ def write(
     facts["about"] = about | {"recipe": recipe}
     facts["fingerprints"] = fingerprints(towers.live)
     if converted:  # of these the copy has other files, and by them another fingerprint
-        copies = fingerprints(make(located(recipe, place), "cpu", DIM, trusted)[1])
+        copies = fingerprints(make(located(recipe, place), "cpu", TwoTowers, trusted)[1])
         facts["fingerprints"] |= {name: copies[name] for name in converted}
     card = model_card(about, knowledge, card_rows(about, index, ranker), has_ranker=ranker is not None)
     (place / "README.md").write_text(card, encoding="utf-8")
@@ -106,7 +106,7 @@ def read(
     recipe: Recipe = located(renamed(manifest["about"]["recipe"]), folder, manifest["files"])
     # A later `write` finds the encoders' files. What a folder says of trust is for people; the caller's word counts.
     about = manifest["about"] | {"recipe": recipe, "trusted": list(packages(trusted))}
-    task, live = make(recipe, device, DIM, trusted)
+    task, live = make(recipe, device, TwoTowers, trusted)
     make_towers(task, manifest["towers"], read_weights(folder / "model.safetensors"))
     check_widths(live, manifest["towers"])
     towers = Towers(task, live)

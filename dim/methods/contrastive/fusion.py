@@ -163,16 +163,19 @@ class SpellingPart(nn.Module):
     gives one vector.
 
     Args:
-        frequency: [num_ngrams] share of the names that have each n-gram.
+        num_ngrams: Columns of the spelling.
     """
 
     rarity: Tensor
 
-    def __init__(self, frequency: Tensor) -> None:
+    def __init__(self, num_ngrams: int) -> None:
         super().__init__()
-        rarity = -torch.log(frequency.clamp_min(1e-6))
-        self.register_buffer("rarity", rarity)
+        self.register_buffer("rarity", torch.ones(num_ngrams))
         self.log_weight = nn.Parameter(torch.zeros(()))
+
+    def weigh(self, frequency: Tensor) -> None:
+        """Weighs the n-grams by the share [num_ngrams] of the names that have each."""
+        self.rarity = -torch.log(frequency.clamp_min(1e-6))
 
     def mention(self, spelling: Tensor, fused: Tensor) -> Tensor:
         """Query vectors [B, num_ngrams + D] of n-grams [B, num_ngrams] and fused queries [B, D]."""

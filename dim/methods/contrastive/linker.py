@@ -20,7 +20,6 @@ from dim.linker.run_ranker import ranker_of_run
 from dim.linker.sources import live_encoder
 from dim.methods.contrastive.competing import Candidates, told_few
 from dim.methods.contrastive.folder import CONTENT, read, write
-from dim.methods.contrastive.module import DIM
 from dim.methods.contrastive.towers import Towers
 from dim.reranker.candidates import unite
 from dim.reranker.entities import EntityFacts
@@ -30,6 +29,7 @@ from dim.reranker.ranker import Judged, Ranker
 from dim.search.lexical import EntityNames
 from dim.search.vector_index import KindOrAuto, VectorIndex
 from dim.training.task import LinkingTask
+from dim.training.two_towers import TwoTowers
 
 NUM_CANDIDATES = 32  #: That each of dense and lexical search brings; a ranker says how many it was trained with.
 BY_VECTORS = ("vectors", "name")
@@ -38,7 +38,7 @@ Rows = NDArray[np.int64]
 
 
 class ContrastiveLinker(Linker):
-    """Links mentions by the towers of a DIM run, its names, and its ranker if it has one.
+    """Links mentions by the two towers of a run (DIM, frozen vectors, your own), its names, and its ranker if any.
 
     Args:
         towers: The encoders and the network.
@@ -49,7 +49,7 @@ class ContrastiveLinker(Linker):
         about: What it comes from; JSON.
     """
 
-    method = DIM
+    method = TwoTowers
     content = CONTENT
     index: VectorIndex
 
@@ -70,7 +70,7 @@ class ContrastiveLinker(Linker):
     @classmethod
     def of_run(cls, task: LinkingTask, run: Path, index: KindOrAuto = "auto") -> ContrastiveLinker:
         """The linker of an opened run, with the ranker that `dim rank` left there."""
-        assert isinstance(task, DIM)
+        assert isinstance(task, TwoTowers)
         data, module = task.data, task.datamodule
         knowledge = knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root)
         vectors = task.kb_vectors.float().cpu().numpy()

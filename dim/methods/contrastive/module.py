@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -12,17 +12,15 @@ from torch.nn.functional import normalize
 
 from dim.core.distributed import encode_together, from_first
 from dim.errors import ConfigError
+from dim.features.batch import Batch, FieldVectors
 from dim.methods.contrastive.fusion import AttentionFusion, IdentityTower, LinearFusion, SpellingPart, SumFusion
 from dim.methods.contrastive.losses import NPair, ReleasedNPair, check_loss
 from dim.methods.contrastive.negatives import Negatives, RareWordNegatives
-from dim.training.datamodule import FeatureTable, LinkingData
-from dim.training.task import LinkingTask
-
-ENTITY_BATCH = 8192
-Fields = dict[str, tuple[Tensor, Tensor]]  #: Name → values [B, width] (zeros where missing), mask [B].
+from dim.training.datamodule import LinkingData
+from dim.training.two_towers import ENTITY_BATCH, TwoTowers, Widths, pick
 
 
-class DIM(LinkingTask):
+class DIM(TwoTowers):
     """DIM (arXiv 2407.12019): the query of a mention and the vector of an entity, compared by cosine.
 
     Args:
@@ -45,7 +43,7 @@ class DIM(LinkingTask):
         seed: Of the initial weights, of dropout and of drawn negatives (the CLI passes `seed_everything`).
     """
 
-    training_only = LinkingTask.training_only | {"loss", "negatives"}
+    training_only = TwoTowers.training_only | {"loss", "negatives"}
 
     def __init__(
         self,
@@ -77,7 +75,6 @@ class DIM(LinkingTask):
         self.query_tower: nn.Module = nn.Identity()  # the towers are built when the widths are known
         self.kb_tower: nn.Module = nn.Identity()
         self.spelling: SpellingPart | None = None
-        self.kb_vectors = torch.empty(0)
 
     def check(self) -> None:
         """Raises ConfigError for a loss that cannot compare mentions with entities."""
@@ -93,26 +90,22 @@ class DIM(LinkingTask):
             )
         mention = pick("mention", data.mention_fields, self.mention_fields)
         entity = pick("entity", data.entity_fields, self.entity_fields)
-        frequency = None
-        if "spelling" in mention and "spelling" in entity:
-            frequency = data.entity_fields["spelling"].matrix.ne(0).float().mean(0)
-        self.make_towers(mention, entity, frequency)
+        self.make_towers(mention, entity)
+        if self.spelling is not None:
+            self.spelling.weigh(data.entity_fields["spelling"].matrix.ne(0).float().mean(0))
 
-    def make_towers(self, mention: dict[str, int], entity: dict[str, int], frequency: Tensor | None) -> None:
-        """Makes both towers.
+    def make_towers(self, mention: Widths, entity: Widths) -> None:
+        """Makes both towers; those with `spelling` weigh every n-gram alike, until weights are loaded or `build` ends.
 
         Args:
             mention: Field → width, of mentions.
             entity: The same of entities.
-            frequency: The share of the KB's names that have each n-gram, where both sides have `spelling`.
         """
-        self.field_names = tuple(mention), tuple(entity)
         self.field_widths = dict(mention), dict(entity)
-        mention, entity = dict(mention), dict(entity)
-        if frequency is not None:
-            self.spelling = SpellingPart(frequency)
-        mention.pop("spelling", None)
-        entity.pop("spelling", None)
+        if "spelling" in mention and "spelling" in entity:
+            self.spelling = SpellingPart(mention["spelling"])
+        mention = {name: width for name, width in mention.items() if name != "spelling"}
+        entity = {name: width for name, width in entity.items() if name != "spelling"}
         width = entity["text"] if self.entity_tower == "identity" else self.width
         if self.fusion == "attention" and "mention" not in mention:
             raise ConfigError(
@@ -132,25 +125,28 @@ class DIM(LinkingTask):
 
     def queries(self, rows: Tensor) -> Tensor:
         """Query vectors [B, D] of mention rows [B], or [B, num_ngrams + D] with spelling."""
-        fields = take(self.data.mention_fields, self.field_names[0], rows)
+        batch = self.data.mentions(rows, tuple(self.field_widths[0]))
         if self.training and self.modality_dropout:
-            for name in [name for name in fields if name not in ("mention", "spelling")]:
-                values, mask = fields[name]
-                mask = mask & (torch.rand(mask.shape, device=mask.device) >= self.modality_dropout)
-                fields[name] = values * mask[:, None], mask
-        return self.encode_mentions(fields)
+            batch = Batch({name: self._dropped(name, field) for name, field in batch.fields.items()})
+        return self.encode_mentions(batch)
 
-    def encode_mentions(self, fields: Fields) -> Tensor:
+    def _dropped(self, name: str, field: FieldVectors) -> FieldVectors:
+        """A field without what `modality_dropout` takes from it, a mention at a time."""
+        if name in ("mention", "spelling"):
+            return field
+        kept = torch.rand(len(field.mask), device=field.mask.device) >= self.modality_dropout
+        mask = field.mask & kept[:, None]
+        return FieldVectors(field.vectors * mask[:, :, None], mask)
+
+    def encode_mentions(self, batch: Batch) -> Tensor:
         """Query vectors [B, D] of mentions given by their fields."""
+        fields = {name: field.mean() for name, field in batch.fields.items()}
         fused: Tensor = self.query_tower({name: field for name, field in fields.items() if name != "spelling"})
         return fused if self.spelling is None else self.spelling.mention(fields["spelling"][0], fused)
 
-    def entities(self, rows: Tensor) -> Tensor:
-        """Entity vectors [B, D] of KB rows [B], or [B, num_ngrams + D] with spelling."""
-        return self.encode_entities(take(self.data.entity_fields, self.field_names[1], rows))
-
-    def encode_entities(self, fields: Fields) -> Tensor:
+    def encode_entities(self, batch: Batch) -> Tensor:
         """Vectors [B, D] of entities given by their fields."""
+        fields = {name: field.mean() for name, field in batch.fields.items()}
         fused: Tensor = self.kb_tower({name: field for name, field in fields.items() if name != "spelling"})
         return fused if self.spelling is None else self.spelling.entity(fields["spelling"][0], fused)
 
@@ -179,41 +175,11 @@ class DIM(LinkingTask):
             value = self.loss(query, gold, ref_emb=vectors, ref_labels=others)
         return value
 
-    def on_scoring_start(self) -> None:
-        """Encodes the KB once."""
-        self.kb_vectors = normalize(self._all_entities())
-
-    def scores_of(self, rows: Tensor) -> Tensor:
-        """Cosines [B, num_entities]."""
-        return normalize(self.queries(rows)) @ self.kb_vectors.T
-
-    def _all_entities(self) -> Tensor:
-        num_entities = len(self.data.dataset.entities)
-        parts = torch.arange(num_entities, device=self.device).split(ENTITY_BATCH)
-        return torch.cat([self.entities(rows) for rows in parts])
-
     def _encode_all(self) -> tuple[Tensor, Tensor]:
         """Unit queries of the training mentions and unit vectors of the KB, by the current weights."""
         self.eval()
         with torch.no_grad():
             queries = torch.cat([self.queries(rows.to(self.device)) for rows in self.train_rows.split(ENTITY_BATCH)])
-            entities = self._all_entities()
+            entities = self.all_entities()
         self.train()
         return normalize(queries), normalize(entities)
-
-
-def pick(owner: str, tables: Mapping[str, FeatureTable], names: Sequence[str] | None) -> dict[str, int]:
-    """Field → width of the fields that are asked for, or of all. Raises ConfigError where one is absent."""
-    missing = [name for name in names or () if name not in tables]
-    if missing:
-        raise ConfigError(
-            f"the {owner} fields {', '.join(names or ())}",
-            f"no {', '.join(missing)} (there are {', '.join(tables)})",
-            "Name the encoder that makes them (--data.image_encoder, --data.captioner …), or drop the field.",
-        )
-    return {name: tables[name].width for name in (tables if names is None else names)}
-
-
-def take(tables: Mapping[str, FeatureTable], names: Sequence[str], rows: Tensor) -> Fields:
-    """The fields of the given rows [B]: name → (values [B, width], mask [B])."""
-    return {name: tables[name].take(rows) for name in names}

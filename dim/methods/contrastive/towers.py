@@ -1,4 +1,4 @@
-"""The vectors of what stands in no dataset, by the towers of a contrastive run."""
+"""The vectors of what stands in no dataset, by the towers of a run."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
 from dim.errors import DataError
+from dim.features.batch import Batch, FieldVectors
 from dim.features.live import LiveEncoder
 from dim.linker.answer import Question, check_finite
 from dim.linker.images import ImageReader, question_images
 from dim.linker.knowledge import KnownEntity
 from dim.linker.recipe import SAVE_AGAIN, load_weights
-from dim.methods.contrastive.module import DIM, Fields
-from dim.training.datamodule import ENTITY_FIELDS
+from dim.training.two_towers import TwoTowers, Widths
 
 Vectors = NDArray[np.float32]
 
@@ -30,18 +30,18 @@ class Towers:
         live: The encoders that it was trained with.
     """
 
-    def __init__(self, task: DIM, live: LiveEncoder) -> None:
+    def __init__(self, task: TwoTowers, live: LiveEncoder) -> None:
         self.task, self.live = task, live
 
     @property
     def reads_images(self) -> bool:
         """Whether a mention's image counts."""
-        return bool({"image", "caption"} & set(self.task.field_names[0]))
+        return bool({"image", "caption"} & set(self.task.field_widths[0]))
 
     @property
     def image_reader(self) -> ImageReader:
         """Makes the images of mentions ready."""
-        return ImageReader(self.live, self.task.field_names[0])
+        return ImageReader(self.live, tuple(self.task.field_widths[0]))
 
     @torch.inference_mode()
     def queries(self, questions: Sequence[Question]) -> Vectors:
@@ -50,13 +50,14 @@ class Towers:
         Raises:
             DataError: As `question_images`; or what the encoders say of a question is not finite.
         """
-        fields = self.live.mentions(
+        widths = self.task.field_widths[0]
+        batch = self.live.mentions(
             [question.mention for question in questions],
             [question.context for question in questions],
             question_images(questions, self.image_reader, self.reads_images),
-            self.task.field_names[0],
+            tuple(widths),
         )
-        vectors = _unit(self.task.encode_mentions(self._filled(fields, self.task.field_widths[0], len(questions))))
+        vectors = _unit(self.task.encode_mentions(batch.filled(widths, len(questions), self.task.device)))
         for place, vector in enumerate(vectors):
             check_finite(place, vector, "vectors of a question")
         return vectors
@@ -68,24 +69,15 @@ class Towers:
         Raises:
             DataError: An entity has images, and none can be used.
         """
-        wanted = [ENTITY_FIELDS[name] for name in self.task.field_names[1]]
-        reader = ImageReader(self.live, wanted) if "entity_image" in wanted else None
-        fields = self.live.entities(
+        widths = self.task.field_widths[1]
+        reader = ImageReader(self.live, tuple(widths)) if "image" in widths else None
+        batch = self.live.entities(
             [entity.name for entity in entities],
             [entity.text for entity in entities],
             [reader.open(entity.images) if reader is not None else None for entity in entities],
-            wanted,
+            tuple(widths),
         )
-        named = {name: fields[key] for name, key in ENTITY_FIELDS.items() if key in fields}
-        return _unit(self.task.encode_entities(self._filled(named, self.task.field_widths[1], len(entities))))
-
-    def _filled(self, fields: Fields, widths: Mapping[str, int], count: int) -> Fields:
-        """All fields that a tower reads, on its device; those that cannot be had here are missing."""
-        filled = {}
-        for name, width in widths.items():
-            values, mask = fields.get(name) or (torch.zeros(count, width), torch.zeros(count, dtype=torch.bool))
-            filled[name] = values.to(self.task.device), mask.to(self.task.device)
-        return filled
+        return _unit(self.task.encode_entities(batch.filled(widths, len(entities), self.task.device)))
 
 
 def _unit(vectors: torch.Tensor) -> Vectors:
@@ -93,23 +85,20 @@ def _unit(vectors: torch.Tensor) -> Vectors:
     return unit
 
 
-def tower_facts(task: DIM) -> dict[str, Any]:
-    """What `DIM.make_towers` needs beside the weights."""
-    mention, entity = task.field_widths
-    return {"mention_fields": mention, "entity_fields": entity, "has_spelling": task.spelling is not None}
+def tower_facts(task: TwoTowers) -> dict[str, Any]:
+    """What `TwoTowers.make_towers` needs beside the weights."""
+    return dict(zip(("mention_fields", "entity_fields"), task.field_widths, strict=True))
 
 
-def make_towers(task: DIM, facts: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> None:
+def make_towers(task: TwoTowers, facts: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> None:
     """Gives a model its towers with their weights.
 
     Raises:
         DataError: The weights are not those of such towers.
     """
-    rarity = weights.get("spelling.rarity", torch.empty(0))
     try:
         with torch.device("meta"):  # the weights say whether these widths are theirs, before they take any memory
-            frequency = torch.ones(rarity.shape) if facts["has_spelling"] else None
-            task.make_towers(facts["mention_fields"], facts["entity_fields"], frequency)
+            task.make_towers(facts["mention_fields"], facts["entity_fields"])
         load_weights(task, weights)
         task.eval().requires_grad_(False)
         with torch.inference_mode():  # whatever the options are, they encode something
@@ -122,5 +111,6 @@ def make_towers(task: DIM, facts: Mapping[str, Any], weights: Mapping[str, torch
         raise DataError("the fields of a linker, their widths and its model's options", found, SAVE_AGAIN) from error
 
 
-def _nothing(widths: Mapping[str, int]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    return {name: (torch.zeros(1, width), torch.ones(1, dtype=torch.bool)) for name, width in widths.items()}
+def _nothing(widths: Widths) -> Batch:
+    mask = torch.ones(1, 1, dtype=torch.bool)
+    return Batch({name: FieldVectors(torch.zeros(1, 1, width), mask) for name, width in widths.items()})

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from dim.core.files import content_hash
 from dim.core.folder_files import read_array, read_parquet
 from dim.errors import ConfigError, DataError
+from dim.features.batch import FeatureTable
 from dim.methods.generative.examples import Examples, NoExamples, RandomExamples, SimilarExamples, Strings, draw
 from dim.methods.generative.module import GEMEL
-from dim.training.datamodule import FeatureTable
 
 SAME_IMAGE = 1 - 1e-5  #: The least cosine of two features of one image: an encoder's last digits hang on its batch.
 

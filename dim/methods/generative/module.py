@@ -311,7 +311,7 @@ class GEMEL(LinkingTask):
         return self.encode(prompts, self._images_of, targets)
 
     def _images_of(self, mentions: Rows) -> Tensor:
-        return self.data.mention_fields["image"].take(torch.from_numpy(mentions).to(self.device))[0]
+        return self.data.mention_fields["image"].take(torch.from_numpy(mentions).to(self.device)).mean()[0]
 
     def _write(self, encoded: Encoded, mentions: Rows) -> list[Answers]:
         mask = NameMask(self.tree, prompt_length=1) if self.constrained else None

@@ -1,0 +1,147 @@
+"""What a method reads of mentions and entities, whether they stand in a dataset or were given by a caller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class FieldVectors(NamedTuple):
+    """The vectors of one field of n owners, of which each has up to t.
+
+    Attributes:
+        vectors: [n, t, width] float32, zeros where there is none.
+        mask: [n, t], True where there is one.
+    """
+
+    vectors: Tensor
+    mask: Tensor
+
+    def mean(self) -> tuple[Tensor, Tensor]:
+        """The mean of each owner's vectors [n, width], zeros where it has none, and whether it has one [n].
+
+        Example:
+            >>> field = FieldVectors(torch.tensor([[[1.0], [4.0]], [[3.0], [0.0]]]), torch.tensor([[1, 1], [1, 0]]) > 0)
+            >>> field.mean()[0].tolist()
+            [[2.5], [3.0]]
+        """
+        if self.vectors.shape[1] == 1:
+            return self.vectors[:, 0], self.mask[:, 0]
+        count = self.mask.sum(1)
+        return self.vectors.sum(1) / count.clamp_min(1)[:, None], count > 0
+
+    def to(self, device: torch.device) -> FieldVectors:
+        """The same on a device."""
+        return FieldVectors(self.vectors.to(device), self.mask.to(device))
+
+    @classmethod
+    def nothing(cls, size: int, width: int) -> FieldVectors:
+        """A field that none of `size` owners has."""
+        return cls(torch.zeros(size, 1, width), torch.zeros(size, 1, dtype=torch.bool))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """n mentions, or n entities.
+
+    Attributes:
+        fields: Of mentions `mention`, `context`, `caption`, `image`, `spelling`; of entities `name`, `text`, `image`,
+            `spelling`: as many as there are and are wanted.
+        texts: [n] strings each: of mentions `mention` and `context`; empty where no method asks for them.
+    """
+
+    fields: Mapping[str, FieldVectors]
+    texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def filled(self, widths: Mapping[str, int], size: int, device: torch.device) -> Batch:
+        """All fields of these widths, on a device; those that are not here are missing.
+
+        Args:
+            widths: Field → width.
+            size: n, which a batch without fields does not tell.
+            device: Where they shall be.
+        """
+        found = {name: self.fields.get(name) or FieldVectors.nothing(size, width) for name, width in widths.items()}
+        return Batch({name: values.to(device) for name, values in found.items()}, self.texts)
+
+
+@dataclass
+class FeatureTable:
+    """The features of one field: those of each different input once, and whose they are.
+
+    Attributes:
+        matrix: [num_vectors, width], float32 or float16. On the device where it fits, else a view of the mapped cache.
+        rows: [n] int64, the input of each mention or entity, on the same device; -1 where the field is missing.
+        starts: [num_inputs] int64, where the vectors of each input start in `matrix`; None: each has one.
+        lengths: [num_inputs] int64, how many it has.
+    """
+
+    matrix: Tensor
+    rows: Tensor
+    starts: Tensor | None = None
+    lengths: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        self._is_complete = bool((self.rows >= 0).all())
+
+    @property
+    def width(self) -> int:
+        """Columns of the matrix."""
+        return self.matrix.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Of the matrix."""
+        return self.matrix.nbytes
+
+    def to(self, device: torch.device) -> None:
+        """Moves it. A copy even where it is there already: rows of a mapped file are slow to gather."""
+        self.matrix, self.rows = self.matrix.clone().to(device), self.rows.to(device)
+        if self.starts is not None and self.lengths is not None:
+            self.starts, self.lengths = self.starts.to(device), self.lengths.to(device)
+
+    def take(self, owners: Tensor) -> FieldVectors:
+        """The vectors of owners [b], on their device."""
+        rows = self.rows.index_select(0, owners.to(self.rows.device))
+        if self.starts is not None and self.lengths is not None:
+            return self._ragged(rows, self.starts, self.lengths, owners.device)
+        if self._is_complete:
+            vectors = self._gathered(rows, owners.device)
+            return FieldVectors(vectors[:, None], torch.ones(len(owners), 1, dtype=torch.bool, device=owners.device))
+        present = (rows >= 0).to(owners.device)
+        vectors = self._gathered(rows.clamp_min(0), owners.device).masked_fill_(~present[:, None], 0.0)
+        return FieldVectors(vectors[:, None], present[:, None])
+
+    def _ragged(self, rows: Tensor, starts: Tensor, lengths: Tensor, device: torch.device) -> FieldVectors:
+        counts = lengths[rows.clamp_min(0)] * (rows >= 0)
+        steps = torch.arange(max(1, int(counts.max())) if len(counts) else 1, device=rows.device)
+        mask = steps < counts[:, None]  # [b, t]
+        places = (starts[rows.clamp_min(0)][:, None] + steps).masked_fill(~mask, 0)
+        vectors = self._gathered(places.flatten(), device).unflatten(0, places.shape)
+        mask = mask.to(device)
+        return FieldVectors(vectors.masked_fill_(~mask[:, :, None], 0.0), mask)
+
+    def _gathered(self, places: Tensor, device: torch.device) -> Tensor:
+        return self.matrix.index_select(0, places).to(device).float()
+
+
+def batch_of(
+    tables: Mapping[str, FeatureTable],
+    owners: Tensor,
+    names: Iterable[str] | None = None,
+    texts: Mapping[str, Sequence[str]] | None = None,
+) -> Batch:
+    """The fields of owners [b].
+
+    Args:
+        tables: Field → its features.
+        owners: Rows of mentions, or of entities.
+        names: The fields that are wanted; None: all.
+        texts: As of `Batch`.
+    """
+    wanted = tables if names is None else names
+    return Batch({name: tables[name].take(owners) for name in wanted}, texts or {})

@@ -1,0 +1,83 @@
+"""Methods with two towers: a mention and an entity each become one vector, and their cosine is the score."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from dim.errors import ConfigError
+from dim.features.batch import Batch, FeatureTable
+from dim.training.task import LinkingTask
+
+ENTITY_BATCH = 8192
+
+Widths = Mapping[str, int]  #: Field → columns of its vectors.
+
+
+class TwoTowers(LinkingTask):
+    """A method that encodes mentions and entities apart from each other.
+
+    Subclasses make their towers for the widths of the fields, and encode a batch of fields: rows of a dataset, which
+    they train on and are evaluated by, and what a caller asks of a linker. They have a linker
+    (`dim.methods.contrastive.linker`) without a line more.
+
+    Attributes:
+        field_widths: Field → width, of mentions and of entities: what the towers read.
+        kb_vectors: [num_entities, D] unit vectors, from `on_scoring_start` on.
+    """
+
+    field_widths: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    kb_vectors: Tensor = torch.empty(0)
+
+    @abstractmethod
+    def make_towers(self, mention: Widths, entity: Widths) -> None:
+        """Makes the towers, without what training or data give them, and sets `field_widths`.
+
+        Raises:
+            ConfigError: The options do not go with these fields.
+        """
+
+    @abstractmethod
+    def encode_mentions(self, batch: Batch) -> Tensor:
+        """Vectors [B, D] of mentions."""
+
+    @abstractmethod
+    def encode_entities(self, batch: Batch) -> Tensor:
+        """Vectors [B, D] of entities."""
+
+    def queries(self, rows: Tensor) -> Tensor:
+        """Vectors [B, D] of mention rows [B]."""
+        return self.encode_mentions(self.data.mentions(rows, tuple(self.field_widths[0])))
+
+    def entities(self, rows: Tensor) -> Tensor:
+        """Vectors [B, D] of KB rows [B]."""
+        return self.encode_entities(self.data.entities(rows, tuple(self.field_widths[1])))
+
+    def all_entities(self) -> Tensor:
+        """Vectors [num_entities, D] of the KB."""
+        rows = torch.arange(len(self.data.dataset.entities), device=self.device)
+        return torch.cat([self.entities(part) for part in rows.split(ENTITY_BATCH)])
+
+    def on_scoring_start(self) -> None:
+        """Encodes the KB once."""
+        self.kb_vectors = normalize(self.all_entities())
+
+    def scores_of(self, rows: Tensor) -> Tensor:
+        """Cosines [B, num_entities]; 0 where a side has no vector."""
+        return normalize(self.queries(rows)) @ self.kb_vectors.T
+
+
+def pick(owner: str, tables: Mapping[str, FeatureTable], names: Sequence[str] | None) -> dict[str, int]:
+    """Field → width of the fields that are asked for, or of all. Raises ConfigError where one is absent."""
+    missing = [name for name in names or () if name not in tables]
+    if missing:
+        raise ConfigError(
+            f"the {owner} fields {', '.join(names or ())}",
+            f"no {', '.join(missing)} (there are {', '.join(tables) or 'none'})",
+            "Name the encoder that makes them (--data.text_encoder, --data.image_encoder …), or leave the field out.",
+        )
+    return {name: tables[name].width for name in (tables if names is None else names)}
