@@ -20,20 +20,23 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dim.core.files import atomic_path, explain_write_errors, make_folder, put_in_place, sync_names, write_json
+from dim.errors import DataError
+
+Dtype = Literal["float32", "float16"]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Rows 0 … num_rows - 1 of float32 [width], in blocks of `block_size`.
+    """Rows 0 … num_rows - 1 of numbers [width], in blocks of `block_size`.
 
     Attributes:
         key: A hash of what the rows are; unfinished work under another key is thrown away.
@@ -69,10 +72,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Block:
-    """A finished block: its rows [len(plan.block(index)), width] and what is to be remembered of it, as JSON."""
+    """A finished block: its rows [len(plan.block(index)), width] and what is to be remembered of it, as JSON.
+
+    Where rows are ragged (`Workplace`), it has the vectors of all of them, one after another.
+    """
 
     index: int
-    rows: NDArray[np.float32]
+    rows: NDArray[Any]
     note: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -82,9 +88,9 @@ class Block:
         return checksum_of(self.rows, zlib.crc32(note))
 
 
-def checksum_of(rows: NDArray[np.float32], before: int = 0) -> int:
+def checksum_of(rows: NDArray[Any], before: int = 0) -> int:
     """CRC-32 of rows as they stand in a matrix on disk, going on from that of what stands before them."""
-    return zlib.crc32(np.ascontiguousarray(rows, dtype=np.float32).reshape(-1).view(np.uint8).data, before)
+    return zlib.crc32(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data, before)
 
 
 #: (inputs, one a row of the plan; plan; indices of blocks) → these blocks, in any order. A pure function: a block
@@ -140,17 +146,23 @@ class Workplace:
     Args:
         folder: Where the work stands until it is finished.
         plan: What is to be done.
+        lengths: [num_rows], how many vectors each row has room for; None: each is one vector.
+        dtype: Of the numbers on the disk.
 
     Raises:
         StorageError: The matrix does not fit on the disk. Its whole space is reserved at the start, so that a disk
             too small is found out in the first second and not after hours.
     """
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
-        self.folder, self.plan = folder, plan
+    def __init__(
+        self, folder: Path, plan: Plan, lengths: NDArray[np.int64] | None = None, dtype: Dtype = "float32"
+    ) -> None:
+        self.folder, self.plan, self.dtype = folder, plan, np.dtype(dtype)
+        #: [num_rows + 1], where the vectors of each row start; None: each is one vector.
+        self.starts = None if lengths is None else np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         self.result = folder / "result"
         self.matrix_path = self.result / "matrix.npy"
-        self._header = _npy_header((plan.num_rows, plan.width))
+        self._header = _npy_header((self.vectors_until(plan.num_rows), plan.width), self.dtype)
         self.notes: dict[int, dict[str, Any]] = {}
         self._of_rows: dict[int, int] = {}
         with explain_write_errors(folder):
@@ -158,6 +170,10 @@ class Workplace:
                 self._read_progress()
             else:
                 self._start()
+
+    def vectors_until(self, row: int) -> int:
+        """How many vectors stand before a row."""
+        return row if self.starts is None else int(self.starts[row])
 
     @property
     def pending(self) -> list[int]:
@@ -179,7 +195,9 @@ class Workplace:
 
         Raises:
             StorageError: The disk is full; what was finished before stays, and the next run goes on from there.
+            DataError: A number is too large for the dtype.
         """
+        block = replace(block, rows=self._of_dtype(block.rows))
         line = json.dumps({"block": block.index, "note": block.note, "checksum": block.checksum}) + "\n"
         with explain_write_errors(self.folder, "Free some space and run the same command again: it goes on from here."):
             self._write_rows(block)
@@ -222,13 +240,15 @@ class Workplace:
         """Takes the lines that are whole and whose rows are as they were written; drops the others."""
         path = self.folder / "progress.jsonl"
         lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        matrix = np.load(self.matrix_path, mmap_mode="r") if self.plan.num_rows * self.plan.width else None
+        is_empty = not self.vectors_until(self.plan.num_rows) * self.plan.width
+        matrix = None if is_empty else np.load(self.matrix_path, mmap_mode="r")
         good = []
         for line in lines:
             with suppress(ValueError, KeyError, TypeError):
                 entry = json.loads(line)
                 rows = self.plan.block(entry["block"])
-                stored = np.zeros((len(rows), 0), np.float32) if matrix is None else matrix[rows.start : rows.stop]
+                vectors = slice(self.vectors_until(rows.start), self.vectors_until(rows.stop))
+                stored = np.zeros((len(rows), 0), self.dtype) if matrix is None else matrix[vectors]
                 block = Block(entry["block"], stored, entry["note"])
                 if line.endswith(b"\n") and len(rows) and block.checksum == entry["checksum"]:
                     self.notes[block.index] = block.note
@@ -238,24 +258,31 @@ class Workplace:
             with atomic_path(path) as temporary:
                 temporary.write_bytes(b"".join(good))
 
+    def _of_dtype(self, rows: NDArray[Any]) -> NDArray[Any]:
+        with np.errstate(over="ignore"):
+            cast = np.ascontiguousarray(rows, dtype=self.dtype)
+        if self.dtype != np.float32 and np.isinf(cast).any():
+            most = np.finfo(self.dtype).max
+            raise DataError(f"numbers up to {most:,.0f}, as {self.dtype} holds", "larger ones", "Use float32.")
+        return cast
+
     def _write_rows(self, block: Block) -> None:
-        data = np.ascontiguousarray(block.rows, dtype=np.float32)
         fd = os.open(self.matrix_path, os.O_WRONLY)
         try:
-            _write_all(fd, data.tobytes(), self._offset(self.plan.block(block.index).start))
+            _write_all(fd, block.rows.tobytes(), self._offset(self.plan.block(block.index).start))
             os.fsync(fd)
         finally:
             os.close(fd)
 
     def _offset(self, row: int) -> int:
-        return len(self._header) + row * self.plan.width * 4
+        return len(self._header) + self.vectors_until(row) * self.plan.width * self.dtype.itemsize
 
 
-def _npy_header(shape: tuple[int, int]) -> bytes:
+def _npy_header(shape: tuple[int, int], dtype: np.dtype[Any]) -> bytes:
     from io import BytesIO
 
     buffer = BytesIO()
-    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(buffer, {"descr": dtype.str, "fortran_order": False, "shape": shape})
     return buffer.getvalue()
 
 

@@ -112,24 +112,35 @@ class Encoder(LocalModel, ABC):
         """
 
 
-def check_features(features: Features, inputs: Sequence[str], encoder: Encoder) -> Features:
+def check_features(
+    features: Features, inputs: Sequence[str], encoder: Encoder, counts: NDArray[np.int64] | None = None
+) -> Features:
     """What an encoder gave for a batch of inputs, which are named in messages.
 
+    Args:
+        features: It.
+        inputs: The batch.
+        encoder: The encoder.
+        counts: [len(inputs)], how many vectors it gives of each; None: one.
+
     Raises:
-        DataError: A value is not finite, or it has another shape than [len(inputs), encoder.width].
+        DataError: A value is not finite, or it has another shape than [len(inputs), encoder.width], or than `counts`.
     """
-    name, shape = type(encoder).__name__, (len(inputs), encoder.width)
+    num_vectors = len(inputs) if counts is None else int(counts.sum())
+    name, shape = type(encoder).__name__, (num_vectors, encoder.width)
     if features.shape != shape:
         raise DataError(
             f"features of shape {shape} from the encoder {name}",
             f"shape {features.shape}",
-            "Correct the encoder: one call is one batch, one row an input.",
+            "Correct the encoder: one call is one batch, one row an input (or as many as it said).",
         )
     finite = np.isfinite(features).all(axis=1)
     if not finite.all():
+        vector = int(finite.argmin())
+        place = vector if counts is None else int(np.searchsorted(np.cumsum(counts), vector, side="right"))
         raise DataError(
             f"finite features from the encoder {name}",
-            f"NaN or infinity for {inputs[int(finite.argmin())][:120]!r}",
+            f"NaN or infinity for {inputs[place][:120]!r}",
             "Use precision fp32 or bf16; if it stays, remove that input.",
         )
     return features
@@ -138,9 +149,19 @@ def check_features(features: Features, inputs: Sequence[str], encoder: Encoder) 
 class TextEncoder(Encoder):
     """Turns texts into vectors."""
 
+    def num_vectors(self, texts: Sequence[str]) -> NDArray[np.int64] | None:
+        """How many vectors [len(texts)] it gives of each text, such as one a token; None: one of each.
+
+        It is known before anything is encoded, so that the disk's room is, too.
+        """
+        return None
+
     @abstractmethod
     def encode_text(self, texts: Sequence[str]) -> Features:
-        """Features [len(texts), width], float32, finite. One call is one batch; an empty string is a text."""
+        """Features [len(texts), width], float32, finite. One call is one batch; an empty string is a text.
+
+        Where `num_vectors` says how many of each, those of the first text stand first.
+        """
 
     def submit_text(self, texts: Sequence[str]) -> Callable[[], Features]:
         """What gives the features of `encode_text` when called. A GPU works while the next batch is made ready."""
@@ -150,6 +171,11 @@ class TextEncoder(Encoder):
 
 class ImageEncoder(Encoder):
     """Turns images into vectors, in two steps, so that decoding can run in worker processes."""
+
+    @property
+    def num_patches(self) -> int:
+        """Vectors that it gives of each image, such as one a patch."""
+        return 1
 
     @property
     def draft_side(self) -> int | None:
@@ -165,7 +191,7 @@ class ImageEncoder(Encoder):
 
     @abstractmethod
     def encode_image(self, pixels: Any) -> Features:
-        """Features [batch, width], float32, finite, of a stack [batch, …] of `preprocess`' results."""
+        """Features [batch · num_patches, width], float32, finite, of a stack [batch, …] of `preprocess`' results."""
 
     def to_device(self, pixels: Any) -> Any:
         """The stack as `encode_image` takes it too, moved to where it computes."""

@@ -47,6 +47,8 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
             it may change the last digits of a feature, and is no part of the fingerprint.
         projection: Whether image features are projected into the space that they share with texts. False gives what a
             ViT pools before it, of its own width (1,024 for ViT-L/14), for images alone.
+        patches: Give the vectors of a ViT's patches, after its last normalisation, not the one that it pools, for
+            a method that looks at each. Of the ViT's own width, for images alone.
         revision: A branch, tag or commit of what `model` or `pretrained` names on the hub. A run records the commit.
         tokenizer_revision: The same of the tokenizer, where the model takes it from another place on the hub.
 
@@ -65,6 +67,7 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         draft: bool = False,
         compile_model: bool = False,
         projection: bool = True,
+        patches: bool = False,
         revision: str | None = None,
         tokenizer_revision: str | None = None,
     ) -> None:
@@ -72,28 +75,43 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         name, weights = (model, None) if is_on_hub else (model.replace("/", "-"), pretrained)
         self.source = ClipSource(name, weights, random_seed, revision, tokenizer_revision)
         self.precision, self.device = precision, device
-        self.draft, self.compile_model, self.projection = draft, compile_model, projection
+        self.draft, self.compile_model, self.projection, self.patches = draft, compile_model, projection, patches
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process loads the weights itself, if it needs them.
         source = self.source
         options = (self.precision, self.device, source.random_seed, self.draft, self.compile_model)
-        return type(self), (source.model_name, source.pretrained, *options, self.projection, *source.known_revisions)
+        pooling = (self.projection, self.patches)
+        return type(self), (source.model_name, source.pretrained, *options, *pooling, *source.known_revisions)
 
     @property
     def width(self) -> int:
         """Columns of the shared space, or of the ViT without projection; known without loading weights."""
-        config = self.source.config
-        if self.projection:
-            return int(config["embed_dim"])
-        vision = config["vision_cfg"]
+        if self.projection and not self.patches:
+            return int(self.source.config["embed_dim"])
+        return int(self._vit["width"])
+
+    @property
+    def _vit(self) -> Mapping[str, Any]:
+        vision: Mapping[str, Any] = self.source.config["vision_cfg"]
         if not isinstance(vision.get("layers"), int) or "timm_model_name" in vision:
             raise ConfigError(
-                "a ViT of open_clip, whose features can be had without projection",
+                "a ViT of open_clip, whose features can be had without projection, or by patches",
                 self.source.model_name,
-                "Leave projection out.",
+                "Leave projection and patches out.",
             )
-        return int(vision["width"])
+        return vision
+
+    @property
+    def num_patches(self) -> int:
+        """Vectors that it gives of each image; known without loading weights."""
+        if not self.patches:
+            return 1
+        sides, sizes = (
+            each if isinstance(each, list | tuple) else (each, each)
+            for each in (self._vit["image_size"], self._vit["patch_size"])
+        )
+        return int(sides[0] // sizes[0]) * int(sides[1] // sizes[1])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -125,7 +143,7 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
 
     def _named(self, source: str) -> str:
         draft = f", draft={self.draft_side}" if self.draft else ""
-        pooled = "" if self.projection else ", projection=False"
+        pooled = ", patches=True" if self.patches else "" if self.projection else ", projection=False"
         return f"OpenClipEncoder({source}, precision={self.precision}{draft}{pooled})"
 
     @property
@@ -151,8 +169,9 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
 
     def submit_text(self, texts: Sequence[str]) -> Callable[[], Features]:
         """What gives the features of `encode_text` when called."""
-        if not self.projection:
-            raise ConfigError("a CLIP text encoder", "projection: false, which is for images", "Leave projection out.")
+        if not self.projection or self.patches:
+            found = "patches: true" if self.patches else "projection: false"
+            raise ConfigError("a CLIP text encoder", f"{found}, which is for images", "Leave it out.")
         from dim.encoders.clip_model import cut
 
         with torch.inference_mode():
@@ -198,7 +217,7 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
 
     @cached_property
     def _run_image(self) -> Callable[[nn.Module, Tensor], Tensor]:
-        return self._compiled(_encode_pixels)
+        return self._compiled(_encode_patches if self.patches else _encode_pixels)
 
     def _compiled(self, function: Callable[[nn.Module, Tensor], Tensor]) -> Callable[[nn.Module, Tensor], Tensor]:
         if not self.compile_model:
@@ -216,6 +235,15 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         from dim.encoders.clip_model import resizing
 
         return resizing(self.source.preprocess_config)
+
+
+def _encode_patches(model: nn.Module, pixels: Tensor) -> Tensor:
+    visual: Any = model.visual
+    found = visual.forward_intermediates(
+        pixels, indices=1, normalize_intermediates=True, intermediates_only=True, output_fmt="NLC"
+    )
+    patches: Tensor = found["image_intermediates"][-1]  # [batch, patches, width]
+    return patches.flatten(0, 1)
 
 
 def _encode_pixels(model: nn.Module, pixels: Tensor) -> Tensor:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
@@ -17,6 +19,7 @@ from dim.encoders.positions import usable_positions
 from dim.encoders.pretrained import KnownByItsFiles
 from dim.errors import ConfigError
 
+CHUNK = 4096  # texts that are tokenised at once
 _UNBOUNDED = 10**9  # tokenizers without a limit of their own say 1e30
 
 
@@ -27,7 +30,8 @@ class TransformersTextEncoder(KnownByItsFiles, TextEncoder):
         path: A folder with the model, or its id on the Hugging Face hub (downloaded at first use). Of pickled weights
             (`pytorch_model.bin`) tensors alone are read, with `weights_only`.
         pooling: How token vectors become one: `mean` over the text's tokens, `cls` (the first token), or `pooler`
-            (the model's own pooling layer). The model's card says which one it was trained with.
+            (the model's own pooling layer). The model's card says which one it was trained with. With `tokens` they
+            stay as they are: a text has as many vectors as tokens, for a method that looks at each.
         max_length: Tokens after which a text is cut; None: the most that the model takes.
         normalize: Scale each vector to length 1.
         precision: Of weights and arithmetic; the features are float32 always.
@@ -46,7 +50,7 @@ class TransformersTextEncoder(KnownByItsFiles, TextEncoder):
     def __init__(
         self,
         path: str,
-        pooling: Literal["mean", "cls", "pooler"] = "mean",
+        pooling: Literal["mean", "cls", "pooler", "tokens"] = "mean",
         max_length: int | None = None,
         normalize: bool = False,
         precision: Precision = "fp32",
@@ -82,6 +86,13 @@ class TransformersTextEncoder(KnownByItsFiles, TextEncoder):
             f"normalize={self.normalize}, precision={self.precision})"
         )
 
+    def num_vectors(self, texts: Sequence[str]) -> NDArray[np.int64] | None:
+        """One a token, those that the model adds among them, with pooling `tokens`."""
+        if self.pooling != "tokens":
+            return None
+        tokens = [self._cut(texts[start : start + CHUNK]) for start in range(0, len(texts), CHUNK)]
+        return np.array([len(ids) for part in tokens for ids in part["input_ids"]], np.int64)
+
     def encode_text(self, texts: Sequence[str]) -> Features:
         """Features [len(texts), width] of one batch, padded to its longest text."""
         return self.submit_text(texts)()
@@ -97,8 +108,12 @@ class TransformersTextEncoder(KnownByItsFiles, TextEncoder):
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """The model's input for one batch, on its device."""
-        batch = self._tokenizer(list(texts), padding=True, truncation=True, max_length=self._limit, return_tensors="np")
+        batch = self._cut(texts, padding=True, return_tensors="np")
         return {name: to_device(values, self._torch_device) for name, values in batch.items()}
+
+    def _cut(self, texts: Sequence[str], **options: Any) -> Any:
+        """The tokens of texts, cut at the longest that the model takes."""
+        return self._tokenizer(list(texts), truncation=True, max_length=self._limit, **options)
 
     @cached_property
     def _run(self) -> Callable[..., Any]:
@@ -136,6 +151,8 @@ class TransformersTextEncoder(KnownByItsFiles, TextEncoder):
 
     def _pool(self, output: Any, mask: Tensor) -> Tensor:
         hidden: Tensor = output.last_hidden_state  # [batch, length, width]
+        if self.pooling == "tokens":
+            return hidden[mask.bool()]
         if self.pooling == "cls":
             return hidden[:, 0]
         if self.pooling == "mean":

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+CHUNK = 4096
+
 
 class FieldVectors(NamedTuple):
     """The vectors of one field of n owners, of which each has up to t.
@@ -33,6 +35,15 @@ class FieldVectors(NamedTuple):
             return self.vectors[:, 0], self.mask[:, 0]
         count = self.mask.sum(1)
         return self.vectors.sum(1) / count.clamp_min(1)[:, None], count > 0
+
+    def averaged(self) -> FieldVectors:
+        """The same with one vector an owner, their mean."""
+        vectors, mask = self.mean()
+        return FieldVectors(vectors[:, None], mask[:, None])
+
+    def summed(self) -> FieldVectors:
+        """The same with one vector an owner, their sum."""
+        return FieldVectors(self.vectors.sum(1, keepdim=True), self.mask.any(1, keepdim=True))
 
     def to(self, device: torch.device) -> FieldVectors:
         """The same on a device."""
@@ -115,6 +126,14 @@ class FeatureTable:
         present = (rows >= 0).to(owners.device)
         vectors = self._gathered(rows.clamp_min(0), owners.device).masked_fill_(~present[:, None], 0.0)
         return FieldVectors(vectors[:, None], present[:, None])
+
+    def one_each(self) -> FeatureTable:
+        """The same with one vector of each input: their mean."""
+        if self.starts is None or self.lengths is None:
+            return self
+        inputs = torch.arange(len(self.lengths), device=self.rows.device)
+        parts = [self._ragged(part, self.starts, self.lengths, part.device).mean()[0] for part in inputs.split(CHUNK)]
+        return FeatureTable(torch.cat(parts) if parts else self.matrix[:0].float(), self.rows)
 
     def _ragged(self, rows: Tensor, starts: Tensor, lengths: Tensor, device: torch.device) -> FieldVectors:
         counts = lengths[rows.clamp_min(0)] * (rows >= 0)

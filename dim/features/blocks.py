@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dim.core.jobs import Block, Plan
 from dim.encoders.base import Features, ImageEncoder, TextEncoder, check_features
@@ -87,39 +88,57 @@ def text_blocks(encoder: TextEncoder, texts: Sequence[str], job: Job, pending: l
     """
     for index in pending:
         block = job.plan.block(index)
-        rows = np.empty((len(block), job.plan.width), np.float32)
-        batches = job.plan.batches(index, job.batch_size)
-        for batch, features in encoded_texts(encoder, texts, batches, job.stages):
+        counts = encoder.num_vectors(texts[block.start : block.stop])
+        parts = []
+        for batch, features in encoded_texts(encoder, texts, job.plan.batches(index, job.batch_size), job.stages):
             inputs = texts[batch.start : batch.stop]
-            rows[batch.start - block.start : batch.stop - block.start] = check_features(features, inputs, encoder)
+            of_batch = None if counts is None else counts[batch.start - block.start : batch.stop - block.start]
+            parts.append(check_features(features, inputs, encoder, of_batch))
             job.advance(len(batch))
         with job.stages.measure("write"):
-            yield Block(index, rows)
+            yield Block(index, np.concatenate(parts))
 
 
 def image_blocks(
-    encoder: ImageEncoder, images: Sequence[Paths], root: Path, job: Job, pending: list[int]
+    encoder: ImageEncoder, images: Sequence[Paths], root: Path, most: int, job: Job, pending: list[int]
 ) -> Iterator[Block]:
-    """Decodes in workers and encodes the pending blocks of `images`.
+    """Decodes in workers and encodes the pending blocks of `images`, of each owner at most `most` usable ones.
 
-    A block's note names what is unusable: `missing` (position in the block → reason) and `failures` (path → reason).
-    The row of a missing image is zero and never looked at.
+    A block's note names what is unusable: `missing` (position in the block → reason) and `failures` (path → reason);
+    and `lengths` (position → number of vectors) of owners that have less than there is room for. What is left of that
+    room is zero and never looked at.
 
     Raises:
         DataError: The encoder gave a value that is not finite, or the wrong shape.
     """
-    for index, batches in decoded_blocks(encoder.preprocess, images, root, job, pending, encoder.draft_side):
+    for index, batches in decoded_blocks(encoder.preprocess, images, root, job, pending, encoder.draft_side, most):
         block = job.plan.block(index)
-        rows = np.zeros((len(block), job.plan.width), np.float32)
+        room = image_counts([images[place] for place in block], most, encoder)
+        starts = np.concatenate([[0], np.cumsum(room)])
+        rows = np.zeros((int(starts[-1]), job.plan.width), np.float32)
         note: dict[str, Any] = {"missing": {}, "failures": {}}
+        lengths: dict[str, int] = {}
         ready = ((batch, [image for usable in batch[1].inputs for image in usable]) for batch in batches)
         for (first, decoded), features in encoded_images(encoder, ready, job.stages):
-            places = [first + place for place, usable in enumerate(decoded.inputs) if usable]
-            rows[places] = check_features(features, [images[block.start + place][0] for place in places], encoder)
+            counts = encoder.num_patches * np.array([len(usable) for usable in decoded.inputs], np.int64)
+            named = [images[block.start + first + place][0] for place in range(len(counts))]
+            check_features(features, named, encoder, counts)
+            here = np.arange(first, first + len(counts))
+            steps = np.arange(len(features)) - np.repeat(np.cumsum(counts) - counts, counts)
+            rows[np.repeat(starts[here], counts) + steps] = features
+            missed = counts < room[here]
+            lengths |= zip(map(str, here[missed]), counts[missed].tolist(), strict=True)
             decoded.report(first, note)
             job.advance(len(decoded.inputs))
+        if max(most, encoder.num_patches) > 1:  # else `missing` says it
+            note["lengths"] = lengths
         with job.stages.measure("write"):
             yield Block(index, rows, note)
+
+
+def image_counts(images: Sequence[Paths], most: int, encoder: ImageEncoder) -> NDArray[np.int64]:
+    """How many vectors [len(images)] there is room for of each owner's images, of which at most `most` are used."""
+    return encoder.num_patches * np.array([min(most, len(paths)) for paths in images], np.int64)
 
 
 def decoded_blocks(
@@ -129,6 +148,7 @@ def decoded_blocks(
     job: Job,
     pending: list[int],
     draft_side: int | None = None,
+    most: int = 1,
 ) -> Iterator[tuple[int, Iterator[tuple[int, Decoded]]]]:
     """Each pending block with its batches (first position in the block, images). Waiting for them is measured.
 
@@ -137,7 +157,7 @@ def decoded_blocks(
     plan = job.plan
     batches = {index: plan.batches(index, job.batch_size) for index in pending}
     every = [batch for index in pending for batch in batches[index]]
-    stream = decoded_batches(images, every, root, preprocess, draft_side, job.num_workers)
+    stream = decoded_batches(images, every, root, preprocess, draft_side, job.num_workers, most)
 
     def of_block(index: int) -> Iterator[tuple[int, Decoded]]:
         for batch in batches[index]:

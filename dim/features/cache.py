@@ -1,8 +1,10 @@
 """The feature cache: what an encoder computed of a field, once, for good.
 
     <cache>/features/<field>-<key>/
-        matrix.npy     float32 [num_unique, width], one row a unique input
-        rows.npy       int64 [num_owners], the matrix row of each mention or entity, in the dataset's order; -1: missing
+        matrix.npy     float32 or float16 [num_vectors, width]: of each unique input one vector, or several
+        starts.npy     where inputs may have several: int64 [num_unique + 1], where the vectors of each start
+        lengths.npy    likewise: int64 [num_unique], how many it has
+        rows.npy       int64 [num_owners], the input of each mention or entity, in the dataset's order; -1: missing
         files.json     images only: path, size and time of change of each file
         manifest.json  field, encoder, width, counts, what is missing and why, checksums; no date
         log.jsonl      when it was worked on
@@ -28,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dim.core.files import content_hash, explain_write_errors, remove_leftovers, write_json
-from dim.core.jobs import Plan, Workplace
+from dim.core.jobs import Dtype, Plan, Workplace
 from dim.core.locks import folder_lock
 from dim.encoders.base import Features
 from dim.errors import StorageError
@@ -44,14 +46,18 @@ class FieldFeatures:
     """The features of one field.
 
     Attributes:
-        matrix: [num_unique, width] float32; mapped copy-on-write, so writing to it changes nothing on disk.
-        rows: [num_owners] int64, the matrix row of each mention or entity; -1 where the field is missing.
+        matrix: [num_vectors, width] float32 or float16; mapped copy-on-write, so writing to it changes nothing on disk.
+        rows: [num_owners] int64, the input of each mention or entity; -1 where the field is missing.
         manifest: Field, encoder, counts, and what is missing by reason.
+        starts: [num_unique + 1] int64, where the vectors of each input start; None: each input has one.
+        lengths: [num_unique] int64, how many it has.
     """
 
-    matrix: Features
+    matrix: NDArray[Any]
     rows: NDArray[np.int64]
     manifest: dict[str, Any]
+    starts: NDArray[np.int64] | None = None
+    lengths: NDArray[np.int64] | None = None
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -64,7 +70,8 @@ class FieldFeatures:
         return int(self.matrix.shape[1])
 
     def dense(self) -> Features:
-        """[num_owners, width], one row an owner, in memory; zeros where the field is missing (see `mask`)."""
+        """[num_owners, width], where each input has one vector; zeros where the field is missing (see `mask`)."""
+        assert self.starts is None
         out = np.zeros((len(self.rows), self.width), np.float32)
         out[self.mask] = self.matrix[self.rows[self.mask]]
         return out
@@ -80,6 +87,8 @@ class Recipe:
         encoder: The encoder's fingerprint.
         width: Of the features.
         block_size: Inputs a block: what a kill may cost.
+        num_images: Usable images an input at most.
+        dtype: Of the numbers on the disk.
     """
 
     field: str
@@ -87,10 +96,14 @@ class Recipe:
     encoder: str
     width: int
     block_size: int
+    num_images: int = 1
+    dtype: Dtype = "float32"
 
     def plan(self, inputs: Inputs) -> Plan:
         """The blocks, with the key of inputs and recipe."""
-        key = content_hash(f"{FORMAT_VERSION} {self.field} {self.kind} {self.width}", self.encoder, inputs.hash)
+        further = "" if (self.num_images, self.dtype) == (1, "float32") else f" {self.num_images} {self.dtype}"
+        kind = f"{FORMAT_VERSION} {self.field} {self.kind} {self.width}{further}"
+        key = content_hash(kind, self.encoder, inputs.hash)
         return Plan(key, len(inputs.unique), self.width, self.block_size)
 
 
@@ -141,7 +154,9 @@ class FeatureCache:
         return self.root / f"{recipe.field}-{recipe.plan(inputs).key}"
 
     @contextmanager
-    def missing(self, recipe: Recipe, inputs: Inputs) -> Iterator[Workplace | None]:
+    def missing(
+        self, recipe: Recipe, inputs: Inputs, lengths: NDArray[np.int64] | None = None
+    ) -> Iterator[Workplace | None]:
         """Where the features are to be computed; None: they were found. Of two processes, the second waits.
 
         Who gets a workplace writes its pending blocks, in any order, and further files into its result. When the `with`
@@ -150,6 +165,7 @@ class FeatureCache:
         Args:
             recipe: How they are computed.
             inputs: Of what.
+            lengths: [len(inputs.unique)], how many vectors each input has at most; None: each has one.
 
         Raises:
             StorageError: The disk is full, or the folder may not be written.
@@ -162,7 +178,7 @@ class FeatureCache:
             if self.find(recipe, inputs) is not None:  # another process did it meanwhile
                 yield None
                 return
-            work = Workplace(self._workplace(folder), recipe.plan(inputs))
+            work = Workplace(self._workplace(folder), recipe.plan(inputs), lengths, recipe.dtype)
             _log(work, "resumed" if work.notes else "started")
             yield work
             _describe(work, recipe, inputs)
@@ -204,18 +220,23 @@ def open_features(folder: Path, owner: Owner = str) -> FieldFeatures | None:
         if any((folder / name).stat().st_size != size for name, size in manifest["bytes"].items()):
             return None
         # NumPy maps no empty file.
-        mode: Literal["c"] | None = "c" if manifest["num_unique"] * manifest["width"] else None
+        num_vectors = manifest.get("num_vectors", manifest["num_unique"])
+        mode: Literal["c"] | None = "c" if num_vectors * manifest["width"] else None
         matrix = np.load(folder / "matrix.npy", mmap_mode=mode, allow_pickle=False)
         rows = np.load(folder / "rows.npy", allow_pickle=False)
-        if damage(folder, manifest, matrix, rows, owner) is not None:
+        is_ragged = "num_vectors" in manifest
+        starts, lengths = (
+            np.load(folder / f"{name}.npy", allow_pickle=False) if is_ragged else None for name in ("starts", "lengths")
+        )
+        if damage(folder, manifest, matrix, rows, owner, starts) is not None:
             return None
-        return FieldFeatures(matrix, rows, manifest)
+        return FieldFeatures(matrix, rows, manifest, starts, lengths)
     except (OSError, ValueError, KeyError):
         return None
 
 
 def _describe(work: Workplace, recipe: Recipe, inputs: Inputs) -> None:
-    """Writes rows.npy, files.json and the manifest beside the matrix."""
+    """Writes all that stands beside the matrix."""
     reasons: dict[int, str] = {}
     failures: dict[str, str] = {}
     for index in sorted(work.notes):
@@ -227,6 +248,9 @@ def _describe(work: Workplace, recipe: Recipe, inputs: Inputs) -> None:
     missing = Counter(why_missing[int(row)] for row in inputs.rows[is_missing])
     rows = np.where(is_missing, -1, inputs.rows)
     np.save(work.result / "rows.npy", rows)
+    if work.starts is not None:
+        np.save(work.result / "starts.npy", work.starts)
+        np.save(work.result / "lengths.npy", _lengths(work, work.starts))
     if inputs.files:
         write_json(work.result / "files.json", inputs.files)
     manifest = {
@@ -234,9 +258,10 @@ def _describe(work: Workplace, recipe: Recipe, inputs: Inputs) -> None:
         "field": recipe.field,
         "kind": recipe.kind,
         "encoder": recipe.encoder,
-        "dtype": "float32",
+        "dtype": recipe.dtype,
         "width": recipe.width,
         "num_unique": len(inputs.unique),
+        **({} if work.starts is None else {"num_vectors": int(work.starts[-1])}),
         "num_owners": len(rows),
         "num_present": int((rows >= 0).sum()),
         "missing": dict(sorted(missing.items())),
@@ -245,6 +270,16 @@ def _describe(work: Workplace, recipe: Recipe, inputs: Inputs) -> None:
         KEY: checksums_of(work),
     }
     write_json(work.result / "manifest.json", manifest)
+
+
+def _lengths(work: Workplace, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many vectors each input has: all that there was room for, unless its block notes another number."""
+    lengths = np.diff(starts)
+    for index, note in work.notes.items():
+        first = work.plan.block(index).start
+        for position, count in note.get("lengths", {}).items():
+            lengths[first + int(position)] = count
+    return lengths
 
 
 def _by_reason(failures: dict[str, str]) -> dict[str, Any]:

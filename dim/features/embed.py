@@ -8,15 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dim.core.files import content_hash
-from dim.core.jobs import Block, Executor, ThisProcess
+from dim.core.jobs import Block, Dtype, Executor, ThisProcess
 from dim.core.ray_cluster import Engine, open_executor
 from dim.data.dataset import Dataset
 from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limit
 from dim.display.terminal import Console
 from dim.encoders.base import Captioner, ImageEncoder, TextEncoder
 from dim.errors import ConfigError
-from dim.features.blocks import image_blocks, text_blocks
+from dim.features.blocks import image_blocks, image_counts, text_blocks
 from dim.features.cache import FeatureCache, FieldFeatures, Recipe
 from dim.features.captions import cached_captions, caption_inputs
 from dim.features.fields import FIELDS, Choices, Field
@@ -40,6 +43,8 @@ def embed(
     cache_dir: Path = Path("cache"),
     entity_text: str = "brief",
     context_template: str = "{mention} [SEP] {context}",
+    num_images: int = 1,
+    feature_dtype: Dtype = "float32",
     batch_size: int = 64,
     num_workers: int | None = None,
     max_missing_images: float = MAX_MISSING_IMAGES,
@@ -59,6 +64,8 @@ def embed(
         cache_dir: Where prepared datasets and features are kept and found again.
         entity_text: Which text of the entities: `brief`, `brief_long`, `refreshed` …
         context_template: What is encoded as the context; `{mention}` and `{context}` are filled in.
+        num_images: Images of a mention or an entity that are encoded, at most: the first usable ones.
+        feature_dtype: Of the numbers on the disk; `float16` takes half the room.
         batch_size: Texts or images an encoder call.
         num_workers: Processes that decode images; 0 decodes in this one. The default is one a core, at most 8.
         max_missing_images: The share of mentions, and of entities, that may miss the images that they name; beyond, it
@@ -79,6 +86,8 @@ def embed(
             captioner=captioner,
             entity_text=entity_text,
             context_template=context_template,
+            num_images=num_images,
+            feature_dtype=feature_dtype,
             batch_size=batch_size,
             num_workers=num_workers,
             max_missing_images=max_missing_images,
@@ -96,6 +105,8 @@ def embed_dataset(
     captioner: Captioner | None = None,
     entity_text: str = "brief",
     context_template: str = "{mention} [SEP] {context}",
+    num_images: int = 1,
+    feature_dtype: Dtype = "float32",
     batch_size: int = 64,
     num_workers: int | None = None,
     max_missing_images: float = MAX_MISSING_IMAGES,
@@ -106,8 +117,7 @@ def embed_dataset(
     """The features of each field that has an encoder, in the dataset's row order.
 
     Fields of a mention are `mention`, `context`, `caption`, `image` and `spelling`; of an entity `name`, `text`,
-    `entity_image` and `name_spelling`. Where an owner has several images, the first usable one stands for it. An
-    empty text is missing.
+    `entity_image` and `name_spelling`. An empty text is missing.
 
     Args:
         dataset: The dataset.
@@ -118,6 +128,8 @@ def embed_dataset(
         captioner: Captions the mentions that have images and no caption; not called without a text encoder.
         entity_text: The variant of the entity texts.
         context_template: What is encoded as the context.
+        num_images: Images an owner at most: the first usable ones.
+        feature_dtype: Of the numbers on the disk.
         batch_size: Inputs an encoder call.
         num_workers: Processes that decode images; None: one a core, at most 8.
         max_missing_images: The share of mentions, and of entities, that may miss the images that they name.
@@ -133,6 +145,8 @@ def embed_dataset(
     """
     if batch_size < 1:
         raise ConfigError("a batch size of at least 1", str(batch_size), "Raise it.")
+    if num_images < 1:
+        raise ConfigError("at least 1 image an owner (num_images)", str(num_images), "Raise it.")
     check_limit(max_missing_images)
     console = Console(stderr=True, quiet=not progress)
     run = _Run(
@@ -142,7 +156,7 @@ def embed_dataset(
     )
     encoders = {"text": text_encoder, "image": image_encoder, "name": name_encoder}
     wanted = [field for field in FIELDS if encoders[field.encoder] is not None and field.name not in leave_out]
-    choices = Choices(entity_text, context_template)
+    choices = Choices(entity_text, context_template, num_images=num_images, dtype=feature_dtype)
     if captioner is not None and text_encoder is not None and "caption" not in leave_out:
         choices = replace(choices, captions=run.captions(captioner, max_missing_images))
     for field in wanted:  # before hours of work on other fields
@@ -172,7 +186,9 @@ class _Run:
         found = self.cache.known(key, self.dataset.image_root, owner)
         if found is None:
             inputs = field.unique_inputs(self.dataset, choices)
-            recipe = Recipe(field.name, field.kind, encoder.fingerprint, encoder.width, BLOCK_SIZE[field.kind])
+            most = choices.num_images if field.kind == "image" else 1
+            size = BLOCK_SIZE[field.kind]
+            recipe = Recipe(field.name, field.kind, encoder.fingerprint, encoder.width, size, most, choices.dtype)
             found = self.cache.find(recipe, inputs, owner)
             features = found or self._computed(field, encoder, recipe, inputs)
             self.cache.remember(key, recipe, inputs)
@@ -200,14 +216,22 @@ class _Run:
         self, field: Field, encoder: TextEncoder | ImageEncoder, recipe: Recipe, inputs: Inputs
     ) -> FieldFeatures:
         blocks: Callable[..., Iterator[Block]]
+        counts: NDArray[np.int64] | None
         # An encoder may be of both kinds; the field says which side is asked.
         if field.kind == "text":
             assert isinstance(encoder, TextEncoder)
-            blocks = partial(text_blocks, encoder)
+            blocks, counts = partial(text_blocks, encoder), encoder.num_vectors(inputs.unique)
         else:
             assert isinstance(encoder, ImageEncoder)  # its root is of use to a process in another folder, too
-            blocks = partial(image_blocks, encoder, root=self.dataset.image_root.absolute())
-        with self.cache.missing(recipe, inputs) as work:
+            root, most = self.dataset.image_root.absolute(), recipe.num_images
+            blocks = partial(image_blocks, encoder, root=root, most=most)
+            is_many = most > 1 or encoder.num_patches > 1
+            counts = image_counts(inputs.unique, most, encoder) if is_many else None
+        if counts is not None:
+            size = int(counts.sum()) * recipe.width * np.dtype(recipe.dtype).itemsize
+            said = f"{int(counts.sum()):,} vectors of {recipe.width:,} {recipe.dtype}, {size / 1e6:,.0f} MB on the disk"
+            self.means.console.print(f"{field.name:<12} {said}", highlight=False, soft_wrap=True)
+        with self.cache.missing(recipe, inputs, counts) as work:
             if work is not None:
                 for block in self.means.compute(field.name, work, blocks, inputs.unique):
                     work.write(block)

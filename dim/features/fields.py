@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dim.core.jobs import Dtype
 from dim.core.options import nearest
 from dim.core.templates import CONTEXT_FIELDS, check_template
 from dim.data.dataset import Dataset
@@ -26,11 +27,15 @@ class Choices:
         entity_text: The variant of the entity texts.
         context_template: What is encoded as the context.
         captions: A captioner's words for each mention, used where the dataset has no caption; None: no captioner.
+        num_images: Usable images an owner at most; the ones behind them are not looked at.
+        dtype: Of features on the disk.
     """
 
     entity_text: str = "brief"
     context_template: str = "{mention} [SEP] {context}"
     captions: Sequence[str | None] | None = None
+    num_images: int = 1
+    dtype: Dtype = "float32"
 
 
 class Columns(Protocol):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from dim.encoders.base import Captioner, Features, ImageEncoder, TextEncoder
@@ -23,15 +24,20 @@ from dim.features.fields import Choices, fields_of
 
 @dataclass(frozen=True, eq=False)
 class ReadyImage:
-    """An image as the encoders take it: decoded and scaled, so that nothing but computing is left.
+    """An image, or several of one owner, as the encoders take them: decoded and scaled, so that computing is left.
 
     Attributes:
-        pixels: For the image encoder; None: it is not asked.
-        captioned: For the captioner; likewise.
+        pixels: Of each image, for the image encoder; empty: it is not asked.
+        captioned: Of the first, for the captioner; None: it is not asked.
     """
 
-    pixels: Any = None
+    pixels: tuple[Any, ...] = ()
     captioned: Any = None
+
+    @classmethod
+    def together(cls, images: Sequence[ReadyImage]) -> ReadyImage:
+        """Those of one owner, at least one, as one."""
+        return cls(tuple(pixels for image in images for pixels in image.pixels), images[0].captioned)
 
 
 ImageInput = str | Path | bytes | Image.Image | ReadyImage
@@ -48,6 +54,7 @@ class LiveEncoder:
         name_encoder: For the spelling of mentions and names.
         captioner: Says what a mention's image shows.
         context_template: What is encoded as the context.
+        num_images: Images of a mention or an entity at most.
         batch_size: Texts or images an encoder call.
     """
 
@@ -56,6 +63,7 @@ class LiveEncoder:
     name_encoder: TextEncoder | None = None
     captioner: Captioner | None = None
     context_template: str = "{mention} [SEP] {context}"
+    num_images: int = 1
     batch_size: int = 64
 
     @property
@@ -69,7 +77,7 @@ class LiveEncoder:
         captioner = self.captioner if "caption" in wanted else None
         with _READYING:
             return ReadyImage(
-                encoder.preprocess(image) if encoder is not None else None,
+                (encoder.preprocess(image),) if encoder is not None else (),
                 captioner.preprocess(image) if captioner is not None else None,
             )
 
@@ -140,16 +148,21 @@ class LiveEncoder:
         unique = sorted({text for texts in fields.values() for text in texts if text is not None}, key=len)
         parts = [features for _, features in encoded_texts(encoder, unique, self._batches(len(unique)))]
         matrix = _joined(parts, encoder.width)
+        counts = encoder.num_vectors(unique)
         place: dict[str | None, int] = {text: row for row, text in enumerate(unique)}
-        return {name: _table(matrix, [place.get(text, -1) for text in texts]) for name, texts in fields.items()}
+        return {name: _table(matrix, [place.get(text, -1) for text in texts], counts) for name, texts in fields.items()}
 
     def _of_images(self, encoder: ImageEncoder, images: Sequence[ReadyImage | None]) -> FeatureTable:
         unique = {id(image): image for image in images if image is not None}  # each different image once
-        pixels = [image.pixels for image in unique.values()]
+        pixels = [pixels for image in unique.values() for pixels in image.pixels[: self.num_images]]
         batches = ((batch, pixels[batch.start : batch.stop]) for batch in self._batches(len(pixels)))
         matrix = _joined([features for _, features in encoded_images(encoder, batches)], encoder.width)
+        counts = None
+        if self.num_images > 1 or encoder.num_patches > 1:
+            used = [len(image.pixels[: self.num_images]) for image in unique.values()]
+            counts = encoder.num_patches * np.array(used, np.int64)
         place = {key: row for row, key in enumerate(unique)}
-        return _table(matrix, [-1 if image is None else place[id(image)] for image in images])
+        return _table(matrix, [-1 if image is None else place[id(image)] for image in images], counts)
 
     def _batches(self, count: int) -> list[range]:
         return [range(count)[start : start + self.batch_size] for start in range(0, count, self.batch_size)]
@@ -191,5 +204,8 @@ def _joined(parts: Sequence[Features], width: int) -> Features:
     return np.concatenate(parts) if parts else np.zeros((1, width), np.float32)
 
 
-def _table(matrix: Features, rows: list[int]) -> FeatureTable:
-    return FeatureTable(torch.from_numpy(matrix), torch.tensor(rows, dtype=torch.long))
+def _table(matrix: Features, rows: list[int], counts: NDArray[np.int64] | None = None) -> FeatureTable:
+    table = FeatureTable(torch.from_numpy(matrix), torch.tensor(rows, dtype=torch.long))
+    if counts is not None and len(counts):
+        table.starts, table.lengths = (torch.from_numpy(each) for each in (np.cumsum(counts) - counts, counts))
+    return table

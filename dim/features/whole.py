@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,13 @@ from dim.errors import DataError, StorageError
 
 KEY = "checksums"  #: In the manifest.
 MATRIX, MANIFEST = "matrix.npy", "manifest.json"
-FILES = ("rows.npy", "files.json", "captions.parquet")  #: Beside the matrix, where they are.
+FILES = (
+    "rows.npy",
+    "starts.npy",
+    "lengths.npy",
+    "files.json",
+    "captions.parquet",
+)  #: Beside the matrix.
 BLOCK_SIZE = 4096  #: Rows, where an older version recorded none.
 
 Owner = Callable[[int], str]  #: What the owner of a row of `rows.npy` is called.
@@ -32,7 +39,12 @@ def checksums_of(work: Workplace) -> dict[str, Any]:
 
 
 def damage(
-    folder: Path, manifest: Mapping[str, Any], matrix: Features, rows: NDArray[np.int64], owner: Owner
+    folder: Path,
+    manifest: Mapping[str, Any],
+    matrix: Features,
+    rows: NDArray[np.int64],
+    owner: Owner,
+    starts: NDArray[np.int64] | None = None,
 ) -> str | None:
     """What of a finished folder is not as it was written, in words that stderr gets, too; None where all is.
 
@@ -41,9 +53,10 @@ def damage(
     Args:
         folder: The features.
         manifest: Its manifest.
-        matrix: [num_unique, width].
+        matrix: [num_vectors, width].
         rows: [num_owners].
         owner: For the message.
+        starts: [num_unique + 1], where the vectors of each input start; None: each has one.
 
     Raises:
         DataError: A value is NaN or infinite, though no block differs from what was written.
@@ -52,13 +65,14 @@ def damage(
     if state not in _found:
         written = manifest.get(KEY)
         size = written["block_size"] if written else BLOCK_SIZE
-        blocks = [checksum_of(block) for block in _blocks(matrix, size)]
+        starts = np.arange(len(matrix) + 1) if starts is None else starts
+        blocks = [checksum_of(block) for block in _blocks(matrix, size, starts)]
         here = {"block_size": size, "blocks": blocks, "files": _of_files(folder)}
-        _found[state] = _difference(written, here, len(matrix)) if written else None
+        _found[state] = _difference(written, here, len(starts) - 1) if written else None
         if _found[state] is not None:
             warn(f"warning: {folder} is damaged: {_found[state]}; its features are computed anew")
             return _found[state]
-        _check_finite(folder, manifest, matrix, size, rows, owner)
+        _check_finite(folder, manifest, matrix, size, starts, rows, owner)
         if not written:
             _record(folder, {**manifest, KEY: here})
             _found[_state(folder)] = None
@@ -71,8 +85,10 @@ def _state(folder: Path) -> tuple[Any, ...]:
     return folder.resolve(), *((each.st_ino, each.st_size, each.st_mtime_ns) for each in status)
 
 
-def _blocks(matrix: Features, size: int) -> Iterator[Features]:
-    return (matrix[start : start + size] for start in range(0, len(matrix), size))
+def _blocks(matrix: Features, size: int, starts: NDArray[np.int64]) -> Iterator[Features]:
+    """The vectors of each `size` inputs."""
+    bounds = [*starts[:-1:size].tolist(), len(matrix)]
+    return (matrix[start:stop] for start, stop in pairwise(bounds))
 
 
 def _of_files(folder: Path) -> dict[str, int]:
@@ -91,12 +107,19 @@ def _difference(written: Mapping[str, Any], here: Mapping[str, Any], num_rows: i
 
 
 def _check_finite(
-    folder: Path, manifest: Mapping[str, Any], matrix: Features, size: int, rows: NDArray[np.int64], owner: Owner
+    folder: Path,
+    manifest: Mapping[str, Any],
+    matrix: Features,
+    size: int,
+    starts: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    owner: Owner,
 ) -> None:
-    for index, block in enumerate(_blocks(matrix, size)):
+    for index, block in enumerate(_blocks(matrix, size, starts)):
         is_finite = np.isfinite(block)
         if not is_finite.all():
-            row = index * size + int(is_finite.all(axis=1).argmin())
+            vector = int(starts[index * size]) + int(is_finite.all(axis=1).argmin())
+            row = int(np.searchsorted(starts, vector, side="right")) - 1
             owners = np.flatnonzero(rows == row)
             of = f", of {owner(int(owners[0]))}" if len(owners) else ""
             raise DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from dim.errors import DataError
 from dim.features.live import ImageInput, LiveEncoder, ReadyImage
@@ -25,7 +25,7 @@ class ImageReader:
         self.live, self.wanted, self.decode = live, wanted, decode
 
     def open(self, image: ImageInput | Sequence[ImageInput] | None) -> ReadyImage | None:
-        """The image of a question or an entity, the first usable one of several.
+        """The image of a question or an entity; of several the first usable ones, as many as the encoders are given.
 
         Raises:
             DataError: None can be used.
@@ -33,10 +33,7 @@ class ImageReader:
         if image is None or isinstance(image, ReadyImage):
             return image
         if isinstance(image, Sequence) and not isinstance(image, str | bytes):
-            for each in image[:-1]:
-                with suppress(DataError):
-                    return self.open(each)
-            return self.open(image[-1]) if image else None
+            return self._first_usable(image)
         try:
             return self.live.ready(open_image(image, self.live.draft_side, self.decode), self.wanted)
         except (UnusableImageError, OSError) as error:
@@ -44,6 +41,17 @@ class ImageReader:
             is_url = isinstance(image, str) and "://" in image
             remedy = "Download it first: no URL is fetched." if is_url else "Give another image, or none."
             raise DataError("an image that can be read", f"{shown}: {error}", remedy) from error
+
+    def _first_usable(self, images: Sequence[ImageInput]) -> ReadyImage | None:
+        usable: list[ReadyImage] = []
+        for place, image in enumerate(images):
+            if len(usable) == self.live.num_images:
+                break
+            is_last_hope = place == len(images) - 1 and not usable
+            with nullcontext() if is_last_hope else suppress(DataError):
+                if (ready := self.open(image)) is not None:
+                    usable.append(ready)
+        return ReadyImage.together(usable) if usable else None
 
 
 def question_images(questions: Sequence[Question], reader: ImageReader, reads_images: bool) -> list[ReadyImage | None]:

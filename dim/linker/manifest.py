@@ -13,6 +13,7 @@ class RecipeFacts(TypedDict):
     model: dict[str, Any]
     encoders: dict[str, Any]
     context_template: str
+    num_images: NotRequired[int]
 
 
 class Figure(TypedDict):

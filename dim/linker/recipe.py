@@ -45,6 +45,7 @@ def recipe_of_run(run: Path, method: type[LinkingTask]) -> Recipe:
         "model": {"class_path": model["class_path"], "init_args": options},
         "encoders": {name: config["data"].get(name) for name in ENCODERS},
         "context_template": config["data"].get("context_template", LiveEncoder.context_template),
+        "num_images": config["data"].get("num_images", LiveEncoder.num_images),
     }
 
 
@@ -170,7 +171,8 @@ def make(recipe: Recipe, device: str, kind: type[Method], trusted: Sequence[str]
         if "device" in parameters(encoder.kind)[0]:
             encoder.options["device"] = device
     task: Method = made(method)
-    return task, LiveEncoder(**made(encoders), context_template=recipe["context_template"])
+    num_images = recipe.get("num_images", LiveEncoder.num_images)  # an older version had one
+    return task, LiveEncoder(**made(encoders), context_template=recipe["context_template"], num_images=num_images)
 
 
 def read_classes(

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dim.core.distributed import process_of_run
-from dim.core.jobs import Executor
+from dim.core.jobs import Dtype, Executor
 from dim.core.ray_cluster import Engine, open_executor
 from dim.data import dataset as records
 from dim.data.missing_images import MAX_MISSING_IMAGES, check_limit
@@ -153,6 +153,8 @@ class LinkingDataModule(LightningDataModule):
         captioner: Says what an image shows, where the dataset has no caption; None: captions as they are.
         entity_text: Which text of the entities is used: `brief`, `brief_long`, `refreshed` …
         context_template: What is encoded as the context; `{mention}` and `{context}` are filled in.
+        num_images: Images of a mention or an entity that are encoded, at most: the first usable ones.
+        feature_dtype: Of features on the disk and in memory; `float16` takes half the room.
         leave_out: Fields that no model sees, for ablations: `mention`, `context`, `caption`, `image`, `spelling` of the
             mention; `name`, `text`, `entity_image`, `name_spelling` of the entity.
         shuffle: Fields whose values change owners at random, within a split or within the KB: the control that tells
@@ -178,7 +180,7 @@ class LinkingDataModule(LightningDataModule):
         {
             *("root", "cache_dir", "predict_split", "embed_batch_size", "num_workers", "resident_gb", "engine"),
             *("address", "seed", "text_encoder", "image_encoder", "name_encoder", "captioner", "entity_text"),
-            *("context_template", "leave_out", "shuffle", "blank"),
+            *("context_template", "num_images", "feature_dtype", "leave_out", "shuffle", "blank"),
         }
     )
 
@@ -192,6 +194,8 @@ class LinkingDataModule(LightningDataModule):
         captioner: Captioner | None = None,
         entity_text: str = "brief",
         context_template: str = "{mention} [SEP] {context}",
+        num_images: int = 1,
+        feature_dtype: Dtype = "float32",
         leave_out: Sequence[str] = (),
         shuffle: Sequence[str] = (),
         blank: Sequence[str] = (),
@@ -215,6 +219,7 @@ class LinkingDataModule(LightningDataModule):
         self.text_encoder, self.image_encoder = text_encoder, image_encoder
         self.name_encoder, self.captioner = name_encoder, captioner
         self.entity_text, self.context_template = entity_text, context_template
+        self.num_images, self.feature_dtype = num_images, feature_dtype
         self.leave_out, self.shuffle, self.blank = tuple(leave_out), tuple(shuffle), tuple(blank)
         self.protocol = protocol or FullKB()
         self.predict_split = predict_split
@@ -276,6 +281,8 @@ class LinkingDataModule(LightningDataModule):
             captioner=self.captioner,
             entity_text=self.entity_text,
             context_template=self.context_template,
+            num_images=self.num_images,
+            feature_dtype=self.feature_dtype,
             batch_size=self.embed_batch_size,
             num_workers=self.num_workers,
             max_missing_images=self.max_missing_images,
@@ -296,10 +303,13 @@ class LinkingDataModule(LightningDataModule):
             splits = dataset.mentions["split"].tolist() if is_of_mention else None
             rows = rows[derange(rows >= 0, name, self.seed, splits)]
         # The cache is mapped copy-on-write: torch asks for writable memory, and nothing here writes.
-        matrix = torch.from_numpy(features.matrix)
+        table = FeatureTable(torch.from_numpy(features.matrix), torch.from_numpy(rows))
+        if features.starts is not None and features.lengths is not None:
+            table.starts, table.lengths = (torch.from_numpy(each) for each in (features.starts, features.lengths))
         if name in self.blank:
-            matrix, rows = matrix.mean(0, keepdim=True), np.minimum(rows, 0)
-        return FeatureTable(matrix, torch.from_numpy(rows))
+            mean = table.one_each().matrix.mean(0, keepdim=True)
+            return FeatureTable(mean, torch.from_numpy(np.minimum(rows, 0)))
+        return table
 
     def _texts(self, dataset: records.Dataset) -> list[str | None]:
         if "text" in self.leave_out or self.entity_text not in dataset.variants:
@@ -325,6 +335,10 @@ class LinkingDataModule(LightningDataModule):
         parts = {"entity_text": self.entity_text, "context_template": self.context_template}
         if self.entity_text in dataset.variants:
             parts["text_hash"] = dataset.text_hash(self.entity_text)
+        if self.num_images != 1:
+            parts["num_images"] = str(self.num_images)
+        if self.feature_dtype != "float32":
+            parts["feature_dtype"] = self.feature_dtype
         if self.leave_out:
             parts["leave_out"] = ", ".join(self.leave_out)
         if self.shuffle:

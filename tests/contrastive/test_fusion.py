@@ -2,6 +2,7 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
+from dim.features.batch import FieldVectors
 from dim.methods.contrastive.fusion import (
     AttentionFusion,
     IdentityTower,
@@ -14,10 +15,14 @@ from dim.methods.contrastive.fusion import (
 WIDTH = 8
 
 
-def field(seed: int, mask: list[bool] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+def field(seed: int, mask: list[bool] | None = None, several: int = 1) -> FieldVectors:
     present = torch.ones(3, dtype=torch.bool) if mask is None else torch.tensor(mask)
-    values = torch.randn(3, WIDTH, generator=torch.Generator().manual_seed(seed))
-    return values * present[:, None], present
+    values = torch.randn(3, several, WIDTH, generator=torch.Generator().manual_seed(seed))
+    return FieldVectors(values * present[:, None, None], present[:, None].expand(3, several))
+
+
+def whole(values: torch.Tensor) -> FieldVectors:
+    return FieldVectors(values[:, None], torch.ones(len(values), 1, dtype=torch.bool))
 
 
 def test_sum_is_the_released_query_written_out_at_three_rows():
@@ -26,16 +31,15 @@ def test_sum_is_the_released_query_written_out_at_three_rows():
     fields = {name: field(seed) for seed, name in enumerate(("mention", "context", "image", "caption"))}
     linear, norm, out = fusion.caption[0], fusion.caption[2], fusion.out[1]
     for row in range(3):
-        hidden = torch.relu(linear.weight @ fields["caption"][0][row] + linear.bias)
+        hidden = torch.relu(linear.weight @ fields["caption"].vectors[row, 0] + linear.bias)
         hidden = (hidden - hidden.mean()) / torch.sqrt(hidden.var(unbiased=False) + norm.eps) * norm.weight + norm.bias
-        total = sum(fields[name][0][row] for name in ("mention", "context", "image")) + hidden
+        total = sum(fields[name].vectors[row, 0] for name in ("mention", "context", "image")) + hidden
         expected = out.weight @ total + out.bias
         assert torch.allclose(fusion(fields)[row], expected, atol=1e-6)
 
 
 def test_identity_is_the_text_as_it_is():
-    values, mask = field(5)
-    assert torch.equal(IdentityTower()({"text": (values, mask)}), values)
+    assert torch.equal(IdentityTower()({"text": field(5)}), field(5).vectors[:, 0])
 
 
 def test_a_field_of_another_width_is_projected_in_a_sum():
@@ -53,6 +57,22 @@ def test_attention_weighs_present_tokens_only_and_a_missing_token_changes_nothin
     without.load_state_dict(fusion.state_dict(), strict=False)
     assert torch.allclose(query[1:], without({"mention": field(0), "caption": field(1)})[1:], atol=1e-6)
     assert not torch.allclose(query[0], without({"mention": field(0), "caption": field(1)})[0], atol=1e-3)
+
+
+def test_each_of_several_images_is_a_token_and_one_that_is_missing_changes_nothing():
+    torch.manual_seed(0)
+    fusion = AttentionFusion(dict.fromkeys(("mention", "image"), WIDTH), WIDTH, 2, 0.0, several=True).eval()
+    mention, images = field(0), field(1, several=3)
+    mask = torch.tensor([[True, True, True], [True, True, False], [False, False, False]])
+    query = fusion({"mention": mention, "image": FieldVectors(images.vectors * mask[:, :, None], mask)})
+    start = fusion.project["mention"](normalize(mention.vectors[:, 0]))
+    tokens = fusion.project["image"](normalize(images.vectors, dim=2))
+    for row, count in enumerate(mask.sum(1).tolist()):
+        expected = start[row : row + 1]
+        if count:
+            seen = torch.ones(1, count, dtype=torch.bool)
+            expected = expected + fusion.over_image(start[row : row + 1], tokens[row : row + 1, :count], seen)
+        assert torch.allclose(query[row : row + 1], expected, atol=1e-6)
 
 
 def test_attention_over_nothing_contributes_zero_and_no_nan():
@@ -91,7 +111,7 @@ def test_an_entity_without_text_is_its_name_alone():
     torch.manual_seed(0)
     tower = LinearFusion({"name": WIDTH, "text": WIDTH}, WIDTH, 0.0).eval()
     vectors = tower({"name": field(0), "text": field(1, [True, False, True])})
-    assert torch.allclose(vectors[1], tower.project["name"](normalize(field(0)[0]))[1])
+    assert torch.allclose(vectors[1], tower.project["name"](normalize(field(0).vectors[:, 0]))[1])
 
 
 def test_untrained_attention_compares_as_the_frozen_vectors_do():
@@ -100,10 +120,9 @@ def test_untrained_attention_compares_as_the_frozen_vectors_do():
     for width in (6, 48):  # the same width, and wider: an isometry
         fusion = AttentionFusion(widths, width, 2, 0.5).eval()
         tower = LinearFusion({"name": 6, "text": 6}, width, 0.5).eval()
-        everyone = torch.ones(4, dtype=torch.bool)
         mention, context, name, text = (torch.randn(4, 6) for _ in range(4))
-        query = fusion({"mention": (mention, everyone), "context": (context, everyone)})
-        entity = tower({"name": (name, everyone), "text": (text, everyone)})
+        query = fusion({"mention": whole(mention), "context": whole(context)})
+        entity = tower({"name": whole(name), "text": whole(text)})
         frozen = (normalize(mention) / 2 + normalize(context)) @ (normalize(name) + normalize(text)).T
         assert torch.allclose(query @ entity.T, frozen, atol=1e-5)
 

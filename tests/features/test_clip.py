@@ -92,6 +92,21 @@ def test_without_projection_image_features_are_what_the_vit_pools(weights: Path)
         pooled.encode_text(TEXTS)
 
 
+def test_patches_are_the_tokens_that_open_clip_gives_beside_what_it_pools(weights: Path) -> None:
+    model, _ = direct(weights)
+    encoder = OpenClipEncoder("tiny-clip", str(weights), patches=True)
+    assert (encoder.num_patches, encoder.width, "model" in vars(encoder)) == (4, 32, False)
+    pixels = np.stack([encoder.preprocess(photo()), encoder.preprocess(photo((20, 60)))])
+    model.visual.output_tokens = True
+    with torch.no_grad():
+        _, tokens = model.visual(encoder.normalize_pixels(pixels))
+    np.testing.assert_allclose(encoder.encode_image(pixels), tokens.flatten(0, 1), atol=1e-6)
+    assert pickle.loads(pickle.dumps(encoder)).fingerprint == encoder.fingerprint
+    assert OpenClipEncoder("tiny-clip", str(weights)).num_patches == 1
+    with pytest.raises(ConfigError, match="patches: true, which is for images"):
+        encoder.encode_text(TEXTS)
+
+
 def test_without_projection_another_network_is_refused() -> None:
     with pytest.raises(ConfigError, match="a ViT of open_clip"):
         _ = OpenClipEncoder("RN50", None, random_seed=0, projection=False).width

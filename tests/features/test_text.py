@@ -51,6 +51,19 @@ def test_a_padded_batch_gives_what_transformers_gives_one_by_one(folder: Path, p
     np.testing.assert_allclose(features, [oracle(folder, text, pooling) for text in TEXTS], atol=1e-5)
 
 
+def test_with_tokens_a_text_has_a_vector_a_token_whose_mean_is_the_pooled_one(folder: Path) -> None:
+    encoder = TransformersTextEncoder(str(folder), pooling="tokens")
+    counts, features = encoder.num_vectors(TEXTS), encoder.encode_text(TEXTS)
+    assert counts.tolist() == [3, 11, 2, 3]
+    parts = np.split(features, np.cumsum(counts)[:-1])
+    np.testing.assert_allclose([part.mean(0) for part in parts], [oracle(folder, t, "mean") for t in TEXTS], atol=1e-5)
+    np.testing.assert_allclose([part[0] for part in parts], [oracle(folder, t, "cls") for t in TEXTS], atol=1e-5)
+    long = " ".join(["anna"] * 50)
+    assert TransformersTextEncoder(str(folder), pooling="tokens", max_length=4).num_vectors([long]).tolist() == [4]
+    assert TransformersTextEncoder(str(folder)).num_vectors(TEXTS) is None
+    assert encoder.fingerprint != TransformersTextEncoder(str(folder)).fingerprint
+
+
 def test_texts_are_cut_at_max_length_or_at_what_the_model_takes(folder: Path) -> None:
     long = " ".join(["anna"] * 50)
     short = TransformersTextEncoder(str(folder), max_length=4).encode_text([long])

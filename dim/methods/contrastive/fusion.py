@@ -1,6 +1,7 @@
 """The parts of DIM (arXiv 2407.12019, figure 2; release season1blue/DIM at 8c116a1, `nel_model/nel.py`).
 
-Shapes: B mentions or entities, D the model's width, T tokens. A field is a pair (values [B, width], mask [B]).
+Shapes: B mentions or entities, D the model's width, T tokens. A field is `FieldVectors`, [B, t, width] with its mask;
+where nothing else is said, t is 1.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, scaled_dot_product_attention
 
-Fields = Mapping[str, tuple[Tensor, Tensor]]
+from dim.features.batch import FieldVectors
+
+Fields = Mapping[str, FieldVectors]
 
 
 class SumFusion(nn.Module):
@@ -38,11 +41,11 @@ class SumFusion(nn.Module):
     def forward(self, fields: Fields) -> Tensor:
         """Query vectors [B, D]."""
         parts = []
-        for name, (values, mask) in fields.items():
-            part = self.align[name](values)  # [B, D]
+        for name, (vectors, mask) in fields.items():
+            part = self.align[name](vectors[:, 0])  # [B, D]
             if name == "caption":
                 part = self.caption(part)
-            parts.append(part * mask[:, None])
+            parts.append(part * mask)
         query: Tensor = self.out(torch.stack(parts).sum(0))
         return query
 
@@ -52,16 +55,20 @@ class AttentionFusion(nn.Module):
 
     Each field is scaled to unit length and projected to D. The mention attends to the context, and to the tokens
     caption and image, so that it weighs what was said of the picture against the picture. Missing tokens are masked;
-    where all are missing the attention contributes nothing.
+    where all are missing the attention contributes nothing. Fields but the mention may have several vectors, each a
+    token.
 
     Args:
         widths: Field name → width.
         width: D.
         num_heads: Heads of either attention.
         dropout: Of the fields.
+        several: Whether fields may have several vectors.
     """
 
-    def __init__(self, widths: Mapping[str, int], width: int, num_heads: int, dropout: float) -> None:
+    def __init__(
+        self, widths: Mapping[str, int], width: int, num_heads: int, dropout: float, several: bool = False
+    ) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         # The context repeats the mention: half of it is enough at the start.
@@ -72,20 +79,23 @@ class AttentionFusion(nn.Module):
         self.over_context = TokenAttention(width, num_heads)
         self.over_image = TokenAttention(width, num_heads)
         for attention, names in self._attended():
-            if sum(name in widths for name in names) < 2:
+            if sum(name in widths for name in names) < (1 if several else 2):
                 # One token has all the weight: nothing to train, and several processes would wait for a gradient.
                 attention.requires_grad_(False)
 
     def forward(self, fields: Fields) -> Tensor:
         """Query vectors [B, D]."""
-        tokens = {name: self.project[name](self.dropout(normalize(values))) for name, (values, _) in fields.items()}
-        query: Tensor = tokens["mention"]  # [B, D]
+        tokens = {  # [B, t, D]
+            name: self.project[name](self.dropout(normalize(vectors, dim=2))) for name, (vectors, _) in fields.items()
+        }
+        mention: Tensor = tokens["mention"][:, 0]  # [B, D]
+        query = mention
         for attention, names in self._attended():
             present = [name for name in names if name in tokens]
             if present:
-                keys = torch.stack([tokens[name] for name in present], dim=1)  # [B, T, D]
-                mask = torch.stack([fields[name][1] for name in present], dim=1)  # [B, T]
-                query = query + attention(tokens["mention"], keys, mask)
+                keys = torch.cat([tokens[name] for name in present], dim=1)  # [B, T, D]
+                mask = torch.cat([fields[name].mask for name in present], dim=1)  # [B, T]
+                query = query + attention(mention, keys, mask)
         return query
 
     def _attended(self) -> tuple[tuple[TokenAttention, tuple[str, ...]], ...]:
@@ -110,7 +120,7 @@ class TokenAttention(nn.Module):
 
     def forward(self, query: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
         """Attention [B, D] of query [B, D] over tokens [B, T, D] where mask [B, T] is True; zeros where none is."""
-        if tokens.shape[1] == 1:  # one token has all the weight
+        if tokens.shape[1] == 1 and not self.key.weight.requires_grad:  # one token has all the weight
             return tokens[:, 0] * mask
         some = mask.any(1)
         # A row without a token would be a softmax over nothing (NaN): let it attend, then drop the result.
@@ -140,8 +150,8 @@ class LinearFusion(nn.Module):
     def forward(self, fields: Fields) -> Tensor:
         """Vectors [B, D]."""
         parts = [
-            self.project[name](self.dropout(normalize(values))) * mask[:, None]
-            for name, (values, mask) in fields.items()
+            self.project[name](self.dropout(normalize(vectors[:, 0]))) * mask
+            for name, (vectors, mask) in fields.items()
         ]
         return torch.stack(parts).sum(0)  # [B, D]
 
@@ -151,8 +161,7 @@ class IdentityTower(nn.Module):
 
     def forward(self, fields: Fields) -> Tensor:
         """Entity vectors [B, width of the text]."""
-        values, _ = fields["text"]
-        return values
+        return fields["text"].vectors[:, 0]
 
 
 class SpellingPart(nn.Module):

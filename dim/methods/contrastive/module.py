@@ -29,6 +29,9 @@ class DIM(TwoTowers):
             name encoder) on both sides adds the names' own columns to both vectors.
         fusion: `attention` as the paper describes, `sum` as released, or `linear`, a sum of projections (a baseline).
         entity_tower: `projection` is trained on the entity's fields, `identity` is its text's vector as released.
+        several: What becomes of a field with several vectors, such as images (`--data.num_images`) or tokens: their
+            `mean`, their `sum` as in the release of DWE, or, in the mention's caption, context and image, `attention`
+            over each (with fusion `attention`; their mean elsewhere).
         width: Of query and entity vectors; with `identity` the text's own width counts.
         num_heads: Attention heads.
         dropout: Of features and attention weights.
@@ -51,6 +54,7 @@ class DIM(TwoTowers):
         entity_fields: Sequence[str] | None = None,
         fusion: Literal["attention", "sum", "linear"] = "attention",
         entity_tower: Literal["projection", "identity"] = "projection",
+        several: Literal["mean", "sum", "attention"] = "mean",
         width: int = 512,
         num_heads: int = 8,
         dropout: float = 0.1,
@@ -65,7 +69,7 @@ class DIM(TwoTowers):
     ) -> None:
         super().__init__(learning_rate, weight_decay, warmup_steps, schedule, seed)
         self.mention_fields, self.entity_fields = mention_fields, entity_fields
-        self.fusion, self.entity_tower = fusion, entity_tower
+        self.fusion, self.entity_tower, self.several = fusion, entity_tower, several
         self.width, self.num_heads, self.dropout = width, num_heads, dropout
         self.modality_dropout = modality_dropout
         self.loss = loss if loss is not None else NPair()
@@ -77,7 +81,11 @@ class DIM(TwoTowers):
         self.spelling: SpellingPart | None = None
 
     def check(self) -> None:
-        """Raises ConfigError for a loss that cannot compare mentions with entities."""
+        """Raises ConfigError for a loss that cannot compare mentions with entities, and options that do not fit."""
+        if self.several == "attention" and self.fusion != "attention":
+            raise ConfigError(
+                "several: attention beside fusion: attention", f"fusion: {self.fusion}", "Use several: mean, or sum."
+            )
         check_loss(self.loss, draws=self.negatives is not None)
 
     def build(self, data: LinkingData) -> None:
@@ -118,7 +126,9 @@ class DIM(TwoTowers):
         elif self.fusion == "linear":
             self.query_tower = LinearFusion(mention, width, self.dropout)
         else:
-            self.query_tower = AttentionFusion(mention, width, self.num_heads, self.dropout)
+            self.query_tower = AttentionFusion(
+                mention, width, self.num_heads, self.dropout, self.several == "attention"
+            )
         self.kb_tower = (
             IdentityTower() if self.entity_tower == "identity" else LinearFusion(entity, width, self.dropout)
         )
@@ -140,15 +150,22 @@ class DIM(TwoTowers):
 
     def encode_mentions(self, batch: Batch) -> Tensor:
         """Query vectors [B, D] of mentions given by their fields."""
-        fields = {name: field.mean() for name, field in batch.fields.items()}
-        fused: Tensor = self.query_tower({name: field for name, field in fields.items() if name != "spelling"})
-        return fused if self.spelling is None else self.spelling.mention(fields["spelling"][0], fused)
+        fused: Tensor = self.query_tower(self._fields(batch, attended=self.several == "attention"))
+        return fused if self.spelling is None else self.spelling.mention(batch.fields["spelling"].mean()[0], fused)
 
     def encode_entities(self, batch: Batch) -> Tensor:
         """Vectors [B, D] of entities given by their fields."""
-        fields = {name: field.mean() for name, field in batch.fields.items()}
-        fused: Tensor = self.kb_tower({name: field for name, field in fields.items() if name != "spelling"})
-        return fused if self.spelling is None else self.spelling.entity(fields["spelling"][0], fused)
+        fused: Tensor = self.kb_tower(self._fields(batch))
+        return fused if self.spelling is None else self.spelling.entity(batch.fields["spelling"].mean()[0], fused)
+
+    def _fields(self, batch: Batch, attended: bool = False) -> dict[str, FieldVectors]:
+        """The fields of a tower, with one vector an owner; with several only where they are attended to."""
+        one_each = FieldVectors.summed if self.several == "sum" else FieldVectors.averaged
+        return {
+            name: field if attended and name != "mention" else one_each(field)
+            for name, field in batch.fields.items()
+            if name != "spelling"
+        }
 
     def on_train_start(self) -> None:
         """Prepares the source of negatives."""

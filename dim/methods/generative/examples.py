@@ -140,7 +140,7 @@ class SimilarExamples(Examples):
         return content_hash(options, data.dataset.hash, *encoder, rows.tobytes(), train_rows.tobytes())
 
     def _search(self, data: LinkingData, train_rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        table = data.mention_fields["mention"]
+        table = data.mention_fields["mention"].one_each()
         rows = table.rows.cpu().numpy()
         matrix = table.matrix.cpu().numpy()
         strings = Strings(matrix, rows, train_rows)

@@ -92,7 +92,7 @@ class GenerativeLinker(Linker):
         linker = cls(
             Parts(
                 task,
-                type(every)(**encoders, context_template=every.context_template),
+                type(every)(**encoders, context_template=every.context_template, num_images=every.num_images),
                 knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root),
                 training_mentions(task),
                 task.tree if task.constrained else None,

@@ -172,6 +172,7 @@ def _features(table: FeatureTable | None, rows: Rows) -> tuple[Rows, Vector]:
     """The places of mentions [n] in a matrix of their features alone, -1 where one has none; and that matrix."""
     if table is None:
         return np.full(len(rows), -1), np.zeros((0, 1), np.float32)
+    table = table.one_each()
     owned = table.rows.cpu().numpy()[rows]
     kept = np.unique(owned[owned >= 0])
     matrix: Vector = table.matrix.cpu().numpy()[kept].astype(np.float32)
