@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
+from fit_options import NAMES_AND_IMAGES, dim_options
 
 from dim.__main__ import main
 from dim.data.dataset import Dataset
@@ -16,25 +17,9 @@ from dim.linker import Linker, Question
 def _made(base: Path) -> Path:
     folder = Path(mkdtemp(dir=base))
     demo_world(folder / "world", num_entities=300, seed=1)
-    arguments = [
-        "--run", str(folder / "run"),
-        "--data.root", str(folder / "world"),
-        "--data.cache_dir", str(folder / "cache"),
-        "--data.text_encoder", "TinyTextEncoder",
-        "--data.text_encoder.width", "256",
-        "--data.name_encoder", "CharacterEncoder",
-        "--data.image_encoder", "TinyImageEncoder",
-        "--data.captioner", "TinyCaptioner",
-        "--data.num_workers", "0",
-        "--data.entity_text", "refreshed",
-        "--model", "DIM",
-        "--model.width", "64",
-        "--model.warmup_steps", "5",
-        "--trainer.max_epochs", "3",
-        "--trainer.accelerator", "cpu",
-        "--trainer.enable_progress_bar", "false",
-    ]  # fmt: skip
-    assert main(["fit", *arguments]) == 0
+    small = ["--data.text_encoder.width", "256", "--model.width", "64", "--model.warmup_steps", "5"]
+    options = dim_options(folder / "world", folder / "run", *NAMES_AND_IMAGES, *small, "--trainer.max_epochs", "3")
+    assert main(["fit", *options]) == 0
     return folder
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from fit_options import dim_options, gemel_options
 from tiny_lm import save_model
 from waiting import HANG
 
@@ -32,28 +33,12 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def fit(place: Path, name: str, *more: str) -> subprocess.CompletedProcess[str]:
-    return run(
-        "fit",
-        "--run", str(place / name),
-        "--data.root", str(place / "world"),
-        "--data.cache_dir", str(place / "cache"),
-        "--data.text_encoder", "TinyTextEncoder",
-        "--data.text_encoder.width", "128",
-        "--data.image_encoder", "TinyImageEncoder",
-        "--data.name_encoder", "CharacterEncoder",
-        "--data.num_workers", "0",
-        "--data.entity_text", "refreshed",
-        "--data.batch_size", "33",  # an odd share, and an odd rest
-        "--model", "DIM",
-        "--model.width", "64",
-        "--model.warmup_steps", "5",
-        "--model.dropout", "0",
-        "--model.negatives", "NameNegatives",
-        "--trainer.accelerator", "cpu",
-        "--trainer.enable_progress_bar", "false",
-        "--trainer.max_epochs", "3",
-        *more,
-    )  # fmt: skip
+    fields = ["--data.image_encoder", "TinyImageEncoder", "--data.name_encoder", "CharacterEncoder"]
+    sizes = ["--data.text_encoder.width", "128", "--model.width", "64", "--model.warmup_steps", "5"]
+    batches = ["--data.batch_size", "33", "--model.dropout", "0"]  # an odd share, and an odd rest
+    negatives = ["--model.negatives", "NameNegatives", "--trainer.max_epochs", "3"]
+    chosen = [*fields, *sizes, *batches, *negatives, *more]
+    return run("fit", *dim_options(place / "world", place / name, *chosen))
 
 
 @pytest.fixture(scope="module")
@@ -131,25 +116,9 @@ def test_a_generative_run_in_two_processes_is_that_of_one(tmp_path: Path) -> Non
     demo_world(tmp_path / "world", num_entities=120, seed=1)
     save_model(tmp_path / "lm")
     for name, more in (("two", TWO), ("one", [])):
-        done = run(
-            "fit",
-            "--run", str(tmp_path / name),
-            "--data.root", str(tmp_path / "world"),
-            "--data.cache_dir", str(tmp_path / "cache"),
-            "--data.text_encoder", "TinyTextEncoder",
-            "--data.image_encoder", "TinyImageEncoder",
-            "--data.num_workers", "0",
-            "--data.protocol", "Generative",
-            "--data.batch_size", "5",  # an odd share
-            "--model", "GEMEL",
-            "--model.language_model.path", str(tmp_path / "lm"),
-            "--model.examples", "NoExamples",
-            "--model.learning_rate", "0.01",
-            "--trainer.accelerator", "cpu",
-            "--trainer.enable_progress_bar", "false",
-            "--trainer.max_epochs", "2",
-            *more,
-        )  # fmt: skip
+        chosen = ["--model.examples", "NoExamples", "--trainer.max_epochs", "2", *more]
+        batches = ["--data.batch_size", "5"]  # an odd share
+        done = run("fit", *gemel_options(tmp_path / "world", tmp_path / name, *batches, *chosen))
         assert done.returncode == 0, done.stderr
     losses = [
         pd.read_csv(tmp_path / name / "logs/version_0/metrics.csv")["train/loss"].dropna() for name in ("one", "two")

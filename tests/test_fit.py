@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from fit_options import NAMES_AND_IMAGES, dim_options
 
 from dim.__main__ import main
 from dim.demo import demo_world
@@ -26,24 +27,8 @@ def place(tmp_path_factory):
 
 
 def options(place: Path, run: str, *more: str) -> list[str]:
-    return [
-        "--run", str(place / run),
-        "--data.root", str(place / "world"),
-        "--data.cache_dir", str(place / "cache"),
-        "--data.text_encoder", "TinyTextEncoder",
-        "--data.text_encoder.width", "512",
-        "--data.name_encoder", "CharacterEncoder",
-        "--data.image_encoder", "TinyImageEncoder",
-        "--data.captioner", "TinyCaptioner",
-        "--data.num_workers", "0",
-        "--data.entity_text", "refreshed",
-        "--model", "DIM",
-        "--model.width", "256",
-        "--model.warmup_steps", "5",
-        "--trainer.accelerator", "cpu",
-        "--trainer.enable_progress_bar", "false",
-        *more,
-    ]  # fmt: skip
+    sizes = ["--data.text_encoder.width", "512", "--model.width", "256", "--model.warmup_steps", "5"]
+    return dim_options(place / "world", place / run, *NAMES_AND_IMAGES, *sizes, *more)
 
 
 @pytest.fixture(scope="module")

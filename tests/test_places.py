@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from fit_options import dim_options
 
 from dim.__main__ import main
 from dim.cli.rank import rank
@@ -20,13 +21,6 @@ from dim.linker.opening import open_linker
 from dim.training.places import PLACES, check_places, read_config, record_places
 from dim.training.saved_run import open_run
 
-OPTIONS = [
-    "--data.root", "world", "--data.cache_dir", "cache", "--data.text_encoder", "TinyTextEncoder",
-    "--data.name_encoder", "CharacterEncoder", "--data.num_workers", "0", "--data.entity_text", "refreshed",
-    "--model", "DIM", "--model.width", "32", "--model.warmup_steps", "2", "--trainer.max_epochs", "1",
-    "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false",
-]  # fmt: skip
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
@@ -36,7 +30,9 @@ def made(tmp_path_factory):
     before = Path.cwd()
     os.chdir(project)
     try:
-        assert main(["fit", "--run", "runs/a", *OPTIONS]) == 0
+        chosen = ["--data.name_encoder", "CharacterEncoder", "--model.width", "32", "--model.warmup_steps", "2"]
+        options = dim_options(Path("world"), Path("runs/a"), *chosen, "--trainer.max_epochs", "1")
+        assert main(["fit", *options]) == 0
     finally:
         os.chdir(before)
     return project

@@ -28,8 +28,7 @@ def world(tmp_path_factory):
 
 
 def options(world, run, *more):
-    logger = ["--trainer.logger", "WandbLogger", "--trainer.logger.offline", "true", "--trainer.logger.project", "dim"]
-    return tiny_options(world, run, *logger, *more)
+    return tiny_options(world, run, "--trainer.logger", "WandbRun", *more)
 
 
 def records_of(path):

@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
+from fit_options import dim_options
 
 from dim.demo import demo_world
 
@@ -23,22 +24,6 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tiny_options(world: Path, run: Path, *more: str) -> list[str]:
     """Options of a fit of one epoch."""
-    return [
-        "--run", str(run),
-        "--data.root", str(world),
-        "--data.cache_dir", str(world.parent / "cache"),
-        "--data.text_encoder", "TinyTextEncoder",
-        "--data.text_encoder.width", "64",
-        "--data.num_workers", "0",
-        "--data.entity_text", "refreshed",
-        "--model", "DIM",
-        "--model.width", "32",
-        "--model.num_heads", "2",
-        "--model.warmup_steps", "2",
-        "--model.learning_rate", "0.003",
-        "--model.schedule", "constant",
-        "--trainer.max_epochs", "1",
-        "--trainer.accelerator", "cpu",
-        "--trainer.enable_progress_bar", "false",
-        *more,
-    ]  # fmt: skip
+    small = ["--data.text_encoder.width", "64", "--model.width", "32", "--model.num_heads", "2"]
+    rate = ["--model.warmup_steps", "2", "--model.learning_rate", "0.003", "--model.schedule", "constant"]
+    return dim_options(world, run, *small, *rate, "--trainer.max_epochs", "1", *more)

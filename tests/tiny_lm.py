@@ -16,11 +16,18 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from dim.data.dataset import NIL, Dataset
+
 TEXTS = [
     "[Text]Leto sings.\n[Question]What does Leto mentioned in the text refer to?\n[Answer]Leto Alba",
     "NIL Ada Olga",
 ]
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+
+
+def texts_of(world: Dataset) -> list[str]:
+    """What a tokenizer needs to know names and questions by few tokens."""
+    return [*world.entities["name"], *world.mentions["context"], "[Question]What does", "refer to?", "[Answer]", NIL]
 
 
 def tokenizer(texts: list[str] = TEXTS, pad: bool = True) -> PreTrainedTokenizerFast:

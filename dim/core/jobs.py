@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -279,8 +280,7 @@ class Workplace:
 
 
 def _npy_header(shape: tuple[int, int], dtype: np.dtype[Any]) -> bytes:
-    from io import BytesIO
-
+    # Not NumPy's open_memmap: a full disk ends a process that writes to a mapping, where pwrite raises an error.
     buffer = BytesIO()
     np.lib.format.write_array_header_1_0(buffer, {"descr": dtype.str, "fortran_order": False, "shape": shape})
     return buffer.getvalue()

@@ -55,6 +55,8 @@ def paired_randomization(
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     """The p-values after Holm's step-down correction: each below α keeps the chance of any false alarm below α.
 
+    SciPy has none (`false_discovery_control` is another correction); statsmodels would be a package for four lines.
+
     Args:
         p_values: [m], of all tests that are shown together.
 

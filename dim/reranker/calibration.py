@@ -75,7 +75,7 @@ def reliability(probability: ArrayLike, correct: ArrayLike, num_bins: int = NUM_
 def expected_calibration_error(probability: ArrayLike, correct: ArrayLike, num_bins: int = NUM_BINS) -> float:
     """How far probabilities and shares of right answers are apart, over `num_bins` equal bins, weighted by answers.
 
-    NaN for no answer.
+    NaN for no answer. torchmetrics' `binary_calibration_error` differs: it gives answers of 1 a bin of their own.
 
     Example:
         >>> expected_calibration_error([0.9, 0.9], [True, False])

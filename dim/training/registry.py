@@ -21,6 +21,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from dim.core.plugins import CLASSES, loaded
 from dim.evaluation.protocols import Candidates, FullKB, Generative
 from dim.training.tie_break import Popularity
+from dim.training.wandb_run import WandbRun
 
 
 def _public(module: ModuleType) -> Iterator[type]:
@@ -43,7 +44,7 @@ OF_TRAINER: tuple[type, ...] = (
     *(callbacks.EarlyStopping, callbacks.LearningRateMonitor, callbacks.Timer, callbacks.DeviceStatsMonitor),
     *(callbacks.GradientAccumulationScheduler, callbacks.StochasticWeightAveraging, callbacks.ModelSummary),
     *(callbacks.RichModelSummary, callbacks.RichProgressBar, callbacks.TQDMProgressBar),
-    *(CSVLogger, TensorBoardLogger, WandbLogger),
+    *(CSVLogger, TensorBoardLogger, WandbLogger, WandbRun),
 )
 
 

@@ -40,6 +40,7 @@ class LinkingTask(LightningModule):
 
     is_trained = True  #: Whether the method has weights that `fit` trains.
     scores_all = True  #: Whether it scores all entities (`scores_of`); one that does not writes names, or picks some.
+    epsilon: float = 1e-8  #: Of AdamW; torch's own.
     #: Options that do not make a run what it is (`dim.training.identity`), or whose `parts` do.
     incidental: ClassVar[frozenset[str]] = frozenset({"seed"})
     #: Options that no answer depends on: a linker's folder has none of them.
@@ -176,10 +177,16 @@ class LinkingTask(LightningModule):
         matrices = [p for p in self.parameters() if p.requires_grad and p.ndim > 1]
         others = [p for p in self.parameters() if p.requires_grad and p.ndim <= 1]
         groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
-        optimizer: Optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, weight_decay=self.weight_decay)
-        num_steps = int(self.trainer.estimated_stepping_batches)
+        optimizer: Optimizer = torch.optim.AdamW(
+            groups, lr=self.learning_rate, eps=self.epsilon, weight_decay=self.weight_decay
+        )
+        num_steps = self.num_scheduled_steps()
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate_at(step, num_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def num_scheduled_steps(self) -> int:
+        """The steps that the schedule is laid over."""
+        return int(self.trainer.estimated_stepping_batches)
 
     def rate_at(self, step: int, num_steps: int) -> float:
         """The share of the peak rate, 0 to 1, at a 0-based step of `num_steps`."""

@@ -16,6 +16,19 @@ from dim.display.visible import visible_line
 RECORD = "wandb.json"  #: In a run's folder: the id under which Weights & Biases knows it.
 
 
+class WandbRun(WandbLogger):
+    """Logs a run to Weights & Biases: what the shipped configs name. Unless told otherwise offline, without an account.
+
+    Args:
+        project: Of Weights & Biases.
+        offline: Whether it stays in the run's folder, from where `wandb sync` sends it.
+        **options: Of Lightning's `WandbLogger`.
+    """
+
+    def __init__(self, project: str = "dim", offline: bool = True, **options: Any) -> None:
+        super().__init__(project=project, offline=offline, **options)
+
+
 def names_of(run: Path, seed: int) -> dict[str, str]:
     """The name and group of a run.
 

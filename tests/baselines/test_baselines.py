@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from fit_options import fit_options
 
 from dim.__main__ import main
 from dim.data.dataset import Dataset, write_dataset
@@ -22,8 +23,7 @@ def place(tmp_path_factory):
 
 
 def fit(place, name, *more, root="world"):
-    arguments = ["--data.root", str(place / root), "--data.cache_dir", str(place / "cache"), "--data.num_workers", "0"]
-    return main(["fit", "--run", str(place / name), *arguments, "--trainer.enable_progress_bar", "false", *more])
+    return main(["fit", *fit_options(place / root, place / name, *more)])
 
 
 def results(place, name):

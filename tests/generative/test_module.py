@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fit_options import dim_options, gemel_options
 from test_configs import instantiated
-from tiny_lm import save_model
+from tiny_lm import save_model, texts_of
 
 from dim.__main__ import main
-from dim.data.dataset import NIL, Dataset, write_dataset
+from dim.data.dataset import Dataset, write_dataset
 from dim.demo import demo_world
 from dim.errors import CheckpointError, ConfigError
 from dim.evaluation.protocols import NIL_ROW
@@ -22,36 +23,14 @@ from dim.methods.generative.decoding import Decoder
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gemel")
     demo_world(folder / "world", num_entities=120, seed=1)
-    save_model(folder / "lm", texts=texts_of(folder))
+    save_model(folder / "lm", texts=texts_of(Dataset(folder / "world")))
     return folder
 
 
-def texts_of(place: Path) -> list[str]:
-    """What a tokenizer needs to know names and questions by few tokens."""
-    world = Dataset(place / "world")
-    return [*world.entities["name"], *world.mentions["context"], "[Question]What does", "refer to?", "[Answer]", NIL]
-
-
 def options(place: Path, run: str, *more: str) -> list[str]:
-    return [
-        "--run", str(place / run),
-        "--data.root", str(place / "world"),
-        "--data.cache_dir", str(place / "cache"),
-        "--data.text_encoder", "TinyTextEncoder",
-        "--data.image_encoder", "TinyImageEncoder",
-        "--data.num_workers", "0",
-        "--data.protocol", "Generative",
-        "--data.batch_size", "4",
-        "--model", "GEMEL",
-        "--model.language_model.path", str(place / "lm"),
-        "--model.examples", "SimilarExamples",
-        "--model.examples.num_examples", "2",
-        "--model.learning_rate", "0.01",
-        "--trainer.accelerator", "cpu",
-        "--trainer.enable_progress_bar", "false",
-        "--trainer.accumulate_grad_batches", "2",
-        *more,
-    ]  # fmt: skip
+    examples = ["--model.examples", "SimilarExamples", "--model.examples.num_examples", "2"]
+    batches = ["--data.batch_size", "4", "--trainer.accumulate_grad_batches", "2"]
+    return gemel_options(place / "world", place / run, *batches, *examples, *more)
 
 
 @pytest.fixture(scope="module")
@@ -249,12 +228,8 @@ def encoded_of(task, row):
 
 
 def test_a_contrastive_run_breaks_ties_and_the_report_says_hybrid(place):
-    contrastive = [
-        "--run", str(place / "dim"), "--data.root", str(place / "world"), "--data.cache_dir", str(place / "cache"),
-        "--data.text_encoder", "TinyTextEncoder", "--data.entity_text", "refreshed", "--data.num_workers", "0",
-        "--model", "DIM", "--model.width", "32", "--trainer.max_epochs", "1", "--trainer.accelerator", "cpu",
-        "--trainer.enable_progress_bar", "false",
-    ]  # fmt: skip
+    small = ["--model.width", "32", "--trainer.max_epochs", "1"]
+    contrastive = dim_options(place / "world", place / "dim", *small)
     assert main(["fit", *contrastive]) == 0
     scorer = ["--model.tie_break", "RunScorer", "--model.tie_break.run", str(place / "dim")]
     task, _ = opened(place, *scorer)
@@ -278,7 +253,7 @@ def test_a_mapper_of_another_language_model_is_refused(run, place):
 
 
 def test_a_context_too_short_for_the_question_says_so(place):
-    save_model(place / "short", texts=texts_of(place), context=30)
+    save_model(place / "short", texts=texts_of(Dataset(place / "world")), context=30)
     task, _ = opened(place, "--model.language_model.path", str(place / "short"), "--model.max_new_tokens", "8")
     with pytest.raises(ConfigError, match="a longer context, or fewer prefix tokens"):
         rank(task, torch.arange(40))

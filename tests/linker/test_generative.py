@@ -9,9 +9,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
+from fit_options import gemel_options
 from mutated_manifest import check_mutations
 from safetensors.torch import load_file
-from tiny_lm import save_model
+from tiny_lm import save_model, texts_of
 from transformers import GPT2LMHeadModel
 
 from dim.__main__ import main
@@ -29,36 +30,15 @@ from dim.training.saved_run import RunScorer
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("generative")
     demo_world(folder / "world", num_entities=120, seed=1)
-    world = Dataset(folder / "world")
-    texts = [*world.entities["name"], *world.mentions["context"], "[Question]What does", "refer to?", "[Answer]", NIL]
-    save_model(folder / "lm", texts=texts)
+    save_model(folder / "lm", texts=texts_of(Dataset(folder / "world")))
     return folder
 
 
 def fit(place: Path, run: str, *more: str) -> Path:
-    arguments = [
-        "--run", str(place / run),
-        "--data.root", str(place / "world"),
-        "--data.cache_dir", str(place / "cache"),
-        "--data.text_encoder", "TinyTextEncoder",
-        "--data.image_encoder", "TinyImageEncoder",
-        "--data.num_workers", "0",
-        "--data.protocol", "Generative",
-        "--data.batch_size", "16",
-        "--model", "GEMEL",
-        "--model.language_model.path", str(place / "lm"),
-        "--model.examples", "SimilarExamples",
-        "--model.examples.num_examples", "2",
-        "--model.learning_rate", "0.01",
-        "--model.max_new_tokens", "12",
-        "--model.batch_size", "32",
-        "--model.tie_break", "Popularity",
-        "--trainer.max_epochs", "1",
-        "--trainer.accelerator", "cpu",
-        "--trainer.enable_progress_bar", "false",
-        *more,
-    ]  # fmt: skip
-    assert main(["fit", *arguments]) == 0
+    examples = ["--model.examples", "SimilarExamples", "--model.examples.num_examples", "2"]
+    sizes = ["--data.batch_size", "16", "--model.max_new_tokens", "12", "--model.batch_size", "32"]
+    chosen = [*examples, *sizes, "--model.tie_break", "Popularity", "--trainer.max_epochs", "1", *more]
+    assert main(["fit", *gemel_options(place / "world", place / run, *chosen)]) == 0
     return place / run
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from demo_run import demo_run, linker_of
+from fit_options import fit_options
 from small_hub import NOWHERE, Hub, small_hub, use_hub
 from test_linker_folder import reseal
 from tiny_text import write_bert
@@ -90,19 +91,10 @@ class Place:
         self.models = [write_bert(folder / f"bert-{seed}", seed=seed) for seed in (0, 1)]
 
     def options(self, run: str) -> list[str]:
-        return [
-            "--run", str(self.folder / run),
-            "--data.root", str(self.folder / "world"),
-            "--data.cache_dir", str(self.folder / "cache"),
-            "--data.text_encoder", "TransformersTextEncoder",
-            "--data.text_encoder.path", "lab/bert",
-            "--data.text_encoder.device", "cpu",
-            "--model", "DIM",
-            "--model.width", "32",
-            "--trainer.max_epochs", "1",
-            "--trainer.accelerator", "cpu",
-            "--trainer.enable_progress_bar", "false",
-        ]  # fmt: skip
+        encoder = ["--data.text_encoder", "TransformersTextEncoder", "--data.text_encoder.path", "lab/bert"]
+        small = ["--model", "DIM", "--model.width", "32", "--trainer.max_epochs", "1"]
+        chosen = [*encoder, "--data.text_encoder.device", "cpu", *small]
+        return fit_options(self.folder / "world", self.folder / run, *chosen)
 
     def config(self, run: str) -> dict[str, Any]:
         found: dict[str, Any] = yaml.safe_load((self.folder / run / "config.yaml").read_text())

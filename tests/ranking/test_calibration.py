@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from torchmetrics.functional.classification import binary_calibration_error
 
 from dim.reranker.calibration import expected_calibration_error, fit_temperature, reliability, softmax
 from dim.reranker.nil import best_f1, linking_scores, threshold_for
@@ -21,6 +23,15 @@ def test_the_calibration_error_by_hand():
     assert [entry["n"] for entry in reliability(probability, correct, 10)] == [2, 2]
     assert expected_calibration_error([1.0], [True]) == 0.0
     assert np.isnan(expected_calibration_error([], []))
+
+
+def test_the_calibration_error_is_torchmetrics_where_no_answer_is_wholly_sure():
+    generator = np.random.default_rng(2)
+    for n in (1, 7, 500):
+        probability = generator.random(n)  # below 1
+        correct = generator.random(n) < probability
+        theirs = binary_calibration_error(torch.from_numpy(probability), torch.from_numpy(correct).int(), n_bins=15)
+        assert expected_calibration_error(probability, correct) == pytest.approx(float(theirs), abs=1e-12)
 
 
 def test_softmax_of_large_scores_is_finite_and_of_none_is_empty():

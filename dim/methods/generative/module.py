@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -288,17 +287,12 @@ class GEMEL(LinkingTask):
         image_encoder = self.data.fingerprints.get("image_encoder")
         return {"image_encoder": image_encoder, "language_model": self.language_model.fingerprint}
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with linear warm-up and linear fall, stepped with the optimizer."""
-        weights = [weight for weight in self.mapper.parameters() if weight.ndim > 1]
-        biases = [weight for weight in self.mapper.parameters() if weight.ndim <= 1]
-        groups: list[dict[str, Any]] = [{"params": weights}, {"params": biases, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, eps=self.epsilon, weight_decay=self.weight_decay)
-        num_steps = int(self.trainer.estimated_stepping_batches)
+    def num_scheduled_steps(self) -> int:
+        """As the option `schedule` counts them."""
+        num_steps = super().num_scheduled_steps()  # which also counts the batches of an epoch
         if self.counted == "released":
             num_steps = int(self.trainer.max_epochs or 1) * int(self.trainer.num_training_batches)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate_at(step, num_steps))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return num_steps
 
     def rate_at(self, step: int, num_steps: int) -> float:
         """The share of the peak rate, 0 to 1, at a 0-based step of `num_steps` (as the release counts them)."""
