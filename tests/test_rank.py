@@ -102,7 +102,7 @@ def test_a_fold_is_fitted_without_its_captions_and_found_again(run, capfd):
     assert not captions[0] & captions[1]
     assert task.datamodule.only is None
     rows = torch.from_numpy(left_out[0])
-    assert not torch.allclose(towers[0].scores_of(rows), task.scores_of(rows))
+    assert not torch.allclose(towers[0].scores_of(rows).whole(), task.scores_of(rows).whole())
 
 
 def test_the_folds_of_an_older_version_are_moved_out_of_the_ranker_s_folder_and_found(run, place, capfd):

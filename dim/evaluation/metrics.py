@@ -31,7 +31,26 @@ def rank_gold(scores: Tensor, gold: Tensor) -> tuple[Tensor, Tensor]:
         (tensor([3]), tensor([1]))
     """
     gold_scores = scores.gather(1, gold[:, None])
-    highest = scores.amax(1, keepdim=True) if scores.numel() else gold_scores
+    check_finite(scores.amax(1, keepdim=True) if scores.numel() else gold_scores, gold_scores)
+    ranks, above = count_against(scores, gold_scores)
+    return ranks, ranks - above - 1
+
+
+def count_against(scores: Tensor, gold_scores: Tensor) -> tuple[Tensor, Tensor]:
+    """How many columns count against each row's gold, ties and the gold itself among them; and how many without ties.
+
+    Args:
+        scores: [n, num_columns], float32.
+        gold_scores: [n, 1]; nothing counts against NaN.
+
+    Returns:
+        Two counts [n], int64.
+    """
+    return (scores >= gold_scores - TIE).sum(1), (scores > gold_scores + TIE).sum(1)
+
+
+def check_finite(highest: Tensor, gold_scores: Tensor) -> None:
+    """Raises DataError where a highest score or a gold's score is NaN or infinite; NaN is higher than every number."""
     # NaN survives amax, so two reductions see every bad score.
     if not (torch.isfinite(gold_scores).all() and torch.isfinite(highest).all()):
         raise DataError(
@@ -39,9 +58,6 @@ def rank_gold(scores: Tensor, gold: Tensor) -> tuple[Tensor, Tensor]:
             f"{int((~torch.isfinite(highest) | ~torch.isfinite(gold_scores)).sum())} mentions with NaN or inf",
             "The training diverged: lower the learning rate, or look at the features of these mentions.",
         )
-    ranks = (scores >= gold_scores - TIE).sum(1)
-    ties = ranks - (scores > gold_scores + TIE).sum(1) - 1
-    return ranks, ties
 
 
 def summarize_ranks(ranks: ArrayLike, depth: int | None = None) -> dict[str, float]:

@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 from dim.evaluation.floor import rank_by_name
 from dim.evaluation.protocols import Ranked
 from dim.evaluation.results import ranks_frame
+from dim.search.scores import Products
 from dim.training.datamodule import EVALUATION_BATCH, FeatureTable, LinkingData
 
 Fields = tuple[str, ...]
@@ -65,7 +66,7 @@ def rank_by_frozen_vectors(data: LinkingData, rows: Tensor) -> Ranked | None:
     kb = unit_sum(data.entity_fields, of_entity, torch.arange(len(data.dataset.entities)))
     parts = []
     for batch in rows.split(EVALUATION_BATCH):
-        scores = unit_sum(data.mention_fields, of_mention, batch) @ kb.T
+        scores = Products(unit_sum(data.mention_fields, of_mention, batch), kb)
         parts.append(data.protocol.rank(scores, data.gold.cpu()[batch], data.candidates_of(batch)))
     return Ranked.concatenate(parts)
 

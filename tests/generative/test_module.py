@@ -261,7 +261,7 @@ def test_a_contrastive_run_breaks_ties_and_the_report_says_hybrid(place):
     assert task.describe()["is_hybrid"]
     theirs = task.tie_break._task
     with torch.inference_mode():
-        expected = theirs.scores_of(torch.tensor([3, 5])).numpy()
+        expected = theirs.scores_of(torch.tensor([3, 5])).whole().numpy()
         found = task.tie_break.scores(np.array([3, 5, 3]), np.array([7, 7, 1]))
     assert found == pytest.approx([expected[0, 7], expected[1, 7], expected[0, 1]])
     with pytest.raises(ConfigError, match="a run with its"):

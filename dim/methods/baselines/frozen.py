@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dim.errors import ConfigError
 from dim.methods.baselines.base import Baseline
+from dim.search.scores import Products
 from dim.training.beside import TEXT_FIELDS, unit_sum
 from dim.training.datamodule import LinkingData
 
@@ -57,6 +58,6 @@ class FrozenVectors(Baseline):
             )
         self.kb = unit_sum(data.entity_fields, self.entity_fields, torch.arange(len(data.dataset.entities)))
 
-    def scores_of(self, rows: Tensor) -> Tensor:
-        """Cosines [B, num_entities]; 0 for a mention or entity that has none of the fields."""
-        return unit_sum(self.data.mention_fields, self.mention_fields, rows) @ self.kb.to(rows.device).T
+    def scores_of(self, rows: Tensor) -> Products:
+        """Cosines; 0 for a mention or entity that has none of the fields."""
+        return Products(unit_sum(self.data.mention_fields, self.mention_fields, rows), self.kb.to(rows.device))

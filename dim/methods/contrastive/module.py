@@ -15,6 +15,7 @@ from dim.errors import ConfigError
 from dim.methods.contrastive.fusion import AttentionFusion, IdentityTower, LinearFusion, SpellingPart, SumFusion
 from dim.methods.contrastive.losses import NPair, ReleasedNPair, check_loss
 from dim.methods.contrastive.negatives import Negatives, RareWordNegatives
+from dim.search.scores import Products
 from dim.training.datamodule import FeatureTable, LinkingData
 from dim.training.task import LinkingTask
 
@@ -183,9 +184,9 @@ class DIM(LinkingTask):
         """Encodes the KB once."""
         self.kb_vectors = normalize(self._all_entities())
 
-    def scores_of(self, rows: Tensor) -> Tensor:
-        """Cosines [B, num_entities]."""
-        return normalize(self.queries(rows)) @ self.kb_vectors.T
+    def scores_of(self, rows: Tensor) -> Products:
+        """Cosines."""
+        return Products(normalize(self.queries(rows)), self.kb_vectors)
 
     def _all_entities(self) -> Tensor:
         num_entities = len(self.data.dataset.entities)
