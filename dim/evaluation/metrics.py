@@ -10,6 +10,7 @@ from torch import Tensor
 from dim.errors import DataError
 
 TIE = 1e-6  #: Scores closer than this are equal (fp32 sums differ by about as much between machines).
+COUNTED = 2**20  # scores that are counted at once: to count them, torch makes an integer of each, of eight bytes
 CUTOFFS = (1, 3, 5, 10, 20)
 
 
@@ -46,7 +47,12 @@ def count_against(scores: Tensor, gold_scores: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Two counts [n], int64.
     """
-    return (scores >= gold_scores - TIE).sum(1), (scores > gold_scores + TIE).sum(1)
+    height = max(1, COUNTED // max(1, scores.shape[1]))
+    parts = list(zip(scores.split(height), gold_scores.split(height), strict=True))
+    return (
+        torch.cat([(part >= gold - TIE).sum(1) for part, gold in parts]),
+        torch.cat([(part > gold + TIE).sum(1) for part, gold in parts]),
+    )
 
 
 def check_finite(highest: Tensor, gold_scores: Tensor) -> None:

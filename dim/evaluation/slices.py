@@ -61,5 +61,6 @@ def place_golds(scores: Scores, gold: Tensor, k: int) -> Placed:
         if len(later):
             block = scores.of_some(part, later).float()
             counts[:, later] += torch.stack(count_against(block, gold_scores[later]))
+            del block
     ranks, above = counts
     return Placed(ranks, (ranks - above - 1).clamp_min(0), best.values, best.columns)

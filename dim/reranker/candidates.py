@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dim.search.lexical import EntityNames
-from dim.search.scores import SLICE, Scores
+from dim.search.scores import Scores
 
 Rows = NDArray[np.int64]
 
@@ -43,14 +43,15 @@ def best_rows_of(scores: Scores, k: int, without: Sequence[Rows] | None = None) 
     """
     found: list[list[Rows]] = [[] for _ in range(scores.num_mentions)]
     values: list[list[NDArray[np.float32]]] = [[] for _ in found]
-    for part in scores.slices():
+    parts = list(scores.slices())
+    for part in parts:
         block = scores.of(part).float().cpu().numpy()
         for place, row in enumerate(block):
             out = without[place] if without is not None else np.empty(0, dtype=np.int64)
             best = best_rows(row, k, out[(out >= part.start) & (out < part.stop)] - part.start)
             found[place].append(best + part.start)
             values[place].append(row[best])
-    if scores.num_entities <= SLICE:
+    if len(parts) == 1:
         return [rows for [rows] in found]
     return [
         rows[best_rows(beside, k)]
