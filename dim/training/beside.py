@@ -18,6 +18,7 @@ from dim.training.datamodule import EVALUATION_BATCH, FeatureTable, LinkingData
 Fields = tuple[str, ...]
 TEXT_FIELDS: tuple[Fields, Fields] = (("mention", "context"), ("name", "text"))
 IMAGE_FIELDS: tuple[Fields, Fields] = (("image",), ("image",))
+AT_ONCE = 8192  # owners whose fields are summed at once: the fields take several times the memory of the sums
 
 
 def ranks_beside_baselines(data: LinkingData, rows: Tensor, split: str, ranked: Ranked) -> pd.DataFrame:
@@ -73,5 +74,8 @@ def rank_by_frozen_vectors(data: LinkingData, rows: Tensor) -> Ranked | None:
 
 def unit_sum(tables: dict[str, FeatureTable], names: Sequence[str], owners: Tensor) -> Tensor:
     """The sum [n, width] of the owners' unit vectors, itself scaled to unit length; zeros where all are missing."""
-    vectors = [normalize(tables[name].take(owners)[0]) for name in names]
-    return normalize(torch.stack(vectors).sum(0))
+    sums = torch.empty(len(owners), tables[names[0]].width, device=owners.device)
+    for part, place in zip(owners.split(AT_ONCE), sums.split(AT_ONCE), strict=True):
+        vectors = [normalize(tables[name].take(part)[0]) for name in names]
+        place.copy_(normalize(torch.stack(vectors).sum(0)))
+    return sums
