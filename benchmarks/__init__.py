@@ -10,6 +10,7 @@ from benchmarks.generate import bench_generate
 from benchmarks.hostile import bench_hostile
 from benchmarks.link import bench_link
 from benchmarks.memory import bench_memory
+from benchmarks.rank import bench_rank
 from benchmarks.search import bench_search
 from benchmarks.serve import bench_serve
 from benchmarks.train import bench_train
@@ -23,6 +24,7 @@ __all__ = [
     "bench_hostile",
     "bench_link",
     "bench_memory",
+    "bench_rank",
     "bench_search",
     "bench_serve",
     "bench_train",

@@ -22,6 +22,7 @@ from dim.linker import Linker
 from dim.reranker.crossfit import cross_fit, draw_folds
 from dim.reranker.finder import Finder
 from dim.reranker.ranker import Ranker
+from dim.search import scores as sliced
 from dim.training.saved_run import open_run
 
 CONFIG = """
@@ -102,7 +103,7 @@ def test_a_fold_is_fitted_without_its_captions_and_found_again(run, capfd):
     assert not captions[0] & captions[1]
     assert task.datamodule.only is None
     rows = torch.from_numpy(left_out[0])
-    assert not torch.allclose(towers[0].scores_of(rows), task.scores_of(rows))
+    assert not torch.allclose(towers[0].scores_of(rows).whole(), task.scores_of(rows).whole())
 
 
 def test_the_folds_of_an_older_version_are_moved_out_of_the_ranker_s_folder_and_found(run, place, capfd):
@@ -216,6 +217,26 @@ def test_what_was_held_out_is_answered_nil_more_often_than_what_was_not(place):
     assert nil["ranker"]["chosen"]["nil_recall"] == pytest.approx(said[is_nil].mean())
     assert {"ranker", "plain score"} < set(nil)
     assert frame["rank"][is_nil].isna().all()
+
+
+@pytest.mark.parametrize("limited", [False, True])
+def test_candidates_and_what_speaks_for_them_are_the_same_over_slices(run, limited, monkeypatch):
+    task = open_run(run)
+    finder = Finder(task, 8)
+    rows = task.datamodule.rows("dev").numpy()[:20]
+    if limited:
+        num_entities = len(task.data.dataset.entities)
+        generator = torch.Generator().manual_seed(0)
+        task.data.candidates = torch.randint(-1, num_entities, (len(task.data.gold), 9), generator=generator)
+    held_out = finder.hold_out(rows, np.random.default_rng(0))
+    monkeypatch.setattr(sliced, "SLICE", 300)
+    whole = [finder.lists(task, rows, out) for out in (None, held_out)]
+    monkeypatch.setattr(sliced, "SLICE", 41)
+    for expected, out in zip(whole, (None, held_out), strict=True):
+        lists = finder.lists(task, rows, out)
+        assert np.array_equal(lists.rows, expected.rows)
+        assert np.array_equal(lists.gold, expected.gold)
+        np.testing.assert_allclose(lists.features, expected.features, atol=1e-5)
 
 
 def test_answers_stay_until_they_may_be_replaced(run):

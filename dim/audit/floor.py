@@ -13,7 +13,8 @@ from dim.audit.findings import Finding, Thresholds, first
 from dim.audit.rows import Mask, Rows, train_splits
 from dim.data.dataset import Dataset
 from dim.evaluation.metrics import rank_gold
-from dim.search.lexical import CHUNK, NameIndex
+from dim.search.lexical import NameIndex
+from dim.search.scores import BATCH
 
 MAX_CELLS = 2**25  # of one block of scores: 128 MiB
 
@@ -47,15 +48,16 @@ def floor_ranks(index: NameIndex, mentions: Sequence[str], gold: NDArray[np.int6
     known = gold >= 0
     places = pairs[known].groupby(["mention", "gold"], sort=True).ngroup().to_numpy()
     unique = pairs[known].drop_duplicates().sort_values(["mention", "gold"])
-    step = max(1, min(CHUNK, MAX_CELLS // max(1, len(out))))
+    is_out = torch.from_numpy(out)
+    step = max(1, min(BATCH, MAX_CELLS // max(1, len(out))))
     found: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
     for start in range(0, len(unique), step):
         part = unique.iloc[start : start + step]
         columns = torch.tensor(part["gold"].tolist())
-        for scores in index.scores(part["mention"].tolist()):
-            found[0].append(rank_gold(torch.from_numpy(scores), columns)[0])
-            scores[:, out] = -np.inf
-            found[1].append(rank_gold(torch.from_numpy(scores), columns)[0])
+        scores = index.scores(part["mention"].tolist()).whole()
+        found[0].append(rank_gold(scores, columns)[0])
+        scores[:, is_out] = -torch.inf
+        found[1].append(rank_gold(scores, columns)[0])
     ranks = np.full(len(gold), np.nan), np.full(len(gold), np.nan)
     for array, parts in zip(ranks, found, strict=True):
         if parts:

@@ -154,6 +154,7 @@ COMMANDS = {
             "bench_caption",
             "bench_train",
             "bench_search",
+            "bench_rank",
             "bench_convert",
             "bench_memory",
             "bench_trie",

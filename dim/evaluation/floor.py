@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from dim.evaluation.protocols import Protocol, Ranked
-from dim.search.lexical import CHUNK, NameIndex
+from dim.search.lexical import NameIndex
+from dim.search.scores import BATCH
 
 
 def rank_by_name(
@@ -26,11 +26,10 @@ def rank_by_name(
     Returns:
         The outcome, in the order of the mentions.
     """
-    blocks = NameIndex(names).scores(mentions)
-    limits = candidates.split(CHUNK) if candidates is not None else [None] * (len(gold) // CHUNK + 1)
-    return Ranked.concatenate(
-        [
-            protocol.rank(torch.from_numpy(scores), part, limit)
-            for scores, part, limit in zip(blocks, gold.split(CHUNK), limits, strict=False)
-        ]
-    )
+    index = NameIndex(names)
+    parts = []
+    for start in range(0, len(gold), BATCH):
+        part = slice(start, start + BATCH)
+        limits = None if candidates is None else candidates[part]
+        parts.append(protocol.rank(index.scores(mentions[part]), gold[part], limits))
+    return Ranked.concatenate(parts)

@@ -10,6 +10,7 @@ from torch import Tensor
 from dim.errors import DataError
 
 TIE = 1e-6  #: Scores closer than this are equal (fp32 sums differ by about as much between machines).
+COUNTED = 2**20  # scores that are counted at once: to count them, torch makes an integer of each, of eight bytes
 CUTOFFS = (1, 3, 5, 10, 20)
 
 
@@ -31,7 +32,31 @@ def rank_gold(scores: Tensor, gold: Tensor) -> tuple[Tensor, Tensor]:
         (tensor([3]), tensor([1]))
     """
     gold_scores = scores.gather(1, gold[:, None])
-    highest = scores.amax(1, keepdim=True) if scores.numel() else gold_scores
+    check_finite(scores.amax(1, keepdim=True) if scores.numel() else gold_scores, gold_scores)
+    ranks, above = count_against(scores, gold_scores)
+    return ranks, ranks - above - 1
+
+
+def count_against(scores: Tensor, gold_scores: Tensor) -> tuple[Tensor, Tensor]:
+    """How many columns count against each row's gold, ties and the gold itself among them; and how many without ties.
+
+    Args:
+        scores: [n, num_columns], float32.
+        gold_scores: [n, 1]; nothing counts against NaN.
+
+    Returns:
+        Two counts [n], int64.
+    """
+    height = max(1, COUNTED // max(1, scores.shape[1]))
+    parts = list(zip(scores.split(height), gold_scores.split(height), strict=True))
+    return (
+        torch.cat([(part >= gold - TIE).sum(1) for part, gold in parts]),
+        torch.cat([(part > gold + TIE).sum(1) for part, gold in parts]),
+    )
+
+
+def check_finite(highest: Tensor, gold_scores: Tensor) -> None:
+    """Raises DataError where a highest score or a gold's score is NaN or infinite; NaN is higher than every number."""
     # NaN survives amax, so two reductions see every bad score.
     if not (torch.isfinite(gold_scores).all() and torch.isfinite(highest).all()):
         raise DataError(
@@ -39,9 +64,6 @@ def rank_gold(scores: Tensor, gold: Tensor) -> tuple[Tensor, Tensor]:
             f"{int((~torch.isfinite(highest) | ~torch.isfinite(gold_scores)).sum())} mentions with NaN or inf",
             "The training diverged: lower the learning rate, or look at the features of these mentions.",
         )
-    ranks = (scores >= gold_scores - TIE).sum(1)
-    ties = ranks - (scores > gold_scores + TIE).sum(1) - 1
-    return ranks, ties
 
 
 def summarize_ranks(ranks: ArrayLike, depth: int | None = None) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,9 @@ from torch import Tensor
 
 from dim.data.dataset import NIL, Dataset
 from dim.errors import DataError
-from dim.evaluation.metrics import rank_gold
-from dim.search.exact import top_k
+from dim.evaluation.slices import place_golds
 from dim.search.lexical import NameIndex
+from dim.search.scores import HeldScores, Scores, scores_by_slice
 
 NUM_ANSWERS = 20  #: Answers that are kept for each mention.
 NIL_ROW = -2  #: In the place of a KB row: the answer that the KB has no such entity.
@@ -114,44 +114,35 @@ class Protocol(ABC):
     def candidates(self, dataset: Dataset, mentions: pd.DataFrame) -> Tensor | None:
         """KB rows [n, num_candidates], -1 as padding, for the given rows of `dataset.mentions`; None: all."""
 
-    def rank(self, scores: Tensor, gold: Tensor, candidates: Tensor | None) -> Ranked:
+    def rank(self, scores: Scores | Tensor, gold: Tensor, candidates: Tensor | None) -> Ranked:
         """Ranks a batch.
 
         Args:
-            scores: [n, num_entities], higher is better; compared as float32.
+            scores: Of n mentions with the KB, or a tensor [n, num_entities]; higher is better; compared as float32.
             gold: [n] int64 KB rows, -1 for NIL.
             candidates: [n, num_candidates] KB rows, -1 as padding, or None: every entity competes.
 
         Raises:
             DataError: A score is not finite.
         """
-        scores = scores.float()  # half precision would round scores to ties
-        columns = gold
+        competing, columns = scores_by_slice(scores).held(), gold
         if candidates is not None:
-            padding = candidates < 0
-            scores = scores.gather(1, candidates.clamp_min(0)).masked_fill(padding, -torch.inf)
+            # Half precision would round scores to ties.
+            listed = competing.at(candidates.clamp_min(0)).float().masked_fill(candidates < 0, -torch.inf)
+            competing = HeldScores(listed)
             is_gold = candidates == gold[:, None]
             columns = torch.where(is_gold.any(1) & (gold >= 0), is_gold.int().argmax(1), -1)
-        found = (columns >= 0).nonzero().flatten()
-        ranks, ties = rank_gold(scores[found], columns[found])
-        if self.ties_for_gold:
-            ranks = ranks - ties
-        values, rows = top_k(scores, min(NUM_ANSWERS, scores.shape[1]))
-        if candidates is not None:
-            rows = candidates.gather(1, rows)
+        placed = place_golds(competing, columns, min(NUM_ANSWERS, competing.num_entities))
+        hits = (columns >= 0).cpu().numpy()
+        ranks = (placed.ranks - placed.ties if self.ties_for_gold else placed.ranks).cpu().numpy()
+        rows = placed.columns if candidates is None else candidates.gather(1, placed.columns)
         return Ranked(
-            ranks=_spread(ranks, found, len(gold), np.nan),
-            ties=_spread(ties, found, len(gold), 0),
-            hits=(columns >= 0).cpu().numpy(),
+            ranks=np.where(hits, ranks, np.nan),
+            ties=placed.ties.cpu().numpy(),
+            hits=hits,
             rows=rows.cpu().numpy(),
-            scores=values.float().cpu().numpy(),
+            scores=placed.values.cpu().numpy(),
         )
-
-
-def _spread(values: Tensor, places: Tensor, size: int, fill: float) -> NDArray[Any]:
-    spread = np.full(size, fill)
-    spread[places.cpu().numpy()] = values.cpu().numpy()
-    return spread
 
 
 class FullKB(Protocol):

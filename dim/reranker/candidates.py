@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dim.search.lexical import EntityNames
+from dim.search.scores import Scores
 
 Rows = NDArray[np.int64]
 
@@ -30,6 +31,32 @@ def best_rows(scores: NDArray[np.float32], k: int, without: Sequence[int] | Rows
         scores[out] = -np.inf
     k = min(k, len(scores) - len(out))
     return np.argpartition(-scores, k - 1)[:k].astype(np.int64) if k > 0 else np.empty(0, dtype=np.int64)
+
+
+def best_rows_of(scores: Scores, k: int, without: Sequence[Rows] | None = None) -> list[Rows]:
+    """For each of n mentions the k rows with the highest scores, as of `best_rows`.
+
+    Args:
+        scores: Of n mentions with the KB.
+        k: How many a mention.
+        without: For each mention the rows that are out of the question, each once.
+    """
+    found: list[list[Rows]] = [[] for _ in range(scores.num_mentions)]
+    values: list[list[NDArray[np.float32]]] = [[] for _ in found]
+    parts = list(scores.slices())
+    for part in parts:
+        block = scores.of(part).float().cpu().numpy()
+        for place, row in enumerate(block):
+            out = without[place] if without is not None else np.empty(0, dtype=np.int64)
+            best = best_rows(row, k, out[(out >= part.start) & (out < part.stop)] - part.start)
+            found[place].append(best + part.start)
+            values[place].append(row[best])
+    if len(parts) == 1:
+        return [rows for [rows] in found]
+    return [
+        rows[best_rows(beside, k)]
+        for rows, beside in zip(map(np.concatenate, found), map(np.concatenate, values), strict=True)
+    ]
 
 
 def unite(dense: ArrayLike, mention: str, names: EntityNames, k: int, without: Sequence[int] | Rows = ()) -> Rows:

@@ -9,11 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from dim.core.progress import tracked
-from dim.reranker.candidates import best_rows, unite
+from dim.reranker.candidates import best_rows_of, unite
 from dim.reranker.entities import EntityFacts
 from dim.reranker.features import FEATURES, Asked, PairFeatures
 from dim.reranker.lists import Lists
-from dim.search.lexical import CHUNK, EntityNames
+from dim.search.lexical import EntityNames
+from dim.search.scores import BATCH, scores_at, scores_by_slice
 from dim.training.task import LinkingTask
 
 Rows = NDArray[np.int64]
@@ -52,12 +53,12 @@ class Finder:
 
     def lists(self, tower: LinkingTask, rows: Rows, without: Sequence[Rows] | None = None) -> Lists:
         """The candidates of mention rows [n], scored by `tower`; without KB rows that are held out from each."""
-        starts = range(0, len(rows), CHUNK)
+        starts = range(0, len(rows), BATCH)
         steps = tracked(starts, "candidates", len(starts))
         found = (
             part
             for start in steps
-            for part in self._block(tower, rows[start : start + CHUNK], without and without[start : start + CHUNK])
+            for part in self._block(tower, rows[start : start + BATCH], without and without[start : start + BATCH])
         )
         return Lists.join(found)
 
@@ -65,25 +66,32 @@ class Finder:
         self, tower: LinkingTask, rows: Rows, without: Sequence[Rows] | None
     ) -> Iterator[tuple[Rows, NDArray[np.float64], int]]:
         limits = self.data.candidates_of(torch.from_numpy(rows))
+        held_out = without if without is not None else [np.empty(0, dtype=np.int64)] * len(rows)
         with torch.inference_mode():
-            vectors = tower.scores_of(torch.from_numpy(rows).to(tower.device)).float().cpu().numpy()
-        for place, row in enumerate(rows.tolist()):
-            held_out = without[place] if without is not None else np.empty(0, dtype=np.int64)
-            if limits is None:
-                dense = best_rows(vectors[place], self.num_candidates, held_out)
-                candidates = unite(dense, self.mentions[row], self.names, self.num_candidates, held_out)
-            else:
-                allowed = np.unique(limits[place].cpu().numpy())
-                candidates = np.setdiff1d(allowed[allowed >= 0], held_out)
-            yield candidates, self._describe(row, candidates, vectors[place]), int(self.gold[row])
+            scores = scores_by_slice(tower.scores_of(torch.from_numpy(rows).to(tower.device))).held()
+            dense = [] if limits is not None else best_rows_of(scores, self.num_candidates, held_out)
+            candidates, names = [], []
+            for place, row in enumerate(rows.tolist()):
+                mention, out = self.mentions[row], held_out[place]
+                if limits is not None:
+                    allowed = np.unique(limits[place].cpu().numpy())
+                    found = np.setdiff1d(allowed[allowed >= 0], out)
+                else:
+                    found = unite(dense[place], mention, self.names, self.num_candidates, out)
+                candidates.append(found)
+                names.append(self.names.scores_of([mention], found[None])[0])  # at once: the names remember one search
+            vectors = scores_at(scores, candidates, tower.device)
+        for row, found, *beside in zip(rows.tolist(), candidates, vectors, names, strict=True):
+            yield found, self._describe(row, found, *beside), int(self.gold[row])
 
-    def _describe(self, row: int, candidates: Rows, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _describe(
+        self, row: int, candidates: Rows, vectors: NDArray[np.float32], names: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
         if not len(candidates):
             return np.empty((0, len(FEATURES)))
         mention = self.mentions[row]
         asked = Asked(mention, self.contexts[row], bool(self._has["image"][row]), bool(self._has["caption"][row]))
-        [names] = self.names.scores_of([mention], candidates[None])
-        return self.features.of(asked, candidates, vectors[candidates].astype(np.float64), names.astype(np.float64))
+        return self.features.of(asked, candidates, vectors.astype(np.float64), names.astype(np.float64))
 
     def hold_out(self, rows: Rows, generator: np.random.Generator) -> list[Rows]:
         """For each mention the KB rows to leave out: its gold alone, or by chance all of its surname."""

@@ -27,7 +27,7 @@ from dim.reranker.held_out import ATTRIBUTE
 from dim.reranker.lists import Lists
 from dim.reranker.nil import best_f1, linking_scores
 from dim.reranker.ranker import OPTIONS, Judged, Ranker
-from dim.search.lexical import CHUNK
+from dim.search.scores import BATCH
 from dim.training.beside import ranks_beside_baselines
 from dim.training.checkpoint import said_of
 from dim.training.places import read_config
@@ -46,7 +46,7 @@ def evaluate(run: Path, task: LinkingTask, finder: Finder, ranker: Ranker, split
     gold = finder.gold[rows.numpy()]
     frame = ranks_beside_baselines(data, rows, split, to_ranked(lists, judged, gold))
     with torch.inference_mode():
-        vectors = Ranked.concatenate([task.rank(part.to(task.device)) for part in rows.split(CHUNK)])
+        vectors = Ranked.concatenate([task.rank(part.to(task.device)) for part in rows.split(BATCH)])
     kinds = [json.loads(known).get(ATTRIBUTE) if isinstance(known, str) else None for known in mentions["attributes"]]
     method = describe(frame, vectors, ranker)
     method["nil"] = describe_nil(lists, judged, gold, kinds, ranker)

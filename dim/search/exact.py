@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dim.search.scores import BATCH, Products, Scores
+
 NUM_LAYERS = 32  # columns that compete for one peak: the wider, the cheaper the first pass and the dearer the second
-CHUNK = 256  # queries whose scores are in memory at once
 
 
 def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -42,6 +43,42 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return values, columns.gather(1, positions)
 
 
+class Best:
+    """The k highest scores of each mention, kept while slices of the KB come in its order.
+
+    Of equal scores those of an earlier slice stand first; within one slice `top_k` decides.
+
+    Args:
+        k: At most the number of all entities.
+
+    Attributes:
+        values: [B, k], best first; fewer than k while fewer entities came.
+        columns: [B, k], the KB rows beside them.
+    """
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self.values, self.columns = torch.empty(0, 0), torch.empty(0, 0, dtype=torch.long)
+
+    def add(self, scores: Tensor, start: int) -> None:
+        """Takes the scores [B, n] of the KB rows from `start` on."""
+        values, columns = top_k(scores, min(self.k, scores.shape[1]))
+        if start:
+            values = torch.cat([self.values, values], dim=1)
+            columns = torch.cat([self.columns, columns + start], dim=1)
+            values, order = values.sort(dim=1, descending=True, stable=True)
+            values, columns = values[:, : self.k], columns.gather(1, order[:, : self.k])
+        self.values, self.columns = values, columns
+
+    @classmethod
+    def of(cls, scores: Scores, k: int) -> Best:
+        """Those of all slices."""
+        best = cls(k)
+        for part in scores.slices():
+            best.add(scores.of(part), part.start)
+        return best
+
+
 class ExactIndex:
     """All vectors of a KB in memory, compared by dot product.
 
@@ -58,7 +95,5 @@ class ExactIndex:
     def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Scores [n, k] and KB rows [n, k] of the k nearest entities to each query [n, width], best first."""
         k = min(k, len(self))
-        found = [top_k(chunk @ self.vectors.T, k) for chunk in queries.split(CHUNK)]
-        if not found:
-            return queries.new_empty(0, k), torch.empty(0, k, dtype=torch.long)
-        return torch.cat([scores for scores, _ in found]), torch.cat([rows for _, rows in found])
+        found = [Best.of(Products(chunk, self.vectors), k) for chunk in queries.split(BATCH)]
+        return torch.cat([best.values for best in found]), torch.cat([best.columns for best in found])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -16,8 +17,10 @@ from dim.core.folder_files import read_array, read_json
 from dim.core.sealed import REMEDY, open_sealed, sealed_folder
 from dim.core.text_form import one_form
 from dim.errors import DataError
+from dim.search.scores import Scores
+from dim.search.sparse import SparseKB, SparseProducts
 
-CHUNK = 512
+SEARCHED = 64  # mentions that are searched at once: sorting takes four times the memory of their scores
 FORMAT_VERSION = 1
 CONTENT = "name index"
 MOST_ALIASES, MOST_STRINGS = 100_000, 100  #: Of an entity; and for each entity and posting, in a saved index.
@@ -48,23 +51,34 @@ class NameIndex:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._vectorizer = name_vectorizer()
-        self._names = self._vectorizer.fit_transform(names).T.tocsc()
+        self._names = SparseKB(self._vectorizer.fit_transform(names).T)
 
-    def scores(self, mentions: Sequence[str]) -> Iterator[NDArray[np.float32]]:
-        """Yields blocks [up to 512, num_entities] of cosines between 0 and 1, in the order of the mentions."""
-        vectors = self._vectorizer.transform(mentions)
-        for start in range(0, len(mentions), CHUNK):
-            yield (vectors[start : start + CHUNK] @ self._names).toarray()
+    def scores(self, mentions: Sequence[str], device: torch.device | str = "cpu") -> Scores:
+        """Cosines [n, num_entities] between 0 and 1, float32, in the order of the mentions."""
+        return SparseProducts(self._vectorizer.transform(mentions), self._names, device)
 
     def search(self, mentions: Sequence[str], k: int) -> NDArray[np.int64]:
         """The KB rows [n, k] of the k most similar names, best first; equal names in KB order."""
-        k = min(k, self._names.shape[1])
+        k = min(k, self._names.num_entities)
         unique, place = np.unique(np.asarray(mentions, dtype=object), return_inverse=True)
-        found = [
-            np.argsort(-block, axis=1, kind="stable")[:, :k] if k > block.shape[1] // 4 else _largest(block, k)
-            for block in self.scores(unique.tolist())
-        ]
+        starts = range(0, len(unique), SEARCHED)
+        found = [_best_of(self.scores(unique[start : start + SEARCHED].tolist()), k) for start in starts]
         return np.concatenate([*found, np.empty((0, k), dtype=np.int64)])[place]
+
+
+def _best_of(scores: Scores, k: int) -> Rows:
+    """The KB rows [n, k] with the highest scores, best first; equal ones in KB order."""
+    rows, values = np.empty((scores.num_mentions, 0), np.int64), np.empty((scores.num_mentions, 0), np.float32)
+    for part in scores.slices():
+        block = scores.of(part).numpy()
+        width = block.shape[1]
+        here = np.argsort(-block, axis=1, kind="stable")[:, :k] if k > width // 4 else _largest(block, k)
+        rows = np.concatenate([rows, here + part.start], axis=1)
+        values = np.concatenate([values, np.take_along_axis(block, here, axis=1)], axis=1)
+        if part.start:
+            order = np.argsort(-values, axis=1, kind="stable")[:, :k]
+            rows, values = np.take_along_axis(rows, order, axis=1), np.take_along_axis(values, order, axis=1)
+    return rows
 
 
 def _largest(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:

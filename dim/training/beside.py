@@ -13,11 +13,13 @@ from dim.evaluation.floor import rank_by_name
 from dim.evaluation.protocols import Ranked
 from dim.evaluation.results import ranks_frame
 from dim.features.batch import FeatureTable
+from dim.search.scores import Products
 from dim.training.datamodule import EVALUATION_BATCH, LinkingData
 
 Fields = tuple[str, ...]
 TEXT_FIELDS: tuple[Fields, Fields] = (("mention", "context"), ("name", "text"))
 IMAGE_FIELDS: tuple[Fields, Fields] = (("image",), ("image",))
+AT_ONCE = 8192  # owners whose fields are summed at once: the fields take several times the memory of the sums
 
 
 def ranks_beside_baselines(data: LinkingData, rows: Tensor, split: str, ranked: Ranked) -> pd.DataFrame:
@@ -66,12 +68,15 @@ def rank_by_frozen_vectors(data: LinkingData, rows: Tensor) -> Ranked | None:
     kb = unit_sum(data.entity_fields, of_entity, torch.arange(len(data.dataset.entities)))
     parts = []
     for batch in rows.split(EVALUATION_BATCH):
-        scores = unit_sum(data.mention_fields, of_mention, batch) @ kb.T
+        scores = Products(unit_sum(data.mention_fields, of_mention, batch), kb)
         parts.append(data.protocol.rank(scores, data.gold.cpu()[batch], data.candidates_of(batch)))
     return Ranked.concatenate(parts)
 
 
 def unit_sum(tables: dict[str, FeatureTable], names: Sequence[str], owners: Tensor) -> Tensor:
     """The sum [n, width] of the owners' unit vectors, itself scaled to unit length; zeros where all are missing."""
-    vectors = [normalize(tables[name].take(owners).mean()[0]) for name in names]
-    return normalize(torch.stack(vectors).sum(0))
+    sums = torch.empty(len(owners), tables[names[0]].width, device=owners.device)
+    for part, place in zip(owners.split(AT_ONCE), sums.split(AT_ONCE), strict=True):
+        vectors = [normalize(tables[name].take(part).mean()[0]) for name in names]
+        place.copy_(normalize(torch.stack(vectors).sum(0)))
+    return sums

@@ -29,8 +29,9 @@ from dim.features.fields import FIELDS, check_fields, fields_of
 from dim.features.image_counts import used_images
 from dim.features.shuffle import derange
 from dim.releases.prepare import open_dataset
+from dim.search.scores import BATCH
 
-EVALUATION_BATCH = 256  # mentions whose scores over the whole KB are in memory at once
+EVALUATION_BATCH = BATCH  # mentions that are ranked at once
 
 
 @dataclass

@@ -18,6 +18,7 @@ from dim.core.known_classes import KnownClasses, made
 from dim.encoders.device import resolve_device
 from dim.errors import CheckpointError, ConfigError, DataError
 from dim.evaluation.result_files import read_results
+from dim.search.scores import scores_at, scores_by_slice
 from dim.training.checkpoint import BEST
 from dim.training.datamodule import LinkingData, LinkingDataModule
 from dim.training.identity import Identity, identity_of
@@ -218,7 +219,9 @@ class RunScorer(Scorer):
         with torch.inference_mode():
             for start in range(0, len(unique), self.batch_size):
                 rows = torch.from_numpy(unique[start : start + self.batch_size]).to(self._task.device)
-                scores = self._task.scores_of(rows).double().cpu().numpy()
-                here = (which >= start) & (which < start + self.batch_size)
-                found[here] = scores[which[here] - start, entities[here]]
+                scores = scores_by_slice(self._task.scores_of(rows)).held()
+                places = [np.flatnonzero(which == start + number) for number in range(len(rows))]
+                values = scores_at(scores, [entities[place] for place in places], rows.device)
+                for place, of_mention in zip(places, values, strict=True):
+                    found[place] = of_mention
         return found

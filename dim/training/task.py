@@ -21,6 +21,7 @@ from dim.encoders.base import FROZEN, is_known
 from dim.errors import CheckpointError, ConfigError
 from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.protocols import Protocol, Ranked
+from dim.search.scores import Scores
 from dim.training.checkpoint import describe_checkpoint, read_checkpoint
 from dim.training.datamodule import LinkingData, LinkingDataModule, Needs
 
@@ -80,8 +81,11 @@ class LinkingTask(LightningModule):
         """
 
     @abstractmethod
-    def scores_of(self, rows: Tensor) -> Tensor:
-        """Scores [B, num_entities], float32, of mention rows [B]."""
+    def scores_of(self, rows: Tensor) -> Scores | Tensor:
+        """The scores of mention rows [B] with the KB, float32: a slice of the KB at a time (`dim.search.scores`).
+
+        A method that gives a tensor [B, num_entities] is ranked just so, as long as the memory lasts.
+        """
 
     def on_scoring_start(self) -> None:
         """Called before a series of `rank`, with the weights fixed: the place to encode the KB once."""

@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 
 from dim.errors import ConfigError
 from dim.features.batch import Batch, FeatureTable
+from dim.search.scores import Products
 from dim.training.task import LinkingTask
 
 ENTITY_BATCH = 8192
@@ -66,9 +67,9 @@ class TwoTowers(LinkingTask):
         """Encodes the KB once."""
         self.kb_vectors = normalize(self.all_entities())
 
-    def scores_of(self, rows: Tensor) -> Tensor:
-        """Cosines [B, num_entities]; 0 where a side has no vector."""
-        return normalize(self.queries(rows)) @ self.kb_vectors.T
+    def scores_of(self, rows: Tensor) -> Products:
+        """Cosines; 0 where a side has no vector."""
+        return Products(normalize(self.queries(rows)), self.kb_vectors)
 
 
 def pick(owner: str, tables: Mapping[str, FeatureTable], names: Sequence[str] | None) -> dict[str, int]:

@@ -13,6 +13,7 @@ from dim.data.dataset import Dataset, write_dataset
 from dim.demo import demo_world
 from dim.encoders.tiny import TinyTextEncoder
 from dim.methods.baselines.bm25 import words
+from dim.search import scores as sliced
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,9 @@ def test_fields_of_two_spaces_or_without_encoder_are_refused(place, capsys):
     assert "fields of one vector space" in capsys.readouterr().err
 
 
-def test_popularity_chooses_its_weight_on_tune_and_decides_between_equal_names(tmp_path):
+@pytest.mark.parametrize("size", [7, 65_536])
+def test_popularity_chooses_its_weight_on_tune_and_decides_between_equal_names(tmp_path, size, monkeypatch):
+    monkeypatch.setattr(sliced, "SLICE", size)
     num = 60
     entities = pd.DataFrame(
         {

@@ -8,12 +8,14 @@ import torch
 from lacking import small_files
 
 from dim.errors import CheckpointError, ConfigError, DataError, StorageError
-from dim.reranker.candidates import best_rows, unite
+from dim.reranker.candidates import best_rows, best_rows_of, unite
 from dim.reranker.lists import Lists
 from dim.reranker.network import RankerNetwork, scores_of, train
 from dim.reranker.nil import describe_lists
 from dim.reranker.ranker import Ranker
+from dim.search import scores as sliced
 from dim.search.lexical import EntityNames, NameIndex
+from dim.search.scores import HeldScores
 
 NAMES = ("signal", "noise", "constant")
 
@@ -219,6 +221,17 @@ def test_candidates_without_some_rows_are_the_next_best():
     assert set(found.tolist()) == {int(row) for row in [*dense, *by_name]}
     assert sorted(best_rows(vectors, 100, out).tolist()) == left.tolist()
     assert unite(dense, "person", EntityNames(strings), 100, out).tolist() == left.tolist()
+
+
+def test_the_best_rows_are_the_same_over_slices(monkeypatch):
+    vectors = np.random.default_rng(0).permutation(50).astype(np.float32).reshape(2, 25)
+    without = [np.array([24, 3, 7]), np.arange(25)]
+    for out in (None, without):
+        expected = [best_rows(row, 4, [] if out is None else out[place]) for place, row in enumerate(vectors)]
+        for size in (1, 3, 7, 25):
+            monkeypatch.setattr(sliced, "SLICE", size)
+            found = best_rows_of(HeldScores(torch.from_numpy(vectors)), 4, out)
+            assert [set(rows.tolist()) for rows in found] == [set(rows.tolist()) for rows in expected]
 
 
 def test_an_alias_brings_its_entity():

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import bm25s
 import numpy as np
-import torch
+import scipy.sparse as sp
 from torch import Tensor
 
 from dim.core.templates import CONTEXT_FIELDS, check_template
 from dim.methods.baselines.base import Baseline
+from dim.search.sparse import SparseKB, SparseProducts
 from dim.training.datamodule import LinkingData
 
 
@@ -37,18 +38,24 @@ class BM25(Baseline):
             [""] * len(data.texts) if "name" in self.datamodule.leave_out else data.dataset.entities["name"].tolist()
         )
         documents = [f"{name} {text or ''}" for name, text in zip(names, data.texts, strict=True)]
-        self.index = bm25s.BM25(k1=self.k1, b=self.b)
-        self.index.index(words(documents), show_progress=False)
+        index = bm25s.BM25(k1=self.k1, b=self.b)
+        index.index(words(documents), show_progress=False)
+        # bm25s keeps the score that each word gives each document, and adds up whole columns; here they are cut.
+        made = (index.scores["data"], index.scores["indices"], index.scores["indptr"])
+        weights = sp.csr_matrix(made, shape=(len(made[2]) - 1, len(documents)))
+        self.kb = SparseKB(weights)
         check_template(self.query, CONTEXT_FIELDS, "a query")
         rows = zip(data.dataset.mentions["mention"], data.dataset.mentions["context"].fillna(""), strict=True)
-        self.queries = words([self.query.format(mention=mention, context=context) for mention, context in rows])
+        queries = words([self.query.format(mention=mention, context=context) for mention, context in rows])
+        known = [index.get_tokens_ids(query) for query in queries]
+        ends = np.cumsum([0, *map(len, known)])
+        columns = np.fromiter((column for query in known for column in query), np.int64, ends[-1])
+        ones = np.ones(len(columns), dtype=np.float32)
+        self.queries = sp.csr_matrix((ones, columns, ends), shape=(len(queries), weights.shape[0]))
 
-    def scores_of(self, rows: Tensor) -> Tensor:
-        """BM25 scores [B, num_entities], 0 where no word is shared."""
-        nothing = np.zeros(len(self.data.texts), dtype=np.float32)
-        # bm25s cannot search for no word at all.
-        scores = [self.index.get_scores(query) if (query := self.queries[row]) else nothing for row in rows.tolist()]
-        return torch.from_numpy(np.stack(scores)).to(rows.device, torch.float32)
+    def scores_of(self, rows: Tensor) -> SparseProducts:
+        """BM25 scores, 0 where no word is shared."""
+        return SparseProducts(self.queries[rows.cpu().numpy()], self.kb, rows.device)
 
 
 def words(texts: list[str]) -> list[list[str]]:

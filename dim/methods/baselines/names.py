@@ -11,6 +11,7 @@ from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.protocols import Ranked
 from dim.methods.baselines.base import Baseline
 from dim.search.lexical import NameIndex
+from dim.search.scores import Scores
 from dim.training.datamodule import EVALUATION_BATCH, LinkingData
 
 WEIGHTS = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  #: Weights of popularity that are tried on tune.
@@ -24,10 +25,30 @@ class NamesOnly(Baseline):
         self.index = NameIndex(data.dataset.entities["name"].tolist())
         self.mentions = data.dataset.mentions["mention"].to_numpy(dtype=object)
 
-    def scores_of(self, rows: Tensor) -> Tensor:
-        """Cosines [B, num_entities], between 0 and 1."""
-        blocks = list(self.index.scores(self.mentions[rows.cpu().numpy()].tolist()))
-        return torch.from_numpy(np.concatenate(blocks)).to(rows.device)
+    def scores_of(self, rows: Tensor) -> Scores:
+        """Cosines, between 0 and 1."""
+        return self.index.scores(self.mentions[rows.cpu().numpy()].tolist(), rows.device)
+
+
+class WithPopularity(Scores):
+    """Scores to which every entity adds something, whatever the mention.
+
+    Args:
+        scores: Of mentions with the KB.
+        added: [num_entities], float32.
+    """
+
+    def __init__(self, scores: Scores, added: Tensor) -> None:
+        super().__init__(scores.num_mentions, scores.num_entities)
+        self.scores, self.added = scores, added
+
+    def of(self, entities: slice) -> Tensor:
+        """The sum."""
+        return self.scores.of(entities) + self.added[entities]
+
+    def of_some(self, entities: slice, mentions: Tensor) -> Tensor:
+        """The sum."""
+        return self.scores.of_some(entities, mentions) + self.added[entities]
 
 
 class NamesAndPopularity(NamesOnly):
@@ -70,10 +91,10 @@ class NamesAndPopularity(NamesOnly):
             self.weight = self._best_weight()
             self.chosen = {"weight": self.weight}
 
-    def scores_of(self, rows: Tensor) -> Tensor:
-        """Scores [B, num_entities]."""
+    def scores_of(self, rows: Tensor) -> Scores:
+        """The cosines, and what the entities' popularity adds."""
         assert self.weight is not None
-        return super().scores_of(rows) + self.weight * self.popularity.to(rows.device)
+        return WithPopularity(super().scores_of(rows), self.weight * self.popularity.to(rows.device))
 
     def _best_weight(self) -> float:
         data, rows = self.data, self.datamodule.rows("tune")

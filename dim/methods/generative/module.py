@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import torch
@@ -182,7 +182,7 @@ class GEMEL(LinkingTask):
         loss = cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="sum")
         return loss * num_processes() / num_tokens
 
-    def scores_of(self, rows: Tensor) -> Tensor:
+    def scores_of(self, rows: Tensor) -> NoReturn:
         """Raises NotImplementedError: `rank` writes names, or scores those of candidates."""
         raise NotImplementedError("GEMEL has no scores of all entities at once")
 

@@ -80,9 +80,9 @@ def test_ranks_are_those_of_rank_by_name_in_blocks_of_any_size(max_cells: int, m
     expected = rank_by_name(mentions, names, torch.from_numpy(gold), FullKB(), None)
     np.testing.assert_array_equal(whole, expected.ranks)
     for row in np.flatnonzero(gold >= 0):
-        scores = next(NameIndex(names).scores([mentions[row]]))
+        scores = NameIndex(names).scores([mentions[row]]).whole()
         place = int((~out)[: gold[row]].sum())
-        rank = rank_gold(torch.from_numpy(scores[:, ~out]), torch.tensor([place]))[0]
+        rank = rank_gold(scores[:, torch.from_numpy(~out)], torch.tensor([place]))[0]
         assert without[row] == rank.item()
 
 
