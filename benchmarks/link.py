@@ -18,7 +18,8 @@ from dim.display.terminal import Console
 from dim.encoders.text import TransformersTextEncoder
 from dim.errors import ConfigError
 from dim.linker import Question
-from dim.methods.contrastive.linker import NUM_CANDIDATES, ContrastiveLinker
+from dim.linker.ranked import NUM_CANDIDATES
+from dim.methods.contrastive.linker import ContrastiveLinker
 from dim.search.vector_index import VectorIndex
 
 MAX_P50 = 1.4  # times encoding: the goal of one mention at a time

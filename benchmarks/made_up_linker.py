@@ -22,7 +22,8 @@ from dim.encoders.text import TransformersTextEncoder
 from dim.features.live import LiveEncoder
 from dim.linker import Question
 from dim.linker.knowledge import knowledge_of
-from dim.methods.contrastive.linker import NUM_CANDIDATES, ContrastiveLinker
+from dim.linker.ranked import NUM_CANDIDATES
+from dim.methods.contrastive.linker import ContrastiveLinker
 from dim.methods.contrastive.module import DIM
 from dim.methods.contrastive.towers import Towers
 from dim.reranker.features import FEATURES

@@ -10,6 +10,7 @@ from dim.display.markdown import markdown_table
 from dim.evaluation.result_files import read_results
 from dim.evaluation.results import percent
 from dim.reranker.ranker import OPTIONS, Ranker
+from dim.training.task import LinkingTask
 
 RANKED = "ranked"  #: In a run's folder: what `dim rank` found, unless it was told another place.
 #: What a figure never stands without.
@@ -33,6 +34,30 @@ def figures_of_run(run: Path, ranker: Ranker | None = None) -> list[Figure]:
         *(_figure("this linker: vectors and ranker", entry) for entry in ranked),
         *(_figure("its vectors alone", entry) for entry in own),
     ]
+
+
+def about_run(
+    task: LinkingTask, run: Path, recipe: Mapping[str, Any], ranker: Ranker | None = None, **further: Any
+) -> dict[str, Any]:
+    """What a linker's `about` says of the run that it comes from.
+
+    Args:
+        task: The run's method, opened.
+        run: Its folder.
+        recipe: How model and encoders are made again (`dim.linker.recipe`).
+        ranker: What answers in the place of the run's own method.
+        **further: What else the method's linker tells.
+    """
+    dataset = task.data.dataset
+    return {
+        "dataset": dataset.name,
+        "kb_hash": dataset.kb_hash,
+        "licence": dataset.meta.get("licence"),
+        "run": run.name,
+        "recipe": recipe,
+        "figures": figures_of_run(run, ranker),
+        **further,
+    }
 
 
 def _is_of(entry: Mapping[str, Any], ranker: Ranker) -> bool:

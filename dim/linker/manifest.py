@@ -70,6 +70,13 @@ class LinkerManifest(Manifest):
     towers: TowerFacts
 
 
+class BaselineManifest(Manifest):
+    """Of the linker of a baseline."""
+
+    about: About
+    next_row: int
+
+
 class GenerativeManifest(Manifest):
     """Of a generative linker."""
 

@@ -77,3 +77,36 @@ def unite(dense: ArrayLike, mention: str, names: EntityNames, k: int, without: S
     [lexical] = names.search([mention], k + len(out))
     lexical = lexical[~np.isin(lexical, out)][:k]
     return np.unique(np.concatenate([np.asarray(dense, dtype=np.int64), lexical]))
+
+
+def competing(
+    nearest: ArrayLike,
+    mention: str,
+    names: EntityNames,
+    k: int,
+    allowed: Rows | None = None,
+    without: Sequence[int] | Rows = (),
+    least: int = 0,
+) -> tuple[Rows, NDArray[np.float32]]:
+    """Who competes for a mention, be it of a run or of a question.
+
+    Args:
+        nearest: Rows of the best by the method's scores; `k` of them compete.
+        mention: Whose name is looked for.
+        names: The names and aliases of the KB.
+        k: How many come from the scores, and how many from the names.
+        allowed: Rows that alone compete; None: those that are found.
+        without: Rows that are out of the question, each once.
+        least: So many compete, where further ones of `nearest` are there.
+
+    Returns:
+        Their rows [c], ascending, and the cosines [c] of the mention with their names.
+    """
+    if allowed is not None:
+        rows = np.setdiff1d(allowed, np.asarray(without, dtype=np.int64))
+    else:
+        best = np.asarray(nearest, dtype=np.int64)
+        rows = unite(best[:k], mention, names, k, without)
+        if (lacking := least - len(rows)) > 0:
+            rows = np.union1d(rows, best[~np.isin(best, rows)][:lacking])
+    return rows, names.scores_of([mention], rows[None])[0]

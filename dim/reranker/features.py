@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,15 +152,18 @@ class PairFeatures:
                 gender[owners[facts.text_words.ids == word]] = sign
         self._gender = gender
 
-    def of(self, asked: Asked, rows: Rows, vectors: Floats, names: Floats) -> Floats:
+    def of(self, asked: Asked, rows: Rows, vectors: NDArray[Any], names: NDArray[Any]) -> Floats:
         """The features [c, num_features] of a mention's candidates.
 
         Args:
             asked: The mention.
-            rows: [c] KB rows, at least one.
+            rows: [c] KB rows.
             vectors: [c], scores by vector.
             names: [c], cosines of character n-grams of mention and name.
         """
+        if not len(rows):
+            return np.empty((0, len(FEATURES)))
+        vectors, names = vectors.astype(np.float64), names.astype(np.float64)
         columns = [vectors, lead(vectors), 1 / rank(vectors)]
         columns += self._names(asked, rows, names)
         columns += self._texts(asked, rows)

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from dim.core.progress import tracked
-from dim.reranker.candidates import best_rows_of, unite
+from dim.reranker.candidates import best_rows_of, competing
 from dim.reranker.entities import EntityFacts
-from dim.reranker.features import FEATURES, Asked, PairFeatures
+from dim.reranker.features import Asked, PairFeatures
 from dim.reranker.lists import Lists
 from dim.search.lexical import EntityNames
 from dim.search.scores import BATCH, scores_at, scores_by_slice
@@ -70,28 +70,20 @@ class Finder:
         with torch.inference_mode():
             scores = scores_by_slice(tower.scores_of(torch.from_numpy(rows).to(tower.device))).held()
             dense = [] if limits is not None else best_rows_of(scores, self.num_candidates, held_out)
-            candidates, names = [], []
-            for place, row in enumerate(rows.tolist()):
-                mention, out = self.mentions[row], held_out[place]
-                if limits is not None:
-                    allowed = np.unique(limits[place].cpu().numpy())
-                    found = np.setdiff1d(allowed[allowed >= 0], out)
-                else:
-                    found = unite(dense[place], mention, self.names, self.num_candidates, out)
-                candidates.append(found)
-                names.append(self.names.scores_of([mention], found[None])[0])  # at once: the names remember one search
-            vectors = scores_at(scores, candidates, tower.device)
-        for row, found, *beside in zip(rows.tolist(), candidates, vectors, names, strict=True):
-            yield found, self._describe(row, found, *beside), int(self.gold[row])
+            # The names at once, mention by mention: they remember one search.
+            found = [self._competing(row, place, dense, limits, held_out) for place, row in enumerate(rows.tolist())]
+            vectors = scores_at(scores, [candidates for candidates, _ in found], tower.device)
+        for row, (candidates, names), beside in zip(rows.tolist(), found, vectors, strict=True):
+            has_image, has_caption = (bool(self._has[name][row]) for name in ("image", "caption"))
+            asked = Asked(self.mentions[row], self.contexts[row], has_image, has_caption)
+            yield candidates, self.features.of(asked, candidates, beside, names), int(self.gold[row])
 
-    def _describe(
-        self, row: int, candidates: Rows, vectors: NDArray[np.float32], names: NDArray[np.float32]
-    ) -> NDArray[np.float64]:
-        if not len(candidates):
-            return np.empty((0, len(FEATURES)))
-        mention = self.mentions[row]
-        asked = Asked(mention, self.contexts[row], bool(self._has["image"][row]), bool(self._has["caption"][row]))
-        return self.features.of(asked, candidates, vectors.astype(np.float64), names.astype(np.float64))
+    def _competing(
+        self, row: int, place: int, dense: Sequence[Rows], limits: torch.Tensor | None, held_out: Sequence[Rows]
+    ) -> tuple[Rows, NDArray[np.float32]]:
+        nearest, allowed = (dense[place], None) if limits is None else ((), np.unique(limits[place].cpu().numpy()))
+        allowed = None if allowed is None else allowed[allowed >= 0]
+        return competing(nearest, self.mentions[row], self.names, self.num_candidates, allowed, held_out[place])
 
     def hold_out(self, rows: Rows, generator: np.random.Generator) -> list[Rows]:
         """For each mention the KB rows to leave out: its gold alone, or by chance all of its surname."""

@@ -6,7 +6,7 @@ import pytest
 from dim.evaluation.result_files import write_result
 from dim.linker.card import model_card
 from dim.linker.figures import figures_of_run, figures_table
-from dim.methods.contrastive.folder import nil_row
+from dim.linker.ranked import ranker_row
 from dim.reranker.network import RankerNetwork
 from dim.reranker.ranker import Ranker
 
@@ -64,8 +64,9 @@ def test_without_a_ranker_each_split_and_protocol_is_the_linker_s_own(tmp_path):
 
 
 def test_the_card_says_when_nil_is_answered():
-    assert nil_row(ranker()) == "answered where its probability reaches 0.430 (threshold for a precision of 0.8)"
-    assert nil_row(ranker(nil_threshold=None)) == nil_row(None) == "never answered"
+    said = "answered where its probability reaches 0.430 (threshold for a precision of 0.8)"
+    assert ranker_row(ranker())["NIL"] == said
+    assert ranker_row(ranker(nil_threshold=None))["NIL"] == ranker_row(None)["NIL"] == "never answered"
 
 
 def test_figures_that_an_older_linker_brought_along_say_what_they_are_of():

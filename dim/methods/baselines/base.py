@@ -1,11 +1,16 @@
-"""A method without weights: `fit` evaluates it."""
+"""Methods without weights: `fit` evaluates them."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from dim.search.scores import Scores
 from dim.training.datamodule import LinkingData
 from dim.training.task import LinkingTask
 
@@ -33,3 +38,50 @@ class Baseline(LinkingTask):
     def loss_of(self, rows: Tensor) -> Tensor:
         """Raises NotImplementedError: there is nothing to train."""
         raise NotImplementedError(f"{type(self).__name__} has no weights")
+
+
+class TextBaseline(Baseline):
+    """A baseline that reads names and texts as they are, without an encoder.
+
+    Subclasses index the KB and score names and contexts, of a run's mentions or of a caller's questions: they have a
+    linker (`dim.methods.baselines.linker`) without a line more.
+    """
+
+    @abstractmethod
+    def index_kb(
+        self, names: Sequence[str], texts: Sequence[str | None], popularity: NDArray[np.float64], of: str
+    ) -> None:
+        """Indexes entities.
+
+        Args:
+            names: [num_entities]; empty where a run leaves them out.
+            texts: [num_entities], None where there is none.
+            popularity: [num_entities], NaN where it is not known.
+            of: Whose KB it is, for messages.
+
+        Raises:
+            ConfigError: They lack what the baseline ranks by.
+        """
+
+    @abstractmethod
+    def scores_for(self, mentions: Sequence[str], contexts: Sequence[str], device: torch.device) -> Scores:
+        """The scores of n mentions with the KB.
+
+        Args:
+            mentions: [n].
+            contexts: [n], empty where there is none.
+            device: Where the scores go.
+        """
+
+    def build(self, data: LinkingData) -> None:
+        """Indexes names and texts as the run sees them (`leave_out`, `shuffle`)."""
+        entities, mentions = data.dataset.entities, data.dataset.mentions
+        names = [""] * len(entities) if "name" in self.datamodule.leave_out else entities["name"].tolist()
+        self.index_kb(names, data.texts, entities["popularity"].to_numpy(dtype=np.float64), data.dataset.name)
+        self._mentions = mentions["mention"].to_numpy(dtype=object)
+        self._contexts = mentions["context"].fillna("").to_numpy(dtype=object)
+
+    def scores_of(self, rows: Tensor) -> Scores:
+        """As of `scores_for`."""
+        places = rows.cpu().numpy()
+        return self.scores_for(self._mentions[places].tolist(), self._contexts[places].tolist(), rows.device)

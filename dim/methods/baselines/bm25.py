@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import bm25s
 import numpy as np
 import scipy.sparse as sp
-from torch import Tensor
+import torch
+from numpy.typing import NDArray
 
 from dim.core.templates import CONTEXT_FIELDS, check_template
-from dim.methods.baselines.base import Baseline
+from dim.methods.baselines.base import TextBaseline
 from dim.search.sparse import SparseKB, SparseProducts
-from dim.training.datamodule import LinkingData
 
 
-class BM25(Baseline):
+class BM25(TextBaseline):
     """BM25 (Lucene's variant, by `bm25s`): a document is an entity's name and text, a query is built from the mention.
 
     Words are lower-cased runs of two letters or digits or more; English stop words are left out.
@@ -32,30 +34,30 @@ class BM25(Baseline):
         super().__init__(seed=seed)
         self.query, self.k1, self.b = query, k1, b
 
-    def build(self, data: LinkingData) -> None:
-        """Indexes names and texts as the run sees them (`leave_out`, `shuffle`)."""
-        names = (
-            [""] * len(data.texts) if "name" in self.datamodule.leave_out else data.dataset.entities["name"].tolist()
-        )
-        documents = [f"{name} {text or ''}" for name, text in zip(names, data.texts, strict=True)]
-        index = bm25s.BM25(k1=self.k1, b=self.b)
-        index.index(words(documents), show_progress=False)
-        # bm25s keeps the score that each word gives each document, and adds up whole columns; here they are cut.
-        made = (index.scores["data"], index.scores["indices"], index.scores["indptr"])
-        weights = sp.csr_matrix(made, shape=(len(made[2]) - 1, len(documents)))
-        self.kb = SparseKB(weights)
+    def check(self) -> None:
+        """Raises ConfigError for a query that names other fields."""
         check_template(self.query, CONTEXT_FIELDS, "a query")
-        rows = zip(data.dataset.mentions["mention"], data.dataset.mentions["context"].fillna(""), strict=True)
-        queries = words([self.query.format(mention=mention, context=context) for mention, context in rows])
-        known = [index.get_tokens_ids(query) for query in queries]
+
+    def index_kb(
+        self, names: Sequence[str], texts: Sequence[str | None], popularity: NDArray[np.float64], of: str
+    ) -> None:
+        """Indexes names and texts."""
+        documents = [f"{name} {text or ''}" for name, text in zip(names, texts, strict=True)]
+        self.index = bm25s.BM25(k1=self.k1, b=self.b)
+        self.index.index(words(documents), show_progress=False)
+        # bm25s keeps the score that each word gives each document, and adds up whole columns; here they are cut.
+        made = (self.index.scores["data"], self.index.scores["indices"], self.index.scores["indptr"])
+        self.kb = SparseKB(sp.csr_matrix(made, shape=(len(made[2]) - 1, len(documents))))
+        self.num_words = len(made[2]) - 1
+
+    def scores_for(self, mentions: Sequence[str], contexts: Sequence[str], device: torch.device) -> SparseProducts:
+        """BM25 scores, 0 where no word is shared."""
+        asked = [self.query.format(mention=mention, context=c) for mention, c in zip(mentions, contexts, strict=True)]
+        known = [self.index.get_tokens_ids(query) for query in words(asked)]
         ends = np.cumsum([0, *map(len, known)])
         columns = np.fromiter((column for query in known for column in query), np.int64, ends[-1])
         ones = np.ones(len(columns), dtype=np.float32)
-        self.queries = sp.csr_matrix((ones, columns, ends), shape=(len(queries), weights.shape[0]))
-
-    def scores_of(self, rows: Tensor) -> SparseProducts:
-        """BM25 scores, 0 where no word is shared."""
-        return SparseProducts(self.queries[rows.cpu().numpy()], self.kb, rows.device)
+        return SparseProducts(sp.csr_matrix((ones, columns, ends), shape=(len(asked), self.num_words)), self.kb, device)
 
 
 def words(texts: list[str]) -> list[list[str]]:

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dim.errors import ConfigError
 from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.protocols import Ranked
-from dim.methods.baselines.base import Baseline
+from dim.methods.baselines.base import TextBaseline
 from dim.search.lexical import NameIndex
 from dim.search.scores import Scores
-from dim.training.datamodule import EVALUATION_BATCH, LinkingData
+from dim.training.datamodule import EVALUATION_BATCH
 
 WEIGHTS = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  #: Weights of popularity that are tried on tune.
 
 
-class NamesOnly(Baseline):
+class NamesOnly(TextBaseline):
     """The string floor as a method: cosine of the names' character n-grams (`dim.search.lexical`)."""
 
-    def build(self, data: LinkingData) -> None:
+    def index_kb(
+        self, names: Sequence[str], texts: Sequence[str | None], popularity: NDArray[np.float64], of: str
+    ) -> None:
         """Indexes the names."""
-        self.index = NameIndex(data.dataset.entities["name"].tolist())
-        self.mentions = data.dataset.mentions["mention"].to_numpy(dtype=object)
+        if not any(names):
+            raise ConfigError("names of entities, which alone count here", f"none in {of}", "Do not leave them out.")
+        self.index = NameIndex(names)
 
-    def scores_of(self, rows: Tensor) -> Scores:
+    def scores_for(self, mentions: Sequence[str], contexts: Sequence[str], device: torch.device) -> Scores:
         """Cosines, between 0 and 1."""
-        return self.index.scores(self.mentions[rows.cpu().numpy()].tolist(), rows.device)
+        return self.index.scores(mentions, device)
 
 
 class WithPopularity(Scores):
@@ -66,19 +72,20 @@ class NamesAndPopularity(NamesOnly):
         super().__init__(seed=seed)
         self.weight = weight
 
-    def build(self, data: LinkingData) -> None:
+    def index_kb(
+        self, names: Sequence[str], texts: Sequence[str | None], popularity: NDArray[np.float64], of: str
+    ) -> None:
         """Indexes the names and scales popularity.
 
         Raises:
             ConfigError: The KB has no popularity.
         """
-        super().build(data)
-        popularity = data.dataset.entities["popularity"].to_numpy(dtype=np.float64)
+        super().index_kb(names, texts, popularity, of)
         known = np.isfinite(popularity)
         if not known.any():
             raise ConfigError(
                 "the popularity of entities in the KB",
-                f"none in {data.dataset.name}",
+                f"none in {of}",
                 "Add a column popularity (sitelinks, page views) to the entity table and run dim prepare again.",
             )
         scaled = np.log1p(np.clip(popularity, 0, None))
@@ -91,10 +98,10 @@ class NamesAndPopularity(NamesOnly):
             self.weight = self._best_weight()
             self.chosen = {"weight": self.weight}
 
-    def scores_of(self, rows: Tensor) -> Scores:
+    def scores_for(self, mentions: Sequence[str], contexts: Sequence[str], device: torch.device) -> Scores:
         """The cosines, and what the entities' popularity adds."""
         assert self.weight is not None
-        return WithPopularity(super().scores_of(rows), self.weight * self.popularity.to(rows.device))
+        return WithPopularity(super().scores_for(mentions, contexts, device), self.weight * self.popularity.to(device))
 
     def _best_weight(self) -> float:
         data, rows = self.data, self.datamodule.rows("tune")

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from safetensors.torch import save
 
-from dim.core.known_classes import packages
 from dim.core.moved_classes import renamed
 from dim.core.sealed import open_sealed, seal
 from dim.errors import DataError
@@ -26,6 +25,7 @@ from dim.linker.folder import (
 )
 from dim.linker.knowledge import Knowledge
 from dim.linker.manifest import LinkerManifest
+from dim.linker.ranked import ranker_row, read_ranker
 from dim.linker.recipe import Recipe, check_widths, located, make, read_classes, write_encoder_files
 from dim.methods.contrastive.towers import Towers, make_towers, tower_facts
 from dim.reranker.ranker import Ranker
@@ -80,18 +80,8 @@ def card_rows(about: dict[str, Any], index: VectorIndex, ranker: Ranker | None) 
     return {
         "encoders": encoder_names(about),
         "index": f"{index.kind}, recall@10 {index.recall.at_10:.3f} against exact search",
-        "ranker": "calibrated" if ranker is not None else "none: scores are no probabilities",
-        "NIL": nil_row(ranker),
+        **ranker_row(ranker),
     }
-
-
-def nil_row(ranker: Ranker | None) -> str:
-    """When a linker answers that the KB has no such entity."""
-    if ranker is None or ranker.nil_threshold is None:
-        return "never answered"
-    precision = ranker.facts.get("nil_precision")
-    asked = "" if precision is None else f" (threshold for a precision of {precision:g})"
-    return f"answered where its probability reaches {ranker.nil_threshold:.3f}{asked}"
 
 
 def read(
@@ -104,8 +94,7 @@ def read(
     """
     manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, LinkerManifest)
     recipe: Recipe = located(renamed(manifest["about"]["recipe"]), folder, manifest["files"])
-    # A later `write` finds the encoders' files. What a folder says of trust is for people; the caller's word counts.
-    about = manifest["about"] | {"recipe": recipe, "trusted": list(packages(trusted))}
+    about = manifest["about"] | {"recipe": recipe}  # a later `write` finds the encoders' files
     task, live = make(recipe, device, TwoTowers, trusted)
     make_towers(task, manifest["towers"], read_weights(folder / "model.safetensors"))
     check_widths(live, manifest["towers"])
@@ -115,5 +104,4 @@ def read(
     index, names = VectorIndex.load(folder / "index"), EntityNames.load(folder / "names")
     if not np.array_equal(names.rows, knowledge.rows):
         raise DataError(f"entities and names of one KB in {folder}", "two", REMEDY)
-    ranker = Ranker.load(folder / "ranker") if (folder / "ranker").exists() else None
-    return towers, knowledge, index, names, ranker, about
+    return towers, knowledge, index, names, read_ranker(folder), about

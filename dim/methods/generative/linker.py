@@ -16,7 +16,7 @@ from dim.data.dataset import NIL
 from dim.errors import ConfigError, DataError
 from dim.evaluation.protocols import NIL_ROW
 from dim.linker.answer import Answer, Question, check_finite, of_question
-from dim.linker.figures import figures_of_run
+from dim.linker.figures import about_run
 from dim.linker.images import ImageReader, question_images
 from dim.linker.knowledge import KnownEntity, knowledge_of
 from dim.linker.linker import Linker
@@ -79,28 +79,18 @@ class GenerativeLinker(Linker):
         recipe = _recipe(task, run)
         every = live_encoder(task.datamodule)
         encoders = {name: getattr(every, name) for name in recipe["encoders"]}
-        about = {
-            "dataset": data.dataset.name,
-            "kb_hash": data.dataset.kb_hash,
-            "licence": data.dataset.meta.get("licence"),
-            "run": run.name,
-            "recipe": recipe,
-            "language_model": model.name if (model := Path(task.language_model.path)).is_dir() else str(model),
-            "figures": figures_of_run(run),
-            "reads_context": "context" not in task.datamodule.leave_out,
-        }
-        linker = cls(
+        name = model.name if (model := Path(task.language_model.path)).is_dir() else str(model)
+        reads_context = "context" not in task.datamodule.leave_out
+        return cls(
             Parts(
                 task,
                 type(every)(**encoders, context_template=every.context_template, num_images=every.num_images),
                 knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root),
                 training_mentions(task),
                 task.tree if task.constrained else None,
-                about,
+                about_run(task, run, recipe, language_model=name, reads_context=reads_context),
             )
         )
-        linker.run = run
-        return linker
 
     @classmethod
     def read(

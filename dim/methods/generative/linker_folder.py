@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import torch
 from safetensors.torch import save
 
-from dim.core.known_classes import packages
 from dim.core.moved_classes import renamed
 from dim.core.sealed import open_sealed, seal
 from dim.core.typed import shown
@@ -105,7 +104,7 @@ def read(folder: Path, device: str, trusted: Sequence[str] = (), image_root: str
     """
     manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, GenerativeManifest)
     recipe = located(renamed(manifest["about"]["recipe"]), folder, manifest["files"])
-    about = manifest["about"] | {"recipe": recipe, "trusted": list(packages(trusted))}
+    about = manifest["about"] | {"recipe": recipe}
     task, live = make(recipe, device, GEMEL, trusted)
     task.check()
     check_fingerprints(manifest["fingerprints"], live_encoders(live) | {LANGUAGE_MODEL: task.language_model})

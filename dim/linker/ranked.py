@@ -1,0 +1,245 @@
+"""Linkers of methods that score entities: scores and names bring candidates, a ranker orders them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dim.data.dataset import NIL
+from dim.display.log import log
+from dim.features.live import LiveEncoder
+from dim.linker.answer import Answer, Question, check_finite, of_question
+from dim.linker.knowledge import Knowledge, KnownEntity
+from dim.linker.linker import Linker
+from dim.reranker.candidates import competing
+from dim.reranker.entities import EntityFacts
+from dim.reranker.features import FEATURES, Asked, PairFeatures
+from dim.reranker.lists import Lists
+from dim.reranker.ranker import Judged, Ranker
+from dim.search.lexical import EntityNames
+
+LOG = log("dim")
+NUM_CANDIDATES = 32  #: That each of scores and names brings; a ranker says how many it was trained with.
+BY_SCORES = ("vectors", "name")
+
+Rows = NDArray[np.int64]
+
+
+class Scored(Protocol):
+    """The scores of some questions with the KB."""
+
+    def nearest(self, count: int) -> Sequence[Rows]:
+        """For each question the rows of the best `count`, best first; fewer where there are no more."""
+
+    def at(self, rows: Sequence[Rows]) -> Sequence[NDArray[np.float32]]:
+        """For each question its scores [c] with rows [c] of its own."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What competes for a question.
+
+    Attributes:
+        rows: [c] int64, rows of the KB, ascending.
+        scores: [c] float32, the method's; 0 for an entity that it cannot score.
+        names: [c] float32, cosines of the character n-grams of the mention and the entity's nearest name.
+    """
+
+    rows: Rows
+    scores: NDArray[np.float32]
+    names: NDArray[np.float32]
+
+
+class RankedLinker(Linker):
+    """A linker whose method says how it scores questions with the KB (`_score`); the rest is here.
+
+    Args:
+        knowledge: The KB.
+        live: The encoders that questions go through.
+        about: What it comes from; JSON.
+        names: Of its names and aliases, by row.
+        ranker: Orders the candidates; None: the method's scores do.
+    """
+
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        live: LiveEncoder,
+        about: dict[str, Any],
+        names: EntityNames,
+        ranker: Ranker | None,
+    ) -> None:
+        super().__init__(knowledge, live, about)
+        self.names, self.ranker = names, ranker
+        self._features: PairFeatures | None = None  # of the KB as it is; None: to be made
+        self._told_few = False
+
+    @abstractmethod
+    def _score(self, questions: Sequence[Question]) -> Scored:
+        """The scores of questions, finite.
+
+        Raises:
+            QuestionError: One of them is at fault.
+        """
+
+    @abstractmethod
+    def _add_scored(self, rows: Rows, entities: list[KnownEntity]) -> None:
+        """Has new entities scored, all or none; as `_index`."""
+
+    @abstractmethod
+    def _remove_scored(self, rows: Rows) -> None:
+        """Has rows scored no more; some of them may never have been."""
+
+    @property
+    def has_probabilities(self) -> bool:
+        """With a ranker."""
+        return self.ranker is not None
+
+    @property
+    def evidence(self) -> Mapping[str, str]:
+        """The ranker's features, or the method's score and the name's."""
+        names = self.ranker.names if self.ranker is not None else BY_SCORES
+        return {name: FEATURES.get(name, name) for name in names}
+
+    def _index(self, rows: Rows, entities: list[KnownEntity]) -> None:
+        self._add_scored(rows, entities)
+        try:
+            self.names.add([entity.name for entity in entities], [entity.aliases for entity in entities])
+        except BaseException:
+            self._remove_scored(rows)
+            raise
+        self._features = None
+
+    def _forget(self, rows: Rows) -> None:
+        self._remove_scored(rows)
+        self.names.remove(rows)
+        self._features = None
+
+    def _link(self, questions: Sequence[Question], top_k: int) -> list[list[Answer]]:
+        scored = self._score(questions)
+        # A ranker orders as many as it was trained with: more would change what it says of the first.
+        count = NUM_CANDIDATES if self.ranker is None else int(self.ranker.facts["num_candidates"])
+        least = count if self.ranker is not None else max(count, min(top_k, len(self)))
+        nearest = scored.nearest(least)
+        who = []
+        for place, (question, of_scores) in enumerate(zip(questions, nearest, strict=True)):
+            with of_question(place):
+                allowed = self._allowed(question)
+            who.append(competing(of_scores, question.mention, self.names, count, allowed, least=least))
+        scores = scored.at([rows for rows, _ in who])
+        found = [Candidates(rows, beside, names) for (rows, names), beside in zip(who, scores, strict=True)]
+        if self.ranker is None:
+            return [self._by_scores(candidates, top_k) for candidates in found]
+        if not self._told_few:
+            self._told_few = told_few(questions, found, min(top_k, len(self)))
+        features = [self._describe(question, part) for question, part in zip(questions, found, strict=True)]
+        parts = zip((part.rows for part in found), features, [-1] * len(found), strict=True)
+        judged = self.ranker.judge(Lists.join(parts))
+        for place, verdict in enumerate(judged):
+            check_finite(place, [*verdict.scores, verdict.nil_probability or 0.0], "the ranker's scores")
+        return [
+            self._by_ranker(part, described, verdict, top_k)
+            for part, described, verdict in zip(found, features, judged, strict=True)
+        ]
+
+    def _allowed(self, question: Question) -> Rows | None:
+        if question.candidates is None:
+            return None
+        return np.unique(np.array([self.knowledge.row(entity_id) for entity_id in question.candidates], np.int64))
+
+    def _describe(self, question: Question, found: Candidates) -> NDArray[np.float64]:
+        """The ranker's features [c, num_features] of a question's candidates."""
+        has_image = question.image is not None and self.live.image_encoder is not None  # as the run's data has it
+        has_caption = question.image is not None and self.live.captioner is not None
+        facts = Asked(question.mention, question.context, has_image, has_caption)
+        return self.features.of(facts, found.rows, found.scores, found.names)
+
+    @property
+    def features(self) -> PairFeatures:
+        """What the ranker reads of the KB as it is."""
+        if self._features is None:
+            known = [self.knowledge.entities.get(row) for row in range(self.knowledge.next_row)]
+            facts = EntityFacts(
+                [entity.name if entity else "" for entity in known],
+                [entity.aliases if entity else () for entity in known],
+                [entity.text if entity else None for entity in known],
+                np.array([entity.popularity if entity else None for entity in known], dtype=np.float64),
+            )
+            self._features = PairFeatures(facts)
+        return self._features
+
+    def _by_scores(self, found: Candidates, top_k: int) -> list[Answer]:
+        return [
+            self._answer(
+                int(found.rows[place]),
+                float(found.scores[place]),
+                {"vectors": found.scores[place], "name": found.names[place]},
+            )
+            for place in np.lexsort((found.rows, -found.scores))[:top_k]
+        ]
+
+    def _by_ranker(self, found: Candidates, features: NDArray[np.float64], judged: Judged, top_k: int) -> list[Answer]:
+        assert self.ranker is not None
+        missing = judged.nil_probability or 0.0
+        answers = [
+            self._answer(
+                int(found.rows[place]),
+                float(judged.scores[place]),
+                dict(zip(self.ranker.names, features[place], strict=True)),
+                float(judged.probabilities[place]) * (1 - missing),
+            )
+            for place in judged.order[:top_k]
+        ]
+        if judged.says_nil:
+            answers.insert(0, Answer(NIL, NIL, None, 0.0, missing))
+        return answers[:top_k]
+
+    def _answer(self, row: int, score: float, evidence: Mapping[str, Any], probability: float | None = None) -> Answer:
+        entity = self.knowledge.entities[row]
+        parts = {name: float(value) for name, value in evidence.items()}
+        return Answer(entity.id, entity.name, entity.text, score, probability, parts, entity.images)
+
+
+def told_few(questions: Sequence[Question], found: Sequence[Candidates], wanted: int) -> bool:
+    """Warns where a question gets fewer answers than are wanted, though it does not name its candidates itself.
+
+    A ranker orders as many candidates as it was trained with: more of them would change what it says of the first.
+    """
+    counts = [len(part.rows) for asked, part in zip(questions, found, strict=True) if asked.candidates is None]
+    few = min(counts, default=wanted)
+    if few < wanted:
+        LOG.warning(
+            "top_k is %d, and a question has %d candidates: the ranker orders as many as it was trained with; "
+            "for more of them: dim rank --num_candidates N",
+            wanted,
+            few,
+        )
+    return few < wanted
+
+
+def ranker_row(ranker: Ranker | None) -> dict[str, str]:
+    """What a model card's table says of a ranker."""
+    return {
+        "ranker": "calibrated" if ranker is not None else "none: scores are no probabilities",
+        "NIL": _nil_row(ranker),
+    }
+
+
+def _nil_row(ranker: Ranker | None) -> str:
+    """When a linker answers that the KB has no such entity."""
+    if ranker is None or ranker.nil_threshold is None:
+        return "never answered"
+    precision = ranker.facts.get("nil_precision")
+    asked = "" if precision is None else f" (threshold for a precision of {precision:g})"
+    return f"answered where its probability reaches {ranker.nil_threshold:.3f}{asked}"
+
+
+def read_ranker(folder: Path) -> Ranker | None:
+    """The ranker in a linker's folder, if there is one."""
+    return Ranker.load(folder / "ranker") if (folder / "ranker").exists() else None

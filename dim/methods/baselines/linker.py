@@ -1,0 +1,165 @@
+"""The linker of a baseline that reads names and texts as they are: nothing is encoded, and a ranker may order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dim.core.moved_classes import renamed
+from dim.core.sealed import open_sealed, seal
+from dim.errors import DataError
+from dim.features.live import LiveEncoder
+from dim.linker.answer import Question, of_question
+from dim.linker.card import model_card
+from dim.linker.entity_table import read_entities, write_entities
+from dim.linker.figures import about_run
+from dim.linker.folder import MANIFEST, REMEDY, UNTRUSTED
+from dim.linker.images import ImageReader
+from dim.linker.knowledge import Knowledge, KnownEntity, knowledge_of
+from dim.linker.manifest import BaselineManifest
+from dim.linker.ranked import RankedLinker, ranker_row, read_ranker
+from dim.linker.recipe import ENCODERS, make, read_classes, recipe_of_run
+from dim.linker.run_ranker import ranker_of_run
+from dim.methods.baselines.base import TextBaseline
+from dim.reranker.candidates import best_rows_of
+from dim.reranker.ranker import Ranker
+from dim.search.lexical import EntityNames
+from dim.search.scores import Scores, scores_at
+from dim.search.vector_index import KindOrAuto
+from dim.training.task import LinkingTask
+
+FORMAT = 1
+CPU = torch.device("cpu")
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ByColumn:
+    """Scores of a method whose columns are the entities that are there now (`dim.linker.ranked.Scored`).
+
+    Attributes:
+        scores: Of n questions.
+        rows: [num_entities], the row in the KB of each column, ascending.
+    """
+
+    scores: Scores
+    rows: Rows
+
+    def nearest(self, count: int) -> list[Rows]:
+        """By all scores; equal ones by row."""
+        columns = best_rows_of(self.scores, count)
+        beside = scores_at(self.scores, columns)
+        best = [of[np.lexsort((of, -scores))] for of, scores in zip(columns, beside, strict=True)]
+        return [self.rows[of] for of in best]
+
+    def at(self, rows: Sequence[Rows]) -> list[NDArray[np.float32]]:
+        """The same scores."""
+        return scores_at(self.scores, [np.searchsorted(self.rows, of_question) for of_question in rows])
+
+
+class BaselineLinker(RankedLinker):
+    """Links mentions by what a `TextBaseline` makes of names and texts, and by its run's ranker, if any.
+
+    When entities come or go, the KB is indexed anew at the next question: that takes as long as at the start.
+
+    Args:
+        task: The method, with its options.
+        knowledge: The KB.
+        names: Of its names and aliases, by row.
+        ranker: Orders the candidates; None: the method's scores do.
+        about: What it comes from; JSON.
+    """
+
+    method = TextBaseline
+    content = "baseline linker"
+    reads_images = False
+
+    def __init__(
+        self, task: TextBaseline, knowledge: Knowledge, names: EntityNames, ranker: Ranker | None, about: dict[str, Any]
+    ) -> None:
+        super().__init__(knowledge, LiveEncoder(), about, names, ranker)
+        self.task = task
+        self._indexed: Rows | None = None  # the rows that the task has indexed; None: others than those of the KB
+
+    @classmethod
+    def of_run(cls, task: LinkingTask, run: Path, index: KindOrAuto = "auto") -> BaselineLinker:
+        """The linker of an opened run, with the ranker that `dim rank` left there."""
+        assert isinstance(task, TextBaseline)
+        data = task.data
+        knowledge = knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root)
+        entities = list(knowledge)
+        recipe = recipe_of_run(run, type(task))
+        recipe["model"]["init_args"] |= task.chosen
+        recipe["encoders"] = dict.fromkeys(ENCODERS)  # a run may name some, which nothing reads
+        ranker = ranker_of_run(run, task)
+        return cls(
+            task,
+            knowledge,
+            EntityNames([entity.name for entity in entities], [entity.aliases for entity in entities]),
+            ranker,
+            about_run(task, run, recipe, ranker),
+        )
+
+    @classmethod
+    def read(
+        cls, folder: Path, device: str, trusted: Sequence[str] = (), image_root: str | Path | None = None
+    ) -> BaselineLinker:
+        """As of `Linker`; it computes on the CPU."""
+        manifest = open_sealed(folder, cls.content, FORMAT, MANIFEST, REMEDY, BaselineManifest)
+        about: dict[str, Any] = manifest["about"] | {"recipe": renamed(manifest["about"]["recipe"])}
+        task, _ = make(about["recipe"], device, TextBaseline, trusted)
+        task.check()
+        knowledge = read_entities(folder, manifest["next_row"], image_root)
+        names = EntityNames.load(folder / "names")
+        if not np.array_equal(names.rows, knowledge.rows):
+            raise DataError(f"entities and names of one KB in {folder}", "two", REMEDY)
+        return cls(task, knowledge, names, read_ranker(folder), about)
+
+    def write(self, place: Path, about: dict[str, Any], check: Callable[[Path], None] | None = None) -> None:
+        """As of `Linker`."""
+        read_classes(about["recipe"], TextBaseline, about.get("trusted", ()), UNTRUSTED)
+        write_entities(self.knowledge, place, about.get("images", "paths"))
+        self.names.save(place / "names")
+        if self.ranker is not None:
+            self.ranker.save(place / "ranker")
+        rows = {"method": type(self.task).__name__, **ranker_row(self.ranker)}
+        card = model_card(about, self.knowledge, rows, has_ranker=self.ranker is not None)
+        (place / "README.md").write_text(card, encoding="utf-8")
+        seal(place, self.content, FORMAT, {"next_row": self.knowledge.next_row, "about": about}, MANIFEST)
+        if check is not None:
+            check(place)
+
+    @property
+    def image_reader(self) -> ImageReader:
+        """Reads none."""
+        return ImageReader(self.live, ())
+
+    def _add_scored(self, rows: Rows, entities: list[KnownEntity]) -> None:
+        self._indexed = None
+
+    def _remove_scored(self, rows: Rows) -> None:
+        self._indexed = None
+
+    def _score(self, questions: Sequence[Question]) -> ByColumn:
+        for place, question in enumerate(questions):
+            if not question.mention.strip():
+                with of_question(place):
+                    raise DataError("a mention", "an image alone, which this linker does not read", "Give the name.")
+        if self._indexed is None:
+            entities = list(self.knowledge)
+            self.task.index_kb(
+                [entity.name for entity in entities],
+                [entity.text for entity in entities],
+                np.array([entity.popularity for entity in entities], dtype=np.float64),
+                "the linker",
+            )
+            self._indexed = self.knowledge.rows
+        mentions, contexts = ([getattr(question, name) for question in questions] for name in ("mention", "context"))
+        return ByColumn(self.task.scores_for(mentions, contexts, CPU).held(), self._indexed)
