@@ -92,6 +92,12 @@ def _rank(
         raise ConfigError(
             "a run that scores entities", f"{type(task).__name__}, which does not score all of them", "Name another."
         )
+    if len(task.encoders):
+        raise ConfigError(
+            "a run whose encoders are frozen, as each fold is fitted beside the others",
+            f"a trained {', '.join(task.encoders)}",
+            "Fit the run with frozen encoders; ranking with trained ones is not there yet.",
+        )
     console = Console()
     finder = Finder(task, num_candidates)
     training = _training_lists(finder, _towers(run, task, folds, device), task.seed)

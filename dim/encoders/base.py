@@ -1,4 +1,4 @@
-"""What an encoder is. Encoders are frozen: the same input always gives the same row."""
+"""What an encoder is. Unless it is trained it is frozen: the same input always gives the same row."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor, nn
 
 from dim.display.lines import warn
 from dim.encoders.model_files import copy_files, every_file
@@ -99,6 +100,11 @@ class Encoder(LocalModel, ABC):
     """What all encoders share. Constructors are cheap: weights load at the first call that needs them."""
 
     @property
+    def trained(self) -> nn.Module | None:
+        """The network that a run trains within its steps; None: it is frozen, and its features are kept."""
+        return None
+
+    @property
     @abstractmethod
     def width(self) -> int:
         """The number of columns of a feature row."""
@@ -162,6 +168,10 @@ class TextEncoder(Encoder):
 
         Where `num_vectors` says how many of each, those of the first text stand first.
         """
+
+    def forward_text(self, texts: Sequence[str]) -> Tensor:
+        """What `encode_text` gives, with gradients, where `trained` says that it has any."""
+        raise NotImplementedError(f"{type(self).__name__} is frozen")
 
     def submit_text(self, texts: Sequence[str]) -> Callable[[], Features]:
         """What gives the features of `encode_text` when called. A GPU works while the next batch is made ready."""

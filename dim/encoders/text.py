@@ -1,10 +1,11 @@
-"""Any text encoder of Transformers, frozen (MiniLM, BGE, E5, GTE, BERT …)."""
+"""Any text encoder of Transformers (MiniLM, BGE, E5, GTE, BERT …), frozen or trained."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -37,6 +38,9 @@ class TransformersTextEncoder(KnownByItsFiles, TextEncoder):
         precision: Of weights and arithmetic; the features are float32 always.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
         revision: A branch, tag or commit on the hub; has no meaning for a folder. A run records the commit.
+        train: `frozen`: features are computed once and kept. `full` trains all weights within a run's steps, `lora`
+            small matrices beside them (extra `lora`); a linker that is exported has the trained weights, frozen.
+        lora_rank: Of these matrices.
         compile_model: Run through `torch.compile`: seconds to minutes at the start, faster after it. Like the device,
             it may change the last digits of a feature, and is no part of the fingerprint.
 
@@ -57,16 +61,21 @@ class TransformersTextEncoder(KnownByItsFiles, TextEncoder):
         device: str = "auto",
         revision: str | None = None,
         compile_model: bool = False,
+        train: Literal["frozen", "full", "lora"] = "frozen",
+        lora_rank: int = 8,
     ) -> None:
+        if train != "frozen" and precision != "fp32":
+            found = f"precision: {precision}"
+            raise ConfigError("weights in fp32 to be trained", found, "Leave it out; --trainer.precision is for steps.")
         self.path, self.pooling, self.max_length, self.normalize = path, pooling, max_length, normalize
         self.precision, self.device, self.revision = precision, device, revision
-        self.compile_model = compile_model
+        self.compile_model, self.train, self.lora_rank = compile_model, train, lora_rank
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process loads the weights itself, if it needs them.
         revision = self.source.known_revision
         options = (self.pooling, self.max_length, self.normalize, self.precision, self.device, revision)
-        return type(self), (self.path, *options, self.compile_model)
+        return type(self), (self.path, *options, self.compile_model, self.train, self.lora_rank)
 
     @property
     def width(self) -> int:
@@ -80,10 +89,16 @@ class TransformersTextEncoder(KnownByItsFiles, TextEncoder):
             )
         return size
 
+    @property
+    def trained(self) -> nn.Module | None:
+        """The model, unless it is frozen."""
+        return None if self.train == "frozen" else self.model
+
     def _named(self, content: str) -> str:
+        how = {"frozen": "", "full": ", train=full", "lora": f", train=lora, lora_rank={self.lora_rank}"}[self.train]
         return (
             f"TransformersTextEncoder({content}, pooling={self.pooling}, max_length={self.max_length}, "
-            f"normalize={self.normalize}, precision={self.precision})"
+            f"normalize={self.normalize}, precision={self.precision}{how})"
         )
 
     def num_vectors(self, texts: Sequence[str]) -> NDArray[np.int64] | None:
@@ -100,16 +115,29 @@ class TransformersTextEncoder(KnownByItsFiles, TextEncoder):
     def submit_text(self, texts: Sequence[str]) -> Callable[[], Features]:
         """What gives the features of `encode_text` when called."""
         with torch.inference_mode():
-            tokens = self.tokenize(texts)
-            features = self._pool(self._run(**tokens), tokens["attention_mask"]).float()
-            if self.normalize:
-                features = torch.nn.functional.normalize(features, dim=-1)
-            return deferred(features)
+            return deferred(self.forward_text(texts))
+
+    def forward_text(self, texts: Sequence[str]) -> Tensor:
+        """Features [len(texts), width] of one batch where the model computes, with gradients if it is trained."""
+        tokens = self.tokenize(texts)
+        features = self._pool(self._run(**tokens), tokens["attention_mask"]).float()
+        return torch.nn.functional.normalize(features, dim=-1) if self.normalize else features
+
+    def copy_model(self, source: Path, target: Path) -> bool:
+        """As of `KnownByItsFiles`; of a model that was trained, its weights as they are now."""
+        if self.trained is None:
+            return super().copy_model(source, target)
+        model: Any = self.model.merge_and_unload() if self.train == "lora" else self.model  # type: ignore[operator]
+        model.save_pretrained(target)
+        self._tokenizer.save_pretrained(target)
+        return True
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """The model's input for one batch, on its device."""
         batch = self._cut(texts, padding=True, return_tensors="np")
-        return {name: to_device(values, self._torch_device) for name, values in batch.items()}
+        # A trainer may have moved what it trains.
+        device = self._torch_device if self.trained is None else next(self.model.parameters()).device
+        return {name: to_device(values, device) for name, values in batch.items()}
 
     def _cut(self, texts: Sequence[str], **options: Any) -> Any:
         """The tokens of texts, cut at the longest that the model takes."""
@@ -136,8 +164,16 @@ class TransformersTextEncoder(KnownByItsFiles, TextEncoder):
             )
         if hasattr(model, "set_attention_type"):  # BigBird chooses by the first batch that it sees, for all others
             model.set_attention_type("original_full")
-        ready: nn.Module = model.eval().requires_grad_(False).to(self._torch_device)
-        return ready
+        ready: nn.Module = model.eval().requires_grad_(self.train == "full").to(self._torch_device)
+        return self._with_lora(ready) if self.train == "lora" else ready
+
+    def _with_lora(self, model: nn.Module) -> nn.Module:
+        try:
+            from peft import LoraConfig, get_peft_model
+        except ImportError as error:
+            raise ConfigError("the package peft, for train: lora", "none", "pip install 'dim-linker[lora]'") from error
+        with_lora: nn.Module = get_peft_model(model, LoraConfig(r=self.lora_rank, target_modules="all-linear"))
+        return with_lora
 
     @property
     def _kind(self) -> Any:

@@ -113,8 +113,8 @@ def embed_dataset(
     leave_out: Sequence[str] = (),
     executor: Executor | None = None,
     progress: bool = True,
-) -> dict[str, FieldFeatures]:
-    """The features of each field that has an encoder, in the dataset's row order.
+) -> dict[str, FieldFeatures | Inputs]:
+    """The features of each field that has an encoder, in the dataset's row order; its inputs, if that is trained.
 
     Fields of a mention are `mention`, `context`, `caption`, `image` and `spelling`; of an entity `name`, `text`,
     `entity_image` and `name_spelling`. An empty text is missing.
@@ -163,10 +163,14 @@ def embed_dataset(
         encoder = encoders[field.encoder]
         if isinstance(encoder, ImageEncoder) and field.kind == "image" and not run.is_known(field, choices, encoder):
             check_images(absent_images(dataset, field.owner), max_missing_images, dataset.image_root)
-    found = {}
+    found: dict[str, FieldFeatures | Inputs] = {}
     for field in wanted:
         encoder = encoders[field.encoder]
         assert encoder is not None
+        if encoder.trained is not None:
+            found[field.name] = field.unique_inputs(dataset, choices)
+            console.print(f"{field.name:<12} encoded within each step", highlight=False)
+            continue
         found[field.name] = features = run.features(field, choices, encoder)
         if field.kind == "image":
             used = used_images(dataset, field.owner, features.manifest)

@@ -14,7 +14,7 @@ from torch import nn
 from dim.core.known_classes import REMEDY, UPGRADE, Chosen, KnownClasses, made, parameters
 from dim.core.sealed import leads_out
 from dim.core.templates import CONTEXT_FIELDS, check_template
-from dim.encoders.base import Captioner, Frozen, ImageEncoder, TextEncoder
+from dim.encoders.base import Captioner, Encoder, Frozen, ImageEncoder, TextEncoder
 from dim.encoders.model_files import safe_name
 from dim.errors import DataError
 from dim.features.live import LiveEncoder
@@ -69,6 +69,14 @@ def write_encoder_files(recipe: Recipe, encoders: Mapping[str, Frozen], folder: 
     for name, encoder in encoders.items():
         chosen = portable["encoders"][name]
         options = chosen["init_args"] = chosen.get("init_args") or {}
+        if isinstance(encoder, Encoder) and encoder.trained is not None:
+            place = Path("encoders") / name
+            encoder.copy_model(Path(options["path"]), folder / place)
+            options["path"] = str(place)
+            for option in ("train", "lora_rank", "revision"):  # what is written is frozen, and its own
+                options.pop(option, None)
+            converted.add(name)
+            continue
         for option in FILES:
             value = options.get(option)
             if not isinstance(value, str) or not Path(value).exists():

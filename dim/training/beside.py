@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 from dim.evaluation.floor import rank_by_name
 from dim.evaluation.protocols import Ranked
 from dim.evaluation.results import ranks_frame
-from dim.features.batch import FeatureTable
+from dim.features.batch import FeatureTable, TrainedTable
 from dim.search.scores import Products
 from dim.training.datamodule import EVALUATION_BATCH, LinkingData
 
@@ -58,12 +58,13 @@ def rank_by_frozen_vectors(data: LinkingData, rows: Tensor) -> Ranked | None:
         rows: [n] mention rows.
 
     Returns:
-        The outcome; None where mentions and entities have no such features.
+        The outcome; None where mentions and entities have no such features, or their encoder is trained.
     """
     of_mention, of_entity = TEXT_FIELDS if "mention" in data.mention_fields else IMAGE_FIELDS
     of_mention = tuple(name for name in of_mention if name in data.mention_fields)
     of_entity = tuple(name for name in of_entity if name in data.entity_fields)
-    if not of_mention or not of_entity:
+    tables = [*(data.mention_fields[name] for name in of_mention), *(data.entity_fields[name] for name in of_entity)]
+    if not of_mention or not of_entity or any(isinstance(table, TrainedTable) for table in tables):
         return None
     kb = unit_sum(data.entity_fields, of_entity, torch.arange(len(data.dataset.entities)))
     parts = []

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from pytorch_lightning import LightningDataModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dim.core.distributed import process_of_run
@@ -23,10 +23,11 @@ from dim.data.missing_images import MAX_MISSING_IMAGES, check_limit
 from dim.encoders.base import Captioner, ImageEncoder, TextEncoder
 from dim.errors import ConfigError
 from dim.evaluation.protocols import FullKB, Protocol
-from dim.features.batch import Batch, FeatureTable, batch_of
+from dim.features.batch import Batch, FeatureTable, TrainedTable, batch_of
 from dim.features.embed import FieldFeatures, embed_dataset
 from dim.features.fields import FIELDS, check_fields, fields_of
 from dim.features.image_counts import used_images
+from dim.features.inputs import Inputs
 from dim.features.shuffle import derange
 from dim.releases.prepare import open_dataset
 from dim.search.scores import BATCH
@@ -244,6 +245,12 @@ class LinkingDataModule(LightningDataModule):
             self._data = self._load()
         return self._data
 
+    @property
+    def trained_encoders(self) -> dict[str, nn.Module]:
+        """Encoder → its network, of those that are trained within the steps."""
+        network = None if self.text_encoder is None else self.text_encoder.trained
+        return {} if network is None else {"text_encoder": network}
+
     def setup(self, stage: str) -> None:
         """Opens the data and moves what fits to the device."""
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
@@ -254,7 +261,7 @@ class LinkingDataModule(LightningDataModule):
         with open_executor(self.engine, self.address) as executor:
             features = self._embed(dataset, executor)
         # A field that nobody has is no field: the model is not built for it.
-        tables = {name: self._table(name, found, dataset) for name, found in features.items() if len(found.matrix)}
+        tables = {name: self._table(name, found, dataset) for name, found in features.items() if _has_any(found)}
         return LinkingData(
             dataset=dataset,
             mention_fields={each.read_as: tables[each.name] for each in fields_of("mention") if each.name in tables},
@@ -265,14 +272,14 @@ class LinkingDataModule(LightningDataModule):
             read_texts=partial(self._texts, dataset),
             fingerprints=self._fingerprints(dataset),
             missing_images={
-                each.owner: used_images(dataset, each.owner, features[each.name].manifest).as_json()
+                each.owner: used_images(dataset, each.owner, found.manifest).as_json()
                 for each in FIELDS
-                if each.kind == "image" and each.name in features
+                if each.kind == "image" and isinstance(found := features.get(each.name), FieldFeatures)
             },
             trusted=self.trusted,
         )
 
-    def _embed(self, dataset: records.Dataset, executor: Executor) -> dict[str, FieldFeatures]:
+    def _embed(self, dataset: records.Dataset, executor: Executor) -> dict[str, FieldFeatures | Inputs]:
         return embed_dataset(
             dataset,
             cache_dir=self.cache_dir,
@@ -297,12 +304,17 @@ class LinkingDataModule(LightningDataModule):
         wanted = names if self.needs.fields is None else self.needs.fields
         return tuple(name for name in names if name in self.leave_out or name not in wanted)
 
-    def _table(self, name: str, features: FieldFeatures, dataset: records.Dataset) -> FeatureTable:
+    def _table(self, name: str, features: FieldFeatures | Inputs, dataset: records.Dataset) -> FeatureTable:
         rows = features.rows
         if name in self.shuffle:
             is_of_mention = any(each.name == name for each in fields_of("mention"))
             splits = dataset.mentions["split"].tolist() if is_of_mention else None
             rows = rows[derange(rows >= 0, name, self.seed, splits)]
+        if isinstance(features, Inputs):
+            if name in self.blank or "spelling" in name or self.text_encoder is None:
+                said = "a frozen encoder of names' spelling, and of fields that are blanked"
+                raise ConfigError(said, f"one of {name} that is trained", "Leave train out.")
+            return TrainedTable(self.text_encoder, features.unique, torch.from_numpy(rows), self.embed_batch_size)
         # The cache is mapped copy-on-write: torch asks for writable memory, and nothing here writes.
         table = FeatureTable(torch.from_numpy(features.matrix), torch.from_numpy(rows))
         if features.starts is not None and features.lengths is not None:
@@ -390,6 +402,10 @@ class LinkingDataModule(LightningDataModule):
 
     def _in_order(self, split: str) -> DataLoader[Tensor]:
         return _batches(list(self.rows(split).split(self.needs.evaluation_batch)))
+
+
+def _has_any(features: FieldFeatures | Inputs) -> bool:
+    return bool(len(features.unique) if isinstance(features, Inputs) else len(features.matrix))
 
 
 def _batches(batches: Sampler[Tensor] | list[Tensor]) -> DataLoader[Tensor]:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dim.core.distributed import gathered, num_processes, process_index
@@ -46,6 +46,8 @@ class LinkingTask(LightningModule):
     incidental: ClassVar[frozenset[str]] = frozenset({"seed"})
     #: Options that no answer depends on: a linker's folder has none of them.
     training_only: ClassVar[frozenset[str]] = frozenset({"seed"})
+    trains_encoders = False  #: Whether it can train the encoders of its fields within its steps.
+    encoder_learning_rate = 5e-5  #: Peak learning rate of encoders that are trained.
 
     def __init__(
         self,
@@ -68,6 +70,8 @@ class LinkingTask(LightningModule):
         self._parts: list[Ranked] = []
         self._rows: list[NDArray[np.int64]] = []
         self._losses: list[Tensor] = []
+        #: The networks of encoders that are trained, by the data module's option: weights like those of the method.
+        self.encoders = nn.ModuleDict()
 
     @abstractmethod
     def build(self, data: LinkingData) -> None:
@@ -167,6 +171,17 @@ class LinkingTask(LightningModule):
             self._is_built = True
             torch.manual_seed(self.seed)  # embedding may have drawn from the generator, or found its work done
             self.build(self.data)
+            self._take_encoders()
+
+    def _take_encoders(self) -> None:
+        trained = self.datamodule.trained_encoders
+        if trained and not self.trains_encoders:
+            raise ConfigError(
+                f"frozen encoders for {type(self).__name__}, which trains none",
+                f"{next(iter(trained))} with train other than frozen",
+                "Leave train out.",
+            )
+        self.encoders.update({name: network.train() for name, network in trained.items()})
 
     def _check_protocol(self, protocol: Protocol) -> None:
         if protocol.is_written and self.scores_all:
@@ -178,9 +193,10 @@ class LinkingTask(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with warm-up and the schedule, stepped every batch."""
-        matrices = [p for p in self.parameters() if p.requires_grad and p.ndim > 1]
-        others = [p for p in self.parameters() if p.requires_grad and p.ndim <= 1]
-        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+        of_encoders = {id(p) for p in self.encoders.parameters()}
+        trained = [p for p in self.parameters() if p.requires_grad]
+        own, encoders = ([p for p in trained if (id(p) in of_encoders) == is_of] for is_of in (False, True))
+        groups: list[dict[str, Any]] = [*_decayed(own), *_decayed(encoders, lr=self.encoder_learning_rate)]
         optimizer: Optimizer = torch.optim.AdamW(
             groups, lr=self.learning_rate, eps=self.epsilon, weight_decay=self.weight_decay
         )
@@ -330,3 +346,10 @@ class LinkingTask(LightningModule):
                 "Use the model options that it was trained with (its run folder holds config.yaml).",
             )
         self.checkpoint = describe_checkpoint(checkpoint, "")
+
+
+def _decayed(parameters: list[nn.Parameter], **options: Any) -> list[dict[str, Any]]:
+    """Groups of an optimizer: weights decay; biases, gains and scales do not. None of what there is none of."""
+    matrices, others = ([p for p in parameters if (p.ndim > 1) == is_matrix] for is_matrix in (True, False))
+    groups = [{"params": matrices, **options}, {"params": others, "weight_decay": 0.0, **options}]
+    return groups if parameters else []

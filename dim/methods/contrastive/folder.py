@@ -55,7 +55,11 @@ def write(
     trusted = about.get("trusted", ())
     read_classes(about["recipe"], TwoTowers, trusted, UNTRUSTED)
     facts: dict[str, Any] = {"next_row": knowledge.next_row, "towers": tower_facts(towers.task)}
-    weights = {name: value.contiguous().cpu() for name, value in towers.task.state_dict().items()}
+    weights = {
+        name: value.contiguous().cpu()
+        for name, value in towers.task.state_dict().items()
+        if not name.startswith("encoders.")  # those that were trained stand with their files
+    }
     (place / "model.safetensors").write_bytes(save(weights))  # save_file lets nobody else read the file
     write_entities(knowledge, place, about.get("images", "paths"))
     index.save(place / "index")

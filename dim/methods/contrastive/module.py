@@ -41,12 +41,14 @@ class DIM(TwoTowers):
         negatives: Further negatives; ReleasedNPair draws `RareWordNegatives` unless told otherwise.
         learning_rate: Peak learning rate of AdamW.
         weight_decay: Of weights; biases, gains and scales have none.
+        encoder_learning_rate: Peak learning rate of an encoder that is trained (`--data.text_encoder.train`).
         warmup_steps: Steps of linear warm-up.
         schedule: How the rate goes on from its peak to the last step.
         seed: Of the initial weights, of dropout and of drawn negatives (the CLI passes `seed_everything`).
     """
 
     training_only = TwoTowers.training_only | {"loss", "negatives"}
+    trains_encoders = True
 
     def __init__(
         self,
@@ -62,12 +64,14 @@ class DIM(TwoTowers):
         loss: NPair | ReleasedNPair | BaseMetricLossFunction | None = None,
         negatives: Negatives | None = None,
         learning_rate: float = 1e-3,
+        encoder_learning_rate: float = 5e-5,
         weight_decay: float = 1e-2,
         warmup_steps: int = 100,
         schedule: Literal["constant", "linear", "cosine"] = "cosine",
         seed: int = 0,
     ) -> None:
         super().__init__(learning_rate, weight_decay, warmup_steps, schedule, seed)
+        self.encoder_learning_rate = encoder_learning_rate
         self.mention_fields, self.entity_fields = mention_fields, entity_fields
         self.fusion, self.entity_tower, self.several = fusion, entity_tower, several
         self.width, self.num_heads, self.dropout = width, num_heads, dropout

@@ -1,0 +1,125 @@
+"""A text encoder that is trained within the steps: fitted, resumed, exported, opened and asked."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fit_options import fit_options
+from tiny_fit import tiny_world
+from tiny_text import write_bert
+
+from dim.__main__ import main
+from dim.data.dataset import Dataset
+from dim.encoders.text import TransformersTextEncoder
+from dim.errors import ConfigError
+from dim.features.batch import TrainedTable
+from dim.linker import Linker
+from dim.linker.reopened import check_opens
+from dim.training.saved_run import open_run
+
+MENTIONS = ["ada moreau", "hugo", "the hill", "ada moreau"]
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bert(tmp_path_factory.mktemp("bert"))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_world(tmp_path_factory)
+
+
+def options(world: Path, run: Path, bert: Path, *more: str) -> list[str]:
+    encoder = ["--data.text_encoder", "TransformersTextEncoder", "--data.text_encoder.path", str(bert)]
+    small = ["--model", "DIM", "--model.width", "16", "--model.num_heads", "2", "--model.dropout", "0"]
+    rate = ["--model.learning_rate", "0.01", "--model.encoder_learning_rate", "0.01", "--model.warmup_steps", "2"]
+    return ["fit", *fit_options(world, run, *encoder, *small, *rate, "--trainer.max_epochs", "2", *more)]
+
+
+def test_texts_are_encoded_when_they_are_taken_each_once_and_gradients_reach_the_encoder(bert: Path) -> None:
+    encoder = TransformersTextEncoder(str(bert), train="full")
+    asked: list[list[str]] = []
+    forward = encoder.forward_text
+    encoder.forward_text = lambda texts: asked.append(list(texts)) or forward(texts)  # type: ignore[method-assign]
+    table = TrainedTable(encoder, MENTIONS[:3], torch.tensor([0, 1, -1, 0, 2]), batch_size=2)
+    vectors, mask = table.take(torch.tensor([3, 2, 4, 0]))
+    assert mask[:, 0].tolist() == [True, False, True, True]
+    assert sorted(text for batch in asked for text in batch) == ["ada moreau", "the hill"]
+    frozen = TransformersTextEncoder(str(bert)).encode_text(["ada moreau", "the hill"])
+    np.testing.assert_allclose(vectors.detach()[:, 0], [frozen[0], np.zeros(16), frozen[1], frozen[0]], atol=1e-5)
+    vectors.sum().backward()
+    assert encoder.trained is not None
+    assert all(p.grad is not None for name, p in encoder.trained.named_parameters() if "pooler" not in name)
+    with pytest.raises(ConfigError, match="weights in fp32 to be trained"):
+        TransformersTextEncoder(str(bert), train="full", precision="bf16")
+
+
+@pytest.mark.parametrize("train", ["full", "lora"])
+def test_a_trained_encoder_is_what_its_linker_answers_by(world: Path, bert: Path, tmp_path: Path, train: str) -> None:
+    run = tmp_path / "run"
+    assert main(options(world, run, bert, "--data.text_encoder.train", train)) == 0
+    task = open_run(run, "cpu")
+    start = TransformersTextEncoder(str(bert)).encode_text(MENTIONS)
+    learned = task.datamodule.text_encoder.encode_text(MENTIONS)
+    assert np.abs(learned - start).max() > 1e-3
+    # The linker of the run answers by the trained weights, and so does its folder, whose encoder is frozen.
+    rows = Dataset(world).split("dev").head(30)
+    questions = [{"mention": row.mention, "context": row.context or ""} for row in rows.itertuples()]
+    linker = Linker.from_checkpoint(run, device="cpu")
+    found = linker.link_batch(questions, top_k=5)
+    with torch.inference_mode():
+        scores = task.scores_of(torch.from_numpy(rows.index.to_numpy().copy())).whole().topk(5).values
+    np.testing.assert_allclose([[answer.score for answer in answers] for answers in found], scores, atol=1e-5)
+    linker.save(tmp_path / "linker", check=partial(check_opens, linker=linker) if train == "full" else None)
+    opened = Linker.from_pretrained(tmp_path / "linker", device="cpu")
+    encoder = opened.live.text_encoder
+    assert isinstance(encoder, TransformersTextEncoder)
+    assert encoder.trained is None
+    np.testing.assert_allclose(encoder.encode_text(MENTIONS), learned, atol=1e-5)
+    for here, there in zip(found, opened.link_batch(questions, top_k=5), strict=True):
+        np.testing.assert_allclose([a.score for a in here], [a.score for a in there], atol=1e-5)
+    opened.save(tmp_path / "again")
+    assert Linker.from_pretrained(tmp_path / "again", device="cpu").link_batch(questions[:1])
+
+
+def test_resumed_it_comes_to_the_same_weights(world: Path, bert: Path, tmp_path: Path) -> None:
+    more = ["--data.text_encoder.train", "full", "--model.schedule", "constant"]
+    assert main(options(world, tmp_path / "whole", bert, *more)) == 0
+    assert main(options(world, tmp_path / "cut", bert, *more, "--trainer.max_epochs", "1")) == 0
+    assert main(options(world, tmp_path / "cut", bert, *more, "--ckpt_path", "last")) == 0
+    states = [
+        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=False)["state_dict"]
+        for name in ("whole", "cut")
+    ]
+    assert any(name.startswith("encoders.text_encoder.") for name in states[0])
+    for name, value in states[0].items():
+        assert torch.equal(value, states[1][name]), name
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--model", "FrozenVectors"], "frozen encoders for FrozenVectors, which trains none"),
+        (["--data.blank", "[context]"], "fields that are blanked"),
+    ],
+)
+def test_what_cannot_train_an_encoder_says_so(
+    world: Path, bert: Path, tmp_path: Path, more: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder = ["--data.text_encoder", "TransformersTextEncoder", "--data.text_encoder.path", str(bert)]
+    model = more if "--model" in more else ["--model", "DIM", "--model.width", "16", "--model.num_heads", "2", *more]
+    run = tmp_path / "run"
+    assert main(["fit", *fit_options(world, run, *encoder, "--data.text_encoder.train", "full", *model)]) == 1
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_rank_says_that_it_does_not_fit_encoders_by_folds(
+    world: Path, bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(options(world, run, bert, "--data.text_encoder.train", "full", "--trainer.max_epochs", "1")) == 0
+    assert main(["rank", "--run", str(run)]) == 1
+    assert "a run whose encoders are frozen" in capsys.readouterr().err
