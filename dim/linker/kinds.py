@@ -56,15 +56,19 @@ def kind_of_task(task: LinkingTask, where: str) -> Kind:
 
 
 def kind_of_folder(folder: Path, manifest: str) -> Kind:
-    """The linker that a folder says it holds; it may be damaged, which its reading tells.
+    """The linker that a folder says it holds.
 
     Raises:
-        DataError: It is of a kind that is not installed.
+        DataError: It says nothing, or a kind that is not installed.
     """
+    remedy = "Save the linker again, or get the folder again from where it came."
     try:
         content = json.loads((folder / manifest).read_bytes())["content"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return linker_kinds()[0]
+    except OSError as error:
+        raise DataError(f"a linker in {folder}", f"no file {manifest}", remedy) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        found = f"a damaged {manifest} ({type(error).__name__}: {error})"
+        raise DataError(f"a linker in {folder}", found[:300], remedy) from error
     for kind in linker_kinds():
         if kind.content == content:
             return kind

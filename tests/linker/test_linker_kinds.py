@@ -66,7 +66,7 @@ def test_what_cannot_be_searched_does_not_stay_in_the_kb(saved: Path, monkeypatc
     def fails(*_: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(ContrastiveLinker, "_encoded", fails)
+    monkeypatch.setattr(ContrastiveLinker, "_add_scored", fails)
     with pytest.raises(MemoryError):
         linker.add_entities(KnownEntity("N1", "Ada"))
     assert (len(linker), "N1" in linker) == (before, False)
