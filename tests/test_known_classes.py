@@ -1,6 +1,7 @@
 import re
 import sys
 from argparse import ArgumentError
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -14,6 +15,7 @@ from jsonargparse import ArgumentParser, set_parsing_settings
 from jsonargparse._common import parsing_settings
 from marker_module import NAME, forms, importable
 from pytorch_lightning import Callback
+from pytorch_lightning.callbacks import Timer
 from pytorch_metric_learning.losses import NTXentLoss
 from pytorch_metric_learning.losses.base_metric_loss_function import BaseMetricLossFunction
 
@@ -32,7 +34,7 @@ from dim.methods.contrastive.negatives import NameNegatives, Negatives
 from dim.methods.generative.language_model import LanguageModel
 from dim.training.places import RunConfig, RunPlaces
 from dim.training.registry import registered
-from dim.training.saved_run import RunScorer, known_to_runs
+from dim.training.saved_run import RunScorer, classes_of_runs, known_to_runs
 from dim.training.task import LinkingTask
 from dim.training.tie_break import Popularity
 
@@ -46,6 +48,7 @@ CLASSES = ("data.text_encoder", "data.protocol", "model", "model.init_args.negat
 FULL = ("data.text_encoder", "model", "trainer.callbacks", "trainer.logger")  #: Tried in every form.
 SHORT = ("text", "mapping", "file")
 CONTRASTIVE = "pytorch_metric_learning.losses.ContrastiveLoss"
+TIMER = "pytorch_lightning.callbacks.timer.Timer"
 WANDB = "pytorch_lightning.loggers.WandbLogger"
 TEXT = f"{{class_path: {NAME}.Marker, init_args: {{}}}}"
 DATE = date(2001, 1, 1)  # to the parser a text
@@ -183,6 +186,24 @@ def test_a_parser_imports_what_is_trusted_and_after_the_command_what_it_did_befo
         assert imported.exists()
     with pytest.raises(ArgumentError, match="not correspond to a subclass"):  # which was imported to see that
         parser.parse_args(["--kind=collections.Counter"])
+
+
+@pytest.mark.parametrize("name", [f"{TIMER}.mro", f"{TIMER}.__subclasses__", f"{TIMER}.__init__", f"{TIMER}.setup"])
+def test_what_is_in_a_class_that_may_be_named_may_not(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("StochasticWeightAveraging", "pytorch_lightning.callbacks.StochasticWeightAveraging"):
+        averaging = {"class_path": kind, "init_args": {"swa_lrs": 0.1, "avg_fn": name}}
+        config = {"run": "r", "data": {"root": "w"}, "model": "DIM", "trainer": {"callbacks": [averaging]}}
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+        assert main(["test", "--config", str(tmp_path / "config.yaml")]) == 1
+        assert f"expected a configuration made of dim's classes\nfound    {name}" in capsys.readouterr().err
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--function", type=Callable[..., Any])
+    with only_these(classes_of_runs(), typed_in=[f"--x={TIMER}"]), pytest.raises(ArgumentError, match="not allowed"):
+        parser.parse_args([f"--function={name}"])
+    with only_these(classes_of_runs(), typed_in=[f"{TIMER}.mro"]):  # the user's own word
+        assert parser.parse_args([f"--function={TIMER}.mro"]).function == Timer.mro
 
 
 def test_a_class_on_the_command_line_is_the_users_own_word(tmp_path: Path) -> None:

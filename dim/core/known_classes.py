@@ -24,8 +24,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from jsonargparse import set_parsing_settings
-from jsonargparse._common import parsing_settings
+from jsonargparse import _common, set_parsing_settings
+from jsonargparse._common import denying_import_path_entry, parsing_settings
 from jsonargparse._optionals import _get_config_read_mode
 
 from dim.core.moved_classes import current
@@ -216,18 +216,27 @@ def only_these(classes: Iterable[type], trusted: Sequence[str] = (), typed_in: I
         typed_in: The values of a command line: a full name of a class in them is the user's own word.
     """
     before, mode, places = dict(parsing_settings), _get_config_read_mode(), list(sys.path)  # without a public way back
+    prefixes = packages(trusted)
     bases = {base for kind in classes for base in kind.__mro__ if base.__module__.startswith("dim.")}
     names = [name for kind in {*classes, *bases} for name in _names_of(kind)]
-    names += [prefix.rstrip(".") for prefix in packages(trusted)]
+    names += [prefix.rstrip(".") for prefix in prefixes]
     names += [name for value in typed_in for name in FULL_NAME.findall(value) if not name.startswith("jsonargparse.")]
+    known = frozenset(names)
+
+    def denying(path: str) -> str | None:
+        """As jsonargparse's own, to which the name of a class allows whatever is in it, too, such as its methods."""
+        return denying_import_path_entry(path) if path in known or path.startswith(prefixes) else "*"
+
     try:
         # Parsing a file, it works in the folder of that, which must not be where modules are found.
         sys.path[:] = [place or str(Path.cwd()) for place in places]
         parsing_settings["import_path_verdicts"] = {}  # whatever the process allowed before
         set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=names)
         set_parsing_settings(config_read_mode_fsspec_enabled=False)  # nor is a text an address to read more from
+        _common.denying_import_path_entry = denying
         yield
     finally:
+        _common.denying_import_path_entry = denying_import_path_entry
         sys.path[:] = places
         set_parsing_settings(config_read_mode_fsspec_enabled="s" in mode)
         parsing_settings.clear()
