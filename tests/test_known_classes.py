@@ -1,9 +1,11 @@
+import os
 import re
 import sys
 from argparse import ArgumentError
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import date
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import Timer
 from pytorch_metric_learning.losses import NTXentLoss
 from pytorch_metric_learning.losses.base_metric_loss_function import BaseMetricLossFunction
+from waiting import ending
 
 from dim.__main__ import main
 from dim.core.known_classes import Chosen, KnownClasses, made, only_these
@@ -344,6 +347,64 @@ def test_a_class_that_a_parser_would_find_further_on_is_made_by_no_command(
         (run / "config.yaml").write_text(yaml.safe_dump(config).replace("RUN", str(run)))
         assert main(["test", "--config", str(run / "config.yaml")]) != 0
         assert not imported.exists()
+
+
+#: Where a text is taken for a file, and what it is of.
+PLACES = {
+    "trainer": {"trainer": "pipe"},
+    "callback": {"trainer": {"callbacks": ["pipe"]}},
+    "callbacks": {"trainer": {"callbacks": "pipe"}},
+    "settings": {"trainer": {"logger": {"class_path": WANDB, "init_args": {"settings": "pipe"}}}},
+    "loss": {"model": {"class_path": "DIM", "init_args": {"loss": "pipe"}}},
+    "options": {"model": {"class_path": "DIM", "init_args": "pipe"}},
+    "model": {"model": "pipe"},
+    "data": {"data": "pipe"},
+    "encoder": {"data": {"root": "w", "text_encoder": "pipe"}},
+    "stdin": {"trainer": {"callbacks": ["-"]}},
+    "whole": {},
+}
+
+
+@pytest.mark.parametrize("how", list(PLACES))
+def test_a_runs_configuration_has_no_pipe_read_and_no_stdin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = {"run": "r", "data": {"root": "w"}, "model": {"class_path": "DIM", "init_args": {}}, **PLACES[how]}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr("sys.stdin", Unread())
+    with ending():
+        assert main(["test", "--config", str(tmp_path / ("pipe" if how == "whole" else "config.yaml"))]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+class Unread(StringIO):
+    def read(self, size: int | None = -1, /) -> str:
+        raise AssertionError("stdin was read")
+
+
+def test_a_text_of_a_runs_configuration_is_no_file_and_one_of_the_command_line_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Kept:
+        """Has options that may stand in a file."""
+
+        def __init__(self, number: int = 0) -> None:
+            self.number = number
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--config", action="config")
+    parser.add_class_arguments(Kept, "kept", sub_configs=True)
+    (tmp_path / "run").mkdir()
+    for place, number in ((tmp_path, 1), (tmp_path / "run", 2)):
+        (place / "kept.yaml").write_text(f"number: {number}")
+    (tmp_path / "run" / "config.yaml").write_text("kept: kept.yaml")
+    monkeypatch.chdir(tmp_path)
+    with only_these(OWN, typed_in=["kept.yaml", "run/config.yaml"]):
+        assert parser.parse_args(["--kept", "kept.yaml"]).kept.number == 1
+        with pytest.raises(ArgumentError):
+            parser.parse_args(["--config", "run/config.yaml"])
+    assert parser.parse_args(["--config", "run/config.yaml"]).kept.number == 2  # as fit reads it
 
 
 def test_what_a_trusted_package_has_from_elsewhere_is_not_trusted(tmp_path: Path, monkeypatch: Any) -> None:

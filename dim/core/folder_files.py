@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
 
+from dim.core.files import regular
 from dim.core.typed import Mismatch, typed
 from dim.errors import DataError
 
@@ -75,7 +76,7 @@ def _parse_yaml(text: str) -> Any:
 
 def _read(path: Path, form: str, parse: Callable[[str], Any], hint: Any, what: str, remedy: str) -> Any:
     try:
-        if (size := path.stat().st_size) > MOST_BYTES[form]:
+        if (size := regular(path).stat().st_size) > MOST_BYTES[form]:
             raise Mismatch("", f"{form} of at most {MOST_BYTES[form]:,} bytes", f"{size:,} bytes")
         value = parse(path.read_text(encoding="utf-8"))
         _check_shape(value, form)
@@ -157,7 +158,7 @@ def read_array(
 
 
 def _shape(path: Path) -> tuple[int, ...]:
-    with path.open("rb") as file:
+    with regular(path).open("rb") as file:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape: tuple[int, ...] = read(file)[0]
@@ -208,7 +209,7 @@ def _parts(file: pq.ParquetFile, columns: Sequence[str] | None) -> Iterator[pa.T
 
 def check_parquet(path: Path, what: str, remedy: str) -> None:
     """Raises DataError where the metadata of a Parquet file says that it takes too much memory."""
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(regular(path)) as file:
         found = file.metadata
         chunks = [
             found.row_group(group).column(column)

@@ -30,7 +30,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dim.core.files import atomic_path, check_variant, content_hash, how_to_get, json_text
+from dim.core.files import atomic_path, check_variant, content_hash, how_to_get, json_text, regular
 from dim.core.locks import LOCK_SUFFIX, folder_lock
 from dim.core.output import Kind
 from dim.core.tables import column_hashes, conform, frame_hash, hash_of, said_by, write_frame
@@ -133,7 +133,7 @@ class Dataset:
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
         try:
-            self.meta: dict[str, Any] = json.loads((self.root / "dataset.json").read_text(encoding="utf-8"))
+            self.meta: dict[str, Any] = json.loads(regular(self.root / "dataset.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DataError(
                 f"a dataset folder at {self.root} (with a dataset.json)",
@@ -281,11 +281,11 @@ class Dataset:
 
     def _read(self, relative: str) -> pd.DataFrame:
         with self._explain(relative):
-            return pd.read_parquet(self.root / relative)
+            return pd.read_parquet(regular(self.root / relative))
 
     def _read_columns(self, relative: str, columns: list[str]) -> pa.Table:
         with self._explain(relative):
-            return pq.read_table(self.root / relative, columns=columns)
+            return pq.read_table(regular(self.root / relative), columns=columns)
 
     @contextmanager
     def _explain(self, relative: str) -> Iterator[None]:

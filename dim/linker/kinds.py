@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dim.core.files import regular
 from dim.core.plugins import LINKERS, loaded
 from dim.errors import ConfigError, DataError
 from dim.training.task import LinkingTask
@@ -62,7 +63,7 @@ def kind_of_folder(folder: Path, manifest: str) -> Kind:
         DataError: It is of a kind that is not installed.
     """
     try:
-        content = json.loads((folder / manifest).read_bytes())["content"]
+        content = json.loads(regular(folder / manifest).read_bytes())["content"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return linker_kinds()[0]
     for kind in linker_kinds():

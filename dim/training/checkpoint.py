@@ -14,7 +14,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from dim.core.files import atomic_path, hash_parts
+from dim.core.files import atomic_path, hash_parts, regular
 from dim.display.lines import warn
 from dim.errors import CheckpointError, StorageError
 
@@ -33,7 +33,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         CheckpointError: It is no checkpoint, or a damaged one.
     """
     try:
-        with zipfile.ZipFile(path) as parts:
+        with zipfile.ZipFile(regular(path)) as parts:
             if (part := parts.testzip()) is not None:
                 raise ValueError(f"the checksum of {part} differs")
         found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)

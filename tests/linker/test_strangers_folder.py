@@ -1,6 +1,7 @@
 """A folder from a stranger runs nothing, reads nothing outside of it, and is refused in words."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +16,12 @@ from demo_run import demo_run, linker_of
 from marker_module import NAME, forms, importable
 from mutated_manifest import check_mutations, reseal
 from tiny_text import write_bert
+from waiting import ending
 
 from dim.__main__ import main
 from dim.core import folder_files
 from dim.core.sealed import _seal, _sha256
+from dim.data.dataset import Dataset
 from dim.errors import DataError, DimError
 from dim.linker import Linker
 from dim.linker.folder import MANIFEST
@@ -330,6 +333,55 @@ def test_what_is_no_configuration_of_a_run_is_refused_in_words(
     (stranger / name).write_text(content)
     assert main(["link", "--model", str(stranger), "--mention", "Ada"]) == 1
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config.yaml", "places.json", "metrics.json", "ranks.parquet", "checkpoints/best.ckpt", "unfinished.json"],
+)
+@pytest.mark.parametrize("what", ["pipe", "device"])
+def test_what_is_no_file_in_the_place_of_a_runs_file_is_not_read(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, what: str
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    put_what_never_ends(tmp_path / "run" / name, what)
+    commands = [
+        ["test", "--config", str(tmp_path / "run" / "config.yaml")],
+        ["link", "--model", str(tmp_path / "run"), "--mention", "Ada"],
+        ["report", str(tmp_path / "run"), "--out", str(tmp_path / "report")],
+    ]
+    for command in commands:
+        with ending():
+            main(command)
+    assert "Traceback" not in capsys.readouterr().err
+    if name in ("config.yaml", "places.json", "checkpoints/best.ckpt"):
+        with ending(), pytest.raises(DimError, match="is a pipe or a device, and no file"):
+            Linker.from_checkpoint(tmp_path / "run", device="cpu")
+
+
+def put_what_never_ends(path: Path, what: str) -> None:
+    path.unlink(missing_ok=True)
+    if what == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "entities.parquet", "mentions.parquet", "texts/brief.parquet"])
+@pytest.mark.parametrize("what", ["pipe", "device"])
+def test_what_is_no_file_in_the_place_of_a_datasets_file_is_not_read(
+    run: Path, tmp_path: Path, name: str, what: str
+) -> None:
+    root = Path(yaml.safe_load((run / "config.yaml").read_text())["data"]["root"])
+    shutil.copytree(root, tmp_path / "dataset")
+    put_what_never_ends(tmp_path / "dataset" / name, what)
+    with ending(), pytest.raises(DataError, match="is a pipe or a device, and no file"):
+        read_whole(tmp_path / "dataset")
+
+
+def read_whole(folder: Path) -> None:
+    dataset = Dataset(folder)
+    _ = dataset.entities, dataset.mentions, dataset.texts("brief")
 
 
 def test_a_linker_with_any_key_of_its_manifest_changed_or_gone_opens_or_is_refused_in_words(
