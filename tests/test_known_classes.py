@@ -282,6 +282,20 @@ def test_a_callback_that_writes_where_it_is_told_needs_trust(
     assert f"found    {callback}" in capsys.readouterr().err
 
 
+def test_no_module_of_the_folder_of_a_configuration_is_imported_while_it_is_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with importable(tmp_path / "run") as imported:
+        monkeypatch.setattr(sys, "path", ["", *(place for place in sys.path if place != str(tmp_path / "run"))])
+        monkeypatch.chdir(tmp_path)
+        trainer = {"callbacks": [{"class_path": f"{NAME}.Marker"}]}
+        config = {"run": "r", "data": {"root": "w"}, "model": "DIM", "trainer": trainer}
+        (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
+        assert main(["test", "--config", "run/config.yaml", "--trust", NAME]) == 1
+        assert not imported.exists()
+        sys.path.append(str(tmp_path / "run"))  # for `importable`, which takes it away
+
+
 def test_what_the_process_allowed_before_is_not_allowed_in_a_run(tmp_path: Path) -> None:
     before = dict(parsing_settings)
     try:
@@ -421,7 +435,31 @@ def test_a_wrong_value_inside_of_a_library_s_class_is_named(tmp_path: Path, caps
     config = {"run": "run", "data": {"root": "w"}, "model": "DIM", "trainer": {"logger": logger}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     assert main(["test", "--config", str(tmp_path / "config.yaml")]) == 1
-    assert re.search(r"--settings as [\s\S]*found    hello", capsys.readouterr().err)
+    assert re.search(r"--trainer\.logger\.init_args\.settings as [\s\S]*found    hello", capsys.readouterr().err)
+
+
+def test_an_option_inside_of_classes_is_named_by_its_whole_path(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(options: dict[str, Any], *line: str) -> str:
+        negatives = {"class_path": "NameNegatives", "init_args": options}
+        model = {"class_path": "DIM", "init_args": {"negatives": negatives}}
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump({"run": "r", "data": {"root": "w"}, "model": model}))
+        for command in ("fit", "test"):
+            assert main([command, "--config", str(tmp_path / "config.yaml"), *line]) == 1
+        return capsys.readouterr().err
+
+    assert said({"pool": "x"}).count("--model.init_args.negatives.init_args.pool as a whole number\nfound    x") == 2
+    assert said({"pol": 3}).count("Option 'model.init_args.negatives.init_args.pol' is not accepted") == 2
+    assert said({"pool": 3}, "--model.negatives.pool=x").count("--model.negatives.pool as a whole number") == 2
+    model = {"class_path": "DIM", "init_args": {"negatives": "own.Marker"}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"run": "r", "data": {"root": "w"}, "model": model}))
+    assert main(["test", "--config", str(tmp_path / "config.yaml")]) == 1
+    assert "own.Marker as model.init_args.negatives\n" in capsys.readouterr().err
+    callbacks = [{"class_path": "EarlyStopping", "init_args": {"monitor": "m", "patience": "x"}}]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"model": "DIM", "trainer": {"callbacks": callbacks}}))
+    assert main(["test", "--run=r", "--data.root=w", "--config", str(tmp_path / "config.yaml")]) == 1
+    assert "expected --trainer.callbacks.init_args.patience as a whole number" in capsys.readouterr().err
 
 
 def test_a_wrong_key_is_named_where_the_configuration_is_given_from_beside_it(
