@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,14 @@ from dim.__main__ import main
 from dim.core import folder_files
 from dim.core.sealed import _seal, _sha256
 from dim.data.dataset import Dataset
-from dim.errors import DataError, DimError
+from dim.errors import ConfigError, DataError, DimError
 from dim.linker import Linker
 from dim.linker.folder import MANIFEST
 from dim.methods.contrastive.folder import read
 from dim.methods.contrastive.linker import ContrastiveLinker
 from dim.search.lexical import EntityNames
+from dim.training.datamodule import LinkingDataModule
+from dim.training.saved_run import instantiate_run
 
 ENCODERS = ("text_encoder", "name_encoder", "image_encoder", "captioner")
 
@@ -134,6 +137,31 @@ def test_what_a_run_says_itself_of_trust_does_not_count(run: Path, imported: Pat
     assert not imported.exists()
     assert Linker.from_checkpoint(stranger, device="cpu", trusted=(NAME,)).link("Ada")
     assert imported.exists()
+
+
+def test_where_it_computes_is_said_on_the_command_line_and_by_no_run(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = strangers_run(run, tmp_path / "run", "engine", "ray")
+    config = yaml.safe_load((stranger / "config.yaml").read_text())
+    config["data"]["address"] = "stranger:1"
+    (stranger / "config.yaml").write_text(yaml.safe_dump(config))
+    _, datamodule = instantiate_run(stranger)  # as link, export, rank and serve open it
+    assert (datamodule.engine, datamodule.address) == ("local", None)
+    asked: list[tuple[str, str | None]] = []
+    make = LinkingDataModule.__init__
+
+    def made(self: LinkingDataModule, *args: Any, **options: Any) -> None:
+        asked.append((options["engine"], options["address"]))
+        make(self, *args, **options)
+        raise ConfigError("no more", "what was asked", "Look at it.")
+
+    monkeypatch.setattr(LinkingDataModule, "__init__", wraps(make)(made))
+    typed = ["--data.engine", "ray", "--data.address", "mine:1"]
+    for command in ("validate", "test", "predict"):
+        for more in ([], typed):
+            assert main([command, "--config", str(stranger / "config.yaml"), *more]) == 1
+    assert asked == [("local", None), ("ray", "mine:1")] * 3
 
 
 @pytest.mark.parametrize("template", ["{mention.__class__}", "{mention[0]}", "{mention!r}", "{mention:>9}", "{0}"])
