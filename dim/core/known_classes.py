@@ -24,10 +24,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from jsonargparse import Path as ParserPath
 from jsonargparse import _common, set_parsing_settings
 from jsonargparse._common import denying_import_path_entry, parsing_settings
 from jsonargparse._optionals import _get_config_read_mode
+from jsonargparse._paths import Path as ParserPath
 
 from dim.core.moved_classes import current
 from dim.core.typed import WORD, Mismatch, shown, typed

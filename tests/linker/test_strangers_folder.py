@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from waiting import ending
 from dim.__main__ import main
 from dim.core import folder_files
 from dim.core.sealed import _seal, _sha256
+from dim.data import dataset as dataset_module
 from dim.data.dataset import Dataset
 from dim.errors import ConfigError, DataError, DimError
 from dim.linker import Linker
@@ -285,6 +286,30 @@ def test_a_table_out_of_proportion_is_refused_by_what_its_metadata_says(
         DataError, match=r"entities\.parquet, whose [\d,]+ bytes become 6,[\d,]+ in memory, more than 200"
     ):
         read(folder, "cpu")
+
+
+def test_a_table_of_a_dataset_out_of_proportion_is_refused_and_a_context_of_many_mentions_is_not(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset_module, "LEAST", 2**18)
+    root = Path(yaml.safe_load((run / "config.yaml").read_text())["data"]["root"])
+    shutil.copytree(root, tmp_path / "dataset")
+    for name, column in (("mentions", "context"), ("entities", "name"), ("texts/brief", "text")):
+        place = tmp_path / "dataset" / f"{name}.parquet"
+        good = pq.read_table(place)
+        for length, is_refused in ((2_000, False), (1_000_000, True)):
+            text = pa.array(["ab" * length] * len(good), pa.large_string())
+            pq.write_table(good.set_column(good.schema.names.index(column), column, text), place)
+            opened = Dataset(tmp_path / "dataset")
+            read_it = partial(opened.texts, "brief") if "/" in name else partial(getattr, opened, name)
+            if is_refused:
+                with pytest.raises(
+                    DataError, match=rf"{place.name}, whose [\d,]+ bytes become [\d,]+ in memory, more than 1000"
+                ):
+                    read_it()
+            else:
+                assert len(read_it())
+        pq.write_table(good, place)
 
 
 def test_other_tables_and_arrays_are_refused(folder: Path, tmp_path: Path) -> None:
