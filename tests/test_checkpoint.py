@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from tiny_fit import tiny_options, tiny_world
 from dim.__main__ import main
 from dim.cli.compare import Experiment
 from dim.errors import CheckpointError
-from dim.training.checkpoint import WholeCheckpoints, hash_weights, read_checkpoint
+from dim.training.checkpoint import BEST, RunCheckpoint, WholeCheckpoints, hash_weights, read_checkpoint
 from dim.training.run_folder import UNFINISHED, is_finished
 
 
@@ -147,6 +148,63 @@ def test_a_changed_byte_of_the_weights_is_found(undisturbed: Path, tmp_path: Pat
     (tmp_path / "best.ckpt").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"the checksum of .* differs"):
         read_checkpoint(tmp_path / "best.ckpt")
+
+
+#: What a stranger may put into a checkpoint, and what is said of it.
+WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "no mapping": (lambda saved: [saved], "the whole of it: a list of 1 in the place of a mapping"),
+    "no weights": (lambda saved: {**saved, "state_dict": None}, "state_dict: None in the place of a mapping"),
+    "no epoch": (lambda saved: {key: saved[key] for key in saved if key != "epoch"}, "epoch: nothing in the place of"),
+    "a text as epoch": (lambda saved: {**saved, "epoch": "3"}, "epoch: '3' in the place of a whole number"),
+    "a negative epoch": (lambda saved: {**saved, "epoch": -2}, "epoch: -2 in the place of a number of epochs"),
+    "a tensor as epoch": (lambda saved: {**saved, "epoch": torch.ones(2)}, "epoch: a value of type Tensor"),
+    "a number as weight": (lambda saved: {**saved, "state_dict": {"a": 3}}, "state_dict.a: 3 in the place of a tensor"),
+    "a sparse weight": (
+        lambda saved: {**saved, "state_dict": {"a": torch.eye(2).to_sparse()}},
+        "state_dict.a: a value of type Tensor in the place of a tensor with all its values",
+    ),
+    "a list of dim's": (lambda saved: {**saved, "dim": [1]}, "dim: a list of 1 in the place of a mapping"),
+    "a text as seed": (lambda saved: {**saved, "dim": {"seed": "0"}}, "dim.seed: '0' in the place of a whole number"),
+    "a number as text": (lambda saved: {**saved, "dim": {"entity_text": 3}}, "dim.entity_text: 3 in the place of"),
+    "a tensor as hash": (lambda saved: {**saved, "dim": {"kb_hash": torch.ones(2)}}, "dim.kb_hash: a value of type"),
+    "callbacks": (lambda saved: {**saved, "callbacks": 3}, "callbacks: 3 in the place of a mapping"),
+}
+
+
+@pytest.mark.parametrize("how", list(WRONG))
+def test_what_is_read_of_a_checkpoint_is_of_its_type(undisturbed: Path, tmp_path: Path, how: str) -> None:
+    change, said = WRONG[how]
+    saved = torch.load(undisturbed / BEST, weights_only=True)
+    torch.save(change(saved), tmp_path / "wrong.ckpt")
+    with pytest.raises(CheckpointError) as refused:
+        read_checkpoint(tmp_path / "wrong.ckpt")
+    assert said in refused.value.found
+    assert str(tmp_path / "wrong.ckpt") in refused.value.expected
+
+
+@pytest.mark.parametrize("how", ["no weights", "a text as seed", "a tensor as hash"])
+def test_a_run_with_such_a_checkpoint_is_refused_in_words(
+    undisturbed: Path, tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(undisturbed, tmp_path / "run")
+    saved = torch.load(undisturbed / BEST, weights_only=True)
+    torch.save(WRONG[how][0](saved), tmp_path / "run" / BEST)
+    for command in (
+        ["test", "--config", str(tmp_path / "run" / "config.yaml")],
+        ["export", str(tmp_path / "run"), "x"],
+    ):
+        assert main(command) == 1
+        assert WRONG[how][1] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "state", [{"best_k_models": 3}, {"best_model_path": 3}, {"last_model_path": ["a"]}, {"kth_best_model_path": None}]
+)
+def test_the_memory_of_the_best_score_is_of_its_type(tmp_path: Path, state: dict[str, Any]) -> None:
+    with pytest.raises(
+        CheckpointError, match=rf"checkpoint in {tmp_path} [\s\S]*{next(iter(state))}: .* in the place of"
+    ):
+        RunCheckpoint(tmp_path).load_state_dict(state)
 
 
 def test_a_run_that_broke_off_is_not_finished_by_evaluating_it(

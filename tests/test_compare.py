@@ -1,10 +1,12 @@
 """`dim compare` through the real command: runs, resumes, skips, and names what fails."""
 
 import json
+import sys
 
 import pytest
 
 from dim.__main__ import main
+from dim.cli.compare import Experiment, fit
 from dim.demo import demo_world
 
 CONFIG = """
@@ -55,6 +57,15 @@ def test_all_runs_are_made_once_resumed_where_they_broke_off_and_reported(place,
     assert [shown.count(f"({state})") for state in ("finished", "unfinished", "new")] == [1, 1, 0]
     kept = [path for path, time in finished.items() if path.stat().st_mtime_ns == time]
     assert [path.parent.parent.name for path in kept] == ["brief+refreshed"]
+
+
+def test_no_module_of_the_folder_that_it_is_called_in_is_imported(tmp_path, monkeypatch):
+    module = "from pathlib import Path\nPath(__file__).with_name('imported').touch()\nraise SystemExit(0)\n"
+    (tmp_path / "yaml.py").write_text(module)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])  # as the command `dim` has it
+    assert not fit(Experiment(("none.yaml",), 0, tmp_path / "run", ()), resume=False)
+    assert not (tmp_path / "imported").exists()
 
 
 def test_another_experiment_in_the_folder_is_not_mixed_in(place, capfd):

@@ -1,8 +1,11 @@
+import os
 import re
 import sys
 from argparse import ArgumentError
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import date
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,10 @@ from jsonargparse import ArgumentParser, set_parsing_settings
 from jsonargparse._common import parsing_settings
 from marker_module import NAME, forms, importable
 from pytorch_lightning import Callback
+from pytorch_lightning.callbacks import Timer
 from pytorch_metric_learning.losses import NTXentLoss
 from pytorch_metric_learning.losses.base_metric_loss_function import BaseMetricLossFunction
+from waiting import ending
 
 from dim.__main__ import main
 from dim.core.known_classes import Chosen, KnownClasses, made, only_these
@@ -32,7 +37,7 @@ from dim.methods.contrastive.negatives import NameNegatives, Negatives
 from dim.methods.generative.language_model import LanguageModel
 from dim.training.places import RunConfig, RunPlaces
 from dim.training.registry import registered
-from dim.training.saved_run import RunScorer, known_to_runs
+from dim.training.saved_run import RunScorer, classes_of_runs, known_to_runs
 from dim.training.task import LinkingTask
 from dim.training.tie_break import Popularity
 
@@ -46,6 +51,7 @@ CLASSES = ("data.text_encoder", "data.protocol", "model", "model.init_args.negat
 FULL = ("data.text_encoder", "model", "trainer.callbacks", "trainer.logger")  #: Tried in every form.
 SHORT = ("text", "mapping", "file")
 CONTRASTIVE = "pytorch_metric_learning.losses.ContrastiveLoss"
+TIMER = "pytorch_lightning.callbacks.timer.Timer"
 WANDB = "pytorch_lightning.loggers.WandbLogger"
 TEXT = f"{{class_path: {NAME}.Marker, init_args: {{}}}}"
 DATE = date(2001, 1, 1)  # to the parser a text
@@ -185,6 +191,24 @@ def test_a_parser_imports_what_is_trusted_and_after_the_command_what_it_did_befo
         parser.parse_args(["--kind=collections.Counter"])
 
 
+@pytest.mark.parametrize("name", [f"{TIMER}.mro", f"{TIMER}.__subclasses__", f"{TIMER}.__init__", f"{TIMER}.setup"])
+def test_what_is_in_a_class_that_may_be_named_may_not(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("StochasticWeightAveraging", "pytorch_lightning.callbacks.StochasticWeightAveraging"):
+        averaging = {"class_path": kind, "init_args": {"swa_lrs": 0.1, "avg_fn": name}}
+        config = {"run": "r", "data": {"root": "w"}, "model": "DIM", "trainer": {"callbacks": [averaging]}}
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+        assert main(["test", "--config", str(tmp_path / "config.yaml")]) == 1
+        assert f"expected a configuration made of dim's classes\nfound    {name}" in capsys.readouterr().err
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--function", type=Callable[..., Any])
+    with only_these(classes_of_runs(), typed_in=[f"--x={TIMER}"]), pytest.raises(ArgumentError, match="not allowed"):
+        parser.parse_args([f"--function={name}"])
+    with only_these(classes_of_runs(), typed_in=[f"{TIMER}.mro"]):  # the user's own word
+        assert parser.parse_args([f"--function={TIMER}.mro"]).function == Timer.mro
+
+
 def test_a_class_on_the_command_line_is_the_users_own_word(tmp_path: Path) -> None:
     for value in (f"{NAME}.Marker", f'[{{"class_path": "{NAME}.Marker"}}]', f"[{NAME}.Marker]"):
         with importable(tmp_path / "modules") as imported:
@@ -258,6 +282,20 @@ def test_a_callback_that_writes_where_it_is_told_needs_trust(
     assert f"found    {callback}" in capsys.readouterr().err
 
 
+def test_no_module_of_the_folder_of_a_configuration_is_imported_while_it_is_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with importable(tmp_path / "run") as imported:
+        monkeypatch.setattr(sys, "path", ["", *(place for place in sys.path if place != str(tmp_path / "run"))])
+        monkeypatch.chdir(tmp_path)
+        trainer = {"callbacks": [{"class_path": f"{NAME}.Marker"}]}
+        config = {"run": "r", "data": {"root": "w"}, "model": "DIM", "trainer": trainer}
+        (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
+        assert main(["test", "--config", "run/config.yaml", "--trust", NAME]) == 1
+        assert not imported.exists()
+        sys.path.append(str(tmp_path / "run"))  # for `importable`, which takes it away
+
+
 def test_what_the_process_allowed_before_is_not_allowed_in_a_run(tmp_path: Path) -> None:
     before = dict(parsing_settings)
     try:
@@ -325,6 +363,64 @@ def test_a_class_that_a_parser_would_find_further_on_is_made_by_no_command(
         assert not imported.exists()
 
 
+#: Where a text is taken for a file, and what it is of.
+PLACES = {
+    "trainer": {"trainer": "pipe"},
+    "callback": {"trainer": {"callbacks": ["pipe"]}},
+    "callbacks": {"trainer": {"callbacks": "pipe"}},
+    "settings": {"trainer": {"logger": {"class_path": WANDB, "init_args": {"settings": "pipe"}}}},
+    "loss": {"model": {"class_path": "DIM", "init_args": {"loss": "pipe"}}},
+    "options": {"model": {"class_path": "DIM", "init_args": "pipe"}},
+    "model": {"model": "pipe"},
+    "data": {"data": "pipe"},
+    "encoder": {"data": {"root": "w", "text_encoder": "pipe"}},
+    "stdin": {"trainer": {"callbacks": ["-"]}},
+    "whole": {},
+}
+
+
+@pytest.mark.parametrize("how", list(PLACES))
+def test_a_runs_configuration_has_no_pipe_read_and_no_stdin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = {"run": "r", "data": {"root": "w"}, "model": {"class_path": "DIM", "init_args": {}}, **PLACES[how]}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr("sys.stdin", Unread())
+    with ending():
+        assert main(["test", "--config", str(tmp_path / ("pipe" if how == "whole" else "config.yaml"))]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+class Unread(StringIO):
+    def read(self, size: int | None = -1, /) -> str:
+        raise AssertionError("stdin was read")
+
+
+def test_a_text_of_a_runs_configuration_is_no_file_and_one_of_the_command_line_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Kept:
+        """Has options that may stand in a file."""
+
+        def __init__(self, number: int = 0) -> None:
+            self.number = number
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--config", action="config")
+    parser.add_class_arguments(Kept, "kept", sub_configs=True)
+    (tmp_path / "run").mkdir()
+    for place, number in ((tmp_path, 1), (tmp_path / "run", 2)):
+        (place / "kept.yaml").write_text(f"number: {number}")
+    (tmp_path / "run" / "config.yaml").write_text("kept: kept.yaml")
+    monkeypatch.chdir(tmp_path)
+    with only_these(OWN, typed_in=["kept.yaml", "run/config.yaml"]):
+        assert parser.parse_args(["--kept", "kept.yaml"]).kept.number == 1
+        with pytest.raises(ArgumentError):
+            parser.parse_args(["--config", "run/config.yaml"])
+    assert parser.parse_args(["--config", "run/config.yaml"]).kept.number == 2  # as fit reads it
+
+
 def test_what_a_trusted_package_has_from_elsewhere_is_not_trusted(tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "of_mine.py").write_text("from collections import Counter\nclass Mine(Counter): pass\n")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -339,7 +435,31 @@ def test_a_wrong_value_inside_of_a_library_s_class_is_named(tmp_path: Path, caps
     config = {"run": "run", "data": {"root": "w"}, "model": "DIM", "trainer": {"logger": logger}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     assert main(["test", "--config", str(tmp_path / "config.yaml")]) == 1
-    assert re.search(r"--settings as [\s\S]*found    hello", capsys.readouterr().err)
+    assert re.search(r"--trainer\.logger\.init_args\.settings as [\s\S]*found    hello", capsys.readouterr().err)
+
+
+def test_an_option_inside_of_classes_is_named_by_its_whole_path(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(options: dict[str, Any], *line: str) -> str:
+        negatives = {"class_path": "NameNegatives", "init_args": options}
+        model = {"class_path": "DIM", "init_args": {"negatives": negatives}}
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump({"run": "r", "data": {"root": "w"}, "model": model}))
+        for command in ("fit", "test"):
+            assert main([command, "--config", str(tmp_path / "config.yaml"), *line]) == 1
+        return capsys.readouterr().err
+
+    assert said({"pool": "x"}).count("--model.init_args.negatives.init_args.pool as a whole number\nfound    x") == 2
+    assert said({"pol": 3}).count("Option 'model.init_args.negatives.init_args.pol' is not accepted") == 2
+    assert said({"pool": 3}, "--model.negatives.pool=x").count("--model.negatives.pool as a whole number") == 2
+    model = {"class_path": "DIM", "init_args": {"negatives": "own.Marker"}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"run": "r", "data": {"root": "w"}, "model": model}))
+    assert main(["test", "--config", str(tmp_path / "config.yaml")]) == 1
+    assert "own.Marker as model.init_args.negatives\n" in capsys.readouterr().err
+    callbacks = [{"class_path": "EarlyStopping", "init_args": {"monitor": "m", "patience": "x"}}]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"model": "DIM", "trainer": {"callbacks": callbacks}}))
+    assert main(["test", "--run=r", "--data.root=w", "--config", str(tmp_path / "config.yaml")]) == 1
+    assert "expected --trainer.callbacks.init_args.patience as a whole number" in capsys.readouterr().err
 
 
 def test_a_wrong_key_is_named_where_the_configuration_is_given_from_beside_it(

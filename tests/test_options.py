@@ -67,7 +67,11 @@ def test_a_wrong_line_is_answered_by_what_was_meant(capsys, tmp_path, line, expe
     ("text", "found", "remedy"),
     [
         ("data: {root: a, batch_sise: 3}\nmodel: DIM\n", "'data.batch_sise'", "--data.batch_size?"),
-        ("data: {root: a}\nmodel: {class_path: DIM, init_args: {widht: 3}}\n", "'widht'", "Did you mean width?"),
+        (
+            "data: {root: a}\nmodel: {class_path: DIM, init_args: {widht: 3}}\n",
+            "'model.init_args.widht'",
+            "Did you mean width?",
+        ),
         ("data: {root: a}\nmodel: DIM\nmodle: 3\n", "'modle'", "Did you mean --model?"),
         ("data: {root: a, batch_size: many}\nmodel: DIM\n", "many", "Change"),
         ("data: {root: a}\nmodel: {class_path: DIMM}\n", "DIMM", "Did you mean DIM?"),

@@ -1,12 +1,30 @@
 """Waiting for what another thread or process does."""
 
+import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 HANG = 300.0  #: Seconds after which a test is said to hang; no test measures by them.
+
+
+@contextmanager
+def ending(seconds: int = 8) -> Iterator[None]:
+    """Raises AssertionError in what never ends, such as the reading of a pipe that nobody writes into."""
+
+    def end(*_: object) -> None:
+        raise AssertionError("it never ended")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = HANG) -> None:

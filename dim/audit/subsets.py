@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from dim.audit.findings import AUDIT_VERSION, Audit
 from dim.audit.rows import EVALUATED, Mask, text_of
@@ -169,7 +168,7 @@ def write_subset(dataset: Dataset, audit: Audit, subset: Subset, root: Path) -> 
             f"Leave out --write_{subset.kind}.",
         )
     meta = {key: value for key, value in dataset.meta.items() if key not in _MADE_ANEW | _ROW_COUNTS}
-    texts = {variant: pd.read_parquet(dataset.root / "texts" / f"{variant}.parquet") for variant in dataset.variants}
+    texts = {variant: dataset.text_table(variant) for variant in dataset.variants}
     meta["derived_from"] = {
         "dataset": dataset.name,
         "hash": dataset.hash,

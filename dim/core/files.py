@@ -213,6 +213,17 @@ def _exchange(one: Path, other: Path) -> bool:
     return rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
 
 
+def regular(path: Path) -> Path:
+    """The path, where a file stands or nothing does.
+
+    Raises:
+        OSError: It is a pipe or a device, links followed: of those that a stranger put there some are read for ever.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(f"{path.name} is a pipe or a device, and no file")
+    return path
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented UTF-8 JSON, atomically."""
     with atomic_path(path) as temporary:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
 
+from dim.core.files import regular
 from dim.core.typed import Mismatch, typed
 from dim.errors import DataError
 
@@ -75,7 +76,7 @@ def _parse_yaml(text: str) -> Any:
 
 def _read(path: Path, form: str, parse: Callable[[str], Any], hint: Any, what: str, remedy: str) -> Any:
     try:
-        if (size := path.stat().st_size) > MOST_BYTES[form]:
+        if (size := regular(path).stat().st_size) > MOST_BYTES[form]:
             raise Mismatch("", f"{form} of at most {MOST_BYTES[form]:,} bytes", f"{size:,} bytes")
         value = parse(path.read_text(encoding="utf-8"))
         _check_shape(value, form)
@@ -157,14 +158,16 @@ def read_array(
 
 
 def _shape(path: Path) -> tuple[int, ...]:
-    with path.open("rb") as file:
+    with regular(path).open("rb") as file:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape: tuple[int, ...] = read(file)[0]
         return shape
 
 
-def read_parquet(path: Path, what: str, remedy: str, columns: Sequence[str] | None = None) -> pa.Table:
+def read_parquet(
+    path: Path, what: str, remedy: str, columns: Sequence[str] | None = None, most: tuple[int, int] | None = None
+) -> pa.Table:
     """The table of a Parquet file that takes no more memory than its size lets expect.
 
     A text that is repeated stands once in the file: how long all of them are is counted before they are written out.
@@ -174,12 +177,13 @@ def read_parquet(path: Path, what: str, remedy: str, columns: Sequence[str] | No
         what: Should stand in it, for the message.
         remedy: What to do where it does not.
         columns: That are read; None: all.
+        most: Bytes that it may always take, and times its own size that it may take; None: `LEAST` and `TIMES`.
 
     Raises:
         DataError: It is no such file, or out of proportion.
     """
     try:
-        check_parquet(path, what, remedy)
+        check_parquet(path, what, remedy, most)
         with pq.ParquetFile(path) as file:
             schema, leaves = file.schema_arrow, [file.schema.column(i) for i in range(len(file.schema))]
         texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
@@ -187,9 +191,11 @@ def read_parquet(path: Path, what: str, remedy: str, columns: Sequence[str] | No
         with pq.ParquetFile(path, read_dictionary=texts) as file:
             for table in _parts(file, columns):
                 size += sum(_bytes_of(chunk) for column in table.columns for chunk in column.chunks)
-                _check_size(path, size, what, remedy)
-                kept.append(table.cast(pa.schema([schema.field(name) for name in table.schema.names])))
-        wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
+                _check_size(path, size, what, remedy, most)
+                fields = pa.schema([schema.field(name) for name in table.schema.names], schema.metadata)
+                # In parts: Arrow cannot hold as one what is written out of a dictionary to more than 2 GB.
+                kept += [table.slice(start, ROWS).cast(fields) for start in range(0, len(table), ROWS)]
+        wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns], schema.metadata)
         return pa.concat_tables(kept) if kept else wanted.empty_table()
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
@@ -206,9 +212,9 @@ def _parts(file: pq.ParquetFile, columns: Sequence[str] | None) -> Iterator[pa.T
                 yield pa.Table.from_batches([batch])
 
 
-def check_parquet(path: Path, what: str, remedy: str) -> None:
+def check_parquet(path: Path, what: str, remedy: str, most: tuple[int, int] | None = None) -> None:
     """Raises DataError where the metadata of a Parquet file says that it takes too much memory."""
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(regular(path)) as file:
         found = file.metadata
         chunks = [
             found.row_group(group).column(column)
@@ -216,7 +222,7 @@ def check_parquet(path: Path, what: str, remedy: str) -> None:
             for column in range(found.num_columns)
         ]
     size = sum(max(chunk.total_uncompressed_size, 0) + A_VALUE * max(chunk.num_values, 0) for chunk in chunks)
-    _check_size(path, size, what, remedy)
+    _check_size(path, size, what, remedy, most)
 
 
 def _bytes_of(array: pa.Array) -> int:
@@ -230,8 +236,9 @@ def _bytes_of(array: pa.Array) -> int:
     return int(array.nbytes)
 
 
-def _check_size(path: Path, size: int, what: str, remedy: str) -> None:
+def _check_size(path: Path, size: int, what: str, remedy: str, most: tuple[int, int] | None) -> None:
+    least, times = most or (LEAST, TIMES)
     stored = path.stat().st_size
-    if size > max(LEAST, TIMES * stored):
-        found = f"{path.name}, whose {stored:,} bytes become {size:,} in memory, more than {TIMES} times as many"
+    if size > max(least, times * stored):
+        found = f"{path.name}, whose {stored:,} bytes become {size:,} in memory, more than {times} times as many"
         raise DataError(what, found, remedy)

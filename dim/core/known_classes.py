@@ -24,9 +24,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from jsonargparse import set_parsing_settings
-from jsonargparse._common import parsing_settings
+from jsonargparse import _common, set_parsing_settings
+from jsonargparse._common import denying_import_path_entry, parsing_settings
 from jsonargparse._optionals import _get_config_read_mode
+from jsonargparse._paths import Path as ParserPath
 
 from dim.core.moved_classes import current
 from dim.core.typed import WORD, Mismatch, shown, typed
@@ -209,29 +210,58 @@ def only_these(classes: Iterable[type], trusted: Sequence[str] = (), typed_in: I
     """Within it jsonargparse imports and makes of what it reads these classes and trusted packages' own, no others.
 
     It checks each name that a value gives, and the place where the class of that name was written, before it imports.
+    Of files it reads those that a command line names; another text is no file, whatever stands at its place.
 
     Args:
         classes: Those that may be named; of dim's also what they are made from, which options without a class are of.
         trusted: As of `KnownClasses`.
-        typed_in: The values of a command line: a full name of a class in them is the user's own word.
+        typed_in: The values of a command line: a full name of a class in them is the user's own word, and so is a file.
     """
     before, mode, places = dict(parsing_settings), _get_config_read_mode(), list(sys.path)  # without a public way back
+    prefixes = packages(trusted)
     bases = {base for kind in classes for base in kind.__mro__ if base.__module__.startswith("dim.")}
     names = [name for kind in {*classes, *bases} for name in _names_of(kind)]
-    names += [prefix.rstrip(".") for prefix in packages(trusted)]
+    names += [prefix.rstrip(".") for prefix in prefixes]
     names += [name for value in typed_in for name in FULL_NAME.findall(value) if not name.startswith("jsonargparse.")]
+    known = frozenset(names)
+
+    def denying(path: str) -> str | None:
+        """As jsonargparse's own, to which the name of a class allows whatever is in it, too, such as its methods."""
+        return denying_import_path_entry(path) if path in known or path.startswith(prefixes) else "*"
+
     try:
         # Parsing a file, it works in the folder of that, which must not be where modules are found.
         sys.path[:] = [place or str(Path.cwd()) for place in places]
         parsing_settings["import_path_verdicts"] = {}  # whatever the process allowed before
         set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=names)
         set_parsing_settings(config_read_mode_fsspec_enabled=False)  # nor is a text an address to read more from
-        yield
+        _common.denying_import_path_entry = denying
+        with _files_in(typed_in):
+            yield
     finally:
+        _common.denying_import_path_entry = denying_import_path_entry
         sys.path[:] = places
         set_parsing_settings(config_read_mode_fsspec_enabled="s" in mode)
         parsing_settings.clear()
         parsing_settings.update(before)
+
+
+@contextmanager
+def _files_in(typed_in: Iterable[str]) -> Iterator[None]:
+    """Within it jsonargparse reads files that a command line names; elsewhere each text that is a file's place, too."""
+    files, init = {Path(value).absolute() for value in typed_in}, ParserPath.__init__
+
+    def checked(self: ParserPath, path: Any, mode: str = "fr", cwd: Any = None, **options: Any) -> None:
+        init(self, path, mode, cwd, **options)
+        place = Path(self.absolute)
+        if "f" in mode and "r" in mode and not (place in files and place.is_file()):
+            raise TypeError(f"{path} is no file that the command line names")
+
+    ParserPath.__init__ = checked  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ParserPath.__init__ = init  # type: ignore[method-assign]
 
 
 def _names_of(kind: type) -> Iterator[str]:

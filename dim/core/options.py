@@ -10,7 +10,7 @@ import inspect
 import re
 import types
 from argparse import ArgumentError
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, Union, get_args, get_origin
@@ -80,6 +80,30 @@ class Explained:
         raise explain(self, message, ex)
 
 
+class OptionError(ConfigError):
+    """What is wrong with an option: the parser of a class knows the last part of its name, and those around add theirs.
+
+    Args:
+        key: The option, as the parser knows it.
+        given: The command line, where the whole name may stand.
+        tell: Says by a name what is wrong.
+    """
+
+    def __init__(self, key: str, given: Sequence[str], tell: Callable[[str], tuple[str, str, str]]) -> None:
+        self.key, self.given, self.tell = key, given, tell
+        super().__init__(*tell(_whole(key, given)))
+
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[str, str, str]]:
+        return ConfigError, (self.expected, self.found, self.remedy)
+
+    def inside(self, message: str) -> OptionError:
+        """The same from a parser around, by what it says."""
+        around = KEY.search(message)
+        if around is None or _whole(self.key, self.given) != self.key:
+            return self
+        return OptionError(f"{around[1]}.init_args.{self.key}", self.given, self.tell)
+
+
 def explain(parser: Any, message: str, error: Exception | None) -> ConfigError:
     """The error for what could not be parsed.
 
@@ -95,17 +119,21 @@ def explain(parser: Any, message: str, error: Exception | None) -> ConfigError:
         package = denied[1].partition(".")[0]
         remedy = UPGRADE if package == "dim" else REMEDY.format(trust=f"--trust {package}")
         key = KEY.search(message)
-        where = "" if key is None else f" as {_whole(key[1], type(parser).given)}"
-        return ConfigError("a configuration made of dim's classes", f"{denied[1]}{where}", remedy)
+        what = "a configuration made of dim's classes"
+        if key is None:
+            return ConfigError(what, denied[1], remedy)
+        return OptionError(key[1], type(parser).given, lambda name: (what, f"{denied[1]} as {name}", remedy))
     inner: ConfigError | None = None
     chain: list[BaseException | None] = [error]
     while (cause := chain[-1]) is not None:  # of a parser inside this one
-        inner = cause if isinstance(cause, ConfigError) else inner
+        inner = inner or (cause if isinstance(cause, ConfigError) else None)
         before = cause.__cause__ or cause.__context__
         chain.append(None if before in chain else before)  # a chain may lead back to itself
     command = _parser_of_command(parser)
     if command is not None and (found := _wrong_line(command, type(parser))):
         return found
+    if isinstance(inner, OptionError):
+        return inner.inside(message)
     return inner or _wrong_value(parser, message, type(parser))
 
 
@@ -262,20 +290,21 @@ def _wrong_value(parser: Any, message: str, line: type[Explained]) -> ConfigErro
     if refused := REFUSED_KEY.search(message):
         near = [name for name in options if name not in ("help", "config")]
         meant = f"Did you mean {nearest(refused[1], near)}?" if near else "Leave it out."
-        return ConfigError("an option that exists", f"Option '{_whole(refused[1], line.given)}' is not accepted", meant)
+        return OptionError(
+            refused[1], line.given, lambda name: ("an option that exists", f"Option '{name}' is not accepted", meant)
+        )
     if (found := KEY.search(message)) and found[1] in options:
         key, hint = found[1], getattr(options[found[1]], "_typehint", None)
-        whole = _whole(key, line.given)
-        value = _given_value(whole, line) or message.rpartition("value: ")[2].splitlines()[0]
+        value = _given_value(_whole(key, line.given), line) or message.rpartition("value: ")[2].splitlines()[0]
         classes = sorted({kind.__name__ for kind in _classes_of(hint)})
         if classes and not value.startswith(("{", "[", "Namespace")):
             closest = nearest(value, classes)
             is_near = SequenceMatcher(None, value.lower(), closest.lower()).ratio() > 0.4
             meant = f"Did you mean {closest}?" if is_near else "Name one of them, or a class by module and name."
-            return ConfigError(f"--{whole}: a class ({', '.join(classes)})", value, meant)
-        return ConfigError(
-            f"--{whole} as {said(hint)}", value, "Change the value; the command's --help explains the option."
-        )
+            known = ", ".join(classes)
+            return OptionError(key, line.given, lambda name: (f"--{name}: a class ({known})", value, meant))
+        remedy = "Change the value; the command's --help explains the option."
+        return OptionError(key, line.given, lambda name: (f"--{name} as {said(hint)}", value, remedy))
     return ConfigError("options that fit the command", message.strip(), "The command's --help lists them.")
 
 

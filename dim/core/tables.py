@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dim.core.files import content_hash
+from dim.core.files import content_hash, regular
 
 _ABOUT = b"dim"  #: In the footer of a Parquet file: what it says of itself.
 
@@ -44,7 +44,7 @@ def write_frame(path: Path, table: pd.DataFrame, schema: pa.Schema, **about: Any
 def said_by(path: Path) -> dict[str, Any]:
     """What a file says of itself; nothing where `write_frame` did not write it, or it cannot be read."""
     try:
-        about: dict[str, Any] = json.loads((pq.read_schema(path).metadata or {}).get(_ABOUT, b"{}"))
+        about: dict[str, Any] = json.loads((pq.read_schema(regular(path)).metadata or {}).get(_ABOUT, b"{}"))
     except (OSError, ValueError, pa.ArrowException):
         return {}
     return about

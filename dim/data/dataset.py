@@ -16,8 +16,7 @@ from __future__ import annotations
 import glob
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -27,10 +26,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dim.core.files import atomic_path, check_variant, content_hash, how_to_get, json_text
+from dim.core.files import atomic_path, check_variant, content_hash, how_to_get, json_text, regular
+from dim.core.folder_files import read_parquet
 from dim.core.locks import LOCK_SUFFIX, folder_lock
 from dim.core.output import Kind
 from dim.core.tables import column_hashes, conform, frame_hash, hash_of, said_by, write_frame
@@ -42,6 +41,7 @@ NIL = "NIL"  #: Stands where an answer says that the KB has no such entity.
 ANSWERS, CAPTIONS = "answers", "captions"  #: The folders of what models answered, about entities and about images.
 AUDIT_FILE = "audit.json"  #: What `dim audit` found.
 SPLITS = ("train", "tune", "dev", "test")
+LEAST, TIMES = 2**30, 1000  #: Bytes of memory that a table may always take, and times its file that it may take.
 
 ENTITY_SCHEMA = pa.schema(
     [
@@ -123,6 +123,9 @@ class Entity:
 class Dataset:
     """A dataset folder, opened for reading. Its tables are read on first use.
 
+    One that would take more than 1 GiB of memory, and more than 1,000 times its file, is refused before it does: a
+    context that stands beside each of its hundreds of mentions is far from both.
+
     Args:
         root: The folder that holds `dataset.json`.
 
@@ -133,7 +136,7 @@ class Dataset:
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
         try:
-            self.meta: dict[str, Any] = json.loads((self.root / "dataset.json").read_text(encoding="utf-8"))
+            self.meta: dict[str, Any] = json.loads(regular(self.root / "dataset.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DataError(
                 f"a dataset folder at {self.root} (with a dataset.json)",
@@ -257,6 +260,11 @@ class Dataset:
         """
         return pd.Series(self.text_column(variant).to_numpy(zero_copy_only=False), self.entity_index, dtype=object)
 
+    def text_table(self, variant: str) -> pd.DataFrame:
+        """One row an entity with a text, as the file has them. Raises DataError where there is no such variant."""
+        self._check_variant(variant)
+        return self._read(f"texts/{variant}.parquet")
+
     def _check_variant(self, variant: str) -> None:
         if variant not in self.variants:
             raise DataError(
@@ -280,19 +288,12 @@ class Dataset:
         return Mention(**_fields(rows.iloc[0], lists=("images", "candidates")))
 
     def _read(self, relative: str) -> pd.DataFrame:
-        with self._explain(relative):
-            return pd.read_parquet(self.root / relative)
+        table: pd.DataFrame = self._read_columns(relative).to_pandas()
+        return table
 
-    def _read_columns(self, relative: str, columns: list[str]) -> pa.Table:
-        with self._explain(relative):
-            return pq.read_table(self.root / relative, columns=columns)
-
-    @contextmanager
-    def _explain(self, relative: str) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(f"a readable {self.root / relative}", str(error), "Run dim prepare again.") from error
+    def _read_columns(self, relative: str, columns: list[str] | None = None) -> pa.Table:
+        path = self.root / relative
+        return read_parquet(path, f"a readable {path}", "Run dim prepare again.", columns, (LEAST, TIMES))
 
 
 def _fields(row: pd.Series, lists: tuple[str, ...]) -> dict[str, Any]:

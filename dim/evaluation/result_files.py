@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from dim.core.files import atomic_path, content_hash, json_text, write_json
+from dim.core.files import atomic_path, content_hash, json_text, regular, write_json
 from dim.display.lines import warn
 from dim.errors import DataError
 
@@ -79,7 +80,7 @@ class Results:
         """The rows of ranks.parquet of a result, as `label` chooses it; none where it has none.
 
         Raises:
-            DataError: They are of another evaluation than the figures.
+            DataError: They are of another evaluation than the figures, or cannot be read.
         """
         frame, label = self.all_ranks(), self.label(split, protocol)
         frame = frame[(frame["split"] == split) & (frame["protocol"] == label)]
@@ -89,8 +90,16 @@ class Results:
         return frame
 
     def all_ranks(self) -> pd.DataFrame:
-        """ranks.parquet. Tables of old, without a protocol, hold one result a split."""
-        frame = pd.read_parquet(self.folder / RANKS)
+        """ranks.parquet. Tables of old, without a protocol, hold one result a split.
+
+        Raises:
+            DataError: It cannot be read.
+        """
+        try:
+            frame = pd.read_parquet(regular(self.folder / RANKS))
+        except (OSError, ValueError, pa.ArrowException) as error:
+            remedy = "Move the file away and evaluate again: dim validate."
+            raise DataError(f"ranks in {self.folder / RANKS}", str(error), remedy) from error
         if "protocol" in frame or "split" not in frame:
             return frame
         return frame.assign(protocol=frame["split"].map(dict(self.entries.keys())))
@@ -133,7 +142,7 @@ def read_results(run: Path) -> Results:
     if not path.exists():
         return Results(run)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(regular(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         is_empty = path.is_file() and path.stat().st_size == 0
         raise _unreadable(run, "is empty" if is_empty else f"cannot be read ({error})") from error

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from dim.core import provenance
-from dim.core.files import atomic_path, json_text
+from dim.core.files import atomic_path, json_text, regular
 from dim.core.output import Kind
 from dim.data.dataset import NIL, Dataset
 from dim.data.missing_images import missing_sentence
@@ -133,7 +133,7 @@ def results_kind(name: str, is_ours: Callable[[dict[str, Any]], bool]) -> Kind:
 
     def stands_at(run: Path) -> bool:
         try:
-            found = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+            found = json.loads(regular(run / "metrics.json").read_text(encoding="utf-8"))
             entries = [found, *found.get("splits", {}).values()]
             entries += [entry for by_protocol in found.get("results", {}).values() for entry in by_protocol.values()]
             verdicts = [is_ours(entry) for entry in entries if "model" in entry]
@@ -147,7 +147,7 @@ def results_kind(name: str, is_ours: Callable[[dict[str, Any]], bool]) -> Kind:
 def _left_ranks(run: Path) -> list[str]:
     """The ranks that have no metrics yet: whoever wrote them was killed in between."""
     try:
-        columns = set(pq.read_schema(run / RANKS).names)
+        columns = set(pq.read_schema(regular(run / RANKS)).names)
     except (OSError, ValueError, pa.ArrowException):
         return []
     return [RANKS] if {"mention_id", "gold", "rank", "protocol"} <= columns else []

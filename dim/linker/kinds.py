@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dim.core.files import regular
 from dim.core.plugins import LINKERS, loaded
 from dim.errors import ConfigError, DataError
 from dim.training.task import LinkingTask
@@ -63,7 +64,7 @@ def kind_of_folder(folder: Path, manifest: str) -> Kind:
     """
     remedy = "Save the linker again, or get the folder again from where it came."
     try:
-        content = json.loads((folder / manifest).read_bytes())["content"]
+        content = json.loads(regular(folder / manifest).read_bytes())["content"]
     except OSError as error:
         raise DataError(f"a linker in {folder}", f"no file {manifest}", remedy) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -46,7 +46,7 @@ def content_of(model: str, dataset: Path | None = None) -> str:
 
 
 def _digest(file: Path) -> bytes:
-    if not file.exists():
+    if not file.is_file():
         return b""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").digest()

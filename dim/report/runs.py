@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from dim.errors import DataError
 from dim.evaluation.metrics import summarize_ranks
@@ -149,8 +148,8 @@ def _read_ranks(results: Results, split: str, label: str) -> pd.DataFrame | str:
         return "no ranks.parquet beside its metrics.json"
     try:
         ranks = results.all_ranks()
-    except (OSError, ValueError, pa.ArrowException) as error:
-        return f"ranks.parquet cannot be read ({error})"
+    except DataError as error:
+        return f"ranks.parquet cannot be read ({error.found})"
     if missing := [column for column in COLUMNS_NEEDED if column not in ranks]:
         return f"ranks.parquet lacks the column {', '.join(missing)}"
     is_asked = (ranks["split"] == split) & (ranks["protocol"] == label)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from dim.core.files import regular
 from dim.core.output import Kind, output_folder
 from dim.core.sealed import open_sealed, seal
 from dim.errors import CheckpointError, DataError
@@ -217,7 +218,7 @@ class Ranker:
         try:
             if document.get("format") != UNSEALED:
                 document = open_sealed(folder, CONTENT, FORMAT, FACTS, REMEDY)
-            tensors = load_file(folder / WEIGHTS)
+            tensors = load_file(regular(folder / WEIGHTS))
         except DataError as error:
             raise CheckpointError(error.expected, error.found, error.remedy) from error
         except (OSError, SafetensorError) as error:
@@ -238,7 +239,7 @@ class Ranker:
 
 def _read_facts(folder: Path) -> dict[str, Any]:
     try:
-        found = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        found = json.loads(regular(folder / FACTS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise _unreadable(folder, error) from error
     return found if isinstance(found, dict) else {}

@@ -46,7 +46,7 @@ class BodyLimits:
                 Problem(413, "a request without a body", "one with a body", "Send none."), scope, receive, send
             )
         else:
-            await self.app(scope, _replay(b"", receive), send)
+            await self.app(scope, _replay([], receive), send)
 
     async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = _Body()
@@ -63,9 +63,7 @@ class BodyLimits:
                 self._free(body)
                 await refuse(problem, scope, receive, send)
                 return
-            whole = _replay(b"".join(body.chunks), receive)
-            body.chunks.clear()
-            await self.app(scope, whole, send)
+            await self.app(scope, _replay(body.chunks, receive), send)  # joined by who needs it, and not here
         finally:
             self._free(body)
 
@@ -118,10 +116,15 @@ def _has_body(scope: Scope) -> bool:
     return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
-    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+def _replay(chunks: list[bytes], receive: Receive) -> Receive:
+    """Has a body come once more: its chunks, taken out of their list, and its end."""
+    has_ended = False
 
     async def replayed() -> Message:
-        return first.pop() if first else await receive()
+        nonlocal has_ended
+        if has_ended:
+            return await receive()
+        has_ended = not chunks
+        return {"type": "http.request", "body": b"" if has_ended else chunks.pop(0), "more_body": not has_ended}
 
     return replayed

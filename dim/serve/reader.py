@@ -27,6 +27,20 @@ class ClientLeftError(Exception):
     """There is nobody to answer."""
 
 
+class InChunks(Request):
+    """A request whose body is joined by who reads it: to copy megabytes takes the event loop from all others."""
+
+    async def chunks(self) -> list[bytes]:
+        """The body, as it came."""
+        if not hasattr(self, "_chunks"):
+            self._chunks = [chunk async for chunk in self.stream() if chunk]
+        return self._chunks
+
+    async def body(self) -> bytes:
+        """Its beginning, which tells FastAPI whether there is one."""
+        return (await self.chunks() or [b""])[0]
+
+
 class Reader:
     """Reads long bodies one after the other: as many threads as bodies would keep the event loop from its turn."""
 
@@ -37,7 +51,7 @@ class Reader:
         """Ends the thread."""
         self._thread.shutdown()
 
-    async def read(self, request: Request, read: Callable[[bytes], T], at_once: int = SHORT) -> T:
+    async def read(self, request: InChunks, read: Callable[[bytes], T], at_once: int = SHORT) -> T:
         """What a function makes of the body.
 
         Args:
@@ -48,12 +62,18 @@ class Reader:
         Raises:
             ClientLeftError: The client left before its turn came.
         """
-        body = await request.body()
-        if len(body) <= at_once:
-            return read(body)
+        chunks = await request.chunks()
+
+        def read_whole() -> T:
+            whole = b"".join(chunks)
+            chunks.clear()
+            return read(whole)
+
+        if sum(map(len, chunks)) <= at_once:
+            return read_whole()
 
         async def in_turn() -> T:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, read, body)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, read_whole)
 
         return await while_there(request, in_turn())
 
@@ -93,7 +113,7 @@ def reading_route(reader: Reader, settings: Settings) -> type[APIRoute]:
             def asked(body: bytes) -> Any:
                 return parsed(model, strict_json(body, settings.max_values), settings.max_batch)
 
-            class StrictRequest(Request):
+            class StrictRequest(InChunks):
                 async def json(self) -> Any:
                     """What is asked: FastAPI finds it valid."""
                     return await reader.read(self, asked)

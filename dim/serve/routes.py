@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
@@ -11,7 +11,7 @@ from dim.linker import Question
 from dim.linker.annotate import marked_questions
 from dim.serve.form import asked_with_image
 from dim.serve.problems import Problem
-from dim.serve.reader import check_type, reading_route
+from dim.serve.reader import InChunks, check_type, reading_route
 from dim.serve.schema import (
     About,
     AnnotatedMention,
@@ -70,7 +70,8 @@ def api(served: Served) -> APIRouter:
         """Links a mention with an uploaded image, or an image alone."""
         check_type(request, "multipart/form-data")
         content_type = request.headers["content-type"]
-        asked, image = await served.reader.read(request, lambda body: asked_with_image(body, content_type), at_once=-1)
+        form = cast(InChunks, request)  # as every request of these routes
+        asked, image = await served.reader.read(form, lambda body: asked_with_image(body, content_type), at_once=-1)
         served.check_top_k(asked.top_k)
         parts = asked.mention, asked.context, asked.candidates
         outcome = await served.answer_with_image(request, parts, image, asked.top_k)

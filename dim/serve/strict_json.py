@@ -7,7 +7,7 @@ of too many is refused. All of it takes a time in proportion to the bytes.
 from __future__ import annotations
 
 import json
-from itertools import accumulate
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from dim.serve.problems import Problem
@@ -15,6 +15,7 @@ from dim.serve.problems import Problem
 REMEDY = "Send JSON in UTF-8."
 MOST_DEPTH = 16  #: Of objects and lists in one another; what is asked has 4.
 MOST_FIELDS = 32  #: Of an object; what is asked has 4.
+PIECE = 2**16  #: Bytes that are counted at once.
 MOST_DIGITS = 1000  #: Of a number: beyond, making it takes more than its length in time.
 
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -61,16 +62,33 @@ def num_values(body: bytes, most: int) -> int:
         >>> num_values(b'{"a": [1, "[,"]}', 100)
         4
     """
-    told = body.replace(rb"\\", b"").replace(rb"\"", b"")  # the quotes that are left begin or end a string
-    if told.count(b'"') > 4 * most:  # a key and a text have four
-        return most + 1
-    outside = b"".join(told.split(b'"')[::2])
-    count = 1 + sum(map(outside.count, (b",", b"[", b"{")))
-    if count <= most:
-        brackets = outside.translate(None, _NO_BRACKETS)
-        if max(accumulate(_STEPS[each] for each in brackets), default=0) > MOST_DEPTH:
-            raise Problem(400, "JSON", f"objects or lists more than {MOST_DEPTH} deep", REMEDY)
+    count, num_quotes, depth, deepest = 1, 0, 0, 0
+    for piece in _pieces(body):
+        told = piece.replace(rb"\\", b"").replace(rb"\"", b"")  # the quotes that are left begin or end a string
+        parts = told.split(b'"')
+        outside = b"".join(parts[num_quotes % 2 :: 2])
+        num_quotes += len(parts) - 1
+        count += sum(map(outside.count, (b",", b"[", b"{")))
+        if count > most or num_quotes > 4 * most:  # a key and a text have four
+            return most + 1
+        for step in map(_STEPS.__getitem__, outside.translate(None, _NO_BRACKETS)):
+            depth += step
+            deepest = max(deepest, depth)
+    if deepest > MOST_DEPTH:
+        raise Problem(400, "JSON", f"objects or lists more than {MOST_DEPTH} deep", REMEDY)
     return count
+
+
+def _pieces(body: bytes) -> Iterator[bytes]:
+    """A body in pieces, between which others have their turn; none ends between a backslash and what it is for."""
+    start = 0
+    while start < len(body):
+        end = start + PIECE
+        piece = body[start:end]
+        if (len(piece) - len(piece.rstrip(b"\\"))) % 2:
+            end += 1
+        yield body[start:end]
+        start = end
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

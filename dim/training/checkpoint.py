@@ -7,14 +7,15 @@ import pickle
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from dim.core.files import atomic_path, hash_parts
+from dim.core.files import atomic_path, hash_parts, regular
+from dim.core.typed import Mismatch, shown, typed
 from dim.display.lines import warn
 from dim.errors import CheckpointError, StorageError
 
@@ -26,18 +27,49 @@ _UNREADABLE = (
 )
 
 
+class TrainedOn(TypedDict):
+    """What a checkpoint says of its weights; methods say more, which is compared and not used."""
+
+    seed: NotRequired[int | None]
+    dataset: NotRequired[str]
+    entity_text: NotRequired[str | None]
+    context_template: NotRequired[str]
+
+
+class Saved(TypedDict):
+    """What dim reads of a checkpoint; the rest is Lightning's."""
+
+    state_dict: dict[str, Any]
+    epoch: int
+    dim: NotRequired[TrainedOn]
+    callbacks: NotRequired[dict[str, Any]]
+
+
+class BestSoFar(TypedDict):
+    """What `RunCheckpoint` reads of its own state."""
+
+    best_k_models: NotRequired[dict[str, Any]]
+    best_model_path: NotRequired[str]
+    kth_best_model_path: NotRequired[str]
+    last_model_path: NotRequired[str]
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """What stands in a checkpoint; tensors stay mapped until they are read. Its checksums are compared first.
 
     Raises:
-        CheckpointError: It is no checkpoint, or a damaged one.
+        CheckpointError: It is no checkpoint, a damaged one, or what dim reads of it is not what it should be.
     """
     try:
-        with zipfile.ZipFile(path) as parts:
+        with zipfile.ZipFile(regular(path)) as parts:
             if (part := parts.testzip()) is not None:
                 raise ValueError(f"the checksum of {part} differs")
         found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        _ = found["state_dict"], found["epoch"]
+        _check(found)
+    except Mismatch as error:
+        what = f"a checkpoint that dim fit wrote at {path}"
+        remedy = "Name another (--ckpt_path), or fit again."
+        raise CheckpointError(what, str(error), remedy) from error
     except _UNREADABLE as error:
         raise CheckpointError(
             f"a checkpoint that dim fit wrote at {path}",
@@ -45,6 +77,19 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             "Name another (--ckpt_path), or fit again.",
         ) from error
     return found
+
+
+def _check(found: Any) -> None:
+    """Raises Mismatch where what dim reads of a checkpoint is not what it should be."""
+    typed(found, Saved)
+    if found["epoch"] < 0:
+        raise Mismatch("epoch", "a number of epochs", str(found["epoch"]))
+    for name, value in found["state_dict"].items():
+        if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized or value.is_meta:
+            raise Mismatch(f"state_dict.{name}"[:200], "a tensor with all its values", shown(value))
+    for name, value in found.get("dim", {}).items():
+        if not isinstance(value, str | int | float | list | dict | None):  # tensors do not compare
+            raise Mismatch(f"dim.{name}"[:200], "a text, a number, a list or a mapping", shown(value))
 
 
 def hash_weights(weights: Mapping[str, Tensor]) -> str:
@@ -177,7 +222,18 @@ class RunCheckpoint(ModelCheckpoint):
         return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the state over with each path moved to this folder."""
+        """Takes the state over with each path moved to this folder.
+
+        Raises:
+            CheckpointError: It is not what it should be.
+        """
+        try:
+            typed(state_dict, BestSoFar)
+        except Mismatch as error:
+            what = f"a checkpoint in {self.dirpath} that dim fit wrote"
+            raise CheckpointError(
+                what, f"of its callback {error}", "Name another (--ckpt_path), or fit again."
+            ) from error
 
         def here(path: str) -> str:
             return str(Path(self.dirpath or "") / Path(path).name) if path else path

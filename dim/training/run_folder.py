@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from dim.core.files import put_in_place, sync_names, write_json
+from dim.core.files import put_in_place, regular, sync_names, write_json
 from dim.core.folder_files import read_yaml
 from dim.core.locks import folder_lock
 from dim.core.output import Kind, check_target
@@ -62,7 +62,7 @@ def mark_unfinished(folder: Path) -> None:
 
 def _has_begun(folder: Path) -> bool:
     try:
-        return bool(json.loads((folder / UNFINISHED).read_bytes()) == _UNFINISHED)
+        return bool(json.loads(regular(folder / UNFINISHED).read_bytes()) == _UNFINISHED)
     except (OSError, ValueError):
         return False
 

@@ -150,7 +150,7 @@ def check_config(path: Path) -> None:
     Raises:
         DataError: It is not; or it names further configurations, which nothing would bound.
     """
-    if not path.is_file():
+    if path.is_dir() or not path.exists():
         return  # the parser says so
     what = f"a configuration at {path}"
     config = read_yaml(path, dict[str, Any], what, "Repair it, or name another.")

@@ -11,6 +11,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger, WandbLogger
 
+from dim.core.files import regular
 from dim.display.visible import visible_line
 
 RECORD = "wandb.json"  #: In a run's folder: the id under which Weights & Biases knows it.
@@ -96,7 +97,7 @@ def _bound(options: dict[str, Any]) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    found: dict[str, Any] = json.loads(regular(path).read_text(encoding="utf-8")) if path.exists() else {}
     return found
 
 

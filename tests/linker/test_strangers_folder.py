@@ -1,8 +1,10 @@
 """A folder from a stranger runs nothing, reads nothing outside of it, and is refused in words."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +17,21 @@ from demo_run import demo_run, linker_of
 from marker_module import NAME, forms, importable
 from mutated_manifest import check_mutations, reseal
 from tiny_text import write_bert
+from waiting import ending
 
 from dim.__main__ import main
 from dim.core import folder_files
 from dim.core.sealed import _seal, _sha256
-from dim.errors import DataError, DimError
+from dim.data import dataset as dataset_module
+from dim.data.dataset import Dataset
+from dim.errors import ConfigError, DataError, DimError
 from dim.linker import Linker
 from dim.linker.folder import MANIFEST
 from dim.methods.contrastive.folder import read
 from dim.methods.contrastive.linker import ContrastiveLinker
 from dim.search.lexical import EntityNames
+from dim.training.datamodule import LinkingDataModule
+from dim.training.saved_run import instantiate_run
 
 ENCODERS = ("text_encoder", "name_encoder", "image_encoder", "captioner")
 
@@ -131,6 +138,31 @@ def test_what_a_run_says_itself_of_trust_does_not_count(run: Path, imported: Pat
     assert not imported.exists()
     assert Linker.from_checkpoint(stranger, device="cpu", trusted=(NAME,)).link("Ada")
     assert imported.exists()
+
+
+def test_where_it_computes_is_said_on_the_command_line_and_by_no_run(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = strangers_run(run, tmp_path / "run", "engine", "ray")
+    config = yaml.safe_load((stranger / "config.yaml").read_text())
+    config["data"]["address"] = "stranger:1"
+    (stranger / "config.yaml").write_text(yaml.safe_dump(config))
+    _, datamodule = instantiate_run(stranger)  # as link, export, rank and serve open it
+    assert (datamodule.engine, datamodule.address) == ("local", None)
+    asked: list[tuple[str, str | None]] = []
+    make = LinkingDataModule.__init__
+
+    def made(self: LinkingDataModule, *args: Any, **options: Any) -> None:
+        asked.append((options["engine"], options["address"]))
+        make(self, *args, **options)
+        raise ConfigError("no more", "what was asked", "Look at it.")
+
+    monkeypatch.setattr(LinkingDataModule, "__init__", wraps(make)(made))
+    typed = ["--data.engine", "ray", "--data.address", "mine:1"]
+    for command in ("validate", "test", "predict"):
+        for more in ([], typed):
+            assert main([command, "--config", str(stranger / "config.yaml"), *more]) == 1
+    assert asked == [("local", None), ("ray", "mine:1")] * 3
 
 
 @pytest.mark.parametrize("template", ["{mention.__class__}", "{mention[0]}", "{mention!r}", "{mention:>9}", "{0}"])
@@ -256,6 +288,30 @@ def test_a_table_out_of_proportion_is_refused_by_what_its_metadata_says(
         read(folder, "cpu")
 
 
+def test_a_table_of_a_dataset_out_of_proportion_is_refused_and_a_context_of_many_mentions_is_not(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset_module, "LEAST", 2**18)
+    root = Path(yaml.safe_load((run / "config.yaml").read_text())["data"]["root"])
+    shutil.copytree(root, tmp_path / "dataset")
+    for name, column in (("mentions", "context"), ("entities", "name"), ("texts/brief", "text")):
+        place = tmp_path / "dataset" / f"{name}.parquet"
+        good = pq.read_table(place)
+        for length, is_refused in ((2_000, False), (1_000_000, True)):
+            text = pa.array(["ab" * length] * len(good), pa.large_string())
+            pq.write_table(good.set_column(good.schema.names.index(column), column, text), place)
+            opened = Dataset(tmp_path / "dataset")
+            read_it = partial(opened.texts, "brief") if "/" in name else partial(getattr, opened, name)
+            if is_refused:
+                with pytest.raises(
+                    DataError, match=rf"{place.name}, whose [\d,]+ bytes become [\d,]+ in memory, more than 1000"
+                ):
+                    read_it()
+            else:
+                assert len(read_it())
+        pq.write_table(good, place)
+
+
 def test_other_tables_and_arrays_are_refused(folder: Path, tmp_path: Path) -> None:
     good = (folder / "entities.parquet").read_bytes()
     table = pq.read_table(folder / "entities.parquet")
@@ -330,6 +386,55 @@ def test_what_is_no_configuration_of_a_run_is_refused_in_words(
     (stranger / name).write_text(content)
     assert main(["link", "--model", str(stranger), "--mention", "Ada"]) == 1
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config.yaml", "places.json", "metrics.json", "ranks.parquet", "checkpoints/best.ckpt", "unfinished.json"],
+)
+@pytest.mark.parametrize("what", ["pipe", "device"])
+def test_what_is_no_file_in_the_place_of_a_runs_file_is_not_read(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, what: str
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    put_what_never_ends(tmp_path / "run" / name, what)
+    commands = [
+        ["test", "--config", str(tmp_path / "run" / "config.yaml")],
+        ["link", "--model", str(tmp_path / "run"), "--mention", "Ada"],
+        ["report", str(tmp_path / "run"), "--out", str(tmp_path / "report")],
+    ]
+    for command in commands:
+        with ending():
+            main(command)
+    assert "Traceback" not in capsys.readouterr().err
+    if name in ("config.yaml", "places.json", "checkpoints/best.ckpt"):
+        with ending(), pytest.raises(DimError, match="is a pipe or a device, and no file"):
+            Linker.from_checkpoint(tmp_path / "run", device="cpu")
+
+
+def put_what_never_ends(path: Path, what: str) -> None:
+    path.unlink(missing_ok=True)
+    if what == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "entities.parquet", "mentions.parquet", "texts/brief.parquet"])
+@pytest.mark.parametrize("what", ["pipe", "device"])
+def test_what_is_no_file_in_the_place_of_a_datasets_file_is_not_read(
+    run: Path, tmp_path: Path, name: str, what: str
+) -> None:
+    root = Path(yaml.safe_load((run / "config.yaml").read_text())["data"]["root"])
+    shutil.copytree(root, tmp_path / "dataset")
+    put_what_never_ends(tmp_path / "dataset" / name, what)
+    with ending(), pytest.raises(DataError, match="is a pipe or a device, and no file"):
+        read_whole(tmp_path / "dataset")
+
+
+def read_whole(folder: Path) -> None:
+    dataset = Dataset(folder)
+    _ = dataset.entities, dataset.mentions, dataset.texts("brief")
 
 
 def test_a_linker_with_any_key_of_its_manifest_changed_or_gone_opens_or_is_refused_in_words(

@@ -2,11 +2,13 @@
 
 import json
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dim.serve import strict_json as module
 from dim.serve.problems import Problem
 from dim.serve.strict_json import MOST_DEPTH, MOST_FIELDS, num_values, strict_json
 
@@ -53,6 +55,15 @@ def test_what_is_cut_counts_no_less_than_what_stands_before_its_mistake(value: A
     cut = data.draw(st.integers(0, len(whole)))
     if depth(value) < MOST_DEPTH:
         assert cost(whole[:cut] + "\\" + whole[cut:]) >= cost(whole[:cut]) - 1
+
+
+@settings(max_examples=200)
+@given(st.text(st.sampled_from('\\"[]{},:a'), max_size=60))
+def test_what_is_counted_in_pieces_is_what_is_counted_at_once(text: str) -> None:
+    at_once = cost(text)
+    for piece in (1, 2, 3, 7):
+        with mock.patch.object(module, "PIECE", piece):
+            assert cost(text) == at_once
 
 
 def cost(text: str) -> int:
