@@ -8,10 +8,11 @@ INSTALLED := .venv/.installed
 
 OLDEST := .venv-oldest/bin/python -m
 #: A fast part of the tests that imports every package of setup.cfg's lower bounds and fits, links, serves, refreshes.
-OLDEST_TESTS := tests/test_main.py tests/test_configs.py tests/test_prepare.py tests/test_records.py tests/test_refresh.py \
-	tests/test_spacy_component.py tests/baselines tests/contrastive tests/features/test_blip2.py tests/features/test_clip.py \
-	tests/features/test_text.py tests/generative/test_decoding.py tests/generative/test_module.py tests/kb \
-	tests/linker/test_linker_answers.py tests/report/test_page.py tests/search tests/serve/test_serve_batches.py
+OLDEST_TESTS := tests/features/test_blip2.py tests/features/test_clip.py tests/features/test_text.py \
+	tests/linker/test_linker_answers.py tests/methods/baselines tests/methods/contrastive \
+	tests/methods/generative/test_decoding.py tests/methods/generative/test_module.py tests/refresh \
+	tests/report/test_page.py tests/search tests/serve/test_serve_batches.py tests/serve/test_spacy_component.py \
+	tests/test_configs.py tests/test_main.py tests/test_prepare.py tests/test_records.py
 
 .PHONY: demo test test-all test-lavis test-oldest notebooks browser lint clean
 

@@ -8,7 +8,7 @@
 # to nothing first, and whoever reads it meanwhile, or is left with it after a kill, has a part of the new one.
 # A user of dim would meet it who is killed while a checkpoint is saved: `last.ckpt` was cut, and the one before was
 # gone. dim writes checkpoints beside their place and renames them (`WholeCheckpoints` in dim/training/checkpoint.py); the test
-# is test_no_checkpoint_passes_through_another_folder in tests/test_checkpoint.py.
+# is test_no_checkpoint_passes_through_another_folder in tests/training/test_checkpoint.py.
 set -eu
 work=$(mktemp -d)
 other=$(mktemp -d -p /dev/shm)

@@ -9,7 +9,7 @@
 # score is not reloaded is documented and warned of; that this costs the best weights is not said.
 # A user of dim would meet it as results of a worse epoch, and the best weights gone, after moving a run and going on
 # with it. dim moves the paths in the state to the folder that is there (`RunCheckpoint` in dim/training/checkpoint.py); the test
-# is test_a_renamed_run_that_goes_on_keeps_its_best_weights in tests/test_run_folder.py.
+# is test_a_renamed_run_that_goes_on_keeps_its_best_weights in tests/training/test_run_folder.py.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

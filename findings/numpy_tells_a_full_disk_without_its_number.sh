@@ -7,7 +7,7 @@
 # raises OSError("5000 requested and 1008 written") with errno None. What asks errno takes a full disk for a fault of
 # the program. The same array written as bytes raises the usual error. The cut file stays where it is.
 # A user of dim would meet it who embeds onto a full disk: dim/core/error_numbers.py knows these words, and
-# tests/test_shortages.py asks for a message with the remedy.
+# tests/core/test_shortages.py asks for a message with the remedy.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

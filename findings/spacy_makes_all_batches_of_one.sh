@@ -10,7 +10,7 @@
 # first, and how much was made in between, decides. Nothing is said.
 # A user of dim would meet it in a program or a notebook that uses spaCy and calls dim's commands: one batch becomes a
 # whole epoch. dim puts whole numbers first in its parser (`whole_numbers_first` in dim/cli/trainer.py); the test is
-# test_one_is_one_batch_whatever_was_imported_before in tests/test_trainer_options.py.
+# test_one_is_one_batch_whatever_was_imported_before in tests/training/test_trainer_options.py.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

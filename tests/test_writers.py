@@ -24,7 +24,7 @@ OTHERS = {
     "bench": "temporary folders; `bench convert --folder` wants an empty one",
     "embed": "files of the cache under their own hashes: below",
     "caption": "a column and a record of the dataset: below",
-    "refresh": "a text and answers of the dataset: tests/test_refresh.py",
+    "refresh": "a text and answers of the dataset: tests/refresh/test_refresh.py",
     "compare": "runs of dim fit, and a report: below",
     "report": "files that are reports already: below",
     "link": "a new file: tests/test_link.py",

@@ -121,7 +121,7 @@ def test_a_training_that_ends_early_leaves_the_old_run_and_goes_on(world, run, t
     failing = [*options, "--overwrite", "true", "--trainer.callbacks", f"failing.{how}"]
     if how == "Kill":
         command = [sys.executable, "-m", "dim", "fit", *failing]
-        tests = Path(__file__).parent
+        tests = Path(__file__).parents[1]
         environment = {"PYTHONPATH": f"{tests.parent}:{tests}", "PATH": "/usr/bin:/bin"}
         assert subprocess.run(command, env=environment, capture_output=True).returncode == -signal.SIGKILL
     elif how == "Interrupt":
