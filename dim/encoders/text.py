@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -64,6 +65,8 @@ class TransformersTextEncoder(KnownByItsFiles, TextEncoder):
         train: Literal["frozen", "full", "lora"] = "frozen",
         lora_rank: int = 8,
     ) -> None:
+        if train != "frozen" and pooling == "tokens":
+            raise ConfigError("a pooling of texts whose encoder is trained", "tokens", "Use pooling: mean, or cls.")
         if train != "frozen" and precision != "fp32":
             found = f"precision: {precision}"
             raise ConfigError("weights in fp32 to be trained", found, "Leave it out; --trainer.precision is for steps.")
@@ -127,7 +130,9 @@ class TransformersTextEncoder(KnownByItsFiles, TextEncoder):
         """As of `KnownByItsFiles`; of a model that was trained, its weights as they are now."""
         if self.trained is None:
             return super().copy_model(source, target)
-        model: Any = self.model.merge_and_unload() if self.train == "lora" else self.model  # type: ignore[operator]
+        model: Any = self.model
+        if self.train == "lora":
+            model = deepcopy(model).merge_and_unload()  # which would take the matrices out of what is trained
         model.save_pretrained(target)
         self._tokenizer.save_pretrained(target)
         return True

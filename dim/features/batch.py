@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -64,11 +64,9 @@ class Batch:
     Attributes:
         fields: Of mentions `mention`, `context`, `caption`, `image`, `spelling`; of entities `name`, `text`, `image`,
             `spelling`: as many as there are and are wanted.
-        texts: [n] strings each: of mentions `mention` and `context`; empty where no method asks for them.
     """
 
     fields: Mapping[str, FieldVectors]
-    texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def filled(self, widths: Mapping[str, int], size: int, device: torch.device) -> Batch:
         """All fields of these widths, on a device; those that are not here are missing.
@@ -79,7 +77,7 @@ class Batch:
             device: Where they shall be.
         """
         found = {name: self.fields.get(name) or FieldVectors.nothing(size, width) for name, width in widths.items()}
-        return Batch({name: values.to(device) for name, values in found.items()}, self.texts)
+        return Batch({name: values.to(device) for name, values in found.items()})
 
 
 @dataclass
@@ -185,19 +183,13 @@ class TrainedTable(FeatureTable):
         return FieldVectors(vectors[:, None], present[:, None])
 
 
-def batch_of(
-    tables: Mapping[str, FeatureTable],
-    owners: Tensor,
-    names: Iterable[str] | None = None,
-    texts: Mapping[str, Sequence[str]] | None = None,
-) -> Batch:
+def batch_of(tables: Mapping[str, FeatureTable], owners: Tensor, names: Iterable[str] | None = None) -> Batch:
     """The fields of owners [b].
 
     Args:
         tables: Field → its features.
         owners: Rows of mentions, or of entities.
         names: The fields that are wanted; None: all.
-        texts: As of `Batch`.
     """
     wanted = tables if names is None else names
-    return Batch({name: tables[name].take(owners) for name in wanted}, texts or {})
+    return Batch({name: tables[name].take(owners) for name in wanted})

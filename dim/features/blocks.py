@@ -15,7 +15,7 @@ from dim.encoders.base import Features, ImageEncoder, TextEncoder, check_feature
 from dim.features.progress import Stages
 from dim.images.batches import Decoded, Paths, decoded_batches
 
-Batch = TypeVar("Batch")
+Named = TypeVar("Named")  # a batch, by whatever tells it from others
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ def encoded_texts(
 
 
 def encoded_images(
-    encoder: ImageEncoder, batches: Iterable[tuple[Batch, list[Any]]], stages: Stages | None = None
-) -> Iterator[tuple[Batch, Features]]:
+    encoder: ImageEncoder, batches: Iterable[tuple[Named, list[Any]]], stages: Stages | None = None
+) -> Iterator[tuple[Named, Features]]:
     """The features [n, width] of each batch of n preprocessed images, beside what the batch is called."""
     stages = stages or Stages()
 
-    def submit(batch: tuple[Batch, list[Any]]) -> Callable[[], Features]:
+    def submit(batch: tuple[Named, list[Any]]) -> Callable[[], Features]:
         if not batch[1]:
             return lambda: np.empty((0, encoder.width), np.float32)
         with stages.measure("transfer"):
@@ -62,10 +62,10 @@ def encoded_images(
 
 
 def _one_behind(
-    batches: Iterable[Batch], submit: Callable[[Batch], Callable[[], Features]], stages: Stages
-) -> Iterator[tuple[Batch, Features]]:
+    batches: Iterable[Named], submit: Callable[[Named], Callable[[], Features]], stages: Stages
+) -> Iterator[tuple[Named, Features]]:
     """Waits for a batch once the next one was submitted: a GPU computes while inputs are made ready."""
-    waiting: tuple[Batch, Callable[[], Features]] | None = None
+    waiting: tuple[Named, Callable[[], Features]] | None = None
     for batch in batches:
         with stages.measure("encode"):
             submitted = submit(batch)

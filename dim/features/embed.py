@@ -32,6 +32,7 @@ from dim.releases.prepare import open_dataset
 __all__ = ["FieldFeatures", "embed", "embed_dataset"]
 
 BLOCK_SIZE = {"text": 4096, "image": 1024}
+LEAST_BLOCK = 64  #: Inputs a block, where each has many vectors.
 
 
 def embed(
@@ -232,6 +233,8 @@ class _Run:
             is_many = most > 1 or encoder.num_patches > 1
             counts = image_counts(inputs.unique, most, encoder) if is_many else None
         if counts is not None:
+            smaller = recipe.block_size // max(1, int(counts.max(initial=1)))  # a block is in memory whole
+            recipe = replace(recipe, block_size=max(LEAST_BLOCK, smaller))
             size = int(counts.sum()) * recipe.width * np.dtype(recipe.dtype).itemsize
             said = f"{int(counts.sum()):,} vectors of {recipe.width:,} {recipe.dtype}, {size / 1e6:,.0f} MB on the disk"
             self.means.console.print(f"{field.name:<12} {said}", highlight=False, soft_wrap=True)

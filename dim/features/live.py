@@ -84,7 +84,7 @@ class LiveEncoder:
     def mentions(
         self, names: Sequence[str], contexts: Sequence[str], images: Sequence[ReadyImage | None], wanted: Sequence[str]
     ) -> Batch:
-        """The wanted fields (`mention`, `context`, `caption`, `image`, `spelling`) of mentions [n], and their texts.
+        """The wanted fields (`mention`, `context`, `caption`, `image`, `spelling`) of mentions [n].
 
         What encoders give is not checked: who asks knows whose question it is of (`dim.linker.answer.check_finite`).
 
@@ -99,7 +99,7 @@ class LiveEncoder:
             captions = self._captions(names, images)
         given = _Given(mention=names, context=contexts, caption=captions)
         tables = self._tables("mention", given, images, wanted)
-        return batch_of(tables, torch.arange(len(names)), texts={"mention": names, "context": contexts})
+        return batch_of(tables, torch.arange(len(names)))
 
     def entities(
         self,
