@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from fit_options import dim_options, gemel_options
+from fit_options import dim_options, fit_options, gemel_options
 from tiny_lm import save_model
+from tiny_text import write_bert
 from waiting import HANG
 
 from dim.demo import demo_world
@@ -109,6 +110,26 @@ def test_one_process_speaks_for_both_and_a_run_is_not_replaced_by_the_second(
     assert (again.returncode, again.stderr.count("a finished run")) == (1, 1)
     replaced = fit(place, "two", *TWO, "--overwrite", "true")
     assert replaced.returncode == 0, replaced.stderr
+
+
+@pytest.mark.ddp
+@pytest.mark.parametrize("train", ["full", "lora"])
+def test_an_encoder_that_is_trained_in_two_processes_is_that_of_one(place: Path, tmp_path: Path, train: str) -> None:
+    bert = write_bert(tmp_path / "bert")
+    config = json.loads((bert / "config.json").read_text())
+    without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (bert / "config.json").write_text(json.dumps(config | without))
+    states = []
+    for name, more in (("two", TWO), ("one", [])):
+        encoder = ["--data.text_encoder", "TransformersTextEncoder", "--data.text_encoder.path", str(bert)]
+        small = ["--model", "DIM", "--model.width", "16", "--model.num_heads", "2", "--model.dropout", "0"]
+        rates = ["--model.encoder_learning_rate", "0.001", "--trainer.max_epochs", "1", "--data.batch_size", "33"]
+        options = [*encoder, "--data.text_encoder.train", train, *small, *rates, *more]
+        done = run("fit", *fit_options(place / "world", tmp_path / name, *options))
+        assert done.returncode == 0, done.stderr
+        states.append(torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"])
+    assert any(name.startswith("trained_encoders.") for name in states[0])
+    assert all(torch.allclose(states[0][name], states[1][name], rtol=1e-2, atol=1e-3) for name in states[0])
 
 
 @pytest.mark.ddp

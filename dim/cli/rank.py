@@ -92,10 +92,10 @@ def _rank(
         raise ConfigError(
             "a run that scores entities", f"{type(task).__name__}, which does not score all of them", "Name another."
         )
-    if len(task.encoders):
+    if len(task.trained_encoders):
         raise ConfigError(
             "a run whose encoders are frozen, as each fold is fitted beside the others",
-            f"a trained {', '.join(task.encoders)}",
+            f"a trained {', '.join(task.trained_encoders)}",
             "Fit the run with frozen encoders; ranking with trained ones is not there yet.",
         )
     console = Console()

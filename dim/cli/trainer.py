@@ -203,6 +203,7 @@ class DimCLI(LightningCLI):
         """Finds the checkpoint, and checks what can be checked before any data is read."""
         self.datamodule.trusted = self.trusted
         self.model.check()
+        self.datamodule.check_trained(type(self.model).__name__, self.model.trains_encoders)
         if self.subcommand != "fit" or self.config_init[self.subcommand]["ckpt_path"] is not None:
             keep_commits(self.folder, self.config_dump, self.model, self.datamodule)
         self.datamodule.needs = self.model.needs

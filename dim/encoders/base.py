@@ -100,11 +100,6 @@ class Encoder(LocalModel, ABC):
     """What all encoders share. Constructors are cheap: weights load at the first call that needs them."""
 
     @property
-    def trained(self) -> nn.Module | None:
-        """The network that a run trains within its steps; None: it is frozen, and its features are kept."""
-        return None
-
-    @property
     @abstractmethod
     def width(self) -> int:
         """The number of columns of a feature row."""
@@ -169,14 +164,41 @@ class TextEncoder(Encoder):
         Where `num_vectors` says how many of each, those of the first text stand first.
         """
 
-    def forward_text(self, texts: Sequence[str]) -> Tensor:
-        """What `encode_text` gives, with gradients, where `trained` says that it has any."""
-        raise NotImplementedError(f"{type(self).__name__} is frozen")
-
     def submit_text(self, texts: Sequence[str]) -> Callable[[], Features]:
         """What gives the features of `encode_text` when called. A GPU works while the next batch is made ready."""
         features = self.encode_text(texts)
         return lambda: features
+
+
+class TrainableTextEncoder(TextEncoder):
+    """A text encoder that a run may train within its steps, where its options say so."""
+
+    @property
+    @abstractmethod
+    def is_trained(self) -> bool:
+        """Whether a run trains it; told without loading weights. Else it is frozen, and its features are kept."""
+
+    @property
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """What is trained; loaded at first use."""
+
+    @abstractmethod
+    def forward_text(self, texts: Sequence[str]) -> Tensor:
+        """What `encode_text` gives of one batch, on the network's device, with gradients."""
+
+    @abstractmethod
+    def write_frozen(self, target: Path) -> dict[str, Any]:
+        """Writes it with its weights as they are now, frozen, into a folder that is made.
+
+        Returns:
+            The options that make it, but those of its place (`path`).
+        """
+
+
+def is_trained(encoder: Any) -> bool:
+    """Whether an encoder is trained within a run's steps; told without loading weights."""
+    return isinstance(encoder, TrainableTextEncoder) and encoder.is_trained
 
 
 class ImageEncoder(Encoder):

@@ -187,7 +187,7 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         return to_device(pixels, self.model_device)
 
     def encode_image(self, pixels: NDArray[np.uint8] | Tensor) -> Features:
-        """Features [batch, width] of a stack [batch, height, width, 3]."""
+        """Features [batch · num_patches, width] of a stack [batch, height, width, 3]."""
         return self.submit_image(pixels)()
 
     def submit_image(self, pixels: NDArray[np.uint8] | Tensor) -> Callable[[], Features]:

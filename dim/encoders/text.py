@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from dim.encoders.base import Features, TextEncoder
+from dim.encoders.base import Features, TrainableTextEncoder
 from dim.encoders.device import DTYPES, Precision, check_compiler, deferred, resolve_device, to_device
 from dim.encoders.positions import usable_positions
 from dim.encoders.pretrained import KnownByItsFiles
@@ -25,7 +25,7 @@ CHUNK = 4096  # texts that are tokenised at once
 _UNBOUNDED = 10**9  # tokenizers without a limit of their own say 1e30
 
 
-class TransformersTextEncoder(KnownByItsFiles, TextEncoder):
+class TransformersTextEncoder(KnownByItsFiles, TrainableTextEncoder):
     """Sentence features of a Transformers model.
 
     Args:
@@ -67,6 +67,8 @@ class TransformersTextEncoder(KnownByItsFiles, TextEncoder):
     ) -> None:
         if train != "frozen" and pooling == "tokens":
             raise ConfigError("a pooling of texts whose encoder is trained", "tokens", "Use pooling: mean, or cls.")
+        if lora_rank < 1:
+            raise ConfigError("a lora_rank of at least 1", str(lora_rank), "Raise it.")
         if train != "frozen" and precision != "fp32":
             found = f"precision: {precision}"
             raise ConfigError("weights in fp32 to be trained", found, "Leave it out; --trainer.precision is for steps.")
@@ -93,9 +95,14 @@ class TransformersTextEncoder(KnownByItsFiles, TextEncoder):
         return size
 
     @property
-    def trained(self) -> nn.Module | None:
-        """The model, unless it is frozen."""
-        return None if self.train == "frozen" else self.model
+    def is_trained(self) -> bool:
+        """Unless `train` says `frozen`."""
+        return self.train != "frozen"
+
+    @property
+    def network(self) -> nn.Module:
+        """The model."""
+        return self.model
 
     def _named(self, content: str) -> str:
         how = {"frozen": "", "full": ", train=full", "lora": f", train=lora, lora_rank={self.lora_rank}"}[self.train]
@@ -126,22 +133,21 @@ class TransformersTextEncoder(KnownByItsFiles, TextEncoder):
         features = self._pool(self._run(**tokens), tokens["attention_mask"]).float()
         return torch.nn.functional.normalize(features, dim=-1) if self.normalize else features
 
-    def copy_model(self, source: Path, target: Path) -> bool:
-        """As of `KnownByItsFiles`; of a model that was trained, its weights as they are now."""
-        if self.trained is None:
-            return super().copy_model(source, target)
+    def write_frozen(self, target: Path) -> dict[str, Any]:
+        """As of `TrainableTextEncoder`: what LoRA trained is added to the weights."""
         model: Any = self.model
         if self.train == "lora":
             model = deepcopy(model).merge_and_unload()  # which would take the matrices out of what is trained
         model.save_pretrained(target)
+        self._config.save_pretrained(target)  # of the whole, where the model is the half that reads
         self._tokenizer.save_pretrained(target)
-        return True
+        return {"pooling": self.pooling, "max_length": self.max_length, "normalize": self.normalize}
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """The model's input for one batch, on its device."""
         batch = self._cut(texts, padding=True, return_tensors="np")
         # A trainer may have moved what it trains.
-        device = self._torch_device if self.trained is None else next(self.model.parameters()).device
+        device = next(self.model.parameters()).device if self.is_trained else self._torch_device
         return {name: to_device(values, device) for name, values in batch.items()}
 
     def _cut(self, texts: Sequence[str], **options: Any) -> Any:
@@ -170,6 +176,9 @@ class TransformersTextEncoder(KnownByItsFiles, TextEncoder):
         if hasattr(model, "set_attention_type"):  # BigBird chooses by the first batch that it sees, for all others
             model.set_attention_type("original_full")
         ready: nn.Module = model.eval().requires_grad_(self.train == "full").to(self._torch_device)
+        if self.pooling != "pooler":  # which would get no gradient
+            for name, parameter in ready.named_parameters():
+                parameter.requires_grad_(parameter.requires_grad and "pooler" not in name)
         return self._with_lora(ready) if self.train == "lora" else ready
 
     def _with_lora(self, model: nn.Module) -> nn.Module:
@@ -177,7 +186,11 @@ class TransformersTextEncoder(KnownByItsFiles, TextEncoder):
             from peft import LoraConfig, get_peft_model
         except ImportError as error:
             raise ConfigError("the package peft, for train: lora", "none", "pip install 'dim-linker[lora]'") from error
-        with_lora: nn.Module = get_peft_model(model, LoraConfig(r=self.lora_rank, target_modules="all-linear"))
+        unread = None if self.pooling == "pooler" else [".*pooler.*"]
+        config = LoraConfig(r=self.lora_rank, target_modules="all-linear", exclude_modules=unread)
+        with torch.random.fork_rng(devices=[]):  # the same matrices whatever drew before
+            torch.manual_seed(0)
+            with_lora: nn.Module = get_peft_model(model, config)
         return with_lora
 
     @property

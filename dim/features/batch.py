@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dim.encoders.base import TextEncoder
+from dim.encoders.base import TrainableTextEncoder
 
 CHUNK = 4096
 
@@ -105,6 +105,11 @@ class FeatureTable:
         return self.matrix.shape[1]
 
     @property
+    def most(self) -> int:
+        """Vectors of one owner, at most."""
+        return 1 if self.lengths is None else max(1, int(self.lengths.max())) if len(self.lengths) else 1
+
+    @property
     def nbytes(self) -> int:
         """Of the matrix."""
         return self.matrix.nbytes
@@ -132,7 +137,8 @@ class FeatureTable:
         if self.starts is None or self.lengths is None:
             return self
         inputs = torch.arange(len(self.lengths), device=self.rows.device)
-        parts = [self._ragged(part, self.starts, self.lengths, part.device).mean()[0] for part in inputs.split(CHUNK)]
+        split = inputs.split(at_once([self], CHUNK))
+        parts = [self._ragged(part, self.starts, self.lengths, part.device).mean()[0] for part in split]
         return FeatureTable(torch.cat(parts) if parts else self.matrix[:0].float(), self.rows)
 
     def _ragged(self, rows: Tensor, starts: Tensor, lengths: Tensor, device: torch.device) -> FieldVectors:
@@ -158,7 +164,7 @@ class TrainedTable(FeatureTable):
         batch_size: Texts an encoder call.
     """
 
-    def __init__(self, encoder: TextEncoder, texts: Sequence[str], rows: Tensor, batch_size: int) -> None:
+    def __init__(self, encoder: TrainableTextEncoder, texts: Sequence[str], rows: Tensor, batch_size: int) -> None:
         super().__init__(torch.empty(0, encoder.width), rows)
         self.encoder, self.texts, self.batch_size = encoder, texts, batch_size
 
@@ -181,6 +187,11 @@ class TrainedTable(FeatureTable):
             encoded = torch.cat(parts)[torch.tensor(by_length).argsort().to(parts[0].device)].to(owners.device)
             vectors = vectors.index_put((present.nonzero().flatten(),), encoded[place.to(owners.device)])
         return FieldVectors(vectors[:, None], present[:, None])
+
+
+def at_once(tables: Iterable[FeatureTable], most: int) -> int:
+    """How many owners are taken at once: `most` where each has one vector, fewer where they have many."""
+    return max(16, most // max((table.most for table in tables), default=1))
 
 
 def batch_of(tables: Mapping[str, FeatureTable], owners: Tensor, names: Iterable[str] | None = None) -> Batch:

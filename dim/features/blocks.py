@@ -46,17 +46,23 @@ def encoded_texts(
 
 
 def encoded_images(
-    encoder: ImageEncoder, batches: Iterable[tuple[Named, list[Any]]], stages: Stages | None = None
+    encoder: ImageEncoder, batches: Iterable[tuple[Named, list[Any]]], batch_size: int, stages: Stages | None = None
 ) -> Iterator[tuple[Named, Features]]:
-    """The features [n, width] of each batch of n preprocessed images, beside what the batch is called."""
+    """The features [n, width] of each batch of n preprocessed images, beside what the batch is called.
+
+    An encoder call gets at most `batch_size` of them.
+    """
     stages = stages or Stages()
 
     def submit(batch: tuple[Named, list[Any]]) -> Callable[[], Features]:
         if not batch[1]:
             return lambda: np.empty((0, encoder.width), np.float32)
-        with stages.measure("transfer"):
-            pixels = encoder.to_device(np.stack(batch[1]))
-        return encoder.submit_image(pixels)
+        parts = []
+        for start in range(0, len(batch[1]), batch_size):
+            with stages.measure("transfer"):
+                pixels = encoder.to_device(np.stack(batch[1][start : start + batch_size]))
+            parts.append(encoder.submit_image(pixels))
+        return parts[0] if len(parts) == 1 else lambda: np.concatenate([part() for part in parts])
 
     return ((name, features) for (name, _), features in _one_behind(batches, submit, stages))
 
@@ -119,7 +125,7 @@ def image_blocks(
         note: dict[str, Any] = {"missing": {}, "failures": {}}
         lengths: dict[str, int] = {}
         ready = ((batch, [image for usable in batch[1].inputs for image in usable]) for batch in batches)
-        for (first, decoded), features in encoded_images(encoder, ready, job.stages):
+        for (first, decoded), features in encoded_images(encoder, ready, job.batch_size, job.stages):
             counts = encoder.num_patches * np.array([len(usable) for usable in decoded.inputs], np.int64)
             named = [images[block.start + first + place][0] for place in range(len(counts))]
             check_features(features, named, encoder, counts)

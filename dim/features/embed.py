@@ -17,7 +17,7 @@ from dim.core.ray_cluster import Engine, open_executor
 from dim.data.dataset import Dataset
 from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limit
 from dim.display.terminal import Console
-from dim.encoders.base import Captioner, ImageEncoder, TextEncoder
+from dim.encoders.base import Captioner, ImageEncoder, TextEncoder, is_trained
 from dim.errors import ConfigError
 from dim.features.blocks import image_blocks, image_counts, text_blocks
 from dim.features.cache import FeatureCache, FieldFeatures, Recipe
@@ -168,7 +168,7 @@ def embed_dataset(
     for field in wanted:
         encoder = encoders[field.encoder]
         assert encoder is not None
-        if encoder.trained is not None:
+        if is_trained(encoder):
             found[field.name] = field.unique_inputs(dataset, choices)
             console.print(f"{field.name:<12} encoded within each step", highlight=False)
             continue

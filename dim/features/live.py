@@ -156,7 +156,7 @@ class LiveEncoder:
         unique = {id(image): image for image in images if image is not None}  # each different image once
         pixels = [pixels for image in unique.values() for pixels in image.pixels[: self.num_images]]
         batches = ((batch, pixels[batch.start : batch.stop]) for batch in self._batches(len(pixels)))
-        matrix = _joined([features for _, features in encoded_images(encoder, batches)], encoder.width)
+        matrix = _joined([features for _, features in encoded_images(encoder, batches, self.batch_size)], encoder.width)
         counts = None
         if self.num_images > 1 or encoder.num_patches > 1:
             used = [len(image.pixels[: self.num_images]) for image in unique.values()]

@@ -34,7 +34,7 @@ class Question:
     Attributes:
         mention: The name as it stands in the text; may be empty where there is an image.
         context: The text around it; may be empty.
-        image: A path, the bytes of an image file, or an opened image; of several the first usable one counts; None: no
+        image: A path, the bytes of an image file, or an opened image; of several the first usable ones count; None: no
             image.
         candidates: Ids of the entities that compete; None: the whole KB.
     """

@@ -41,6 +41,7 @@ def model_card(
     whose: str = "",
     note: str = "",
     has_ranker: bool = False,
+    by: str = "vectors",
 ) -> str:
     """The text of a linker's README.md, with the figures of the run that it comes from.
 
@@ -51,13 +52,14 @@ def model_card(
         whose: What the title says of the entities.
         note: A paragraph under the table.
         has_ranker: Whether a ranker answers.
+        by: What the run's own method ranks by.
     """
     figures = about.get("figures") or []
     if isinstance(figures, Mapping):  # of a linker that an older version made: those of its vectors
         lines = [f"- {markdown_text(f'{name}: {value}')}" for name, value in figures.items()]
         told = "Figures of the run, without a ranker:\n\n" + "\n".join(lines) if lines else ""
     else:
-        told = figures_table(figures, has_ranker)
+        told = figures_table(figures, has_ranker, by)
     first = next(iter(knowledge), None)
     name = first.name if first else "a name"
     table = [["trained on", f"{about['dataset']} (KB {about['kb_hash']})"], *map(list, rows.items())]

@@ -19,25 +19,31 @@ KEPT = ("dataset", "split", "protocol", "kb_size", "n", "seed", "top1", "top5", 
 Figure = dict[str, Any]
 
 
-def figures_of_run(run: Path, ranker: Ranker | None = None) -> list[Figure]:
+def figures_of_run(run: Path, ranker: Ranker | None = None, by: str = "vectors") -> list[Figure]:
     """The figures of a linker, each with what it must not stand without; those of what answers first.
 
     Args:
         run: The run's folder.
         ranker: What answers in the place of the run's own method; figures of an earlier one are left out.
+        by: What the run's own method ranks by.
     """
     own = read_results(run).of_own_weights
     if ranker is None:
         return [_figure("this linker", entry) for entry in own]
     ranked = [entry for entry in read_results(run / RANKED).of_own_weights if _is_of(entry, ranker)]
     return [
-        *(_figure("this linker: vectors and ranker", entry) for entry in ranked),
-        *(_figure("its vectors alone", entry) for entry in own),
+        *(_figure(f"this linker: {by} and ranker", entry) for entry in ranked),
+        *(_figure(f"its {by} alone", entry) for entry in own),
     ]
 
 
 def about_run(
-    task: LinkingTask, run: Path, recipe: Mapping[str, Any], ranker: Ranker | None = None, **further: Any
+    task: LinkingTask,
+    run: Path,
+    recipe: Mapping[str, Any],
+    ranker: Ranker | None = None,
+    by: str = "vectors",
+    **further: Any,
 ) -> dict[str, Any]:
     """What a linker's `about` says of the run that it comes from.
 
@@ -46,6 +52,7 @@ def about_run(
         run: Its folder.
         recipe: How model and encoders are made again (`dim.linker.recipe`).
         ranker: What answers in the place of the run's own method.
+        by: What that ranks by.
         **further: What else the method's linker tells.
     """
     dataset = task.data.dataset
@@ -55,7 +62,7 @@ def about_run(
         "licence": dataset.meta.get("licence"),
         "run": run.name,
         "recipe": recipe,
-        "figures": figures_of_run(run, ranker),
+        "figures": figures_of_run(run, ranker, by),
         **further,
     }
 
@@ -73,11 +80,11 @@ def _figure(system: str, entry: Mapping[str, Any]) -> Figure:
     return {"system": system, **{name: entry.get(name) for name in KEPT}, "floor": floor}
 
 
-def figures_table(figures: Sequence[Figure], has_ranker: bool) -> str:
+def figures_table(figures: Sequence[Figure], has_ranker: bool, by: str = "vectors") -> str:
     """The figures as a Markdown table; a ranker without any is named. Empty where there is nothing to say."""
     rows = list(_rows(figures))
     if has_ranker and not any("ranker" in figure["system"] for figure in figures):
-        rows.insert(0, ["this linker: vectors and ranker", "not evaluated: run dim rank", "", "", "", ""])
+        rows.insert(0, [f"this linker: {by} and ranker", "not evaluated: run dim rank", "", "", "", ""])
     if not rows:
         return ""
     head = ["", "on", "Top-1", "Top-5", "MRR", "names only: Top-1"]

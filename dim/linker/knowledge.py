@@ -62,7 +62,7 @@ class KnownEntity:
         text: What is said of it, or None.
         type: Its type, or None.
         popularity: From outside the mentions (sitelinks, page views), or None; NaN, as pandas has it, is None.
-        images: Paths of its images; the first usable one is encoded when it is added.
+        images: Paths of its images; the first usable ones are encoded when it is added.
     """
 
     id: str

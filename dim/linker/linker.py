@@ -330,7 +330,8 @@ class Linker(ModelHubMixin, ABC):
         Args:
             mention: The name as it stands in the text; may be empty where there is an image.
             context: The text around it; without one the name alone counts. NaN, as pandas has it, is none.
-            image: A path, the bytes of an image file, or an opened Pillow image; of several the first usable one.
+            image: A path, the bytes of an image file, or an opened Pillow image; of several the first usable
+                ones, as many as the run was fitted with (`num_images`, 1 by default).
             candidates: Ids of the entities that compete; None: the whole KB. A text is one id, or several with `|`.
             top_k: Answers at most. A linker with a ranker gives at most as many as it has candidates, which are twice
                 the `num_candidates` of `dim rank` at most; a generative one as many as its beams find.

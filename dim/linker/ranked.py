@@ -26,7 +26,6 @@ from dim.search.lexical import EntityNames
 
 LOG = log("dim")
 NUM_CANDIDATES = 32  #: That each of scores and names brings; a ranker says how many it was trained with.
-BY_SCORES = ("vectors", "name")
 
 Rows = NDArray[np.int64]
 
@@ -67,6 +66,8 @@ class RankedLinker(Linker):
         ranker: Orders the candidates; None: the method's scores do.
     """
 
+    score_name = "vectors"  #: What the evidence of an answer calls the method's score, where there is no ranker.
+
     def __init__(
         self,
         knowledge: Knowledge,
@@ -104,8 +105,8 @@ class RankedLinker(Linker):
     @property
     def evidence(self) -> Mapping[str, str]:
         """The ranker's features, or the method's score and the name's."""
-        names = self.ranker.names if self.ranker is not None else BY_SCORES
-        return {name: FEATURES.get(name, name) for name in names}
+        names = self.ranker.names if self.ranker is not None else (self.score_name, "name")
+        return {name: FEATURES.get(name, "what the method scores by") for name in names}
 
     def _index(self, rows: Rows, entities: list[KnownEntity]) -> None:
         self._add_scored(rows, entities)
@@ -179,7 +180,7 @@ class RankedLinker(Linker):
             self._answer(
                 int(found.rows[place]),
                 float(found.scores[place]),
-                {"vectors": found.scores[place], "name": found.names[place]},
+                {self.score_name: found.scores[place], "name": found.names[place]},
             )
             for place in np.lexsort((found.rows, -found.scores))[:top_k]
         ]

@@ -14,7 +14,7 @@ from torch import nn
 from dim.core.known_classes import REMEDY, UPGRADE, Chosen, KnownClasses, made, parameters
 from dim.core.sealed import leads_out
 from dim.core.templates import CONTEXT_FIELDS, check_template
-from dim.encoders.base import Captioner, Encoder, Frozen, ImageEncoder, TextEncoder
+from dim.encoders.base import Captioner, Frozen, ImageEncoder, TextEncoder, TrainableTextEncoder
 from dim.encoders.model_files import safe_name
 from dim.errors import DataError
 from dim.features.live import LiveEncoder
@@ -60,7 +60,7 @@ def write_encoder_files(recipe: Recipe, encoders: Mapping[str, Frozen], folder: 
         folder: Of the linker.
 
     Returns:
-        The recipe, and the encoders whose pickled weights became safetensors.
+        The recipe, and the encoders whose files are others now: pickled weights became safetensors, or were trained.
 
     Raises:
         DataError: A file that was there is gone, or pickled weights cannot become safetensors.
@@ -69,12 +69,9 @@ def write_encoder_files(recipe: Recipe, encoders: Mapping[str, Frozen], folder: 
     for name, encoder in encoders.items():
         chosen = portable["encoders"][name]
         options = chosen["init_args"] = chosen.get("init_args") or {}
-        if isinstance(encoder, Encoder) and encoder.trained is not None:
+        if isinstance(encoder, TrainableTextEncoder) and encoder.is_trained:
             place = Path("encoders") / name
-            encoder.copy_model(Path(options["path"]), folder / place)
-            options["path"] = str(place)
-            for option in ("train", "lora_rank", "revision"):  # what is written is frozen, and its own
-                options.pop(option, None)
+            chosen["init_args"] = encoder.write_frozen(folder / place) | {"path": str(place)}
             converted.add(name)
             continue
         for option in FILES:

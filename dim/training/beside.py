@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 from dim.evaluation.floor import rank_by_name
 from dim.evaluation.protocols import Ranked
 from dim.evaluation.results import ranks_frame
-from dim.features.batch import FeatureTable, TrainedTable
+from dim.features.batch import FeatureTable, TrainedTable, at_once
 from dim.search.scores import Products
 from dim.training.datamodule import EVALUATION_BATCH, LinkingData
 
@@ -77,7 +77,8 @@ def rank_by_frozen_vectors(data: LinkingData, rows: Tensor) -> Ranked | None:
 def unit_sum(tables: dict[str, FeatureTable], names: Sequence[str], owners: Tensor) -> Tensor:
     """The sum [n, width] of the owners' unit vectors, itself scaled to unit length; zeros where all are missing."""
     sums = torch.empty(len(owners), tables[names[0]].width, device=owners.device)
-    for part, place in zip(owners.split(AT_ONCE), sums.split(AT_ONCE), strict=True):
+    size = at_once([tables[name] for name in names], AT_ONCE)
+    for part, place in zip(owners.split(size), sums.split(size), strict=True):
         vectors = [normalize(tables[name].take(part).mean()[0]) for name in names]
         place.copy_(normalize(torch.stack(vectors).sum(0)))
     return sums

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from pytorch_lightning import LightningDataModule
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dim.core.distributed import process_of_run
@@ -20,7 +20,7 @@ from dim.core.jobs import Dtype, Executor
 from dim.core.ray_cluster import Engine, open_executor
 from dim.data import dataset as records
 from dim.data.missing_images import MAX_MISSING_IMAGES, check_limit
-from dim.encoders.base import Captioner, ImageEncoder, TextEncoder
+from dim.encoders.base import FROZEN, Captioner, ImageEncoder, TextEncoder, TrainableTextEncoder, is_trained
 from dim.errors import ConfigError
 from dim.evaluation.protocols import FullKB, Protocol
 from dim.features.batch import Batch, FeatureTable, TrainedTable, batch_of
@@ -246,10 +246,20 @@ class LinkingDataModule(LightningDataModule):
         return self._data
 
     @property
-    def trained_encoders(self) -> dict[str, nn.Module]:
-        """Encoder → its network, of those that are trained within the steps."""
-        network = None if self.text_encoder is None else self.text_encoder.trained
-        return {} if network is None else {"text_encoder": network}
+    def trained_encoders(self) -> dict[str, TrainableTextEncoder]:
+        """Those that are trained within the steps, by their options."""
+        encoder = self.text_encoder
+        return {"text_encoder": encoder} if isinstance(encoder, TrainableTextEncoder) and encoder.is_trained else {}
+
+    def check_trained(self, method: str, trains_encoders: bool) -> None:
+        """Raises ConfigError where an encoder is to be trained that this method, or these options, do not train."""
+        trained = next((name for name in FROZEN if is_trained(getattr(self, name, None))), None)
+        if trained is None:
+            return
+        blanked = [field.name for field in FIELDS if field.encoder == "text" and field.name in self.blank]
+        if trained not in self.trained_encoders or not trains_encoders or blanked:
+            said = f"blanked fields ({', '.join(blanked)})" if blanked else f"the {trained} of {method}"
+            raise ConfigError(f"a frozen encoder for {said}", "train other than frozen", "Leave train out.")
 
     def setup(self, stage: str) -> None:
         """Opens the data and moves what fits to the device."""
@@ -311,9 +321,7 @@ class LinkingDataModule(LightningDataModule):
             splits = dataset.mentions["split"].tolist() if is_of_mention else None
             rows = rows[derange(rows >= 0, name, self.seed, splits)]
         if isinstance(features, Inputs):
-            if name in self.blank or "spelling" in name or self.text_encoder is None:
-                said = "a frozen encoder of names' spelling, and of fields that are blanked"
-                raise ConfigError(said, f"one of {name} that is trained", "Leave train out.")
+            assert isinstance(self.text_encoder, TrainableTextEncoder)
             return TrainedTable(self.text_encoder, features.unique, torch.from_numpy(rows), self.embed_batch_size)
         # The cache is mapped copy-on-write: torch asks for writable memory, and nothing here writes.
         table = FeatureTable(torch.from_numpy(features.matrix), torch.from_numpy(rows))

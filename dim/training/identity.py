@@ -30,7 +30,8 @@ def identity_of(config: Mapping[str, Any], features: Mapping[str, str], parts: M
     """What a run is.
 
     Each class that its configuration names says which of its options make no difference (`incidental`); an option that
-    no class speaks of counts.
+    no class speaks of counts. One that came later (`later`) counts where it is not at its default, as runs of before
+    had it.
 
     Args:
         config: The run's configuration as `fit` wrote it.
@@ -68,7 +69,9 @@ def described(value: Any, of_others: frozenset[str] = frozenset()) -> Any:
         kind = named if isinstance(named, type) else imported_class(str(named))
         said: frozenset[str] = getattr(kind, "incidental", of_others)
         skipped = said if kind is None else INCIDENTAL.get(kind, said)
-        options = {name: described(item) for name, item in (value.get("init_args") or {}).items()}
+        later: Mapping[str, Any] = getattr(kind, "later", {})
+        given = (value.get("init_args") or {}).items()
+        options = {name: described(item) for name, item in given if name not in later or item != later[name]}
         name = str(value["class_path"]).rpartition(".")[2] if kind is None else kind.__name__
         return {"class": name, "options": {name: item for name, item in options.items() if name not in skipped}}
     if isinstance(value, Mapping):

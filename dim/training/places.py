@@ -18,6 +18,7 @@ from dim.core.folder_files import read_json, read_yaml
 from dim.core.moved_classes import renamed
 from dim.data.dataset import Dataset
 from dim.display.lines import warn
+from dim.encoders.base import FROZEN
 from dim.errors import ConfigError, DataError
 from dim.evaluation.result_files import METRICS, read_results
 
@@ -285,7 +286,8 @@ def check_places(run: Path, config: Mapping[str, Any], option: str) -> None:
     """
     _check_root(run, Path(str(config["data"]["root"])), option)
     _check_files(run, config)
-    _note_cache(run, Path(str(config["data"]["cache_dir"])))
+    if any(config["data"].get(name) is not None for name in FROZEN):
+        _note_cache(run, Path(str(config["data"]["cache_dir"])))
 
 
 def _check_root(run: Path, root: Path, option: str) -> None:

@@ -71,7 +71,7 @@ class LinkingTask(LightningModule):
         self._rows: list[NDArray[np.int64]] = []
         self._losses: list[Tensor] = []
         #: The networks of encoders that are trained, by the data module's option: weights like those of the method.
-        self.encoders = nn.ModuleDict()
+        self.trained_encoders = nn.ModuleDict()
 
     @abstractmethod
     def build(self, data: LinkingData) -> None:
@@ -167,6 +167,7 @@ class LinkingTask(LightningModule):
         """Builds the network, once the data module knows the widths."""
         if not self._is_built:
             self.check()
+            self.datamodule.check_trained(type(self).__name__, self.trains_encoders)
             self._check_protocol(self.data.protocol)
             self._is_built = True
             torch.manual_seed(self.seed)  # embedding may have drawn from the generator, or found its work done
@@ -174,14 +175,8 @@ class LinkingTask(LightningModule):
             self._take_encoders()
 
     def _take_encoders(self) -> None:
-        trained = self.datamodule.trained_encoders
-        if trained and not self.trains_encoders:
-            raise ConfigError(
-                f"frozen encoders for {type(self).__name__}, which trains none",
-                f"{next(iter(trained))} with train other than frozen",
-                "Leave train out.",
-            )
-        self.encoders.update({name: network.train() for name, network in trained.items()})
+        for name, encoder in self.datamodule.trained_encoders.items():
+            self.trained_encoders[name] = encoder.network.train()
 
     def _check_protocol(self, protocol: Protocol) -> None:
         if protocol.is_written and self.scores_all:
@@ -193,7 +188,7 @@ class LinkingTask(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with warm-up and the schedule, stepped every batch."""
-        of_encoders = {id(p) for p in self.encoders.parameters()}
+        of_encoders = {id(p) for p in self.trained_encoders.parameters()}
         trained = [p for p in self.parameters() if p.requires_grad]
         own, encoders = ([p for p in trained if (id(p) in of_encoders) == is_of] for is_of in (False, True))
         groups: list[dict[str, Any]] = [*_decayed(own), *_decayed(encoders, lr=self.encoder_learning_rate)]

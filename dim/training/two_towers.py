@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from dim.errors import ConfigError
-from dim.features.batch import Batch, FeatureTable
+from dim.features.batch import Batch, FeatureTable, at_once
 from dim.search.scores import Products
 from dim.training.task import LinkingTask
 
@@ -61,7 +61,8 @@ class TwoTowers(LinkingTask):
     def all_entities(self) -> Tensor:
         """Vectors [num_entities, D] of the KB."""
         rows = torch.arange(len(self.data.dataset.entities), device=self.device)
-        return torch.cat([self.entities(part) for part in rows.split(ENTITY_BATCH)])
+        size = at_once([self.data.entity_fields[name] for name in self.field_widths[1]], ENTITY_BATCH)
+        return torch.cat([self.entities(part) for part in rows.split(size)])
 
     def on_scoring_start(self) -> None:
         """Encodes the KB once."""

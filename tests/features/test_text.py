@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, CLIPConfig, PreTrainedTokenizerFast
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    CLIPConfig,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5Model,
+)
 
 from dim.encoders.text import TransformersTextEncoder
 from dim.errors import ConfigError
@@ -62,6 +71,22 @@ def test_with_tokens_a_text_has_a_vector_a_token_whose_mean_is_the_pooled_one(fo
     assert TransformersTextEncoder(str(folder), pooling="tokens", max_length=4).num_vectors([long]).tolist() == [4]
     assert TransformersTextEncoder(str(folder)).num_vectors(TEXTS) is None
     assert encoder.fingerprint != TransformersTextEncoder(str(folder)).fingerprint
+
+
+@pytest.mark.parametrize("train", ["full", "lora"])
+def test_a_trained_half_of_t5_is_written_so_that_it_loads_again(folder: Path, tmp_path: Path, train: str) -> None:
+    torch.manual_seed(0)
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2, "vocab_size": 12}
+    T5Model(T5Config(**sizes, pad_token_id=0)).save_pretrained(tmp_path / "t5")
+    AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "t5")
+    encoder = TransformersTextEncoder(str(tmp_path / "t5"), train=train, max_length=8)
+    with torch.no_grad():
+        for parameter in encoder.network.parameters():
+            parameter.add_(0.1)
+    options = encoder.write_frozen(tmp_path / "written")
+    again = TransformersTextEncoder(str(tmp_path / "written"), **options)
+    assert not again.is_trained
+    np.testing.assert_allclose(again.encode_text(TEXTS), encoder.encode_text(TEXTS), atol=1e-4)
 
 
 def test_texts_are_cut_at_max_length_or_at_what_the_model_takes(folder: Path) -> None:

@@ -10,9 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dim.errors import ConfigError
 from dim.search.scores import Scores
-from dim.training.datamodule import LinkingData
+from dim.training.datamodule import LinkingData, Needs
 from dim.training.task import LinkingTask
+
+READ = frozenset({"mention", "context", "name", "text"})  #: The fields whose texts are read.
 
 
 class Baseline(LinkingTask):
@@ -73,10 +76,24 @@ class TextBaseline(Baseline):
             device: Where the scores go.
         """
 
+    @property
+    def needs(self) -> Needs:
+        """No features."""
+        return Needs(fields=())
+
     def build(self, data: LinkingData) -> None:
-        """Indexes names and texts as the run sees them (`leave_out`, `shuffle`)."""
-        entities, mentions = data.dataset.entities, data.dataset.mentions
-        names = [""] * len(entities) if "name" in self.datamodule.leave_out else entities["name"].tolist()
+        """Indexes names and texts, and keeps mentions and contexts, as the run sees them.
+
+        Raises:
+            ConfigError: Names or mentions are shuffled, mentions left out, or a text is blanked.
+        """
+        module = self.datamodule
+        wanted = {*module.shuffle} & {"mention", "name"} | {*module.leave_out} & {"mention"} | {*module.blank} & READ
+        if wanted:
+            said = "controls of texts: contexts, names and entity texts left out, contexts and entity texts shuffled"
+            raise ConfigError(said, f"the fields {', '.join(sorted(wanted))}", "Take them out, or use another method.")
+        entities, mentions = data.dataset.entities, module.shown_mentions()
+        names = [""] * len(entities) if "name" in module.leave_out else entities["name"].tolist()
         self.index_kb(names, data.texts, entities["popularity"].to_numpy(dtype=np.float64), data.dataset.name)
         self._mentions = mentions["mention"].to_numpy(dtype=object)
         self._contexts = mentions["context"].fillna("").to_numpy(dtype=object)

@@ -43,8 +43,13 @@ class BM25(TextBaseline):
     ) -> None:
         """Indexes names and texts."""
         documents = [f"{name} {text or ''}" for name, text in zip(names, texts, strict=True)]
+        found = words(documents)
+        if not any(found):  # bm25s indexes no KB without a word
+            self.index, self.num_words = None, 1
+            self.kb = SparseKB(sp.csr_matrix(np.zeros((1, len(documents)), np.float32)))
+            return
         self.index = bm25s.BM25(k1=self.k1, b=self.b)
-        self.index.index(words(documents), show_progress=False)
+        self.index.index(found, show_progress=False)
         # bm25s keeps the score that each word gives each document, and adds up whole columns; here they are cut.
         made = (self.index.scores["data"], self.index.scores["indices"], self.index.scores["indptr"])
         self.kb = SparseKB(sp.csr_matrix(made, shape=(len(made[2]) - 1, len(documents))))
@@ -53,7 +58,7 @@ class BM25(TextBaseline):
     def scores_for(self, mentions: Sequence[str], contexts: Sequence[str], device: torch.device) -> SparseProducts:
         """BM25 scores, 0 where no word is shared."""
         asked = [self.query.format(mention=mention, context=c) for mention, c in zip(mentions, contexts, strict=True)]
-        known = [self.index.get_tokens_ids(query) for query in words(asked)]
+        known = [[] if self.index is None else self.index.get_tokens_ids(query) for query in words(asked)]
         ends = np.cumsum([0, *map(len, known)])
         columns = np.fromiter((column for query in known for column in query), np.int64, ends[-1])
         ones = np.ones(len(columns), dtype=np.float32)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dim.core.moved_classes import renamed
 from dim.core.sealed import open_sealed, seal
-from dim.errors import DataError
+from dim.errors import ConfigError, DataError
 from dim.features.live import LiveEncoder
 from dim.linker.answer import Question, of_question
 from dim.linker.card import model_card
@@ -30,7 +30,7 @@ from dim.methods.baselines.base import TextBaseline
 from dim.reranker.candidates import best_rows_of
 from dim.reranker.ranker import Ranker
 from dim.search.lexical import EntityNames
-from dim.search.scores import Scores, scores_at
+from dim.search.scores import HeldScores, Scores, scores_at
 from dim.search.vector_index import KindOrAuto
 from dim.training.task import LinkingTask
 
@@ -80,6 +80,7 @@ class BaselineLinker(RankedLinker):
     method = TextBaseline
     content = "baseline linker"
     reads_images = False
+    score_name = "score"
 
     def __init__(
         self, task: TextBaseline, knowledge: Knowledge, names: EntityNames, ranker: Ranker | None, about: dict[str, Any]
@@ -90,9 +91,16 @@ class BaselineLinker(RankedLinker):
 
     @classmethod
     def of_run(cls, task: LinkingTask, run: Path, index: KindOrAuto = "auto") -> BaselineLinker:
-        """The linker of an opened run, with the ranker that `dim rank` left there."""
+        """The linker of an opened run, with the ranker that `dim rank` left there.
+
+        Raises:
+            ConfigError: The run does not see the names or the contexts as they are: its figures are of another system.
+        """
         assert isinstance(task, TextBaseline)
-        data = task.data
+        data, module = task.data, task.datamodule
+        if unseen := {"name", "context"} & {*module.leave_out, *module.shuffle}:
+            found = f"{run} with the control {', '.join(sorted(unseen))}"
+            raise ConfigError("a run that reads names and contexts as they are", found, "Fit it without that.")
         knowledge = knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root)
         entities = list(knowledge)
         recipe = recipe_of_run(run, type(task))
@@ -104,7 +112,7 @@ class BaselineLinker(RankedLinker):
             knowledge,
             EntityNames([entity.name for entity in entities], [entity.aliases for entity in entities]),
             ranker,
-            about_run(task, run, recipe, ranker),
+            about_run(task, run, recipe, ranker, by="scores"),
         )
 
     @classmethod
@@ -130,7 +138,7 @@ class BaselineLinker(RankedLinker):
         if self.ranker is not None:
             self.ranker.save(place / "ranker")
         rows = {"method": type(self.task).__name__, **ranker_row(self.ranker)}
-        card = model_card(about, self.knowledge, rows, has_ranker=self.ranker is not None)
+        card = model_card(about, self.knowledge, rows, by="scores", has_ranker=self.ranker is not None)
         (place / "README.md").write_text(card, encoding="utf-8")
         seal(place, self.content, FORMAT, {"next_row": self.knowledge.next_row, "about": about}, MANIFEST)
         if check is not None:
@@ -152,12 +160,15 @@ class BaselineLinker(RankedLinker):
             if not question.mention.strip():
                 with of_question(place):
                     raise DataError("a mention", "an image alone, which this linker does not read", "Give the name.")
+        if not len(self.knowledge):
+            return ByColumn(HeldScores(torch.zeros(len(questions), 0)), np.empty(0, np.int64))
         if self._indexed is None:
             entities = list(self.knowledge)
+            popularity = np.array([entity.popularity for entity in entities], dtype=np.float64)
             self.task.index_kb(
                 [entity.name for entity in entities],
                 [entity.text for entity in entities],
-                np.array([entity.popularity for entity in entities], dtype=np.float64),
+                popularity if np.isfinite(popularity).any() else np.zeros(len(entities)),  # of all alike
                 "the linker",
             )
             self._indexed = self.knowledge.rows

@@ -58,7 +58,7 @@ def write(
     weights = {
         name: value.contiguous().cpu()
         for name, value in towers.task.state_dict().items()
-        if not name.startswith("encoders.")  # those that were trained stand with their files
+        if not name.startswith("trained_encoders.")  # those that were trained stand with their files
     }
     (place / "model.safetensors").write_bytes(save(weights))  # save_file lets nobody else read the file
     write_entities(knowledge, place, about.get("images", "paths"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pytorch_metric_learning.losses.base_metric_loss_function import BaseMetricLossFunction
@@ -30,8 +30,8 @@ class DIM(TwoTowers):
         fusion: `attention` as the paper describes, `sum` as released, or `linear`, a sum of projections (a baseline).
         entity_tower: `projection` is trained on the entity's fields, `identity` is its text's vector as released.
         several: What becomes of a field with several vectors, such as images (`--data.num_images`) or tokens: their
-            `mean`, their `sum` as in the release of DWE, or, in the mention's caption, context and image, `attention`
-            over each (with fusion `attention`; their mean elsewhere).
+            `mean`; with fusion `sum`, as in the release of DWE, their `sum`; with fusion `attention`, `attention` over
+            each in the mention's caption, context and image, and their mean elsewhere.
         width: Of query and entity vectors; with `identity` the text's own width counts.
         num_heads: Attention heads.
         dropout: Of features and attention weights.
@@ -49,6 +49,8 @@ class DIM(TwoTowers):
 
     training_only = TwoTowers.training_only | {"loss", "negatives"}
     trains_encoders = True
+    #: Options that older versions lacked, at what was so then: they make no other run of it (`dim.training.identity`).
+    later: ClassVar[dict[str, Any]] = {"several": "mean", "encoder_learning_rate": 5e-5}
 
     def __init__(
         self,
@@ -86,10 +88,9 @@ class DIM(TwoTowers):
 
     def check(self) -> None:
         """Raises ConfigError for a loss that cannot compare mentions with entities, and options that do not fit."""
-        if self.several == "attention" and self.fusion != "attention":
-            raise ConfigError(
-                "several: attention beside fusion: attention", f"fusion: {self.fusion}", "Use several: mean, or sum."
-            )
+        if self.several != "mean" and self.several != self.fusion:  # others scale each field to unit length
+            found = f"fusion: {self.fusion}"
+            raise ConfigError(f"several: {self.several} beside fusion: {self.several}", found, "Use several: mean.")
         check_loss(self.loss, draws=self.negatives is not None)
 
     def build(self, data: LinkingData) -> None:

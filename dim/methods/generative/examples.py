@@ -135,6 +135,7 @@ class SimilarExamples(Examples):
     def _key(self, data: LinkingData, train_rows: NDArray[np.int64]) -> str:
         # The rows of the table hold what --data.shuffle did to it.
         encoder = [data.fingerprints.get(name, "") for name in ("text_encoder", "blank")]
+        encoder += [data.fingerprints[name] for name in ("feature_dtype",) if name in data.fingerprints]
         options = f"{FORMAT_VERSION} {self.num_examples} {self.share_image}"
         rows = data.mention_fields["mention"].rows.cpu().numpy()
         return content_hash(options, data.dataset.hash, *encoder, rows.tobytes(), train_rows.tobytes())

@@ -10,6 +10,7 @@ from tiny_fit import tiny_world
 
 from dim.__main__ import main
 from dim.data.dataset import Dataset
+from dim.errors import ConfigError
 from dim.linker import Answer, Linker, Question
 from dim.linker.ranked import RankedLinker
 
@@ -69,6 +70,35 @@ def test_entities_that_are_added_answer_and_those_that_are_removed_do_not(run: P
     assert not {"new", first.id} & {answer.id for answer in opened.link("Zzyzx Qwerty", "", top_k=len(opened))}
     only = [next(iter(opened)).id]
     assert [answer.id for answer in opened.link("Zzyzx Qwerty", "", candidates=only)] == only
+    opened.remove_entities([entity.id for entity in opened])
+    assert opened.link("Zzyzx Qwerty", "") == []
+    opened.add_entities([{"id": "short", "name": "李"}])  # no word of two letters, no popularity
+    assert [answer.id for answer in opened.link("李", "")] == ["short"]
+
+
+@pytest.mark.parametrize(
+    ("control", "said"),
+    [
+        (["--data.shuffle", "[name]"], "the fields name"),
+        (["--data.blank", "[context]"], "the fields context"),
+        (["--data.leave_out", "[mention]"], "the fields mention"),
+    ],
+)
+def test_a_control_that_texts_do_not_have_is_refused(
+    world: Path, tmp_path: Path, control: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", *fit_options(world, tmp_path / "run", "--model", "BM25", *control)]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_without_contexts_bm25_ranks_otherwise_and_has_no_linker(world: Path, tmp_path: Path) -> None:
+    figures = []
+    for name, control in (("whole", []), ("bare", ["--data.leave_out", "[context]"])):
+        assert main(["fit", *fit_options(world, tmp_path / name, "--model", "BM25", *control)]) == 0
+        figures.append(pd.read_parquet(tmp_path / name / "ranks.parquet")["rank"])
+    assert not figures[0].equals(figures[1])
+    with pytest.raises(ConfigError, match="reads names and contexts as they are"):
+        Linker.from_checkpoint(tmp_path / "bare", device="cpu")
 
 
 def test_rank_trains_a_ranker_that_its_linker_takes_along(

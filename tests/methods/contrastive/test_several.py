@@ -61,6 +61,7 @@ def test_two_images_count_in_training_evaluation_and_answers_alike(
 ) -> None:
     encoders = ["--data.text_encoder", "TinyTextEncoder", "--data.image_encoder", "TinyImageEncoder"]
     options = ["--data.num_images", "2", "--data.feature_dtype", "float16", "--model.several", several]
+    options += [] if several == "mean" else ["--model.fusion", several]
     run = tmp_path / "run"
     assert main(["fit", *fit_options(world.root, run, *encoders, *SMALL, *options)]) == 0
     linker = Linker.from_checkpoint(run, device="cpu")

@@ -51,8 +51,7 @@ def test_texts_are_encoded_when_they_are_taken_each_once_and_gradients_reach_the
     frozen = TransformersTextEncoder(str(bert)).encode_text(["ada moreau", "the hill"])
     np.testing.assert_allclose(vectors.detach()[:, 0], [frozen[0], np.zeros(16), frozen[1], frozen[0]], atol=1e-5)
     vectors.sum().backward()
-    assert encoder.trained is not None
-    assert all(p.grad is not None for name, p in encoder.trained.named_parameters() if "pooler" not in name)
+    assert all((p.grad is not None) == ("pooler" not in name) for name, p in encoder.network.named_parameters())
     with pytest.raises(ConfigError, match="weights in fp32 to be trained"):
         TransformersTextEncoder(str(bert), train="full", precision="bf16")
     with pytest.raises(ConfigError, match="a pooling of texts whose encoder is trained"):
@@ -79,7 +78,7 @@ def test_a_trained_encoder_is_what_its_linker_answers_by(world: Path, bert: Path
     opened = Linker.from_pretrained(tmp_path / "linker", device="cpu")
     encoder = opened.live.text_encoder
     assert isinstance(encoder, TransformersTextEncoder)
-    assert encoder.trained is None
+    assert not encoder.is_trained
     np.testing.assert_allclose(encoder.encode_text(MENTIONS), learned, atol=1e-5)
     for here, there in zip(found, opened.link_batch(questions, top_k=5), strict=True):
         np.testing.assert_allclose([a.score for a in here], [a.score for a in there], atol=1e-5)
@@ -96,7 +95,7 @@ def test_resumed_it_comes_to_the_same_weights(world: Path, bert: Path, tmp_path:
         torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=False)["state_dict"]
         for name in ("whole", "cut")
     ]
-    assert any(name.startswith("encoders.text_encoder.") for name in states[0])
+    assert any(name.startswith("trained_encoders.text_encoder.") for name in states[0])
     for name, value in states[0].items():
         assert torch.equal(value, states[1][name]), name
 
@@ -104,8 +103,8 @@ def test_resumed_it_comes_to_the_same_weights(world: Path, bert: Path, tmp_path:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--model", "FrozenVectors"], "frozen encoders for FrozenVectors, which trains none"),
-        (["--data.blank", "[context]"], "fields that are blanked"),
+        (["--model", "FrozenVectors"], "a frozen encoder for the text_encoder of FrozenVectors"),
+        (["--data.blank", "[context]"], "a frozen encoder for blanked fields (context)"),
     ],
 )
 def test_what_cannot_train_an_encoder_says_so(
