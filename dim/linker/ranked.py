@@ -171,14 +171,15 @@ class RankedLinker(Linker):
     def features(self) -> PairFeatures:
         """What the ranker reads of the KB as it is."""
         if self._features is None:
-            known = [self.knowledge.entities.get(row) for row in range(self.knowledge.next_row)]
-            facts = EntityFacts(
-                [entity.name if entity else "" for entity in known],
-                [entity.aliases if entity else () for entity in known],
-                [entity.text if entity else None for entity in known],
-                np.array([entity.popularity if entity else None for entity in known], dtype=np.float64),
-            )
-            self._features = PairFeatures(facts)
+            table, size = self.knowledge.table(), self.knowledge.next_row
+            rows = table["row"].to_numpy()
+            names, aliases, texts = [""] * size, [()] * size, [None] * size
+            for column, values in (("name", names), ("aliases", aliases), ("text", texts)):
+                for row, value in zip(rows.tolist(), table[column].to_pylist(), strict=True):
+                    values[row] = value
+            popularity = np.full(size, np.nan)
+            popularity[rows] = table["popularity"].to_numpy()
+            self._features = PairFeatures(EntityFacts(names, aliases, texts, popularity))
         return self._features
 
     def _by_scores(self, found: Candidates, top_k: int) -> list[Answer]:

@@ -153,13 +153,9 @@ class BaselineLinker(RankedLinker):
                 with of_question(place):
                     raise DataError("a mention", "an image alone, which this linker does not read", "Give the name.")
         if self._indexed is None:
-            entities = list(self.knowledge)
-            self.task.index_kb(
-                [entity.name for entity in entities],
-                [entity.text for entity in entities],
-                np.array([entity.popularity for entity in entities], dtype=np.float64),
-                "the linker",
-            )
+            table = self.knowledge.table()
+            names, texts = table["name"].to_pylist(), table["text"].to_pylist()
+            self.task.index_kb(names, texts, table["popularity"].to_numpy(), "the linker")
             self._indexed = self.knowledge.rows
         mentions, contexts = ([getattr(question, name) for question in questions] for name in ("mention", "context"))
         return ByColumn(self.task.scores_for(mentions, contexts, CPU).held(), self._indexed)
