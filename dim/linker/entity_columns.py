@@ -180,10 +180,12 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
 
         for row, entity in self._others.items():
             self._others[row] = replace(entity, images=inside_of(row, entity.images))
-        kept = []
-        for batch in self._table.to_batches(BATCH):
-            pairs = zip(batch["row"].to_pylist(), batch["images"].to_pylist(), strict=True)
-            images = [inside_of(row, images) if images and row not in self._others else () for row, images in pairs]
+        kept, told = [], iter(zip(self._rows.tolist(), self._is_there.tolist(), strict=True))
+        for each in _lists(self._table["images"]):
+            images = [
+                inside_of(row, images) if images and is_there else ()
+                for images, (row, is_there) in zip(each, told, strict=False)
+            ]
             kept.append(pa.array(images, SCHEMA.field("images").type))
         self._table = _with(self._table, "images", pa.chunked_array(kept, SCHEMA.field("images").type))
         return elsewhere
