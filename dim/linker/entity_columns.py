@@ -61,7 +61,8 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
             table, rows = table.sort_by("row"), np.sort(rows)
         for name in LISTS:
             table = _with(table, name, pc.fill_null(table[name], pa.scalar([], SCHEMA.field(name).type)))
-        self._table, self._rows = table, rows
+        self._set(table)
+        self._rows = rows
         self._is_there, self._num_there = np.ones(len(rows), np.bool_), len(rows)
         self._others: dict[int, KnownEntity] = {}
         self._rows_of_others: dict[str, int] = {}
@@ -80,9 +81,15 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
         columns.update(entities)
         return columns
 
+    def _set(self, table: pa.Table) -> None:
+        self._table = table
+        self._columns = {name: table[name] for name in SCHEMA.names}  # a table makes a column each time it is asked
+
     def _check_ids(self) -> None:
         alike = np.flatnonzero(self._hashes[1:] == self._hashes[:-1])
-        ids = Counter(self._table["id"][place].as_py() for place in self._places[np.union1d(alike, alike + 1)].tolist())
+        ids = Counter(
+            self._columns["id"][place].as_py() for place in self._places[np.union1d(alike, alike + 1)].tolist()
+        )
         if twice := [entity_id for entity_id, count in ids.items() if count > 1]:
             raise _of_one_id(twice[0])
 
@@ -117,7 +124,7 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
             return entity
         if (place := self._place(row)) is None:
             raise KeyError(row)
-        return _entity({name: self._table[name][place].as_py() for name in SCHEMA.names})
+        return _entity({name: column[place].as_py() for name, column in self._columns.items()})
 
     def __setitem__(self, row: int, entity: KnownEntity) -> None:
         if row in self:
@@ -147,7 +154,7 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
         first = int(np.searchsorted(self._hashes, wanted))
         while first < len(self._hashes) and self._hashes[first] == wanted:
             place = int(self._places[first])
-            if self._is_there[place] and self._table["id"][place].as_py() == entity_id:
+            if self._is_there[place] and self._columns["id"][place].as_py() == entity_id:
                 return int(self._rows[place])
             first += 1
         return None
@@ -187,7 +194,7 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
                 for images, (row, is_there) in zip(each, told, strict=False)
             ]
             kept.append(pa.array(images, SCHEMA.field("images").type))
-        self._table = _with(self._table, "images", pa.chunked_array(kept, SCHEMA.field("images").type))
+        self._set(_with(self._table, "images", pa.chunked_array(kept, SCHEMA.field("images").type)))
         return elsewhere
 
 

@@ -174,13 +174,9 @@ class EntityFacts:
             self._weights[name] = rarity(counts.values, self.size)
         return self._weights[name]
 
-    def words_of_name(self, row: int) -> list[str]:
-        """The words of an entity's name without parentheses, in order."""
-        return [self.vocabulary.word(number) for number in self.name_words.row(row)]
-
-    def short_name(self, row: int) -> str:
-        """An entity's name without parentheses, folded."""
-        return self.strings.word(int(self._short_names.values[row]))
+    def short_names(self, rows: Rows) -> list[str]:
+        """The names of entities [c] without what stands in parentheses, folded."""
+        return self.strings.words(self._short_names.values[rows].tolist())
 
     def of_surname(self, row: int) -> Rows:
         """The rows of all entities whose names end with the same word as an entity's, it among them."""

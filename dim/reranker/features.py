@@ -170,20 +170,20 @@ class PairFeatures:
         words = split_words(asked.mention)
         known = set(facts.vocabulary.find(words))
         context_words = set(facts.vocabulary.find(split_words(asked.context))) - known
-        candidates = rows.tolist()
         name_sizes = facts.name_words.sizes[rows].clip(min=1)
-        name_words = [facts.words_of_name(row) for row in candidates]
+        name_ids = facts.name_words.lists(rows)
+        name_words = [facts.vocabulary.words(found) for found in name_ids]
         ids, owner = facts.name_words.of(rows)
         in_mention = self._marked(known, ids)
         covered_names = np.bincount(owner, in_mention, len(rows)) / name_sizes
-        shared = [len(known.intersection(facts.name_words.row(row))) for row in candidates]
+        shared = [len(known.intersection(found)) for found in name_ids]
         covered = np.array(shared) / max(len(set(words)), 1)
         covered_initials = np.array([share_covered(words, found) for found in name_words])
         in_context = self._marked(context_words, ids)
         rest = (name_sizes - covered_names * name_sizes).clip(min=1)
         rest_weight = np.bincount(owner, in_context * facts.word_weights[ids], len(rows))
         beside = [sides(found - set(words), name_words) for found in neighbours(asked.context, asked.mention)]
-        short_names = [facts.short_name(row) for row in candidates]
+        short_names = facts.short_names(rows)
         full = np.array([len(s) > len(mention) and s in context for s in short_names])
         hints, hint_owner = facts.hint_words.of(rows)
         hint = np.bincount(hint_owner, self._marked(context_words, hints) * facts.word_weights[hints], len(rows))

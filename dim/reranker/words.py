@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,9 +112,9 @@ class Vocabulary:
         """The numbers of words that are known; the others are left out."""
         return [found for word in words if (found := self._ids.get(word)) is not None]
 
-    def word(self, number: int) -> str:
-        """The word of a number."""
-        return self._words[number]
+    def words(self, numbers: Iterable[int]) -> list[str]:
+        """The words of numbers."""
+        return [self._words[number] for number in numbers]
 
 
 class WordLists:
@@ -166,8 +166,8 @@ class WordLists:
         offset = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         return self._ids.values[self._starts.values[rows][owner] + offset].astype(np.int64), owner
 
-    def row(self, row: int) -> list[int]:
-        """The words of one row."""
-        start = self._starts.values[row]
-        found: list[int] = self._ids.values[start : start + self.sizes[row]].tolist()
-        return found
+    def lists(self, rows: Ids) -> list[list[int]]:
+        """The words of each of rows [c]."""
+        ids = self.of(rows)[0].tolist()
+        ends = np.cumsum(self.sizes[rows]).tolist()
+        return [ids[start:end] for start, end in pairwise([0, *ends])]
