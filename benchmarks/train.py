@@ -21,7 +21,7 @@ from dim.data.dataset import write_dataset
 from dim.display.terminal import Console
 from dim.encoders.tiny import TinyTextEncoder
 from dim.evaluation.protocols import FullKB
-from dim.features.batch import FeatureTable
+from dim.features.batch import FeatureTable, FieldVectors
 from dim.methods.contrastive.module import DIM
 from dim.training.datamodule import EpochBatches, LinkingData, LinkingDataModule
 
@@ -139,9 +139,13 @@ class BareLoop:
         """One epoch."""
         for rows in self.batches:
             gold = self.gold[rows]
-            everyone = torch.ones(len(rows), dtype=torch.bool)
-            query = self.queries({name: (values[rows], everyone) for name, values in self.mention.items()})
-            vectors = self.entities({name: (values[gold], everyone) for name, values in self.entity.items()})
+            everyone = torch.ones(len(rows), 1, dtype=torch.bool)
+            query = self.queries(
+                {name: FieldVectors(all_[rows, None], everyone) for name, all_ in self.mention.items()}
+            )
+            vectors = self.entities(
+                {name: FieldVectors(all_[gold, None], everyone) for name, all_ in self.entity.items()}
+            )
             self.optimizer.zero_grad()
             self.loss(query, gold, ref_emb=vectors, ref_labels=gold.clone()).backward()
             self.optimizer.step()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dim.core.folder_files import read_parquet
@@ -19,8 +19,10 @@ from dim.errors import DataError
 from dim.images.found_files import path_on_disk
 from dim.images.reading import UnusableImageError, decode_image, find_image, num_decoders, read_image
 from dim.images.regions import split_region, with_region
+from dim.linker.answer import check_half
+from dim.linker.entity_columns import SCHEMA
 from dim.linker.image_roots import ImageRoots, warn_of_images_elsewhere
-from dim.linker.knowledge import SCHEMA, Knowledge
+from dim.linker.knowledge import Knowledge
 
 FILE, IMAGES = "entities.parquet", "images"
 MOST_ROWS = 2**40  #: That a KB ever gives.
@@ -44,7 +46,8 @@ def write_entities(knowledge: Knowledge, place: Path, images: KeptImages) -> Non
     if images == "copies":
         _check_sources(knowledge)
         (place / IMAGES).mkdir()
-    with_images = [row for row, entity in knowledge.entities.items() if entity.images]
+    table = knowledge.table()
+    with_images = _rows_with_images(table)
     pool = ThreadPoolExecutor(num_decoders())
     try:
         kept = dict(zip(with_images, pool.map(partial(_kept, knowledge, place, images), with_images), strict=True))
@@ -53,14 +56,16 @@ def write_entities(knowledge: Knowledge, place: Path, images: KeptImages) -> Non
     if images != "none":
         for row, outside in knowledge.images_elsewhere.items():
             kept[row] = (*kept.get(row, ()), *outside)
-    entities = {
-        row: replace(entity, images=kept[row]) if row in kept else entity for row, entity in knowledge.entities.items()
-    }
-    pq.write_table(Knowledge(entities, knowledge.next_row).table(), place / FILE)
+    field = SCHEMA.field("images")
+    column = pa.array([kept.get(row, ()) for row in table["row"].to_pylist()], field.type)
+    pq.write_table(table.set_column(SCHEMA.names.index("images"), field, column), place / FILE)
 
 
 def read_entities(folder: Path, next_row: int, image_root: str | Path | None = None) -> Knowledge:
     """The KB of a folder that `write_entities` wrote.
+
+    Its table is read whole and within bounds, not mapped: of a stranger's file every text is looked at, and what is
+    compressed there could not be mapped.
 
     Args:
         folder: It stands there, and so do its images; paths that lead out of it are not followed.
@@ -79,6 +84,7 @@ def _read_table(file: Path, next_row: int) -> pa.Table:
     table = read_parquet(file, what, remedy)
     try:
         table = table.select(SCHEMA.names).cast(SCHEMA)
+        table.validate(full=True)  # Arrow takes bytes that are no characters for a text
     except (KeyError, ValueError, pa.ArrowException) as error:
         raise DataError(what, f"another table ({' '.join(str(error).split())[:200]})", remedy) from error
     rows, ids = table["row"].to_numpy(), table["id"]
@@ -90,10 +96,11 @@ def _read_table(file: Path, next_row: int) -> pa.Table:
 
 
 def _check_sources(knowledge: Knowledge) -> None:
-    named = {row: entity.images for row, entity in knowledge.entities.items() if entity.images}
+    named = {row: knowledge.entities[row].images for row in _rows_with_images(knowledge.table())}
+    only_elsewhere = [row for row in knowledge.images_elsewhere if row in knowledge.entities and row not in named]
     gone = [paths[0] for row, paths in named.items() if not any(_is_there(knowledge, row, path) for path in paths)]
-    gone += [paths[0] for row, paths in knowledge.images_elsewhere.items() if row in knowledge.entities.keys() - named]
-    total = len(named.keys() | (knowledge.images_elsewhere.keys() & knowledge.entities.keys()))
+    gone += [knowledge.images_elsewhere[row][0] for row in only_elsewhere]
+    total = len(named) + len(only_elsewhere)
     if len(gone) > MAX_MISSING_IMAGES * total:
         raise DataError(
             f"the images of {total:,} entities, to copy them",
@@ -101,6 +108,11 @@ def _check_sources(knowledge: Knowledge) -> None:
             "Put the images back (those outside of a linker's folder: open it with image_root), or leave them where "
             "they are: --images paths (or none).",
         )
+
+
+def _rows_with_images(table: pa.Table) -> list[int]:
+    found: list[int] = table["row"].filter(pc.greater(pc.list_value_length(table["images"]), 0)).to_pylist()
+    return found
 
 
 def _is_there(knowledge: Knowledge, row: int, image: str) -> bool:
@@ -122,6 +134,7 @@ def _kept(knowledge: Knowledge, place: Path, images: KeptImages, row: int) -> tu
             source = Path(IMAGES) / f"{row}-{number}{source.suffix}"
             (place / source).write_bytes(picture)
         kept.append(str(source) if box is None else with_region(str(source), box))
+        check_half("path of an image", kept[-1])
     return tuple(kept)
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
-from numbers import Real
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dim.core.text_form import one_form
-from dim.data.dataset import NIL, Entity
+from dim.data.dataset import Entity
 from dim.data.list_columns import list_column
 from dim.data.table_files import list_cell, text_cell
 from dim.data.table_rows import (
@@ -31,68 +28,16 @@ from dim.data.table_rows import (
 )
 from dim.display.log import log
 from dim.errors import DataError
-from dim.linker.answer import check_half, check_text
+from dim.linker.answer import check_half
+from dim.linker.entity_columns import SCHEMA, EntityColumns
 from dim.linker.given import as_row, each_of, is_one, shown
 from dim.linker.image_roots import ImageRoots
+from dim.linker.known_entity import KnownEntity
+
+__all__ = ["Given", "Knowledge", "KnownEntity", "entities_of", "entity_of", "knowledge_of"]
 
 LOG = log("dim")
 READ = (*ENTITY_COLUMNS, *SYNONYMS.values())  #: The fields that are read.
-SCHEMA = pa.schema(
-    [
-        ("row", pa.int64()),
-        ("id", pa.string()),
-        ("name", pa.string()),
-        ("aliases", pa.list_(pa.string())),
-        ("text", pa.string()),
-        ("type", pa.string()),
-        ("popularity", pa.float64()),
-        ("images", pa.list_(pa.string())),
-    ]
-)
-
-
-@dataclass(frozen=True)
-class KnownEntity:
-    """An entity of a linker's KB.
-
-    Attributes:
-        id: Unique in the KB.
-        name: Not blank.
-        aliases: Other names.
-        text: What is said of it, or None.
-        type: Its type, or None.
-        popularity: From outside the mentions (sitelinks, page views), or None; NaN, as pandas has it, is None.
-        images: Paths of its images; the first usable ones are encoded when it is added.
-    """
-
-    id: str
-    name: str
-    aliases: tuple[str, ...] = ()
-    text: str | None = None
-    type: str | None = None
-    popularity: float | None = None
-    images: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("aliases", "images"):
-            if type(value := getattr(self, name)) is not tuple:
-                object.__setattr__(self, name, _texts(name, value))
-        for image in self.images:
-            if not isinstance(image, str):
-                raise DataError("paths of files as images of an entity", shown(image), "Write it to a file.")
-            check_half("path of an image", image)
-        object.__setattr__(self, "popularity", _finite(self.popularity))
-        said = [value for value in (self.text, self.type) if value is not None]
-        for value in (self.id, self.name, *self.aliases, *said):
-            check_text("id, name, alias, text or type of an entity", value)
-        for name in ("id", "name", "text"):
-            object.__setattr__(self, name, one_form(value) if (value := getattr(self, name)) else value)
-        object.__setattr__(self, "aliases", tuple(map(one_form, self.aliases)))
-        if not self.id.strip() or not self.name.strip():
-            raise DataError("an entity with an id and a name", f"id '{self.id}', name '{self.name}'", "Give both.")
-        if self.id == NIL:
-            raise DataError("an entity's id", f"'{NIL}', which says that the KB has none", "Choose another id.")
-
 
 Given = KnownEntity | Entity | Mapping[str, Any]  #: What a caller may add an entity by.
 
@@ -110,21 +55,11 @@ class Knowledge:
         images_elsewhere: Row → the paths that were set aside. They are written again, and that is all.
     """
 
-    def __init__(self, entities: dict[int, KnownEntity], next_row: int, roots: ImageRoots | None = None) -> None:
-        self.entities, self.next_row = entities, next_row
-        self._rows = {entity.id: row for row, entity in entities.items()}
+    def __init__(self, entities: Mapping[int, KnownEntity], next_row: int, roots: ImageRoots | None = None) -> None:
+        self.entities = entities if isinstance(entities, EntityColumns) else EntityColumns.of(entities)
+        self.next_row = next_row
         self._roots, self._first_added = roots, next_row
-        self.images_elsewhere: dict[int, tuple[str, ...]] = {}
-        if roots is not None:
-            self._set_aside(roots)
-
-    def _set_aside(self, roots: ImageRoots) -> None:
-        for row, entity in self.entities.items():
-            if entity.images:
-                inside, outside = roots.split(entity.images)
-                self.entities[row] = replace(entity, images=inside)
-                if outside:
-                    self.images_elsewhere[row] = outside
+        self.images_elsewhere = {} if roots is None else self.entities.split_images(roots)
 
     def image_root(self, row: int, image: str) -> Path:
         """The folder that an image of an entity may not leave."""
@@ -136,10 +71,10 @@ class Knowledge:
         return len(self.entities)
 
     def __iter__(self) -> Iterator[KnownEntity]:
-        return iter(self.entities.values())
+        return self.entities.each()
 
     def __contains__(self, entity_id: str) -> bool:
-        return one_form(entity_id) in self._rows
+        return self.entities.find(one_form(entity_id)) is not None
 
     def row(self, entity_id: str) -> int:
         """The row of an entity.
@@ -148,20 +83,20 @@ class Knowledge:
             DataError: The KB lacks it.
         """
         entity_id = one_form(entity_id)
-        if entity_id not in self._rows:
+        if (row := self.entities.find(entity_id)) is None:
             remedy = "Give the id of an entity that it has, not its name."
             raise DataError(f"the id of one of {len(self):,} entities", f"'{entity_id}'", remedy)
-        return self._rows[entity_id]
+        return row
 
     @property
     def rows(self) -> NDArray[np.int64]:
         """The rows [n] of all entities, ascending."""
-        return np.fromiter(sorted(self.entities), np.int64, len(self.entities))
+        return self.entities.rows
 
     def check_new(self, entities: Sequence[KnownEntity]) -> None:
         """Raises DataError where an id is there already, or twice among them."""
         ids = [entity.id for entity in entities]
-        known = [entity_id for entity_id in ids if entity_id in self._rows]
+        known = [entity_id for entity_id in ids if self.entities.find(entity_id) is not None]
         twice = [entity_id for entity_id, count in Counter(ids).items() if count > 1]
         if known or twice:
             raise DataError(
@@ -179,14 +114,14 @@ class Knowledge:
         self.check_new(entities)
         rows = np.arange(self.next_row, self.next_row + len(entities))
         for row, entity in zip(rows.tolist(), entities, strict=True):
-            self.entities[row], self._rows[entity.id] = entity, row
+            self.entities[row] = entity
         self.next_row += len(entities)
         return rows
 
     def forget(self, rows: NDArray[np.int64]) -> None:
         """Takes out rows that were just given, as if they had not been."""
         for row in rows.tolist():
-            del self._rows[self.entities.pop(row).id]
+            del self.entities[row]
         self.next_row -= len(rows)
 
     def remove(self, ids: Sequence[str]) -> NDArray[np.int64]:
@@ -197,26 +132,20 @@ class Knowledge:
         """
         rows = np.array([self.row(entity_id) for entity_id in dict.fromkeys(ids)], np.int64)
         for row in rows.tolist():
-            del self._rows[self.entities.pop(row).id]
+            del self.entities[row]
         return rows
 
     def table(self) -> pa.Table:
         """All entities, in the order of their rows."""
-        rows = self.rows.tolist()
-        columns = {name: [getattr(self.entities[row], name) for row in rows] for name in SCHEMA.names if name != "row"}
-        return pa.table({"row": rows, **columns}, schema=SCHEMA)
+        return self.entities.table()
 
     @classmethod
     def from_table(cls, table: pa.Table, next_row: int, roots: ImageRoots | None = None) -> Knowledge:
         """The KB of a table that `table` gave."""
-        entities = {}
-        for values in table.to_pylist():
-            row = values.pop("row")
-            values |= {name: tuple(values[name] or ()) for name in ("aliases", "images")}
-            if not math.isfinite(values["popularity"] or 0):  # older versions took infinity
-                values["popularity"] = None
-            entities[row] = KnownEntity(**values)
-        return cls(entities, next_row, roots)
+        popularity = table["popularity"]
+        finite = pc.if_else(pc.is_finite(popularity), popularity, None)  # older versions took infinity
+        place = table.schema.names.index("popularity")
+        return cls(EntityColumns(table.set_column(place, "popularity", finite)), next_row, roots)
 
 
 def entity_of(given: object, where: str = "the entity") -> KnownEntity:
@@ -284,19 +213,6 @@ def _of_bounded_length(entity: KnownEntity, where: str) -> KnownEntity:
     return entity
 
 
-def _finite(popularity: Any) -> float | None:
-    if popularity is None or popularity is pd.NA:
-        return None
-    is_number = isinstance(popularity, Real) and not isinstance(popularity, bool | np.bool_)
-    try:
-        value = float(popularity) if is_number else math.nan
-    except OverflowError:
-        value = math.inf
-    if (math.isnan(value) and not is_number) or math.isinf(value):
-        raise DataError("a number as popularity of an entity", shown(popularity), "Give a float, or None.")
-    return None if math.isnan(value) else value
-
-
 def _said_once(row: dict[str, Any], where: str) -> dict[str, Any]:
     """The row, with one of two columns that say the same.
 
@@ -337,23 +253,21 @@ def _cut_lists(named: Mapping[str, Any]) -> dict[str, Any]:
     return things
 
 
-def _texts(name: str, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple | Set | np.ndarray):
-        raise DataError(f"a list as {name} of an entity", shown(value), "Put it into a list.")
-    return tuple(plain(each) for each in value)
-
-
 def knowledge_of(entities: Any, texts: Sequence[str | None], image_root: Path) -> Knowledge:
     """The KB of a dataset, its rows in the dataset's order; its images stay in `image_root`."""
-    known = {}
-    for row, values in enumerate(entities.itertuples(index=False)):
-        known[row] = KnownEntity(
-            id=values.id,
-            name=values.name,
-            aliases=tuple(values.aliases),
-            text=texts[row],
-            type=values.type if isinstance(values.type, str) else None,
-            popularity=None if values.popularity is None or np.isnan(values.popularity) else float(values.popularity),
-            images=tuple(values.images),
-        )
-    return Knowledge(known, len(known), ImageRoots(image_root))
+    columns = {
+        "id": entities["id"].tolist(),
+        "name": entities["name"].tolist(),
+        "aliases": list(map(list, entities["aliases"])),
+        "text": list(texts),
+        "type": [kind if isinstance(kind, str) else None for kind in entities["type"]],
+        "popularity": [None if value is None or np.isnan(value) else float(value) for value in entities["popularity"]],
+        "images": list(map(list, entities["images"])),
+    }
+    try:
+        table = pa.table({"row": np.arange(len(entities)), **columns}, schema=SCHEMA)
+    except (ValueError, TypeError):
+        for values in zip(*columns.values(), strict=True):
+            KnownEntity(*values)  # says which is no text
+        raise
+    return Knowledge(EntityColumns(table), len(entities), ImageRoots(image_root))

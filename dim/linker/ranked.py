@@ -28,6 +28,7 @@ LOG = log("dim")
 NUM_CANDIDATES = 32  #: That each of scores and names brings; a ranker says how many it was trained with.
 
 Rows = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 class Scored(Protocol):
@@ -78,7 +79,7 @@ class RankedLinker(Linker):
     ) -> None:
         super().__init__(knowledge, live, about)
         self.names, self.ranker = names, ranker
-        self._features: PairFeatures | None = None  # of the KB as it is; None: to be made
+        self._features: PairFeatures | None = None  # grow with the KB; None: to be made
         self._told_few = False
 
     @abstractmethod
@@ -109,18 +110,24 @@ class RankedLinker(Linker):
         return {name: FEATURES.get(name, "what the method scores by") for name in names}
 
     def _index(self, rows: Rows, entities: list[KnownEntity]) -> None:
+        features, self._features = self._features, None  # made anew, should any of this be interrupted
+        if features is not None:
+            features.facts.add(*_known(entities))
         self._add_scored(rows, entities)
         try:
             self.names.add([entity.name for entity in entities], [entity.aliases for entity in entities])
         except BaseException:
             self._remove_scored(rows)
             raise
-        self._features = None
+        self._features = features
 
     def _forget(self, rows: Rows) -> None:
+        features, self._features = self._features, None
         self._remove_scored(rows)
         self.names.remove(rows)
-        self._features = None
+        if features is not None:
+            features.facts.remove(rows)
+        self._features = features
 
     def _link(self, questions: Sequence[Question], top_k: int) -> list[list[Answer]]:
         scored = self._score(questions)
@@ -165,14 +172,15 @@ class RankedLinker(Linker):
     def features(self) -> PairFeatures:
         """What the ranker reads of the KB as it is."""
         if self._features is None:
-            known = [self.knowledge.entities.get(row) for row in range(self.knowledge.next_row)]
-            facts = EntityFacts(
-                [entity.name if entity else "" for entity in known],
-                [entity.aliases if entity else () for entity in known],
-                [entity.text if entity else None for entity in known],
-                np.array([entity.popularity if entity else None for entity in known], dtype=np.float64),
-            )
-            self._features = PairFeatures(facts)
+            table, size = self.knowledge.table(), self.knowledge.next_row
+            rows = table["row"].to_numpy()
+            names, aliases, texts = [""] * size, [()] * size, [None] * size
+            for column, values in (("name", names), ("aliases", aliases), ("text", texts)):
+                for row, value in zip(rows.tolist(), table[column].to_pylist(), strict=True):
+                    values[row] = value
+            popularity = np.full(size, np.nan)
+            popularity[rows] = table["popularity"].to_numpy()
+            self._features = PairFeatures(EntityFacts(names, aliases, texts, popularity))
         return self._features
 
     def _by_scores(self, found: Candidates, top_k: int) -> list[Answer]:
@@ -205,6 +213,16 @@ class RankedLinker(Linker):
         entity = self.knowledge.entities[row]
         parts = {name: float(value) for name, value in evidence.items()}
         return Answer(entity.id, entity.name, entity.text, score, probability, parts, entity.images)
+
+
+def _known(entities: Sequence[KnownEntity]) -> tuple[list[str], list[tuple[str, ...]], list[str | None], Floats]:
+    """What the ranker reads of entities: names, aliases, texts and popularity."""
+    return (
+        [entity.name for entity in entities],
+        [entity.aliases for entity in entities],
+        [entity.text for entity in entities],
+        np.array([entity.popularity for entity in entities], dtype=np.float64),
+    )
 
 
 def told_few(questions: Sequence[Question], found: Sequence[Candidates], wanted: int) -> bool:

@@ -1,82 +1,232 @@
-"""What the ranker reads of a KB, worked out once: names in words, texts in words, years, namesakes, popularity."""
+"""What the ranker reads of a KB: names in words, texts in words, years, namesakes, popularity; a column each."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dim.reranker.columns import Column
 from dim.reranker.words import STEM, Vocabulary, WordLists, find_years, fold, split_name, split_words
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+NO_WORD = -1  #: In the place of the number of a word.
 
 
 class EntityFacts:
     """The facts of each entity that do not depend on a mention.
+
+    They are worked out for what is added alone. What is counted over the KB (namesakes, rarity of words) is counted on,
+    so that the facts are at any time those of the KB as it is.
 
     Args:
         names: One a KB row.
         aliases: Further names of each.
         texts: The text of each; None where it has none.
         popularity: [num_entities], from outside the mentions; NaN where it is not known. None: nowhere.
+
+    Attributes:
+        vocabulary: The words of names and texts. Those of removed entities stay, and count nothing.
+        stems: How the words of texts begin.
+        strings: Names and aliases, folded.
+        own_strings: Of each row, in `strings`, each once.
+        name_words: Of each row's name without what stands in parentheses, in `vocabulary`, in order.
+        hint_words: Of what stands in parentheses.
+        text_words: Of the text, each once.
+        text_stems: Of the text, in `stems`, each once.
     """
 
     def __init__(
+        self,
+        names: Sequence[str] = (),
+        aliases: Sequence[Sequence[str]] = (),
+        texts: Sequence[str | None] = (),
+        popularity: Floats | None = None,
+    ) -> None:
+        self.vocabulary, self.stems, self.strings = Vocabulary(), Vocabulary(), Vocabulary()
+        self.own_strings, self.name_words, self.hint_words = WordLists(), WordLists(), WordLists()
+        self.text_words, self.text_stems = WordLists(), WordLists()
+        self._short_names, self._first_words, self._last_words = (Column[np.int64](np.int32) for _ in range(3))
+        self._first_years, self._last_years, self._popularity = (Column[np.float64](np.float64) for _ in range(3))
+        self._genders = Column[np.int8](np.int8)
+        # How many rows have each word (in its name, its hint and its text each), stem, string, and last word.
+        self._with_word, self._with_stem, self._bearers, self._surnames = (Column[np.int64](np.int64) for _ in range(4))
+        self._weights: dict[str, Floats] = {}
+        self.add(names, aliases, texts, popularity)
+
+    def add(
         self,
         names: Sequence[str],
         aliases: Sequence[Sequence[str]],
         texts: Sequence[str | None],
         popularity: Floats | None = None,
     ) -> None:
-        self.size = len(names)
+        """Appends rows; as of the class."""
         parts = [split_name(name) for name in names]
-        self.short_names = [fold(short) for short, _ in parts]
-        self.strings = [
-            {fold(name), fold(short), *map(fold, more)}
+        strings = [
+            dict.fromkeys([fold(short), fold(name), *map(fold, more)])
             for name, (short, _), more in zip(names, parts, aliases, strict=True)
         ]
-        self.vocabulary, self.stems = Vocabulary(), Vocabulary()
-        name_words = [split_words(short) for short, _ in parts]
-        self._words_of_names = name_words
-        self.name_words = WordLists([self.vocabulary.add(words) for words in name_words])
-        self.hint_words = WordLists([self.vocabulary.add(split_words(hint)) for _, hint in parts])
-        self.has_hint = (np.diff(self.hint_words.starts) > 0).astype(np.float64)
-        text_words = [sorted(set(split_words(text or ""))) for text in texts]
-        self.text_words = WordLists([self.vocabulary.add(words) for words in text_words])
-        stems = [sorted({word[:STEM] for word in words}) for words in text_words]
-        self.text_stems = WordLists([self.stems.add(words) for words in stems])
-        self.word_weights = rarity(self.text_words, self.hint_words, self.name_words, size=len(self.vocabulary))
-        self.stem_weights = rarity(self.text_stems, size=len(self.stems))
-        self.initials = ["".join(word[0] for word in words) for words in name_words]
-        self.num_name_words = np.array([len(words) for words in name_words])
-        self.first_words = np.array([words[0] if words else "" for words in name_words], dtype=object)
-        self.last_words = np.array([words[-1] if words else "" for words in name_words], dtype=object)
-        self.text_sizes = np.array([len(words) for words in text_words], dtype=np.float64)
-        bearers = Counter(string for strings in self.strings for string in strings)
-        self.namesakes = np.array([bearers[short] for short in self.short_names], dtype=np.float64)
-        surnames = Counter(self.last_words.tolist())
-        self.surname_bearers = np.array([surnames[word] for word in self.last_words], dtype=np.float64)
+        own = [self.strings.add(each) for each in strings]
+        self._short_names.append(np.array([ids[0] for ids in own], np.int64))
+        words = [self.vocabulary.add(split_words(short)) for short, _ in parts]
+        self._first_words.append(np.array([ids[0] if ids else NO_WORD for ids in words], np.int64))
+        self._last_words.append(last := np.array([ids[-1] if ids else NO_WORD for ids in words], np.int64))
+        hints = [self.vocabulary.add(split_words(hint)) for _, hint in parts]
+        text_words, stems, genders = [], [], []
+        for text in texts:
+            said = sorted(set(split_words(text or "")))
+            text_words.append(self.vocabulary.add(said))
+            stems.append(self.stems.add(sorted({word[:STEM] for word in said})))
+            genders.append(gender_of(said))
+        self._genders.append(np.array(genders, np.int8))
+        for lists, new, counts in (
+            (self.own_strings, own, self._bearers),
+            (self.name_words, words, self._with_word),
+            (self.hint_words, hints, self._with_word),
+            (self.text_words, text_words, self._with_word),
+            (self.text_stems, stems, self._with_stem),
+        ):
+            count(counts, lists.add(new))
+        count(self._surnames, last + 1)
         years = [find_years(" ".join(filter(None, (text, hint)))) for text, (_, hint) in zip(texts, parts, strict=True)]
-        self.first_years = np.array([min(found) if found else np.nan for found in years])
-        self.last_years = np.array([max(found) if len(found) > 1 else np.nan for found in years])
-        self.popularity = np.full(self.size, np.nan) if popularity is None else np.asarray(popularity, dtype=np.float64)
-        self.bearers = bearers
+        self._first_years.append(np.array([min(found) if found else np.nan for found in years], np.float64))
+        self._last_years.append(np.array([max(found) if len(found) > 1 else np.nan for found in years], np.float64))
+        known = np.full(len(names), np.nan) if popularity is None else np.asarray(popularity, np.float64)
+        self._popularity.append(known)
+        self._weights.clear()
 
-    def words_of_name(self, row: int) -> list[str]:
-        """The words of an entity's name without parentheses, in order."""
-        return self._words_of_names[row]
+    def remove(self, rows: Rows) -> None:
+        """Empties rows [m]: each is then that of an entity of a blank name, and nothing else."""
+        if not len(rows):
+            return
+        for lists, counts in (
+            (self.own_strings, self._bearers),
+            (self.name_words, self._with_word),
+            (self.hint_words, self._with_word),
+            (self.text_words, self._with_word),
+            (self.text_stems, self._with_stem),
+        ):
+            count(counts, lists.of(rows)[0], -1)
+            lists.replace(rows)
+        count(self._surnames, self.last_words[rows] + 1, -1)
+        nothing = self.strings.add([""])
+        self.own_strings.replace(rows, nothing)
+        self._short_names.values[rows] = nothing
+        self.first_words[rows] = self.last_words[rows] = NO_WORD
+        count(self._bearers, self._short_names.values[rows])
+        count(self._surnames, self.last_words[rows] + 1)
+        self.first_years[rows] = self.last_years[rows] = self.popularity[rows] = np.nan
+        self.genders[rows] = 0
+        self._weights.clear()
 
-    def of_surname(self, row: int) -> NDArray[np.int64]:
+    @property
+    def size(self) -> int:
+        """How many rows there are, emptied ones among them."""
+        return len(self.name_words)
+
+    @property
+    def first_words(self) -> Rows:
+        """The first word [size] of each name, in `vocabulary`; `NO_WORD` where it has none."""
+        return self._first_words.values
+
+    @property
+    def last_words(self) -> Rows:
+        """As `first_words`, the last one."""
+        return self._last_words.values
+
+    @property
+    def first_years(self) -> Floats:
+        """The first year [size] of each text and hint, NaN where there is none."""
+        return self._first_years.values
+
+    @property
+    def last_years(self) -> Floats:
+        """The last year [size] of several; else NaN."""
+        return self._last_years.values
+
+    @property
+    def popularity(self) -> Floats:
+        """As it was given [size]."""
+        return self._popularity.values
+
+    @property
+    def genders(self) -> NDArray[np.int8]:
+        """Whether each text [size] says that the entity is a man (1), a woman (-1), or neither (0)."""
+        return self._genders.values
+
+    @property
+    def word_weights(self) -> Floats:
+        """The rarity of each word of `vocabulary`."""
+        return self._weight("words", self._with_word, len(self.vocabulary))
+
+    @property
+    def stem_weights(self) -> Floats:
+        """The rarity of each of `stems`."""
+        return self._weight("stems", self._with_stem, len(self.stems))
+
+    def _weight(self, name: str, counts: Column[np.int64], size: int) -> Floats:
+        if name not in self._weights:
+            counts.lengthen(size)
+            self._weights[name] = rarity(counts.values, self.size)
+        return self._weights[name]
+
+    def short_names(self, rows: Rows) -> list[str]:
+        """The names of entities [c] without what stands in parentheses, folded."""
+        return self.strings.words(self._short_names.values[rows].tolist())
+
+    def of_surname(self, row: int) -> Rows:
         """The rows of all entities whose names end with the same word as an entity's, it among them."""
-        found: NDArray[np.int64] = np.flatnonzero(self.last_words == self.last_words[row])
-        return found
+        return np.flatnonzero(self.last_words == self.last_words[row])
+
+    def bears(self, string: str, rows: Rows) -> NDArray[np.bool_]:
+        """Whether a folded string is a name or an alias of entities [c]."""
+        ids, owner = self.own_strings.of(rows)
+        found = self.strings.find([string])
+        return np.bincount(owner[ids == found[0]] if found else owner[:0], minlength=len(rows)) > 0
+
+    def num_bearers(self, string: str) -> int:
+        """How many entities bear a folded string as name or alias."""
+        found = self.strings.find([string])
+        return int(self._bearers.values[found[0]]) if found else 0
+
+    def namesakes(self, rows: Rows) -> Rows:
+        """How many entities bear the names without parentheses of entities [c]."""
+        return self._bearers.values[self._short_names.values[rows]]
+
+    def surname_bearers(self, rows: Rows) -> Rows:
+        """How many entities' names end with the same word as those of entities [c]."""
+        return self._surnames.values[self.last_words[rows] + 1]
 
 
-def rarity(*lists: WordLists, size: int) -> Floats:
-    """How much a shared word tells [size]: its inverse document frequency over the rows of the lists, at least 0."""
-    counts = sum((np.bincount(found.ids, minlength=size) for found in lists), np.zeros(size, dtype=np.int64))
-    num_rows = max((len(found.starts) - 1 for found in lists), default=0)
+def count(counts: Column[np.int64], numbers: Rows, times: int = 1) -> None:
+    """Adds to the counts of numbers, each as often as it is there."""
+    counts.lengthen(int(numbers.max(initial=-1)) + 1)
+    np.add.at(counts.values, numbers, times)
+
+
+def gender_of(words: Sequence[str]) -> int:
+    """1 where the words of a text name a man, -1 where a woman, else 0.
+
+    Example:
+        >>> gender_of(["male", "singer"]), gender_of(["man", "woman"]), gender_of(["band"])
+        (1, -1, 0)
+    """
+    if "female" in words or "woman" in words:
+        return -1
+    return int("male" in words or "man" in words)
+
+
+def rarity(counts: Rows, num_rows: int) -> Floats:
+    """How much a shared word tells [size]: its inverse document frequency, at least 0; 0 for one that no row has.
+
+    Example:
+        >>> rarity(np.array([1, 9, 0]), 9).round(2).tolist()
+        [1.61, 0.0, 0.0]
+    """
     weights: Floats = np.log((1 + num_rows) / (1 + counts)).clip(min=0)
+    weights[counts == 0] = 0
     return weights

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dim.reranker.entities import EntityFacts
+from dim.reranker.columns import Column
+from dim.reranker.entities import NO_WORD, EntityFacts
 from dim.reranker.words import STEM, WordLists, find_years, fold, neighbours, split_words
 
 Floats = NDArray[np.float64]
@@ -143,14 +144,7 @@ class PairFeatures:
 
     def __init__(self, facts: EntityFacts) -> None:
         self.facts = facts
-        self._marks = np.zeros(len(facts.vocabulary))
-        self._stem_marks = np.zeros(len(facts.stems))
-        gender = np.zeros(facts.size)
-        for words, sign in ((("male", "man"), 1.0), (("female", "woman"), -1.0)):
-            for word in facts.vocabulary.find(words):
-                owners = np.repeat(np.arange(facts.size), np.diff(facts.text_words.starts))
-                gender[owners[facts.text_words.ids == word]] = sign
-        self._gender = gender
+        self._word_marks, self._stem_marks = Column[np.float64](np.float64), Column[np.float64](np.float64)
 
     def of(self, asked: Asked, rows: Rows, vectors: NDArray[Any], names: NDArray[Any]) -> Floats:
         """The features [c, num_features] of a mention's candidates.
@@ -176,54 +170,56 @@ class PairFeatures:
         words = split_words(asked.mention)
         known = set(facts.vocabulary.find(words))
         context_words = set(facts.vocabulary.find(split_words(asked.context))) - known
-        candidates = rows.tolist()
-        name_sizes = facts.num_name_words[rows].clip(min=1)
+        name_sizes = facts.name_words.sizes[rows].clip(min=1)
+        name_ids = facts.name_words.lists(rows)
+        name_words = [facts.vocabulary.words(found) for found in name_ids]
         ids, owner = facts.name_words.of(rows)
         in_mention = self._marked(known, ids)
         covered_names = np.bincount(owner, in_mention, len(rows)) / name_sizes
-        shared = [len(known.intersection(facts.name_words.row(row))) for row in candidates]
+        shared = [len(known.intersection(found)) for found in name_ids]
         covered = np.array(shared) / max(len(set(words)), 1)
-        covered_initials = np.array([share_covered(words, facts.words_of_name(row)) for row in candidates])
+        covered_initials = np.array([share_covered(words, found) for found in name_words])
         in_context = self._marked(context_words, ids)
         rest = (name_sizes - covered_names * name_sizes).clip(min=1)
         rest_weight = np.bincount(owner, in_context * facts.word_weights[ids], len(rows))
-        sides = [self._sides(found - set(words), candidates) for found in neighbours(asked.context, asked.mention)]
-        full = np.array([len(s) > len(mention) and s in context for s in (facts.short_names[r] for r in candidates)])
+        beside = [sides(found - set(words), name_words) for found in neighbours(asked.context, asked.mention)]
+        short_names = facts.short_names(rows)
+        full = np.array([len(s) > len(mention) and s in context for s in short_names])
         hints, hint_owner = facts.hint_words.of(rows)
         hint = np.bincount(hint_owner, self._marked(context_words, hints) * facts.word_weights[hints], len(rows))
         subset = covered >= 1
-        first, last = (words[0], words[-1]) if words else ("", "")
+        first, last = (self._word(word) for word in (words[:1], words[-1:]))
+        letters = mention.replace(".", "").replace(" ", "")
         return [
             names,
             lead(names),
             1 / rank(names),
-            np.array([mention in facts.strings[row] for row in candidates], dtype=np.float64),
-            np.array([mention == facts.short_names[row] for row in candidates], dtype=np.float64),
-            np.array([facts.short_names[row].startswith(mention) for row in candidates], dtype=np.float64),
+            facts.bears(mention, rows).astype(np.float64),
+            np.array([mention == name for name in short_names], dtype=np.float64),
+            np.array([name.startswith(mention) for name in short_names], dtype=np.float64),
             subset.astype(np.float64),
             covered_initials,
             covered_names,
             (facts.first_words[rows] == first).astype(np.float64),
             (facts.last_words[rows] == last).astype(np.float64),
             (facts.first_words[rows] == last).astype(np.float64),
-            np.array([mention.replace(".", "").replace(" ", "") == facts.initials[r] for r in candidates], np.float64),
+            np.array([letters == "".join(word[0] for word in found) for found in name_words], np.float64),
             np.bincount(owner, in_context, len(rows)) / rest,
             np.log1p(rest_weight),
-            *sides,
+            *beside,
             full.astype(np.float64),
             np.log1p(hint),
-            facts.has_hint[rows],
-            np.log1p(facts.namesakes[rows]),
-            np.log1p(facts.surname_bearers[rows]),
+            (facts.hint_words.sizes[rows] > 0).astype(np.float64),
+            np.log1p(facts.namesakes(rows)),
+            np.log1p(facts.surname_bearers(rows)),
             np.full(len(rows), np.log1p(subset.sum())),
             ((full.sum() - full) > 0).astype(np.float64),
         ]
 
-    def _sides(self, found: set[str], candidates: Sequence[int]) -> Floats:
-        if not found:
-            return np.zeros(len(candidates))
-        facts = self.facts
-        return np.array([-1.0 if found.isdisjoint(facts.words_of_name(row)) else 1.0 for row in candidates])
+    def _word(self, words: Sequence[str]) -> int:
+        """The number of the only word; `NO_WORD` where there is none, and another where no entity has it."""
+        found = self.facts.vocabulary.find(words)
+        return found[0] if found else NO_WORD - len(words)
 
     def _texts(self, asked: Asked, rows: Rows) -> list[Floats]:
         facts = self.facts
@@ -250,9 +246,9 @@ class PairFeatures:
             (age < 0).astype(np.float64),
             np.nan_to_num(late).clip(0, 3),
             np.isfinite(late).astype(np.float64),
-            gender * self._gender[rows],
-            np.log1p(facts.text_sizes[rows]),
-            (facts.text_sizes[rows] == 0).astype(np.float64),
+            gender * facts.genders[rows],
+            np.log1p(facts.text_words.sizes[rows]),
+            (facts.text_words.sizes[rows] == 0).astype(np.float64),
         ]
 
     def _others(self, asked: Asked, rows: Rows) -> list[Floats]:
@@ -263,7 +259,7 @@ class PairFeatures:
             asked.has_caption,
             len(split_words(asked.mention)),
             np.log1p(len(asked.context.split())),
-            np.log1p(facts.bearers[fold(asked.mention).strip()]),
+            np.log1p(facts.num_bearers(fold(asked.mention).strip())),
         )
         return [
             np.nan_to_num(np.log1p(popularity.clip(min=0))),
@@ -272,23 +268,34 @@ class PairFeatures:
         ]
 
     def _marked(self, known: set[int], ids: Rows) -> Floats:
-        chosen = list(known)
-        self._marks[chosen] = 1
-        found: Floats = self._marks[ids]
-        self._marks[chosen] = 0
-        return found
+        self._word_marks.lengthen(len(self.facts.vocabulary))
+        return marked(self._word_marks.values, list(known), 1, ids)
 
     def _shared(self, known: set[int], lists: WordLists, weights: Floats, rows: Rows) -> tuple[Floats, Floats, Floats]:
         ids, owner = lists.of(rows)
         chosen = list(known)
-        marks = self._marks if lists is self.facts.text_words else self._stem_marks
-        marks[chosen] = weights[chosen]
-        found = marks[ids]
-        marks[chosen] = 0
+        marks = self._word_marks if lists is self.facts.text_words else self._stem_marks
+        marks.lengthen(len(weights))
+        found = marked(marks.values, chosen, weights[chosen], ids)
         total: Floats = np.bincount(owner, found, len(rows)).astype(np.float64)
         best: Floats = np.zeros(len(rows))
         np.maximum.at(best, owner, found)
         return total, best, total / max(float(weights[chosen].sum()), 1e-9)
+
+
+def marked(marks: Floats, chosen: list[int], weights: Floats | float, ids: Rows) -> Floats:
+    """The weights of numbers, 0 for those that are not chosen; `marks` are zeros, before and after."""
+    marks[chosen] = weights
+    found: Floats = marks[ids]
+    marks[chosen] = 0
+    return found
+
+
+def sides(found: set[str], names: Sequence[Sequence[str]]) -> Floats:
+    """Whether each of some names [c] has one of the words that were found (1) or not (-1); 0 where none was found."""
+    if not found:
+        return np.zeros(len(names))
+    return np.array([-1.0 if found.isdisjoint(words) else 1.0 for words in names])
 
 
 def lead(values: Floats) -> Floats:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dim.reranker.columns import Column
 
 Ids = NDArray[np.int64]
 
@@ -90,31 +93,66 @@ class Vocabulary:
 
     def __init__(self) -> None:
         self._ids: dict[str, int] = {}
+        self._words: list[str] = []
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._words)
 
     def add(self, words: Iterable[str]) -> list[int]:
         """The numbers of words; new words get the next ones."""
-        ids = self._ids
-        return [ids.setdefault(word, len(ids)) for word in words]
+        return [self._id(word) for word in words]
+
+    def _id(self, word: str) -> int:
+        found = self._ids.setdefault(word, len(self._words))
+        if found == len(self._words):
+            self._words.append(word)
+        return found
 
     def find(self, words: Iterable[str]) -> list[int]:
         """The numbers of words that are known; the others are left out."""
         return [found for word in words if (found := self._ids.get(word)) is not None]
 
+    def words(self, numbers: Iterable[int]) -> list[str]:
+        """The words of numbers."""
+        return [self._words[number] for number in numbers]
+
 
 class WordLists:
-    """Lists of word numbers, one a KB row, in two flat arrays.
+    """Lists of word numbers, one a KB row, in flat arrays that grow at their end.
 
     Args:
         lists: One list a row.
     """
 
-    def __init__(self, lists: Sequence[Sequence[int]]) -> None:
-        self.starts = np.zeros(len(lists) + 1, dtype=np.int64)
-        np.cumsum([len(ids) for ids in lists], out=self.starts[1:])
-        self.ids: Ids = np.fromiter((i for ids in lists for i in ids), dtype=np.int64, count=int(self.starts[-1]))
+    def __init__(self, lists: Sequence[Sequence[int]] = ()) -> None:
+        self._ids, self._starts, self._sizes = (
+            Column[np.int32](np.int32),
+            Column[np.int64](np.int64),
+            Column[np.int64](np.int64),
+        )
+        self.add(lists)
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    @property
+    def sizes(self) -> Ids:
+        """How many words each row [n] has."""
+        return self._sizes.values
+
+    def add(self, lists: Sequence[Sequence[int]]) -> Ids:
+        """Appends rows, one list each; returns their words, one after another."""
+        sizes = np.fromiter(map(len, lists), np.int64, len(lists))
+        ids = np.fromiter(chain.from_iterable(lists), np.int32, int(sizes.sum()))
+        self._starts.append(len(self._ids) + np.cumsum(sizes) - sizes)
+        self._sizes.append(sizes)
+        self._ids.append(ids)
+        return ids.astype(np.int64)
+
+    def replace(self, rows: Ids, words: Sequence[int] = ()) -> None:
+        """Gives each of some rows the same words in the place of its own, which stay in memory."""
+        self._starts.values[rows], self._sizes.values[rows] = len(self._ids), len(words)
+        self._ids.append(np.array(words, np.int32))
 
     def of(self, rows: Ids) -> tuple[Ids, Ids]:
         """The words of rows [c], one after another, and the place in `rows` that each belongs to.
@@ -123,12 +161,13 @@ class WordLists:
             >>> WordLists([[3], [], [1, 2]]).of(np.array([2, 0]))
             (array([1, 2, 3]), array([0, 0, 1]))
         """
-        sizes = self.starts[rows + 1] - self.starts[rows]
+        sizes = self.sizes[rows]
         owner = np.repeat(np.arange(len(rows)), sizes)
         offset = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        return self.ids[self.starts[rows][owner] + offset], owner
+        return self._ids.values[self._starts.values[rows][owner] + offset].astype(np.int64), owner
 
-    def row(self, row: int) -> list[int]:
-        """The words of one row."""
-        found: list[int] = self.ids[self.starts[row] : self.starts[row + 1]].tolist()
-        return found
+    def lists(self, rows: Ids) -> list[list[int]]:
+        """The words of each of rows [c]."""
+        ids = self.of(rows)[0].tolist()
+        ends = np.cumsum(self.sizes[rows]).tolist()
+        return [ids[start:end] for start, end in pairwise([0, *ends])]

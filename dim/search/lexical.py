@@ -21,6 +21,7 @@ from dim.search.scores import Scores
 from dim.search.sparse import SparseKB, SparseProducts
 
 SEARCHED = 64  # mentions that are searched at once: sorting takes four times the memory of their scores
+GROUP = 64  #: Scores of which the highest stands for all.
 FORMAT_VERSION = 1
 CONTENT = "name index"
 MOST_ALIASES, MOST_STRINGS = 100_000, 100  #: Of an entity; and for each entity and posting, in a saved index.
@@ -116,9 +117,13 @@ class EntityNames:
 
     def _set(self, postings: sp.csr_matrix, counts: Rows, live: NDArray[np.bool_]) -> None:
         """Takes the weights [num_ngrams, num_strings], the strings of each entity, and which entities are there."""
-        self._postings, self._counts, self._live = postings, counts, live
+        self._postings = postings
+        self._added = postings[:, :0]  # of further strings
+        self._set_entities(counts, live)
+
+    def _set_entities(self, counts: Rows, live: NDArray[np.bool_]) -> None:
+        self._counts, self._live = counts, live
         self._last: tuple[str, Floats] | None = None
-        self._indices = postings.indices.astype(np.intp)  # else NumPy converts them in every search
         # The strings by their place among those of their entity: the names, then the first aliases, and so on.
         self._first = np.cumsum(counts) - counts
         having = [np.flatnonzero(counts > place) for place in range(1, int(counts.max(initial=0)))]
@@ -168,9 +173,14 @@ class EntityNames:
         columns = np.concatenate([np.empty(0, np.int64), *(columns for columns, _ in weighted)])
         weights = np.concatenate([np.empty(0, np.float32), *(weights for _, weights in weighted)])
         vectors = sp.csr_matrix((weights, columns, ends), shape=(len(strings), len(self._idf)))
-        postings = sp.hstack([self._postings, vectors.T], format="csr")
+        added = sp.hstack([self._added, vectors.T], format="csr")
         live = np.concatenate([self._live, np.ones(len(counts), dtype=bool)])
-        self._set(postings, np.concatenate([self._counts, counts]), live)
+        all_counts = np.concatenate([self._counts, counts])
+        if added.nnz > self._postings.nnz // 8:  # else all would be copied for each entity that comes
+            self._set(sp.hstack([self._postings, added], format="csr"), all_counts, live)
+        else:
+            self._added = added
+            self._set_entities(all_counts, live)
         return np.arange(first, first + len(counts))
 
     def remove(self, rows: ArrayLike) -> None:
@@ -222,7 +232,7 @@ class EntityNames:
         return index
 
     def _arrays(self) -> dict[str, NDArray[np.generic]]:
-        postings = self._postings
+        postings = sp.hstack([self._postings, self._added], format="csr")
         return {
             "idf": self._idf,
             "starts": postings.indptr,
@@ -250,15 +260,19 @@ class EntityNames:
 
     def _compute(self, mention: str) -> Floats:
         columns, weights = self._weights(mention)
-        postings = self._postings
-        parts = [slice(postings.indptr[column], postings.indptr[column + 1]) for column in columns]
-        strings = np.concatenate([self._indices[part] for part in parts]) if parts else self._indices[:0]
-        shares = [weight * postings.data[part] for part, weight in zip(parts, weights, strict=True)]
-        scores = np.bincount(strings, np.concatenate(shares) if parts else None, postings.shape[1]).astype(np.float32)
-        best = scores[self._first]
+        num_first = self._postings.shape[1]
+        scores = np.zeros(num_first + self._added.shape[1])
+        for postings, part in ((self._postings, scores[:num_first]), (self._added, scores[num_first:])):
+            for column, weight in zip(columns.tolist(), weights, strict=True):
+                here = slice(postings.indptr[column], postings.indptr[column + 1])
+                strings = postings.indices[here].astype(np.intp)  # each once
+                part[strings] = part.take(strings) + weight * postings.data[here]
+        of_strings = scores.astype(np.float32)
+        best = of_strings.take(self._first)
         for owners, aliases in self._aliases:
-            best[owners] = np.maximum(best[owners], scores[aliases])
-        return np.where(self._live, best, np.float32(-1))  # below every cosine
+            best[owners] = np.maximum(best.take(owners), of_strings.take(aliases))
+        best[~self._live] = -1  # below every cosine
+        return best
 
     def _checked_rows(self, rows: ArrayLike) -> Rows:
         wanted = np.asarray(rows, dtype=np.int64)
@@ -291,7 +305,14 @@ def _first_largest(scores: Floats, k: int) -> Rows:
     """The places [k] of the k largest scores, best first; of equal ones the first."""
     if not k:
         return np.empty(0, dtype=np.int64)
+    places, num_groups = np.arange(len(scores)), len(scores) // GROUP
+    if num_groups >= 2 * k:
+        # The k-th best is at least the k-th highest peak of groups: what is below it needs no sorting.
+        peaks = scores[: num_groups * GROUP].reshape(GROUP, num_groups).max(0)
+        places = np.flatnonzero(scores >= np.partition(peaks, num_groups - k)[num_groups - k])
+        scores = scores[places]
     last = np.partition(scores, len(scores) - k)[len(scores) - k]
     above = np.flatnonzero(scores > last)
     level = np.flatnonzero(scores == last)[: k - len(above)]
-    return np.concatenate([above[np.argsort(-scores[above], kind="stable")], level])
+    best: Rows = places[np.concatenate([above[np.argsort(-scores[above], kind="stable")], level])]
+    return best

@@ -1,4 +1,5 @@
 import unicodedata
+from itertools import product
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from dim.errors import DataError
 from dim.search.lexical import EntityNames, NameIndex
 
 NAMES = [f"{first} {last}" for first in ("Ann", "Bo", "Cy") for last in ("Lee", "Li", "Leeson", "Stone")]
+
+WORDS = ["".join(letters) for letters in product("bdfklmnr", "aeiou", "stvwxyz", "aeo")]
 
 
 def test_scores_are_cosines_of_character_ngrams():
@@ -150,3 +153,19 @@ def test_damaged_names_and_impossible_input_are_refused(tmp_path):
 
 def test_a_long_mention_is_answered():
     assert EntityNames(NAMES).search(["Bo Stone " * 100_000], 1).tolist() == [[7]]
+
+
+@pytest.mark.parametrize("sizes", [[1] * 30, [300], [5, 200, 5]])
+def test_names_that_come_bit_by_bit_score_as_those_that_come_at_once(sizes):
+    names = [f"{first} {second}" for first in ("Ann", "Bob", "Cy", "Dee") for second in WORDS[:200]]
+    at_once, by_parts = EntityNames(names, [["Annie"]] * len(names)), EntityNames(names, [["Annie"]] * len(names))
+    more = [f"{word} {place}" for place, word in enumerate(WORDS[: sum(sizes)])]
+    at_once.add(more)
+    for end, size in zip(np.cumsum(sizes), sizes, strict=True):
+        by_parts.add(more[end - size : end])
+    for mention in ("Ann", WORDS[0], "Annie 7", "zzz", ""):
+        scores = by_parts.scores_of([mention], by_parts.rows[None])[0]
+        np.testing.assert_array_equal(scores, at_once.scores_of([mention], at_once.rows[None])[0])
+        for k in (1, 3, 400):
+            expected = np.argsort(-scores, kind="stable")[:k]
+            np.testing.assert_array_equal(by_parts.search([mention], k)[0], expected)

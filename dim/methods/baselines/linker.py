@@ -163,14 +163,12 @@ class BaselineLinker(RankedLinker):
         if not len(self.knowledge):
             return ByColumn(HeldScores(torch.zeros(len(questions), 0)), np.empty(0, np.int64))
         if self._indexed is None:
-            entities = list(self.knowledge)
-            popularity = np.array([entity.popularity for entity in entities], dtype=np.float64)
-            self.task.index_kb(
-                [entity.name for entity in entities],
-                [entity.text for entity in entities],
-                popularity if np.isfinite(popularity).any() else np.zeros(len(entities)),  # of all alike
-                "the linker",
-            )
+            table = self.knowledge.table()
+            names, texts = table["name"].to_pylist(), table["text"].to_pylist()
+            popularity = table["popularity"].to_numpy()
+            if not np.isfinite(popularity).any():
+                popularity = np.zeros(len(table))  # of all alike
+            self.task.index_kb(names, texts, popularity, "the linker")
             self._indexed = self.knowledge.rows
         mentions, contexts = ([getattr(question, name) for question in questions] for name in ("mention", "context"))
         return ByColumn(self.task.scores_for(mentions, contexts, CPU).held(), self._indexed)

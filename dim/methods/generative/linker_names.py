@@ -55,8 +55,8 @@ class WritableNames:
         """Ranks the entities of written names."""
         if self._ordering is None:
             ids = np.full(self._knowledge.next_row, "", object)
-            for row, entity in self._knowledge.entities.items():
-                ids[row] = entity.id
+            table = self._knowledge.table()
+            ids[table["row"].to_numpy()] = table["id"].to_pylist()
             self._ordering = Ordering(ids, KnownPopularity(self._knowledge))
         return self._ordering
 

@@ -1,0 +1,240 @@
+"""The entities of a KB as columns: an object is made of the one that is asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from dim.data.dataset import NIL
+from dim.errors import DataError
+from dim.linker.image_roots import ImageRoots
+from dim.linker.known_entity import KnownEntity
+
+SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("id", pa.string()),
+        ("name", pa.string()),
+        ("aliases", pa.list_(pa.string())),
+        ("text", pa.string()),
+        ("type", pa.string()),
+        ("popularity", pa.float64()),
+        ("images", pa.list_(pa.string())),
+    ]
+)
+LISTS = ("aliases", "images")
+BATCH = 2**14  #: Entities that are Python objects at once.
+#: Characters of which none has another form (NFC), alone or beside others.
+RANGES = (
+    *((0x0000, 0x02FF), (0x0388, 0x0482), (0x048A, 0x0590), (0x05D0, 0x05EA), (0x0620, 0x064A), (0x0671, 0x06D5)),
+    *((0x0E01, 0x0E37), (0x1E00, 0x1EFF), (0x2010, 0x2027), (0x2030, 0x205E), (0x3000, 0x3029), (0x3041, 0x3096)),
+    *((0x309B, 0x30FF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3), (0xFF01, 0xFF60)),
+)
+ANY_FORM = "[^" + "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in RANGES) + "]"
+
+Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+class EntityColumns(MutableMapping[int, KnownEntity]):
+    """Row → entity, in the order of the rows.
+
+    What a table says stays there; what is added or replaced later stands beside it.
+
+    Args:
+        table: Of `SCHEMA`, each row once, none of them null; its lists may be.
+
+    Raises:
+        DataError: An entity is none (`KnownEntity`), or two have one id.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        rows: Rows = table["row"].to_numpy()
+        if np.any(rows[1:] < rows[:-1]):
+            table, rows = table.sort_by("row"), np.sort(rows)
+        for name in LISTS:
+            table = _with(table, name, pc.fill_null(table[name], pa.scalar([], SCHEMA.field(name).type)))
+        self._set(table)
+        self._rows = rows
+        self._is_there, self._num_there = np.ones(len(rows), np.bool_), len(rows)
+        self._others: dict[int, KnownEntity] = {}
+        self._rows_of_others: dict[str, int] = {}
+        # Of each id its hash: a dict of all ids would take several times the memory of the texts themselves.
+        hashes = [np.fromiter(map(hash, part), np.int64, len(part)) for part in _lists(table["id"])]
+        self._hashes = np.concatenate([np.empty(0, np.int64), *hashes])
+        self._places = np.argsort(self._hashes, kind="stable")
+        self._hashes = self._hashes[self._places]
+        self._check_ids()
+        self._look_at_doubtful()
+
+    @classmethod
+    def of(cls, entities: Mapping[int, KnownEntity]) -> EntityColumns:
+        """Those of a mapping."""
+        columns = cls(SCHEMA.empty_table())
+        columns.update(entities)
+        return columns
+
+    def _set(self, table: pa.Table) -> None:
+        self._table = table
+        self._columns = {name: table[name] for name in SCHEMA.names}  # a table makes a column each time it is asked
+
+    def _check_ids(self) -> None:
+        alike = np.flatnonzero(self._hashes[1:] == self._hashes[:-1])
+        ids = Counter(
+            self._columns["id"][place].as_py() for place in self._places[np.union1d(alike, alike + 1)].tolist()
+        )
+        if twice := [entity_id for entity_id, count in ids.items() if count > 1]:
+            raise _of_one_id(twice[0])
+
+    def _look_at_doubtful(self) -> None:
+        """Has `KnownEntity` look at what may not be as it wants it: the others are left as columns."""
+        for batch in self._table.to_batches(BATCH):
+            for values in batch.filter(pa.array(doubtful(batch))).to_pylist():
+                row, entity = values["row"], _entity(dict(values))
+                if any(getattr(entity, name) != _plain(values[name]) for name in values if name != "row"):
+                    if self.find(entity.id) not in (None, row):
+                        raise _of_one_id(entity.id)
+                    self[row] = entity
+
+    def __len__(self) -> int:
+        return self._num_there + len(self._others)
+
+    @property
+    def rows(self) -> Rows:
+        """All rows [n], ascending."""
+        base = self._rows if self._num_there == len(self._rows) else self._rows[self._is_there]
+        others = np.fromiter(self._others, np.int64, len(self._others))
+        return np.sort(np.concatenate([base, others]))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.rows.tolist())
+
+    def __contains__(self, row: object) -> bool:
+        return isinstance(row, int | np.integer) and (row in self._others or self._place(int(row)) is not None)
+
+    def __getitem__(self, row: int) -> KnownEntity:
+        if (entity := self._others.get(row)) is not None:
+            return entity
+        if (place := self._place(row)) is None:
+            raise KeyError(row)
+        return _entity({name: column[place].as_py() for name, column in self._columns.items()})
+
+    def __setitem__(self, row: int, entity: KnownEntity) -> None:
+        if row in self:
+            del self[row]
+        self._others[row], self._rows_of_others[entity.id] = entity, row
+
+    def __delitem__(self, row: int) -> None:
+        if (entity := self._others.pop(row, None)) is not None:
+            del self._rows_of_others[entity.id]
+        elif (place := self._place(row)) is not None:
+            self._is_there[place] = False
+            self._num_there -= 1
+        else:
+            raise KeyError(row)
+
+    def _place(self, row: int) -> int | None:
+        """Where the table has a row, if it still counts."""
+        place = int(np.searchsorted(self._rows, row))
+        is_there = place < len(self._rows) and self._rows[place] == row and self._is_there[place]
+        return place if is_there else None
+
+    def find(self, entity_id: str) -> int | None:
+        """The row of an id; None where no entity has it."""
+        if (row := self._rows_of_others.get(entity_id)) is not None:
+            return row
+        wanted = np.int64(hash(entity_id))
+        first = int(np.searchsorted(self._hashes, wanted))
+        while first < len(self._hashes) and self._hashes[first] == wanted:
+            place = int(self._places[first])
+            if self._is_there[place] and self._columns["id"][place].as_py() == entity_id:
+                return int(self._rows[place])
+            first += 1
+        return None
+
+    def table(self) -> pa.Table:
+        """All of them, of `SCHEMA`, in the order of the rows."""
+        is_whole = self._num_there == len(self._rows)
+        table = self._table if is_whole else self._table.filter(pa.array(self._is_there))
+        if not self._others:
+            return table
+        rows = sorted(self._others)
+        columns = {name: [getattr(self._others[row], name) for row in rows] for name in SCHEMA.names if name != "row"}
+        table = pa.concat_tables([table, pa.table({"row": rows, **columns}, schema=SCHEMA)])
+        return table if not len(self._rows) or rows[0] > self._rows[-1] else table.sort_by("row")
+
+    def each(self) -> Iterator[KnownEntity]:
+        """The entities in the order of the rows, made in batches: several times as fast as one by one."""
+        for batch in self.table().to_batches(BATCH):
+            yield from map(_entity, batch.to_pylist())
+
+    def split_images(self, roots: ImageRoots) -> dict[int, tuple[str, ...]]:
+        """Leaves each entity the images inside of `roots`, by their paths there; returns the others by row."""
+        elsewhere: dict[int, tuple[str, ...]] = {}
+
+        def inside_of(row: int, images: Any) -> tuple[str, ...]:
+            inside, outside = roots.split(images)
+            if outside:
+                elsewhere[row] = outside
+            return inside
+
+        for row, entity in self._others.items():
+            self._others[row] = replace(entity, images=inside_of(row, entity.images))
+        kept, told = [], iter(zip(self._rows.tolist(), self._is_there.tolist(), strict=True))
+        for each in _lists(self._table["images"]):
+            images = [
+                inside_of(row, images) if images and is_there else ()
+                for images, (row, is_there) in zip(each, told, strict=False)
+            ]
+            kept.append(pa.array(images, SCHEMA.field("images").type))
+        self._set(_with(self._table, "images", pa.chunked_array(kept, SCHEMA.field("images").type)))
+        return elsewhere
+
+
+def doubtful(batch: pa.RecordBatch) -> Mask:
+    """Whether each entity [n] may be none, or in another form than `KnownEntity` gives it."""
+    ids, names = batch["id"], batch["name"]
+    found = _is(pc.equal(ids, NIL), True) | ~_is(pc.is_finite(batch["popularity"]), True)
+    for texts in (ids, names):
+        found |= _is(pc.equal(pc.utf8_trim_whitespace(texts), ""), True)
+    for texts, missing in ((ids, True), (names, True), (batch["text"], False)):
+        found |= _is(pc.match_substring_regex(texts, ANY_FORM), missing)
+    for column in (batch[name] for name in LISTS):
+        texts, owners = pc.list_flatten(column), pc.list_parent_indices(column).to_numpy()
+        found[owners[_is(pc.match_substring_regex(texts, ANY_FORM), True)]] = True
+    return found
+
+
+def _is(answers: pa.Array, missing: bool) -> Mask:
+    told: Mask = pc.fill_null(answers, missing).to_numpy(zero_copy_only=False)
+    return told
+
+
+def _entity(values: dict[str, Any]) -> KnownEntity:
+    del values["row"]
+    return KnownEntity(**values | {name: tuple(values[name]) for name in LISTS})
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _lists(column: pa.ChunkedArray) -> Iterator[list[Any]]:
+    for chunk in column.chunks:
+        for start in range(0, len(chunk), BATCH):
+            yield chunk.slice(start, BATCH).to_pylist()
+
+
+def _with(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
+    return table.set_column(SCHEMA.names.index(name), SCHEMA.field(name), column)
+
+
+def _of_one_id(entity_id: str) -> DataError:
+    return DataError("entities, each of its own id", f"several of the id '{entity_id}'", "Give each its own.")
