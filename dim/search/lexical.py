@@ -21,6 +21,7 @@ from dim.search.scores import Scores
 from dim.search.sparse import SparseKB, SparseProducts
 
 SEARCHED = 64  # mentions that are searched at once: sorting takes four times the memory of their scores
+FEW = 30_000  #: Strings: of fewer, one sum over all n-grams is faster than one an n-gram.
 GROUP = 64  #: Scores of which the highest stands for all.
 FORMAT_VERSION = 1
 CONTENT = "name index"
@@ -263,10 +264,15 @@ class EntityNames:
         num_first = self._postings.shape[1]
         scores = np.zeros(num_first + self._added.shape[1])
         for postings, part in ((self._postings, scores[:num_first]), (self._added, scores[num_first:])):
-            for column, weight in zip(columns.tolist(), weights, strict=True):
-                here = slice(postings.indptr[column], postings.indptr[column + 1])
-                strings = postings.indices[here].astype(np.intp)  # each once
-                part[strings] = part.take(strings) + weight * postings.data[here]
+            here = [slice(postings.indptr[column], postings.indptr[column + 1]) for column in columns.tolist()]
+            shares = [weight * postings.data[each] for each, weight in zip(here, weights, strict=True)]
+            if here and len(part) < FEW:
+                strings = np.concatenate([postings.indices[each] for each in here])
+                part[:] = np.bincount(strings, np.concatenate(shares), len(part))
+                continue
+            for each, share in zip(here, shares, strict=True):  # without a copy of them all
+                strings = postings.indices[each].astype(np.intp)  # each once
+                part[strings] = part.take(strings) + share
         of_strings = scores.astype(np.float32)
         best = of_strings.take(self._first)
         for owners, aliases in self._aliases:
