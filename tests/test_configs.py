@@ -21,7 +21,7 @@ class ParseOnly(DimCLI):
 
 
 def parsed(run, *configs):
-    with only_these(classes_of_runs(), typed_in=map(str, configs)):  # as the commands that open a run read its copy
+    with only_these(classes_of_runs(), typed_in=[*map(str, configs)]):  # as the commands that open a run read its copy
         return instantiated(
             *(f"--config={config}" for config in configs), "--run", str(run), "--trainer.accelerator", "cpu"
         )

@@ -206,7 +206,7 @@ def made(value: Any) -> Any:
 
 
 @contextmanager
-def only_these(classes: Iterable[type], trusted: Sequence[str] = (), typed_in: Iterable[str] = ()) -> Iterator[None]:
+def only_these(classes: Iterable[type], trusted: Sequence[str] = (), typed_in: Sequence[str] = ()) -> Iterator[None]:
     """Within it jsonargparse imports and makes of what it reads these classes and trusted packages' own, no others.
 
     It checks each name that a value gives, and the place where the class of that name was written, before it imports.
