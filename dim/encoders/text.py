@@ -186,7 +186,7 @@ class TransformersTextEncoder(KnownByItsFiles, TrainableTextEncoder):
             from peft import LoraConfig, get_peft_model
         except ImportError as error:
             raise ConfigError("the package peft, for train: lora", "none", "pip install 'dim-linker[lora]'") from error
-        unread = None if self.pooling == "pooler" else [".*pooler.*"]
+        unread = None if self.pooling == "pooler" else r".*\bpooler\b.*"
         config = LoraConfig(r=self.lora_rank, target_modules="all-linear", exclude_modules=unread)
         with torch.random.fork_rng(devices=[]):  # the same matrices whatever drew before
             torch.manual_seed(0)
