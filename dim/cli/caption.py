@@ -26,8 +26,10 @@ from dim.features.image_counts import absent_images, used_images
 from dim.features.spread import Means
 from dim.images.reading import num_decoders
 from dim.releases.prepare import open_dataset
+from dim.training.registry import registered
 
 NUM_EXAMPLES = 5
+registered()  # every captioner that is installed is known by its short name
 
 
 def caption(

@@ -102,7 +102,7 @@ COMMANDS = {
         interrupted="finished blocks are kept; the same command goes on with the rest",
     ),
     "embed": Command(
-        "dim.features.embed",
+        "dim.cli.embed",
         ("embed",),
         "compute the features that a run needs, resumable",
         interrupted="finished blocks are kept; the same command goes on with the rest",

@@ -3,6 +3,7 @@ import multiprocessing
 import os
 import random
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from releases import write_dim_release
 import dim.features.embed
 from dim.cli.caption import caption
 from dim.data.dataset import Dataset, write_dataset
+from dim.demo import demo_world
 from dim.encoders.base import Captioner, Features, ImageEncoder, TextEncoder
 from dim.errors import ConfigError, DataError, StorageError
 from dim.features.embed import embed, embed_dataset
@@ -387,3 +389,17 @@ def test_captions_are_not_asked_for_images_that_are_gone(tmp_path: Path) -> None
     with pytest.raises(DataError, match="2 of 6 mentions"):
         caption(dataset.root, ColourCaptioner(), cache_dir=tmp_path / "cache", num_workers=0)
     assert not (dataset.root / "captions").exists()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ["embed", "--text_encoder=TinyTextEncoder", "--name_encoder=CharacterEncoder"],
+        ["caption", "--captioner=TinyCaptioner"],
+    ],
+)
+def test_a_process_that_knows_nothing_yet_takes_encoders_by_their_short_names(tmp_path: Path, asked: list[str]) -> None:
+    demo_world(tmp_path / "world", num_entities=100)
+    line = [sys.executable, "-m", "dim", asked[0], str(tmp_path / "world"), f"--cache_dir={tmp_path / 'cache'}"]
+    done = subprocess.run([*line, *asked[1:]], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
