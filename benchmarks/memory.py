@@ -31,14 +31,10 @@ TEXT = "refreshed"
 _WARM_UP = 50_000  # texts after which the cache of TinyTextEncoder is as full as it gets
 
 # In a process of its own each: the peak is of this work alone.
-_COMMON = """
+#: The beginning of such a program: `memory("VmRSS")` in MB.
+MEASURED = """
 import json, resource, sys, time
 from pathlib import Path
-import pyarrow.parquet as pq
-from dim.training.datamodule import LinkingDataModule
-from dim.features.embed import embed_dataset
-from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
-from dim.data.dataset import Dataset
 
 def memory(which):
     status = Path("/proc/self/status")
@@ -46,10 +42,20 @@ def memory(which):
     found = [int(line.split()[1]) * 1024 for line in lines if line.startswith(which)]
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return (found[0] if found else most) / 1e6
+"""
+_COMMON = (
+    MEASURED
+    + """
+import pyarrow.parquet as pq
+from dim.training.datamodule import LinkingDataModule
+from dim.features.embed import embed_dataset
+from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
+from dim.data.dataset import Dataset
 
 root, cache, width, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 encoders = {"text_encoder": TinyTextEncoder(width), "image_encoder": TinyImageEncoder()}
 """
+)
 _EMBED = (
     _COMMON
     + f"""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from rich.table import Table
 
+from benchmarks.memory import MEASURED
 from dim.core.provenance import commit, hardware
 from dim.display.terminal import Console
 from dim.errors import ConfigError, DimError
@@ -19,9 +20,9 @@ SIZES = (20_000, 100_000, 300_000)
 By = Literal["vectors", "names"]
 
 # In a process of its own each: the peak is of this work alone.
-_RANK = """
-import json, resource, sys, time
-from pathlib import Path
+_RANK = (
+    MEASURED
+    + """
 import numpy as np, torch
 from torch.nn.functional import normalize
 from dim.demo.population import FAMILY_SIZE, populate
@@ -31,13 +32,6 @@ from dim.search.scores import BATCH, Products
 
 by, way = sys.argv[1:3]
 num_entities, num_mentions, width, rounds, seed = map(int, sys.argv[3:])
-
-def memory(which):
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith(which)]
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return (found[0] if found else most) / 1e6
 
 generator = torch.Generator().manual_seed(seed)
 gold = torch.randint(-1, num_entities, (num_mentions,), generator=generator)
@@ -70,6 +64,7 @@ for _ in range(rounds):
     taken.append(time.perf_counter() - start)
 print(json.dumps({"mb": memory("VmHWM") - before, "seconds": min(taken)}))
 """
+)
 
 
 @dataclass(frozen=True)

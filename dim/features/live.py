@@ -155,8 +155,8 @@ class LiveEncoder:
     def _of_images(self, encoder: ImageEncoder, images: Sequence[ReadyImage | None]) -> FeatureTable:
         unique = {id(image): image for image in images if image is not None}  # each different image once
         pixels = [pixels for image in unique.values() for pixels in image.pixels[: self.num_images]]
-        batches = ((batch, pixels[batch.start : batch.stop]) for batch in self._batches(len(pixels)))
-        matrix = _joined([features for _, features in encoded_images(encoder, batches, self.batch_size)], encoder.width)
+        every = [("all", pixels)] if pixels else []
+        matrix = _joined([features for _, features in encoded_images(encoder, every, self.batch_size)], encoder.width)
         counts = None
         if self.num_images > 1 or encoder.num_patches > 1:
             used = [len(image.pixels[: self.num_images]) for image in unique.values()]
