@@ -71,7 +71,7 @@ $(INSTALLED): setup.cfg pyproject.toml constraints-cpu.txt
 .venv-oldest/.installed: setup.cfg constraints-oldest.txt
 	@echo "Making .venv-oldest with the lower bounds (a few minutes, once)"
 	$(PYTHON) -m venv .venv-oldest
-	$(OLDEST) pip install --quiet -c constraints-oldest.txt -e '.[refresh,serve,spacy]' httpx hypothesis pytest
+	$(OLDEST) pip install --quiet -c constraints-oldest.txt -e '.[lora,refresh,serve,spacy]' httpx hypothesis pytest
 	@touch $@
 
 # dim without its own bounds: salesforce-lavis needs a Transformers that is older than they allow.
