@@ -21,6 +21,7 @@ from dim.encoders.positions import usable_positions
 from dim.encoders.pretrained import KnownByItsFiles
 from dim.errors import ConfigError
 
+POOLER = r".*\bpooler\b.*"  # of modules, which get no gradient where nothing reads them
 CHUNK = 4096  # texts that are tokenised at once
 _UNBOUNDED = 10**9  # tokenizers without a limit of their own say 1e30
 
@@ -186,8 +187,10 @@ class TransformersTextEncoder(KnownByItsFiles, TrainableTextEncoder):
             from peft import LoraConfig, get_peft_model
         except ImportError as error:
             raise ConfigError("the package peft, for train: lora", "none", "pip install 'dim-linker[lora]'") from error
-        unread = None if self.pooling == "pooler" else r".*\bpooler\b.*"
-        config = LoraConfig(r=self.lora_rank, target_modules="all-linear", exclude_modules=unread)
+        has_unread = self.pooling != "pooler" and any("pooler" in name for name, _ in model.named_modules())
+        config = LoraConfig(
+            r=self.lora_rank, target_modules="all-linear", exclude_modules=POOLER if has_unread else None
+        )
         with torch.random.fork_rng(devices=[]):  # the same matrices whatever drew before
             torch.manual_seed(0)
             with_lora: nn.Module = get_peft_model(model, config)
