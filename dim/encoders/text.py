@@ -188,9 +188,8 @@ class TransformersTextEncoder(KnownByItsFiles, TrainableTextEncoder):
         except ImportError as error:
             raise ConfigError("the package peft, for train: lora", "none", "pip install 'dim-linker[lora]'") from error
         has_unread = self.pooling != "pooler" and any("pooler" in name for name, _ in model.named_modules())
-        config = LoraConfig(
-            r=self.lora_rank, target_modules="all-linear", exclude_modules=POOLER if has_unread else None
-        )
+        without = POOLER if has_unread else None
+        config = LoraConfig(r=self.lora_rank, target_modules="all-linear", exclude_modules=without)
         with torch.random.fork_rng(devices=[]):  # the same matrices whatever drew before
             torch.manual_seed(0)
             with_lora: nn.Module = get_peft_model(model, config)
