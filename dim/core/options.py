@@ -75,6 +75,15 @@ class Explained:
     command: ClassVar[str] = ""
     required: ClassVar[Sequence[str]] = ()
 
+    def add_class_arguments(self, *args: Any, **options: Any) -> Any:
+        """Adds a class's arguments; one without a type takes what YAML makes of a word, as it does in a file."""
+        added = super().add_class_arguments(*args, **options)  # type: ignore[misc]  # of jsonargparse
+        for action in self._actions:  # type: ignore[attr-defined]
+            parts = get_args(getattr(action, "_typehint", None))
+            if str in parts and any(type(part).__name__ == "UntypedType" for part in parts):
+                action._typehint = Any  # else `5` would stay a text where the default is one, such as "all"
+        return added
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raises ConfigError."""
         raise explain(self, message, ex)
@@ -299,7 +308,8 @@ def _wrong_value(parser: Any, message: str, line: type[Explained]) -> ConfigErro
         classes = sorted({kind.__name__ for kind in _classes_of(hint)})
         if classes and not value.startswith(("{", "[", "Namespace")):
             closest = nearest(value, classes)
-            is_near = SequenceMatcher(None, value.lower(), closest.lower()).ratio() > 0.4
+            likeness = SequenceMatcher(None, value.lower(), closest.lower()).ratio()
+            is_near = likeness > 0.8 or closest.lower().startswith(value.lower())
             meant = f"Did you mean {closest}?" if is_near else "Name one of them, or a class by module and name."
             known = ", ".join(classes)
             return OptionError(key, line.given, lambda name: (f"--{name}: a class ({known})", value, meant))

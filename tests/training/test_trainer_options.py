@@ -5,8 +5,10 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 from pytorch_lightning import Trainer
 from pytorch_metric_learning import losses
 from pytorch_metric_learning.losses.base_metric_loss_function import BaseMetricLossFunction
@@ -125,8 +127,7 @@ def test_figures_are_never_of_a_part_of_a_split(world, tmp_path, capsys, command
 TAKEN = {
     *("AngularLoss", "CircleLoss", "ContrastiveLoss", "GeneralizedLiftedStructureLoss", "IntraPairVarianceLoss"),
     *("LiftedStructureLoss", "MarginLoss", "MultiSimilarityLoss", "NCALoss", "NTXentLoss"),
-    *("SignalToNoiseRatioContrastiveLoss", "SupConLoss", "ThresholdConsistentMarginLoss", "TripletMarginLoss"),
-    "TupletMarginLoss",
+    *("SignalToNoiseRatioContrastiveLoss", "SupConLoss", "TripletMarginLoss", "TupletMarginLoss"),
 }
 LOSSES = sorted(
     name for name, kind in vars(losses).items() if isinstance(kind, type) and issubclass(kind, BaseMetricLossFunction)
@@ -135,6 +136,16 @@ LOSSES = sorted(
 
 def test_the_losses_that_train_are_among_those_of_the_library():
     assert set(LOSSES) >= TAKEN
+
+
+def test_the_table_of_losses_says_what_each_does():
+    rows = [
+        line.split("|")[1:3]
+        for line in (Path(__file__).parents[2] / "docs" / "losses.md").read_text().splitlines()
+        if line.startswith("| ")
+    ]
+    told = {name: text.strip() == "taken" for names, text in rows for name in names.strip().split(", ")}
+    assert {name for name in LOSSES if told[name]} == TAKEN
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -148,10 +159,27 @@ def test_a_loss_of_the_library_trains_or_is_refused_by_its_name_before_data_is_r
         assert "nowhere" not in error
 
 
-def test_a_loss_that_takes_no_more_vectors_than_queries_is_refused_where_negatives_are_drawn(world, tmp_path, capsys):
-    options = ["--model.loss", "ThresholdConsistentMarginLoss", "--model.negatives", "NameNegatives"]
+def test_an_option_of_a_loss_without_a_type_is_a_number_on_the_command_line_too(world, tmp_path):
+    loss = ["--model.loss", "TripletMarginLoss", "--model.loss.triplets_per_anchor"]
+    assert fit(world, tmp_path / "number", {}, *loss, "5") == 0
+    assert fit(world, tmp_path / "word", {}, *loss, "all") == 0
+    options = [yaml.safe_load((tmp_path / run / "config.yaml").read_text()) for run in ("number", "word")]
+    assert [each["model"]["init_args"]["loss"]["init_args"]["triplets_per_anchor"] for each in options] == [5, "all"]
+
+
+@pytest.mark.parametrize("scale", ["150", "0"])
+def test_a_scale_that_could_not_be_trained_is_refused_before_data_is_read(world, tmp_path, capsys, scale):
+    options = ["--model.loss", "NPair", "--model.loss.scale", scale]
     assert fit(world.parent / "nowhere", tmp_path / "run", {}, *options) == 1
-    assert "ThresholdConsistentMarginLoss" in capsys.readouterr().err
+    assert "at most 100 where it is trained" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrapper", ["CrossBatchMemory", "MultipleLosses"])
+def test_a_wrapper_of_losses_is_refused_by_its_name(world, tmp_path, capsys, wrapper):
+    assert fit(world.parent / "nowhere", tmp_path / "run", {}, "--model.loss", wrapper) == 1
+    error = capsys.readouterr().err
+    assert wrapper in error
+    assert "Did you mean" not in error
 
 
 @pytest.mark.parametrize("loss", ["ArcFaceLoss", "SoftTripleLoss", "ProxyNCALoss"])

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from dim.errors import ConfigError
 
+MOST_SCALE = 100  #: Of a scale that is trained.
+
 
 class ReleasedNPair(nn.Module):
     """The N-pair loss of the DIM release: every anchor meets the one negative that each row drew.
@@ -47,16 +49,22 @@ class NPair(NPairsLoss):  # type: ignore[misc]  # the library is untyped
     of 1, the value is the library's.
 
     Args:
-        scale: What similarities are multiplied by, at the start.
-        learn_scale: Whether the scale is trained (its logarithm, kept at or below 100 as CLIP does).
+        scale: What similarities are multiplied by, at the start; more than 0.
+        learn_scale: Whether it is trained: its logarithm, and as in CLIP never beyond a scale of 100.
         normalize: Whether similarity is the cosine; otherwise the dot product.
         label_smoothing: Share of the target that is spread over all reference vectors, 0 to 1.
+
+    Raises:
+        ValueError: The scale is none, or one that is trained is beyond 100.
     """
 
     def __init__(
         self, scale: float = 20.0, learn_scale: bool = True, normalize: bool = True, label_smoothing: float = 0.0
     ) -> None:
         super().__init__(distance=DotProductSimilarity(normalize_embeddings=normalize))
+        if not 0 < scale <= (MOST_SCALE if learn_scale else math.inf):
+            most = f"at most {MOST_SCALE} where it is trained (learn_scale)"
+            raise ValueError(f"scale is {scale}; it is more than 0, and {most}")
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)), requires_grad=learn_scale)
         self.label_smoothing = label_smoothing
 
@@ -64,7 +72,11 @@ class NPair(NPairsLoss):  # type: ignore[misc]  # the library is untyped
         self, embeddings: Tensor, labels: Tensor, indices_tuple: object, ref_emb: Tensor, ref_labels: Tensor
     ) -> dict[str, dict[str, object]]:
         """Losses [B] of embeddings [B, D] against ref_emb [B or more, D], row i's positive in row i."""
-        logits = self.distance(embeddings, ref_emb) * self.log_scale.exp().clamp(max=100)  # [B, R]
+        if self.log_scale.requires_grad:
+            # The parameter itself: a bound on what is computed of it would leave it no gradient to come back by.
+            with torch.no_grad():
+                self.log_scale.clamp_(max=math.log(MOST_SCALE))
+        logits = self.distance(embeddings, ref_emb) * self.log_scale.exp()  # [B, R]
         positives = torch.arange(len(embeddings), device=logits.device)
         same = labels[:, None] == ref_labels
         same[positives, positives] = False
@@ -100,13 +112,15 @@ def check_loss(loss: Loss, draws: bool = False) -> None:
     try:
         for _ in range(2):  # some keep the first step's graph and fail in the second
             query = torch.randn(len(gold), 8, generator=generator, requires_grad=True)
-            vectors = torch.randn(len(others), 8, generator=generator)
+            vectors = torch.randn(len(others), 8, generator=generator, requires_grad=True)
             value = loss(query, gold, ref_emb=vectors, ref_labels=others)
             value.backward()
     except Exception as error:
         raise _refusal(loss, str(error) or type(error).__name__) from error
     if query.grad is None:
         raise _refusal(loss, "it gives the queries no gradient")
+    if vectors.grad is None or not vectors.grad.any():
+        raise _refusal(loss, "its value does not depend on ref_emb, the entities' vectors")
 
 
 def _refusal(loss: Loss, reason: str) -> ConfigError:

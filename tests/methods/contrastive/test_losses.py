@@ -7,6 +7,7 @@ from pytorch_metric_learning.losses import (
     ArcFaceLoss,
     NPairsLoss,
     NTXentLoss,
+    ThresholdConsistentMarginLoss,
     TripletMarginLoss,
     VICRegLoss,
 )
@@ -83,12 +84,43 @@ def test_the_scale_is_trained_unless_told_otherwise():
     assert fixed.log_scale.grad is None
 
 
+def test_a_scale_at_its_bound_comes_down_as_a_clamped_parameter_of_clip_does():
+    """Pairs that want a lower scale: the gold is no nearer than the others."""
+    query, gold, labels = vectors(0), vectors(1), torch.arange(5)
+    loss, reference = NPair(scale=100), torch.tensor(math.log(100.0), requires_grad=True)
+    with torch.no_grad():
+        loss.log_scale.fill_(math.log(101.0))
+    optimizers = [torch.optim.Adam([parameter], lr=1e-2) for parameter in (loss.log_scale, reference)]
+    cosines = torch.nn.functional.normalize(query) @ torch.nn.functional.normalize(gold).T
+    for _ in range(50):
+        value = loss(query, labels, ref_emb=gold, ref_labels=labels.clone())
+        expected = torch.nn.functional.cross_entropy(cosines * reference.exp(), labels)
+        assert value.item() == pytest.approx(expected.item(), abs=1e-4)
+        for optimizer, each in zip(optimizers, (value, expected), strict=True):
+            optimizer.zero_grad()
+            each.backward()
+            optimizer.step()
+        with torch.no_grad():
+            reference.clamp_(max=math.log(100.0))
+    assert reference.exp() < 80
+    assert loss.log_scale.item() == pytest.approx(reference.item(), abs=1e-4)
+
+
+def test_a_fixed_scale_may_be_any():
+    query, gold, labels = vectors(0), vectors(1), torch.arange(5)
+    values = [
+        NPair(scale=scale, learn_scale=False)(query, labels, ref_emb=gold, ref_labels=labels.clone()).item()
+        for scale in (100, 150)
+    ]
+    assert values[1] > values[0] * 1.4
+
+
 @pytest.mark.parametrize("loss", [NPair(), ReleasedNPair(), NTXentLoss(), TripletMarginLoss()])
 def test_losses_that_compare_two_sets_are_taken(loss):
     check_loss(loss)
 
 
-@pytest.mark.parametrize("loss", [NPairsLoss(), ArcFaceLoss(8, 8), VICRegLoss()])
+@pytest.mark.parametrize("loss", [NPairsLoss(), ArcFaceLoss(8, 8), VICRegLoss(), ThresholdConsistentMarginLoss()])
 def test_losses_that_cannot_are_refused_by_name(loss):
     with pytest.raises(ConfigError, match=type(loss).__name__):
         check_loss(loss)
