@@ -2,6 +2,6 @@
 
 from dim.methods.contrastive.losses import NPair, ReleasedNPair
 from dim.methods.contrastive.module import DIM
-from dim.methods.contrastive.negatives import MinedNegatives, NameNegatives, RareWordNegatives
+from dim.methods.contrastive.negatives import MinedNegatives, NameNegatives, RareWordNegatives, RecentNegatives
 
-__all__ = ["DIM", "MinedNegatives", "NPair", "NameNegatives", "RareWordNegatives", "ReleasedNPair"]
+__all__ = ["DIM", "MinedNegatives", "NPair", "NameNegatives", "RareWordNegatives", "RecentNegatives", "ReleasedNPair"]

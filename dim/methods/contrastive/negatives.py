@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -82,6 +83,33 @@ class RareWordNegatives(Negatives):
         other = (gold_here + 1 + torch.randint(max(1, num_entities - 1), gold_here.shape)) % num_entities
         at_random = (torch.rand(len(gold)) < self.random) | (count == 0)
         return torch.where(at_random, other, drawn).to(gold.device)
+
+
+class RecentNegatives(Negatives):
+    """The golds of the last batches, encoded anew: what a larger batch would bring, for the price of its entities.
+
+    A memory of vectors (cross-batch memory, arXiv 1912.06798) would spare the encoding, and be of older weights.
+
+    Args:
+        num_batches: Batches back.
+    """
+
+    def __init__(self, num_batches: int = 4) -> None:
+        self.num_batches = num_batches
+
+    def prepare(self, data: LinkingData, rows: Tensor) -> None:
+        """There is nothing to look at."""
+
+    def refresh(self, encode: Encode) -> None:
+        """Starts anew, so that a run goes on as it would have from the end of an epoch."""
+        self.recent: deque[Tensor] = deque(maxlen=self.num_batches)
+
+    def draw(self, rows: Tensor, gold: Tensor) -> Tensor:
+        """KB rows [up to B * num_batches], each once, none of them of this batch."""
+        before = torch.cat([gold[:0], *self.recent]).unique()
+        self.recent.append(gold)
+        others: Tensor = before[~torch.isin(before, gold)]
+        return others
 
 
 class PooledNegatives(Negatives):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dim.data.dataset import write_dataset
-from dim.methods.contrastive.negatives import MinedNegatives, NameNegatives, RareWordNegatives
+from dim.methods.contrastive.negatives import MinedNegatives, NameNegatives, RareWordNegatives, RecentNegatives
 
 NAMES = ["Ann Lee", "Ann Leeson", "Bob Stone", "Bob Stoner", "Carl Sand"]
 TEXTS = ["a painter of fjords", "a singer of fjords", "a pilot", "a pilot", None]
@@ -71,3 +71,14 @@ def test_mined_negatives_are_what_the_model_ranks_high_and_wrong(data):
     queries = torch.tensor([[0.0, 0.9, 0, 0, 1.0], [0.5, 0, 0.4, 0, 0], [0, 0, 0.1, 0.2, 0]])
     negatives.refresh(lambda: (queries, entities))
     assert draws(negatives, data, times=1).tolist() == [[1, 1, 2, 2, 3, 3]]
+
+
+def test_recent_negatives_are_the_golds_of_the_last_batches_but_for_this_ones(data):
+    negatives = RecentNegatives(num_batches=2)
+    negatives.prepare(data, ROWS)
+    negatives.refresh(lambda: pytest.fail("they need no vectors"))
+    batches = [torch.tensor(golds) for golds in ([0, 1], [1, 2], [3, 0], [4, 4])]
+    drawn = [negatives.draw(torch.arange(2), golds).tolist() for golds in batches]
+    assert drawn == [[], [0], [1, 2], [0, 1, 2, 3]]
+    negatives.refresh(lambda: pytest.fail("they need no vectors"))
+    assert negatives.draw(torch.arange(2), batches[0]).tolist() == []
