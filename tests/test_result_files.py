@@ -137,7 +137,8 @@ def test_results_of_format_2_are_read_and_kept(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "found"), [("", "is empty"), ("{", "cannot be read"), ("[]", "holds no results by split")]
+    ("text", "found"),
+    [("", "is empty"), ("{", "cannot be read"), ("[]", "cannot be read"), ("{}", "holds no results by split")],
 )
 def test_a_damaged_file_is_named_and_nothing_is_written_over_it(tmp_path, text, found):
     (tmp_path / "metrics.json").write_text(text)

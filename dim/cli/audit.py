@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from dim.audit import Audit, audit_dataset, print_audit
 from dim.audit.dataset import check_distance
 from dim.audit.subsets import Subset, check_subset_target, clean, describe, hard, write_subset
 from dim.core.files import write_json
+from dim.core.folder_files import peek_json
 from dim.core.locks import folder_lock
 from dim.core.output import check_file
 from dim.data.dataset import AUDIT_FILE, Dataset
@@ -89,7 +89,7 @@ def _write_found(path: Path, found: Audit, dataset: Dataset) -> None:
 
 def _is_audit(path: Path) -> bool:
     try:
-        return "audit_version" in json.loads(path.read_text(encoding="utf-8"))
+        return "audit_version" in peek_json(path, dict)
     except (OSError, ValueError, TypeError):
         return False
 

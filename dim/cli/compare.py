@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from rich.table import Table
 from dim.cli.configs import config_file, shipped
 from dim.cli.report import check_options, report
 from dim.core.files import write_json
+from dim.core.folder_files import read_json
 from dim.display.terminal import Console, Text
 from dim.errors import ConfigError
 from dim.evaluation.significance import ROUNDS
@@ -53,7 +53,10 @@ class Experiment:
                 "a run that dim compare did not start",
                 "Name another folder with --runs.",
             )
-        started = json.loads(record.read_text(encoding="utf-8")) if record.exists() else self.arguments
+        started = self.arguments
+        if record.exists():
+            what = f"the record of an experiment at {record}"
+            started = read_json(record, list[str], what, "Name another folder with --runs, or remove this one.")
         if started != self.arguments:
             raise ConfigError(
                 f"the run of {' '.join(self.arguments)} in {self.run}",

@@ -31,11 +31,18 @@ from dim.core.known_classes import only_these, trusted_by
 from dim.core.locks import folder_lock
 from dim.core.moved_classes import current, renamed
 from dim.core.options import Explained, split_line
+from dim.core.shortages import shortage
 from dim.display.lines import say
-from dim.errors import CheckpointError, ConfigError
+from dim.errors import CheckpointError, ConfigError, DimError
 from dim.evaluation.result_files import write_identity
 from dim.releases.prepare import open_dataset
-from dim.training.checkpoint import RunCheckpoint, WholeCheckpoints, read_checkpoint, to_resume_from
+from dim.training.checkpoint import (
+    RunCheckpoint,
+    WholeCheckpoints,
+    no_checkpoint,
+    read_checkpoint,
+    to_resume_from,
+)
 from dim.training.datamodule import LinkingDataModule
 from dim.training.pinning import keep_commits, write_commits
 from dim.training.places import (
@@ -53,6 +60,7 @@ from dim.training.places import (
 from dim.training.predict import predict_on_cluster
 from dim.training.progress_lines import ProgressBar, progress_callback
 from dim.training.registry import registered
+from dim.training.resumed import ResumedStates, failed_to_resume
 from dim.training.run_folder import folder_to_fit, replace_run, settle_run
 from dim.training.saved_run import check_config, check_parts, classes_of_runs
 from dim.training.start import ONE_TIME, RunStart
@@ -239,6 +247,10 @@ class DimCLI(LightningCLI):
             raise KeyboardInterrupt from error
         except MisconfigurationException as error:
             raise trainer_error(error) from error
+        except Exception as error:
+            if isinstance(error, DimError) or shortage(error) is not None or not failed_to_resume(error):
+                raise
+            raise no_checkpoint(self._get(self.config_init, "ckpt_path"), error) from error
         finally:
             # Lightning has ignored a second Ctrl-C since the first, in whatever phase that came, and leaves it so.
             if signal.getsignal(signal.SIGINT) != handler:
@@ -274,7 +286,7 @@ class DimCLI(LightningCLI):
             callbacks.append(progress_callback())
             is_shown = isinstance(callbacks[-1], ProgressBar)  # Lightning would add its own bar beside our lines
         if is_fit:
-            callbacks.append(StepLimit())
+            callbacks += [StepLimit(), ResumedStates()]
             callbacks += [
                 RunCheckpoint(
                     self.folder / "checkpoints",
@@ -287,7 +299,8 @@ class DimCLI(LightningCLI):
                 for name, monitor in (("best", MONITOR), ("last", None))
             ]
         # The loggers come with RunStart: they would begin with files, before anything was checked.
-        plugins = [WholeCheckpoints(), *as_list(configured["plugins"])]
+        self.checkpoints = WholeCheckpoints(resumes=is_fit)
+        plugins = [self.checkpoints, *as_list(configured["plugins"])]
         return super().instantiate_trainer(
             callbacks=callbacks, plugins=plugins, logger=False, enable_progress_bar=is_shown, **kwargs
         )
@@ -320,6 +333,7 @@ class DimCLI(LightningCLI):
                     "Raise --trainer.max_time, or lower --trainer.min_epochs and min_steps to at most max_steps.",
                 )
         has_dev = "dev" in set(self.datamodule.linking_data.dataset.mentions["split"])
+        self.checkpoints.resumes = False
         if has_dev:
             self.trainer.validate(
                 self.model, datamodule=self.datamodule, ckpt_path=best, verbose=False, weights_only=True

@@ -1,7 +1,8 @@
 """Files of a folder that may come from a stranger, read within bounds: what is refused is refused before it is read.
 
 JSON, YAML    `MOST_BYTES`, `DEEPEST` levels, `MOST_NODES` values (an alias in YAML counts each time), typed
-Parquet       in memory at most `LEAST` bytes, or `TIMES` the file's size where that is more
+JSON lines    each as JSON; of what length and how many the file is
+Parquet       in memory at most `LEAST` bytes, or `TIMES` the file's size where that is more; columns typed where said
 .npy          exactly as long as its header says; no pickle
 """
 
@@ -52,6 +53,38 @@ def read_json(path: Path, hint: Any, what: str, remedy: str) -> Any:
 def read_yaml(path: Path, hint: Any, what: str, remedy: str) -> Any:
     """The YAML of a file, as `read_json`."""
     return _read(path, "YAML", _parse_yaml, hint, what, remedy)
+
+
+def json_value(text: str | bytes, hint: Any) -> Any:
+    """The JSON of a text, such as a line or a cell, as an annotation has it. Raises Mismatch."""
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise Mismatch("", f"at most {DEEPEST} levels", "more") from error
+    except ValueError as error:
+        raise Mismatch("", "JSON", str(error)[:200]) from error
+    _check_shape(value, "JSON")
+    return typed(value, hint)
+
+
+def peek_json(path: Path, hint: Any) -> Any:
+    """The JSON of a file as `json_value`, for whoever has an answer where there is none. Raises OSError, ValueError."""
+    return json_value(regular(path).read_bytes(), hint)
+
+
+def read_json_lines(path: Path, hint: Any, what: str, remedy: str) -> list[Any]:
+    """The JSON of each line of a file that is not blank, as `read_json`."""
+    found = []
+    try:
+        with regular(path).open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                try:
+                    found += [json_value(line, hint)] if line.strip() else []
+                except Mismatch as error:
+                    raise _mismatched(error, f"line {number} of {path.name}", what, remedy) from error
+    except OSError as error:
+        raise DataError(what, f"a damaged {path.name} ({error})", remedy) from error
+    return found
 
 
 def refit(value: Any, hint: Any, name: str, what: str, remedy: str) -> Any:
@@ -166,7 +199,12 @@ def _shape(path: Path) -> tuple[int, ...]:
 
 
 def read_parquet(
-    path: Path, what: str, remedy: str, columns: Sequence[str] | None = None, most: tuple[int, int] | None = None
+    path: Path,
+    what: str,
+    remedy: str,
+    columns: Sequence[str] | None = None,
+    most: tuple[int, int] | None = None,
+    like: pa.Schema | None = None,
 ) -> pa.Table:
     """The table of a Parquet file that takes no more memory than its size lets expect.
 
@@ -178,14 +216,19 @@ def read_parquet(
         remedy: What to do where it does not.
         columns: That are read; None: all.
         most: Bytes that it may always take, and times its own size that it may take; None: `LEAST` and `TIMES`.
+        like: Columns of which those that are read are there, and hold texts, numbers, or lists of them, as here.
 
     Raises:
-        DataError: It is no such file, or out of proportion.
+        DataError: It is no such file, out of proportion, or has other columns.
     """
     try:
         check_parquet(path, what, remedy, most)
         with pq.ParquetFile(path) as file:
             schema, leaves = file.schema_arrow, [file.schema.column(i) for i in range(len(file.schema))]
+        for field in like or ():
+            is_read = columns is None or field.name in columns
+            if is_read and (field.name not in schema.names or not _is_like(schema.field(field.name).type, field.type)):
+                raise ValueError(f"no column {field.name} of {field.type}")
         texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
         kept, size = [], 0
         with pq.ParquetFile(path, read_dictionary=texts) as file:
@@ -200,6 +243,19 @@ def read_parquet(
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise DataError(what, f"a damaged {path.name} ({said})", remedy) from error
+
+
+def _is_like(found: pa.DataType, own: pa.DataType) -> bool:
+    if pa.types.is_null(found):
+        return True
+    is_text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    is_number = (pa.types.is_integer, pa.types.is_floating)
+    is_list = (pa.types.is_list, pa.types.is_large_list)
+    for kinds in (is_text, is_number, is_list):
+        if any(kind(own) for kind in kinds):
+            is_like = any(kind(found) for kind in kinds)
+            return is_like and (kinds is not is_list or _is_like(found.value_type, own.value_type))
+    return bool(found == own)
 
 
 def _parts(file: pq.ParquetFile, columns: Sequence[str] | None) -> Iterator[pa.Table]:

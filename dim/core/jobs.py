@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dim.core.files import atomic_path, explain_write_errors, make_folder, put_in_place, sync_names, write_json
+from dim.core.folder_files import json_value, peek_json
 from dim.errors import DataError
 
 Dtype = Literal["float32", "float16"]
@@ -217,7 +218,7 @@ class Workplace:
 
     def _is_usable(self) -> bool:
         try:
-            plan = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
+            plan = peek_json(self.folder / "plan.json", dict[str, Any])
             with self.matrix_path.open("rb") as matrix:
                 header = matrix.read(len(self._header))
             size = self.matrix_path.stat().st_size
@@ -246,7 +247,7 @@ class Workplace:
         good = []
         for line in lines:
             with suppress(ValueError, KeyError, TypeError):
-                entry = json.loads(line)
+                entry = json_value(line, dict[str, Any])
                 rows = self.plan.block(entry["block"])
                 vectors = slice(self.vectors_until(rows.start), self.vectors_until(rows.stop))
                 stored = np.zeros((len(rows), 0), self.dtype) if matrix is None else matrix[vectors]

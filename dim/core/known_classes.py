@@ -17,7 +17,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -226,8 +226,9 @@ def only_these(classes: Iterable[type], trusted: Sequence[str] = (), typed_in: S
     known = frozenset(names)
 
     def denying(path: str) -> str | None:
-        """As jsonargparse's own, to which the name of a class allows whatever is in it, too, such as its methods."""
-        return denying_import_path_entry(path) if path in known or path.startswith(prefixes) else "*"
+        """As jsonargparse's own, to which a name allows whatever is in it, too, such as methods, and functions."""
+        is_ours = path in known or (path.startswith(prefixes) and not _is_no_class(path))
+        return denying_import_path_entry(path) if is_ours else "*"
 
     try:
         # Parsing a file, it works in the folder of that, which must not be where modules are found.
@@ -244,6 +245,23 @@ def only_these(classes: Iterable[type], trusted: Sequence[str] = (), typed_in: S
         set_parsing_settings(config_read_mode_fsspec_enabled="s" in mode)
         parsing_settings.clear()
         parsing_settings.update(before)
+
+
+def _is_no_class(path: str) -> bool:
+    """Whether a name of a trusted package stands for something that is there, and is no class."""
+    module, _, name = path.rpartition(".")
+    try:
+        return not isinstance(getattr(import_module(module), name, type), type)
+    except ModuleNotFoundError:  # or a name in a class
+        return "." in module and _is_no_module(*module.rsplit(".", 1))
+    except Exception:  # the parser meets it, too, and tells it
+        return False
+
+
+def _is_no_module(package: str, name: str) -> bool:
+    with suppress(Exception):
+        return hasattr(import_module(package), name)
+    return False
 
 
 @contextmanager

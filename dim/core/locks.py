@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from dim.core.files import explain_write_errors, make_folder
+from dim.core.folder_files import peek_json
 from dim.display.lines import warn
 from dim.errors import ConfigError, StorageError
 
@@ -118,7 +119,7 @@ def _myself(purpose: str) -> dict[str, str | int]:
 
 def _holder(path: Path) -> str:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = peek_json(path, dict)
         return f"{found['purpose']} (process {found['pid']} on {found['host']}, since {found['since']})"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"  # which has the lock and has not yet said so

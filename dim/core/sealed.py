@@ -11,8 +11,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict
 
-from dim.core.files import content_hash, regular
-from dim.core.folder_files import read_json, refit
+from dim.core.files import content_hash
+from dim.core.folder_files import peek_json, read_json, refit
 from dim.core.output import UNASKED, Kind, files_in, output_folder
 from dim.errors import DataError
 
@@ -82,7 +82,7 @@ def sealed_kind(what: str, contents: Container[str], name: str = MANIFEST) -> Ki
 
     def manifest(folder: Path) -> dict[str, Any]:
         try:
-            found = json.loads(regular(folder / name).read_bytes())
+            found = peek_json(folder / name, dict[str, Any])
             return dict(found) if found["content"] in contents and isinstance(found["files"], dict) else {}
         except (OSError, ValueError, KeyError, TypeError):
             return {}

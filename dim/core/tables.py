@@ -6,15 +6,24 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dim.core.files import content_hash, regular
+from dim.core.folder_files import json_value
+from dim.core.typed import Mismatch
 
 _ABOUT = b"dim"  #: In the footer of a Parquet file: what it says of itself.
+
+
+class Said(TypedDict):
+    """What a Parquet file says of itself."""
+
+    hash: str
+    facts: NotRequired[dict[str, Any]]
 
 
 def conform(table: pd.DataFrame, schema: pa.Schema, empty_lists: tuple[str, ...] = ()) -> pd.DataFrame:
@@ -44,8 +53,9 @@ def write_frame(path: Path, table: pd.DataFrame, schema: pa.Schema, **about: Any
 def said_by(path: Path) -> dict[str, Any]:
     """What a file says of itself; nothing where `write_frame` did not write it, or it cannot be read."""
     try:
-        about: dict[str, Any] = json.loads((pq.read_schema(regular(path)).metadata or {}).get(_ABOUT, b"{}"))
-    except (OSError, ValueError, pa.ArrowException):
+        said = (pq.read_schema(regular(path)).metadata or {}).get(_ABOUT)
+        about: dict[str, Any] = {} if said is None else json_value(said, Said)
+    except (OSError, ValueError, Mismatch, pa.ArrowException):
         return {}
     return about
 

@@ -29,7 +29,7 @@ _NAMES: dict[Any, str] = {
 OfClass = Callable[[Any, tuple[type, ...], str], Any]
 
 
-class Mismatch(Exception):  # noqa: N818 - it becomes an error that names the file
+class Mismatch(ValueError):  # noqa: N818 - it becomes an error that names the file
     """A value is not what it should be.
 
     Args:

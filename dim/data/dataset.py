@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -28,12 +28,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dim.core.files import atomic_path, check_variant, content_hash, how_to_get, json_text, regular
-from dim.core.folder_files import read_parquet
+from dim.core.files import atomic_path, check_variant, content_hash, how_to_get, json_text
+from dim.core.folder_files import json_value, read_json, read_parquet, refit
 from dim.core.locks import LOCK_SUFFIX, folder_lock
 from dim.core.output import Kind
 from dim.core.tables import column_hashes, conform, frame_hash, hash_of, said_by, write_frame
 from dim.core.text_form import one_form
+from dim.core.typed import Mismatch
 from dim.errors import DataError
 
 FORMAT_VERSION = 2
@@ -71,6 +72,20 @@ MENTION_SCHEMA = pa.schema(
     ]
 )
 TEXT_SCHEMA = pa.schema([("entity_id", pa.string()), ("text", pa.string())])
+
+
+class About(TypedDict):
+    """What dim reads of `dataset.json`."""
+
+    name: str
+    image_root: str
+    kb_hash: str
+    hash: str
+    hashes: dict[str, str]
+    num_entities: int
+    num_mentions: dict[str, int]
+    texts: list[str]
+    text_facts: NotRequired[dict[str, dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,20 +150,18 @@ class Dataset:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
-        try:
-            self.meta: dict[str, Any] = json.loads(regular(self.root / "dataset.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"a dataset folder at {self.root} (with a dataset.json)",
-                str(error) if self.root.exists() else "nothing there",
-                how_to_get(self.root, f"Check the path, or make one: dim prepare RELEASE {self.root}"),
-            ) from error
+        what = f"a dataset folder at {self.root} (with a dataset.json)"
+        remedy = how_to_get(self.root, f"Check the path, or make one: dim prepare RELEASE {self.root}")
+        if not self.root.exists():
+            raise DataError(what, "nothing there", remedy)
+        self.meta: dict[str, Any] = read_json(self.root / "dataset.json", dict[str, Any], what, remedy)
         if self.meta.get("format_version") != FORMAT_VERSION:
             raise DataError(
                 f"a dataset folder of format {FORMAT_VERSION}",
                 f"format {self.meta.get('format_version')} in {self.root}",
                 "Run dim prepare again on the release.",
             )
+        self.meta = refit(self.meta, About, "dataset.json", what, remedy)
         self._hear_tables()
 
     def _hear_tables(self) -> None:
@@ -293,7 +306,17 @@ class Dataset:
 
     def _read_columns(self, relative: str, columns: list[str] | None = None) -> pa.Table:
         path = self.root / relative
-        return read_parquet(path, f"a readable {path}", "Run dim prepare again.", columns, (LEAST, TIMES))
+        like = {"entities.parquet": ENTITY_SCHEMA, "mentions.parquet": MENTION_SCHEMA}.get(relative, TEXT_SCHEMA)
+        return read_parquet(path, f"a readable {path}", "Run dim prepare again.", columns, (LEAST, TIMES), like)
+
+
+def attributes_of(cell: Any) -> dict[str, Any]:
+    """What a cell of the column `attributes` says; nothing where it is null. Raises DataError where it is no object."""
+    try:
+        found: dict[str, Any] = json_value(cell, dict[str, Any]) if isinstance(cell, str) else {}
+    except Mismatch as error:
+        raise DataError("a JSON object as attributes", str(error), "Run dim prepare again.") from error
+    return found
 
 
 def _fields(row: pd.Series, lists: tuple[str, ...]) -> dict[str, Any]:
@@ -303,7 +326,7 @@ def _fields(row: pd.Series, lists: tuple[str, ...]) -> dict[str, Any]:
         if key in lists:
             values[str(key)] = None if value is None else tuple(value)
         elif key == "attributes":
-            values[str(key)] = json.loads(value) if isinstance(value, str) else {}
+            values[str(key)] = attributes_of(value)
         else:
             values[str(key)] = None if pd.isna(value) else value
     for key in ("start", "end"):

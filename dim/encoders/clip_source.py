@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from dim.core.files import content_hash
+from dim.core.folder_files import peek_json
 from dim.encoders.device import Precision
 from dim.encoders.hub import Pinned, pin
 from dim.encoders.model_files import clip_files
@@ -122,7 +123,7 @@ class ClipSource:
         """What open_clip_config.json in a folder of weights says."""
         path = (self._folder or Path()) / CONFIG
         try:
-            config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            config: dict[str, Any] = peek_json(path, dict[str, Any])
             config["model_cfg"]["embed_dim"]
             return config
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -139,7 +140,7 @@ class ClipSource:
         if (folder / "snapshots").is_dir():
             return "This is a repository in the hub's cache: name a commit's folder under its snapshots."
         try:
-            kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+            kind = peek_json(folder / "config.json", dict[str, Any]).get("model_type")
         except (OSError, ValueError, AttributeError):
             return ""
         return (

@@ -6,11 +6,12 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from safetensors.torch import save
 
+from dim.core.folder_files import peek_json, read_json
 from dim.errors import DataError
 
 #: Suffixes of weights; of these only what the loader chooses is read.
@@ -25,6 +26,12 @@ _CLIP_WEIGHTS = (
 )
 
 
+class ShardIndex(TypedDict):
+    """Of weights in several files: which holds each tensor."""
+
+    weight_map: dict[str, str]
+
+
 def transformers_files(folder: Path) -> list[Path]:
     """What `from_pretrained` reads of a folder: its top level, without weights that others are preferred to."""
     weights = _first(
@@ -36,8 +43,8 @@ def transformers_files(folder: Path) -> list[Path]:
     if weights.suffix != ".json":
         return [*_beside_weights(folder), weights]
     try:
-        shards = set(json.loads(weights.read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError):
+        shards = set(peek_json(weights, ShardIndex)["weight_map"].values())
+    except (OSError, ValueError):
         shards = set()  # loading says what is wrong with it
     return [*_beside_weights(folder), *(folder / shard for shard in sorted(shards) if (folder / shard).is_file())]
 
@@ -80,7 +87,9 @@ def copy_files(source: Path, files: list[Path], target: Path, load: Callable[[Pa
         if load is None:
             shutil.copyfile(file, place)
         elif file.name.endswith(".bin.index.json"):
-            index = json.loads(file.read_text(encoding="utf-8"))
+            index = read_json(
+                file, ShardIndex, f"the index of weights {file}", "Get the model again from where it came."
+            )
             index["weight_map"] = {name: safe_name(shard) for name, shard in index["weight_map"].items()}
             (place.parent / safe_name(file.name)).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
         elif file.suffix in PICKLED:

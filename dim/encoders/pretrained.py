@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -13,6 +12,7 @@ from typing import Any, ClassVar
 from transformers import dynamic_module_utils
 from transformers.utils import logging
 
+from dim.core.folder_files import peek_json
 from dim.encoders.hub import Pinned, check_local, pin
 from dim.encoders.model_files import copy_files, load_pickled, transformers_files
 from dim.encoders.weights import hash_files
@@ -215,7 +215,7 @@ def _holds_other_weights_alone(folder: Path) -> bool:
 
 def _read(path: Path, default: Any = None) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return peek_json(path, Any)
     except (OSError, ValueError):
         return {} if default is None else default
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from dim.data.dataset import NIL, Dataset
+from dim.data.dataset import NIL, Dataset, attributes_of
 from dim.errors import DataError
 
 MAX_UNKNOWN = 0.1  #: The share of entity ids that the KB may lack before they are taken for a mistake.
@@ -65,7 +64,7 @@ AMBIGUOUS = ""  #: In the place of the id of a mention.
 
 def _keys(mentions: pd.DataFrame) -> Iterable[tuple[str, str]]:
     for mention_id, attributes in zip(mentions["id"], mentions["attributes"], strict=True):
-        key = json.loads(attributes).get("key") if isinstance(attributes, str) else None
+        key = attributes_of(attributes).get("key")
         if key is not None:
             yield str(key), str(mention_id)
 

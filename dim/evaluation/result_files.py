@@ -7,13 +7,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from dim.core.files import atomic_path, content_hash, json_text, regular, write_json
+from dim.core.files import atomic_path, content_hash, json_text, write_json
+from dim.core.folder_files import peek_json, read_parquet
 from dim.display.lines import warn
 from dim.errors import DataError
 
@@ -21,12 +22,25 @@ FORMAT = 3  #: Of metrics.json and ranks.parquet.
 #: Format 2 kept one result a split, whatever its protocol, and showed the last one at the top level.
 READABLE = (2, FORMAT)
 METRICS, RANKS = "metrics.json", "ranks.parquet"
+MOST = (2**30, 1000)  #: Bytes of memory that ranks may always take, and times their file that they may take.
+RANKS_SCHEMA = pa.schema([("split", pa.string()), ("rank", pa.float64())])  #: Of the columns that all versions have.
 RANKS_HASH = "ranks_hash"  #: In an entry: which rows of ranks.parquet it is of.
 SPLIT_OF_RUN = "dev"  #: What the top level of metrics.json shows.
 
 OWN_WEIGHTS = "checkpoints/best.ckpt"  #: In a run's folder: what its figures are of, unless they say otherwise.
 
 AT = " @ "  #: In a label, before the checkpoint.
+
+
+class Document(TypedDict):
+    """What dim reads of metrics.json: `results` by split and protocol, or `splits` of an older version."""
+
+    results: NotRequired[dict[str, dict[str, dict[str, Any]]]]
+    splits: NotRequired[dict[str, dict[str, Any]]]
+    split: NotRequired[str]
+    protocol: NotRequired[str]
+    identity: NotRequired[dict[str, Any] | None]
+
 
 Key = tuple[str, str]  #: Split and label (`label_of`).
 
@@ -95,11 +109,8 @@ class Results:
         Raises:
             DataError: It cannot be read.
         """
-        try:
-            frame = pd.read_parquet(regular(self.folder / RANKS))
-        except (OSError, ValueError, pa.ArrowException) as error:
-            remedy = "Move the file away and evaluate again: dim validate."
-            raise DataError(f"ranks in {self.folder / RANKS}", str(error), remedy) from error
+        what, remedy = f"ranks in {self.folder / RANKS}", "Move the file away and evaluate again: dim validate."
+        frame: pd.DataFrame = read_parquet(self.folder / RANKS, what, remedy, most=MOST, like=RANKS_SCHEMA).to_pandas()
         if "protocol" in frame or "split" not in frame:
             return frame
         return frame.assign(protocol=frame["split"].map(dict(self.entries.keys())))
@@ -142,15 +153,15 @@ def read_results(run: Path) -> Results:
     if not path.exists():
         return Results(run)
     try:
-        document = json.loads(regular(path).read_text(encoding="utf-8"))
+        document = peek_json(path, Document)
     except (OSError, ValueError) as error:
         is_empty = path.is_file() and path.stat().st_size == 0
         raise _unreadable(run, "is empty" if is_empty else f"cannot be read ({error})") from error
-    by_split = document.get("results") if isinstance(document, dict) else None
-    if isinstance(by_split, dict):
+    if "results" in document:
+        by_split = document["results"]
         found = [(split, protocol, entry) for split, of in by_split.items() for protocol, entry in of.items()]
-        own = (document["split"], document["protocol"]) if "split" in document else None
-    elif isinstance(document, dict) and isinstance(document.get("splits"), dict):
+        own = (document["split"], document["protocol"]) if {"split", "protocol"} <= set(document) else None
+    elif "splits" in document:
         found = [(split, str(entry.get("protocol")), entry) for split, entry in document["splits"].items()]
         own = next(((split, protocol) for split, protocol, _ in found if split == SPLIT_OF_RUN), None)
     else:

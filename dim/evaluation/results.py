@@ -18,6 +18,7 @@ from rich.table import Table
 
 from dim.core import provenance
 from dim.core.files import atomic_path, json_text, regular
+from dim.core.folder_files import peek_json
 from dim.core.output import Kind
 from dim.data.dataset import NIL, Dataset
 from dim.data.missing_images import missing_sentence
@@ -133,7 +134,7 @@ def results_kind(name: str, is_ours: Callable[[dict[str, Any]], bool]) -> Kind:
 
     def stands_at(run: Path) -> bool:
         try:
-            found = json.loads(regular(run / "metrics.json").read_text(encoding="utf-8"))
+            found = peek_json(run / "metrics.json", dict[str, Any])
             entries = [found, *found.get("splits", {}).values()]
             entries += [entry for by_protocol in found.get("results", {}).values() for entry in by_protocol.values()]
             verdicts = [is_ours(entry) for entry in entries if "model" in entry]

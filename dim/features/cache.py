@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dim.core.files import content_hash, explain_write_errors, remove_leftovers, write_json
+from dim.core.folder_files import peek_json
 from dim.core.jobs import Dtype, Plan, Workplace
 from dim.core.locks import folder_lock
 from dim.encoders.base import Features
@@ -126,7 +127,7 @@ class FeatureCache:
             owner: Names the mention or entity of a row, for messages.
         """
         try:
-            name = json.loads((self.root / "known" / f"{key}.json").read_text(encoding="utf-8"))["folder"]
+            name = peek_json(self.root / "known" / f"{key}.json", dict[str, str])["folder"]
         except (OSError, ValueError, KeyError):
             return None
         folder = self.root / name
@@ -134,7 +135,7 @@ class FeatureCache:
         features = open_features(folder, owner)
         if features is None or not (folder / "files.json").exists():
             return features
-        files = json.loads((folder / "files.json").read_text(encoding="utf-8"))
+        files = peek_json(folder / "files.json", list[Any])
         return features if all(file_state(image_root, path) == (path, *state) for path, *state in files) else None
 
     def remember(self, key: str, recipe: Recipe, inputs: Inputs) -> None:
@@ -216,7 +217,7 @@ def open_features(folder: Path, owner: Owner = str) -> FieldFeatures | None:
         DataError: A value is NaN or infinite.
     """
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        manifest = peek_json(folder / "manifest.json", dict[str, Any])
         if any((folder / name).stat().st_size != size for name, size in manifest["bytes"].items()):
             return None
         # NumPy maps no empty file.

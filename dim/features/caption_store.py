@@ -11,15 +11,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pandas as pd
 import pyarrow as pa
 
 from dim.core.files import atomic_path, json_text, write_json
+from dim.core.folder_files import read_json, read_json_lines, read_parquet
 from dim.core.tables import conform, frame_hash, write_frame
-from dim.data.dataset import CAPTIONS, MENTION_SCHEMA, Dataset
-from dim.errors import DataError
+from dim.data.dataset import CAPTIONS, LEAST, MENTION_SCHEMA, TIMES, Dataset
 from dim.features.captions import has_text
 
 ANSWER_SCHEMA = pa.schema(
@@ -34,6 +34,15 @@ ANSWER_SCHEMA = pa.schema(
         ("block", pa.string()),  # the work that it belonged to, as in the log
     ]
 )
+
+AGAIN = "Remove it, and run: dim caption DATA"
+
+
+class LogLine(TypedDict):
+    """When a block of answers was finished."""
+
+    time: str
+    block: str
 
 
 def write_captions(dataset: Dataset, captions: Sequence[str | None], overwrite: bool) -> Dataset:
@@ -59,7 +68,8 @@ def write_captions(dataset: Dataset, captions: Sequence[str | None], overwrite: 
         ):
             write_frame(new_mentions, mentions, MENTION_SCHEMA)
             new_about.write_text(json_text(about), encoding="utf-8")
-    elif json.loads(path.read_bytes()) != about:  # an earlier call was killed before it wrote this
+    elif read_json(path, dict[str, Any], f"the dataset.json of {dataset.root}", "Run dim prepare again.") != about:
+        # An earlier call was killed before it wrote this.
         write_json(path, about)
     return Dataset(dataset.root)
 
@@ -105,15 +115,14 @@ def _log(path: Path) -> Path:
 
 def _log_lines(path: Path) -> list[dict[str, Any]]:
     log = _log(path)
-    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
+    return read_json_lines(log, LogLine, f"the log of captions at {log}", AGAIN) if log.exists() else []
 
 
 def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"a record of captions at {path}", str(error), "Run: dim caption DATA") from error
+    what = f"a record of captions at {path}"
+    table: pd.DataFrame = read_parquet(path, what, AGAIN, None, (LEAST, TIMES), ANSWER_SCHEMA).to_pandas()
+    return table
 
 
 def _origin(row: dict[Any, Any]) -> tuple[Any, ...]:
-    return (*row["images"], row["question"], row["fingerprint"])
+    return (*(row["images"] if row["images"] is not None else ()), row["question"], row["fingerprint"])

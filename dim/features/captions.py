@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dim.core.folder_files import read_json_lines, read_parquet
 from dim.core.jobs import Block, Workplace
 from dim.core.templates import check_template
-from dim.data.dataset import Dataset
+from dim.data.dataset import LEAST, TIMES, Dataset
 from dim.encoders.base import Captioner
 from dim.errors import DataError
 from dim.features.blocks import Job, decoded_blocks
@@ -25,6 +26,7 @@ from dim.features.inputs import Inputs, file_state
 from dim.features.spread import Means
 from dim.images.batches import Paths
 
+AGAIN = "Remove the folder, and run the same command again."
 BLOCK_SIZE = 64  #: What a kill may cost: at two answers a second, half a minute.
 Item = tuple[Paths, str]  #: The images of a mention and the question about them: what is captioned once.
 
@@ -106,10 +108,12 @@ def cached_captions(
                 work.write(block)
             _write_answers(work, inputs)
     features, folder = cache.written(recipe, inputs), cache.folder(recipe, inputs)
-    answers = pd.read_parquet(folder / "captions.parquet")
+    answers: pd.DataFrame = read_parquet(
+        folder / "captions.parquet", f"captions in {folder}", AGAIN, most=(LEAST, TIMES)
+    ).to_pandas()
     said = answers["answer"].tolist()
     by_owner = [said[row] if row >= 0 and has_text(said[row]) else None for row in features.rows]
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines = read_json_lines(folder / "log.jsonl", dict[str, Any], f"the log of captions in {folder}", AGAIN)
     return Captions(by_owner, answers, [line for line in lines if "block" in line], features.manifest)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dim.core.files import explain_write_errors, remove_leftovers, sync_names, write_json
+from dim.core.folder_files import json_value, read_json
 from dim.core.progress import shown
 from dim.data.table_files import iter_table
 from dim.data.table_rows import MENTION_COLUMNS, SYNONYMS, read_columns
@@ -291,12 +291,18 @@ def _is_answered(output: Path, journal: Path, state: Path, asked: dict[str, Any]
 
     What a user put at `output` meanwhile stands beside a journal, or beside answers that have not their name yet.
     """
-    if not state.exists() or json.loads(state.read_text(encoding="utf-8")) != asked:
+    if not state.exists() or _state(state) != asked:
         return False
     if not output.exists():
         name_whole(journal, output)
         return True
     return not journal.exists() and not whole(output).exists()
+
+
+def _state(state: Path) -> dict[str, Any]:
+    what = f"what dim link was asked, at {state}"
+    found: dict[str, Any] = read_json(state, dict[str, Any], what, "Remove it and the answers beside it.")
+    return found
 
 
 def _resume(journal: Path, state: Path, asked: dict[str, Any]) -> tuple[int, Failed]:
@@ -308,7 +314,7 @@ def _resume(journal: Path, state: Path, asked: dict[str, Any]) -> tuple[int, Fai
     if not journal.exists():
         write_json(state, asked)
         return 0, failed
-    before = json.loads(state.read_text(encoding="utf-8")) if state.exists() else {}
+    before = _state(state) if state.exists() else {}
     if other := [name for name, value in asked.items() if name not in before or before[name] != value]:
         raise ConfigError(
             f"the {other[0]} that {journal} was begun with ({before.get(other[0], 'not known')})",
@@ -322,7 +328,7 @@ def _resume(journal: Path, state: Path, asked: dict[str, Any]) -> tuple[int, Fai
             while len(batch := list(islice(file, asked["batch_size"]))) == asked["batch_size"] and batch[-1].endswith(
                 b"\n"
             ):
-                results = [json.loads(line) for line in batch]
+                results = [json_value(line, dict[str, Any]) for line in batch]
                 failed.add(results, [f"row {done + number}" for number in range(1, len(batch) + 1)])
                 done += len(batch)
                 kept += sum(map(len, batch))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dim.core.files import regular
+from dim.core.folder_files import peek_json
 from dim.core.plugins import LINKERS, loaded
 from dim.errors import ConfigError, DataError
 from dim.training.task import LinkingTask
@@ -64,10 +63,10 @@ def kind_of_folder(folder: Path, manifest: str) -> Kind:
     """
     remedy = "Save the linker again, or get the folder again from where it came."
     try:
-        content = json.loads(regular(folder / manifest).read_bytes())["content"]
+        content = peek_json(folder / manifest, dict[str, Any])["content"]
     except OSError as error:
         raise DataError(f"a linker in {folder}", f"no file {manifest}", remedy) from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError) as error:
         found = f"a damaged {manifest} ({type(error).__name__}: {error})"
         raise DataError(f"a linker in {folder}", found[:300], remedy) from error
     for kind in linker_kinds():

@@ -6,12 +6,14 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, get_type_hints
 
-from dim.core.files import explain_write_errors, sync_names
+from dim.core.files import explain_write_errors, regular, sync_names
+from dim.core.folder_files import json_value
 from dim.core.locks import folder_lock
+from dim.core.typed import Mismatch, typed
 from dim.data.dataset import ANSWERS
 from dim.errors import DataError
 
@@ -61,7 +63,7 @@ class Answer:
     detail: str = ""
 
 
-_NAMES = frozenset(field.name for field in fields(Answer))
+_HINTS = get_type_hints(Answer)
 
 
 class AnswerLog:
@@ -78,12 +80,16 @@ class AnswerLog:
         """
         if not self.path.exists():
             return [], 0
+        answers, num_lines = [], 0
         try:
-            lines = [line for line in self.path.read_bytes().split(b"\n") if line.strip()]
+            with regular(self.path).open("rb") as lines:
+                for line in filter(bytes.strip, lines):
+                    num_lines += 1
+                    with suppress(Mismatch):
+                        answers.append(_parse(line))
         except OSError as error:
             raise DataError(f"a readable {self.path}", str(error), "Check the file's permissions.") from error
-        answers = [answer for line in lines if (answer := _parse(line)) is not None]
-        return answers, len(lines) - len(answers)
+        return answers, num_lines - len(answers)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -131,9 +137,11 @@ def append(file: IO[bytes], answer: Answer) -> None:
     os.fsync(file.fileno())
 
 
-def _parse(line: bytes) -> Answer | None:
-    try:
-        document = json.loads(line)
-        return Answer(**{name: value for name, value in document.items() if name in _NAMES})
-    except (ValueError, TypeError, AttributeError):
-        return None
+def _parse(line: bytes) -> Answer:
+    found = json_value(line, dict[str, Any])
+    for each in fields(Answer):
+        if each.name in found:
+            found[each.name] = typed(found[each.name], _HINTS[each.name], each.name)
+        elif each.default is MISSING and each.default_factory is MISSING:
+            raise Mismatch(each.name, "a value", "nothing")
+    return Answer(**{name: value for name, value in found.items() if name in _HINTS})

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 
-from dim.data.dataset import Dataset, Entity
+from dim.data.dataset import Dataset, Entity, attributes_of
 from dim.errors import ConfigError
 from dim.refresh.answers import Answer
 from dim.refresh.asking import Request
@@ -100,7 +99,7 @@ def entities_of(dataset: Dataset) -> Iterator[Entity]:
             name=name if isinstance(name, str) else "",
             aliases=tuple(aliases),
             type=kind if isinstance(kind, str) else None,
-            attributes=json.loads(attributes) if isinstance(attributes, str) else {},
+            attributes=attributes_of(attributes),
         )
 
 

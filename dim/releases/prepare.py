@@ -7,9 +7,6 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
-import pandas as pd
-import pyarrow as pa
-
 from dim.core.files import check_variant, content_hash, how_to_get, write_json
 from dim.core.locks import folder_lock
 from dim.core.options import check_choice
@@ -221,8 +218,8 @@ def open_dataset(root: Path, cache_dir: Path) -> Dataset:
 def _keep_splits(release: Release, earlier: Iterable[Path]) -> None:
     for folder in filter(is_dataset_folder, earlier):
         try:
-            before = pd.read_parquet(folder / "mentions.parquet", columns=kept_splits.COLUMNS)
-        except (OSError, ValueError, pa.ArrowException) as error:
+            before = Dataset(folder).mentions[list(kept_splits.COLUMNS)]
+        except DataError as error:
             release.notes.append(f"splits are drawn anew: the mentions of {folder} cannot be read ({error})")
             continue
         if 2 * kept_splits.num_again(release.mentions, before) >= min(len(before), len(release.mentions)):

@@ -16,6 +16,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from dim.core.files import content_hash, remove_leftovers, write_json
+from dim.core.folder_files import peek_json
 from dim.core.known_classes import made as make_read
 from dim.core.known_classes import parameters
 from dim.data.splits import caption_groups
@@ -118,7 +119,10 @@ def cross_fit(
 
 
 def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    try:
+        return peek_json(path, dict[str, Any])
+    except (OSError, ValueError):
+        return None
 
 
 def _fit(run: Path, config: dict[str, Any], task: LinkingTask, kept: torch.Tensor, home: Path, said: str) -> None:

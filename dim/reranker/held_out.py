@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dim.data.dataset import Dataset
+from dim.data.dataset import Dataset, attributes_of
 from dim.reranker.words import split_name, split_words
 
 CONFUSABLE, TRIVIAL = "confusable", "trivial"
@@ -105,7 +105,7 @@ def hold_out(dataset: Dataset, share: float, seed: int) -> HeldOut:
     is_training = mentions["split"].isin(["train", "tune"])
     dropped, nil = gone.notna() & is_training, gone.notna() & ~is_training
     mentions["attributes"] = [
-        json.dumps((json.loads(known) if isinstance(known, str) else {}) | {ATTRIBUTE: kind}) if became else known
+        json.dumps(attributes_of(known) | {ATTRIBUTE: kind}) if became else known
         for known, kind, became in zip(mentions["attributes"], gone, nil, strict=True)
     ]
     mentions["entity_id"] = mentions["entity_id"].astype(object).where(~nil, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from dim.core.files import regular
+from dim.core.folder_files import peek_json
 from dim.core.output import Kind, output_folder
 from dim.core.sealed import open_sealed, seal
 from dim.errors import CheckpointError, DataError
@@ -239,7 +239,7 @@ class Ranker:
 
 def _read_facts(folder: Path) -> dict[str, Any]:
     try:
-        found = json.loads(regular(folder / FACTS).read_text(encoding="utf-8"))
+        found = peek_json(folder / FACTS, Any)
     except (OSError, ValueError) as error:
         raise _unreadable(folder, error) from error
     return found if isinstance(found, dict) else {}

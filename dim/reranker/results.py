@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from dim.core import provenance
+from dim.data.dataset import attributes_of
 from dim.display.terminal import Console
 from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.protocols import NIL_ROW, Ranked
@@ -47,7 +47,7 @@ def evaluate(run: Path, task: LinkingTask, finder: Finder, ranker: Ranker, split
     frame = ranks_beside_baselines(data, rows, split, to_ranked(lists, judged, gold))
     with torch.inference_mode():
         vectors = Ranked.concatenate([task.rank(part.to(task.device)) for part in rows.split(BATCH)])
-    kinds = [json.loads(known).get(ATTRIBUTE) if isinstance(known, str) else None for known in mentions["attributes"]]
+    kinds = [attributes_of(known).get(ATTRIBUTE) for known in mentions["attributes"]]
     method = describe(frame, vectors, ranker)
     method["nil"] = describe_nil(lists, judged, gold, kinds, ranker)
     config = read_config(run)

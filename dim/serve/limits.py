@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dim.serve.admission import is_asking
+from dim.serve.admission import ASKING, is_asking
 from dim.serve.problems import Problem, busy
 from dim.serve.refusal import refuse
 from dim.serve.settings import Settings
@@ -41,7 +41,7 @@ class BodyLimits:
             await self.app(scope, receive, send)
         elif is_asking(scope):
             await self._with_body(scope, receive, send)
-        elif scope["method"] in ("GET", "HEAD") and _has_body(scope):
+        elif scope["method"] in ("GET", "HEAD") and scope["path"] not in ASKING and _has_body(scope):
             await refuse(
                 Problem(413, "a request without a body", "one with a body", "Send none."), scope, receive, send
             )

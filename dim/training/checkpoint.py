@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -36,22 +39,33 @@ class TrainedOn(TypedDict):
     context_template: NotRequired[str]
 
 
+VERSION = "pytorch-lightning_version"
+#: What Lightning reads of a checkpoint beside the weights.
+OF_TRAINING = frozenset(
+    {
+        *("callbacks", "loops", "optimizer_states", "lr_schedulers", "LinkingDataModule"),
+        *("MixedPrecision", "native_amp_scaling_state", "amp_scaling_state"),
+    }
+)
+#: What it goes on from is there; `dim.training.resumed` looks into it. Of this form since a key has a hyphen.
+Resumed = TypedDict(
+    "Resumed",
+    {
+        "pytorch-lightning_version": str,
+        "loops": dict[str, Any],
+        "callbacks": dict[str, Any],
+        "optimizer_states": list[Any],
+        "lr_schedulers": list[Any],
+    },
+)
+
+
 class Saved(TypedDict):
     """What dim reads of a checkpoint; the rest is Lightning's."""
 
     state_dict: dict[str, Any]
     epoch: int
     dim: NotRequired[TrainedOn]
-    callbacks: NotRequired[dict[str, Any]]
-
-
-class BestSoFar(TypedDict):
-    """What `RunCheckpoint` reads of its own state."""
-
-    best_k_models: NotRequired[dict[str, Any]]
-    best_model_path: NotRequired[str]
-    kth_best_model_path: NotRequired[str]
-    last_model_path: NotRequired[str]
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -62,21 +76,35 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         with zipfile.ZipFile(regular(path)) as parts:
+            if sum(part.file_size for part in parts.infolist()) > path.stat().st_size:
+                raise ValueError("parts that become more than the file")  # torch writes them as they are
             if (part := parts.testzip()) is not None:
                 raise ValueError(f"the checksum of {part} differs")
         found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        _check(found)
-    except Mismatch as error:
-        what = f"a checkpoint that dim fit wrote at {path}"
-        remedy = "Name another (--ckpt_path), or fit again."
-        raise CheckpointError(what, str(error), remedy) from error
+        with told_of(path):
+            _check(found)
     except _UNREADABLE as error:
-        raise CheckpointError(
-            f"a checkpoint that dim fit wrote at {path}",
-            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-            "Name another (--ckpt_path), or fit again.",
-        ) from error
+        raise no_checkpoint(path, error) from error
     return found
+
+
+@contextmanager
+def told_of(path: Path | str) -> Iterator[None]:
+    """Turns a Mismatch in a checkpoint into a CheckpointError that names its file."""
+    try:
+        yield
+    except Mismatch as error:
+        raise no_checkpoint(path, error) from error
+
+
+def no_checkpoint(path: Path | str, error: Exception) -> CheckpointError:
+    """What is told of a file in which something is not what `dim fit` writes."""
+    said = (str(error).splitlines() or [""])[0]
+    return CheckpointError(
+        f"a checkpoint that dim fit wrote at {path}",
+        said if isinstance(error, Mismatch) else f"{type(error).__name__}: {said}",
+        "Name another (--ckpt_path), or fit again.",
+    )
 
 
 def _check(found: Any) -> None:
@@ -85,11 +113,17 @@ def _check(found: Any) -> None:
     if found["epoch"] < 0:
         raise Mismatch("epoch", "a number of epochs", str(found["epoch"]))
     for name, value in found["state_dict"].items():
-        if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized or value.is_meta:
-            raise Mismatch(f"state_dict.{name}"[:200], "a tensor with all its values", shown(value))
+        check_tensor(value, f"state_dict.{name}"[:200])
     for name, value in found.get("dim", {}).items():
         if not isinstance(value, str | int | float | list | dict | None):  # tensors do not compare
             raise Mismatch(f"dim.{name}"[:200], "a text, a number, a list or a mapping", shown(value))
+
+
+def check_tensor(value: Any, where: str) -> None:
+    """Raises Mismatch where a value is no tensor, or one that becomes more in memory than is stored of it."""
+    is_plain = isinstance(value, Tensor) and value.layout == torch.strided and not (value.is_quantized or value.is_meta)
+    if not is_plain or value.nbytes > value.untyped_storage().nbytes():
+        raise Mismatch(where, "a tensor with all its values", shown(value))
 
 
 def hash_weights(weights: Mapping[str, Tensor]) -> str:
@@ -179,9 +213,13 @@ class WholeCheckpoints(TorchCheckpointIO):
 
     Until training ends the `last` one before is kept as well, for when the last one is damaged by something else: it
     costs its size (three times the trained weights), and no time.
+
+    Attributes:
+        resumes: Whether what is read is gone on from; else Lightning gets nothing of it beside the weights.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, resumes: bool = True) -> None:
+        self.resumes = resumes
         self._whole: set[Path] = set()  # what this process wrote or read: nothing damaged takes the place of PREVIOUS
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
@@ -194,8 +232,16 @@ class WholeCheckpoints(TorchCheckpointIO):
         self._whole.add(path)
 
     def load_checkpoint(self, path: str | Path, *args: Any, **options: Any) -> dict[str, Any]:
-        """Reads a checkpoint."""
+        """Reads a checkpoint. Raises CheckpointError where what training goes on from is not what it should be."""
         found: dict[str, Any] = super().load_checkpoint(path, *args, **options)
+        if self.resumes:
+            with told_of(path):
+                typed(found, Resumed)
+                if not re.fullmatch(r"[2-9]\.[0-9]+\.[0-9]+\S{0,20}", found[VERSION]):  # it would be made another first
+                    raise Mismatch(VERSION, "2 or later", shown(found[VERSION]))
+        else:
+            found = {name: value for name, value in found.items() if name not in OF_TRAINING}
+            found[VERSION] = version("pytorch-lightning")
         self._whole.add(Path(path))
         return found
 
@@ -222,18 +268,7 @@ class RunCheckpoint(ModelCheckpoint):
         return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the state over with each path moved to this folder.
-
-        Raises:
-            CheckpointError: It is not what it should be.
-        """
-        try:
-            typed(state_dict, BestSoFar)
-        except Mismatch as error:
-            what = f"a checkpoint in {self.dirpath} that dim fit wrote"
-            raise CheckpointError(
-                what, f"of its callback {error}", "Name another (--ckpt_path), or fit again."
-            ) from error
+        """Takes the state over, which `dim.training.resumed` has checked, with each path moved to this folder."""
 
         def here(path: str) -> str:
             return str(Path(self.dirpath or "") / Path(path).name) if path else path

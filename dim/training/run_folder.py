@@ -8,14 +8,13 @@ killed in the last step, that step is finished by whatever opens the run next. F
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from dim.core.files import put_in_place, regular, sync_names, write_json
-from dim.core.folder_files import read_yaml
+from dim.core.files import put_in_place, sync_names, write_json
+from dim.core.folder_files import peek_json, read_yaml
 from dim.core.locks import folder_lock
 from dim.core.output import Kind, check_target
 from dim.errors import ConfigError, DataError
@@ -62,7 +61,7 @@ def mark_unfinished(folder: Path) -> None:
 
 def _has_begun(folder: Path) -> bool:
     try:
-        return bool(json.loads(regular(folder / UNFINISHED).read_bytes()) == _UNFINISHED)
+        return bool(peek_json(folder / UNFINISHED, Any) == _UNFINISHED)
     except (OSError, ValueError):
         return False
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from pytorch_lightning.loggers import Logger, WandbLogger
 
-from dim.core.files import regular
+from dim.core.folder_files import read_json
 from dim.display.visible import visible_line
 
 RECORD = "wandb.json"  #: In a run's folder: the id under which Weights & Biases knows it.
+
+
+class Record(TypedDict):
+    """What dim reads of it."""
+
+    id: NotRequired[str | None]
 
 
 class WandbRun(WandbLogger):
@@ -97,7 +102,8 @@ def _bound(options: dict[str, Any]) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(regular(path).read_text(encoding="utf-8")) if path.exists() else {}
+    what, remedy = f"the record of Weights & Biases at {path}", "Remove it: another run begins there."
+    found: dict[str, Any] = read_json(path, Record, what, remedy) if path.exists() else {}
     return found
 
 

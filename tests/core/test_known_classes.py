@@ -430,6 +430,35 @@ def test_what_a_trusted_package_has_from_elsewhere_is_not_trusted(tmp_path: Path
         known.named("of_mine.Counter", "an option")
 
 
+def test_of_a_trusted_package_classes_may_be_named_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "of_ours.py").write_text(
+        "from pytorch_lightning.callbacks import Callback, Timer\n"
+        "class Mine(Callback):\n    def make(self) -> Callback: raise RuntimeError('called')\n"
+        "    class Inner(Callback): pass\n"
+        "def make() -> Callback: raise RuntimeError('called')\n"
+        "given = Mine()\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    known = KnownClasses(OWN, ["of_ours"])
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--callback", type=Callback)
+    for name in ("make", "given", "Mine.make", "Mine.Inner", "Mine.mro"):
+        with pytest.raises(DataError, match=r"made of dim's classes|a class of_ours|the trusted class of_ours"):
+            known.read({"class_path": f"of_ours.{name}"}, Callback, "callback")
+        with only_these(OWN, ["of_ours"]), pytest.raises(ArgumentError, match="not allowed"):
+            parser.parse_args([f"--callback=of_ours.{name}"])
+        config = {"run": "r", "data": {"root": "w"}, "model": "DIM", "trainer": {"callbacks": [f"of_ours.{name}"]}}
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+        assert main(["test", "--config", str(tmp_path / "config.yaml"), "--trust=of_ours"]) == 1
+        assert f"expected a configuration made of dim's classes\nfound    of_ours.{name}" in capsys.readouterr().err
+    with only_these(OWN, ["of_ours"]):
+        assert parser.parse_args(["--callback=of_ours.Mine"]).callback.class_path == "of_ours.Mine"
+        with pytest.raises(ArgumentError, match="has no attribute"):
+            parser.parse_args(["--callback=of_ours.nothing.Mine"])
+
+
 def test_a_wrong_value_inside_of_a_library_s_class_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     logger = {"class_path": WANDB, "init_args": {"settings": "hello"}}  # which has an option `config` of its own
     config = {"run": "run", "data": {"root": "w"}, "model": "DIM", "trainer": {"logger": logger}}

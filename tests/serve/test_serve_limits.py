@@ -128,6 +128,14 @@ def test_a_body_over_the_limit_is_refused_before_it_is_sent(server: Running) -> 
         assert (error["expected"], error["found"]) == ("a body of at most 500,000 bytes", "100,000,000")
 
 
+@pytest.mark.parametrize("route", ["/link", "/link/batch", "/link/image", "/annotate"])
+def test_who_reads_where_questions_are_asked_is_told_of_the_method_whatever_is_sent(
+    server: Running, route: str
+) -> None:
+    answer = server.client.request("GET", route, content=b"{}", headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+
+
 def test_who_sends_a_large_body_anyway_reads_why_it_was_refused(server: Running) -> None:
     body = json.dumps({"mention": "a", "context": "b" * 5_000_000}).encode()
     for content in (body, iter([body[start : start + 50_000] for start in range(0, len(body), 50_000)])):

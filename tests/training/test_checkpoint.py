@@ -15,7 +15,7 @@ from tiny_fit import tiny_options, tiny_world
 from dim.__main__ import main
 from dim.cli.compare import Experiment
 from dim.errors import CheckpointError
-from dim.training.checkpoint import BEST, RunCheckpoint, WholeCheckpoints, hash_weights, read_checkpoint
+from dim.training.checkpoint import BEST, WholeCheckpoints, hash_weights, read_checkpoint
 from dim.training.run_folder import UNFINISHED, is_finished
 
 
@@ -167,7 +167,6 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a text as seed": (lambda saved: {**saved, "dim": {"seed": "0"}}, "dim.seed: '0' in the place of a whole number"),
     "a number as text": (lambda saved: {**saved, "dim": {"entity_text": 3}}, "dim.entity_text: 3 in the place of"),
     "a tensor as hash": (lambda saved: {**saved, "dim": {"kb_hash": torch.ones(2)}}, "dim.kb_hash: a value of type"),
-    "callbacks": (lambda saved: {**saved, "callbacks": 3}, "callbacks: 3 in the place of a mapping"),
 }
 
 
@@ -195,16 +194,6 @@ def test_a_run_with_such_a_checkpoint_is_refused_in_words(
     ):
         assert main(command) == 1
         assert WRONG[how][1] in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "state", [{"best_k_models": 3}, {"best_model_path": 3}, {"last_model_path": ["a"]}, {"kth_best_model_path": None}]
-)
-def test_the_memory_of_the_best_score_is_of_its_type(tmp_path: Path, state: dict[str, Any]) -> None:
-    with pytest.raises(
-        CheckpointError, match=rf"checkpoint in {tmp_path} [\s\S]*{next(iter(state))}: .* in the place of"
-    ):
-        RunCheckpoint(tmp_path).load_state_dict(state)
 
 
 def test_a_run_that_broke_off_is_not_finished_by_evaluating_it(

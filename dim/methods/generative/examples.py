@@ -21,6 +21,7 @@ from dim.core.distributed import process_of_run
 from dim.core.files import atomic_path, content_hash
 from dim.core.locks import folder_lock
 from dim.core.progress import tracked
+from dim.core.typed import shown
 from dim.display.lines import warn
 from dim.errors import ConfigError
 from dim.images.regions import split_region
@@ -31,6 +32,7 @@ BATCH = 256  # strings whose neighbours are searched at once
 MARGIN = 1e-5  # the largest error of a cosine that FAISS computes in float32
 DIGITS = 6  # cosines equal to so many digits are ties
 MIN_STRINGS_TO_WATCH = 4096
+MOST = 1000  #: Examples a mention: no prompt holds as many, and a number of a stranger's folder takes no memory.
 
 
 class Examples(ABC):
@@ -77,7 +79,7 @@ class RandomExamples(Examples):
     """
 
     def __init__(self, num_examples: int = 16, seed: int = 0, share_image: bool = False) -> None:
-        self.num_examples, self.seed, self.share_image = _positive(num_examples), seed, share_image
+        self.num_examples, self.seed, self.share_image = _within(num_examples), seed, share_image
 
     def choose(self, data: LinkingData, train_rows: NDArray[np.int64], cache_dir: Path) -> NDArray[np.int64]:
         """Rows [num_mentions, num_examples], in the order of the draw; -1 in front where fewer are allowed."""
@@ -107,7 +109,7 @@ class SimilarExamples(Examples):
     fields = ("mention",)
 
     def __init__(self, num_examples: int = 16, share_image: bool = False) -> None:
-        self.num_examples, self.share_image = _positive(num_examples), share_image
+        self.num_examples, self.share_image = _within(num_examples), share_image
 
     def choose(self, data: LinkingData, train_rows: NDArray[np.int64], cache_dir: Path) -> NDArray[np.int64]:
         """Rows [num_mentions, num_examples], from the cache where they are known.
@@ -284,7 +286,8 @@ def _read(path: Path, shape: tuple[int, int], train_rows: NDArray[np.int64]) -> 
     return None
 
 
-def _positive(num_examples: int) -> int:
-    if num_examples < 1:
-        raise ConfigError("at least 1 in-context example", str(num_examples), "Raise num_examples, or use NoExamples.")
+def _within(num_examples: int) -> int:
+    if not 1 <= num_examples <= MOST:
+        remedy = "Change num_examples, or use NoExamples."
+        raise ConfigError(f"1 to {MOST:,} in-context examples", shown(num_examples), remedy)
     return num_examples

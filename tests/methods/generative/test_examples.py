@@ -239,7 +239,8 @@ def test_without_vectors_the_error_names_a_text_encoder_and_random_examples(tmp_
         SimilarExamples().choose(data, np.arange(1), tmp_path)
 
 
-@pytest.mark.parametrize("kind", [SimilarExamples, RandomExamples])
-def test_fewer_than_one_example_is_refused(kind):
+@pytest.mark.parametrize("kind", [RandomExamples, SimilarExamples])
+@pytest.mark.parametrize("count", [0, 1001, 10**30])
+def test_no_number_of_examples_but_one_that_a_prompt_can_hold(kind, count):
     with pytest.raises(ConfigError, match="use NoExamples"):
-        kind(0)
+        kind(num_examples=count)
