@@ -176,7 +176,7 @@ def embed_dataset(
             continue
         if field.encoder == "name" and isinstance(encoder, SparseTextEncoder):
             found[field.name] = field.unique_inputs(dataset, choices)
-            console.print(f"{field.name:<12} encoded where it is read: nothing to keep", highlight=False)
+            console.print(f"{field.name:<12} encoded whenever a run opens: not kept", highlight=False)
             continue
         found[field.name] = features = run.features(field, choices, encoder)
         if field.kind == "image":

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dim.errors import DataError
-from dim.search import sparse
+from dim.search import sparse, sparse_rows
 from dim.search.scores import Products, Summed
 from dim.search.sparse import SparseKB, SparseProducts
 from dim.search.sparse_rows import SparseRows
@@ -65,6 +65,14 @@ def test_rows_that_come_and_go_score_as_a_matrix_of_those_that_are_there(steps: 
     queries = vectors(4, seed + 1)[:, :NUM_SPARSE]
     assert rows.num_rows == last
     np.testing.assert_allclose(rows.products(sp.csr_matrix(queries)), queries @ known[:last].T, atol=1e-6)
+
+
+def test_few_rows_are_scored_to_the_last_digit_as_many_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = sp.csr_matrix(vectors(200)[:, :NUM_SPARSE])
+    rows = SparseRows(made.T.tocsr())
+    at_once = rows.products(made)
+    monkeypatch.setattr(sparse_rows, "FEW", 0)
+    np.testing.assert_array_equal(rows.products(made), at_once)
 
 
 def test_saved_rows_are_read_as_they_were_and_damaged_ones_refused(tmp_path) -> None:

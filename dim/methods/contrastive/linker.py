@@ -192,7 +192,7 @@ class ContrastiveLinker(RankedLinker):
 
 def _are_there(dense: NDArray[np.float32], sparse: sp.csr_matrix | sp.csc_matrix | None) -> NDArray[np.bool_]:
     """Which vectors [n], by their dense and sparse columns, are more than zeros."""
-    found = (dense != 0).any(axis=1)
+    found = np.asarray(dense.any(axis=1), dtype=np.bool_)
     if sparse is not None:
         found[sparse.nonzero()[0]] = True
     return found
