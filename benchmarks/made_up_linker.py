@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from tokenizers import BertWordPieceTokenizer
@@ -30,6 +31,7 @@ from dim.reranker.features import FEATURES
 from dim.reranker.network import RankerNetwork
 from dim.reranker.ranker import Ranker
 from dim.search.lexical import EntityNames
+from dim.search.sparse_rows import SparseRows
 from dim.search.vector_index import VectorIndex
 
 BATCH = 256
@@ -93,7 +95,7 @@ def make_towers(encoder: TextEncoder, names: Sequence[str], seed: int) -> Towers
 def make_linker(
     world: Dataset, encoder_folder: Path, device: str, kind: Kind, seed: int
 ) -> tuple[ContrastiveLinker, Vectors]:
-    """A linker of the world's KB with a ranker, and the vectors [n, width] of its entities.
+    """A linker of the world's KB with a ranker, and the vectors [n, width] of its index.
 
     The vectors are made of names alone: that takes a tenth of the time, and no search takes longer or shorter for it.
 
@@ -113,12 +115,15 @@ def make_linker(
     vectors = np.concatenate([towers.entities(bare[start : start + BATCH]) for start in range(0, len(bare), BATCH)])
     torch.manual_seed(seed)
     about: dict[str, Any] = {"dataset": world.name, "kb_hash": world.kb_hash}
+    sparse = SparseRows(sp.csr_matrix(vectors[:, : towers.task.num_sparse].T))
+    dense, _ = sparse.parted(vectors)
     linker = ContrastiveLinker(
         towers,
         knowledge,
-        VectorIndex.build(vectors, kind=kind),
+        VectorIndex.build(dense, kind=kind),
+        sparse,
         EntityNames([entity.name for entity in entities], [entity.aliases for entity in entities]),
         Ranker(RankerNetwork(len(FEATURES)), tuple(FEATURES), facts={"num_candidates": NUM_CANDIDATES}),
         about,
     )
-    return linker, vectors
+    return linker, dense

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
@@ -168,6 +169,22 @@ class TextEncoder(Encoder):
         """What gives the features of `encode_text` when called. A GPU works while the next batch is made ready."""
         features = self.encode_text(texts)
         return lambda: features
+
+
+class SparseTextEncoder(TextEncoder):
+    """A text encoder that takes microseconds a text, and whose vectors are zeros for the most part.
+
+    As a `name_encoder` it is asked whenever a dataset is opened, and its vectors are kept as they are: sparse.
+    """
+
+    @abstractmethod
+    def encode_sparse(self, texts: Sequence[str]) -> sp.csr_matrix:
+        """Features [len(texts), width], float32, finite, without zeros that are kept."""
+
+    def encode_text(self, texts: Sequence[str]) -> Features:
+        """The same as a dense matrix: for few texts."""
+        features: Features = self.encode_sparse(texts).toarray()
+        return features
 
 
 class TrainableTextEncoder(TextEncoder):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.sparse as sp
 import sklearn
 from sklearn.feature_extraction.text import HashingVectorizer
 
-from dim.encoders.base import Features, TextEncoder
+from dim.encoders.base import SparseTextEncoder
 
 
-class CharacterEncoder(TextEncoder):
+class CharacterEncoder(SparseTextEncoder):
     """Logarithmic counts of character n-grams within words (`char_wb`), hashed with signs into `width` columns.
 
     What a sentence encoder makes of a rare name depends on its word pieces; spelling does not.
@@ -38,9 +39,9 @@ class CharacterEncoder(TextEncoder):
         """The options, and scikit-learn's version, whose hash it is."""
         return f"characters:{self.width}:{self.shortest}-{self.longest}:sklearn-{sklearn.__version__}"
 
-    def encode_text(self, texts: Sequence[str]) -> Features:
-        """Features [len(texts), width]: sign · (1 + ln|count|) in each column that has a count, else 0."""
-        counts = self._vectorizer.transform(texts)
-        counts.data = np.sign(counts.data) * (1 + np.log(np.abs(counts.data).clip(min=1)))
-        features: Features = counts.toarray()
-        return features
+    def encode_sparse(self, texts: Sequence[str]) -> sp.csr_matrix:
+        """Features [len(texts), width]: sign · (1 + ln|count|) in each column that has a count."""
+        counts: sp.csr_matrix = self._vectorizer.transform(texts)
+        counts.eliminate_zeros()  # n-grams of one column and other signs
+        counts.data = np.sign(counts.data) * (1 + np.log(np.abs(counts.data)))
+        return counts

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -132,6 +134,14 @@ class FeatureTable:
         vectors = self._gathered(rows.clamp_min(0), owners.device).masked_fill_(~present[:, None], 0.0)
         return FieldVectors(vectors[:, None], present[:, None])
 
+    def mean(self) -> Tensor:
+        """The mean [1, width] of all inputs."""
+        return self.one_each().matrix.mean(0, keepdim=True)
+
+    def column_shares(self) -> Tensor:
+        """Of each column [width], float32, the share of vectors in which it is not zero."""
+        return self.matrix.ne(0).float().mean(0)
+
     def one_each(self) -> FeatureTable:
         """The same with one vector of each input: their mean."""
         if self.starts is None or self.lengths is None:
@@ -152,6 +162,53 @@ class FeatureTable:
 
     def _gathered(self, places: Tensor, device: torch.device) -> Tensor:
         return self.matrix.index_select(0, places).to(device).float()
+
+
+class SparseTable(FeatureTable):
+    """A field whose vectors are zeros for the most part: only those of a batch are ever dense.
+
+    Args:
+        vectors: [num_inputs, width], num_inputs ≥ 1.
+        rows: [n] int64, the input of each mention or entity; -1 where the field is missing.
+        dtype: Of what is kept.
+    """
+
+    def __init__(self, vectors: sp.csr_matrix, rows: Tensor, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__(torch.empty(0, vectors.shape[1]), rows)
+        self.first = torch.from_numpy(vectors.indptr.astype(np.int64))
+        self.columns, self.values = torch.from_numpy(vectors.indices), torch.from_numpy(vectors.data).to(dtype)
+
+    @property
+    def nbytes(self) -> int:
+        """Of the vectors."""
+        return self.first.nbytes + self.columns.nbytes + self.values.nbytes
+
+    def to(self, device: torch.device) -> None:
+        """Moves it."""
+        self.first, self.columns, self.values, self.rows = (
+            part.to(device) for part in (self.first, self.columns, self.values, self.rows)
+        )
+
+    def take(self, owners: Tensor) -> FieldVectors:
+        """The vectors of owners [b], on their device."""
+        rows = self.rows.index_select(0, owners.to(self.rows.device))
+        present, inputs = rows >= 0, rows.clamp_min(0)
+        counts = (self.first[inputs + 1] - self.first[inputs]) * present
+        owner = torch.repeat_interleave(counts)  # [n] of each value
+        steps = torch.arange(len(owner), device=rows.device) - (counts.cumsum(0) - counts)[owner]
+        places = self.first[inputs[owner]] + steps
+        vectors = torch.zeros(len(rows), 1, self.width, device=rows.device)
+        vectors[owner, 0, self.columns[places].long()] = self.values[places].float()
+        return FieldVectors(vectors.to(owners.device), present[:, None].to(owners.device))
+
+    def mean(self) -> Tensor:
+        """The mean [1, width] of all inputs."""
+        total = torch.zeros(self.width).index_add_(0, self.columns.cpu(), self.values.cpu().float())
+        return total[None] / (len(self.first) - 1)
+
+    def column_shares(self) -> Tensor:
+        """Of each column [width], float32, the share of vectors in which it is not zero."""
+        return torch.bincount(self.columns, minlength=self.width).float() / (len(self.first) - 1)
 
 
 class TrainedTable(FeatureTable):

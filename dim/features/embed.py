@@ -17,7 +17,7 @@ from dim.core.ray_cluster import Engine, open_executor
 from dim.data.dataset import Dataset
 from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limit
 from dim.display.terminal import Console
-from dim.encoders.base import Captioner, ImageEncoder, TextEncoder, is_trained
+from dim.encoders.base import Captioner, ImageEncoder, SparseTextEncoder, TextEncoder, is_trained
 from dim.errors import ConfigError
 from dim.features.blocks import image_blocks, image_counts, text_blocks
 from dim.features.cache import FeatureCache, FieldFeatures, Recipe
@@ -115,7 +115,9 @@ def embed_dataset(
     executor: Executor | None = None,
     progress: bool = True,
 ) -> dict[str, FieldFeatures | Inputs]:
-    """The features of each field that has an encoder, in the dataset's row order; its inputs, if that is trained.
+    """The features of each field that has an encoder, in the dataset's row order; its inputs, if none are kept of it.
+
+    None are of an encoder that is trained, and of a sparse one of names.
 
     Fields of a mention are `mention`, `context`, `caption`, `image` and `spelling`; of an entity `name`, `text`,
     `entity_image` and `name_spelling`. An empty text is missing.
@@ -171,6 +173,10 @@ def embed_dataset(
         if is_trained(encoder):
             found[field.name] = field.unique_inputs(dataset, choices)
             console.print(f"{field.name:<12} encoded within each step", highlight=False)
+            continue
+        if field.encoder == "name" and isinstance(encoder, SparseTextEncoder):
+            found[field.name] = field.unique_inputs(dataset, choices)
+            console.print(f"{field.name:<12} encoded whenever a run opens: not kept", highlight=False)
             continue
         found[field.name] = features = run.features(field, choices, encoder)
         if field.kind == "image":

@@ -134,6 +134,11 @@ class EntityNames:
         return int(self._live.sum())
 
     @property
+    def num_rows(self) -> int:
+        """Rows that were given, those of removed entities included."""
+        return len(self._live)
+
+    @property
     def rows(self) -> Rows:
         """The rows [len] of the entities that are there, ascending."""
         return np.flatnonzero(self._live)

@@ -12,7 +12,7 @@ from dim.search.stores import ExactStore, FaissStore, Floats, Rows, pair_scores
 
 AT = 10
 NUM_SAMPLED = 500  # queries, where none are given
-NOISE = 0.5  # length of the noise on a sampled vector, which then is at a cosine of about 0.9 to it
+NOISE = 0.5  # length of the noise on a sampled vector, a part of its own, which then is at a cosine of about 0.9 to it
 TIE = 1e-6
 SPARE = 8  # answers beside the k that are asked for, so that ties at the end are seen
 
@@ -104,8 +104,10 @@ class RecallSample:
 
 
 def near(vectors: Floats, count: int, seed: int = 0) -> Floats:
-    """Up to `count` [count, d] of the unit vectors, moved by noise, of length 1."""
+    """Up to `count` [count, d] of the vectors, moved by noise, of length 1; zeros stay zeros."""
     rng = np.random.default_rng(seed)
     chosen = vectors[np.sort(rng.choice(len(vectors), min(count, len(vectors)), replace=False))]
-    moved = chosen + NOISE * vectors.shape[1] ** -0.5 * rng.standard_normal(chosen.shape, dtype=np.float32)
-    return np.ascontiguousarray(moved / np.linalg.norm(moved, axis=1, keepdims=True))
+    noise = NOISE * vectors.shape[1] ** -0.5 * rng.standard_normal(chosen.shape, dtype=np.float32)
+    moved = chosen + noise * np.linalg.norm(chosen, axis=1, keepdims=True)
+    lengths = np.linalg.norm(moved, axis=1, keepdims=True)
+    return np.ascontiguousarray(np.divide(moved, lengths, out=np.zeros_like(moved), where=lengths > 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import reduce
 
 import numpy as np
 import torch
@@ -110,6 +111,30 @@ class Products(Scores):
         # Sums, not a product of matrices: a pair's score is the same wherever it stands.
         parts = [(self.vectors[part] * self.queries[:, None]).sum(2) for part in entities.split(width, dim=1)]
         return torch.cat(parts, dim=1)
+
+
+class Summed(Scores):
+    """The sums of scores of the same mentions with the same KB.
+
+    Args:
+        parts: At least one, on one device.
+    """
+
+    def __init__(self, *parts: Scores) -> None:
+        super().__init__(parts[0].num_mentions, parts[0].num_entities)
+        self.parts = parts
+
+    def of(self, entities: slice) -> Tensor:
+        """The sum of what each part gives."""
+        return reduce(torch.add, (part.of(entities) for part in self.parts))
+
+    def of_some(self, entities: slice, mentions: Tensor) -> Tensor:
+        """The same."""
+        return reduce(torch.add, (part.of_some(entities, mentions) for part in self.parts))
+
+    def at(self, entities: Tensor) -> Tensor:
+        """The same."""
+        return reduce(torch.add, (part.at(entities) for part in self.parts))
 
 
 def scores_by_slice(scores: Scores | Tensor) -> Scores:

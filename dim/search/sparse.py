@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dim.search.scores import SLICE, Scores
 
-_ROWS = 32  # mentions whose products are sparse at once: as a sparse matrix, scores take up to twice their room
+
+def sparse_products(queries: sp.csr_matrix, postings: sp.csr_matrix) -> NDArray[np.float32]:
+    """Dot products [b, n] of queries [b, num_columns] with the vectors of postings [num_columns, n], both float32.
+
+    A query reads the postings of its own columns alone. A column that stands twice in it counts twice.
+
+    Example:
+        >>> sparse_products(sp.csr_matrix([[0, 2.0]], dtype=np.float32), sp.csr_matrix(np.eye(2, dtype=np.float32)))
+        array([[0., 2.]], dtype=float32)
+    """
+    products = np.empty((queries.shape[0], postings.shape[1]), dtype=np.float32)
+    for row, start, stop in zip(products, queries.indptr, queries.indptr[1:], strict=False):
+        row[:] = postings[queries.indices[start:stop]].T @ queries.data[start:stop]
+    return products
 
 
 class SparseKB:
@@ -26,6 +42,11 @@ class SparseKB:
         by_entity = postings.tocsc() if len(starts) > 1 else postings
         self._width = SLICE
         self._parts = [by_entity[:, start : start + SLICE].tocsr() for start in starts]
+
+    @cached_property
+    def vectors(self) -> sp.csr_matrix:
+        """The vectors [num_entities, num_columns]; a second copy of them all, from the first call on."""
+        return sp.csr_matrix(sp.hstack(self._parts, format="csc").T)
 
     def of(self, entities: slice) -> sp.csr_matrix:
         """The postings [num_columns, stop - start] of a slice of the KB."""
@@ -50,17 +71,20 @@ class SparseProducts(Scores):
         self.queries, self.kb, self.device = queries, kb, device
 
     def of(self, entities: slice) -> Tensor:
-        """Sparse matrix products, made dense."""
+        """As of `sparse_products`."""
         return self._products(self.queries, entities)
 
     def of_some(self, entities: slice, mentions: Tensor) -> Tensor:
         """Of these mentions alone."""
         return self._products(self.queries[mentions.cpu().numpy()], entities)
 
+    def at(self, entities: Tensor) -> Tensor:
+        """Of the pairs alone."""
+        found = [
+            sparse_products(self.queries[place], self.kb.vectors[rows].T.tocsr())
+            for place, rows in enumerate(entities.cpu().numpy())
+        ]
+        return torch.from_numpy(np.concatenate(found)).to(entities.device) if found else torch.empty(entities.shape)
+
     def _products(self, queries: sp.csr_matrix, entities: slice) -> Tensor:
-        postings = self.kb.of(entities)
-        scores = np.empty((queries.shape[0], postings.shape[1]), dtype=np.float32)
-        for start in range(0, len(scores), _ROWS):
-            part = slice(start, start + _ROWS)
-            (queries[part] @ postings).toarray(out=scores[part])
-        return torch.from_numpy(scores).to(self.device)
+        return torch.from_numpy(sparse_products(queries, self.kb.of(entities))).to(self.device)

@@ -32,6 +32,7 @@ VECTORS_AT_ONCE = 2**16  # added to a FAISS index between two steps of the progr
 POINTS_A_LIST = 40  # training vectors a list of IVF: FAISS warns below 39
 ROUNDS = 8  # of k-means
 FLOATS_COPIED = 2**27  # of an exact store's vectors, at most
+WIDER = 4  # candidates of either part an answer, where vectors are a part of what counts
 FEW = 16  # queries at a time: of more, one matrix product is faster
 LINKS, CONSTRUCTION = 16, 80  # HNSW: links a vector, and candidates when a vector is added
 
@@ -51,8 +52,14 @@ class Store(Protocol):
     def vector_width(self) -> int:
         """Columns of a vector."""
 
-    def found(self, queries: Floats, width: int) -> tuple[Floats, Rows]:
-        """Scores and positions [b, width], best first up to `slack`; -inf and -1 where it found fewer."""
+    def found(self, queries: Floats, width: int, beside: Floats | None = None) -> tuple[Floats, Rows]:
+        """Scores and positions [b, width], best first up to `slack`; -inf and -1 where it found fewer.
+
+        Args:
+            queries: [b, d].
+            width: How many are wanted.
+            beside: [b, n], what is added to the product of each query with each vector.
+        """
 
     def vectors_at(self, positions: Rows) -> Floats:
         """The vectors [m, d] at positions [m], as they are stored."""
@@ -71,7 +78,7 @@ class ExactStore:
     half as much memory again, so of a matrix beyond 512 MiB, which may be mapped, no such copy is made.
 
     Args:
-        vectors: [n, d], float32, of length 1.
+        vectors: [n, d], float32, of length 1 at most.
     """
 
     FILE = "vectors.npy"
@@ -93,7 +100,7 @@ class ExactStore:
         """Columns of a vector."""
         return int(self.vectors.shape[1])
 
-    def found(self, queries: Floats, width: int) -> tuple[Floats, Rows]:
+    def found(self, queries: Floats, width: int, beside: Floats | None = None) -> tuple[Floats, Rows]:
         """Scores and positions [b, min(width, n)]."""
         width = min(width, len(self))
         scores = np.empty((len(queries), width), dtype=np.float32)
@@ -102,21 +109,25 @@ class ExactStore:
         matrix = torch.from_numpy(self.vectors).T
         for start in range(0, len(queries), step):
             part = slice(start, start + step)
+            added = None if beside is None else beside[part]
             if len(queries[part]) <= FEW and self.vectors.size <= FLOATS_COPIED:
-                scores[part], positions[part] = self._few(queries[part], width)
+                scores[part], positions[part] = self._few(queries[part], width, added)
                 continue
-            positions[part] = top_k(torch.from_numpy(queries[part]) @ matrix, width)[1].numpy()
-            scores[part] = pair_scores(queries[part], self.vectors, positions[part])
+            products = torch.from_numpy(queries[part]) @ matrix
+            positions[part] = top_k(products if added is None else products.add_(torch.from_numpy(added)), width)[1]
+            scores[part] = pair_scores(queries[part], self.vectors, positions[part], added)
         return scores, positions
 
-    def _few(self, queries: Floats, width: int) -> tuple[Floats, Rows]:
+    def _few(self, queries: Floats, width: int, beside: Floats | None) -> tuple[Floats, Rows]:
         """The exact scores and positions [b, width], best first, of a few queries."""
         products, error = self._half_precision.products(queries)
+        if beside is not None:
+            products += torch.from_numpy(beside)
         looked_at = width
         while True:
             looked_at = min(2 * looked_at, len(self))
             nearly, positions = (found.numpy() for found in top_k(products, looked_at))
-            exact = pair_scores(queries, self.vectors, positions)
+            exact = pair_scores(queries, self.vectors, positions, beside)
             order = np.argsort(-exact, axis=1)[:, :width]
             scores = np.take_along_axis(exact, order, axis=1)
             if looked_at == len(self) or (scores[:, -1:] > nearly[:, -1:] + error[:, None]).all():
@@ -189,11 +200,13 @@ class FaissStore:
         """The effort that looks at everything."""
         return int(self.index.nlist) if self.kind == "ivf" else max(1, len(self))
 
-    def found(self, queries: Floats, width: int) -> tuple[Floats, Rows]:
-        """Scores and positions [b, min(width, n)]."""
+    def found(self, queries: Floats, width: int, beside: Floats | None = None) -> tuple[Floats, Rows]:
+        """Scores and positions [b, min(width, n)]; see `_found_beside` for what is added to the products."""
         width = min(width, len(self))
         if not len(queries) or not width:
             return np.empty((len(queries), width), np.float32), np.empty((len(queries), width), np.int64)
+        if beside is not None:
+            return self._found_beside(queries, width, beside)
         effort = min(self.effort * math.ceil(width / self.width), self.most)
         parameters = None
         if self.kind == "ivf":
@@ -202,6 +215,22 @@ class FaissStore:
             parameters = faiss.SearchParametersHNSW(efSearch=max(effort, width))
         scores, positions = self.index.search(queries, width, params=parameters)
         return np.where(positions < 0, np.float32(-np.inf), scores), positions
+
+    def _found_beside(self, queries: Floats, width: int, beside: Floats) -> tuple[Floats, Rows]:
+        """As `found`, of the `WIDER` times as many best by either part; exact where the kind is."""
+        if self.kind == "flat":
+            vectors = faiss.rev_swig_ptr(self.index.get_xb(), self.index.ntotal * self.index.d)
+            return ExactStore(vectors.reshape(-1, self.index.d)).found(queries, width, beside)
+        scores = np.full((len(queries), width), -np.inf, dtype=np.float32)
+        positions = np.full((len(queries), width), -1, dtype=np.int64)
+        looked_at = min(WIDER * width, len(self))
+        for place, nearest in enumerate(self.found(queries, looked_at)[1]):
+            most = top_k(torch.from_numpy(beside[place : place + 1]), looked_at)[1][0].numpy()
+            either = np.union1d(nearest[nearest >= 0], most)
+            sums = self.vectors_at(either) @ queries[place] + beside[place, either]
+            best = np.argsort(-sums, kind="stable")[:width]
+            scores[place], positions[place] = sums[best], either[best]
+        return scores, positions
 
     def vectors_at(self, positions: Rows) -> Floats:
         """The vectors [m, d], rounded as they are stored."""
@@ -266,8 +295,10 @@ def _quantizer(storage: Storage) -> int:
     return int(faiss.ScalarQuantizer.QT_fp16 if storage == "float16" else faiss.ScalarQuantizer.QT_8bit)
 
 
-def pair_scores(queries: Floats, vectors: Floats, positions: Rows) -> Floats:
+def pair_scores(queries: Floats, vectors: Floats, positions: Rows, beside: Floats | None = None) -> Floats:
     """Inner products [b, k] of each query with its own k vectors; a position of -1 gives -inf.
+
+    Where there is something beside them, [b, n], it is added.
 
     Example:
         >>> pair_scores(np.eye(2, dtype=np.float32), np.eye(2, dtype=np.float32), np.array([[0], [0]])).tolist()
@@ -277,4 +308,6 @@ def pair_scores(queries: Floats, vectors: Floats, positions: Rows) -> Floats:
         return np.empty(positions.shape, dtype=np.float32)
     # Query by query: the vectors of one stay in the processor's cache.
     scores = np.stack([np.einsum("d,kd->k", q, vectors[own]) for q, own in zip(queries, positions, strict=True)])
+    if beside is not None:
+        scores += np.take_along_axis(beside, positions, axis=1)
     return np.where(positions < 0, np.float32(-np.inf), scores)

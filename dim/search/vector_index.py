@@ -19,7 +19,7 @@ FORMAT_VERSION = 1
 CONTENT = "vector index"
 EXACT_BELOW = 50_000  #: Vectors; see `VectorIndex.build`.
 MOST_PROBED = 0.25  #: Of the lists of IVF, beyond which "auto" falls back on exact search.
-LENGTH_TOLERANCE = 1e-2  # of unit vectors that were kept as float16
+LONGEST = 1 + 1e-2  # of unit vectors that were kept as float16
 
 Kind = Literal["exact", "flat", "ivf", "hnsw"]
 KindOrAuto = Literal["auto", "exact", "flat", "ivf", "hnsw"]
@@ -58,7 +58,7 @@ def check_kind(kind: object) -> None:
 
 
 class VectorIndex:
-    """The nearest unit vectors of a KB by inner product; made by `build` or `load`.
+    """The nearest vectors of a KB, unit vectors or a part of such, by inner product; made by `build` or `load`.
 
     A fixed part, exact or FAISS, holds the vectors of the build. What is added later is compared exactly beside it, and
     what is removed is left out of the answers, so that neither needs a rebuild; when the added ones are no longer few
@@ -92,7 +92,7 @@ class VectorIndex:
         seed: int = 0,
         progress: bool = False,
     ) -> VectorIndex:
-        """An index of unit vectors, its recall measured against exact search.
+        """An index of vectors, its recall measured against exact search.
 
         "auto" is exact below 50,000 vectors and IVF from there on, unless IVF must probe more than a quarter of its
         lists to reach the wanted recall. The numbers come from `dim bench search`: up to 100,000 of its vectors, where
@@ -101,7 +101,7 @@ class VectorIndex:
         built four times as long as IVF, and at recall 0.98 was no faster than FAISS flat in batches.
 
         Args:
-            vectors: [n, d], float32, of length 1.
+            vectors: [n, d], float32, of length 1, or shorter where they are a part of unit vectors (`search`).
             ids: [n], int64, all different and not negative; by default 0 … n-1.
             kind: "exact": a matrix product; "flat", "ivf", "hnsw": of FAISS.
                 HNSW built by several threads differs from build to build.
@@ -113,7 +113,7 @@ class VectorIndex:
             progress: Show a bar, on stderr.
 
         Raises:
-            DataError: Vectors are not finite or not of length 1, or ids are not unique.
+            DataError: Vectors are not finite or longer than 1, or ids are not unique.
             ConfigError: `k` or `wanted_recall` is out of range, or there is no such kind or storage.
         """
         check_kind(kind)
@@ -157,12 +157,14 @@ class VectorIndex:
         """The ids [len] of all vectors that can be found, ascending."""
         return np.sort(np.concatenate([self._store_ids[self._live], self._side_ids]))
 
-    def search(self, queries: ArrayLike, k: int) -> tuple[Floats, Rows]:
+    def search(self, queries: ArrayLike, k: int, beside: Floats | None = None) -> tuple[Floats, Rows]:
         """The k nearest vectors of each query, best first; of equally near ones the smaller id comes first.
 
         Args:
             queries: [b, d], float32.
             k: Answers a query, ≥ 0.
+            beside: [b, m], float32, m above every id: what is added to the product of a query with the vector of an
+                id, such as that of further columns. IVF and HNSW then choose among the best by either part.
 
         Returns:
             Scores [b, k], float32, and ids [b, k], int64; -inf and -1 where there are fewer.
@@ -171,9 +173,9 @@ class VectorIndex:
             DataError: Queries of another width, or not finite.
         """
         values = _checked_queries(queries, self.width)
-        parts = [_nearest(self._store, self._store_ids, self._live, values, k)]
+        parts = [_nearest(self._store, self._store_ids, self._live, values, k, beside)]
         if self.num_added:
-            parts.append(_nearest(self._side, self._side_ids, np.ones(self.num_added, bool), values, k))
+            parts.append(_nearest(self._side, self._side_ids, np.ones(self.num_added, bool), values, k, beside))
         scores, ids = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
         return _best(scores, ids, k)
 
@@ -223,7 +225,7 @@ class VectorIndex:
         """Makes vectors [m, d] with new ids [m] findable at once; many in one call cost less than one at a time.
 
         Raises:
-            DataError: An id is there already or twice, or the vectors are not unit vectors of this width.
+            DataError: An id is there already or twice, or the vectors are longer than 1 or of another width.
         """
         values = _checked_vectors(vectors, self.width)
         rows = _checked_ids(ids, len(values))
@@ -310,7 +312,9 @@ class VectorIndex:
         return index
 
 
-def _nearest(store: Store, ids: Rows, live: NDArray[np.bool_], queries: Floats, k: int) -> tuple[Floats, Rows]:
+def _nearest(
+    store: Store, ids: Rows, live: NDArray[np.bool_], queries: Floats, k: int, beside: Floats | None
+) -> tuple[Floats, Rows]:
     """Scores and ids [b, k] of the store's live vectors.
 
     The search is widened for a query as long as removed vectors leave fewer than k, or the last answer is as near as
@@ -321,8 +325,12 @@ def _nearest(store: Store, ids: Rows, live: NDArray[np.bool_], queries: Floats, 
     pending, width = np.arange(len(queries)), min(len(store), k + SPARE)
     if not k or not width:
         return scores, found
+    if beside is not None and not np.array_equal(ids, np.arange(beside.shape[1])):
+        if ids.max(initial=-1) >= beside.shape[1]:
+            raise DataError(f"ids below {beside.shape[1]:,}", str(ids.max()), "Build the index again, of these rows.")
+        beside = beside[:, ids]
     while pending.size:
-        raw, positions = store.found(queries[pending], width)
+        raw, positions = store.found(queries[pending], width, None if beside is None else beside[pending])
         kept = (positions >= 0) & live[positions]
         best, best_ids = _best(np.where(kept, raw, -np.inf), np.where(kept, ids[positions], -1), k)
         scores[pending], found[pending] = best, best_ids
@@ -351,11 +359,11 @@ def _checked_vectors(vectors: ArrayLike, width: int | None = None) -> Floats:
     values = np.ascontiguousarray(vectors, dtype=np.float32)
     values = _checked_queries(values, width or (values.shape[1] if values.ndim == 2 else 0))
     lengths = np.sqrt(np.einsum("nd,nd->n", values, values))
-    wrong = np.abs(lengths - 1) > LENGTH_TOLERANCE
+    wrong = lengths > LONGEST
     if wrong.any():
         row = int(wrong.argmax())
         found = f"{int(wrong.sum()):,} others, the first in row {row} of length {lengths[row]:.3g}"
-        raise DataError("vectors of length 1", found, "Divide each by its length; leave out what has no vector.")
+        raise DataError("vectors of length 1 at most", found, "Divide each by its length.")
     return values
 
 

@@ -20,10 +20,18 @@ from dim.core.jobs import Dtype, Executor
 from dim.core.ray_cluster import Engine, open_executor
 from dim.data import dataset as records
 from dim.data.missing_images import MAX_MISSING_IMAGES, check_limit
-from dim.encoders.base import FROZEN, Captioner, ImageEncoder, TextEncoder, TrainableTextEncoder, is_trained
+from dim.encoders.base import (
+    FROZEN,
+    Captioner,
+    ImageEncoder,
+    SparseTextEncoder,
+    TextEncoder,
+    TrainableTextEncoder,
+    is_trained,
+)
 from dim.errors import ConfigError
 from dim.evaluation.protocols import FullKB, Protocol
-from dim.features.batch import Batch, FeatureTable, TrainedTable, batch_of
+from dim.features.batch import Batch, FeatureTable, SparseTable, TrainedTable, batch_of
 from dim.features.embed import FieldFeatures, embed_dataset
 from dim.features.fields import FIELDS, check_fields, fields_of
 from dim.features.image_counts import used_images
@@ -320,17 +328,24 @@ class LinkingDataModule(LightningDataModule):
             is_of_mention = any(each.name == name for each in fields_of("mention"))
             splits = dataset.mentions["split"].tolist() if is_of_mention else None
             rows = rows[derange(rows >= 0, name, self.seed, splits)]
-        if isinstance(features, Inputs):
-            assert isinstance(self.text_encoder, TrainableTextEncoder)
-            return TrainedTable(self.text_encoder, features.unique, torch.from_numpy(rows), self.embed_batch_size)
-        # The cache is mapped copy-on-write: torch asks for writable memory, and nothing here writes.
-        table = FeatureTable(torch.from_numpy(features.matrix), torch.from_numpy(rows))
-        if features.starts is not None and features.lengths is not None:
-            table.starts, table.lengths = (torch.from_numpy(each) for each in (features.starts, features.lengths))
+        table = self._stored(name, features, torch.from_numpy(rows))
         if name in self.blank:
-            mean = table.one_each().matrix.mean(0, keepdim=True)
-            return FeatureTable(mean, torch.from_numpy(np.minimum(rows, 0)))
+            return FeatureTable(table.mean(), torch.from_numpy(np.minimum(rows, 0)))
         return table
+
+    def _stored(self, name: str, features: FieldFeatures | Inputs, rows: Tensor) -> FeatureTable:
+        if isinstance(features, FieldFeatures):
+            # The cache is mapped copy-on-write: torch asks for writable memory, and nothing here writes.
+            table = FeatureTable(torch.from_numpy(features.matrix), rows)
+            if features.starts is not None and features.lengths is not None:
+                table.starts, table.lengths = (torch.from_numpy(each) for each in (features.starts, features.lengths))
+            return table
+        if any(field.name == name and field.encoder == "name" for field in FIELDS):
+            assert isinstance(self.name_encoder, SparseTextEncoder)
+            vectors = self.name_encoder.encode_sparse(features.unique)
+            return SparseTable(vectors, rows, getattr(torch, self.feature_dtype))
+        assert isinstance(self.text_encoder, TrainableTextEncoder)
+        return TrainedTable(self.text_encoder, features.unique, rows, self.embed_batch_size)
 
     def _texts(self, dataset: records.Dataset) -> list[str | None]:
         if "text" in self.leave_out or self.entity_text not in dataset.variants:

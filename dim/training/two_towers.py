@@ -5,13 +5,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from dim.errors import ConfigError
 from dim.features.batch import Batch, FeatureTable, at_once
-from dim.search.scores import Products
+from dim.search.scores import Products, Scores, Summed
+from dim.search.sparse import SparseKB, SparseProducts
 from dim.training.task import LinkingTask
 
 ENTITY_BATCH = 8192
@@ -26,13 +28,20 @@ class TwoTowers(LinkingTask):
     they train on and are evaluated by, and what a caller asks of a linker. They have a linker
     (`dim.methods.contrastive.linker`) without a line more.
 
+    Of a KB, the first `num_sparse` columns of the vectors are kept sparse and the others dense; a cosine is the sum of
+    a sparse and a dense product.
+
     Attributes:
         field_widths: Field → width, of mentions and of entities: what the towers read.
-        kb_vectors: [num_entities, D] unit vectors, from `on_scoring_start` on.
+        num_sparse: Columns of the vectors that are zeros for the most part, such as n-grams of names; they come first.
+        kb_vectors: [num_entities, D - num_sparse], the dense columns of unit vectors, from `on_scoring_start` on.
+        kb_sparse: The sparse columns, where there are any.
     """
 
     field_widths: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    num_sparse: int = 0
     kb_vectors: Tensor = torch.empty(0)
+    kb_sparse: SparseKB | None = None
 
     @abstractmethod
     def make_towers(self, mention: Widths, entity: Widths) -> None:
@@ -58,19 +67,29 @@ class TwoTowers(LinkingTask):
         """Vectors [B, D] of KB rows [B]."""
         return self.encode_entities(self.data.entities(rows, tuple(self.field_widths[1])))
 
-    def all_entities(self) -> Tensor:
-        """Vectors [num_entities, D] of the KB."""
-        rows = torch.arange(len(self.data.dataset.entities), device=self.device)
-        size = at_once([self.data.entity_fields[name] for name in self.field_widths[1]], ENTITY_BATCH)
-        return torch.cat([self.entities(part) for part in rows.split(size)])
-
     def on_scoring_start(self) -> None:
         """Encodes the KB once."""
-        self.kb_vectors = normalize(self.all_entities())
+        rows = torch.arange(len(self.data.dataset.entities), device=self.device)
+        size = at_once([self.data.entity_fields[name] for name in self.field_widths[1]], ENTITY_BATCH)
+        parts = [self._parted(self.entities(part)) for part in rows.split(size)]
+        self.kb_vectors = torch.cat([dense for dense, _ in parts])
+        sparse = [each for _, each in parts if each is not None]
+        self.kb_sparse = SparseKB(sp.vstack(sparse).T) if sparse else None
 
-    def scores_of(self, rows: Tensor) -> Products:
+    def scores_of(self, rows: Tensor) -> Scores:
         """Cosines; 0 where a side has no vector."""
-        return Products(normalize(self.queries(rows)), self.kb_vectors)
+        dense, sparse = self._parted(self.queries(rows))
+        products = Products(dense, self.kb_vectors)
+        if sparse is None or self.kb_sparse is None:
+            return products
+        return Summed(products, SparseProducts(sparse, self.kb_sparse, dense.device))
+
+    def _parted(self, vectors: Tensor) -> tuple[Tensor, sp.csr_matrix | None]:
+        """Vectors [B, D] at length 1, by their dense columns, and their sparse ones where there are any."""
+        unit = normalize(vectors)
+        if not self.num_sparse:
+            return unit, None
+        return unit[:, self.num_sparse :].contiguous(), sp.csr_matrix(unit[:, : self.num_sparse].float().cpu().numpy())
 
 
 def pick(owner: str, tables: Mapping[str, FeatureTable], names: Sequence[str] | None) -> dict[str, int]:

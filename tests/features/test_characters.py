@@ -1,7 +1,9 @@
 import numpy as np
+import torch
 from sklearn.feature_extraction.text import HashingVectorizer
 
 from dim.encoders.characters import CharacterEncoder
+from dim.features.batch import FeatureTable, SparseTable
 
 
 def test_features_are_signed_logarithmic_counts_of_hashed_ngrams():
@@ -24,3 +26,26 @@ def test_the_fingerprint_changes_with_every_option():
     ]
     assert len({encoder.fingerprint for encoder in encoders}) == 4
     assert CharacterEncoder().fingerprint == CharacterEncoder().fingerprint
+
+
+def test_a_sparse_table_gives_what_a_dense_one_gives() -> None:
+    encoder = CharacterEncoder(64)
+    names = ["Ada Lovelace", "Bo", "", "Ada"]
+    rows = torch.tensor([2, -1, 0, 3, 0, 1])
+    dense = FeatureTable(torch.from_numpy(encoder.encode_text(names)), rows)
+    dense = FeatureTable(torch.from_numpy(encoder.encode_text(names)), rows)
+    sparse = SparseTable(encoder.encode_sparse(names), rows)
+    for owners in (torch.tensor([5, 0, 1, 1, 2]), torch.tensor([], dtype=torch.long)):
+        for ours, theirs in zip(sparse.take(owners), dense.take(owners), strict=True):
+            assert torch.equal(ours, theirs)
+    assert torch.allclose(sparse.mean(), dense.mean())
+    assert torch.equal(sparse.column_shares(), dense.column_shares())
+    assert (sparse.width, sparse.most) == (64, 1)
+    half = SparseTable(encoder.encode_sparse(names), rows, torch.float16)
+    assert torch.equal(half.take(rows[:1]).vectors, dense.take(rows[:1]).vectors.half().float())
+    assert half.nbytes < sparse.nbytes < dense.nbytes
+
+
+def test_no_zero_is_kept() -> None:
+    found = CharacterEncoder(8).encode_sparse(["Ada Lovelace Byron", "Zoë Ünal"] * 3)
+    assert (found.data != 0).all()

@@ -16,7 +16,7 @@ from dim.encoders.characters import CharacterEncoder
 from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
 from dim.encoders.tiny_captioner import TinyCaptioner
 from dim.errors import DataError
-from dim.features.embed import embed_dataset
+from dim.features.embed import FieldFeatures, embed_dataset
 from dim.features.fields import FIELDS
 from dim.features.live import LiveEncoder, ReadyImage
 from dim.images.given import open_image
@@ -69,7 +69,7 @@ def test_every_field_is_what_a_dataset_gives(dataset: Dataset, tmp_path: Path, t
     stored = embed_dataset(
         dataset, cache_dir=tmp_path, num_workers=0, progress=False, context_template=template, **ENCODERS
     )
-    encoder = live(context_template=template)
+    encoder, spelled = live(context_template=template), ENCODERS["name_encoder"]
     mentions, entities = dataset.mentions, dataset.entities
     texts = [text or None for text in dataset.texts("brief")]
     asked = encoder.mentions(
@@ -84,9 +84,10 @@ def test_every_field_is_what_a_dataset_gives(dataset: Dataset, tmp_path: Path, t
     assert set(found) == set(stored)
     for name, (values, mask) in found.items():
         expected = stored[name]
+        matrix = expected.matrix if isinstance(expected, FieldFeatures) else spelled.encode_text(expected.unique)
         assert np.array_equal(mask.numpy(), expected.rows >= 0), name
         assert not values[~mask].any()
-        np.testing.assert_allclose(values[mask], expected.matrix[expected.rows[expected.rows >= 0]], atol=1e-5)
+        np.testing.assert_allclose(values[mask], matrix[expected.rows[expected.rows >= 0]], atol=1e-5)
     assert found["context"][1].sum() == 6
     assert found["text"][1].sum() == 4
     assert found["image"][1].sum() == found["caption"][1].sum() == 5

@@ -158,7 +158,7 @@ def test_unknown_repeated_and_negative_ids_are_refused_and_change_nothing():
 def test_vectors_that_are_not_unit_vectors_of_this_width_are_refused():
     vectors = unit(10)
     vectors[4] *= 2
-    with pytest.raises(DataError, match=r"vectors of length 1\nfound    1 others, the first in row 4 of length 2"):
+    with pytest.raises(DataError, match=r"of length 1 at most\nfound    1 others, the first in row 4 of length 2"):
         VectorIndex.build(vectors)
     index = VectorIndex.build(unit(10))
     with pytest.raises(DataError, match=r"vectors \[n, 16\]\nfound    an array \[1, 8\]"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from safetensors.torch import save
 
 from dim.core.moved_classes import renamed
@@ -30,10 +31,12 @@ from dim.linker.recipe import Recipe, check_widths, located, make, read_classes,
 from dim.methods.contrastive.towers import Towers, make_towers, tower_facts
 from dim.reranker.ranker import Ranker
 from dim.search.lexical import EntityNames
+from dim.search.sparse_rows import SparseRows
 from dim.search.vector_index import VectorIndex
 from dim.training.two_towers import TwoTowers
 
-CONTENT, FORMAT = "linker", 1
+CONTENT, FORMAT = "linker", 2
+OLDER = (1,)  #: Formats whose index holds the sparse columns, too.
 
 
 def write(
@@ -41,6 +44,7 @@ def write(
     towers: Towers,
     knowledge: Knowledge,
     index: VectorIndex,
+    sparse: SparseRows | None,
     names: EntityNames,
     ranker: Ranker | None,
     about: dict[str, Any],
@@ -63,6 +67,8 @@ def write(
     (place / "model.safetensors").write_bytes(save(weights))  # save_file lets nobody else read the file
     write_entities(knowledge, place, about.get("images", "paths"))
     index.save(place / "index")
+    if sparse is not None:
+        sparse.save(place / "sparse")
     names.save(place / "names")
     if ranker is not None:
         ranker.save(place / "ranker")
@@ -90,17 +96,17 @@ def card_rows(about: dict[str, Any], index: VectorIndex, ranker: Ranker | None) 
 
 def read(
     folder: Path, device: str, trusted: Sequence[str] = (), image_root: str | Path | None = None
-) -> tuple[Towers, Knowledge, VectorIndex, EntityNames, Ranker | None, dict[str, Any]]:
+) -> tuple[Towers, Knowledge, VectorIndex, SparseRows | None, EntityNames, Ranker | None, dict[str, Any]]:
     """The parts of a linker's folder.
 
     Raises:
         DataError: There is no linker, a damaged one, one of another format, or its encoders are not what they were.
     """
-    manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, LinkerManifest)
+    manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, LinkerManifest, OLDER)
     recipe: Recipe = located(renamed(manifest["about"]["recipe"]), folder, manifest["files"])
     about = manifest["about"] | {"recipe": recipe}  # a later `write` finds the encoders' files
     task, live = make(recipe, device, TwoTowers, trusted)
-    make_towers(task, manifest["towers"], read_weights(folder / "model.safetensors"))
+    width = make_towers(task, manifest["towers"], read_weights(folder / "model.safetensors"))
     check_widths(live, manifest["towers"])
     towers = Towers(task, live)
     check_fingerprints(manifest["fingerprints"], live_encoders(live))
@@ -108,4 +114,25 @@ def read(
     index, names = VectorIndex.load(folder / "index"), EntityNames.load(folder / "names")
     if not np.array_equal(names.rows, knowledge.rows):
         raise DataError(f"entities and names of one KB in {folder}", "two", REMEDY)
-    return towers, knowledge, index, names, read_ranker(folder), about
+    sparse = SparseRows.load(folder / "sparse", names.num_rows) if (folder / "sparse").exists() else None
+    found = index.width + (sparse.width if sparse is not None else 0)
+    if found != width or (sparse is not None and sparse.width != task.num_sparse):
+        raise DataError(f"an index of vectors of {width:,} columns in {folder}", f"one of {found:,}", REMEDY)
+    if sparse is None and task.num_sparse and index.kind == "exact":
+        index, sparse = parted(index, task.num_sparse, names.num_rows)
+    return towers, knowledge, index, sparse, names, read_ranker(folder), about
+
+
+def parted(index: VectorIndex, num_sparse: int, num_rows: int) -> tuple[VectorIndex, SparseRows]:
+    """An exact index, and the sparse columns beside it, of one that holds all columns.
+
+    Args:
+        index: It; the sparse columns come first.
+        num_sparse: Columns.
+        num_rows: More than every id.
+    """
+    vectors, rows = index.vectors_of(index.ids), index.ids
+    columns = sp.coo_matrix(vectors[:, :num_sparse])
+    postings = sp.csr_matrix((columns.data, (columns.col, rows[columns.row])), (num_sparse, num_rows))
+    dense = np.ascontiguousarray(vectors[:, num_sparse:])
+    return VectorIndex.build(dense, rows, kind="exact"), SparseRows(postings)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from dim.linker.answer import Question
@@ -19,10 +19,12 @@ from dim.linker.ranked import RankedLinker
 from dim.linker.recipe import recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
 from dim.linker.sources import live_encoder
-from dim.methods.contrastive.folder import CONTENT, read, write
+from dim.methods.contrastive.folder import CONTENT, parted, read, write
 from dim.methods.contrastive.towers import Towers
 from dim.reranker.ranker import Ranker
 from dim.search.lexical import EntityNames
+from dim.search.sparse_rows import SparseRows
+from dim.search.stores import FLOATS_AT_ONCE
 from dim.search.vector_index import KindOrAuto, VectorIndex
 from dim.training.task import LinkingTask
 from dim.training.two_towers import TwoTowers
@@ -30,28 +32,50 @@ from dim.training.two_towers import TwoTowers
 Rows = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
 class ByVector:
-    """Scores by cosine (`dim.linker.ranked.Scored`).
+    """Scores by cosine (`dim.linker.ranked.Scored`): the product of dense columns, and beside it that of sparse ones.
 
-    Attributes:
-        queries: [n, width], unit vectors of questions.
+    Args:
+        queries: [n, index.width], the dense columns of questions' unit vectors.
         index: Of the KB's.
+        beside: The sparse columns [n, rows.width] of the questions, and those of the KB; None: there are none.
     """
 
-    queries: NDArray[np.float32]
-    index: VectorIndex
+    def __init__(
+        self, queries: NDArray[np.float32], index: VectorIndex, beside: tuple[sp.csr_matrix, SparseRows] | None = None
+    ) -> None:
+        self.queries, self.index, self.beside = queries, index, beside
+        step = max(1, FLOATS_AT_ONCE // max(1, beside[1].num_rows)) if beside is not None else max(1, len(queries))
+        self._parts = [slice(start, start + step) for start in range(0, len(queries), step)]
+        self._last: tuple[slice, NDArray[np.float32] | None] | None = None
 
     def nearest(self, count: int) -> list[Rows]:
         """By approximate search, where the index is of such a kind."""
-        return [rows[rows >= 0] for rows in self.index.search(self.queries, count)[1]]
+        found = [self.index.search(self.queries[part], count, self._beside(part))[1] for part in self._parts]
+        return [rows[rows >= 0] for each in found for rows in each]
 
     def at(self, rows: Sequence[Rows]) -> list[NDArray[np.float32]]:
         """Exact cosines; 0 for an entity without a vector."""
-        return [
-            self.index.scores_of(query[None], of_question[None], missing=0.0)[0]
-            for query, of_question in zip(self.queries, rows, strict=True)
-        ]
+        scores: list[NDArray[np.float32]] = []
+        for part in self._parts:
+            dense = [
+                self.index.scores_of(query[None], own[None], missing=0.0)[0]
+                for query, own in zip(self.queries[part], rows[part], strict=True)
+            ]
+            beside = self._beside(part)
+            if beside is not None:
+                dense = [one + other[own] for one, other, own in zip(dense, beside, rows[part], strict=True)]
+            scores += dense
+        return scores
+
+    def _beside(self, part: slice) -> NDArray[np.float32] | None:
+        """The products [b, num_rows] of the sparse columns; those that were asked for last are kept."""
+        if self.beside is None:
+            return None
+        if self._last is None or self._last[0] != part:
+            queries, rows = self.beside
+            self._last = part, rows.products(queries[part])
+        return self._last[1]
 
 
 class ContrastiveLinker(RankedLinker):
@@ -61,6 +85,8 @@ class ContrastiveLinker(RankedLinker):
         towers: The encoders and the network.
         knowledge: The KB.
         index: Of its vectors, by row.
+        sparse: Their sparse columns (`TwoTowers.num_sparse`); None: there are none, or the index holds them, as a FAISS
+            index of an older version does until it is built anew.
         names: Of its names and aliases, by row.
         ranker: Orders the candidates; None: their vectors do.
         about: What it comes from; JSON.
@@ -75,12 +101,13 @@ class ContrastiveLinker(RankedLinker):
         towers: Towers,
         knowledge: Knowledge,
         index: VectorIndex,
+        sparse: SparseRows | None,
         names: EntityNames,
         ranker: Ranker | None,
         about: dict[str, Any],
     ) -> None:
         super().__init__(knowledge, towers.live, about, names, ranker)
-        self.towers, self.index = towers, index
+        self.towers, self.index, self.sparse = towers, index, sparse
 
     @classmethod
     def of_run(cls, task: LinkingTask, run: Path, index: KindOrAuto = "auto") -> ContrastiveLinker:
@@ -89,13 +116,15 @@ class ContrastiveLinker(RankedLinker):
         data, module = task.data, task.datamodule
         knowledge = knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root)
         vectors = task.kb_vectors.float().cpu().numpy()
-        has_vector = np.flatnonzero(np.abs(vectors).sum(1) > 0)
+        sparse = None if task.kb_sparse is None else task.kb_sparse.of(slice(0, len(vectors)))
+        has_vector = np.flatnonzero(_are_there(vectors, None if sparse is None else sparse.T))
         entities = list(knowledge)
         ranker = ranker_of_run(run, task)
         return cls(
             Towers(task, live_encoder(module)),
             knowledge,
             VectorIndex.build(vectors[has_vector], has_vector, kind=index),
+            None if sparse is None else SparseRows(sparse),
             EntityNames([entity.name for entity in entities], [entity.aliases for entity in entities]),
             ranker,
             about_run(task, run, recipe_of_run(run, type(task)), ranker),
@@ -110,7 +139,7 @@ class ContrastiveLinker(RankedLinker):
 
     def write(self, place: Path, about: dict[str, Any], check: Callable[[Path], None] | None = None) -> None:
         """As of `Linker`."""
-        write(place, self.towers, self.knowledge, self.index, self.names, self.ranker, about, check)
+        write(place, self.towers, self.knowledge, self.index, self.sparse, self.names, self.ranker, about, check)
 
     @property
     def reads_images(self) -> bool:
@@ -122,14 +151,48 @@ class ContrastiveLinker(RankedLinker):
         """Makes the images of questions ready."""
         return self.towers.image_reader
 
+    def rebuild_index(self, kind: KindOrAuto = "auto") -> None:
+        """As of `Linker`; the index of an older version leaves its sparse columns then."""
+        num_sparse = self.towers.task.num_sparse
+        if self.sparse is None and num_sparse and len(self.index):
+            self.index, self.sparse = parted(self.index, num_sparse, self.knowledge.next_row)
+        super().rebuild_index(kind)
+
     def _add_scored(self, rows: Rows, entities: list[KnownEntity]) -> None:
-        parts = [self.towers.entities(entities[start : start + BATCH]) for start in range(0, len(entities), BATCH)]
-        vectors = np.concatenate(parts)  # [n, width]; zeros for an entity that has none
-        has_vector = np.abs(vectors).sum(1) > 0
+        starts = range(0, len(entities), BATCH)
+        parts = [self._parted(self.towers.entities(entities[start : start + BATCH])) for start in starts]
+        vectors = np.concatenate([dense for dense, _ in parts])  # zeros for an entity that has none
+        others = [each for _, each in parts if each is not None]
+        sparse = sp.csr_matrix(sp.vstack(others)) if others else None
+        has_vector = _are_there(vectors, sparse)
         self.index.add(rows[has_vector], vectors[has_vector])
+        if self.sparse is not None and sparse is not None:
+            try:
+                self.sparse.add(rows, sparse)
+            except BaseException:
+                self._remove_scored(rows)
+                raise
 
     def _remove_scored(self, rows: Rows) -> None:
         self.index.remove(rows[self.index.has(rows)])
+        if self.sparse is not None:
+            self.sparse.remove(rows)
 
     def _score(self, questions: Sequence[Question]) -> ByVector:
-        return ByVector(self.towers.queries(questions), self.index)
+        return self.by_vector(self.towers.queries(questions))
+
+    def by_vector(self, queries: NDArray[np.float32]) -> ByVector:
+        """The scores of questions' unit vectors [n, width]."""
+        dense, sparse = self._parted(queries)
+        return ByVector(dense, self.index, None if self.sparse is None or sparse is None else (sparse, self.sparse))
+
+    def _parted(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], sp.csr_matrix | None]:
+        return (vectors, None) if self.sparse is None else self.sparse.parted(vectors)
+
+
+def _are_there(dense: NDArray[np.float32], sparse: sp.csr_matrix | sp.csc_matrix | None) -> NDArray[np.bool_]:
+    """Which vectors [n], by their dense and sparse columns, are more than zeros."""
+    found = np.asarray(dense.any(axis=1), dtype=np.bool_)
+    if sparse is not None:
+        found[sparse.nonzero()[0]] = True
+    return found

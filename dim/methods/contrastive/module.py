@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from pytorch_metric_learning.losses.base_metric_loss_function import BaseMetricLossFunction
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from dim.core.distributed import encode_together, from_first
 from dim.errors import ConfigError
@@ -16,8 +15,9 @@ from dim.features.batch import Batch, FieldVectors
 from dim.methods.contrastive.fusion import AttentionFusion, IdentityTower, LinearFusion, SpellingPart, SumFusion
 from dim.methods.contrastive.losses import NPair, ReleasedNPair, check_loss
 from dim.methods.contrastive.negatives import Negatives, RareWordNegatives
+from dim.search.scores import BATCH, Scores
 from dim.training.datamodule import LinkingData
-from dim.training.two_towers import ENTITY_BATCH, TwoTowers, Widths, pick
+from dim.training.two_towers import TwoTowers, Widths, pick
 
 
 class DIM(TwoTowers):
@@ -105,7 +105,7 @@ class DIM(TwoTowers):
         entity = pick("entity", data.entity_fields, self.entity_fields)
         self.make_towers(mention, entity)
         if self.spelling is not None:
-            self.spelling.weigh(data.entity_fields["spelling"].matrix.ne(0).float().mean(0))
+            self.spelling.weigh(data.entity_fields["spelling"].column_shares())
 
     def make_towers(self, mention: Widths, entity: Widths) -> None:
         """Makes both towers; those with `spelling` weigh every n-gram alike, until weights are loaded or `build` ends.
@@ -116,7 +116,7 @@ class DIM(TwoTowers):
         """
         self.field_widths = dict(mention), dict(entity)
         if "spelling" in mention and "spelling" in entity:
-            self.spelling = SpellingPart(mention["spelling"])
+            self.spelling, self.num_sparse = SpellingPart(mention["spelling"]), mention["spelling"]
         mention = {name: width for name, width in mention.items() if name != "spelling"}
         entity = {name: width for name, width in entity.items() if name != "spelling"}
         width = entity["text"] if self.entity_tower == "identity" else self.width
@@ -182,7 +182,7 @@ class DIM(TwoTowers):
         """Seeds the epoch and lets the negatives follow the model."""
         super().start_epoch()
         if self.negatives is not None:
-            self.negatives.refresh(self._encode_all)
+            self.negatives.refresh(self._train_scores)
 
     def loss_of(self, rows: Tensor) -> Tensor:
         """The loss of mention rows [B]: their golds, and what was drawn, are each other's negatives."""
@@ -197,11 +197,11 @@ class DIM(TwoTowers):
             value = self.loss(query, gold, ref_emb=vectors, ref_labels=others)
         return value
 
-    def _encode_all(self) -> tuple[Tensor, Tensor]:
-        """Unit queries of the training mentions and unit vectors of the KB, by the current weights."""
+    def _train_scores(self) -> list[Scores]:
+        """The scores of the training mentions with the KB, a batch each, by the current weights."""
         self.eval()
         with torch.no_grad():
-            queries = torch.cat([self.queries(rows.to(self.device)) for rows in self.train_rows.split(ENTITY_BATCH)])
-            entities = self.all_entities()
+            self.on_scoring_start()
+            scores = [self.scores_of(rows.to(self.device)) for rows in self.train_rows.split(BATCH)]
         self.train()
-        return normalize(queries), normalize(entities)
+        return scores

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -12,11 +12,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 
 from dim.errors import ConfigError
-from dim.search.exact import ExactIndex
+from dim.search.exact import Best
 from dim.search.lexical import NameIndex
+from dim.search.scores import Scores
 from dim.training.datamodule import LinkingData
 
-Encode = Callable[[], tuple[Tensor, Tensor]]
+Score = Callable[[], Sequence[Scores]]
 
 
 class Negatives(ABC):
@@ -26,8 +27,8 @@ class Negatives(ABC):
     def prepare(self, data: LinkingData, rows: Tensor) -> None:
         """Called once before training with the training rows [n]."""
 
-    def refresh(self, encode: Encode) -> None:  # noqa: B027 - most sources do not follow the model
-        """Called before each epoch; `encode()` gives the current queries [n, D] of the rows and entities [K, D]."""
+    def refresh(self, score: Score) -> None:  # noqa: B027 - most sources do not follow the model
+        """Called before each epoch; `score()` gives the current scores of the rows with the KB, a batch each."""
 
     @abstractmethod
     def draw(self, rows: Tensor, gold: Tensor) -> Tensor:
@@ -100,7 +101,7 @@ class RecentNegatives(Negatives):
     def prepare(self, data: LinkingData, rows: Tensor) -> None:
         """There is nothing to look at."""
 
-    def refresh(self, encode: Encode) -> None:
+    def refresh(self, score: Score) -> None:
         """Starts anew, so that a run goes on as it would have from the end of an epoch."""
         self.recent: deque[Tensor] = deque(maxlen=self.num_batches)
 
@@ -169,8 +170,8 @@ class MinedNegatives(PooledNegatives):
         """Keeps the golds; there is nothing to rank yet."""
         self.remember(data, rows)
 
-    def refresh(self, encode: Encode) -> None:
+    def refresh(self, score: Score) -> None:
         """Ranks the KB for every training mention."""
-        queries, entities = encode()
-        _, nearest = ExactIndex(entities).search(queries, self.pool + 1)
-        self.fill(nearest.cpu())
+        batches = score()
+        k = min(self.pool + 1, batches[0].num_entities)
+        self.fill(torch.cat([Best.of(scores, k).columns for scores in batches]).cpu())

@@ -90,8 +90,8 @@ def tower_facts(task: TwoTowers) -> dict[str, Any]:
     return dict(zip(("mention_fields", "entity_fields"), task.field_widths, strict=True))
 
 
-def make_towers(task: TwoTowers, facts: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> None:
-    """Gives a model its towers with their weights.
+def make_towers(task: TwoTowers, facts: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> int:
+    """Gives a model its towers with their weights; returns the columns of its vectors.
 
     Raises:
         DataError: The weights are not those of such towers.
@@ -104,11 +104,12 @@ def make_towers(task: TwoTowers, facts: Mapping[str, Any], weights: Mapping[str,
         with torch.inference_mode():  # whatever the options are, they encode something
             query = task.encode_mentions(_nothing(facts["mention_fields"]))
             entity = task.encode_entities(_nothing(facts["entity_fields"]))
-        if query.shape != entity.shape:
+        if query.shape != entity.shape or query.shape[1] < task.num_sparse:
             raise ValueError(f"queries {list(query.shape)} and entities {list(entity.shape)}")
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:  # torch's own
         found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise DataError("the fields of a linker, their widths and its model's options", found, SAVE_AGAIN) from error
+    return query.shape[1]
 
 
 def _nothing(widths: Widths) -> Batch:

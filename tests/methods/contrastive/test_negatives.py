@@ -6,6 +6,7 @@ import torch
 
 from dim.data.dataset import write_dataset
 from dim.methods.contrastive.negatives import MinedNegatives, NameNegatives, RareWordNegatives, RecentNegatives
+from dim.search.scores import Products
 
 NAMES = ["Ann Lee", "Ann Leeson", "Bob Stone", "Bob Stoner", "Carl Sand"]
 TEXTS = ["a painter of fjords", "a singer of fjords", "a pilot", "a pilot", None]
@@ -69,7 +70,7 @@ def test_mined_negatives_are_what_the_model_ranks_high_and_wrong(data):
     negatives.prepare(data, ROWS)
     entities = torch.eye(5)
     queries = torch.tensor([[0.0, 0.9, 0, 0, 1.0], [0.5, 0, 0.4, 0, 0], [0, 0, 0.1, 0.2, 0]])
-    negatives.refresh(lambda: (queries, entities))
+    negatives.refresh(lambda: [Products(part, entities) for part in queries.split(2)])
     assert draws(negatives, data, times=1).tolist() == [[1, 1, 2, 2, 3, 3]]
 
 

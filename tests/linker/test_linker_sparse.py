@@ -1,0 +1,122 @@
+"""n-grams of names stand beside a linker's index; folders that hold them in it are read as they were."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from demo_run import demo_run, linker_of, questions_of
+
+from dim.core.sealed import open_sealed, seal
+from dim.errors import DataError
+from dim.linker import KnownEntity, Linker
+from dim.linker.folder import MANIFEST
+from dim.methods.contrastive.folder import CONTENT, FORMAT
+from dim.methods.contrastive.linker import ContrastiveLinker
+from dim.search.vector_index import Kind, VectorIndex
+
+NEW = KnownEntity("new1", "Zyxtral Quovane", (), "Zyxtral Quovane kept bees in the tower of Grumhold.")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return demo_run(tmp_path_factory)
+
+
+def whole_vectors(linker: ContrastiveLinker) -> np.ndarray:
+    """The vectors [n, num_ngrams + D] of all entities, by row."""
+    return linker.towers.entities(list(linker.knowledge))
+
+
+def older(linker: ContrastiveLinker, folder: Path, kind: Kind) -> Path:
+    """The linker's folder as version 1 wrote it: an index of all columns, and nothing beside it."""
+    linker.save(folder)
+    facts = open_sealed(folder, CONTENT, FORMAT, MANIFEST)
+    shutil.rmtree(folder / "sparse")
+    VectorIndex.build(whole_vectors(linker), linker.knowledge.rows, kind=kind).save(folder / "index")
+    about = {name: value for name, value in facts.items() if name not in ("content", "format_version", "files")}
+    (folder / MANIFEST).unlink()
+    seal(folder, CONTENT, 1, about, MANIFEST)
+    return folder
+
+
+def same(ours: list, theirs: list, tolerance: float) -> None:
+    for one, other in zip(ours, theirs, strict=True):
+        assert [answer.id for answer in one] == [answer.id for answer in other]
+        assert [answer.score for answer in one] == pytest.approx([answer.score for answer in other], abs=tolerance)
+
+
+def test_scores_are_cosines_of_all_columns_though_the_index_holds_those_of_the_towers(run: Path) -> None:
+    linker = linker_of(run)
+    assert isinstance(linker, ContrastiveLinker)
+    assert linker.index.width == 64
+    assert linker.sparse is not None
+    questions = questions_of(run)[:20]
+    queries = linker.towers.queries(questions)
+    expected = queries @ whole_vectors(linker).T
+    scores = linker.by_vector(queries)
+    for row, nearest in zip(expected, scores.nearest(15), strict=True):
+        np.testing.assert_allclose(row[nearest], -np.sort(-row)[:15], atol=1e-6)
+    everyone = [np.arange(300)] * 20
+    np.testing.assert_allclose(np.stack(scores.at(everyone)), expected, atol=1e-6)
+
+
+def test_questions_are_scored_a_part_at_a_time(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    linker, questions = linker_of(run), questions_of(run)[:7]
+    whole = linker.link_batch(questions, top_k=5)
+    monkeypatch.setattr("dim.methods.contrastive.linker.FLOATS_AT_ONCE", 3 * 300)
+    assert linker.link_batch(questions, top_k=5) == whole
+
+
+def test_a_saved_linker_answers_the_same_after_entities_came_and_went(run: Path, tmp_path: Path) -> None:
+    linker, questions = linker_of(run), questions_of(run)[:20]
+    assert isinstance(linker, ContrastiveLinker)
+    linker.add_entities([NEW, KnownEntity("new2", "Zyxtral Quovane", (), None)])
+    linker.remove_entities([next(iter(linker.knowledge)).id, "new2"])
+    linker.save(tmp_path / "linker")
+    again = Linker.from_pretrained(tmp_path / "linker", device="cpu")
+    same(again.link_batch(questions, top_k=5), linker.link_batch(questions, top_k=5), 0)
+    best = again.link("Zyxtral Quovane", "", top_k=1)[0]
+    assert best.id == "new1"
+    again.add_entities([KnownEntity("new3", "Zyxtral Quovane", (), None)])  # the row of new2 is not its own
+    assert {answer.id for answer in again.link("Zyxtral Quovane", "", top_k=2)} == {"new1", "new3"}
+
+
+@pytest.mark.parametrize("kind", ["exact", "flat", "ivf"])
+def test_a_folder_of_version_1_answers_the_same_and_grows(run: Path, tmp_path: Path, kind: Kind) -> None:
+    linker, questions = linker_of(run), questions_of(run)[:20]
+    assert isinstance(linker, ContrastiveLinker)
+    old = Linker.from_pretrained(older(linker, tmp_path / "old", kind), device="cpu")
+    assert isinstance(old, ContrastiveLinker)
+    assert (old.sparse is None) == (kind != "exact")  # a FAISS index would have to be built anew
+    tolerance = 1e-6 if kind != "ivf" else 2e-3  # float16
+    same(old.link_batch(questions, top_k=5), linker.link_batch(questions, top_k=5), tolerance)
+    for each in (linker, old):
+        each.add_entities([NEW])
+        each.remove_entities([some_id(each)])
+    same(old.link_batch(questions, top_k=5), linker.link_batch(questions, top_k=5), tolerance)
+    old.save(tmp_path / "again")
+    again = Linker.from_pretrained(tmp_path / "again", device="cpu")
+    again.rebuild_index("exact")
+    assert isinstance(again, ContrastiveLinker)
+    assert again.sparse is not None
+    assert again.index.width == 64
+    same(again.link_batch(questions, top_k=5), linker.link_batch(questions, top_k=5), tolerance)
+
+
+def some_id(linker: Linker) -> str:
+    """The id of some entity."""
+    return next(iter(linker.knowledge)).id
+
+
+def test_an_index_of_other_columns_is_refused(run: Path, tmp_path: Path) -> None:
+    linker = linker_of(run)
+    assert isinstance(linker, ContrastiveLinker)
+    folder = older(linker, tmp_path / "old", "exact")
+    facts = open_sealed(folder, CONTENT, 1, MANIFEST)
+    VectorIndex.build(whole_vectors(linker)[:, :70] / 2).save(folder / "index")
+    about = {name: value for name, value in facts.items() if name not in ("content", "format_version", "files")}
+    (folder / MANIFEST).unlink()
+    seal(folder, CONTENT, 1, about, MANIFEST)
+    with pytest.raises(DataError, match=r"an index of vectors of 1,088 columns[\s\S]*found    one of 70"):
+        Linker.from_pretrained(folder, device="cpu")
