@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dim.data.dataset import NIL
+from dim.data.entity import Entity
 from dim.errors import DataError
 from dim.linker.image_roots import ImageRoots
-from dim.linker.known_entity import KnownEntity
+from dim.linker.known_entity import check_known
 
 SCHEMA = pa.schema(
     [
@@ -43,7 +44,7 @@ Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
-class EntityColumns(MutableMapping[int, KnownEntity]):
+class EntityColumns(MutableMapping[int, Entity]):
     """Row → entity, in the order of the rows.
 
     What a table says stays there; what is added or replaced later stands beside it.
@@ -52,7 +53,7 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
         table: Of `SCHEMA`, each row once, none of them null; its lists may be.
 
     Raises:
-        DataError: An entity is none (`KnownEntity`), or two have one id.
+        DataError: An entity is none that a linker knows (`check_known`), or two have one id.
     """
 
     def __init__(self, table: pa.Table) -> None:
@@ -64,7 +65,7 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
         self._set(table)
         self._rows = rows
         self._is_there, self._num_there = np.ones(len(rows), np.bool_), len(rows)
-        self._others: dict[int, KnownEntity] = {}
+        self._others: dict[int, Entity] = {}
         self._rows_of_others: dict[str, int] = {}
         # Of each id its hash: a dict of all ids would take several times the memory of the texts themselves.
         hashes = [np.fromiter(map(hash, part), np.int64, len(part)) for part in _lists(table["id"])]
@@ -75,7 +76,7 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
         self._look_at_doubtful()
 
     @classmethod
-    def of(cls, entities: Mapping[int, KnownEntity]) -> EntityColumns:
+    def of(cls, entities: Mapping[int, Entity]) -> EntityColumns:
         """Those of a mapping."""
         columns = cls(SCHEMA.empty_table())
         columns.update(entities)
@@ -94,10 +95,11 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
             raise _of_one_id(twice[0])
 
     def _look_at_doubtful(self) -> None:
-        """Has `KnownEntity` look at what may not be as it wants it: the others are left as columns."""
+        """Has `Entity` and `check_known` look at what may not be as it wants it: the others are left as columns."""
         for batch in self._table.to_batches(BATCH):
             for values in batch.filter(pa.array(doubtful(batch))).to_pylist():
                 row, entity = values["row"], _entity(dict(values))
+                check_known(entity)
                 if any(getattr(entity, name) != _plain(values[name]) for name in values if name != "row"):
                     if self.find(entity.id) not in (None, row):
                         raise _of_one_id(entity.id)
@@ -119,14 +121,14 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
     def __contains__(self, row: object) -> bool:
         return isinstance(row, int | np.integer) and (row in self._others or self._place(int(row)) is not None)
 
-    def __getitem__(self, row: int) -> KnownEntity:
+    def __getitem__(self, row: int) -> Entity:
         if (entity := self._others.get(row)) is not None:
             return entity
         if (place := self._place(row)) is None:
             raise KeyError(row)
         return _entity({name: column[place].as_py() for name, column in self._columns.items()})
 
-    def __setitem__(self, row: int, entity: KnownEntity) -> None:
+    def __setitem__(self, row: int, entity: Entity) -> None:
         if row in self:
             del self[row]
         self._others[row], self._rows_of_others[entity.id] = entity, row
@@ -170,7 +172,7 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
         table = pa.concat_tables([table, pa.table({"row": rows, **columns}, schema=SCHEMA)])
         return table if not len(self._rows) or rows[0] > self._rows[-1] else table.sort_by("row")
 
-    def each(self) -> Iterator[KnownEntity]:
+    def each(self) -> Iterator[Entity]:
         """The entities in the order of the rows, made in batches: several times as fast as one by one."""
         for batch in self.table().to_batches(BATCH):
             yield from map(_entity, batch.to_pylist())
@@ -199,7 +201,7 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
 
 
 def doubtful(batch: pa.RecordBatch) -> Mask:
-    """Whether each entity [n] may be none, or in another form than `KnownEntity` gives it."""
+    """Whether each entity [n] may be none, or in another form than `Entity` gives it."""
     ids, names = batch["id"], batch["name"]
     found = _is(pc.equal(ids, NIL), True) | ~_is(pc.is_finite(batch["popularity"]), True)
     for texts in (ids, names):
@@ -217,9 +219,9 @@ def _is(answers: pa.Array, missing: bool) -> Mask:
     return told
 
 
-def _entity(values: dict[str, Any]) -> KnownEntity:
+def _entity(values: dict[str, Any]) -> Entity:
     del values["row"]
-    return KnownEntity(**values | {name: tuple(values[name]) for name in LISTS})
+    return Entity(**values | {name: tuple(values[name]) for name in LISTS})
 
 
 def _plain(value: Any) -> Any:

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 
 from dim.core.folder_files import read_parquet
 from dim.core.options import check_choice
+from dim.data.given_values import check_half
 from dim.data.missing_images import MAX_MISSING_IMAGES
 from dim.errors import DataError
 from dim.images.found_files import path_on_disk
 from dim.images.reading import UnusableImageError, decode_image, find_image, num_decoders, read_image
 from dim.images.regions import split_region, with_region
-from dim.linker.answer import check_half
 from dim.linker.entity_columns import SCHEMA
 from dim.linker.image_roots import ImageRoots, warn_of_images_elsewhere
 from dim.linker.knowledge import Knowledge

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dim.data.dataset import NIL
+from dim.data.entity import Entity
 from dim.display.log import log
 from dim.features.live import LiveEncoder
 from dim.linker.answer import Answer, Question, check_finite, of_question
-from dim.linker.knowledge import Knowledge, KnownEntity
+from dim.linker.knowledge import Knowledge
 from dim.linker.linker import Linker
 from dim.reranker.candidates import competing
 from dim.reranker.entities import EntityFacts
@@ -91,7 +92,7 @@ class RankedLinker(Linker):
         """
 
     @abstractmethod
-    def _add_scored(self, rows: Rows, entities: list[KnownEntity]) -> None:
+    def _add_scored(self, rows: Rows, entities: list[Entity]) -> None:
         """Has new entities scored, all or none; as `_index`."""
 
     @abstractmethod
@@ -109,7 +110,7 @@ class RankedLinker(Linker):
         names = self.ranker.names if self.ranker is not None else (self.score_name, "name")
         return {name: FEATURES.get(name, "what the method scores by") for name in names}
 
-    def _index(self, rows: Rows, entities: list[KnownEntity]) -> None:
+    def _index(self, rows: Rows, entities: list[Entity]) -> None:
         features, self._features = self._features, None  # made anew, should any of this be interrupted
         if features is not None:
             features.facts.add(*_known(entities))
@@ -215,7 +216,7 @@ class RankedLinker(Linker):
         return Answer(entity.id, entity.name, entity.text, score, probability, parts, entity.images)
 
 
-def _known(entities: Sequence[KnownEntity]) -> tuple[list[str], list[tuple[str, ...]], list[str | None], Floats]:
+def _known(entities: Sequence[Entity]) -> tuple[list[str], list[tuple[str, ...]], list[str | None], Floats]:
     """What the ranker reads of entities: names, aliases, texts and popularity."""
     return (
         [entity.name for entity in entities],

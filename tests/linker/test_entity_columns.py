@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dim.core.text_form import one_form
+from dim.data.entity import Entity
 from dim.errors import DataError
 from dim.linker.entity_columns import ANY_FORM, RANGES, SCHEMA, EntityColumns
 from dim.linker.entity_table import FILE, read_entities
 from dim.linker.image_roots import ImageRoots
-from dim.linker.knowledge import Knowledge, KnownEntity, knowledge_of
+from dim.linker.knowledge import Knowledge, knowledge_of
 
 TEXTS = st.text(st.sampled_from("aé\u0301e \u2003한글王\u0e38"), min_size=1, max_size=5)
 NAMES = TEXTS.filter(lambda text: bool(text.strip()))
@@ -40,8 +41,8 @@ def table_of(rows: dict[int, dict[str, object]]) -> pa.Table:
     return pa.table({"row": list(rows), **columns}, schema=SCHEMA)
 
 
-def entity_of(values: dict[str, object]) -> KnownEntity:
-    return KnownEntity(**values | {name: tuple(values[name] or ()) for name in ("aliases", "images")})  # type: ignore[arg-type,call-overload]
+def entity_of(values: dict[str, object]) -> Entity:
+    return Entity(**values | {name: tuple(values[name] or ()) for name in ("aliases", "images")})  # type: ignore[arg-type,call-overload]
 
 
 @settings(max_examples=30, deadline=None)

@@ -21,11 +21,11 @@ from dim.__main__ import main
 from dim.core.sealed import open_sealed, sealed_folder
 from dim.demo import demo_world
 from dim.errors import ConfigError, DataError
-from dim.linker import Answer, KnownEntity, Linker
+from dim.linker import Answer, Entity, Linker
 from dim.linker.folder import MANIFEST
 from dim.methods.contrastive.folder import CONTENT, FORMAT
 
-NEW = KnownEntity("new1", "Zyxtral Quovane", ("Old Zyx",), "Zyxtral Quovane kept bees.", "person", 2.5)
+NEW = Entity("new1", "Zyxtral Quovane", ("Old Zyx",), "Zyxtral Quovane kept bees.", "person", 2.5)
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +60,12 @@ def test_what_is_saved_answers_as_before_and_after_changes(run: Path, tmp_path: 
         one.add_entities([NEW])
         one.remove_entities([entity.id for entity in list(one.knowledge)[:9]])
     again.save(tmp_path / "saved")  # over the folder that it maps
-    again.add_entities([KnownEntity("new2", "Another One")])
+    again.add_entities([Entity("new2", "Another One")])
     third = Linker.from_pretrained(str(tmp_path / "saved"), device="cpu")
     assert len(third) == 292
     assert_same(third.link_batch(questions), linker.link_batch(questions))
     assert third.knowledge.entities[300] == NEW
-    third.add_entities([KnownEntity("new3", "A Third One")])  # its row was never another's
+    third.add_entities([Entity("new3", "A Third One")])  # its row was never another's
     assert third.knowledge.row("new3") == linker.knowledge.row("new1") + 1
     np.testing.assert_array_equal(third.names.rows, third.knowledge.rows)
 
@@ -128,7 +128,7 @@ def test_the_folder_stands_alone_with_its_text_encoder(tmp_path: Path) -> None:
 # A process that has imported all forks one that saves, each time it is asked to.
 SAVING = """
 import os, sys
-from dim.linker import KnownEntity, Linker
+from dim.linker import Entity, Linker
 for line in sys.stdin:
     child = os.fork()
     if child:
@@ -136,7 +136,7 @@ for line in sys.stdin:
         print("dead", flush=True)
         continue
     old, new = Linker.from_pretrained(sys.argv[1]), Linker.from_pretrained(sys.argv[1])
-    new.add_entities([KnownEntity("new1", "Zyxtral Quovane")])
+    new.add_entities([Entity("new1", "Zyxtral Quovane")])
     old.save(sys.argv[1])
     print(os.getpid(), flush=True)
     while True:
@@ -258,7 +258,7 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_images_go_with_the_folder_where_they_are_copied(run: Path, tmp_path: Path) -> None:
     linker = linker_of(run)
     entity = next(entity for entity in linker.knowledge if entity.images)
-    linker.add_entities([KnownEntity("new2", "Ada Zyxtral", images=(entity.images[0],))])
+    linker.add_entities([Entity("new2", "Ada Zyxtral", images=(entity.images[0],))])
     content = Path(entity.images[0]).read_bytes()
     linker.save(tmp_path / "one", images="copies")
     shutil.move(tmp_path / "one", tmp_path / "moved")

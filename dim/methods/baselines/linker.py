@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dim.core.moved_classes import renamed
 from dim.core.sealed import open_sealed, seal
+from dim.data.entity import Entity
 from dim.errors import ConfigError, DataError
 from dim.features.live import LiveEncoder
 from dim.linker.answer import Question, of_question
@@ -21,7 +22,7 @@ from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.figures import about_run
 from dim.linker.folder import MANIFEST, REMEDY, UNTRUSTED
 from dim.linker.images import ImageReader
-from dim.linker.knowledge import Knowledge, KnownEntity, knowledge_of
+from dim.linker.knowledge import Knowledge, knowledge_of
 from dim.linker.manifest import BaselineManifest
 from dim.linker.ranked import RankedLinker, ranker_row, read_ranker
 from dim.linker.recipe import ENCODERS, make, read_classes, recipe_of_run
@@ -149,7 +150,7 @@ class BaselineLinker(RankedLinker):
         """Reads none."""
         return ImageReader(self.live, ())
 
-    def _add_scored(self, rows: Rows, entities: list[KnownEntity]) -> None:
+    def _add_scored(self, rows: Rows, entities: list[Entity]) -> None:
         self._indexed = None
 
     def _remove_scored(self, rows: Rows) -> None:

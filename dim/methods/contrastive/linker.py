@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dim.data.entity import Entity
 from dim.linker.answer import Question
 from dim.linker.figures import about_run
 from dim.linker.images import ImageReader
-from dim.linker.knowledge import Knowledge, KnownEntity, knowledge_of
+from dim.linker.knowledge import Knowledge, knowledge_of
 from dim.linker.linker import BATCH
 from dim.linker.ranked import RankedLinker
 from dim.linker.recipe import recipe_of_run
@@ -122,7 +123,7 @@ class ContrastiveLinker(RankedLinker):
         """Makes the images of questions ready."""
         return self.towers.image_reader
 
-    def _add_scored(self, rows: Rows, entities: list[KnownEntity]) -> None:
+    def _add_scored(self, rows: Rows, entities: list[Entity]) -> None:
         parts = [self.towers.entities(entities[start : start + BATCH]) for start in range(0, len(entities), BATCH)]
         vectors = np.concatenate(parts)  # [n, width]; zeros for an entity that has none
         has_vector = np.abs(vectors).sum(1) > 0
