@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -95,7 +95,13 @@ def sealed_kind(what: str, contents: Container[str], name: str = MANIFEST) -> Ki
 
 
 def open_sealed(
-    folder: Path, content: str, version: int, name: str = MANIFEST, remedy: str = REMEDY, kind: type = Manifest
+    folder: Path,
+    content: str,
+    version: int,
+    name: str = MANIFEST,
+    remedy: str = REMEDY,
+    kind: type = Manifest,
+    older: Collection[int] = (),
 ) -> dict[str, Any]:
     """The manifest of a folder of `sealed_folder`, once every file has been read and found unchanged.
 
@@ -109,6 +115,7 @@ def open_sealed(
         name: Of the manifest.
         remedy: What to do where it is not what it should be.
         kind: A TypedDict of what the manifest says.
+        older: Versions that are read, too.
 
     Raises:
         DataError: There is no such folder, it holds something else, has another version, or is damaged.
@@ -121,7 +128,7 @@ def open_sealed(
     found = manifest.get("content"), manifest.get("format_version")
     if found[0] != content:
         raise DataError(what, f"a {str(found[0])[:80]}", remedy)
-    if found[1] != version:
+    if found[1] not in (version, *older):
         raise DataError(f"{what} of format {version}", f"format {str(found[1])[:80]}", remedy)
     if manifest.pop("seal", None) != _seal(manifest):
         raise DataError(what, f"a damaged {name} (its content does not fit its seal)", remedy)

@@ -44,6 +44,15 @@ class Entity:
     images: tuple[str, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
+    @classmethod
+    def of_checked(cls, **values: Any) -> Entity:
+        """The entity of what one had before, attributes apart: to look at it all again takes most of the time."""
+        entity = object.__new__(cls)
+        for name, value in values.items():
+            object.__setattr__(entity, name, value)
+        object.__setattr__(entity, "attributes", {})
+        return entity
+
     def __post_init__(self) -> None:
         for name in ("aliases", "images"):
             value = getattr(self, name)

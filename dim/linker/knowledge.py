@@ -50,16 +50,19 @@ class Knowledge:
         next_row: The row of the next entity that is added. Whoever adds it may name any file as its image.
         roots: Where the images of these entities may stand; None: anywhere. Paths that lead elsewhere are set aside:
             nothing opens them.
-
-    Attributes:
-        images_elsewhere: Row → the paths that were set aside. They are written again, and that is all.
     """
 
     def __init__(self, entities: Mapping[int, Entity], next_row: int, roots: ImageRoots | None = None) -> None:
         self.entities = entities if isinstance(entities, EntityColumns) else EntityColumns.of(entities)
         self.next_row = next_row
         self._roots, self._first_added = roots, next_row
-        self.images_elsewhere = {} if roots is None else self.entities.split_images(roots)
+        if roots is not None:
+            self.entities.confine_images(roots)
+
+    @property
+    def images_elsewhere(self) -> dict[int, tuple[str, ...]]:
+        """Row → the paths that were set aside. They are written again, and that is all."""
+        return dict(self.entities.images_elsewhere())
 
     def image_root(self, row: int, image: str) -> Path:
         """The folder that an image of an entity may not leave."""

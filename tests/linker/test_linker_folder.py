@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from demo_run import demo_run, linker_of, questions_of
+from strangers import make_older
 from tiny_text import write_bert
 
 from dim.__main__ import main
@@ -22,6 +25,7 @@ from dim.core.sealed import open_sealed, sealed_folder
 from dim.demo import demo_world
 from dim.errors import ConfigError, DataError
 from dim.linker import Answer, Entity, Linker
+from dim.linker.entity_table import read_entities
 from dim.linker.folder import MANIFEST
 from dim.methods.contrastive.folder import CONTENT, FORMAT
 
@@ -72,7 +76,7 @@ def test_what_is_saved_answers_as_before_and_after_changes(run: Path, tmp_path: 
 
 def test_the_folder_holds_no_pickle_and_a_model_card(saved: Path) -> None:
     files = [path for path in saved.rglob("*") if path.is_file()]
-    assert {path.suffix for path in files} <= {".json", ".npy", ".parquet", ".safetensors", ".md"}
+    assert {path.suffix for path in files} <= {".arrow", ".json", ".npy", ".safetensors", ".md"}
     for path in files:
         assert not path.read_bytes().startswith((b"\x80", b"PK")), path
         assert path.stat().st_mode & 0o444 == 0o444 & ~_umask(), path
@@ -203,6 +207,30 @@ def reseal(folder: Path, target: Path, change: Callable[[dict[str, Any]], None],
     with sealed_folder(target, CONTENT, version, facts, MANIFEST) as place:
         shutil.copytree(folder, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
     return target
+
+
+def test_a_folder_of_the_format_before_answers_as_it_did_and_is_saved_in_todays(
+    saved: Path, run: Path, tmp_path: Path
+) -> None:
+    older, questions = make_older(shutil.copytree(saved, tmp_path / "older")), questions_of(run)[:20]
+    linker = Linker.from_pretrained(older, device="cpu")
+    expected = Linker.from_pretrained(saved, device="cpu")
+    assert list(linker) == list(expected)
+    assert_same(linker.link_batch(questions), expected.link_batch(questions))
+    linker.save(older)
+    assert {path.name for path in older.glob("entities.*")} == {"entities.arrow"}
+    assert_same(Linker.from_pretrained(older, device="cpu").link_batch(questions), expected.link_batch(questions))
+
+
+def test_the_entities_of_a_folder_are_mapped_and_read_by_pandas_alone(saved: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(saved, tmp_path / "saved")
+    before = pa.total_allocated_bytes()
+    knowledge = read_entities(folder, 300)
+    assert pa.total_allocated_bytes() - before < 40 * len(knowledge)  # of columns of numbers; of texts nothing
+    frame = pd.read_feather(folder / "entities.arrow")
+    shutil.rmtree(folder)
+    found = [(entity.id, entity.name, entity.text or "") for entity in knowledge]
+    assert found == list(frame[["id", "name", "text"]].fillna("").itertuples(index=False, name=None))
 
 
 def test_a_folder_of_another_format_is_refused(saved: Path, tmp_path: Path) -> None:

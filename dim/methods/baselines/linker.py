@@ -35,7 +35,7 @@ from dim.search.scores import HeldScores, Scores, scores_at
 from dim.search.vector_index import KindOrAuto
 from dim.training.task import LinkingTask
 
-FORMAT = 1
+FORMAT, OLDER = 2, (1,)
 CPU = torch.device("cpu")
 
 Rows = NDArray[np.int64]
@@ -121,7 +121,7 @@ class BaselineLinker(RankedLinker):
         cls, folder: Path, device: str, trusted: Sequence[str] = (), image_root: str | Path | None = None
     ) -> BaselineLinker:
         """As of `Linker`; it computes on the CPU."""
-        manifest = open_sealed(folder, cls.content, FORMAT, MANIFEST, REMEDY, BaselineManifest)
+        manifest = open_sealed(folder, cls.content, FORMAT, MANIFEST, REMEDY, BaselineManifest, OLDER)
         about: dict[str, Any] = manifest["about"] | {"recipe": renamed(manifest["about"]["recipe"])}
         task, _ = make(about["recipe"], device, TextBaseline, trusted)
         task.check()

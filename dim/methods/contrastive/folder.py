@@ -33,7 +33,7 @@ from dim.search.lexical import EntityNames
 from dim.search.vector_index import VectorIndex
 from dim.training.two_towers import TwoTowers
 
-CONTENT, FORMAT = "linker", 1
+CONTENT, FORMAT, OLDER = "linker", 2, (1,)
 
 
 def write(
@@ -96,7 +96,7 @@ def read(
     Raises:
         DataError: There is no linker, a damaged one, one of another format, or its encoders are not what they were.
     """
-    manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, LinkerManifest)
+    manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, LinkerManifest, OLDER)
     recipe: Recipe = located(renamed(manifest["about"]["recipe"]), folder, manifest["files"])
     about = manifest["about"] | {"recipe": recipe}  # a later `write` finds the encoders' files
     task, live = make(recipe, device, TwoTowers, trusted)
