@@ -31,6 +31,7 @@ SCHEMA = pa.schema(
     ]
 )
 LISTS = ("aliases", "images")
+ANSWERED = ("id", "name", "text", "images")
 BATCH = 2**14  #: Entities that are Python objects at once.
 #: Characters of which none has another form (NFC), alone or beside others.
 RANGES = (
@@ -127,6 +128,14 @@ class EntityColumns(MutableMapping[int, Entity]):
             raise KeyError(row)
         return self._told({name: column[place].as_py() for name, column in self._columns.items() if name != "row"})
 
+    def answered(self, row: int) -> dict[str, Any]:
+        """What an answer says of an entity: id, name, text and images. Raises KeyError where there is none."""
+        if row in self._others or (place := self._place(row)) is None:
+            entity = self[row]
+            return {name: getattr(entity, name) for name in ANSWERED}
+        values = {name: self._columns[name][place].as_py() for name in ANSWERED}
+        return values | {"images": self._inside(values["images"])}
+
     def __setitem__(self, row: int, entity: Entity) -> None:
         if row in self:
             del self[row]
@@ -199,10 +208,11 @@ class EntityColumns(MutableMapping[int, Entity]):
 
     def _told(self, values: dict[str, Any]) -> Entity:
         """The entity of a row of the table: what it says was looked at when it came."""
-        lists = {name: tuple(values[name]) for name in LISTS}
-        if lists["images"] and self._roots is not None:
-            lists["images"], _ = self._roots.split(lists["images"])
+        lists = {"aliases": tuple(values["aliases"]), "images": self._inside(values["images"])}
         return Entity.of_checked(**values | lists)
+
+    def _inside(self, images: list[str]) -> tuple[str, ...]:
+        return tuple(images) if self._roots is None or not images else self._roots.split(images)[0]
 
 
 def doubtful(batch: pa.RecordBatch) -> Mask:

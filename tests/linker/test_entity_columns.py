@@ -76,6 +76,10 @@ def test_columns_that_come_and_go_are_as_a_dict_of_entities(data: st.DataObject)
     assert dict(columns.images_elsewhere()) == {row: images for row, images in outside.items() if images}
     columns[99] = added = entity_of({"id": "added", **data.draw(FIELDS)})
     assert list(columns.each()) == list(columns.values())
+    for row, entity in columns.items():
+        assert columns.answered(row) == {name: getattr(entity, name) for name in ("id", "name", "text", "images")}
+    with pytest.raises(KeyError):
+        columns.answered(98)
     assert columns.pop(99).images == added.images  # the roots are of those that were there
     assert all(set(entity.images) <= {"/kb/a.png"} for entity in columns.values())
 

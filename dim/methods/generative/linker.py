@@ -217,10 +217,10 @@ class GenerativeLinker(Linker):
         evidence = {"likelihood": float(np.exp(likelihood)), "per_token": likelihood / length, "tokens": float(length)}
         if row == NIL_ROW:
             return Answer(NIL, NIL, None, score, share, evidence)
-        entity = self.knowledge.entities[row]
-        is_alias = self.task.language_model.detokenize(name.tokens) != entity.name.strip()
+        told = self.knowledge.entities.answered(row)
+        is_alias = self.task.language_model.detokenize(name.tokens) != told["name"].strip()
         evidence["alias"] = float(is_alias)
-        return Answer(entity.id, entity.name, entity.text, score, share, evidence, entity.images)
+        return Answer(**told, score=score, probability=share, evidence=evidence)
 
     def _prompts(self, questions: Sequence[Question]) -> tuple[list[Prompt], Images]:
         """The prompts, whose mentions are numbered from the examples on; and the image features of these."""
