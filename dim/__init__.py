@@ -17,7 +17,7 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 _HOMES = {
     "Dataset": "dim.data.dataset",
-    "Entity": "dim.data.dataset",
+    "Entity": "dim.data.entity",
     "Linker": "dim.linker",
     "Mention": "dim.data.dataset",
 }

@@ -27,7 +27,7 @@ from pathlib import Path
 from starlette.testclient import TestClient
 from dim import Linker
 from dim.__main__ import main
-from dim.linker import KnownEntity
+from dim.linker import Entity
 from dim.serve.app import create_app
 from dim.serve.served import Edition
 from dim.serve.settings import Settings
@@ -49,7 +49,7 @@ run("report", "runs/a")
 run("export", "runs/a", "exported")
 linker = Linker.from_pretrained("exported", device="cpu")
 before = linker.link("Turing", top_k=2)
-linker.add_entities(KnownEntity("N1", "Radia Perlman"))
+linker.add_entities(Entity("N1", "Radia Perlman"))
 added = linker.link("Radia Perlman", top_k=1)[0].id
 linker.save("exported")
 again = Linker.from_pretrained("exported", device="cpu")

@@ -6,7 +6,9 @@ import pytest
 
 from dim.core.tables import _column_hash, frame_hash
 from dim.data.dataset import MENTION_SCHEMA, Dataset, add_texts, write_dataset
+from dim.data.entity import Entity
 from dim.errors import DataError
+from dim.linker.knowledge import Knowledge
 
 
 @pytest.fixture
@@ -86,6 +88,17 @@ def test_a_text_is_added_and_changes_nothing_else(dataset):
     assert (dataset.root / "texts" / "brief.parquet").read_bytes() == before
     with pytest.raises(DataError, match="a text variant of letters"):
         add_texts(dataset.root, "../brief", new)
+
+
+def test_an_entity_without_a_name_is_one_of_a_dataset_and_none_of_a_linker(tmp_path):
+    entities = pd.DataFrame({"id": ["a", "b"], "name": [None, ""], "attributes": ['{"born": 1815}', None]})
+    mentions = pd.DataFrame(columns=MENTION_SCHEMA.names)
+    dataset = write_dataset(tmp_path / "nameless", name="d", entities=entities, texts={}, mentions=mentions)
+    found = [dataset.entity("a"), dataset.entity("b")]
+    assert found == [Entity("a", "", attributes={"born": 1815}), Entity("b", "")]
+    for entity in found:
+        with pytest.raises(DataError, match="an entity with an id and a name"):
+            Knowledge({}, 0).add([entity])
 
 
 def test_unknown_ids_are_key_errors(dataset):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -101,7 +101,7 @@ def open_sealed(
     name: str = MANIFEST,
     remedy: str = REMEDY,
     kind: type = Manifest,
-    older: Container[int] = (),
+    older: Collection[int] = (),
 ) -> dict[str, Any]:
     """The manifest of a folder of `sealed_folder`, once every file has been read and found unchanged.
 
@@ -128,7 +128,7 @@ def open_sealed(
     found = manifest.get("content"), manifest.get("format_version")
     if found[0] != content:
         raise DataError(what, f"a {str(found[0])[:80]}", remedy)
-    if found[1] != version and found[1] not in older:
+    if found[1] not in (version, *older):
         raise DataError(f"{what} of format {version}", f"format {str(found[1])[:80]}", remedy)
     if manifest.pop("seal", None) != _seal(manifest):
         raise DataError(what, f"a damaged {name} (its content does not fit its seal)", remedy)

@@ -1,4 +1,4 @@
-"""The records (mention, entity, prediction) and the dataset folder that holds them.
+"""The dataset folder, and the mentions that it holds beside its entities.
 
 A dataset folder is readable with pandas alone:
 
@@ -35,6 +35,7 @@ from dim.core.output import Kind
 from dim.core.tables import column_hashes, conform, frame_hash, hash_of, said_by, write_frame
 from dim.core.text_form import one_form
 from dim.core.typed import Mismatch
+from dim.data.entity import Entity
 from dim.errors import DataError
 
 FORMAT_VERSION = 2
@@ -119,19 +120,6 @@ class Mention:
     candidates: tuple[str, ...] | None = None
     type: str | None = None
     split: str | None = None
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Entity:
-    """An entry of the knowledge base (KB); `popularity` comes from outside the mentions (page views, sitelinks)."""
-
-    id: str
-    name: str
-    aliases: tuple[str, ...] = ()
-    type: str | None = None
-    popularity: float | None = None
-    images: tuple[str, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -291,7 +279,8 @@ class Dataset:
         row = int(self.entity_index.get_indexer(pd.Index([entity_id]))[0])
         if row < 0:
             raise KeyError(entity_id)
-        return Entity(**_fields(self.entities.iloc[row], lists=("aliases", "images")))
+        fields = _fields(self.entities.iloc[row], lists=("aliases", "images"))
+        return Entity(**fields | {"name": fields["name"] or ""})
 
     def mention(self, mention_id: str) -> Mention:
         """One mention by its id. Raises KeyError where there is none."""

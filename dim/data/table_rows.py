@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
 from functools import lru_cache
-from pathlib import PurePath
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
+from dim.data.entity import Entity
 from dim.data.files import json_type
+from dim.data.given_values import plain
 from dim.data.table_files import check_size, known_names, list_cell, number_cell, text_cell
 from dim.errors import DataError
 
@@ -25,29 +23,6 @@ SYNONYMS = {"description": "text", "image": "images"}
 LONGEST_WORDS = 10_000  #: Characters of an id, a name, a type or a path.
 LONGEST_TEXT = 1_000_000  #: Characters of what is said of an entity.
 NEAR = 0.75  #: From which likeness on (difflib's ratio) an unknown column may be meant for a known one.
-
-
-@dataclass(frozen=True, slots=True)
-class EntityRow:
-    """An entity as its row says, empty where it says nothing.
-
-    Attributes:
-        id: May be empty.
-        name: May be empty.
-        text: What is said of it.
-        aliases: Other names.
-        images: Paths as the row has them.
-        type: A label, or None.
-        popularity: A finite number, or None.
-    """
-
-    id: str
-    name: str
-    text: str
-    aliases: list[str]
-    images: list[str]
-    type: str | None
-    popularity: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +48,8 @@ class MentionRow:
     type: str | None
 
 
-def entity_row(row: Mapping[str, Any], where: str) -> EntityRow:
-    """The entity of a row.
+def entity_row(row: Mapping[str, Any], where: str) -> Entity:
+    """The entity of a row; its id and its name may be empty.
 
     Args:
         row: Column → value: of a file, or Python's, NumPy's or pandas' own.
@@ -84,12 +59,12 @@ def entity_row(row: Mapping[str, Any], where: str) -> EntityRow:
         DataError: A text is an object, an array, a boolean or bytes, or too long, or the popularity is no number.
     """
     text, image = (_column(row, name) for name in ("description", "image"))
-    return EntityRow(
+    return Entity(
         id=_text(row, "id", where),
         name=_text(row, "name", where),
-        text=_text(row, text, where, LONGEST_TEXT),
-        aliases=_texts(row, "aliases", where),
-        images=_texts(row, image, where),
+        text=_text(row, text, where, LONGEST_TEXT) or None,
+        aliases=tuple(_texts(row, "aliases", where)),
+        images=tuple(_texts(row, image, where)),
         type=_text(row, "type", where) or None,
         popularity=number_cell(plain(row.get("popularity")), f"{where}, column popularity"),
     )
@@ -110,30 +85,6 @@ def mention_row(row: Mapping[str, Any], where: str) -> MentionRow:
         span=(None if start is None else int(start), None if end is None else int(end)),
         type=_text(row, "type", where) or None,
     )
-
-
-def plain(value: Any) -> Any:
-    """A value of NumPy, pandas or pathlib as Python's own; one that says that it is missing is None.
-
-    Example:
-        >>> plain(np.str_("Ada")), plain(np.float32("nan")), plain(pd.NA), plain((1, 2))
-        ('Ada', None, None, [1, 2])
-    """
-    if type(value) is str or value is None:
-        return value
-    if value is pd.NA or value is pd.NaT:
-        return None
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and np.isnan(value):
-        return None
-    if isinstance(value, PurePath):
-        return str(value)
-    if isinstance(value, np.ndarray | pd.Series | pd.Index):
-        value = value.tolist()
-    if isinstance(value, list | tuple | Set):
-        return [plain(each) for each in value]
-    return value
 
 
 def by_known_names(row: Mapping[Any, Any], known: Collection[str]) -> dict[str, Any]:

@@ -134,10 +134,11 @@ class LiveEncoder:
     ) -> dict[str, FeatureTable]:
         fields = [field for field in fields_of(owner) if field.read_as in wanted]
         choices = Choices(context_template=self.context_template)
+        listed = {inputs: _listed(inputs(given, choices)) for inputs in {f.inputs for f in fields if f.kind == "text"}}
         tables: dict[str, FeatureTable] = {}
         for encoder, kind in ((self.text_encoder, "text"), (self.name_encoder, "name")):
             # One call for all fields of an encoder: each different text once.
-            texts = {field.read_as: _listed(field.inputs(given, choices)) for field in fields if field.encoder == kind}
+            texts = {field.read_as: listed[field.inputs] for field in fields if field.encoder == kind}
             if encoder is not None and texts:
                 tables |= self._of_texts(encoder, texts)
         if self.image_encoder is not None and any(field.kind == "image" for field in fields):
@@ -185,10 +186,10 @@ class _Given:
     """What a caller gave, as fields find it in a dataset (`dim.features.fields.Columns`)."""
 
     def __init__(self, **columns: Sequence[str | None]) -> None:
-        self._columns = columns
+        self._columns = {name: pa.chunked_array([pa.array(texts, pa.string())]) for name, texts in columns.items()}
 
     def column(self, _: str, name: str) -> pa.ChunkedArray:
-        return pa.chunked_array([pa.array(self._columns[name], pa.string())])
+        return self._columns[name]
 
     def text_column(self, _: str) -> pa.ChunkedArray:
         return self.column("entities", "text")

@@ -9,10 +9,10 @@ from numbers import Integral
 from operator import index
 from typing import Any
 
+from dim.data.given_values import check_text, shown
 from dim.errors import DataError
 from dim.features.live import ImageInput
-from dim.linker.answer import LONGEST_MENTION, Answer, Question, check_text
-from dim.linker.given import shown
+from dim.linker.answer import LONGEST_MENTION, Answer, Question
 
 Spans = Iterable[Sequence[int]] | Sequence[int]  #: Pairs of start and end, or one pair.
 REACH = 300  #: Characters on either side at most: text encoders read a few hundred words.

@@ -13,11 +13,12 @@ from PIL import Image
 
 from dim.core.text_form import one_form
 from dim.data.dataset import Mention
+from dim.data.given_values import check_half, check_text, plain, shown
 from dim.data.table_files import list_cell, text_cell
-from dim.data.table_rows import SYNONYMS, MentionRow, by_known_names, mention_row, misnamed, plain
+from dim.data.table_rows import SYNONYMS, MentionRow, by_known_names, mention_row, misnamed
 from dim.errors import DataError
 from dim.features.live import ImageInput, ReadyImage
-from dim.linker.given import as_row, candidates_of, each_of, shown
+from dim.linker.given import as_row, candidates_of, each_of
 
 LONGEST_MENTION = 1_000  #: Characters.
 LONGEST_CONTEXT = 20_000  #: Characters; of a longer text the part around the mention is read.
@@ -109,28 +110,6 @@ def asked_alone() -> Iterator[None]:
         yield
     except QuestionError as error:
         raise error.plain from error.plain.__cause__
-
-
-def check_text(what: str, value: object) -> None:
-    """Raises DataError where a value is no text, or holds half a character (a lone surrogate), which no file can."""
-    if not isinstance(value, str):
-        remedy = "Decode the bytes." if isinstance(value, bytes) else "Give a string."
-        raise DataError(f"text as {what}", shown(value), remedy)
-    check_half(what, value)
-
-
-def check_half(what: str, value: object) -> None:
-    """Raises DataError where a text holds half a character."""
-    if not isinstance(value, str):
-        return
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"whole characters in the {what}",
-            f"half of one, U+{ord(value[error.start]):04X}, at place {error.start:,}",
-            "Cut or decode the text at whole characters.",
-        ) from error
 
 
 Asking = Question | Mention | Mapping[str, Any] | str  #: What a caller may ask by.

@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dim.data.dataset import NIL
+from dim.data.entity import Entity
 from dim.errors import DataError
 from dim.linker.image_roots import ImageRoots
-from dim.linker.known_entity import KnownEntity
+from dim.linker.known_entity import check_known
 
 SCHEMA = pa.schema(
     [
@@ -30,6 +31,7 @@ SCHEMA = pa.schema(
     ]
 )
 LISTS = ("aliases", "images")
+ANSWERED = ("id", "name", "text", "images")
 BATCH = 2**14  #: Entities that are Python objects at once.
 #: Characters of which none has another form (NFC), alone or beside others.
 RANGES = (
@@ -43,7 +45,7 @@ Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
-class EntityColumns(MutableMapping[int, KnownEntity]):
+class EntityColumns(MutableMapping[int, Entity]):
     """Row → entity, in the order of the rows.
 
     What a table says stays there; what is added or replaced later stands beside it.
@@ -52,7 +54,7 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
         table: Of `SCHEMA`, each row once, none of them null; its lists may be.
 
     Raises:
-        DataError: An entity is none (`KnownEntity`), or two have one id.
+        DataError: An entity is none that a linker knows (`check_known`), or two have one id.
     """
 
     def __init__(self, table: pa.Table) -> None:
@@ -60,12 +62,15 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
         if np.any(rows[1:] < rows[:-1]):
             table, rows = table.sort_by("row"), np.sort(rows)
         for name in LISTS:
-            table = _with(table, name, pc.fill_null(table[name], pa.scalar([], SCHEMA.field(name).type)))
-        self._set(table)
-        self._rows = rows
+            if table[name].null_count:
+                table = _with(table, name, pc.fill_null(table[name], pa.scalar([], SCHEMA.field(name).type)))
+        self._table, self._rows = table, rows
+        self._columns = {name: table[name] for name in SCHEMA.names}  # a table makes a column each time it is asked
         self._is_there, self._num_there = np.ones(len(rows), np.bool_), len(rows)
-        self._others: dict[int, KnownEntity] = {}
+        self._others: dict[int, Entity] = {}
         self._rows_of_others: dict[str, int] = {}
+        self._roots: ImageRoots | None = None
+        self._elsewhere: dict[int, tuple[str, ...]] = {}  # of the others
         # Of each id its hash: a dict of all ids would take several times the memory of the texts themselves.
         hashes = [np.fromiter(map(hash, part), np.int64, len(part)) for part in _lists(table["id"])]
         self._hashes = np.concatenate([np.empty(0, np.int64), *hashes])
@@ -75,15 +80,11 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
         self._look_at_doubtful()
 
     @classmethod
-    def of(cls, entities: Mapping[int, KnownEntity]) -> EntityColumns:
+    def of(cls, entities: Mapping[int, Entity]) -> EntityColumns:
         """Those of a mapping."""
         columns = cls(SCHEMA.empty_table())
         columns.update(entities)
         return columns
-
-    def _set(self, table: pa.Table) -> None:
-        self._table = table
-        self._columns = {name: table[name] for name in SCHEMA.names}  # a table makes a column each time it is asked
 
     def _check_ids(self) -> None:
         alike = np.flatnonzero(self._hashes[1:] == self._hashes[:-1])
@@ -94,11 +95,12 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
             raise _of_one_id(twice[0])
 
     def _look_at_doubtful(self) -> None:
-        """Has `KnownEntity` look at what may not be as it wants it: the others are left as columns."""
+        """Has `Entity` and `check_known` look at what may not be as it wants it: the others are left as columns."""
         for batch in self._table.to_batches(BATCH):
             for values in batch.filter(pa.array(doubtful(batch))).to_pylist():
-                row, entity = values["row"], _entity(dict(values))
-                if any(getattr(entity, name) != _plain(values[name]) for name in values if name != "row"):
+                row = values.pop("row")
+                check_known(entity := Entity(**values))
+                if any(getattr(entity, name) != _plain(values[name]) for name in values):
                     if self.find(entity.id) not in (None, row):
                         raise _of_one_id(entity.id)
                     self[row] = entity
@@ -119,14 +121,22 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
     def __contains__(self, row: object) -> bool:
         return isinstance(row, int | np.integer) and (row in self._others or self._place(int(row)) is not None)
 
-    def __getitem__(self, row: int) -> KnownEntity:
+    def __getitem__(self, row: int) -> Entity:
         if (entity := self._others.get(row)) is not None:
             return entity
         if (place := self._place(row)) is None:
             raise KeyError(row)
-        return _entity({name: column[place].as_py() for name, column in self._columns.items()})
+        return self._told({name: column[place].as_py() for name, column in self._columns.items() if name != "row"})
 
-    def __setitem__(self, row: int, entity: KnownEntity) -> None:
+    def answered(self, row: int) -> dict[str, Any]:
+        """What an answer says of an entity: id, name, text and images. Raises KeyError where there is none."""
+        if row in self._others or (place := self._place(row)) is None:
+            entity = self[row]
+            return {name: getattr(entity, name) for name in ANSWERED}
+        values = {name: self._columns[name][place].as_py() for name in ANSWERED}
+        return values | {"images": self._inside(values["images"])}
+
+    def __setitem__(self, row: int, entity: Entity) -> None:
         if row in self:
             del self[row]
         self._others[row], self._rows_of_others[entity.id] = entity, row
@@ -134,6 +144,7 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
     def __delitem__(self, row: int) -> None:
         if (entity := self._others.pop(row, None)) is not None:
             del self._rows_of_others[entity.id]
+            self._elsewhere.pop(row, None)
         elif (place := self._place(row)) is not None:
             self._is_there[place] = False
             self._num_there -= 1
@@ -160,7 +171,7 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
         return None
 
     def table(self) -> pa.Table:
-        """All of them, of `SCHEMA`, in the order of the rows."""
+        """All of them, of `SCHEMA`, in the order of the rows; with all images that it came with."""
         is_whole = self._num_there == len(self._rows)
         table = self._table if is_whole else self._table.filter(pa.array(self._is_there))
         if not self._others:
@@ -170,36 +181,42 @@ class EntityColumns(MutableMapping[int, KnownEntity]):
         table = pa.concat_tables([table, pa.table({"row": rows, **columns}, schema=SCHEMA)])
         return table if not len(self._rows) or rows[0] > self._rows[-1] else table.sort_by("row")
 
-    def each(self) -> Iterator[KnownEntity]:
+    def each(self) -> Iterator[Entity]:
         """The entities in the order of the rows, made in batches: several times as fast as one by one."""
         for batch in self.table().to_batches(BATCH):
-            yield from map(_entity, batch.to_pylist())
+            for values in batch.to_pylist():
+                entity = self._others.get(values.pop("row"))
+                yield self._told(values) if entity is None else entity
 
-    def split_images(self, roots: ImageRoots) -> dict[int, tuple[str, ...]]:
-        """Leaves each entity the images inside of `roots`, by their paths there; returns the others by row."""
-        elsewhere: dict[int, tuple[str, ...]] = {}
-
-        def inside_of(row: int, images: Any) -> tuple[str, ...]:
-            inside, outside = roots.split(images)
-            if outside:
-                elsewhere[row] = outside
-            return inside
-
+    def confine_images(self, roots: ImageRoots) -> None:
+        """Leaves each entity that there is the images inside of `roots`, by their paths there."""
         for row, entity in self._others.items():
-            self._others[row] = replace(entity, images=inside_of(row, entity.images))
-        kept, told = [], iter(zip(self._rows.tolist(), self._is_there.tolist(), strict=True))
-        for each in _lists(self._table["images"]):
-            images = [
-                inside_of(row, images) if images and is_there else ()
-                for images, (row, is_there) in zip(each, told, strict=False)
-            ]
-            kept.append(pa.array(images, SCHEMA.field("images").type))
-        self._set(_with(self._table, "images", pa.chunked_array(kept, SCHEMA.field("images").type)))
-        return elsewhere
+            inside, self._elsewhere[row] = roots.split(entity.images)
+            self._others[row] = replace(entity, images=inside)
+        self._roots = roots
+
+    def images_elsewhere(self) -> Iterator[tuple[int, tuple[str, ...]]]:
+        """Of each entity whose images were not all left, its row and the other paths."""
+        if self._roots is None:
+            return
+        yield from ((row, images) for row, images in self._elsewhere.items() if images)
+        told = iter(zip(self._rows.tolist(), self._is_there.tolist(), strict=True))
+        for each in _lists(self._columns["images"]):
+            for images, (row, is_there) in zip(each, told, strict=False):
+                if images and is_there and (outside := self._roots.split(images)[1]):
+                    yield row, outside
+
+    def _told(self, values: dict[str, Any]) -> Entity:
+        """The entity of a row of the table: what it says was looked at when it came."""
+        lists = {"aliases": tuple(values["aliases"]), "images": self._inside(values["images"])}
+        return Entity.of_checked(**values | lists)
+
+    def _inside(self, images: list[str]) -> tuple[str, ...]:
+        return tuple(images) if self._roots is None or not images else self._roots.split(images)[0]
 
 
 def doubtful(batch: pa.RecordBatch) -> Mask:
-    """Whether each entity [n] may be none, or in another form than `KnownEntity` gives it."""
+    """Whether each entity [n] may be none, or in another form than `Entity` gives it."""
     ids, names = batch["id"], batch["name"]
     found = _is(pc.equal(ids, NIL), True) | ~_is(pc.is_finite(batch["popularity"]), True)
     for texts in (ids, names):
@@ -215,11 +232,6 @@ def doubtful(batch: pa.RecordBatch) -> Mask:
 def _is(answers: pa.Array, missing: bool) -> Mask:
     told: Mask = pc.fill_null(answers, missing).to_numpy(zero_copy_only=False)
     return told
-
-
-def _entity(values: dict[str, Any]) -> KnownEntity:
-    del values["row"]
-    return KnownEntity(**values | {name: tuple(values[name]) for name in LISTS})
 
 
 def _plain(value: Any) -> Any:

@@ -10,21 +10,22 @@ from typing import Literal, get_args
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from dim.core.arrow_file import map_arrow, write_arrow
 from dim.core.folder_files import read_parquet
 from dim.core.options import check_choice
+from dim.data.given_values import check_half
 from dim.data.missing_images import MAX_MISSING_IMAGES
 from dim.errors import DataError
 from dim.images.found_files import path_on_disk
 from dim.images.reading import UnusableImageError, decode_image, find_image, num_decoders, read_image
 from dim.images.regions import split_region, with_region
-from dim.linker.answer import check_half
 from dim.linker.entity_columns import SCHEMA
 from dim.linker.image_roots import ImageRoots, warn_of_images_elsewhere
 from dim.linker.knowledge import Knowledge
 
-FILE, IMAGES = "entities.parquet", "images"
+FILE, IMAGES = "entities.arrow", "images"
+OLDER_FILE = "entities.parquet"  #: Of folders of format 1.
 MOST_ROWS = 2**40  #: That a KB ever gives.
 
 #: Whether a folder has the KB's images, their paths on this machine, or nothing of them.
@@ -58,14 +59,14 @@ def write_entities(knowledge: Knowledge, place: Path, images: KeptImages) -> Non
             kept[row] = (*kept.get(row, ()), *outside)
     field = SCHEMA.field("images")
     column = pa.array([kept.get(row, ()) for row in table["row"].to_pylist()], field.type)
-    pq.write_table(table.set_column(SCHEMA.names.index("images"), field, column), place / FILE)
+    write_arrow(table.set_column(SCHEMA.names.index("images"), field, column), place / FILE)
 
 
 def read_entities(folder: Path, next_row: int, image_root: str | Path | None = None) -> Knowledge:
     """The KB of a folder that `write_entities` wrote.
 
-    Its table is read whole and within bounds, not mapped: of a stranger's file every text is looked at, and what is
-    compressed there could not be mapped.
+    Its table is mapped: every text is looked at once, and stays on the disk, where several processes share it. Parquet,
+    as older versions wrote it, is read whole.
 
     Args:
         folder: It stands there, and so do its images; paths that lead out of it are not followed.
@@ -73,33 +74,41 @@ def read_entities(folder: Path, next_row: int, image_root: str | Path | None = N
         image_root: Another folder that its images may stand in.
     """
     roots = ImageRoots(folder, () if image_root is None else (Path(image_root),))
-    knowledge = Knowledge.from_table(_read_table(folder / FILE, next_row), next_row, roots)
-    warn_of_images_elsewhere(len(knowledge.images_elsewhere), folder)
+    knowledge = Knowledge.from_table(_read_table(folder, next_row), next_row, roots)
+    warn_of_images_elsewhere(sum(1 for _ in knowledge.entities.images_elsewhere()), folder)
     return knowledge
 
 
-def _read_table(file: Path, next_row: int) -> pa.Table:
+def _read_table(folder: Path, next_row: int) -> pa.Table:
     """The table, once it is what `Knowledge.table` gives. Raises DataError where it is not."""
+    is_older = not (folder / FILE).exists() and (folder / OLDER_FILE).exists()
+    file = folder / (OLDER_FILE if is_older else FILE)
     what, remedy = f"the entities of a linker in {file}", "Save the linker again, or get it again from where it came."
+    table = _read_older(file, what, remedy) if is_older else map_arrow(file, SCHEMA, what, remedy)
+    if any(table[name].null_count for name in ("row", "id", "name")):
+        raise DataError(what, "entities without a row, an id or a name", remedy)
+    rows = table["row"].to_numpy()
+    if len(np.unique(rows)) < len(rows) or not 0 <= next_row < MOST_ROWS or not ((rows >= 0) & (rows < next_row)).all():
+        raise DataError(what, f"rows that are not below {next_row}, each once", remedy)
+    return table
+
+
+def _read_older(file: Path, what: str, remedy: str) -> pa.Table:
     table = read_parquet(file, what, remedy)
     try:
         table = table.select(SCHEMA.names).cast(SCHEMA)
         table.validate(full=True)  # Arrow takes bytes that are no characters for a text
     except (KeyError, ValueError, pa.ArrowException) as error:
         raise DataError(what, f"another table ({' '.join(str(error).split())[:200]})", remedy) from error
-    rows, ids = table["row"].to_numpy(), table["id"]
-    if any(table[name].null_count for name in ("row", "id", "name")) or len(ids.unique()) < len(ids):
-        raise DataError(what, "entities without an id or a name, or several of one id", remedy)
-    if len(np.unique(rows)) < len(rows) or not 0 <= next_row < MOST_ROWS or not ((rows >= 0) & (rows < next_row)).all():
-        raise DataError(what, f"rows that are not below {next_row}, each once", remedy)
     return table
 
 
 def _check_sources(knowledge: Knowledge) -> None:
-    named = {row: knowledge.entities[row].images for row in _rows_with_images(knowledge.table())}
-    only_elsewhere = [row for row in knowledge.images_elsewhere if row in knowledge.entities and row not in named]
+    with_images, elsewhere = _rows_with_images(knowledge.table()), knowledge.images_elsewhere
+    named = {row: images for row in with_images if (images := knowledge.entities[row].images)}
+    only_elsewhere = [row for row in elsewhere if row not in named]
     gone = [paths[0] for row, paths in named.items() if not any(_is_there(knowledge, row, path) for path in paths)]
-    gone += [knowledge.images_elsewhere[row][0] for row in only_elsewhere]
+    gone += [elsewhere[row][0] for row in only_elsewhere]
     total = len(named) + len(only_elsewhere)
     if len(gone) > MAX_MISSING_IMAGES * total:
         raise DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from operator import index
 from pathlib import Path
@@ -11,11 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from dim.data.given_values import plain, shown
 from dim.data.table_files import list_cell, text_cell
-from dim.data.table_rows import plain
 from dim.errors import ConfigError, DataError
-
-LONGEST_SHOWN = 60  #: Characters of a value in a message.
 
 
 def as_row(value: Any) -> Mapping[str, Any] | None:
@@ -86,17 +84,6 @@ def candidates_of(given: Any) -> tuple[str, ...] | None:
         return tuple(list_cell(given)) if given.strip() else None
     is_missing = given is None or given is pd.NA or (isinstance(given, float) and given != given)
     return None if is_missing else tuple(ids_of(given, "candidates"))
-
-
-def shown(value: Any) -> str:
-    """A value in a message: its kind, and its beginning where that tells."""
-    if value is None or isinstance(value, Set | Mapping | list | tuple | str | int | float):
-        try:
-            text = repr(value)[: LONGEST_SHOWN + 1]
-        except ValueError:  # Python writes no whole number of thousands of digits
-            return f"a {type(value).__name__} with a number of thousands of digits"
-        return text if len(text) <= LONGEST_SHOWN else text[:-1] + "…"
-    return f"a {type(value).__name__}"
 
 
 def check_top_k(top_k: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dim.core.text_form import one_form
-from dim.data.dataset import Entity
+from dim.data.entity import Entity
+from dim.data.given_values import check_half, plain, shown
 from dim.data.list_columns import list_column
 from dim.data.table_files import list_cell, text_cell
 from dim.data.table_rows import (
@@ -24,22 +26,20 @@ from dim.data.table_rows import (
     check_length,
     entity_row,
     misnamed,
-    plain,
 )
 from dim.display.log import log
 from dim.errors import DataError
-from dim.linker.answer import check_half
 from dim.linker.entity_columns import SCHEMA, EntityColumns
-from dim.linker.given import as_row, each_of, is_one, shown
+from dim.linker.given import as_row, each_of, is_one
 from dim.linker.image_roots import ImageRoots
-from dim.linker.known_entity import KnownEntity
+from dim.linker.known_entity import KnownEntity, check_known
 
 __all__ = ["Given", "Knowledge", "KnownEntity", "entities_of", "entity_of", "knowledge_of"]
 
 LOG = log("dim")
 READ = (*ENTITY_COLUMNS, *SYNONYMS.values())  #: The fields that are read.
 
-Given = KnownEntity | Entity | Mapping[str, Any]  #: What a caller may add an entity by.
+Given = Entity | Mapping[str, Any]  #: What a caller may add an entity by.
 
 
 class Knowledge:
@@ -50,16 +50,19 @@ class Knowledge:
         next_row: The row of the next entity that is added. Whoever adds it may name any file as its image.
         roots: Where the images of these entities may stand; None: anywhere. Paths that lead elsewhere are set aside:
             nothing opens them.
-
-    Attributes:
-        images_elsewhere: Row → the paths that were set aside. They are written again, and that is all.
     """
 
-    def __init__(self, entities: Mapping[int, KnownEntity], next_row: int, roots: ImageRoots | None = None) -> None:
+    def __init__(self, entities: Mapping[int, Entity], next_row: int, roots: ImageRoots | None = None) -> None:
         self.entities = entities if isinstance(entities, EntityColumns) else EntityColumns.of(entities)
         self.next_row = next_row
         self._roots, self._first_added = roots, next_row
-        self.images_elsewhere = {} if roots is None else self.entities.split_images(roots)
+        if roots is not None:
+            self.entities.confine_images(roots)
+
+    @property
+    def images_elsewhere(self) -> dict[int, tuple[str, ...]]:
+        """Row → the paths that were set aside. They are written again, and that is all."""
+        return dict(self.entities.images_elsewhere())
 
     def image_root(self, row: int, image: str) -> Path:
         """The folder that an image of an entity may not leave."""
@@ -70,7 +73,7 @@ class Knowledge:
     def __len__(self) -> int:
         return len(self.entities)
 
-    def __iter__(self) -> Iterator[KnownEntity]:
+    def __iter__(self) -> Iterator[Entity]:
         return self.entities.each()
 
     def __contains__(self, entity_id: str) -> bool:
@@ -93,8 +96,10 @@ class Knowledge:
         """The rows [n] of all entities, ascending."""
         return self.entities.rows
 
-    def check_new(self, entities: Sequence[KnownEntity]) -> None:
-        """Raises DataError where an id is there already, or twice among them."""
+    def check_new(self, entities: Sequence[Entity]) -> None:
+        """Raises DataError where one is none that a linker knows, or an id is there already, or twice among them."""
+        for entity in entities:
+            check_known(entity)
         ids = [entity.id for entity in entities]
         known = [entity_id for entity_id in ids if self.entities.find(entity_id) is not None]
         twice = [entity_id for entity_id, count in Counter(ids).items() if count > 1]
@@ -105,7 +110,7 @@ class Knowledge:
                 "Remove the old ones first, or give new ids, each once.",
             )
 
-    def add(self, entities: Sequence[KnownEntity]) -> NDArray[np.int64]:
+    def add(self, entities: Sequence[Entity]) -> NDArray[np.int64]:
         """The new rows [n] of entities.
 
         Raises:
@@ -148,10 +153,10 @@ class Knowledge:
         return cls(EntityColumns(table.set_column(place, "popularity", finite)), next_row, roots)
 
 
-def entity_of(given: object, where: str = "the entity") -> KnownEntity:
-    """The entity that a caller gives by a `KnownEntity`, a row (see `dim.data.table_rows`), or a record.
+def entity_of(given: object, where: str = "the entity") -> Entity:
+    """The entity that a caller gives by one, or by a row (see `dim.data.table_rows`).
 
-    Columns that entities do not have are not read.
+    Columns that entities do not have are not read, and attributes are not kept.
 
     Args:
         given: What was handed over.
@@ -160,14 +165,11 @@ def entity_of(given: object, where: str = "the entity") -> KnownEntity:
     Raises:
         DataError: It is none of these, a column is misnamed, it lacks id or name, or a value cannot be used.
     """
-    if isinstance(given, KnownEntity):
-        return _of_bounded_length(given, where)
     if isinstance(given, Entity):
-        told = given.aliases, None, given.type, given.popularity, tuple(map(str, given.images))
-        return _of_bounded_length(KnownEntity(given.id, given.name, *told), where)
+        return _of_bounded_length(replace(given, attributes={}) if given.attributes else given, where)
     known = ", ".join(ENTITY_COLUMNS)
     if (row := as_row(given)) is None:
-        raise DataError(f"a KnownEntity, or a mapping of {known}, as {where}", shown(given), "Give one of these.")
+        raise DataError(f"an Entity, or a mapping of {known}, as {where}", shown(given), "Give one of these.")
     row = by_known_names(row, READ)
     if wrong := misnamed(row, ENTITY_COLUMNS):
         raise DataError(f"the fields {known} in {where}", f"the field {wrong[0]}", f"Rename it: {wrong[1]}.")
@@ -177,11 +179,10 @@ def entity_of(given: object, where: str = "the entity") -> KnownEntity:
     if missing := [name for name in ("id", "name") if not getattr(read, name)]:
         found = ", ".join(map(str, row)) or "none"
         raise DataError(f"an id and a name in {where}", f"no {missing[0]}; the fields: {found}", "Give both.")
-    texts = tuple(read.aliases), read.text or None
-    return KnownEntity(read.id, read.name, *texts, read.type, read.popularity, tuple(read.images))
+    return read
 
 
-def entities_of(given: Any) -> list[KnownEntity]:
+def entities_of(given: Any) -> list[Entity]:
     """The entities in a list, a generator, or the rows of a table, or the only one; see `entity_of`.
 
     Raises:
@@ -203,7 +204,7 @@ def entities_of(given: Any) -> list[KnownEntity]:
     return found
 
 
-def _of_bounded_length(entity: KnownEntity, where: str) -> KnownEntity:
+def _of_bounded_length(entity: Entity, where: str) -> Entity:
     """The entity, held to the lengths that a row of a table is held to."""
     words = {"id": (entity.id,), "name": (entity.name,), "aliases": entity.aliases, "images": entity.images}
     for what, texts in {**words, "type": (entity.type or "",)}.items():
@@ -268,6 +269,6 @@ def knowledge_of(entities: Any, texts: Sequence[str | None], image_root: Path) -
         table = pa.table({"row": np.arange(len(entities)), **columns}, schema=SCHEMA)
     except (ValueError, TypeError):
         for values in zip(*columns.values(), strict=True):
-            KnownEntity(*values)  # says which is no text
+            Entity(*values)  # says which is no text
         raise
     return Knowledge(EntityColumns(table), len(entities), ImageRoots(image_root))

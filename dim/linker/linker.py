@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dim.core.known_classes import packages
 from dim.core.output import check_target, output_folder
+from dim.data.entity import Entity
 from dim.encoders.device import resolve_device
 from dim.errors import ConfigError, DataError
 from dim.features.live import ImageInput, LiveEncoder
@@ -24,7 +25,7 @@ from dim.linker.folder import LINKER, MANIFEST
 from dim.linker.given import check_path, check_top_k, ids_of
 from dim.linker.images import ImageReader
 from dim.linker.kinds import kind_of_folder, kind_of_task
-from dim.linker.knowledge import Given, Knowledge, KnownEntity, entities_of
+from dim.linker.knowledge import Given, Knowledge, entities_of
 from dim.linker.places import check_linker, check_name, run_folder
 from dim.linker.sources import folder_of, noted_commit
 from dim.search.vector_index import KindOrAuto, VectorIndex, check_kind
@@ -114,7 +115,7 @@ class Linker(ModelHubMixin, ABC):
         """
 
     @abstractmethod
-    def _index(self, rows: Rows, entities: list[KnownEntity]) -> None:
+    def _index(self, rows: Rows, entities: list[Entity]) -> None:
         """Puts new entities into what is searched, all or none: where it raises, they leave the KB again.
 
         Args:
@@ -303,13 +304,13 @@ class Linker(ModelHubMixin, ABC):
     def __len__(self) -> int:
         return len(self.knowledge)
 
-    def __iter__(self) -> Iterator[KnownEntity]:
+    def __iter__(self) -> Iterator[Entity]:
         return iter(self.knowledge)
 
     def __contains__(self, entity_id: object) -> bool:
         return isinstance(entity_id, str) and entity_id in self.knowledge
 
-    def __getitem__(self, entity_id: str) -> KnownEntity:
+    def __getitem__(self, entity_id: str) -> Entity:
         """The entity of an id. Raises DataError where the KB lacks it."""
         return self.knowledge.entities[self.knowledge.row(entity_id)]
 
@@ -396,10 +397,10 @@ class Linker(ModelHubMixin, ABC):
         """Makes entities linkable at once, without training.
 
         Args:
-            entities: Each a `KnownEntity`, a mapping of what `dim prepare` takes as columns of entities (`id`, `name`;
-                `description` or `text`, `aliases`, `image` or `images`, `type`, `popularity` where known; others are
-                not read), or a `dim.Entity`. Or a DataFrame with these columns, in any case. A text of several
-                aliases or images has `|` between them; `;` is read as `dim prepare` reads it, and a warning says so.
+            entities: Each a `dim.Entity`, or a mapping of what `dim prepare` takes as columns of entities (`id`,
+                `name`; `description` or `text`, `aliases`, `image` or `images`, `type`, `popularity` where known;
+                others are not read). Or a DataFrame with these columns, in any case. A text of several aliases or
+                images has `|` between them; `;` is read as `dim prepare` reads it, and a warning says so.
 
         Raises:
             DataError: An id is there already or twice, an entity has no name, or an image cannot be used; nothing is

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dim.data.dataset import NIL
+from dim.data.entity import Entity
 from dim.display.log import log
 from dim.features.live import LiveEncoder
 from dim.linker.answer import Answer, Question, check_finite, of_question
-from dim.linker.knowledge import Knowledge, KnownEntity
+from dim.linker.knowledge import Knowledge
 from dim.linker.linker import Linker
 from dim.reranker.candidates import competing
 from dim.reranker.entities import EntityFacts
@@ -91,7 +92,7 @@ class RankedLinker(Linker):
         """
 
     @abstractmethod
-    def _add_scored(self, rows: Rows, entities: list[KnownEntity]) -> None:
+    def _add_scored(self, rows: Rows, entities: list[Entity]) -> None:
         """Has new entities scored, all or none; as `_index`."""
 
     @abstractmethod
@@ -109,7 +110,7 @@ class RankedLinker(Linker):
         names = self.ranker.names if self.ranker is not None else (self.score_name, "name")
         return {name: FEATURES.get(name, "what the method scores by") for name in names}
 
-    def _index(self, rows: Rows, entities: list[KnownEntity]) -> None:
+    def _index(self, rows: Rows, entities: list[Entity]) -> None:
         features, self._features = self._features, None  # made anew, should any of this be interrupted
         if features is not None:
             features.facts.add(*_known(entities))
@@ -150,7 +151,7 @@ class RankedLinker(Linker):
         parts = zip((part.rows for part in found), features, [-1] * len(found), strict=True)
         judged = self.ranker.judge(Lists.join(parts))
         for place, verdict in enumerate(judged):
-            check_finite(place, [*verdict.scores, verdict.nil_probability or 0.0], "the ranker's scores")
+            check_finite(place, np.append(verdict.scores, verdict.nil_probability or 0.0), "the ranker's scores")
         return [
             self._by_ranker(part, described, verdict, top_k)
             for part, described, verdict in zip(found, features, judged, strict=True)
@@ -188,7 +189,7 @@ class RankedLinker(Linker):
             self._answer(
                 int(found.rows[place]),
                 float(found.scores[place]),
-                {self.score_name: found.scores[place], "name": found.names[place]},
+                {self.score_name: float(found.scores[place]), "name": float(found.names[place])},
             )
             for place in np.lexsort((found.rows, -found.scores))[:top_k]
         ]
@@ -200,7 +201,7 @@ class RankedLinker(Linker):
             self._answer(
                 int(found.rows[place]),
                 float(judged.scores[place]),
-                dict(zip(self.ranker.names, features[place], strict=True)),
+                dict(zip(self.ranker.names, features[place].tolist(), strict=True)),
                 float(judged.probabilities[place]) * (1 - missing),
             )
             for place in judged.order[:top_k]
@@ -209,13 +210,14 @@ class RankedLinker(Linker):
             answers.insert(0, Answer(NIL, NIL, None, 0.0, missing))
         return answers[:top_k]
 
-    def _answer(self, row: int, score: float, evidence: Mapping[str, Any], probability: float | None = None) -> Answer:
-        entity = self.knowledge.entities[row]
-        parts = {name: float(value) for name, value in evidence.items()}
-        return Answer(entity.id, entity.name, entity.text, score, probability, parts, entity.images)
+    def _answer(
+        self, row: int, score: float, evidence: Mapping[str, float], probability: float | None = None
+    ) -> Answer:
+        told = self.knowledge.entities.answered(row)
+        return Answer(**told, score=score, probability=probability, evidence=evidence)
 
 
-def _known(entities: Sequence[KnownEntity]) -> tuple[list[str], list[tuple[str, ...]], list[str | None], Floats]:
+def _known(entities: Sequence[Entity]) -> tuple[list[str], list[tuple[str, ...]], list[str | None], Floats]:
     """What the ranker reads of entities: names, aliases, texts and popularity."""
     return (
         [entity.name for entity in entities],

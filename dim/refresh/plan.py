@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from dim.data.dataset import Dataset, Entity, attributes_of
+from dim.data.dataset import Dataset, attributes_of
+from dim.data.entity import Entity
 from dim.errors import ConfigError
 from dim.refresh.answers import Answer
 from dim.refresh.asking import Request

@@ -11,7 +11,7 @@ from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import SandboxedEnvironment
 
 from dim.core.files import content_hash
-from dim.data.dataset import Entity
+from dim.data.entity import Entity
 from dim.errors import ConfigError
 
 #: The template in use where none is named. Its question follows arXiv 2407.12019 ("Who is this one?", asked of an

@@ -153,7 +153,8 @@ def _entities(rows: list[Row], path: Path) -> pd.DataFrame:
         entity = entity_row(row, where)
         if not entity.id:
             raise DataError(f"an id in {where}", "an empty cell", "Give each entity an id of its own.")
-        table.append(asdict(entity) | {"attributes": json_cell(_attributes(row, ENTITY_COLUMNS))})
+        lists = {"aliases": list(entity.aliases), "images": list(entity.images)}
+        table.append(asdict(entity) | lists | {"attributes": json_cell(_attributes(row, ENTITY_COLUMNS))})
     return pd.DataFrame(table, dtype=object).astype({"popularity": float})
 
 

@@ -341,8 +341,10 @@ def _nearest(
 
 def _best(scores: Floats, ids: Rows, k: int) -> tuple[Floats, Rows]:
     order = np.lexsort((ids, -scores), axis=-1)[:, :k]
-    missing = ((0, 0), (0, k - order.shape[1]))
     best, best_ids = np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)
+    if order.shape[1] == k:
+        return best, best_ids
+    missing = ((0, 0), (0, k - order.shape[1]))
     return np.pad(best, missing, constant_values=-np.inf), np.pad(best_ids, missing, constant_values=-1)
 
 

@@ -8,7 +8,8 @@ from itertools import islice
 from urllib.parse import quote
 
 import dim
-from dim.linker import KnownEntity, Linker
+from dim.data.entity import Entity
+from dim.linker import Linker
 from dim.serve.schema import About, Example
 from dim.serve.settings import NO_LIMITS, Settings
 
@@ -60,12 +61,12 @@ def _examples(linker: Linker) -> list[Example]:
     ]
 
 
-def _most_shared(entity: KnownEntity, bearers: Counter[str]) -> tuple[int, str]:
+def _most_shared(entity: Entity, bearers: Counter[str]) -> tuple[int, str]:
     # Of names that equally many bear the entity's own, which stands first.
     name = max((entity.name, *entity.aliases), key=lambda name: bearers[name])
     return bearers[name], name
 
 
-def _spread(entities: list[KnownEntity], count: int) -> list[KnownEntity]:
+def _spread(entities: list[Entity], count: int) -> list[Entity]:
     step = max(len(entities) // max(count, 1), 1)
     return entities[::step][:count]

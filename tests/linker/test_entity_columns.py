@@ -14,12 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dim.core.arrow_file import write_arrow
 from dim.core.text_form import one_form
+from dim.data.entity import Entity
 from dim.errors import DataError
 from dim.linker.entity_columns import ANY_FORM, RANGES, SCHEMA, EntityColumns
-from dim.linker.entity_table import FILE, read_entities
+from dim.linker.entity_table import FILE, OLDER_FILE, read_entities
 from dim.linker.image_roots import ImageRoots
-from dim.linker.knowledge import Knowledge, KnownEntity, knowledge_of
+from dim.linker.knowledge import Knowledge, knowledge_of
 
 TEXTS = st.text(st.sampled_from("aé\u0301e \u2003한글王\u0e38"), min_size=1, max_size=5)
 NAMES = TEXTS.filter(lambda text: bool(text.strip()))
@@ -40,8 +42,8 @@ def table_of(rows: dict[int, dict[str, object]]) -> pa.Table:
     return pa.table({"row": list(rows), **columns}, schema=SCHEMA)
 
 
-def entity_of(values: dict[str, object]) -> KnownEntity:
-    return KnownEntity(**values | {name: tuple(values[name] or ()) for name in ("aliases", "images")})  # type: ignore[arg-type,call-overload]
+def entity_of(values: dict[str, object]) -> Entity:
+    return Entity(**values | {name: tuple(values[name] or ()) for name in ("aliases", "images")})  # type: ignore[arg-type,call-overload]
 
 
 @settings(max_examples=30, deadline=None)
@@ -70,7 +72,15 @@ def test_columns_that_come_and_go_are_as_a_dict_of_entities(data: st.DataObject)
     again = EntityColumns(columns.table())
     assert dict(again) == in_order
     outside = {row: tuple(each for each in entity.images if each != "a.png") for row, entity in in_order.items()}
-    assert columns.split_images(ImageRoots(Path("/kb"))) == {row: images for row, images in outside.items() if images}
+    columns.confine_images(ImageRoots(Path("/kb")))
+    assert dict(columns.images_elsewhere()) == {row: images for row, images in outside.items() if images}
+    columns[99] = added = entity_of({"id": "added", **data.draw(FIELDS)})
+    assert list(columns.each()) == list(columns.values())
+    for row, entity in columns.items():
+        assert columns.answered(row) == {name: getattr(entity, name) for name in ("id", "name", "text", "images")}
+    with pytest.raises(KeyError):
+        columns.answered(98)
+    assert columns.pop(99).images == added.images  # the roots are of those that were there
     assert all(set(entity.images) <= {"/kb/a.png"} for entity in columns.values())
 
 
@@ -115,14 +125,16 @@ def test_what_is_no_entity_is_refused_in_the_words_of_one(column: str, value: ob
 
 
 def test_bytes_that_are_no_characters_are_refused(tmp_path: Path) -> None:
-    Path(tmp_path / FILE).write_bytes(b"")
     values = {"id": "1", "name": "Ada", "aliases": [], "text": None, "type": None, "popularity": None, "images": []}
     table = table_of({0: values})
     half = pa.array([b"\xed\xa0\xbd"], pa.binary()).view(pa.string())
     for column in ("id", "name", "text"):
-        pq.write_table(table.set_column(SCHEMA.names.index(column), column, half), tmp_path / FILE)
-        with pytest.raises(DataError, match="the entities of a linker"):
-            read_entities(tmp_path, 1)
+        wrong = table.set_column(SCHEMA.names.index(column), column, half)
+        for file, write in ((OLDER_FILE, pq.write_table), (FILE, write_arrow)):
+            write(wrong, tmp_path / file)
+            with pytest.raises(DataError, match="the entities of a linker"):
+                read_entities(tmp_path, 1)
+            (tmp_path / file).unlink()
 
 
 def test_half_a_character_in_a_dataset_is_named() -> None:

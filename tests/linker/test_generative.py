@@ -238,7 +238,7 @@ def test_only_training_mentions_are_kept(saved: Path, place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["mapper.safetensors", "entities.parquet", "examples/images.npy", "language_model/model.safetensors"]
+    "file", ["mapper.safetensors", "entities.arrow", "examples/images.npy", "language_model/model.safetensors"]
 )
 def test_a_damaged_folder_is_refused(saved: Path, tmp_path: Path, file: str) -> None:
     folder = tmp_path / "damaged"

@@ -13,19 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from demo_run import demo_run, linker_of, questions_of
+from strangers import make_older
 from tiny_text import write_bert
 
 from dim.__main__ import main
 from dim.core.sealed import open_sealed, sealed_folder
 from dim.demo import demo_world
 from dim.errors import ConfigError, DataError
-from dim.linker import Answer, KnownEntity, Linker
+from dim.linker import Answer, Entity, Linker
+from dim.linker.entity_table import read_entities
 from dim.linker.folder import MANIFEST
 from dim.methods.contrastive.folder import CONTENT, FORMAT
 
-NEW = KnownEntity("new1", "Zyxtral Quovane", ("Old Zyx",), "Zyxtral Quovane kept bees.", "person", 2.5)
+NEW = Entity("new1", "Zyxtral Quovane", ("Old Zyx",), "Zyxtral Quovane kept bees.", "person", 2.5)
 
 
 @pytest.fixture(scope="module")
@@ -60,19 +64,19 @@ def test_what_is_saved_answers_as_before_and_after_changes(run: Path, tmp_path: 
         one.add_entities([NEW])
         one.remove_entities([entity.id for entity in list(one.knowledge)[:9]])
     again.save(tmp_path / "saved")  # over the folder that it maps
-    again.add_entities([KnownEntity("new2", "Another One")])
+    again.add_entities([Entity("new2", "Another One")])
     third = Linker.from_pretrained(str(tmp_path / "saved"), device="cpu")
     assert len(third) == 292
     assert_same(third.link_batch(questions), linker.link_batch(questions))
     assert third.knowledge.entities[300] == NEW
-    third.add_entities([KnownEntity("new3", "A Third One")])  # its row was never another's
+    third.add_entities([Entity("new3", "A Third One")])  # its row was never another's
     assert third.knowledge.row("new3") == linker.knowledge.row("new1") + 1
     np.testing.assert_array_equal(third.names.rows, third.knowledge.rows)
 
 
 def test_the_folder_holds_no_pickle_and_a_model_card(saved: Path) -> None:
     files = [path for path in saved.rglob("*") if path.is_file()]
-    assert {path.suffix for path in files} <= {".json", ".npy", ".parquet", ".safetensors", ".md"}
+    assert {path.suffix for path in files} <= {".arrow", ".json", ".npy", ".safetensors", ".md"}
     for path in files:
         assert not path.read_bytes().startswith((b"\x80", b"PK")), path
         assert path.stat().st_mode & 0o444 == 0o444 & ~_umask(), path
@@ -128,7 +132,7 @@ def test_the_folder_stands_alone_with_its_text_encoder(tmp_path: Path) -> None:
 # A process that has imported all forks one that saves, each time it is asked to.
 SAVING = """
 import os, sys
-from dim.linker import KnownEntity, Linker
+from dim.linker import Entity, Linker
 for line in sys.stdin:
     child = os.fork()
     if child:
@@ -136,7 +140,7 @@ for line in sys.stdin:
         print("dead", flush=True)
         continue
     old, new = Linker.from_pretrained(sys.argv[1]), Linker.from_pretrained(sys.argv[1])
-    new.add_entities([KnownEntity("new1", "Zyxtral Quovane")])
+    new.add_entities([Entity("new1", "Zyxtral Quovane")])
     old.save(sys.argv[1])
     print(os.getpid(), flush=True)
     while True:
@@ -205,6 +209,30 @@ def reseal(folder: Path, target: Path, change: Callable[[dict[str, Any]], None],
     return target
 
 
+def test_a_folder_of_the_format_before_answers_as_it_did_and_is_saved_in_todays(
+    saved: Path, run: Path, tmp_path: Path
+) -> None:
+    older, questions = make_older(shutil.copytree(saved, tmp_path / "older")), questions_of(run)[:20]
+    linker = Linker.from_pretrained(older, device="cpu")
+    expected = Linker.from_pretrained(saved, device="cpu")
+    assert list(linker) == list(expected)
+    assert_same(linker.link_batch(questions), expected.link_batch(questions))
+    linker.save(older)
+    assert {path.name for path in older.glob("entities.*")} == {"entities.arrow"}
+    assert_same(Linker.from_pretrained(older, device="cpu").link_batch(questions), expected.link_batch(questions))
+
+
+def test_the_entities_of_a_folder_are_mapped_and_read_by_pandas_alone(saved: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(saved, tmp_path / "saved")
+    before = pa.total_allocated_bytes()
+    knowledge = read_entities(folder, 300)
+    assert pa.total_allocated_bytes() - before < 40 * len(knowledge)  # of columns of numbers; of texts nothing
+    frame = pd.read_feather(folder / "entities.arrow")
+    shutil.rmtree(folder)
+    found = [(entity.id, entity.name, entity.text or "") for entity in knowledge]
+    assert found == list(frame[["id", "name", "text"]].fillna("").itertuples(index=False, name=None))
+
+
 def test_a_folder_of_another_format_is_refused(saved: Path, tmp_path: Path) -> None:
     folder = reseal(saved, tmp_path / "later", lambda facts: None, version=FORMAT + 1)
     with pytest.raises(DataError, match=rf"of format {FORMAT}\nfound    format {FORMAT + 1}\nto do    Save the linker"):
@@ -258,7 +286,7 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_images_go_with_the_folder_where_they_are_copied(run: Path, tmp_path: Path) -> None:
     linker = linker_of(run)
     entity = next(entity for entity in linker.knowledge if entity.images)
-    linker.add_entities([KnownEntity("new2", "Ada Zyxtral", images=(entity.images[0],))])
+    linker.add_entities([Entity("new2", "Ada Zyxtral", images=(entity.images[0],))])
     content = Path(entity.images[0]).read_bytes()
     linker.save(tmp_path / "one", images="copies")
     shutil.move(tmp_path / "one", tmp_path / "moved")

@@ -3,6 +3,7 @@
 import pickle
 from collections import namedtuple
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import pytest
 from demo_run import demo_run, linker_of, questions_of, world_of
 from PIL import Image
 
-from dim.data.dataset import Entity, Mention
+import dim.linker.known_entity
+from dim.data.dataset import Mention
 from dim.errors import ConfigError, DataError
-from dim.linker import Answer, KnownEntity, Linker, Question
+from dim.linker import Answer, Entity, Linker, Question
 from dim.linker.answer import question_of
 from dim.linker.answer import questions_of as questions_in
 from dim.linker.each import link_each
@@ -214,7 +216,7 @@ def test_one_pair_is_a_span_and_what_is_none_is_refused(linker: Linker) -> None:
             linker.annotate("Velton sings.", spans)  # type: ignore[arg-type]
 
 
-ADA = KnownEntity("9", "Ada", ("A.", "B."), "A poet.", "person", 5.0, ("a.png", "b.png"))
+ADA = Entity("9", "Ada", ("A.", "B."), "A poet.", "person", 5.0, ("a.png", "b.png"))
 
 
 @pytest.mark.parametrize(
@@ -261,11 +263,11 @@ def test_a_text_of_several_aliases_is_cut_as_prepare_cuts_it(
 
 
 def test_what_an_entity_lacks_is_missing_in_each_form() -> None:
-    bare = KnownEntity("9", "Ada")
+    bare = Entity("9", "Ada")
     row = {"id": "9", "name": "Ada", "description": np.nan, "aliases": None, "image": "", "popularity": pd.NA}
     assert entities_of([row]) == entities_of(pd.DataFrame([row])) == entities_of([Entity("9", "Ada")]) == [bare]
-    assert entities_of([Entity("9", "Ada", ("A.",), "x", 2.0, ("a.png",), {"born": 1815})]) == [
-        KnownEntity("9", "Ada", ("A.",), None, "x", 2.0, ("a.png",))
+    assert entities_of([Entity("9", "Ada", ("A.",), None, "x", 2.0, ("a.png",), {"born": 1815})]) == [
+        Entity("9", "Ada", ("A.",), None, "x", 2.0, ("a.png",))
     ]
 
 
@@ -287,6 +289,9 @@ def test_what_an_entity_lacks_is_missing_in_each_form() -> None:
         ([{"id": "9", "name": "Ada", "popularity": "high"}], "a number or nothing in entity 0, column popularity"),
         ([{"id": "9", "name": "Ada", "descripton": "x"}], r"the field descripton\nto do    Rename it: description\."),
         (pd.DataFrame({"id": ["9"], "label": ["Ada"]}), "no name; the fields: id, label"),
+        (Entity("9", ""), "an entity with an id and a name\nfound    id '9', name ''\nto do    Give both"),
+        ([ADA, Entity("\x1f", "Ada")], "an entity with an id and a name"),
+        (Entity("NIL", "Ada"), "'NIL', which says that the KB has none"),
         (
             [ADA, {"id": "8", "name": "B", "text": "x", "description": "y"}],
             r"description or text in entity 1\nfound    both, which differ: 'y', 'x'\nto do    Take one",
@@ -312,14 +317,22 @@ def test_what_is_no_entity_is_refused_and_nothing_is_added(linker: Linker, given
         ({"popularity": "5"}, "a number as popularity"),
     ],
 )
-def test_a_known_entity_of_wrong_fields_is_refused_where_it_is_made(fields: dict[str, Any], message: str) -> None:
+def test_an_entity_of_wrong_fields_is_refused_where_it_is_made(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        KnownEntity("9", "Ada", **fields)
+        Entity("9", "Ada", **fields)
 
 
-def test_a_known_entity_takes_paths_and_lists() -> None:
-    made = KnownEntity("9", "Ada", ["A."], images=[Path("a.png")])  # type: ignore[arg-type]
-    assert made == KnownEntity("9", "Ada", ("A.",), images=("a.png",))
+def test_an_entity_takes_paths_and_lists() -> None:
+    for images in ([Path("a.png")], (Path("a.png"),)):
+        made = Entity("9", "Ada", ["A."], images=images)  # type: ignore[arg-type]
+        assert made == Entity("9", "Ada", ("A.",), images=("a.png",))
+
+
+def test_there_is_one_entity_by_each_of_its_names() -> None:
+    assert Entity is dim.Entity is dim.data.dataset.Entity is dim.linker.KnownEntity
+    assert Entity is dim.linker.knowledge.KnownEntity is dim.linker.known_entity.KnownEntity
+    assert pickle.loads(pickle.dumps(ADA)) == ADA
+    assert {ADA, Entity(**asdict(ADA))} == {ADA}
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,12 @@ from strangers import PRIVATE, holds, leading_out, make_home, naming
 
 from dim.data.dataset import Dataset
 from dim.errors import ConfigError, DataError
-from dim.linker import KnownEntity, Linker
+from dim.linker import Entity, Linker
 from dim.linker.entity_table import KeptImages
 from dim.linker.knowledge import knowledge_of
 from dim.linker.opening import open_linker
 
-NEW = KnownEntity("new1", "Zyxtral Quovane")
+NEW = Entity("new1", "Zyxtral Quovane")
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from demo_run import demo_run, linker_of
 from dim.core import plugins
 from dim.core.plugins import CLASSES, CONVERTERS, LINKERS, loaded
 from dim.errors import ConfigError
-from dim.linker import KnownEntity, Linker, kinds
+from dim.linker import Entity, Linker, kinds
 from dim.methods.contrastive.linker import ContrastiveLinker
 from dim.methods.contrastive.module import DIM
 from dim.methods.generative.linker import GenerativeLinker
@@ -51,7 +51,7 @@ def test_a_folder_opens_as_the_class_that_is_asked(saved: Path) -> None:
 
 def test_a_linker_is_a_container_of_its_entities(saved: Path) -> None:
     linker = Linker.from_pretrained(saved, device="cpu")
-    linker.add_entities(KnownEntity("N1", "Ada"))
+    linker.add_entities(Entity("N1", "Ada"))
     assert "N1" in linker
     assert 7 not in linker
     assert linker["N1"].name == "Ada"
@@ -68,7 +68,7 @@ def test_what_cannot_be_searched_does_not_stay_in_the_kb(saved: Path, monkeypatc
 
     monkeypatch.setattr(ContrastiveLinker, "_add_scored", fails)
     with pytest.raises(MemoryError):
-        linker.add_entities(KnownEntity("N1", "Ada"))
+        linker.add_entities(Entity("N1", "Ada"))
     assert (len(linker), "N1" in linker) == (before, False)
 
 

@@ -8,12 +8,12 @@ import pytest
 from demo_run import demo_run, linker_of, questions_of
 
 from dim.errors import DataError
-from dim.linker import Answer, KnownEntity, Linker
+from dim.linker import Answer, Entity, Linker
 from dim.linker.answer import question_of
 from dim.linker.knowledge import Knowledge, entity_of
 
 WORDS = ["Anchorite", "Basalt", "Cinnabar", "Dolomite", "Emerald", "Feldspar", "Garnet", "Hematite", "Iron", "Jasper"]
-NEW = KnownEntity("new1", "Zyxtral Quovane", ("Old Zyx",), "Zyxtral Quovane kept bees in the tower of Grumhold.")
+NEW = Entity("new1", "Zyxtral Quovane", ("Old Zyx",), "Zyxtral Quovane kept bees in the tower of Grumhold.")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def ids(linker: Linker, *asked: str, top_k: int = 100) -> list[str]:
 def test_requests_and_entities_have_one_unicode_form_whatever_was_sent() -> None:
     sent = {key: unicodedata.normalize("NFD", value) for key, value in {"id": "é1", "name": "김구"}.items()}
     entity = entity_of(sent | {"aliases": [sent["name"]], "text": sent["name"]})
-    assert entity == KnownEntity("é1", "김구", ("김구",), "김구")
+    assert entity == Entity("é1", "김구", ("김구",), "김구")
     knowledge = Knowledge({0: entity}, 1)
     assert knowledge.row(sent["id"]) == knowledge.row("é1") == 0
     assert sent["id"] in knowledge
@@ -59,7 +59,7 @@ def test_an_added_entity_is_linkable_at_once_by_name_alias_and_text(linker: Link
 
 def test_what_is_said_of_added_entities_tells_them_apart(linker: Linker) -> None:
     texts = [entity.text for entity in linker.knowledge if entity.text][:20]
-    twins = [KnownEntity(f"twin{i}", "Zyxtral Quovane", text=text) for i, text in enumerate(texts)]
+    twins = [Entity(f"twin{i}", "Zyxtral Quovane", text=text) for i, text in enumerate(texts)]
     linker.add_entities(twins)
     num_right = 0
     for twin in twins:
@@ -161,7 +161,7 @@ def test_a_kb_may_become_empty_and_grow_again(linker: Linker, tmp_path: Path) ->
 
 def test_a_thousand_entities_are_added_at_once(linker: Linker) -> None:
     names = [f"{first} {second} {third}" for first in WORDS for second in WORDS for third in WORDS]
-    linker.add_entities([KnownEntity(f"n{i}", name, text=f"{name} is a stone.") for i, name in enumerate(names)])
+    linker.add_entities([Entity(f"n{i}", name, text=f"{name} is a stone.") for i, name in enumerate(names)])
     assert len(linker) == 1300
     chosen = np.random.default_rng(0).choice(1000, 25, replace=False)
     found = linker.link_batch([{"mention": names[i], "context": f"{names[i]} is a stone."} for i in chosen], top_k=100)

@@ -16,11 +16,13 @@ import yaml
 from demo_run import demo_run, linker_of
 from marker_module import NAME, forms, importable
 from mutated_manifest import check_mutations, reseal
+from strangers import make_older
 from tiny_text import write_bert
 from waiting import ending
 
 from dim.__main__ import main
 from dim.core import folder_files
+from dim.core.arrow_file import write_arrow
 from dim.core.sealed import _seal, _sha256
 from dim.data import dataset as dataset_module
 from dim.data.dataset import Dataset
@@ -276,7 +278,7 @@ def test_a_table_out_of_proportion_is_refused_by_what_its_metadata_says(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, form: str
 ) -> None:
     monkeypatch.setattr(folder_files, "LEAST", 2**18)
-    table = pq.read_table(folder / "entities.parquet")
+    table = pq.read_table(make_older(folder) / "entities.parquet")
     text = ["ab" * 10_000] * len(table)
     wrong = table.set_column(table.schema.names.index("text"), "text", pa.array(text, pa.string()))
     options = {} if form == "repeated" else {"use_dictionary": False, "compression": "zstd"}
@@ -312,24 +314,28 @@ def test_a_table_of_a_dataset_out_of_proportion_is_refused_and_a_context_of_many
         pq.write_table(good, place)
 
 
-def test_other_tables_and_arrays_are_refused(folder: Path, tmp_path: Path) -> None:
-    good = (folder / "entities.parquet").read_bytes()
-    table = pq.read_table(folder / "entities.parquet")
-    for wrong in (
-        table.drop_columns(["name"]),
-        table.set_column(0, "row", pa.array([-1] * len(table), pa.int64())),
-        table.set_column(1, "id", pa.array(["same"] * len(table))),
-        table.set_column(1, "id", pa.array([None] * len(table), pa.string())),
-        table.set_column(2, "name", pa.array([["a"]] * len(table))),
+@pytest.mark.parametrize("form", ["arrow", "parquet"])
+def test_other_tables_are_refused(folder: Path, tmp_path: Path, form: str) -> None:
+    name = f"entities.{form}"
+    table = pa.ipc.open_file((folder / "entities.arrow").read_bytes()).read_all()
+    if form == "parquet":
+        make_older(folder)
+    good = (folder / name).read_bytes()
+    for wrong, message in (
+        (table.drop_columns(["name"]), "the entities of a linker"),
+        (table.set_column(0, "row", pa.array([-1] * len(table), pa.int64())), "rows that are not below 300, each once"),
+        (table.set_column(1, "id", pa.array(["same"] * len(table))), "several of the id 'same'"),
+        (table.set_column(1, "id", pa.array([None] * len(table), pa.string())), "without a row, an id or a name"),
+        (table.set_column(2, "name", pa.array([["a"]] * len(table))), "the entities of a linker"),
     ):
-        pq.write_table(wrong, tmp_path / "wrong.parquet")
-        put(folder, "entities.parquet", (tmp_path / "wrong.parquet").read_bytes())
-        with pytest.raises(DataError, match="the entities of a linker"):
+        (write_arrow if form == "arrow" else pq.write_table)(wrong, tmp_path / "wrong")
+        put(folder, name, (tmp_path / "wrong").read_bytes())
+        with pytest.raises(DataError, match=message):
             read(folder, "cpu")
-    put(folder, "entities.parquet", b"no table")
-    with pytest.raises(DataError, match=r"damaged entities\.parquet"):
+    put(folder, name, b"no table")
+    with pytest.raises(DataError, match=rf"damaged {name}"):
         read(folder, "cpu")
-    put(folder, "entities.parquet", good)
+    put(folder, name, good)
     assert read(folder, "cpu")
 
 

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from dim.core.sealed import Manifest, open_sealed, seal
 from dim.encoders.base import Features, TextEncoder
-from dim.linker import Answer, KnownEntity, Linker, Question
+from dim.linker import Answer, Entity, Linker, Question
 from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.figures import figures_of_run
 from dim.linker.folder import MANIFEST, REMEDY, check_fingerprints, fingerprints, live_encoders
@@ -122,7 +122,7 @@ class LettersLinker(Linker):
         knowledge = read_entities(folder, manifest["next_row"], image_root)
         return cls(np.load(folder / "weights.npy"), knowledge, live, manifest["about"] | {"recipe": recipe})
 
-    def _index(self, rows: Any, entities: list[KnownEntity]) -> None:
+    def _index(self, rows: Any, entities: list[Entity]) -> None:
         names = [entity.name for entity in entities]
         batch = self.live.entities(names, [None] * len(names), [None] * len(names), ["name"])
         self._vectors |= zip(rows.tolist(), batch.fields["name"].mean()[0].numpy(), strict=True)

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from dim.data.dataset import Entity
+from dim.data.entity import Entity
 from dim.errors import ConfigError
 from dim.refresh.prompt import FIELDS, Parameters, PromptTemplate, request_hash
 
-ADA = Entity("Q7259", "Ada Lovelace", ("Countess of Lovelace",), "person", attributes={"field": ["mathematics"]})
+ADA = Entity("Q7259", "Ada Lovelace", ("Countess of Lovelace",), type="person", attributes={"field": ["mathematics"]})
 
 
 def write(tmp_path: Path, text: str) -> Path:

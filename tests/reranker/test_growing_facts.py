@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dim.linker.knowledge import KnownEntity
+from dim.data.entity import Entity
 from dim.reranker.columns import Column
 from dim.reranker.entities import EntityFacts
 from dim.reranker.features import FEATURES, Asked, PairFeatures
@@ -32,7 +32,7 @@ WORDS = [
 PHRASES = st.lists(st.sampled_from(WORDS), max_size=4).map(" ".join)
 NAMES = st.one_of(PHRASES, st.builds("{} ({})".format, PHRASES, PHRASES))
 ENTITIES = st.builds(
-    KnownEntity,
+    Entity,
     id=st.just("any"),
     name=NAMES.filter(str.strip),
     aliases=st.lists(NAMES, max_size=2).map(tuple),
@@ -47,7 +47,7 @@ STEPS = st.lists(st.lists(ENTITIES, min_size=1, max_size=4) | st.lists(st.intege
 class Kb:
     """Rows; None where an entity was removed."""
 
-    rows: list[KnownEntity | None]
+    rows: list[Entity | None]
 
     def columns(self, start=0):
         rows = self.rows[start:]
@@ -66,7 +66,7 @@ def test_facts_that_grew_are_those_of_the_kb_as_it_is(first, steps, mention, con
     grown = PairFeatures(EntityFacts(*kb.columns()))
     asked = Asked(mention, f"{context} {mention} Lee said", has_image=True)
     for step in steps:
-        if step and isinstance(step[0], KnownEntity):
+        if step and isinstance(step[0], Entity):
             start = len(kb.rows)
             kb.rows += step
             grown.facts.add(*kb.columns(start))

@@ -25,7 +25,7 @@ from waiting import HANG, wait_until
 from dim.encoders.tiny import TinyImageEncoder
 from dim.errors import ConfigError
 from dim.images.decoding_cost import FIXED_BYTES, MOST_BYTES
-from dim.linker import KnownEntity, Linker
+from dim.linker import Entity, Linker
 from dim.linker.opening import open_linker
 from dim.serve.about import image_url
 from dim.serve.images import Images, quick_bytes
@@ -165,7 +165,7 @@ def kb_picture(run: Path) -> Path:
 
 def test_a_picture_of_the_kb_that_many_ask_for_is_decoded_once(run: Path, pool: ThreadPoolExecutor) -> None:
     linker, shown = linker_of(run), kb_picture(run)
-    linker.add_entities([KnownEntity("Q 1", "Ölaf", images=(str(shown),))])
+    linker.add_entities([Entity("Q 1", "Ölaf", images=(str(shown),))])
     with running(linker) as server, held_decoder(server) as pid:
         images = images_of(server)
         answers = [pool.submit(server.client.get, "/entities/Q%201/images/0") for _ in range(8)]
@@ -186,9 +186,9 @@ def test_pictures_of_the_kb_share_the_budget_and_one_that_exceeds_it_is_never_de
     linker = linker_of(run)
     for name, side in (("large", 1600), ("small", 100)):
         Image.new("RGB", (side, side), "red").save(tmp_path / f"{name}.webp", lossless=True)
-        linker.add_entities([KnownEntity(name, name, images=(str(tmp_path / f"{name}.webp"),))])
+        linker.add_entities([Entity(name, name, images=(str(tmp_path / f"{name}.webp"),))])
     (tmp_path / "text.png").write_bytes(picture())
-    linker.add_entities([KnownEntity("text", "text", images=(str(tmp_path / "text.png"),))])
+    linker.add_entities([Entity("text", "text", images=(str(tmp_path / "text.png"),))])
     (tmp_path / "text.png").write_text("private")
     with running(linker, max_pixels=64 * 64, **room_for(64 * 64)) as server:
         refused = server.client.get("/entities/large/images/0")
@@ -237,7 +237,7 @@ def test_pictures_of_ones_own_are_shown_where_their_folder_is_said(run: Path, li
 def test_a_picture_that_was_replaced_is_shown_as_it_is(run: Path, tmp_path: Path) -> None:
     linker, file = linker_of(run), tmp_path / "a.png"
     file.write_bytes(picture())
-    linker.add_entities([KnownEntity("Q 1", "Ölaf", images=(str(file),))])
+    linker.add_entities([Entity("Q 1", "Ölaf", images=(str(file),))])
     with running(linker) as server:
         for colour in ("red", "blue"):
             Image.new("RGB", (20, 20 + len(colour)), colour).save(file)

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from serving import Held, Running, running
 
 from dim.display.visible import visible
-from dim.linker import Answer, KnownEntity, Linker, Question
+from dim.linker import Answer, Entity, Linker, Question
 from dim.reranker.features import FEATURES
 from dim.reranker.network import RankerNetwork
 from dim.reranker.nil import LIST_FEATURES
@@ -20,10 +20,10 @@ from dim.reranker.ranker import Ranker
 
 SCRIPT = '<img src=x onerror="window.hacked=1">'
 HOSTILE = [
-    KnownEntity("script", SCRIPT, text=f"<script>window.hacked=1</script>{SCRIPT}"),
-    KnownEntity("arabic", "عمر الشريف", text="ممثل مصري ولد في الإسكندرية"),
-    KnownEntity("turned", "Zumbra \u202egnp.exe\x1b[2J pay\u200dpal", text="می\u200cخواهم \u2067x\n👩\u200d👧"),
-    KnownEntity("long/?#", "Donaudampfschifffahrt" * 6, text="Kapitänswitwe" * 60),
+    Entity("script", SCRIPT, text=f"<script>window.hacked=1</script>{SCRIPT}"),
+    Entity("arabic", "عمر الشريف", text="ممثل مصري ولد في الإسكندرية"),
+    Entity("turned", "Zumbra \u202egnp.exe\x1b[2J pay\u200dpal", text="می\u200cخواهم \u2067x\n👩\u200d👧"),
+    Entity("long/?#", "Donaudampfschifffahrt" * 6, text="Kapitänswitwe" * 60),
 ]
 #: Whose text is to be read, in the list of answers.
 READ = """body|h1|label|.hint|#about|#link|.drop label|.example|.example b|nav a|#status|.nil h2|.nil p|.after-nil|h3

@@ -11,9 +11,9 @@ from PIL import Image
 from serving import QUESTION, Held, client_of, process, running
 from waiting import HANG, wait_until
 
+from dim.data.entity import Entity
 from dim.errors import DataError
 from dim.linker import Linker
-from dim.linker.knowledge import KnownEntity
 from dim.serve.kept_images import KeptImages
 from dim.serve.served import Edition
 from dim.serve.settings import Settings
@@ -34,7 +34,7 @@ def old(run: Path) -> Linker:
 @pytest.fixture(scope="module")
 def new(run: Path) -> Linker:
     linker = linker_of(run)
-    linker.add_entities([KnownEntity("Q-new", "Velton the Newer")])
+    linker.add_entities([Entity("Q-new", "Velton the Newer")])
     return linker
 
 
@@ -89,7 +89,7 @@ def test_without_a_token_nobody_reloads(old: Linker, new: Linker) -> None:
 def pictured(run: Path) -> Linker:
     linker = linker_of(run)
     picture = next(world_of(run).image_root.rglob("*.png"))
-    linker.add_entities([KnownEntity("Q-red", "Red", images=(str(picture),))])
+    linker.add_entities([Entity("Q-red", "Red", images=(str(picture),))])
     return linker
 
 
@@ -106,7 +106,7 @@ def test_a_folder_that_is_replaced_is_served_as_it_was_until_sighup(pictured: Li
         other = tmp_path / "other.png"
         Image.new("RGB", (40, 40), "blue").save(other)
         pictured.remove_entities(["Q-red"])
-        pictured.add_entities([KnownEntity("Q-red", "Red", images=(str(other),)), KnownEntity("Q-more", "More")])
+        pictured.add_entities([Entity("Q-red", "Red", images=(str(other),)), Entity("Q-more", "More")])
         pictured.save(folder, images="copies")
         assert red(client_of(client.base_url.port or 0)).content == shown
         assert client.get("/about").json()["entities"] == 301

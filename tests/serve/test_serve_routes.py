@@ -13,8 +13,8 @@ from PIL import Image
 from serving import Running, running
 from waiting import HANG, wait_until
 
+from dim.data.entity import Entity
 from dim.linker import Answer, Linker, Question
-from dim.linker.knowledge import KnownEntity
 from dim.serve.served import answer_out
 
 TOKEN = "tell-nobody"
@@ -29,7 +29,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def linker(run: Path) -> Linker:
     linker = linker_of(run)
     image = next(world_of(run).image_root.rglob("*.png"))
-    linker.add_entities([KnownEntity("http://kb/Q 1", "Ölaf Ünique", images=(str(image), str(image) + ".gone"))])
+    linker.add_entities([Entity("http://kb/Q 1", "Ölaf Ünique", images=(str(image), str(image) + ".gone"))])
     return linker
 
 

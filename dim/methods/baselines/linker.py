@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dim.core.moved_classes import renamed
 from dim.core.sealed import open_sealed, seal
+from dim.data.entity import Entity
 from dim.errors import ConfigError, DataError
 from dim.features.live import LiveEncoder
 from dim.linker.answer import Question, of_question
@@ -21,7 +22,7 @@ from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.figures import about_run
 from dim.linker.folder import MANIFEST, REMEDY, UNTRUSTED
 from dim.linker.images import ImageReader
-from dim.linker.knowledge import Knowledge, KnownEntity, knowledge_of
+from dim.linker.knowledge import Knowledge, knowledge_of
 from dim.linker.manifest import BaselineManifest
 from dim.linker.ranked import RankedLinker, ranker_row, read_ranker
 from dim.linker.recipe import ENCODERS, make, read_classes, recipe_of_run
@@ -34,7 +35,7 @@ from dim.search.scores import HeldScores, Scores, scores_at
 from dim.search.vector_index import KindOrAuto
 from dim.training.task import LinkingTask
 
-FORMAT = 1
+FORMAT, OLDER = 2, (1,)
 CPU = torch.device("cpu")
 
 Rows = NDArray[np.int64]
@@ -120,7 +121,7 @@ class BaselineLinker(RankedLinker):
         cls, folder: Path, device: str, trusted: Sequence[str] = (), image_root: str | Path | None = None
     ) -> BaselineLinker:
         """As of `Linker`; it computes on the CPU."""
-        manifest = open_sealed(folder, cls.content, FORMAT, MANIFEST, REMEDY, BaselineManifest)
+        manifest = open_sealed(folder, cls.content, FORMAT, MANIFEST, REMEDY, BaselineManifest, OLDER)
         about: dict[str, Any] = manifest["about"] | {"recipe": renamed(manifest["about"]["recipe"])}
         task, _ = make(about["recipe"], device, TextBaseline, trusted)
         task.check()
@@ -149,7 +150,7 @@ class BaselineLinker(RankedLinker):
         """Reads none."""
         return ImageReader(self.live, ())
 
-    def _add_scored(self, rows: Rows, entities: list[KnownEntity]) -> None:
+    def _add_scored(self, rows: Rows, entities: list[Entity]) -> None:
         self._indexed = None
 
     def _remove_scored(self, rows: Rows) -> None:

@@ -36,7 +36,7 @@ from dim.search.vector_index import VectorIndex
 from dim.training.two_towers import TwoTowers
 
 CONTENT, FORMAT = "linker", 2
-OLDER = (1,)  #: Formats whose index holds the sparse columns, too.
+OLDER = (1,)  #: Formats with the entities as Parquet, whose index holds the sparse columns, too.
 
 
 def write(

@@ -10,10 +10,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from dim.data.entity import Entity
 from dim.linker.answer import Question
 from dim.linker.figures import about_run
 from dim.linker.images import ImageReader
-from dim.linker.knowledge import Knowledge, KnownEntity, knowledge_of
+from dim.linker.knowledge import Knowledge, knowledge_of
 from dim.linker.linker import BATCH
 from dim.linker.ranked import RankedLinker
 from dim.linker.recipe import recipe_of_run
@@ -158,7 +159,7 @@ class ContrastiveLinker(RankedLinker):
             self.index, self.sparse = parted(self.index, num_sparse, self.knowledge.next_row)
         super().rebuild_index(kind)
 
-    def _add_scored(self, rows: Rows, entities: list[KnownEntity]) -> None:
+    def _add_scored(self, rows: Rows, entities: list[Entity]) -> None:
         starts = range(0, len(entities), BATCH)
         parts = [self._parted(self.towers.entities(entities[start : start + BATCH])) for start in starts]
         vectors = np.concatenate([dense for dense, _ in parts])  # zeros for an entity that has none

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
+from dim.data.entity import Entity
 from dim.errors import DataError
 from dim.features.batch import Batch, FieldVectors
 from dim.features.live import LiveEncoder
 from dim.linker.answer import Question, check_finite
 from dim.linker.images import ImageReader, question_images
-from dim.linker.knowledge import KnownEntity
 from dim.linker.recipe import SAVE_AGAIN, load_weights
 from dim.training.two_towers import TwoTowers, Widths
 
@@ -63,7 +63,7 @@ class Towers:
         return vectors
 
     @torch.inference_mode()
-    def entities(self, entities: Sequence[KnownEntity]) -> Vectors:
+    def entities(self, entities: Sequence[Entity]) -> Vectors:
         """Unit vectors [n, width] of entities; zeros for one of which the towers read nothing.
 
         Raises:

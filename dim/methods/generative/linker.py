@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dim.data.dataset import NIL
+from dim.data.entity import Entity
 from dim.errors import ConfigError, DataError
 from dim.evaluation.protocols import NIL_ROW
 from dim.linker.answer import Answer, Question, check_finite, of_question
 from dim.linker.figures import about_run
 from dim.linker.images import ImageReader, question_images
-from dim.linker.knowledge import KnownEntity, knowledge_of
+from dim.linker.knowledge import knowledge_of
 from dim.linker.linker import Linker
 from dim.linker.recipe import Recipe, absolute, recipe_of_run
 from dim.linker.sources import live_encoder
@@ -104,7 +105,7 @@ class GenerativeLinker(Linker):
         parts = self.task, self.live, self.knowledge, self.choice.training, self.writable.tree, about
         write(place, Parts(*parts), check)
 
-    def _index(self, rows: Rows, entities: list[KnownEntity]) -> None:
+    def _index(self, rows: Rows, entities: list[Entity]) -> None:
         # A name that is longer than the run writes is left out, which is said on stderr.
         try:
             self.writable.add(rows)
@@ -216,10 +217,10 @@ class GenerativeLinker(Linker):
         evidence = {"likelihood": float(np.exp(likelihood)), "per_token": likelihood / length, "tokens": float(length)}
         if row == NIL_ROW:
             return Answer(NIL, NIL, None, score, share, evidence)
-        entity = self.knowledge.entities[row]
-        is_alias = self.task.language_model.detokenize(name.tokens) != entity.name.strip()
+        told = self.knowledge.entities.answered(row)
+        is_alias = self.task.language_model.detokenize(name.tokens) != told["name"].strip()
         evidence["alias"] = float(is_alias)
-        return Answer(entity.id, entity.name, entity.text, score, share, evidence, entity.images)
+        return Answer(**told, score=score, probability=share, evidence=evidence)
 
     def _prompts(self, questions: Sequence[Question]) -> tuple[list[Prompt], Images]:
         """The prompts, whose mentions are numbered from the examples on; and the image features of these."""

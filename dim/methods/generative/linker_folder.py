@@ -37,7 +37,7 @@ from dim.methods.generative.mapper import FeatureMapper
 from dim.methods.generative.module import GEMEL
 from dim.methods.generative.name_tree import NameTree
 
-CONTENT, FORMAT = "generative linker", 1
+CONTENT, FORMAT, OLDER = "generative linker", 2, (1,)
 LANGUAGE_MODEL = "language_model"
 NOTE = "Probabilities are shares of the likelihood of the names that were found; they are not calibrated."
 
@@ -102,7 +102,7 @@ def read(folder: Path, device: str, trusted: Sequence[str] = (), image_root: str
         DataError: There is no generative linker, a damaged one, one of another format, one that names classes which are
             not dim's, or its language model or encoders are not what they were.
     """
-    manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, GenerativeManifest)
+    manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, GenerativeManifest, OLDER)
     recipe = located(renamed(manifest["about"]["recipe"]), folder, manifest["files"])
     about = manifest["about"] | {"recipe": recipe}
     task, live = make(recipe, device, GEMEL, trusted)
