@@ -30,6 +30,7 @@ from dim.releases.dim_release import DimRelease
 from dim.releases.diverse import Diverse
 from dim.releases.entity_texts import read_texts
 from dim.releases.gemel import Gemel
+from dim.releases.ghmfc import Ghmfc
 from dim.releases.image_folder import find_image_folder, look_up_images
 from dim.releases.melbench import MelBench
 from dim.releases.mimic import Mimic
@@ -42,6 +43,7 @@ PUBLISHED: tuple[Converter, ...] = (
     Diverse(),
     WikiDiverse(),
     Gemel(),
+    Ghmfc(),
     DimRelease(),
     MelBench(),
     Mimic(),
@@ -78,8 +80,8 @@ def prepare(
         root: The release's folder (for MELBench also one of its files). It is only read.
         out: The dataset folder to write: a new or empty path, or what was prepared from the same `root` before, which
             is replaced.
-        layout: The release's layout: diverse, wikidiverse, gemel, dim, melbench, mimic, wikiperson, tables, or that of
-            an installed package; `auto` tells it by the file names.
+        layout: The release's layout (`docs/layouts.md` lists them), tables, or that of an installed package; `auto`
+            tells it by the file names.
         name: The dataset's name; by default that of the release.
         images: The image folder, where it stands outside the release or has an unusual name.
         texts: Further entity texts, variant → JSON file of the form {"Q42": "…"}: --texts.refreshed=new.json.
@@ -282,8 +284,12 @@ def _raw_key(root: Path) -> str:
     folder = root.parent if root.is_file() else root
     names = sorted(list_names(root))
     parts = [str(CONVERTER_VERSION), str(FORMAT_VERSION), str(root.resolve()), str(find_image_folder(folder))]
-    for path in (folder / name for name in names if Path(name).suffix in RAW_SUFFIXES):
-        with explain_read_errors(path):
-            status = path.stat()
-        parts.append(f"{path.name}:{status.st_size}:{status.st_mtime_ns}")
+    below = sorted({name for converter in converters() for name in converter.folders})
+    names += [
+        f"{name}/{file}" for name in below if (folder / name).is_dir() for file in sorted(list_names(folder / name))
+    ]
+    for name in (name for name in names if Path(name).suffix in RAW_SUFFIXES):
+        with explain_read_errors(folder / name):
+            status = (folder / name).stat()
+        parts.append(f"{name}:{status.st_size}:{status.st_mtime_ns}")
     return content_hash(*parts)

@@ -40,6 +40,7 @@ class WikiPerson(Converter):
 
     layout = "wikiperson"
     needs = f"{ENTITY_FILE} beside WIKIPerson_Train_Dev.json and WIKIPerson_Test.json"
+    folders = (TEXT_FOLDER,)
 
     def recognizes(self, root: Path) -> bool:
         """Tells by the file of the KB."""
