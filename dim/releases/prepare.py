@@ -28,6 +28,7 @@ from dim.releases.checks import check_release
 from dim.releases.composed import compose_release
 from dim.releases.dim_release import DimRelease
 from dim.releases.diverse import Diverse
+from dim.releases.drin import Drin
 from dim.releases.entity_texts import read_texts
 from dim.releases.gemel import Gemel
 from dim.releases.ghmfc import Ghmfc
@@ -36,6 +37,7 @@ from dim.releases.melbench import MelBench
 from dim.releases.mimic import Mimic
 from dim.releases.summary import print_summary, summarize
 from dim.releases.tables import Tables
+from dim.releases.tidedra import TideDra
 from dim.releases.wikidiverse import WikiDiverse
 from dim.releases.wikiperson import WikiPerson
 
@@ -44,7 +46,9 @@ PUBLISHED: tuple[Converter, ...] = (
     WikiDiverse(),
     Gemel(),
     Ghmfc(),
+    Drin(),
     DimRelease(),
+    TideDra(),
     MelBench(),
     Mimic(),
     WikiPerson(),
