@@ -110,8 +110,8 @@ def _entities(raw: Iterable[Row]) -> EntityRows:
                 names[name] = None
     entities = EntityRows()
     for entity_id in sorted(named):
-        names = list(named[entity_id]) or [""]
-        entities.add(entity_id, name=names[0], text="", aliases=names[1:])
+        known = list(named[entity_id]) or [""]
+        entities.add(entity_id, name=known[0], text="", aliases=known[1:])
     return entities
 
 
