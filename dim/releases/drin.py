@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from dim.data.files import clean_text, explain_read_errors, field_problem, list_names, open_text, read_json
+from dim.data.files import clean_text, field_problem, list_names, open_text, read_json
 from dim.data.table_files import text_cell
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
 from dim.releases.dim_release import read_entities
 from dim.releases.entity_texts import read_texts
+from dim.releases.images_by_stem import images_by_stem
 from dim.releases.mention_rows import MentionRows
 from dim.releases.split_files import SPLITS, find_split_files
 from dim.releases.titles import title_id
@@ -69,11 +69,11 @@ def _read_wikimel(root: Path, files: dict[str, str]) -> Release:
         for variant, file in TEXT_FILES.items()
         if file in here
     }
-    entity_images = _images(root, ENTITY_IMAGES, set(entities["id"]))
+    entity_images = images_by_stem(root, ENTITY_IMAGES, set(entities["id"]))
     entities["images"] = [[entity_images[i]] if i in entity_images else [] for i in entities["id"]]
     raw = [(split, file, key, row) for split, file in files.items() for key, row in _rows(root / MENTIONS / file)]
     captions = {key: key.split("-")[0] for _, _, key, _ in raw}
-    mention_images = _images(root, MENTION_IMAGES, set(captions.values()))
+    mention_images = images_by_stem(root, MENTION_IMAGES, set(captions.values()))
     rows = MentionRows(entities["id"])
     candidates = {key: rows.known(ids) for key, ids in _read_candidates(root / CANDIDATES / SEARCHED)}
     for split, file, key, row in raw:
@@ -148,12 +148,3 @@ def _read_candidates(folder: Path) -> Iterator[tuple[str, list[str]]]:
             key, *ids = clean_text(line).strip("\r\n").split("\t")
             if key:
                 yield key, [entity_id for entity_id in ids if entity_id]
-
-
-def _images(root: Path, folder: str, stems: Collection[str]) -> dict[str, str]:
-    """Stem → path of the images in a folder that are wanted; DRIN's code tries one suffix after the other."""
-    if not (root / folder).is_dir():
-        return {}
-    with explain_read_errors(root / folder), os.scandir(root / folder) as entries:
-        names = sorted(entry.name for entry in entries if PurePosixPath(entry.name).stem in stems)
-    return {PurePosixPath(name).stem: f"{folder}/{name}" for name in reversed(names)}

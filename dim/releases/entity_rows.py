@@ -78,6 +78,10 @@ class EntityRows:
         self._texts[row] = self._texts[row] or text
         self._images[row] += [image for image in images if image not in self._images[row]]
 
+    def set_images(self, images: Mapping[str, str]) -> None:
+        """Gives entities the one image that is known of them (id → path)."""
+        self._images = [[images[entity_id]] if entity_id in images else [] for entity_id in self.ids]
+
     def table(self) -> pd.DataFrame:
         """The entities (columns of `ENTITY_SCHEMA` without type and popularity)."""
         columns = {"id": self.ids, "name": self._names, "aliases": self._aliases}

@@ -30,6 +30,7 @@ from dim.releases.dim_release import DimRelease
 from dim.releases.diverse import Diverse
 from dim.releases.drin import Drin
 from dim.releases.entity_texts import read_texts
+from dim.releases.fissfuse import FissFuse
 from dim.releases.gemel import Gemel
 from dim.releases.ghmfc import Ghmfc
 from dim.releases.image_folder import find_image_folder, look_up_images
@@ -51,6 +52,7 @@ PUBLISHED: tuple[Converter, ...] = (
     TideDra(),
     MelBench(),
     Mimic(),
+    FissFuse(),
     WikiPerson(),
 )
 #: Part of the key of prepared datasets: raise it when a converter's output changes.
