@@ -87,7 +87,7 @@ COMMANDS = {
     "prepare": Command(
         "dim.releases.prepare", ("prepare",), "turn a release, or your own tables, into a dataset folder"
     ),
-    "unpack-images": Command(
+    "unpack": Command(
         "dim.releases.hdf5_images", ("unpack_images",), "write the images of an HDF5 file (FissFuse) as files"
     ),
     "audit": Command("dim.cli.audit", ("audit",), "look for leaks in a dataset; write a clean and a hard subset"),

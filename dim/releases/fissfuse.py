@@ -33,7 +33,7 @@ class FissFuse(Converter):
     """Reads the split files and `entities.jsonl`, a line at a time.
 
     The answer of a row is its first candidate, unless it has a field `answer`. Images are those that
-    `dim unpack-images` wrote, by the stem of a mention's `imgPath` and by an entity's id.
+    `dim unpack` wrote, by the stem of a mention's `imgPath` and by an entity's id.
     """
 
     layout = "fissfuse"
@@ -80,7 +80,7 @@ class FissFuse(Converter):
         has_images = any((root / folder).is_dir() for folder in GROUPS)
         packed = sorted(name for name in list_names(root) if name.endswith(PACKED))
         if packed and not has_images:
-            notes.append(f"the images wait in {', '.join(packed)}: dim unpack-images {root / packed[0]} {root}")
+            notes.append(f"the images wait in {', '.join(packed)}: dim unpack {root / packed[0]} {root}")
         if rows.num_unknown_candidates:
             notes.append(f"candidates that the KB lacks were left out: {rows.num_unknown_candidates:,}")
         return Release(

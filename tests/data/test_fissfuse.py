@@ -57,7 +57,7 @@ def test_unpacked_images_are_found_by_stem_and_by_id(root: Path) -> None:
 def test_images_that_are_still_packed_are_told_the_command(root: Path) -> None:
     (root / "wikimel_image.h5").write_bytes(b"")
     notes = " ".join(FissFuse().read(root).notes)
-    assert f"dim unpack-images {root}/wikimel_image.h5 {root}" in notes
+    assert f"dim unpack {root}/wikimel_image.h5 {root}" in notes
 
 
 @pytest.mark.parametrize(

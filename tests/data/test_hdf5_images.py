@@ -48,7 +48,7 @@ def test_a_package_has_its_images_after_the_command(tmp_path: Path, capsys: pyte
         for caption in range(14):
             file[f"mention_image/{caption}"] = as_array(image_bytes((caption, 0, 0)))
         file["entity_image/Q100"] = as_array(RED)
-    assert main(["unpack-images", str(root / "wikimel_image.h5"), str(root)]) == 0
+    assert main(["unpack", str(root / "wikimel_image.h5"), str(root)]) == 0
     assert "mention_image: 14 images" in capsys.readouterr().out
     release = FissFuse().read(root)
     assert look_up_images(release, None).without == 0
