@@ -26,6 +26,7 @@ from dim.releases import kept_splits
 from dim.releases.base import Converter, Release
 from dim.releases.checks import check_release
 from dim.releases.composed import compose_release
+from dim.releases.diffmel import DiffMel
 from dim.releases.dim_release import DimRelease
 from dim.releases.diverse import Diverse
 from dim.releases.drin import Drin
@@ -36,11 +37,14 @@ from dim.releases.ghmfc import Ghmfc
 from dim.releases.image_folder import find_image_folder, look_up_images
 from dim.releases.melbench import MelBench
 from dim.releases.mimic import Mimic
+from dim.releases.oven import Oven
+from dim.releases.shadowlink import ShadowLink
 from dim.releases.summary import print_summary, summarize
 from dim.releases.tables import Tables
 from dim.releases.tidedra import TideDra
 from dim.releases.wikidiverse import WikiDiverse
 from dim.releases.wikiperson import WikiPerson
+from dim.releases.zelda import Zelda
 
 PUBLISHED: tuple[Converter, ...] = (
     Diverse(),
@@ -54,6 +58,10 @@ PUBLISHED: tuple[Converter, ...] = (
     Mimic(),
     FissFuse(),
     WikiPerson(),
+    Oven(),
+    Zelda(),
+    ShadowLink(),
+    DiffMel(),
 )
 #: Part of the key of prepared datasets: raise it when a converter's output changes.
 CONVERTER_VERSION = 3
