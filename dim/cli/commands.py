@@ -87,6 +87,9 @@ COMMANDS = {
     "prepare": Command(
         "dim.releases.prepare", ("prepare",), "turn a release, or your own tables, into a dataset folder"
     ),
+    "unpack": Command(
+        "dim.releases.hdf5_images", ("unpack_images",), "write the images of an HDF5 file (FissFuse) as files"
+    ),
     "audit": Command("dim.cli.audit", ("audit",), "look for leaks in a dataset; write a clean and a hard subset"),
     "show": Command("dim.cli.show", ("show",), "show one mention or entity end to end"),
     "refresh": Command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,6 +46,7 @@ class Converter(ABC):
 
     layout: str  #: The name that `dim prepare --layout` takes.
     needs: str  #: The files that make the layout, for the message where none is recognized.
+    folders: Sequence[str] = ()  #: The subfolders whose files it reads: when one changes, `fit` prepares anew.
 
     @abstractmethod
     def recognizes(self, root: Path) -> bool:

@@ -45,7 +45,7 @@ class DimRelease(Converter):
                 f"mentions in {root} ({', '.join(SPLIT_FILES.values())})", "none of these files", "Add one of them."
             )
         notes = [f"no {file}: the split {split} is empty" for split, file in SPLIT_FILES.items() if split not in splits]
-        entities = _read_entities(root, names)
+        entities = read_entities(root, names)
         texts = {
             variant: read_texts(root / file, entities["id"])
             for variant, files in TEXT_FILES.items()
@@ -138,7 +138,7 @@ def _row_problem(row: Any) -> str | None:
     return None
 
 
-def _read_entities(root: Path, names: frozenset[str]) -> pd.DataFrame:
+def read_entities(root: Path, names: frozenset[str]) -> pd.DataFrame:
     """The KB in the order of the release; a further name of the same entity becomes an alias."""
     entity_names: dict[str, str] = {}
     aliases: dict[str, list[str]] = {}

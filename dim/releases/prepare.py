@@ -23,26 +23,42 @@ from dim.releases import kept_splits
 from dim.releases.base import Converter, Release
 from dim.releases.checks import check_release
 from dim.releases.composed import compose_release
+from dim.releases.diffmel import DiffMel
 from dim.releases.dim_release import DimRelease
 from dim.releases.diverse import Diverse
+from dim.releases.drin import Drin
 from dim.releases.entity_texts import read_texts
+from dim.releases.fissfuse import FissFuse
 from dim.releases.gemel import Gemel
+from dim.releases.ghmfc import Ghmfc
 from dim.releases.image_folder import find_image_folder, look_up_images
 from dim.releases.melbench import MelBench
 from dim.releases.mimic import Mimic
+from dim.releases.oven import Oven
+from dim.releases.shadowlink import ShadowLink
 from dim.releases.summary import print_summary, summarize
 from dim.releases.tables import Tables
+from dim.releases.tidedra import TideDra
 from dim.releases.wikidiverse import WikiDiverse
 from dim.releases.wikiperson import WikiPerson
+from dim.releases.zelda import Zelda
 
 PUBLISHED: tuple[Converter, ...] = (
     Diverse(),
     WikiDiverse(),
     Gemel(),
+    Ghmfc(),
+    Drin(),
     DimRelease(),
+    TideDra(),
     MelBench(),
     Mimic(),
+    FissFuse(),
     WikiPerson(),
+    Oven(),
+    Zelda(),
+    ShadowLink(),
+    DiffMel(),
 )
 #: Part of the key of prepared datasets: raise it when a converter's output changes.
 CONVERTER_VERSION = 3
@@ -75,8 +91,8 @@ def prepare(
         root: The release's folder (for MELBench also one of its files). It is only read.
         out: The dataset folder to write: a new or empty path, or what was prepared from the same `root` before, which
             is replaced.
-        layout: The release's layout: diverse, wikidiverse, gemel, dim, melbench, mimic, wikiperson, tables, or that of
-            an installed package; `auto` tells it by the file names.
+        layout: The release's layout (`docs/layouts.md` lists them), tables, or that of an installed package; `auto`
+            tells it by the file names.
         name: The dataset's name; by default that of the release.
         images: The image folder, where it stands outside the release or has an unusual name.
         texts: Further entity texts, variant → JSON file of the form {"Q42": "…"}: --texts.refreshed=new.json.
@@ -279,8 +295,12 @@ def _raw_key(root: Path) -> str:
     folder = root.parent if root.is_file() else root
     names = sorted(list_names(root))
     parts = [str(CONVERTER_VERSION), str(FORMAT_VERSION), str(root.resolve()), str(find_image_folder(folder))]
-    for path in (folder / name for name in names if Path(name).suffix in RAW_SUFFIXES):
-        with explain_read_errors(path):
-            status = path.stat()
-        parts.append(f"{path.name}:{status.st_size}:{status.st_mtime_ns}")
+    below = sorted({name for converter in converters() for name in converter.folders})
+    names += [
+        f"{name}/{file}" for name in below if (folder / name).is_dir() for file in sorted(list_names(folder / name))
+    ]
+    for name in (name for name in names if Path(name).suffix in RAW_SUFFIXES):
+        with explain_read_errors(folder / name):
+            status = (folder / name).stat()
+        parts.append(f"{name}:{status.st_size}:{status.st_mtime_ns}")
     return content_hash(*parts)

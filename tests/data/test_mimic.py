@@ -275,3 +275,41 @@ def test_images_may_stand_in_another_place_with_both_folders(root: Path, tmp_pat
     dataset = prepare(root, tmp_path / "dataset", images=tmp_path / "elsewhere")
     assert dataset.meta["mentions_without_image"] == 0
     assert dataset.meta["images"] == {}
+
+
+def described(number: int, **changes: Any) -> dict[str, Any]:
+    made = entity(number, desc=f"English scientist {number}", **changes)
+    return {name: value for name, value in made.items() if name != "attr"}
+
+
+def test_a_kb_with_descriptions_in_the_place_of_attributes_is_read(root: Path) -> None:
+    write_kb(root, [described(number) for number in range(8)])
+    release = Mimic().read(root)
+    assert list(release.texts) == ["brief"]
+    assert release.texts["brief"]["text"].tolist()[0] == "English scientist 0"
+    assert not any("desc" in (attributes or "") for attributes in release.entities["attributes"])
+
+
+def test_the_described_kb_alone_is_a_package(root: Path) -> None:
+    (root / "kb_entity.json").unlink()
+    write_json(root / "kb_entity_desc.json", [described(number) for number in range(8)])
+    assert Mimic().recognizes(root)
+    release = Mimic().read(root)
+    assert len(release.mentions) == 28
+    assert release.texts["brief"]["text"].tolist()[0] == "English scientist 0"
+
+
+def test_the_described_kb_beside_the_other_is_a_second_text(root: Path) -> None:
+    more = [described(number, qid=None, answer=None) for number in range(7)] + [described(9, qid="Q9")]
+    write_json(root / "kb_entity_desc.json", more)
+    release = Mimic().read(root)
+    assert release.texts["brief"]["text"].tolist()[0] == "Occupation: scientist 0."
+    assert release.texts["desc"]["text"].tolist() == [f"English scientist {number}" for number in range(7)]
+    assert any("that kb_entity.json lacks were left out: 1, first: Q9" in note for note in release.notes)
+
+
+def test_attributes_and_description_of_one_row_are_two_texts(root: Path) -> None:
+    write_kb(root, [entity(number, desc=f"English scientist {number}") for number in range(8)])
+    release = Mimic().read(root)
+    assert release.texts["brief"]["text"].tolist()[0] == "Occupation: scientist 0."
+    assert release.texts["desc"]["text"].tolist()[0] == "English scientist 0"

@@ -12,7 +12,7 @@ from dim.errors import DataError
 from dim.features.embed import embed_dataset
 from dim.releases.image_folder import look_up_images
 from dim.releases.mention_rows import UNKNOWN_ANSWER
-from dim.releases.prepare import prepare
+from dim.releases.prepare import find_converter, prepare
 from dim.releases.wikiperson import NO_BOX, WikiPerson, parse_box
 
 
@@ -172,3 +172,10 @@ def test_from_the_release_to_features_of_the_boxes(root: Path, tmp_path: Path) -
     # The two halves of an image differ as red and blue do; the left halves of two images are alike.
     assert not np.allclose(first, second, atol=0.1)
     assert np.allclose(first, third, atol=1e-3)
+
+
+def test_the_repository_holds_test_rows_alone_and_is_told_what_it_lacks(tmp_path: Path) -> None:
+    write_json(tmp_path / "WIKIPerson_Test.json", [person(number) for number in range(4)])
+    assert find_converter(tmp_path).layout == "wikiperson"
+    with pytest.raises(DataError, match=r"expected entity_12w\.json in .*\nfound    nothing of that name"):
+        WikiPerson().read(tmp_path)
