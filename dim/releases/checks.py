@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from dim.errors import DataError
 from dim.releases.base import Release
-from dim.releases.mention_rows import UNKNOWN_ANSWER
+from dim.releases.mention_rows import NOTHING_TO_READ, UNKNOWN_ANSWER
 
 MAX_UNKNOWN = 0.01
 
@@ -37,6 +39,26 @@ def check_release(release: Release, allow_missing: bool) -> None:
             f"{unknown:,} of {release.rows_read:,} rows with an unknown answer; first: {'; '.join(examples)}",
             "Check that KB and mentions belong together, or leave these rows out with --allow_missing=true.",
         )
+    _check_any(release)
+
+
+def can_be_read(release: Release, has_image: pd.Series) -> pd.Series:
+    """Which mentions tell a model something: a name, a context, or an image file. The others are counted as skipped.
+
+    Raises:
+        DataError: None does.
+    """
+    mentions = release.mentions
+    blank = (mentions["mention"] == "") & (mentions["context"].str.strip() == "") & ~has_image
+    for mention_id in mentions["id"][blank]:
+        release.skipped.add(NOTHING_TO_READ, mention_id)
+    if blank.all():
+        release.mentions = mentions[~blank]
+        _check_any(release)
+    return ~blank
+
+
+def _check_any(release: Release) -> None:
     if release.mentions.empty:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in release.skipped.counts.items())
         raise DataError(f"a usable mention in {release.name}", f"none ({counts})", "Put the mention rows right.")

@@ -1,4 +1,7 @@
-"""MELBench: `Richpedia-MEL.json` and `Wikidata-MEL.json`. It has no split file and no KB text."""
+"""MELBench: `Richpedia-MEL.json` and `Wikidata-MEL.json`. It has no split file and no KB text.
+
+The image of a row is called by its id: `21717.jpg`, `Q42.jpg`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from typing import Any
 import pandas as pd
 
 from dim.data.files import clean_text, json_type, list_names, read_object
-from dim.data.splits import draw_splits
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
 from dim.releases.dim_release import row_images
@@ -30,7 +32,7 @@ class MelBench(Converter):
         return not list_names(root).isdisjoint(FILES)
 
     def read(self, root: Path) -> Release:
-        """Reads the release: the KB is what its rows name, the splits are drawn by caption.
+        """Reads the release: the KB is what its rows name; it has no splits.
 
         Raises:
             DataError: As the contract says, and where the folder holds both files.
@@ -52,23 +54,20 @@ class MelBench(Converter):
                     answer=answer,
                     images=row_images(row),
                     attributes={"key": key},
+                    image_key=key,
                 )
-        mentions = rows.table()
-        mentions["split"] = draw_splits(mentions)
         return Release(
             name=path.stem,
             source="MELBench (Zhou et al., 2021)",
             licence="MIT",
             entities=entities,
             texts={},
-            mentions=mentions,
+            mentions=rows.table(),
             image_root=find_image_folder(path.parent),
             rows_read=rows.num_read,
             skipped=rows.skipped,
-            notes=[
-                "the release has no splits: train, dev and test (80/10/10) were drawn by caption, the same every time",
-                "the release has no KB: it is made of the answers alone, which is easier than a real KB",
-            ],
+            notes=["the release has no KB: it is made of the answers alone, which is easier than a real KB"],
+            images_by_key=True,
         )
 
 

@@ -12,9 +12,8 @@ import pandas as pd
 from dim.core.text_form import one_form, one_form_span
 from dim.data.files import clean_text
 from dim.data.skipped import Skipped
-from dim.images.regions import split_region
 
-EMPTY_MENTION = "empty mention"
+NOTHING_TO_READ = "neither name, context nor usable image"
 UNKNOWN_ANSWER = "answer not in the KB"
 _ENCODE = json.JSONEncoder(ensure_ascii=False, default=str).encode  # json.dumps would make an encoder a row
 
@@ -60,13 +59,15 @@ class MentionRows:
         candidates: list[str] | None = None,
         type: str | None = None,  # noqa: A002
         attributes: Mapping[str, Any] | None = None,
+        image_key: str | None = None,
     ) -> None:
         """Adds one mention, or counts why not.
 
         Args:
             split: `train`, `tune`, `dev`, `test`, or None where the release has no splits.
             where: The row's place in the raw files, for the examples of skipped rows.
-            mention: The name; spaces around it go. It may be empty where an image is a region, the mention itself.
+            mention: The name; spaces around it go. It may be empty where there is a context or an image: the mention is
+                then what the image shows, or a region of it.
             context: The sentence around it.
             answer: The gold id; None, empty or `nil` in any case means NIL.
             images: Paths as the release names them.
@@ -74,14 +75,15 @@ class MentionRows:
             candidates: Entity ids, as `known` returns them.
             type: A label.
             attributes: Whatever else the source says.
+            image_key: What the image of a row that names none may be called, without its ending.
         """
         prefix = split or "mention"
         number = self._num_read[prefix]
         self._num_read[prefix] += 1
         mention = clean_text(mention).strip()
         context, span = _one_form(context, span)
-        if not mention and not any(split_region(image)[1] for image in images):
-            return self.skipped.add(EMPTY_MENTION, where)
+        if not (mention or context.strip() or any(images) or image_key):
+            return self.skipped.add(NOTHING_TO_READ, where)
         entity_id = None
         if not is_nil(answer):
             entity_id = self._find(str(answer))
@@ -101,6 +103,7 @@ class MentionRows:
                 "candidates": candidates,
                 "type": type,
                 "attributes": json_cell(attributes),
+                "image_key": None if image_key is None else clean_text(image_key),
             }
         )
         return None
@@ -109,7 +112,8 @@ class MentionRows:
         """The mentions, in the order in which they were added."""
         columns = ("id", "split", "mention", "context", "start", "end", "entity_id", "images", "candidates")
         table = {name: pd.Series([row[name] for row in self._rows], dtype=object) for name in columns}
-        table |= {name: pd.Series([row[name] for row in self._rows], dtype=object) for name in ("type", "attributes")}
+        more = ("type", "attributes", "image_key")
+        table |= {name: pd.Series([row[name] for row in self._rows], dtype=object) for name in more}
         return pd.DataFrame(table).astype({"start": "Int64", "end": "Int64"})
 
     def _find(self, answer: str) -> str | None:

@@ -3,7 +3,7 @@ import json
 import pandas as pd
 import pytest
 
-from dim.releases.mention_rows import EMPTY_MENTION, UNKNOWN_ANSWER, MentionRows, is_nil, locate
+from dim.releases.mention_rows import NOTHING_TO_READ, UNKNOWN_ANSWER, MentionRows, is_nil, locate
 
 
 def add(rows: MentionRows, **changes: object) -> None:
@@ -38,17 +38,17 @@ def test_an_answer_that_the_kb_lacks_is_skipped_and_its_first_five_are_kept() ->
 
 
 @pytest.mark.parametrize("mention", ["", "  \t"])
-def test_an_empty_mention_is_skipped_and_counted(mention: str) -> None:
+def test_a_row_with_nothing_to_read_is_skipped_and_counted(mention: str) -> None:
     rows = MentionRows(["Q1"])
-    add(rows, mention=mention, where="train.json 5")
-    assert rows.skipped.counts == {EMPTY_MENTION: 1}
-    assert rows.skipped.examples == {EMPTY_MENTION: ["train.json 5"]}
+    add(rows, mention=mention, context=" ", where="train.json 5")
+    assert rows.skipped.counts == {NOTHING_TO_READ: 1}
+    assert rows.skipped.examples == {NOTHING_TO_READ: ["train.json 5"]}
 
 
 def test_ids_number_the_rows_of_a_split_and_do_not_move_when_one_is_skipped() -> None:
     rows = MentionRows(["Q1"])
     add(rows, attributes={"key": "Q1"})
-    add(rows, mention="")
+    add(rows, mention="", context="")
     add(rows)
     add(rows, split="dev")
     add(rows, split=None)
@@ -94,12 +94,14 @@ def test_half_a_surrogate_pair_does_not_reach_the_table() -> None:
     assert row["attributes"] == '{"key": "?"}'
 
 
-def test_an_empty_mention_is_kept_where_an_image_is_a_region() -> None:
+def test_an_empty_mention_is_kept_where_there_is_an_image_or_a_context() -> None:
     rows = MentionRows(["Q1"])
     add(rows, mention=" ", context="", images=["a.jpg#xywh=1,2,3,4"])
     add(rows, mention="", images=["a.jpg", "b.jpg#xywh=1,2,3,4"])
     add(rows, mention="", context="", images=["a.jpg"])
+    add(rows, mention="", context="the man on the left")
+    add(rows, mention="", context="", images=[""])
     table = rows.table()
-    assert table["mention"].tolist() == ["", ""]
+    assert table["mention"].tolist() == ["", "", "", ""]
     assert table["start"].isna().all()
-    assert rows.skipped.counts == {EMPTY_MENTION: 1}
+    assert rows.skipped.counts == {NOTHING_TO_READ: 1}
