@@ -51,6 +51,7 @@ def embed(
     max_missing_images: float = MAX_MISSING_IMAGES,
     engine: Engine = "local",
     address: str | None = None,
+    images: Path | None = None,
 ) -> None:
     """Computes the features that a run needs and keeps them in the cache.
 
@@ -74,12 +75,13 @@ def embed(
         engine: `local` is this process; `ray` spreads the blocks over a Ray cluster, all of whose nodes see the
             weights and the images under the same paths (extra `ray`).
         address: Of a running Ray cluster; the default starts one on this machine for this run.
+        images: The image folder of a release, as of `dim prepare`; the default is where the release has it.
     """
     if text_encoder is None and image_encoder is None:
         raise ConfigError("an encoder", "neither --text_encoder nor --image_encoder", "Name at least one of them.")
     with open_executor(engine, address) as executor:
         embed_dataset(
-            open_dataset(root, cache_dir),
+            open_dataset(root, cache_dir, images),
             cache_dir=cache_dir,
             text_encoder=text_encoder,
             image_encoder=image_encoder,

@@ -169,6 +169,7 @@ class LinkingDataModule(LightningDataModule):
         num_workers: Processes that decode images; 0 decodes in this one; None: one a core, at most 8.
         max_missing_images: The share of mentions, and of entities, that may miss the images that they name; beyond, a
             run stops before it trains. The default bears links that died, not a folder that moved or was not unpacked.
+        images: The image folder of a release, as of `dim prepare`; None: where the release has it.
         resident_gb: Features up to this size (in 10^9 bytes, all fields together) live on the device.
         engine: Where embedding and `predict` compute: this process, or a Ray cluster (extra `ray`), all of whose nodes
             see dataset, cache, weights and images under the same paths.
@@ -181,7 +182,7 @@ class LinkingDataModule(LightningDataModule):
     incidental: ClassVar[frozenset[str]] = frozenset(
         {
             *("root", "cache_dir", "predict_split", "embed_batch_size", "num_workers", "resident_gb", "engine"),
-            *("address", "seed", "text_encoder", "image_encoder", "name_encoder", "captioner", "entity_text"),
+            *("images", "address", "seed", "text_encoder", "image_encoder", "name_encoder", "captioner", "entity_text"),
             *("context_template", "num_images", "feature_dtype", "leave_out", "shuffle", "blank"),
         }
     )
@@ -207,6 +208,7 @@ class LinkingDataModule(LightningDataModule):
         embed_batch_size: int = 64,
         num_workers: int | None = None,
         max_missing_images: float = MAX_MISSING_IMAGES,
+        images: Path | None = None,
         resident_gb: float = 4.0,
         engine: Engine = "local",
         address: str | None = None,
@@ -228,6 +230,7 @@ class LinkingDataModule(LightningDataModule):
         self.batch_size, self.embed_batch_size = batch_size, embed_batch_size
         self.num_workers, self.resident_gb, self.seed = num_workers, resident_gb, seed
         self.max_missing_images = check_limit(max_missing_images)
+        self.images = images
         self.engine, self.address = engine, address
         self.needs = Needs()
         self.only: Tensor | None = None  #: Mention rows [n] that alone may be trained on, such as all but a fold.
@@ -267,7 +270,7 @@ class LinkingDataModule(LightningDataModule):
         self.linking_data.to(device, self.resident_gb * 1e9)
 
     def _load(self) -> LinkingData:
-        dataset = open_dataset(self.root, self.cache_dir)
+        dataset = open_dataset(self.root, self.cache_dir, self.images)
         with open_executor(self.engine, self.address) as executor:
             features = self._embed(dataset, executor)
         # A field that nobody has is no field: the model is not built for it.
