@@ -421,3 +421,31 @@ def test_images_that_are_not_unpacked_are_named(tmp_path: Path, capsys: pytest.C
     assert f"images may wait in images.ZIP: unzip -q {root}/images.ZIP -d {root}/images" in plain(
         capsys.readouterr().out
     )
+
+
+NIL_LABELS = ("--NME--", "NIL0012", "None", "null", "-1")
+
+
+def with_nil_labels(root: Path) -> Path:
+    edit_json(root / "train.json", **{f"x{n}": row(n) | {"answer": label} for n, label in enumerate(NIL_LABELS)})
+    return root
+
+
+def test_labels_of_nil_are_named_when_they_are_met(root: Path) -> None:
+    message = prepare_error(with_nil_labels(root))
+    assert "If --NME--, NIL0012, None, null, -1 means that the KB has no such entity: --nil_labels" in plain(message)
+
+
+def test_labels_of_nil_are_nil_by_option(root: Path, tmp_path: Path) -> None:
+    labels = ["--NME--", "NIL*", "none", "null", "-1"]
+    dataset = prepare(with_nil_labels(root), tmp_path / "out", nil_labels=labels, audit=False)
+    assert (dataset.meta["rows_kept"], dataset.meta["num_nil"]) == (33, 5)
+    part = prepare(root, tmp_path / "part", nil_labels=labels[:-1], audit=False, allow_missing=True)
+    assert any("answers that mean NIL elsewhere were read as ids: -1; " in note for note in part.meta["notes"])
+
+
+def test_a_name_that_stands_twice_without_offsets_is_said(root: Path, tmp_path: Path) -> None:
+    edit_json(root / "train.json", x=row(0) | {"sentence": "Lovelace wrote to Lovelace"})
+    dataset = prepare(root, tmp_path / "out", audit=False)
+    said = "names that stand in their context more than once, and no offset says which is meant: 1, first train-000020"
+    assert said in dataset.meta["notes"]

@@ -160,6 +160,8 @@ def embed_dataset(
     encoders = {"text": text_encoder, "image": image_encoder, "name": name_encoder}
     wanted = [field for field in FIELDS if encoders[field.encoder] is not None and field.name not in leave_out]
     choices = Choices(entity_text, context_template, num_images=num_images, dtype=feature_dtype)
+    if any(field.name == "text" for field in wanted):  # before minutes of work on other fields
+        dataset.check_variant(entity_text)
     if captioner is not None and text_encoder is not None and "caption" not in leave_out:
         choices = replace(choices, captions=run.captions(captioner, max_missing_images))
     for field in wanted:  # before hours of work on other fields

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 import pandas as pd
 
 from dim.errors import DataError
@@ -11,8 +14,13 @@ from dim.releases.mention_rows import NOTHING_TO_READ, UNKNOWN_ANSWER
 MAX_UNKNOWN = 0.01
 
 
-def check_release(release: Release, allow_missing: bool) -> None:
+def check_release(release: Release, allow_missing: bool, nil_like: Sequence[str] = ()) -> None:
     """Stops at a release that no honest number can come from.
+
+    Args:
+        release: As it was read.
+        allow_missing: Whether to go on without the rows whose answers the KB lacks.
+        nil_like: Answers among them that mean NIL elsewhere, for the message.
 
     Raises:
         DataError: An entity id stands twice, the KB has fewer than two entities, more than 1% of the rows have an
@@ -37,7 +45,8 @@ def check_release(release: Release, allow_missing: bool) -> None:
         raise DataError(
             f"answers that the KB of {release.name} has (at most 1% may be unknown)",
             f"{unknown:,} of {release.rows_read:,} rows with an unknown answer; first: {'; '.join(examples)}",
-            "Check that KB and mentions belong together, or leave these rows out with --allow_missing=true.",
+            f"{_about(nil_like)}Check that KB and mentions belong together, or leave these rows out with "
+            "--allow_missing=true.",
         )
     _check_any(release)
 
@@ -56,6 +65,13 @@ def can_be_read(release: Release, has_image: pd.Series) -> pd.Series:
         release.mentions = mentions[~blank]
         _check_any(release)
     return ~blank
+
+
+def _about(nil_like: Sequence[str]) -> str:
+    if not nil_like:
+        return ""
+    labels = json.dumps(list(nil_like), ensure_ascii=False)
+    return f"If {', '.join(nil_like)} means that the KB has no such entity: --nil_labels '{labels}'. "
 
 
 def _check_any(release: Release) -> None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pandas as pd
 
 from dim.core.text_form import one_form, one_form_span
 from dim.data.files import clean_text
-from dim.data.skipped import Skipped
+from dim.data.skipped import NUM_EXAMPLES, Skipped
 
 NOTHING_TO_READ = "neither name, context nor usable image"
 UNKNOWN_ANSWER = "answer not in the KB"
+_OF_THE_FIELD = re.compile(r"--nme--|nil[0-9]+|none|null|-1")
 _ENCODE = json.JSONEncoder(ensure_ascii=False, default=str).encode  # json.dumps would make an encoder a row
 
 
@@ -131,9 +137,11 @@ class MentionRows:
         self, mention: str, context: str, span: tuple[int | None, int | None]
     ) -> tuple[int, int] | tuple[None, None]:
         start, end = span
-        if start is not None and end is not None:
-            if context[start:end] == mention:
-                return start, end
+        if start is not None and end is not None and mention:
+            piece = context[start:end]
+            if piece.strip() == mention:
+                start += len(piece) - len(piece.lstrip())
+                return start, start + len(mention)
             self.num_wrong_offsets += 1
         return locate(mention, context)
 
@@ -161,14 +169,57 @@ def locate(mention: str, context: str) -> tuple[int, int] | tuple[None, None]:
     return start, start + len(mention)
 
 
+@dataclass(frozen=True)
+class NilLabels:
+    """What answers mean NIL beside nothing and `nil`, and what was met that means it elsewhere.
+
+    Attributes:
+        taken: Patterns as of file names (`NIL*`), in any case.
+        met: Labels of the field that were met and are not taken, in their order.
+    """
+
+    taken: tuple[str, ...] = ()
+    met: dict[str, None] = field(default_factory=dict)
+
+    def takes(self, answer: str) -> bool:
+        """Whether an answer is one of the labels; one of the field that is not is noted."""
+        text = answer.casefold()
+        if any(fnmatchcase(text, pattern.casefold()) for pattern in self.taken):
+            return True
+        if len(self.met) < NUM_EXAMPLES and _OF_THE_FIELD.fullmatch(text):
+            self.met.setdefault(answer)
+        return False
+
+
+_nil_labels: ContextVar[NilLabels | None] = ContextVar("nil_labels", default=None)
+
+
+@contextmanager
+def reading_as_nil(labels: Sequence[str]) -> Iterator[NilLabels]:
+    """Within it `is_nil` takes these labels, too, whichever converter asks."""
+    found = NilLabels(tuple(labels))
+    token = _nil_labels.set(found)
+    try:
+        yield found
+    finally:
+        _nil_labels.reset(token)
+
+
 def is_nil(answer: str | None) -> bool:
     """Tells whether an answer means that the KB lacks the entity: nothing, an empty string or `nil` in any case.
 
     Example:
-        >>> [is_nil(answer) for answer in (None, " ", "NIL", "Q42")]
-        [True, True, True, False]
+        >>> [is_nil(answer) for answer in (None, " ", "NIL", "Q42", "--NME--")]
+        [True, True, True, False, False]
+        >>> with reading_as_nil(["--NME--", "NIL*"]):
+        ...     is_nil("--NME--"), is_nil("NIL0012")
+        (True, True)
     """
-    return answer is None or answer.strip().casefold() in ("", "nil")
+    text = "" if answer is None else answer.strip()
+    if text.casefold() in ("", "nil"):
+        return True
+    labels = _nil_labels.get()
+    return labels is not None and labels.takes(text)
 
 
 def json_cell(attributes: Mapping[str, Any] | None) -> str | None:

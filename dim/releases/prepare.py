@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -40,6 +40,7 @@ from dim.releases.found_images import LookedUp, look_up_images
 from dim.releases.gemel import Gemel
 from dim.releases.image_folder import image_folders
 from dim.releases.melbench import MelBench
+from dim.releases.mention_rows import NilLabels, reading_as_nil
 from dim.releases.mimic import Mimic
 from dim.releases.summary import print_summary, summarize
 from dim.releases.tables import Tables
@@ -79,6 +80,7 @@ def prepare(
     max_missing_images: float = 1.0,
     encoding: str | None = None,
     list_separator: str | None = None,
+    nil_labels: Sequence[str] = (),
 ) -> Dataset:
     """Turns a release, or a user's own tables, into a dataset folder, and prints what was kept and left out.
 
@@ -99,6 +101,7 @@ def prepare(
         encoding: Of your own tables, such as `cp1252`; the default is told by their first bytes, else UTF-8.
         list_separator: What separates aliases, images and candidates in a cell of your own tables; the default is `|`
             and, where no cell has it, `;`. Arrays and line breaks are always read.
+        nil_labels: Answers that mean NIL beside an empty one and `nil`, in any case, such as '[--NME--, "NIL*", "-1"]'.
 
     Returns:
         The dataset, opened.
@@ -127,7 +130,9 @@ def prepare(
     overwrite = overwrite or (PREPARED.stands_at(out) and Dataset(out).meta.get("prepared_from") == _place(root))
     sources = [root, *(texts or {}).values()]
     with claimed_folder(out, PREPARED, "dim prepare", sources=sources, overwrite=overwrite) as check_again:
-        return _prepare(root, out, converter, [out], name, images, texts, allow_missing, audit, check_again, limit)
+        return _prepare(
+            root, out, converter, [out], name, images, texts, allow_missing, audit, check_again, limit, nil_labels
+        )
 
 
 def _prepare(
@@ -142,16 +147,19 @@ def _prepare(
     audit: bool = True,
     check_again: Callable[[], None] = lambda: None,
     max_missing_images: float = 1.0,
+    nil_labels: Sequence[str] = (),
 ) -> Dataset:
     """`prepare`; splits that were drawn are those of the first of the `earlier` folders that knows the release."""
-    release = converter.read(root)
+    with reading_as_nil(nil_labels) as nil:
+        release = converter.read(root)
     compose_release(release)
     release.name = name or release.name
     release.texts |= {
         check_variant(variant): read_texts(path, release.entities["id"], converter.entity_id)
         for variant, path in (texts or {}).items()
     }
-    check_release(release, allow_missing)
+    check_release(release, allow_missing, tuple(nil.met))
+    release.notes += _met(release, nil)
     folder = root.parent if root.is_file() else root
     looked_up = look_up_images(release, images, folder)
     said = _check_images(release, looked_up, max_missing_images, folder)
@@ -233,6 +241,24 @@ def open_dataset(root: Path, cache_dir: Path, images: Path | None = None) -> Dat
                 return _prepare(root, folder, find_converter(root), earlier, images=images)
     Console().print(Text(f"{root.resolve().stem}: prepared already, in {folder}"), soft_wrap=True)
     return Dataset(folder)
+
+
+def _met(release: Release, nil: NilLabels) -> list[str]:
+    """Notes on answers that may mean NIL, and on names that stand in their context more than once."""
+    notes = []
+    if nil.met:
+        shown = ", ".join(nil.met)
+        notes.append(f"answers that mean NIL elsewhere were read as ids: {shown}; --nil_labels names those that do")
+    table = release.mentions
+    rows = zip(table["id"], table["mention"], table["context"], table["start"].isna(), strict=True)
+    # One that stands there once has its place.
+    twice = [mention_id for mention_id, mention, context, untold in rows if untold and mention and mention in context]
+    if twice:
+        notes.append(
+            f"names that stand in their context more than once, and no offset says which is meant: {len(twice):,}, "
+            f"first {twice[0]}"
+        )
+    return notes
 
 
 def _check_images(release: Release, looked_up: LookedUp, limit: float, folder: Path) -> list[str]:

@@ -3,7 +3,7 @@ import json
 import pandas as pd
 import pytest
 
-from dim.releases.mention_rows import NOTHING_TO_READ, UNKNOWN_ANSWER, MentionRows, is_nil, locate
+from dim.releases.mention_rows import NOTHING_TO_READ, UNKNOWN_ANSWER, MentionRows, is_nil, locate, reading_as_nil
 
 
 def add(rows: MentionRows, **changes: object) -> None:
@@ -72,6 +72,24 @@ def test_given_offsets_that_hold_the_mention_are_kept_and_others_searched_for() 
     assert table["start"].tolist() == [11, 0, pd.NA]
     assert table["end"].tolist() == [17, 6, pd.NA]
     assert rows.num_wrong_offsets == 2
+
+
+def test_a_span_with_spaces_around_the_name_holds_the_name() -> None:
+    rows = MentionRows(["Q1"])
+    add(rows, mention=" Turing", context="Turing met Turing", span=(10, 17))
+    add(rows, mention="Turing", context="Turing met Turing ", span=(11, 18))
+    add(rows, mention=" ", context="see here", span=(3, 4))
+    table = rows.table()
+    assert (table["start"].tolist(), table["end"].tolist()) == ([11, 11, pd.NA], [17, 17, pd.NA])
+    assert rows.num_wrong_offsets == 0
+
+
+def test_labels_of_nil_are_taken_where_they_are_named_and_noted_where_they_are_not() -> None:
+    met = ("--NME--", "NIL0012", "None", "null", "-1")
+    with reading_as_nil(["--nme--", "NIL*"]) as labels:
+        assert [is_nil(answer) for answer in met] == [True, True, False, False, False]
+        assert list(labels.met) == ["None", "null", "-1"]
+    assert not any(is_nil(answer) for answer in met)
 
 
 def test_overlapping_occurrences_are_not_unique() -> None:

@@ -202,8 +202,13 @@ def test_another_template_is_another_context(tmp_path: Path) -> None:
 
 
 def test_a_dataset_without_the_entity_text_names_those_it_has(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="the variants brief"):
-        run(make_dataset(tmp_path), tmp_path / "cache", entity_text="long")
+    calls, dataset = tmp_path / "calls", make_dataset(tmp_path)
+    with pytest.raises(DataError, match=r"the variants brief\n.*or go on without: --data.leave_out '\[text\]'"):
+        run(dataset, tmp_path / "cache", entity_text="long", text_encoder=LengthEncoder(calls))
+    assert not calls.exists()  # nothing was encoded before
+    found = run(dataset, tmp_path / "cache", entity_text="long", leave_out=["text"])
+    assert "mention" in found
+    assert "text" not in found
 
 
 def test_a_value_that_is_not_finite_names_the_first_bad_input(tmp_path: Path) -> None:
