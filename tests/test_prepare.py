@@ -449,3 +449,9 @@ def test_a_name_that_stands_twice_without_offsets_is_said(root: Path, tmp_path: 
     dataset = prepare(root, tmp_path / "out", audit=False)
     said = "names that stand in their context more than once, and no offset says which is meant: 1, first train-000020"
     assert said in dataset.meta["notes"]
+
+
+def test_mentions_that_an_encoder_may_not_reach_are_said(root: Path, tmp_path: Path) -> None:
+    edit_json(root / "train.json", x=row(0) | {"sentence": "so " * 150 + "Lovelace"})
+    notes = prepare(root, tmp_path / "out", audit=False).meta["notes"]
+    assert any("300 characters into their context: 1, first train-000020; " in note for note in notes)

@@ -59,6 +59,7 @@ PUBLISHED: tuple[Converter, ...] = (
 #: Part of the key of prepared datasets: raise it when a converter's output changes.
 CONVERTER_VERSION = 4
 
+FAR = 300  #: Characters: about what the 77 tokens of CLIP hold.
 _OTHERS = ("derived_from", "held_out")  #: In the datasets that other commands made of a prepared one.
 PREPARED = dataset_kind(
     "a dataset of dim prepare", lambda meta: "layout" in meta and not any(key in meta for key in _OTHERS)
@@ -244,7 +245,7 @@ def open_dataset(root: Path, cache_dir: Path, images: Path | None = None) -> Dat
 
 
 def _met(release: Release, nil: NilLabels) -> list[str]:
-    """Notes on answers that may mean NIL, and on names that stand in their context more than once."""
+    """Notes on answers that may mean NIL, and on where mentions stand in their contexts."""
     notes = []
     if nil.met:
         shown = ", ".join(nil.met)
@@ -257,6 +258,12 @@ def _met(release: Release, nil: NilLabels) -> list[str]:
         notes.append(
             f"names that stand in their context more than once, and no offset says which is meant: {len(twice):,}, "
             f"first {twice[0]}"
+        )
+    far = table["id"][table["start"].fillna(0) > FAR].tolist()
+    if far:
+        notes.append(
+            f"mentions that stand more than {FAR} characters into their context: {len(far):,}, first {far[0]}; "
+            "encoders that read 77 tokens end there: --data.context_reach 150 has them read what stands around the mention"
         )
     return notes
 
