@@ -35,12 +35,13 @@ from dim.releases.checks import can_be_read, check_release
 from dim.releases.composed import compose_release
 from dim.releases.dim_release import DimRelease
 from dim.releases.diverse import Diverse
+from dim.releases.doubts import doubts_about
 from dim.releases.entity_texts import read_texts
 from dim.releases.found_images import LookedUp, look_up_images
 from dim.releases.gemel import Gemel
 from dim.releases.image_folder import image_folders
 from dim.releases.melbench import MelBench
-from dim.releases.mention_rows import NilLabels, reading_as_nil
+from dim.releases.mention_rows import reading_as_nil
 from dim.releases.mimic import Mimic
 from dim.releases.summary import print_summary, summarize
 from dim.releases.tables import Tables
@@ -59,7 +60,6 @@ PUBLISHED: tuple[Converter, ...] = (
 #: Part of the key of prepared datasets: raise it when a converter's output changes.
 CONVERTER_VERSION = 4
 
-FAR = 300  #: Characters: about what the 77 tokens of CLIP hold.
 _OTHERS = ("derived_from", "held_out")  #: In the datasets that other commands made of a prepared one.
 PREPARED = dataset_kind(
     "a dataset of dim prepare", lambda meta: "layout" in meta and not any(key in meta for key in _OTHERS)
@@ -160,7 +160,7 @@ def _prepare(
         for variant, path in (texts or {}).items()
     }
     check_release(release, allow_missing, tuple(nil.met))
-    release.notes += _met(release, nil)
+    release.notes += doubts_about(release, nil)
     folder = root.parent if root.is_file() else root
     looked_up = look_up_images(release, images, folder)
     said = _check_images(release, looked_up, max_missing_images, folder)
@@ -242,30 +242,6 @@ def open_dataset(root: Path, cache_dir: Path, images: Path | None = None) -> Dat
                 return _prepare(root, folder, find_converter(root), earlier, images=images)
     Console().print(Text(f"{root.resolve().stem}: prepared already, in {folder}"), soft_wrap=True)
     return Dataset(folder)
-
-
-def _met(release: Release, nil: NilLabels) -> list[str]:
-    """Notes on answers that may mean NIL, and on where mentions stand in their contexts."""
-    notes = []
-    if nil.met:
-        shown = ", ".join(nil.met)
-        notes.append(f"answers that mean NIL elsewhere were read as ids: {shown}; --nil_labels names those that do")
-    table = release.mentions
-    rows = zip(table["id"], table["mention"], table["context"], table["start"].isna(), strict=True)
-    # One that stands there once has its place.
-    twice = [mention_id for mention_id, mention, context, untold in rows if untold and mention and mention in context]
-    if twice:
-        notes.append(
-            f"names that stand in their context more than once, and no offset says which is meant: {len(twice):,}, "
-            f"first {twice[0]}"
-        )
-    far = table["id"][table["start"].fillna(0) > FAR].tolist()
-    if far:
-        notes.append(
-            f"mentions that stand more than {FAR} characters into their context: {len(far):,}, first {far[0]}; "
-            "encoders that read 77 tokens end there: --data.context_reach 150 has them read what stands around the mention"
-        )
-    return notes
 
 
 def _check_images(release: Release, looked_up: LookedUp, limit: float, folder: Path) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fake_mimic import write_mimic
+from fake_wikidiverse import write_caption_images, write_entity_files, write_mentions
 from fake_wikiperson import write_wikiperson
 from releases import row, write_dim_release, write_image, write_json, write_melbench, write_table, write_tables
 
@@ -271,3 +272,19 @@ def test_a_row_with_neither_name_nor_text_nor_image_never_trains(tmp_path: Path)
         "neither name, context nor usable image": {"count": 2, "examples": ["mentions.csv row 5", "mention-000003"]}
     }
     assert set(dataset.mentions["id"]) == {f"mention-{n:06d}" for n in (0, 1, 2, 5)}
+
+
+def of_wikidiverse(root: Path) -> str:
+    write_mentions(root)
+    write_entity_files(root)
+    write_caption_images(root)
+    return "wikinewsImgs"
+
+
+@pytest.mark.parametrize("write", [of_wikidiverse])
+def test_images_named_by_hashes_are_taken_from_a_folder_that_is_named(write, tmp_path):
+    folder = write(tmp_path / "release")
+    wanted = resolved(prepare(tmp_path / "release", tmp_path / "wanted", allow_missing=True, audit=False))
+    (tmp_path / "release" / folder).rename(tmp_path / "elsewhere")
+    options = {"images": tmp_path / "elsewhere", "allow_missing": True, "audit": False}
+    assert resolved(prepare(tmp_path / "release", tmp_path / "out", **options)) == wanted > 0
