@@ -179,7 +179,7 @@ class Dataset:
 
     def text_hash(self, variant: str) -> str:
         """Hash of one entity text. Raises DataError where there is no such variant."""
-        self._check_variant(variant)
+        self.check_variant(variant)
         return str(self.meta["hashes"][f"texts/{variant}"])
 
     @property
@@ -224,7 +224,7 @@ class Dataset:
         Raises:
             DataError: There is no such variant.
         """
-        self._check_variant(variant)
+        self.check_variant(variant)
         table = self._read_columns(f"texts/{variant}.parquet", ["entity_id", "text"])
         ids, texts = self.column("entities", "id"), table["text"]
         if table["entity_id"].equals(ids):
@@ -263,15 +263,17 @@ class Dataset:
 
     def text_table(self, variant: str) -> pd.DataFrame:
         """One row an entity with a text, as the file has them. Raises DataError where there is no such variant."""
-        self._check_variant(variant)
+        self.check_variant(variant)
         return self._read(f"texts/{variant}.parquet")
 
-    def _check_variant(self, variant: str) -> None:
+    def check_variant(self, variant: str) -> None:
+        """Raises DataError where the entities have no such text."""
         if variant not in self.variants:
             raise DataError(
                 f"an entity text '{variant}' in {self.root / 'texts'}",
                 f"the variants {', '.join(self.variants) or '(none)'}",
-                "Choose one of them with --data.entity_text.",
+                "Choose one of them with --data.entity_text, add one (dim refresh, or dim prepare --texts.NAME FILE), "
+                "or go on without: --data.leave_out '[text]'.",
             )
 
     def entity(self, entity_id: str) -> Entity:

@@ -14,7 +14,10 @@ from dim.data.skipped import Skipped
 
 @dataclass
 class Release:
-    """What a converter read. The tables have the columns of `dim.data.dataset`; `split` may be train, dev or test.
+    """What a converter read.
+
+    The tables have the columns of `dim.data.dataset`; `split` may be train, dev or test, and where it is null
+    throughout, `dim prepare` draws all three.
 
     Attributes:
         name: The dataset's name, such as `WikiMEL`.
@@ -22,11 +25,13 @@ class Release:
         licence: Its licence, or `unknown`.
         entities: One row an entity (`ENTITY_SCHEMA`).
         texts: Variant name → table (entity_id, text).
-        mentions: One row a mention (`MENTION_SCHEMA`), in the order of the files.
+        mentions: One row a mention (`MENTION_SCHEMA`), in the order of the files. A column `image_key` may say by what
+            name the image of a row stands that names none (`<key>.jpg`, or all in a folder `<key>`).
         image_root: The folder that image paths are relative to, or None where there are no images.
         rows_read: Mention rows in the raw files, before anything was skipped.
         skipped: The mention rows that were left out.
         notes: Sentences that the user should read: what was absent, assumed or put right.
+        images_by_key: Whether images are always called by `image_key`, so that one without a file is a missing image.
     """
 
     name: str
@@ -39,6 +44,7 @@ class Release:
     rows_read: int
     skipped: Skipped
     notes: list[str] = field(default_factory=list)
+    images_by_key: bool = False
 
 
 class Converter(ABC):

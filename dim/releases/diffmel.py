@@ -7,7 +7,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dim.data.files import field_problem, read_json_lines
-from dim.data.splits import draw_splits
 from dim.data.stream import read_items
 from dim.data.table_files import text_cell
 from dim.errors import DataError
@@ -22,10 +21,6 @@ PREFIX = "DiffMEL"  #: Paths of the release begin with `/DiffMEL/`, its own fold
 NAMED = "the mention of a row is the name of its answer: a string match alone finds it wherever names are unique"
 SHOWN = "the image of a row is that of its answer in the KB: pixels alone find it"
 ORDERED = "the answer stands among the candidates of each row, mostly first: lists are kept in the order of the KB"
-DRAWN = (
-    "the files say no splits: train, dev and test (80/10/10) were drawn by sentence and image, the same every time; "
-    "figures on them compare with those of no paper"
-)
 
 
 class DiffMel(Converter):
@@ -49,14 +44,14 @@ class DiffMel(Converter):
             raise DataError(f"{self.needs} in {root}", "no such file", "Check --layout.")
         raw = [(file, where, row) for file in files for where, row in _rows(root / file)]
         splits = {file: _split(file) for file in files}
-        drawn = None in splits.values()
+        has_splits = None not in splits.values()
         entities = _entities(raw)
         order = {entity_id: number for number, entity_id in enumerate(entities.ids)}
         rows = MentionRows(entities.ids)
         for file, where, row in raw:
             offered = rows.known([candidate["Qid"] for candidate in row["candidates"]])
             rows.add(
-                None if drawn else splits[file],
+                splits[file] if has_splits else None,
                 where=where,
                 mention=row["name"],
                 context=row.get("sentence") or "",
@@ -66,20 +61,17 @@ class DiffMel(Converter):
                 type=text_cell(row.get("difficulty")) or None,
                 attributes={"file": file},
             )
-        mentions = rows.table()
-        if drawn:
-            mentions["split"] = draw_splits(mentions)
         return Release(
             name=root.resolve().name if root.is_dir() else root.stem,
             source="DiffMEL (79,625 rows, three degrees of difficulty, five themes)",
             licence="unknown",
             entities=entities.table(),
             texts={"brief": entities.texts()},
-            mentions=mentions,
+            mentions=rows.table(),
             image_root=root if root.is_dir() else root.parent,
             rows_read=rows.num_read,
             skipped=rows.skipped,
-            notes=[*([DRAWN] if drawn else []), NAMED, SHOWN, ORDERED, *entities.notes()],
+            notes=[NAMED, SHOWN, ORDERED, *entities.notes()],
         )
 
 

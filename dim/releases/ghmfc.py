@@ -6,11 +6,9 @@ from pathlib import Path
 
 from dim.core.text_form import one_form
 from dim.data.files import clean_text, list_names
-from dim.data.splits import draw_splits
 from dim.data.table_files import text_cell
 from dim.releases.base import Converter, Release
 from dim.releases.caption_splits import (
-    DRAWN,
     NO_SPLIT,
     SPLITS_FILE,
     WHERE_OFFICIAL,
@@ -89,9 +87,7 @@ class Ghmfc(Converter):
                 attributes={"key": key},
             )
         mentions = rows.table()
-        if splits is None:
-            mentions["split"] = draw_splits(mentions)
-        notes = [DRAWN, WHERE_OFFICIAL] if splits is None else size_notes(mentions["split"])
+        notes = [WHERE_OFFICIAL] if splits is None else size_notes(mentions["split"])
         if rows.num_unknown_candidates:
             notes.append(f"candidates that the KB lacks were left out: {rows.num_unknown_candidates:,}")
         return Release(

@@ -1,4 +1,7 @@
-"""MELBench: `Richpedia-MEL.json`, `Wikidata-MEL.json` and `Weibo-MEL.json`. It has no split file and no KB text."""
+"""MELBench: `Richpedia-MEL.json`, `Wikidata-MEL.json` and `Weibo-MEL.json`. It has no split file and no KB text.
+
+The image of a row is called by its id: `21717.jpg`, `Q42.jpg`.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,10 @@ from typing import Any
 import pandas as pd
 
 from dim.data.files import clean_text, json_type, read_object
-from dim.data.splits import draw_splits
 from dim.data.table_files import text_cell
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
 from dim.releases.caption_splits import (
-    DRAWN,
     NO_SPLIT,
     WHERE_OFFICIAL,
     check_caption_splits,
@@ -41,7 +42,7 @@ class MelBench(Converter):
         return is_melbench(root)
 
     def read(self, root: Path) -> Release:
-        """Reads the release: the KB is what its rows name; without `splits.json`, splits are drawn by caption.
+        """Reads the release: the KB is what its rows name; without `splits.json` it has no splits.
 
         Raises:
             DataError: As the contract says, and where the folder holds several of the files, or only packed ones.
@@ -70,25 +71,25 @@ class MelBench(Converter):
                     answer=answer,
                     images=row_images(row),
                     attributes={"key": key},
+                    image_key=key,
                 )
         mentions = rows.table()
-        if splits is None:
-            mentions["split"] = draw_splits(mentions)
         return Release(
             name=path.stem,
             source="MELBench (Zhou et al., 2021)",
             licence="MIT",
             entities=entities,
             texts={},
-            mentions=mentions,
+            mentions=rows.table(),
             image_root=find_image_folder(path.parent),
             rows_read=rows.num_read,
             skipped=rows.skipped,
             notes=[
-                *([DRAWN] if splits is None else size_notes(mentions["split"])),
+                *(size_notes(mentions["split"]) if splits is not None else []),
                 *([WHERE_OFFICIAL] if splits is None and path.stem == WIKIMEL else []),
                 "the release has no KB: it is made of the answers alone, which is easier than a real KB",
             ],
+            images_by_key=True,
         )
 
 

@@ -58,6 +58,8 @@ def print_summary(dataset: Dataset) -> None:
         table.add_row(*map(Text, row))
     console = Console()
     console.print(Text(f"{dataset.name} → {dataset.root}", style="bold"), soft_wrap=True)
+    for said in meta["said_of_images"]:
+        console.print(Text(said, style="bold"), soft_wrap=True)
     console.print(table)
     for note in meta["notes"]:
         console.print(Text(f"note: {note}"), soft_wrap=True)

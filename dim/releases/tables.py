@@ -12,7 +12,6 @@ import pandas as pd
 from dim.data.dataset import SPLITS
 from dim.data.files import list_names
 from dim.data.list_columns import list_column, list_ids
-from dim.data.splits import draw_splits
 from dim.data.table_files import SUFFIXES, Row, read_table, text_cell
 from dim.data.table_rows import ENTITY_COLUMNS, MENTION_COLUMNS, entity_row, mention_row, read_columns
 from dim.errors import DataError
@@ -46,7 +45,7 @@ class Tables(Converter):
         )
 
     def read(self, root: Path) -> Release:
-        """Reads the tables; without a column `split`, splits are drawn by caption.
+        """Reads the tables; without a column `split` it has no splits.
 
         Raises:
             DataError: As the contract says, and where a column is missing or a cell is no number or split.
@@ -67,9 +66,6 @@ class Tables(Converter):
         notes += _cut_candidates(mentions_path, mention_rows, set(entities["id"]), self.list_separator)
         rows = _mentions(mention_rows, mentions_path, entities["id"], split_column="split" in mention_columns)
         mentions = rows.table()
-        if "split" not in mention_columns:
-            mentions["split"] = draw_splits(mentions)
-            notes.append("no column 'split': train, dev and test (80/10/10) were drawn by caption, the same every time")
         if "entity_id" not in mention_columns:
             notes.append("no column 'entity_id': every mention counts as NIL, so this dataset serves prediction only")
         if rows.num_wrong_offsets:

@@ -7,8 +7,8 @@ from releases import PEOPLE, edit_json, write_json
 from dim.errors import DataError
 from dim.releases import caption_splits as official
 from dim.releases.caption_splits import NO_SPLIT
+from dim.releases.found_images import look_up_images
 from dim.releases.ghmfc import Ghmfc
-from dim.releases.image_folder import look_up_images
 from dim.releases.prepare import find_converter
 
 

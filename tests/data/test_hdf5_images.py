@@ -12,8 +12,8 @@ from dim.__main__ import main
 from dim.errors import ConfigError, DataError, MissingExtraError
 from dim.releases import hdf5_images
 from dim.releases.fissfuse import FissFuse
+from dim.releases.found_images import look_up_images
 from dim.releases.hdf5_images import unpack_images
-from dim.releases.image_folder import look_up_images
 
 RED, BLUE = image_bytes((200, 0, 0)), image_bytes((0, 0, 200), "PNG")
 

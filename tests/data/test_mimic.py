@@ -8,8 +8,8 @@ from releases import PEOPLE, qid, write_json
 from dim.errors import DataError
 from dim.releases.base import Release
 from dim.releases.checks import check_release
-from dim.releases.image_folder import look_up_images
-from dim.releases.mention_rows import EMPTY_MENTION, UNKNOWN_ANSWER
+from dim.releases.found_images import look_up_images
+from dim.releases.mention_rows import NOTHING_TO_READ, UNKNOWN_ANSWER
 from dim.releases.mimic import Mimic
 from dim.releases.prepare import prepare
 
@@ -81,8 +81,9 @@ def test_missing_images_are_counted_and_a_row_without_one_has_none(root: Path) -
 
 def test_a_release_without_any_image_folder_is_text_only(tmp_path: Path) -> None:
     release = Mimic().read(write_mimic(tmp_path / "bare", images=False))
-    assert look_up_images(release, None).without == 28
-    assert "text only" in release.notes[-1]
+    found = look_up_images(release, None)
+    assert found.without == 28
+    assert "text only" in found.said[1]
 
 
 def test_odd_quoting_is_left_alone(root: Path) -> None:
@@ -131,8 +132,8 @@ def test_duplicated_rows_and_mentions_in_two_splits_are_kept_and_noted(root: Pat
 
 
 def test_an_empty_mention_is_skipped_and_counted(root: Path) -> None:
-    release = with_dev(root, mention(20, mentions="%20"), mention(21))
-    assert release.skipped.counts == {EMPTY_MENTION: 1}
+    release = with_dev(root, mention(20, mentions="%20", sentence=" ", imgPath=""), mention(21))
+    assert release.skipped.counts == {NOTHING_TO_READ: 1}
     assert release.rows_read == 26
 
 

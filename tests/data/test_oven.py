@@ -6,7 +6,7 @@ from fake_oven import page, question, write_infoseek, write_oven
 from releases import PEOPLE, qid
 
 from dim.errors import DataError
-from dim.releases.image_folder import look_up_images
+from dim.releases.found_images import look_up_images
 from dim.releases.oven import NO_ENTITY, Oven
 from dim.releases.prepare import find_converter
 

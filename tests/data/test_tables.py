@@ -7,6 +7,7 @@ import pytest
 from releases import PEOPLE, entity_rows, mention_rows, write_table, write_tables
 
 from dim.errors import DataError
+from dim.releases.prepare import prepare
 from dim.releases.tables import Tables
 
 
@@ -39,9 +40,9 @@ def test_each_format_is_read_in_full(tmp_path: Path, suffix: str) -> None:
 
 
 def test_without_a_split_column_splits_are_drawn_and_a_note_says_so(tmp_path: Path) -> None:
-    release = Tables().read(write_tables(tmp_path / "mine"))
-    assert release.mentions["split"].value_counts().to_dict() == {"train": 24, "dev": 2, "test": 2}
-    assert any("80/10/10" in note for note in release.notes)
+    dataset = prepare(write_tables(tmp_path / "mine"), tmp_path / "out", audit=False)
+    assert dataset.mentions["split"].value_counts().to_dict() == {"train": 22, "tune": 2, "dev": 2, "test": 2}
+    assert any("80/10/10" in note for note in dataset.meta["notes"])
 
 
 def test_a_split_column_is_obeyed_with_the_common_names(tmp_path: Path) -> None:

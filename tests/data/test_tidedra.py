@@ -5,7 +5,7 @@ from fake_tidedra import kg, tidedra_row, write_tidedra
 from releases import PEOPLE, row, write_json
 
 from dim.errors import DataError
-from dim.releases.image_folder import look_up_images
+from dim.releases.found_images import look_up_images
 from dim.releases.prepare import find_converter
 from dim.releases.tidedra import TideDra
 

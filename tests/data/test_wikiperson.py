@@ -10,7 +10,7 @@ from dim.data.splits import carve_tune
 from dim.encoders.tiny import TinyImageEncoder
 from dim.errors import DataError
 from dim.features.embed import embed_dataset
-from dim.releases.image_folder import look_up_images
+from dim.releases.found_images import look_up_images
 from dim.releases.mention_rows import UNKNOWN_ANSWER
 from dim.releases.prepare import find_converter, prepare
 from dim.releases.wikiperson import NO_BOX, WikiPerson, parse_box
@@ -119,8 +119,11 @@ def test_integer_ids_and_entities_that_stand_twice(root: Path) -> None:
 
 def test_without_image_folders_the_boxes_go_and_a_note_says_so(tmp_path: Path) -> None:
     release = WikiPerson().read(write_wikiperson(tmp_path / "x", images=False))
-    assert look_up_images(release, None).without == 24
-    assert "text only" in release.notes[-1]
+    found = look_up_images(release, None)
+    assert found.without == 24
+    assert "text only" in found.said[1]
+    with pytest.raises(DataError, match=r"found    none \(24 neither name, context nor usable image\)"):
+        prepare(tmp_path / "x", tmp_path / "out")
 
 
 def test_two_files_for_one_split_are_refused(root: Path) -> None:
