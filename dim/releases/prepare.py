@@ -29,6 +29,7 @@ from dim.releases.composed import compose_release
 from dim.releases.dim_release import DimRelease
 from dim.releases.diverse import Diverse
 from dim.releases.entity_texts import read_texts
+from dim.releases.fit_command import print_fit_command
 from dim.releases.gemel import Gemel
 from dim.releases.image_folder import find_image_folder, look_up_images
 from dim.releases.melbench import MelBench
@@ -72,7 +73,7 @@ def prepare(
     encoding: str | None = None,
     list_separator: str | None = None,
 ) -> Dataset:
-    """Turns a release, or a user's own tables, into a dataset folder, and prints what was kept and left out.
+    """Turns a release, or a user's own tables, into a dataset folder; prints what was kept, and the fit that suits it.
 
     Args:
         root: The release's folder (for MELBench also one of its files). It is only read.
@@ -119,7 +120,9 @@ def prepare(
     overwrite = overwrite or (PREPARED.stands_at(out) and Dataset(out).meta.get("prepared_from") == _place(root))
     sources = [root, *(texts or {}).values()]
     with claimed_folder(out, PREPARED, "dim prepare", sources=sources, overwrite=overwrite) as check_again:
-        return _prepare(root, out, converter, [out], name, images, texts, allow_missing, audit, check_again, limit)
+        return _prepare(
+            root, out, converter, [out], name, images, texts, allow_missing, audit, check_again, limit, says_next=True
+        )
 
 
 def _prepare(
@@ -134,6 +137,7 @@ def _prepare(
     audit: bool = True,
     check_again: Callable[[], None] = lambda: None,
     max_missing_images: float = 1.0,
+    says_next: bool = False,
 ) -> Dataset:
     """`prepare`; splits that were drawn are those of the first of the `earlier` folders that knows the release."""
     release = converter.read(root)
@@ -179,6 +183,8 @@ def _prepare(
         found = audit_dataset(dataset, progress=True)
         print_verdicts(found, Console())
         write_json(dataset.root / AUDIT_FILE, found.as_json())
+    if says_next:
+        print_fit_command(dataset, any(named.named > named.missing for named in looked_up.named))
     return dataset
 
 
