@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,9 @@ class Release:
         rows_read: Mention rows in the raw files, before anything was skipped.
         skipped: The mention rows that were left out.
         notes: Sentences that the user should read: what was absent, assumed or put right.
+        image_urls: Image path → the URL that `dim fetch-images` gets it from.
+        write_images: Writes the images that stand in the tables themselves into a folder, and returns how many; they
+            are its paths. None: no table holds images.
     """
 
     name: str
@@ -38,6 +42,8 @@ class Release:
     rows_read: int
     skipped: Skipped
     notes: list[str] = field(default_factory=list)
+    image_urls: dict[str, str] = field(default_factory=dict)
+    write_images: Callable[[Path], int] | None = None
 
 
 class Converter(ABC):
@@ -45,6 +51,7 @@ class Converter(ABC):
 
     layout: str  #: The name that `dim prepare --layout` takes.
     needs: str  #: The files that make the layout, for the message where none is recognized.
+    folders: Sequence[str] = ()  #: The subfolders whose files it reads: when one changes, `fit` prepares anew.
 
     @abstractmethod
     def recognizes(self, root: Path) -> bool:

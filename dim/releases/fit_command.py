@@ -23,11 +23,15 @@ def print_fit_command(dataset: Dataset, has_images: bool) -> None:
         has_images: Whether a mention or an entity has an image file.
     """
     console = Console()
+    if dataset.image_urls:
+        has_images = True
+        console.print(Text("next, get the images that are named by URL:", style="bold"))
+        console.print(Text(f"  {join(['python', '-m', 'dim', 'fetch-images', str(dataset.root)])}"), soft_wrap=True)
     if not _can_train(dataset):
         say = "no fit: no mention of train has an answer; a linker of another run links them (dim link --input)"
         console.print(Text(say), soft_wrap=True)
         return
-    console.print(Text("next, train and evaluate:", style="bold"))
+    console.print(Text(f"{'then' if dataset.image_urls else 'next'}, train and evaluate:", style="bold"))
     console.print(Text(f"  {join(fit_command(dataset, has_images))}"), soft_wrap=True)
 
 

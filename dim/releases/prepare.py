@@ -56,6 +56,7 @@ PREPARED = dataset_kind(
     "a dataset of dim prepare", lambda meta: "layout" in meta and not any(key in meta for key in _OTHERS)
 )
 
+IMAGES = "-images"  #: Behind a dataset's name in that of the folder of the images that stood in its tables.
 RAW_SUFFIXES = (".json", ".tsv", ".txt", *SUFFIXES)  #: Of the files that a prepared dataset depends on.
 
 
@@ -84,7 +85,8 @@ def prepare(
         name: The dataset's name; by default that of the release.
         images: The image folder, where it stands outside the release or has an unusual name.
         texts: Further entity texts, variant → JSON file of the form {"Q42": "…"}: --texts.refreshed=new.json.
-        allow_missing: Whether to go on when the KB lacks more than 1% of the answers; these rows are left out.
+        allow_missing: Whether to go on when the KB lacks more than 1% of the answers, or more than 1% of the rows of
+            your own tables cannot be read; these rows are left out.
         audit: Whether to look for leaks at the end, as `dim audit` does (seconds; a minute for a KB of 160,000).
         overwrite: Whether a dataset at `out` that was prepared from another release may be replaced, too.
         max_missing_images: The share of mentions, and of entities, that may miss the images that they name; beyond,
@@ -108,14 +110,14 @@ def prepare(
             f"a release at {root}", "a dataset folder, prepared already", f"Use it as it is: --data.root {root}"
         )
     converter = find_converter(root, layout)
-    if encoding is not None or list_separator is not None:
-        if not isinstance(converter, Tables):
-            raise ConfigError(
-                "tables of your own with --encoding or --list_separator",
-                f"the layout {converter.layout} at {root}",
-                "Leave the option out: published layouts say themselves what they are.",
-            )
-        converter = Tables(encoding, list_separator)
+    if isinstance(converter, Tables):
+        converter = Tables(encoding, list_separator, allow_missing)
+    elif encoding is not None or list_separator is not None:
+        raise ConfigError(
+            "tables of your own with --encoding or --list_separator",
+            f"the layout {converter.layout} at {root}",
+            "Leave the option out: published layouts say themselves what they are.",
+        )
     limit = check_limit(max_missing_images)
     overwrite = overwrite or (PREPARED.stands_at(out) and Dataset(out).meta.get("prepared_from") == _place(root))
     sources = [root, *(texts or {}).values()]
@@ -148,6 +150,8 @@ def _prepare(
         for variant, path in (texts or {}).items()
     }
     check_release(release, allow_missing)
+    if release.write_images is not None:
+        _write_images(release, release.write_images, out.with_name(f"{out.name}{IMAGES}"))
     release.mentions["split"] = carve_tune(release.mentions)
     _keep_splits(release, earlier)
     looked_up = look_up_images(release, images)
@@ -165,7 +169,8 @@ def _prepare(
         entities=release.entities,
         texts=release.texts,
         mentions=release.mentions,
-        image_root=str(release.image_root.resolve()) if release.image_root else ".",
+        image_root=_image_root(release, out),
+        image_urls=release.image_urls,
         source=release.source,
         licence=release.licence,
         layout=converter.layout,
@@ -222,6 +227,21 @@ def open_dataset(root: Path, cache_dir: Path) -> Dataset:
                 return _prepare(root, folder, find_converter(root), sorted(found, key=_when_written, reverse=True))
     Console().print(Text(f"{root.resolve().stem}: prepared already, in {folder}"), soft_wrap=True)
     return Dataset(folder)
+
+
+def _write_images(release: Release, write: Callable[[Path], int], folder: Path) -> None:
+    """Writes the images that the tables hold beside the dataset."""
+    num_images = write(folder)
+    release.image_root = folder
+    release.notes.append(f"{num_images:,} images that stand in the tables were written to {folder}")
+
+
+def _image_root(release: Release, out: Path) -> str:
+    """As `dataset.json` has it: images beside the dataset move with it."""
+    if release.image_root is None:
+        return "."
+    beside = release.write_images is not None and release.image_root == out.with_name(f"{out.name}{IMAGES}")
+    return f"../{release.image_root.name}" if beside else str(release.image_root.resolve())
 
 
 def _keep_splits(release: Release, earlier: Iterable[Path]) -> None:
@@ -288,8 +308,12 @@ def _raw_key(root: Path) -> str:
     folder = root.parent if root.is_file() else root
     names = sorted(list_names(root))
     parts = [str(CONVERTER_VERSION), str(FORMAT_VERSION), str(root.resolve()), str(find_image_folder(folder))]
-    for path in (folder / name for name in names if Path(name).suffix in RAW_SUFFIXES):
-        with explain_read_errors(path):
-            status = path.stat()
-        parts.append(f"{path.name}:{status.st_size}:{status.st_mtime_ns}")
+    below = sorted({name for converter in converters() for name in converter.folders})
+    names += [
+        f"{name}/{file}" for name in below if (folder / name).is_dir() for file in sorted(list_names(folder / name))
+    ]
+    for name in (name for name in names if Path(name).suffix in RAW_SUFFIXES):
+        with explain_read_errors(folder / name):
+            status = (folder / name).stat()
+        parts.append(f"{name}:{status.st_size}:{status.st_mtime_ns}")
     return content_hash(*parts)

@@ -199,3 +199,17 @@ def test_cells_have_one_unicode_form() -> None:
     sent = unicodedata.normalize("NFD", "Huế|김구")
     assert list_cell(sent) == ["Huế", "김구"]
     assert text_cell(sent) == "Huế|김구"
+
+
+def test_cells_that_a_spreadsheet_left_blank_beside_the_table_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("id;name;;\n1;A;;\n2;B; ;\n")
+    assert read_table(path)[:2] == (["id", "name"], [{"id": "1", "name": "A"}, {"id": "2", "name": "B"}])
+    path.write_text("id;name;;\n1;A;;x\n")
+    assert "expected 2 cells a row" in read_error(path)
+
+
+@pytest.mark.parametrize("content", ['[{"id": 1},\n {"id": 2}]', '{"id": 1}\n{"id": 2}\n'])
+def test_a_json_file_is_an_array_or_lines(tmp_path: Path, content: str) -> None:
+    (tmp_path / "entities.json").write_text(content)
+    assert read_table(tmp_path / "entities.json").rows == [{"id": 1}, {"id": 2}]
