@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from dim.core.files import content_hash
 from dim.data.table_files import list_cell
 from dim.images.regions import split_region
+from dim.images.remote import fetched_path
 from dim.releases.image_folder import ImageFolder
 
-FETCHED = "fetched"  #: The folder of an image folder into which `dim fetch-images` writes.
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _NEXT_URL = re.compile(r"[|;,\s]+(?=https?://)", re.IGNORECASE)
-_ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".avif")
 
 
 class ImageCells:
@@ -37,7 +35,8 @@ class ImageCells:
 
     def _file(self, value: str) -> str:
         if is_url(value):
-            return self._fetched(value)
+            self.urls[fetched_path(value)] = value
+            return fetched_path(value)
         if value.lower().startswith("file://"):
             value = unquote(urlsplit(value).path)
         if "\\" in value and self._folder.look_up(value) != "here":
@@ -59,12 +58,6 @@ class ImageCells:
         if self.urls:
             notes.append(f"images named by URL: {len(self.urls):,}; dim fetch-images gets them")
         return notes
-
-    def _fetched(self, url: str) -> str:
-        ending = PurePosixPath(unquote(urlsplit(url).path)).suffix.lower()
-        path = f"{FETCHED}/{content_hash(url)}{ending if ending in _ENDINGS else ''}"
-        self.urls[path] = url
-        return path
 
 
 def is_url(value: str) -> bool:
