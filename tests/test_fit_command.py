@@ -11,6 +11,7 @@ from dim.__main__ import main
 from dim.cli.configs import shipped
 from dim.releases.fit_command import IMAGES, MULTILINGUAL, TEXT
 
+README = Path(__file__).parent.parent / "README.md"
 #: In the place of encoders that would be downloaded.
 TINY = {
     "--data.text_encoder": "TinyTextEncoder",
@@ -112,3 +113,20 @@ def test_where_no_mention_of_train_has_an_answer_no_fit_is_offered(
 
 def test_both_configs_are_shipped() -> None:
     assert {IMAGES, TEXT} <= set(shipped())
+
+
+def test_the_readme_goes_from_two_tables_to_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    section = README.read_text(encoding="utf-8").split("## Your own data")[1]
+    lines = section.split("```sh\n")[1].split("```")[0].splitlines()
+    commands = [shlex.split(line, comments=True)[3:] for line in lines]
+    assert [words[0] for words in commands] == ["prepare", "fit", "export", "link", "link"]
+    monkeypatch.chdir(tmp_path)
+    write_table(tmp_path / "my_tables" / "entities.csv", without_images(entity_rows()))
+    write_table(tmp_path / "my_tables" / "mentions.csv", without_images(mention_rows()))
+    write_table(tmp_path / "new.csv", [{"mention": "Turing", "context": "Turing at a meeting"}])
+    for words in commands:
+        if words[0] == "fit":
+            fitted(words, tmp_path, monkeypatch)
+        else:
+            assert main(words) == 0
+    assert "Alan Turing" in (tmp_path / "answers.csv").read_text(encoding="utf-8")

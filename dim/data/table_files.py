@@ -244,10 +244,11 @@ def _format_of(path: Path) -> str:
 def _named(path: Path, columns: list[str], known: Collection[str], notes: list[str]) -> list[str]:
     """The columns by their known names."""
     names = known_names(columns, known)
-    for column, name in zip(columns, names, strict=True):
-        note = f"the column '{column}' of {path.name} is read as '{name}'"
-        if name in known and name != column and note not in notes:
-            notes.append(note)
+    pairs = [(column, name) for column, name in zip(columns, names, strict=True) if name in known and name != column]
+    new = [f"'{column}' is read as '{name}'" for column, name in pairs]
+    new = [pair for pair in new if not any(pair in note for note in notes if f" {path.name}" in note)]
+    if new:
+        notes.append(f"columns of {path.name}: {', '.join(new)}")
     return names
 
 

@@ -42,7 +42,7 @@ def rename_columns(path: Path, rows: list[Row], known: Sequence[str], ids: Colle
                 if found in row:
                     row[name] = row.pop(found)
             columns[columns.index(found)] = name
-            notes.append(f"the column '{found}' of {path.name} is read as '{name}'")
+            notes.append(f"columns of {path.name}: '{found}' is read as '{name}'")
             break
     return notes
 
@@ -61,13 +61,15 @@ def check_columns(path: Path, columns: Sequence[str], known: Sequence[str], requ
                 f"the columns {', '.join(columns) or '(none)'}",
                 f"Rename '{near[0]}' to '{name}'." if near else f"Add the column; {path.stem} have {', '.join(known)}.",
             )
-    notes, known = [], read_columns(columns, known)
-    for column in columns:
-        if column not in known:
-            near = get_close_matches(column, [name for name in known if name not in columns], n=1, cutoff=0.75)
-            question = f"; did you mean '{near[0]}'?" if near else ""
-            notes.append(f"the column '{column}' of {path.name} is kept as an attribute{question}")
-    return notes
+    known = read_columns(columns, known)
+    others = [column for column in columns if column not in known]
+    notes = [f"columns of {path.name} that are kept as attributes: {', '.join(others)}"] if others else []
+    absent = [name for name in known if name not in columns]
+    return notes + [
+        f"the column '{column}' of {path.name} is kept as an attribute; did you mean '{near}'?"
+        for column in others
+        for near in get_close_matches(column, absent, n=1, cutoff=0.75)
+    ]
 
 
 def _mostly_known(rows: list[Row], column: str, ids: Collection[str]) -> bool:

@@ -126,7 +126,7 @@ class Tables(Converter):
         columns = columns_of(good)
         said += check_columns(path, columns, known, required)
         if num_blank:
-            said.append(f"{num_blank:,} blank rows of {path.name} were left out")
+            said.append(f"blank rows of {path.name} were left out: {num_blank:,}")
         for column in [name for name in LISTS if name in columns and name in read_columns(columns, known)]:
             said += _cut_lists(path, good, column, self.list_separator)
         if ids is not None:

@@ -129,7 +129,7 @@ def test_what_dataset_folders_call_a_column_is_read_where_the_table_has_no_other
     assert release.texts["brief"]["text"].tolist() == ["A poet."]
     assert (release.entities["images"][0], release.mentions["images"][0]) == (["a.jpg", "b.jpg"], ["c.jpg"])
     assert release.image_root == tmp_path
-    assert not any("kept as an attribute" in note for note in release.notes)
+    assert not any("kept as attributes" in note for note in release.notes)
 
 
 def test_beside_a_description_a_text_is_an_attribute(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_blank_rows_are_left_out_and_counted(tmp_path: Path) -> None:
             file.write(",,,,,,\n\n" if name == "entities" else ",,,,\n , ,,,\n")
     release = Tables().read(root)
     assert (len(release.entities), release.rows_read) == (8, 28)
-    assert "2 blank rows of mentions.csv were left out" in release.notes
+    assert "blank rows of mentions.csv were left out: 2" in release.notes
 
 
 def images_of(tmp_path: Path, *cells: str) -> tuple[list[list[str]], list[str], dict[str, str]]:
