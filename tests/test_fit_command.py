@@ -55,16 +55,19 @@ def test_tables_without_images_are_trained_by_what_was_printed(
     assert (fitted(words, tmp_path, monkeypatch) / "metrics.json").exists()
 
 
+@pytest.mark.parametrize("context", ["{}", "Der Künstler {} grüßt Käthe"])
 def test_tables_with_images_are_trained_with_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    context: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = write_tables(tmp_path / "mine")
+    write_table(root / "mentions.csv", [row | {"context": context.format(row["context"])} for row in mention_rows()])
     for number in range(len(PEOPLE)):
         write_image(root / "kb" / f"{number}.jpg", (number * 30, 99, 9))
     for caption in range(14):
         write_image(root / f"{caption}.jpg", (9, caption * 15, 99))
     words = prepared(root, tmp_path / "data", capsys)
     assert words[:3] == ["fit", "--config", IMAGES]
+    assert (MULTILINGUAL in words) == (context != "{}")
     run = fitted(words, tmp_path, monkeypatch)
     assert "TinyImageEncoder" in (run / "config.yaml").read_text()
 

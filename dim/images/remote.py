@@ -169,7 +169,7 @@ def _connected(host: str, port: int, limits: Limits, secure: bool) -> socket.soc
     except (OSError, UnicodeError) as error:
         raise FetchError("its host is not known", may_pass=True, is_silent=True) from error
     if not limits.own_network and not all(is_public(str(address[0])) for *_, address in found):
-        raise FetchError("its host is in this machine's own network")
+        raise FetchError("its host is in your own network (--own_network true asks it)")
     for family, kind, protocol, _, address in found:
         plain = socket.socket(family, kind, protocol)
         plain.settimeout(limits.timeout_s)

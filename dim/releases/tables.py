@@ -114,11 +114,11 @@ class Tables(Converter):
         path, said = source.path, list[str]()
         rows: list[tuple[str, Row | DataError]] = []
         num_blank = 0
-        for number, (_, row) in enumerate(iter_table(path, self.encoding, known, said, IMAGE_COLUMNS), start=1):
+        for place, row in iter_table(path, self.encoding, known, said, IMAGE_COLUMNS):
             if isinstance(row, dict) and all(map(_is_blank, row.values())):
                 num_blank += 1
             else:
-                rows.append((f"row {number}", row))
+                rows.append((place, row))
         good = [row for _, row in rows if isinstance(row, dict)]
         if not good:
             raise next((row for _, row in rows if isinstance(row, DataError)), _empty(path))
@@ -143,7 +143,8 @@ class OwnTable:
     Attributes:
         source: Which.
         columns: Their names, known ones as they are known.
-        rows: The place of each row that is not blank, and its cells, or why it cannot be read.
+        rows: The place of each row that is not blank, as an editor or a spreadsheet counts, and its cells, or why it
+            cannot be read.
     """
 
     source: Source

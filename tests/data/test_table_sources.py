@@ -95,7 +95,7 @@ COLOURS = [(number * 30, 99, 9) for number in range(len(PEOPLE))]
 
 
 def write_hugging_face(root: Path) -> Path:
-    """A folder as `save_to_disk` of a hub has it: shards by split, images in the cells."""
+    """A folder as a hub has it: shards by split, images in the cells."""
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     images = [{"bytes": encoded(colour), "path": f"{number}.png"} for number, colour in enumerate(COLOURS)]
     (root / "data").mkdir(parents=True)

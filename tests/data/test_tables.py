@@ -56,7 +56,7 @@ def test_a_split_column_is_obeyed_with_the_common_names(tmp_path: Path) -> None:
 def test_another_word_as_a_split_is_an_error(tmp_path: Path) -> None:
     mentions = [row | {"split": "holdout"} for row in mention_rows()]
     message = read_error(write(tmp_path, entity_rows(), mentions))
-    assert "expected train, tune, dev or test as the split in mentions.csv row 1\nfound    'holdout'" in message
+    assert "expected train, tune, dev or test as the split in mentions.csv line 2\nfound    'holdout'" in message
 
 
 def test_integer_ids_meet_string_ids(tmp_path: Path) -> None:
@@ -90,14 +90,14 @@ def test_a_missing_column_without_a_near_one_lists_the_columns(tmp_path: Path) -
 def test_an_entity_without_id_is_an_error(tmp_path: Path) -> None:
     entities = entity_rows()
     entities[2]["id"] = ""
-    assert "entities.csv row 3\nfound    an empty cell" in read_error(write(tmp_path, entities, mention_rows()))
+    assert "entities.csv line 4\nfound    an empty cell" in read_error(write(tmp_path, entities, mention_rows()))
 
 
 def test_a_popularity_that_is_no_number_is_an_error(tmp_path: Path) -> None:
     entities = entity_rows()
     entities[2]["popularity"] = "high"
     message = read_error(write(tmp_path, entities, mention_rows()))
-    assert "row 3, column popularity\nfound    'high'" in message
+    assert "line 4, column popularity\nfound    'high'" in message
 
 
 def test_two_tables_of_one_kind_are_an_error(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_cell_that_cannot_be_a_text_is_named(tmp_path: Path) -> None:
     entities = [{"id": "1", "name": ["Ada"]}]
     message = read_error(write(tmp_path, entities, [{"mention": "Ada", "context": ""}], ".jsonl"))
     assert "text as name in" in message
-    assert "entities.jsonl row 1\nfound    an array" in message
+    assert "entities.jsonl line 1\nfound    an array" in message
 
 
 STYLES = {
@@ -238,7 +238,7 @@ def broken(rows: list[dict[str, Any]], *numbers: int) -> list[dict[str, Any]]:
 
 def test_all_rows_that_cannot_be_read_are_named_at_once(tmp_path: Path) -> None:
     message = read_error(write(tmp_path, entity_rows(), broken(mention_rows(), 3, 5, 20)))
-    assert "found    'holdout'; 2 further rows cannot be read: mentions.csv row 6, mentions.csv row 21" in message
+    assert "found    'holdout'; 2 further rows cannot be read: mentions.csv line 7, mentions.csv line 22" in message
     assert "Or leave such rows out: --allow_missing=true." in message
 
 
@@ -247,7 +247,7 @@ def test_rows_that_cannot_be_read_are_left_out_where_that_is_said_or_they_are_fe
     release = Tables(allow_broken=True).read(root)
     assert (len(release.mentions), release.rows_read) == (26, 28)
     assert release.skipped.counts == {"row that cannot be read": 2}
-    note = "2 of 28 rows of mentions cannot be read and were left out; first, mentions.csv row 4: expected train"
+    note = "2 of 28 rows of mentions cannot be read and were left out; first, mentions.csv line 5: expected train"
     assert any(told.startswith(note) for told in release.notes)
     many = [row | {"context": f"{row['context']} {number}"} for number in range(4) for row in mention_rows()]
     assert len(Tables().read(write(tmp_path / "few", entity_rows(), broken(many, 7))).mentions) == 111
