@@ -1,6 +1,7 @@
 """Every published layout through the real command: told by its files, prepared, audited, and the same every time."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,7 @@ def test_every_layout_is_told_by_its_files_and_prepared_the_same_every_time(layo
     audit = json.loads((tmp_path / "one" / "audit.json").read_text())
     assert audit["dataset_hash"] == one.hash
     assert "· not checked" in shown
+    assert re.search(rf"python -m dim fit --config own(_text)? --data.root {re.escape(str(tmp_path / 'one'))} ", shown)
 
 
 def test_a_release_of_test_sets_alone_is_prepared(tmp_path, capsys):

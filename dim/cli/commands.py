@@ -90,6 +90,12 @@ COMMANDS = {
     "unpack": Command(
         "dim.releases.hdf5_images", ("unpack_images",), "write the images of an HDF5 file (FissFuse) as files"
     ),
+    "fetch-images": Command(
+        "dim.cli.fetch_images",
+        ("fetch_images",),
+        "get the images that a dataset names by URL, politely and resumably",
+        interrupted="the images that came are kept; the same command gets the rest",
+    ),
     "audit": Command("dim.cli.audit", ("audit",), "look for leaks in a dataset; write a clean and a hard subset"),
     "show": Command("dim.cli.show", ("show",), "show one mention or entity end to end"),
     "refresh": Command(

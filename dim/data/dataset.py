@@ -5,6 +5,7 @@ A dataset folder is readable with pandas alone:
     dataset.json            name, source, licence, counts, hashes, what was skipped and why
     entities.parquet        id, name, aliases, type, popularity, images, attributes
     texts/<variant>.parquet entity_id, text
+    image_urls.parquet      path, url: where `dim fetch-images` gets an image from, if the source names URLs
     mentions.parquet        id, split, mention, context, start, end, entity_id (null: NIL), images, caption,
                             candidates, type, attributes
     answers/<variant>.jsonl every answer of a language model, if a text was refreshed
@@ -26,6 +27,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dim.core.files import atomic_path, check_variant, content_hash, how_to_get, json_text
@@ -42,6 +44,8 @@ FORMAT_VERSION = 2
 NIL = "NIL"  #: Stands where an answer says that the KB has no such entity.
 ANSWERS, CAPTIONS = "answers", "captions"  #: The folders of what models answered, about entities and about images.
 AUDIT_FILE = "audit.json"  #: What `dim audit` found.
+#: What `dim fetch-images` reads, and what it missed.
+URL_FILE, FAILURE_FILE = "image_urls.parquet", "image_failures.jsonl"
 SPLITS = ("train", "tune", "dev", "test")
 LEAST, TIMES = 2**30, 1000  #: Bytes of memory that a table may always take, and times its file that it may take.
 
@@ -72,6 +76,7 @@ MENTION_SCHEMA = pa.schema(
         ("attributes", pa.string()),  # a JSON object
     ]
 )
+URL_SCHEMA = pa.schema([("path", pa.string()), ("url", pa.string())])
 TEXT_SCHEMA = pa.schema([("entity_id", pa.string()), ("text", pa.string())])
 
 
@@ -196,6 +201,14 @@ class Dataset:
     def image_root(self) -> Path:
         """The folder that image paths are relative to."""
         return self.root / str(self.meta["image_root"])
+
+    @cached_property
+    def image_urls(self) -> dict[str, str]:
+        """Image path → the URL where it can be had; empty where the source names no URLs."""
+        if not (self.root / URL_FILE).exists():
+            return {}
+        table = self._read_columns(URL_FILE, URL_SCHEMA.names)
+        return dict(zip(table["path"].to_pylist(), table["url"].to_pylist(), strict=True))
 
     @cached_property
     def entities(self) -> pd.DataFrame:
@@ -334,6 +347,7 @@ def write_dataset(
     texts: Mapping[str, pd.DataFrame],
     mentions: pd.DataFrame,
     image_root: str = ".",
+    image_urls: Mapping[str, str] | None = None,
     **meta: Any,
 ) -> Dataset:
     """Writes a dataset folder, atomically, and opens it.
@@ -346,12 +360,16 @@ def write_dataset(
         texts: Variant → columns of `TEXT_SCHEMA`.
         mentions: Columns of `MENTION_SCHEMA`; absent ones become null (`images`: empty).
         image_root: The image folder, relative to `root` or absolute.
+        image_urls: Image path → where it can be had, for `Dataset.image_urls`.
         **meta: Further keys of `dataset.json`: source, licence, counts, skipped …
     """
     with atomic_path(root) as folder:
         write_folder(
             folder, name=name, entities=entities, texts=texts, mentions=mentions, image_root=image_root, **meta
         )
+        if image_urls:
+            table = pa.table([list(image_urls), list(image_urls.values())], schema=URL_SCHEMA)
+            pq.write_table(table, folder / URL_FILE)
         keep_answers(root, folder)
     return Dataset(root)
 
@@ -383,7 +401,7 @@ def dataset_kind(name: str, is_made: Callable[[dict[str, Any]], bool], has_image
 
 def _files(folder: Path, has_images: bool) -> list[str]:
     dataset = Dataset(folder)
-    names = ["dataset.json", "entities.parquet", "mentions.parquet", AUDIT_FILE]
+    names = ["dataset.json", "entities.parquet", "mentions.parquet", AUDIT_FILE, URL_FILE, FAILURE_FILE]
     names += [f"texts/{variant}.parquet" for variant in dataset.meta["texts"]]
     names += [f"{ANSWERS}/*.jsonl", f"{CAPTIONS}/*.parquet", f"{CAPTIONS}/*.log.jsonl"]
     for table in ("entities", "mentions") if has_images else ():

@@ -11,6 +11,7 @@ from typing import Any
 
 from dim.errors import ConfigError, DataError
 from dim.images.regions import split_region
+from dim.images.remote import FETCHED
 
 #: The share of missing images beyond which a command stops. Links that died since a release was published cost a tenth
 #: or a fifth of its images; a folder that moved, or was not unpacked, costs all of them or those of one side.
@@ -118,7 +119,9 @@ def _where(root: Path | None, tried: Sequence[str]) -> str:
             "again with dim prepare --images FOLDER."
         )
     if any("://" in path for path in tried):
-        return "Download the images, and name their files: dim fetches none."
+        return "Download the images, and name their files: dim fetches none of this layout."
+    if all(path.startswith(f"{FETCHED}/") for path in tried) and tried:
+        return "They are named by URL: dim fetch-images DATASET gets them."
     if any(Path(path).is_absolute() or ".." in Path(path).parts for path in tried):
         return "Write paths relative to the image folder; dim prepare --images FOLDER names the one that holds all."
     for folder in _folders_near(root):

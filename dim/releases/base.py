@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,9 @@ class Release:
         skipped: The mention rows that were left out.
         notes: Sentences that the user should read: what was absent, assumed or put right.
         images_by_key: Whether images are always called by `image_key`, so that one without a file is a missing image.
+        image_urls: Image path → the URL that `dim fetch-images` gets it from.
+        write_images: Writes the images that stand in the tables themselves into a folder, and returns how many; they
+            are its paths. None: no table holds images.
     """
 
     name: str
@@ -45,6 +48,8 @@ class Release:
     skipped: Skipped
     notes: list[str] = field(default_factory=list)
     images_by_key: bool = False
+    image_urls: dict[str, str] = field(default_factory=dict)
+    write_images: Callable[[Path], int] | None = None
 
 
 class Converter(ABC):

@@ -40,6 +40,7 @@ from dim.releases.doubts import doubts_about
 from dim.releases.drin import Drin
 from dim.releases.entity_texts import read_texts
 from dim.releases.fissfuse import FissFuse
+from dim.releases.fit_command import print_fit_command
 from dim.releases.found_images import LookedUp, look_up_images
 from dim.releases.gemel import Gemel
 from dim.releases.ghmfc import Ghmfc
@@ -81,6 +82,7 @@ PREPARED = dataset_kind(
     "a dataset of dim prepare", lambda meta: "layout" in meta and not any(key in meta for key in _OTHERS)
 )
 
+IMAGES = "-images"  #: Behind a dataset's name in that of the folder of the images that stood in its tables.
 RAW_SUFFIXES = (".json", ".tsv", ".txt", *SUFFIXES)  #: Of the files that a prepared dataset depends on.
 
 
@@ -99,7 +101,7 @@ def prepare(
     list_separator: str | None = None,
     nil_labels: Sequence[str] = (),
 ) -> Dataset:
-    """Turns a release, or a user's own tables, into a dataset folder, and prints what was kept and left out.
+    """Turns a release, or a user's own tables, into a dataset folder; prints what was kept, and the fit that suits it.
 
     Args:
         root: The release's folder (for MELBench also one of its files). It is only read.
@@ -110,7 +112,8 @@ def prepare(
         name: The dataset's name; by default that of the release.
         images: The image folder, where it stands outside the release or has an unusual name.
         texts: Further entity texts, variant → JSON file of the form {"Q42": "…"}: --texts.refreshed=new.json.
-        allow_missing: Whether to go on when the KB lacks more than 1% of the answers; these rows are left out.
+        allow_missing: Whether to go on when the KB lacks more than 1% of the answers, or more than 1% of the rows of
+            your own tables cannot be read; these rows are left out.
         audit: Whether to look for leaks at the end, as `dim audit` does (seconds; a minute for a KB of 160,000).
         overwrite: Whether a dataset at `out` that was prepared from another release may be replaced, too.
         max_missing_images: The share of mentions, and of entities, that may miss the images that they name; beyond,
@@ -135,20 +138,21 @@ def prepare(
             f"a release at {root}", "a dataset folder, prepared already", f"Use it as it is: --data.root {root}"
         )
     converter = find_converter(root, layout)
-    if encoding is not None or list_separator is not None:
-        if not isinstance(converter, Tables):
-            raise ConfigError(
-                "tables of your own with --encoding or --list_separator",
-                f"the layout {converter.layout} at {root}",
-                "Leave the option out: published layouts say themselves what they are.",
-            )
-        converter = Tables(encoding, list_separator)
+    if isinstance(converter, Tables):
+        converter = Tables(encoding, list_separator, allow_missing)
+    elif encoding is not None or list_separator is not None:
+        raise ConfigError(
+            "tables of your own with --encoding or --list_separator",
+            f"the layout {converter.layout} at {root}",
+            "Leave the option out: published layouts say themselves what they are.",
+        )
     limit = check_limit(max_missing_images)
     overwrite = overwrite or (PREPARED.stands_at(out) and Dataset(out).meta.get("prepared_from") == _place(root))
     sources = [root, *(texts or {}).values()]
     with claimed_folder(out, PREPARED, "dim prepare", sources=sources, overwrite=overwrite) as check_again:
         return _prepare(
-            root, out, converter, [out], name, images, texts, allow_missing, audit, check_again, limit, nil_labels
+            *(root, out, converter, [out], name, images, texts, allow_missing, audit, check_again, limit, nil_labels),
+            says_next=True,
         )
 
 
@@ -165,6 +169,7 @@ def _prepare(
     check_again: Callable[[], None] = lambda: None,
     max_missing_images: float = 1.0,
     nil_labels: Sequence[str] = (),
+    says_next: bool = False,
 ) -> Dataset:
     """`prepare`; splits that were drawn are those of the first of the `earlier` folders that knows the release."""
     with reading_as_nil(nil_labels) as nil:
@@ -177,6 +182,8 @@ def _prepare(
     }
     check_release(release, allow_missing, tuple(nil.met))
     release.notes += doubts_about(release, nil)
+    if release.write_images is not None:
+        _write_images(release, release.write_images, out.with_name(f"{out.name}{IMAGES}"))
     folder = root.parent if root.is_file() else root
     looked_up = look_up_images(release, images, folder)
     said = _check_images(release, looked_up, max_missing_images, folder)
@@ -193,7 +200,8 @@ def _prepare(
         entities=release.entities,
         texts=release.texts,
         mentions=release.mentions,
-        image_root=str(release.image_root.resolve()) if release.image_root else ".",
+        image_root=_image_root(release, out),
+        image_urls=release.image_urls,
         source=release.source,
         licence=release.licence,
         layout=converter.layout,
@@ -212,6 +220,8 @@ def _prepare(
         found = audit_dataset(dataset, progress=True)
         print_verdicts(found, Console())
         write_json(dataset.root / AUDIT_FILE, found.as_json())
+    if says_next:
+        print_fit_command(dataset, any(named.named > named.missing for named in looked_up.named))
     return dataset
 
 
@@ -270,6 +280,21 @@ def _check_images(release: Release, looked_up: LookedUp, limit: float, folder: P
     if looked_up.dropped:
         said += [f"images may wait in {path.name}: {unpack_command(path)}" for path in packed_in(folder)]
     return said
+
+
+def _write_images(release: Release, write: Callable[[Path], int], folder: Path) -> None:
+    """Writes the images that the tables hold beside the dataset."""
+    num_images = write(folder)
+    release.image_root = folder
+    release.notes.append(f"{num_images:,} images that stand in the tables were written to {folder}")
+
+
+def _image_root(release: Release, out: Path) -> str:
+    """As `dataset.json` has it: images beside the dataset move with it."""
+    if release.image_root is None:
+        return "."
+    beside = release.write_images is not None and release.image_root == out.with_name(f"{out.name}{IMAGES}")
+    return f"../{release.image_root.name}" if beside else str(release.image_root.resolve())
 
 
 def _splits(mentions: pd.DataFrame, notes: list[str]) -> pd.Series:

@@ -80,8 +80,8 @@ def test_the_split_of_ghmfc_beside_it_is_used(root: Path) -> None:
     assert "splits.json gives 20 / 4 / 4 rows in train / dev / test" in " ".join(release.notes)
 
 
-def test_a_drawn_split_is_said_to_compare_with_no_paper(root: Path) -> None:
-    notes = " ".join(MelBench().read(root).notes)
+def test_a_drawn_split_is_said_to_compare_with_no_paper(root: Path, tmp_path: Path) -> None:
+    notes = " ".join(prepare(root, tmp_path / "dataset").meta["notes"])
     assert "compare with those of no paper" in notes
     assert "WikiMEL's own split is splits.json of GHMFC" in notes
 
