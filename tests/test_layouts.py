@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from fake_diverse import write_diverse
 from fake_gemel import write_gemel
+from fake_kgmel import write_kgmel
 from fake_mimic import write_mimic
 from fake_wikidiverse import write_caption_images, write_entity_files, write_mentions, write_passages
 from fake_wikiperson import write_wikiperson
@@ -28,6 +29,7 @@ WRITERS = {
     "mimic": write_mimic,
     "gemel": write_gemel,
     "wikiperson": write_wikiperson,
+    "kgmel": write_kgmel,
     "tables": write_tables,
 }
 

@@ -58,6 +58,10 @@ class Converter(ABC):
             DataError: A file is missing, unreadable, truncated or of another layout, or an id stands twice.
         """
 
+    def folders(self, root: Path) -> tuple[Path, ...]:
+        """The folders whose files make the release, the first that of `root`: when one changes, it is prepared anew."""
+        return (root.parent if root.is_file() else root,)
+
     def entity_id(self, key: str) -> str:
         """The id of the entity that `key` means in a file of entity texts; the key itself unless titles are ids."""
         return key

@@ -31,6 +31,7 @@ from dim.releases.diverse import Diverse
 from dim.releases.entity_texts import read_texts
 from dim.releases.gemel import Gemel
 from dim.releases.image_folder import find_image_folder, look_up_images
+from dim.releases.kgmel import KgMel
 from dim.releases.melbench import MelBench
 from dim.releases.mimic import Mimic
 from dim.releases.summary import print_summary, summarize
@@ -46,6 +47,7 @@ PUBLISHED: tuple[Converter, ...] = (
     MelBench(),
     Mimic(),
     WikiPerson(),
+    KgMel(),
 )
 #: Part of the key of prepared datasets: raise it when a converter's output changes.
 CONVERTER_VERSION = 3
@@ -78,8 +80,8 @@ def prepare(
         root: The release's folder (for MELBench also one of its files). It is only read.
         out: The dataset folder to write: a new or empty path, or what was prepared from the same `root` before, which
             is replaced.
-        layout: The release's layout: diverse, wikidiverse, gemel, dim, melbench, mimic, wikiperson, tables, or that of
-            an installed package; `auto` tells it by the file names.
+        layout: The release's layout: diverse, wikidiverse, gemel, dim, melbench, mimic, wikiperson, kgmel, tables, or
+            that of an installed package; `auto` tells it by the file names.
         name: The dataset's name; by default that of the release.
         images: The image folder, where it stands outside the release or has an unusual name.
         texts: Further entity texts, variant → JSON file of the form {"Q42": "…"}: --texts.refreshed=new.json.
@@ -207,13 +209,14 @@ def open_dataset(root: Path, cache_dir: Path) -> Dataset:
         )
     if is_dataset_folder(root):
         return Dataset(root)
-    folder = Path(cache_dir) / "datasets" / f"{root.resolve().stem}-{_raw_key(root)}"
+    converter = find_converter(root)
+    folder = Path(cache_dir) / "datasets" / f"{root.resolve().stem}-{_raw_key(root, converter)}"
     if not is_dataset_folder(folder):
         with folder_lock(folder, "dim prepare", wait=True):
             if not is_dataset_folder(folder):
                 # The raw files changed, or dim did: what was drawn before stays.
                 found = folder.parent.glob(f"{glob.escape(root.resolve().stem)}-*")
-                return _prepare(root, folder, find_converter(root), sorted(found, key=_when_written, reverse=True))
+                return _prepare(root, folder, converter, sorted(found, key=_when_written, reverse=True))
     Console().print(Text(f"{root.resolve().stem}: prepared already, in {folder}"), soft_wrap=True)
     return Dataset(folder)
 
@@ -277,12 +280,12 @@ def _place(root: Path) -> str:
     return content_hash(str((root.parent if root.is_file() else root).resolve()))
 
 
-def _raw_key(root: Path) -> str:
+def _raw_key(root: Path, converter: Converter) -> str:
     """Changes with the raw files' place, names, sizes and times of change, and with the converters."""
-    folder = root.parent if root.is_file() else root
-    names = sorted(list_names(root))
-    parts = [str(CONVERTER_VERSION), str(FORMAT_VERSION), str(root.resolve()), str(find_image_folder(folder))]
-    for path in (folder / name for name in names if Path(name).suffix in RAW_SUFFIXES):
+    folders = [folder for folder in converter.folders(root) if folder.is_dir()]
+    parts = [str(CONVERTER_VERSION), str(FORMAT_VERSION), str(root.resolve()), str(find_image_folder(folders[0]))]
+    paths = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix in RAW_SUFFIXES]
+    for path in [root] if root.is_file() and len(folders) == 1 else paths:
         with explain_read_errors(path):
             status = path.stat()
         parts.append(f"{path.name}:{status.st_size}:{status.st_mtime_ns}")
