@@ -16,7 +16,7 @@ from dim.core.jobs import Block, Dtype, Executor, ThisProcess
 from dim.core.ray_cluster import Engine, open_executor
 from dim.data.dataset import Dataset
 from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limit
-from dim.display.terminal import Console
+from dim.display.terminal import Console, Text
 from dim.encoders.base import Captioner, ImageEncoder, TextEncoder, is_trained
 from dim.errors import ConfigError
 from dim.features.blocks import image_blocks, image_counts, text_blocks
@@ -140,8 +140,8 @@ def embed_dataset(
 
     Raises:
         ConfigError: An encoder or the template does not fit.
-        DataError: The dataset has no such entity text, too many images are missing, or an encoder gave a value that is
-            not finite.
+        DataError: The dataset has other entity texts, but not this one (it may have none at all); too many images are
+            missing; or an encoder gave a value that is not finite.
         StorageError: The cache cannot be written.
     """
     if batch_size < 1:
@@ -157,6 +157,9 @@ def embed_dataset(
     )
     encoders = {"text": text_encoder, "image": image_encoder, "name": name_encoder}
     wanted = [field for field in FIELDS if encoders[field.encoder] is not None and field.name not in leave_out]
+    if not dataset.variants and any(field.name == "text" for field in wanted):
+        wanted = [field for field in wanted if field.name != "text"]
+        console.print(Text(f"no entity of {dataset.name} has a text: names alone"), soft_wrap=True)
     choices = Choices(entity_text, context_template, num_images=num_images, dtype=feature_dtype)
     if captioner is not None and text_encoder is not None and "caption" not in leave_out:
         choices = replace(choices, captions=run.captions(captioner, max_missing_images))

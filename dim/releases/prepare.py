@@ -145,6 +145,7 @@ def _prepare(
         check_variant(variant): read_texts(path, release.entities["id"], converter.entity_id)
         for variant, path in (texts or {}).items()
     }
+    _leave_out_empty_texts(release)
     check_release(release, allow_missing)
     release.mentions["split"] = carve_tune(release.mentions)
     _keep_splits(release, earlier)
@@ -219,6 +220,12 @@ def open_dataset(root: Path, cache_dir: Path) -> Dataset:
                 return _prepare(root, folder, converter, sorted(found, key=_when_written, reverse=True))
     Console().print(Text(f"{root.resolve().stem}: prepared already, in {folder}"), soft_wrap=True)
     return Dataset(folder)
+
+
+def _leave_out_empty_texts(release: Release) -> None:
+    for variant in [variant for variant, table in release.texts.items() if table.empty]:
+        del release.texts[variant]
+        release.notes.append(f"the text '{variant}' is empty for every entity: it is left out")
 
 
 def _keep_splits(release: Release, earlier: Iterable[Path]) -> None:

@@ -52,6 +52,7 @@ def print_summary(dataset: Dataset) -> None:
         ("entities (the KB)", f"{meta['num_entities']:,}", f"hash {meta['kb_hash']}"),
         ("  without name", f"{meta['entities_without_name']:,}", ""),
         *((f"  without text '{v}'", f"{n:,}", "") for v, n in meta["entities_without_text"].items()),
+        *([] if meta["texts"] else [("  without text", f"{meta['num_entities']:,}", "no entity has one: names alone")]),
         ("dataset hash", "", meta["hash"]),
     ]
     for row in rows:

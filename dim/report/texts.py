@@ -130,7 +130,7 @@ def variant_of(system: System) -> Variant:
     left_out, shuffled = _words(features.get("leave_out")), _words(features.get("shuffle"))
     has_name = NAME not in left_out and (fields is None or bool({NAME, "spelling"} & set(fields)))
     reads_text = TEXT not in left_out and (fields is None or TEXT in fields)
-    text = features.get("entity_text")
+    text = features.get("entity_text") if "text_hash" in features else None  # else the dataset had no such text
     return Variant(text if reads_text else None, has_name, TEXT in shuffled and reads_text)
 
 
