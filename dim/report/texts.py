@@ -179,11 +179,15 @@ def _one_a_variant(systems: list[System]) -> list[list[System]]:
     return [list(found.values()) for found in lists]
 
 
+def model_label(system: System) -> str:
+    """What a system is called beside others: its class, and how it fuses where that is an option."""
+    model = system.runs[0].metrics["model"]
+    fusion = _options(identity(system.runs[0])).get("fusion")
+    return f"{model} ({fusion})" if fusion else str(model)
+
+
 def _model_name(systems: Sequence[System]) -> str:
-    model = systems[0].runs[0].metrics["model"]
-    fusion = _options(identity(systems[0].runs[0])).get("fusion")
-    name = f"{model} ({fusion})" if fusion else str(model)
-    return f"{name}\n{', '.join(system.name for system in systems)}"
+    return f"{model_label(systems[0])}\n{', '.join(system.name for system in systems)}"
 
 
 def _words(value: str | None) -> list[str]:
