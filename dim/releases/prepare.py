@@ -34,8 +34,9 @@ from dim.releases.image_folder import find_image_folder, look_up_images
 from dim.releases.kgmel import KgMel
 from dim.releases.melbench import MelBench
 from dim.releases.mimic import Mimic
-from dim.releases.summary import print_summary, summarize
+from dim.releases.summary import print_kb_summary, print_summary, summarize
 from dim.releases.tables import Tables
+from dim.releases.wikidata import Wikidata, prepare_dump, wanted_of
 from dim.releases.wikidiverse import WikiDiverse
 from dim.releases.wikiperson import WikiPerson
 
@@ -48,6 +49,7 @@ PUBLISHED: tuple[Converter, ...] = (
     Mimic(),
     WikiPerson(),
     KgMel(),
+    Wikidata(),
 )
 #: Part of the key of prepared datasets: raise it when a converter's output changes.
 CONVERTER_VERSION = 3
@@ -73,15 +75,19 @@ def prepare(
     max_missing_images: float = 1.0,
     encoding: str | None = None,
     list_separator: str | None = None,
+    languages: str | None = None,
+    classes: str | None = None,
 ) -> Dataset:
     """Turns a release, or a user's own tables, into a dataset folder, and prints what was kept and left out.
 
+    A dump of Wikidata becomes a KB without mentions; killed, the same command goes on with it where it stood.
+
     Args:
-        root: The release's folder (for MELBench also one of its files). It is only read.
+        root: The release's folder (for MELBench and KGMEL also one of its files), or a dump. It is only read.
         out: The dataset folder to write: a new or empty path, or what was prepared from the same `root` before, which
             is replaced.
-        layout: The release's layout: diverse, wikidiverse, gemel, dim, melbench, mimic, wikiperson, kgmel, tables, or
-            that of an installed package; `auto` tells it by the file names.
+        layout: The release's layout: diverse, wikidiverse, gemel, dim, melbench, mimic, wikiperson, kgmel, wikidata,
+            tables, or that of an installed package; `auto` tells it by the file names.
         name: The dataset's name; by default that of the release.
         images: The image folder, where it stands outside the release or has an unusual name.
         texts: Further entity texts, variant → JSON file of the form {"Q42": "…"}: --texts.refreshed=new.json.
@@ -93,6 +99,8 @@ def prepare(
         encoding: Of your own tables, such as `cp1252`; the default is told by their first bytes, else UTF-8.
         list_separator: What separates aliases, images and candidates in a cell of your own tables; the default is `|`
             and, where no cell has it, `;`. Arrays and line breaks are always read.
+        languages: Of a dump of Wikidata: those of names and texts, the first one first: `en,de`. The default is `en`.
+        classes: Of a dump of Wikidata: items of which classes (P31) are entities: `Q5,Q515`. The default is all items.
 
     Returns:
         The dataset, opened.
@@ -117,10 +125,28 @@ def prepare(
                 "Leave the option out: published layouts say themselves what they are.",
             )
         converter = Tables(encoding, list_separator)
+    if (languages or classes) is not None and not isinstance(converter, Wikidata):
+        raise ConfigError(
+            "a dump of Wikidata with --languages or --classes",
+            f"the layout {converter.layout} at {root}",
+            "Leave the option out: a release says itself what its KB is.",
+        )
     limit = check_limit(max_missing_images)
     overwrite = overwrite or (PREPARED.stands_at(out) and Dataset(out).meta.get("prepared_from") == _place(root))
     sources = [root, *(texts or {}).values()]
     with claimed_folder(out, PREPARED, "dim prepare", sources=sources, overwrite=overwrite) as check_again:
+        if isinstance(converter, Wikidata):
+            if texts:
+                raise ConfigError(
+                    "a dump without --texts", f"--texts.{next(iter(texts))}", "Add them when it is prepared."
+                )
+            wanted, work = wanted_of(languages, classes), out.absolute().with_name(f".{out.name}.dim-parts")
+            facts = {"layout": converter.layout, "prepared_from": _place(root)}
+            dataset = prepare_dump(
+                root, out, wanted, name=name or root.name.split(".")[0], images=images, work=work, **facts
+            )
+            print_kb_summary(dataset)
+            return dataset
         return _prepare(root, out, converter, [out], name, images, texts, allow_missing, audit, check_again, limit)
 
 
