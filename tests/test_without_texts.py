@@ -93,6 +93,16 @@ def test_baselines_that_read_texts_read_names(world: Path, tmp_path: Path, confi
     assert json.loads((run / "metrics.json").read_text())["top5"] > 0.1
 
 
+def test_vectors_that_would_be_summed_with_a_text_are_those_of_names(world: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = ["--data.root", str(world), "--data.cache_dir", str(tmp_path / "cache"), "--run", str(run)]
+    options += ["--data.text_encoder", "TinyTextEncoder", "--model", "FrozenVectors", "--trainer.accelerator", "cpu"]
+    assert main(["fit", *options]) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["top5"] == metrics["frozen"]["top5"]
+    assert main(["fit", *options, "--overwrite", "true", "--model.entity_fields", "[text]"]) != 0
+
+
 def test_it_is_audited_and_shown(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", str(world)]) == 0
     assert "entities without text" in said(capsys)

@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 from dim.errors import ConfigError
 from dim.features.batch import Batch, FeatureTable, at_once
 from dim.search.scores import Products
+from dim.training.datamodule import LinkingData
 from dim.training.task import LinkingTask
 
 ENTITY_BATCH = 8192
@@ -71,6 +72,12 @@ class TwoTowers(LinkingTask):
     def scores_of(self, rows: Tensor) -> Products:
         """Cosines; 0 where a side has no vector."""
         return Products(normalize(self.queries(rows)), self.kb_vectors)
+
+
+def pick_entity(data: LinkingData, names: Sequence[str] | None) -> dict[str, int]:
+    """As `pick`, of entities: of a KB without texts, what else is asked for does."""
+    others = [name for name in names or () if name != "text"]
+    return pick("entity", data.entity_fields, others if others and not data.dataset.variants else names)
 
 
 def pick(owner: str, tables: Mapping[str, FeatureTable], names: Sequence[str] | None) -> dict[str, int]:
