@@ -13,6 +13,7 @@ from typing import IO, Any, cast
 SYLLABLES = ("ka", "lo", "mi", "ren", "tus", "vor", "bel", "dan", "os", "ir", "Łu", "né")
 LANGUAGES = ("en", "de", "fr", "es", "ja", "ru", "zh", "ar", "sv", "nl")
 HUMAN, OTHERS = 5, (16521, 13442814, 4167836, 3305213, 515, 523)
+_ENCODERS = [json.JSONEncoder(ensure_ascii=ascii_only, separators=(",", ":")).encode for ascii_only in (False, True)]
 _PROPERTIES = ("P21", "P27", "P106", "P569", "P19", "P214", "P227")
 
 
@@ -40,7 +41,7 @@ def _lines(num_lines: int, human: float, seed: int) -> Iterator[bytes]:
     for number in range(1, num_lines + 1):
         item = _item(number, human, draw)
         comma = b",\n" if number < num_lines else b"\n"
-        yield json.dumps(item, ensure_ascii=number % 2 == 0, separators=(",", ":")).encode() + comma
+        yield _ENCODERS[number % 2](item).encode() + comma
     yield b"]\n"
 
 

@@ -156,6 +156,7 @@ COMMANDS = {
             "bench_search",
             "bench_rank",
             "bench_convert",
+            "bench_dump",
             "bench_memory",
             "bench_trie",
             "bench_generate",

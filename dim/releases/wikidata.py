@@ -26,13 +26,13 @@ from dim.display.lines import say
 from dim.display.terminal import TextColumn
 from dim.errors import ConfigError, DataError
 from dim.releases.base import Converter, Release
-from dim.releases.dump_lines import Block, DumpLines
+from dim.releases.dump_lines import DumpLines
 from dim.releases.image_folder import ImageFolder
 from dim.releases.wikidata_items import NO_JSON, Extracted, Wanted
 from dim.releases.wikidata_workers import extracted, num_workers
 
 VERSION = 1  #: Of what stands in a part: unfinished work of another version starts anew.
-PART = 64  #: Blocks a part: what a kill costs at most, a quarter of a GB of lines.
+PART = 16  #: Blocks a part: what a kill costs at most, 64 MB of lines.
 _DUMP = re.compile(r".*\.(json|ndjson|jsonl)(\.gz|\.bz2)?")
 _TEXT = "text of "  #: Before the columns of a part that are texts.
 
@@ -150,31 +150,42 @@ def _read_parts(lines: DumpLines, wanted: Wanted, work: Path, parts: list[_Part]
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     end, first_line = (parts[-1].end if parts else 0), 1 + sum(each.num_lines for each in parts)
     with shown(f"reading {lines.path.name}", size, unit="MB", columns=columns) as advance:
-        waiting: list[tuple[Block, Extracted]] = []
-        for answer in extracted(lines.blocks(end, first_line, advance), wanted, num_workers()):
+        waiting: list[_Answer] = []
+        for block, found in extracted(lines.blocks(end, first_line, advance), wanted, num_workers()):
             if len(waiting) == PART:
                 parts.append(_write_part(_file(work, len(parts)), waiting, is_last=False, is_cut=False))
                 waiting = []
-            waiting.append(answer)
+            waiting.append(_Answer(block.end, block.num_lines, found.newest, found.left, _table(found)))
         parts.append(_write_part(_file(work, len(parts)), waiting, is_last=True, is_cut=lines.is_cut))
 
 
-def _write_part(path: Path, answers: list[tuple[Block, Extracted]], is_last: bool, is_cut: bool) -> _Part:
+@dataclass(frozen=True)
+class _Answer:
+    """What is kept of a block: not the block, and its rows as Arrow has them."""
+
+    end: int
+    num_lines: int
+    newest: str
+    left: Skipped
+    rows: pa.Table
+
+
+def _write_part(path: Path, answers: list[_Answer], is_last: bool, is_cut: bool) -> _Part:
     left = Skipped()
-    for _, found in answers:
-        for reason, number in found.left.counts.items():
-            _count(left, reason, number, found.left.examples[reason])
+    for answer in answers:
+        for reason, number in answer.left.counts.items():
+            _count(left, reason, number, answer.left.examples[reason])
     part = _Part(
-        end=answers[-1][0].end if answers else 0,
-        num_lines=sum(block.num_lines for block, _ in answers),
-        newest=max((found.newest for _, found in answers), default=""),
+        end=answers[-1].end if answers else 0,
+        num_lines=sum(answer.num_lines for answer in answers),
+        newest=max((answer.newest for answer in answers), default=""),
         left=left.as_json(),
         is_last=is_last,
         is_cut=is_cut,
     )
-    tables = [_table(found) for _, found in answers]
+    rows = pa.concat_tables(answer.rows for answer in answers) if answers else pa.table({})
     with atomic_path(path) as temporary:
-        write_table(temporary, pa.concat_tables(tables) if tables else pa.table({}), vars(part))
+        write_table(temporary, rows, vars(part))
     return part
 
 

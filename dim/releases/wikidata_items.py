@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import signal
@@ -17,6 +18,7 @@ from dim.data.skipped import Skipped
 BRIEF = "brief"  #: The text in the first of the languages that has one; beside it stands one a language.
 NO_JSON, NO_ITEM, OTHER_CLASS, NO_LABEL = "no JSON", "no item", "of other classes", "without a label in these languages"
 _ITEM_ID = re.compile(r"Q[1-9]\d*")
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder an item
 _SIZE = 8  #: Bytes that tell a message's length.
 COLUMNS = ("id", "name", "aliases", "type", "popularity", "images", "attributes")
 
@@ -110,7 +112,7 @@ def _add(item: Any, wanted: Wanted, found: Extracted) -> str | None:
         classes[0] if classes else None,
         float(len(_object(item.get("sitelinks")))),
         [image.replace(" ", "_") for image in images],
-        json.dumps(attributes, ensure_ascii=False) if attributes else None,
+        _ENCODE(attributes) if attributes else None,
     )
     for column, value in zip(COLUMNS, row, strict=True):
         found.columns[column].append(value)
@@ -139,6 +141,8 @@ def _values(item: dict[str, Any], name: str, asked: Sequence[str] = ()) -> tuple
     """The values of a property, preferred ones alone where there are some; and whether one asked for is among all."""
     by_rank: dict[str, list[str]] = {"preferred": [], "normal": []}
     statements = _object(item.get("claims")).get(name)
+    if statements is None:
+        return [], not asked
     for statement in statements if isinstance(statements, list) else ():
         value = _object(_object(_object(statement).get("mainsnak")).get("datavalue")).get("value")
         text = _text(value.get("id") if isinstance(value, dict) else value)
@@ -161,13 +165,14 @@ def _text(value: Any) -> str:
 def serve() -> None:
     """Answers blocks on standard input until it ends: what `ask` of `wikidata_workers` sends and reads."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the one who asks
+    gc.disable()  # nothing here refers in a circle, and looking for it takes as long as parsing
     told = json.loads(read_message(sys.stdin.buffer) or b"null")
     wanted = Wanted(tuple(told["languages"]), tuple(told["classes"]))
     while (line := read_message(sys.stdin.buffer)) is not None:
         block = read_message(sys.stdin.buffer) or b""
         found = extract(block, wanted, int(line))
         answer = {"columns": found.columns, "texts": found.texts, "left": found.left.as_json(), "newest": found.newest}
-        write_message(sys.stdout.buffer, json.dumps(answer, ensure_ascii=False).encode())
+        write_message(sys.stdout.buffer, _ENCODE(answer).encode())
 
 
 def write_message(stream: IO[bytes], message: bytes) -> None:
