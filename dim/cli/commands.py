@@ -85,7 +85,10 @@ COMMANDS = {
     ),
     "demo-world": Command("dim.demo", ("demo_world",), "make the demo dataset, of any size"),
     "prepare": Command(
-        "dim.releases.prepare", ("prepare",), "turn a release, or your own tables, into a dataset folder"
+        "dim.releases.prepare",
+        ("prepare",),
+        "turn a release, your own tables, or a dump of Wikidata into a dataset folder",
+        interrupted="nothing was changed; the same command starts anew (with a dump of Wikidata it goes on)",
     ),
     "audit": Command("dim.cli.audit", ("audit",), "look for leaks in a dataset; write a clean and a hard subset"),
     "show": Command("dim.cli.show", ("show",), "show one mention or entity end to end"),

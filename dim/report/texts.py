@@ -180,7 +180,9 @@ def _one_a_variant(systems: list[System]) -> list[list[System]]:
 
 
 def model_label(system: System) -> str:
-    """What a system is called beside others: its class, and how it fuses where that is an option."""
+    """What a system is called beside others: its class, and how it fuses where that is an option, or its own name."""
+    if own := system.runs[0].metrics.get("system"):
+        return str(own)
     model = system.runs[0].metrics["model"]
     fusion = _options(identity(system.runs[0])).get("fusion")
     return f"{model} ({fusion})" if fusion else str(model)

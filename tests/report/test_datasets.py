@@ -77,6 +77,17 @@ def test_two_systems_of_one_model_are_rows_of_their_own(tmp_path):
     assert rows[1][2:] == ["not run"] * 3
 
 
+def test_what_has_a_name_of_its_own_is_no_row_of_its_class(tmp_path):
+    write_runs(tmp_path)
+    for dataset in ("wikimel", "diverse"):
+        facts = {"dataset": dataset, "dataset_hash": f"hash of {dataset}", "system": "DIM + ranker"}
+        features = {"entity_text": "brief", "text_hash": "brief"}
+        make_run(tmp_path / f"ranked_{dataset}", [1] * 60 + [3] * 60, features=features, **facts)
+    (grid,) = grids(tmp_path)
+    labels = [row[0].split("\n")[0] for row in grid.rows]
+    assert labels.count("DIM (attention)") == labels.count("DIM + ranker") == 1
+
+
 def test_a_single_dataset_and_other_protocols_have_no_such_table(tmp_path):
     write_runs(tmp_path / "a", quality={key: share for key, share in QUALITY.items() if key[0] == "diverse"})
     assert grids(tmp_path / "a") == []
