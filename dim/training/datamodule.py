@@ -21,7 +21,7 @@ from dim.core.ray_cluster import Engine, open_executor
 from dim.data import dataset as records
 from dim.data.missing_images import MAX_MISSING_IMAGES, check_limit
 from dim.encoders.base import FROZEN, Captioner, ImageEncoder, TextEncoder, TrainableTextEncoder, is_trained
-from dim.errors import ConfigError
+from dim.errors import ConfigError, DataError
 from dim.evaluation.protocols import FullKB, Protocol
 from dim.features.batch import Batch, FeatureTable, TrainedTable, batch_of
 from dim.features.embed import FieldFeatures, embed_dataset
@@ -268,6 +268,9 @@ class LinkingDataModule(LightningDataModule):
 
     def _load(self) -> LinkingData:
         dataset = open_dataset(self.root, self.cache_dir)
+        if not dataset.meta["num_mentions"]:
+            remedy = "Name a dataset that has mentions; this one can be embedded, shown and audited."
+            raise DataError(f"mentions in {dataset.name}", "a KB alone", remedy)
         with open_executor(self.engine, self.address) as executor:
             features = self._embed(dataset, executor)
         # A field that nobody has is no field: the model is not built for it.

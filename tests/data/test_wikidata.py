@@ -138,6 +138,18 @@ def test_a_dump_becomes_a_kb_without_mentions(name: str, tmp_path: Path, capsys:
     assert main(["show", "Q42", str(out)]) == 0
 
 
+def test_prepared_again_it_is_replaced_and_fit_says_that_it_has_no_mentions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dump = pack(tmp_path / "d.json.gz", lines(item(), item("Q43")))
+    first, again = (prepare(dump, tmp_path / "kb").hash for _ in range(2))
+    assert first == again
+    assert main(["audit", str(tmp_path / "kb")]) == 0
+    options = ["--data.root", str(tmp_path / "kb"), "--run", str(tmp_path / "run"), "--trainer.logger", "false"]
+    assert main(["fit", "--config", "baselines/names", *options]) == 1
+    assert "expected mentions in d\nfound    a KB alone" in capsys.readouterr().err
+
+
 def test_its_hashes_are_those_of_the_tables(tmp_path: Path) -> None:
     write_dump(tmp_path / "d.json", 300)
     dataset = prepare(tmp_path / "d.json", tmp_path / "kb", languages="en,de")
