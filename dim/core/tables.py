@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,10 @@ def _column_hash(column: pd.Series[Any], chunk: int = 8192) -> str:
 
 def _plain(values: list[Any]) -> list[Any]:
     def plain(value: Any) -> Any:
-        if value is None or isinstance(value, str):
+        if value is None or isinstance(value, str | list):
             return value
+        if isinstance(value, float):  # before pandas, which takes ten times as long to see that it is a number
+            return None if math.isnan(value) else float(value)
         if hasattr(value, "__len__"):
             return list(value)
         return None if pd.isna(value) else float(value)
