@@ -65,7 +65,8 @@ def chosen(cli):
 def test_the_configs_that_the_readme_names_are_there():
     names = {path.stem for path in CONFIGS}
     assert {"demo", "demo_plus", "wikimel", "wikimel_plus", "richpedia", "richpedia_plus", "wikimel_released"} <= names
-    assert {"wikimel_text", "richpedia_text"} <= names
+    assert {"diverse", "diverse_plus"} <= names
+    assert {"wikimel_text", "richpedia_text", "wikidiverse_text"} <= names
     baselines = {
         "names",
         "names_aliases",

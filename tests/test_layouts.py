@@ -11,6 +11,7 @@ from fake_drin import write_drin_wikimel
 from fake_fissfuse import write_fissfuse
 from fake_gemel import write_gemel
 from fake_ghmfc import write_ghmfc
+from fake_kgmel import write_kgmel
 from fake_mimic import write_mimic
 from fake_oven import write_oven
 from fake_text_releases import write_shadowlink, write_zelda
@@ -43,6 +44,7 @@ WRITERS = {
     "diffmel": write_diffmel,
     "oven": write_oven,
     "zelda": write_zelda,
+    "kgmel": write_kgmel,
     "tables": write_tables,
 }
 

@@ -15,7 +15,6 @@ A dataset folder is readable with pandas alone:
 from __future__ import annotations
 
 import glob
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -429,26 +428,49 @@ def write_folder(
     tables = {variant: conform(table, TEXT_SCHEMA) for variant, table in texts.items()}
     for variant, table in tables.items():
         table.to_parquet(folder / "texts" / f"{variant}.parquet", index=False, schema=TEXT_SCHEMA)
-    of_entities, of_mentions = column_hashes(entities), column_hashes(mentions)
+    counts = {
+        "num_entities": len(entities),
+        "num_mentions": {split: int(n) for split, n in mentions["split"].value_counts().items()},
+    }
+    of_texts = {variant: frame_hash(table) for variant, table in tables.items()}
+    about = {"name": name, "image_root": image_root}
+    write_document(folder, column_hashes(entities), column_hashes(mentions), of_texts, about, counts | meta)
+
+
+def write_document(
+    folder: Path,
+    of_entities: Mapping[str, str],
+    of_mentions: Mapping[str, str],
+    of_texts: Mapping[str, str],
+    about: Mapping[str, str],
+    facts: Mapping[str, Any],
+) -> None:
+    """Writes `dataset.json` beside tables that are there.
+
+    Args:
+        folder: Of the tables.
+        of_entities: Column → its hash (`column_hashes`).
+        of_mentions: The same of the mentions.
+        of_texts: Variant → the `frame_hash` of its table.
+        about: `name` and `image_root`.
+        facts: `num_entities`, `num_mentions` by split, and whatever else is said.
+    """
     kb_hash = hash_of({name: of_entities[name] for name in ("id", "name", "aliases")})
     hashes = {"entities": hash_of(of_entities), "mentions": hash_of(of_mentions)}
     asked = content_hash(
         hashes["entities"], hash_of({name: of for name, of in of_mentions.items() if name != "caption"})
     )
-    hashes |= {f"texts/{variant}": frame_hash(table) for variant, table in sorted(tables.items())}
+    hashes |= {f"texts/{variant}": each for variant, each in sorted(of_texts.items())}
     document = {
         "format_version": FORMAT_VERSION,
-        "name": name,
-        "image_root": image_root,
+        **about,
         "kb_hash": kb_hash,
         "hash": asked,
         "hashes": hashes,
-        "num_entities": len(entities),
-        "num_mentions": {split: int(n) for split, n in mentions["split"].value_counts().items()},
-        "texts": sorted(texts),
-        **meta,
+        "texts": sorted(of_texts),
+        **facts,
     }
-    (folder / "dataset.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "dataset.json").write_text(json_text(document), encoding="utf-8")
 
 
 def add_texts(root: Path, variant: str, table: pd.DataFrame, **facts: Any) -> Dataset:

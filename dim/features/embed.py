@@ -16,7 +16,7 @@ from dim.core.jobs import Block, Dtype, Executor, ThisProcess
 from dim.core.ray_cluster import Engine, open_executor
 from dim.data.dataset import Dataset
 from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limit
-from dim.display.terminal import Console
+from dim.display.terminal import Console, Text
 from dim.encoders.base import Captioner, ImageEncoder, SparseTextEncoder, TextEncoder, is_trained
 from dim.errors import ConfigError
 from dim.features.blocks import image_blocks, image_counts, text_blocks
@@ -149,8 +149,8 @@ def embed_dataset(
 
     Raises:
         ConfigError: An encoder or the template does not fit.
-        DataError: The dataset has no such entity text, too many images are missing, or an encoder gave a value that is
-            not finite.
+        DataError: The dataset has other entity texts, but not this one (it may have none at all); too many images are
+            missing; or an encoder gave a value that is not finite.
         StorageError: The cache cannot be written.
     """
     if batch_size < 1:
@@ -169,8 +169,12 @@ def embed_dataset(
     encoders = {"text": text_encoder, "image": image_encoder, "name": name_encoder}
     wanted = [field for field in FIELDS if encoders[field.encoder] is not None and field.name not in leave_out]
     choices = Choices(entity_text, context_template, context_reach, num_images=num_images, dtype=feature_dtype)
-    if any(field.name == "text" for field in wanted):  # before minutes of work on other fields
-        dataset.check_variant(entity_text)
+    if any(field.name == "text" for field in wanted):
+        if dataset.variants:
+            dataset.check_variant(entity_text)  # before minutes of work on other fields
+        else:
+            wanted = [field for field in wanted if field.name != "text"]
+            console.print(Text(f"no entity of {dataset.name} has a text: names alone"), soft_wrap=True)
     if captioner is not None and text_encoder is not None and "caption" not in leave_out:
         choices = replace(choices, captions=run.captions(captioner, max_missing_images))
     for field in wanted:  # before hours of work on other fields

@@ -24,14 +24,14 @@ def read_texts(path: Path, entity_ids: Iterable[str], id_of: Callable[[str], str
         DataError: The file is no object of texts, or has a text for no entity of the KB.
     """
     texts = {one_form(id_of(key)): text for key, text in read_text_object(path).items()}
-    rows = [(entity_id, text) for entity_id in entity_ids if (text := texts.get(one_form(entity_id)))]
-    if texts and not rows:
+    found = [(entity_id, texts[form]) for entity_id in entity_ids if (form := one_form(entity_id)) in texts]
+    if texts and not found:
         raise DataError(
             f"texts of the KB's entities in {path}",
             f"none; its first id is '{next(iter(texts))}'",
             "Check that texts and KB belong together.",
         )
-    return texts_table(rows)
+    return texts_table(found)
 
 
 def read_text_object(path: Path, keys: str = "entity id", example: str = "Q42") -> dict[str, str]:

@@ -45,14 +45,16 @@ from dim.releases.found_images import LookedUp, look_up_images
 from dim.releases.gemel import Gemel
 from dim.releases.ghmfc import Ghmfc
 from dim.releases.image_folder import image_folders
+from dim.releases.kgmel import KgMel
 from dim.releases.melbench import MelBench
 from dim.releases.mention_rows import reading_as_nil
 from dim.releases.mimic import Mimic
 from dim.releases.oven import Oven
 from dim.releases.shadowlink import ShadowLink
-from dim.releases.summary import print_summary, summarize
+from dim.releases.summary import print_kb_summary, print_summary, summarize
 from dim.releases.tables import Tables
 from dim.releases.tidedra import TideDra
+from dim.releases.wikidata import Wikidata, prepare_dump, wanted_of
 from dim.releases.wikidiverse import WikiDiverse
 from dim.releases.wikiperson import WikiPerson
 from dim.releases.zelda import Zelda
@@ -69,10 +71,12 @@ PUBLISHED: tuple[Converter, ...] = (
     Mimic(),
     FissFuse(),
     WikiPerson(),
+    KgMel(),
     Oven(),
     Zelda(),
     ShadowLink(),
     DiffMel(),
+    Wikidata(),
 )
 #: Part of the key of prepared datasets: raise it when a converter's output changes.
 CONVERTER_VERSION = 4
@@ -100,11 +104,15 @@ def prepare(
     encoding: str | None = None,
     list_separator: str | None = None,
     nil_labels: Sequence[str] = (),
+    languages: str | None = None,
+    classes: str | None = None,
 ) -> Dataset:
     """Turns a release, or a user's own tables, into a dataset folder; prints what was kept, and the fit that suits it.
 
+    A dump of Wikidata becomes a KB without mentions; killed, the same command goes on with it where it stood.
+
     Args:
-        root: The release's folder (for MELBench also one of its files). It is only read.
+        root: The release's folder (for MELBench and KGMEL also one of its files), or a dump. It is only read.
         out: The dataset folder to write: a new or empty path, or what was prepared from the same `root` before, which
             is replaced.
         layout: The release's layout (`docs/layouts.md` lists them), tables, or that of an installed package; `auto`
@@ -122,6 +130,8 @@ def prepare(
         list_separator: What separates aliases, images and candidates in a cell of your own tables; the default is `|`
             and, where no cell has it, `;`. Arrays and line breaks are always read.
         nil_labels: Answers that mean NIL beside an empty one and `nil`, in any case, such as '[--NME--, "NIL*", "-1"]'.
+        languages: Of a dump of Wikidata: those of names and texts, the first one first: `en,de`. The default is `en`.
+        classes: Of a dump of Wikidata: items of which classes (P31) are entities: `Q5,Q515`. The default is all items.
 
     Returns:
         The dataset, opened.
@@ -146,10 +156,28 @@ def prepare(
             f"the layout {converter.layout} at {root}",
             "Leave the option out: published layouts say themselves what they are.",
         )
+    if (languages or classes) is not None and not isinstance(converter, Wikidata):
+        raise ConfigError(
+            "a dump of Wikidata with --languages or --classes",
+            f"the layout {converter.layout} at {root}",
+            "Leave the option out: a release says itself what its KB is.",
+        )
     limit = check_limit(max_missing_images)
     overwrite = overwrite or (PREPARED.stands_at(out) and Dataset(out).meta.get("prepared_from") == _place(root))
     sources = [root, *(texts or {}).values()]
     with claimed_folder(out, PREPARED, "dim prepare", sources=sources, overwrite=overwrite) as check_again:
+        if isinstance(converter, Wikidata):
+            if texts:
+                raise ConfigError(
+                    "a dump without --texts", f"--texts.{next(iter(texts))}", "Add them when it is prepared."
+                )
+            wanted, work = wanted_of(languages, classes), out.absolute().with_name(f".{out.name}.dim-parts")
+            facts = {"layout": converter.layout, "prepared_from": _place(root)}
+            dataset = prepare_dump(
+                root, out, wanted, name=name or root.name.split(".")[0], images=images, work=work, **facts
+            )
+            print_kb_summary(dataset)
+            return dataset
         return _prepare(
             *(root, out, converter, [out], name, images, texts, allow_missing, audit, check_again, limit, nil_labels),
             says_next=True,
@@ -180,6 +208,7 @@ def _prepare(
         check_variant(variant): read_texts(path, release.entities["id"], converter.entity_id)
         for variant, path in (texts or {}).items()
     }
+    _leave_out_empty_texts(release)
     check_release(release, allow_missing, tuple(nil.met))
     release.notes += doubts_about(release, nil)
     if release.write_images is not None:
@@ -268,6 +297,12 @@ def open_dataset(root: Path, cache_dir: Path, images: Path | None = None) -> Dat
                 return _prepare(root, folder, find_converter(root), earlier, images=images)
     Console().print(Text(f"{root.resolve().stem}: prepared already, in {folder}"), soft_wrap=True)
     return Dataset(folder)
+
+
+def _leave_out_empty_texts(release: Release) -> None:
+    for variant in [variant for variant, table in release.texts.items() if table.empty]:
+        del release.texts[variant]
+        release.notes.append(f"the text '{variant}' is empty for every entity: it is left out")
 
 
 def _check_images(release: Release, looked_up: LookedUp, limit: float, folder: Path) -> list[str]:

@@ -29,7 +29,7 @@ from dim.encoders.base import (
     TrainableTextEncoder,
     is_trained,
 )
-from dim.errors import ConfigError
+from dim.errors import ConfigError, DataError
 from dim.evaluation.protocols import FullKB, Protocol
 from dim.features.batch import Batch, FeatureTable, SparseTable, TrainedTable, batch_of
 from dim.features.embed import FieldFeatures, embed_dataset
@@ -282,6 +282,9 @@ class LinkingDataModule(LightningDataModule):
 
     def _load(self) -> LinkingData:
         dataset = open_dataset(self.root, self.cache_dir, self.images)
+        if not dataset.meta["num_mentions"]:
+            remedy = "Name a dataset that has mentions; this one can be embedded, shown and audited."
+            raise DataError(f"mentions in {dataset.name}", "a KB alone", remedy)
         with open_executor(self.engine, self.address) as executor:
             features = self._embed(dataset, executor)
         # A field that nobody has is no field: the model is not built for it.
