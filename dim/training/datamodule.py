@@ -315,14 +315,15 @@ class LinkingDataModule(LightningDataModule):
         return tuple(name for name in names if name in self.leave_out or name not in wanted)
 
     def _table(self, name: str, features: FieldFeatures | Inputs, dataset: records.Dataset) -> FeatureTable:
-        rows = features.rows
+        rows, owners = features.rows, {field.name: field.owner for field in FIELDS}
         if name in self.shuffle:
-            is_of_mention = any(each.name == name for each in fields_of("mention"))
-            splits = dataset.mentions["split"].tolist() if is_of_mention else None
+            splits = dataset.mentions["split"].tolist() if owners[name] == "mention" else None
             rows = rows[derange(rows >= 0, name, self.seed, splits)]
         if isinstance(features, Inputs):
             assert isinstance(self.text_encoder, TrainableTextEncoder)
-            return TrainedTable(self.text_encoder, features.unique, torch.from_numpy(rows), self.embed_batch_size)
+            encoder = self.text_encoder.reading(owners[name])
+            assert isinstance(encoder, TrainableTextEncoder)
+            return TrainedTable(encoder, features.unique, torch.from_numpy(rows), self.embed_batch_size)
         # The cache is mapped copy-on-write: torch asks for writable memory, and nothing here writes.
         table = FeatureTable(torch.from_numpy(features.matrix), torch.from_numpy(rows))
         if features.starts is not None and features.lengths is not None:
