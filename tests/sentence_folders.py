@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from tiny_text import WORDS, tokenizer
-from tokenizers import processors
+from tokenizers import normalizers, processors
 from transformers import AutoConfig, AutoModel
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
@@ -30,14 +30,21 @@ KINDS: dict[str, dict[str, Any]] = {
 MEAN = {"pooling_mode_mean_tokens": True}
 
 
-def write_encoder(folder: Path, kind: str = "bert", padding: str = "right", eos: bool = False) -> Path:
-    """An encoder as save_pretrained writes it; with `eos` its tokenizer puts [SEP] alone behind a text."""
+def write_encoder(
+    folder: Path, kind: str = "bert", padding: str = "right", eos: bool = False, cased: bool = False
+) -> Path:
+    """An encoder as save_pretrained writes it.
+
+    With `eos` its tokenizer puts [SEP] alone behind a text; `cased`, it lower-cases none.
+    """
     torch.manual_seed(0)
     special = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
     config = AutoConfig.for_model(kind, vocab_size=len(WORDS), **(special | KINDS[kind]))
     AutoModel.from_config(config).save_pretrained(folder)
     words = tokenizer()
     words.padding_side = padding
+    if cased:
+        words.backend_tokenizer.normalizer = normalizers.NFC()
     if eos:
         single = processors.TemplateProcessing(single="$A [SEP]", special_tokens=[("[SEP]", 3)])
         words.backend_tokenizer.post_processor = single

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fit_options import fit_options
+from model_families import write_family
 from sentence_folders import dense, write_folder
 from tiny_fit import tiny_world
 
@@ -77,3 +78,20 @@ def test_a_folder_of_texts_goes_the_whole_way(
     )
     assert linker.live.text_encoder is not None
     assert linker.live.text_encoder.width == (12 if "Dense" in name else 16)
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
+def test_a_folder_of_two_towers_goes_the_whole_way(
+    kind: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = str(write_family(tmp_path / "two", kind))
+    options = [
+        part
+        for name, of in (("text_encoder", "TransformersTextEncoder"), ("image_encoder", "TransformersImageEncoder"))
+        for part in (f"--data.{name}", of, f"--data.{name}.path", folder, f"--data.{name}.device", "cpu")
+    ]
+    linker = check_whole_path(tmp_path, tiny_world(tmp_path_factory), *options, images=True)
+    texts, images = linker.live.text_encoder, linker.live.image_encoder
+    assert texts is not None
+    assert images is not None
+    assert texts.width == images.width

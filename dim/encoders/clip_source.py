@@ -153,8 +153,8 @@ class ClipSource:
         except (OSError, ValueError, AttributeError):
             return ""
         return (
-            f"This is a model of Transformers ({kind}): a text encoder is for TransformersTextEncoder, a CLIP model is "
-            "on the hub in open_clip's form too."
+            f"This is a model of Transformers ({kind}): name it as path of TransformersTextEncoder, and of "
+            "TransformersImageEncoder where it reads images."
         )
 
     @cached_property

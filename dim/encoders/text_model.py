@@ -75,8 +75,10 @@ class TextModel:
 
     @property
     def has_mask(self) -> bool:
-        """Whether the model is told where a text ends; one that is not reads the padding, too (SigLIP)."""
-        return "attention_mask" in self.tokenizer.model_input_names
+        """Whether the model is told where a text ends. SigLIP is not: it reads texts padded to their full length."""
+        text = getattr(self.config, "text_config", None)
+        is_pooled_at_the_end = getattr(text, "projection_size", None) is not None  # of SigLIP alone
+        return not is_pooled_at_the_end and "attention_mask" in self.tokenizer.model_input_names
 
     @cached_property
     def most_tokens(self) -> int:

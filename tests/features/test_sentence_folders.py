@@ -36,6 +36,8 @@ FOLDERS: dict[str, dict[str, Any]] = {
     "pickled dense": {"heads": [dense()], "pickled": True},
     "layer norm": {"heads": [("LayerNorm", {"dimension": 16}), ("Dropout", {"dropout": 0.5})]},
     "max_seq_length": {"settings": {"max_seq_length": 7}, "heads": [NORMALIZE]},
+    "capitals": {"cased": True},
+    "do_lower_case": {"cased": True, "settings": {"do_lower_case": True}},
     "matryoshka": {"told": {"truncate_dim": 5}, "heads": [NORMALIZE]},
     "prompts": {"told": {"prompts": PROMPTS}},
     "prompts that are not pooled": {
