@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dim.encoders.base import Features, ImageEncoder, TextEncoder
-from dim.encoders.clip_source import HUB, ClipSource
+from dim.encoders.clip_source import HUB, LOCAL, ClipSource
 from dim.encoders.device import DTYPES, Precision, check_compiler, deferred, resolve_device, to_device
 from dim.encoders.model_files import clip_files, copy_files, load_clip_weights
 from dim.errors import ConfigError
@@ -77,7 +77,8 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         preprocess: str | dict[str, Any] | None = None,
     ) -> None:
         is_on_hub = model.startswith(HUB)
-        name, weights = (model, None) if is_on_hub else (model.replace("/", "-"), pretrained)
+        is_path = model.startswith(LOCAL)
+        name, weights = (model, None) if is_on_hub else (model if is_path else model.replace("/", "-"), pretrained)
         self.source = ClipSource(name, weights, random_seed, revision, tokenizer_revision, preprocess)
         self.precision, self.device = precision, device
         self.draft, self.compile_model, self.projection, self.patches = draft, compile_model, projection, patches

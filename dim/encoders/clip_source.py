@@ -36,6 +36,7 @@ from dim.encoders.weights import hash_files
 from dim.errors import ConfigError, DataError
 
 HUB = "hf-hub:"  #: Before the id of a model on the hub, as open_clip has it.
+LOCAL = "local-dir:"  #: Before a folder, as open_clip has it.
 CONFIG = "open_clip_config.json"
 
 
@@ -164,6 +165,10 @@ class ClipSource:
             return dict(self._file_config["model_cfg"])
         import open_clip
 
+        if self.model_name.startswith(LOCAL):
+            folder = self.model_name.removeprefix(LOCAL)[:200]
+            remedy = f"Set pretrained to the folder, {folder}: so it is exported with a linker, too."
+            raise ConfigError("a model name of open_clip, or hf-hub: and an id", self.model_name[:220], remedy)
         config = open_clip.get_model_config(self.model_name) if ":" not in self.model_name else None
         if config is None:
             near = difflib.get_close_matches(self.model_name, open_clip.list_models(), n=3, cutoff=0.3)

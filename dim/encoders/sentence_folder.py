@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from dim.core.files import content_hash
 from dim.encoders.model_files import load_pickled, safe_name, write_safetensors
@@ -75,10 +75,10 @@ class Head:
         """
         if self.weights is None:
             return Normalize()
-        options = self.options
         try:
-            module = LayerNorm(options["dimension"]) if self.kind == "LayerNorm" else _dense(options)
-            module.load_state_dict((load_pickled if self.weights.suffix == ".bin" else load_file)(self.weights))
+            state = (load_pickled if self.weights.suffix == ".bin" else load_file)(self.weights)
+            module = self._module(state)
+            module.load_state_dict(state)
         except ConfigError:
             raise
         except Exception as error:  # pickle, safetensors and torch raise their own kinds
@@ -86,14 +86,26 @@ class Head:
             raise refused(f"{self.kind} of {self.weights}: {type(error).__name__}: {said}") from error
         return module.eval().requires_grad_(False)
 
+    def _module(self, state: Mapping[str, Tensor]) -> nn.Module:
+        """The module for these weights, which are at hand: what its config says takes no memory beyond theirs."""
+        options, is_norm = self.options, self.kind == "LayerNorm"
+        sizes = [options["dimension"]] if is_norm else [options["out_features"], options["in_features"]]
+        found = list(state["norm.weight" if is_norm else "linear.weight"].shape)
+        if found != sizes:
+            raise refused(f"{self.kind} of {self.weights} with weights of {found}, not {str(sizes)[:100]}")
+        if is_norm:
+            return LayerNorm(sizes[0])
+        has_bias, is_residual = bool(options.get("bias", True)), bool(options.get("use_residual", False))
+        return Dense(sizes[1], sizes[0], has_bias, _activation(options), is_residual)
 
-def _dense(options: Mapping[str, Any]) -> Dense:
+
+def _activation(options: Mapping[str, Any]) -> nn.Module:
     path = str(options.get("activation_function", "torch.nn.modules.activation.Tanh"))
     kind = getattr(nn, path.rpartition(".")[2], None)
     if not path.startswith("torch.nn.") or not isinstance(kind, type) or not issubclass(kind, nn.Module):
         raise refused(f"a Dense module with the activation {path[:100]}")
-    sizes = (options["in_features"], options["out_features"])
-    return Dense(*sizes, bool(options.get("bias", True)), kind(), bool(options.get("use_residual", False)))
+    made: nn.Module = kind()
+    return made
 
 
 @dataclass(frozen=True)
@@ -162,7 +174,10 @@ def sentence_folder(source: Pretrained) -> SentenceFolder | None:
         modules = [module for module in reader.read(MODULES, []) if isinstance(module, dict)]
         if not modules or modules[0].get("path") != name:
             return None
-    return _folder(reader, modules) if modules else None
+    try:
+        return _folder(reader, modules) if modules else None
+    except (AttributeError, LookupError, TypeError, ValueError) as error:  # of files that say something else
+        raise refused(f"{type(error).__name__}: {str(error)[:200]}") from error
 
 
 class _Reader:
@@ -208,13 +223,19 @@ def _folder(reader: _Reader, modules: list[Any]) -> SentenceFolder:
         tuple(
             _head(reader, kind, place) for kind, place in zip(kinds[2:], places[2:], strict=True) if kind != "Dropout"
         ),
-        _checked(settings).get("max_seq_length") or _passed(settings, "processor").get("model_max_length"),
+        _number(_checked(settings).get("max_seq_length") or _passed(settings, "processor").get("model_max_length")),
         bool(settings.get("do_lower_case")),
         bool(pooling.get("include_prompt", True)),
-        told.get("truncate_dim"),
+        _number(told.get("truncate_dim")),
         {owner: prompt for owner in _PROMPTS if (prompt := _prompt(told, owner))},
         reader.files,
     )
+
+
+def _number(value: Any) -> int | None:
+    if value is not None and (not isinstance(value, int) or value < 1):
+        raise refused(f"{str(value)[:100]} for a number of tokens, or of columns")
+    return value
 
 
 def _kind(module: Any) -> str:
@@ -273,7 +294,10 @@ def _passed(settings: Mapping[str, Any], what: str) -> Mapping[str, Any]:
 def _prompt(told: Mapping[str, Any], owner: str) -> str | None:
     prompts = told.get("prompts") or {}
     names = [name for name in (*_PROMPTS[owner], told.get("default_prompt_name")) if name in prompts]
-    return prompts[names[0]] if names else None
+    prompt = prompts[names[0]] if names else None
+    if prompt is not None and not isinstance(prompt, str):
+        raise refused(f"the prompt {str(prompt)[:100]}")
+    return prompt
 
 
 def refused(found: str) -> ConfigError:

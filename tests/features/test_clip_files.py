@@ -13,6 +13,7 @@ import torch
 from open_clip import factory
 from PIL import Image
 from safetensors.torch import save_file
+from tiny_text import tokenizer
 
 from dim.encoders.clip import OpenClipEncoder
 from dim.errors import ConfigError, DataError
@@ -120,6 +121,26 @@ def test_weights_that_need_the_other_activation_are_refused_as_files_too(
     assert "by the tags quick were trained with QuickGELU" in capsys.readouterr().err
     with pytest.raises(ConfigError, match=match):
         OpenClipEncoder("tiny-file", str(weights.rename(weights.with_name("quick.safetensors")))).encode_text(TEXTS)
+
+
+def test_a_folder_brings_its_tokenizer_and_is_named_by_pretrained_alone(weights: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    tokenizer().save_pretrained(folder)
+    text = CONFIG["text_cfg"] | {"hf_tokenizer_name": "lab/words", "context_length": 20, "vocab_size": 100}
+    config = CONFIG | {"text_cfg": text}
+    torch.manual_seed(0)
+    model = open_clip.model.CLIP(**{**config, "text_cfg": dict(text)}).eval()
+    save_file(
+        {name: value.contiguous() for name, value in model.state_dict().items()}, folder / "open_clip_model.safetensors"
+    )
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": HALF}))
+    encoder = OpenClipEncoder(pretrained=str(folder), device="cpu")
+    tokens = open_clip.tokenizer.HFTokenizer(str(folder), context_length=20)(TEXTS)
+    with torch.no_grad():
+        np.testing.assert_allclose(encoder.encode_text(TEXTS), model.encode_text(tokens), atol=1e-5)
+    assert encoder.source.preprocess_config["resize_mode"] == "squash"
+    with pytest.raises(ConfigError, match=f"Set pretrained to the folder, {folder}"):
+        OpenClipEncoder(f"local-dir:{folder}").encode_text(TEXTS)
 
 
 class _Published(torch.nn.Module):
