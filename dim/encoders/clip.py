@@ -74,7 +74,7 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         patches: bool = False,
         revision: str | None = None,
         tokenizer_revision: str | None = None,
-        preprocess: str | dict[str, Any] | None = None,
+        preprocess: dict[str, Any] | str | None = None,
     ) -> None:
         is_on_hub = model.startswith(HUB)
         is_path = model.startswith(LOCAL)

@@ -10,6 +10,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from open_clip import factory
 from PIL import Image
 from safetensors.torch import save_file
@@ -199,3 +200,11 @@ class _Runs:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Path.touch, (Path(self.path),)
+
+
+def test_preprocess_is_a_tag_or_fields_on_the_command_line_too() -> None:
+    parser = ArgumentParser()
+    parser.add_subclass_arguments(OpenClipEncoder, "encoder")
+    of = ["--encoder", "dim.encoders.clip.OpenClipEncoder", "--encoder.preprocess"]
+    for text, value in (("openai", "openai"), ('{"mean": [0.1, 0.2, 0.3]}', {"mean": [0.1, 0.2, 0.3]})):
+        assert parser.parse_args([*of, text]).encoder.init_args.preprocess == value
