@@ -207,6 +207,9 @@ class _Run:
     means: Means
 
     def features(self, field: Field, choices: Choices, encoder: TextEncoder | ImageEncoder) -> FieldFeatures:
+        if field.kind == "text":
+            assert isinstance(encoder, TextEncoder)
+            encoder = encoder.reading(field.owner)
         key = self._known_key(field, choices, encoder.fingerprint)
         owner = partial(self._named, field)
         found = self.cache.known(key, self.dataset.image_root, owner)

@@ -142,7 +142,7 @@ class LiveEncoder:
             # One call for all fields of an encoder: each different text once.
             texts = {field.read_as: listed[field.inputs] for field in fields if field.encoder == kind}
             if encoder is not None and texts:
-                tables |= self._of_texts(encoder, texts)
+                tables |= self._of_texts(encoder.reading(owner), texts)
         if self.image_encoder is not None and any(field.kind == "image" for field in fields):
             tables["image"] = self._of_images(self.image_encoder, images)
         return tables

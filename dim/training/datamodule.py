@@ -33,7 +33,7 @@ from dim.errors import ConfigError, DataError
 from dim.evaluation.protocols import FullKB, Protocol
 from dim.features.batch import Batch, FeatureTable, SparseTable, TrainedTable, batch_of
 from dim.features.embed import FieldFeatures, embed_dataset
-from dim.features.fields import FIELDS, check_fields, fields_of
+from dim.features.fields import FIELDS, Field, check_fields, fields_of
 from dim.features.image_counts import used_images
 from dim.features.inputs import Inputs
 from dim.features.shuffle import derange
@@ -333,29 +333,30 @@ class LinkingDataModule(LightningDataModule):
         return tuple(name for name in names if name in self.leave_out or name not in wanted)
 
     def _table(self, name: str, features: FieldFeatures | Inputs, dataset: records.Dataset) -> FeatureTable:
-        rows = features.rows
+        rows, field = features.rows, next(field for field in FIELDS if field.name == name)
         if name in self.shuffle:
-            is_of_mention = any(each.name == name for each in fields_of("mention"))
-            splits = dataset.mentions["split"].tolist() if is_of_mention else None
+            splits = dataset.mentions["split"].tolist() if field.owner == "mention" else None
             rows = rows[derange(rows >= 0, name, self.seed, splits)]
-        table = self._stored(name, features, torch.from_numpy(rows))
+        table = self._stored(field, features, torch.from_numpy(rows))
         if name in self.blank:
             return FeatureTable(table.mean(), torch.from_numpy(np.minimum(rows, 0)))
         return table
 
-    def _stored(self, name: str, features: FieldFeatures | Inputs, rows: Tensor) -> FeatureTable:
+    def _stored(self, field: Field, features: FieldFeatures | Inputs, rows: Tensor) -> FeatureTable:
         if isinstance(features, FieldFeatures):
             # The cache is mapped copy-on-write: torch asks for writable memory, and nothing here writes.
             table = FeatureTable(torch.from_numpy(features.matrix), rows)
             if features.starts is not None and features.lengths is not None:
                 table.starts, table.lengths = (torch.from_numpy(each) for each in (features.starts, features.lengths))
             return table
-        if any(field.name == name and field.encoder == "name" for field in FIELDS):
+        if field.encoder == "name":
             assert isinstance(self.name_encoder, SparseTextEncoder)
             vectors = self.name_encoder.encode_sparse(features.unique)
             return SparseTable(vectors, rows, getattr(torch, self.feature_dtype))
-        assert isinstance(self.text_encoder, TrainableTextEncoder)
-        return TrainedTable(self.text_encoder, features.unique, rows, self.embed_batch_size)
+        assert self.text_encoder is not None
+        encoder = self.text_encoder.reading(field.owner)
+        assert isinstance(encoder, TrainableTextEncoder)
+        return TrainedTable(encoder, features.unique, rows, self.embed_batch_size)
 
     def _texts(self, dataset: records.Dataset) -> list[str | None]:
         if "text" in self.leave_out or self.entity_text not in dataset.variants:
