@@ -5,6 +5,7 @@ import dim  # noqa: F401 - first: it mends the import of torchvision
 # isort: split
 from benchmarks.caption import bench_caption
 from benchmarks.convert import bench_convert
+from benchmarks.dump import bench_dump
 from benchmarks.embed import bench_embed
 from benchmarks.generate import bench_generate
 from benchmarks.hostile import bench_hostile
@@ -19,6 +20,7 @@ from benchmarks.trie import bench_trie
 __all__ = [
     "bench_caption",
     "bench_convert",
+    "bench_dump",
     "bench_embed",
     "bench_generate",
     "bench_hostile",

@@ -35,9 +35,9 @@ def usage() -> str:
     """The text of `dim --help`."""
     lines = ["usage: dim COMMAND [options]     (dim COMMAND --help lists a command's options)", ""]
     lines += ["Train and evaluate, with --config NAME (dim configs lists the names) or --config FILE.yaml:"]
-    lines += [f"  {name:<12}{text}" for name, text in TRAINER_COMMANDS.items()]
+    lines += [f"  {name:<14}{text}" for name, text in TRAINER_COMMANDS.items()]
     lines += ["", "Everything around it:"]
-    lines += [f"  {name:<12}{command.help}" for name, command in COMMANDS.items()]
+    lines += [f"  {name:<14}{command.help}" for name, command in COMMANDS.items()]
     return "\n".join(lines)
 
 

@@ -304,7 +304,7 @@ def test_what_was_recognized_in_a_file_of_captions_is_told(tmp_path: Path, capsy
     run(dataset.root, "--import_from", tmp_path / "mine.csv", "--cache_dir", tmp_path / "cache")
     said = capsys.readouterr().out
     assert captions(dataset) == ["one"]
-    assert "note      the column 'Image' of mine.csv is read as 'image'" in said
+    assert "note      columns of mine.csv: 'Image' is read as 'image'" in said
     assert "note      " in said.replace("the column", "")
 
 
@@ -319,7 +319,7 @@ def test_a_file_that_holds_no_captions_of_this_dataset_is_refused(tmp_path: Path
         with pytest.raises(DataError, match=message):
             caption(dataset.root, import_from=tmp_path / "mine.csv", cache_dir=tmp_path / "cache")
     (tmp_path / "mine.xlsx").write_bytes(b"PK\x03\x04")
-    with pytest.raises(DataError, match=r"a table \(\.csv(?s:.*)an Excel or packed file"):
+    with pytest.raises(DataError, match="an Excel workbook at"):
         caption(dataset.root, import_from=tmp_path / "mine.xlsx", cache_dir=tmp_path / "cache")
     with pytest.raises(ConfigError, match="import first"):
         caption(dataset.root, Echo(), tmp_path / "mine.csv", cache_dir=tmp_path / "cache")

@@ -65,6 +65,17 @@ def chosen(cli):
 def test_the_configs_that_the_readme_names_are_there():
     names = {path.stem for path in CONFIGS}
     assert {"demo", "demo_plus", "wikimel", "wikimel_plus", "richpedia", "richpedia_plus", "wikimel_released"} <= names
-    assert {"wikimel_text", "richpedia_text"} <= names
-    baselines = {"names", "names_popularity", "bm25", "frozen_text", "linear", "clip_text", "clip_image", "clip_both"}
+    assert {"diverse", "diverse_plus"} <= names
+    assert {"wikimel_text", "richpedia_text", "wikidiverse_text"} <= names
+    baselines = {
+        "names",
+        "names_aliases",
+        "names_popularity",
+        "bm25",
+        "frozen_text",
+        "linear",
+        "clip_text",
+        "clip_image",
+        "clip_both",
+    }
     assert baselines <= names

@@ -1,12 +1,21 @@
 """Every published layout through the real command: told by its files, prepared, audited, and the same every time."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from fake_diffmel import write_diffmel
 from fake_diverse import write_diverse
+from fake_drin import write_drin_wikimel
+from fake_fissfuse import write_fissfuse
 from fake_gemel import write_gemel
+from fake_ghmfc import write_ghmfc
+from fake_kgmel import write_kgmel
 from fake_mimic import write_mimic
+from fake_oven import write_oven
+from fake_text_releases import write_shadowlink, write_zelda
+from fake_tidedra import write_tidedra
 from fake_wikidiverse import write_caption_images, write_entity_files, write_mentions, write_passages
 from fake_wikiperson import write_wikiperson
 from releases import write_dim_release, write_melbench, write_tables
@@ -28,6 +37,14 @@ WRITERS = {
     "mimic": write_mimic,
     "gemel": write_gemel,
     "wikiperson": write_wikiperson,
+    "ghmfc": write_ghmfc,
+    "tidedra": write_tidedra,
+    "drin": write_drin_wikimel,
+    "fissfuse": write_fissfuse,
+    "diffmel": write_diffmel,
+    "oven": write_oven,
+    "zelda": write_zelda,
+    "kgmel": write_kgmel,
     "tables": write_tables,
 }
 
@@ -48,6 +65,16 @@ def test_every_layout_is_told_by_its_files_and_prepared_the_same_every_time(layo
     audit = json.loads((tmp_path / "one" / "audit.json").read_text())
     assert audit["dataset_hash"] == one.hash
     assert "· not checked" in shown
+    assert re.search(rf"python -m dim fit --config own(_text)? --data.root {re.escape(str(tmp_path / 'one'))} ", shown)
+
+
+def test_a_release_of_test_sets_alone_is_prepared(tmp_path, capsys):
+    release = write_shadowlink(tmp_path / "release")
+    assert main(["prepare", str(release), str(tmp_path / "out")]) == 0
+    dataset = Dataset(tmp_path / "out")
+    assert dataset.meta["layout"] == "shadowlink"
+    assert set(dataset.mentions["split"]) == {"test"}
+    assert "note: the release is a test set" in capsys.readouterr().out
 
 
 def test_passages_of_wikidiverse_are_a_release_too(tmp_path):

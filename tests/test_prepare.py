@@ -78,7 +78,7 @@ def test_the_summary_counts_all_that_was_read_kept_and_left_out(
 ) -> None:
     changes = {
         "unknown": row(0) | {"answer": "Q9"},
-        "empty": row(1) | {"mentions": " "},
+        "empty": row(1) | {"mentions": " ", "sentence": "", "imgPath": "gone.png"},
         "nil": row(2) | {"answer": "NIL", "imgPath": "../secret.jpg"},
         "gone": row(3) | {"mentions": row(3)["entities"].lower(), "imgPath": "gone.jpg"},
     }
@@ -93,10 +93,10 @@ def test_the_summary_counts_all_that_was_read_kept_and_left_out(
         "with an answer in the KB 129 NIL 1",
         "skipped 2",
         "answer not in the KB 1 first: train.json unknown: 'Lovelace' → Q9",
-        "empty mention 1 first: train.json empty",
+        "neither name, context nor usable image 1 first: train-000121",
         "mention is the gold's name 0.8% of those with an answer",
         "mentions without image 2",
-        "no such file 1 first: gone.jpg",
+        "no such file 2 first: gone.png; gone.jpg",
         "path leaves the image folder 1 first: ../secret.jpg",
         f"entities (the KB) 8 hash {dataset.kb_hash}",
         "without name 0",
@@ -106,8 +106,8 @@ def test_the_summary_counts_all_that_was_read_kept_and_left_out(
         assert line in text
     meta = dataset.meta
     assert (meta["rows_read"], meta["rows_kept"], meta["num_nil"], meta["layout"]) == (132, 130, 1, "dim")
-    assert meta["skipped"]["empty mention"] == {"count": 1, "examples": ["train.json empty"]}
-    assert meta["images"]["no such file"]["count"] == 1
+    assert meta["skipped"]["neither name, context nor usable image"] == {"count": 1, "examples": ["train-000121"]}
+    assert meta["images"]["no such file"]["count"] == 2
     assert meta["entities_without_text"] == {"brief": 1, "brief_long": 0}
     assert dataset.mention("train-000122").images == ()
     assert dataset.mention("train-000122").entity_id is None
@@ -188,8 +188,13 @@ def test_a_kb_of_one_entity_is_refused(root: Path) -> None:
 
 def test_a_release_without_a_usable_mention_is_refused(root: Path) -> None:
     for split in ("train", "dev", "test"):
-        write_json(root / f"{split}.json", {"0": row(0) | {"mentions": ""}})
-    assert "expected a usable mention in wikimel\nfound    none (3 empty mention)" in prepare_error(root)
+        write_json(
+            root / f"{split}.json", {"0": row(0) | {"mentions": "", "sentence": " ", "imgPath": f"no {split}.jpg"}}
+        )
+    assert (
+        "expected a usable mention in wikimel\nfound    none (3 neither name, context nor usable image)"
+        in prepare_error(root)
+    )
 
 
 def test_a_split_with_no_rows_is_named_when_it_is_used(root: Path, tmp_path: Path) -> None:
@@ -413,4 +418,40 @@ def test_images_that_are_not_unpacked_are_named(tmp_path: Path, capsys: pytest.C
     root = write_dim_release(tmp_path / "release")
     (root / "images.ZIP").write_bytes(b"PK")
     prepare(root, tmp_path / "out", audit=False)
-    assert "the images may wait in what is not unpacked yet: images.ZIP" in plain(capsys.readouterr().out)
+    assert f"images may wait in images.ZIP: unzip -q {root}/images.ZIP -d {root}/images" in plain(
+        capsys.readouterr().out
+    )
+
+
+NIL_LABELS = ("--NME--", "NIL0012", "None", "null", "-1")
+
+
+def with_nil_labels(root: Path) -> Path:
+    edit_json(root / "train.json", **{f"x{n}": row(n) | {"answer": label} for n, label in enumerate(NIL_LABELS)})
+    return root
+
+
+def test_labels_of_nil_are_named_when_they_are_met(root: Path) -> None:
+    message = prepare_error(with_nil_labels(root))
+    assert "If --NME--, NIL0012, None, null, -1 means that the KB has no such entity: --nil_labels" in plain(message)
+
+
+def test_labels_of_nil_are_nil_by_option(root: Path, tmp_path: Path) -> None:
+    labels = ["--NME--", "NIL*", "none", "null", "-1"]
+    dataset = prepare(with_nil_labels(root), tmp_path / "out", nil_labels=labels, audit=False)
+    assert (dataset.meta["rows_kept"], dataset.meta["num_nil"]) == (33, 5)
+    part = prepare(root, tmp_path / "part", nil_labels=labels[:-1], audit=False, allow_missing=True)
+    assert any("answers that mean NIL elsewhere were read as ids: -1; " in note for note in part.meta["notes"])
+
+
+def test_a_name_that_stands_twice_without_offsets_is_said(root: Path, tmp_path: Path) -> None:
+    edit_json(root / "train.json", x=row(0) | {"sentence": "Lovelace wrote to Lovelace"})
+    dataset = prepare(root, tmp_path / "out", audit=False)
+    said = "names that stand in their context more than once, and no offset says which is meant: 1, first train-000020"
+    assert said in dataset.meta["notes"]
+
+
+def test_mentions_that_an_encoder_may_not_reach_are_said(root: Path, tmp_path: Path) -> None:
+    edit_json(root / "train.json", x=row(0) | {"sentence": "so " * 150 + "Lovelace"})
+    notes = prepare(root, tmp_path / "out", audit=False).meta["notes"]
+    assert any("300 characters into their context: 1, first train-000020; " in note for note in notes)

@@ -28,6 +28,7 @@ OTHERS = {
     "compare": "runs of dim fit, and a report: below",
     "report": "files that are reports already: below",
     "link": "a new file: tests/test_link.py",
+    "unpack": "new folders, never over one: tests/data/test_hdf5_images.py",
     "configs": "new files",
     **dict.fromkeys(TRAINER_COMMANDS, "files of its own names in the run"),
 }

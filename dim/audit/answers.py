@@ -95,4 +95,4 @@ def _ids_that_are_names(dataset: Dataset) -> set[str]:
 
 
 def _words(text: str) -> str:
-    return " ".join(text.replace("_", " ").split()).casefold()
+    return " ".join(text.replace("_", " ").replace("-", " ").split()).casefold()  # as `title_id` has it

@@ -21,8 +21,8 @@ PLURAL = {"row": "rows", "caption": "captions", "image": "images"}
 def keys_of(rows: Rows, identity: Mapping[str, str]) -> dict[str, Keys]:
     """What rows may share: `row`, `caption`, `image` → the keys of each row.
 
-    A row is its mention, context and images, whatever its answer. A bare name (no context, no image) is no row to be
-    found again: names recur by nature.
+    A row is its mention, its place in the context, context and images, whatever its answer: a name that stands twice in
+    a document is two mentions. A bare name (no context, no image) is no row to be found again: names recur by nature.
 
     Args:
         rows: The mentions.
@@ -31,8 +31,10 @@ def keys_of(rows: Rows, identity: Mapping[str, str]) -> dict[str, Keys]:
     images = [tuple(identity.get(file, file) for file in files) for files in rows.files]
     regions = [tuple(split_region(path)[1] for path in paths) for paths in rows.images]
     whole: list[tuple[Hashable, ...]] = [
-        ((mention, context, files, boxes),) if context or files else ()
-        for mention, context, files, boxes in zip(rows.mention, rows.context, images, regions, strict=True)
+        ((mention, context, span, files, boxes),) if context or files else ()
+        for mention, context, span, files, boxes in zip(
+            rows.mention, rows.context, rows.span, images, regions, strict=True
+        )
     ]
     return {
         "row": whole,

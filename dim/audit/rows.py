@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from dim.data.dataset import Dataset
@@ -26,6 +27,7 @@ class Rows:
         split: The split of each.
         mention: The names.
         context: Spaces squeezed; empty where there is none.
+        span: Where each stands in its context as it is, (None, None) where that is not known.
         gold: The gold ids; None for NIL.
         images: Image paths as the dataset names them, with their regions.
         files: The same without regions, each once.
@@ -35,6 +37,7 @@ class Rows:
     split: NDArray[np.object_]
     mention: Sequence[str]
     context: Sequence[str]
+    span: Sequence[tuple[int | None, int | None]]
     gold: Sequence[str | None]
     images: Sequence[tuple[str, ...]]
     files: Sequence[tuple[str, ...]]
@@ -49,6 +52,10 @@ class Rows:
             split=table["split"].to_numpy(dtype=object),
             mention=[text_of(mention) for mention in table["mention"].tolist()],
             context=[" ".join(text_of(context).split()) for context in table["context"].tolist()],
+            span=[
+                (None, None) if pd.isna(start) or pd.isna(end) else (int(start), int(end))
+                for start, end in zip(table["start"].tolist(), table["end"].tolist(), strict=True)
+            ],
             gold=[gold if isinstance(gold, str) else None for gold in table["entity_id"].tolist()],
             images=images,
             files=files_of(images),

@@ -26,6 +26,7 @@ def audit(
     write_hard: Path | None = None,
     image_distance: int = 4,
     with_tune: bool = False,
+    images: Path | None = None,
 ) -> Audit:
     """Looks for leaks in a dataset, prints a verdict a line, and writes them as JSON.
 
@@ -39,6 +40,7 @@ def audit(
             bear the surname, and the image is not the gold's own: a new folder, never the original.
         image_distance: Images whose perceptual hashes differ in at most so many of 64 bits count as duplicates.
         with_tune: Audit tune as well, against the rest of train.
+        images: The image folder of a release, as of `dim prepare`; the default is where the release has it.
 
     Returns:
         The findings.
@@ -52,7 +54,7 @@ def audit(
     check_distance(image_distance)
     if write_clean is not None and write_hard is not None and Path(write_clean).resolve() == Path(write_hard).resolve():
         raise ConfigError("two folders for --write_clean and --write_hard", f"{write_clean} twice", "Change one.")
-    dataset = open_dataset(Path(data), Path(cache_dir))
+    dataset = open_dataset(Path(data), Path(cache_dir), images)
     if write_clean is not None:
         check_subset_target(Path(write_clean), dataset, "clean")
     if write_hard is not None:

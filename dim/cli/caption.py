@@ -45,6 +45,7 @@ def caption(
     encoding: str | None = None,
     engine: Engine = "local",
     address: str | None = None,
+    images: Path | None = None,
 ) -> Dataset:
     """Asks a captioner about each mention's image and writes the answers into the dataset folder.
 
@@ -66,6 +67,7 @@ def caption(
         engine: `local` is this process; `ray` spreads the blocks over a Ray cluster, all of whose nodes see the
             weights and the images under the same paths (extra `ray`).
         address: Of a running Ray cluster; the default starts one on this machine for this run.
+        images: The image folder of a release, as of `dim prepare`; the default is where the release has it.
 
     Returns:
         The dataset with its captions.
@@ -79,7 +81,7 @@ def caption(
         raise ConfigError("a batch size of at least 1", str(batch_size), "Raise it.")
     if captioner is not None and import_from is not None:
         raise ConfigError("--captioner or --import_from", "both", "Leave one out; import first, then caption the rest.")
-    dataset = open_dataset(data, cache_dir)
+    dataset = open_dataset(data, cache_dir, images)
     before = _num_captions(dataset)
     if import_from is not None:
         given = read_captions(import_from, dataset.mentions, encoding)

@@ -85,7 +85,19 @@ COMMANDS = {
     ),
     "demo-world": Command("dim.demo", ("demo_world",), "make the demo dataset, of any size"),
     "prepare": Command(
-        "dim.releases.prepare", ("prepare",), "turn a release, or your own tables, into a dataset folder"
+        "dim.releases.prepare",
+        ("prepare",),
+        "turn a release, your own tables, or a dump of Wikidata into a dataset folder",
+        interrupted="nothing was changed; the same command starts anew (with a dump of Wikidata it goes on)",
+    ),
+    "unpack": Command(
+        "dim.releases.hdf5_images", ("unpack_images",), "write the images of an HDF5 file (FissFuse) as files"
+    ),
+    "fetch-images": Command(
+        "dim.cli.fetch_images",
+        ("fetch_images",),
+        "get the images that a dataset names by URL, politely and resumably",
+        interrupted="the images that came are kept; the same command gets the rest",
     ),
     "audit": Command("dim.cli.audit", ("audit",), "look for leaks in a dataset; write a clean and a hard subset"),
     "show": Command("dim.cli.show", ("show",), "show one mention or entity end to end"),
@@ -156,6 +168,7 @@ COMMANDS = {
             "bench_search",
             "bench_rank",
             "bench_convert",
+            "bench_dump",
             "bench_memory",
             "bench_trie",
             "bench_generate",

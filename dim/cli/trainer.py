@@ -46,9 +46,8 @@ from dim.training.checkpoint import (
 from dim.training.datamodule import LinkingDataModule
 from dim.training.pinning import keep_commits, write_commits
 from dim.training.places import (
-    CACHE,
     CONFIG,
-    ROOT,
+    FOLDERS,
     check_dataset,
     check_places,
     is_config_of,
@@ -162,6 +161,7 @@ class DimCLI(LightningCLI):
         options.pop("trust", None)  # the command line counts, never a file
         if (dataset := options.pop("dataset", None)) is not None:
             options["data.root"] = dataset
+            options["data.images"] = None  # a dataset folder says itself where its images are
 
     @staticmethod
     def _settle(options: Any, folder: Path, is_named: bool) -> None:
@@ -172,7 +172,7 @@ class DimCLI(LightningCLI):
         given = dict(paths_in(config))
         for option, place in located(folder, config).items():
             if str(options.get(option)) == given[option]:  # and not changed by a later option
-                options[option] = Path(place) if option in (ROOT, CACHE) else place
+                options[option] = Path(place) if option in FOLDERS else place
 
     def _parse_ckpt_path(self) -> None:
         """Nothing: a checkpoint of dim holds no options of the model."""
@@ -220,7 +220,9 @@ class DimCLI(LightningCLI):
             check_places(self.run, self.config_dump, "--dataset")
         if is_fitted and self.subcommand in ("validate", "test"):
             remedy = "Write what is found into a run of its own: --run NEW --ckpt_path RUN/checkpoints/best.ckpt."
-            check_dataset(self.run, open_dataset(self.datamodule.root, self.datamodule.cache_dir), remedy)
+            check_dataset(
+                self.run, open_dataset(self.datamodule.root, self.datamodule.cache_dir, self.datamodule.images), remedy
+            )
         options = self.config_init[self.subcommand]
         if self.subcommand != "fit" and self.model.is_trained:
             options["ckpt_path"] = options["ckpt_path"] or "best"

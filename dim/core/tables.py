@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -44,14 +45,18 @@ def write_frame(path: Path, table: pd.DataFrame, schema: pa.Schema, **about: Any
     So a table and what is said of it are replaced in one step. Returns what it says.
     """
     about = {"hash": frame_hash(table), **about}
-    found = pa.Table.from_pandas(table, schema, preserve_index=False)
-    said = {**(found.schema.metadata or {}), _ABOUT: json.dumps(about).encode()}
-    pq.write_table(found.replace_schema_metadata(said), path)
+    write_table(path, pa.Table.from_pandas(table, schema, preserve_index=False), about)
     return about
 
 
+def write_table(path: Path, table: pa.Table, about: Mapping[str, Any]) -> None:
+    """Writes a Parquet file that says `about` of itself (`said_by`), as JSON in its footer."""
+    said = {**(table.schema.metadata or {}), _ABOUT: json.dumps(about).encode()}
+    pq.write_table(table.replace_schema_metadata(said), path)
+
+
 def said_by(path: Path) -> dict[str, Any]:
-    """What a file says of itself; nothing where `write_frame` did not write it, or it cannot be read."""
+    """What a file says of itself; nothing where `write_table` did not write it, or it cannot be read."""
     try:
         said = (pq.read_schema(regular(path)).metadata or {}).get(_ABOUT)
         about: dict[str, Any] = {} if said is None else json_value(said, Said)
@@ -75,19 +80,37 @@ def hash_of(columns: Mapping[str, str]) -> str:
     return content_hash(*columns, *columns.values())
 
 
+class ColumnHash:
+    """The hash of a column that comes a chunk at a time, however it is cut."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def update(self, values: list[Any]) -> None:
+        """Takes in the values that come next."""
+        if values:
+            text = json.dumps(_plain(values), ensure_ascii=False)
+            self._digest.update(f"{text[1:-1]}, ".encode("utf-8", "surrogatepass"))
+
+    def hexdigest(self) -> str:
+        """Of all so far: what `column_hashes` says of the whole column."""
+        return self._digest.hexdigest()
+
+
 def _column_hash(column: pd.Series[Any], chunk: int = 8192) -> str:
     """Of the values as JSON, a chunk at a time: a column of long texts need not stand in memory once more."""
-    digest = hashlib.sha256()
+    found = ColumnHash()
     for start in range(0, len(column), chunk):
-        values = json.dumps(_plain(column.iloc[start : start + chunk].tolist()), ensure_ascii=False)
-        digest.update(f"{values[1:-1]}, ".encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
+        found.update(column.iloc[start : start + chunk].tolist())
+    return found.hexdigest()
 
 
 def _plain(values: list[Any]) -> list[Any]:
     def plain(value: Any) -> Any:
-        if value is None or isinstance(value, str):
+        if value is None or isinstance(value, str | list):
             return value
+        if isinstance(value, float):  # before pandas, which takes ten times as long to see that it is a number
+            return None if math.isnan(value) else float(value)
         if hasattr(value, "__len__"):
             return list(value)
         return None if pd.isna(value) else float(value)

@@ -44,7 +44,7 @@ def iter_csv(
             notes.append(f"{path.name} was read as {told.upper()}")
         reader = csv.reader(file, strict=True, **options)
         try:
-            columns = [column.lstrip("\ufeff") for column in next(reader, [])]
+            columns = _without_blanks([column.lstrip("\ufeff") for column in next(reader, [])])
         except csv.Error as error:
             raise _broken(path, error, first_line, first_line + reader.line_num) from error
         text_of = text_of_cell if tuple(columns[-len(ANSWER_COLUMNS) :]) == ANSWER_COLUMNS else str
@@ -62,6 +62,8 @@ def iter_csv(
             except csv.Error as error:
                 yield f"line {began}", _broken(path, error, began, first_line + reader.line_num)
                 continue
+            if len(cells) > len(names):
+                cells = [*cells[: len(names)], *_without_blanks(cells[len(names) :])]
             if cells and len(cells) != len(names):
                 yield (
                     f"line {began}",
@@ -89,6 +91,13 @@ def _options(path: Path, file: TextIO) -> tuple[int, dict[str, Any]]:
     rest = headers[separator][1:]
     # A space after each separator belongs to it, else a quote behind it would be a part of the cell.
     return 0, {"delimiter": separator, "skipinitialspace": bool(rest) and all(cell[:1] == " " for cell in rest)}
+
+
+def _without_blanks(cells: list[str]) -> list[str]:
+    """The cells without the blank ones at their end: spreadsheets write them for columns that were once filled."""
+    while cells and not cells[-1].strip():
+        cells = cells[:-1]
+    return cells
 
 
 def _cut(line: str, separator: str) -> list[str]:

@@ -5,6 +5,7 @@ A dataset folder is readable with pandas alone:
     dataset.json            name, source, licence, counts, hashes, what was skipped and why
     entities.parquet        id, name, aliases, type, popularity, images, attributes
     texts/<variant>.parquet entity_id, text
+    image_urls.parquet      path, url: where `dim fetch-images` gets an image from, if the source names URLs
     mentions.parquet        id, split, mention, context, start, end, entity_id (null: NIL), images, caption,
                             candidates, type, attributes
     answers/<variant>.jsonl every answer of a language model, if a text was refreshed
@@ -14,7 +15,6 @@ A dataset folder is readable with pandas alone:
 from __future__ import annotations
 
 import glob
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dim.core.files import atomic_path, check_variant, content_hash, how_to_get, json_text
@@ -42,6 +43,8 @@ FORMAT_VERSION = 2
 NIL = "NIL"  #: Stands where an answer says that the KB has no such entity.
 ANSWERS, CAPTIONS = "answers", "captions"  #: The folders of what models answered, about entities and about images.
 AUDIT_FILE = "audit.json"  #: What `dim audit` found.
+#: What `dim fetch-images` reads, and what it missed.
+URL_FILE, FAILURE_FILE = "image_urls.parquet", "image_failures.jsonl"
 SPLITS = ("train", "tune", "dev", "test")
 LEAST, TIMES = 2**30, 1000  #: Bytes of memory that a table may always take, and times its file that it may take.
 
@@ -72,6 +75,7 @@ MENTION_SCHEMA = pa.schema(
         ("attributes", pa.string()),  # a JSON object
     ]
 )
+URL_SCHEMA = pa.schema([("path", pa.string()), ("url", pa.string())])
 TEXT_SCHEMA = pa.schema([("entity_id", pa.string()), ("text", pa.string())])
 
 
@@ -179,7 +183,7 @@ class Dataset:
 
     def text_hash(self, variant: str) -> str:
         """Hash of one entity text. Raises DataError where there is no such variant."""
-        self._check_variant(variant)
+        self.check_variant(variant)
         return str(self.meta["hashes"][f"texts/{variant}"])
 
     @property
@@ -196,6 +200,14 @@ class Dataset:
     def image_root(self) -> Path:
         """The folder that image paths are relative to."""
         return self.root / str(self.meta["image_root"])
+
+    @cached_property
+    def image_urls(self) -> dict[str, str]:
+        """Image path → the URL where it can be had; empty where the source names no URLs."""
+        if not (self.root / URL_FILE).exists():
+            return {}
+        table = self._read_columns(URL_FILE, URL_SCHEMA.names)
+        return dict(zip(table["path"].to_pylist(), table["url"].to_pylist(), strict=True))
 
     @cached_property
     def entities(self) -> pd.DataFrame:
@@ -224,7 +236,7 @@ class Dataset:
         Raises:
             DataError: There is no such variant.
         """
-        self._check_variant(variant)
+        self.check_variant(variant)
         table = self._read_columns(f"texts/{variant}.parquet", ["entity_id", "text"])
         ids, texts = self.column("entities", "id"), table["text"]
         if table["entity_id"].equals(ids):
@@ -263,15 +275,17 @@ class Dataset:
 
     def text_table(self, variant: str) -> pd.DataFrame:
         """One row an entity with a text, as the file has them. Raises DataError where there is no such variant."""
-        self._check_variant(variant)
+        self.check_variant(variant)
         return self._read(f"texts/{variant}.parquet")
 
-    def _check_variant(self, variant: str) -> None:
+    def check_variant(self, variant: str) -> None:
+        """Raises DataError where the entities have no such text."""
         if variant not in self.variants:
             raise DataError(
                 f"an entity text '{variant}' in {self.root / 'texts'}",
                 f"the variants {', '.join(self.variants) or '(none)'}",
-                "Choose one of them with --data.entity_text.",
+                "Choose one of them with --data.entity_text, add one (dim refresh, or dim prepare --texts.NAME FILE), "
+                "or go on without: --data.leave_out '[text]'.",
             )
 
     def entity(self, entity_id: str) -> Entity:
@@ -332,6 +346,7 @@ def write_dataset(
     texts: Mapping[str, pd.DataFrame],
     mentions: pd.DataFrame,
     image_root: str = ".",
+    image_urls: Mapping[str, str] | None = None,
     **meta: Any,
 ) -> Dataset:
     """Writes a dataset folder, atomically, and opens it.
@@ -344,12 +359,16 @@ def write_dataset(
         texts: Variant → columns of `TEXT_SCHEMA`.
         mentions: Columns of `MENTION_SCHEMA`; absent ones become null (`images`: empty).
         image_root: The image folder, relative to `root` or absolute.
+        image_urls: Image path → where it can be had, for `Dataset.image_urls`.
         **meta: Further keys of `dataset.json`: source, licence, counts, skipped …
     """
     with atomic_path(root) as folder:
         write_folder(
             folder, name=name, entities=entities, texts=texts, mentions=mentions, image_root=image_root, **meta
         )
+        if image_urls:
+            table = pa.table([list(image_urls), list(image_urls.values())], schema=URL_SCHEMA)
+            pq.write_table(table, folder / URL_FILE)
         keep_answers(root, folder)
     return Dataset(root)
 
@@ -381,7 +400,7 @@ def dataset_kind(name: str, is_made: Callable[[dict[str, Any]], bool], has_image
 
 def _files(folder: Path, has_images: bool) -> list[str]:
     dataset = Dataset(folder)
-    names = ["dataset.json", "entities.parquet", "mentions.parquet", AUDIT_FILE]
+    names = ["dataset.json", "entities.parquet", "mentions.parquet", AUDIT_FILE, URL_FILE, FAILURE_FILE]
     names += [f"texts/{variant}.parquet" for variant in dataset.meta["texts"]]
     names += [f"{ANSWERS}/*.jsonl", f"{CAPTIONS}/*.parquet", f"{CAPTIONS}/*.log.jsonl"]
     for table in ("entities", "mentions") if has_images else ():
@@ -409,26 +428,49 @@ def write_folder(
     tables = {variant: conform(table, TEXT_SCHEMA) for variant, table in texts.items()}
     for variant, table in tables.items():
         table.to_parquet(folder / "texts" / f"{variant}.parquet", index=False, schema=TEXT_SCHEMA)
-    of_entities, of_mentions = column_hashes(entities), column_hashes(mentions)
+    counts = {
+        "num_entities": len(entities),
+        "num_mentions": {split: int(n) for split, n in mentions["split"].value_counts().items()},
+    }
+    of_texts = {variant: frame_hash(table) for variant, table in tables.items()}
+    about = {"name": name, "image_root": image_root}
+    write_document(folder, column_hashes(entities), column_hashes(mentions), of_texts, about, counts | meta)
+
+
+def write_document(
+    folder: Path,
+    of_entities: Mapping[str, str],
+    of_mentions: Mapping[str, str],
+    of_texts: Mapping[str, str],
+    about: Mapping[str, str],
+    facts: Mapping[str, Any],
+) -> None:
+    """Writes `dataset.json` beside tables that are there.
+
+    Args:
+        folder: Of the tables.
+        of_entities: Column → its hash (`column_hashes`).
+        of_mentions: The same of the mentions.
+        of_texts: Variant → the `frame_hash` of its table.
+        about: `name` and `image_root`.
+        facts: `num_entities`, `num_mentions` by split, and whatever else is said.
+    """
     kb_hash = hash_of({name: of_entities[name] for name in ("id", "name", "aliases")})
     hashes = {"entities": hash_of(of_entities), "mentions": hash_of(of_mentions)}
     asked = content_hash(
         hashes["entities"], hash_of({name: of for name, of in of_mentions.items() if name != "caption"})
     )
-    hashes |= {f"texts/{variant}": frame_hash(table) for variant, table in sorted(tables.items())}
+    hashes |= {f"texts/{variant}": each for variant, each in sorted(of_texts.items())}
     document = {
         "format_version": FORMAT_VERSION,
-        "name": name,
-        "image_root": image_root,
+        **about,
         "kb_hash": kb_hash,
         "hash": asked,
         "hashes": hashes,
-        "num_entities": len(entities),
-        "num_mentions": {split: int(n) for split, n in mentions["split"].value_counts().items()},
-        "texts": sorted(texts),
-        **meta,
+        "texts": sorted(of_texts),
+        **facts,
     }
-    (folder / "dataset.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "dataset.json").write_text(json_text(document), encoding="utf-8")
 
 
 def add_texts(root: Path, variant: str, table: pd.DataFrame, **facts: Any) -> Dataset:

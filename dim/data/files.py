@@ -208,7 +208,7 @@ def field_problem(row: Any, types: Mapping[str, Any], required: Collection[str] 
 
 def clean_text(text: str) -> str:
     r"""The text in its one form, as UTF-8 can hold it: half of a surrogate pair (JSON allows "\ud83d" alone) is `?`."""
-    return one_form(text.encode("utf-8", "replace").decode("utf-8"))
+    return text if text.isascii() else one_form(text.encode("utf-8", "replace").decode("utf-8"))
 
 
 class RepeatedKeyError(ValueError):

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from dim.errors import ConfigError, DataError
 from dim.images.regions import split_region
+from dim.images.remote import FETCHED
 
 #: The share of missing images beyond which a command stops. Links that died since a release was published cost a tenth
 #: or a fifth of its images; a folder that moved, or was not unpacked, costs all of them or those of one side.
@@ -117,18 +119,47 @@ def _where(root: Path | None, tried: Sequence[str]) -> str:
             "again with dim prepare --images FOLDER."
         )
     if any("://" in path for path in tried):
-        return "Download the images, and name their files: dim fetches none."
+        return "Download the images, and name their files: dim fetches none of this layout."
+    if all(path.startswith(f"{FETCHED}/") for path in tried) and tried:
+        return "They are named by URL: dim fetch-images DATASET gets them."
     if any(Path(path).is_absolute() or ".." in Path(path).parts for path in tried):
         return "Write paths relative to the image folder; dim prepare --images FOLDER names the one that holds all."
     for folder in _folders_near(root):
-        if any(_is_file(folder / path) for path in tried):
+        if any(_is_file(folder / path) or _is_file(folder / Path(path).name) for path in tried):
             return f"They stand in {folder}: prepare again with dim prepare --images {folder}."
     if any("/" in path and _is_file(root / Path(path).name) for path in tried):
-        return f"They stand in {root} without the folders that their paths name: move or rename them."
-    packed = [path for folder in (root, root.parent) for path in _entries(folder) if path.suffix.lower() in PACKED]
+        return f"They stand in {root} without the folders that their paths name: prepare again with dim prepare."
+    packed = [path for folder in (root, root.parent) for path in packed_in(folder)]
     if packed:
-        return f"Unpack {packed[0]}."
+        return f"Unpack it: {unpack_command(packed[0])}"
     return "Put the images there, or prepare again with dim prepare --images FOLDER."
+
+
+def packed_in(folder: Path) -> list[Path]:
+    """The files in a folder, and in its folders, in which images may wait to be unpacked."""
+    here = _entries(folder)
+    inside = [path for one in here if one.is_dir() for path in _entries(one)]
+    return [path for path in (*here, *inside) if path.suffix.lower() in PACKED and _is_file(path)]
+
+
+def unpack_command(path: Path) -> str:
+    """The command that unpacks a file, into a folder of its name beside it.
+
+    Example:
+        >>> unpack_command(Path("data/kb image.zip")), unpack_command(Path("a.tar.gz"))
+        ("unzip -q 'data/kb image.zip' -d 'data/kb image'", 'mkdir -p a && tar -xf a.tar.gz -C a')
+    """
+    name = path.name.lower()
+    stem = path.name[: len(path.name) - len(path.suffix)]
+    stem = stem[: -len(".tar")] if stem.lower().endswith(".tar") else stem
+    file, folder = quote(str(path)), quote(str(path.with_name(stem)))
+    if name.endswith(".zip"):
+        return f"unzip -q {file} -d {folder}"
+    if ".tar" in name or name.endswith(".tgz"):
+        return f"mkdir -p {folder} && tar -xf {file} -C {folder}"
+    if name.endswith((".7z", ".rar")):
+        return f"7z x {file} -o{folder}"
+    return f"7z x {file}"
 
 
 def _folders_near(root: Path) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""Tables as rows, whatever wrote them: CSV (also with `;` or tabs), JSON lines, Parquet, in any encoding."""
+"""Tables as rows, whatever wrote them: CSV (also with `;` or tabs), JSON, JSON lines, Parquet, Excel."""
 
 from __future__ import annotations
 
@@ -11,17 +11,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from dim.data.csv_rows import iter_csv
 from dim.data.files import clean_text, explain_read_errors, json_type, open_text, parse_json
+from dim.data.parquet_rows import iter_parquet
+from dim.data.sheet_rows import iter_sheet
 from dim.data.stream import read_items
 from dim.errors import DataError
 
 Row = dict[str, Any]
+LONGEST_QUOTE = 100  #: Characters of a cell that a message quotes.
 MOST_BITS = 1024  #: Of a whole number in a cell: as large as a float may be.
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+_FORMATS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "lines",
+    ".ndjson": "lines",
+    ".parquet": "parquet",
+    ".xlsx": "sheet",
+}
+SUFFIXES = (*_FORMATS, ".json")  #: JSON may be an array or lines.
 _ITEM = r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\""""
 _PRINTED_ITEM = re.compile(_ITEM)
 _PRINTED_ARRAY = re.compile(rf"\[\s*(?:{_ITEM})(?:\s*,?\s*(?:{_ITEM}))*\s*,?\s*\]")
@@ -45,8 +53,8 @@ def read_table(path: Path, encoding: str | None = None, known: Collection[str] =
     """The columns and rows of a table, and notes on how it was read.
 
     Args:
-        path: `.csv`, `.tsv`, `.jsonl`, `.ndjson` or `.parquet`; of other names the first bytes tell the format (then
-            also a JSON array).
+        path: `.csv`, `.tsv`, `.jsonl`, `.ndjson`, `.parquet` or `.xlsx`; of other names the first bytes tell the format
+            (of `.json`, whether it is an array or JSON lines).
         encoding: Of the text; None: as its first bytes tell, else UTF-8.
         known: The columns that the caller knows. One of the file that differs from them by case, spaces or hyphens
             gets the known name, and a note says so.
@@ -63,15 +71,20 @@ def read_table(path: Path, encoding: str | None = None, known: Collection[str] =
         rows.append(row)
     if not rows:
         raise DataError(f"rows in {path}", "none", "Fill the table, or name another folder.")
-    # CSV and Parquet rows all have the same columns, JSON lines may differ.
-    columns = (
-        list(rows[0]) if _format_of(path) in ("csv", "parquet") else list(dict.fromkeys(c for row in rows for c in row))
-    )
-    return Table(columns, rows, notes)
+    return Table(columns_of(rows), rows, notes)
+
+
+def columns_of(rows: Sequence[Row]) -> list[str]:
+    """The columns of a table in the order in which they come; rows of JSON may differ."""
+    return list(dict.fromkeys(column for row in rows for column in row))
 
 
 def iter_table(
-    path: Path, encoding: str | None = None, known: Collection[str] = (), notes: list[str] | None = None
+    path: Path,
+    encoding: str | None = None,
+    known: Collection[str] = (),
+    notes: list[str] | None = None,
+    image_columns: Collection[str] = (),
 ) -> Iterator[tuple[str, Row | DataError]]:
     """The rows of a table one by one, in memory that does not grow, each with its place (`line 3`, `row 3`).
 
@@ -83,20 +96,25 @@ def iter_table(
         encoding: As `read_table`.
         known: As `read_table`.
         notes: Takes in the sentences that `Table.notes` has, before the first row comes.
+        image_columns: Of Parquet, in which bytes are an image; see `dim.data.parquet_rows`.
 
     Raises:
         ConfigError: There is no such encoding.
         DataError: The file as a whole cannot be read.
+        MissingExtraError: It is a workbook, and openpyxl is not installed.
     """
     notes = [] if notes is None else notes
     kind = _format_of(path)
     if kind == "csv":
         yield from iter_csv(path, encoding, lambda columns: _named(path, columns, known, notes), notes)
         return
+    if kind == "sheet":
+        yield from iter_sheet(path, lambda columns: _named(path, columns, known, notes), notes)
+        return
     readers: dict[str, Callable[[Path], Iterator[tuple[str, Row | DataError]]]] = {
         "lines": partial(_iter_json_lines, encoding=encoding),
         "array": _iter_json_array,
-        "parquet": _iter_parquet,
+        "parquet": partial(iter_parquet, image_columns=image_columns),
     }
     renamed: dict[tuple[str, ...], list[str]] = {}
     for where, row in readers[kind](path):
@@ -191,6 +209,8 @@ def number_cell(value: Any, where: str) -> float | None:
         DataError: It is something else.
     """
     check_size(value, where)
+    if isinstance(value, bytes | dict | list):
+        raise DataError(f"a number or nothing in {where}", json_type(value), "Put the cell right.")
     text = text_cell(value)
     if not text:
         return None
@@ -201,22 +221,21 @@ def number_cell(value: Any, where: str) -> float | None:
     if not math.isfinite(number):
         comma = re.fullmatch(r"-?\d+,\d+", text)
         remedy = "Write a point before the decimals, and no other mark." if comma else "Put the cell right."
-        raise DataError(f"a number or nothing in {where}", f"'{text}'", remedy)
+        raise DataError(f"a number or nothing in {where}", f"'{text[:LONGEST_QUOTE]}'", remedy)
     return number
 
 
 def _format_of(path: Path) -> str:
     suffix = path.suffix.lower()
-    kinds = {".csv": "csv", ".tsv": "csv", ".jsonl": "lines", ".ndjson": "lines", ".parquet": "parquet"}
-    if suffix in kinds:
-        return kinds[suffix]
+    if suffix in _FORMATS:
+        return _FORMATS[suffix]
     with explain_read_errors(path), path.open("rb") as file:
         head = file.read(256)
     if head.startswith(b"PAR1"):
         return "parquet"
     if head.startswith((b"PK", b"\x1f\x8b", b"\xd0\xcf")):
         raise DataError(
-            f"a table ({', '.join(SUFFIXES)}) at {path}", "an Excel or packed file", "Save it as CSV, or unpack it."
+            f"a table ({', '.join(SUFFIXES)}) at {path}", "an Excel or packed file", "Save it as .xlsx, or unpack it."
         )
     first = head.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")[:1]
     return {b"{": "lines", b"[": "array"}.get(first, "csv")
@@ -225,10 +244,11 @@ def _format_of(path: Path) -> str:
 def _named(path: Path, columns: list[str], known: Collection[str], notes: list[str]) -> list[str]:
     """The columns by their known names."""
     names = known_names(columns, known)
-    for column, name in zip(columns, names, strict=True):
-        note = f"the column '{column}' of {path.name} is read as '{name}'"
-        if name in known and name != column and note not in notes:
-            notes.append(note)
+    pairs = [(column, name) for column, name in zip(columns, names, strict=True) if name in known and name != column]
+    new = [f"'{column}' is read as '{name}'" for column, name in pairs]
+    new = [pair for pair in new if not any(pair in note for note in notes if f" {path.name}" in note)]
+    if new:
+        notes.append(f"columns of {path.name}: {', '.join(new)}")
     return names
 
 
@@ -256,15 +276,3 @@ def _iter_json_array(path: Path) -> Iterator[tuple[str, Row | DataError]]:
         else:
             found = f"{json_type(row)} at row {number}"
             yield f"row {number}", DataError(f"JSON objects in {path}", found, "Put it right.")
-
-
-def _iter_parquet(path: Path) -> Iterator[tuple[str, Row]]:
-    with explain_read_errors(path), path.open("rb") as file:
-        try:
-            number = 0
-            for batch in pq.ParquetFile(file).iter_batches():
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"row {number}", row
-        except pa.ArrowException as error:
-            raise DataError(f"a Parquet file at {path}", str(error), "Write the file again.") from error

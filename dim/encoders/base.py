@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,6 +18,7 @@ from dim.encoders.model_files import copy_files, every_file
 from dim.errors import DataError
 
 Features = NDArray[np.float32]
+Owner = Literal["mention", "entity"]
 #: What of a run is frozen, by the names of its options.
 FROZEN = ("text_encoder", "image_encoder", "name_encoder", "captioner", "language_model")
 
@@ -157,6 +158,10 @@ class TextEncoder(Encoder):
         It is known before anything is encoded, so that the disk's room is, too.
         """
         return None
+
+    def reading(self, owner: Owner) -> TextEncoder:
+        """The encoder as it reads the texts of mentions, or those of entities: itself, unless it has prompts."""
+        return self
 
     @abstractmethod
     def encode_text(self, texts: Sequence[str]) -> Features:

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dim.encoders.base import Features, ImageEncoder, TextEncoder
-from dim.encoders.clip_source import HUB, ClipSource
+from dim.encoders.clip_source import HUB, LOCAL, ClipSource
 from dim.encoders.device import DTYPES, Precision, check_compiler, deferred, resolve_device, to_device
 from dim.encoders.model_files import clip_files, copy_files, load_clip_weights
 from dim.errors import ConfigError
@@ -51,6 +51,10 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
             a method that looks at each. Of the ViT's own width, for images alone.
         revision: A branch, tag or commit of what `model` or `pretrained` names on the hub. A run records the commit.
         tokenizer_revision: The same of the tokenizer, where the model takes it from another place on the hub.
+        preprocess: How images are prepared, where a file of weights does not say: a tag of the model, whose way is
+            taken, or the fields `mean`, `std`, `interpolation` and `resize_mode` of open_clip. A folder says it itself,
+            a tag too; of a file the tag of that name, or what all tags of the model have in common, is taken, and where
+            there is no such thing this has to be set.
 
     Raises:
         ConfigError: The model or the weights do not exist, or do not fit each other, or nothing here can compile.
@@ -70,10 +74,12 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         patches: bool = False,
         revision: str | None = None,
         tokenizer_revision: str | None = None,
+        preprocess: dict[str, Any] | str | None = None,
     ) -> None:
         is_on_hub = model.startswith(HUB)
-        name, weights = (model, None) if is_on_hub else (model.replace("/", "-"), pretrained)
-        self.source = ClipSource(name, weights, random_seed, revision, tokenizer_revision)
+        is_path = model.startswith(LOCAL)
+        name, weights = (model, None) if is_on_hub else (model if is_path else model.replace("/", "-"), pretrained)
+        self.source = ClipSource(name, weights, random_seed, revision, tokenizer_revision, preprocess)
         self.precision, self.device = precision, device
         self.draft, self.compile_model, self.projection, self.patches = draft, compile_model, projection, patches
 
@@ -82,7 +88,8 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         source = self.source
         options = (self.precision, self.device, source.random_seed, self.draft, self.compile_model)
         pooling = (self.projection, self.patches)
-        return type(self), (source.model_name, source.pretrained, *options, *pooling, *source.known_revisions)
+        named = (source.model_name, source.pretrained)
+        return type(self), (*named, *options, *pooling, *source.known_revisions, source.preprocess)
 
     @property
     def width(self) -> int:

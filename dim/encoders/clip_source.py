@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -20,14 +21,23 @@ from torch import Tensor, nn
 
 from dim.core.files import content_hash
 from dim.core.folder_files import peek_json
+from dim.encoders.clip_preprocess import Preprocess, check_activation, say_activation, tag_of_file
 from dim.encoders.device import Precision
 from dim.encoders.hub import Pinned, pin
-from dim.encoders.model_files import clip_files
+from dim.encoders.model_files import (
+    PICKLED,
+    clip_files,
+    is_torchscript,
+    load_clip_weights,
+    needs_conversion,
+    write_safetensors,
+)
 from dim.encoders.pretrained import own_code, unasked
 from dim.encoders.weights import hash_files
-from dim.errors import ConfigError
+from dim.errors import ConfigError, DataError
 
 HUB = "hf-hub:"  #: Before the id of a model on the hub, as open_clip has it.
+LOCAL = "local-dir:"  #: Before a folder, as open_clip has it.
 CONFIG = "open_clip_config.json"
 
 
@@ -47,6 +57,7 @@ class ClipSource:
     random_seed: int | None
     revision: str | None = None
     tokenizer_revision: str | None = None
+    preprocess: Preprocess = None
 
     @cached_property
     def hub_id(self) -> str | None:
@@ -144,8 +155,8 @@ class ClipSource:
         except (OSError, ValueError, AttributeError):
             return ""
         return (
-            f"This is a model of Transformers ({kind}): a text encoder is for TransformersTextEncoder, a CLIP model is "
-            "on the hub in open_clip's form too."
+            f"This is a model of Transformers ({kind}): name it as path of TransformersTextEncoder, and of "
+            "TransformersImageEncoder where it reads images."
         )
 
     @cached_property
@@ -155,6 +166,10 @@ class ClipSource:
             return dict(self._file_config["model_cfg"])
         import open_clip
 
+        if self.model_name.startswith(LOCAL):
+            folder = self.model_name.removeprefix(LOCAL)[:200]
+            remedy = f"Set pretrained to the folder, {folder}: so it is exported with a linker, too."
+            raise ConfigError("a model name of open_clip, or hf-hub: and an id", self.model_name[:220], remedy)
         config = open_clip.get_model_config(self.model_name) if ":" not in self.model_name else None
         if config is None:
             near = difflib.get_close_matches(self.model_name, open_clip.list_models(), n=3, cutoff=0.3)
@@ -182,20 +197,31 @@ class ClipSource:
                 f"'{self.pretrained}', which is none of them",
                 f"Check the path, or use a tag such as {', '.join(near) or '(this model has none)'}.",
             )
-        if tag.get("quick_gelu") and not config.get("quick_gelu"):
-            raise ConfigError(
-                f"the activation that the weights '{self.pretrained}' were trained with",
-                f"the model {self.model_name}, which has another one and would give wrong features",
-                f"Set model to {self.model_name}-quickgelu.",
-            )
+        check_activation(self.model_name, bool(config.get("quick_gelu")), bool(tag.get("quick_gelu")), self.pretrained)
         return tag
+
+    @cached_property
+    def _of_file(self) -> dict[str, Any]:
+        """What is known of weights in a file; empty where they come from elsewhere."""
+        if self.is_local or self.hub_id is not None or not self.pretrained or self._tag:
+            return {}
+        file = Path(self.pretrained)
+        known = tag_of_file(self.model_name, file, self.preprocess)
+        has_it = bool(self.config.get("quick_gelu"))
+        needs = bool(known.get("quick_gelu")) or is_torchscript(file)  # as OpenAI published its own
+        check_activation(self.model_name, has_it, needs, file.name)
+        if not has_it and "url" not in known and not isinstance(self.preprocess, str):
+            say_activation(self.model_name, file.name)
+        return known
 
     @cached_property
     def preprocess_config(self) -> dict[str, Any]:
         """The fields of open_clip's `PreprocessCfg`."""
         from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
-        told = self._file_config.get("preprocess_cfg", {}) if self._folder else self._tag
+        told = self._file_config.get("preprocess_cfg", {}) if self._folder else self._tag or self._of_file
+        if self.preprocess is not None and (self._folder or self._tag):
+            told = {**told, **tag_of_file(self.model_name, Path(), self.preprocess)}
         config: dict[str, Any] = merge_preprocess_dict(PreprocessCfg(), told)
         return config | {"size": self.config["vision_cfg"].get("image_size", 224)}
 
@@ -275,13 +301,27 @@ class ClipSource:
             return None
         return str(download_pretrained(self._tag)) if self._tag else self.pretrained
 
+    @contextmanager
+    def _readable(self, weights: str | None) -> Iterator[str | None]:
+        """The weights as open_clip reads them: what it cannot read without running code, as safetensors meanwhile."""
+        file = Path(weights or "")
+        if weights is None or file.suffix not in PICKLED or not needs_conversion(file):
+            yield weights
+            return
+        with TemporaryDirectory() as folder:
+            place = Path(folder) / "weights.safetensors"
+            write_safetensors(file, place, load_clip_weights)
+            yield str(place)
+
     def load(self, precision: Precision, device: torch.device) -> nn.Module:
         """The model, frozen, on its device."""
         import open_clip
 
         try:
             weights = self._weights()
-            with torch.random.fork_rng(), _quiet(), unasked():
+            if not self._folder and not self._tag:
+                _ = self._of_file  # its activation is checked
+            with self._readable(weights) as weights, torch.random.fork_rng(), _quiet(), unasked():
                 torch.manual_seed(self.random_seed or 0)
                 model: nn.Module = open_clip.create_model(
                     self._name,
@@ -291,7 +331,7 @@ class ClipSource:
                     pretrained_text=False,
                     require_pretrained=self.random_seed is None,
                 )
-        except ConfigError:
+        except (ConfigError, DataError):
             raise
         except Exception as error:  # each file format and each hub client raises its own kinds
             if "trust_remote_code" in str(error):

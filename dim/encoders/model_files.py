@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict
 
+import numpy as np
 import torch
 from safetensors.torch import save
 
@@ -17,6 +19,13 @@ from dim.errors import DataError
 #: Suffixes of weights; of these only what the loader chooses is read.
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".ot", ".onnx", ".gguf", ".tflite"}
 PICKLED = {".bin", ".pt", ".pth", ".ckpt"}  #: Suffixes of weights that PyTorch pickles; read with `weights_only`.
+#: What training checkpoints hold beside tensors: a scalar of NumPy is made of its type and its bytes, and runs nothing.
+_NUMBERS: list[Any] = [
+    *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    np.dtype,
+    *(type(np.dtype(code)) for code in ("?", "i4", "i8", "f2", "f4", "f8")),
+]
+_OPENAI_NUMBERS = ("input_resolution", "context_length", "vocab_size")
 _UNREAD = {".md", ".py", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".pdf"}
 #: In the order in which open_clip chooses from a folder.
 _CLIP_WEIGHTS = (
@@ -136,15 +145,41 @@ def write_safetensors(source: Path, target: Path, load: Callable[[Path], Any]) -
 
 
 def load_pickled(path: Path) -> Any:
-    """The content of pickled weights, read without running code that they name."""
-    return torch.load(path, map_location="cpu", weights_only=True)
+    """The content of pickled weights, read without running code that they name; numbers of NumPy may stand in it."""
+    with torch.serialization.safe_globals(_NUMBERS):
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def load_clip_weights(path: Path) -> Any:
-    """The same as open_clip reads it: a state dict, or one in a training checkpoint."""
-    from open_clip.factory import load_state_dict
+    """Tensors by name of a state dict, of one in a training checkpoint, or of what OpenAI published (TorchScript)."""
+    if is_torchscript(path):
+        # torch's own reader of such files knows no names of Python, and nothing of the file is called.
+        state = dict(torch.jit.load(path, map_location="cpu").state_dict())
+        return {name: value for name, value in state.items() if name not in _OPENAI_NUMBERS}
+    content = load_pickled(path)
+    state = content["state_dict"] if isinstance(content, dict) and "state_dict" in content else content
+    if not all(str(name).startswith("module.") for name in state):
+        return state
+    return {name.removeprefix("module."): value for name, value in state.items()}
 
-    return load_state_dict(str(path), weights_only=True)
+
+def is_torchscript(path: Path) -> bool:
+    """Whether a file is a TorchScript archive: a zip file with code beside its tensors."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def needs_conversion(path: Path) -> bool:
+    """Whether open_clip cannot read pickled weights itself, with `weights_only`."""
+    if is_torchscript(path):
+        return True
+    try:
+        torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception:  # each kind of damage raises its own; reading it with numbers of NumPy says which
+        return True
+    return False
 
 
 def _first(folder: Path, names: tuple[str, ...]) -> Path | None:

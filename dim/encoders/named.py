@@ -4,6 +4,7 @@ from dim.encoders.blip2 import Blip2Captioner
 from dim.encoders.blip2_lavis import Blip2LavisCaptioner, Blip2LavisImageEncoder, Blip2LavisTextEncoder
 from dim.encoders.characters import CharacterEncoder
 from dim.encoders.clip import OpenClipEncoder
+from dim.encoders.image import TransformersImageEncoder
 from dim.encoders.text import TransformersTextEncoder
 from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
 from dim.encoders.tiny_captioner import TinyCaptioner
@@ -18,5 +19,6 @@ __all__ = [
     "TinyCaptioner",
     "TinyImageEncoder",
     "TinyTextEncoder",
+    "TransformersImageEncoder",
     "TransformersTextEncoder",
 ]

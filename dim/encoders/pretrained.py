@@ -32,6 +32,7 @@ class Pretrained:
 
     def __init__(self, path: str, revision: str | None, what: str) -> None:
         self.path, self.revision, self.what = path, revision, what
+        self._described: dict[str, Mapping[str, Any]] = {}
 
     @property
     def is_folder(self) -> bool:
@@ -71,6 +72,50 @@ class Pretrained:
         names = {"main"} if asked == commit else {asked}
         said = f"{self.path} was not pinned when this was made; its commit is now {commit}, and may have been another"
         return {f"{self.path}@{name}": said for name in names}
+
+    def find(self, name: str) -> Path | None:
+        """A file beside the model, by its name there; None where there is none.
+
+        Raises:
+            ConfigError: It may be on the hub, which cannot be reached.
+        """
+        if self.is_folder:
+            path = Path(self.path) / name
+            return path if path.is_file() else None
+        from huggingface_hub import hf_hub_download, try_to_load_from_cache
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+        commit = self.pinned.commit
+        cached = try_to_load_from_cache(self.path, name, revision=commit)
+        if cached is not None:  # a path, or a mark that the hub has no such file
+            return Path(cached) if isinstance(cached, str) else None
+        try:
+            return Path(hf_hub_download(self.path, name, revision=commit, local_files_only=self.pinned.is_offline))
+        except LocalEntryNotFoundError as error:
+            raise ConfigError(
+                f"{self.what} at {self.path}: whether it has a file {name}, which says how it is to be used",
+                "no connection to the hub, and its cache does not know",
+                "Make the hub reachable once, or set pooling, max_length and normalize yourself.",
+            ) from error
+        except EntryNotFoundError:
+            return None
+
+    def described(self, name: str) -> Mapping[str, Any]:
+        """The content of a JSON file beside the model; empty where there is none, or none that can be read.
+
+        Raises:
+            ConfigError: The commit on the hub is not to be known.
+        """
+        if name not in self._described:
+            if not self.is_folder:
+                _ = self.pinned
+            try:
+                path = self.find(name)
+            except ConfigError:  # loading says what is amiss
+                path = None
+            found = None if path is None else _read(path)
+            self._described[name] = found if isinstance(found, dict) else {}
+        return self._described[name]
 
     def load(self, kind: Any, **options: Any) -> Any:
         """What `kind.from_pretrained` gives, of exactly this commit.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from copy import deepcopy
-from functools import cached_property
+from dataclasses import asdict
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,38 +14,67 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from dim.encoders.base import Features, TrainableTextEncoder
-from dim.encoders.device import DTYPES, Precision, check_compiler, deferred, resolve_device, to_device
-from dim.encoders.positions import usable_positions
+from dim.display.lines import warn
+from dim.encoders.base import Features, Owner, TextEncoder, TrainableTextEncoder
+from dim.encoders.device import Precision, check_compiler, deferred, to_device
+from dim.encoders.pooling import pool
 from dim.encoders.pretrained import KnownByItsFiles
+from dim.encoders.prompted import PromptedTextEncoder
+from dim.encoders.sentence_folder import SentenceFolder, sentence_folder
+from dim.encoders.sentence_recipe import Asked, SentenceRecipe
+from dim.encoders.text_check import check_texts
+from dim.encoders.text_model import UNBOUNDED, TextModel, Training
+from dim.encoders.text_reader import accepted, has_shared_space, is_halved, reader_of, width_of
 from dim.errors import ConfigError
 
-POOLER = r".*\bpooler\b.*"  # of modules, which get no gradient where nothing reads them
 CHUNK = 4096  # texts that are tokenised at once
-_UNBOUNDED = 10**9  # tokenizers without a limit of their own say 1e30
+Pooling = Literal[
+    "as_saved",
+    "mean",
+    "cls",
+    "max",
+    "mean_sqrt_len_tokens",
+    "weightedmean",
+    "lasttoken",
+    "pooler",
+    "projected",
+    "tokens",
+]
 
 
 class TransformersTextEncoder(KnownByItsFiles, TrainableTextEncoder):
-    """Sentence features of a Transformers model.
+    """Sentence features of a Transformers model, by default as its folder says (sentence-transformers' modules.json).
+
+    Texts are padded on the right, whatever the folder says, so that a text's features hang on it alone. Of models that
+    read and write the encoder is used. At first use a text is encoded alone and beside another: an encoder that gives
+    it two vectors, or NaN, is refused.
 
     Args:
         path: A folder with the model, or its id on the Hugging Face hub (downloaded at first use). Of pickled weights
             (`pytorch_model.bin`) tensors alone are read, with `weights_only`.
-        pooling: How token vectors become one: `mean` over the text's tokens, `cls` (the first token), or `pooler`
-            (the model's own pooling layer). The model's card says which one it was trained with. With `tokens` they
-            stay as they are: a text has as many vectors as tokens, for a method that looks at each.
-        max_length: Tokens after which a text is cut; None: the most that the model takes.
-        normalize: Scale each vector to length 1.
+        pooling: How token vectors become one. `as_saved`: as the folder says, with the Dense heads and the prompts that
+            it names; where it says nothing `mean`, of a model with an image tower `projected`. Any other leaves the
+            folder's heads and prompts out: `mean`, `max`, `mean_sqrt_len_tokens` or `weightedmean` over the text's
+            tokens, `cls` (the first), `lasttoken`, `pooler` (the model's own pooling layer), or `projected` (into the
+            space that it shares with images). With `tokens` they stay as they are: a text has as many vectors as
+            tokens, for a method that looks at each.
+        max_length: Tokens after which a text is cut; `as_saved`: what the folder says; None: the most that the model
+            takes.
+        normalize: Scale each vector to length 1; `as_saved`: where the folder does.
         precision: Of weights and arithmetic; the features are float32 always.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
         revision: A branch, tag or commit on the hub; has no meaning for a folder. A run records the commit.
-        train: `frozen`: features are computed once and kept. `full` trains all weights within a run's steps, `lora`
-            small matrices beside them (extra `lora`); a linker that is exported has the trained weights, frozen.
+        train: `frozen`: features are computed once and kept. `full` trains all weights of the model within a run's
+            steps, `lora` small matrices beside them (extra `lora`), Dense heads stay as they are; a linker that is
+            exported has the trained weights, frozen.
         lora_rank: Of these matrices.
         compile_model: Run through `torch.compile`: seconds to minutes at the start, faster after it. Like the device,
             it may change the last digits of a feature, and is no part of the fingerprint.
+        truncate_dim: Keep so many columns, of a model that was trained so (Matryoshka); None: as the folder says.
+        query_prompt: Put before the texts of mentions (mention, context, caption); None: the folder's prompt `query`,
+            with pooling `as_saved`. An empty one: nothing.
+        document_prompt: The same before those of entities (name, text): the folder's `document` or `passage`.
 
     Raises:
         ConfigError: The model does not exist, cannot be reached, or does not fit the options, or nothing here can
@@ -56,44 +86,76 @@ class TransformersTextEncoder(KnownByItsFiles, TrainableTextEncoder):
     def __init__(
         self,
         path: str,
-        pooling: Literal["mean", "cls", "pooler", "tokens"] = "mean",
-        max_length: int | None = None,
-        normalize: bool = False,
+        pooling: Pooling = "as_saved",
+        max_length: int | Literal["as_saved"] | None = "as_saved",
+        normalize: bool | Literal["as_saved"] = "as_saved",
         precision: Precision = "fp32",
         device: str = "auto",
         revision: str | None = None,
         compile_model: bool = False,
-        train: Literal["frozen", "full", "lora"] = "frozen",
+        train: Training = "frozen",
         lora_rank: int = 8,
+        truncate_dim: int | None = None,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
     ) -> None:
         if train != "frozen" and pooling == "tokens":
             raise ConfigError("a pooling of texts whose encoder is trained", "tokens", "Use pooling: mean, or cls.")
         if lora_rank < 1:
             raise ConfigError("a lora_rank of at least 1", str(lora_rank), "Raise it.")
+        if truncate_dim is not None and truncate_dim < 1:
+            raise ConfigError("a truncate_dim of at least 1", str(truncate_dim), "Raise it, or leave it out.")
         if train != "frozen" and precision != "fp32":
             found = f"precision: {precision}"
             raise ConfigError("weights in fp32 to be trained", found, "Leave it out; --trainer.precision is for steps.")
-        self.path, self.pooling, self.max_length, self.normalize = path, pooling, max_length, normalize
-        self.precision, self.device, self.revision = precision, device, revision
+        self.path, self.precision, self.device, self.revision = path, precision, device, revision
         self.compile_model, self.train, self.lora_rank = compile_model, train, lora_rank
+        self.asked = Asked(pooling, max_length, normalize, truncate_dim, query_prompt, document_prompt)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process loads the weights itself, if it needs them.
-        revision = self.source.known_revision
-        options = (self.pooling, self.max_length, self.normalize, self.precision, self.device, revision)
-        return type(self), (self.path, *options, self.compile_model, self.train, self.lora_rank)
+        asked = self.asked
+        options = (asked.pooling, asked.max_length, asked.normalize, self.precision, self.device)
+        training = (self.source.known_revision, self.compile_model, self.train, self.lora_rank)
+        return type(self), (
+            *(self.path, *options, *training),
+            *(asked.truncate_dim, asked.query_prompt, asked.document_prompt),
+        )
+
+    @cached_property
+    def recipe(self) -> SentenceRecipe:
+        """How a text becomes a vector; known without loading weights."""
+        default = "projected" if has_shared_space(self.source.described("config.json")) else "mean"
+        return self.asked.recipe(self._folder if self.asked.needs_folder else None, default, self._most)
+
+    @cached_property
+    def _folder(self) -> SentenceFolder | None:
+        return sentence_folder(self.source)
+
+    def _most(self) -> int:
+        """The most tokens that the model's files name."""
+        limits = (
+            self.source.described("tokenizer_config.json").get("model_max_length"),
+            self.source.described("config.json").get("max_position_embeddings"),
+        )
+        return min((limit for limit in limits if isinstance(limit, int)), default=UNBOUNDED)
+
+    @property
+    def pooling(self) -> tuple[str, ...]:
+        """How token vectors become one; several stand end to end."""
+        return self.recipe.pooling
 
     @property
     def width(self) -> int:
-        """The model's hidden size; known without loading weights."""
-        size = getattr(self._config, "hidden_size", None)
-        if not isinstance(size, int):
+        """Columns of a feature row; known without loading weights."""
+        size = width_of(self.loaded.config, self.pooling == ("projected",))
+        if size is None:
             raise ConfigError(
                 f"a text encoder at {self.path}",
-                f"a model of type '{self._config.model_type}', which has no hidden size of its own",
-                "Use OpenClipEncoder for CLIP models, or name a sentence encoder.",
+                f"a model of type '{self.loaded.config.model_type}', which has no hidden size of its own",
+                "Name a sentence encoder.",
             )
-        return size
+        return self.recipe.width(size)
 
     @property
     def is_trained(self) -> bool:
@@ -105,16 +167,32 @@ class TransformersTextEncoder(KnownByItsFiles, TrainableTextEncoder):
         """The model."""
         return self.model
 
+    def reading(self, owner: Owner) -> TextEncoder:
+        """The encoder with the prompt of mentions, or of entities."""
+        return PromptedTextEncoder(self, self.recipe.prompts.get(owner, "")) if self.recipe.prompts else self
+
     def _named(self, content: str) -> str:
+        return self._described(content, f", prompts={dict(self.recipe.prompts)}" if self.recipe.prompts else "")
+
+    def fingerprint_with(self, prompt: str) -> str:
+        """The fingerprint of what it gives with a prompt before each text, whatever others it knows."""
+        return self._described(self.source.content, f", prompt={prompt!r}" if prompt else "")
+
+    def _described(self, content: str, prompt: str) -> str:
         how = {"frozen": "", "full": ", train=full", "lora": f", train=lora, lora_rank={self.lora_rank}"}[self.train]
+        recipe = self.recipe
+        pooling = f"pooling={'+'.join(recipe.pooling)}, max_length={recipe.max_length}, normalize={recipe.normalize}"
+        half = ", half=encoder" if is_halved(self.source.described("config.json")) else ""
+        was_left = self.source.described("tokenizer_config.json").get("padding_side") == "left"
+        read = f"{half}{', padding=right' if was_left else ''}"
         return (
-            f"TransformersTextEncoder({content}, pooling={self.pooling}, max_length={self.max_length}, "
-            f"normalize={self.normalize}, precision={self.precision}{how})"
+            f"TransformersTextEncoder({content}, {pooling}, precision={self.precision}"
+            f"{recipe.further}{prompt}{read}{how})"
         )
 
     def num_vectors(self, texts: Sequence[str]) -> NDArray[np.int64] | None:
         """One a token, those that the model adds among them, with pooling `tokens`."""
-        if self.pooling != "tokens":
+        if self.pooling != ("tokens",):
             return None
         tokens = [self._cut(texts[start : start + CHUNK]) for start in range(0, len(texts), CHUNK)]
         return np.array([len(ids) for part in tokens for ids in part["input_ids"]], np.int64)
@@ -128,11 +206,29 @@ class TransformersTextEncoder(KnownByItsFiles, TrainableTextEncoder):
         with torch.inference_mode():
             return deferred(self.forward_text(texts))
 
-    def forward_text(self, texts: Sequence[str]) -> Tensor:
-        """Features [len(texts), width] of one batch where the model computes, with gradients if it is trained."""
-        tokens = self.tokenize(texts)
-        features = self._pool(self._run(**tokens), tokens["attention_mask"]).float()
-        return torch.nn.functional.normalize(features, dim=-1) if self.normalize else features
+    def forward_text(self, texts: Sequence[str], prompt: str = "") -> Tensor:
+        """Features [len(texts), width] of one batch where the model computes, with gradients if it is trained.
+
+        Args:
+            texts: The batch.
+            prompt: Put before each.
+        """
+        if "_is_checked" not in self.__dict__:
+            _ = self._is_checked
+        return self._forward(texts, prompt)
+
+    def _forward(self, texts: Sequence[str], prompt: str = "") -> Tensor:
+        tokens = self.tokenize([prompt + text for text in texts])
+        mask = tokens["attention_mask"]
+        output = self._run(**accepted(reader_of(self.model), self._given(tokens)))
+        if prompt and not self.recipe.include_prompt:
+            mask = mask.clone()
+            mask[:, : self._length_of(prompt)] = 0
+        features = self._pool(output, mask).float()
+        for head in self._heads:
+            features = head.to(features.device)(features)
+        features = features[:, : self.recipe.truncate_dim]
+        return torch.nn.functional.normalize(features, dim=-1) if self.recipe.normalize else features
 
     def write_frozen(self, target: Path) -> dict[str, Any]:
         """As of `TrainableTextEncoder`: what LoRA trained is added to the weights."""
@@ -140,111 +236,107 @@ class TransformersTextEncoder(KnownByItsFiles, TrainableTextEncoder):
         if self.train == "lora":
             model = deepcopy(model).merge_and_unload()  # which would take the matrices out of what is trained
         model.save_pretrained(target)
-        self._config.save_pretrained(target)  # of the whole, where the model is the half that reads
-        self._tokenizer.save_pretrained(target)
-        return {"pooling": self.pooling, "max_length": self.max_length, "normalize": self.normalize}
+        self.loaded.config.save_pretrained(target)  # of the whole, where the model is the half that reads
+        self.loaded.tokenizer.save_pretrained(target)
+        asked = self.asked
+        if asked.needs_folder and self._folder is not None:
+            self._folder.copy_to(target)
+        return asdict(asked)
+
+    def copy_model(self, source: Path, target: Path) -> bool:
+        """Copies what is read of a folder, modules of sentence-transformers, too; pickled weights as safetensors."""
+        is_converted = super().copy_model(source, target)
+        if self.asked.needs_folder and self._folder is not None:
+            return self._folder.copy_to(target) or is_converted
+        return is_converted
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
-        """The model's input for one batch, on its device."""
-        batch = self._cut(texts, padding=True, return_tensors="np")
+        """The tokens of one batch, with their mask, on the model's device."""
+        padding = True if self.loaded.has_mask else "max_length"  # such a model was trained with texts of full length
+        batch = self._cut(texts, padding=padding, return_tensors="np", return_attention_mask=True)
         # A trainer may have moved what it trains.
-        device = next(self.model.parameters()).device if self.is_trained else self._torch_device
+        device = next(self.model.parameters()).device if self.is_trained else self.loaded.device
         return {name: to_device(values, device) for name, values in batch.items()}
+
+    def _given(self, tokens: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the model is given of a batch."""
+        return {name: values for name, values in tokens.items() if self.loaded.has_mask or name != "attention_mask"}
 
     def _cut(self, texts: Sequence[str], **options: Any) -> Any:
         """The tokens of texts, cut at the longest that the model takes."""
-        return self._tokenizer(list(texts), truncation=True, max_length=self._limit, **options)
+        if self.recipe.lower_case:
+            texts = [text.lower() for text in texts]
+        return self.loaded.tokenizer(list(texts), truncation=True, max_length=self._limit, **options)
+
+    def _length_of(self, prompt: str) -> int:
+        """Tokens of a prompt, with those that stand before a text."""
+        ids = self._cut([prompt])["input_ids"][0]
+        return len(ids) - (ids[-1] in self.loaded.tokenizer.all_special_ids)
+
+    @cached_property
+    def _is_checked(self) -> bool:
+        check_texts(self._forward, self.width, self.precision, self.path)
+        self._say_differences()
+        return True
+
+    def _say_differences(self) -> None:
+        with suppress(ConfigError):  # a folder that is not used need not be one that can be
+            if self.source.is_folder and self._folder is not None:
+                found = self.asked.differences(self._folder, self.recipe, self._most)
+                if found:
+                    _say_once(f"note: {self.path} says otherwise than its options: {'; '.join(found)}")
 
     @cached_property
     def _run(self) -> Callable[..., Any]:
+        reader = reader_of(self.model)
         if not self.compile_model:
-            return self.model
-        check_compiler(self._torch_device.type)
-        run: Callable[..., Any] = torch.compile(self.model)
+            return reader
+        check_compiler(self.loaded.device.type)
+        run: Callable[..., Any] = torch.compile(reader)
         return run
 
     @cached_property
-    def model(self) -> nn.Module:
-        """The Transformers model, loaded at first use."""
-        model, report = self.source.load(self._kind, dtype=DTYPES[self.precision], output_loading_info=True)
-        missing = [key for key in report["missing_keys"] if "pooler" not in key or self.pooling == "pooler"]
-        if missing:
-            raise ConfigError(
-                f"all weights of the model at {self.path} (pooling={self.pooling})",
-                f"none for {', '.join(sorted(missing)[:3])}; they would be random",
-                "Choose another pooling, or another checkpoint.",
-            )
-        if hasattr(model, "set_attention_type"):  # BigBird chooses by the first batch that it sees, for all others
-            model.set_attention_type("original_full")
-        ready: nn.Module = model.eval().requires_grad_(self.train == "full").to(self._torch_device)
-        if self.pooling != "pooler":  # which would get no gradient
-            for name, parameter in ready.named_parameters():
-                parameter.requires_grad_(parameter.requires_grad and "pooler" not in name)
-        return self._with_lora(ready) if self.train == "lora" else ready
-
-    def _with_lora(self, model: nn.Module) -> nn.Module:
-        try:
-            from peft import LoraConfig, get_peft_model
-        except ImportError as error:
-            raise ConfigError("the package peft, for train: lora", "none", "pip install 'dim-linker[lora]'") from error
-        has_unread = self.pooling != "pooler" and any("pooler" in name for name, _ in model.named_modules())
-        without = POOLER if has_unread else None
-        config = LoraConfig(r=self.lora_rank, target_modules="all-linear", exclude_modules=without)
-        with torch.random.fork_rng(devices=[]):  # the same matrices whatever drew before
-            torch.manual_seed(0)
-            with_lora: nn.Module = get_peft_model(model, config)
-        return with_lora
+    def loaded(self) -> TextModel:
+        """Network and tokenizer, each loaded at first use."""
+        return TextModel(self.source, self.pooling, self.precision, self.device, self.train, self.lora_rank)
 
     @property
-    def _kind(self) -> Any:
-        """What loads the model: of one that reads and writes, such as T5, the half that reads."""
-        if not self._config.is_encoder_decoder:
-            return AutoModel
-        import transformers  # the Transformers beside salesforce-lavis has no such class yet
-
-        has_half = type(self._config) in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING
-        return transformers.AutoModelForTextEncoding if has_half else AutoModel
+    def model(self) -> nn.Module:
+        """The Transformers model, loaded at first use."""
+        return self.loaded.network
 
     def _pool(self, output: Any, mask: Tensor) -> Tensor:
+        (kind, *_) = kinds = self.pooling
+        if kind == "projected":
+            projected: Tensor = output if isinstance(output, Tensor) else output.pooler_output
+            return projected
         hidden: Tensor = output.last_hidden_state  # [batch, length, width]
-        if self.pooling == "tokens":
+        if kind == "tokens":
             return hidden[mask.bool()]
-        if self.pooling == "cls":
-            return hidden[:, 0]
-        if self.pooling == "mean":
-            weights = mask[:, :, None].to(torch.float32)
-            return (hidden.float() * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+        if kind != "pooler":
+            return pool(hidden, mask, kinds)
         pooled: Tensor | None = getattr(output, "pooler_output", None)
         if pooled is None:
             raise ConfigError(f"a pooling layer in the model at {self.path}", "none", "Set pooling to mean or cls.")
         return pooled
 
     @cached_property
-    def _torch_device(self) -> torch.device:
-        return resolve_device(self.device)
-
-    @cached_property
-    def _config(self) -> Any:
-        return self.source.load(AutoConfig)
-
-    @cached_property
-    def _tokenizer(self) -> Any:
-        # Set before the first use, or tokenizers warns on stderr in each image worker that is forked later.
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-        tokenizer = self.source.load(AutoTokenizer)
-        if tokenizer.pad_token is None:
-            raise ConfigError(f"a tokenizer with a padding token at {self.path}", "none", "Name a sentence encoder.")
-        return tokenizer
+    def _heads(self) -> list[nn.Module]:
+        return [head.load() for head in self.recipe.heads]
 
     @cached_property
     def _limit(self) -> int:
-        limits = (self._tokenizer.model_max_length, getattr(self._config, "max_position_embeddings", None))
-        known = [limit for limit in (*limits, usable_positions(self.model)) if isinstance(limit, int) and limit > 0]
-        most = min([*known, _UNBOUNDED])
-        if self.max_length is not None and not 0 < self.max_length <= most:
+        most = self.loaded.most_tokens
+        asked = self.asked.max_length
+        if isinstance(asked, int) and not 0 < asked <= most:
             raise ConfigError(
                 f"max_length between 1 and {most}, the most that the model at {self.path} takes",
-                str(self.max_length),
+                str(asked),
                 "Lower it, or leave it out.",
             )
-        return self.max_length or most
+        return min(most, self.recipe.max_length or most)
+
+
+@cache
+def _say_once(line: str) -> None:
+    warn(line)

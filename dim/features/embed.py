@@ -16,7 +16,7 @@ from dim.core.jobs import Block, Dtype, Executor, ThisProcess
 from dim.core.ray_cluster import Engine, open_executor
 from dim.data.dataset import Dataset
 from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limit
-from dim.display.terminal import Console
+from dim.display.terminal import Console, Text
 from dim.encoders.base import Captioner, ImageEncoder, SparseTextEncoder, TextEncoder, is_trained
 from dim.errors import ConfigError
 from dim.features.blocks import image_blocks, image_counts, text_blocks
@@ -51,6 +51,8 @@ def embed(
     max_missing_images: float = MAX_MISSING_IMAGES,
     engine: Engine = "local",
     address: str | None = None,
+    images: Path | None = None,
+    context_reach: int | None = None,
 ) -> None:
     """Computes the features that a run needs and keeps them in the cache.
 
@@ -65,6 +67,7 @@ def embed(
         cache_dir: Where prepared datasets and features are kept and found again.
         entity_text: Which text of the entities: `brief`, `brief_long`, `refreshed` …
         context_template: What is encoded as the context; `{mention}` and `{context}` are filled in.
+        context_reach: Characters of a context that are read on either side of the mention, at most; the default is all.
         num_images: Images of a mention or an entity that are encoded, at most: the first usable ones.
         feature_dtype: Of the numbers on the disk; `float16` takes half the room.
         batch_size: Texts or images an encoder call.
@@ -74,12 +77,13 @@ def embed(
         engine: `local` is this process; `ray` spreads the blocks over a Ray cluster, all of whose nodes see the
             weights and the images under the same paths (extra `ray`).
         address: Of a running Ray cluster; the default starts one on this machine for this run.
+        images: The image folder of a release, as of `dim prepare`; the default is where the release has it.
     """
     if text_encoder is None and image_encoder is None:
         raise ConfigError("an encoder", "neither --text_encoder nor --image_encoder", "Name at least one of them.")
     with open_executor(engine, address) as executor:
         embed_dataset(
-            open_dataset(root, cache_dir),
+            open_dataset(root, cache_dir, images),
             cache_dir=cache_dir,
             text_encoder=text_encoder,
             image_encoder=image_encoder,
@@ -93,6 +97,7 @@ def embed(
             num_workers=num_workers,
             max_missing_images=max_missing_images,
             executor=executor,
+            context_reach=context_reach,
         )
 
 
@@ -114,6 +119,7 @@ def embed_dataset(
     leave_out: Sequence[str] = (),
     executor: Executor | None = None,
     progress: bool = True,
+    context_reach: int | None = None,
 ) -> dict[str, FieldFeatures | Inputs]:
     """The features of each field that has an encoder, in the dataset's row order; its inputs, if none are kept of it.
 
@@ -131,6 +137,7 @@ def embed_dataset(
         captioner: Captions the mentions that have images and no caption; not called without a text encoder.
         entity_text: The variant of the entity texts.
         context_template: What is encoded as the context.
+        context_reach: Characters of a context on either side of the mention; None: all.
         num_images: Images an owner at most: the first usable ones.
         feature_dtype: Of the numbers on the disk.
         batch_size: Inputs an encoder call.
@@ -142,14 +149,16 @@ def embed_dataset(
 
     Raises:
         ConfigError: An encoder or the template does not fit.
-        DataError: The dataset has no such entity text, too many images are missing, or an encoder gave a value that is
-            not finite.
+        DataError: The dataset has other entity texts, but not this one (it may have none at all); too many images are
+            missing; or an encoder gave a value that is not finite.
         StorageError: The cache cannot be written.
     """
     if batch_size < 1:
         raise ConfigError("a batch size of at least 1", str(batch_size), "Raise it.")
     if num_images < 1:
         raise ConfigError("at least 1 image an owner (num_images)", str(num_images), "Raise it.")
+    if context_reach is not None and context_reach < 1:
+        raise ConfigError("at least 1 character on either side (context_reach)", str(context_reach), "Raise it.")
     check_limit(max_missing_images)
     console = Console(stderr=True, quiet=not progress)
     run = _Run(
@@ -159,7 +168,13 @@ def embed_dataset(
     )
     encoders = {"text": text_encoder, "image": image_encoder, "name": name_encoder}
     wanted = [field for field in FIELDS if encoders[field.encoder] is not None and field.name not in leave_out]
-    choices = Choices(entity_text, context_template, num_images=num_images, dtype=feature_dtype)
+    choices = Choices(entity_text, context_template, context_reach, num_images=num_images, dtype=feature_dtype)
+    if any(field.name == "text" for field in wanted):
+        if dataset.variants:
+            dataset.check_variant(entity_text)  # before minutes of work on other fields
+        else:
+            wanted = [field for field in wanted if field.name != "text"]
+            console.print(Text(f"no entity of {dataset.name} has a text: names alone"), soft_wrap=True)
     if captioner is not None and text_encoder is not None and "caption" not in leave_out:
         choices = replace(choices, captions=run.captions(captioner, max_missing_images))
     for field in wanted:  # before hours of work on other fields
@@ -192,6 +207,9 @@ class _Run:
     means: Means
 
     def features(self, field: Field, choices: Choices, encoder: TextEncoder | ImageEncoder) -> FieldFeatures:
+        if field.kind == "text":
+            assert isinstance(encoder, TextEncoder)
+            encoder = encoder.reading(field.owner)
         key = self._known_key(field, choices, encoder.fingerprint)
         owner = partial(self._named, field)
         found = self.cache.known(key, self.dataset.image_root, owner)

@@ -15,6 +15,7 @@ from dim.core.options import nearest
 from dim.core.templates import CONTEXT_FIELDS, check_template
 from dim.data.dataset import Dataset
 from dim.errors import ConfigError
+from dim.features.around import text_around
 from dim.features.inputs import Inputs
 from dim.images.batches import Paths
 
@@ -26,6 +27,7 @@ class Choices:
     Attributes:
         entity_text: The variant of the entity texts.
         context_template: What is encoded as the context.
+        context_reach: Characters of a context on either side of the mention at most; None: all.
         captions: A captioner's words for each mention, used where the dataset has no caption; None: no captioner.
         num_images: Usable images an owner at most; the ones behind them are not looked at.
         dtype: Of features on the disk.
@@ -33,6 +35,7 @@ class Choices:
 
     entity_text: str = "brief"
     context_template: str = "{mention} [SEP] {context}"
+    context_reach: int | None = None
     captions: Sequence[str | None] | None = None
     num_images: int = 1
     dtype: Dtype = "float32"
@@ -93,7 +96,14 @@ def image_paths(column: pd.Series[Any]) -> list[Paths | None]:
 def _contexts(dataset: Columns, choices: Choices) -> list[str | None]:
     template = check_template(choices.context_template, CONTEXT_FIELDS, "a context template")
     names = dataset.column("mentions", "mention").to_pylist()
-    rows = zip(names, _texts(dataset.column("mentions", "context")).to_pylist(), strict=True)
+    contexts = _texts(dataset.column("mentions", "context")).to_pylist()
+    if (reach := choices.context_reach) is not None:
+        spans = (dataset.column("mentions", name).to_pylist() for name in ("start", "end"))
+        contexts = [
+            None if context is None else text_around(context, name or "", start, end, reach)
+            for context, name, start, end in zip(contexts, names, *spans, strict=True)
+        ]
+    rows = zip(names, contexts, strict=True)
     return [None if context is None else template.format(mention=name, context=context) for name, context in rows]
 
 

@@ -39,13 +39,14 @@ Method = TypeVar("Method", bound=LinkingTask)
 def recipe_of_run(run: Path, method: type[LinkingTask]) -> Recipe:
     """The recipe of a run of a method, from its config.yaml."""
     config = read_config(run)
-    model = config["model"]
+    model, reach = config["model"], config["data"].get("context_reach")
     options = {k: v for k, v in model.get("init_args", {}).items() if k not in method.training_only}
     return {
         "model": {"class_path": model["class_path"], "init_args": options},
         "encoders": {name: config["data"].get(name) for name in ENCODERS},
         "context_template": config["data"].get("context_template", LiveEncoder.context_template),
         "num_images": config["data"].get("num_images", LiveEncoder.num_images),
+        **({} if reach is None else {"context_reach": reach}),
     }
 
 
@@ -177,7 +178,12 @@ def make(recipe: Recipe, device: str, kind: type[Method], trusted: Sequence[str]
             encoder.options["device"] = device
     task: Method = made(method)
     num_images = recipe.get("num_images", LiveEncoder.num_images)  # an older version had one
-    return task, LiveEncoder(**made(encoders), context_template=recipe["context_template"], num_images=num_images)
+    return task, LiveEncoder(
+        **made(encoders),
+        context_template=recipe["context_template"],
+        num_images=num_images,
+        context_reach=recipe.get("context_reach"),
+    )
 
 
 def read_classes(

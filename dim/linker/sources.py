@@ -22,6 +22,7 @@ def live_encoder(module: LinkingDataModule) -> LiveEncoder:
         name_encoder=module.name_encoder,
         captioner=module.captioner,
         context_template=module.context_template,
+        context_reach=module.context_reach,
         num_images=module.num_images,
     )
 

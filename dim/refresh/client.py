@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from dim.core.retry_after import retry_after
 from dim.errors import ConfigError, MissingExtraError
 from dim.refresh.prompt import Parameters, Prompt
-from dim.refresh.rate import retry_after
 from dim.refresh.reply import Reply, Status, read_reply
 
 KEY, BASE_URL = "OPENAI_API_KEY", "OPENAI_BASE_URL"

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from dim.errors import ConfigError
 
@@ -87,28 +85,3 @@ class Retries:
         """
         full = min(self.backoff_s * 2.0 ** (num_failures - 1), LONGEST_BACKOFF_S)
         return full * random.Random(f"{self.seed} {entity_id} {num_failures}").uniform(0.5, 1.0)
-
-
-def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """The seconds that a server asks to wait: `retry-after-ms`, or `retry-after` in seconds or as a date; else None.
-
-    Args:
-        headers: Names in lower case, or a mapping that ignores case.
-        now: What a date is compared with, with its time zone; None: this machine's time.
-
-    Example:
-        >>> retry_after({"retry-after": "7"}), retry_after({"retry-after-ms": "250"}), retry_after({})
-        (7.0, 0.25, None)
-    """
-    for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
-        value = headers.get(name, "")
-        try:
-            seconds = float(value) / unit
-        except ValueError:
-            continue
-        return seconds if 0 <= seconds < float("inf") else None
-    try:
-        date = parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
-        return None
-    return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - (now or datetime.now(UTC))).total_seconds())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from dim.data.skipped import Skipped
 
 @dataclass
 class Release:
-    """What a converter read. The tables have the columns of `dim.data.dataset`; `split` may be train, dev or test.
+    """What a converter read.
+
+    The tables have the columns of `dim.data.dataset`; `split` may be train, dev or test, and where it is null
+    throughout, `dim prepare` draws all three.
 
     Attributes:
         name: The dataset's name, such as `WikiMEL`.
@@ -21,11 +25,16 @@ class Release:
         licence: Its licence, or `unknown`.
         entities: One row an entity (`ENTITY_SCHEMA`).
         texts: Variant name → table (entity_id, text).
-        mentions: One row a mention (`MENTION_SCHEMA`), in the order of the files.
+        mentions: One row a mention (`MENTION_SCHEMA`), in the order of the files. A column `image_key` may say by what
+            name the image of a row stands that names none (`<key>.jpg`, or all in a folder `<key>`).
         image_root: The folder that image paths are relative to, or None where there are no images.
         rows_read: Mention rows in the raw files, before anything was skipped.
         skipped: The mention rows that were left out.
         notes: Sentences that the user should read: what was absent, assumed or put right.
+        images_by_key: Whether images are always called by `image_key`, so that one without a file is a missing image.
+        image_urls: Image path → the URL that `dim fetch-images` gets it from.
+        write_images: Writes the images that stand in the tables themselves into a folder, and returns how many; they
+            are its paths. None: no table holds images.
     """
 
     name: str
@@ -38,6 +47,9 @@ class Release:
     rows_read: int
     skipped: Skipped
     notes: list[str] = field(default_factory=list)
+    images_by_key: bool = False
+    image_urls: dict[str, str] = field(default_factory=dict)
+    write_images: Callable[[Path], int] | None = None
 
 
 class Converter(ABC):
@@ -45,6 +57,7 @@ class Converter(ABC):
 
     layout: str  #: The name that `dim prepare --layout` takes.
     needs: str  #: The files that make the layout, for the message where none is recognized.
+    folders: Sequence[str] = ()  #: The subfolders whose files it reads: when one changes, `fit` prepares anew.
 
     @abstractmethod
     def recognizes(self, root: Path) -> bool:

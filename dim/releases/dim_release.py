@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,16 @@ from dim.core.text_form import one_form
 from dim.data.files import clean_text, json_type, list_names, read_json, read_object
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
-from dim.releases.entity_texts import read_texts
+from dim.releases.entity_texts import read_heads, read_texts
 from dim.releases.image_folder import find_image_folder
 from dim.releases.mention_rows import MentionRows
 
 SPLIT_FILES = {"train": "train.json", "dev": "dev.json", "test": "test.json"}
 NAME_FILES = ("qid2ne.json", "ne2qid.json")
 ORDER_FILE, CANDIDATES_FILE = "qids_ordered.json", "search_top100.json"
+IMAGE_LIST = "img_list.json"  #: In GHMFC's Richpedia: says that images are called by the rows' ids.
 TEXT_FILES = {"brief": ("brief.json", "qid2abs.json"), "brief_long": ("brief_long.json", "qid2abs_long.json")}
+_OF_CAPTION = re.compile(r"-[0-9]+$")  # what tells several mentions of a caption apart in their ids
 
 
 class DimRelease(Converter):
@@ -45,7 +48,9 @@ class DimRelease(Converter):
                 f"mentions in {root} ({', '.join(SPLIT_FILES.values())})", "none of these files", "Add one of them."
             )
         notes = [f"no {file}: the split {split} is empty" for split, file in SPLIT_FILES.items() if split not in splits]
-        entities = _read_entities(root, names)
+        entities = read_entities(root, names)
+        text_files = [file for files in TEXT_FILES.values() for file in files if file in names]
+        notes += _name_by_texts(entities, [root / file for file in text_files])
         texts = {
             variant: read_texts(root / file, entities["id"])
             for variant, files in TEXT_FILES.items()
@@ -67,6 +72,7 @@ class DimRelease(Converter):
                     images=row_images(row),
                     candidates=candidates.get(one_form(mention)),
                     attributes={"key": key},
+                    image_key=None if row_images(row) else _OF_CAPTION.sub("", key),
                 )
         if rows.num_unknown_candidates:
             notes.append(f"candidates that the KB lacks were left out: {rows.num_unknown_candidates:,}")
@@ -81,6 +87,7 @@ class DimRelease(Converter):
             rows_read=rows.num_read,
             skipped=rows.skipped,
             notes=notes,
+            images_by_key=IMAGE_LIST in names,
         )
 
 
@@ -138,7 +145,7 @@ def _row_problem(row: Any) -> str | None:
     return None
 
 
-def _read_entities(root: Path, names: frozenset[str]) -> pd.DataFrame:
+def read_entities(root: Path, names: frozenset[str]) -> pd.DataFrame:
     """The KB in the order of the release; a further name of the same entity becomes an alias."""
     entity_names: dict[str, str] = {}
     aliases: dict[str, list[str]] = {}
@@ -168,6 +175,20 @@ def _read_entities(root: Path, names: frozenset[str]) -> pd.DataFrame:
             "aliases": pd.Series([aliases.get(entity_id, []) for entity_id in order], dtype=object),
         }
     )
+
+
+def _name_by_texts(entities: pd.DataFrame, files: list[Path]) -> list[str]:
+    """Gives entities without a name the one that stands before their text, in place; a note where texts have names."""
+    heads: dict[str, str] = {}
+    for file in files:
+        heads = read_heads(file) | heads
+    if not heads:
+        return []
+    found = [heads.get(one_form(entity_id), "") for entity_id in entities["id"]]
+    missing = [not name and bool(head) for name, head in zip(entities["name"], found, strict=True)]
+    entities["name"] = [name or head for name, head in zip(entities["name"], found, strict=True)]
+    more = f", and are those of {sum(missing):,} entities without one" if any(missing) else ""
+    return [f"names that stand before texts (`Name [SEP]. text`) were cut off: {len(heads):,}{more}"]
 
 
 def _read_order(path: Path) -> list[str]:

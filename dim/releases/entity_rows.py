@@ -34,7 +34,14 @@ class EntityRows:
         return one_form(entity_id) in self._row
 
     def add(
-        self, entity_id: str, *, name: str, text: str, images: Sequence[str] = (), attributes: Mapping[str, Any] = {}
+        self,
+        entity_id: str,
+        *,
+        name: str,
+        text: str,
+        aliases: Sequence[str] = (),
+        images: Sequence[str] = (),
+        attributes: Mapping[str, Any] = {},
     ) -> int:
         """Takes in one row, and returns the number of its entity.
 
@@ -42,6 +49,7 @@ class EntityRows:
             entity_id: A second row of an id is merged with the first.
             name: Of the entity; spaces around it go.
             text: What is said of it.
+            aliases: Further names; of merged rows the first one's count.
             images: Paths relative to the image folder.
             attributes: Whatever else the source says; of merged rows the first one's count.
         """
@@ -53,7 +61,7 @@ class EntityRows:
             return known
         self.ids.append(entity_id)
         self._names.append(name)
-        self._aliases.append([])
+        self._aliases.append([clean_text(alias).strip() for alias in aliases])
         self._texts.append(text)
         self._images.append(images)
         self._attributes.append(json_cell(attributes))
@@ -69,6 +77,10 @@ class EntityRows:
             self.met.add(TWO_TEXTS, self.ids[row])
         self._texts[row] = self._texts[row] or text
         self._images[row] += [image for image in images if image not in self._images[row]]
+
+    def set_images(self, images: Mapping[str, str]) -> None:
+        """Gives entities the one image that is known of them (id → path)."""
+        self._images = [[images[entity_id]] if entity_id in images else [] for entity_id in self.ids]
 
     def table(self) -> pd.DataFrame:
         """The entities (columns of `ENTITY_SCHEMA` without type and popularity)."""

@@ -24,18 +24,18 @@ def read_texts(path: Path, entity_ids: Iterable[str], id_of: Callable[[str], str
         DataError: The file is no object of texts, or has a text for no entity of the KB.
     """
     texts = {one_form(id_of(key)): text for key, text in read_text_object(path).items()}
-    rows = [(entity_id, text) for entity_id in entity_ids if (text := texts.get(one_form(entity_id)))]
-    if texts and not rows:
+    found = [(entity_id, texts[form]) for entity_id in entity_ids if (form := one_form(entity_id)) in texts]
+    if texts and not found:
         raise DataError(
             f"texts of the KB's entities in {path}",
             f"none; its first id is '{next(iter(texts))}'",
             "Check that texts and KB belong together.",
         )
-    return texts_table(rows)
+    return texts_table(found)
 
 
 def read_text_object(path: Path, keys: str = "entity id", example: str = "Q42") -> dict[str, str]:
-    """The texts of an object, as its keys name the entities; null is empty, spaces around a text go.
+    """The texts of an object, as its keys name the entities; null is empty, spaces and a name before a text go.
 
     Args:
         path: The file.
@@ -53,7 +53,26 @@ def read_text_object(path: Path, keys: str = "entity id", example: str = "Q42") 
                 f"{json_type(text)} for {key}",
                 f'Write the file as {{"{example}": "Occupation: writer.", …}}.',
             )
-    return {key: clean_text(text or "").strip() for key, text in texts.items()}
+    return {key: split_text(clean_text(text or ""))[1] for key, text in texts.items()}
+
+
+def split_text(text: str) -> tuple[str, str]:
+    """The name before a text, where DIM's code wrote one, and the text; DIM reads what stands behind the mark alone.
+
+    Example:
+        >>> split_text("Ada Lovelace [SEP]. Occupation: poet."), split_text("Ada [SEP]. None"), split_text("A poet.")
+        (('Ada Lovelace', 'Occupation: poet.'), ('Ada', ''), ('', 'A poet.'))
+    """
+    name, mark, behind = text.partition("[SEP].")
+    if not mark:
+        return "", text.strip()
+    return name.strip(), "" if behind.strip() in ("None", "nan") else behind.strip()
+
+
+def read_heads(path: Path) -> dict[str, str]:
+    """The names that stand before texts in a file (`split_text`), by entity."""
+    heads = {key: split_text(clean_text(text))[0] for key, text in read_object(path).items() if isinstance(text, str)}
+    return {one_form(key): one_form(name) for key, name in heads.items() if name}
 
 
 def texts_table(rows: Iterable[tuple[str, str]]) -> pd.DataFrame:

@@ -1,101 +1,65 @@
-"""Image paths as a release names them, looked up in the image folder without opening an image."""
+"""The folders of images in a release, and where paths in one lead; no image is opened."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from dim.core.text_form import one_form
 from dim.data.files import explain_read_errors, list_names
-from dim.data.missing_images import NO_FOLDER, NamedImages
-from dim.data.skipped import Skipped
 from dim.images.found_files import path_on_disk
 from dim.images.regions import split_region
-from dim.releases.base import Release
 
 #: The names under which releases pack their images, tried in this order.
 FOLDER_NAMES = ("images", "image", "mention_images", "mention_image", "wikinewsImgs", "imgs", "img")
-REASONS = {"missing": "no such file", "outside": "path leaves the image folder"}
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+_MAX_SIBLINGS = 20  #: More folders beside one another are folders of single entities (`Q42/1.jpg`).
+_HEAD = 200  #: Entries of a folder that are looked at to tell whether it holds images.
 
 
 def find_image_folder(root: Path) -> Path | None:
-    """The image folder inside a release's folder, or None."""
+    """The image folder inside a release's folder by its usual name, or None."""
     names = list_names(root)
     return next((root / name for name in FOLDER_NAMES if name in names and (root / name).is_dir()), None)
 
 
-@dataclass(frozen=True)
-class LookedUp:
-    """What `look_up_images` found.
-
-    Attributes:
-        problems: Paths that lead to no file, by reason.
-        without: The number of mentions that have no image file.
-        dropped: `mention` and `entity` → reason → how many named images and lost all their paths.
-        named: The mentions and the entities that name images, and those that have none.
-    """
-
-    problems: Skipped
-    without: int
-    dropped: Mapping[str, Mapping[str, int]]
-    named: Sequence[NamedImages] = ()
+def image_folders(root: Path) -> list[Path]:
+    """The folders of images in `root` and in its folders, sorted; those called by entity are not among them."""
+    found = []
+    for folder in _folders(root):
+        inside = _folders(folder)
+        found += [one for one in (folder, *inside) if _holds_images(one)]
+    return found
 
 
-def look_up_images(release: Release, images: Path | None) -> LookedUp:
-    """Looks up every image path of a release, and drops in place those that must not be read.
+def count_images(folder: Path) -> int:
+    """How many files in a folder have the ending of an image."""
+    with explain_read_errors(folder), os.scandir(folder) as entries:
+        return sum(is_image(entry.name) for entry in entries)
 
-    Paths without a file stay, because the file may come later and a missing image is a state. Without an image
-    folder all paths go.
 
-    Args:
-        release: Its `images` columns, `image_root` and `notes` are put right.
-        images: The image folder that the user named, if any.
-    """
-    problems = Skipped()
-    owners = {"mention": release.mentions, "entity": release.entities}
-    owners = {owner: table for owner, table in owners.items() if "images" in table}
-    if images is not None:
-        list_names(images)
-        release.image_root = images
-    if release.image_root is None:
-        naming = {owner: int(table["images"].map(bool).sum()) for owner, table in owners.items()}
-        dropped = {owner: {NO_FOLDER: count} for owner, count in naming.items() if count}
-        if dropped:
-            release.notes.append(
-                f"rows name images, but there is no folder {', '.join(FOLDER_NAMES)}: text only; --images names another"
-            )
-        for table in owners.values():
-            table["images"] = [[] for _ in range(len(table))]
-        return LookedUp(problems, len(release.mentions), dropped)
-    folder = ImageFolder(release.image_root)
-    named, dropped = [], {}
-    without = len(release.mentions)
-    for owner, table in owners.items():
-        states = [[folder.look_up(path) for path in paths] for paths in table["images"]]
-        for paths, found in zip(table["images"], states, strict=True):
-            for path, state in zip(paths, found, strict=True):
-                if state != "here":
-                    problems.add(REASONS[state], path)
-        absent = [
-            (paths[0], found[0])
-            for paths, found in zip(table["images"], states, strict=True)
-            if paths and "here" not in found
-        ]
-        reasons = Counter(REASONS[state] for _, state in absent)
-        named.append(NamedImages(owner, sum(map(bool, states)), reasons, [path for path, _ in absent]))
-        table["images"] = [
-            [path for path, state in zip(paths, found, strict=True) if state != "outside"]
-            for paths, found in zip(table["images"], states, strict=True)
-        ]
-        if lost := sum(map(bool, states)) - int(table["images"].map(bool).sum()):
-            dropped[owner] = {REASONS["outside"]: lost}
-        if table is release.mentions:
-            without = sum("here" not in found for found in states)
-    return LookedUp(problems, without, dropped, named)
+def _folders(root: Path) -> list[Path]:
+    try:
+        with os.scandir(root) as entries:
+            found = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    except OSError:
+        return []
+    return [root / name for name in found] if len(found) <= _MAX_SIBLINGS else []
+
+
+def _holds_images(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(is_image(entry.name) for entry in islice(entries, _HEAD))
+    except OSError:
+        return False
+
+
+def is_image(name: str) -> bool:
+    """Whether a file name has the ending of an image."""
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
 class ImageFolder:
@@ -121,10 +85,7 @@ class ImageFolder:
         pure = PurePosixPath(split_region(path)[0])
         if pure.is_absolute() or ".." in pure.parts or "\0" in path:
             return "outside"
-        parent = str(pure.parent)
-        if parent not in self._listings:
-            self._listings[parent] = self._list(path_on_disk(self._root / parent))
-        listing = self._listings[parent]
+        listing = self._listing(str(pure.parent))
         if listing is None:
             return "outside"
         name = pure.name if pure.name in listing else one_form(pure.name)
@@ -136,6 +97,18 @@ class ImageFolder:
                 return "outside"
             return "here" if target.is_file() else "missing"
         return "here"
+
+    def names(self, folder: str) -> list[str]:
+        """The sorted names of the files in a subfolder; none where it is not there, or lies outside."""
+        pure = PurePosixPath(folder)
+        if pure.is_absolute() or ".." in pure.parts or "\0" in folder:
+            return []
+        return sorted(name for name in self._listing(folder) or {} if self.look_up(f"{folder}/{name}") == "here")
+
+    def _listing(self, parent: str) -> dict[str, bool] | None:
+        if parent not in self._listings:
+            self._listings[parent] = self._list(path_on_disk(self._root / parent))
+        return self._listings[parent]
 
     def _list(self, folder: Path) -> dict[str, bool] | None:
         """The files and links of a folder (name → is a link); None where the folder lies outside."""

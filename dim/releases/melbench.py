@@ -1,4 +1,7 @@
-"""MELBench: `Richpedia-MEL.json` and `Wikidata-MEL.json`. It has no split file and no KB text."""
+"""MELBench: `Richpedia-MEL.json`, `Wikidata-MEL.json` and `Weibo-MEL.json`. It has no split file and no KB text.
+
+The image of a row is called by its id: `21717.jpg`, `Q42.jpg`.
+"""
 
 from __future__ import annotations
 
@@ -7,82 +10,92 @@ from typing import Any
 
 import pandas as pd
 
-from dim.data.files import clean_text, json_type, list_names, read_object
-from dim.data.splits import draw_splits
+from dim.data.files import clean_text, json_type, read_object
+from dim.data.table_files import text_cell
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
+from dim.releases.caption_splits import (
+    NO_SPLIT,
+    WHERE_OFFICIAL,
+    check_caption_splits,
+    read_caption_splits,
+    size_notes,
+)
 from dim.releases.dim_release import row_images
 from dim.releases.image_folder import find_image_folder
+from dim.releases.melbench_files import DATASETS, FILES, choose_file, is_melbench
 from dim.releases.mention_rows import MentionRows, is_nil
 
-FILES = ("Richpedia-MEL.json", "Wikidata-MEL.json")
+WIKIMEL = "Wikidata-MEL"
 UNEQUAL = "fields of uneven length"
 
 
 class MelBench(Converter):
-    """Reads one of the two files; a caption with several mentions becomes several rows."""
+    """Reads one of the files; a caption with several mentions becomes several rows."""
 
     layout = "melbench"
     needs = " or ".join(FILES)
+    folders = (*DATASETS, *(f"{dataset}/{dataset}" for dataset in DATASETS))
 
     def recognizes(self, root: Path) -> bool:
-        """Tells by the file's name; `root` may be the file itself."""
-        return not list_names(root).isdisjoint(FILES)
+        """Tells by the file's name; `root` may be the file itself, or hold it a folder down, as the repository does."""
+        return is_melbench(root)
 
     def read(self, root: Path) -> Release:
-        """Reads the release: the KB is what its rows name, the splits are drawn by caption.
+        """Reads the release: the KB is what its rows name; without `splits.json` it has no splits.
 
         Raises:
-            DataError: As the contract says, and where the folder holds both files.
+            DataError: As the contract says, and where the folder holds several of the files, or only packed ones.
         """
-        path = _choose_file(root)
+        path = choose_file(root)
         captions = [(clean_text(key), row, _triples(row, key, path)) for key, row in read_object(path).items()]
         entities = _entities([triple for _, _, triples in captions for triple in triples or ()])
+        splits = read_caption_splits(path.parent)
+        if splits is not None:
+            check_caption_splits(splits, (_caption(key, row) for key, row, _ in captions), path)
         rows = MentionRows(entities["id"])
         for key, row, triples in captions:
             if triples is None:
                 rows.skip(None, UNEQUAL, f"{path.name} {key}")
                 continue
+            split = None if splits is None else splits.get(_caption(key, row))
             for mention, _, answer in triples:
+                if splits is not None and split is None:
+                    rows.skip(None, NO_SPLIT, f"{path.name} {key}")
+                    continue
                 rows.add(
-                    None,
+                    split,
                     where=f"{path.name} {key}",
                     mention=mention,
                     context=row.get("sentence") or "",
                     answer=answer,
                     images=row_images(row),
                     attributes={"key": key},
+                    image_key=key,
                 )
         mentions = rows.table()
-        mentions["split"] = draw_splits(mentions)
         return Release(
             name=path.stem,
             source="MELBench (Zhou et al., 2021)",
             licence="MIT",
             entities=entities,
             texts={},
-            mentions=mentions,
+            mentions=rows.table(),
             image_root=find_image_folder(path.parent),
             rows_read=rows.num_read,
             skipped=rows.skipped,
             notes=[
-                "the release has no splits: train, dev and test (80/10/10) were drawn by caption, the same every time",
+                *(size_notes(mentions["split"]) if splits is not None else []),
+                *([WHERE_OFFICIAL] if splits is None and path.stem == WIKIMEL else []),
                 "the release has no KB: it is made of the answers alone, which is easier than a real KB",
             ],
+            images_by_key=True,
         )
 
 
-def _choose_file(root: Path) -> Path:
-    if root.is_file():
-        return root
-    present = sorted(list_names(root).intersection(FILES))
-    if len(present) != 1:
-        raise DataError(
-            f"one of {' and '.join(FILES)} in {root}",
-            "both" if present else "neither",
-            "Name the file itself in the place of the folder.",
-        )
-    return root / present[0]
+def _caption(key: str, row: Any) -> str:
+    """The id by which `splits.json` knows a caption."""
+    return clean_text(text_cell(row["id"])) if row.get("id") else key
 
 
 def _triples(row: Any, key: str, path: Path) -> list[tuple[str, str, str | None]] | None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pandas as pd
 
 from dim.core.text_form import one_form, one_form_span
 from dim.data.files import clean_text
-from dim.data.skipped import Skipped
-from dim.images.regions import split_region
+from dim.data.skipped import NUM_EXAMPLES, Skipped
 
-EMPTY_MENTION = "empty mention"
+NOTHING_TO_READ = "neither name, context nor usable image"
 UNKNOWN_ANSWER = "answer not in the KB"
+_OF_THE_FIELD = re.compile(r"--nme--|nil[0-9]+|none|null|-1")
 _ENCODE = json.JSONEncoder(ensure_ascii=False, default=str).encode  # json.dumps would make an encoder a row
 
 
@@ -60,13 +65,15 @@ class MentionRows:
         candidates: list[str] | None = None,
         type: str | None = None,  # noqa: A002
         attributes: Mapping[str, Any] | None = None,
+        image_key: str | None = None,
     ) -> None:
         """Adds one mention, or counts why not.
 
         Args:
             split: `train`, `tune`, `dev`, `test`, or None where the release has no splits.
             where: The row's place in the raw files, for the examples of skipped rows.
-            mention: The name; spaces around it go. It may be empty where an image is a region, the mention itself.
+            mention: The name; spaces around it go. It may be empty where there is a context or an image: the mention is
+                then what the image shows, or a region of it.
             context: The sentence around it.
             answer: The gold id; None, empty or `nil` in any case means NIL.
             images: Paths as the release names them.
@@ -74,14 +81,15 @@ class MentionRows:
             candidates: Entity ids, as `known` returns them.
             type: A label.
             attributes: Whatever else the source says.
+            image_key: What the image of a row that names none may be called, without its ending.
         """
         prefix = split or "mention"
         number = self._num_read[prefix]
         self._num_read[prefix] += 1
         mention = clean_text(mention).strip()
         context, span = _one_form(context, span)
-        if not mention and not any(split_region(image)[1] for image in images):
-            return self.skipped.add(EMPTY_MENTION, where)
+        if not (mention or context.strip() or any(images) or image_key):
+            return self.skipped.add(NOTHING_TO_READ, where)
         entity_id = None
         if not is_nil(answer):
             entity_id = self._find(str(answer))
@@ -101,6 +109,7 @@ class MentionRows:
                 "candidates": candidates,
                 "type": type,
                 "attributes": json_cell(attributes),
+                "image_key": None if image_key is None else clean_text(image_key),
             }
         )
         return None
@@ -109,7 +118,8 @@ class MentionRows:
         """The mentions, in the order in which they were added."""
         columns = ("id", "split", "mention", "context", "start", "end", "entity_id", "images", "candidates")
         table = {name: pd.Series([row[name] for row in self._rows], dtype=object) for name in columns}
-        table |= {name: pd.Series([row[name] for row in self._rows], dtype=object) for name in ("type", "attributes")}
+        more = ("type", "attributes", "image_key")
+        table |= {name: pd.Series([row[name] for row in self._rows], dtype=object) for name in more}
         return pd.DataFrame(table).astype({"start": "Int64", "end": "Int64"})
 
     def _find(self, answer: str) -> str | None:
@@ -127,9 +137,11 @@ class MentionRows:
         self, mention: str, context: str, span: tuple[int | None, int | None]
     ) -> tuple[int, int] | tuple[None, None]:
         start, end = span
-        if start is not None and end is not None:
-            if context[start:end] == mention:
-                return start, end
+        if start is not None and end is not None and mention:
+            piece = context[start:end]
+            if piece.strip() == mention:
+                start += len(piece) - len(piece.lstrip())
+                return start, start + len(mention)
             self.num_wrong_offsets += 1
         return locate(mention, context)
 
@@ -157,14 +169,57 @@ def locate(mention: str, context: str) -> tuple[int, int] | tuple[None, None]:
     return start, start + len(mention)
 
 
+@dataclass(frozen=True)
+class NilLabels:
+    """What answers mean NIL beside nothing and `nil`, and what was met that means it elsewhere.
+
+    Attributes:
+        taken: Patterns as of file names (`NIL*`), in any case.
+        met: Labels of the field that were met and are not taken, in their order.
+    """
+
+    taken: tuple[str, ...] = ()
+    met: dict[str, None] = field(default_factory=dict)
+
+    def takes(self, answer: str) -> bool:
+        """Whether an answer is one of the labels; one of the field that is not is noted."""
+        text = answer.casefold()
+        if any(fnmatchcase(text, pattern.casefold()) for pattern in self.taken):
+            return True
+        if len(self.met) < NUM_EXAMPLES and _OF_THE_FIELD.fullmatch(text):
+            self.met.setdefault(answer)
+        return False
+
+
+_nil_labels: ContextVar[NilLabels | None] = ContextVar("nil_labels", default=None)
+
+
+@contextmanager
+def reading_as_nil(labels: Sequence[str]) -> Iterator[NilLabels]:
+    """Within it `is_nil` takes these labels, too, whichever converter asks."""
+    found = NilLabels(tuple(labels))
+    token = _nil_labels.set(found)
+    try:
+        yield found
+    finally:
+        _nil_labels.reset(token)
+
+
 def is_nil(answer: str | None) -> bool:
     """Tells whether an answer means that the KB lacks the entity: nothing, an empty string or `nil` in any case.
 
     Example:
-        >>> [is_nil(answer) for answer in (None, " ", "NIL", "Q42")]
-        [True, True, True, False]
+        >>> [is_nil(answer) for answer in (None, " ", "NIL", "Q42", "--NME--")]
+        [True, True, True, False, False]
+        >>> with reading_as_nil(["--NME--", "NIL*"]):
+        ...     is_nil("--NME--"), is_nil("NIL0012")
+        (True, True)
     """
-    return answer is None or answer.strip().casefold() in ("", "nil")
+    text = "" if answer is None else answer.strip()
+    if text.casefold() in ("", "nil"):
+        return True
+    labels = _nil_labels.get()
+    return labels is not None and labels.takes(text)
 
 
 def json_cell(attributes: Mapping[str, Any] | None) -> str | None:

@@ -1,4 +1,4 @@
-"""The packages of MIMIC (arXiv 2307.09721): WikiMEL, RichpediaMEL and WikiDiverse, each with a large KB with images."""
+"""The packages of MIMIC (arXiv 2307.09721), M3EL and MMoE: WikiMEL, RichpediaMEL, WikiDiverse, KBs with images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dim.data.stream import read_items
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
 from dim.releases.mention_rows import MentionRows
-from dim.releases.mimic_kb import ENTITY_FILE, ID_FILE, read_kb, unquote_name
+from dim.releases.mimic_kb import DESCRIBED_FILE, ENTITY_FILE, ID_FILE, read_kb, unquote_name
 from dim.releases.repeats import Repeats
 
 # The released files and the released configuration differ in spelling: Wikidiverse_train, wiki_diverse_train.
@@ -29,11 +29,11 @@ class Mimic(Converter):
     """
 
     layout = "mimic"
-    needs = f"{ENTITY_FILE} beside WIKIMEL_train.json (or RichpediaMEL_…, Wikidiverse_…)"
+    needs = f"{ENTITY_FILE} or {DESCRIBED_FILE} beside WIKIMEL_train.json (or RichpediaMEL_…, Wikidiverse_…)"
 
     def recognizes(self, root: Path) -> bool:
         """Tells by the file of the KB."""
-        return ENTITY_FILE in list_names(root)
+        return not list_names(root).isdisjoint((ENTITY_FILE, DESCRIBED_FILE))
 
     def read(self, root: Path) -> Release:
         """Reads the release; rows that stand several times are kept and noted.
@@ -68,7 +68,7 @@ class Mimic(Converter):
             source=f"{name} as packed for MIMIC (arXiv 2307.09721)",
             licence="unknown",
             entities=kb.rows.table(),
-            texts={"brief": kb.rows.texts()},
+            texts=kb.texts(),
             mentions=rows.table(),
             image_root=root if has_images else None,
             rows_read=rows.num_read,

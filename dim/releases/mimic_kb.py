@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
+
+import pandas as pd
 
 from dim.data.files import clean_text, json_type, list_names
 from dim.data.stream import read_items, read_members
 from dim.data.table_files import text_cell
 from dim.errors import DataError
 from dim.releases.entity_rows import EntityRows
+from dim.releases.entity_texts import texts_table
 from dim.releases.mention_rows import is_nil
 
 ENTITY_FILE, ID_FILE = "kb_entity.json", "qid2id.json"
-FIELDS = ("id", "type", "entity_name", "attr", "image_list", "qid", "answer")
+#: The same KB with Wikidata's description (`desc`) in the place of the attributes, as MMoE and M3EL read it.
+DESCRIBED_FILE = "kb_entity_desc.json"
+FIELDS = ("id", "type", "entity_name", "attr", "desc", "image_list", "qid", "answer")
 _TEXT, _ID = (str, type(None)), (str, int, type(None))
-_TYPES = {"entity_name": _TEXT, "attr": _TEXT, "qid": _TEXT, "answer": _TEXT, "id": _ID}
+_TYPES = {"entity_name": _TEXT, "attr": _TEXT, "desc": _TEXT, "qid": _TEXT, "answer": _TEXT, "id": _ID}
 
 
 class MimicKB:
@@ -32,6 +38,22 @@ class MimicKB:
         self._image_folder = image_folder
         self._indices, self._qids = indices, {index: qid for qid, index in reversed(indices.items())}
         self._row_of_index: dict[str, int] = {}
+        self._descriptions: dict[str, str] = {}
+
+    def describe(self, row: dict[str, Any]) -> None:
+        """Takes the description of an entity out of a row of `kb_entity_desc.json`."""
+        named = next((row[key] for key in ("qid", "answer", "id") if text_cell(row.get(key))), None)
+        entity_id = self.find(named)
+        description = clean_text(row.get("desc") or "").strip()
+        if entity_id is None or entity_id not in self.rows:
+            self.rows.met.add(f"entities of {DESCRIBED_FILE} that {ENTITY_FILE} lacks were left out", text_cell(named))
+        elif description:
+            self._descriptions.setdefault(entity_id, description)
+
+    def texts(self) -> dict[str, pd.DataFrame]:
+        """The attributes as `brief`, the descriptions as `desc`; of a KB with one of them that is `brief`."""
+        described = {"desc": self._descriptions.items()} if self._descriptions else {}
+        return {"brief": self.rows.texts()} | {name: texts_table(pairs) for name, pairs in described.items()}
 
     def add(self, row: dict[str, Any]) -> None:
         """Takes in one row of the file."""
@@ -46,10 +68,12 @@ class MimicKB:
         number = self.rows.add(
             entity_id,
             name=unquote_name(row.get("entity_name") or ""),
-            text=row.get("attr") or "",
+            text=row.get("attr") or row.get("desc") or "",
             images=[f"{self._image_folder}/{image}" for image in _image_list(row) if image],
             attributes={"index": row.get("id")} | {key: row[key] for key in row if key not in FIELDS},
         )
+        if row.get("attr") and row.get("desc"):
+            self._descriptions.setdefault(self.rows.ids[number], clean_text(row["desc"]).strip())
         if index and self._row_of_index.setdefault(index, number) != number:
             met.add("indices of several entities count as the first one's", f"{index} ({entity_id})")
 
@@ -75,18 +99,27 @@ def read_kb(root: Path, image_folder: str) -> MimicKB:
     Raises:
         DataError: A file cannot be read, or holds rows of another shape.
     """
-    kb = MimicKB(_read_indices(root / ID_FILE) if ID_FILE in list_names(root) else {}, image_folder)
-    path = root / ENTITY_FILE
+    names = list_names(root)
+    kb = MimicKB(_read_indices(root / ID_FILE) if ID_FILE in names else {}, image_folder)
+    file = ENTITY_FILE if ENTITY_FILE in names else DESCRIBED_FILE
+    for row in _read_entities(root / file):
+        kb.add(row)
+    if file == ENTITY_FILE and DESCRIBED_FILE in names:
+        for row in _read_entities(root / DESCRIBED_FILE):
+            kb.describe(row)
+    return kb
+
+
+def _read_entities(path: Path) -> Iterator[dict[str, Any]]:
     for number, row in read_items(path):
         problem = _problem(row)
         if problem:
             raise DataError(
-                f"entities {{id, type, entity_name, attr, image_list, qid}} in {path}",
+                f"entities {{id, type, entity_name, attr or desc, image_list, qid}} in {path}",
                 f"{problem} in row {number}",
                 "Check --layout, or put the row right.",
             )
-        kb.add(row)
-    return kb
+        yield row
 
 
 def unquote_name(name: str, sentence: str = "") -> str:

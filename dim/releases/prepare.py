@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
+
+import pandas as pd
 
 from dim.core.files import check_variant, content_hash, how_to_get, write_json
 from dim.core.locks import folder_lock
@@ -14,44 +16,77 @@ from dim.core.output import claimed_folder
 from dim.core.plugins import CONVERTERS, loaded
 from dim.data.dataset import AUDIT_FILE, FORMAT_VERSION, Dataset, dataset_kind, write_dataset
 from dim.data.files import explain_read_errors, list_names
-from dim.data.missing_images import MAX_MISSING_IMAGES, PACKED, check_images, check_limit, describe_missing
-from dim.data.splits import carve_tune
+from dim.data.missing_images import (
+    MAX_MISSING_IMAGES,
+    check_images,
+    check_limit,
+    describe_missing,
+    packed_in,
+    unpack_command,
+)
+from dim.data.splits import carve_tune, draw_splits
 from dim.data.table_files import SUFFIXES
 from dim.display.terminal import Console, Text
 from dim.errors import ConfigError, DataError
 from dim.releases import kept_splits
 from dim.releases.base import Converter, Release
-from dim.releases.checks import check_release
+from dim.releases.caption_splits import DRAWN
+from dim.releases.checks import can_be_read, check_release
 from dim.releases.composed import compose_release
+from dim.releases.diffmel import DiffMel
 from dim.releases.dim_release import DimRelease
 from dim.releases.diverse import Diverse
+from dim.releases.doubts import doubts_about
+from dim.releases.drin import Drin
 from dim.releases.entity_texts import read_texts
+from dim.releases.fissfuse import FissFuse
+from dim.releases.fit_command import print_fit_command
+from dim.releases.found_images import LookedUp, look_up_images
 from dim.releases.gemel import Gemel
-from dim.releases.image_folder import find_image_folder, look_up_images
+from dim.releases.ghmfc import Ghmfc
+from dim.releases.image_folder import image_folders
+from dim.releases.kgmel import KgMel
 from dim.releases.melbench import MelBench
+from dim.releases.mention_rows import reading_as_nil
 from dim.releases.mimic import Mimic
-from dim.releases.summary import print_summary, summarize
+from dim.releases.oven import Oven
+from dim.releases.shadowlink import ShadowLink
+from dim.releases.summary import print_kb_summary, print_summary, summarize
 from dim.releases.tables import Tables
+from dim.releases.tidedra import TideDra
+from dim.releases.wikidata import Wikidata, prepare_dump, wanted_of
 from dim.releases.wikidiverse import WikiDiverse
 from dim.releases.wikiperson import WikiPerson
+from dim.releases.zelda import Zelda
 
 PUBLISHED: tuple[Converter, ...] = (
     Diverse(),
     WikiDiverse(),
     Gemel(),
+    Ghmfc(),
+    Drin(),
     DimRelease(),
+    TideDra(),
     MelBench(),
     Mimic(),
+    FissFuse(),
     WikiPerson(),
+    KgMel(),
+    Oven(),
+    Zelda(),
+    ShadowLink(),
+    DiffMel(),
+    Wikidata(),
 )
 #: Part of the key of prepared datasets: raise it when a converter's output changes.
-CONVERTER_VERSION = 3
+CONVERTER_VERSION = 4
 
 _OTHERS = ("derived_from", "held_out")  #: In the datasets that other commands made of a prepared one.
 PREPARED = dataset_kind(
     "a dataset of dim prepare", lambda meta: "layout" in meta and not any(key in meta for key in _OTHERS)
 )
 
+IMAGES = "-images"  #: Behind a dataset's name in that of the folder of the images that stood in its tables.
 RAW_SUFFIXES = (".json", ".tsv", ".txt", *SUFFIXES)  #: Of the files that a prepared dataset depends on.
 
 
@@ -68,19 +103,25 @@ def prepare(
     max_missing_images: float = 1.0,
     encoding: str | None = None,
     list_separator: str | None = None,
+    nil_labels: Sequence[str] = (),
+    languages: str | None = None,
+    classes: str | None = None,
 ) -> Dataset:
-    """Turns a release, or a user's own tables, into a dataset folder, and prints what was kept and left out.
+    """Turns a release, or a user's own tables, into a dataset folder; prints what was kept, and the fit that suits it.
+
+    A dump of Wikidata becomes a KB without mentions; killed, the same command goes on with it where it stood.
 
     Args:
-        root: The release's folder (for MELBench also one of its files). It is only read.
+        root: The release's folder (for MELBench and KGMEL also one of its files), or a dump. It is only read.
         out: The dataset folder to write: a new or empty path, or what was prepared from the same `root` before, which
             is replaced.
-        layout: The release's layout: diverse, wikidiverse, gemel, dim, melbench, mimic, wikiperson, tables, or that of
-            an installed package; `auto` tells it by the file names.
+        layout: The release's layout (`docs/layouts.md` lists them), tables, or that of an installed package; `auto`
+            tells it by the file names.
         name: The dataset's name; by default that of the release.
         images: The image folder, where it stands outside the release or has an unusual name.
         texts: Further entity texts, variant → JSON file of the form {"Q42": "…"}: --texts.refreshed=new.json.
-        allow_missing: Whether to go on when the KB lacks more than 1% of the answers; these rows are left out.
+        allow_missing: Whether to go on when the KB lacks more than 1% of the answers, or more than 1% of the rows of
+            your own tables cannot be read; these rows are left out.
         audit: Whether to look for leaks at the end, as `dim audit` does (seconds; a minute for a KB of 160,000).
         overwrite: Whether a dataset at `out` that was prepared from another release may be replaced, too.
         max_missing_images: The share of mentions, and of entities, that may miss the images that they name; beyond,
@@ -88,6 +129,9 @@ def prepare(
         encoding: Of your own tables, such as `cp1252`; the default is told by their first bytes, else UTF-8.
         list_separator: What separates aliases, images and candidates in a cell of your own tables; the default is `|`
             and, where no cell has it, `;`. Arrays and line breaks are always read.
+        nil_labels: Answers that mean NIL beside an empty one and `nil`, in any case, such as '[--NME--, "NIL*", "-1"]'.
+        languages: Of a dump of Wikidata: those of names and texts, the first one first: `en,de`. The default is `en`.
+        classes: Of a dump of Wikidata: items of which classes (P31) are entities: `Q5,Q515`. The default is all items.
 
     Returns:
         The dataset, opened.
@@ -104,19 +148,40 @@ def prepare(
             f"a release at {root}", "a dataset folder, prepared already", f"Use it as it is: --data.root {root}"
         )
     converter = find_converter(root, layout)
-    if encoding is not None or list_separator is not None:
-        if not isinstance(converter, Tables):
-            raise ConfigError(
-                "tables of your own with --encoding or --list_separator",
-                f"the layout {converter.layout} at {root}",
-                "Leave the option out: published layouts say themselves what they are.",
-            )
-        converter = Tables(encoding, list_separator)
+    if isinstance(converter, Tables):
+        converter = Tables(encoding, list_separator, allow_missing)
+    elif encoding is not None or list_separator is not None:
+        raise ConfigError(
+            "tables of your own with --encoding or --list_separator",
+            f"the layout {converter.layout} at {root}",
+            "Leave the option out: published layouts say themselves what they are.",
+        )
+    if (languages or classes) is not None and not isinstance(converter, Wikidata):
+        raise ConfigError(
+            "a dump of Wikidata with --languages or --classes",
+            f"the layout {converter.layout} at {root}",
+            "Leave the option out: a release says itself what its KB is.",
+        )
     limit = check_limit(max_missing_images)
     overwrite = overwrite or (PREPARED.stands_at(out) and Dataset(out).meta.get("prepared_from") == _place(root))
     sources = [root, *(texts or {}).values()]
     with claimed_folder(out, PREPARED, "dim prepare", sources=sources, overwrite=overwrite) as check_again:
-        return _prepare(root, out, converter, [out], name, images, texts, allow_missing, audit, check_again, limit)
+        if isinstance(converter, Wikidata):
+            if texts:
+                raise ConfigError(
+                    "a dump without --texts", f"--texts.{next(iter(texts))}", "Add them when it is prepared."
+                )
+            wanted, work = wanted_of(languages, classes), out.absolute().with_name(f".{out.name}.dim-parts")
+            facts = {"layout": converter.layout, "prepared_from": _place(root)}
+            dataset = prepare_dump(
+                root, out, wanted, name=name or root.name.split(".")[0], images=images, work=work, **facts
+            )
+            print_kb_summary(dataset)
+            return dataset
+        return _prepare(
+            *(root, out, converter, [out], name, images, texts, allow_missing, audit, check_again, limit, nil_labels),
+            says_next=True,
+        )
 
 
 def _prepare(
@@ -131,26 +196,32 @@ def _prepare(
     audit: bool = True,
     check_again: Callable[[], None] = lambda: None,
     max_missing_images: float = 1.0,
+    nil_labels: Sequence[str] = (),
+    says_next: bool = False,
 ) -> Dataset:
     """`prepare`; splits that were drawn are those of the first of the `earlier` folders that knows the release."""
-    release = converter.read(root)
+    with reading_as_nil(nil_labels) as nil:
+        release = converter.read(root)
     compose_release(release)
     release.name = name or release.name
     release.texts |= {
         check_variant(variant): read_texts(path, release.entities["id"], converter.entity_id)
         for variant, path in (texts or {}).items()
     }
-    check_release(release, allow_missing)
-    release.mentions["split"] = carve_tune(release.mentions)
-    _keep_splits(release, earlier)
-    looked_up = look_up_images(release, images)
-    packed = sorted(name for name in list_names(root) if Path(name).suffix.lower() in PACKED)
-    if looked_up.dropped and packed:
-        release.notes.append(f"the images may wait in what is not unpacked yet: {', '.join(packed)}")
-    for named in looked_up.named:
-        check_images(named, max_missing_images, release.image_root)
-        if named.missing > MAX_MISSING_IMAGES * named.named:
-            release.notes.append(f"{'. '.join(describe_missing(named, release.image_root))}")
+    _leave_out_empty_texts(release)
+    check_release(release, allow_missing, tuple(nil.met))
+    release.notes += doubts_about(release, nil)
+    if release.write_images is not None:
+        _write_images(release, release.write_images, out.with_name(f"{out.name}{IMAGES}"))
+    folder = root.parent if root.is_file() else root
+    looked_up = look_up_images(release, images, folder)
+    said = _check_images(release, looked_up, max_missing_images, folder)
+    captions = release.mentions.assign(images=pd.Series(looked_up.images, release.mentions.index, dtype=object))
+    has_image = pd.Series(looked_up.has_image, captions.index, dtype=bool)
+    captions = captions[can_be_read(release, has_image)]
+    captions["split"] = _splits(captions, release.notes)
+    _keep_splits(captions, release.notes, earlier)
+    release.mentions = release.mentions.loc[captions.index].assign(split=captions["split"]).reset_index(drop=True)
     check_again()
     dataset = write_dataset(
         out,
@@ -158,13 +229,15 @@ def _prepare(
         entities=release.entities,
         texts=release.texts,
         mentions=release.mentions,
-        image_root=str(release.image_root.resolve()) if release.image_root else ".",
+        image_root=_image_root(release, out),
+        image_urls=release.image_urls,
         source=release.source,
         licence=release.licence,
         layout=converter.layout,
         prepared_from=_place(root),
-        mentions_without_image=looked_up.without,
+        mentions_without_image=int((~has_image[captions.index]).sum()),
         images=looked_up.problems.as_json(),
+        said_of_images=said,
         images_dropped=looked_up.dropped,
         **summarize(release),
     )
@@ -176,18 +249,22 @@ def _prepare(
         found = audit_dataset(dataset, progress=True)
         print_verdicts(found, Console())
         write_json(dataset.root / AUDIT_FILE, found.as_json())
+    if says_next:
+        print_fit_command(dataset, any(named.named > named.missing for named in looked_up.named))
     return dataset
 
 
-def open_dataset(root: Path, cache_dir: Path) -> Dataset:
+def open_dataset(root: Path, cache_dir: Path, images: Path | None = None) -> Dataset:
     """Opens a dataset folder; a release is prepared into `cache_dir` first, unless that was done before.
 
     Args:
         root: A dataset folder, or a release in a layout that `dim prepare` recognizes.
         cache_dir: Prepared datasets stand in its subfolder `datasets`, under a name that changes with the raw files.
+        images: The image folder of a release, as of `prepare`.
 
     Raises:
         DataError: As `prepare`.
+        ConfigError: `images` is given, and a dataset folder, which says itself where they are.
     """
     root = Path(root)
     with explain_read_errors(root):
@@ -203,28 +280,77 @@ def open_dataset(root: Path, cache_dir: Path) -> Dataset:
             ),
         )
     if is_dataset_folder(root):
+        if images is not None:
+            raise ConfigError(
+                "a release with --images (of fit and others that read a config: --data.images)",
+                f"the dataset folder {root}, which says itself where its images are",
+                "Leave it out, or prepare the release again: dim prepare RELEASE FOLDER --images FOLDER.",
+            )
         return Dataset(root)
-    folder = Path(cache_dir) / "datasets" / f"{root.resolve().stem}-{_raw_key(root)}"
+    folder = Path(cache_dir) / "datasets" / f"{root.resolve().stem}-{_raw_key(root, images)}"
     if not is_dataset_folder(folder):
         with folder_lock(folder, "dim prepare", wait=True):
             if not is_dataset_folder(folder):
                 # The raw files changed, or dim did: what was drawn before stays.
                 found = folder.parent.glob(f"{glob.escape(root.resolve().stem)}-*")
-                return _prepare(root, folder, find_converter(root), sorted(found, key=_when_written, reverse=True))
+                earlier = sorted(found, key=_when_written, reverse=True)
+                return _prepare(root, folder, find_converter(root), earlier, images=images)
     Console().print(Text(f"{root.resolve().stem}: prepared already, in {folder}"), soft_wrap=True)
     return Dataset(folder)
 
 
-def _keep_splits(release: Release, earlier: Iterable[Path]) -> None:
+def _leave_out_empty_texts(release: Release) -> None:
+    for variant in [variant for variant, table in release.texts.items() if table.empty]:
+        del release.texts[variant]
+        release.notes.append(f"the text '{variant}' is empty for every entity: it is left out")
+
+
+def _check_images(release: Release, looked_up: LookedUp, limit: float, folder: Path) -> list[str]:
+    """What the summary says of images first, with what to do. Raises DataError where too many are missing."""
+    said = list(looked_up.said)
+    for named in looked_up.named:
+        check_images(named, limit, release.image_root)
+        if named.missing > MAX_MISSING_IMAGES * named.named:
+            said.append(f"{'. '.join(describe_missing(named, release.image_root))}")
+    if looked_up.dropped:
+        said += [f"images may wait in {path.name}: {unpack_command(path)}" for path in packed_in(folder)]
+    return said
+
+
+def _write_images(release: Release, write: Callable[[Path], int], folder: Path) -> None:
+    """Writes the images that the tables hold beside the dataset."""
+    num_images = write(folder)
+    release.image_root = folder
+    release.notes.append(f"{num_images:,} images that stand in the tables were written to {folder}")
+
+
+def _image_root(release: Release, out: Path) -> str:
+    """As `dataset.json` has it: images beside the dataset move with it."""
+    if release.image_root is None:
+        return "."
+    beside = release.write_images is not None and release.image_root == out.with_name(f"{out.name}{IMAGES}")
+    return f"../{release.image_root.name}" if beside else str(release.image_root.resolve())
+
+
+def _splits(mentions: pd.DataFrame, notes: list[str]) -> pd.Series:
+    """The splits of the release, or drawn ones, with `tune` carved from train."""
+    if mentions["split"].isna().all():
+        notes.append(DRAWN)
+        mentions = mentions.assign(split=draw_splits(mentions))
+    return carve_tune(mentions)
+
+
+def _keep_splits(mentions: pd.DataFrame, notes: list[str], earlier: Iterable[Path]) -> None:
+    """Gives mentions the splits that an earlier preparation drew, in place."""
     for folder in filter(is_dataset_folder, earlier):
         try:
             before = Dataset(folder).mentions[list(kept_splits.COLUMNS)]
         except DataError as error:
-            release.notes.append(f"splits are drawn anew: the mentions of {folder} cannot be read ({error})")
+            notes.append(f"splits are drawn anew: the mentions of {folder} cannot be read ({error})")
             continue
-        if 2 * kept_splits.num_again(release.mentions, before) >= min(len(before), len(release.mentions)):
-            release.mentions["split"], notes = kept_splits.keep_splits(release.mentions, before, folder.name)
-            release.notes += notes
+        if 2 * kept_splits.num_again(mentions, before) >= min(len(before), len(mentions)):
+            mentions["split"], more = kept_splits.keep_splits(mentions, before, folder.name)
+            notes += more
             return
 
 
@@ -274,13 +400,18 @@ def _place(root: Path) -> str:
     return content_hash(str((root.parent if root.is_file() else root).resolve()))
 
 
-def _raw_key(root: Path) -> str:
+def _raw_key(root: Path, images: Path | None) -> str:
     """Changes with the raw files' place, names, sizes and times of change, and with the converters."""
     folder = root.parent if root.is_file() else root
     names = sorted(list_names(root))
-    parts = [str(CONVERTER_VERSION), str(FORMAT_VERSION), str(root.resolve()), str(find_image_folder(folder))]
-    for path in (folder / name for name in names if Path(name).suffix in RAW_SUFFIXES):
-        with explain_read_errors(path):
-            status = path.stat()
-        parts.append(f"{path.name}:{status.st_size}:{status.st_mtime_ns}")
+    parts = [str(CONVERTER_VERSION), str(FORMAT_VERSION), str(root.resolve()), *map(str, image_folders(folder))]
+    parts += [] if images is None else ["images", str(Path(images).resolve())]
+    below = sorted({name for converter in converters() for name in converter.folders})
+    names += [
+        f"{name}/{file}" for name in below if (folder / name).is_dir() for file in sorted(list_names(folder / name))
+    ]
+    for name in (name for name in names if Path(name).suffix in RAW_SUFFIXES):
+        with explain_read_errors(folder / name):
+            status = (folder / name).stat()
+        parts.append(f"{name}:{status.st_size}:{status.st_mtime_ns}")
     return content_hash(*parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
@@ -9,6 +10,8 @@ from rich.table import Table
 from dim.data.dataset import SPLITS, Dataset
 from dim.display.terminal import Console, Text
 from dim.releases.base import Release
+
+NO_TEXTS = "no entity has one: names alone"
 
 
 def summarize(release: Release) -> dict[str, Any]:
@@ -34,10 +37,6 @@ def print_summary(dataset: Dataset) -> None:
     meta = dataset.meta
     in_kb = meta["rows_kept"] - meta["num_nil"]
     share = meta["share_mention_is_name"]
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(overflow="fold")
     rows: list[tuple[str, str, str]] = [
         ("mention rows read", f"{meta['rows_read']:,}", ""),
         ("kept", f"{meta['rows_kept']:,}", ""),
@@ -52,14 +51,44 @@ def print_summary(dataset: Dataset) -> None:
         ("entities (the KB)", f"{meta['num_entities']:,}", f"hash {meta['kb_hash']}"),
         ("  without name", f"{meta['entities_without_name']:,}", ""),
         *((f"  without text '{v}'", f"{n:,}", "") for v, n in meta["entities_without_text"].items()),
+        *([] if meta["texts"] else [("  without text", f"{meta['num_entities']:,}", NO_TEXTS)]),
         ("dataset hash", "", meta["hash"]),
     ]
+    _print(dataset, rows)
+
+
+def print_kb_summary(dataset: Dataset) -> None:
+    """Prints the summary of a KB without mentions."""
+    meta, total = dataset.meta, dataset.meta["num_entities"]
+    newest = meta["dump"]["newest_change"]
+    _print(
+        dataset,
+        [
+            ("lines read", f"{meta['lines_read']:,}", f"last change of an item: {newest or 'not said'}"),
+            *_reasons(meta["skipped"]),
+            ("entities (the KB)", f"{total:,}", f"hash {meta['kb_hash']}"),
+            *((f"  without text '{v}'", f"{n:,}", "") for v, n in meta["entities_without_text"].items()),
+            *([] if meta["texts"] else [("  without text", f"{total:,}", NO_TEXTS)]),
+            ("  with an image", f"{meta['entities_with_image']:,}", ""),
+            ("mentions", "0", ""),
+            ("dataset hash", "", meta["hash"]),
+        ],
+    )
+
+
+def _print(dataset: Dataset, rows: Sequence[tuple[str, str, str]]) -> None:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     console = Console()
     console.print(Text(f"{dataset.name} → {dataset.root}", style="bold"), soft_wrap=True)
+    for said in dataset.meta.get("said_of_images", ()):
+        console.print(Text(said, style="bold"), soft_wrap=True)
     console.print(table)
-    for note in meta["notes"]:
+    for note in dataset.meta["notes"]:
         console.print(Text(f"note: {note}"), soft_wrap=True)
 
 

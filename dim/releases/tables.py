@@ -1,27 +1,32 @@
-"""A user's own tables: `entities` and `mentions`, each as CSV, JSON lines or Parquet."""
+"""A user's own tables: `entities` and `mentions`, in any format of `dim.data.table_files`, see `table_sources`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
-from difflib import get_close_matches
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from dim.data.dataset import SPLITS
-from dim.data.files import list_names
 from dim.data.list_columns import list_column, list_ids
-from dim.data.splits import draw_splits
-from dim.data.table_files import SUFFIXES, Row, read_table, text_cell
+from dim.data.parquet_rows import holds_images, write_packed_images
+from dim.data.table_files import LONGEST_QUOTE, SUFFIXES, Row, columns_of, iter_table, text_cell
 from dim.data.table_rows import ENTITY_COLUMNS, MENTION_COLUMNS, entity_row, mention_row, read_columns
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
+from dim.releases.broken_rows import REASON, BrokenRows
 from dim.releases.entity_texts import texts_table
+from dim.releases.image_cells import ImageCells, cut_urls, is_url
 from dim.releases.mention_rows import MentionRows, json_cell
+from dim.releases.named_columns import check_columns, rename_columns
+from dim.releases.table_sources import FOLDERS, SPLIT_NAMES, Source, find_tables, has_tables
 
-LISTS = ("aliases", "image", "images")
-SPLIT_ALIASES = {"validation": "dev", "valid": "dev", "val": "dev"}
+IMAGES = ("image", "images")
+LISTS = ("aliases", *IMAGES)
+IMAGE_COLUMNS = (*IMAGES, "img", "photo", "picture")  #: In which the bytes of Parquet are an image.
 
 
 class Tables(Converter):
@@ -30,109 +35,153 @@ class Tables(Converter):
     Args:
         encoding: Of the files; None: as their first bytes tell, else UTF-8.
         list_separator: What separates aliases, images and candidates in a cell; None: told by the columns.
+        allow_broken: Whether rows that cannot be read are left out, however many.
     """
 
     layout = "tables"
-    needs = f"entities and mentions, each as {', '.join(SUFFIXES)}"
+    needs = f"entities and mentions (or train, validation, test), each as {', '.join(SUFFIXES)}"
+    folders = FOLDERS
 
-    def __init__(self, encoding: str | None = None, list_separator: str | None = None) -> None:
-        self.encoding, self.list_separator = encoding, list_separator
+    def __init__(
+        self, encoding: str | None = None, list_separator: str | None = None, allow_broken: bool = False
+    ) -> None:
+        self.encoding, self.list_separator, self.allow_broken = encoding, list_separator, allow_broken
 
     def recognizes(self, root: Path) -> bool:
-        """Tells by the two file names."""
-        names = {name.lower() for name in list_names(root)}
-        return all(
-            not names.isdisjoint(f"{table}{suffix}" for suffix in SUFFIXES) for table in ("entities", "mentions")
-        )
+        """Tells by the names of the files."""
+        return has_tables(root)
 
     def read(self, root: Path) -> Release:
-        """Reads the tables; without a column `split`, splits are drawn by caption.
+        """Reads the tables; where neither a column `split` nor the files' names say it, it has no splits.
 
         Raises:
-            DataError: As the contract says, and where a column is missing or a cell is no number or split.
+            DataError: As the contract says, and where a column is missing or more than 1% of the rows of a table cannot
+                be read: a cell is no number or split, an id is empty, cells are missing.
         """
-        entities_path, mentions_path = _find_table(root, "entities"), _find_table(root, "mentions")
-        entity_columns, entity_rows, notes = read_table(entities_path, self.encoding, ENTITY_COLUMNS)
-        mention_columns, mention_rows, mention_notes = read_table(mentions_path, self.encoding, MENTION_COLUMNS)
-        notes += mention_notes
-        notes += _check_columns(entities_path, entity_columns, ENTITY_COLUMNS, required=("id", "name"))
-        notes += _check_columns(mentions_path, mention_columns, MENTION_COLUMNS, required=("mention", "context"))
-        for path, rows_of, columns, known in (
-            (entities_path, entity_rows, entity_columns, ENTITY_COLUMNS),
-            (mentions_path, mention_rows, mention_columns, MENTION_COLUMNS),
-        ):
-            for column in [name for name in LISTS if name in columns and name in read_columns(columns, known)]:
-                notes += _cut_lists(path, rows_of, column, self.list_separator)
-        entities = _entities(entity_rows, entities_path)
-        notes += _cut_candidates(mentions_path, mention_rows, set(entities["id"]), self.list_separator)
-        rows = _mentions(mention_rows, mentions_path, entities["id"], split_column="split" in mention_columns)
+        sources, notes = find_tables(root), list[str]()
+        images = ImageCells(root)
+        entity_files = [self._read(source, ENTITY_COLUMNS, ("id", "name"), notes) for source in sources.entities]
+        broken = BrokenRows(self.allow_broken)
+        entities, has_texts = _entities(entity_files, broken, images)
+        broken.check("entities", notes)
+        ids = set(entities["id"])
+        mention_files = [
+            self._read(source, MENTION_COLUMNS, ("mention", "context"), notes, ids) for source in sources.mentions
+        ]
+        has_splits = all(table.source.split or "split" in table.columns for table in mention_files)
+        broken = BrokenRows(self.allow_broken)
+        rows = _mentions(mention_files, entities["id"], broken, images, has_splits)
+        broken.check("mentions", notes)
+        notes += _absent_splits(sources.mentions)
         mentions = rows.table()
-        if "split" not in mention_columns:
-            mentions["split"] = draw_splits(mentions)
-            notes.append("no column 'split': train, dev and test (80/10/10) were drawn by caption, the same every time")
-        if "entity_id" not in mention_columns:
+        if not any("entity_id" in table.columns for table in mention_files):
             notes.append("no column 'entity_id': every mention counts as NIL, so this dataset serves prediction only")
         if rows.num_wrong_offsets:
             notes.append(f"start and end did not hold the mention in {rows.num_wrong_offsets:,} rows: searched for it")
         if rows.num_unknown_candidates:
             notes.append(f"candidates that the KB lacks were left out: {rows.num_unknown_candidates:,}")
         texts = zip(entities["id"], entities.pop("text"), strict=True)
+        tables = [*entity_files, *mention_files]
+        packed = [table.source.path for table in tables if holds_images(table.source.path, IMAGE_COLUMNS)]
         return Release(
             name=root.resolve().name,
             source="the user's own tables",
             licence="unknown",
             entities=entities,
-            texts={"brief": texts_table(texts)} if {"description", "text"} & set(entity_columns) else {},
+            texts={"brief": texts_table(texts)} if has_texts else {},
             mentions=mentions,
-            image_root=root if {"image", "images"} & {*entity_columns, *mention_columns} else None,
+            image_root=root if any(column in table.columns for table in tables for column in IMAGES) else None,
             rows_read=rows.num_read,
             skipped=rows.skipped,
-            notes=notes,
+            notes=[*notes, *images.notes()],
+            image_urls=images.urls,
+            write_images=partial(_write_images, packed) if packed else None,
         )
 
+    def _read(
+        self,
+        source: Source,
+        known: Sequence[str],
+        required: Sequence[str],
+        notes: list[str],
+        ids: Collection[str] | None = None,
+    ) -> OwnTable:
+        """A file's rows by the columns that are known, with its lists cut; `ids` are those of the KB, for mentions."""
+        path, said = source.path, list[str]()
+        rows: list[tuple[str, Row | DataError]] = []
+        num_blank = 0
+        for place, row in iter_table(path, self.encoding, known, said, IMAGE_COLUMNS):
+            if isinstance(row, dict) and all(map(_is_blank, row.values())):
+                num_blank += 1
+            else:
+                rows.append((place, row))
+        good = [row for _, row in rows if isinstance(row, dict)]
+        if not good:
+            raise next((row for _, row in rows if isinstance(row, DataError)), _empty(path))
+        said += rename_columns(path, good, known, ids)
+        columns = columns_of(good)
+        said += check_columns(path, columns, known, required)
+        if num_blank:
+            said.append(f"blank rows of {path.name} were left out: {num_blank:,}")
+        for column in [name for name in LISTS if name in columns and name in read_columns(columns, known)]:
+            said += _cut_lists(path, good, column, self.list_separator)
+        if ids is not None:
+            said += _cut_candidates(path, good, ids, self.list_separator)
+        if source.is_first:
+            notes += said
+        return OwnTable(source, columns, rows)
 
-def _find_table(root: Path, table: str) -> Path:
-    files = [f"{table}{suffix}" for suffix in SUFFIXES]
-    present = sorted(name for name in list_names(root) if name.lower() in files)
-    if len(present) != 1:
-        raise DataError(
-            f"one of {', '.join(files)} in {root}",
-            " and ".join(present) or "none of them",
-            "Remove or rename the one that is not meant." if present else "Add the table.",
-        )
-    return root / present[0]
+
+@dataclass(frozen=True)
+class OwnTable:
+    """A file that was read.
+
+    Attributes:
+        source: Which.
+        columns: Their names, known ones as they are known.
+        rows: The place of each row that is not blank, as an editor or a spreadsheet counts, and its cells, or why it
+            cannot be read.
+    """
+
+    source: Source
+    columns: list[str]
+    rows: list[tuple[str, Row | DataError]]
 
 
-def _check_columns(path: Path, columns: Sequence[str], known: Sequence[str], required: Sequence[str]) -> list[str]:
-    """Notes on the columns that become attributes."""
-    for name in required:
-        if name not in columns:
-            near = get_close_matches(name, [column for column in columns if column not in known], n=1, cutoff=0.5)
-            raise DataError(
-                f"the column '{name}' in {path}",
-                f"the columns {', '.join(columns) or '(none)'}",
-                f"Rename '{near[0]}' to '{name}'." if near else f"Add the column; {path.stem} have {', '.join(known)}.",
-            )
-    notes, known = [], read_columns(columns, known)
-    for column in columns:
-        if column not in known:
-            near = get_close_matches(column, [name for name in known if name not in columns], n=1, cutoff=0.75)
-            question = f"; did you mean '{near[0]}'?" if near else ""
-            notes.append(f"the column '{column}' of {path.name} is kept as an attribute{question}")
-    return notes
+def _is_blank(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, str) and not cell.strip()) or cell != cell  # NaN
+
+
+def _empty(path: Path) -> DataError:
+    return DataError(f"rows in {path}", "none", "Fill the table, or name another folder.")
+
+
+def _write_images(tables: Sequence[Path], folder: Path) -> int:
+    return sum(write_packed_images(path, folder, IMAGE_COLUMNS) for path in tables)
+
+
+def _absent_splits(sources: Sequence[Source]) -> list[str]:
+    found = {source.split for source in sources}
+    absent = [] if None in found else [split for split in ("train", "dev", "test") if split not in found]
+    return [f"no file of {split}: the split is empty" for split in absent]
 
 
 def _cut_lists(path: Path, rows: list[Row], column: str, separator: str | None) -> list[str]:
     """Cuts the cells of a column into lists, in place; returns notes on what separated them."""
     doubtful = ",/" if column == "aliases" else ","  # a path has slashes
     given = [row for row in rows if isinstance(row.get(column), str)]  # others are lists, or are refused
+    if column in IMAGES:
+        for row in given:
+            if is_url(row[column].strip()):
+                row[column] = cut_urls(row[column].strip())
+        given = [row for row in given if isinstance(row[column], str)]
     lists, notes = list_column([row[column] for row in given], f"{column} of {path.name}", separator, doubtful)
     for row, values in zip(given, lists, strict=True):
         row[column] = values
     return notes
 
 
-def _cut_candidates(path: Path, rows: list[Row], known: set[str], separator: str | None) -> list[str]:
+def _cut_candidates(path: Path, rows: list[Row], known: Collection[str], separator: str | None) -> list[str]:
     given = [row for row in rows if isinstance(row.get("candidates"), str) and row["candidates"].strip()]
     lists, notes = list_ids([row["candidates"] for row in given], known, f"candidates of {path.name}", separator)
     for row, values in zip(given, lists, strict=True):
@@ -141,48 +190,75 @@ def _cut_candidates(path: Path, rows: list[Row], known: set[str], separator: str
 
 
 def _attributes(row: Row, known: Sequence[str]) -> Row:
+    """The cells that nothing reads; bytes are no text."""
     known = read_columns(row, known)
-    return {column: value for column, value in row.items() if column not in known and text_cell(value)}
+    return {
+        column: value
+        for column, value in row.items()
+        if column not in known and not isinstance(value, bytes) and text_cell(value)
+    }
 
 
-def _entities(rows: list[Row], path: Path) -> pd.DataFrame:
-    """The entities (columns of `ENTITY_SCHEMA`), and their `text`."""
-    table = []
-    for number, row in enumerate(rows, start=1):
-        where = f"{path} row {number}"
-        entity = entity_row(row, where)
-        if not entity.id:
-            raise DataError(f"an id in {where}", "an empty cell", "Give each entity an id of its own.")
-        lists = {"aliases": list(entity.aliases), "images": list(entity.images)}
-        table.append(asdict(entity) | lists | {"attributes": json_cell(_attributes(row, ENTITY_COLUMNS))})
-    return pd.DataFrame(table, dtype=object).astype({"popularity": float})
+def _entities(tables: Sequence[OwnTable], broken: BrokenRows, images: ImageCells) -> tuple[pd.DataFrame, bool]:
+    """The entities (columns of `ENTITY_SCHEMA`) with their `text`, and whether a column has texts."""
+    found = []
+    for table in tables:
+        for place, row in table.rows:
+            broken.num_rows += 1
+            where = f"{table.source.path} {place}"
+            try:
+                if isinstance(row, DataError):
+                    raise row
+                entity = entity_row(row, where)
+                if not entity.id:
+                    raise DataError(f"an id in {where}", "an empty cell", "Give each entity an id of its own.")
+            except DataError as error:
+                broken.add(f"{table.source.path.name} {place}", error)
+                continue
+            paths = [images.path(image) for image in entity.images]
+            found.append(asdict(entity) | {"images": paths, "attributes": json_cell(_attributes(row, ENTITY_COLUMNS))})
+    has_texts = any({"description", "text"} & set(table.columns) for table in tables)
+    columns = ["id", "name", "text", "aliases", "images", "type", "popularity", "attributes"]
+    return pd.DataFrame(found, columns=columns, dtype=object).astype({"popularity": float}), has_texts
 
 
-def _mentions(rows: list[Row], path: Path, entity_ids: pd.Series, split_column: bool) -> MentionRows:
+def _mentions(
+    tables: Sequence[OwnTable], entity_ids: pd.Series, broken: BrokenRows, images: ImageCells, has_splits: bool
+) -> MentionRows:
     collected = MentionRows(entity_ids)
-    for number, row in enumerate(rows, start=1):
-        where = f"{path.name} row {number}"
-        mention = mention_row(row, where)
-        collected.add(
-            _split(row, where) if split_column else None,
-            where=where,
-            mention=mention.mention,
-            context=mention.context,
-            answer=mention.entity_id,
-            images=mention.images,
-            span=mention.span,
-            candidates=None if mention.candidates is None else collected.known(mention.candidates),
-            type=mention.type,
-            attributes=_attributes(row, MENTION_COLUMNS),
-        )
+    for table in tables:
+        for place, row in table.rows:
+            broken.num_rows += 1
+            where, split = f"{table.source.path.name} {place}", table.source.split
+            try:
+                if isinstance(row, DataError):
+                    raise row
+                if has_splits and "split" in table.columns:
+                    split = _split(row, where)
+                mention = mention_row(row, where)
+            except DataError as error:
+                broken.add(where, error)
+                collected.skip(split, REASON, where)
+                continue
+            collected.add(
+                split,
+                where=where,
+                mention=mention.mention,
+                context=mention.context,
+                answer=mention.entity_id,
+                images=[images.path(image) for image in mention.images],
+                span=mention.span,
+                candidates=None if mention.candidates is None else collected.known(mention.candidates),
+                type=mention.type,
+                attributes=_attributes(row, MENTION_COLUMNS),
+            )
     return collected
 
 
 def _split(row: Row, where: str) -> str:
     text = text_cell(row.get("split")).casefold()
-    split = SPLIT_ALIASES.get(text, text)
+    split = SPLIT_NAMES.get(text, text)
     if split not in SPLITS:
-        raise DataError(
-            f"train, tune, dev or test as the split in {where}", f"'{text}'", "Put the cell right, or drop the column."
-        )
+        expected = f"train, tune, dev or test as the split in {where}"
+        raise DataError(expected, f"'{text[:LONGEST_QUOTE]}'", "Put the cell right, or drop the column.")
     return split

@@ -43,7 +43,7 @@ def title_entities(listed: Iterable[str], candidates: Iterable[str], golds: Iter
     known = len(spellings)
     for value in golds:
         entity_id = title_id(value)
-        if not is_nil(entity_id):
+        if not is_nil(value) and not is_nil(entity_id):
             spellings.setdefault(entity_id, [title_name(value)])
     ids = list(spellings)
     ids = ids[:num_listed] + sorted(ids[num_listed:])

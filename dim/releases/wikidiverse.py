@@ -56,16 +56,22 @@ class WikiDiverse(Converter):
         """Titles are ids."""
         return title_id(key)
 
-    def read(self, root: Path) -> Release:
+    def read(self, root: Path, rows_folder: Path | None = None, entity_folder: Path | None = None) -> Release:
         """Reads the release; where a split has a file with candidates, its file without is not read.
+
+        Args:
+            root: The release's folder, with the folder of images.
+            rows_folder: Where the split files are, if not there.
+            entity_folder: Where the entity texts and image URLs are, if not there.
 
         Raises:
             DataError: As the contract says, and where there is no split file at all or one has no row.
         """
-        with_candidates, plain = find_split_files(root, WITH_CANDIDATES), find_split_files(root)
+        rows_folder, entity_folder = rows_folder or root, entity_folder or root
+        with_candidates, plain = find_split_files(rows_folder, WITH_CANDIDATES), find_split_files(rows_folder)
         present = plain | with_candidates
         files = {split: present[split] for split in OFFICIAL_SIZES if split in present}
-        notes = check_split_files(root, files)
+        notes = check_split_files(rows_folder, files)
         notes += [
             f"{plain[split]} was not read: {file} holds the same split with candidates"
             for split, file in with_candidates.items()
@@ -73,14 +79,14 @@ class WikiDiverse(Converter):
         ]
         folder = find_image_folder(root)
         images = HashedImages(folder)
-        rows = [row for split, file in files.items() for row in _read_split(root / file, split, images)]
+        rows = [row for split, file in files.items() for row in _read_split(rows_folder / file, split, images)]
         notes += _size_notes(rows)
-        pairs, text_notes = read_texts(root)
+        pairs, text_notes = read_texts(entity_folder)
         texts, num_repeats = title_texts(pairs)
         if num_repeats:
             text_notes.append(f"lines of entity texts whose entity came before (the first counts): {num_repeats:,}")
         entities, kb_notes = title_kb(rows, (title for title, _ in pairs))
-        entities["images"], image_notes = read_images(root, entities["id"], images)
+        entities["images"], image_notes = read_images(entity_folder, entities["id"], images)
         mentions, row_notes = collect_mentions(rows, entities["id"], title_id)
         return Release(
             name=root.resolve().name,

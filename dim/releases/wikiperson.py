@@ -26,6 +26,7 @@ from dim.releases.repeats import Repeats
 
 ENTITY_FILE, TEXT_FOLDER, IMAGE_FOLDER = "entity_12w.json", "TKB", "IKB"
 SPLIT_FILE = re.compile(r"(?:wikiperson_)?(train_?dev|train|dev|test)(?:_v[0-9.]+)?\.json", re.IGNORECASE)
+TEST_FILE = "WIKIPerson_Test.json"
 NO_BOX = "no box of four numbers"
 
 
@@ -40,10 +41,11 @@ class WikiPerson(Converter):
 
     layout = "wikiperson"
     needs = f"{ENTITY_FILE} beside WIKIPerson_Train_Dev.json and WIKIPerson_Test.json"
+    folders = (TEXT_FOLDER,)
 
     def recognizes(self, root: Path) -> bool:
-        """Tells by the file of the KB."""
-        return _entity_file(root) is not None
+        """Tells by the file of the KB, or by that of the test rows, which the repository holds alone."""
+        return _entity_file(root) is not None or (not root.is_file() and TEST_FILE in list_names(root))
 
     def read(self, root: Path) -> Release:
         """Reads the release; rows that stand several times are kept and noted.
@@ -142,7 +144,13 @@ def _split_files(root: Path) -> dict[str | None, str]:
 
 
 def _read_entities(root: Path) -> EntityRows:
-    path = _entity_file(root) or root / ENTITY_FILE
+    path = _entity_file(root)
+    if path is None:
+        raise DataError(
+            f"{ENTITY_FILE} in {root} or {root / TEXT_FOLDER}",
+            "nothing of that name",
+            "Get it with the whole dataset: the repository has test rows alone, and they name no entity.",
+        )
     entities = EntityRows()
     for number, row in read_items(path):
         problem = field_problem(row, {"id": str | int, "name": str | None, "description": str | None})

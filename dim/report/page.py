@@ -11,6 +11,7 @@ from markupsafe import Markup
 from dim.display.visible import visible
 from dim.evaluation.results import percent
 from dim.report.contents import Contents, Part
+from dim.report.datasets import datasets_grids
 from dim.report.grids import grids_of, heading_of, kb_of, problem_lines
 from dim.report.mistakes import worst_mistakes
 from dim.report.plots import as_svg, figures
@@ -31,6 +32,7 @@ def page(contents: Contents) -> str:
     parts = [part_view(part, place, contents.dataset) for place, part in enumerate(contents.parts)]
     return environment.get_template(TEMPLATE).render(
         parts=parts,
+        datasets=datasets_grids(contents),
         problems=problem_lines(contents),
         notes=contents.notes,
         method=contents.method,

@@ -10,6 +10,7 @@ from rich.table import Table
 from dim.display.markdown import markdown_table, markdown_text
 from dim.display.terminal import Console, Text
 from dim.report.contents import Contents
+from dim.report.datasets import datasets_grids
 from dim.report.grids import Grid, grids_of, heading_of, problem_lines
 
 #: Columns where the output is no terminal, and no one said how wide it is: no line is folded.
@@ -25,6 +26,8 @@ def print_report(contents: Contents, columns: Sequence[str] = ()) -> None:
         for _, grids in grids_of(part, columns):
             for grid in grids:
                 print_grid(console, grid)
+    for grid in datasets_grids(contents):
+        print_grid(console, grid)
     console.print(Text(contents.method, style="dim"))
     if contents.problems:
         console.print(Text("Not compared:", style="bold yellow"))
@@ -74,6 +77,10 @@ def _markdown_lines(contents: Contents) -> Iterator[str]:
             yield from (f"### {markdown_text(heading)}", "")
             for grid in grids:
                 yield from _markdown_grid(grid)
+    if over_datasets := datasets_grids(contents):
+        yield from ("## Datasets and texts", "")
+        for grid in over_datasets:
+            yield from _markdown_grid(grid)
     yield from ("## How it was made", "", markdown_text(contents.method), "")
     yield from (f"- {markdown_text(name)}: {markdown_text(text)}" for name, text in contents.colophon())
 

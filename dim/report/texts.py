@@ -130,7 +130,7 @@ def variant_of(system: System) -> Variant:
     left_out, shuffled = _words(features.get("leave_out")), _words(features.get("shuffle"))
     has_name = NAME not in left_out and (fields is None or bool({NAME, "spelling"} & set(fields)))
     reads_text = TEXT not in left_out and (fields is None or TEXT in fields)
-    text = features.get("entity_text")
+    text = features.get("entity_text") if "text_hash" in features else None  # else the dataset had no such text
     return Variant(text if reads_text else None, has_name, TEXT in shuffled and reads_text)
 
 
@@ -179,11 +179,17 @@ def _one_a_variant(systems: list[System]) -> list[list[System]]:
     return [list(found.values()) for found in lists]
 
 
+def model_label(system: System) -> str:
+    """What a system is called beside others: its class, and how it fuses where that is an option, or its own name."""
+    if own := system.runs[0].metrics.get("system"):
+        return str(own)
+    model = system.runs[0].metrics["model"]
+    fusion = _options(identity(system.runs[0])).get("fusion")
+    return f"{model} ({fusion})" if fusion else str(model)
+
+
 def _model_name(systems: Sequence[System]) -> str:
-    model = systems[0].runs[0].metrics["model"]
-    fusion = _options(identity(systems[0].runs[0])).get("fusion")
-    name = f"{model} ({fusion})" if fusion else str(model)
-    return f"{name}\n{', '.join(system.name for system in systems)}"
+    return f"{model_label(systems[0])}\n{', '.join(system.name for system in systems)}"
 
 
 def _words(value: str | None) -> list[str]:

@@ -12,12 +12,13 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
+from torch import Tensor
 
 from dim.core.folder_files import read_array, read_json
 from dim.core.sealed import REMEDY, open_sealed, sealed_folder
 from dim.core.text_form import one_form
 from dim.errors import DataError
-from dim.search.scores import Scores
+from dim.search.scores import SLICE, Scores
 from dim.search.sparse import SparseKB, SparseProducts
 
 SEARCHED = 64  # mentions that are searched at once: sorting takes four times the memory of their scores
@@ -49,15 +50,20 @@ class NameIndex:
 
     Args:
         names: One name an entity, in KB order.
+        aliases: Other names of each entity, which then counts by the best of its strings; None: names alone.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], aliases: Sequence[Sequence[str]] | None = None) -> None:
         self._vectorizer = name_vectorizer()
         self._names = SparseKB(self._vectorizer.fit_transform(names).T)
+        others = [(row, alias) for row, of in enumerate(aliases or ()) for alias in of if alias.strip()]
+        self._owners = np.array([row for row, _ in others], dtype=np.int64)
+        self._aliases = self._vectorizer.transform([alias for _, alias in others]) if others else None
 
     def scores(self, mentions: Sequence[str], device: torch.device | str = "cpu") -> Scores:
         """Cosines [n, num_entities] between 0 and 1, float32, in the order of the mentions."""
-        return SparseProducts(self._vectorizer.transform(mentions), self._names, device)
+        of_names = SparseProducts(self._vectorizer.transform(mentions), self._names, device)
+        return of_names if self._aliases is None else BestStrings(of_names, self._aliases, self._owners)
 
     def search(self, mentions: Sequence[str], k: int) -> NDArray[np.int64]:
         """The KB rows [n, k] of the k most similar names, best first; equal names in KB order."""
@@ -66,6 +72,38 @@ class NameIndex:
         starts = range(0, len(unique), SEARCHED)
         found = [_best_of(self.scores(unique[start : start + SEARCHED].tolist()), k) for start in starts]
         return np.concatenate([*found, np.empty((0, k), dtype=np.int64)])[place]
+
+
+class BestStrings(Scores):
+    """Of each entity the best score of its strings.
+
+    Args:
+        of_names: Of one string an entity.
+        others: [num_others, num_columns], float32, the vectors of further strings.
+        owners: [num_others], the entity of each, ascending.
+    """
+
+    def __init__(self, of_names: SparseProducts, others: sp.csr_matrix, owners: Rows) -> None:
+        super().__init__(of_names.num_mentions, of_names.num_entities)
+        self.of_names, self.others, self.owners = of_names, others, owners
+
+    def of(self, entities: slice) -> Tensor:
+        """The best, string by string."""
+        return self._with_others(self.of_names.of(entities), self.of_names.queries, entities)
+
+    def of_some(self, entities: slice, mentions: Tensor) -> Tensor:
+        """Of these mentions alone."""
+        queries = self.of_names.queries[mentions.cpu().numpy()]
+        return self._with_others(self.of_names.of_some(entities, mentions), queries, entities)
+
+    def _with_others(self, best: Tensor, queries: sp.csr_matrix, entities: slice) -> Tensor:
+        first, last = np.searchsorted(self.owners, [entities.start, entities.stop]).tolist()
+        for start in range(first, last, SLICE):
+            part = slice(start, min(start + SLICE, last))
+            scores = torch.from_numpy((queries @ self.others[part].T).toarray()).to(best)
+            columns = torch.from_numpy(self.owners[part] - entities.start).to(best.device)
+            best = best.scatter_reduce(1, columns.expand(len(scores), -1), scores, "amax")
+        return best
 
 
 def _best_of(scores: Scores, k: int) -> Rows:

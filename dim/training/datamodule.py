@@ -29,11 +29,11 @@ from dim.encoders.base import (
     TrainableTextEncoder,
     is_trained,
 )
-from dim.errors import ConfigError
+from dim.errors import ConfigError, DataError
 from dim.evaluation.protocols import FullKB, Protocol
 from dim.features.batch import Batch, FeatureTable, SparseTable, TrainedTable, batch_of
 from dim.features.embed import FieldFeatures, embed_dataset
-from dim.features.fields import FIELDS, check_fields, fields_of
+from dim.features.fields import FIELDS, Field, check_fields, fields_of
 from dim.features.image_counts import used_images
 from dim.features.inputs import Inputs
 from dim.features.shuffle import derange
@@ -165,6 +165,8 @@ class LinkingDataModule(LightningDataModule):
         context_template: What is encoded as the context; `{mention}` and `{context}` are filled in.
         num_images: Images of a mention or an entity that are encoded, at most: the first usable ones.
         feature_dtype: Of features on the disk and in memory; `float16` takes half the room.
+        context_reach: Characters of a context that are read on either side of the mention, at most; None: from the
+            start to where the encoder's tokens end. 150 fit the 77 tokens of CLIP, 1,000 the 512 of others.
         leave_out: Fields that no model sees, for ablations: `mention`, `context`, `caption`, `image`, `spelling` of the
             mention; `name`, `text`, `entity_image`, `name_spelling` of the entity.
         shuffle: Fields whose values change owners at random, within a split or within the KB: the control that tells
@@ -177,6 +179,7 @@ class LinkingDataModule(LightningDataModule):
         num_workers: Processes that decode images; 0 decodes in this one; None: one a core, at most 8.
         max_missing_images: The share of mentions, and of entities, that may miss the images that they name; beyond, a
             run stops before it trains. The default bears links that died, not a folder that moved or was not unpacked.
+        images: The image folder of a release, as of `dim prepare`; None: where the release has it.
         resident_gb: Features up to this size (in 10^9 bytes, all fields together) live on the device.
         engine: Where embedding and `predict` compute: this process, or a Ray cluster (extra `ray`), all of whose nodes
             see dataset, cache, weights and images under the same paths.
@@ -189,8 +192,8 @@ class LinkingDataModule(LightningDataModule):
     incidental: ClassVar[frozenset[str]] = frozenset(
         {
             *("root", "cache_dir", "predict_split", "embed_batch_size", "num_workers", "resident_gb", "engine"),
-            *("address", "seed", "text_encoder", "image_encoder", "name_encoder", "captioner", "entity_text"),
-            *("context_template", "num_images", "feature_dtype", "leave_out", "shuffle", "blank"),
+            *("images", "address", "seed", "text_encoder", "image_encoder", "name_encoder", "captioner", "entity_text"),
+            *("context_template", "context_reach", "num_images", "feature_dtype", "leave_out", "shuffle", "blank"),
         }
     )
 
@@ -215,6 +218,8 @@ class LinkingDataModule(LightningDataModule):
         embed_batch_size: int = 64,
         num_workers: int | None = None,
         max_missing_images: float = MAX_MISSING_IMAGES,
+        images: Path | None = None,
+        context_reach: int | None = None,
         resident_gb: float = 4.0,
         engine: Engine = "local",
         address: str | None = None,
@@ -236,6 +241,7 @@ class LinkingDataModule(LightningDataModule):
         self.batch_size, self.embed_batch_size = batch_size, embed_batch_size
         self.num_workers, self.resident_gb, self.seed = num_workers, resident_gb, seed
         self.max_missing_images = check_limit(max_missing_images)
+        self.images, self.context_reach = images, context_reach
         self.engine, self.address = engine, address
         self.needs = Needs()
         self.only: Tensor | None = None  #: Mention rows [n] that alone may be trained on, such as all but a fold.
@@ -275,7 +281,10 @@ class LinkingDataModule(LightningDataModule):
         self.linking_data.to(device, self.resident_gb * 1e9)
 
     def _load(self) -> LinkingData:
-        dataset = open_dataset(self.root, self.cache_dir)
+        dataset = open_dataset(self.root, self.cache_dir, self.images)
+        if not dataset.meta["num_mentions"]:
+            remedy = "Name a dataset that has mentions; this one can be embedded, shown and audited."
+            raise DataError(f"mentions in {dataset.name}", "a KB alone", remedy)
         with open_executor(self.engine, self.address) as executor:
             features = self._embed(dataset, executor)
         # A field that nobody has is no field: the model is not built for it.
@@ -307,6 +316,7 @@ class LinkingDataModule(LightningDataModule):
             captioner=self.captioner,
             entity_text=self.entity_text,
             context_template=self.context_template,
+            context_reach=self.context_reach,
             num_images=self.num_images,
             feature_dtype=self.feature_dtype,
             batch_size=self.embed_batch_size,
@@ -323,29 +333,30 @@ class LinkingDataModule(LightningDataModule):
         return tuple(name for name in names if name in self.leave_out or name not in wanted)
 
     def _table(self, name: str, features: FieldFeatures | Inputs, dataset: records.Dataset) -> FeatureTable:
-        rows = features.rows
+        rows, field = features.rows, next(field for field in FIELDS if field.name == name)
         if name in self.shuffle:
-            is_of_mention = any(each.name == name for each in fields_of("mention"))
-            splits = dataset.mentions["split"].tolist() if is_of_mention else None
+            splits = dataset.mentions["split"].tolist() if field.owner == "mention" else None
             rows = rows[derange(rows >= 0, name, self.seed, splits)]
-        table = self._stored(name, features, torch.from_numpy(rows))
+        table = self._stored(field, features, torch.from_numpy(rows))
         if name in self.blank:
             return FeatureTable(table.mean(), torch.from_numpy(np.minimum(rows, 0)))
         return table
 
-    def _stored(self, name: str, features: FieldFeatures | Inputs, rows: Tensor) -> FeatureTable:
+    def _stored(self, field: Field, features: FieldFeatures | Inputs, rows: Tensor) -> FeatureTable:
         if isinstance(features, FieldFeatures):
             # The cache is mapped copy-on-write: torch asks for writable memory, and nothing here writes.
             table = FeatureTable(torch.from_numpy(features.matrix), rows)
             if features.starts is not None and features.lengths is not None:
                 table.starts, table.lengths = (torch.from_numpy(each) for each in (features.starts, features.lengths))
             return table
-        if any(field.name == name and field.encoder == "name" for field in FIELDS):
+        if field.encoder == "name":
             assert isinstance(self.name_encoder, SparseTextEncoder)
             vectors = self.name_encoder.encode_sparse(features.unique)
             return SparseTable(vectors, rows, getattr(torch, self.feature_dtype))
-        assert isinstance(self.text_encoder, TrainableTextEncoder)
-        return TrainedTable(self.text_encoder, features.unique, rows, self.embed_batch_size)
+        assert self.text_encoder is not None
+        encoder = self.text_encoder.reading(field.owner)
+        assert isinstance(encoder, TrainableTextEncoder)
+        return TrainedTable(encoder, features.unique, rows, self.embed_batch_size)
 
     def _texts(self, dataset: records.Dataset) -> list[str | None]:
         if "text" in self.leave_out or self.entity_text not in dataset.variants:
@@ -371,6 +382,8 @@ class LinkingDataModule(LightningDataModule):
         parts = {"entity_text": self.entity_text, "context_template": self.context_template}
         if self.entity_text in dataset.variants:
             parts["text_hash"] = dataset.text_hash(self.entity_text)
+        if self.context_reach is not None:
+            parts["context_reach"] = str(self.context_reach)
         if self.num_images != 1:
             parts["num_images"] = str(self.num_images)
         if self.feature_dtype != "float32":

@@ -23,7 +23,8 @@ from dim.errors import ConfigError, DataError
 from dim.evaluation.result_files import METRICS, read_results
 
 CONFIG, PLACES, FORMAT = "config.yaml", "places.json", 1
-ROOT, CACHE = "data.root", "data.cache_dir"
+ROOT, CACHE, IMAGES = "data.root", "data.cache_dir", "data.images"
+FOLDERS = (ROOT, CACHE, IMAGES)
 #: Options of encoders, language models and scorers that may name a local file or folder.
 FILES = ("path", "pretrained", "run")
 
@@ -33,6 +34,7 @@ class DataOptions(TypedDict):
 
     root: str
     cache_dir: str
+    images: NotRequired[str | None]
     context_template: NotRequired[str]
 
 
@@ -130,7 +132,7 @@ def record_places(run: Path, config: Mapping[str, Any], dataset: Dataset, folder
 
 def paths_in(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The options of a run that may name a local file, with their values."""
-    for option in (ROOT, CACHE):
+    for option in FOLDERS:
         value = (config.get("data") or {}).get(option.partition(".")[2])
         if value is not None:
             yield option, str(value)

@@ -93,7 +93,7 @@ def instantiate_run(
     settle_run(run)
     config = read_config(run)
     if dataset is not None:
-        config["data"]["root"] = str(dataset)
+        config["data"] |= {"root": str(dataset), "images": None}
     check_places(run, config, "--dataset")
     seed = config.get("seed_everything", 0)
     known = known_to_runs(run, trusted)

@@ -14,6 +14,7 @@ from dim.errors import ConfigError
 from dim.features.batch import Batch, FeatureTable, at_once
 from dim.search.scores import Products, Scores, Summed
 from dim.search.sparse import SparseKB, SparseProducts
+from dim.training.datamodule import LinkingData
 from dim.training.task import LinkingTask
 
 ENTITY_BATCH = 8192
@@ -90,6 +91,12 @@ class TwoTowers(LinkingTask):
         if not self.num_sparse:
             return unit, None
         return unit[:, self.num_sparse :].contiguous(), sp.csr_matrix(unit[:, : self.num_sparse].float().cpu().numpy())
+
+
+def pick_entity(data: LinkingData, names: Sequence[str] | None) -> dict[str, int]:
+    """As `pick`, of entities: of a KB without texts, what else is asked for does."""
+    others = [name for name in names or () if name != "text"]
+    return pick("entity", data.entity_fields, others if others and not data.dataset.variants else names)
 
 
 def pick(owner: str, tables: Mapping[str, FeatureTable], names: Sequence[str] | None) -> dict[str, int]:

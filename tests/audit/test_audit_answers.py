@@ -68,3 +68,13 @@ def test_a_kb_whose_ids_are_all_names_cannot_be_checked(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "d", name="d", entities=entities, texts={}, mentions=mentions)
     found = audit_dataset(dataset).find("answer's id in the context")
     assert found.says == "No row has an answer whose id differs from its name."
+
+
+def test_an_id_that_is_the_name_but_for_hyphens_is_no_leak(tmp_path: Path) -> None:
+    ids = ["High definition television", "Jean Luc Picard", "E3"]
+    entities = pd.DataFrame({"id": ids, "name": ["High-definition television", "Jean-Luc_Picard", "Cid"]})
+    contexts = ["High definition television sold", "Jean Luc Picard spoke", "Cid spoke"]
+    mentions = pd.DataFrame({"id": ["m0", "m1", "m2"], "split": "dev", "mention": "he", "context": contexts})
+    audit = audit_dataset(write_world(tmp_path, mentions.assign(entity_id=ids), entities))
+    found = audit.find("answer's id in the context")
+    assert (found.count, found.of, found.verdict) == (0, 1, "ok")

@@ -146,3 +146,17 @@ def test_a_bare_name_recurs_without_being_a_repeat(tmp_path: Path) -> None:
     mentions["context"], mentions["images"] = "", [[] for _ in range(len(mentions))]
     audit = audit_of(tmp_path, mentions)
     assert audit.find("rows that repeat a row of their split", "dev").count == 0
+
+
+def test_two_mentions_of_one_name_in_a_document_repeat_nothing(tmp_path: Path) -> None:
+    mentions = mention_table()
+    copy_row(mentions, "dev-0", "dev-1", *ROW)
+    for target in ("dev-0", "dev-1"):
+        mentions.at[target, "context"] = "Crowe met Crowe"
+    assert audit_of(tmp_path / "untold", mentions).find("rows that repeat a row of their split", "dev").count == 1
+    mentions["start"], mentions["end"] = pd.NA, pd.NA
+    mentions.loc["dev-0", ["start", "end"]] = 0, 5
+    mentions.loc["dev-1", ["start", "end"]] = 10, 15
+    audit = audit_of(tmp_path / "told", mentions)
+    assert audit.find("rows that repeat a row of their split", "dev").count == 0
+    assert not audit.rows["duplicate"].any()

@@ -9,8 +9,8 @@ from releases import PEOPLE, write_dim_release, write_json
 from dim.errors import DataError
 from dim.releases.base import Release
 from dim.releases.diverse import Diverse
-from dim.releases.image_folder import look_up_images
-from dim.releases.mention_rows import EMPTY_MENTION
+from dim.releases.found_images import look_up_images
+from dim.releases.mention_rows import NOTHING_TO_READ
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def test_rows_that_stand_twice_or_in_two_splits_are_kept_and_named(root: Path) -
         (diverse_row(0, mention=["a"]), "an array as 'mention'"),
         (diverse_row(0, entity={"id": 1}), "an object as 'entity'"),
         (diverse_row(0, cands="Ada"), "a string as 'cands'"),
-        (diverse_row(0, mention=" "), EMPTY_MENTION),
+        (diverse_row(0, mention=" ", sentence="", mention_image=None), NOTHING_TO_READ),
     ],
 )
 def test_a_row_that_cannot_be_used_is_skipped_with_reason_and_place(root: Path, bad: object, reason: str) -> None:

@@ -10,9 +10,9 @@ from releases import PEOPLE, write_dim_release, write_image
 
 from dim.errors import DataError
 from dim.releases.base import Release
+from dim.releases.found_images import look_up_images
 from dim.releases.gemel import NO_TARGET, Gemel
-from dim.releases.image_folder import look_up_images
-from dim.releases.mention_rows import EMPTY_MENTION
+from dim.releases.mention_rows import NOTHING_TO_READ
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_a_bom_crlf_and_blank_lines_do_no_harm(root: Path) -> None:
         (gemel_row(0, golden=True), "a boolean as 'golden'"),
         (gemel_row(0, img_name=["a.jpg"]), "an array as 'img_name'"),
         (gemel_row(0, target=None), NO_TARGET),
-        (gemel_row(0, mention=""), EMPTY_MENTION),
+        (gemel_row(0, mention="", text=" ", img_name=None), NOTHING_TO_READ),
     ],
 )
 def test_a_row_that_cannot_be_used_is_skipped_with_reason_and_place(root: Path, bad: object, reason: str) -> None:

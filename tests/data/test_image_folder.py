@@ -5,7 +5,8 @@ import pytest
 
 from dim.errors import DataError
 from dim.releases.base import Release, Skipped
-from dim.releases.image_folder import ImageFolder, find_image_folder, look_up_images
+from dim.releases.found_images import look_up_images
+from dim.releases.image_folder import ImageFolder, find_image_folder
 
 
 @pytest.fixture
@@ -57,8 +58,10 @@ def test_the_image_folder_is_found_by_its_name(folder: Path, tmp_path: Path) -> 
 
 
 def release(paths: list[list[str]], image_root: Path | None) -> Release:
-    mentions = pd.DataFrame({"images": paths})
-    return Release("x", "", "", pd.DataFrame({"images": [["a.jpg"]]}), {}, mentions, image_root, 0, Skipped())
+    num = len(paths)
+    mentions = pd.DataFrame({"context": [f"row {n}" for n in range(num)], "split": [None] * num, "images": paths})
+    entities = pd.DataFrame({"id": ["Q1"], "images": [["a.jpg"]]})
+    return Release("x", "", "", entities, {}, mentions, image_root, 0, Skipped())
 
 
 def test_paths_that_lead_out_go_missing_ones_stay_and_both_are_counted(folder: Path) -> None:
@@ -77,7 +80,7 @@ def test_without_an_image_folder_all_paths_go_and_a_note_says_so() -> None:
     assert (found.without, found.dropped) == (2, {owner: {"no image folder": 1} for owner in ("mention", "entity")})
     assert converted.mentions["images"].tolist() == [[], []]
     assert converted.entities["images"].tolist() == [[]]
-    assert "--images names another" in converted.notes[0]
+    assert "--images names another" in found.said[1]
 
 
 def test_what_named_images_and_has_none_is_counted(folder: Path) -> None:

@@ -3,7 +3,7 @@ import json
 import pandas as pd
 import pytest
 
-from dim.releases.mention_rows import EMPTY_MENTION, UNKNOWN_ANSWER, MentionRows, is_nil, locate
+from dim.releases.mention_rows import NOTHING_TO_READ, UNKNOWN_ANSWER, MentionRows, is_nil, locate, reading_as_nil
 
 
 def add(rows: MentionRows, **changes: object) -> None:
@@ -38,17 +38,17 @@ def test_an_answer_that_the_kb_lacks_is_skipped_and_its_first_five_are_kept() ->
 
 
 @pytest.mark.parametrize("mention", ["", "  \t"])
-def test_an_empty_mention_is_skipped_and_counted(mention: str) -> None:
+def test_a_row_with_nothing_to_read_is_skipped_and_counted(mention: str) -> None:
     rows = MentionRows(["Q1"])
-    add(rows, mention=mention, where="train.json 5")
-    assert rows.skipped.counts == {EMPTY_MENTION: 1}
-    assert rows.skipped.examples == {EMPTY_MENTION: ["train.json 5"]}
+    add(rows, mention=mention, context=" ", where="train.json 5")
+    assert rows.skipped.counts == {NOTHING_TO_READ: 1}
+    assert rows.skipped.examples == {NOTHING_TO_READ: ["train.json 5"]}
 
 
 def test_ids_number_the_rows_of_a_split_and_do_not_move_when_one_is_skipped() -> None:
     rows = MentionRows(["Q1"])
     add(rows, attributes={"key": "Q1"})
-    add(rows, mention="")
+    add(rows, mention="", context="")
     add(rows)
     add(rows, split="dev")
     add(rows, split=None)
@@ -74,6 +74,24 @@ def test_given_offsets_that_hold_the_mention_are_kept_and_others_searched_for() 
     assert rows.num_wrong_offsets == 2
 
 
+def test_a_span_with_spaces_around_the_name_holds_the_name() -> None:
+    rows = MentionRows(["Q1"])
+    add(rows, mention=" Turing", context="Turing met Turing", span=(10, 17))
+    add(rows, mention="Turing", context="Turing met Turing ", span=(11, 18))
+    add(rows, mention=" ", context="see here", span=(3, 4))
+    table = rows.table()
+    assert (table["start"].tolist(), table["end"].tolist()) == ([11, 11, pd.NA], [17, 17, pd.NA])
+    assert rows.num_wrong_offsets == 0
+
+
+def test_labels_of_nil_are_taken_where_they_are_named_and_noted_where_they_are_not() -> None:
+    met = ("--NME--", "NIL0012", "None", "null", "-1")
+    with reading_as_nil(["--nme--", "NIL*"]) as labels:
+        assert [is_nil(answer) for answer in met] == [True, True, False, False, False]
+        assert list(labels.met) == ["None", "null", "-1"]
+    assert not any(is_nil(answer) for answer in met)
+
+
 def test_overlapping_occurrences_are_not_unique() -> None:
     assert locate("ana", "banana") == (None, None)
 
@@ -94,12 +112,14 @@ def test_half_a_surrogate_pair_does_not_reach_the_table() -> None:
     assert row["attributes"] == '{"key": "?"}'
 
 
-def test_an_empty_mention_is_kept_where_an_image_is_a_region() -> None:
+def test_an_empty_mention_is_kept_where_there_is_an_image_or_a_context() -> None:
     rows = MentionRows(["Q1"])
     add(rows, mention=" ", context="", images=["a.jpg#xywh=1,2,3,4"])
     add(rows, mention="", images=["a.jpg", "b.jpg#xywh=1,2,3,4"])
     add(rows, mention="", context="", images=["a.jpg"])
+    add(rows, mention="", context="the man on the left")
+    add(rows, mention="", context="", images=[""])
     table = rows.table()
-    assert table["mention"].tolist() == ["", ""]
+    assert table["mention"].tolist() == ["", "", "", ""]
     assert table["start"].isna().all()
-    assert rows.skipped.counts == {EMPTY_MENTION: 1}
+    assert rows.skipped.counts == {NOTHING_TO_READ: 1}

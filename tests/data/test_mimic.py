@@ -8,8 +8,8 @@ from releases import PEOPLE, qid, write_json
 from dim.errors import DataError
 from dim.releases.base import Release
 from dim.releases.checks import check_release
-from dim.releases.image_folder import look_up_images
-from dim.releases.mention_rows import EMPTY_MENTION, UNKNOWN_ANSWER
+from dim.releases.found_images import look_up_images
+from dim.releases.mention_rows import NOTHING_TO_READ, UNKNOWN_ANSWER
 from dim.releases.mimic import Mimic
 from dim.releases.prepare import prepare
 
@@ -81,8 +81,9 @@ def test_missing_images_are_counted_and_a_row_without_one_has_none(root: Path) -
 
 def test_a_release_without_any_image_folder_is_text_only(tmp_path: Path) -> None:
     release = Mimic().read(write_mimic(tmp_path / "bare", images=False))
-    assert look_up_images(release, None).without == 28
-    assert "text only" in release.notes[-1]
+    found = look_up_images(release, None)
+    assert found.without == 28
+    assert "text only" in found.said[1]
 
 
 def test_odd_quoting_is_left_alone(root: Path) -> None:
@@ -131,8 +132,8 @@ def test_duplicated_rows_and_mentions_in_two_splits_are_kept_and_noted(root: Pat
 
 
 def test_an_empty_mention_is_skipped_and_counted(root: Path) -> None:
-    release = with_dev(root, mention(20, mentions="%20"), mention(21))
-    assert release.skipped.counts == {EMPTY_MENTION: 1}
+    release = with_dev(root, mention(20, mentions="%20", sentence=" ", imgPath=""), mention(21))
+    assert release.skipped.counts == {NOTHING_TO_READ: 1}
     assert release.rows_read == 26
 
 
@@ -275,3 +276,41 @@ def test_images_may_stand_in_another_place_with_both_folders(root: Path, tmp_pat
     dataset = prepare(root, tmp_path / "dataset", images=tmp_path / "elsewhere")
     assert dataset.meta["mentions_without_image"] == 0
     assert dataset.meta["images"] == {}
+
+
+def described(number: int, **changes: Any) -> dict[str, Any]:
+    made = entity(number, desc=f"English scientist {number}", **changes)
+    return {name: value for name, value in made.items() if name != "attr"}
+
+
+def test_a_kb_with_descriptions_in_the_place_of_attributes_is_read(root: Path) -> None:
+    write_kb(root, [described(number) for number in range(8)])
+    release = Mimic().read(root)
+    assert list(release.texts) == ["brief"]
+    assert release.texts["brief"]["text"].tolist()[0] == "English scientist 0"
+    assert not any("desc" in (attributes or "") for attributes in release.entities["attributes"])
+
+
+def test_the_described_kb_alone_is_a_package(root: Path) -> None:
+    (root / "kb_entity.json").unlink()
+    write_json(root / "kb_entity_desc.json", [described(number) for number in range(8)])
+    assert Mimic().recognizes(root)
+    release = Mimic().read(root)
+    assert len(release.mentions) == 28
+    assert release.texts["brief"]["text"].tolist()[0] == "English scientist 0"
+
+
+def test_the_described_kb_beside_the_other_is_a_second_text(root: Path) -> None:
+    more = [described(number, qid=None, answer=None) for number in range(7)] + [described(9, qid="Q9")]
+    write_json(root / "kb_entity_desc.json", more)
+    release = Mimic().read(root)
+    assert release.texts["brief"]["text"].tolist()[0] == "Occupation: scientist 0."
+    assert release.texts["desc"]["text"].tolist() == [f"English scientist {number}" for number in range(7)]
+    assert any("that kb_entity.json lacks were left out: 1, first: Q9" in note for note in release.notes)
+
+
+def test_attributes_and_description_of_one_row_are_two_texts(root: Path) -> None:
+    write_kb(root, [entity(number, desc=f"English scientist {number}") for number in range(8)])
+    release = Mimic().read(root)
+    assert release.texts["brief"]["text"].tolist()[0] == "Occupation: scientist 0."
+    assert release.texts["desc"]["text"].tolist()[0] == "English scientist 0"

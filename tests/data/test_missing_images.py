@@ -48,7 +48,7 @@ def test_a_limit_is_a_share() -> None:
         ),
         ("pictures/b.png", "They stand in {root.parent}/pictures: prepare again"),
         ("images/a.png", "They stand in {root} without the folders that their paths name"),
-        ("images.zip", "Unpack {root.parent}/images.zip."),
+        ("images.zip", "Unpack it: unzip -q {root.parent}/images.zip -d {root.parent}/images"),
         ("other.txt", "Put the images there"),
     ],
 )

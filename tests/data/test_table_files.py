@@ -147,10 +147,7 @@ def test_known_columns_are_found_whatever_their_case_and_spaces(tmp_path: Path, 
     columns, rows, notes = read_table(path, known=("entity_id", "name", "text"))
     assert columns == ["entity_id", "name", "Born In"]
     assert rows == [{"entity_id": "1", "name": "A", "Born In": "x"}]
-    assert notes == [
-        f"the column ' Entity ID' of t{suffix} is read as 'entity_id'",
-        f"the column 'NAME' of t{suffix} is read as 'name'",
-    ]
+    assert notes == [f"columns of t{suffix}: ' Entity ID' is read as 'entity_id', 'NAME' is read as 'name'"]
 
 
 def test_a_column_that_is_there_already_is_not_taken_twice(tmp_path: Path) -> None:
@@ -199,3 +196,22 @@ def test_cells_have_one_unicode_form() -> None:
     sent = unicodedata.normalize("NFD", "Huế|김구")
     assert list_cell(sent) == ["Huế", "김구"]
     assert text_cell(sent) == "Huế|김구"
+
+
+def test_cells_that_a_spreadsheet_left_blank_beside_the_table_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("id;name;;\n1;A;;\n2;B; ;\n")
+    assert read_table(path)[:2] == (["id", "name"], [{"id": "1", "name": "A"}, {"id": "2", "name": "B"}])
+    path.write_text("id;name;;\n1;A;;x\n")
+    assert "expected 2 cells a row" in read_error(path)
+
+
+@pytest.mark.parametrize("content", ['[{"id": 1},\n {"id": 2}]', '{"id": 1}\n{"id": 2}\n'])
+def test_a_json_file_is_an_array_or_lines(tmp_path: Path, content: str) -> None:
+    (tmp_path / "entities.json").write_text(content)
+    assert read_table(tmp_path / "entities.json").rows == [{"id": 1}, {"id": 2}]
+
+
+def test_a_packed_file_of_another_name_is_no_table(tmp_path: Path) -> None:
+    (tmp_path / "t.dat").write_bytes(b"PK\x03\x04")
+    assert "an Excel or packed file" in read_error(tmp_path / "t.dat")

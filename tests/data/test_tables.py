@@ -4,9 +4,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from releases import PEOPLE, entity_rows, mention_rows, write_table, write_tables
+from releases import PEOPLE, entity_rows, mention_rows, write_image, write_table, write_tables
 
 from dim.errors import DataError
+from dim.releases.prepare import prepare
 from dim.releases.tables import Tables
 
 
@@ -39,9 +40,9 @@ def test_each_format_is_read_in_full(tmp_path: Path, suffix: str) -> None:
 
 
 def test_without_a_split_column_splits_are_drawn_and_a_note_says_so(tmp_path: Path) -> None:
-    release = Tables().read(write_tables(tmp_path / "mine"))
-    assert release.mentions["split"].value_counts().to_dict() == {"train": 24, "dev": 2, "test": 2}
-    assert any("80/10/10" in note for note in release.notes)
+    dataset = prepare(write_tables(tmp_path / "mine"), tmp_path / "out", audit=False)
+    assert dataset.mentions["split"].value_counts().to_dict() == {"train": 22, "tune": 2, "dev": 2, "test": 2}
+    assert any("80/10/10" in note for note in dataset.meta["notes"])
 
 
 def test_a_split_column_is_obeyed_with_the_common_names(tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_a_split_column_is_obeyed_with_the_common_names(tmp_path: Path) -> None:
 def test_another_word_as_a_split_is_an_error(tmp_path: Path) -> None:
     mentions = [row | {"split": "holdout"} for row in mention_rows()]
     message = read_error(write(tmp_path, entity_rows(), mentions))
-    assert "expected train, tune, dev or test as the split in mentions.csv row 1\nfound    'holdout'" in message
+    assert "expected train, tune, dev or test as the split in mentions.csv line 2\nfound    'holdout'" in message
 
 
 def test_integer_ids_meet_string_ids(tmp_path: Path) -> None:
@@ -90,14 +91,14 @@ def test_a_missing_column_without_a_near_one_lists_the_columns(tmp_path: Path) -
 def test_an_entity_without_id_is_an_error(tmp_path: Path) -> None:
     entities = entity_rows()
     entities[2]["id"] = ""
-    assert "entities.csv row 3\nfound    an empty cell" in read_error(write(tmp_path, entities, mention_rows()))
+    assert "entities.csv line 4\nfound    an empty cell" in read_error(write(tmp_path, entities, mention_rows()))
 
 
 def test_a_popularity_that_is_no_number_is_an_error(tmp_path: Path) -> None:
     entities = entity_rows()
     entities[2]["popularity"] = "high"
     message = read_error(write(tmp_path, entities, mention_rows()))
-    assert "row 3, column popularity\nfound    'high'" in message
+    assert "line 4, column popularity\nfound    'high'" in message
 
 
 def test_two_tables_of_one_kind_are_an_error(tmp_path: Path) -> None:
@@ -129,7 +130,7 @@ def test_what_dataset_folders_call_a_column_is_read_where_the_table_has_no_other
     assert release.texts["brief"]["text"].tolist() == ["A poet."]
     assert (release.entities["images"][0], release.mentions["images"][0]) == (["a.jpg", "b.jpg"], ["c.jpg"])
     assert release.image_root == tmp_path
-    assert not any("kept as an attribute" in note for note in release.notes)
+    assert not any("kept as attributes" in note for note in release.notes)
 
 
 def test_beside_a_description_a_text_is_an_attribute(tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_a_cell_that_cannot_be_a_text_is_named(tmp_path: Path) -> None:
     entities = [{"id": "1", "name": ["Ada"]}]
     message = read_error(write(tmp_path, entities, [{"mention": "Ada", "context": ""}], ".jsonl"))
     assert "text as name in" in message
-    assert "entities.jsonl row 1\nfound    an array" in message
+    assert "entities.jsonl line 1\nfound    an array" in message
 
 
 STYLES = {
@@ -208,3 +209,86 @@ def test_an_encoding_is_named_and_taken(tmp_path: Path) -> None:
     (root / "entities.csv").write_text(text, encoding="cp1252")
     assert "--encoding cp1252" in read_error(root)
     assert Tables(encoding="cp1252").read(root).entities["name"][1] == "Alan Turing é"
+
+
+@pytest.mark.parametrize(
+    ("column", "called"), [("id", "QID"), ("name", "label"), ("mention", "surface"), ("context", "Sentence")]
+)
+def test_what_others_call_a_column_is_read_and_said(tmp_path: Path, column: str, called: str) -> None:
+    def renamed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{(called if key == column else key): value for key, value in row.items()} for row in rows]
+
+    wanted = Tables().read(write_tables(tmp_path / "mine"))
+    release = Tables().read(write(tmp_path, renamed(entity_rows()), renamed(mention_rows())))
+    pd.testing.assert_frame_equal(release.entities, wanted.entities)
+    pd.testing.assert_frame_equal(release.mentions, wanted.mentions)
+    assert any(f"'{called}'" in note and f"is read as '{column}'" in note for note in release.notes)
+
+
+def test_a_column_of_answers_is_the_gold_where_the_kb_knows_them(tmp_path: Path) -> None:
+    mentions = [{("answer" if key == "entity_id" else key): v for key, v in row.items()} for row in mention_rows()]
+    release = Tables().read(write(tmp_path, entity_rows(), mentions))
+    assert release.mentions["entity_id"].tolist()[:3] == ["0", "1", "2"]
+    release = Tables().read(write(tmp_path, entity_rows(), [row | {"answer": "yes"} for row in mentions]))
+    assert release.mentions["entity_id"].isna().all()
+
+
+def broken(rows: list[dict[str, Any]], *numbers: int) -> list[dict[str, Any]]:
+    return [row | {"split": "holdout" if number in numbers else "train"} for number, row in enumerate(rows)]
+
+
+def test_all_rows_that_cannot_be_read_are_named_at_once(tmp_path: Path) -> None:
+    message = read_error(write(tmp_path, entity_rows(), broken(mention_rows(), 3, 5, 20)))
+    assert "found    'holdout'; 2 further rows cannot be read: mentions.csv line 7, mentions.csv line 22" in message
+    assert "Or leave such rows out: --allow_missing=true." in message
+
+
+def test_rows_that_cannot_be_read_are_left_out_where_that_is_said_or_they_are_few(tmp_path: Path) -> None:
+    root = write(tmp_path / "some", entity_rows(), broken(mention_rows(), 3, 5))
+    release = Tables(allow_broken=True).read(root)
+    assert (len(release.mentions), release.rows_read) == (26, 28)
+    assert release.skipped.counts == {"row that cannot be read": 2}
+    note = "2 of 28 rows of mentions cannot be read and were left out; first, mentions.csv line 5: expected train"
+    assert any(told.startswith(note) for told in release.notes)
+    many = [row | {"context": f"{row['context']} {number}"} for number in range(4) for row in mention_rows()]
+    assert len(Tables().read(write(tmp_path / "few", entity_rows(), broken(many, 7))).mentions) == 111
+
+
+def test_blank_rows_are_left_out_and_counted(tmp_path: Path) -> None:
+    root = write_tables(tmp_path / "mine")
+    for name in ("entities", "mentions"):
+        with (root / f"{name}.csv").open("a") as file:
+            file.write(",,,,,,\n\n" if name == "entities" else ",,,,\n , ,,,\n")
+    release = Tables().read(root)
+    assert (len(release.entities), release.rows_read) == (8, 28)
+    assert "blank rows of mentions.csv were left out: 2" in release.notes
+
+
+def images_of(tmp_path: Path, *cells: str) -> tuple[list[list[str]], list[str], dict[str, str]]:
+    mentions = [{"mention": "Ada", "context": f"Ada {n}", "image": cell} for n, cell in enumerate(cells)]
+    release = Tables().read(write(tmp_path, entity_rows(), mentions))
+    return release.mentions["images"].tolist(), release.notes, release.image_urls
+
+
+def test_absolute_paths_into_the_folder_are_read_as_relative(tmp_path: Path) -> None:
+    cells = [f"{tmp_path}/bilder/a.jpg", f"file://{tmp_path}/bilder/b%20c.jpg#xywh=1,2,3,4", "/elsewhere/c.jpg"]
+    images, notes, _ = images_of(tmp_path, *cells)
+    assert images == [["bilder/a.jpg"], ["bilder/b c.jpg#xywh=1,2,3,4"], ["/elsewhere/c.jpg"]]
+    assert "absolute image paths into the folder of the tables, read as relative: 2" in notes
+
+
+def test_backslashes_separate_folders_where_no_file_has_them(tmp_path: Path) -> None:
+    write_image(tmp_path / "a\\b.jpg")
+    images, notes, _ = images_of(tmp_path, "bilder\\c.jpg", "a\\b.jpg")
+    assert images == [["bilder/c.jpg"], ["a\\b.jpg"]]
+    assert "image paths with backslashes, read as slashes: 1" in notes
+
+
+def test_urls_are_recorded_and_named_by_their_hash(tmp_path: Path) -> None:
+    first, second = "https://example.org/a;b.JPG?x=1,2", "http://example.org/view?id=7"
+    images, notes, urls = images_of(tmp_path, f"{first}; {second}", "b.jpg", first)
+    assert [urls[path] for path in images[0]] == [first, second]
+    assert images[1:] == [["b.jpg"], [images[0][0]]]
+    assert images[0][0].endswith(".jpg")
+    assert all(path.startswith("fetched/") for path in images[0])
+    assert "images named by URL: 2; dim fetch-images gets them" in notes

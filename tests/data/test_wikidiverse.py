@@ -22,8 +22,8 @@ from releases import PEOPLE, write_image, write_json
 
 from dim.errors import DataError
 from dim.releases.base import Release
-from dim.releases.image_folder import look_up_images
-from dim.releases.mention_rows import EMPTY_MENTION
+from dim.releases.found_images import look_up_images
+from dim.releases.mention_rows import NOTHING_TO_READ
 from dim.releases.wikidiverse import SHAPE, WikiDiverse
 
 GOLDS = sorted(PEOPLE)
@@ -251,7 +251,7 @@ def test_rows_that_stand_twice_or_in_two_splits_are_kept_and_named(root: Path) -
         (mention_row(20, url=None)[:10], SHAPE),
         (mention_row(20, mention=["a"]), "an array as 'mention'"),
         (mention_row(20, candidates="a"), "a string as 'candidates'"),
-        (mention_row(20, mention=None), EMPTY_MENTION),
+        (["", None, "", "Person", [], [], None, [], None, 0, 0], NOTHING_TO_READ),
     ],
 )
 def test_a_row_that_cannot_be_used_is_skipped_with_reason_and_place(root: Path, bad: object, reason: str) -> None:

@@ -10,9 +10,9 @@ from dim.data.splits import carve_tune
 from dim.encoders.tiny import TinyImageEncoder
 from dim.errors import DataError
 from dim.features.embed import embed_dataset
-from dim.releases.image_folder import look_up_images
+from dim.releases.found_images import look_up_images
 from dim.releases.mention_rows import UNKNOWN_ANSWER
-from dim.releases.prepare import prepare
+from dim.releases.prepare import find_converter, prepare
 from dim.releases.wikiperson import NO_BOX, WikiPerson, parse_box
 
 
@@ -119,8 +119,11 @@ def test_integer_ids_and_entities_that_stand_twice(root: Path) -> None:
 
 def test_without_image_folders_the_boxes_go_and_a_note_says_so(tmp_path: Path) -> None:
     release = WikiPerson().read(write_wikiperson(tmp_path / "x", images=False))
-    assert look_up_images(release, None).without == 24
-    assert "text only" in release.notes[-1]
+    found = look_up_images(release, None)
+    assert found.without == 24
+    assert "text only" in found.said[1]
+    with pytest.raises(DataError, match=r"found    none \(24 neither name, context nor usable image\)"):
+        prepare(tmp_path / "x", tmp_path / "out")
 
 
 def test_two_files_for_one_split_are_refused(root: Path) -> None:
@@ -172,3 +175,10 @@ def test_from_the_release_to_features_of_the_boxes(root: Path, tmp_path: Path) -
     # The two halves of an image differ as red and blue do; the left halves of two images are alike.
     assert not np.allclose(first, second, atol=0.1)
     assert np.allclose(first, third, atol=1e-3)
+
+
+def test_the_repository_holds_test_rows_alone_and_is_told_what_it_lacks(tmp_path: Path) -> None:
+    write_json(tmp_path / "WIKIPerson_Test.json", [person(number) for number in range(4)])
+    assert find_converter(tmp_path).layout == "wikiperson"
+    with pytest.raises(DataError, match=r"expected entity_12w\.json in .*\nfound    nothing of that name"):
+        WikiPerson().read(tmp_path)

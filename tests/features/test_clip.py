@@ -47,6 +47,11 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def clip(file: Path, *more: str, **options: object) -> OpenClipEncoder:
+    """An encoder of weights in a file; nothing else says how images are prepared for `tiny-clip`."""
+    return OpenClipEncoder("tiny-clip", str(file), *more, preprocess="openai", **options)
+
+
 def direct(weights: Path) -> tuple[torch.nn.Module, object]:
     model, _, transform = open_clip.create_model_and_transforms("tiny-clip", pretrained=str(weights))
     return model.eval(), transform
@@ -60,7 +65,7 @@ def test_text_features_are_those_of_open_clip_at_full_length(weights: Path) -> N
     model, _ = direct(weights)
     with torch.no_grad():
         expected = model.encode_text(open_clip.get_tokenizer("tiny-clip")(TEXTS)).numpy()
-    encoder = OpenClipEncoder("tiny-clip", str(weights))
+    encoder = clip(weights)
     np.testing.assert_allclose(encoder.encode_text(TEXTS), expected, atol=1e-5)
     np.testing.assert_allclose(encoder.encode_text(TEXTS[:1]), expected[:1], atol=1e-5)
 
@@ -71,7 +76,7 @@ def test_image_features_are_those_of_open_clip(weights: Path) -> None:
     inputs = torch.stack([transform(image) for image in images])
     with torch.no_grad():
         expected = model.encode_image(inputs).numpy()
-    encoder = OpenClipEncoder("tiny-clip", str(weights))
+    encoder = clip(weights)
     pixels = np.stack([encoder.preprocess(image) for image in images])
     assert torch.equal(encoder.normalize_pixels(pixels), inputs)
     np.testing.assert_allclose(encoder.encode_image(pixels), expected, atol=1e-6)
@@ -79,7 +84,7 @@ def test_image_features_are_those_of_open_clip(weights: Path) -> None:
 
 def test_without_projection_image_features_are_what_the_vit_pools(weights: Path) -> None:
     model, _ = direct(weights)
-    plain, pooled = (OpenClipEncoder("tiny-clip", str(weights), projection=value) for value in (True, False))
+    plain, pooled = (clip(weights, projection=value) for value in (True, False))
     pixels = np.stack([plain.preprocess(photo()), plain.preprocess(photo((20, 60)))])
     features = pooled.encode_image(pixels)
     assert features.shape == (2, pooled.width)
@@ -94,7 +99,7 @@ def test_without_projection_image_features_are_what_the_vit_pools(weights: Path)
 
 def test_patches_are_the_tokens_that_open_clip_gives_beside_what_it_pools(weights: Path) -> None:
     model, _ = direct(weights)
-    encoder = OpenClipEncoder("tiny-clip", str(weights), patches=True)
+    encoder = clip(weights, patches=True)
     assert (encoder.num_patches, encoder.width, "model" in vars(encoder)) == (4, 32, False)
     pixels = np.stack([encoder.preprocess(photo()), encoder.preprocess(photo((20, 60)))])
     model.visual.output_tokens = True
@@ -102,7 +107,7 @@ def test_patches_are_the_tokens_that_open_clip_gives_beside_what_it_pools(weight
         _, tokens = model.visual(encoder.normalize_pixels(pixels))
     np.testing.assert_allclose(encoder.encode_image(pixels), tokens.flatten(0, 1), atol=1e-6)
     assert pickle.loads(pickle.dumps(encoder)).fingerprint == encoder.fingerprint
-    assert OpenClipEncoder("tiny-clip", str(weights)).num_patches == 1
+    assert clip(weights).num_patches == 1
     with pytest.raises(ConfigError, match="patches: true, which is for images"):
         encoder.encode_text(TEXTS)
 
@@ -113,7 +118,7 @@ def test_without_projection_another_network_is_refused() -> None:
 
 
 def test_preprocessing_is_known_without_weights_and_is_that_of_the_model(weights: Path) -> None:
-    encoder = OpenClipEncoder("tiny-clip", str(weights))
+    encoder = clip(weights)
     config = encoder.source.preprocess_config
     assert (encoder.width, "model" in vars(encoder)) == (16, False)
     loaded = encoder.model.visual.preprocess_cfg
@@ -126,14 +131,14 @@ def test_a_folder_brings_its_own_architecture(weights: Path, tmp_path: Path) -> 
     )
     (tmp_path / "open_clip_model.safetensors").write_bytes(weights.read_bytes())
     folder = OpenClipEncoder("ViT-B-32", str(tmp_path))
-    named = OpenClipEncoder("tiny-clip", str(weights))
+    named = clip(weights)
     assert np.array_equal(folder.encode_text(TEXTS), named.encode_text(TEXTS))
     assert folder.source.preprocess_config["mean"] == [0, 0, 0]
     assert folder.fingerprint != named.fingerprint
 
 
 def test_encoders_of_the_same_weights_share_one_model(weights: Path) -> None:
-    one, two = (OpenClipEncoder("tiny-clip", str(weights)) for _ in range(2))
+    one, two = (clip(weights) for _ in range(2))
     assert one.model is two.model
     assert one.model is not OpenClipEncoder("tiny-clip", None, random_seed=0).model
 
@@ -152,18 +157,21 @@ def test_random_weights_follow_their_seed_and_leave_the_generator_alone() -> Non
 def test_the_fingerprint_follows_weights_and_precision_but_not_place_or_device(weights: Path, tmp_path: Path) -> None:
     copy = tmp_path / weights.name
     copy.write_bytes(weights.read_bytes())
-    first = OpenClipEncoder("tiny-clip", str(weights)).fingerprint
-    assert OpenClipEncoder("tiny-clip", str(copy), device="cpu").fingerprint == first
-    assert OpenClipEncoder("tiny-clip", str(weights), precision="bf16").fingerprint != first
+    first = clip(weights).fingerprint
+    assert clip(copy, device="cpu").fingerprint == first
+    assert clip(weights, precision="bf16").fingerprint != first
     data = bytearray(copy.read_bytes())
     data[-1] ^= 1
     copy.write_bytes(data)
-    assert OpenClipEncoder("tiny-clip", str(copy)).fingerprint != first
+    assert clip(copy).fingerprint != first
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_is_close_and_comes_as_float32(weights: Path, precision: str) -> None:
-    exact, rough = OpenClipEncoder("tiny-clip", str(weights)), OpenClipEncoder("tiny-clip", str(weights), precision)
+    exact, rough = (
+        clip(weights),
+        clip(weights, precision),
+    )
     pixels = np.stack([exact.preprocess(photo())])
     for a, b in (
         (exact.encode_text(TEXTS), rough.encode_text(TEXTS)),
@@ -174,7 +182,7 @@ def test_half_precision_is_close_and_comes_as_float32(weights: Path, precision: 
 
 
 def test_an_encoder_travels_without_its_weights(weights: Path) -> None:
-    encoder = OpenClipEncoder("tiny-clip", str(weights))
+    encoder = clip(weights)
     features = encoder.encode_text(["a"])
     data = pickle.dumps(encoder)
     assert len(data) < 1000
@@ -207,9 +215,9 @@ def test_weights_of_the_other_activation_are_refused() -> None:
 
 
 def test_weights_of_another_model_or_truncated_ones_are_refused(weights: Path, tmp_path: Path) -> None:
-    assert "weights of ViT-S-32-alt" in refused("ViT-S-32-alt", str(weights))
+    assert "weights of ViT-S-32-alt" in refused("ViT-S-32-alt", str(weights), preprocess="openai")
     (tmp_path / "cut.safetensors").write_bytes(weights.read_bytes()[:1000])
-    assert "Give an intact local file" in refused("tiny-clip", str(tmp_path / "cut.safetensors"))
+    assert "Give an intact local file" in refused("tiny-clip", str(tmp_path / "cut.safetensors"), preprocess="openai")
 
 
 def test_a_folder_without_a_config_is_refused(tmp_path: Path) -> None:
@@ -325,11 +333,11 @@ def test_a_copy_of_pickled_weights_is_safetensors_and_gives_the_same(
 ) -> None:
     file = tmp_path / f"my.weights.{suffix}"
     torch.save({"epoch": 3, "state_dict": {f"module.{k}": v for k, v in load_file(weights).items()}}, file)
-    encoder = OpenClipEncoder("tiny-clip", str(file))
+    encoder = clip(file)
     assert encoder.copy_model(file, tmp_path / "copy")
     (copy,) = (tmp_path / "copy").iterdir()
     assert copy.name == "my.weights.safetensors"
-    copied = OpenClipEncoder("tiny-clip", str(copy))
+    copied = clip(copy)
     np.testing.assert_array_equal(copied.encode_text(TEXTS), encoder.encode_text(TEXTS))
 
 
@@ -354,7 +362,7 @@ def test_a_copy_of_a_download_gives_the_same(tmp_path: Path, is_pickled: bool) -
 def test_pickled_weights_that_hold_more_than_tensors_are_not_copied(tmp_path: Path) -> None:
     torch.save({"weights": Path("a")}, tmp_path / "my.pt")
     with pytest.raises(DataError, match=r"torch.load with weights_only[\s\S]*safetensors.torch.save_file"):
-        OpenClipEncoder("tiny-clip", str(tmp_path / "my.pt")).copy_model(tmp_path / "my.pt", tmp_path / "copy")
+        clip(tmp_path / "my.pt").copy_model(tmp_path / "my.pt", tmp_path / "copy")
 
 
 def test_a_folder_of_transformers_is_sent_to_its_own_encoder(tmp_path: Path) -> None:
@@ -364,7 +372,7 @@ def test_a_folder_of_transformers_is_sent_to_its_own_encoder(tmp_path: Path) -> 
 
 def test_draft_decoding_is_part_of_the_fingerprint_and_close(weights: Path, tmp_path: Path) -> None:
     photo((40, 30)).resize((800, 600), Image.Resampling.BICUBIC).save(tmp_path / "x.jpg")
-    full, draft = (OpenClipEncoder("tiny-clip", str(weights), draft=draft) for draft in (False, True))
+    full, draft = (clip(weights, draft=draft) for draft in (False, True))
     assert (full.draft_side, draft.draft_side) == (None, 64)
     assert full.fingerprint != draft.fingerprint
     assert "draft" not in full.fingerprint  # what was cached before the option came stays
@@ -381,7 +389,7 @@ def test_a_compiled_model_gives_the_same_features_under_the_same_fingerprint(
 ) -> None:
     if not request.config.getoption("--long"):
         pytest.skip("compiling takes up to a minute: --long")
-    plain, compiled = (OpenClipEncoder("tiny-clip", str(weights), compile_model=on) for on in (False, True))
+    plain, compiled = (clip(weights, compile_model=on) for on in (False, True))
     pixels = np.stack([plain.preprocess(photo()), plain.preprocess(photo((30, 60)))])
     assert plain.fingerprint == compiled.fingerprint
     for batch in (pixels, pixels[:1]):
@@ -391,6 +399,6 @@ def test_a_compiled_model_gives_the_same_features_under_the_same_fingerprint(
 
 
 def test_pixels_that_are_on_the_device_already_give_the_same(weights: Path) -> None:
-    encoder = OpenClipEncoder("tiny-clip", str(weights))
+    encoder = clip(weights)
     pixels = np.stack([encoder.preprocess(photo())])
     assert np.array_equal(encoder.submit_image(encoder.to_device(pixels))(), encoder.encode_image(pixels))

@@ -201,9 +201,32 @@ def test_another_template_is_another_context(tmp_path: Path) -> None:
         run(dataset, tmp_path / "other", context_template="{sentence}")
 
 
+def test_a_context_is_read_around_the_mention_that_is_meant(tmp_path: Path) -> None:
+    text = "Ana " + "sang and " * 200 + "Bo saw Ana in the rain " + "for hours " * 200
+    start = text.index("Ana in")
+    mentions = pd.DataFrame(
+        {"id": ["m1", "m2", "m3"], "split": "train", "mention": ["Ana", "Ana", "Eve"], "context": text}
+    )
+    mentions["start"], mentions["end"] = [start, pd.NA, pd.NA], [start + 3, pd.NA, pd.NA]
+    entities = pd.DataFrame({"id": ["Q1"], "name": ["Ana"]})
+    dataset = write_dataset(tmp_path / "d", name="d", entities=entities, texts={}, mentions=mentions)
+    options = {"context_template": "{context}", "leave_out": ["text"], "image_encoder": None}
+    near = run(dataset, tmp_path / "cache", context_reach=12, **options)["context"].dense()
+    expected = ["and Bo saw Ana in the rain", "Ana sang and", text]
+    assert near.tolist() == [[len(part), ord(part[0])] for part in expected]
+    assert run(dataset, tmp_path / "cache", **options)["context"].dense()[:, 0].tolist() == [len(text)] * 3
+    with pytest.raises(ConfigError, match="at least 1 character"):
+        run(dataset, tmp_path / "cache", context_reach=0)
+
+
 def test_a_dataset_without_the_entity_text_names_those_it_has(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="the variants brief"):
-        run(make_dataset(tmp_path), tmp_path / "cache", entity_text="long")
+    calls, dataset = tmp_path / "calls", make_dataset(tmp_path)
+    with pytest.raises(DataError, match=r"the variants brief\n.*or go on without: --data.leave_out '\[text\]'"):
+        run(dataset, tmp_path / "cache", entity_text="long", text_encoder=LengthEncoder(calls))
+    assert not calls.exists()  # nothing was encoded before
+    found = run(dataset, tmp_path / "cache", entity_text="long", leave_out=["text"])
+    assert "mention" in found
+    assert "text" not in found
 
 
 def test_a_value_that_is_not_finite_names_the_first_bad_input(tmp_path: Path) -> None:

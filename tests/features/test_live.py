@@ -64,12 +64,15 @@ def opened(dataset: Dataset, column: pd.Series, wanted: Sequence[str]) -> list[R
     return [live().ready(open_image(dataset.image_root / paths[0]), wanted) if len(paths) else None for paths in column]
 
 
-@pytest.mark.parametrize("template", ["{mention} [SEP] {context}", "{context}"])
-def test_every_field_is_what_a_dataset_gives(dataset: Dataset, tmp_path: Path, template: str) -> None:
-    stored = embed_dataset(
-        dataset, cache_dir=tmp_path, num_workers=0, progress=False, context_template=template, **ENCODERS
-    )
-    encoder, spelled = live(context_template=template), ENCODERS["name_encoder"]
+@pytest.mark.parametrize(
+    ("template", "reach"), [("{mention} [SEP] {context}", None), ("{context}", None), ("{context}", 4)]
+)
+def test_every_field_is_what_a_dataset_gives(
+    dataset: Dataset, tmp_path: Path, template: str, reach: int | None
+) -> None:
+    options = {"context_template": template, "context_reach": reach}
+    stored = embed_dataset(dataset, cache_dir=tmp_path, num_workers=0, progress=False, **options, **ENCODERS)
+    encoder, spelled = live(**options), ENCODERS["name_encoder"]
     mentions, entities = dataset.mentions, dataset.entities
     texts = [text or None for text in dataset.texts("brief")]
     asked = encoder.mentions(

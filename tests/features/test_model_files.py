@@ -173,8 +173,9 @@ def test_a_sentence_transformers_folder_names_the_folder_in_it(bert: Path) -> No
     place = bert.parent / "st"
     place.mkdir()
     shutil.move(bert, place / "0_Transformer")
-    kind = "sentence_transformers.models.Transformer"
-    (place / "modules.json").write_text(json.dumps([{"idx": 0, "path": "0_Transformer", "type": kind}]))
+    kinds = {"0_Transformer": "Transformer", "1_Pooling": "Pooling"}
+    modules = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in kinds.items()]
+    (place / "modules.json").write_text(json.dumps(modules))
     assert f"to do    Name {place / '0_Transformer'}." in refused(place)
     assert encoder(place / "0_Transformer").encode_text(TEXTS).shape == (2, 16)
 

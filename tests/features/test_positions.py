@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModel
 
 from dim.encoders.positions import usable_positions
 from dim.encoders.text import TransformersTextEncoder
+from dim.encoders.text_reader import text_part
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 T5 = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}
@@ -67,15 +68,16 @@ def test_a_text_of_thousands_of_tokens_is_cut_to_what_the_model_has_positions_fo
     if limit is None:
         return
     # One token more is one too many, or (of a model that looks no positions up) beyond what its config says.
+    reads = text_part(encoder.model)
     with torch.inference_mode():
-        output = encoder.model(input_ids=tokens, attention_mask=torch.ones_like(tokens))
+        output = reads(input_ids=tokens, attention_mask=torch.ones_like(tokens))
     np.testing.assert_allclose(encoder.encode_text([long])[0], output.last_hidden_state[0].mean(0), atol=1e-5)
-    positions = usable_positions(encoder.model)
+    positions = usable_positions(reads)
     assert positions in (None, limit)
     if positions is not None:
         longer = torch.full((1, limit + 1), 5)
         with pytest.raises((IndexError, RuntimeError)):
-            encoder.model(input_ids=longer, attention_mask=torch.ones_like(longer))
+            reads(input_ids=longer, attention_mask=torch.ones_like(longer))
 
 
 def test_a_limit_that_the_tokenizer_knows_holds_where_it_is_lower(tmp_path: Path) -> None:

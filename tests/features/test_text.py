@@ -11,7 +11,6 @@ from transformers import (
     AutoTokenizer,
     BertConfig,
     BertModel,
-    CLIPConfig,
     PreTrainedTokenizerFast,
     T5Config,
     T5Model,
@@ -173,12 +172,6 @@ def test_a_pooling_layer_without_weights_is_refused_and_the_other_poolings_work(
     assert "they would be random" in refused(TransformersTextEncoder(str(copy), pooling="pooler"))
     features = TransformersTextEncoder(str(copy)).encode_text(TEXTS)
     np.testing.assert_allclose(features, TransformersTextEncoder(str(folder)).encode_text(TEXTS), atol=1e-6)
-
-
-def test_a_clip_model_is_sent_to_its_own_encoder(tmp_path: Path) -> None:
-    CLIPConfig().save_pretrained(tmp_path)
-    with pytest.raises(ConfigError, match="Use OpenClipEncoder for CLIP models"):
-        _ = TransformersTextEncoder(str(tmp_path)).width
 
 
 def test_a_device_that_is_not_there_is_refused(folder: Path) -> None:

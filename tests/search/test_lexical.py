@@ -3,11 +3,12 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
 
 from dim.errors import DataError
-from dim.search.lexical import EntityNames, NameIndex
+from dim.search.lexical import EntityNames, NameIndex, name_vectorizer
 
 NAMES = [f"{first} {last}" for first in ("Ann", "Bo", "Cy") for last in ("Lee", "Li", "Leeson", "Stone")]
 
@@ -169,3 +170,23 @@ def test_names_that_come_bit_by_bit_score_as_those_that_come_at_once(sizes):
         for k in (1, 3, 400):
             expected = np.argsort(-scores, kind="stable")[:k]
             np.testing.assert_array_equal(by_parts.search([mention], k)[0], expected)
+
+
+@pytest.mark.parametrize("width", [2, 1000])
+def test_a_name_index_with_aliases_scores_each_entity_by_its_best_string(width, monkeypatch):
+    for module in ("dim.search.scores", "dim.search.sparse", "dim.search.lexical"):
+        monkeypatch.setattr(f"{module}.SLICE", width)
+    names = ["Ada Lovelace", "Alan Turing", "Grace Hopper", "Tony Hoare", "Donald Knuth"]
+    aliases = [["Countess Lovelace", " "], [], ["Amazing Grace", "Captain Hopper"], [], ["D. Knuth"]]
+    mentions = ["Captain Grace", "Countess", "Knuth", "zzz"]
+    vectorizer = name_vectorizer().fit(names)
+    strings = [[name, *of] for name, of in zip(names, aliases, strict=True)]
+    asked = vectorizer.transform(mentions).toarray()
+    wanted = np.array([[max((vectorizer.transform(of).toarray() @ row).max(), 0) for of in strings] for row in asked])
+    scores = NameIndex(names, aliases).scores(mentions)
+    found = np.concatenate([scores.of(part).numpy() for part in scores.slices()], axis=1)
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    some = torch.tensor([2, 0])
+    assert torch.equal(scores.of_some(slice(1, 3), some), scores.of(slice(1, 3))[some])
+    assert (wanted > NameIndex(names).scores(mentions).whole().numpy() + 0.1).any()
+    assert NameIndex(names, aliases).search(["Countess"], 1).tolist() == [[0]]

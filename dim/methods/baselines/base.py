@@ -48,7 +48,13 @@ class TextBaseline(Baseline):
 
     Subclasses index the KB and score names and contexts, of a run's mentions or of a caller's questions: they have a
     linker (`dim.methods.baselines.linker`) without a line more.
+
+    Attributes:
+        kb_aliases: [num_entities], other names of each entity, none where a run leaves names out; set before
+            `index_kb`.
     """
+
+    kb_aliases: Sequence[Sequence[str]] = ()
 
     @abstractmethod
     def index_kb(
@@ -94,6 +100,7 @@ class TextBaseline(Baseline):
             raise ConfigError(said, f"the fields {', '.join(sorted(wanted))}", "Take them out, or use another method.")
         entities, mentions = data.dataset.entities, module.shown_mentions()
         names = [""] * len(entities) if "name" in module.leave_out else entities["name"].tolist()
+        self.kb_aliases = [[] for _ in names] if "name" in module.leave_out else entities["aliases"].tolist()
         self.index_kb(names, data.texts, entities["popularity"].to_numpy(dtype=np.float64), data.dataset.name)
         self._mentions = mentions["mention"].to_numpy(dtype=object)
         self._contexts = mentions["context"].fillna("").to_numpy(dtype=object)

@@ -13,7 +13,7 @@ from dim.features.batch import Batch
 from dim.methods.baselines.base import Baseline
 from dim.training.beside import TEXT_FIELDS
 from dim.training.datamodule import LinkingData
-from dim.training.two_towers import TwoTowers, Widths, pick
+from dim.training.two_towers import TwoTowers, Widths, pick, pick_entity
 
 
 class FrozenVectors(Baseline, TwoTowers):
@@ -42,7 +42,7 @@ class FrozenVectors(Baseline, TwoTowers):
         """
         self.make_towers(
             pick("mention", data.mention_fields, self.mention_fields),
-            pick("entity", data.entity_fields, self.entity_fields),
+            pick_entity(data, self.entity_fields),
         )
 
     def make_towers(self, mention: Widths, entity: Widths) -> None:

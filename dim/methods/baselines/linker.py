@@ -169,6 +169,7 @@ class BaselineLinker(RankedLinker):
             popularity = table["popularity"].to_numpy()
             if not np.isfinite(popularity).any():
                 popularity = np.zeros(len(table))  # of all alike
+            self.task.kb_aliases = table["aliases"].to_pylist()
             self.task.index_kb(names, texts, popularity, "the linker")
             self._indexed = self.knowledge.rows
         mentions, contexts = ([getattr(question, name) for question in questions] for name in ("mention", "context"))

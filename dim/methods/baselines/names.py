@@ -21,15 +21,25 @@ WEIGHTS = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  #: Weights of popularity that
 
 
 class NamesOnly(TextBaseline):
-    """The string floor as a method: cosine of the names' character n-grams (`dim.search.lexical`)."""
+    """The string floor as a method: cosine of the names' character n-grams (`dim.search.lexical`).
+
+    Args:
+        seed: Of shuffled fields.
+        aliases: Whether aliases are names, too: an entity counts by its best string. The floor beside other methods
+            knows names alone.
+    """
+
+    def __init__(self, seed: int = 0, aliases: bool = False) -> None:
+        super().__init__(seed=seed)
+        self.aliases = aliases
 
     def index_kb(
         self, names: Sequence[str], texts: Sequence[str | None], popularity: NDArray[np.float64], of: str
     ) -> None:
-        """Indexes the names."""
+        """Indexes the names, and the aliases where they count."""
         if not any(names):
             raise ConfigError("names of entities, which alone count here", f"none in {of}", "Do not leave them out.")
-        self.index = NameIndex(names)
+        self.index = NameIndex(names, self.kb_aliases if self.aliases else None)
 
     def scores_for(self, mentions: Sequence[str], contexts: Sequence[str], device: torch.device) -> Scores:
         """Cosines, between 0 and 1."""
@@ -66,10 +76,11 @@ class NamesAndPopularity(NamesOnly):
     Args:
         weight: Of popularity; None: the one with the best MRR on tune.
         seed: Of shuffled fields.
+        aliases: As of `NamesOnly`.
     """
 
-    def __init__(self, weight: float | None = None, seed: int = 0) -> None:
-        super().__init__(seed=seed)
+    def __init__(self, weight: float | None = None, seed: int = 0, aliases: bool = False) -> None:
+        super().__init__(seed, aliases)
         self.weight = weight
 
     def index_kb(

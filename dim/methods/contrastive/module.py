@@ -17,7 +17,7 @@ from dim.methods.contrastive.losses import NPair, ReleasedNPair, check_loss
 from dim.methods.contrastive.negatives import Negatives, RareWordNegatives
 from dim.search.scores import BATCH, Scores
 from dim.training.datamodule import LinkingData
-from dim.training.two_towers import TwoTowers, Widths, pick
+from dim.training.two_towers import TwoTowers, Widths, pick, pick_entity
 
 
 class DIM(TwoTowers):
@@ -102,7 +102,7 @@ class DIM(TwoTowers):
                 "Name one: --data.text_encoder TransformersTextEncoder --data.text_encoder.path FOLDER",
             )
         mention = pick("mention", data.mention_fields, self.mention_fields)
-        entity = pick("entity", data.entity_fields, self.entity_fields)
+        entity = pick_entity(data, self.entity_fields)
         self.make_towers(mention, entity)
         if self.spelling is not None:
             self.spelling.weigh(data.entity_fields["spelling"].column_shares())

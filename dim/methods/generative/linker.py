@@ -85,7 +85,12 @@ class GenerativeLinker(Linker):
         return cls(
             Parts(
                 task,
-                type(every)(**encoders, context_template=every.context_template, num_images=every.num_images),
+                type(every)(
+                    **encoders,
+                    context_template=every.context_template,
+                    context_reach=every.context_reach,
+                    num_images=every.num_images,
+                ),
                 knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root),
                 training_mentions(task),
                 task.tree if task.constrained else None,

@@ -14,7 +14,7 @@ from dim.errors import ConfigError
 from dim.linker import Answer, Linker, Question
 from dim.linker.ranked import RankedLinker
 
-METHODS = ["NamesOnly", "NamesAndPopularity", "BM25", "FrozenVectors"]
+METHODS = ["NamesOnly", "NamesOnly with aliases", "NamesAndPopularity", "BM25", "FrozenVectors"]
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +24,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=METHODS)
 def run(world: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    run = tmp_path_factory.mktemp(request.param) / "run"
+    method, _, aliases = request.param.partition(" with ")
+    run = tmp_path_factory.mktemp(method) / "run"
     encoder = ["--data.text_encoder", "TinyTextEncoder"] if request.param == "FrozenVectors" else []
-    assert main(["fit", *fit_options(world, run, *encoder, "--model", request.param)]) == 0
+    more = ["--model.aliases", "true"] if aliases else []
+    assert main(["fit", *fit_options(world, run, *encoder, "--model", method, *more)]) == 0
     return run
 
 

@@ -1,0 +1,113 @@
+"""A dataset folder of a KB that is too large for memory: entities and texts come a piece at a time, mentions never."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dim.core.tables import ColumnHash, column_hashes, conform, hash_of
+from dim.data.dataset import ENTITY_SCHEMA, MENTION_SCHEMA, TEXT_SCHEMA, write_document
+
+ROWS = 1 << 15  #: A row group: whatever pieces they came in.
+_HASHED = 4096
+
+
+class KbWriter:
+    """Writes the tables of a KB without mentions. Made by `kb_writer`.
+
+    Args:
+        entities: Takes the entities.
+        texts: Variant → takes its rows.
+    """
+
+    def __init__(self, entities: _Rows, texts: Mapping[str, _Rows]) -> None:
+        self._entities, self._texts = entities, texts
+
+    def add(self, entities: pa.Table, texts: Mapping[str, pa.Array]) -> None:
+        """Takes in entities (columns of `ENTITY_SCHEMA`), and the text of each by variant; empty ones are none."""
+        self._entities.add(entities)
+        for variant, rows in self._texts.items():
+            table = pa.table([entities["id"], texts[variant]], schema=TEXT_SCHEMA)
+            rows.add(table.filter(pc.greater(pc.binary_length(table["text"]), 0)))
+
+    @property
+    def num_entities(self) -> int:
+        """So far."""
+        return self._entities.num_rows
+
+    def num_texts(self) -> dict[str, int]:
+        """Of each variant, so far."""
+        return {variant: rows.num_rows for variant, rows in self._texts.items()}
+
+    def finish(self, folder: Path, about: Mapping[str, str], facts: Mapping[str, Any]) -> None:
+        """Ends the tables, and writes what makes a dataset of them; a text that no entity has is left out."""
+        for rows in (self._entities, *self._texts.values()):
+            rows.end()
+        mentions = conform(pd.DataFrame(), MENTION_SCHEMA, empty_lists=("images",))
+        mentions.to_parquet(folder / "mentions.parquet", index=False, schema=MENTION_SCHEMA)
+        for variant in [variant for variant, rows in self._texts.items() if not rows.num_rows]:
+            (folder / "texts" / f"{variant}.parquet").unlink()
+        write_document(
+            folder,
+            self._entities.hashes(),
+            column_hashes(mentions),
+            {variant: hash_of(rows.hashes()) for variant, rows in self._texts.items() if rows.num_rows},
+            about,
+            {"num_entities": self.num_entities, "num_mentions": {}, **facts},
+        )
+
+
+class _Rows:
+    """One Parquet file in row groups of one size, and the hashes of its columns."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._writer, self._schema = pq.ParquetWriter(path, schema), schema
+        self._waiting: list[pa.Table] = []
+        self._hashes = {name: ColumnHash() for name in schema.names}
+        self.num_rows = 0
+
+    def add(self, table: pa.Table) -> None:
+        self.num_rows += len(table)
+        self._waiting.append(table.select(self._schema.names).cast(self._schema))
+        while sum(map(len, self._waiting)) >= ROWS:
+            self._write(ROWS)
+
+    def end(self) -> None:
+        if any(map(len, self._waiting)):
+            self._write(ROWS)
+        self._writer.close()
+
+    def hashes(self) -> dict[str, str]:
+        return {name: each.hexdigest() for name, each in self._hashes.items()}
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def _write(self, num_rows: int) -> None:
+        whole = pa.concat_tables(self._waiting)
+        table, rest = whole.slice(0, num_rows).combine_chunks(), whole.slice(num_rows)  # pages end where chunks do
+        self._waiting = [rest] if len(rest) else []
+        for batch in table.to_batches(max_chunksize=_HASHED):
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                self._hashes[name].update(column.to_pylist())
+        self._writer.write_table(table, row_group_size=num_rows)
+
+
+@contextmanager
+def kb_writer(folder: Path, variants: tuple[str, ...]) -> Iterator[KbWriter]:
+    """A writer of the tables of a KB in `folder`, which is made."""
+    (folder / "texts").mkdir(parents=True)
+    with ExitStack() as stack:
+        entities = _Rows(folder / "entities.parquet", ENTITY_SCHEMA)
+        stack.callback(entities.close)
+        texts = {variant: _Rows(folder / "texts" / f"{variant}.parquet", TEXT_SCHEMA) for variant in variants}
+        for rows in texts.values():
+            stack.callback(rows.close)
+        yield KbWriter(entities, texts)

@@ -1,0 +1,195 @@
+"""Any image encoder of Transformers (DINOv2, DINOv3, SigLIP, ViT, CLIP, ConvNeXt …), frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoImageProcessor, AutoModel
+
+from dim.encoders.base import Features, ImageEncoder
+from dim.encoders.device import DTYPES, Precision, deferred, resolve_device, to_device
+from dim.encoders.pretrained import KnownByItsFiles
+from dim.errors import ConfigError
+
+_SIZES = ((64, 48), (40, 90))  # of the pictures that it is tried with
+
+
+class TransformersImageEncoder(KnownByItsFiles, ImageEncoder):
+    """Image features of a Transformers model, each image prepared by the folder's own processor.
+
+    At first use two pictures are encoded: an encoder that fails, gives NaN, or whose processor gives arrays of several
+    shapes, is refused.
+
+    Args:
+        path: A folder with the model, or its id on the Hugging Face hub (downloaded at first use).
+        pooling: `projected` into the space that it shares with texts (CLIP, SigLIP), `pooler` (the model's own pooled
+            vector), `cls` (the first token) or `mean` of all tokens. None: `projected` where there is such a space,
+            else `pooler` where the model has one with weights, else `cls`.
+        normalize: Scale each vector to length 1.
+        precision: Of weights and arithmetic; the features are float32 always.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` …
+        revision: A branch, tag or commit on the hub; has no meaning for a folder. A run records the commit.
+
+    Raises:
+        ConfigError: The model does not exist, cannot be reached, or does not fit the options. Raised at first use.
+    """
+
+    WHAT = "a Transformers image encoder"
+
+    def __init__(
+        self,
+        path: str,
+        pooling: Literal["projected", "pooler", "cls", "mean"] | None = None,
+        normalize: bool = False,
+        precision: Precision = "fp32",
+        device: str = "auto",
+        revision: str | None = None,
+    ) -> None:
+        self.path, self.pooling, self.normalize = path, pooling, normalize
+        self.precision, self.device, self.revision = precision, device, revision
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process loads the weights itself, if it needs them.
+        options = (self.pooling, self.normalize, self.precision, self.device, self.source.known_revision)
+        return type(self), (self.path, *options)
+
+    def _named(self, content: str) -> str:
+        return (
+            f"TransformersImageEncoder({content}, pooling={self.pooling}, normalize={self.normalize}, "
+            f"precision={self.precision})"
+        )
+
+    @cached_property
+    def width(self) -> int:
+        """Columns of a feature row; known without loading weights."""
+        config: Any = self._config
+        vision = getattr(config, "vision_config", config)
+        if self._is_projected and isinstance(getattr(config, "projection_dim", None), int):
+            return int(config.projection_dim)
+        sizes = getattr(vision, "hidden_size", None) or (getattr(vision, "hidden_sizes", None) or [None])[-1]
+        if not isinstance(sizes, int):
+            found = f"a model of type '{config.model_type}', which has no hidden size of its own"
+            raise ConfigError(f"an image encoder at {self.path}", found, "Name another model.")
+        return sizes
+
+    @property
+    def _is_projected(self) -> bool:
+        kind = AutoModel._model_mapping.get(type(self._config), None)
+        has_space = hasattr(kind, "get_image_features")
+        if self.pooling == "projected" and not has_space:
+            found = f"a model of type '{self._config.model_type}'"
+            raise ConfigError(f"a space that images share with texts at {self.path}", found, "Leave pooling out.")
+        return has_space and self.pooling in (None, "projected")
+
+    def preprocess(self, image: Image.Image) -> NDArray[np.float32]:
+        """The image as the folder's processor gives it, [3, height, width]."""
+        given = self._processor(images=image.convert("RGB"), return_tensors="np")
+        if further := set(given) - {"pixel_values", "pixel_mask"}:
+            raise ConfigError(
+                f"a processor at {self.path} that gives pixel_values alone",
+                f"one that gives {', '.join(sorted(further))}, too",
+                "Name a model of one fixed image size.",
+            )
+        pixels: NDArray[np.float32] = np.asarray(given["pixel_values"][0], np.float32)
+        return pixels
+
+    def to_device(self, pixels: NDArray[np.float32]) -> Tensor:
+        """The stack on the model's device."""
+        return to_device(pixels, self._torch_device)
+
+    def encode_image(self, pixels: NDArray[np.float32] | Tensor) -> Features:
+        """Features [batch, width] of a stack [batch, 3, height, width]."""
+        return self.submit_image(pixels)()
+
+    def submit_image(self, pixels: NDArray[np.float32] | Tensor) -> Callable[[], Features]:
+        """What gives the features of `encode_image` when called."""
+        if not self._is_checked:
+            self._check()
+        with torch.inference_mode():
+            return deferred(self._forward(pixels if isinstance(pixels, Tensor) else self.to_device(pixels)))
+
+    _is_checked = False
+
+    def _check(self) -> None:
+        what = f"an image encoder at {self.path} that works in {self.precision}"
+        remedy = "Name another model." if self.precision == "fp32" else "Use precision fp32, or name another model."
+        noise = np.random.default_rng(0)
+        pictures = [Image.fromarray(noise.integers(0, 255, (*size, 3), dtype=np.uint8)) for size in _SIZES]
+        try:
+            arrays = [self.preprocess(picture) for picture in pictures]
+            if len({array.shape for array in arrays}) > 1:
+                shapes = " and ".join(str(array.shape) for array in arrays)
+                raise ConfigError(f"a processor at {self.path} that gives arrays of one shape", shapes, remedy)
+            with torch.inference_mode():
+                features = self._forward(self.to_device(np.stack(arrays)))
+        except ConfigError:
+            raise
+        except Exception as error:  # each family of models raises its own kinds
+            said = (str(error).strip().splitlines() or ["no message"])[0][:200]
+            raise ConfigError(what, f"{type(error).__name__}: {said}", remedy) from error
+        if not features.isfinite().all():
+            raise ConfigError(what, "NaN or infinity", remedy)
+        if tuple(features.shape) != (len(_SIZES), self.width):
+            raise ConfigError(
+                f"one vector of {self.width} columns an image at {self.path}", str(features.shape), remedy
+            )
+        self._is_checked = True
+
+    def _forward(self, pixels: Tensor) -> Tensor:
+        network: Any = self.network
+        pixels = pixels.to(DTYPES[self.precision])
+        if self._is_projected:
+            output = network.get_image_features(pixel_values=pixels)
+            features = output if isinstance(output, Tensor) else output.pooler_output
+        else:
+            features = self._pooled(getattr(network, "vision_model", network)(pixel_values=pixels))
+        features = features.float().flatten(1)
+        return nn.functional.normalize(features, dim=-1) if self.normalize else features
+
+    def _pooled(self, output: Any) -> Tensor:
+        hidden: Tensor = output.last_hidden_state
+        tokens = hidden.flatten(2).transpose(1, 2) if hidden.ndim == 4 else hidden  # of networks without tokens
+        pooled: Tensor | None = getattr(output, "pooler_output", None)
+        if self.pooling == "pooler" or (self.pooling is None and pooled is not None and self._has_pooler):
+            if pooled is None or not self._has_pooler:
+                found = "none" if pooled is None else "one without weights"
+                raise ConfigError(f"a pooling layer in the model at {self.path}", found, "Set pooling to cls or mean.")
+            return pooled
+        return tokens.mean(dim=1) if self.pooling == "mean" or hidden.ndim == 4 else tokens[:, 0]
+
+    @cached_property
+    def _loaded(self) -> tuple[nn.Module, bool]:
+        model, report = self.source.load(AutoModel, dtype=DTYPES[self.precision], output_loading_info=True)
+        missing = report["missing_keys"]
+        if others := sorted(key for key in missing if "pooler" not in key):
+            found = f"none for {', '.join(others[:3])}; they would be random"
+            raise ConfigError(f"all weights of the model at {self.path}", found, "Name another checkpoint.")
+        return model.eval().requires_grad_(False).to(self._torch_device), not missing
+
+    @property
+    def network(self) -> nn.Module:
+        """The Transformers model, loaded at first use."""
+        return self._loaded[0]
+
+    @property
+    def _has_pooler(self) -> bool:
+        return self._loaded[1]
+
+    @cached_property
+    def _processor(self) -> Any:
+        return self.source.load(AutoImageProcessor)
+
+    @cached_property
+    def _config(self) -> Any:
+        return self.source.load(AutoConfig)
+
+    @cached_property
+    def _torch_device(self) -> torch.device:
+        return resolve_device(self.device)

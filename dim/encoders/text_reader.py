@@ -1,0 +1,68 @@
+"""Which part of a Transformers model reads texts, and what it is given."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import transformers
+from torch import Tensor, nn
+from transformers.models.auto import modeling_auto
+
+
+def has_shared_space(config: Mapping[str, Any]) -> bool:
+    """Whether a config.json is that of a model with a tower for texts and one for images, such as CLIP."""
+    if "text_config" not in config:
+        return False
+    name = modeling_auto.MODEL_MAPPING_NAMES.get(str(config.get("model_type")))
+    return isinstance(name, str) and hasattr(getattr(transformers, name, None), "get_text_features")
+
+
+def is_halved(config: Mapping[str, Any]) -> bool:
+    """Whether a config.json is that of a model that reads and writes whose encoder is no model of its own (BART)."""
+    if not config.get("is_encoder_decoder"):
+        return False
+    # The Transformers beside salesforce-lavis has no such names yet.
+    return config.get("model_type") not in getattr(modeling_auto, "MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES", {})
+
+
+def width_of(config: Any, is_projected: bool) -> int | None:
+    """Columns of a token's vector, or of the shared space; None where the config does not say."""
+    if is_projected:
+        text = getattr(config, "text_config", config)
+        sizes = [getattr(config, "projection_dim", None), getattr(text, "projection_size", None)]
+        return next((size for size in sizes if isinstance(size, int)), getattr(text, "hidden_size", None))
+    for each in (config, config.get_text_config() if hasattr(config, "get_text_config") else config):
+        size = getattr(each, "embedding_dim", None) or getattr(each, "hidden_size", None)
+        if isinstance(size, int):
+            return size
+    return None
+
+
+def text_part(model: nn.Module) -> nn.Module:
+    """The part of a model that texts go through: the encoder of one that writes, too, the text tower of two."""
+    whole: Any = getattr(model, "get_base_model", lambda: model)()  # of LoRA's wrapper
+    if getattr(whole.config, "is_encoder_decoder", False) and hasattr(whole, "decoder"):
+        encoder: nn.Module = whole.get_encoder()
+        return encoder
+    if hasattr(whole, "get_text_features"):
+        tower: nn.Module = whole.text_model
+        return tower
+    return model
+
+
+def reader_of(model: nn.Module) -> Callable[..., Any]:
+    """What is called with tokens."""
+    whole: Any = getattr(model, "get_base_model", lambda: model)()
+    if hasattr(whole, "get_text_features"):
+        features: Callable[..., Any] = whole.get_text_features
+        return features
+    return text_part(model)
+
+
+def accepted(reader: Callable[..., Any], tokens: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of a tokenizer's output what a reader has parameters for."""
+    whole = getattr(reader, "get_base_model", lambda: reader)()
+    names = inspect.signature(getattr(whole, "forward", whole)).parameters
+    return {name: values for name, values in tokens.items() if name in names}

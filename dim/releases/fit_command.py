@@ -1,0 +1,76 @@
+"""The command that trains on what was prepared, as `dim prepare` ends with it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from shlex import join
+
+from dim.data.dataset import Dataset
+from dim.display.terminal import Console, Text
+
+TEXT, IMAGES = "own_text", "own"  #: The shipped configs for data without and with images.
+MULTILINGUAL = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
+_LOOKED_AT = 10_000  #: Mentions that tell the language.
+_FOREIGN = 0.01  #: The share of letters that English lacks from which on it is another language (German has 2%).
+
+
+def print_fit_command(dataset: Dataset, has_images: bool) -> None:
+    """Prints what to do next with a prepared dataset: the fit that suits it, or why there is none.
+
+    Args:
+        dataset: What was prepared.
+        has_images: Whether a mention or an entity has an image file.
+    """
+    console = Console()
+    if dataset.image_urls:
+        has_images = True
+        console.print(Text("next, get the images that are named by URL:", style="bold"))
+        console.print(Text(f"  {join(['python', '-m', 'dim', 'fetch-images', str(dataset.root)])}"), soft_wrap=True)
+    if not _can_train(dataset):
+        say = "no fit: no mention of train has an answer; a linker of another run links them (dim link --input)"
+        console.print(Text(say), soft_wrap=True)
+        return
+    console.print(Text(f"{'then' if dataset.image_urls else 'next'}, train and evaluate:", style="bold"))
+    console.print(Text(f"  {join(fit_command(dataset, has_images))}"), soft_wrap=True)
+
+
+def fit_command(dataset: Dataset, has_images: bool) -> list[str]:
+    """The words of the `fit` that suits a dataset: its images, its entity text, its language.
+
+    Args:
+        dataset: What was prepared.
+        has_images: As `print_fit_command`.
+    """
+    words = ["python", "-m", "dim", "fit", "--config", IMAGES if has_images else TEXT]
+    words += ["--data.root", str(dataset.root), "--run", f"runs/{dataset.root.resolve().name}"]
+    if not dataset.variants:
+        words += ["--data.leave_out", "[text]"]
+    elif "brief" not in dataset.variants:
+        words += ["--data.entity_text", dataset.variants[0]]
+    if foreign_share(_words(dataset)) > _FOREIGN:
+        if has_images:
+            words += ["--data.text_encoder", "TransformersTextEncoder"]
+        words += ["--data.text_encoder.path", MULTILINGUAL]
+    return words
+
+
+def foreign_share(texts: Iterable[str]) -> float:
+    """The share of letters that English does not write, 0 where there is no letter.
+
+    Example:
+        >>> foreign_share(["Ada"]), foreign_share(["Käte"]), foreign_share(["齐白石"]), foreign_share(["1 2"])
+        (0.0, 0.25, 1.0, 0.0)
+    """
+    letters = [letter for text in texts for letter in text if unicodedata.category(letter)[0] == "L"]
+    return sum(not letter.isascii() for letter in letters) / len(letters) if letters else 0.0
+
+
+def _words(dataset: Dataset) -> Iterable[str]:
+    mentions = dataset.mentions.head(_LOOKED_AT)
+    return [*mentions["mention"], *mentions["context"].str[:200]]
+
+
+def _can_train(dataset: Dataset) -> bool:
+    train = dataset.mentions[dataset.mentions["split"] == "train"]
+    return bool(train["entity_id"].notna().any())
