@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
 from dim.core.files import check_variant, content_hash, how_to_get, write_json
 from dim.core.locks import folder_lock
-from dim.core.options import check_choice
 from dim.core.output import claimed_folder
-from dim.core.plugins import CONVERTERS, loaded
 from dim.data.dataset import AUDIT_FILE, FORMAT_VERSION, Dataset, dataset_kind, write_dataset
 from dim.data.files import explain_read_errors, list_names
 from dim.data.missing_images import (
@@ -33,51 +30,17 @@ from dim.releases.base import Converter, Release
 from dim.releases.caption_splits import DRAWN
 from dim.releases.checks import can_be_read, check_release
 from dim.releases.composed import compose_release
-from dim.releases.diffmel import DiffMel
-from dim.releases.dim_release import DimRelease
-from dim.releases.diverse import Diverse
 from dim.releases.doubts import doubts_about
-from dim.releases.drin import Drin
 from dim.releases.entity_texts import read_texts
-from dim.releases.fissfuse import FissFuse
 from dim.releases.fit_command import print_fit_command
 from dim.releases.found_images import LookedUp, look_up_images
-from dim.releases.gemel import Gemel
-from dim.releases.ghmfc import Ghmfc
 from dim.releases.image_folder import image_folders
-from dim.releases.kgmel import KgMel
-from dim.releases.melbench import MelBench
+from dim.releases.layouts import converters, find_converter
 from dim.releases.mention_rows import reading_as_nil
-from dim.releases.mimic import Mimic
-from dim.releases.oven import Oven
-from dim.releases.shadowlink import ShadowLink
 from dim.releases.summary import print_kb_summary, print_summary, summarize
 from dim.releases.tables import Tables
-from dim.releases.tidedra import TideDra
 from dim.releases.wikidata import Wikidata, prepare_dump, wanted_of
-from dim.releases.wikidiverse import WikiDiverse
-from dim.releases.wikiperson import WikiPerson
-from dim.releases.zelda import Zelda
 
-PUBLISHED: tuple[Converter, ...] = (
-    Diverse(),
-    WikiDiverse(),
-    Gemel(),
-    Ghmfc(),
-    Drin(),
-    DimRelease(),
-    TideDra(),
-    MelBench(),
-    Mimic(),
-    FissFuse(),
-    WikiPerson(),
-    KgMel(),
-    Oven(),
-    Zelda(),
-    ShadowLink(),
-    DiffMel(),
-    Wikidata(),
-)
 #: Part of the key of prepared datasets: raise it when a converter's output changes.
 CONVERTER_VERSION = 4
 
@@ -362,37 +325,6 @@ def _when_written(folder: Path) -> float:
 def is_dataset_folder(path: Path) -> bool:
     """Tells whether a dataset folder stands at `path`."""
     return path.is_dir() and "dataset.json" in list_names(path)
-
-
-@cache
-def converters() -> tuple[Converter, ...]:
-    """Those of published layouts, of installed packages, and last of users' own tables, in the order of `auto`."""
-    return (*PUBLISHED, *loaded(CONVERTERS, _made), Tables())
-
-
-def _made(kind: type[Converter]) -> Converter:
-    if not issubclass(kind, Converter):
-        raise TypeError(f"{kind.__name__} is no Converter")
-    return kind()
-
-
-def find_converter(root: Path, layout: str = "auto") -> Converter:
-    """The converter of the layout named, or of the first layout that recognizes `root`.
-
-    Raises:
-        ConfigError: There is no layout of that name.
-        DataError: No layout recognizes it.
-    """
-    check_choice("--layout", layout, ["auto", *(converter.layout for converter in converters())])
-    names = list_names(root)
-    for converter in converters():
-        if layout == converter.layout or (layout == "auto" and converter.recognizes(root)):
-            return converter
-    shown = ", ".join(sorted(names)[:8]) or "nothing"
-    layouts = "; ".join(f"{converter.layout}: {converter.needs}" for converter in converters())
-    raise DataError(
-        f"a release at {root} in one of the layouts — {layouts}", f"{shown}", "Check the path, or name --layout."
-    )
 
 
 def _place(root: Path) -> str:

@@ -7,7 +7,7 @@ from releases import PEOPLE, row, write_json
 from dim.errors import DataError
 from dim.releases.drin import Drin
 from dim.releases.found_images import look_up_images
-from dim.releases.prepare import find_converter
+from dim.releases.layouts import find_converter
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from dim.releases import caption_splits as official
 from dim.releases.caption_splits import NO_SPLIT
 from dim.releases.found_images import look_up_images
 from dim.releases.ghmfc import Ghmfc
-from dim.releases.prepare import find_converter, prepare
+from dim.releases.layouts import find_converter
+from dim.releases.prepare import prepare
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from releases import PEOPLE, edit_json, row, write_json, write_melbench
 
 from dim.errors import DataError
 from dim.releases.caption_splits import NO_SPLIT
+from dim.releases.layouts import find_converter
 from dim.releases.melbench import UNEQUAL, MelBench
-from dim.releases.prepare import find_converter, open_dataset, prepare
+from dim.releases.prepare import open_dataset, prepare
 
 
 @pytest.fixture

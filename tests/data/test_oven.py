@@ -7,8 +7,8 @@ from releases import PEOPLE, qid
 
 from dim.errors import DataError
 from dim.releases.found_images import look_up_images
+from dim.releases.layouts import find_converter
 from dim.releases.oven import NO_ENTITY, Oven
-from dim.releases.prepare import find_converter
 
 
 @pytest.fixture

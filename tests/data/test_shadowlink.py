@@ -5,7 +5,7 @@ from fake_text_releases import shadow_row, write_shadowlink
 from releases import PEOPLE, row, write_json
 
 from dim.errors import DataError
-from dim.releases.prepare import find_converter
+from dim.releases.layouts import find_converter
 from dim.releases.shadowlink import NO_PLACE, ShadowLink
 
 

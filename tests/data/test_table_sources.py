@@ -17,7 +17,8 @@ from releases import PEOPLE, entity_rows, mention_rows, write_table, write_table
 from dim.data.dataset import Dataset
 from dim.errors import DataError
 from dim.images.reading import load_image
-from dim.releases.prepare import find_converter, open_dataset, prepare
+from dim.releases.layouts import find_converter
+from dim.releases.prepare import open_dataset, prepare
 from dim.releases.tables import Tables
 
 SPLITS = {"train": mention_rows()[:20], "validation": mention_rows()[20:24], "test": mention_rows()[24:]}

@@ -11,8 +11,9 @@ from dim.encoders.tiny import TinyImageEncoder
 from dim.errors import DataError
 from dim.features.embed import embed_dataset
 from dim.releases.found_images import look_up_images
+from dim.releases.layouts import find_converter
 from dim.releases.mention_rows import UNKNOWN_ANSWER
-from dim.releases.prepare import find_converter, prepare
+from dim.releases.prepare import prepare
 from dim.releases.wikiperson import NO_BOX, WikiPerson, parse_box
 
 

@@ -6,7 +6,7 @@ from fake_text_releases import document, write_zelda
 from releases import PEOPLE, row
 
 from dim.errors import DataError
-from dim.releases.prepare import find_converter
+from dim.releases.layouts import find_converter
 from dim.releases.zelda import OUTSIDE, UNEVEN, Zelda
 
 
