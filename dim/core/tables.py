@@ -55,11 +55,16 @@ def write_table(path: Path, table: pa.Table, about: Mapping[str, Any]) -> None:
     pq.write_table(table.replace_schema_metadata(said), path)
 
 
-def said_by(path: Path) -> dict[str, Any]:
-    """What a file says of itself; nothing where `write_table` did not write it, or it cannot be read."""
+def said_by(path: Path, kind: type = Said) -> dict[str, Any]:
+    """What a file says of itself; nothing where `write_table` did not write it so, or it cannot be read.
+
+    Args:
+        path: The file.
+        kind: A TypedDict of what `write_table` was told to have it say.
+    """
     try:
         said = (pq.read_schema(regular(path)).metadata or {}).get(_ABOUT)
-        about: dict[str, Any] = {} if said is None else json_value(said, Said)
+        about: dict[str, Any] = {} if said is None else json_value(said, kind)
     except (OSError, ValueError, Mismatch, pa.ArrowException):
         return {}
     return about

@@ -54,7 +54,7 @@ class KgMel(Converter):
     layout = "kgmel"
     needs = f"{' or '.join(f'{name}.json' for name in DATASETS)} beside {MAPPING}/{SPLIT_FILE}"
     folders = tuple(
-        f"{folder}{name}" for folder in ("", "dataset/", "data/dataset/") for name in ("", MAPPING, f"../{KB_FOLDER}")
+        f"{folder}/{name}" for folder in (".", "dataset", "data/dataset") for name in (".", MAPPING, f"../{KB_FOLDER}")
     )
 
     def recognizes(self, root: Path) -> bool:

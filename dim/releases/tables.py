@@ -216,7 +216,8 @@ def _entities(tables: Sequence[OwnTable], broken: BrokenRows, images: ImageCells
                 broken.add(f"{table.source.path.name} {place}", error)
                 continue
             paths = [images.path(image) for image in entity.images]
-            found.append(asdict(entity) | {"images": paths, "attributes": json_cell(_attributes(row, ENTITY_COLUMNS))})
+            lists = {"aliases": list(entity.aliases), "images": paths}
+            found.append(asdict(entity) | lists | {"attributes": json_cell(_attributes(row, ENTITY_COLUMNS))})
     has_texts = any({"description", "text"} & set(table.columns) for table in tables)
     columns = ["id", "name", "text", "aliases", "images", "type", "popularity", "attributes"]
     return pd.DataFrame(found, columns=columns, dtype=object).astype({"popularity": float}), has_texts

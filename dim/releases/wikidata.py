@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -75,6 +75,17 @@ def wanted_of(languages: str | None, classes: str | None) -> Wanted:
     return Wanted(tuple(dict.fromkeys(map(check_variant, said))), tuple(dict.fromkeys(ids)))
 
 
+class _PartFacts(TypedDict):
+    """The fields of `_Part`."""
+
+    end: int
+    num_lines: int
+    newest: str
+    left: dict[str, Any]
+    is_last: bool
+    is_cut: bool
+
+
 @dataclass(frozen=True)
 class _Part:
     """What a part says of itself: where it ends in the dump, and what was left out of it."""
@@ -132,7 +143,7 @@ def _known_parts(work: Path, key: str) -> list[_Part]:
         write_json(plan, key)
     found: list[_Part] = []
     for number in count():
-        about = said_by(_file(work, number))
+        about = said_by(_file(work, number), _PartFacts)
         if not about:
             return found
         found.append(_Part(**about))

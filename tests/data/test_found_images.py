@@ -269,7 +269,7 @@ def test_a_row_with_neither_name_nor_text_nor_image_never_trains(tmp_path: Path)
     dataset = prepare(root, tmp_path / "out", audit=False)
     assert (dataset.meta["rows_read"], dataset.meta["rows_kept"]) == (6, 4)
     assert dataset.meta["skipped"] == {
-        "neither name, context nor usable image": {"count": 2, "examples": ["mentions.csv row 5", "mention-000003"]}
+        "neither name, context nor usable image": {"count": 2, "examples": ["mentions.csv line 6", "mention-000003"]}
     }
     assert set(dataset.mentions["id"]) == {f"mention-{n:06d}" for n in (0, 1, 2, 5)}
 

@@ -6,7 +6,7 @@ from fake_kgmel import BLANK, caption, write_kgmel
 from releases import PEOPLE, edit_json, qid, write_json
 
 from dim.errors import DataError
-from dim.releases.image_folder import look_up_images
+from dim.releases.found_images import look_up_images
 from dim.releases.kgmel import NO_SPLIT, UNEQUAL, KgMel
 from dim.releases.prepare import open_dataset, prepare
 

@@ -53,7 +53,7 @@ def test_folders_that_hold_no_usable_run_are_named_and_the_rest_is_compared(tmp_
     make_run(tmp_path / "torn", [1, 2])
     (tmp_path / "torn" / "ranks.parquet").write_bytes((good / "ranks.parquet").read_bytes()[:100])
     make_run(tmp_path / "columnless", [1, 2])
-    pd.DataFrame({"rank": [1]}).to_parquet(tmp_path / "columnless" / "ranks.parquet")
+    pd.DataFrame({"split": ["dev"], "rank": [1]}).to_parquet(tmp_path / "columnless" / "ranks.parquet")
     make_run(tmp_path / "twice", [1, 2], columns={"mention_id": ["m1", "m1"]})
     make_run(tmp_path / "elsewhere", [1, 2], split="test")
     make_run(tmp_path / "words", [1, 2], columns={"mention_id": ["m0", "m1"]})
@@ -66,11 +66,11 @@ def test_folders_that_hold_no_usable_run_are_named_and_the_rest_is_compared(tmp_
         "empty": "empty folder", "unfinished": "did not finish", "older": r"older format \(1, not 3\)",
         "newer": "newer format", "counts": "speaks of 3 mentions, ranks.parquet holds 2",
         "values": "top1 = 0.9000, ranks.parquet gives 0.5000", "unversioned": "older format", "zero": "is empty",
-        "garbled": "cannot be read", "list": "no results by split", "rankless": "no ranks.parquet",
+        "garbled": "cannot be read", "list": "a list of 0 in the place of a mapping", "rankless": "no ranks.parquet",
         "torn": "ranks.parquet cannot be read", "columnless": "lacks the column mention_id",
         "twice": "1 mentions twice",
         "elsewhere": r"no results on dev \(there are: test\)", "golden": "no mention of dev with a gold",
-        "absent": "no such folder", "words": "ranks that are no numbers",
+        "absent": "no such folder", "words": "no column rank of double",
     }  # fmt: skip
     found = reasons(reading)
     assert set(found) == set(expected)
