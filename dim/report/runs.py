@@ -163,8 +163,6 @@ def _read_ranks(results: Results, split: str, label: str) -> pd.DataFrame | str:
     twice = ranks["mention_id"][ranks["mention_id"].duplicated()]
     if len(twice):
         return f"ranks.parquet holds {len(twice)} mentions twice, such as {twice.iloc[0]}"
-    if not pd.api.types.is_numeric_dtype(ranks["rank"]):
-        return f"ranks.parquet holds ranks that are no numbers ({ranks['rank'].iloc[0]!r})"
     if (ranks["rank"] < 1).any():
         return f"ranks.parquet holds ranks below 1 ({ranks['rank'].min():g})"
     return reason or ranks
