@@ -74,8 +74,7 @@ class DimRelease(Converter):
                     attributes={"key": key},
                     image_key=None if row_images(row) else _OF_CAPTION.sub("", key),
                 )
-        if rows.num_unknown_candidates:
-            notes.append(f"candidates that the KB lacks were left out: {rows.num_unknown_candidates:,}")
+        notes += rows.candidate_notes()
         return Release(
             name=root.resolve().name,
             source="the release of DIM (arXiv 2407.12019) and DWE (arXiv 2312.11816)",

@@ -14,12 +14,13 @@ from dim.releases.dim_release import read_entities
 from dim.releases.entity_texts import read_texts
 from dim.releases.images_by_stem import images_by_stem
 from dim.releases.mention_rows import MentionRows
-from dim.releases.split_files import SPLITS, find_split_files
+from dim.releases.split_files import empty_splits, find_split_files
 from dim.releases.titles import title_id
 from dim.releases.wikidiverse import WITH_CANDIDATES, WikiDiverse
 
 CANDIDATES, ENTITIES, MENTIONS = "candidates", "entities", "mentions"
 SEARCHED = "top100"
+WIKIMEL = "WIKIMEL_"  #: Before the split in the names of WikiMEL's files.
 CANDIDATES_FILE, OTHER_CANDIDATES = "candidates-answer.tsv", "candidates.tsv"
 TEXT_FILES = {"brief": "qid2abs.json", "summary": "qid2brief.json"}
 MENTION_IMAGES, ENTITY_IMAGES = f"{MENTIONS}/KVQAimgs", f"{ENTITIES}/cleaned-images"
@@ -38,7 +39,8 @@ class Drin(Converter):
             return False
         if not all((root / folder).is_dir() for folder in (CANDIDATES, ENTITIES, MENTIONS)):
             return False
-        return bool(_split_files(root) or find_split_files(root / CANDIDATES, WITH_CANDIDATES))
+        wikimel = find_split_files(root / MENTIONS, prefix=WIKIMEL)
+        return bool(wikimel or find_split_files(root / CANDIDATES, WITH_CANDIDATES))
 
     def entity_id(self, key: str) -> str:
         """Ids of Wikidata are ids; of WikiDiverse, titles are."""
@@ -50,7 +52,7 @@ class Drin(Converter):
         Raises:
             DataError: As the contract says, and where there is no split file at all or one has no row.
         """
-        files = _split_files(root)
+        files = find_split_files(root / MENTIONS, prefix=WIKIMEL)
         if files:
             return _read_wikimel(root, files)
         release = WikiDiverse().read(root, rows_folder=root / CANDIDATES, entity_folder=root / ENTITIES)
@@ -88,9 +90,8 @@ def _read_wikimel(root: Path, files: dict[str, str]) -> Release:
             candidates=candidates.get(key),
             attributes={"key": key},
         )
-    notes = [f"no file for {split}: that split is empty" for split in SPLITS if split not in files]
-    if rows.num_unknown_candidates:
-        notes.append(f"candidates that the KB lacks were left out: {rows.num_unknown_candidates:,}")
+    notes = empty_splits(files)
+    notes += rows.candidate_notes()
     if (root / CANDIDATES / SEARCHED / OTHER_CANDIDATES).is_file():
         notes.append(f"not read: {CANDIDATES}/{SEARCHED}/{OTHER_CANDIDATES} (DRIN's code reads {CANDIDATES_FILE})")
     has_images = any((root / folder).is_dir() for folder in (MENTION_IMAGES, ENTITY_IMAGES))
@@ -106,14 +107,6 @@ def _read_wikimel(root: Path, files: dict[str, str]) -> Release:
         skipped=rows.skipped,
         notes=notes,
     )
-
-
-def _split_files(root: Path) -> dict[str, str]:
-    """Split → file of WikiMEL in the folder of the mentions."""
-    names = list_names(root / MENTIONS)
-    found = {split: [f"WIKIMEL_{stem}.json" for stem in stems] for split, stems in SPLITS.items()}
-    found = {split: [file for file in files if file in names] for split, files in found.items()}
-    return {split: files[0] for split, files in found.items() if files}
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -16,7 +16,7 @@ from dim.releases.hdf5_images import GROUPS
 from dim.releases.images_by_stem import images_by_stem
 from dim.releases.mention_rows import MentionRows
 from dim.releases.repeats import Repeats
-from dim.releases.split_files import SPLITS
+from dim.releases.split_files import empty_splits, files_of_one
 
 ENTITY_FILE = "entities.jsonl"
 SPLIT_FILE = re.compile(r"(wikimel|wikidiverse|richpedia(?:mel)?)_(train|valid|val|dev|test)\.jsonl", re.IGNORECASE)
@@ -50,7 +50,7 @@ class FissFuse(Converter):
         Raises:
             DataError: As the contract says, and where split files are missing or belong to several datasets.
         """
-        name, files = _split_files(root)
+        name, files = files_of_one(root, SPLIT_FILE, NAMES, "WIKIMEL_train.jsonl")
         entities = _read_entities(root)
         rows, repeats = MentionRows(entities.ids), Repeats()
         order = {entity_id: number for number, entity_id in enumerate(entities.ids)}
@@ -76,13 +76,12 @@ class FissFuse(Converter):
                     candidates=sorted(set(rows.known(offered)), key=order.__getitem__) if offered else None,
                     attributes={"key": row["mention_id"]} if "mention_id" in row else None,
                 )
-        notes = [f"no file for {split}: that split is empty" for split in SPLITS if split not in files]
+        notes = empty_splits(files)
         has_images = any((root / folder).is_dir() for folder in GROUPS)
         packed = sorted(name for name in list_names(root) if name.endswith(PACKED))
         if packed and not has_images:
             notes.append(f"the images wait in {', '.join(packed)}: dim unpack {root / packed[0]} {root}")
-        if rows.num_unknown_candidates:
-            notes.append(f"candidates that the KB lacks were left out: {rows.num_unknown_candidates:,}")
+        notes += rows.candidate_notes()
         return Release(
             name=f"{name}-FissFuse",
             source=f"{name} as packed for FissFuse (Luo et al., ACM MM 2024)",
@@ -95,21 +94,6 @@ class FissFuse(Converter):
             skipped=rows.skipped,
             notes=[*notes, *([ORDERED] if first_is_gold else []), *entities.notes(), *repeats.notes()],
         )
-
-
-def _split_files(root: Path) -> tuple[str, dict[str, str]]:
-    """The dataset's name, and its file for each split."""
-    found = {file: match for file in sorted(list_names(root)) if (match := SPLIT_FILE.fullmatch(file))}
-    split_of = {stem: split for split, stems in SPLITS.items() for stem in stems}
-    files = {split_of[match[2].lower()]: file for file, match in found.items()}
-    names = {NAMES[match[1].lower()] for match in found.values()}
-    if len(names) != 1 or len(files) < len(found):
-        raise DataError(
-            f"the split files of one dataset in {root}, such as WIKIMEL_train.jsonl",
-            ", ".join(found) or "none",
-            "Keep the files of one dataset in the folder.",
-        )
-    return names.pop(), {split: files[split] for split in SPLITS if split in files}
 
 
 def _read_entities(root: Path) -> EntityRows:

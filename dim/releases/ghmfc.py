@@ -88,8 +88,7 @@ class Ghmfc(Converter):
             )
         mentions = rows.table()
         notes = [WHERE_OFFICIAL] if splits is None else size_notes(mentions["split"])
-        if rows.num_unknown_candidates:
-            notes.append(f"candidates that the KB lacks were left out: {rows.num_unknown_candidates:,}")
+        notes += rows.candidate_notes()
         return Release(
             name="WikiMEL",
             source="WikiMEL as packed for GHMFC (Wang et al., SIGIR 2022)",

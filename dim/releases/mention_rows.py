@@ -133,6 +133,11 @@ class MentionRows:
         self.num_unknown_candidates += len(candidates) - len(known)
         return known
 
+    def candidate_notes(self) -> list[str]:
+        """What is said of candidates that the KB lacks."""
+        count = self.num_unknown_candidates
+        return [f"candidates that the KB lacks were left out: {count:,}"] if count else []
+
     def _locate(
         self, mention: str, context: str, span: tuple[int | None, int | None]
     ) -> tuple[int, int] | tuple[None, None]:

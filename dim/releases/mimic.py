@@ -13,13 +13,13 @@ from dim.releases.base import Converter, Release
 from dim.releases.mention_rows import MentionRows
 from dim.releases.mimic_kb import DESCRIBED_FILE, ENTITY_FILE, ID_FILE, read_kb, unquote_name
 from dim.releases.repeats import Repeats
+from dim.releases.split_files import empty_splits, files_of_one
 
 # The released files and the released configuration differ in spelling: Wikidiverse_train, wiki_diverse_train.
 SPLIT_FILE = re.compile(r"(wikimel|richpediamel|wiki_?diverse)_(train|dev|test)\.json", re.IGNORECASE)
 NAMES = {"wikimel": "WikiMEL", "richpediamel": "RichpediaMEL", "wikidiverse": "WikiDiverse"}
 MENTION_FOLDERS = ("mention_image", "mention_images")
 KB_FOLDER = "kb_image"
-SPLITS = ("train", "dev", "test")
 
 
 class Mimic(Converter):
@@ -41,7 +41,7 @@ class Mimic(Converter):
         Raises:
             DataError: As the contract says, and where split files are missing or belong to several datasets.
         """
-        name, splits = _split_files(root)
+        name, splits = files_of_one(root, SPLIT_FILE, NAMES, "WIKIMEL_train.json")
         kb = read_kb(root, KB_FOLDER)
         rows = MentionRows(kb.rows.ids)
         folder = next((folder for folder in MENTION_FOLDERS if (root / folder).is_dir()), MENTION_FOLDERS[0])
@@ -87,23 +87,10 @@ def released_name(path: str) -> str:
     return f"{PurePosixPath(path).name.split('.')[0]}.jpg"
 
 
-def _split_files(root: Path) -> tuple[str, dict[str, str]]:
-    """The dataset's name, and its file for each split."""
-    found = {file: match for file in sorted(list_names(root)) if (match := SPLIT_FILE.fullmatch(file))}
-    names = {NAMES[match[1].lower().replace("_", "")] for match in found.values()}
-    splits = {match[2].lower(): file for file, match in found.items()}
-    if len(names) != 1 or len(splits) < len(found):
-        raise DataError(
-            f"the split files of one dataset in {root}, such as WIKIMEL_train.json",
-            ", ".join(found) or "none",
-            "Keep the files of one dataset in the folder.",
-        )
-    return names.pop(), {split: splits[split] for split in SPLITS if split in splits}
-
-
 def _absent(root: Path, splits: dict[str, str]) -> list[str]:
-    notes = [f"no file for {split}: that split is empty" for split in SPLITS if split not in splits]
-    return notes + ([] if ID_FILE in list_names(root) else [f"no {ID_FILE}: answers are looked up in {ENTITY_FILE}"])
+    return empty_splits(splits) + (
+        [] if ID_FILE in list_names(root) else [f"no {ID_FILE}: answers are looked up in {ENTITY_FILE}"]
+    )
 
 
 def _check_row(row: Any, path: Path, number: int) -> None:

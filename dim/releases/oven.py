@@ -12,7 +12,7 @@ from dim.data.table_files import text_cell
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
 from dim.releases.mention_rows import MentionRows
-from dim.releases.split_files import SPLITS
+from dim.releases.split_files import SPLITS, empty_splits
 from dim.releases.wiki6m import KB_FILES, find_kb, read_kb
 
 OVEN_FILE = re.compile(r"oven_(entity|query)_(train|val|test)\.jsonl")
@@ -76,8 +76,7 @@ class Oven(Converter):
                     type=found[1] if found else text_cell(row.get("data_split")) or None,
                     attributes={"key": row["data_id"]},
                 )
-        present = {split for split, _ in files}
-        notes += [f"no file for {split}: that split is empty" for split in SPLITS if split not in present]
+        notes += empty_splits({split for split, _ in files})
         return Release(
             name=name,
             source={

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ SPLITS = {"train": ("train",), "dev": ("dev", "valid", "val"), "test": ("test",)
 _HEAD = 1 << 16
 
 
-def find_split_files(root: Path, suffix: str = ".json") -> dict[str, str]:
-    """Split → file name in `root`, in the order train, dev, test; `suffix` is what follows `train` and the others."""
+def find_split_files(root: Path, suffix: str = ".json", prefix: str = "") -> dict[str, str]:
+    """Split → file name in `root`, in the order train, dev, test; a name is `train` or another stem between the two."""
     names = list_names(root) if not root.is_file() else frozenset[str]()
-    found = {split: next((n + suffix for n in stems if n + suffix in names), None) for split, stems in SPLITS.items()}
+    files = {split: [f"{prefix}{stem}{suffix}" for stem in stems] for split, stems in SPLITS.items()}
+    found = {split: next((file for file in of if file in names), None) for split, of in files.items()}
     return {split: file for split, file in found.items() if file is not None}
 
 
@@ -27,6 +28,38 @@ def find_matching_files(root: Path, pattern: str) -> list[str]:
     if root.is_file():
         return []
     return sorted(name for name in list_names(root) if re.fullmatch(pattern, name, re.IGNORECASE))
+
+
+def empty_splits(present: Container[object]) -> list[str]:
+    """Notes on the splits that have no file."""
+    return [f"no file for {split}: that split is empty" for split in SPLITS if split not in present]
+
+
+def files_of_one(
+    root: Path, pattern: re.Pattern[str], names: Mapping[str, str], example: str
+) -> tuple[str, dict[str, str]]:
+    """The name of a dataset, and split → file, where files carry both in their names.
+
+    Args:
+        root: The release's folder.
+        pattern: Of a file's name; its groups are the dataset and the split.
+        names: The dataset in small letters, without `_` → its name.
+        example: Such a file, for the message.
+
+    Raises:
+        DataError: There are none, those of several datasets, or several of one split.
+    """
+    found = {file: match for file in sorted(list_names(root)) if (match := pattern.fullmatch(file))}
+    split_of = {stem: split for split, stems in SPLITS.items() for stem in stems}
+    files = {split_of[match[2].lower()]: file for file, match in found.items()}
+    datasets = {names[match[1].lower().replace("_", "")] for match in found.values()}
+    if len(datasets) != 1 or len(files) < len(found):
+        raise DataError(
+            f"the split files of one dataset in {root}, such as {example}",
+            ", ".join(found) or "none",
+            "Keep the files of one dataset in the folder.",
+        )
+    return datasets.pop(), {split: files[split] for split in SPLITS if split in files}
 
 
 def check_split_files(root: Path, files: dict[str, str]) -> list[str]:

@@ -78,8 +78,7 @@ class Tables(Converter):
             notes.append("no column 'entity_id': every mention counts as NIL, so this dataset serves prediction only")
         if rows.num_wrong_offsets:
             notes.append(f"start and end did not hold the mention in {rows.num_wrong_offsets:,} rows: searched for it")
-        if rows.num_unknown_candidates:
-            notes.append(f"candidates that the KB lacks were left out: {rows.num_unknown_candidates:,}")
+        notes += rows.candidate_notes()
         texts = zip(entities["id"], entities.pop("text"), strict=True)
         tables = [*entity_files, *mention_files]
         packed = [table.source.path for table in tables if holds_images(table.source.path, IMAGE_COLUMNS)]

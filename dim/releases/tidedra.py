@@ -15,7 +15,7 @@ from dim.releases.dim_release import read_rows, row_images
 from dim.releases.entity_rows import EntityRows
 from dim.releases.image_folder import find_image_folder
 from dim.releases.mention_rows import MentionRows, is_nil
-from dim.releases.split_files import SPLITS, find_matching_files
+from dim.releases.split_files import SPLITS, empty_splits, find_matching_files
 from dim.releases.title_kb import GOLDS_ALONE
 
 KG_FILES = ("KG.json", "Richpedia-KG.json", "Richpedia-KGv2.json")
@@ -49,7 +49,7 @@ class TideDra(Converter):
         files = _split_files(root, SPLIT_FILES)
         if not files:
             raise DataError(f"mentions in {root} (train_v2.json …)", "none of these files", "Add one of them.")
-        notes = [f"no file for {split}: that split is empty" for split in SPLITS if split not in files]
+        notes = empty_splits(files)
         raw = [(split, file, key, row) for split, file in files.items() for key, row in read_rows(root / file)]
         entities = _entities(raw)
         table = entities.table().drop(columns="images")
@@ -70,8 +70,7 @@ class TideDra(Converter):
                 candidates=rows.known(row["candidates"]) if kept and row.get("candidates") else None,
                 attributes={"key": key},
             )
-        if rows.num_unknown_candidates:
-            candidate_notes.append(f"candidates that the KB lacks were left out: {rows.num_unknown_candidates:,}")
+        candidate_notes += rows.candidate_notes()
         return Release(
             name=root.resolve().name,
             source="TideDra, Multimodality-Linking (rows of MELBench and GHMFC)",

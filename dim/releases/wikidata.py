@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -75,19 +75,7 @@ def wanted_of(languages: str | None, classes: str | None) -> Wanted:
     return Wanted(tuple(dict.fromkeys(map(check_variant, said))), tuple(dict.fromkeys(ids)))
 
 
-class _PartFacts(TypedDict):
-    """The fields of `_Part`."""
-
-    end: int
-    num_lines: int
-    newest: str
-    left: dict[str, Any]
-    is_last: bool
-    is_cut: bool
-
-
-@dataclass(frozen=True)
-class _Part:
+class _Part(TypedDict):
     """What a part says of itself: where it ends in the dump, and what was left out of it."""
 
     end: int
@@ -125,7 +113,7 @@ def prepare_dump(
     parts = _known_parts(work, content_hash(json.dumps(plan)))
     lines = DumpLines(path)
     if parts:
-        say(f"{path.name}: {len(parts):,} parts are there, up to line {sum(each.num_lines for each in parts):,}")
+        say(f"{path.name}: {len(parts):,} parts are there, up to line {sum(each['num_lines'] for each in parts):,}")
     _read_parts(lines, wanted, work, parts, status.st_size)
     with atomic_path(folder) as temporary:
         _write(temporary, work, parts, wanted, images, path, name, status.st_size, meta)
@@ -143,10 +131,10 @@ def _known_parts(work: Path, key: str) -> list[_Part]:
         write_json(plan, key)
     found: list[_Part] = []
     for number in count():
-        about = said_by(_file(work, number), _PartFacts)
-        if not about:
+        part = said_by(_file(work, number), _Part)
+        if not part:
             return found
-        found.append(_Part(**about))
+        found.append(cast(_Part, part))
     return found
 
 
@@ -156,10 +144,10 @@ def _file(work: Path, number: int) -> Path:
 
 def _read_parts(lines: DumpLines, wanted: Wanted, work: Path, parts: list[_Part], size: int) -> None:
     """Reads what is not in the parts yet, and adds to them."""
-    if parts and parts[-1].is_last:
+    if parts and parts[-1]["is_last"]:
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    end, first_line = (parts[-1].end if parts else 0), 1 + sum(each.num_lines for each in parts)
+    end, first_line = (parts[-1]["end"] if parts else 0), 1 + sum(each["num_lines"] for each in parts)
     with shown(f"reading {lines.path.name}", size, unit="MB", columns=columns) as advance:
         waiting: list[_Answer] = []
         for block, found in extracted(lines.blocks(end, first_line, advance), wanted, num_workers()):
@@ -196,7 +184,7 @@ def _write_part(path: Path, answers: list[_Answer], is_last: bool, is_cut: bool)
     )
     rows = pa.concat_tables(answer.rows for answer in answers) if answers else pa.table({})
     with atomic_path(path) as temporary:
-        write_table(temporary, rows, vars(part))
+        write_table(temporary, rows, part)
     return part
 
 
@@ -258,7 +246,7 @@ def _write(
 ) -> None:
     left = Skipped()
     for part in parts:
-        for reason, of in part.left.items():
+        for reason, of in part["left"].items():
             _count(left, reason, of["count"], of["examples"])
     pictures = None if images is None else ImageFolder(images)
     num_pictures = 0
@@ -277,9 +265,9 @@ def _write(
                 f"{writer.num_entities} ({reasons or 'an empty file'})",
                 "Check --languages and --classes (an item's own classes count, not those above them).",
             )
-        newest = max(part.newest for part in parts)
+        newest = max(part["newest"] for part in parts)
         notes = ["a KB without mentions: it can be linked to, not trained on"]
-        if any(part.is_cut for part in parts):
+        if any(part["is_cut"] for part in parts):
             notes.append(f"{path.name} ends inside its compressed data: it was taken for a part of a dump")
         if left.counts[NO_JSON]:
             notes.append(f"lines that are no JSON were left out: {left.counts[NO_JSON]:,}")
@@ -289,7 +277,7 @@ def _write(
             "dump": {"file": path.name, "bytes": size, "newest_change": newest or None},
             "languages": list(wanted.languages),
             "classes": list(wanted.classes),
-            "lines_read": sum(part.num_lines for part in parts),
+            "lines_read": sum(part["num_lines"] for part in parts),
             "skipped": left.as_json(),
             "entities_with_image": num_pictures,
             "entities_without_text": {v: writer.num_entities - n for v, n in writer.num_texts().items() if n},

@@ -23,6 +23,7 @@ from dim.releases.entity_rows import EntityRows
 from dim.releases.image_folder import find_image_folder
 from dim.releases.mention_rows import MentionRows
 from dim.releases.repeats import Repeats
+from dim.releases.split_files import empty_splits
 
 ENTITY_FILE, TEXT_FOLDER, IMAGE_FOLDER = "entity_12w.json", "TKB", "IKB"
 SPLIT_FILE = re.compile(r"(?:wikiperson_)?(train_?dev|train|dev|test)(?:_v[0-9.]+)?\.json", re.IGNORECASE)
@@ -91,7 +92,7 @@ class WikiPerson(Converter):
 def _divide(mentions: pd.DataFrame, splits: Mapping[str | None, str]) -> list[str]:
     """Gives the rows that are train and dev in one a split each, in place; returns notes on the splits."""
     present = {"train", "dev", *splits} if None in splits else {*splits}
-    notes = [f"no file for {name}: that split is empty" for name in ("train", "dev", "test") if name not in present]
+    notes = empty_splits(present)
     if None in splits:
         undivided = mentions[mentions["split"].isna()]
         is_dev = draw_captions(undivided, 1 / 10, "dev")

@@ -12,7 +12,7 @@ from dim.errors import DataError
 from dim.releases.base import Converter, Release
 from dim.releases.entity_rows import EntityRows
 from dim.releases.mention_rows import MentionRows
-from dim.releases.split_files import find_matching_files
+from dim.releases.split_files import empty_splits, find_matching_files
 from dim.releases.title_kb import GOLDS_ALONE
 
 TRAIN_FOLDER, TEST_FOLDER, OTHER = "train_data", "test_data/jsonl", "other"
@@ -66,10 +66,7 @@ class Zelda(Converter):
                         type=source,
                         attributes={"document": document.get("id")},
                     )
-        present = {split for split, _ in files}
-        notes += [
-            f"no file for {split}: that split is empty" for split in ("train", "dev", "test") if split not in present
-        ]
+        notes += empty_splits({split for split, _ in files})
         return Release(
             name="ZELDA",
             source="ZELDA (Milich and Akbik, EACL 2023)",
