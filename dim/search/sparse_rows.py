@@ -39,6 +39,11 @@ class SparseRows:
     def __init__(self, postings: sp.csr_matrix) -> None:
         self._postings, self._added = postings, _empty(*postings.shape)
 
+    @classmethod
+    def empty(cls, width: int, num_rows: int) -> Self:
+        """Rows without a vector."""
+        return cls(_empty(width, num_rows))
+
     @property
     def width(self) -> int:
         """Columns of a vector."""

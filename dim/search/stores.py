@@ -219,8 +219,7 @@ class FaissStore:
     def _found_beside(self, queries: Floats, width: int, beside: Floats) -> tuple[Floats, Rows]:
         """As `found`, of the `WIDER` times as many best by either part; exact where the kind is."""
         if self.kind == "flat":
-            vectors = faiss.rev_swig_ptr(self.index.get_xb(), self.index.ntotal * self.index.d)
-            return ExactStore(vectors.reshape(-1, self.index.d)).found(queries, width, beside)
+            return self._exact.found(queries, width, beside)
         scores = np.full((len(queries), width), -np.inf, dtype=np.float32)
         positions = np.full((len(queries), width), -1, dtype=np.int64)
         looked_at = min(WIDER * width, len(self))
@@ -231,6 +230,12 @@ class FaissStore:
             best = np.argsort(-sums, kind="stable")[:width]
             scores[place], positions[place] = sums[best], either[best]
         return scores, positions
+
+    @cached_property
+    def _exact(self) -> ExactStore:
+        """The same vectors, where the kind is flat."""
+        vectors = faiss.rev_swig_ptr(self.index.get_xb(), self.index.ntotal * self.index.d)
+        return ExactStore(vectors.reshape(-1, self.index.d))
 
     def vectors_at(self, positions: Rows) -> Floats:
         """The vectors [m, d], rounded as they are stored."""

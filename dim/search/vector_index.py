@@ -76,6 +76,7 @@ class VectorIndex:
     ) -> None:
         self.kind, self.width, self.recall, self.parameters = kind, width, recall, parameters
         self._store, self._store_ids = store, ids
+        self._are_counted = np.array_equal(ids, np.arange(len(ids)))
         self._live = np.ones(len(ids), dtype=bool)
         self._side, self._side_ids = ExactStore(np.empty((0, width), np.float32)), np.empty(0, np.int64)
 
@@ -173,11 +174,20 @@ class VectorIndex:
             DataError: Queries of another width, or not finite.
         """
         values = _checked_queries(queries, self.width)
-        parts = [_nearest(self._store, self._store_ids, self._live, values, k, beside)]
+        of_store, of_side = (None, None) if beside is None else self._columns_of(beside)
+        parts = [_nearest(self._store, self._store_ids, self._live, values, k, of_store)]
         if self.num_added:
-            parts.append(_nearest(self._side, self._side_ids, np.ones(self.num_added, bool), values, k, beside))
+            parts.append(_nearest(self._side, self._side_ids, np.ones(self.num_added, bool), values, k, of_side))
         scores, ids = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
         return _best(scores, ids, k)
+
+    def _columns_of(self, beside: Floats) -> tuple[Floats, Floats]:
+        """The columns of the fixed part's ids, a view where these are 0 … n - 1, and those of the added ones."""
+        for ids in (self._store_ids[-1:], self._side_ids):  # the first are ascending
+            if (most := ids.max(initial=-1)) >= beside.shape[1]:
+                raise DataError(f"ids below {beside.shape[1]:,}", str(most), "Build the index again, of these rows.")
+        of_store = beside[:, : len(self._store_ids)] if self._are_counted else beside[:, self._store_ids]
+        return of_store, beside[:, self._side_ids]
 
     def scores_of(self, queries: ArrayLike, ids: ArrayLike, missing: float | None = None) -> Floats:
         """The inner products [b, k], float32, of each query [b, d] with the vectors of its own ids [b, k].
@@ -318,19 +328,17 @@ def _nearest(
     """Scores and ids [b, k] of the store's live vectors.
 
     The search is widened for a query as long as removed vectors leave fewer than k, or the last answer is as near as
-    the last one looked at, since a vector with the same score and a smaller id may then stand behind it.
+    the last one looked at, since a vector with the same score and a smaller id may then stand behind it. `beside`
+    [b, len(store)] is added to the products.
     """
     scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
     found = np.full((len(queries), k), -1, dtype=np.int64)
     pending, width = np.arange(len(queries)), min(len(store), k + SPARE)
     if not k or not width:
         return scores, found
-    if beside is not None and not np.array_equal(ids, np.arange(beside.shape[1])):
-        if ids.max(initial=-1) >= beside.shape[1]:
-            raise DataError(f"ids below {beside.shape[1]:,}", str(ids.max()), "Build the index again, of these rows.")
-        beside = beside[:, ids]
     while pending.size:
-        raw, positions = store.found(queries[pending], width, None if beside is None else beside[pending])
+        own = beside if beside is None or len(pending) == len(queries) else beside[pending]
+        raw, positions = store.found(queries[pending], width, own)
         kept = (positions >= 0) & live[positions]
         best, best_ids = _best(np.where(kept, raw, -np.inf), np.where(kept, ids[positions], -1), k)
         scores[pending], found[pending] = best, best_ids

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from safetensors.torch import save
 
 from dim.core.moved_classes import renamed
@@ -132,7 +131,7 @@ def parted(index: VectorIndex, num_sparse: int, num_rows: int) -> tuple[VectorIn
         num_rows: More than every id.
     """
     vectors, rows = index.vectors_of(index.ids), index.ids
-    columns = sp.coo_matrix(vectors[:, :num_sparse])
-    postings = sp.csr_matrix((columns.data, (columns.col, rows[columns.row])), (num_sparse, num_rows))
-    dense = np.ascontiguousarray(vectors[:, num_sparse:])
-    return VectorIndex.build(dense, rows, kind="exact"), SparseRows(postings)
+    sparse = SparseRows.empty(num_sparse, num_rows)
+    dense, columns = sparse.parted(vectors)
+    sparse.add(rows, columns)
+    return VectorIndex.build(dense, rows, kind="exact"), sparse

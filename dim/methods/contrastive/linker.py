@@ -125,7 +125,7 @@ class ContrastiveLinker(RankedLinker):
             Towers(task, live_encoder(module)),
             knowledge,
             VectorIndex.build(vectors[has_vector], has_vector, kind=index),
-            None if sparse is None else SparseRows(sparse),
+            None if sparse is None else SparseRows(sparse.copy()),  # those of the task stay whole
             EntityNames([entity.name for entity in entities], [entity.aliases for entity in entities]),
             ranker,
             about_run(task, run, recipe_of_run(run, type(task)), ranker),
