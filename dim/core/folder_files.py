@@ -69,7 +69,8 @@ def json_value(text: str | bytes, hint: Any) -> Any:
 
 def peek_json(path: Path, hint: Any) -> Any:
     """The JSON of a file as `json_value`, for whoever has an answer where there is none. Raises OSError, ValueError."""
-    return json_value(regular(path).read_bytes(), hint)
+    _check_bytes(path, "JSON")
+    return json_value(path.read_bytes(), hint)
 
 
 def read_json_lines(path: Path, hint: Any, what: str, remedy: str) -> list[Any]:
@@ -109,8 +110,7 @@ def _parse_yaml(text: str) -> Any:
 
 def _read(path: Path, form: str, parse: Callable[[str], Any], hint: Any, what: str, remedy: str) -> Any:
     try:
-        if (size := regular(path).stat().st_size) > MOST_BYTES[form]:
-            raise Mismatch("", f"{form} of at most {MOST_BYTES[form]:,} bytes", f"{size:,} bytes")
+        _check_bytes(path, form)
         value = parse(path.read_text(encoding="utf-8"))
         _check_shape(value, form)
         return typed(value, hint)
@@ -121,6 +121,11 @@ def _read(path: Path, form: str, parse: Callable[[str], Any], hint: Any, what: s
     except (OSError, ValueError, yaml.YAMLError) as error:
         said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise DataError(what, f"a damaged {path.name} ({said})", remedy) from error
+
+
+def _check_bytes(path: Path, form: str) -> None:
+    if (size := regular(path).stat().st_size) > MOST_BYTES[form]:
+        raise Mismatch("", f"{form} of at most {MOST_BYTES[form]:,} bytes", f"{size:,} bytes")
 
 
 def is_bounded(value: Any) -> bool:

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 
 from dim.core.files import content_hash, regular
 from dim.core.folder_files import json_value
-from dim.core.typed import Mismatch
 
 _ABOUT = b"dim"  #: In the footer of a Parquet file: what it says of itself.
 
@@ -65,7 +64,7 @@ def said_by(path: Path, kind: type = Said) -> dict[str, Any]:
     try:
         said = (pq.read_schema(regular(path)).metadata or {}).get(_ABOUT)
         about: dict[str, Any] = {} if said is None else json_value(said, kind)
-    except (OSError, ValueError, Mismatch, pa.ArrowException):
+    except (OSError, ValueError, pa.ArrowException):
         return {}
     return about
 

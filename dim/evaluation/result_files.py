@@ -111,7 +111,7 @@ class Results:
         """
         what, remedy = f"ranks in {self.folder / RANKS}", "Move the file away and evaluate again: dim validate."
         frame: pd.DataFrame = read_parquet(self.folder / RANKS, what, remedy, most=MOST, like=RANKS_SCHEMA).to_pandas()
-        if "protocol" in frame or "split" not in frame:
+        if "protocol" in frame:
             return frame
         return frame.assign(protocol=frame["split"].map(dict(self.entries.keys())))
 

@@ -191,15 +191,17 @@ class EntityColumns(MutableMapping[int, Entity]):
     def confine_images(self, roots: ImageRoots) -> None:
         """Leaves each entity that there is the images inside of `roots`, by their paths there."""
         for row, entity in self._others.items():
-            inside, self._elsewhere[row] = roots.split(entity.images)
+            inside, outside = roots.split(entity.images)
             self._others[row] = replace(entity, images=inside)
+            if outside:
+                self._elsewhere[row] = outside
         self._roots = roots
 
     def images_elsewhere(self) -> Iterator[tuple[int, tuple[str, ...]]]:
         """Of each entity whose images were not all left, its row and the other paths."""
         if self._roots is None:
             return
-        yield from ((row, images) for row, images in self._elsewhere.items() if images)
+        yield from self._elsewhere.items()
         told = iter(zip(self._rows.tolist(), self._is_there.tolist(), strict=True))
         for each in _lists(self._columns["images"]):
             for images, (row, is_there) in zip(each, told, strict=False):

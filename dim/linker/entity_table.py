@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -44,19 +45,19 @@ def write_entities(knowledge: Knowledge, place: Path, images: KeptImages) -> Non
     Raises:
         DataError: `copies` are asked for, and most of the images are gone (beyond `MAX_MISSING_IMAGES`).
     """
-    if images == "copies":
-        _check_sources(knowledge)
-        (place / IMAGES).mkdir()
     table = knowledge.table()
     with_images = _rows_with_images(table)
+    elsewhere = knowledge.images_elsewhere if images != "none" else {}
+    if images == "copies":
+        _check_sources(knowledge, with_images, elsewhere)
+        (place / IMAGES).mkdir()
     pool = ThreadPoolExecutor(num_decoders())
     try:
         kept = dict(zip(with_images, pool.map(partial(_kept, knowledge, place, images), with_images), strict=True))
     finally:
         pool.shutdown(cancel_futures=True)
-    if images != "none":
-        for row, outside in knowledge.images_elsewhere.items():
-            kept[row] = (*kept.get(row, ()), *outside)
+    for row, outside in elsewhere.items():
+        kept[row] = (*kept.get(row, ()), *outside)
     field = SCHEMA.field("images")
     column = pa.array([kept.get(row, ()) for row in table["row"].to_pylist()], field.type)
     write_arrow(table.set_column(SCHEMA.names.index("images"), field, column), place / FILE)
@@ -103,8 +104,7 @@ def _read_older(file: Path, what: str, remedy: str) -> pa.Table:
     return table
 
 
-def _check_sources(knowledge: Knowledge) -> None:
-    with_images, elsewhere = _rows_with_images(knowledge.table()), knowledge.images_elsewhere
+def _check_sources(knowledge: Knowledge, with_images: list[int], elsewhere: Mapping[int, Sequence[str]]) -> None:
     named = {row: images for row in with_images if (images := knowledge.entities[row].images)}
     only_elsewhere = [row for row in elsewhere if row not in named]
     gone = [paths[0] for row, paths in named.items() if not any(_is_there(knowledge, row, path) for path in paths)]

@@ -407,7 +407,6 @@ class Linker(ModelHubMixin, ABC):
                 added then.
         """
         given = entities_of(entities)
-        self.knowledge.check_new(given)
         if not given:
             return
         rows = self.knowledge.add(given)

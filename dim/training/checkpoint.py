@@ -81,8 +81,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             if (part := parts.testzip()) is not None:
                 raise ValueError(f"the checksum of {part} differs")
         found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        with told_of(path):
-            _check(found)
+        _check(found)
     except _UNREADABLE as error:
         raise no_checkpoint(path, error) from error
     return found
