@@ -92,7 +92,7 @@ def _write_found(path: Path, found: Audit, dataset: Dataset) -> None:
 def _is_audit(path: Path) -> bool:
     try:
         return "audit_version" in peek_json(path, dict)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError):
         return False
 
 

@@ -1,10 +1,22 @@
-"""How long a server asks to wait before the next request."""
+"""How long to wait before the next request: what a server asks for, and what its failures do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+
+LONGEST_BACKOFF_S = 60.0
+
+
+def backoff(first_s: float, num_failures: int) -> float:
+    """Seconds to wait after so many failures: those after the first one, doubled for each further, up to a minute.
+
+    Example:
+        >>> backoff(1.0, 1), backoff(1.0, 3), backoff(1.0, 99)
+        (1.0, 4.0, 60.0)
+    """
+    return min(first_s * 2.0 ** (num_failures - 1), LONGEST_BACKOFF_S)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:

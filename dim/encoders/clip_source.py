@@ -152,7 +152,7 @@ class ClipSource:
             return "This is a repository in the hub's cache: name a commit's folder under its snapshots."
         try:
             kind = peek_json(folder / "config.json", dict[str, Any]).get("model_type")
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError):
             return ""
         return (
             f"This is a model of Transformers ({kind}): name it as path of TransformersTextEncoder, and of "
@@ -319,8 +319,7 @@ class ClipSource:
 
         try:
             weights = self._weights()
-            if not self._folder and not self._tag:
-                _ = self._of_file  # its activation is checked
+            _ = self._of_file  # a file's activation is checked
             with self._readable(weights) as weights, torch.random.fork_rng(), _quiet(), unasked():
                 torch.manual_seed(self.random_seed or 0)
                 model: nn.Module = open_clip.create_model(

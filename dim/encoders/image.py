@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
 from dim.encoders.base import Features, ImageEncoder
 from dim.encoders.device import DTYPES, Precision, deferred, resolve_device, to_device
+from dim.encoders.encoder_check import remedy_for, tried
 from dim.encoders.pretrained import KnownByItsFiles
 from dim.errors import ConfigError
 
@@ -79,7 +80,7 @@ class TransformersImageEncoder(KnownByItsFiles, ImageEncoder):
             raise ConfigError(f"an image encoder at {self.path}", found, "Name another model.")
         return sizes
 
-    @property
+    @cached_property
     def _is_projected(self) -> bool:
         kind = AutoModel._model_mapping.get(type(self._config), None)
         has_space = hasattr(kind, "get_image_features")
@@ -118,24 +119,19 @@ class TransformersImageEncoder(KnownByItsFiles, ImageEncoder):
     _is_checked = False
 
     def _check(self) -> None:
-        what = f"an image encoder at {self.path} that works in {self.precision}"
-        remedy = "Name another model." if self.precision == "fp32" else "Use precision fp32, or name another model."
+        what, remedy = f"an image encoder at {self.path} that works in {self.precision}", remedy_for(self.precision)
         noise = np.random.default_rng(0)
         pictures = [Image.fromarray(noise.integers(0, 255, (*size, 3), dtype=np.uint8)) for size in _SIZES]
-        try:
+
+        def encoded() -> Tensor:
             arrays = [self.preprocess(picture) for picture in pictures]
             if len({array.shape for array in arrays}) > 1:
                 shapes = " and ".join(str(array.shape) for array in arrays)
                 raise ConfigError(f"a processor at {self.path} that gives arrays of one shape", shapes, remedy)
             with torch.inference_mode():
-                features = self._forward(self.to_device(np.stack(arrays)))
-        except ConfigError:
-            raise
-        except Exception as error:  # each family of models raises its own kinds
-            said = (str(error).strip().splitlines() or ["no message"])[0][:200]
-            raise ConfigError(what, f"{type(error).__name__}: {said}", remedy) from error
-        if not features.isfinite().all():
-            raise ConfigError(what, "NaN or infinity", remedy)
+                return self._forward(self.to_device(np.stack(arrays)))
+
+        features = tried(encoded, what, remedy)
         if tuple(features.shape) != (len(_SIZES), self.width):
             raise ConfigError(
                 f"one vector of {self.width} columns an image at {self.path}", str(features.shape), remedy

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dim.core.files import content_hash
+from dim.core.folder_files import peek_json
 from dim.encoders.model_files import load_pickled, safe_name, write_safetensors
 from dim.encoders.pooling import RULES, Dense, LayerNorm, Normalize
 from dim.encoders.pretrained import Pretrained
@@ -144,12 +145,13 @@ class SentenceFolder:
         """
         is_changed = False
         for name, file in self.files.items():
-            place = target / name
+            # What is said of an encoder is looked for where it stands.
+            place = target / (Path(name).name if Path(name).name in SETTINGS else name)
             place.parent.mkdir(parents=True, exist_ok=True)
             if file.suffix == ".bin":
                 is_changed = True
                 write_safetensors(file, place.parent / safe_name(file.name), load_pickled)
-            elif name == MODULES and (modules := json.loads(file.read_text(encoding="utf-8")))[0].get("path"):
+            elif name == MODULES and (modules := peek_json(file, list[Any]))[0].get("path"):
                 is_changed = True
                 modules[0]["path"] = ""
                 place.write_text(json.dumps(modules, indent=2), encoding="utf-8")
@@ -192,7 +194,7 @@ class _Reader:
         if path is None:
             return default
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = peek_json(path, Any)
         except (OSError, ValueError) as error:
             raise refused(f"{name}: {type(error).__name__}: {str(error)[:200]}") from error
         if not isinstance(found, type(default)):
@@ -216,7 +218,10 @@ def _folder(reader: _Reader, modules: list[Any]) -> SentenceFolder:
     settings: dict[str, Any] = next(
         (found for name in SETTINGS if (found := reader.read(_in(places[0], name), {}))), {}
     )
-    pooling = reader.read(_in(places[1], "config.json"), {})
+    name = _in(places[1], "config.json")
+    if reader.find(name) is None:
+        raise refused(f"a Pooling module without {name}")
+    pooling = reader.read(name, {})
     told = reader.read(PROMPTS, {})
     return SentenceFolder(
         _pooling(pooling),

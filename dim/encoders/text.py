@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from dim.display.lines import warn
 from dim.encoders.base import Features, Owner, TextEncoder, TrainableTextEncoder
 from dim.encoders.device import Precision, check_compiler, deferred, to_device
+from dim.encoders.encoder_check import check_texts
 from dim.encoders.pooling import pool
 from dim.encoders.pretrained import KnownByItsFiles
 from dim.encoders.prompted import PromptedTextEncoder
 from dim.encoders.sentence_folder import SentenceFolder, sentence_folder
 from dim.encoders.sentence_recipe import Asked, SentenceRecipe
-from dim.encoders.text_check import check_texts
 from dim.encoders.text_model import UNBOUNDED, TextModel, Training
 from dim.encoders.text_reader import accepted, has_shared_space, is_halved, reader_of, width_of
 from dim.errors import ConfigError
@@ -213,14 +213,13 @@ class TransformersTextEncoder(KnownByItsFiles, TrainableTextEncoder):
             texts: The batch.
             prompt: Put before each.
         """
-        if "_is_checked" not in self.__dict__:
-            _ = self._is_checked
+        _ = self._is_checked
         return self._forward(texts, prompt)
 
     def _forward(self, texts: Sequence[str], prompt: str = "") -> Tensor:
         tokens = self.tokenize([prompt + text for text in texts])
         mask = tokens["attention_mask"]
-        output = self._run(**accepted(reader_of(self.model), self._given(tokens)))
+        output = self._run(**{name: values for name, values in tokens.items() if name in self._inputs})
         if prompt and not self.recipe.include_prompt:
             mask = mask.clone()
             mask[:, : self._length_of(prompt)] = 0
@@ -258,9 +257,11 @@ class TransformersTextEncoder(KnownByItsFiles, TrainableTextEncoder):
         device = next(self.model.parameters()).device if self.is_trained else self.loaded.device
         return {name: to_device(values, device) for name, values in batch.items()}
 
-    def _given(self, tokens: dict[str, Tensor]) -> dict[str, Tensor]:
+    @cached_property
+    def _inputs(self) -> frozenset[str]:
         """What the model is given of a batch."""
-        return {name: values for name, values in tokens.items() if self.loaded.has_mask or name != "attention_mask"}
+        names = accepted(reader_of(self.model))
+        return names if self.loaded.has_mask else names - {"attention_mask"}
 
     def _cut(self, texts: Sequence[str], **options: Any) -> Any:
         """The tokens of texts, cut at the longest that the model takes."""
@@ -275,7 +276,12 @@ class TransformersTextEncoder(KnownByItsFiles, TrainableTextEncoder):
 
     @cached_property
     def _is_checked(self) -> bool:
-        check_texts(self._forward, self.width, self.precision, self.path)
+        was_training = self.model.training  # with dropout a text would differ from itself
+        self.model.eval()
+        try:
+            check_texts(self._forward, self.width, self.precision, self.path)
+        finally:
+            self.model.train(was_training)
         self._say_differences()
         return True
 

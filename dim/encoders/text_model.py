@@ -120,7 +120,7 @@ class TextModel:
         with torch.random.fork_rng(devices=[]):  # the same matrices whatever drew before
             torch.manual_seed(0)
             with_lora: nn.Module = get_peft_model(model, config)
-        return with_lora
+        return with_lora.eval()  # as the model in it is: the wrapper comes in training mode
 
     @property
     def _kind(self) -> Any:

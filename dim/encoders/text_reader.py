@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import transformers
-from torch import Tensor, nn
+from torch import nn
 from transformers.models.auto import modeling_auto
 
 
@@ -42,7 +42,7 @@ def width_of(config: Any, is_projected: bool) -> int | None:
 
 def text_part(model: nn.Module) -> nn.Module:
     """The part of a model that texts go through: the encoder of one that writes, too, the text tower of two."""
-    whole: Any = getattr(model, "get_base_model", lambda: model)()  # of LoRA's wrapper
+    whole = _unwrapped(model)
     if getattr(whole.config, "is_encoder_decoder", False) and hasattr(whole, "decoder"):
         encoder: nn.Module = whole.get_encoder()
         return encoder
@@ -54,15 +54,19 @@ def text_part(model: nn.Module) -> nn.Module:
 
 def reader_of(model: nn.Module) -> Callable[..., Any]:
     """What is called with tokens."""
-    whole: Any = getattr(model, "get_base_model", lambda: model)()
+    whole = _unwrapped(model)
     if hasattr(whole, "get_text_features"):
         features: Callable[..., Any] = whole.get_text_features
         return features
     return text_part(model)
 
 
-def accepted(reader: Callable[..., Any], tokens: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Of a tokenizer's output what a reader has parameters for."""
-    whole = getattr(reader, "get_base_model", lambda: reader)()
-    names = inspect.signature(getattr(whole, "forward", whole)).parameters
-    return {name: values for name, values in tokens.items() if name in names}
+def accepted(reader: Callable[..., Any]) -> frozenset[str]:
+    """The names of what a reader has parameters for."""
+    whole = _unwrapped(reader)
+    return frozenset(inspect.signature(getattr(whole, "forward", whole)).parameters)
+
+
+def _unwrapped(model: Any) -> Any:
+    """The model inside of LoRA's wrapper, if it is in one."""
+    return getattr(model, "get_base_model", lambda: model)()

@@ -185,13 +185,11 @@ def embed_dataset(
     for field in wanted:
         encoder = encoders[field.encoder]
         assert encoder is not None
-        if is_trained(encoder):
+        is_sparse = field.encoder == "name" and isinstance(encoder, SparseTextEncoder)
+        if is_sparse or is_trained(encoder):
+            when = "whenever a run opens: not kept" if is_sparse else "within each step"
             found[field.name] = field.unique_inputs(dataset, choices)
-            console.print(f"{field.name:<12} encoded within each step", highlight=False)
-            continue
-        if field.encoder == "name" and isinstance(encoder, SparseTextEncoder):
-            found[field.name] = field.unique_inputs(dataset, choices)
-            console.print(f"{field.name:<12} encoded whenever a run opens: not kept", highlight=False)
+            console.print(f"{field.name:<12} encoded {when}", highlight=False)
             continue
         found[field.name] = features = run.features(field, choices, encoder)
         if field.kind == "image":

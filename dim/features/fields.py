@@ -14,6 +14,7 @@ from dim.core.jobs import Dtype
 from dim.core.options import nearest
 from dim.core.templates import CONTEXT_FIELDS, check_template
 from dim.data.dataset import Dataset
+from dim.encoders.base import Owner
 from dim.errors import ConfigError
 from dim.features.around import text_around
 from dim.features.inputs import Inputs
@@ -65,7 +66,7 @@ class Field:
     """
 
     name: str
-    owner: Literal["mention", "entity"]
+    owner: Owner
     encoder: Literal["text", "image", "name"]
     tables: tuple[str, ...]
     inputs: Callable[[Columns, Choices], Sequence[Any] | pa.ChunkedArray]
@@ -140,7 +141,7 @@ FIELDS = (
 )
 
 
-def fields_of(owner: Literal["mention", "entity"]) -> list[Field]:
+def fields_of(owner: Owner) -> list[Field]:
     """The fields of mentions, or those of entities, in their order."""
     return [field for field in FIELDS if field.owner == owner]
 

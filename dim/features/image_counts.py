@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from dim.data.dataset import Dataset
 from dim.data.missing_images import NamedImages
+from dim.encoders.base import Owner
 from dim.features.inputs import file_state
 
-Owner = Literal["mention", "entity"]
 DROPPED = "images_dropped"  #: Key of `dataset.json`: why owners lost their image paths when they were prepared.
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from dim.encoders.base import Captioner, Features, ImageEncoder, TextEncoder
+from dim.encoders.base import Captioner, Features, ImageEncoder, Owner, TextEncoder
 from dim.errors import DataError
 from dim.features.batch import Batch, FeatureTable, batch_of
 from dim.features.blocks import encoded_images, encoded_texts
@@ -129,7 +129,7 @@ class LiveEncoder:
 
     def _tables(
         self,
-        owner: Literal["mention", "entity"],
+        owner: Owner,
         given: _Given,
         images: Sequence[ReadyImage | None],
         wanted: Sequence[str],

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from time import monotonic, sleep
 
+from dim.core.retry_after import backoff
 from dim.images.remote import FetchError, host_of
 
-LONGEST_BACKOFF_S = 60.0
 NUM_SILENT = 3  #: Images in a row for which a host gave no answer; after that it is not asked again.
 
 
@@ -86,7 +86,7 @@ def _again(host: _Host, failed: FetchError, pace: Pace) -> bool:
     """Whether the first that waits is tried again; then its host waits for it."""
     if host.tries >= pace.retries or (failed.wait_s or 0) > pace.max_wait_s:
         return False
-    back_off = min(pace.backoff_s * 2.0**host.tries, LONGEST_BACKOFF_S)
     host.tries += 1
-    host.next_at = pace.time() + max(pace.delay_s, back_off if failed.wait_s is None else failed.wait_s)
+    wait = backoff(pace.backoff_s, host.tries) if failed.wait_s is None else failed.wait_s
+    host.next_at = pace.time() + max(pace.delay_s, wait)
     return True

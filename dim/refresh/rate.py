@@ -8,9 +8,8 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from dim.core.retry_after import backoff
 from dim.errors import ConfigError
-
-LONGEST_BACKOFF_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,5 +82,5 @@ class Retries:
             >>> 2.0 <= Retries(backoff_s=1.0).delay("Q42", num_failures=3) <= 4.0
             True
         """
-        full = min(self.backoff_s * 2.0 ** (num_failures - 1), LONGEST_BACKOFF_S)
+        full = backoff(self.backoff_s, num_failures)
         return full * random.Random(f"{self.seed} {entity_id} {num_failures}").uniform(0.5, 1.0)

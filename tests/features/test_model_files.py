@@ -176,6 +176,8 @@ def test_a_sentence_transformers_folder_names_the_folder_in_it(bert: Path) -> No
     kinds = {"0_Transformer": "Transformer", "1_Pooling": "Pooling"}
     modules = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in kinds.items()]
     (place / "modules.json").write_text(json.dumps(modules))
+    (place / "1_Pooling").mkdir()
+    (place / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_mean_tokens": True}))
     assert f"to do    Name {place / '0_Transformer'}." in refused(place)
     assert encoder(place / "0_Transformer").encode_text(TEXTS).shape == (2, 16)
 

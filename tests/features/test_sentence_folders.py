@@ -174,6 +174,13 @@ def test_what_is_not_done_here_is_refused_by_name(tmp_path: Path, change: dict[s
     assert encoder(folder, pooling="mean", max_length=None, normalize=False).encode_text(TEXTS).shape == (4, 16)
 
 
+def test_a_pooling_module_without_its_config_is_refused(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "st")
+    (folder / "1_Pooling" / "config.json").unlink()
+    with pytest.raises(ConfigError, match=r"a Pooling module without 1_Pooling/config\.json"):
+        encoder(folder).encode_text(TEXTS)
+
+
 def test_a_module_of_anothers_code_or_place_is_never_read(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "st")
     modules = json.loads((folder / "modules.json").read_text())
@@ -218,7 +225,8 @@ def test_a_trained_folder_is_written_with_its_modules(tmp_path: Path, train: str
 
 def test_an_encoder_in_a_folder_of_its_own_is_read_by_the_modules_above_it(tmp_path: Path) -> None:
     """As versions before 2 wrote them."""
-    folder = write_folder(tmp_path / "st", pooling={"pooling_mode_cls_token": True}, heads=[dense()])
+    settings = {"max_seq_length": 7}
+    folder = write_folder(tmp_path / "st", {"pooling_mode_cls_token": True}, [dense()], settings)
     inner = folder / "0_Transformer"
     inner.mkdir()
     for file in [*folder.glob("*.safetensors"), *folder.glob("*config*.json"), *folder.glob("token*")]:
@@ -233,6 +241,21 @@ def test_an_encoder_in_a_folder_of_its_own_is_read_by_the_modules_above_it(tmp_p
     np.testing.assert_allclose(features, oracle(folder).encode(TEXTS), atol=1e-5)
     encoder(inner).copy_model(inner, tmp_path / "copy")
     np.testing.assert_array_equal(encoder(tmp_path / "copy").encode_text(TEXTS), features)
+    options = encoder(inner, train="full").write_frozen(tmp_path / "written")
+    np.testing.assert_allclose(encoder(tmp_path / "written", **options).encode_text(TEXTS), features, atol=1e-5)
+
+
+@pytest.mark.parametrize("train", ["full", "lora"])
+def test_a_trained_encoder_is_checked_without_dropout_and_goes_on_with_it(tmp_path: Path, train: str) -> None:
+    """Lightning's fast_dev_run and num_sanity_val_steps 0 encode the first time within a training step."""
+    if train == "lora":
+        pytest.importorskip("peft")
+    trained = encoder(write_folder(tmp_path / "st"), train=train)
+    assert not any(module.training for module in trained.network.modules())
+    trained.network.train()
+    first, again = trained.forward_text(TEXTS), trained.forward_text(TEXTS)
+    assert trained.network.training
+    assert not np.array_equal(first.detach().numpy(), again.detach().numpy())
 
 
 def test_mean_pooling_is_the_default_where_no_folder_says_anything(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from email.utils import format_datetime
 import pytest
 from moved_clock import MovedClock
 
-from dim.core.retry_after import retry_after
+from dim.core.retry_after import LONGEST_BACKOFF_S, retry_after
 from dim.errors import ConfigError
-from dim.refresh.rate import LONGEST_BACKOFF_S, Clock, Pacer, Retries
+from dim.refresh.rate import Clock, Pacer, Retries
 
 
 @pytest.fixture

@@ -16,6 +16,34 @@ _TEXTS = ("Anna", "Anna Moreau, who plays the violin, was born in a small town b
 _LEAST: dict[Precision, float] = {"fp32": 0.9999, "bf16": 0.98, "fp16": 0.99}
 
 
+def remedy_for(precision: Precision) -> str:
+    """What to do where an encoder cannot be used."""
+    return "Name another model." if precision == "fp32" else "Use precision fp32, or name another model."
+
+
+def tried(compute: Callable[[], Tensor], what: str, remedy: str) -> Tensor:
+    """The features that an encoder gives.
+
+    Args:
+        compute: Gives them.
+        what: They are of, for the message.
+        remedy: What to do where there are none.
+
+    Raises:
+        ConfigError: It cannot, or they are not finite.
+    """
+    try:
+        features = compute()
+    except ConfigError:
+        raise
+    except Exception as error:  # each family of models raises its own kinds
+        said = (str(error).strip().splitlines() or ["no message"])[0][:200]
+        raise ConfigError(what, f"{type(error).__name__}: {said}", remedy) from error
+    if not features.isfinite().all():
+        raise ConfigError(what, "NaN or infinity", remedy)
+    return features
+
+
 def check_texts(encode: Callable[[Sequence[str]], Tensor], width: int, precision: Precision, path: str) -> None:
     """Encodes a text alone and beside a longer one.
 
@@ -28,18 +56,10 @@ def check_texts(encode: Callable[[Sequence[str]], Tensor], width: int, precision
     Raises:
         ConfigError: It cannot, its features are not finite or of another width, or a text's hang on its neighbours.
     """
-    what = f"a text encoder at {path} that works in {precision}"
-    remedy = "Name another model." if precision == "fp32" else "Use precision fp32, or name another model."
-    try:
-        with torch.no_grad():
-            alone, together = encode(_TEXTS[:1]), encode(_TEXTS)
-    except ConfigError:
-        raise
-    except Exception as error:  # each family of models raises its own kinds
-        said = (str(error).strip().splitlines() or ["no message"])[0][:200]
-        raise ConfigError(what, f"{type(error).__name__}: {said}", remedy) from error
-    if not (alone.isfinite().all() and together.isfinite().all()):
-        raise ConfigError(what, "NaN or infinity", remedy)
+    what, remedy = f"a text encoder at {path} that works in {precision}", remedy_for(precision)
+    with torch.no_grad():
+        alone = tried(lambda: encode(_TEXTS[:1]), what, remedy)
+        together = tried(lambda: encode(_TEXTS), what, remedy)
     if together.shape[1:] != (width,):
         raise ConfigError(f"features of {width} columns, as the config at {path} says", f"{together.shape[1]}", remedy)
     cosine = float(cosine_similarity(alone, together[: len(alone)]).min())
