@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from fit_options import fit_options
+from joint_models import write_joint
 from model_families import write_family
 from sentence_folders import dense, write_folder
 from tiny_fit import tiny_world
 
 from dim.__main__ import main
 from dim.data.dataset import Dataset
+from dim.encoders.joint import SentenceTransformersEncoder
 from dim.linker import Linker
 
 PROMPTS = {"prompts": {"query": "who is ", "document": "this is "}}
@@ -95,3 +97,17 @@ def test_a_folder_of_two_towers_goes_the_whole_way(
     assert texts is not None
     assert images is not None
     assert texts.width == images.width
+
+
+def test_a_folder_of_a_joint_model_goes_the_whole_way(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = str(write_joint(tmp_path / "joint", "qwen3_vl", prompts=PROMPTS["prompts"]))
+    options = [
+        part
+        for name in ("text_encoder", "image_encoder")
+        for part in (f"--data.{name}", "SentenceTransformersEncoder", f"--data.{name}.path", folder)
+    ]
+    linker = check_whole_path(tmp_path, tiny_world(tmp_path_factory), *options, images=True)
+    texts, images = linker.live.text_encoder, linker.live.image_encoder
+    assert isinstance(texts, SentenceTransformersEncoder)
+    assert isinstance(images, SentenceTransformersEncoder)
+    assert texts.network is images.network

@@ -241,11 +241,15 @@ class ImageEncoder(Encoder):
 
     @abstractmethod
     def preprocess(self, image: Image.Image) -> Any:
-        """One decoded RGB image as the encoder's input (an array of one fixed shape and type)."""
+        """One decoded RGB image as the encoder's input (an array, of one fixed shape unless `stack` says otherwise)."""
+
+    def stack(self, images: Sequence[Any]) -> Any:
+        """A batch of `preprocess`' results, as `to_device` and `encode_image` take it."""
+        return np.stack(images)
 
     @abstractmethod
     def encode_image(self, pixels: Any) -> Features:
-        """Features [batch · num_patches, width], float32, finite, of a stack [batch, …] of `preprocess`' results."""
+        """Features [batch · num_patches, width], float32, finite, of what `stack` gives."""
 
     def to_device(self, pixels: Any) -> Any:
         """The stack as `encode_image` takes it too, moved to where it computes."""

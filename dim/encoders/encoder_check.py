@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
@@ -45,24 +48,47 @@ def tried(compute: Callable[[], Tensor], what: str, remedy: str) -> Tensor:
 
 
 def check_texts(encode: Callable[[Sequence[str]], Tensor], width: int, precision: Precision, path: str) -> None:
-    """Encodes a text alone and beside a longer one.
+    """As `check_inputs`, of texts."""
+    check_inputs(encode, _TEXTS, "text", width, precision, path)
+
+
+def pictures() -> list[Image.Image]:
+    """Two images of noise, of several shapes, to try an encoder with."""
+    noise = np.random.default_rng(0)
+    return [Image.fromarray(noise.integers(0, 255, (*size, 3), dtype=np.uint8)) for size in ((64, 48), (40, 90))]
+
+
+def check_inputs(
+    encode: Callable[[Sequence[Any]], Tensor],
+    inputs: Sequence[Any],
+    kind: Literal["text", "image"],
+    width: int,
+    precision: Precision,
+    path: str,
+) -> None:
+    """Encodes an input alone and beside another.
 
     Args:
-        encode: Gives features [len(texts), width], or of each text several, those of the first standing first.
+        encode: Gives features [len(inputs), width], or of each input several, those of the first standing first.
+        inputs: Two of them.
+        kind: What they are.
         width: What the encoder says of itself.
         precision: Of its arithmetic.
         path: Of its model, for messages.
 
     Raises:
-        ConfigError: It cannot, its features are not finite or of another width, or a text's hang on its neighbours.
+        ConfigError: It cannot, its features are not finite or of another width, or an input's hang on its neighbours.
     """
-    what, remedy = f"a text encoder at {path} that works in {precision}", remedy_for(precision)
+    a, remedy = {"text": "a", "image": "an"}[kind], remedy_for(precision)
+    what = f"{a} {kind} encoder at {path} that works in {precision}"
     with torch.no_grad():
-        alone = tried(lambda: encode(_TEXTS[:1]), what, remedy)
-        together = tried(lambda: encode(_TEXTS), what, remedy)
+        alone = tried(lambda: encode(inputs[:1]), what, remedy)
+        together = tried(lambda: encode(inputs), what, remedy)
     if together.shape[1:] != (width,):
         raise ConfigError(f"features of {width} columns, as the config at {path} says", f"{together.shape[1]}", remedy)
     cosine = float(cosine_similarity(alone, together[: len(alone)]).min())
     if cosine < _LEAST[precision]:
-        found = f"a cosine of {cosine:.2f} with itself, alone and beside a longer text"
-        raise ConfigError(f"features of a text that do not hang on its neighbours in a batch ({path})", found, remedy)
+        found = f"a cosine of {cosine:.2f} with itself, alone and beside another {kind}"
+        raise ConfigError(
+            f"features of {a} {kind} that do not hang on its neighbours in a batch ({path})", found, remedy
+        )

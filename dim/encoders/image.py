@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -15,11 +15,9 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
 from dim.encoders.base import Features, ImageEncoder
 from dim.encoders.device import DTYPES, Precision, deferred, resolve_device, to_device
-from dim.encoders.encoder_check import remedy_for, tried
+from dim.encoders.encoder_check import check_inputs, pictures, remedy_for
 from dim.encoders.pretrained import KnownByItsFiles
 from dim.errors import ConfigError
-
-_SIZES = ((64, 48), (40, 90))  # of the pictures that it is tried with
 
 
 class TransformersImageEncoder(KnownByItsFiles, ImageEncoder):
@@ -111,32 +109,24 @@ class TransformersImageEncoder(KnownByItsFiles, ImageEncoder):
 
     def submit_image(self, pixels: NDArray[np.float32] | Tensor) -> Callable[[], Features]:
         """What gives the features of `encode_image` when called."""
-        if not self._is_checked:
-            self._check()
+        _ = self._is_checked
         with torch.inference_mode():
             return deferred(self._forward(pixels if isinstance(pixels, Tensor) else self.to_device(pixels)))
 
-    _is_checked = False
+    @cached_property
+    def _is_checked(self) -> bool:
+        tried_with = pictures()
 
-    def _check(self) -> None:
-        what, remedy = f"an image encoder at {self.path} that works in {self.precision}", remedy_for(self.precision)
-        noise = np.random.default_rng(0)
-        pictures = [Image.fromarray(noise.integers(0, 255, (*size, 3), dtype=np.uint8)) for size in _SIZES]
-
-        def encoded() -> Tensor:
-            arrays = [self.preprocess(picture) for picture in pictures]
+        def encode(images: Sequence[Image.Image]) -> Tensor:
+            arrays = [self.preprocess(image) for image in tried_with]
             if len({array.shape for array in arrays}) > 1:
                 shapes = " and ".join(str(array.shape) for array in arrays)
-                raise ConfigError(f"a processor at {self.path} that gives arrays of one shape", shapes, remedy)
-            with torch.inference_mode():
-                return self._forward(self.to_device(np.stack(arrays)))
+                what = f"a processor at {self.path} that gives arrays of one shape"
+                raise ConfigError(what, shapes, remedy_for(self.precision))
+            return self._forward(self.to_device(self.stack(arrays[: len(images)])))
 
-        features = tried(encoded, what, remedy)
-        if tuple(features.shape) != (len(_SIZES), self.width):
-            raise ConfigError(
-                f"one vector of {self.width} columns an image at {self.path}", str(features.shape), remedy
-            )
-        self._is_checked = True
+        check_inputs(encode, tried_with, "image", self.width, self.precision, self.path)
+        return True
 
     def _forward(self, pixels: Tensor) -> Tensor:
         network: Any = self.network

@@ -5,6 +5,7 @@ from dim.encoders.blip2_lavis import Blip2LavisCaptioner, Blip2LavisImageEncoder
 from dim.encoders.characters import CharacterEncoder
 from dim.encoders.clip import OpenClipEncoder
 from dim.encoders.image import TransformersImageEncoder
+from dim.encoders.joint import SentenceTransformersEncoder
 from dim.encoders.text import TransformersTextEncoder
 from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
 from dim.encoders.tiny_captioner import TinyCaptioner
@@ -16,6 +17,7 @@ __all__ = [
     "Blip2LavisTextEncoder",
     "CharacterEncoder",
     "OpenClipEncoder",
+    "SentenceTransformersEncoder",
     "TinyCaptioner",
     "TinyImageEncoder",
     "TinyTextEncoder",

@@ -134,7 +134,7 @@ class Pretrained:
         else:
             options |= {"revision": self.pinned.commit, "local_files_only": self.pinned.is_offline}
         try:
-            with _no_bar() if is_folder else nullcontext(), unasked():
+            with no_bar() if is_folder else nullcontext(), unasked():
                 # Said each time: where it is not, Transformers asks on stdin.
                 return kind.from_pretrained(self.path, trust_remote_code=False, **options)
         except Exception as error:  # each file format and the hub client raise their own kinds
@@ -286,8 +286,8 @@ def unasked() -> Iterator[None]:
 
 
 @contextmanager
-def _no_bar() -> Iterator[None]:
-    # Reading a folder takes a moment and needs no bar; a download keeps its own.
+def no_bar() -> Iterator[None]:
+    """In it Transformers shows no progress: reading a folder takes a moment; a download keeps its own bar."""
     was_shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

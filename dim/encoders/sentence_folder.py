@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -160,8 +160,12 @@ class SentenceFolder:
         return is_changed
 
 
-def sentence_folder(source: Pretrained) -> SentenceFolder | None:
+def sentence_folder(source: Pretrained, takes_images: bool = False) -> SentenceFolder | None:
     """What stands beside a model's weights; None where there is no modules.json.
+
+    Args:
+        source: The model.
+        takes_images: Whether sentence-transformers itself runs it, with images.
 
     Raises:
         ConfigError: It names what dim does not run, or cannot be read, or the hub cannot be reached.
@@ -177,7 +181,7 @@ def sentence_folder(source: Pretrained) -> SentenceFolder | None:
         if not modules or modules[0].get("path") != name:
             return None
     try:
-        return _folder(reader, modules) if modules else None
+        return _folder(reader, modules, _joint if takes_images else _text_alone) if modules else None
     except (AttributeError, LookupError, TypeError, ValueError) as error:  # of files that say something else
         raise refused(f"{type(error).__name__}: {str(error)[:200]}") from error
 
@@ -208,7 +212,7 @@ class _Reader:
         return path
 
 
-def _folder(reader: _Reader, modules: list[Any]) -> SentenceFolder:
+def _folder(reader: _Reader, modules: list[Any], check: Callable[[Mapping[str, Any]], None]) -> SentenceFolder:
     kinds = [_kind(module) for module in modules]
     if kinds[:2] != ["Transformer", "Pooling"] or any(kind not in _HEADS for kind in kinds[2:]):
         raise refused(f"the modules {', '.join(kinds)[:300]}")
@@ -218,6 +222,8 @@ def _folder(reader: _Reader, modules: list[Any]) -> SentenceFolder:
     settings: dict[str, Any] = next(
         (found for name in SETTINGS if (found := reader.read(_in(places[0], name), {}))), {}
     )
+    _check_encoder(settings)
+    check(settings.get("modality_config") or {})
     name = _in(places[1], "config.json")
     if reader.find(name) is None:
         raise refused(f"a Pooling module without {name}")
@@ -228,7 +234,7 @@ def _folder(reader: _Reader, modules: list[Any]) -> SentenceFolder:
         tuple(
             _head(reader, kind, place) for kind, place in zip(kinds[2:], places[2:], strict=True) if kind != "Dropout"
         ),
-        _number(_checked(settings).get("max_seq_length") or _passed(settings, "processor").get("model_max_length")),
+        _number(settings.get("max_seq_length") or _passed(settings, "processor").get("model_max_length")),
         bool(settings.get("do_lower_case")),
         bool(pooling.get("include_prompt", True)),
         _number(told.get("truncate_dim")),
@@ -274,20 +280,37 @@ def _head(reader: _Reader, kind: str, place: str) -> Head:
     return Head(kind, {key: value for key, value in options.items() if "name" not in key}, weights)
 
 
-def _checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The encoder's settings. Raises ConfigError where they say what is not done here."""
+def _check_encoder(settings: Mapping[str, Any]) -> None:
+    """Raises ConfigError where the encoder's settings say what is not done here."""
     if settings.get("transformer_task", "feature-extraction") != "feature-extraction":
         raise refused(f"transformer_task {settings['transformer_task']}")
     if settings.get("query_expansion"):
         raise refused("query_expansion")
-    text = settings.get("modality_config", {}).get("text", {})
-    found = (text.get("method", "forward"), text.get("method_output_name", "last_hidden_state"))
-    if found != ("forward", "last_hidden_state"):
-        raise refused(f"a text encoder whose texts are read by {found[0]} and {found[1]}")
     for what in ("model", "processor", "config"):
         if further := set(_passed(settings, what)) - _HARMLESS:
             raise refused(f"{what}_kwargs with {sorted(further)[0]}")
-    return settings
+
+
+def _text_alone(modalities: Mapping[str, Any]) -> None:
+    _check_read_by_forward("text", modalities)
+    if "message" in modalities:
+        raise refused("texts that go through a chat template", "Name it as path of SentenceTransformersEncoder, or set")
+
+
+def _joint(modalities: Mapping[str, Any]) -> None:
+    if modalities and "image" not in modalities:
+        raise ConfigError(
+            "a model that reads images", f"one of {', '.join(modalities)}", "Use TransformersTextEncoder."
+        )
+    for kind in ("text", "image", "message"):
+        _check_read_by_forward(kind, modalities)
+
+
+def _check_read_by_forward(kind: str, modalities: Mapping[str, Any]) -> None:
+    read = modalities.get(kind, {})
+    found = (read.get("method", "forward"), read.get("method_output_name", "last_hidden_state"))
+    if found != ("forward", "last_hidden_state"):
+        raise refused(f"a model whose input of kind {kind} is read by {found[0]} and {found[1]}")
 
 
 def _passed(settings: Mapping[str, Any], what: str) -> Mapping[str, Any]:
@@ -305,10 +328,10 @@ def _prompt(told: Mapping[str, Any], owner: str) -> str | None:
     return prompt
 
 
-def refused(found: str) -> ConfigError:
-    """The error for a folder that says what is not done here."""
+def refused(found: str, instead: str = "Name another model, or set") -> ConfigError:
+    """The error for a folder that says what is not done here, and the start of what to do instead."""
     return ConfigError(
         "a folder of sentence-transformers with an encoder, its pooling, and Dense, LayerNorm or Normalize behind it",
         found,
-        "Name another model, or set pooling, max_length and normalize, which leaves the folder's modules out.",
+        f"{instead} pooling, max_length and normalize, which leaves the folder's modules out.",
     )

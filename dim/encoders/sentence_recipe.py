@@ -65,6 +65,11 @@ class Asked:
     query_prompt: str | None
     document_prompt: str | None
 
+    @classmethod
+    def as_saved(cls) -> Asked:
+        """All as the folder says."""
+        return cls(AS_SAVED, AS_SAVED, AS_SAVED, None, None, None)
+
     @property
     def needs_folder(self) -> bool:
         """Whether it says anything about the folder's own modules."""

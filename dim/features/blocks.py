@@ -60,7 +60,7 @@ def encoded_images(
         parts = []
         for start in range(0, len(batch[1]), batch_size):
             with stages.measure("transfer"):
-                pixels = encoder.to_device(np.stack(batch[1][start : start + batch_size]))
+                pixels = encoder.to_device(encoder.stack(batch[1][start : start + batch_size]))
             parts.append(encoder.submit_image(pixels))
         return parts[0] if len(parts) == 1 else lambda: np.concatenate([part() for part in parts])
 
