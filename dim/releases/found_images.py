@@ -169,12 +169,9 @@ def _drop_placeholders(
 def _unused(folders: Sequence[Path], places: Iterable[Place]) -> list[str]:
     """A sentence for each folder of images that no row uses."""
     holding = {(place.folder / place.path).parent for place in places if place.folder is not None}
-    counts = {folder: count_images(folder) for folder in dict.fromkeys(folders) if folder.is_dir()}
-    return [
-        f"no row uses the images in {folder} ({count:,} files)"
-        for folder, count in counts.items()
-        if count and folder not in holding
-    ]
+    idle = [folder for folder in dict.fromkeys(folders) if folder not in holding and folder.is_dir()]
+    counts = {folder: count_images(folder) for folder in idle}
+    return [f"no row uses the images in {folder} ({count:,} files)" for folder, count in counts.items() if count]
 
 
 def _without_folder(
