@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from releases import (
     edit_json,
+    mention_rows,
     row,
     write_dim_release,
     write_image,
@@ -271,6 +272,16 @@ def test_open_dataset_prepares_once_and_again_when_a_file_changes(
     assert capsys.readouterr().out == f"wikimel: prepared already, in {first.root}\n"
     os.utime(root / "brief.json", ns=(1, 1))
     assert open_dataset(root, tmp_path / "cache").root != first.root
+
+
+def test_open_dataset_notices_a_change_of_a_table_whose_ending_is_in_capitals(tmp_path: Path) -> None:
+    root = write_tables(tmp_path / "mine")
+    (root / "mentions.csv").rename(root / "mentions.CSV")
+    first = open_dataset(root, tmp_path / "cache")
+    write_table(root / "mentions.csv", mention_rows()[:20])
+    (root / "mentions.csv").rename(root / "mentions.CSV")
+    second = open_dataset(root, tmp_path / "cache")
+    assert (len(first.mentions), len(second.mentions)) == (28, 20)
 
 
 def test_open_dataset_opens_a_dataset_folder_as_it_is(root: Path, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_the_image_of_a_caption_is_called_by_its_id(root: Path) -> None:
     looked_up = look_up_images(release, None)
     assert release.image_root == root / "images"
     assert release.mentions["images"].tolist()[:3] == [["100.jpg"], ["100.jpg"], ["101.jpg"]]
-    assert looked_up.without == 0
+    assert looked_up.has_image.count(False) == 0
     assert not looked_up.problems.counts
 
 
