@@ -121,6 +121,14 @@ def test_a_release_without_images_is_text_only_and_says_so(tmp_path: Path, capsy
     assert "no folder images" in plain(capsys.readouterr().out)
 
 
+def test_a_limit_of_missing_images_holds_where_there_is_no_folder_of_them(tmp_path: Path) -> None:
+    root = write_dim_release(tmp_path / "release")
+    message = prepare_error(root, max_missing_images=0.9)
+    assert "at most 90% of them missing" in message
+    assert "28 of 28 mentions without theirs (28 no image folder)" in message
+    assert "dim prepare --images FOLDER" in message
+
+
 def test_an_image_folder_elsewhere_can_be_named(tmp_path: Path) -> None:
     write_image(tmp_path / "pictures" / "0.jpg")
     dataset = prepare(write_dim_release(tmp_path / "release"), tmp_path / "out", images=tmp_path / "pictures")

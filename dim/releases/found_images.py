@@ -32,7 +32,7 @@ class LookedUp:
     Attributes:
         problems: Paths that lead to no file, by reason.
         dropped: `mention` and `entity` → reason → how many named images and lost all their paths.
-        named: The mentions and the entities that name images, and those that have none.
+        named: The mentions and the entities that name images, and those of them that have none.
         has_image: [num_mentions], which mentions have an image file.
         images: [num_mentions], the images as the rows name them, without placeholders: rows that name one image
             belong together, whether it is there or not.
@@ -188,4 +188,4 @@ def _without_folder(
     for table in owners.values():
         table["images"] = [[] for _ in range(len(table))]
     dropped = {of.owner: of.reasons for of in lost}
-    return LookedUp(Skipped(), dropped, (), [False] * len(release.mentions), images, said)
+    return LookedUp(Skipped(), dropped, lost, [False] * len(release.mentions), images, said)

@@ -277,7 +277,8 @@ def _check_images(release: Release, looked_up: LookedUp, limit: float, folder: P
     said = list(looked_up.said)
     for named in looked_up.named:
         check_images(named, limit, release.image_root)
-        if named.missing > MAX_MISSING_IMAGES * named.named:
+        # Without a folder the first lines say already what to do.
+        if release.image_root is not None and named.missing > MAX_MISSING_IMAGES * named.named:
             said.append(f"{'. '.join(describe_missing(named, release.image_root))}")
     if looked_up.dropped:
         said += [f"images may wait in {path.name}: {unpack_command(path)}" for path in packed_in(folder)]
