@@ -23,7 +23,9 @@ from releases import write_dim_release, write_melbench, write_tables
 
 from dim.__main__ import main
 from dim.data.dataset import Dataset
-from dim.releases.layouts import converters
+from dim.releases.layouts import PUBLISHED, converters
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def write_wikidiverse(root: Path) -> Path:
@@ -117,3 +119,10 @@ def test_no_layout_names_the_folder_of_the_release_among_its_subfolders_nor_one_
         folders = [normpath(folder) for folder in converter.folders]
         assert "." not in folders
         assert sorted(set(folders)) == sorted(converter.folders)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/layouts.md", "docs/releases.md"])
+def test_every_layout_stands_in_the_tables_of_the_documents(document):
+    rows = [line for line in (ROOT / document).read_text().splitlines() if line.startswith("| `")]
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert {converter.layout for converter in PUBLISHED} | {"tables"} <= told
