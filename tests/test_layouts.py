@@ -2,6 +2,7 @@
 
 import json
 import re
+from os.path import normpath
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,9 @@ from releases import write_dim_release, write_melbench, write_tables
 
 from dim.__main__ import main
 from dim.data.dataset import Dataset
+from dim.releases.layouts import PUBLISHED, converters
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def write_wikidiverse(root: Path) -> Path:
@@ -108,3 +112,17 @@ def test_what_a_language_model_answered_survives_a_new_preparation(tmp_path):
     (tmp_path / "out" / "answers" / "refreshed.jsonl").write_text("{}\n")
     assert main(arguments) == 0
     assert (tmp_path / "out" / "answers" / "refreshed.jsonl").read_text() == "{}\n"
+
+
+def test_no_layout_names_the_folder_of_the_release_among_its_subfolders_nor_one_twice():
+    for converter in converters():
+        folders = [normpath(folder) for folder in converter.folders]
+        assert "." not in folders
+        assert sorted(set(folders)) == sorted(converter.folders)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/layouts.md", "docs/releases.md"])
+def test_every_layout_stands_in_the_tables_of_the_documents(document):
+    rows = [line for line in (ROOT / document).read_text().splitlines() if line.startswith("| `")]
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert {converter.layout for converter in PUBLISHED} | {"tables"} <= told

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from releases import (
     edit_json,
+    mention_rows,
     row,
     write_dim_release,
     write_image,
@@ -118,6 +119,14 @@ def test_a_release_without_images_is_text_only_and_says_so(tmp_path: Path, capsy
     dataset = prepare(write_dim_release(tmp_path / "release"), tmp_path / "out")
     assert dataset.meta["mentions_without_image"] == 28
     assert "no folder images" in plain(capsys.readouterr().out)
+
+
+def test_a_limit_of_missing_images_holds_where_there_is_no_folder_of_them(tmp_path: Path) -> None:
+    root = write_dim_release(tmp_path / "release")
+    message = prepare_error(root, max_missing_images=0.9)
+    assert "at most 90% of them missing" in message
+    assert "28 of 28 mentions without theirs (28 no image folder)" in message
+    assert "dim prepare --images FOLDER" in message
 
 
 def test_an_image_folder_elsewhere_can_be_named(tmp_path: Path) -> None:
@@ -271,6 +280,16 @@ def test_open_dataset_prepares_once_and_again_when_a_file_changes(
     assert capsys.readouterr().out == f"wikimel: prepared already, in {first.root}\n"
     os.utime(root / "brief.json", ns=(1, 1))
     assert open_dataset(root, tmp_path / "cache").root != first.root
+
+
+def test_open_dataset_notices_a_change_of_a_table_whose_ending_is_in_capitals(tmp_path: Path) -> None:
+    root = write_tables(tmp_path / "mine")
+    (root / "mentions.csv").rename(root / "mentions.CSV")
+    first = open_dataset(root, tmp_path / "cache")
+    write_table(root / "mentions.csv", mention_rows()[:20])
+    (root / "mentions.csv").rename(root / "mentions.CSV")
+    second = open_dataset(root, tmp_path / "cache")
+    assert (len(first.mentions), len(second.mentions)) == (28, 20)
 
 
 def test_open_dataset_opens_a_dataset_folder_as_it_is(root: Path, tmp_path: Path) -> None:

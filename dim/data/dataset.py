@@ -207,6 +207,9 @@ class Dataset:
         if not (self.root / URL_FILE).exists():
             return {}
         table = self._read_columns(URL_FILE, URL_SCHEMA.names)
+        if any(column.null_count for column in table.columns):
+            expected = f"a path and a URL in each row of {self.root / URL_FILE}"
+            raise DataError(expected, "none in one", "Run dim prepare again.")
         return dict(zip(table["path"].to_pylist(), table["url"].to_pylist(), strict=True))
 
     @cached_property
@@ -309,7 +312,8 @@ class Dataset:
 
     def _read_columns(self, relative: str, columns: list[str] | None = None) -> pa.Table:
         path = self.root / relative
-        like = {"entities.parquet": ENTITY_SCHEMA, "mentions.parquet": MENTION_SCHEMA}.get(relative, TEXT_SCHEMA)
+        schemas = {"entities.parquet": ENTITY_SCHEMA, "mentions.parquet": MENTION_SCHEMA, URL_FILE: URL_SCHEMA}
+        like = schemas.get(relative, TEXT_SCHEMA)
         return read_parquet(path, f"a readable {path}", "Run dim prepare again.", columns, (LEAST, TIMES), like)
 
 

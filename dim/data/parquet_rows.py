@@ -19,17 +19,10 @@ from dim.core.folder_files import check_parquet
 from dim.data.dataset import LEAST, TIMES
 from dim.data.files import explain_read_errors
 from dim.errors import DataError
+from dim.images.endings import image_ending
 
 MOST_ROWS = 1 << 13  #: That are read at once,
 MOST_AT_ONCE = 1 << 30  #: and the bytes that they may take, were each of them as large as all that is stored.
-_BEGINNINGS = {
-    b"\xff\xd8\xff": ".jpg",
-    b"\x89PNG": ".png",
-    b"GIF8": ".gif",
-    b"BM": ".bmp",
-    b"II*\0": ".tif",
-    b"MM\0*": ".tif",
-}
 
 
 def iter_parquet(path: Path, image_columns: Collection[str] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -91,9 +84,7 @@ def image_name(data: bytes) -> str:
         >>> image_name(b"GIF89a")
         '610f5ae4d76e332636a17bd357fd6ce9.gif'
     """
-    ending = ".webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else ""
-    ending = next((suffix for head, suffix in _BEGINNINGS.items() if data.startswith(head)), ending)
-    return hashlib.sha256(data).hexdigest()[:32] + ending
+    return hashlib.sha256(data).hexdigest()[:32] + image_ending(data)
 
 
 def _batches(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,20 @@ class Skipped:
         shown = self.examples.setdefault(reason, [])
         if len(shown) < NUM_EXAMPLES:
             shown.append(example)
+
+    def add_all(self, told: Mapping[str, Any]) -> None:
+        """Counts rows that were left out elsewhere, as `as_json` tells of them.
+
+        Example:
+            >>> skipped = Skipped()
+            >>> skipped.add("no JSON", "line 3")
+            >>> skipped.add_all({"no JSON": {"count": 7, "examples": ["line 9"]}})
+            >>> skipped.as_json()
+            {'no JSON': {'count': 8, 'examples': ['line 3', 'line 9']}}
+        """
+        for reason, of in told.items():
+            self.counts[reason] += of["count"]
+            self.examples[reason] = [*self.examples.get(reason, ()), *of["examples"]][:NUM_EXAMPLES]
 
     @property
     def total(self) -> int:

@@ -70,8 +70,13 @@ def read_table(path: Path, encoding: str | None = None, known: Collection[str] =
             raise row
         rows.append(row)
     if not rows:
-        raise DataError(f"rows in {path}", "none", "Fill the table, or name another folder.")
+        raise no_rows(path)
     return Table(columns_of(rows), rows, notes)
+
+
+def no_rows(path: Path) -> DataError:
+    """What is raised of a table that has none."""
+    return DataError(f"rows in {path}", "none", "Fill the table, or name another folder.")
 
 
 def columns_of(rows: Sequence[Row]) -> list[str]:

@@ -14,11 +14,6 @@ SPLITS_FILE = "splits.json"
 SPLITS = ("train", "dev", "test")
 OFFICIAL_SIZES = {"train": 18_088, "dev": 2_627, "test": 5_131}  #: Mention rows of WikiMEL (22,136 captions).
 NO_SPLIT = f"caption in no split of {SPLITS_FILE}"
-#: What is said of a split of our own.
-DRAWN = (
-    "no splits are given: train, dev and test (80/10/10) were drawn by caption, the same every time; figures on "
-    "them compare with those of no paper"
-)
 WHERE_OFFICIAL = f"WikiMEL's own split is {SPLITS_FILE} of GHMFC: put it beside the file"
 
 

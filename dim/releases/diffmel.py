@@ -62,13 +62,13 @@ class DiffMel(Converter):
                 attributes={"file": file},
             )
         return Release(
-            name=root.resolve().name if root.is_dir() else root.stem,
+            name=root.resolve().name,
             source="DiffMEL (79,625 rows, three degrees of difficulty, five themes)",
             licence="unknown",
             entities=entities.table(),
             texts={"brief": entities.texts()},
             mentions=rows.table(),
-            image_root=root if root.is_dir() else root.parent,
+            image_root=root,
             rows_read=rows.num_read,
             skipped=rows.skipped,
             notes=[NAMED, SHOWN, ORDERED, *entities.notes()],
@@ -77,8 +77,6 @@ class DiffMel(Converter):
 
 def _files(root: Path) -> list[str]:
     """The JSON files whose first row is one of DiffMEL's."""
-    if root.is_file():
-        return []
     names = find_matching_files(root, r".*\.jsonl?")
     rows = {name: first_row(root / name)[1] for name in names}
     return [name for name, row in rows.items() if isinstance(row, dict) and set(REQUIRED) <= row.keys()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from dim.core.text_form import one_form
 from dim.data.files import clean_text, json_type, list_names, read_json, read_object
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
-from dim.releases.entity_texts import read_heads, read_texts
+from dim.releases.entity_texts import read_named_texts, texts_of_kb
 from dim.releases.image_folder import find_image_folder
 from dim.releases.mention_rows import MentionRows
 
@@ -21,6 +21,7 @@ SPLIT_FILES = {"train": "train.json", "dev": "dev.json", "test": "test.json"}
 NAME_FILES = ("qid2ne.json", "ne2qid.json")
 ORDER_FILE, CANDIDATES_FILE = "qids_ordered.json", "search_top100.json"
 IMAGE_LIST = "img_list.json"  #: In GHMFC's Richpedia: says that images are called by the rows' ids.
+#: Of two files of one text the first counts.
 TEXT_FILES = {"brief": ("brief.json", "qid2abs.json"), "brief_long": ("brief_long.json", "qid2abs_long.json")}
 _OF_CAPTION = re.compile(r"-[0-9]+$")  # what tells several mentions of a caption apart in their ids
 
@@ -49,17 +50,10 @@ class DimRelease(Converter):
             )
         notes = [f"no {file}: the split {split} is empty" for split, file in SPLIT_FILES.items() if split not in splits]
         entities = read_entities(root, names)
-        text_files = [file for files in TEXT_FILES.values() for file in files if file in names]
-        notes += _name_by_texts(entities, [root / file for file in text_files])
-        texts = {
-            variant: read_texts(root / file, entities["id"])
-            for variant, files in TEXT_FILES.items()
-            for file in [next((file for file in files if file in names), None)]
-            if file is not None
-        }
+        texts, text_notes = read_text_files(root, names, entities)
+        notes += text_notes
         rows = MentionRows(entities["id"])
-        searched = read_candidates(root / CANDIDATES_FILE) if CANDIDATES_FILE in names else {}
-        candidates = {one_form(mention): rows.known(ids) for mention, ids in searched.items()}
+        candidates = read_candidates(root, names, rows)
         for split, file in splits.items():
             for key, row in read_rows(root / file):
                 mention = row["mentions"]
@@ -72,7 +66,7 @@ class DimRelease(Converter):
                     images=row_images(row),
                     candidates=candidates.get(one_form(mention)),
                     attributes={"key": key},
-                    image_key=None if row_images(row) else _OF_CAPTION.sub("", key),
+                    image_key=_OF_CAPTION.sub("", key),
                 )
         notes += rows.candidate_notes()
         return Release(
@@ -116,17 +110,26 @@ def row_images(row: dict[str, Any]) -> list[str]:
     return [image for image in images if image]
 
 
-def read_candidates(path: Path) -> dict[str, list[str]]:
-    """Mention → candidate ids, as the release's string search found them."""
-    candidates = read_object(path)
-    for mention, ids in candidates.items():
+def read_candidates(folder: Path, names: Container[str], rows: MentionRows) -> dict[str, list[str]]:
+    """Mention (in its one form) → candidates that the KB has, as the release's string search found them.
+
+    Args:
+        folder: Where the file is.
+        names: Of the files there; without `search_top100.json` there are no candidates.
+        rows: Counts those that the KB lacks.
+    """
+    if CANDIDATES_FILE not in names:
+        return {}
+    path = folder / CANDIDATES_FILE
+    searched = read_object(path)
+    for mention, ids in searched.items():
         if not isinstance(ids, list) or not all(isinstance(entity_id, str) for entity_id in ids):
             raise DataError(
                 f"an array of entity ids for each mention in {path}",
                 f"something else at '{mention}'",
                 "Download it again.",
             )
-    return candidates
+    return {one_form(mention): rows.known(ids) for mention, ids in searched.items()}
 
 
 def _row_problem(row: Any) -> str | None:
@@ -176,18 +179,31 @@ def read_entities(root: Path, names: frozenset[str]) -> pd.DataFrame:
     )
 
 
-def _name_by_texts(entities: pd.DataFrame, files: list[Path]) -> list[str]:
-    """Gives entities without a name the one that stands before their text, in place; a note where texts have names."""
+def read_text_files(
+    folder: Path, names: Container[str], entities: pd.DataFrame
+) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """The texts by variant, and a note where names stand before them: those of entities without one, set in place.
+
+    Args:
+        folder: Where the files are.
+        names: Of the files there (`TEXT_FILES`). Of two files of one text the second is read for names alone.
+        entities: The KB.
+    """
+    texts: dict[str, pd.DataFrame] = {}
     heads: dict[str, str] = {}
-    for file in files:
-        heads = read_heads(file) | heads
+    for variant, file in [(name, file) for name, files in TEXT_FILES.items() for file in files if file in names]:
+        found = read_named_texts(folder / file)
+        heads = {one_form(key): name for key, (name, _) in found.items() if name} | heads
+        if variant not in texts:
+            told = {key: text for key, (_, text) in found.items()}
+            texts[variant] = texts_of_kb(folder / file, told, entities["id"])
     if not heads:
-        return []
-    found = [heads.get(one_form(entity_id), "") for entity_id in entities["id"]]
-    missing = [not name and bool(head) for name, head in zip(entities["name"], found, strict=True)]
-    entities["name"] = [name or head for name, head in zip(entities["name"], found, strict=True)]
+        return texts, []
+    before = [heads.get(one_form(entity_id), "") for entity_id in entities["id"]]
+    missing = [not name and bool(head) for name, head in zip(entities["name"], before, strict=True)]
+    entities["name"] = [name or head for name, head in zip(entities["name"], before, strict=True)]
     more = f", and are those of {sum(missing):,} entities without one" if any(missing) else ""
-    return [f"names that stand before texts (`Name [SEP]. text`) were cut off: {len(heads):,}{more}"]
+    return texts, [f"names that stand before texts (`Name [SEP]. text`) were cut off: {len(heads):,}{more}"]
 
 
 def _read_order(path: Path) -> list[str]:

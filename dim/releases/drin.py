@@ -35,8 +35,6 @@ class Drin(Converter):
 
     def recognizes(self, root: Path) -> bool:
         """Tells by the three folders and the files in them."""
-        if root.is_file() or not {CANDIDATES, ENTITIES, MENTIONS} <= list_names(root):
-            return False
         if not all((root / folder).is_dir() for folder in (CANDIDATES, ENTITIES, MENTIONS)):
             return False
         wikimel = find_split_files(root / MENTIONS, prefix=WIKIMEL)

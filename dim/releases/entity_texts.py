@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -23,7 +23,12 @@ def read_texts(path: Path, entity_ids: Iterable[str], id_of: Callable[[str], str
     Raises:
         DataError: The file is no object of texts, or has a text for no entity of the KB.
     """
-    texts = {one_form(id_of(key)): text for key, text in read_text_object(path).items()}
+    return texts_of_kb(path, {id_of(key): text for key, text in read_text_object(path).items()}, entity_ids)
+
+
+def texts_of_kb(path: Path, texts: Mapping[str, str], entity_ids: Iterable[str]) -> pd.DataFrame:
+    """As `read_texts`, of what was read from `path` already: entity id → text."""
+    texts = {one_form(key): text for key, text in texts.items()}
     found = [(entity_id, texts[form]) for entity_id in entity_ids if (form := one_form(entity_id)) in texts]
     if texts and not found:
         raise DataError(
@@ -35,7 +40,12 @@ def read_texts(path: Path, entity_ids: Iterable[str], id_of: Callable[[str], str
 
 
 def read_text_object(path: Path, keys: str = "entity id", example: str = "Q42") -> dict[str, str]:
-    """The texts of an object, as its keys name the entities; null is empty, spaces and a name before a text go.
+    """The texts of an object, without the names before them; arguments and errors are as of `read_named_texts`."""
+    return {key: text for key, (_, text) in read_named_texts(path, keys, example).items()}
+
+
+def read_named_texts(path: Path, keys: str = "entity id", example: str = "Q42") -> dict[str, tuple[str, str]]:
+    """The name before the text and the text (`split_text`), as the object's keys name the entities; null is empty.
 
     Args:
         path: The file.
@@ -53,7 +63,7 @@ def read_text_object(path: Path, keys: str = "entity id", example: str = "Q42") 
                 f"{json_type(text)} for {key}",
                 f'Write the file as {{"{example}": "Occupation: writer.", …}}.',
             )
-    return {key: split_text(clean_text(text or ""))[1] for key, text in texts.items()}
+    return {key: split_text(clean_text(text or "")) for key, text in texts.items()}
 
 
 def split_text(text: str) -> tuple[str, str]:
@@ -67,12 +77,6 @@ def split_text(text: str) -> tuple[str, str]:
     if not mark:
         return "", text.strip()
     return name.strip(), "" if behind.strip() in ("None", "nan") else behind.strip()
-
-
-def read_heads(path: Path) -> dict[str, str]:
-    """The names that stand before texts in a file (`split_text`), by entity."""
-    heads = {key: split_text(clean_text(text))[0] for key, text in read_object(path).items() if isinstance(text, str)}
-    return {one_form(key): one_form(name) for key, name in heads.items() if name}
 
 
 def texts_table(rows: Iterable[tuple[str, str]]) -> pd.DataFrame:

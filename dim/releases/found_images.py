@@ -31,9 +31,8 @@ class LookedUp:
 
     Attributes:
         problems: Paths that lead to no file, by reason.
-        without: The number of mentions that have no image file.
         dropped: `mention` and `entity` → reason → how many named images and lost all their paths.
-        named: The mentions and the entities that name images, and those that have none.
+        named: The mentions and the entities that name images, and those of them that have none.
         has_image: [num_mentions], which mentions have an image file.
         images: [num_mentions], the images as the rows name them, without placeholders: rows that name one image
             belong together, whether it is there or not.
@@ -41,7 +40,6 @@ class LookedUp:
     """
 
     problems: Skipped
-    without: int
     dropped: Mapping[str, Mapping[str, int]]
     named: Sequence[NamedImages]
     has_image: Sequence[bool]
@@ -100,7 +98,7 @@ def look_up_images(release: Release, images: Path | None, root: Path | None = No
             has_image = ["here" in of for of in states]
     facts = {of.owner: of.as_json() for of in named}
     said = [*filter(None, [missing_sentence(facts)]), *placeholders, *unused]
-    return LookedUp(problems, has_image.count(False), dropped, named, has_image, images_named, said)
+    return LookedUp(problems, dropped, named, has_image, images_named, said)
 
 
 def _top(release: Release, images: Path | None, root: Path | None) -> Path | None:
@@ -169,31 +167,25 @@ def _drop_placeholders(
 def _unused(folders: Sequence[Path], places: Iterable[Place]) -> list[str]:
     """A sentence for each folder of images that no row uses."""
     holding = {(place.folder / place.path).parent for place in places if place.folder is not None}
-    counts = {folder: count_images(folder) for folder in dict.fromkeys(folders) if folder.is_dir()}
-    return [
-        f"no row uses the images in {folder} ({count:,} files)"
-        for folder, count in counts.items()
-        if count and folder not in holding
-    ]
+    idle = [folder for folder in dict.fromkeys(folders) if folder not in holding and folder.is_dir()]
+    counts = {folder: count_images(folder) for folder in idle}
+    return [f"no row uses the images in {folder} ({count:,} files)" for folder, count in counts.items() if count]
 
 
 def _without_folder(
     release: Release, owners: Mapping[str, pd.DataFrame], images: Sequence[Sequence[str]], more: list[str]
 ) -> LookedUp:
     naming = {owner: int(table["images"].map(bool).sum()) for owner, table in owners.items()}
-    dropped = {owner: {NO_FOLDER: count} for owner, count in naming.items() if count}
+    lost = [NamedImages(owner, count, {NO_FOLDER: count}) for owner, count in naming.items() if count]
     said = more
-    if dropped:
-        facts = {
-            owner: {"named": of[NO_FOLDER], "missing": of[NO_FOLDER], "reasons": of} for owner, of in dropped.items()
-        }
+    if lost:
         said = [
-            str(missing_sentence(facts)),
+            str(missing_sentence({of.owner: of.as_json() for of in lost})),
             f"no row has its image: there is no folder {', '.join(FOLDER_NAMES)}, and no other holds one: text only; "
             "--images names another",
             *more,
         ]
     for table in owners.values():
         table["images"] = [[] for _ in range(len(table))]
-    num = len(release.mentions)
-    return LookedUp(Skipped(), num, dropped, (), [False] * num, images, said)
+    dropped = {of.owner: of.reasons for of in lost}
+    return LookedUp(Skipped(), dropped, lost, [False] * len(release.mentions), images, said)

@@ -17,15 +17,13 @@ from dim.releases.caption_splits import (
     size_notes,
 )
 from dim.releases.dim_release import (
-    CANDIDATES_FILE,
     NAME_FILES,
-    TEXT_FILES,
     read_candidates,
     read_entities,
     read_rows,
+    read_text_files,
     row_images,
 )
-from dim.releases.entity_texts import read_texts
 from dim.releases.image_folder import find_image_folder
 from dim.releases.mention_rows import MentionRows
 
@@ -55,12 +53,7 @@ class Ghmfc(Converter):
         folder = _folder(root)
         names = list_names(folder)
         entities = read_entities(folder, names)
-        texts = {
-            variant: read_texts(folder / file, entities["id"])
-            for variant, files in TEXT_FILES.items()
-            for file in files
-            if file in names
-        }
+        texts, text_notes = read_text_files(folder, names, entities)
         numbered = [
             (key, row, clean_text(text_cell(row.get("id"))) or key) for key, row in read_rows(folder / ROWS_FILE)
         ]
@@ -68,8 +61,7 @@ class Ghmfc(Converter):
         if splits is not None:
             check_caption_splits(splits, (caption for _, _, caption in numbered), folder / ROWS_FILE)
         rows = MentionRows(entities["id"])
-        searched = read_candidates(folder / CANDIDATES_FILE) if CANDIDATES_FILE in names else {}
-        candidates = {one_form(mention): rows.known(ids) for mention, ids in searched.items()}
+        candidates = read_candidates(folder, names, rows)
         for key, row, caption in numbered:
             where = f"{ROWS_FILE} {key}"
             split = None if splits is None else splits.get(caption)
@@ -88,7 +80,7 @@ class Ghmfc(Converter):
             )
         mentions = rows.table()
         notes = [WHERE_OFFICIAL] if splits is None else size_notes(mentions["split"])
-        notes += rows.candidate_notes()
+        notes += text_notes + rows.candidate_notes()
         return Release(
             name="WikiMEL",
             source="WikiMEL as packed for GHMFC (Wang et al., SIGIR 2022)",

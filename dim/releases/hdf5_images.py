@@ -18,19 +18,10 @@ from dim.data.files import explain_read_errors
 from dim.data.skipped import Skipped
 from dim.display.lines import say
 from dim.errors import ConfigError, DataError, MissingExtraError
+from dim.images.endings import image_ending
 
 GROUPS = ("mention_image", "entity_image")
 MAX_BYTES = 64 << 20  #: Of one image file.
-#: What image files begin with → their suffix.
-SUFFIXES = {
-    b"\xff\xd8\xff": ".jpg",
-    b"\x89PNG": ".png",
-    b"GIF8": ".gif",
-    b"RIFF": ".webp",
-    b"BM": ".bmp",
-    b"II*\0": ".tif",
-    b"MM\0*": ".tif",
-}
 OWN_FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32"}  #: Those that are part of HDF5 itself, by their number.
 LINK, STORED_ELSEWHERE = "links to another place", "bytes that are in another file"
 FILTERED, SHAPED = "bytes that a filter of another library has packed", "no bytes of a file of up to 64 MiB"
@@ -103,8 +94,8 @@ def _images(group: Any, skipped: Skipped) -> Iterator[tuple[str, bytes]]:
     """File name and content of each member of a group; no content where it was left out, which `skipped` counts."""
     for key in group:
         reason, content = _content(group, key)
-        suffix = next((suffix for start, suffix in SUFFIXES.items() if content.startswith(start)), None)
-        if reason is None and suffix is None:
+        suffix = image_ending(content)
+        if reason is None and not suffix:
             reason = NO_IMAGE
         if reason is None and (PurePosixPath(key).name != key or key in (".", "..") or "\0" in key):
             reason = NAMED

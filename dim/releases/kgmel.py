@@ -53,8 +53,9 @@ class KgMel(Converter):
 
     layout = "kgmel"
     needs = f"{' or '.join(f'{name}.json' for name in DATASETS)} beside {MAPPING}/{SPLIT_FILE}"
-    folders = tuple(
-        f"{folder}/{name}" for folder in (".", "dataset", "data/dataset") for name in (".", MAPPING, f"../{KB_FOLDER}")
+    folders = (
+        *(MAPPING, "dataset", f"dataset/{MAPPING}", "data/dataset", f"data/dataset/{MAPPING}"),
+        *(KB_FOLDER, f"../{KB_FOLDER}", f"data/{KB_FOLDER}"),
     )
 
     def recognizes(self, root: Path) -> bool:

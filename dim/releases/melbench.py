@@ -25,6 +25,7 @@ from dim.releases.dim_release import row_images
 from dim.releases.image_folder import find_image_folder
 from dim.releases.melbench_files import DATASETS, FILES, choose_file, is_melbench
 from dim.releases.mention_rows import MentionRows, is_nil
+from dim.releases.title_kb import GOLDS_ALONE
 
 WIKIMEL = "Wikidata-MEL"
 UNEQUAL = "fields of uneven length"
@@ -80,14 +81,14 @@ class MelBench(Converter):
             licence="MIT",
             entities=entities,
             texts={},
-            mentions=rows.table(),
+            mentions=mentions,
             image_root=find_image_folder(path.parent),
             rows_read=rows.num_read,
             skipped=rows.skipped,
             notes=[
                 *(size_notes(mentions["split"]) if splits is not None else []),
                 *([WHERE_OFFICIAL] if splits is None and path.stem == WIKIMEL else []),
-                "the release has no KB: it is made of the answers alone, which is easier than a real KB",
+                GOLDS_ALONE,
             ],
             images_by_key=True,
         )

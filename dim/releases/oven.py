@@ -11,6 +11,7 @@ from dim.data.files import field_problem, list_names, read_json_lines
 from dim.data.table_files import text_cell
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
+from dim.releases.image_folder import ImageFolder
 from dim.releases.mention_rows import MentionRows
 from dim.releases.split_files import SPLITS, empty_splits
 from dim.releases.wiki6m import KB_FILES, find_kb, read_kb
@@ -57,23 +58,23 @@ class Oven(Converter):
         entities, summaries, notes = read_kb(kb, root)
         rows = MentionRows(entities["id"])
         folder = next((folder for folder in IMAGE_FOLDERS if (root / folder).is_dir()), None)
-        images = _Images(root, folder)
+        listed = ImageFolder(root / folder) if folder else None
         for split, path in files:
             golds = _golds(path) if name == "InfoSeek" else {}
+            of_oven = OVEN_FILE.fullmatch(path.name)
             for where, row in _rows(path, "data_id", "image_id", "question"):
                 gold = golds.get(row["data_id"]) or text_cell(row.get("entity_id"))
                 if not gold:
                     rows.skip(split, NO_ENTITY, where)
                     continue
-                found = OVEN_FILE.fullmatch(path.name)
                 rows.add(
                     split,
                     where=where,
                     mention=row["question"],
                     context="",
                     answer=gold,
-                    images=images.of(row["image_id"]) if folder else [f"{row['image_id']}.jpg"],
-                    type=found[1] if found else text_cell(row.get("data_split")) or None,
+                    images=[f"{folder}/{_image(listed, row['image_id'])}" if listed else f"{row['image_id']}.jpg"],
+                    type=of_oven[1] if of_oven else text_cell(row.get("data_split")) or None,
                     attributes={"key": row["data_id"]},
                 )
         notes += empty_splits({split for split, _ in files})
@@ -127,26 +128,8 @@ def _golds(path: Path) -> dict[str, str]:
     return {row["data_id"]: text_cell(row.get("entity_id")) for _, row in _rows(other, "data_id")}
 
 
-class _Images:
-    """Finds images by id: `oven_images/<first two digits>/<id>.jpg`, or flat; each folder is listed once."""
-
-    def __init__(self, root: Path, folder: str | None) -> None:
-        self._root, self._folder = root, folder
-        self._listed: dict[str, frozenset[str]] = {}
-
-    def of(self, image_id: str) -> list[str]:
-        """The path of one image, relative to the release; the usual one where it is not there."""
-        shard = image_id.rsplit("_", 1)[-1][:2]
-        places = (f"{self._folder}/{shard}", str(self._folder))
-        for place in places:
-            here = self._names(place)
-            for suffix in SUFFIXES:
-                if image_id + suffix in here:
-                    return [f"{place}/{image_id}{suffix}"]
-        return [f"{places[0]}/{image_id}{SUFFIXES[0]}"]
-
-    def _names(self, place: str) -> frozenset[str]:
-        if place not in self._listed:
-            here = self._root / place
-            self._listed[place] = list_names(here) if here.is_dir() else frozenset()
-        return self._listed[place]
+def _image(listed: ImageFolder, image_id: str) -> str:
+    """The path of an image in its folder: `<first two digits>/<id>.jpg`, or flat; the usual one where none is there."""
+    shard = image_id.rsplit("_", 1)[-1][:2]
+    paths = (f"{place}{image_id}{suffix}" for place in (f"{shard}/", "") for suffix in SUFFIXES)
+    return next((path for path in paths if listed.look_up(path) == "here"), f"{shard}/{image_id}{SUFFIXES[0]}")

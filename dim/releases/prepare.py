@@ -27,7 +27,6 @@ from dim.display.terminal import Console, Text
 from dim.errors import ConfigError, DataError
 from dim.releases import kept_splits
 from dim.releases.base import Converter, Release
-from dim.releases.caption_splits import DRAWN
 from dim.releases.checks import can_be_read, check_release
 from dim.releases.composed import compose_release
 from dim.releases.doubts import doubts_about
@@ -42,7 +41,7 @@ from dim.releases.tables import Tables
 from dim.releases.wikidata import Wikidata, prepare_dump, wanted_of
 
 #: Part of the key of prepared datasets: raise it when a converter's output changes.
-CONVERTER_VERSION = 4
+CONVERTER_VERSION = 5
 
 _OTHERS = ("derived_from", "held_out")  #: In the datasets that other commands made of a prepared one.
 PREPARED = dataset_kind(
@@ -50,7 +49,12 @@ PREPARED = dataset_kind(
 )
 
 IMAGES = "-images"  #: Behind a dataset's name in that of the folder of the images that stood in its tables.
-RAW_SUFFIXES = (".json", ".tsv", ".txt", *SUFFIXES)  #: Of the files that a prepared dataset depends on.
+RAW_SUFFIXES = (".txt", *SUFFIXES)  #: Of the files that a prepared dataset depends on.
+#: What is said of a split of our own.
+DRAWN = (
+    "no splits are given: train, dev and test (80/10/10) were drawn by caption, the same every time; figures on "
+    "them compare with those of no paper"
+)
 
 
 def prepare(
@@ -273,7 +277,8 @@ def _check_images(release: Release, looked_up: LookedUp, limit: float, folder: P
     said = list(looked_up.said)
     for named in looked_up.named:
         check_images(named, limit, release.image_root)
-        if named.missing > MAX_MISSING_IMAGES * named.named:
+        # Without a folder the first lines say already what to do.
+        if release.image_root is not None and named.missing > MAX_MISSING_IMAGES * named.named:
             said.append(f"{'. '.join(describe_missing(named, release.image_root))}")
     if looked_up.dropped:
         said += [f"images may wait in {path.name}: {unpack_command(path)}" for path in packed_in(folder)]
@@ -335,14 +340,14 @@ def _place(root: Path) -> str:
 def _raw_key(root: Path, images: Path | None) -> str:
     """Changes with the raw files' place, names, sizes and times of change, and with the converters."""
     folder = root.parent if root.is_file() else root
-    names = sorted(list_names(root))
+    names = sorted(list_names(folder))  # what stands beside a release that is one file belongs to it
     parts = [str(CONVERTER_VERSION), str(FORMAT_VERSION), str(root.resolve()), *map(str, image_folders(folder))]
     parts += [] if images is None else ["images", str(Path(images).resolve())]
     below = sorted({name for converter in converters() for name in converter.folders})
     names += [
         f"{name}/{file}" for name in below if (folder / name).is_dir() for file in sorted(list_names(folder / name))
     ]
-    for name in (name for name in names if Path(name).suffix in RAW_SUFFIXES):
+    for name in (name for name in names if Path(name).suffix.lower() in RAW_SUFFIXES):
         with explain_read_errors(folder / name):
             status = (folder / name).stat()
         parts.append(f"{name}:{status.st_size}:{status.st_mtime_ns}")

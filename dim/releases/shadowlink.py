@@ -27,7 +27,7 @@ class ShadowLink(Converter):
 
     def recognizes(self, root: Path) -> bool:
         """Tells by the file names: two of the three."""
-        return not root.is_file() and len(list_names(root).intersection(FILES)) > 1
+        return len(list_names(root).intersection(FILES)) > 1
 
     def read(self, root: Path) -> Release:
         """Reads the release; the KB is its answers.
@@ -35,7 +35,8 @@ class ShadowLink(Converter):
         Raises:
             DataError: As the contract says, and where none of the files is there.
         """
-        files = [file for file in FILES if file in list_names(root)]
+        there = list_names(root)
+        files = [file for file in FILES if file in there]
         if not files:
             raise DataError(f"{self.needs} in {root}", "none of these files", "Check --layout.")
         raw = [(file, number, row) for file in files for number, row in _rows(root / file)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,13 @@ def find_split_files(root: Path, suffix: str = ".json", prefix: str = "") -> dic
 
 
 def find_matching_files(root: Path, pattern: str) -> list[str]:
-    """The sorted names of the files in `root` that match a regular expression as a whole, in any case."""
-    if root.is_file():
-        return []
-    return sorted(name for name in list_names(root) if re.fullmatch(pattern, name, re.IGNORECASE))
+    """The names in `root` that match a regular expression, as `matching`; none where it is a file."""
+    return [] if root.is_file() else matching(list_names(root), pattern)
+
+
+def matching(names: Iterable[str], pattern: str) -> list[str]:
+    """The names that match a regular expression as a whole, in any case, sorted."""
+    return sorted(name for name in names if re.fullmatch(pattern, name, re.IGNORECASE))
 
 
 def empty_splits(present: Container[object]) -> list[str]:

@@ -13,7 +13,7 @@ import pandas as pd
 from dim.data.dataset import SPLITS
 from dim.data.list_columns import list_column, list_ids
 from dim.data.parquet_rows import holds_images, write_packed_images
-from dim.data.table_files import LONGEST_QUOTE, SUFFIXES, Row, columns_of, iter_table, text_cell
+from dim.data.table_files import LONGEST_QUOTE, SUFFIXES, Row, columns_of, iter_table, no_rows, text_cell
 from dim.data.table_rows import ENTITY_COLUMNS, MENTION_COLUMNS, entity_row, mention_row, read_columns
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
@@ -116,7 +116,7 @@ class Tables(Converter):
                 rows.append((place, row))
         good = [row for _, row in rows if isinstance(row, dict)]
         if not good:
-            raise next((row for _, row in rows if isinstance(row, DataError)), _empty(path))
+            raise next((row for _, row in rows if isinstance(row, DataError)), no_rows(path))
         said += rename_columns(path, good, known, ids)
         columns = columns_of(good)
         said += check_columns(path, columns, known, required)
@@ -149,10 +149,6 @@ class OwnTable:
 
 def _is_blank(cell: Any) -> bool:
     return cell is None or (isinstance(cell, str) and not cell.strip()) or cell != cell  # NaN
-
-
-def _empty(path: Path) -> DataError:
-    return DataError(f"rows in {path}", "none", "Fill the table, or name another folder.")
 
 
 def _write_images(tables: Sequence[Path], folder: Path) -> int:

@@ -13,9 +13,10 @@ from dim.errors import DataError
 from dim.releases.base import Converter, Release
 from dim.releases.dim_release import read_rows, row_images
 from dim.releases.entity_rows import EntityRows
+from dim.releases.entity_texts import texts_table
 from dim.releases.image_folder import find_image_folder
 from dim.releases.mention_rows import MentionRows, is_nil
-from dim.releases.split_files import SPLITS, empty_splits, find_matching_files
+from dim.releases.split_files import SPLITS, empty_splits, matching
 from dim.releases.title_kb import GOLDS_ALONE
 
 KG_FILES = ("KG.json", "Richpedia-KG.json", "Richpedia-KGv2.json")
@@ -87,11 +88,12 @@ class TideDra(Converter):
 
 def _split_files(root: Path, patterns: Iterable[str]) -> dict[str, str]:
     """Split → file, of the first pattern that any file matches."""
+    names = list_names(root)
     for pattern in patterns:
         found = {
             split: files[0]
             for split, stems in SPLITS.items()
-            if (files := find_matching_files(root, pattern.format(f"(?:{'|'.join(stems)})")))
+            if (files := matching(names, pattern.format(f"(?:{'|'.join(stems)})")))
         }
         if found:
             return found
@@ -127,16 +129,16 @@ def _candidates(raw: Iterable[Row]) -> tuple[bool, list[str]]:
 
 def _read_texts(root: Path, entity_ids: Iterable[str]) -> tuple[pd.DataFrame | None, list[str]]:
     """The texts of the answers in the KG file, and notes."""
-    file = next((name for name in KG_FILES if name in list_names(root)), None)
+    names = list_names(root)
+    file = next((name for name in KG_FILES if name in names), None)
     if file is None:
         return None, [f"no {' or '.join(KG_FILES)}: the entities have no text"]
     facts = read_object(root / file)
     texts = {clean_text(key).strip(): _text(value, root / file, key) for key, value in facts.items()}
     ids = list(entity_ids)
-    pairs = [(entity_id, texts[entity_id]) for entity_id in ids if texts.get(entity_id)]
     unnamed = len(texts.keys() - set(ids))
     notes = [f"entities of {file} that are no answer have no name and are left out: {unnamed:,}"] if unnamed else []
-    return pd.DataFrame(pairs, columns=["entity_id", "text"], dtype=object), notes
+    return texts_table((entity_id, texts.get(entity_id, "")) for entity_id in ids), notes
 
 
 def _text(value: Any, path: Path, key: str) -> str:

@@ -16,12 +16,13 @@ import pyarrow.parquet as pq
 from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn
 
 from dim.core.files import atomic_path, check_variant, content_hash, write_json
+from dim.core.folder_files import read_json
 from dim.core.progress import shown
 from dim.core.tables import said_by, write_table
 from dim.data.dataset import ENTITY_SCHEMA, Dataset
 from dim.data.files import explain_read_errors
 from dim.data.kb_writer import kb_writer
-from dim.data.skipped import NUM_EXAMPLES, Skipped
+from dim.data.skipped import Skipped
 from dim.display.lines import say
 from dim.display.terminal import TextColumn
 from dim.errors import ConfigError, DataError
@@ -34,6 +35,7 @@ from dim.releases.wikidata_workers import extracted, num_workers
 VERSION = 1  #: Of what stands in a part: unfinished work of another version starts anew.
 PART = 16  #: Blocks a part: what a kill costs at most, 64 MB of lines.
 _DUMP = re.compile(r".*\.(json|ndjson|jsonl)(\.gz|\.bz2)?")
+TWICE = "items that stand twice (the first counts)"
 _TEXT = "text of "  #: Before the columns of a part that are texts.
 
 
@@ -104,7 +106,8 @@ def prepare_dump(
         **meta: Further keys of `dataset.json`.
 
     Raises:
-        DataError: The dump cannot be read, or gives fewer than two entities.
+        DataError: The dump cannot be read, or gives fewer than two entities; or the plan of unfinished work is damaged.
+        ConfigError: `work` holds something else.
     """
     with explain_read_errors(path):
         status = path.stat()
@@ -122,11 +125,16 @@ def prepare_dump(
 
 
 def _known_parts(work: Path, key: str) -> list[_Part]:
-    """The finished parts in `work`, in order; it is made, or emptied where it is of other work."""
-    plan = work / "plan.json"
-    if not plan.is_file() or json.loads(plan.read_text(encoding="utf-8")) != key:
-        if work.exists() and not plan.is_file():
-            raise ConfigError(f"unfinished work of dim prepare in {work}", "something else", "Move it away.")
+    """The finished parts in `work`, in order; it is made, or emptied where it is of other work.
+
+    Raises:
+        ConfigError: It is no unfinished work.
+        DataError: What it says of itself cannot be read.
+    """
+    plan, what = work / "plan.json", f"unfinished work of dim prepare in {work}"
+    if work.exists() and not plan.is_file():
+        raise ConfigError(what, "something else", "Move it away.")
+    if not work.exists() or read_json(plan, str, what, f"Remove {work}, and run the same command again.") != key:
         shutil.rmtree(work, ignore_errors=True)
         write_json(plan, key)
     found: list[_Part] = []
@@ -172,8 +180,7 @@ class _Answer:
 def _write_part(path: Path, answers: list[_Answer], is_last: bool, is_cut: bool) -> _Part:
     left = Skipped()
     for answer in answers:
-        for reason, number in answer.left.counts.items():
-            _count(left, reason, number, answer.left.examples[reason])
+        left.add_all(answer.left.as_json())
     part = _Part(
         end=answers[-1].end if answers else 0,
         num_lines=sum(answer.num_lines for answer in answers),
@@ -192,11 +199,6 @@ def _table(found: Extracted) -> pa.Table:
     columns = [pa.array(found.columns[field.name], field.type) for field in ENTITY_SCHEMA]
     texts = {f"{_TEXT}{variant}": pa.array(texts, pa.string()) for variant, texts in found.texts.items()}
     return pa.table([*columns, *texts.values()], names=[*ENTITY_SCHEMA.names, *texts])
-
-
-def _count(left: Skipped, reason: str, number: int, examples: list[str]) -> None:
-    left.counts[reason] += number
-    left.examples[reason] = [*left.examples.get(reason, ()), *examples][:NUM_EXAMPLES]
 
 
 class _Seen:
@@ -227,8 +229,8 @@ def _tables(work: Path, parts: list[_Part], left: Skipped) -> Iterator[pa.Table]
             ids = batch.column("id").to_pylist()
             is_new = [seen.is_new(each) for each in ids]
             if not all(is_new):
-                again = [each for each, new in zip(ids, is_new, strict=True) if not new]
-                _count(left, "items that stand twice (the first counts)", len(again), again[:NUM_EXAMPLES])
+                for again in (each for each, new in zip(ids, is_new, strict=True) if not new):
+                    left.add(TWICE, again)
                 batch = batch.filter(pa.array(is_new))
             yield pa.Table.from_batches([batch])
 
@@ -246,8 +248,7 @@ def _write(
 ) -> None:
     left = Skipped()
     for part in parts:
-        for reason, of in part["left"].items():
-            _count(left, reason, of["count"], of["examples"])
+        left.add_all(part["left"])
     pictures = None if images is None else ImageFolder(images)
     num_pictures = 0
     with kb_writer(folder, wanted.variants) as writer:

@@ -87,8 +87,7 @@ class _Worker:
             )
         told = json.loads(answer)
         left = Skipped()
-        for reason, of in told["left"].items():
-            left.counts[reason], left.examples[reason] = of["count"], of["examples"]
+        left.add_all(told["left"])
         return Extracted(told["columns"], told["texts"], left, told["newest"])
 
     def end(self) -> None:

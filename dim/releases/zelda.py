@@ -66,13 +66,14 @@ class Zelda(Converter):
                         type=source,
                         attributes={"document": document.get("id")},
                     )
+        texts = entities.texts()
         notes += empty_splits({split for split, _ in files})
         return Release(
             name="ZELDA",
             source="ZELDA (Milich and Akbik, EACL 2023)",
             licence="unknown",
             entities=entities.table().drop(columns="images"),
-            texts={"brief": entities.texts()} if len(entities.texts()) else {},
+            texts={"brief": texts} if len(texts) else {},
             mentions=rows.table(),
             image_root=None,
             rows_read=rows.num_read,
@@ -83,8 +84,6 @@ class Zelda(Converter):
 
 def _files(root: Path) -> list[tuple[str, Path]]:
     """Split and path of each file of documents."""
-    if root.is_file():
-        return []
     folders = [folder for folder in (root, root / TRAIN_FOLDER, root / TEST_FOLDER) if folder.is_dir()]
     found = [("train", folder / TRAIN_FILE) for folder in folders if TRAIN_FILE in list_names(folder)][:1]
     return found + [("test", folder / file) for folder in folders for file in find_matching_files(folder, TEST_FILE)]

@@ -33,7 +33,7 @@ def test_the_order_of_the_candidates_no_longer_tells_the_answer(root: Path) -> N
 def test_the_images_of_entities_and_mentions_are_there(root: Path) -> None:
     release = DiffMel().read(root)
     looked_up = look_up_images(release, None)
-    assert looked_up.without == 0
+    assert looked_up.has_image.count(False) == 0
     assert not looked_up.problems.counts
     assert release.mentions["images"].tolist()[0] == ["images/Ada Lovelace-Q100/Q100.jpg"]
 

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from releases import PEOPLE, edit_json, row, write_dim_release, write_json
@@ -67,6 +68,34 @@ def test_both_texts_are_read_under_either_name(root: Path, names: tuple[str, str
     texts = DimRelease().read(root).texts
     assert {variant: len(table) for variant, table in texts.items()} == {"brief": 7, "brief_long": 8}
     assert texts["brief"].iloc[-1].tolist() == ["Q100", "Occupation: scientist Q100."]
+
+
+def test_each_file_of_texts_is_read_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_json(root / "qid2abs.json", {"Q100": "An abstract."})
+    opened: list[str] = []
+    open_path = Path.open
+
+    def counted(path: Path, *args: Any, **options: Any) -> Any:
+        opened.extend([path.name] if args[:1] != ("rb",) else [])
+        return open_path(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", counted)
+    DimRelease().read(root)
+    read = [name for name in opened if name.startswith(("brief", "qid2abs"))]
+    assert read == ["brief.json", "qid2abs.json", "brief_long.json"]
+
+
+def test_of_two_files_of_one_text_the_first_counts_and_both_name_entities(root: Path) -> None:
+    edit_json(root / "qid2ne.json", Q100=None, Q101=None)
+    write_json(root / "brief.json", {"Q100": "Ada [SEP]. A poet.", "Q101": "A runner."})
+    write_json(root / "qid2abs.json", {"Q100": "Other [SEP]. An abstract.", "Q101": "Alan [SEP]. An abstract."})
+    release = DimRelease().read(root)
+    names = release.entities.set_index("id")["name"]
+    assert (names["Q100"], names["Q101"]) == ("Ada", "Alan")
+    assert sorted(release.texts["brief"]["text"]) == ["A poet.", "A runner."]
+    assert (
+        "names that stand before texts (`Name [SEP]. text`) were cut off: 2, and are those of 2 entities without one"
+    ) in release.notes
 
 
 def test_candidates_come_from_the_search_file(root: Path) -> None:

@@ -35,7 +35,7 @@ def test_the_hundred_candidates_of_a_mention_are_kept(root: Path) -> None:
 def test_images_are_found_by_their_stem(root: Path) -> None:
     release = Drin().read(root)
     looked_up = look_up_images(release, None)
-    assert looked_up.without == 0
+    assert looked_up.has_image.count(False) == 0
     assert release.mentions["images"].tolist()[6] == ["mentions/KVQAimgs/103.JPG"]
     images = dict(zip(release.entities["id"], release.entities["images"], strict=True))
     assert images["Q100"] == ["entities/cleaned-images/Q100.png"]

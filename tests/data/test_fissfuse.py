@@ -50,7 +50,7 @@ def test_unpacked_images_are_found_by_stem_and_by_id(root: Path) -> None:
         write_image(root / "mention_image" / f"{caption}.jpg", (caption, 0, 0))
     write_image(root / "entity_image" / "Q100.png")
     release = FissFuse().read(root)
-    assert look_up_images(release, None).without == 0
+    assert look_up_images(release, None).has_image.count(False) == 0
     assert release.entities["images"].tolist()[:2] == [["entity_image/Q100.png"], []]
 
 

@@ -13,6 +13,7 @@ from releases import row, write_dim_release, write_image, write_json, write_melb
 
 from dim.__main__ import main
 from dim.data.dataset import Dataset
+from dim.releases.image_folder import count_images
 from dim.releases.prepare import prepare
 
 
@@ -176,6 +177,20 @@ def test_a_folder_of_images_that_no_row_uses_is_said_first(tmp_path: Path, capsy
     write_image(root / "posters" / "poster.png")
     prepare(root, tmp_path / "out", audit=False)
     assert f"no row uses the images in {root}/posters (1 files)" in first_lines(capsys)
+
+
+def test_the_files_of_a_folder_that_rows_use_are_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_dim_release(tmp_path / "wikimel", images=True)
+    write_image(root / "posters" / "poster.png")
+    counted: list[str] = []
+
+    def count(folder: Path) -> int:
+        counted.append(folder.name)
+        return count_images(folder)
+
+    monkeypatch.setattr("dim.releases.found_images.count_images", count)
+    prepare(root, tmp_path / "out", audit=False)
+    assert counted == ["posters"]
 
 
 def test_rows_whose_images_are_all_absent_are_said_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from releases import PEOPLE, edit_json, write_json
 from dim.errors import DataError
 from dim.releases import caption_splits as official
 from dim.releases.caption_splits import NO_SPLIT
+from dim.releases.dim_release import DimRelease
 from dim.releases.found_images import look_up_images
 from dim.releases.ghmfc import Ghmfc
 from dim.releases.layouts import find_converter
@@ -40,7 +41,7 @@ def test_the_image_of_a_caption_is_called_by_its_id(root: Path) -> None:
     looked_up = look_up_images(release, None)
     assert release.image_root == root / "images"
     assert release.mentions["images"].tolist()[:3] == [["100.jpg"], ["100.jpg"], ["101.jpg"]]
-    assert looked_up.without == 0
+    assert looked_up.has_image.count(False) == 0
     assert not looked_up.problems.counts
 
 
@@ -91,3 +92,20 @@ def test_search_candidates_are_kept_and_unknown_ones_counted(root: Path) -> None
     turing = release.mentions[release.mentions["mention"] == "Turing"]
     assert turing["candidates"].tolist()[0] == ["Q101", "Q100"]
     assert "candidates that the KB lacks were left out: 1" in release.notes
+
+
+def test_of_two_files_of_one_text_the_same_counts_as_in_the_dim_layout(root: Path) -> None:
+    files = root / "input_data"
+    write_json(files / "brief.json", {"Q100": "from brief.json"})
+    write_json(files / "train.json", nel_rows())
+    texts = [converter.read(folder).texts for converter, folder in ((Ghmfc(), root), (DimRelease(), files))]
+    assert [of["brief"]["text"].tolist() for of in texts] == [["from brief.json"]] * 2
+
+
+def test_names_before_texts_are_those_of_entities_without_one(root: Path) -> None:
+    write_json(root / "input_data" / "qids_ordered.json", ["Q100", "Q7"])
+    write_json(root / "input_data" / "qid2abs.json", {"Q7": "Ludwig [SEP]. A philosopher."})
+    release = Ghmfc().read(root)
+    assert release.entities["name"].tolist() == [PEOPLE[0], "Ludwig"]
+    assert release.texts["brief"].to_numpy().tolist() == [["Q7", "A philosopher."]]
+    assert any("names that stand before texts" in note for note in release.notes)

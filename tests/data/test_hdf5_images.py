@@ -51,7 +51,7 @@ def test_a_package_has_its_images_after_the_command(tmp_path: Path, capsys: pyte
     assert main(["unpack", str(root / "wikimel_image.h5"), str(root)]) == 0
     assert "mention_image: 14 images" in capsys.readouterr().out
     release = FissFuse().read(root)
-    assert look_up_images(release, None).without == 0
+    assert look_up_images(release, None).has_image.count(False) == 0
     assert release.entities["images"].tolist()[0] == ["entity_image/Q100.jpg"]
 
 
@@ -102,6 +102,7 @@ def test_what_is_no_image_file_is_left_out_and_counted(
     with h5py.File(tmp_path / "image.h5", "w") as file:
         file["mention_image/own"] = as_array(RED)
         file["mention_image/text"] = as_array(b"no image")
+        file["mention_image/sound"] = as_array(b"RIFF....WAVEfmt ")
         file["mention_image/large"] = as_array(RED * 4)
         file["mention_image/floats"] = np.zeros(4)
         file["mention_image/matrix"] = np.zeros((2, 2), np.uint8)
@@ -109,7 +110,7 @@ def test_what_is_no_image_file_is_left_out_and_counted(
     unpack_images(tmp_path / "image.h5", tmp_path / "out")
     assert written(tmp_path / "out" / "mention_image") == {"own.jpg": RED}
     shown = capsys.readouterr().out
-    assert "1 with no image file" in shown
+    assert "2 with no image file" in shown
     assert "4 with no bytes of a file of up to 64 MiB" in shown
 
 

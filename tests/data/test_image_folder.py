@@ -67,7 +67,7 @@ def release(paths: list[list[str]], image_root: Path | None) -> Release:
 def test_paths_that_lead_out_go_missing_ones_stay_and_both_are_counted(folder: Path) -> None:
     converted = release([["a.jpg", "/etc/passwd"], ["gone.jpg"], []], folder)
     found = look_up_images(converted, None)
-    problems, without = found.problems, found.without
+    problems, without = found.problems, found.has_image.count(False)
     assert converted.mentions["images"].tolist() == [["a.jpg"], ["gone.jpg"], []]
     assert problems.counts == {"path leaves the image folder": 1, "no such file": 1}
     assert problems.examples["path leaves the image folder"] == ["/etc/passwd"]
@@ -77,7 +77,8 @@ def test_paths_that_lead_out_go_missing_ones_stay_and_both_are_counted(folder: P
 def test_without_an_image_folder_all_paths_go_and_a_note_says_so() -> None:
     converted = release([["a.jpg"], []], None)
     found = look_up_images(converted, None)
-    assert (found.without, found.dropped) == (2, {owner: {"no image folder": 1} for owner in ("mention", "entity")})
+    assert found.has_image.count(False) == 2
+    assert found.dropped == {owner: {"no image folder": 1} for owner in ("mention", "entity")}
     assert converted.mentions["images"].tolist() == [[], []]
     assert converted.entities["images"].tolist() == [[]]
     assert "--images names another" in found.said[1]
@@ -117,7 +118,7 @@ def test_a_region_is_where_its_file_is(folder: Path, path: str, state: str) -> N
 def test_regions_stay_in_the_table(folder: Path) -> None:
     converted = release([["a.jpg#xywh=1,2,3,4"], ["gone.jpg#xywh=1,2,3,4"]], folder)
     found = look_up_images(converted, None)
-    problems, without = found.problems, found.without
+    problems, without = found.problems, found.has_image.count(False)
     assert converted.mentions["images"].tolist() == [["a.jpg#xywh=1,2,3,4"], ["gone.jpg#xywh=1,2,3,4"]]
     assert problems.examples == {"no such file": ["gone.jpg#xywh=1,2,3,4"]}
     assert without == 1

@@ -145,3 +145,10 @@ def test_a_change_of_a_file_below_the_root_is_prepared_anew(tmp_path: Path) -> N
     edit_json(tmp_path / "repository" / "Wikidata-MEL" / "Wikidata-MEL.json", **{"26": None})
     two = open_dataset(tmp_path / "repository", tmp_path / "cache")
     assert (len(one.mentions), len(two.mentions)) == (28, 26)
+
+
+def test_a_split_file_that_comes_beside_the_named_file_is_prepared_anew(root: Path, tmp_path: Path) -> None:
+    one = open_dataset(root / "Wikidata-MEL.json", tmp_path / "cache")
+    write_json(root / "splits.json", {"train": [str(number) for number in range(0, 26, 2)], "test": [], "dev": []})
+    two = open_dataset(root / "Wikidata-MEL.json", tmp_path / "cache")
+    assert (len(one.mentions), len(two.mentions)) == (28, 26)

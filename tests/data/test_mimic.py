@@ -60,21 +60,21 @@ def test_images_of_mentions_and_entities_lie_in_two_folders_under_the_release(ro
     assert release.mentions["images"].tolist()[:3] == [["mention_image/0.jpg"]] * 2 + [["mention_image/1.jpg"]]
     assert release.entities["images"].tolist()[6:] == [["kb_image/Q106.jpg"], []]
     found = look_up_images(release, None)
-    problems, without = found.problems, found.without
+    problems, without = found.problems, found.has_image.count(False)
     assert (problems.total, without) == (0, 0)
 
 
 def test_richpedia_has_the_folder_in_the_plural(root: Path) -> None:
     (root / "mention_image").rename(root / "mention_images")
     release = Mimic().read(root)
-    assert look_up_images(release, None).without == 0
+    assert look_up_images(release, None).has_image.count(False) == 0
 
 
 def test_missing_images_are_counted_and_a_row_without_one_has_none(root: Path) -> None:
     (root / "mention_image" / "10.jpg").unlink()
     release = with_dev(root, mention(20), mention(22, imgPath=""), mention(23, imgPath=None))
     found = look_up_images(release, None)
-    problems, without = found.problems, found.without
+    problems, without = found.problems, found.has_image.count(False)
     assert without == 3
     assert problems.as_json() == {"no such file": {"count": 1, "examples": ["mention_image/10.jpg"]}}
 
@@ -82,7 +82,7 @@ def test_missing_images_are_counted_and_a_row_without_one_has_none(root: Path) -
 def test_a_release_without_any_image_folder_is_text_only(tmp_path: Path) -> None:
     release = Mimic().read(write_mimic(tmp_path / "bare", images=False))
     found = look_up_images(release, None)
-    assert found.without == 28
+    assert found.has_image.count(False) == 28
     assert "text only" in found.said[1]
 
 

@@ -37,13 +37,21 @@ def test_the_pages_are_the_kb_without_their_articles(root: Path) -> None:
 def test_images_are_found_in_their_shards_by_any_suffix(root: Path) -> None:
     release = Oven().read(root)
     looked_up = look_up_images(release, None)
-    assert looked_up.without == 1
+    assert looked_up.has_image.count(False) == 1
     assert release.mentions["images"].tolist()[:3] == [
         ["oven_images/00/oven_00000000.jpg"],
         ["oven_images/01/oven_01000001.JPEG"],
         ["oven_images/02/oven_02000002.png"],
     ]
     assert release.entities["images"].tolist()[0] == ["wikipedia_images_full/Q100/Q100.jpg"]
+
+
+def test_images_without_shards_are_found_by_any_suffix(root: Path) -> None:
+    for path in sorted((root / "oven_images").rglob("oven_*")):
+        path.rename(root / "oven_images" / path.name)
+    release = Oven().read(root)
+    assert look_up_images(release, None).has_image.count(False) == 1
+    assert release.mentions["images"].tolist()[1] == ["oven_images/oven_01000001.JPEG"]
 
 
 def test_test_files_without_entities_are_counted(root: Path) -> None:

@@ -31,6 +31,7 @@ def dataset(tmp_path: Path) -> Dataset:
         entities=pd.DataFrame({"id": ["e1", "e2"], "name": ["Ada", "Bo"], "attributes": [None, '{"key": 1}']}),
         texts={"brief": pd.DataFrame({"entity_id": ["e1"], "text": ["A poet."]})},
         mentions=pd.DataFrame({"id": ["m1"], "split": ["test"], "mention": ["Ada"], "context": ["Ada."]}),
+        image_urls={"fetched/a.png": "https://example.org/a.png"},
     )
     write_answers(made, "words", pd.DataFrame([CAPTION]), [{"time": "now", "block": "b/0"}])
     return made
@@ -97,7 +98,16 @@ def test_what_is_no_description_of_a_dataset_is_refused(
         Dataset(dataset.root)
 
 
-@pytest.mark.parametrize(("table", "column"), [("entities", "name"), ("mentions", "context"), ("texts/brief", "text")])
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("entities", "name"),
+        ("mentions", "context"),
+        ("texts/brief", "text"),
+        ("image_urls", "path"),
+        ("image_urls", "url"),
+    ],
+)
 def test_tables_with_other_columns_are_refused(dataset: Dataset, table: str, column: str) -> None:
     place = dataset.root / f"{table}.parquet"
     good = pq.read_table(place)
@@ -106,12 +116,21 @@ def test_tables_with_other_columns_are_refused(dataset: Dataset, table: str, col
         pq.write_table(wrong, place)
         opened = Dataset(dataset.root)
         with pytest.raises(DataError, match=f"no column {column} of string"):
-            _ = opened.texts("brief"), opened.entities, opened.mentions
+            _ = opened.texts("brief"), opened.entities, opened.mentions, opened.image_urls
     wide = good.schema.get_field_index(column)
     pq.write_table(good.set_column(wide, column, good[column].cast(pa.large_string())), place)
     opened = Dataset(dataset.root)
     assert opened.entities["name"].tolist() == ["Ada", "Bo"]
     assert opened.mentions["context"].tolist() == ["Ada."]
+    assert opened.image_urls == dataset.image_urls
+
+
+@pytest.mark.parametrize("column", ["path", "url"])
+def test_an_image_without_a_path_or_a_url_is_refused(dataset: Dataset, column: str) -> None:
+    row = {"path": ["fetched/a.png"], "url": ["https://example.org/a.png"]} | {column: [None]}
+    pq.write_table(pa.table(row), dataset.root / "image_urls.parquet")
+    with pytest.raises(DataError, match=r"(?s)expected a path and a URL in each row of .*found    none in one"):
+        _ = Dataset(dataset.root).image_urls
 
 
 @pytest.mark.parametrize("said", [DEEP, "[]", "3", '{"hash": 3}', "{"])

@@ -56,7 +56,7 @@ def test_images_are_found_by_their_name_whatever_folder_the_row_says(root: Path)
     release = TideDra().read(root)
     looked_up = look_up_images(release, None)
     assert release.mentions["images"].tolist()[:3] == [["0.jpg"], ["0.jpg"], ["1.jpg"]]
-    assert looked_up.without == 0
+    assert looked_up.has_image.count(False) == 0
 
 
 def test_the_richpedia_files_have_names_of_their_own(tmp_path: Path) -> None:

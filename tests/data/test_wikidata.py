@@ -229,6 +229,18 @@ def test_unfinished_work_of_other_options_is_not_gone_on_with(tmp_path: Path) ->
     assert not (tmp_path / ".kb.dim-parts").exists()
 
 
+@pytest.mark.parametrize("plan", ["", "{", "[" * 100_000, '{"not": "ours"}', "\xff"])
+def test_a_damaged_plan_of_unfinished_work_is_named_and_nothing_is_removed(plan: str, tmp_path: Path) -> None:
+    write_dump(tmp_path / "dump.json", 50)
+    work = tmp_path / ".kb.dim-parts"
+    work.mkdir()
+    (work / "plan.json").write_bytes(plan.encode("latin-1"))
+    (work / "other").write_text("kept")
+    with pytest.raises(DataError, match=r"(?s)damaged plan\.json.*to do    Remove .*\.kb\.dim-parts, and run the same"):
+        prepare(tmp_path / "dump.json", tmp_path / "kb")
+    assert (work / "other").read_text() == "kept"
+
+
 def test_blocks_begin_and_end_with_lines_wherever_one_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dim.releases.dump_lines.BLOCK", 5000)
     monkeypatch.setattr("dim.releases.dump_lines._CHUNK", 700)

@@ -182,7 +182,7 @@ def test_images_of_the_release_are_found_and_missing_ones_are_a_state(root: Path
     release = WikiDiverse().read(root)
     assert release.image_root == root / "wikinewsImgs"
     found = look_up_images(release, None)
-    problems, without = found.problems, found.without
+    problems, without = found.problems, found.has_image.count(False)
     assert without == 2
     assert problems.counts == {"no such file": 4}
     assert problems.examples["no such file"][0] == image_name(13)

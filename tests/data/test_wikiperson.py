@@ -44,7 +44,7 @@ def test_the_kb_has_names_descriptions_and_images(root: Path) -> None:
     assert release.entities["images"].tolist()[2] == ["IKB/Q102.jpg"]
     assert release.entities["attributes"].tolist()[2] == '{"lastrevid": 2}'
     found = look_up_images(release, None)
-    problems, without = found.problems, found.without
+    problems, without = found.problems, found.has_image.count(False)
     assert without == 0
     assert problems.as_json() == {"no such file": {"count": 1, "examples": ["IKB/Q107.jpg"]}}
 
@@ -121,7 +121,7 @@ def test_integer_ids_and_entities_that_stand_twice(root: Path) -> None:
 def test_without_image_folders_the_boxes_go_and_a_note_says_so(tmp_path: Path) -> None:
     release = WikiPerson().read(write_wikiperson(tmp_path / "x", images=False))
     found = look_up_images(release, None)
-    assert found.without == 24
+    assert found.has_image.count(False) == 24
     assert "text only" in found.said[1]
     with pytest.raises(DataError, match=r"found    none \(24 neither name, context nor usable image\)"):
         prepare(tmp_path / "x", tmp_path / "out")
