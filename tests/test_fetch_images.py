@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from forked_commands import killed
 from image_server import DRIP, encoded, image_server
 from releases import entity_rows, write_table
 
@@ -190,6 +191,18 @@ def test_what_links_in_the_place_of_its_files_lead_to_is_left_as_it_is(
     assert not (tmp_path / "new.png").exists()
     assert image.read_bytes() == IMAGE
     assert failures(dataset) == {"b.png": "HTTP 404"}
+
+
+def test_killed_before_an_image_has_its_name_it_fetches_that_again(tmp_path: Path) -> None:
+    with image_server(lambda *_: OK) as server:
+        dataset = dataset_of(tmp_path, f"{server.url}/a.png")
+        image = dataset.image_root / fetched_path(f"{server.url}/a.png")
+        command = ["fetch-images", str(dataset.root), "--own_network=true"]
+        killed(command, tmp_path / "log")
+        assert not image.exists()
+        assert main(command) == 0
+    assert image.read_bytes() == IMAGE
+    assert list(image.parent.iterdir()) == [image]
 
 
 def test_an_address_with_spaces_and_other_letters_is_written_out(tmp_path: Path) -> None:
