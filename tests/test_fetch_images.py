@@ -1,6 +1,7 @@
 """`dim fetch-images` against a server on loopback, and what it refuses to ask for."""
 
 import json
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from forked_commands import killed
 from image_server import DRIP, encoded, image_server
 from releases import entity_rows, write_table
 
@@ -16,7 +18,7 @@ from dim.__main__ import main
 from dim.data.dataset import FAILURE_FILE, URL_FILE, Dataset
 from dim.images import remote
 from dim.images.fetching import Pace, fetch_all
-from dim.images.remote import FetchError, Limits, fetch, fetched_path
+from dim.images.remote import FETCHED, FetchError, Limits, fetch, fetched_path
 from dim.releases.prepare import prepare
 
 IMAGE = encoded()
@@ -158,6 +160,49 @@ def test_a_dataset_does_not_say_where_files_are_written(tmp_path: Path, capsys: 
     pd.DataFrame({"path": ["../../evil.png"], "url": ["https://example.org/a.png"]}).to_parquet(dataset.root / URL_FILE)
     assert run(dataset) != 0
     assert "found    ../../evil.png" in capsys.readouterr().err
+
+
+def test_a_link_out_of_the_image_folder_in_the_place_of_fetched_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "home").mkdir()
+    with image_server(lambda *_: OK) as server:
+        dataset = dataset_of(tmp_path, f"{server.url}/a.png")
+        (dataset.image_root / FETCHED).symlink_to(tmp_path / "home")
+        assert run(dataset) == 1
+        assert server.requests == []
+    assert f"found    a link to {tmp_path / 'home'}" in capsys.readouterr().err
+    assert list((tmp_path / "home").iterdir()) == []
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_what_links_in_the_place_of_its_files_lead_to_is_left_as_it_is(
+    tmp_path: Path, link: Callable[[Path, Path], None]
+) -> None:
+    with image_server(lambda path, _: OK if path == "/a.png" else (404, {}, b"")) as server:
+        dataset = dataset_of(tmp_path, f"{server.url}/a.png", f"{server.url}/b.png")
+        (tmp_path / "diary").write_text("private")
+        link(tmp_path / "diary", dataset.root / FAILURE_FILE)
+        image = dataset.image_root / fetched_path(f"{server.url}/a.png")
+        image.parent.mkdir()
+        image.symlink_to(tmp_path / "new.png")  # which is not there
+        assert run(dataset) == 0
+    assert (tmp_path / "diary").read_text() == "private"
+    assert not (tmp_path / "new.png").exists()
+    assert image.read_bytes() == IMAGE
+    assert failures(dataset) == {"b.png": "HTTP 404"}
+
+
+def test_killed_before_an_image_has_its_name_it_fetches_that_again(tmp_path: Path) -> None:
+    with image_server(lambda *_: OK) as server:
+        dataset = dataset_of(tmp_path, f"{server.url}/a.png")
+        image = dataset.image_root / fetched_path(f"{server.url}/a.png")
+        command = ["fetch-images", str(dataset.root), "--own_network=true"]
+        killed(command, tmp_path / "log")
+        assert not image.exists()
+        assert main(command) == 0
+    assert image.read_bytes() == IMAGE
+    assert list(image.parent.iterdir()) == [image]
 
 
 def test_an_address_with_spaces_and_other_letters_is_written_out(tmp_path: Path) -> None:

@@ -1,9 +1,16 @@
+import json
+import os
 import subprocess
 import sys
+from pathlib import Path
+
+from demo_run import demo_run, world_of
 
 from dim.__main__ import main
 from dim.cli.commands import COMMANDS
 from dim.core.options import nearest
+
+OTHERS = {"dim", "numpy", "PIL", "torch", "transformers", "yaml"}
 
 
 def test_help_lists_every_command_without_torch():
@@ -31,3 +38,21 @@ def test_errors_of_the_input_end_with_status_one_and_three_parts(tmp_path, capsy
     assert error.startswith("error: expected ")
     assert "\nfound " in error
     assert "\nto do " in error
+
+
+def test_no_module_of_the_folder_that_it_is_called_in_is_imported(tmp_path_factory, tmp_path):
+    run = demo_run(tmp_path_factory)
+    for name in {*sys.stdlib_module_names, *OTHERS}:
+        (tmp_path / f"{name}.py").write_text("open(__file__ + '-imported', 'w')\n")
+    image = next(world_of(run).image_root.rglob("*.png"))
+    (tmp_path / "asked.jsonl").write_text(json.dumps({"mention": "Velton", "image": str(image)}) + "\n")
+    asking = ["link", "--model", str(run), "--input", "asked.jsonl", "--output", "answers.jsonl"]
+    places = os.pathsep.join(str(Path(place).absolute()) for place in sys.path)
+    for arguments in (["export", str(run), "linker"], asking):  # they start processes: one that opens, one that decodes
+        code = f"from dim.__main__ import main; raise SystemExit(main({arguments}))"
+        command = [sys.executable, "-P", "-c", code]  # as the command `dim`, which stands in a folder of its own
+        environment = {**os.environ, "PYTHONPATH": places}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert list(tmp_path.glob("*-imported")) == []
+        assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "answers.jsonl").read_text())["answers"]

@@ -356,7 +356,9 @@ def test_no_lock_or_workplace_is_left(place: Place) -> None:
     assert not [path for path in place.run.parent.rglob("*.dim-*") if os.path.lexists(path)]
 
 
-@pytest.mark.parametrize("name", [name for name in WRITERS if name not in ("demo-lm", "rank")])
+@pytest.mark.parametrize(
+    "name", [*QUICK, "index", pytest.param("demo-lm", marks=pytest.mark.long)]
+)  # rank's has its own
 def test_a_disk_that_is_full_ends_it_with_a_message_and_leaves_what_was_there(
     name: str, place: Place, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:

@@ -16,7 +16,7 @@ from dim.errors import ConfigError, DataError
 from dim.images.decoders import Decoders
 from dim.images.fetching import Pace, fetch_all
 from dim.images.reading import UnusableImageError
-from dim.images.remote import FetchError, Limits, fetch, fetched_path
+from dim.images.remote import FETCHED, FetchError, Limits, fetch, fetched_path
 
 DECODE_S = 120.0  #: That an image may take to decode.
 
@@ -48,7 +48,8 @@ def fetch_images(
 
     Raises:
         ConfigError: A number makes no sense, or another process writes the dataset.
-        DataError: It is no dataset folder, or its URLs have other paths than dim gives them.
+        DataError: It is no dataset folder, its URLs have other paths than dim gives them, or `fetched` is a link out of
+            the image folder.
         StorageError: The disk is full, or the image folder may not be written.
     """
     if not (delay_s >= 0 and timeout_s > 0 and max_mb > 0 and retries >= 0 and max_wait_s >= 0):
@@ -83,11 +84,16 @@ def _check_paths(data: Dataset) -> None:
         if path != fetched_path(url):
             expected = f"the path {fetched_path(url)} for {url} in {data.root / URL_FILE}"
             raise DataError(expected, path, "Prepare the dataset again: dim prepare RELEASE FOLDER.")
+    folder, found = data.image_root / FETCHED, (data.image_root / FETCHED).resolve()
+    if not found.is_relative_to(data.image_root.resolve()):
+        raise DataError(f"{folder} inside of the image folder", f"a link to {found}", "Remove the link.")
 
 
 def _fetch(data: Dataset, absent: dict[str, str], limits: Limits, pace: Pace) -> Skipped:
     """Writes the images, and the list of those that failed."""
     failed, report = Skipped(), data.root / FAILURE_FILE
+    with explain_write_errors(report):
+        report.unlink(missing_ok=True)  # a stranger's may be a link: what it leads to is not written over
     with (
         Decoders(1, DECODE_S) as decoders,
         shown("fetch-images", len(absent)) as advance,
@@ -110,6 +116,9 @@ def _keep(data: Dataset, path: str, found: bytes, decoders: Decoders) -> str:
         decoders.decode(found)
     except UnusableImageError as error:
         return f"no image that can be used: {error.reason}"
-    with atomic_path(data.image_root / path) as new:
+    place = data.image_root / path
+    if place.is_symlink():  # to nothing: it would be followed, and written where a stranger's dataset says
+        place.unlink()
+    with atomic_path(place) as new:
         new.write_bytes(found)
     return ""

@@ -1,5 +1,7 @@
 """Images out of HDF5 files: what they hold themselves is written, what they point to elsewhere never."""
 
+import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from fake_fissfuse import image_bytes, write_fissfuse
+from forked_commands import ended, num_events
 
 from dim.__main__ import main
 from dim.errors import ConfigError, DataError, MissingExtraError
@@ -112,6 +115,23 @@ def test_what_is_no_image_file_is_left_out_and_counted(
     shown = capsys.readouterr().out
     assert "2 with no image file" in shown
     assert "4 with no bytes of a file of up to 64 MiB" in shown
+
+
+def test_killed_at_any_moment_each_folder_is_whole_or_not_there(source: Path, tmp_path: Path) -> None:
+    out, log = tmp_path / "out", tmp_path / "log"
+    command = ["unpack", str(source), str(out)]
+    count = num_events(command, log, out)
+    whole = {folder.name: written(folder) for folder in out.iterdir()}
+    assert set(whole) == {"mention_image", "entity_image"}
+    for number in range(1, count + 1):
+        shutil.rmtree(out)
+        assert ended(command, log, watched=(out, number)) == -signal.SIGKILL, log.read_text()
+        for name in whole:
+            if (out / name).exists():
+                assert written(out / name) == whole[name]
+                shutil.rmtree(out / name)
+        assert main(command) == 0
+        assert {folder.name: written(folder) for folder in out.iterdir()} == whole  # and nothing besides
 
 
 def test_a_folder_that_is_there_is_not_written_over(source: Path, tmp_path: Path) -> None:

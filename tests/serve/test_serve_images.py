@@ -6,7 +6,7 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,7 +25,7 @@ from waiting import HANG, wait_until
 from dim.encoders.tiny import TinyImageEncoder
 from dim.errors import ConfigError
 from dim.images.decoding_cost import FIXED_BYTES, MOST_BYTES
-from dim.linker import Entity, Linker
+from dim.linker import Answer, Entity, Linker, Question
 from dim.linker.opening import open_linker
 from dim.serve.about import image_url
 from dim.serve.images import Images, quick_bytes
@@ -135,28 +135,70 @@ def test_the_time_of_a_question_counts_its_decoding(linker: Linker) -> None:
 
 
 class SlowScale(TinyImageEncoder):
-    """Waits, while it scales an image, until it is let go."""
+    """Waits, while it scales an image, until it is let go, and notes the image's size and the thread."""
 
     def __init__(self) -> None:
         super().__init__()
         self.begun, self.go = threading.Event(), threading.Event()
+        self.scaled: list[tuple[tuple[int, int], str]] = []
+
+    def __enter__(self) -> "SlowScale":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.go.set()
 
     def preprocess(self, image: Image.Image) -> Any:
+        self.scaled.append((image.size, threading.current_thread().name))
         self.begun.set()
         assert self.go.wait(HANG)
         return super().preprocess(image)
 
 
-def test_scaling_an_image_holds_no_question_without_one(run: Path, pool: ThreadPoolExecutor) -> None:
-    linker, slow = linker_of(run), SlowScale()
+def test_scaling_a_large_picture_does_not_hold_the_linkers_thread(
+    run: Path, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    linker, slow, linking = linker_of(run), SlowScale(), list[str]()
     linker.live = linker.towers.live = replace(linker.live, image_encoder=slow)
-    with running(linker) as server:
-        scaled = pool.submit(ask, server, picture())
+    answer = linker.link_batch
+
+    def link_batch(questions: Sequence[Question], top_k: int = 5) -> list[list[Answer]]:
+        linking.append(threading.current_thread().name)
+        return answer(questions, top_k)
+
+    monkeypatch.setattr(linker, "link_batch", link_batch)
+    with running(linker) as server, slow:
+        asked = pool.submit(ask, server, picture(1500))
         assert slow.begun.wait(HANG)
-        assert server.still_answers()
-        assert not scaled.done()
+        assert slow.scaled[0][0] == (1500, 1500)
+        assert slow.scaled[0][1].startswith("images")
+        assert server.still_answers()  # neither the linker's thread nor the loop waits for it
+        assert not asked.done()
         slow.go.set()
-        assert scaled.result().status_code == 200
+        assert asked.result().status_code == 200
+    assert len(slow.scaled) == 1  # not again by the linker
+    assert set(linking) == {"linker_0"}
+
+
+def test_counting_pixels_is_not_on_the_loop_nor_in_any_thread_of_the_server(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    linker, shown, opened = linker_of(run), kb_picture(run), list[str]()
+    linker.add_entities([Entity("Q 1", "Ölaf", images=(str(shown),))])
+    small, large, whole = picture(64), picture(65), Image.open
+
+    def noted(*args: Any, **options: Any) -> Image.Image:
+        opened.append(threading.current_thread().name)
+        return whole(*args, **options)
+
+    monkeypatch.setattr(Image, "open", noted)  # of this process: decoders have their own
+    with running(linker, max_pixels=64 * 64) as server:
+        refused = ask(server, large)
+        assert (refused.status_code, refused.json()["error"]["found"]) == (413, f"{65 * 65:,}")
+        assert ask(server, small).status_code == 200
+        assert server.client.get("/entities/Q%201/images/0").status_code == 200
+        assert images_of(server).decoders.running != []
+    assert opened == []
 
 
 def kb_picture(run: Path) -> Path:
