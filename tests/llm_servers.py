@@ -1,5 +1,7 @@
 """Servers for the tests of `dim refresh`: a language model on loopback, and one that misbehaves on purpose."""
 
+import base64
+import io
 import json
 import os
 import socket
@@ -15,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from waiting import HANG, wait_until
 
 KEY = "sk-a-secret-of-the-tests-0123456789"
@@ -41,6 +44,18 @@ def completion(
     return body
 
 
+def question_of(body: Body) -> str:
+    """What a request asks, of an image too."""
+    content = body["messages"][-1]["content"]
+    return content if isinstance(content, str) else next(part["text"] for part in content if part["type"] == "text")
+
+
+def image_of(body: Body) -> Image.Image:
+    """The image of a request."""
+    (url,) = (part["image_url"]["url"] for part in body["messages"][-1]["content"] if part["type"] == "image_url")
+    return Image.open(io.BytesIO(base64.b64decode(url.removeprefix("data:image/jpeg;base64,"))))
+
+
 class FaultyServer:
     """Answers each request by `script`, which gets the request's number for its entity (from 0) and its JSON body.
 
@@ -60,7 +75,7 @@ class FaultyServer:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                name = body["messages"][-1]["content"].partition("\n")[0]
+                name = question_of(body).partition("\n")[0]
                 with lock:
                     number = sum(seen == name for _, seen, _, _ in owner.requests)
                     owner.requests.append((clock(), name, body, self.headers.get("Authorization", "")))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from dim.cli.served_captions import served_captions
 from dim.core.files import check_variant, content_hash, file_name_of
-from dim.core.jobs import Executor
 from dim.core.locks import folder_lock
 from dim.core.ray_cluster import Engine, open_executor
 from dim.data.caption_file import GivenCaptions, read_captions
@@ -23,8 +23,10 @@ from dim.features.cache import FeatureCache
 from dim.features.caption_store import write_answers, write_captions
 from dim.features.captions import Captions, cached_captions, caption_inputs, has_text
 from dim.features.image_counts import absent_images, used_images
+from dim.features.inputs import Inputs
 from dim.features.spread import Means
 from dim.images.reading import num_decoders
+from dim.refresh.caption_server import CaptionServer
 from dim.releases.prepare import open_dataset
 from dim.training.registry import registered
 
@@ -46,11 +48,13 @@ def caption(
     engine: Engine = "local",
     address: str | None = None,
     images: Path | None = None,
+    server: CaptionServer | None = None,
 ) -> Dataset:
     """Asks a captioner about each mention's image and writes the answers into the dataset folder.
 
     The mentions' column `caption` holds the answer; `captions/<name>.parquet` records images, question, answer, model
-    and options. Killed at any moment and run again, it goes on where it stood.
+    and options. Killed at any moment and run again, it goes on where it stood; of a server, each answer is kept at once
+    in `answers/captions-<name>.jsonl`, and no finished one is asked for again.
 
     Args:
         data: A dataset folder, or the release that it is made of (then it is prepared into the cache first).
@@ -68,33 +72,46 @@ def caption(
             weights and the images under the same paths (extra `ray`).
         address: Of a running Ray cluster; the default starts one on this machine for this run.
         images: The image folder of a release, as of `dim prepare`; the default is where the release has it.
+        server: A vision model behind an OpenAI-compatible server in the place of a captioner: --server.model NAME
+            --server.base_url URL. Before the first caption it is shown a picture, and must tell what is on it.
 
     Returns:
         The dataset with its captions.
 
     Raises:
-        ConfigError: An option does not fit, or the captioner cannot be loaded.
+        ConfigError: An option does not fit, the captioner cannot be loaded, or the server's model sees nothing.
         DataError: The dataset or the file of captions cannot be read.
         StorageError: The disk is full.
     """
     if batch_size < 1:
         raise ConfigError("a batch size of at least 1", str(batch_size), "Raise it.")
-    if captioner is not None and import_from is not None:
-        raise ConfigError("--captioner or --import_from", "both", "Leave one out; import first, then caption the rest.")
+    said_by = {"--captioner": captioner, "--import_from": import_from, "--server": server}
+    ways = [way for way, value in said_by.items() if value is not None]
+    if len(ways) > 1:
+        remedy = "Leave one out; import first, then caption the rest."
+        raise ConfigError("one way to captions", " and ".join(ways), remedy)
+    if server is not None and engine != "local":
+        raise ConfigError("engine local for a server", str(engine), "Leave it out: --server.concurrency asks at once.")
     dataset = open_dataset(data, cache_dir, images)
-    before = _num_captions(dataset)
+    before, stop = _num_captions(dataset), ""
     if import_from is not None:
         given = read_captions(import_from, dataset.mentions, encoding)
         source, said, answers, log = import_from.stem, given.by_mention, _imported(dataset, given, import_from), []
         _say_import(given, import_from)
     else:
         check_images(absent_images(dataset, "mention"), check_limit(max_missing_images), dataset.image_root)
-        captioner = captioner or Blip2Captioner()
-        with open_executor(engine, address) as executor:
-            found = _ask(
-                dataset, captioner, overwrite, before, Path(cache_dir), batch_size, num_decoders(num_workers), executor
-            )
-        source, said, answers, log = captioner.model, found.by_owner, _answers(found, captioner), found.log
+        asked: Captioner | CaptionServer = server or captioner or Blip2Captioner()
+        inputs = _say_questions(dataset, asked.question, overwrite, before)
+        if isinstance(asked, CaptionServer):
+            found, told, stop = served_captions(asked, inputs, dataset, name or _name_of(asked.model))
+            for line in told:
+                _say(line)
+        else:
+            with open_executor(engine, address) as executor:
+                means = Means(executor, batch_size, num_decoders(num_workers), Console(stderr=True))
+                cache = FeatureCache(Path(cache_dir) / "features")
+                found = cached_captions(cache, asked, inputs, dataset.image_root, means)
+        source, said, answers, log = asked.model, found.by_owner, _answers(found, asked), found.log
         _say_missing(dataset, found)
         check_images(used_images(dataset, "mention", found.manifest), max_missing_images, dataset.image_root)
     record = check_variant(name or _name_of(source))
@@ -111,28 +128,20 @@ def caption(
             _say(f"recorded  {path}: {len(answers):,} answers")
         dataset = write_captions(now, said, overwrite)
     _say_result(dataset, before)
+    if stop:
+        _say(f"stopped   before the next call: {stop}. The same command goes on (a budget counts one run).")
     return dataset
 
 
-def _ask(
-    dataset: Dataset,
-    captioner: Captioner,
-    overwrite: bool,
-    before: int,
-    cache_dir: Path,
-    batch_size: int,
-    num_workers: int,
-    executor: Executor,
-) -> Captions:
-    inputs = caption_inputs(dataset, captioner.question, overwrite)
+def _say_questions(dataset: Dataset, question: str, overwrite: bool, before: int) -> Inputs:
+    inputs = caption_inputs(dataset, question, overwrite)
     num_asked = int((inputs.rows >= 0).sum())
     kept = "" if overwrite else f"; {before:,} mentions keep the caption that they have"
     _say(f"{dataset.name}: {len(inputs.unique):,} questions about images, for {num_asked:,} mentions{kept}")
-    means = Means(executor, batch_size, num_workers, Console(stderr=True))
-    return cached_captions(FeatureCache(cache_dir / "features"), captioner, inputs, dataset.image_root, means)
+    return inputs
 
 
-def _answers(found: Captions, captioner: Captioner) -> pd.DataFrame:
+def _answers(found: Captions, captioner: Captioner | CaptionServer) -> pd.DataFrame:
     answers = found.answers[found.answers["answer"].notna()].reset_index(drop=True)
     return answers.assign(
         model=captioner.model,

@@ -110,8 +110,8 @@ COMMANDS = {
     "caption": Command(
         "dim.cli.caption",
         ("caption",),
-        "write captions of the images by BLIP-2, or import yours; resumable",
-        interrupted="finished blocks are kept; the same command goes on with the rest",
+        "write captions of the images by a model or a server, or import yours",
+        interrupted="what is finished is kept; the same command goes on with the rest",
     ),
     "embed": Command(
         "dim.cli.embed",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import IO, Any, Literal
 
 from rich.table import Table
 
+from dim.core.coroutines import run_to_end
 from dim.core.files import check_variant, content_hash, file_name_of
 from dim.data.dataset import ANSWERS, Dataset, add_texts
 from dim.display.terminal import Console, Text
@@ -143,7 +141,7 @@ def refresh(
             if plan.pending:
                 retry, pacer = Retries(retries, backoff_s, seed=seed or 0), Pacer(requests_per_minute)
                 with log.open() as file:
-                    stop = _run_async(run.ask(plan, file, base_url, timeout_s, retry, pacer, concurrency))
+                    stop = run_to_end(run.ask(plan, file, base_url, timeout_s, retry, pacer, concurrency))
         finally:  # also after Ctrl-C or an error: what came is put to use
             dataset = run.write(plan)
     if stop:
@@ -231,7 +229,7 @@ class _Run:
         concurrency: int,
     ) -> str:
         """Asks for what is pending. Returns why it stopped early, or nothing."""
-        with answer_progress(self.budget, len(plan.pending)) as advance:
+        with answer_progress("refresh", self.budget, len(plan.pending)) as advance:
             async with Endpoint(self.model, self.parameters, base_url, timeout_s) as endpoint:
 
                 def keep(answer: Answer) -> None:
@@ -349,13 +347,3 @@ def _print_quality(quality: dict[str, Any], source_text: str, variant: str) -> N
 
 def _say(text: str) -> None:
     Console().print(Text(text), soft_wrap=True)
-
-
-def _run_async(work: Coroutine[Any, Any, str]) -> str:
-    """Runs a coroutine to its end, also inside a notebook, whose thread has a loop of its own."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()

@@ -20,7 +20,7 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -266,7 +266,7 @@ def _describe(work: Workplace, recipe: Recipe, inputs: Inputs) -> None:
         "num_owners": len(rows),
         "num_present": int((rows >= 0).sum()),
         "missing": dict(sorted(missing.items())),
-        "unusable_files": _by_reason(failures),
+        "unusable_files": by_reason(failures),
         "bytes": {path.name: path.stat().st_size for path in sorted(work.result.glob("*.npy"))},
         KEY: checksums_of(work),
     }
@@ -283,7 +283,8 @@ def _lengths(work: Workplace, starts: NDArray[np.int64]) -> NDArray[np.int64]:
     return lengths
 
 
-def _by_reason(failures: dict[str, str]) -> dict[str, Any]:
+def by_reason(failures: Mapping[str, str]) -> dict[str, Any]:
+    """Unusable files (path → why) counted by reason, with some of their paths."""
     paths: dict[str, list[str]] = {}
     for path, reason in sorted(failures.items()):
         paths.setdefault(reason, []).append(path)

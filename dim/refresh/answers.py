@@ -20,10 +20,10 @@ from dim.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one entity's question.
+    """What came of one question.
 
     Attributes:
-        entity_id: The entity.
+        entity_id: The entity; of a caption, the first path of the images.
         status: `ok`, or how it failed (`dim.refresh.reply.Status`).
         text: What the model said, whatever the status.
         model: The model that was asked for.
@@ -67,10 +67,16 @@ _HINTS = get_type_hints(Answer)
 
 
 class AnswerLog:
-    """The answers of one text variant, in `answers/<variant>.jsonl` of a dataset folder."""
+    """The answers of one text variant, or of one record of captions, in `answers/<name>.jsonl` of a dataset folder.
 
-    def __init__(self, root: Path, variant: str) -> None:
-        self.path = root / ANSWERS / f"{variant}.jsonl"
+    Args:
+        root: The dataset folder.
+        name: Of the record.
+        command: Who writes it, for those who wait.
+    """
+
+    def __init__(self, root: Path, name: str, command: str = "dim refresh") -> None:
+        self.path, self.command = root / ANSWERS / f"{name}.jsonl", command
 
     def read(self) -> tuple[list[Answer], int]:
         """All answers in the order in which they came, and the number of lines that are none (a kill tears the last).
@@ -93,7 +99,7 @@ class AnswerLog:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keeps other processes from asking for the same text, from the reading of answers to the use of new ones.
+        """Keeps other processes from asking for the same answers, from the reading of answers to the use of new ones.
 
         Meanwhile the dataset folder cannot be replaced; another text may be refreshed, and captions written.
 
@@ -102,9 +108,9 @@ class AnswerLog:
             StorageError: It cannot be written.
         """
         with ExitStack() as held:
-            with folder_lock(self.path.parents[1], "the start of dim refresh", wait=True):
+            with folder_lock(self.path.parents[1], f"the start of {self.command}", wait=True):
                 held.callback(_remove_empty, self.path.parent)
-                held.enter_context(folder_lock(self.path, "dim refresh"))
+                held.enter_context(folder_lock(self.path, self.command))
             yield
 
     @contextmanager

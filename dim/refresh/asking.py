@@ -1,10 +1,10 @@
-"""Asks a server about many entities at once: within the budget, at the rate allowed, again where that may help."""
+"""Asks a server about many things at once: within the budget, at the rate allowed, again where that may help."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -24,7 +24,10 @@ FAULTS_IN_A_ROW = 10
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One entity's question; `hash` covers all that a finished answer depends on."""
+    """One question about an entity, or about an image, that is named by its id or path.
+
+    `hash` covers all that a finished answer depends on.
+    """
 
     entity_id: str
     prompt: Prompt
@@ -56,7 +59,7 @@ class Asker:
     _is_sent_away: bool = field(default=False, init=False)
     _faults_in_a_row: int = field(default=0, init=False)
 
-    async def run(self, requests: Sequence[Request], concurrency: int) -> str:
+    async def run(self, requests: Iterable[Request], concurrency: int) -> str:
         """Asks all requests, `concurrency` at a time; the first one alone, so that a wrong key costs one request.
 
         Returns:

@@ -14,8 +14,8 @@ from dim.refresh.budget import Budget
 
 
 @contextmanager
-def answer_progress(budget: Budget, total: int) -> Iterator[Callable[[Answer], None]]:
-    """Shows on stderr answers, failures, tokens and cost; yields what is called with each answer."""
+def answer_progress(what: str, budget: Budget, total: int) -> Iterator[Callable[[Answer], None]]:
+    """Shows on stderr answers, failures, tokens and cost under a name; yields what is called with each answer."""
     counts = {"ok": 0, "failed": 0}
 
     def said() -> str:
@@ -23,8 +23,8 @@ def answer_progress(budget: Budget, total: int) -> Iterator[Callable[[Answer], N
         line = f"{counts['ok']:,} ok, {counts['failed']:,} failed, {tokens:,} tokens"
         return line if budget.cost is None else f"{line}, cost {budget.cost:,.4f}"
 
-    columns = (TextColumn("refresh"), BarColumn(), MofNCompleteColumn(), _Said(said), TimeRemainingColumn())
-    with shown("refresh", total, columns=columns, note=said) as advance:
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), _Said(said), TimeRemainingColumn())
+    with shown(what, total, columns=columns, note=said) as advance:
 
         def count(answer: Answer) -> None:
             counts["ok" if answer.status == "ok" else "failed"] += 1

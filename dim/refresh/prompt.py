@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +49,19 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A rendered prompt: `system` (may be empty) and `user`."""
+    """A rendered prompt: `system` (may be empty), `user`, and the data URL of an image, where one is shown."""
 
     system: str
     user: str
+    image: str = field(default="", repr=False)
 
-    def messages(self) -> list[dict[str, str]]:
+    def messages(self) -> list[dict[str, Any]]:
         """The prompt as chat messages."""
         system = [{"role": "system", "content": self.system}] if self.system else []
-        return [*system, {"role": "user", "content": self.user}]
+        if not self.image:
+            return [*system, {"role": "user", "content": self.user}]
+        shown = {"type": "image_url", "image_url": {"url": self.image}}
+        return [*system, {"role": "user", "content": [shown, {"type": "text", "text": self.user}]}]
 
     def __str__(self) -> str:
         return f"[system] {self.system}\n[user] {self.user}" if self.system else self.user

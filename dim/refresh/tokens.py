@@ -10,6 +10,8 @@ from dim.refresh.prompt import Prompt
 
 #: Tokens that a chat template may put around the messages.
 TEMPLATE_TOKENS = 64
+#: More than the models that are known take for an image whose longer side has some hundred pixels.
+IMAGE_TOKENS = 30_000
 
 
 class TokenCounter:
@@ -36,7 +38,8 @@ class TokenCounter:
     def bound(self, prompt: Prompt) -> int:
         """More tokens than a prompt can have: a token has at least one byte, and a tokenizer's own count is exact."""
         text = f"{prompt.system}\n{prompt.user}".strip()
-        return TEMPLATE_TOKENS + (len(text.encode()) if self._tokenizer is None else self.count(prompt))
+        words = len(text.encode()) if self._tokenizer is None else self.count(prompt)
+        return TEMPLATE_TOKENS + words + (IMAGE_TOKENS if prompt.image else 0)
 
 
 def _load(folder: Path) -> Any:

@@ -1,0 +1,252 @@
+"""Captions by a vision model behind an OpenAI-compatible server: budgeted, recorded one by one, resumable."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from dim.core.files import content_hash
+from dim.errors import ConfigError
+from dim.images.reading import UnusableImageError, load_image
+from dim.refresh.answers import Answer, AnswerLog, append
+from dim.refresh.asking import Asker, Request
+from dim.refresh.budget import Budget, Limits, Prices
+from dim.refresh.client import Endpoint
+from dim.refresh.pictures import QUESTION, SightPicture, data_url
+from dim.refresh.progress import answer_progress
+from dim.refresh.prompt import Parameters, Prompt
+from dim.refresh.rate import Pacer, Retries
+from dim.refresh.reply import usable_text
+from dim.refresh.tokens import TokenCounter
+
+BLIND = "blind"  #: The status of a model that could not tell what a picture shows.
+SIGHT = "(a picture made to see whether the model sees)"
+
+
+@dataclass(frozen=True)
+class CaptionServer:
+    """A vision model behind a server that speaks OpenAI's chat completions, and what asking it may cost.
+
+    OPENAI_API_KEY holds the key, which is never logged or stored.
+
+    Attributes:
+        model: As the server calls it.
+        base_url: The server's URL, such as http://localhost:8000/v1, in the place of OPENAI_BASE_URL.
+        question: What is asked; `{mention}` is filled in with the mention's name.
+        image_side: Pixels of the longer side down to which images are scaled before they are sent, as JPEG.
+        temperature: null leaves it to the server.
+        max_tokens: The longest answer. A cut answer is not used; raise this and run again to ask for these alone.
+        max_tokens_field: How the server calls it.
+        seed: Sent to the server, which may ignore it; also of the jitter of the back-off. null sends none.
+        concurrency: Requests in flight at a time.
+        requests_per_minute: The rate limit.
+        timeout_s: The longest time for one try.
+        retries: Further tries after a time-out, a lost connection, 429 or 5xx.
+        backoff_s: Seconds before the first retry, doubled for each further one; Retry-After goes first.
+        max_requests: Budget of a run: tries sent.
+        max_total_tokens: Budget of a run: tokens in and out. What a server does not report counts in full.
+        max_cost: Budget of a run: money. Like the other two it stops before the call that could pass it.
+        price_in: Money for a million tokens of prompts, images among them.
+        price_out: Money for a million tokens of answers.
+        check_sight: Ask about a picture made for it first: a model that cannot tell what it shows is refused.
+    """
+
+    model: str
+    base_url: str | None = None
+    question: str = "Who are the characters in the picture?"
+    image_side: int = 768
+    temperature: float | None = 0.0
+    max_tokens: int = 160
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    seed: int | None = 0
+    concurrency: int = 8
+    requests_per_minute: float | None = None
+    timeout_s: float = 60.0
+    retries: int = 5
+    backoff_s: float = 1.0
+    max_requests: int | None = None
+    max_total_tokens: int | None = None
+    max_cost: float | None = None
+    price_in: float | None = None
+    price_out: float | None = None
+    check_sight: bool = True
+
+    def __post_init__(self) -> None:
+        least = min(self.concurrency, self.max_tokens, self.image_side)
+        if least < 1 or self.retries < 0 or not self.timeout_s > 0:
+            raise ConfigError(
+                "concurrency, max_tokens, image_side at least 1, retries at least 0, timeout_s above 0",
+                f"{self.concurrency}, {self.max_tokens}, {self.image_side}, {self.retries}, {self.timeout_s}",
+                "Raise what is too small.",
+            )
+
+    @property
+    def asked(self) -> Parameters:
+        """What is sent beside the prompt."""
+        return Parameters(self.temperature, self.max_tokens, self.seed, self.max_tokens_field)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The options that shape an answer, for the record."""
+        return self.asked.as_json() | {"image_side": self.image_side}
+
+    @property
+    def fingerprint(self) -> str:
+        """Names all that an answer depends on but the image. The weights behind a server's name are not to be known."""
+        # A finished answer was not cut, so max_tokens is no part of it.
+        options = f"temperature={self.temperature}, seed={self.seed}, image_side={self.image_side}"
+        return f"CaptionServer({self.model}, question={self.question!r}, {options})"
+
+    def request_hash(self, *parts: str) -> str:
+        """A hash of all that a finished answer depends on; `parts` tell the image and the question."""
+        return content_hash(self.model, str(self.image_side), repr(self.temperature), repr(self.seed), *parts)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One question about an image.
+
+    Attributes:
+        paths: Relative to the image folder; the first usable one is shown.
+        question: The question.
+        state: Changes with any of the files.
+    """
+
+    paths: tuple[str, ...]
+    question: str
+    state: str
+
+
+@dataclass
+class CaptionAsking:
+    """Asks a server about pictures, and keeps each answer in a record when it comes.
+
+    Attributes:
+        server: The server.
+        pictures: What is asked, each once.
+        image_root: Of the images.
+        log: The record; it is held meanwhile.
+        failures: Path → why an image is unusable; filled by asking.
+        missing: Picture → why none of its images can be used.
+    """
+
+    server: CaptionServer
+    pictures: Sequence[Picture]
+    image_root: Path
+    log: AnswerLog
+    failures: dict[str, str] = field(default_factory=dict)
+    missing: dict[int, str] = field(default_factory=dict)
+
+    @cached_property
+    def hashes(self) -> list[str]:
+        """That of each picture's request."""
+        return [self.server.request_hash(each.question, each.state) for each in self.pictures]
+
+    @cached_property
+    def latest(self) -> dict[str, Answer]:
+        """The last answer to each request in the record, by hash."""
+        return {answer.request_hash: answer for answer in self.log.read()[0]}
+
+    def answer(self, picture: int) -> Answer | None:
+        """The finished answer about a picture; None where there is none."""
+        found = self.latest.get(self.hashes[picture])
+        return found if found is not None and found.status == "ok" else None
+
+    @property
+    def pending(self) -> list[int]:
+        """The pictures without a finished answer."""
+        return [picture for picture in range(len(self.pictures)) if self.answer(picture) is None]
+
+    @cached_property
+    def budget(self) -> Budget:
+        """What may be used, and what was."""
+        of = self.server
+        limits, prices = (of.max_requests, of.max_total_tokens, of.max_cost), (of.price_in, of.price_out)
+        return Budget(Limits(*limits), Prices(*prices))
+
+    async def run(self) -> str:
+        """Asks for what is pending.
+
+        Returns:
+            Why it stopped early, in words; empty when all were asked.
+
+        Raises:
+            ConfigError: The model does not see, or the server cannot be reached, or answers nobody like this.
+        """
+        server, pending = self.server, self.pending
+        if not pending:
+            return ""
+        with self.log.open() as file, answer_progress("caption", self.budget, len(pending)) as advance:
+            async with Endpoint(server.model, server.asked, server.base_url, server.timeout_s) as endpoint:
+                if server.check_sight:
+                    await self._check_sight(endpoint, file)
+
+                def keep(answer: Answer) -> None:
+                    self._keep(file, answer)
+                    advance(answer)
+
+                return await self._asker(endpoint, keep).run(self._requests(pending), server.concurrency)
+
+    async def _check_sight(self, endpoint: Endpoint, file: IO[bytes]) -> None:
+        """Asks about a picture made for it, once for each server and model."""
+        key = self.server.request_hash(SIGHT, endpoint.url)
+        known = self.latest.get(key)
+        if known is not None and known.status == "ok":
+            return
+        picture = SightPicture.drawn(random.SystemRandom())
+        told: list[Answer] = []
+        prompt = Prompt("", QUESTION, data_url(picture.image, self.server.image_side))
+        stop = await self._asker(endpoint, told.append).run([Request(SIGHT, prompt, key)], 1)
+        if not told:
+            raise ConfigError("room in the budget for a first question", stop, "Raise it, or set check_sight: false.")
+        (answer,) = told
+        is_told = answer.status == "ok" and picture.is_told_by(usable_text(answer.text))
+        expected = f"{', '.join(picture.colours)}, {picture.number}"
+        said = answer.text.strip()[:200] or f"nothing ({answer.status}, {answer.detail})"
+        self._keep(file, replace(answer, status="ok" if is_told else BLIND, detail=f"shown: {expected}"))
+        if not is_told:
+            raise ConfigError(
+                f"a model that sees images: the answer to a picture of {expected}",
+                f"'{said}' from {server_name(self.server.model, endpoint.url)}",
+                "Name a vision model (a server may drop the image of one that is none), raise max_tokens where the "
+                "answer was cut, or set check_sight: false for a model that sees and cannot count.",
+            )
+
+    def _asker(self, endpoint: Endpoint, keep: Callable[[Answer], None]) -> Asker:
+        of = self.server
+        retries, pacer = Retries(of.retries, of.backoff_s, seed=of.seed or 0), Pacer(of.requests_per_minute)
+        return Asker(endpoint, self.budget, pacer, retries, TokenCounter(), content_hash(of.question), keep)
+
+    def _keep(self, file: IO[bytes], answer: Answer) -> None:
+        append(file, answer)
+        self.latest[answer.request_hash] = answer
+
+    def _requests(self, pending: Sequence[int]) -> Iterator[Request]:
+        """The requests, each image decoded when its turn comes."""
+        for picture in pending:
+            asked = self.pictures[picture]
+            url = self._shown(picture)
+            if url is not None:
+                yield Request(asked.paths[0], Prompt("", asked.question, url), self.hashes[picture])
+
+    def _shown(self, picture: int) -> str | None:
+        """The first usable image of a picture; None where there is none."""
+        for path in self.pictures[picture].paths:
+            try:
+                image = load_image(self.image_root / path, self.image_root, self.server.image_side)
+            except UnusableImageError as error:
+                self.failures[path] = error.reason
+                self.missing.setdefault(picture, error.reason)
+                continue
+            self.missing.pop(picture, None)
+            return data_url(image, self.server.image_side)
+        return None
+
+
+def server_name(model: str, url: str) -> str:
+    """A model and where it is, for messages."""
+    return f"{model} at {url}"
