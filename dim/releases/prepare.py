@@ -42,7 +42,7 @@ from dim.releases.tables import Tables
 from dim.releases.wikidata import Wikidata, prepare_dump, wanted_of
 
 #: Part of the key of prepared datasets: raise it when a converter's output changes.
-CONVERTER_VERSION = 4
+CONVERTER_VERSION = 5
 
 _OTHERS = ("derived_from", "held_out")  #: In the datasets that other commands made of a prepared one.
 PREPARED = dataset_kind(
