@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -64,11 +63,6 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    @cached_property
-    def gold(self) -> list[str | None]:
-        """The first gold of each; None for NIL."""
-        return [ids[0] if ids else None for ids in self.golds]
 
     def in_splits(self, *splits: str) -> Mask:
         """A mask [n] of the rows of these splits."""

@@ -354,9 +354,9 @@ def gold_ids(mentions: pd.DataFrame) -> list[tuple[str, ...]]:
     first: list[tuple[str, ...]] = [(each,) if isinstance(each, str) else () for each in mentions["entity_id"].tolist()]
     if OTHER_GOLDS.name not in mentions:
         return first
-    others = mentions[OTHER_GOLDS.name].tolist()
+    others = [() if ids is None else ids for ids in mentions[OTHER_GOLDS.name].tolist()]
     return [
-        tuple(dict.fromkeys([*own, *(() if ids is None else ids)])) if own else ()
+        own and tuple(dict.fromkeys([*own, *(each for each in ids if each is not None)]))
         for own, ids in zip(first, others, strict=True)
     ]
 

@@ -130,7 +130,7 @@ def check_loss(loss: Loss, draws: bool = False, leaves_out: bool = False) -> Non
     """
     if isinstance(loss, ReleasedNPair):
         return
-    loss = deepcopy(loss)  # some remember what they saw
+    loss = deepcopy(loss).cpu()  # some remember what they saw, and one in training may be elsewhere
     generator = torch.Generator().manual_seed(0)
     gold = torch.tensor([0, 1, 2, 2])
     # A copy: the library reads the same tensor object as "these are one set" and returns 0.
