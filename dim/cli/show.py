@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from rich.table import Table
 
@@ -118,7 +119,8 @@ def _entity_lines(dataset: Dataset, entity_id: str) -> Lines:
     yield from _texts(dataset, entity_id)
     yield from _images(dataset, entity.images)
     yield from ((name, str(value)) for name, value in entity.attributes.items())
-    mentions = dataset.mentions[[entity_id in golds for golds in gold_ids(dataset.mentions)]]
+    is_gold = [entity_id in golds for golds in gold_ids(dataset.mentions)]
+    mentions = dataset.mentions[np.array(is_gold, dtype=bool)]
     for split in SPLITS:
         ids = mentions.loc[mentions["split"] == split, "id"].tolist()
         if ids:
