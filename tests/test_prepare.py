@@ -19,8 +19,9 @@ from releases import (
     write_tables,
 )
 
-from dim.data.dataset import Dataset
+from dim.data.dataset import Dataset, gold_ids
 from dim.errors import ConfigError, DataError, DimError
+from dim.features.caption_store import write_captions
 from dim.images.reading import load_image
 from dim.refresh.answers import AnswerLog
 from dim.releases.prepare import open_dataset, prepare
@@ -474,3 +475,15 @@ def test_mentions_that_an_encoder_may_not_reach_are_said(root: Path, tmp_path: P
     edit_json(root / "train.json", x=row(0) | {"sentence": "so " * 150 + "Lovelace"})
     notes = prepare(root, tmp_path / "out", audit=False).meta["notes"]
     assert any("300 characters into their context: 1, first train-000020; " in note for note in notes)
+
+
+def test_several_golds_of_a_release_are_kept_and_captions_leave_them(root: Path, tmp_path: Path) -> None:
+    key, first = next(iter(json.loads((root / "dev.json").read_text(encoding="utf-8")).items()))
+    edit_json(root / "dev.json", **{key: first | {"answer": "Q101|Q100"}})
+    dataset = prepare(root, tmp_path / "out")
+    mentions = dataset.mentions
+    [several] = mentions.index[[bool(len(ids)) for ids in mentions["other_golds"]]]
+    assert gold_ids(mentions)[several] == ("Q101", "Q100")
+    captioned = write_captions(dataset, ["A portrait."] * len(mentions), overwrite=True)
+    assert gold_ids(captioned.mentions) == gold_ids(mentions)
+    assert captioned.hash == dataset.hash

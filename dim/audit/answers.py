@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from dim.audit.findings import Finding, Verdict, first
 from dim.audit.rows import Rows, text_of
@@ -19,7 +19,7 @@ _MEANS = {
 
 
 def check_answers(dataset: Dataset, rows: Rows) -> Iterator[Finding]:
-    """One finding a field: does it hold the gold's id?
+    """One finding a field: does it hold a gold's id?
 
     Ids that read as the entity's name (a page title) are left out: to name the entity is what a mention does. What
     chance would give, as with ids that are small numbers, is counted with the golds of other rows.
@@ -33,22 +33,23 @@ def check_answers(dataset: Dataset, rows: Rows) -> Iterator[Finding]:
         "attributes": [text_of(value) for value in table["attributes"].tolist()],
     }
     named = _ids_that_are_names(dataset)
-    places = [i for i, gold in enumerate(rows.gold) if gold is not None and gold not in named]
+    golds = {i: told for i, ids in enumerate(rows.golds) if (told := [gold for gold in ids if gold not in named])}
     for field, values in fields.items():
-        yield _check(field, values, rows, places)
+        yield _check(field, values, rows.ids, golds)
 
 
-def _check(field: str, values: Sequence[str], rows: Rows, places: list[int]) -> Finding:
+def _check(field: str, values: Sequence[str], ids: Sequence[str], golds: Mapping[int, Sequence[str]]) -> Finding:
     name = f"answer's id in the {field}"
-    if not places:
+    if not golds:
         return Finding(name, "not checked", "No row has an answer whose id differs from its name.")
-    filled = [i for i in places if values[i]]
+    filled = [i for i in golds if values[i]]
     if not filled:
         return Finding(name, "not checked", f"No row with an answer has one ({field}).")
-    holding = [i for i in filled if holds(values[i], str(rows.gold[i]))]
-    others = [rows.gold[i] for i in [*filled[len(filled) // 2 :], *filled[: len(filled) // 2]]]
+    holding = [i for i in filled if any(holds(values[i], gold) for gold in golds[i])]
+    others = [golds[i] for i in [*filled[len(filled) // 2 :], *filled[: len(filled) // 2]]]
     by_chance = sum(
-        other != rows.gold[i] and holds(values[i], str(other)) for i, other in zip(filled, others, strict=True)
+        any(gold not in golds[i] and holds(values[i], gold) for gold in of_other)
+        for i, of_other in zip(filled, others, strict=True)
     )
     verdict: Verdict = "ok"
     says = "The answer's id does not stand there."
@@ -63,7 +64,7 @@ def _check(field: str, values: Sequence[str], rows: Rows, places: list[int]) -> 
         count=len(holding),
         of=len(filled),
         figures={"by_chance": by_chance},
-        examples=first(rows.ids[i] for i in holding),
+        examples=first(ids[i] for i in holding),
     )
 
 

@@ -58,7 +58,7 @@ def audit_dataset(
         marks[f"{kind}_in_train"] = np.zeros(len(rows), dtype=bool)
         for split in ("tune", *EVALUATED):
             before = rows.in_splits(*train_splits(split))
-            marks[f"{kind}_in_train"] |= find_shared(keys[kind], rows.gold, rows.in_splits(split), before).rows
+            marks[f"{kind}_in_train"] |= find_shared(keys[kind], rows.golds, rows.in_splits(split), before).rows
     return Audit(dataset.name, dataset.hash, dataset.kb_hash, splits, thresholds, findings, pd.DataFrame(marks))
 
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from dim.audit.findings import Finding, Thresholds, first
-from dim.audit.rows import Mask, Rows, train_splits
+from dim.audit.rows import Mask, Rows, golds_in, train_splits
 from dim.data.dataset import Dataset
 from dim.evaluation.metrics import rank_gold
 from dim.search.lexical import NameIndex
@@ -27,38 +27,38 @@ def used_up(rows: Rows, split: str, entity_ids: Sequence[str]) -> Mask:
     A model that has learnt that answers do not come back can rule them out. They stay in the KB's TF-IDF, so that
     nothing but the number of competitors changes.
     """
-    golds = np.array([gold or "" for gold in rows.gold], dtype=object)
-    train, own = set(golds[rows.in_splits(*train_splits(split))]), set(golds[rows.in_splits(split)])
+    train, own = golds_in(rows, *train_splits(split)), golds_in(rows, split)
     return np.fromiter((entity in train and entity not in own for entity in entity_ids), bool, len(entity_ids))
 
 
-def floor_ranks(index: NameIndex, mentions: Sequence[str], gold: NDArray[np.int64], out: Mask) -> tuple[Ranks, Ranks]:
-    """The string floor's rank of each gold, ties against it.
+def floor_ranks(index: NameIndex, mentions: Sequence[str], golds: NDArray[np.int64], out: Mask) -> tuple[Ranks, Ranks]:
+    """The string floor's rank of each mention's best gold, ties against it.
 
     Args:
         index: The names of the KB.
         mentions: n mention strings.
-        gold: [n] KB rows, -1 for NIL.
+        golds: [n, num_golds] KB rows, -1 as padding, and for NIL.
         out: [num_entities], the entities that do not compete in the second figure; no gold is among them.
 
     Returns:
         Two arrays [n]: over the whole KB, and without `out`. NaN for NIL.
     """
-    pairs = pd.DataFrame({"mention": pd.Series(mentions, dtype=object), "gold": gold})
-    known = gold >= 0
-    places = pairs[known].groupby(["mention", "gold"], sort=True).ngroup().to_numpy()
-    unique = pairs[known].drop_duplicates().sort_values(["mention", "gold"])
+    names = [f"gold {number}" for number in range(golds.shape[1])]
+    pairs = pd.DataFrame(golds, columns=names).assign(mention=pd.Series(mentions, dtype=object))
+    known = golds[:, 0] >= 0
+    places = pairs[known].groupby(["mention", *names], sort=True).ngroup().to_numpy()
+    unique = pairs[known].drop_duplicates().sort_values(["mention", *names])
     is_out = torch.from_numpy(out)
     step = max(1, min(BATCH, MAX_CELLS // max(1, len(out))))
     found: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
     for start in range(0, len(unique), step):
         part = unique.iloc[start : start + step]
-        columns = torch.tensor(part["gold"].tolist())
+        columns = torch.tensor(part[names].to_numpy())
         scores = index.scores(part["mention"].tolist()).whole()
         found[0].append(rank_gold(scores, columns)[0])
         scores[:, is_out] = -torch.inf
         found[1].append(rank_gold(scores, columns)[0])
-    ranks = np.full(len(gold), np.nan), np.full(len(gold), np.nan)
+    ranks = np.full(len(golds), np.nan), np.full(len(golds), np.nan)
     for array, parts in zip(ranks, found, strict=True):
         if parts:
             array[known] = torch.cat(parts).numpy()[places]
@@ -77,15 +77,15 @@ def check_floor(
             findings.append(Finding("string floor (Top-1)", "not checked", "No entity has a name.", split))
             continue
         places = np.flatnonzero(rows.in_splits(split))
-        gold = dataset.gold_rows(dataset.mentions.iloc[places])
+        golds = dataset.golds_of(dataset.mentions.iloc[places])
         out = used_up(rows, split, dataset.entities["id"].tolist())
-        ranks[places], without = floor_ranks(index, [rows.mention[i] for i in places.tolist()], gold, out)
-        in_kb = places[gold >= 0]
+        ranks[places], without = floor_ranks(index, [rows.mention[i] for i in places.tolist()], golds, out)
+        in_kb = places[golds[:, 0] >= 0]
         if not len(in_kb):
             findings.append(Finding("string floor (Top-1)", "not checked", "No row has an answer in the KB.", split))
             continue
         findings.append(_floor(split, rows, ranks, in_kb, len(names), thresholds))
-        findings.append(_without_train(split, findings[-1], without[gold >= 0], out, rows, in_kb, thresholds))
+        findings.append(_without_train(split, findings[-1], without[golds[:, 0] >= 0], out, rows, in_kb, thresholds))
     return findings, ranks
 
 

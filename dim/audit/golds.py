@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from dim.audit.findings import Finding, Thresholds, Verdict, first
-from dim.audit.rows import Rows, train_splits
+from dim.audit.rows import Rows, golds_in, train_splits
 from dim.data.dataset import Dataset
 
 
 def check_golds(dataset: Dataset, rows: Rows, splits: Sequence[str], thresholds: Thresholds) -> Iterator[Finding]:
     """Golds in the KB, golds used once, and a finding a split on golds seen in train."""
-    uses = Counter(gold for gold in rows.gold if gold is not None)
+    uses = Counter(gold for golds in rows.golds for gold in golds)
     yield _in_kb(dataset, uses, bool(rows.in_splits("test").any()), thresholds)
     yield _used_once(uses, thresholds)
     for split in splits:
@@ -57,11 +57,11 @@ def _used_once(uses: Counter[str], thresholds: Thresholds) -> Finding:
 
 def _seen(dataset: Dataset, rows: Rows, split: str, thresholds: Thresholds) -> Finding:
     name = "golds seen in train"
-    train = {rows.gold[i] for i in np.flatnonzero(rows.in_splits(*train_splits(split))).tolist()} - {None}
-    places = [i for i in np.flatnonzero(rows.in_splits(split)).tolist() if rows.gold[i] is not None]
+    train = golds_in(rows, *train_splits(split))
+    places = [i for i in np.flatnonzero(rows.in_splits(split)).tolist() if rows.golds[i]]
     if not train or not places:
         return Finding(name, "not checked", f"No row of {split if train else 'train'} has an answer in the KB.", split)
-    seen = [i for i in places if rows.gold[i] in train]
+    seen = [i for i in places if not train.isdisjoint(rows.golds[i])]
     share, share_of_kb = len(seen) / len(places), len(train) / len(dataset.entities)
     figures = {"train_golds": len(train), "train_golds_share_of_kb": round(share_of_kb, 6)}
     verdict: Verdict

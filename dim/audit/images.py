@@ -107,7 +107,7 @@ def _look(root: Path, file: str) -> Look:
 
 def files_to_compare(dataset: Dataset, rows: Rows) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     """The files of all mentions and of their golds, and gold id → its files. Other entities' files stay closed."""
-    golds = {gold for gold, files in zip(rows.gold, rows.files, strict=True) if gold is not None and files}
+    golds = {gold for ids, files in zip(rows.golds, rows.files, strict=True) if files for gold in ids}
     entities = dataset.entities
     images = files_of(paths_of(entities["images"].tolist()))
     of_gold = {i: files for i, files in zip(entities["id"].tolist(), images, strict=True) if i in golds and files}
@@ -115,7 +115,7 @@ def files_to_compare(dataset: Dataset, rows: Rows) -> tuple[list[str], dict[str,
 
 
 class GoldImages:
-    """Compares each mention's images with those of an entity.
+    """Compares each mention's images with those of entities, such as its golds.
 
     Args:
         rows: The mentions.
@@ -127,20 +127,23 @@ class GoldImages:
         self._of_mention = [[looks.found[f] for f in files if f in looks.found] for files in rows.files]
         self._of_gold = {i: [looks.found[f] for f in files if f in looks.found] for i, files in of_gold.items()}
 
-    def comparable(self, row: int, entity_id: str | None) -> bool:
+    def comparable(self, row: int, entity_ids: Sequence[str]) -> bool:
         """Whether both sides have an image that can be read."""
-        return bool(self._of_mention[row]) and bool(self._of_gold.get(entity_id or ""))
+        return bool(self._of_mention[row]) and bool(self._looks_of(entity_ids))
 
-    def distance(self, row: int, entity_id: str) -> int | None:
+    def distance(self, row: int, entity_ids: Sequence[str]) -> int | None:
         """The smallest distance; None where nothing can be compared."""
-        pairs = ((mine, its) for mine in self._of_mention[row] for its in self._of_gold.get(entity_id, ()))
+        pairs = ((mine, its) for mine in self._of_mention[row] for its in self._looks_of(entity_ids))
         distances = [distance for mine, its in pairs if (distance := mine.distance(its)) is not None]
         return min(distances, default=None)
 
-    def same_file(self, row: int, entity_id: str) -> bool:
-        """Whether a mention's image and an entity's have the same bytes."""
-        contents = {look.content for look in self._of_gold.get(entity_id, ())}
+    def same_file(self, row: int, entity_ids: Sequence[str]) -> bool:
+        """Whether a mention's image and one of the entities' have the same bytes."""
+        contents = {look.content for look in self._looks_of(entity_ids)}
         return any(look.content in contents for look in self._of_mention[row])
+
+    def _looks_of(self, entity_ids: Sequence[str]) -> list[Look]:
+        return [look for entity_id in entity_ids for look in self._of_gold.get(entity_id, ())]
 
 
 def check_images(
@@ -182,17 +185,17 @@ def _interleaved(failed: Mapping[str, Sequence[str]]) -> Iterator[str]:
 
 def _duplicates(rows: Rows, images: GoldImages, split: str, places: list[int], leaking: Mask, limit: int) -> Finding:
     name = "image is a duplicate of the gold's image"
-    compared = [i for i in places if images.comparable(i, rows.gold[i])]
+    compared = [i for i in places if images.comparable(i, rows.golds[i])]
     if not compared:
         return Finding(name, "not checked", _why_not(rows, places), split)
-    golds = [str(rows.gold[i]) for i in compared]
-    distances = [images.distance(i, gold) for i, gold in zip(compared, golds, strict=True)]
+    golds = [rows.golds[i] for i in compared]
+    distances = [images.distance(i, own) for i, own in zip(compared, golds, strict=True)]
     known = [d for d in distances if d is not None]
     found = [(i, d) for i, d in zip(compared, distances, strict=True) if d is not None and d <= limit]
     others = [*golds[len(golds) // 2 :], *golds[: len(golds) // 2]]
     by_chance = sum(
-        other != gold and (distance := images.distance(i, other)) is not None and distance <= limit
-        for i, gold, other in zip(compared, golds, others, strict=True)
+        set(own).isdisjoint(other) and (distance := images.distance(i, other)) is not None and distance <= limit
+        for i, own, other in zip(compared, golds, others, strict=True)
     )
     leaking[[i for i, _ in found]] = True
     verdict, says = _verdict(split, [d for _, d in found], by_chance, limit)
@@ -204,12 +207,12 @@ def _duplicates(rows: Rows, images: GoldImages, split: str, places: list[int], l
         len(found),
         len(compared),
         {
-            "same_file": sum(images.same_file(i, str(rows.gold[i])) for i, _ in found),
+            "same_file": sum(images.same_file(i, rows.golds[i]) for i, _ in found),
             **({"nearest_in_bits": min(known)} if known else {}),
             "by_chance": by_chance,
             "of_one_colour": distances.count(None),
         },
-        first(f"{rows.ids[i]} ~ {rows.gold[i]} ({distance} bits)" for i, distance in found),
+        first(f"{rows.ids[i]} ~ {'|'.join(rows.golds[i])} ({distance} bits)" for i, distance in found),
     )
 
 

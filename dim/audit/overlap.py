@@ -49,7 +49,7 @@ class Shared:
 
     Attributes:
         rows: [n], the rows that do.
-        same_gold: [n], those of them where a sibling has the row's own gold.
+        same_gold: [n], those of them where a sibling has a gold of the row.
         other_gold: [n], those where siblings have golds, and none is the row's own.
         partner: Row → the first sibling.
     """
@@ -60,12 +60,12 @@ class Shared:
     partner: Mapping[int, int]
 
 
-def find_shared(keys: Keys, gold: Sequence[str | None], left: Mask, right: Mask) -> Shared:
+def find_shared(keys: Keys, golds: Sequence[tuple[str, ...]], left: Mask, right: Mask) -> Shared:
     """Compares the rows of `left` with those of `right`; rows of neither are False throughout.
 
     Example:
-        >>> keys, gold = [("a",), ("a",), ("b",)], ["Q1", "Q2", "Q3"]
-        >>> shared = find_shared(keys, gold, np.array([True, False, True]), np.array([False, True, False]))
+        >>> keys, golds = [("a",), ("a",), ("b",)], [("Q1",), ("Q2",), ("Q3",)]
+        >>> shared = find_shared(keys, golds, np.array([True, False, True]), np.array([False, True, False]))
         >>> shared.rows.tolist(), shared.other_gold.tolist(), shared.partner
         ([True, False, False], [True, False, False], {0: 1})
     """
@@ -78,10 +78,9 @@ def find_shared(keys: Keys, gold: Sequence[str | None], left: Mask, right: Mask)
     for row in np.flatnonzero(left).tolist():
         found = sorted({other for key in keys[row] for other in siblings.get(key, ())})
         if found:
-            golds = {gold[other] for other in found} - {None}
-            own = gold[row] in golds
-            masks[:, row] = True, own, gold[row] is not None and bool(golds) and not own
-            partner[row] = next((other for other in found if own and gold[other] == gold[row]), found[0])
+            alike = [other for other in found if not set(golds[row]).isdisjoint(golds[other])]
+            masks[:, row] = True, bool(alike), bool(golds[row]) and any(golds[other] for other in found) and not alike
+            partner[row] = (alike or found)[0]
     return Shared(masks[0], masks[1], masks[2], partner)
 
 
@@ -105,7 +104,7 @@ def _between(rows: Rows, kind: str, keys: Keys, split: str, other: str, threshol
         return Finding(name, "not checked", f"No row is in {other}.", split)
     if not places:
         return Finding(name, "not checked", f"No row of {split} has {'an image' if kind == 'image' else 'one'}.", split)
-    shared = find_shared(keys, rows.gold, left, right)
+    shared = find_shared(keys, rows.golds, left, right)
     same, excluded = int(shared.same_gold.sum()), int(shared.other_gold.sum())
     verdict, says = _verdict(kind, other, same, excluded, thresholds) if shared.rows.any() else _NONE
     return Finding(
@@ -138,16 +137,16 @@ def repeated_rows(rows: Rows, keys: Keys) -> tuple[Mask, Mask, dict[int, int]]:
         [n] repeats with an answer that an equal row gave before; [n] repeats with a new answer; row → the first such
         row.
     """
-    answers: dict[Hashable, dict[str | None, int]] = {}
+    answers: dict[Hashable, dict[frozenset[str], int]] = {}
     equal, contrary = np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
     partner = {}
-    for row, (split, key, gold) in enumerate(zip(rows.split.tolist(), keys, rows.gold, strict=True)):
+    for row, (split, key, golds) in enumerate(zip(rows.split.tolist(), keys, map(frozenset, rows.golds), strict=True)):
         for question in key:
             known = answers.setdefault((split, question), {})
             if known:
-                (equal if gold in known else contrary)[row] = True
-                partner[row] = known.get(gold, next(iter(known.values())))
-            known.setdefault(gold, row)
+                (equal if golds in known else contrary)[row] = True
+                partner[row] = known.get(golds, next(iter(known.values())))
+            known.setdefault(golds, row)
     return equal, contrary, partner
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dim.data.dataset import Dataset
+from dim.data.dataset import Dataset, gold_ids
 from dim.images.regions import split_region
 
 Mask = NDArray[np.bool_]
@@ -28,7 +28,7 @@ class Rows:
         mention: The names.
         context: Spaces squeezed; empty where there is none.
         span: Where each stands in its context as it is, (None, None) where that is not known.
-        gold: The gold ids; None for NIL.
+        golds: The ids of each one's golds, the first one first; empty for NIL.
         images: Image paths as the dataset names them, with their regions.
         files: The same without regions, each once.
     """
@@ -38,7 +38,7 @@ class Rows:
     mention: Sequence[str]
     context: Sequence[str]
     span: Sequence[tuple[int | None, int | None]]
-    gold: Sequence[str | None]
+    golds: Sequence[tuple[str, ...]]
     images: Sequence[tuple[str, ...]]
     files: Sequence[tuple[str, ...]]
 
@@ -56,7 +56,7 @@ class Rows:
                 (None, None) if pd.isna(start) or pd.isna(end) else (int(start), int(end))
                 for start, end in zip(table["start"].tolist(), table["end"].tolist(), strict=True)
             ],
-            gold=[gold if isinstance(gold, str) else None for gold in table["entity_id"].tolist()],
+            golds=gold_ids(table),
             images=images,
             files=files_of(images),
         )
@@ -78,6 +78,11 @@ def train_splits(split: str) -> tuple[str, ...]:
         (('train', 'tune'), ('train',))
     """
     return ("train",) if split == "tune" else ("train", "tune")
+
+
+def golds_in(rows: Rows, *splits: str) -> set[str]:
+    """The golds of the rows of these splits."""
+    return {gold for place in np.flatnonzero(rows.in_splits(*splits)).tolist() for gold in rows.golds[place]}
 
 
 def paths_of(images: Sequence[Any]) -> list[tuple[str, ...]]:

@@ -78,8 +78,8 @@ def _evaluate(
     _check_hash(ranks, data, split, protocol)
     mentions = data.split(split)
     foreign = read_ranks(ranks, data, mentions, protocol, max_unknown, encoding)
-    gold = torch.from_numpy(data.gold_rows(mentions))
-    floor = rank_by_name(mentions["mention"].tolist(), data.entities["name"].tolist(), gold, FullKB(), None)
+    golds = torch.from_numpy(data.golds_of(mentions))
+    floor = rank_by_name(mentions["mention"].tolist(), data.entities["name"].tolist(), golds, FullKB(), None)
     frame = ranks_frame(data, mentions, split=split, protocol=protocol, ranked=foreign.ranked, floor=floor, frozen=None)
     if protocol == "full_kb":
         # Every entity competed; a gold that is in no list was ranked, but nobody knows where.

@@ -128,7 +128,7 @@ class Training:
     """Lists of training mentions by vectors that did not see them, and again with their golds held out.
 
     Attributes:
-        lists: Of all training mentions.
+        lists: Of all training mentions; of several golds they hold the first at most.
         folds: [len(lists)], the fold of each.
         held_out: Of some of them, as if the KB lacked the gold, or all of its surname.
         folds_held_out: [len(held_out)].
@@ -144,7 +144,7 @@ def _training_lists(finder: Finder, towers: Iterable[tuple[Rows, LinkingTask]], 
     generator = np.random.default_rng(seed)
     parts, copies = [], []
     for rows, tower in towers:
-        parts.append(finder.lists(tower, rows))
+        parts.append(finder.lists(tower, rows, finder.other_golds(rows)))
         drawn = rows[generator.random(len(rows)) < NIL_SHARE_OF_TRAINING]
         copies.append(finder.lists(tower, drawn, finder.hold_out(drawn, generator)))
     folds, folds_held_out = (

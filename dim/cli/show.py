@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from rich.table import Table
 
 from dim.core.text_form import one_form
-from dim.data.dataset import NIL, SPLITS, Dataset
+from dim.data.dataset import NIL, SPLITS, Dataset, gold_ids
 from dim.display.terminal import Console, Text
 from dim.errors import DataError
 from dim.evaluation.result_files import METRICS, RANKS, read_results
@@ -88,16 +89,19 @@ def _mention_lines(dataset: Dataset, mention_id: str) -> Lines:
     yield "context", mention.context
     yield "place", "-" if mention.start is None else f"characters {mention.start} to {mention.end} of the context"
     yield "split", mention.split or "-"
-    yield "gold", "NIL" if mention.entity_id is None else _named(dataset, mention.entity_id)
-    if mention.entity_id is not None:
-        yield from _texts(dataset, mention.entity_id)
+    golds = _golds_of(dataset, mention_id)
+    if not golds:
+        yield "gold", "NIL"
+    for entity_id in golds:
+        yield "gold", _named(dataset, entity_id)
+        yield from _texts(dataset, entity_id)
     yield from _images(dataset, mention.images)
     yield "caption", mention.caption or "-"
     yield "type", mention.type or "-"
     if mention.candidates is None:
         yield "candidates", "-"
     else:
-        hit = "" if mention.entity_id in (None, *mention.candidates) else ", the gold not among them"
+        hit = ", the gold not among them" if golds and set(golds).isdisjoint(mention.candidates) else ""
         yield "candidates", f"{len(mention.candidates)}{hit}"
         for entity_id in mention.candidates[:NUM_SHOWN]:
             yield "", _named(dataset, entity_id)
@@ -115,7 +119,8 @@ def _entity_lines(dataset: Dataset, entity_id: str) -> Lines:
     yield from _texts(dataset, entity_id)
     yield from _images(dataset, entity.images)
     yield from ((name, str(value)) for name, value in entity.attributes.items())
-    mentions = dataset.mentions[dataset.mentions["entity_id"] == entity_id]
+    is_gold = [entity_id in golds for golds in gold_ids(dataset.mentions)]
+    mentions = dataset.mentions[np.array(is_gold, dtype=bool)]
     for split in SPLITS:
         ids = mentions.loc[mentions["split"] == split, "id"].tolist()
         if ids:
@@ -143,12 +148,16 @@ def _answer_lines(dataset: Dataset, mention_id: str, run: Path | None, protocol:
         yield "", f"the run did not evaluate this mention (it holds {len(ranks):,} others of {split})"
         return
     yield "protocol", results.label(split, protocol)
-    row = rows.iloc[0]
+    row, golds = rows.iloc[0], _golds_of(dataset, mention_id)
     yield "rank of the gold", _rank(row["rank"])
     yield "rank by name only", _rank(row["floor_rank"])
     for place, (entity_id, score) in enumerate(zip(row["top_ids"], row["top_scores"], strict=True), start=1):
-        mark = "  ← gold" if entity_id == row["gold"] else ""
+        mark = "  ← gold" if entity_id in golds else ""
         yield f"answer {place}", f"{score:.4f}  {_named(dataset, entity_id)}{mark}"
+
+
+def _golds_of(dataset: Dataset, mention_id: str) -> tuple[str, ...]:
+    return gold_ids(dataset.mentions[dataset.mentions["id"] == mention_id])[0]
 
 
 def _rank(value: float) -> str:

@@ -210,6 +210,7 @@ def read_parquet(
     columns: Sequence[str] | None = None,
     most: tuple[int, int] | None = None,
     like: pa.Schema | None = None,
+    may_have: pa.Schema | None = None,
 ) -> pa.Table:
     """The table of a Parquet file that takes no more memory than its size lets expect.
 
@@ -222,6 +223,7 @@ def read_parquet(
         columns: That are read; None: all.
         most: Bytes that it may always take, and times its own size that it may take; None: `LEAST` and `TIMES`.
         like: Columns of which those that are read are there, and hold texts, numbers, or lists of them, as here.
+        may_have: Columns that may be absent; those that are there are as here.
 
     Raises:
         DataError: It is no such file, out of proportion, or has other columns.
@@ -230,7 +232,7 @@ def read_parquet(
         check_parquet(path, what, remedy, most)
         with pq.ParquetFile(path) as file:
             schema, leaves = file.schema_arrow, [file.schema.column(i) for i in range(len(file.schema))]
-        for field in like or ():
+        for field in [*(like or ()), *(each for each in may_have or () if each.name in schema.names)]:
             is_read = columns is None or field.name in columns
             if is_read and (field.name not in schema.names or not _is_like(schema.field(field.name).type, field.type)):
                 raise ValueError(f"no column {field.name} of {field.type}")

@@ -6,8 +6,8 @@ A dataset folder is readable with pandas alone:
     entities.parquet        id, name, aliases, type, popularity, images, attributes
     texts/<variant>.parquet entity_id, text
     image_urls.parquet      path, url: where `dim fetch-images` gets an image from, if the source names URLs
-    mentions.parquet        id, split, mention, context, start, end, entity_id (null: NIL), images, caption,
-                            candidates, type, attributes
+    mentions.parquet        id, split, mention, context, start, end, entity_id (null: NIL), other_golds (only where a
+                            mention has several golds), images, caption, candidates, type, attributes
     answers/<variant>.jsonl every answer of a language model, if a text was refreshed
     captions/<name>.parquet every answer of a captioner, if images were captioned
 """
@@ -75,6 +75,9 @@ MENTION_SCHEMA = pa.schema(
         ("attributes", pa.string()),  # a JSON object
     ]
 )
+#: Beside `entity_id`, which is then the first: a column of `mentions.parquet` only where a mention has several golds.
+OTHER_GOLDS = pa.field("other_golds", pa.list_(pa.string()))
+MOST_GOLDS = 100  #: Of a mention: a table of golds is as wide as the longest list.
 URL_SCHEMA = pa.schema([("path", pa.string()), ("url", pa.string())])
 TEXT_SCHEMA = pa.schema([("entity_id", pa.string()), ("text", pa.string())])
 
@@ -111,6 +114,7 @@ class Mention:
         type: A label such as `person`, or a cell of the demo world; None where the release has none.
         split: `train`, `tune`, `dev` or `test`.
         attributes: Whatever else the source said.
+        other_golds: Entities that are right answers, too, where there are several.
     """
 
     id: str
@@ -125,6 +129,7 @@ class Mention:
     type: str | None = None
     split: str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    other_golds: tuple[str, ...] = ()
 
 
 class Dataset:
@@ -247,10 +252,31 @@ class Dataset:
         return texts.cast(pa.large_string()).take(pc.index_in(ids, value_set=table["entity_id"]))
 
     def gold_rows(self, mentions: pd.DataFrame) -> NDArray[np.int64]:
-        """The KB row [n] of each mention's gold entity; -1 for NIL."""
+        """The KB row [n] of each mention's gold entity, of several the first; -1 for NIL."""
         ids = mentions["entity_id"].astype(object)
         rows: NDArray[np.int64] = self.entity_index.get_indexer(pd.Index(ids.where(ids.notna(), None)))
         return rows
+
+    def golds_of(self, mentions: pd.DataFrame) -> NDArray[np.int64]:
+        """The KB rows [n, num_golds] of all golds of each mention, the first one first; -1 as padding, and for NIL.
+
+        Raises:
+            DataError: A mention has more than `MOST_GOLDS`.
+        """
+        first = self.gold_rows(mentions)
+        if OTHER_GOLDS.name not in mentions or mentions.empty:
+            return first[:, None]
+        others = [ids[1:] for ids in gold_ids(mentions)]
+        if (longest := 1 + max(map(len, others))) > MOST_GOLDS:
+            raise DataError(f"at most {MOST_GOLDS} golds a mention in {self.name}", str(longest), "Leave some out.")
+        known = self.entity_index.get_indexer(pd.Index([each for ids in others for each in ids], dtype=object))
+        parts = np.split(known, np.cumsum([len(ids) for ids in others])[:-1])
+        parts = [part[(part >= 0) & (row >= 0)] for row, part in zip(first, parts, strict=True)]
+        table = np.full((len(parts), 1 + max(map(len, parts))), -1, dtype=np.int64)
+        table[:, 0] = first
+        for place, part in enumerate(parts):
+            table[place, 1 : 1 + len(part)] = part
+        return table
 
     def split(self, name: str) -> pd.DataFrame:
         """The mentions of one split.
@@ -304,7 +330,8 @@ class Dataset:
         rows = self.mentions[self.mentions["id"] == mention_id]
         if rows.empty:
             raise KeyError(mention_id)
-        return Mention(**_fields(rows.iloc[0], lists=("images", "candidates")))
+        fields = _fields(rows.iloc[0], lists=("images", "candidates", OTHER_GOLDS.name))
+        return Mention(**fields | {OTHER_GOLDS.name: fields.get(OTHER_GOLDS.name) or ()})
 
     def _read(self, relative: str) -> pd.DataFrame:
         table: pd.DataFrame = self._read_columns(relative).to_pandas()
@@ -314,7 +341,28 @@ class Dataset:
         path = self.root / relative
         schemas = {"entities.parquet": ENTITY_SCHEMA, "mentions.parquet": MENTION_SCHEMA, URL_FILE: URL_SCHEMA}
         like = schemas.get(relative, TEXT_SCHEMA)
-        return read_parquet(path, f"a readable {path}", "Run dim prepare again.", columns, (LEAST, TIMES), like)
+        may_have = pa.schema([OTHER_GOLDS]) if relative == "mentions.parquet" else None
+        return read_parquet(
+            path, f"a readable {path}", "Run dim prepare again.", columns, (LEAST, TIMES), like, may_have
+        )
+
+
+def gold_ids(mentions: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The golds of each mention, each once, the first one first; empty for NIL.
+
+    Example:
+        >>> table = pd.DataFrame({"entity_id": ["Q1", "Q2", None], "other_golds": [["Q3", "Q1"], None, None]})
+        >>> gold_ids(table), gold_ids(table[["entity_id"]])
+        ([('Q1', 'Q3'), ('Q2',), ()], [('Q1',), ('Q2',), ()])
+    """
+    first: list[tuple[str, ...]] = [(each,) if isinstance(each, str) else () for each in mentions["entity_id"].tolist()]
+    if OTHER_GOLDS.name not in mentions:
+        return first
+    others = [() if ids is None else ids for ids in mentions[OTHER_GOLDS.name].tolist()]
+    return [
+        own and tuple(dict.fromkeys([*own, *(each for each in ids if each is not None)]))
+        for own, ids in zip(first, others, strict=True)
+    ]
 
 
 def attributes_of(cell: Any) -> dict[str, Any]:
@@ -361,7 +409,7 @@ def write_dataset(
         name: The dataset's name.
         entities: Columns of `ENTITY_SCHEMA`; absent ones become null (lists: empty).
         texts: Variant → columns of `TEXT_SCHEMA`.
-        mentions: Columns of `MENTION_SCHEMA`; absent ones become null (`images`: empty).
+        mentions: Columns of `MENTION_SCHEMA`, and `other_golds`; absent ones become null (`images`: empty).
         image_root: The image folder, relative to `root` or absolute.
         image_urls: Image path → where it can be had, for `Dataset.image_urls`.
         **meta: Further keys of `dataset.json`: source, licence, counts, skipped …
@@ -426,9 +474,9 @@ def write_folder(
     """Writes the files of a dataset into `folder`, without replacing anything (see `write_dataset`)."""
     (folder / "texts").mkdir(parents=True, exist_ok=True)
     entities = conform(entities, ENTITY_SCHEMA, empty_lists=("aliases", "images"))
-    mentions = conform(mentions, MENTION_SCHEMA, empty_lists=("images",))
+    mentions, schema = mention_table(mentions)
     entities.to_parquet(folder / "entities.parquet", index=False, schema=ENTITY_SCHEMA)
-    mentions.to_parquet(folder / "mentions.parquet", index=False, schema=MENTION_SCHEMA)
+    mentions.to_parquet(folder / "mentions.parquet", index=False, schema=schema)
     tables = {variant: conform(table, TEXT_SCHEMA) for variant, table in texts.items()}
     for variant, table in tables.items():
         table.to_parquet(folder / "texts" / f"{variant}.parquet", index=False, schema=TEXT_SCHEMA)
@@ -439,6 +487,15 @@ def write_folder(
     of_texts = {variant: frame_hash(table) for variant, table in tables.items()}
     about = {"name": name, "image_root": image_root}
     write_document(folder, column_hashes(entities), column_hashes(mentions), of_texts, about, counts | meta)
+
+
+def mention_table(mentions: pd.DataFrame) -> tuple[pd.DataFrame, pa.Schema]:
+    """The mentions as a file has them, and its schema: `other_golds` is there only where one has several golds."""
+    lists = mentions.get(OTHER_GOLDS.name, ())
+    schema, place = MENTION_SCHEMA, MENTION_SCHEMA.get_field_index("images")
+    if any(ids is not None and len(ids) for ids in lists):
+        schema = schema.insert(place, OTHER_GOLDS)
+    return conform(mentions, schema, empty_lists=("images",)), schema
 
 
 def write_document(

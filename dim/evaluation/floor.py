@@ -19,7 +19,7 @@ def rank_by_name(
     Args:
         mentions: n mention strings.
         names: One name an entity, in KB order.
-        gold: [n] int64 KB rows, -1 for NIL.
+        gold: [n] int64 KB rows, -1 for NIL; or [n, num_golds], -1 as padding.
         protocol: The protocol of the results that the floor shall stand beside.
         candidates: What the protocol gave for these mentions.
 

@@ -29,7 +29,7 @@ GAP = "mentions without an answer (missed at every k)"
 
 @dataclass
 class Answer:
-    """What a system says of one mention: a ranked list, or the gold's rank alone."""
+    """What a system says of one mention: a ranked list, or the gold's rank alone (of several, that of the best)."""
 
     entity_ids: list[str] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
@@ -64,7 +64,8 @@ def read_ranks(
     """Reads a table of `mention_id` and `entity_ids` (best first; with `scores`) or `rank`.
 
     Lists are JSON arrays, or in CSV ids with `|` between them. With scores, ties count against the gold; without, the
-    place in the list is the rank. A gold that is in no list, and a mention that has no row, is missed at every k.
+    place in the list is the rank. Of several golds the best counts, and none stands before it. Missed at every k is a
+    mention that has no row, or whose list holds no gold.
 
     Args:
         path: CSV, TSV, JSON lines or Parquet. Columns `top_ids` and `top_scores` (our ranks.parquet) do as well, and a
@@ -82,11 +83,11 @@ def read_ranks(
     """
     answers, notes = _read_answers(path, dataset, mentions, protocol, max_unknown, encoding)
     problems = Skipped()
-    gold, ids = dataset.gold_rows(mentions), mentions["id"].tolist()
+    ids = mentions["id"].tolist()
     lists = [_checked(answers.get(mention_id), mention_id, dataset, problems) for mention_id in ids]
     entity_ids = dataset.entities["id"].to_numpy(dtype=object)
-    golds = [entity_ids[row] if row >= 0 else None for row in gold]
-    outcomes = [_rank(answer, entity_id) for answer, entity_id in zip(lists, golds, strict=True)]
+    golds = [set(entity_ids[rows[rows >= 0]]) for rows in dataset.golds_of(mentions)]
+    outcomes = [_rank(answer, of_mention) for answer, of_mention in zip(lists, golds, strict=True)]
     ranks = np.array([rank for rank, _ in outcomes], dtype=np.float64)
     longest = max((len(answer.entity_ids) for answer in lists), default=0)
     return Foreign(
@@ -194,19 +195,21 @@ def _checked(answer: Answer | None, mention_id: str, dataset: Dataset, problems:
     return Answer(list(kept), [score for score in kept.values() if score is not None], answer.rank)
 
 
-def _rank(answer: Answer, gold: str | None) -> tuple[float, int]:
-    """The gold's rank (NaN: none or missed) and how many others tie with it."""
-    if gold is None:
+def _rank(answer: Answer, golds: set[str]) -> tuple[float, int]:
+    """The best gold's rank (NaN: none, or all missed) and how many entities that are no gold tie with it."""
+    if not golds:
         return math.nan, 0
     if answer.rank is not None:
         return answer.rank, 0
-    if gold not in answer.entity_ids:
+    places = [place for place, entity_id in enumerate(answer.entity_ids) if entity_id in golds]
+    if not places:
         return math.nan, 0
-    place = answer.entity_ids.index(gold)
     if not answer.scores:
-        return place + 1.0, 0
-    counts = Counter(_side(score - answer.scores[place]) for score in answer.scores)
-    return float(counts["above"] + counts["equal"]), counts["equal"] - 1
+        return places[0] + 1.0, 0
+    best = max(answer.scores[place] for place in places)
+    each = zip(answer.entity_ids, answer.scores, strict=True)
+    counts = Counter(_side(score - best) for entity_id, score in each if entity_id not in golds)
+    return 1.0 + counts["above"] + counts["equal"], counts["equal"]
 
 
 def _side(difference: float) -> str:

@@ -17,24 +17,48 @@ CUTOFFS = (1, 3, 5, 10, 20)
 def rank_gold(scores: Tensor, gold: Tensor) -> tuple[Tensor, Tensor]:
     """The rank of each row's gold column, ties counted against it, and how many columns tie with it.
 
+    Of several golds the best one is ranked, and the others stand neither before it nor beside it.
+
     Args:
         scores: [n, num_columns], float32, higher is better. Columns that are no candidates hold -inf.
-        gold: [n], int64, a column each.
+        gold: [n], int64, a column each; or [n, num_golds], at least one a row, -1 as padding.
 
     Returns:
         ranks [n] and ties [n], int64. A rank is 1-based. With no row both are empty.
 
     Raises:
-        DataError: A score is NaN or +inf, or a gold's score is -inf.
+        DataError: A score is NaN or +inf, or a best gold's score is -inf.
 
     Example:
         >>> rank_gold(torch.tensor([[0.9, 0.5, 0.5]]), torch.tensor([1]))
         (tensor([3]), tensor([1]))
     """
-    gold_scores = scores.gather(1, gold[:, None])
-    check_finite(scores.amax(1, keepdim=True) if scores.numel() else gold_scores, gold_scores)
-    ranks, above = count_against(scores, gold_scores)
+    golds = golds_table(gold)
+    of_golds = scores.gather(1, golds.clamp_min(0)).masked_fill(golds < 0, -torch.inf)
+    best = of_golds.amax(1, keepdim=True)
+    check_finite(scores.amax(1, keepdim=True) if scores.numel() else best, best)
+    counted, above = count_against(scores, best)
+    ranks = counted - others_beside(of_golds)
     return ranks, ranks - above - 1
+
+
+def golds_table(gold: Tensor) -> Tensor:
+    """Golds [n, num_golds], of those or of one gold [n] a mention."""
+    return gold if gold.dim() == 2 else gold[:, None]
+
+
+def others_beside(of_golds: Tensor) -> Tensor:
+    """How many of a mention's golds tie with its best one, beside itself: they do not count against it.
+
+    Args:
+        of_golds: [n, num_golds], the golds' scores, -inf where there is none.
+
+    Example:
+        >>> others_beside(torch.tensor([[0.5, 0.5, 0.1], [0.5, -torch.inf, -torch.inf]]))
+        tensor([1, 0])
+    """
+    tied = (of_golds >= of_golds.amax(1, keepdim=True) - TIE) & of_golds.isfinite()
+    return (tied.sum(1) - 1).clamp_min(0)
 
 
 def count_against(scores: Tensor, gold_scores: Tensor) -> tuple[Tensor, Tensor]:

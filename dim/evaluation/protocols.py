@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dim.data.dataset import NIL, Dataset
 from dim.errors import DataError
+from dim.evaluation.metrics import golds_table
 from dim.evaluation.slices import place_golds
 from dim.search.lexical import NameIndex
 from dim.search.scores import HeldScores, Scores, scores_by_slice
@@ -28,9 +29,9 @@ class Ranked:
     """The outcome of ranking a batch of mentions.
 
     Attributes:
-        ranks: [n] float64; NaN where there is no gold (NIL) or the candidates miss it.
-        ties: [n] int64, other entities with the gold's score; 0 where there is no rank.
-        hits: [n] bool, whether the gold was among the candidates; False for NIL.
+        ranks: [n] float64, of the best gold; NaN where there is none (NIL) or the candidates miss all.
+        ties: [n] int64, entities that are no gold and have its score; 0 where there is no rank.
+        hits: [n] bool, whether a gold was among the candidates; False for NIL.
         rows: [n, k] int64, KB rows of the answers, best first; -1 where there are fewer, NIL_ROW for NIL.
         scores: [n, k] float32 beside them; -inf where there is no answer.
         probability: [n] float64, how probable the first answer is; None: the method has no word for it.
@@ -56,7 +57,7 @@ class Ranked:
         Args:
             rows: For each mention its KB rows or NIL_ROW, best first, each at most once.
             scores: Beside them.
-            gold: [n] KB rows, -1 for NIL.
+            gold: [n] KB rows, -1 for NIL; or [n, num_golds], -1 as padding.
             probability: Of each first answer.
 
         Example:
@@ -64,8 +65,9 @@ class Ranked:
             >>> ranked.ranks.tolist()
             [2.0]
         """
-        places = [np.flatnonzero(found == wanted) for found, wanted in zip(rows, gold, strict=True)]
-        hits = np.array([len(place) > 0 for place in places]) & (gold >= 0)
+        golds = gold if gold.ndim == 2 else gold[:, None]
+        places = [np.flatnonzero(np.isin(found, of[of >= 0])) for found, of in zip(rows, golds, strict=True)]
+        hits = np.array([len(place) > 0 for place in places], dtype=bool)
         answers = np.full((len(rows), NUM_ANSWERS), -1, dtype=np.int64)
         values = np.full((len(rows), NUM_ANSWERS), -np.inf, dtype=np.float32)
         for place, (found, beside) in enumerate(zip(rows, scores, strict=True)):
@@ -119,21 +121,22 @@ class Protocol(ABC):
 
         Args:
             scores: Of n mentions with the KB, or a tensor [n, num_entities]; higher is better; compared as float32.
-            gold: [n] int64 KB rows, -1 for NIL.
+            gold: [n] int64 KB rows, -1 for NIL; or [n, num_golds], -1 as padding.
             candidates: [n, num_candidates] KB rows, -1 as padding, or None: every entity competes.
 
         Raises:
             DataError: A score is not finite.
         """
-        competing, columns = scores_by_slice(scores).held(), gold
+        competing, golds = scores_by_slice(scores).held(), golds_table(gold)
+        columns = golds
         if candidates is not None:
             # Half precision would round scores to ties.
             listed = competing.at(candidates.clamp_min(0)).float().masked_fill(candidates < 0, -torch.inf)
             competing = HeldScores(listed)
-            is_gold = candidates == gold[:, None]
-            columns = torch.where(is_gold.any(1) & (gold >= 0), is_gold.int().argmax(1), -1)
+            is_gold = candidates[:, :, None] == golds[:, None]  # [n, num_candidates, num_golds]
+            columns = torch.where(is_gold.any(1) & (golds >= 0), is_gold.int().argmax(1), -1)
         placed = place_golds(competing, columns, min(NUM_ANSWERS, competing.num_entities))
-        hits = (columns >= 0).cpu().numpy()
+        hits = (columns >= 0).any(1).cpu().numpy()
         ranks = (placed.ranks - placed.ties if self.ties_for_gold else placed.ranks).cpu().numpy()
         rows = placed.columns if candidates is None else candidates.gather(1, placed.columns)
         return Ranked(
@@ -168,14 +171,14 @@ class Generative(Protocol):
 
 
 class Candidates(Protocol):
-    """A list of candidates competes; a gold that the list misses is missed at every k.
+    """A list of candidates competes; where it holds no gold, that is missed at every k.
 
     Args:
         source: `released`: the candidates of the dataset; `names`: the entities whose names are most similar to
             the mention by character n-grams.
         size: At most so many candidates a mention.
-        inject_gold: Whether a missing gold replaces the last candidate and ties count for the gold, as in the
-            released DIM (about 100 candidates). Figures under it say so and compare with nothing else.
+        inject_gold: Whether a missing gold (the first) replaces the last candidate and ties count for the gold, as in
+            the released DIM (about 100 candidates). Figures under it say so and compare with nothing else.
     """
 
     def __init__(
@@ -197,9 +200,10 @@ class Candidates(Protocol):
         else:
             rows = self._released(dataset, mentions)
         if self.inject_gold:
-            gold = dataset.gold_rows(mentions)
-            missed = (gold >= 0) & ~(rows == gold[:, None]).any(1)
-            rows[missed, -1] = gold[missed]
+            golds = dataset.golds_of(mentions)
+            holds = ((rows[:, :, None] == golds[:, None]) & (golds[:, None] >= 0)).any((1, 2))
+            missed = (golds[:, 0] >= 0) & ~holds
+            rows[missed, -1] = golds[missed, 0]
         return torch.from_numpy(rows)
 
     def _released(self, dataset: Dataset, mentions: pd.DataFrame) -> NDArray[np.int64]:

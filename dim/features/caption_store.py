@@ -19,7 +19,7 @@ import pyarrow as pa
 from dim.core.files import atomic_path, json_text, write_json
 from dim.core.folder_files import read_json, read_json_lines, read_parquet
 from dim.core.tables import conform, frame_hash, write_frame
-from dim.data.dataset import CAPTIONS, LEAST, MENTION_SCHEMA, TIMES, Dataset
+from dim.data.dataset import CAPTIONS, LEAST, TIMES, Dataset, mention_table
 from dim.features.captions import has_text
 
 ANSWER_SCHEMA = pa.schema(
@@ -51,7 +51,7 @@ def write_captions(dataset: Dataset, captions: Sequence[str | None], overwrite: 
     Mentions that have a caption keep it unless `overwrite`; None changes nothing. The table says its hash itself, so
     that a kill before `dataset.json` follows leaves nothing half.
     """
-    mentions = conform(dataset.mentions, MENTION_SCHEMA, empty_lists=("images",))
+    mentions, schema = mention_table(dataset.mentions)
     column = [
         said if said is not None and (overwrite or not has_text(old)) else old
         for old, said in zip(mentions["caption"].tolist(), captions, strict=True)
@@ -66,7 +66,7 @@ def write_captions(dataset: Dataset, captions: Sequence[str | None], overwrite: 
             atomic_path(path) as new_about,
             atomic_path(dataset.root / "mentions.parquet") as new_mentions,
         ):
-            write_frame(new_mentions, mentions, MENTION_SCHEMA)
+            write_frame(new_mentions, mentions, schema)
             new_about.write_text(json_text(about), encoding="utf-8")
     elif read_json(path, dict[str, Any], f"the dataset.json of {dataset.root}", "Run dim prepare again.") != about:
         # An earlier call was killed before it wrote this.

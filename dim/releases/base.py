@@ -26,7 +26,8 @@ class Release:
         entities: One row an entity (`ENTITY_SCHEMA`).
         texts: Variant name → table (entity_id, text).
         mentions: One row a mention (`MENTION_SCHEMA`), in the order of the files. A column `image_key` may say by what
-            name the image of a row stands that names none (`<key>.jpg`, or all in a folder `<key>`).
+            name the image of a row stands that names none (`<key>.jpg`, or all in a folder `<key>`), a column
+            `lacks_golds` which rows have further golds that the KB lacks.
         image_root: The folder that image paths are relative to, or None where there are no images.
         rows_read: Mention rows in the raw files, before anything was skipped.
         skipped: The mention rows that were left out.

@@ -15,11 +15,14 @@ from typing import Any
 import pandas as pd
 
 from dim.core.text_form import one_form, one_form_span
+from dim.data.dataset import MOST_GOLDS
 from dim.data.files import clean_text
 from dim.data.skipped import NUM_EXAMPLES, Skipped
 
 NOTHING_TO_READ = "neither name, context nor usable image"
 UNKNOWN_ANSWER = "answer not in the KB"
+TOO_MANY_GOLDS = f"more than {MOST_GOLDS} golds"
+GOLD_SEPARATOR = "|"
 _OF_THE_FIELD = re.compile(r"--nme--|nil[0-9]+|none|null|-1")
 _ENCODE = json.JSONEncoder(ensure_ascii=False, default=str).encode  # json.dumps would make an encoder a row
 
@@ -75,7 +78,8 @@ class MentionRows:
             mention: The name; spaces around it go. It may be empty where there is a context or an image: the mention is
                 then what the image shows, or a region of it.
             context: The sentence around it.
-            answer: The gold id; None, empty or `nil` in any case means NIL.
+            answer: The gold id, or several with `|` between them where the whole is no id: those that the KB has are
+                the golds, and the first is trained on. None, empty or `nil` in any case means NIL.
             images: Paths as the release names them.
             span: First character and one past the last, where the release knows them.
             candidates: Entity ids, as `known` returns them.
@@ -90,11 +94,13 @@ class MentionRows:
         context, span = _one_form(context, span)
         if not (mention or context.strip() or any(images) or image_key):
             return self.skipped.add(NOTHING_TO_READ, where)
-        entity_id = None
+        golds, lacks_golds = list[str](), False
         if not is_nil(answer):
-            entity_id = self._find(str(answer))
-            if entity_id is None:
+            golds, lacks_golds = self._find_golds(str(answer))
+            if not golds:
                 return self.skipped.add(UNKNOWN_ANSWER, f"{where}: '{mention}' → {answer}")
+            if len(golds) > MOST_GOLDS:
+                return self.skipped.add(TOO_MANY_GOLDS, f"{where}: '{mention}'")
         start, end = self._locate(mention, context, span)
         self._rows.append(
             {
@@ -104,7 +110,9 @@ class MentionRows:
                 "context": context,
                 "start": start,
                 "end": end,
-                "entity_id": entity_id,
+                "entity_id": golds[0] if golds else None,
+                "other_golds": golds[1:],
+                "lacks_golds": lacks_golds,
                 "images": [clean_text(image) for image in images],
                 "candidates": candidates,
                 "type": type,
@@ -118,7 +126,8 @@ class MentionRows:
         """The mentions, in the order in which they were added."""
         columns = ("id", "split", "mention", "context", "start", "end", "entity_id", "images", "candidates")
         table = {name: pd.Series([row[name] for row in self._rows], dtype=object) for name in columns}
-        more = ("type", "attributes", "image_key")
+        told = (name for name in ("other_golds", "lacks_golds") if any(row[name] for row in self._rows))
+        more = ("type", "attributes", "image_key", *told)
         table |= {name: pd.Series([row[name] for row in self._rows], dtype=object) for name in more}
         return pd.DataFrame(table).astype({"start": "Int64", "end": "Int64"})
 
@@ -126,6 +135,14 @@ class MentionRows:
         answer = one_form(answer.strip())
         # pandas writes a column of integers with gaps as 17.0, so an id that misses by this is that id.
         return self._entity_ids.get(answer) or self._entity_ids.get(answer.removesuffix(".0"))
+
+    def _find_golds(self, answer: str) -> tuple[list[str], bool]:
+        """The golds that the KB has, each once, and whether it lacks some."""
+        whole = self._find(answer)
+        if whole is not None:
+            return [whole], False
+        found = [self._find(each) for each in answer.split(GOLD_SEPARATOR) if each.strip()]
+        return list(dict.fromkeys(gold for gold in found if gold is not None)), None in found
 
     def known(self, candidates: Sequence[str]) -> list[str]:
         """The candidates that the KB has; the others are counted."""

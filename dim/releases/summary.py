@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 from rich.table import Table
 
 from dim.data.dataset import SPLITS, Dataset
@@ -25,11 +26,21 @@ def summarize(release: Release) -> dict[str, Any]:
         "rows_kept": len(mentions),
         "skipped": release.skipped.as_json(),
         "num_nil": int((~in_kb).sum()),
+        **_several_golds(mentions),
         "share_mention_is_name": round(float(exact[in_kb].mean()), 4) if in_kb.any() else None,
         "entities_without_name": int((entities["name"] == "").sum()),
         "entities_without_text": {variant: len(entities) - len(table) for variant, table in release.texts.items()},
         "notes": release.notes,
     }
+
+
+def _several_golds(mentions: pd.DataFrame) -> dict[str, int]:
+    """Counts that stand there only where they are not 0."""
+    counts = {
+        "num_several_golds": sum(map(bool, mentions["other_golds"])) if "other_golds" in mentions else 0,
+        "num_lacking_golds": int(mentions["lacks_golds"].sum()) if "lacks_golds" in mentions else 0,
+    }
+    return {name: count for name, count in counts.items() if count}
 
 
 def print_summary(dataset: Dataset) -> None:
@@ -42,6 +53,14 @@ def print_summary(dataset: Dataset) -> None:
         ("kept", f"{meta['rows_kept']:,}", ""),
         *((f"  in {split}", f"{meta['num_mentions'].get(split, 0):,}", "") for split in SPLITS),
         ("  with an answer in the KB", f"{in_kb:,}", ""),
+        *(
+            (f"  with {what}", f"{meta[name]:,}", said)
+            for name, what, said in (
+                ("num_several_golds", "several golds", "each is a right answer"),
+                ("num_lacking_golds", "golds that the KB lacks", "those that it has count"),
+            )
+            if name in meta
+        ),
         ("  NIL", f"{meta['num_nil']:,}", ""),
         ("skipped", f"{meta['rows_read'] - meta['rows_kept']:,}", ""),
         *_reasons(meta["skipped"]),

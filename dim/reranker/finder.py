@@ -40,7 +40,7 @@ class Finder:
         )
         self.features = PairFeatures(self.facts)
         self.names = EntityNames(entities["name"].tolist(), entities["aliases"].tolist())
-        self.gold = data.gold.cpu().numpy()
+        self.golds = data.golds_of(torch.arange(len(data.gold))).numpy()  # [num_mentions, num_golds]
         mentions = data.dataset.mentions
         self.mentions, self.contexts = mentions["mention"].tolist(), mentions["context"].tolist()
         fields = data.mention_fields
@@ -64,7 +64,7 @@ class Finder:
 
     def _block(
         self, tower: LinkingTask, rows: Rows, without: Sequence[Rows] | None
-    ) -> Iterator[tuple[Rows, NDArray[np.float64], int]]:
+    ) -> Iterator[tuple[Rows, NDArray[np.float64], Rows]]:
         limits = self.data.candidates_of(torch.from_numpy(rows))
         held_out = without if without is not None else [np.empty(0, dtype=np.int64)] * len(rows)
         with torch.inference_mode():
@@ -76,7 +76,7 @@ class Finder:
         for row, (candidates, names), beside in zip(rows.tolist(), found, vectors, strict=True):
             has_image, has_caption = (bool(self._has[name][row]) for name in ("image", "caption"))
             asked = Asked(self.mentions[row], self.contexts[row], has_image, has_caption)
-            yield candidates, self.features.of(asked, candidates, beside, names), int(self.gold[row])
+            yield candidates, self.features.of(asked, candidates, beside, names), self.golds[row]
 
     def _competing(
         self, row: int, place: int, dense: Sequence[Rows], limits: torch.Tensor | None, held_out: Sequence[Rows]
@@ -86,9 +86,14 @@ class Finder:
         return competing(nearest, self.mentions[row], self.names, self.num_candidates, allowed, held_out[place])
 
     def hold_out(self, rows: Rows, generator: np.random.Generator) -> list[Rows]:
-        """For each mention the KB rows to leave out: its gold alone, or by chance all of its surname."""
+        """For each mention the KB rows to leave out: its golds alone, or by chance all of the first one's surname."""
         found = []
-        for gold in self.gold[rows].tolist():
+        for golds in self.golds[rows]:
             alone = generator.random() < 0.5
-            found.append(np.array([gold]) if alone else self.facts.of_surname(gold))
+            own = golds[golds >= 0]
+            found.append(own if alone else np.union1d(own, self.facts.of_surname(golds[0])))
         return found
+
+    def other_golds(self, rows: Rows) -> list[Rows]:
+        """For each mention its golds but the first: the ranker learns one, and the others are not against it."""
+        return [golds[1:][golds[1:] >= 0] for golds in self.golds[rows]]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dim.data.dataset import Dataset, attributes_of
+from dim.data.dataset import OTHER_GOLDS, Dataset, attributes_of, gold_ids
 from dim.reranker.words import split_name, split_words
 
 CONFUSABLE, TRIVIAL = "confusable", "trivial"
@@ -75,7 +75,7 @@ class HeldOut:
     Attributes:
         entities: Those that stay.
         mentions: Without the training and tuning mentions of held-out entities; those of other splits are NIL, with
-            the kind as the attribute `held_out`.
+            the kind as the attribute `held_out`. Of several golds those that stay are the golds.
         texts: Variant → the texts of the entities that stay.
         num_dropped: Mentions that were dropped, by split.
         num_nil: Mentions that became NIL, by split and kind.
@@ -101,14 +101,19 @@ def hold_out(dataset: Dataset, share: float, seed: int) -> HeldOut:
     ids = entities["id"].tolist()
     kind_of: dict[str, str] = {ids[row]: kind for row, kind in kinds.items()}
     stays = ~entities["id"].isin(list(kind_of))
-    gone = mentions["entity_id"].map(dict(kind_of))
+    golds = gold_ids(mentions)
+    left = [without(of, kind_of) for of in golds]
+    kind = [kind_of[of[0]] if of and not rest else None for of, rest in zip(golds, left, strict=True)]
+    gone = pd.Series(kind, mentions.index, dtype=object)
     is_training = mentions["split"].isin(["train", "tune"])
     dropped, nil = gone.notna() & is_training, gone.notna() & ~is_training
     mentions["attributes"] = [
         json.dumps(attributes_of(known) | {ATTRIBUTE: kind}) if became else known
         for known, kind, became in zip(mentions["attributes"], gone, nil, strict=True)
     ]
-    mentions["entity_id"] = mentions["entity_id"].astype(object).where(~nil, None)
+    mentions["entity_id"] = pd.Series([rest[0] if rest else None for rest in left], mentions.index, dtype=object)
+    if OTHER_GOLDS.name in mentions:
+        mentions[OTHER_GOLDS.name] = pd.Series([rest[1:] for rest in left], mentions.index, dtype=object)
     mentions["candidates"] = [without(ids, kind_of) for ids in mentions["candidates"]]
     texts = {}
     for variant in dataset.variants:
@@ -128,5 +133,5 @@ def hold_out(dataset: Dataset, share: float, seed: int) -> HeldOut:
 
 
 def without(ids: Any, gone: dict[str, str]) -> Any:
-    """A list of candidates without those that are gone; None stays None."""
+    """A list of ids without those that are gone; None stays None."""
     return None if ids is None else [entity_id for entity_id in ids if entity_id not in gone]

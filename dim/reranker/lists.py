@@ -20,7 +20,7 @@ class Lists:
         features: [num_pairs, num_features] float32.
         rows: [num_pairs] KB rows.
         starts: [n + 1], where each mention's pairs start.
-        gold: [n], the gold's place in its list; -1 where the list lacks it.
+        gold: [n], the gold's place in its list, of several the first that is listed; -1 where the list holds none.
     """
 
     features: Floats
@@ -32,10 +32,10 @@ class Lists:
         return len(self.gold)
 
     @classmethod
-    def join(cls, parts: Iterable[tuple[Rows, NDArray[np.float64], int]]) -> Lists:
-        """The lists of mentions, each as KB rows [c], features [c, num_features] and the gold's KB row."""
+    def join(cls, parts: Iterable[tuple[Rows, NDArray[np.float64], int | Rows]]) -> Lists:
+        """The lists of mentions, each as KB rows [c], features [c, num_features] and the KB rows of its golds."""
         rows, features, gold = zip(*parts, strict=True)
-        places = [np.flatnonzero(found == wanted) for found, wanted in zip(rows, gold, strict=True)]
+        places = [np.flatnonzero(np.isin(found, wanted)) for found, wanted in zip(rows, gold, strict=True)]
         return cls(
             features=np.concatenate(features).astype(np.float32),
             rows=np.concatenate(rows),

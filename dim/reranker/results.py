@@ -43,13 +43,13 @@ def evaluate(run: Path, task: LinkingTask, finder: Finder, ranker: Ranker, split
     mentions = data.dataset.mentions.iloc[rows.numpy()]
     lists = finder.lists(task, rows.numpy())
     judged = ranker.judge(lists)
-    gold = finder.gold[rows.numpy()]
-    frame = ranks_beside_baselines(data, rows, split, to_ranked(lists, judged, gold))
+    golds = finder.golds[rows.numpy()]
+    frame = ranks_beside_baselines(data, rows, split, to_ranked(lists, judged, golds))
     with torch.inference_mode():
         vectors = Ranked.concatenate([task.rank(part.to(task.device)) for part in rows.split(BATCH)])
     kinds = [attributes_of(known).get(ATTRIBUTE) for known in mentions["attributes"]]
     method = describe(frame, vectors, ranker)
-    method["nil"] = describe_nil(lists, judged, gold, kinds, ranker)
+    method["nil"] = describe_nil(lists, judged, golds, kinds, ranker)
     config = read_config(run)
     options = {name: ranker.facts[name] for name in OPTIONS}
     metrics = measure(
@@ -78,13 +78,13 @@ def evaluate(run: Path, task: LinkingTask, finder: Finder, ranker: Ranker, split
     console.print(f"written: {out / 'metrics.json'}, {out / 'ranks.parquet'}", soft_wrap=True)
 
 
-def to_ranked(lists: Lists, judged: Sequence[Judged], gold: Rows) -> Ranked:
-    """The ranker's answers, NIL first where it says so; a gold that is no candidate is missed.
+def to_ranked(lists: Lists, judged: Sequence[Judged], golds: Rows) -> Ranked:
+    """The ranker's answers, NIL first where it says so; where no gold is a candidate, it is missed.
 
     Args:
         lists: The candidates of n mentions.
         judged: What the ranker says of each.
-        gold: [n] KB rows, -1 for NIL.
+        golds: [n, num_golds] KB rows, -1 as padding, and for NIL.
     """
     rows, scores, probability = [], [], []
     for start, said in zip(lists.starts, judged, strict=False):
@@ -94,7 +94,7 @@ def to_ranked(lists: Lists, judged: Sequence[Judged], gold: Rows) -> Ranked:
         rows.append(ordered)
         scores.append(values.astype(np.float32))
         probability.append(values[0] if len(values) else np.nan)
-    return Ranked.from_lists(rows, scores, gold, np.array(probability, dtype=np.float64))
+    return Ranked.from_lists(rows, scores, golds, np.array(probability, dtype=np.float64))
 
 
 def describe(frame: pd.DataFrame, vectors: Ranked, ranker: Ranker) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def describe(frame: pd.DataFrame, vectors: Ranked, ranker: Ranker) -> dict[str, 
 
 
 def describe_nil(
-    lists: Lists, judged: Sequence[Judged], gold: Rows, kinds: Sequence[str | None], ranker: Ranker
+    lists: Lists, judged: Sequence[Judged], golds: Rows, kinds: Sequence[str | None], ranker: Ranker
 ) -> dict[str, Any] | None:
     """F1 in the KB and of NIL, by the ranker's probability and by a plain score; None where nothing is NIL.
 
@@ -140,11 +140,11 @@ def describe_nil(
     Args:
         lists: The candidates of n mentions.
         judged: What the ranker says of each.
-        gold: [n] KB rows, -1 for NIL.
+        golds: [n, num_golds] KB rows, -1 as padding, and for NIL.
         kinds: [n], the kind of NIL (`dim.reranker.held_out`); None: not known.
         ranker: With its thresholds.
     """
-    is_nil = gold < 0
+    is_nil = golds[:, 0] < 0
     if not is_nil.any() or any(said.nil_probability is None for said in judged):
         return None
     filled = np.diff(lists.starts) > 0
@@ -154,7 +154,7 @@ def describe_nil(
             for start, said, full in zip(lists.starts, judged, filled, strict=False)
         ]
     )
-    right = (firsts == gold) & ~is_nil
+    right = ((firsts[:, None] == golds) & (golds >= 0)).any(1)
     labels = np.array([kind or "other" for kind in kinds], dtype=object)
     plain = ranker.facts.get("plain_threshold")
     systems = {

@@ -35,7 +35,7 @@ def ranks_beside_baselines(data: LinkingData, rows: Tensor, split: str, ranked: 
     floor = rank_by_name(
         mentions["mention"].tolist(),
         data.dataset.entities["name"].tolist(),
-        data.gold.cpu()[rows],
+        data.golds_of(rows),
         data.protocol,
         data.candidates_of(rows),
     )
@@ -70,7 +70,7 @@ def rank_by_frozen_vectors(data: LinkingData, rows: Tensor) -> Ranked | None:
     parts = []
     for batch in rows.split(EVALUATION_BATCH):
         scores = Products(unit_sum(data.mention_fields, of_mention, batch), kb)
-        parts.append(data.protocol.rank(scores, data.gold.cpu()[batch], data.candidates_of(batch)))
+        parts.append(data.protocol.rank(scores, data.golds_of(batch), data.candidates_of(batch)))
     return Ranked.concatenate(parts)
 
 

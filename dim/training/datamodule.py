@@ -51,13 +51,14 @@ class LinkingData:
         dataset: The dataset folder.
         mention_fields: Field name (`mention`, `context`, `caption`, `image`, `spelling`) → table over the mentions.
         entity_fields: Field name (`name`, `text`, `image`, `spelling`) → table over the KB.
-        gold: [num_mentions] int64, KB rows; -1 for NIL.
+        gold: [num_mentions] int64, KB rows, of several golds the first, which is trained on; -1 for NIL.
         candidates: [num_mentions, num_candidates] int64 KB rows, -1 as padding, or None: all entities.
         protocol: How mentions are ranked.
         read_texts: Reads `texts`: not every method wants them.
         fingerprints: What the features depend on: entity text, templates, encoders and ablations.
         missing_images: `mention` and `entity` → how many name images and have none, and why; empty without images.
         trusted: What the names of classes may begin with that another run names, which is opened beside this data.
+        other_golds: [num_mentions, most] int64 KB rows, -1 as padding, or None: no mention has several golds.
     """
 
     dataset: records.Dataset
@@ -70,6 +71,7 @@ class LinkingData:
     fingerprints: dict[str, str]
     missing_images: dict[str, dict[str, Any]] = field(default_factory=dict)
     trusted: tuple[str, ...] = ()
+    other_golds: Tensor | None = None
     _device: torch.device | None = field(default=None, init=False)
 
     @cached_property
@@ -84,6 +86,13 @@ class LinkingData:
     def entities(self, rows: Tensor, names: Sequence[str] | None = None) -> Batch:
         """The fields of KB rows [b]: those that are named, or all."""
         return batch_of(self.entity_fields, rows, names)
+
+    def golds_of(self, rows: Tensor) -> Tensor:
+        """All golds [b, num_golds] of mention rows [b], on their device: the first, then others; -1 as padding."""
+        first = self.gold[rows.to(self.gold.device)].to(rows.device)[:, None]
+        if self.other_golds is None:
+            return first
+        return torch.cat([first, self.other_golds[rows.cpu()].to(rows.device)], dim=1)
 
     def candidates_of(self, rows: Tensor) -> Tensor | None:
         """The candidates [b, num_candidates] of mention rows [b], on their device; None: all entities."""
@@ -289,11 +298,13 @@ class LinkingDataModule(LightningDataModule):
             features = self._embed(dataset, executor)
         # A field that nobody has is no field: the model is not built for it.
         tables = {name: self._table(name, found, dataset) for name, found in features.items() if _has_any(found)}
+        golds = torch.from_numpy(dataset.golds_of(dataset.mentions))
         return LinkingData(
             dataset=dataset,
             mention_fields={each.read_as: tables[each.name] for each in fields_of("mention") if each.name in tables},
             entity_fields={each.read_as: tables[each.name] for each in fields_of("entity") if each.name in tables},
-            gold=torch.from_numpy(dataset.gold_rows(dataset.mentions)),
+            gold=golds[:, 0].contiguous(),
+            other_golds=golds[:, 1:] if golds.shape[1] > 1 else None,
             candidates=self.protocol.candidates(dataset, dataset.mentions),
             protocol=self.protocol,
             read_texts=partial(self._texts, dataset),

@@ -158,7 +158,7 @@ class LinkingTask(LightningModule):
     def rank(self, rows: Tensor) -> Ranked:
         """The outcome for mention rows [B]: it depends on these rows, the weights and the KB alone."""
         data = self.data
-        return data.protocol.rank(self.scores_of(rows), data.gold[rows], data.candidates_of(rows))
+        return data.protocol.rank(self.scores_of(rows), data.golds_of(rows), data.candidates_of(rows))
 
     def check(self) -> None:
         """Raises ConfigError where the options do not fit each other; called before any data is read."""

@@ -76,7 +76,7 @@ def test_ranks_are_those_of_rank_by_name_in_blocks_of_any_size(max_cells: int, m
     out = np.ones(len(names), dtype=bool)
     out[gold[gold >= 0]] = False
     out[:5] = False
-    whole, without = floor_ranks(NameIndex(names), mentions, gold, out)
+    whole, without = floor_ranks(NameIndex(names), mentions, gold[:, None], out)
     expected = rank_by_name(mentions, names, torch.from_numpy(gold), FullKB(), None)
     np.testing.assert_array_equal(whole, expected.ranks)
     for row in np.flatnonzero(gold >= 0):
@@ -92,3 +92,24 @@ def test_a_kb_without_names_has_no_floor(tmp_path: Path) -> None:
     audit = audit_dataset(write_dataset(tmp_path / "d", name="d", entities=entities, texts={}, mentions=mentions))
     assert audit.find("string floor (Top-1)", "dev").says == "No entity has a name."
     assert audit.find("entities without name").count == 2
+
+
+def test_of_several_golds_the_best_is_ranked_and_no_gold_is_ruled_out(tmp_path: Path) -> None:
+    entities = pd.DataFrame({"id": list("abcd"), "name": ["Ann Lee", "Ann Lee", "Ann Lee", "Bob Stone"]})
+    mentions = pd.DataFrame(
+        {
+            "id": ["t", "d0", "d1"],
+            "split": ["train", "dev", "dev"],
+            "mention": ["Ann Lee"] * 3,
+            "context": ["one", "two", "three"],
+            "entity_id": ["c", "d", "d"],
+            "other_golds": [["b"], ["a", "b"], ["a", "b", "c"]],
+        }
+    )
+    dataset = write_dataset(tmp_path / "d", name="d", entities=entities, texts={}, mentions=mentions)
+    audit = audit_dataset(dataset)
+    assert audit.rows["floor_rank"].tolist()[1:] == [2, 1]
+    assert audit.find("KB entities that are gold of some row").count == 4
+    assert audit.find("golds seen in train", "dev").count == 2
+    assert used_up(Rows.of(dataset), "dev", list("abcd")).tolist() == [False] * 4
+    assert used_up(Rows.of(dataset), "train", list("abcd")).tolist() == [False] * 4

@@ -123,3 +123,28 @@ def test_an_empty_mention_is_kept_where_there_is_an_image_or_a_context() -> None
     assert table["mention"].tolist() == ["", "", "", ""]
     assert table["start"].isna().all()
     assert rows.skipped.counts == {NOTHING_TO_READ: 1}
+
+
+def test_several_golds_are_read_where_the_whole_is_no_id() -> None:
+    rows = MentionRows(["Q1", "Q2", "Q3", "a|b", "17"])
+    for answer in ("Q2|Q1", "a|b", " Q3 | Q9|Q3|", "Q8|Q9", "Q1|nil", "17.0|Q1", "NIL"):
+        add(rows, answer=answer)
+    table = rows.table()
+    assert table["entity_id"].tolist() == ["Q2", "a|b", "Q3", "Q1", "17", None]
+    assert table["other_golds"].tolist() == [["Q1"], [], [], [], ["Q1"], []]
+    assert table["lacks_golds"].tolist() == [False, False, True, True, False, False]
+    assert rows.skipped.counts == {UNKNOWN_ANSWER: 1}
+
+
+def test_without_several_golds_the_table_is_as_it_was() -> None:
+    rows = MentionRows(["Q1"])
+    add(rows)
+    assert not {"other_golds", "lacks_golds"} & set(rows.table().columns)
+
+
+def test_a_row_with_more_golds_than_a_dataset_takes_is_skipped() -> None:
+    rows = MentionRows([f"Q{number}" for number in range(101)])
+    for count in (100, 101):
+        add(rows, answer="|".join(f"Q{number}" for number in range(count)))
+    assert len(rows.table()["other_golds"][0]) == 99
+    assert rows.skipped.counts == {"more than 100 golds": 1}

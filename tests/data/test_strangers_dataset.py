@@ -152,3 +152,18 @@ def test_attributes_that_are_no_object_are_refused(dataset: Dataset, cell: str) 
         list(entities_of(opened))
     with pytest.raises(DataError, match="a JSON object as attributes"):
         opened.entity("e2")
+
+
+def test_further_golds_are_lists_of_ids_or_refused(dataset: Dataset) -> None:
+    place = dataset.root / "mentions.parquet"
+    table = pq.read_table(place).set_column(6, "entity_id", pa.array(["e1"]))
+    for wrong in (pa.array(["e2"]), pa.array([[1]]), pa.array([[["e2"]]])):
+        pq.write_table(table.append_column("other_golds", wrong), place)
+        with pytest.raises(DataError, match="no column other_golds of list<"):
+            _ = Dataset(dataset.root).mentions
+    for found, golds in (([["e2", None, "e1", "e9"]], [[0, 1]]), ([None], [[0]]), ([[]], [[0]])):
+        pq.write_table(table.append_column("other_golds", pa.array(found, pa.list_(pa.string()))), place)
+        opened = Dataset(dataset.root)
+        assert opened.golds_of(opened.mentions).tolist() == golds
+    pq.write_table(table.append_column("other_golds", pa.nulls(1)), place)
+    assert Dataset(dataset.root).golds_of(Dataset(dataset.root).mentions).tolist() == [[0]]

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from releases import PEOPLE, entity_rows, mention_rows, write_image, write_table, write_tables
 
+from dim.data.dataset import MENTION_SCHEMA
 from dim.errors import DataError
 from dim.releases.prepare import prepare
 from dim.releases.tables import Tables
@@ -292,3 +293,34 @@ def test_urls_are_recorded_and_named_by_their_hash(tmp_path: Path) -> None:
     assert images[0][0].endswith(".jpg")
     assert all(path.startswith("fetched/") for path in images[0])
     assert "images named by URL: 2; dim fetch-images gets them" in notes
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_several_golds_stand_in_a_cell_and_those_that_the_kb_has_are_kept(
+    tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mentions = mention_rows()
+    for row, answer in zip(mentions, ("2|0", "1|x", "y|3|4"), strict=False):
+        row["entity_id"] = answer
+    dataset = prepare(write(tmp_path / "mine", entity_rows(), mentions, suffix), tmp_path / "out", audit=False)
+    assert dataset.golds_of(dataset.mentions[:4]).tolist() == [[2, 0], [1, -1], [3, 4], [3, -1]]
+    assert dataset.mention(dataset.mentions["id"][2]).other_golds == ("4",)
+    assert (dataset.meta["num_several_golds"], dataset.meta["num_lacking_golds"]) == (2, 2)
+    assert dataset.meta["rows_kept"] == len(mentions)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "with several golds 2 each is a right answer" in shown
+    assert "with golds that the KB lacks 2 those that it has count" in shown
+
+
+def test_a_dataset_without_several_golds_has_no_column_and_no_count_of_them(tmp_path: Path) -> None:
+    dataset = prepare(write_tables(tmp_path / "mine"), tmp_path / "out", audit=False)
+    assert dataset.mentions.columns.tolist() == MENTION_SCHEMA.names
+    assert not {"num_several_golds", "num_lacking_golds"} & set(dataset.meta)
+
+
+def test_a_column_of_several_golds_by_another_name_is_read_as_the_golds(tmp_path: Path) -> None:
+    mentions = [row | {"gold": f"{row['entity_id']}|7"} for row in mention_rows()]
+    for row in mentions:
+        del row["entity_id"]
+    release = Tables().read(write(tmp_path / "mine", entity_rows(), mentions))
+    assert release.mentions["other_golds"].tolist()[:2] == [["7"], ["7"]]

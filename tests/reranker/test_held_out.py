@@ -2,13 +2,15 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from dim.cli.hold_out import hold_out
-from dim.data.dataset import Dataset
+from dim.data.dataset import Dataset, gold_ids, write_dataset
 from dim.demo import demo_world
 from dim.errors import ConfigError
 from dim.reranker.held_out import draw_held_out, surname
+from dim.reranker.held_out import hold_out as hold_out_of
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +73,27 @@ def test_a_share_out_of_range_and_a_taken_folder_are_refused(rest, whole):
         hold_out(whole, rest[1].root, share=1.5)
     with pytest.raises(ConfigError, match=r"a dataset of dim hold-out, written before\nto do .*--overwrite true"):
         hold_out(whole, rest[1].root)
+
+
+def test_of_several_golds_those_that_stay_are_the_golds(tmp_path):
+    names = [f"A{i} S{i % 5}" for i in range(10)] + [f"B{i} T{i}" for i in range(10)]
+    ids = [f"e{i}" for i in range(20)]
+    kinds = {ids[row]: kind for row, kind in draw_held_out(names, 0.3, seed=0).items()}
+    gone, stays = [i for i in ids if i in kinds], [i for i in ids if i not in kinds]
+    golds = [[gone[0], stays[0], gone[1], stays[1]], gone[:2], [stays[0], gone[0]], gone[:2], [gone[0], stays[2]]]
+    mentions = {
+        "id": [f"m{i}" for i in range(5)],
+        "split": ["dev", "dev", "dev", "train", "train"],
+        "mention": "A",
+        "context": "",
+        "entity_id": [of[0] for of in golds],
+        "other_golds": [of[1:] for of in golds],
+    }
+    entities = pd.DataFrame({"id": ids, "name": names})
+    dataset = write_dataset(tmp_path / "d", name="d", entities=entities, texts={}, mentions=pd.DataFrame(mentions))
+    found = hold_out_of(dataset, 0.3, seed=0)
+    rows = found.mentions.set_index("id")
+    assert gold_ids(rows) == [tuple(stays[:2]), (), (stays[0],), (stays[2],)]
+    assert list(rows.index) == ["m0", "m1", "m2", "m4"]
+    assert json.loads(rows.loc["m1", "attributes"])["held_out"] == kinds[gone[0]]
+    assert (found.num_dropped, found.num_nil) == ({"train": 1}, {"dev": {kinds[gone[0]]: 1}})

@@ -12,7 +12,8 @@ from dim.reranker.candidates import best_rows, best_rows_of, unite
 from dim.reranker.lists import Lists
 from dim.reranker.network import RankerNetwork, scores_of, train
 from dim.reranker.nil import describe_lists
-from dim.reranker.ranker import Ranker
+from dim.reranker.ranker import Judged, Ranker
+from dim.reranker.results import to_ranked
 from dim.search import scores as sliced
 from dim.search.lexical import EntityNames, NameIndex
 from dim.search.scores import HeldScores
@@ -237,3 +238,13 @@ def test_the_best_rows_are_the_same_over_slices(monkeypatch):
 def test_an_alias_brings_its_entity():
     names = EntityNames(["Ann Lee", "Bob Ray", "Cy Hall"], [["The Voice"], [], []])
     assert unite([], "the voice", names, k=1).tolist() == [0]
+
+
+def test_a_list_holds_the_gold_if_it_holds_any_and_its_best_place_is_the_rank():
+    features = np.ones((3, 1))
+    golds = [np.array([7, 5]), np.array([9, 6]), np.array([-1, -1]), np.array([8, 9])]
+    lists = Lists.join([(np.array([5, 6, 7]), features, of) for of in golds])
+    assert lists.gold.tolist() == [0, 1, -1, -1]
+    shares = np.array([0.2, 0.5, 0.3])
+    judged = [Judged(np.array([1, 2, 0]), shares, shares, None, False)] * 4
+    np.testing.assert_array_equal(to_ranked(lists, judged, np.stack(golds)).ranks, [2, 1, np.nan, np.nan])

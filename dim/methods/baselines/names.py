@@ -121,7 +121,7 @@ class NamesAndPopularity(NamesOnly):
         for weight in WEIGHTS:
             self.weight = weight
             parts = [
-                data.protocol.rank(self.scores_of(batch), data.gold.cpu()[batch], data.candidates_of(batch))
+                data.protocol.rank(self.scores_of(batch), data.golds_of(batch), data.candidates_of(batch))
                 for batch in rows.split(EVALUATION_BATCH)
             ]
             reached[weight] = summarize_ranks(Ranked.concatenate(parts).ranks)["mrr"]

@@ -16,6 +16,9 @@ from dim.errors import ConfigError
 
 MOST_SCALE = 100  #: Of a scale that is trained.
 
+#: Anchors and positives, anchors and negatives, as pytorch-metric-learning takes them (`indices_tuple`).
+Pairs: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
+
 
 class ReleasedNPair(nn.Module):
     """The N-pair loss of the DIM release: every anchor meets the one negative that each row drew.
@@ -31,9 +34,14 @@ class ReleasedNPair(nn.Module):
         super().__init__()
         self.l2_weight = l2_weight
 
-    def forward(self, query: Tensor, gold: Tensor, negative: Tensor) -> Tensor:
-        """The loss, a scalar, of query, gold and negative vectors [B, D] each."""
+    def forward(self, query: Tensor, gold: Tensor, negative: Tensor, left_out: Tensor | None = None) -> Tensor:
+        """The loss, a scalar, of query, gold and negative vectors [B, D] each.
+
+        A query meets all negatives, as released, but for those that `left_out` [B, B] names.
+        """
         margins = query @ negative.T - (query * gold).sum(1, keepdim=True)  # [B, B]
+        if left_out is not None:
+            margins = margins.masked_fill(left_out, -torch.inf)
         # log(1 + Σ exp(x)) = logsumexp(0, x): raw dot products overflow exp otherwise.
         losses = torch.cat([margins.new_zeros(len(margins), 1), margins], dim=1).logsumexp(1)
         norms = query.square().sum(1) + gold.square().sum(1)
@@ -44,9 +52,9 @@ class NPair(NPairsLoss):  # type: ignore[misc]  # the library is untyped
     """N-pair loss with every reference vector of another entity as a negative.
 
     A subclass of pytorch-metric-learning's `NPairsLoss`, which keeps one pair an id and takes no `ref_emb`. Here
-    row i's positive is `ref_emb[i]`; reference vectors that share its label are masked, not pushed away, and
-    reference vectors beyond the batch are further negatives. On unique labels, unnormalised and with a scale
-    of 1, the value is the library's.
+    row i's positive is `ref_emb[i]`; reference vectors that share its label, or that `indices_tuple` (pairs) does not
+    name as its negatives, are masked, not pushed away, and reference vectors beyond the batch are further negatives.
+    On unique labels, unnormalised and with a scale of 1, the value is the library's.
 
     Args:
         scale: What similarities are multiplied by, at the start; more than 0.
@@ -69,7 +77,7 @@ class NPair(NPairsLoss):  # type: ignore[misc]  # the library is untyped
         self.label_smoothing = label_smoothing
 
     def compute_loss(
-        self, embeddings: Tensor, labels: Tensor, indices_tuple: object, ref_emb: Tensor, ref_labels: Tensor
+        self, embeddings: Tensor, labels: Tensor, indices_tuple: Pairs | None, ref_emb: Tensor, ref_labels: Tensor
     ) -> dict[str, dict[str, object]]:
         """Losses [B] of embeddings [B, D] against ref_emb [B or more, D], row i's positive in row i."""
         if self.log_scale.requires_grad:
@@ -78,13 +86,16 @@ class NPair(NPairsLoss):  # type: ignore[misc]  # the library is untyped
                 self.log_scale.clamp_(max=math.log(MOST_SCALE))
         logits = self.distance(embeddings, ref_emb) * self.log_scale.exp()  # [B, R]
         positives = torch.arange(len(embeddings), device=logits.device)
-        same = labels[:, None] == ref_labels
-        same[positives, positives] = False
-        logits = logits.masked_fill(same, -torch.inf)
+        masked = labels[:, None] == ref_labels
+        if indices_tuple is not None:
+            masked[:] = True
+            masked[indices_tuple[2], indices_tuple[3]] = False
+        masked[positives, positives] = False
+        logits = logits.masked_fill(masked, -torch.inf)
         losses = nn.functional.cross_entropy(logits, positives, reduction="none")
         if self.label_smoothing:
-            log_shares = logits.log_softmax(1).masked_fill(same, 0.0)
-            uniform = -log_shares.sum(1) / (~same).sum(1)
+            log_shares = logits.log_softmax(1).masked_fill(masked, 0.0)
+            uniform = -log_shares.sum(1) / (~masked).sum(1)
             losses = (1 - self.label_smoothing) * losses + self.label_smoothing * uniform
         return {"loss": {"losses": losses, "indices": positives, "reduction_type": "element"}}
 
@@ -92,28 +103,45 @@ class NPair(NPairsLoss):  # type: ignore[misc]  # the library is untyped
 Loss: TypeAlias = NPair | ReleasedNPair | BaseMetricLossFunction
 
 
-def check_loss(loss: Loss, draws: bool = False) -> None:
+def pairs_without(labels: Tensor, ref_labels: Tensor, left_out: Tensor) -> Pairs:
+    """All pairs of rows [B] and references [R] by their labels, but for negatives that are left out [B, R].
+
+    Example:
+        >>> left_out = torch.tensor([[False, False, True], [False, False, False]])
+        >>> pairs = pairs_without(torch.tensor([0, 1]), torch.tensor([0, 1, 2]), left_out)
+        >>> [each.tolist() for each in pairs]
+        [[0, 1], [0, 1], [0, 1, 1], [1, 0, 2]]
+    """
+    same = labels[:, None] == ref_labels
+    return (*same.nonzero(as_tuple=True), *(~same & ~left_out).nonzero(as_tuple=True))  # type: ignore[return-value]
+
+
+def check_loss(loss: Loss, draws: bool = False, leaves_out: bool = False) -> None:
     """Refuses a library loss that cannot compare queries with a second set of vectors.
 
     Args:
         loss: The loss.
         draws: Whether the second set is larger than the first, by negatives that were drawn.
+        leaves_out: Whether some pairs are to be left out (`pairs_without`), because mentions have several golds.
 
     Raises:
-        ConfigError: The loss does not take (embeddings, labels, ref_emb, ref_labels), or gives no gradient.
+        ConfigError: The loss does not take (embeddings, labels, ref_emb, ref_labels), gives no gradient, or does not
+            leave out what it should.
     """
     if isinstance(loss, ReleasedNPair):
         return
-    loss = deepcopy(loss)  # some remember what they saw
+    loss = deepcopy(loss).cpu()  # some remember what they saw, and one in training may be elsewhere
     generator = torch.Generator().manual_seed(0)
     gold = torch.tensor([0, 1, 2, 2])
     # A copy: the library reads the same tensor object as "these are one set" and returns 0.
-    others = torch.cat([gold, torch.tensor([3, 4])]) if draws else gold.clone()
+    others = torch.cat([gold, torch.tensor([3, 4])]) if draws or leaves_out else gold.clone()
+    left_out = (others == 4).expand(len(gold), -1)
+    pairs = pairs_without(gold, others, left_out) if leaves_out else None
     try:
         for _ in range(2):  # some keep the first step's graph and fail in the second
             query = torch.randn(len(gold), 8, generator=generator, requires_grad=True)
             vectors = torch.randn(len(others), 8, generator=generator, requires_grad=True)
-            value = loss(query, gold, ref_emb=vectors, ref_labels=others)
+            value = loss(query, gold, pairs, ref_emb=vectors, ref_labels=others)
             value.backward()
     except Exception as error:
         raise _refusal(loss, str(error) or type(error).__name__) from error
@@ -121,6 +149,12 @@ def check_loss(loss: Loss, draws: bool = False) -> None:
         raise _refusal(loss, "it gives the queries no gradient")
     if vectors.grad is None or not vectors.grad.any():
         raise _refusal(loss, "its value does not depend on ref_emb, the entities' vectors")
+    if leaves_out and vectors.grad[others == 4].any():
+        raise ConfigError(
+            "a loss that leaves out pairs of a mention and another gold of it, as mentions here have several golds",
+            f"{type(loss).__name__}, which has no part in indices_tuple",
+            "Name NPair, ReleasedNPair or NTXentLoss.",
+        )
 
 
 def _refusal(loss: Loss, reason: str) -> ConfigError:

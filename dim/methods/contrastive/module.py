@@ -13,7 +13,7 @@ from dim.core.distributed import encode_together, from_first
 from dim.errors import ConfigError
 from dim.features.batch import Batch, FieldVectors
 from dim.methods.contrastive.fusion import AttentionFusion, IdentityTower, LinearFusion, SpellingPart, SumFusion
-from dim.methods.contrastive.losses import NPair, ReleasedNPair, check_loss
+from dim.methods.contrastive.losses import NPair, ReleasedNPair, check_loss, pairs_without
 from dim.methods.contrastive.negatives import Negatives, RareWordNegatives
 from dim.search.scores import BATCH, Scores
 from dim.training.datamodule import LinkingData
@@ -173,7 +173,9 @@ class DIM(TwoTowers):
         }
 
     def on_train_start(self) -> None:
-        """Prepares the source of negatives."""
+        """Prepares the negatives. Raises ConfigError for a loss that cannot leave out a mention's other golds."""
+        if self.data.other_golds is not None:
+            check_loss(self.loss, leaves_out=True)
         if self.negatives is not None:
             self.train_rows = self.datamodule.train_rows()
             self.negatives.prepare(self.data, self.train_rows)
@@ -185,17 +187,31 @@ class DIM(TwoTowers):
             self.negatives.refresh(self._train_scores)
 
     def loss_of(self, rows: Tensor) -> Tensor:
-        """The loss of mention rows [B]: their golds, and what was drawn, are each other's negatives."""
+        """The loss of mention rows [B]: their first golds, and what was drawn, are each other's negatives.
+
+        No other gold of a mention is its negative.
+        """
         gold = self.data.gold[rows]
         query = encode_together(self.queries, rows)
         drawn = gold[:0] if self.negatives is None else from_first(self.negatives.draw(rows, gold))
         others = torch.cat([gold, drawn])
         vectors = encode_together(self.entities, others)
+        left_out = self._other_golds(rows, others)
         if isinstance(self.loss, ReleasedNPair):
-            value: Tensor = self.loss(query, vectors[: len(gold)], vectors[len(gold) :])
+            of_drawn = None if left_out is None else left_out[:, len(gold) :]
+            value: Tensor = self.loss(query, vectors[: len(gold)], vectors[len(gold) :], of_drawn)
         else:
-            value = self.loss(query, gold, ref_emb=vectors, ref_labels=others)
+            pairs = None if left_out is None else pairs_without(gold, others, left_out)
+            value = self.loss(query, gold, pairs, ref_emb=vectors, ref_labels=others)
         return value
+
+    def _other_golds(self, rows: Tensor, entities: Tensor) -> Tensor | None:
+        """Which entities [B, R] are further golds of mention rows [B]; None: none is."""
+        if self.data.other_golds is None:
+            return None
+        others = self.data.golds_of(rows)[:, 1:]
+        found = (others[:, :, None] == entities).any(1)
+        return found if found.any() else None
 
     def _train_scores(self) -> list[Scores]:
         """The scores of the training mentions with the KB, a batch each, by the current weights."""

@@ -51,6 +51,7 @@ class RareWordNegatives(Negatives):
 
     def prepare(self, data: LinkingData, rows: Tensor) -> None:
         """Builds the inverted index of rare words."""
+        self.data = data
         texts = [text or "" for text in data.texts]
         if not any(texts):
             raise ConfigError(
@@ -71,7 +72,7 @@ class RareWordNegatives(Negatives):
         self.starts = self.counts.cumsum(0) - self.counts
 
     def draw(self, rows: Tensor, gold: Tensor) -> Tensor:
-        """KB rows [B], never the gold itself."""
+        """KB rows [B], never a gold of the mention."""
         gold_here, num_entities = gold.cpu(), len(self.words)
         num_words = (self.words[gold_here] >= 0).sum(1)  # they come first in a row, the padding behind them
         word = self.words[gold_here, (torch.rand(len(gold)) * num_words).long()]
@@ -83,7 +84,11 @@ class RareWordNegatives(Negatives):
         )
         other = (gold_here + 1 + torch.randint(max(1, num_entities - 1), gold_here.shape)) % num_entities
         at_random = (torch.rand(len(gold)) < self.random) | (count == 0)
-        return torch.where(at_random, other, drawn).to(gold.device)
+        found = torch.where(at_random, other, drawn)
+        golds = self.data.golds_of(rows.cpu())
+        for _ in range(golds.shape[1]):  # in the place of another gold, the next entity that is none
+            found = torch.where((golds == found[:, None]).any(1), (found + 1) % num_entities, found)
+        return found.to(gold.device)
 
 
 class RecentNegatives(Negatives):
@@ -126,15 +131,27 @@ class PooledNegatives(Negatives):
 
     def remember(self, data: LinkingData, rows: Tensor) -> None:
         """Keeps the golds of the training mentions [n] and their places in the table."""
-        self.gold = data.gold.cpu()[rows]
+        self.golds = data.golds_of(rows)
         self.places = torch.full((len(data.gold),), -1)
         self.places[rows] = torch.arange(len(rows))
 
     def fill(self, nearest: Tensor) -> None:
-        """Takes the nearest entities [n, pool + 1] of the training mentions, in order, and leaves out the golds."""
-        keep = nearest != self.gold[:, None]
-        keep[keep.all(1), -1] = False  # the gold was not among them: the farthest goes instead
-        self.table = nearest[keep].view(len(nearest), -1)
+        """Takes the nearest entities [n, wanted] of the training mentions, in order, and leaves out the golds."""
+        is_gold = (nearest[:, :, None] == self.golds[:, None]).any(2)
+        # Golds go last, and as many as a mention may have are cut off: of one with fewer, the farthest go instead.
+        order = is_gold.byte().argsort(dim=1, stable=True)
+        self.table = nearest.gather(1, order)[:, : nearest.shape[1] - self.golds.shape[1]]
+        if not self.table.shape[1]:
+            raise ConfigError(
+                "a KB with more entities than a mention has golds",
+                f"{nearest.shape[1]} entities",
+                "Choose other negatives, or add entities.",
+            )
+
+    @property
+    def wanted(self) -> int:
+        """How many entities `fill` takes a mention, where the KB has so many: the pool beside all golds."""
+        return self.pool + self.golds.shape[1]
 
     def draw(self, rows: Tensor, gold: Tensor) -> Tensor:
         """KB rows [B * per_row]."""
@@ -155,7 +172,7 @@ class NameNegatives(PooledNegatives):
         self.remember(data, rows)
         mentions = data.dataset.mentions["mention"].iloc[rows.numpy()].tolist()
         index = NameIndex(data.dataset.entities["name"].tolist())
-        self.fill(torch.from_numpy(index.search(mentions, self.pool + 1)))
+        self.fill(torch.from_numpy(index.search(mentions, self.wanted)))
 
 
 class MinedNegatives(PooledNegatives):
@@ -173,5 +190,5 @@ class MinedNegatives(PooledNegatives):
     def refresh(self, score: Score) -> None:
         """Ranks the KB for every training mention."""
         batches = score()
-        k = min(self.pool + 1, batches[0].num_entities)
+        k = min(self.wanted, batches[0].num_entities)
         self.fill(torch.cat([Best.of(scores, k).columns for scores in batches]).cpu())

@@ -217,7 +217,7 @@ class GEMEL(LinkingTask):
         return Ranked.from_lists(
             [answer.rows for answer in answers],
             [answer.scores for answer in answers],
-            self.data.gold.cpu().numpy()[mentions],
+            self.data.golds_of(torch.from_numpy(mentions)).numpy(),
             np.array([answer.probability for answer in answers], dtype=np.float64),
         )
 

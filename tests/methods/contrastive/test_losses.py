@@ -4,16 +4,19 @@ import pytest
 import torch
 from pytorch_metric_learning.distances import DotProductSimilarity
 from pytorch_metric_learning.losses import (
+    AngularLoss,
     ArcFaceLoss,
+    NCALoss,
     NPairsLoss,
     NTXentLoss,
+    SupConLoss,
     ThresholdConsistentMarginLoss,
     TripletMarginLoss,
     VICRegLoss,
 )
 
 from dim.errors import ConfigError
-from dim.methods.contrastive.losses import NPair, ReleasedNPair, check_loss
+from dim.methods.contrastive.losses import NPair, ReleasedNPair, check_loss, pairs_without
 
 
 def vectors(seed: int, rows: int = 5, width: int = 6) -> torch.Tensor:
@@ -124,3 +127,53 @@ def test_losses_that_compare_two_sets_are_taken(loss):
 def test_losses_that_cannot_are_refused_by_name(loss):
     with pytest.raises(ConfigError, match=type(loss).__name__):
         check_loss(loss)
+
+
+LEFT_OUT = torch.tensor([[False, True, False, False], [False] * 4, [True, False, False, True]])
+
+
+def test_npair_masks_negatives_that_are_left_out():
+    query, references = vectors(0, rows=3), vectors(1, rows=4)
+    labels, others = torch.tensor([7, 8, 9]), torch.tensor([7, 8, 9, 5])
+    pairs = pairs_without(labels, others, LEFT_OUT)
+    similarity = torch.nn.functional.cosine_similarity(query[:, None], references[None], dim=2)
+    total = 0.0
+    for i in range(3):
+        competitors = [j for j in range(4) if not LEFT_OUT[i, j]]
+        total -= 20 * similarity[i, i].item() - math.log(
+            sum(math.exp(20 * similarity[i, j].item()) for j in competitors)
+        )
+    loss = NPair(scale=20.0)(query, labels, pairs, ref_emb=references, ref_labels=others)
+    assert loss.item() == pytest.approx(total / 3, abs=1e-4)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_npair_of_all_pairs_is_npair(smoothing):
+    query, references, labels = vectors(0), vectors(1, rows=7), torch.tensor([0, 1, 2, 2, 3])
+    others = torch.cat([labels, torch.tensor([4, 1])])
+    loss = NPair(label_smoothing=smoothing)
+    pairs = pairs_without(labels, others, torch.zeros(5, 7, dtype=torch.bool))
+    values = [loss(query, labels, each, ref_emb=references, ref_labels=others).item() for each in (None, pairs)]
+    assert values[0] == values[1]
+
+
+def test_released_npair_leaves_out_the_negatives_that_it_is_told():
+    query, gold, negative = (vectors(seed, rows=3) for seed in (0, 1, 2))
+    left_out = LEFT_OUT[:, :3]
+    total = 0.02 * (query.square().sum(1) + gold.square().sum(1)).mean()
+    for i in range(3):
+        met = [j for j in range(3) if not left_out[i, j]]
+        total += torch.log(1 + sum(torch.exp(query[i] @ (negative[j] - gold[i])) for j in met)) / 3
+    assert ReleasedNPair()(query, gold, negative, left_out).item() == pytest.approx(total.item(), abs=1e-4)
+
+
+@pytest.mark.parametrize("loss", [NPair(), ReleasedNPair(), NTXentLoss(), TripletMarginLoss(), SupConLoss()])
+def test_losses_that_can_leave_out_pairs_are_taken_for_several_golds(loss):
+    check_loss(loss, leaves_out=True)
+
+
+@pytest.mark.parametrize("loss", [NCALoss(), AngularLoss()])
+def test_losses_that_make_pairs_of_their_own_are_refused_for_several_golds(loss):
+    check_loss(loss)
+    with pytest.raises(ConfigError, match=rf"several golds[\s\S]*{type(loss).__name__}"):
+        check_loss(loss, leaves_out=True)

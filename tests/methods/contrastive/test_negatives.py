@@ -1,12 +1,13 @@
-from types import SimpleNamespace
-
 import pandas as pd
 import pytest
 import torch
 
 from dim.data.dataset import write_dataset
+from dim.errors import ConfigError
+from dim.evaluation.protocols import FullKB
 from dim.methods.contrastive.negatives import MinedNegatives, NameNegatives, RareWordNegatives, RecentNegatives
 from dim.search.scores import Products
+from dim.training.datamodule import LinkingData
 
 NAMES = ["Ann Lee", "Ann Leeson", "Bob Stone", "Bob Stoner", "Carl Sand"]
 TEXTS = ["a painter of fjords", "a singer of fjords", "a pilot", "a pilot", None]
@@ -29,7 +30,16 @@ def data(tmp_path):
         ),
     )
     texts = dataset.texts("brief").tolist()
-    return SimpleNamespace(dataset=dataset, texts=texts, gold=torch.from_numpy(dataset.gold_rows(dataset.mentions)))
+    return LinkingData(
+        dataset=dataset,
+        mention_fields={},
+        entity_fields={},
+        gold=torch.from_numpy(dataset.gold_rows(dataset.mentions)),
+        candidates=None,
+        protocol=FullKB(),
+        read_texts=lambda: texts,
+        fingerprints={},
+    )
 
 
 ROWS = torch.tensor([2, 0, 1])
@@ -83,3 +93,42 @@ def test_recent_negatives_are_the_golds_of_the_last_batches_but_for_this_ones(da
     assert drawn == [[], [0], [1, 2], [0, 1, 2, 3]]
     negatives.refresh(lambda: pytest.fail("they need no vectors"))
     assert negatives.draw(torch.arange(2), batches[0]).tolist() == []
+
+
+OTHERS = torch.tensor([[1, -1], [3, 4], [-1, -1]])  # of a, c and e
+
+
+@pytest.mark.parametrize(
+    "negatives",
+    [
+        RareWordNegatives(num_words=2, random=0.0),
+        RareWordNegatives(random=1.0),
+        NameNegatives(pool=2),
+        MinedNegatives(pool=2),
+    ],
+    ids=["rare words", "at random", "names", "mined"],
+)
+def test_no_gold_of_a_mention_is_drawn_for_it(data, negatives):
+    data.other_golds = OTHERS
+    negatives.prepare(data, ROWS)
+    queries = torch.tensor([[0.0, 0.9, 0, 0, 1.0], [0.5, 0.7, 0.4, 0, 0], [0, 0, 0.1, 0.2, 0.3]])
+    negatives.refresh(lambda: [Products(queries, torch.eye(5))])
+    drawn = draws(negatives, data)
+    for column, golds in enumerate([[4], [0, 1], [2, 3, 4]]):
+        assert set(drawn[:, column].tolist()) <= set(range(5)) - set(golds)
+
+
+def test_without_several_golds_the_same_is_drawn(data):
+    for negatives in (RareWordNegatives(), NameNegatives(pool=2)):
+        negatives.prepare(data, ROWS)
+        before = draws(negatives, data)
+        data.other_golds = torch.full((3, 1), -1)
+        negatives.prepare(data, ROWS)
+        assert torch.equal(draws(negatives, data), before)
+        data.other_golds = None
+
+
+def test_a_kb_that_is_all_golds_has_no_negatives(data):
+    data.other_golds = torch.tensor([[1, 2, 3, 4], [-1] * 4, [-1] * 4])
+    with pytest.raises(ConfigError, match="more entities than a mention has golds"):
+        NameNegatives(pool=2).prepare(data, ROWS)
