@@ -113,7 +113,9 @@ def pairs_without(labels: Tensor, ref_labels: Tensor, left_out: Tensor) -> Pairs
         [[0, 1], [0, 1], [0, 1, 1], [1, 0, 2]]
     """
     same = labels[:, None] == ref_labels
-    return (*same.nonzero(as_tuple=True), *(~same & ~left_out).nonzero(as_tuple=True))  # type: ignore[return-value]
+    anchors, positives = same.nonzero(as_tuple=True)
+    others, negatives = (~same & ~left_out).nonzero(as_tuple=True)
+    return anchors, positives, others, negatives
 
 
 def check_loss(loss: Loss, draws: bool = False, leaves_out: bool = False) -> None:

@@ -137,7 +137,9 @@ class PooledNegatives(Negatives):
 
     def fill(self, nearest: Tensor) -> None:
         """Takes the nearest entities [n, wanted] of the training mentions, in order, and leaves out the golds."""
-        is_gold = (nearest[:, :, None] == self.golds[:, None]).any(2)
+        is_gold = torch.zeros_like(nearest, dtype=torch.bool)
+        for own in self.golds.T:  # one at a time: all at once would take as many times the memory
+            is_gold |= nearest == own[:, None]
         # Golds go last, and as many as a mention may have are cut off: of one with fewer, the farthest go instead.
         order = is_gold.byte().argsort(dim=1, stable=True)
         self.table = nearest.gather(1, order)[:, : nearest.shape[1] - self.golds.shape[1]]
