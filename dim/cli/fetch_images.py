@@ -116,9 +116,6 @@ def _keep(data: Dataset, path: str, found: bytes, decoders: Decoders) -> str:
         decoders.decode(found)
     except UnusableImageError as error:
         return f"no image that can be used: {error.reason}"
-    place = data.image_root / path
-    if place.is_symlink():  # to nothing: it would be followed, and written where a stranger's dataset says
-        place.unlink()
-    with atomic_path(place) as new:
+    with atomic_path(data.image_root / path) as new:
         new.write_bytes(found)
     return ""

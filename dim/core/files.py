@@ -93,9 +93,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     A file replaces the old file. A folder (make it yourself at the temporary path) replaces the old folder, in one
     step where the file system can exchange two names (Linux); elsewhere there is a moment with neither.
     On an error the temporary path is removed and the old content stays; after a kill, or a power cut, the next call
-    for whatever in that folder removes what was left. A link is followed: what it leads to is replaced, not the link.
+    for whatever in that folder removes what was left. A link to a folder is followed. One to a file is replaced, not
+    what it leads to: in a stranger's folder that may be any file of yours.
     """
-    path = path.resolve() if path.is_symlink() else path
+    path = path.resolve() if path.is_symlink() and path.is_dir() else path
     with explain_write_errors(path):
         make_folder(path.parent)
         with _workplace(path) as workplace:

@@ -105,8 +105,12 @@ class AnswerLog:
 
         Raises:
             ConfigError: Another process holds it.
+            DataError: It is a link out of the dataset folder, which a stranger may have put there.
             StorageError: It cannot be written.
         """
+        root, found = self.path.parents[1].resolve(), self.path.resolve()
+        if not found.is_relative_to(root):
+            raise DataError(f"a record of answers in {root}", f"a link to {found}", "Put a copy in the link's place.")
         with ExitStack() as held:
             with folder_lock(self.path.parents[1], f"the start of {self.command}", wait=True):
                 held.callback(_remove_empty, self.path.parent)

@@ -452,3 +452,55 @@ def test_a_linker_with_any_key_of_its_manifest_changed_or_gone_opens_or_is_refus
         assert ContrastiveLinker(*read(folder, "cpu")).link("Ada", "Ada sang.", top_k=2)
 
     check_mutations(tmp_path / "linker", use, 1500 if request.config.getoption("--long") else 60)
+
+
+def linked_out(folder: Path, outside: Path) -> dict[Path, bytes]:
+    """Moves each file of a folder away and puts a link to it in its place; what the links lead to."""
+    found = {}
+    for number, file in enumerate(sorted(path for path in folder.rglob("*") if path.is_file())):
+        place = outside / f"{number}{file.suffix}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(file, place)
+        file.symlink_to(place)
+        found[place] = place.read_bytes()
+    return found
+
+
+def test_what_links_of_a_strangers_run_and_dataset_lead_to_is_not_written_over(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(yaml.safe_load((run / "config.yaml").read_text())["data"]["root"], tmp_path / "dataset")
+    shutil.copytree(run, tmp_path / "run")
+    dataset, stranger = tmp_path / "dataset", tmp_path / "run"
+    before = linked_out(dataset, tmp_path / "of_dataset") | linked_out(stranger, tmp_path / "of_run")
+    ids = Dataset(dataset).mentions["id"].tolist()
+    (tmp_path / "captions.csv").write_text(f"mention_id,caption\n{ids[0]},a portrait\n")
+    config = ["--config", str(stranger / "config.yaml"), "--data.root", str(dataset)]
+    commands = [
+        ["audit", str(dataset)],
+        ["caption", str(dataset), "--import_from", str(tmp_path / "captions.csv")],
+        ["validate", *config],
+        ["test", *config],
+        ["predict", *config],
+        ["rank", "--run", str(stranger), "--folds", "2", "--num_candidates", "4"],
+        ["report", str(stranger), "--out", str(tmp_path / "report.html")],
+    ]
+    ended = {command[0]: main(command) for command in commands}
+    assert [path for path in before if path.read_bytes() != before[path]] == []
+    assert not any(ended[command] for command in ("audit", "caption", "validate", "rank", "report"))
+    assert "a portrait" in Dataset(dataset).mentions["caption"].tolist()
+
+
+@pytest.mark.parametrize("command", ["refresh", "caption"])
+def test_no_answer_is_added_to_what_a_link_of_a_strangers_dataset_leads_to(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    shutil.copytree(yaml.safe_load((run / "config.yaml").read_text())["data"]["root"], tmp_path / "dataset")
+    name, option = {"refresh": ("new", "--model"), "caption": ("captions-new", "--server.model")}[command]
+    record = tmp_path / "dataset" / "answers" / f"{name}.jsonl"
+    record.parent.mkdir()
+    (tmp_path / "mine.txt").write_text("mine\n")
+    record.symlink_to(tmp_path / "mine.txt")
+    named = ["--variant", "new"] if command == "refresh" else ["--name", "new", "--overwrite", "true"]
+    url = ["--base_url" if command == "refresh" else "--server.base_url", "http://127.0.0.1:9/v1"]
+    assert main([command, str(tmp_path / "dataset"), option, "tiny", *named, *url]) == 1
+    assert f"found    a link to {tmp_path / 'mine.txt'}" in capsys.readouterr().err
+    assert (tmp_path / "mine.txt").read_text() == "mine\n"
