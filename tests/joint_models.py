@@ -111,5 +111,15 @@ def _embedding_gemma2() -> tuple[Any, Any]:
     return AutoModel.from_config(config), processor
 
 
-#: Kind → its model and its processor.
-KINDS: dict[str, Callable[[], tuple[Any, Any]]] = {"qwen3_vl": _qwen3_vl, "embedding_gemma2": _embedding_gemma2}
+def _qwen3() -> tuple[Any, Any]:
+    words = tokenizer()
+    words.chat_template = TEMPLATE
+    return AutoModel.from_config(AutoConfig.for_model("qwen3", **TEXT, vocab_size=len(words))), words
+
+
+#: Kind → its model and its processor, or its tokenizer.
+KINDS: dict[str, Callable[[], tuple[Any, Any]]] = {
+    "qwen3_vl": _qwen3_vl,
+    "embedding_gemma2": _embedding_gemma2,
+    "qwen3": _qwen3,
+}

@@ -1,5 +1,6 @@
 """Captions by a server: one that looks at what it is sent, one that drops images, and ones that fail."""
 
+import asyncio
 import json
 import os
 import signal
@@ -144,6 +145,32 @@ def test_a_model_that_sees_nothing_is_refused_by_name(tmp_path: Path) -> None:
     assert captions(dataset) == ["A portrait of a woman in front of a window."] * 2
 
 
+def test_a_server_that_fails_at_the_first_question_is_not_called_blind(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, [["1.png"]])
+    for code, status in ((500, "server_error"), (400, "rejected")):
+        broken = (code, {}, {"error": {"message": "no"}})
+        with (
+            FaultyServer(lambda *_, answer=broken: answer) as server,
+            pytest.raises(ConfigError, match=f"a first question\nfound +{status}"),
+        ):
+            ask(dataset, server, retries=0)
+    assert journal(dataset) == []
+
+
+def test_a_copy_with_other_times_is_not_paid_for_again_also_in_a_notebook(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, [["1.png"], ["2.png"]])
+
+    async def cell(server: FaultyServer) -> None:
+        ask(dataset, server, overwrite=True)
+
+    with FaultyServer(sees) as server:
+        asyncio.run(cell(server))
+        os.utime(dataset.image_root / "1.png", (0, 0))
+        ask(dataset, server, overwrite=True)
+        assert len(server.requests) == 3
+    assert None not in captions(dataset)
+
+
 def test_a_model_that_is_cut_before_it_tells_is_refused_with_the_remedy(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, [["1.png"]])
     with (
@@ -225,10 +252,13 @@ def test_an_image_that_cannot_be_used_is_told_and_the_next_one_shown(
     assert said[0] == "Who? Ana 0 4"
     assert said[1] is None
     assert "unusable  2 " in capsys.readouterr().out
+    with FaultyServer(sees) as server:
+        ask(Dataset(dataset.root), server)  # one of five is unusable, whatever of the rest was asked before
+        assert server.requests == []  # and no question about sight, where there is nothing to see
     for name in ("3.png", "4.png", "5.png"):
         (dataset.image_root / name).write_bytes(b"no image")
     with FaultyServer(sees) as server, pytest.raises(DataError, match="images"):
-        ask(Dataset(dataset.root), server, model="other")
+        ask(Dataset(dataset.root), server, model="other", overwrite=True)
 
 
 def test_another_image_under_the_same_name_or_another_question_is_asked_about(tmp_path: Path) -> None:

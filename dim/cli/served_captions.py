@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
 from dim.core.coroutines import run_to_end
-from dim.core.files import check_variant
+from dim.core.files import check_variant, content_hash
 from dim.data.dataset import Dataset
 from dim.features.cache import by_reason
 from dim.features.captions import Captions, Item
-from dim.features.inputs import Inputs, file_state
+from dim.features.inputs import Inputs
+from dim.images.reading import UnusableImageError, read_image
+from dim.images.regions import split_region
 from dim.refresh.answers import AnswerLog
 from dim.refresh.caption_server import CaptionAsking, CaptionServer, Picture
 from dim.refresh.reply import usable_text
@@ -34,13 +36,24 @@ def served_captions(
         The captions, lines on what was sent and what failed, and why asking stopped early: nothing where it did not.
     """
     items: Sequence[Item] = inputs.unique
-    states = {path: json.dumps(file_state(dataset.image_root, path)) for paths, _ in items for path in paths}
+    # What was paid for counts for an image wherever it stands and whenever it was written.
+    states = {path: _content(path, dataset.image_root) for paths, _ in items for path in paths}
     pictures = [Picture(paths, question, " ".join(states[path] for path in paths)) for paths, question in items]
     log = AnswerLog(dataset.root, f"captions-{check_variant(name)}", "dim caption")
-    with log.held():
+    with log.open() as file:
         asking = CaptionAsking(server, pictures, dataset.image_root, log)
-        stop = run_to_end(asking.run())
-    return _captions(asking, inputs), _told(asking), stop
+        stop = run_to_end(asking.run(file))
+    named = sum(1 for paths in dataset.column("mentions", "images").to_pylist() if paths)
+    return _captions(asking, inputs, named), _told(asking), stop
+
+
+def _content(path: str, root: Path) -> str:
+    """What tells an image, or a region of it, from others; why it cannot be read where it cannot."""
+    file, box = split_region(path)
+    try:
+        return f"{content_hash(read_image(root / file, root))} {box}"
+    except UnusableImageError as error:
+        return error.reason
 
 
 def _told(asking: CaptionAsking) -> list[str]:
@@ -57,7 +70,7 @@ def _told(asking: CaptionAsking) -> list[str]:
     return lines
 
 
-def _captions(asking: CaptionAsking, inputs: Inputs) -> Captions:
+def _captions(asking: CaptionAsking, inputs: Inputs, named: int) -> Captions:
     answers = [asking.answer(picture) for picture in range(len(asking.pictures))]
     said = [None if answer is None else usable_text(answer.text) for answer in answers]
     owners = inputs.rows[inputs.rows >= 0].tolist()
@@ -71,6 +84,7 @@ def _captions(asking: CaptionAsking, inputs: Inputs) -> Captions:
         }
     )
     log = [{"time": answer.date, "block": answer.request_hash} for answer in answers if answer is not None]
-    facts = {"num_present": len(owners) - missing.total(), "missing": dict(missing)}
+    # Of all mentions that name images: those that have a caption by now are not asked about again.
+    facts = {"num_present": named - missing.total(), "missing": dict(missing)}
     by_owner = [said[row] if row >= 0 else None for row in inputs.rows.tolist()]
     return Captions(by_owner, frame, log, facts | {"unusable_files": by_reason(asking.failures)})

@@ -108,6 +108,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
                     sync_names(path.parent)  # before the old folder goes
                     return
                 path.replace(workplace / f"{path.name}.old")
+            if temporary.is_dir() and path.is_symlink():
+                path.unlink()  # a folder takes no link's name
             put_in_place(temporary, path)
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import glob
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -358,11 +358,17 @@ def gold_ids(mentions: pd.DataFrame) -> list[tuple[str, ...]]:
     first: list[tuple[str, ...]] = [(each,) if isinstance(each, str) else () for each in mentions["entity_id"].tolist()]
     if OTHER_GOLDS.name not in mentions:
         return first
-    others = [() if ids is None else ids for ids in mentions[OTHER_GOLDS.name].tolist()]
+    others = map(_listed, mentions[OTHER_GOLDS.name].tolist())
     return [
         own and tuple(dict.fromkeys([*own, *(each for each in ids if each is not None)]))
         for own, ids in zip(first, others, strict=True)
     ]
+
+
+def _listed(cell: Any) -> Sequence[Any]:
+    """A cell of lists; empty where it is null, in whichever of pandas' ways."""
+    found: Sequence[Any] = () if cell is None or isinstance(cell, float) or cell is pd.NA else cell
+    return found
 
 
 def attributes_of(cell: Any) -> dict[str, Any]:
@@ -491,9 +497,8 @@ def write_folder(
 
 def mention_table(mentions: pd.DataFrame) -> tuple[pd.DataFrame, pa.Schema]:
     """The mentions as a file has them, and its schema: `other_golds` is there only where one has several golds."""
-    lists = mentions.get(OTHER_GOLDS.name, ())
     schema, place = MENTION_SCHEMA, MENTION_SCHEMA.get_field_index("images")
-    if any(ids is not None and len(ids) for ids in lists):
+    if any(len(_listed(ids)) for ids in mentions.get(OTHER_GOLDS.name, ())):
         schema = schema.insert(place, OTHER_GOLDS)
     return conform(mentions, schema, empty_lists=("images",)), schema
 

@@ -22,7 +22,7 @@ class Entity:
 
     Attributes:
         id: Unique in the KB.
-        name: May be empty in a dataset; a linker takes no entity without.
+        name: May be empty in a dataset; one that is added to a linker needs it.
         aliases: Other names.
         text: What is said of it, or None. The texts of a dataset stand beside its entities (`Dataset.texts`).
         type: A label, or None.

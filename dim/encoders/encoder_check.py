@@ -84,7 +84,9 @@ def check_inputs(
     with torch.no_grad():
         alone = tried(lambda: encode(inputs[:1]), what, remedy)
         together = tried(lambda: encode(inputs), what, remedy)
-    if together.shape[1:] != (width,):
+    if kind == "image" and len(together) != len(inputs):
+        raise ConfigError(f"one vector an image of the model at {path}", f"{len(together)} of {len(inputs)}", remedy)
+    if together.shape[1:] != (width,) or not len(alone):
         raise ConfigError(f"features of {width} columns, as the config at {path} says", f"{together.shape[1]}", remedy)
     cosine = float(cosine_similarity(alone, together[: len(alone)]).min())
     if cosine < _LEAST[precision]:

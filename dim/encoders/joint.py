@@ -34,9 +34,9 @@ _loaded: WeakValueDictionary[tuple[str, Precision, str], Any] = WeakValueDiction
 class SentenceTransformersEncoder(KnownByItsFiles, TextEncoder, ImageEncoder):
     """Texts and images as a vision-language embedding model reads them: by its chat template, into one space.
 
-    For folders of sentence-transformers whose encoder takes images (Qwen3-VL-Embedding, EmbeddingGemma 2 …). Features
-    are the library's own. At first use a text and an image are encoded alone and beside another: a model that gives
-    them two vectors, or NaN, is refused.
+    For folders of sentence-transformers whose encoder takes images (Qwen3-VL-Embedding, EmbeddingGemma 2 …), or texts
+    through a chat template; the latter as text encoder alone. Features are the library's own. At first use a text, and
+    an image, are encoded alone and beside another: a model that gives them two vectors, or NaN, is refused.
 
     Args:
         path: A folder with modules.json, or its id on the Hugging Face hub (downloaded at first use).
@@ -46,8 +46,9 @@ class SentenceTransformersEncoder(KnownByItsFiles, TextEncoder, ImageEncoder):
         revision: A branch, tag or commit on the hub; has no meaning for a folder. A run records the commit.
 
     Raises:
-        ConfigError: The model does not exist, cannot be reached, reads no images, or names modules that
-            sentence-transformers does not bring; or the extra `joint` is missing. Raised at first use.
+        ConfigError: The model does not exist, cannot be reached, reads neither images nor a chat template, is given
+            images that it does not read, or names modules that sentence-transformers does not bring; or the extra
+            `joint` is missing. Raised at first use.
     """
 
     WHAT = "a joint model of sentence-transformers"
@@ -77,12 +78,12 @@ class SentenceTransformersEncoder(KnownByItsFiles, TextEncoder, ImageEncoder):
 
     @cached_property
     def _folder(self) -> SentenceFolder:
-        found = sentence_folder(self.source, takes_images=True)
+        found = sentence_folder(self.source, runs_itself=True)
         if found is None:
             raise ConfigError(
-                f"{self.WHAT} at {self.path}, with modules.json",
-                "none",
-                "Name TransformersTextEncoder and TransformersImageEncoder, or save it by SentenceTransformer.save.",
+                f"{self.WHAT} at {self.path}, with modules.json beside config.json",
+                "not both of them",
+                "Save it anew: SentenceTransformer(folder).save(other). Or use TransformersTextEncoder.",
             )
         return found
 
@@ -94,12 +95,12 @@ class SentenceTransformersEncoder(KnownByItsFiles, TextEncoder, ImageEncoder):
     @cached_property
     def width(self) -> int:
         """Columns of a feature row; known without loading weights."""
-        config = self.source.load(AutoConfig)
+        recipe, config = self.recipe, self.source.load(AutoConfig)
         size = width_of(config, is_projected=False)
         if size is None:
             found = f"a model of type '{config.model_type}', which has no hidden size of its own"
             raise ConfigError(f"{self.WHAT} at {self.path}", found, "Name another model.")
-        return self.recipe.width(size)
+        return recipe.width(size)
 
     def reading(self, owner: Owner) -> TextEncoder:
         """The encoder with the folder's prompt of mentions, or of entities. Images are read with the default one."""

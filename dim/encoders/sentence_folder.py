@@ -160,12 +160,12 @@ class SentenceFolder:
         return is_changed
 
 
-def sentence_folder(source: Pretrained, takes_images: bool = False) -> SentenceFolder | None:
+def sentence_folder(source: Pretrained, runs_itself: bool = False) -> SentenceFolder | None:
     """What stands beside a model's weights; None where there is no modules.json.
 
     Args:
         source: The model.
-        takes_images: Whether sentence-transformers itself runs it, with images.
+        runs_itself: Whether sentence-transformers runs it, with images or by a chat template.
 
     Raises:
         ConfigError: It names what dim does not run, or cannot be read, or the hub cannot be reached.
@@ -174,14 +174,16 @@ def sentence_folder(source: Pretrained, takes_images: bool = False) -> SentenceF
     if source.is_folder and not (Path(source.path) / "config.json").is_file():
         return None  # loading says what is amiss
     modules = reader.read(MODULES, [])
-    if not modules and source.is_folder:  # of older versions the encoder stands in a folder of its own
+    if (
+        not modules and source.is_folder and not runs_itself
+    ):  # of older versions the encoder stands in a folder of its own
         above, name = Path(source.path).absolute().parent, Path(source.path).absolute().name
         reader = _Reader(Pretrained(str(above), None, source.what))
         modules = [module for module in reader.read(MODULES, []) if isinstance(module, dict)]
         if not modules or modules[0].get("path") != name:
             return None
     try:
-        return _folder(reader, modules, _joint if takes_images else _text_alone) if modules else None
+        return _folder(reader, modules, _joint if runs_itself else _text_alone) if modules else None
     except (AttributeError, LookupError, TypeError, ValueError) as error:  # of files that say something else
         raise refused(f"{type(error).__name__}: {str(error)[:200]}") from error
 
@@ -298,10 +300,9 @@ def _text_alone(modalities: Mapping[str, Any]) -> None:
 
 
 def _joint(modalities: Mapping[str, Any]) -> None:
-    if modalities and "image" not in modalities:
-        raise ConfigError(
-            "a model that reads images", f"one of {', '.join(modalities)}", "Use TransformersTextEncoder."
-        )
+    if modalities and not {"image", "message"} & set(modalities):
+        found = f"one of {', '.join(modalities)}"
+        raise ConfigError("a model that reads images, or a chat template", found, "Use TransformersTextEncoder.")
     for kind in ("text", "image", "message"):
         _check_read_by_forward(kind, modalities)
 

@@ -32,7 +32,7 @@ from dim.errors import DataError
 from dim.linker.entity_columns import SCHEMA, EntityColumns
 from dim.linker.given import as_row, each_of, is_one
 from dim.linker.image_roots import ImageRoots
-from dim.linker.known_entity import KnownEntity, check_known
+from dim.linker.known_entity import KnownEntity, check_new
 
 __all__ = ["Given", "Knowledge", "KnownEntity", "entities_of", "entity_of", "knowledge_of"]
 
@@ -99,7 +99,7 @@ class Knowledge:
     def check_new(self, entities: Sequence[Entity]) -> None:
         """Raises DataError where one is none that a linker knows, or an id is there already, or twice among them."""
         for entity in entities:
-            check_known(entity)
+            check_new(entity)
         ids = [entity.id for entity in entities]
         known = [entity_id for entity_id in ids if self.entities.find(entity_id) is not None]
         twice = [entity_id for entity_id, count in Counter(ids).items() if count > 1]

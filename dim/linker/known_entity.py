@@ -9,9 +9,16 @@ from dim.errors import DataError
 KnownEntity = Entity  #: Its name in linkers until 0.1; it goes with the release after.
 
 
-def check_known(entity: Entity) -> None:
-    """Raises DataError where an entity has no id or no name, or the id that says that the KB has none."""
+def check_new(entity: Entity) -> None:
+    """As `check_known`, of an entity that is added: it needs a name, too."""
     if not entity.id.strip() or not entity.name.strip():
         raise DataError("an entity with an id and a name", f"id '{entity.id}', name '{entity.name}'", "Give both.")
+    check_known(entity)
+
+
+def check_known(entity: Entity) -> None:
+    """Raises DataError where an entity has no id, or the one that says that the KB has none."""
+    if not entity.id.strip():
+        raise DataError("an entity with an id", f"'{entity.id}' for '{entity.name}'", "Give one.")
     if entity.id == NIL:
         raise DataError("an entity's id", f"'{NIL}', which says that the KB has none", "Choose another id.")

@@ -18,7 +18,7 @@ from dim.refresh.rate import Pacer, Retries
 from dim.refresh.reply import FAULTS, RETRIED, Reply
 from dim.refresh.tokens import TokenCounter
 
-#: So many entities in a row without an answer of the server: it is not worth going on.
+#: So many questions in a row without an answer of the server: it is not worth going on.
 FAULTS_IN_A_ROW = 10
 
 
@@ -88,11 +88,11 @@ class Asker:
             self._faults_in_a_row = self._faults_in_a_row + 1 if answer.status in FAULTS else 0
             unreachable = is_probe and answer.status == "unreachable"
             if unreachable or self._faults_in_a_row >= FAULTS_IN_A_ROW:
-                times = f"{answer.tries} tries" if unreachable else f"{FAULTS_IN_A_ROW} entities in a row"
+                times = f"{answer.tries} tries" if unreachable else f"{FAULTS_IN_A_ROW} questions in a row"
                 raise ConfigError(
                     f"an answer of {self.endpoint.url}",
                     f"none in {times}; the last: {answer.status}, {answer.detail}",
-                    "Check that the server runs and that the URL (OPENAI_BASE_URL or --base_url) is its own.",
+                    "Check that the server runs and that the URL (OPENAI_BASE_URL or base_url) is its own.",
                 )
 
     async def _ask(self, request: Request) -> Answer | None:

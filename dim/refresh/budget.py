@@ -53,10 +53,10 @@ class Budget:
             if value is not None and not value >= 0:
                 raise ConfigError(f"{name} of at least 0", str(value), "Raise it, or leave it out.")
         if (prices.tokens_in is None) != (prices.tokens_out is None):
-            raise ConfigError("both prices", "one of --price_in and --price_out", "Name the other one too.")
+            raise ConfigError("both prices", "one of price_in and price_out", "Name the other one too.")
         if limits.cost is not None and prices.tokens_in is None:
             raise ConfigError(
-                "a price for --max_cost", "none", "Name --price_in and --price_out, money for a million tokens."
+                "a price for max_cost", "none", "Name price_in and price_out, money for a million tokens."
             )
         self.limits, self.prices = limits, prices
         self.requests = self.tokens_in = self.tokens_out = 0

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -20,7 +21,7 @@ from dim.refresh.pictures import QUESTION, SightPicture, data_url
 from dim.refresh.progress import answer_progress
 from dim.refresh.prompt import Parameters, Prompt
 from dim.refresh.rate import Pacer, Retries
-from dim.refresh.reply import usable_text
+from dim.refresh.reply import FAULTS, usable_text
 from dim.refresh.tokens import TokenCounter
 
 BLIND = "blind"  #: The status of a model that could not tell what a picture shows.
@@ -113,7 +114,7 @@ class Picture:
     Attributes:
         paths: Relative to the image folder; the first usable one is shown.
         question: The question.
-        state: Changes with any of the files.
+        state: Changes with the content of any of the files.
     """
 
     paths: tuple[str, ...]
@@ -129,7 +130,7 @@ class CaptionAsking:
         server: The server.
         pictures: What is asked, each once.
         image_root: Of the images.
-        log: The record; it is held meanwhile.
+        log: The record; whoever asks holds it.
         failures: Path → why an image is unusable; filled by asking.
         missing: Picture → why none of its images can be used.
     """
@@ -168,8 +169,11 @@ class CaptionAsking:
         limits, prices = (of.max_requests, of.max_total_tokens, of.max_cost), (of.price_in, of.price_out)
         return Budget(Limits(*limits), Prices(*prices))
 
-    async def run(self) -> str:
+    async def run(self, file: IO[bytes]) -> str:
         """Asks for what is pending.
+
+        Args:
+            file: Of the record, open to append.
 
         Returns:
             Why it stopped early, in words; empty when all were asked.
@@ -178,9 +182,11 @@ class CaptionAsking:
             ConfigError: The model does not see, or the server cannot be reached, or answers nobody like this.
         """
         server, pending = self.server, self.pending
-        if not pending:
+        requests = self._requests(pending)
+        first = next(requests, None)
+        if first is None:
             return ""
-        with self.log.open() as file, answer_progress("caption", self.budget, len(pending)) as advance:
+        with answer_progress("caption", self.budget, len(pending)) as advance:
             async with Endpoint(server.model, server.asked, server.base_url, server.timeout_s) as endpoint:
                 if server.check_sight:
                     await self._check_sight(endpoint, file)
@@ -189,7 +195,7 @@ class CaptionAsking:
                     self._keep(file, answer)
                     advance(answer)
 
-                return await self._asker(endpoint, keep).run(self._requests(pending), server.concurrency)
+                return await self._asker(endpoint, keep).run(chain([first], requests), server.concurrency)
 
     async def _check_sight(self, endpoint: Endpoint, file: IO[bytes]) -> None:
         """Asks about a picture made for it, once for each server and model."""
@@ -204,6 +210,9 @@ class CaptionAsking:
         if not told:
             raise ConfigError("room in the budget for a first question", stop, "Raise it, or set check_sight: false.")
         (answer,) = told
+        if answer.status in FAULTS:
+            found = f"{answer.status}, {answer.detail}"
+            raise ConfigError(f"an answer of {endpoint.url} to a first question", found, "Try again later.")
         is_told = answer.status == "ok" and picture.is_told_by(usable_text(answer.text))
         expected = f"{', '.join(picture.colours)}, {picture.number}"
         said = answer.text.strip()[:200] or f"nothing ({answer.status}, {answer.detail})"
@@ -211,7 +220,7 @@ class CaptionAsking:
         if not is_told:
             raise ConfigError(
                 f"a model that sees images: the answer to a picture of {expected}",
-                f"'{said}' from {server_name(self.server.model, endpoint.url)}",
+                f"'{said}' from {self.server.model} at {endpoint.url}",
                 "Name a vision model (a server may drop the image of one that is none), raise max_tokens where the "
                 "answer was cut, or set check_sight: false for a model that sees and cannot count.",
             )
@@ -245,8 +254,3 @@ class CaptionAsking:
             self.missing.pop(picture, None)
             return data_url(image, self.server.image_side)
         return None
-
-
-def server_name(model: str, url: str) -> str:
-    """A model and where it is, for messages."""
-    return f"{model} at {url}"

@@ -107,7 +107,7 @@ class Endpoint:
             return f"Check that the key in {KEY} may use the model '{self.model}'."
         if code == 429:
             return "Check the account's credit."
-        return f"Check the URL ({BASE_URL} or --base_url; it mostly ends in /v1) and the model '{self.model}'."
+        return f"Check the URL ({BASE_URL} or base_url; it mostly ends in /v1) and the model '{self.model}'."
 
     def _redact(self, text: str) -> str:
         return text.replace(self._key, "[key]") if len(self._key) >= SHORTEST_SECRET else text
@@ -116,7 +116,7 @@ class Endpoint:
 def _check(base_url: str | None, key: str) -> None:
     if base_url is None and not key:
         raise ConfigError(
-            f"a server ({BASE_URL} or --base_url) or a key ({KEY})",
+            f"a server ({BASE_URL} or base_url) or a key ({KEY})",
             "neither",
             f"Set {KEY}, and the URL of your server.",
         )
@@ -128,7 +128,7 @@ def _check(base_url: str | None, key: str) -> None:
             is_url = False
         if not is_url:
             raise ConfigError(
-                "a URL such as http://localhost:8000/v1", _shown(base_url), f"Check {BASE_URL} or --base_url."
+                "a URL such as http://localhost:8000/v1", _shown(base_url), f"Check {BASE_URL} or base_url."
             )
     if not (key.isascii() and key.isprintable()):
         raise ConfigError(f"a key of plain characters in {KEY}", "others (not shown)", "Copy the key again.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dim.core.files import atomic_path
 from dim.core.output import Kind, check_file, check_target, output_folder
 from dim.errors import ConfigError
 
@@ -134,6 +135,16 @@ def test_a_link_to_a_folder_stays_a_link(box: Path, tmp_path: Path) -> None:
     write_box(tmp_path / "link", overwrite=True)
     assert (tmp_path / "link").is_symlink()
     assert contents(box)["parts/one.txt"] == b"new"
+
+
+def test_a_link_to_nothing_makes_room_for_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    with atomic_path(tmp_path / "link") as place:
+        place.mkdir()
+        (place / "one.txt").write_text("new")
+    assert not (tmp_path / "link").is_symlink()
+    assert (tmp_path / "link" / "one.txt").read_text() == "new"
+    assert not (tmp_path / "gone").exists()
 
 
 def test_a_file_is_replaced_by_one_of_its_kind_alone(tmp_path: Path) -> None:

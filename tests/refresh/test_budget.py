@@ -71,7 +71,7 @@ def test_one_call_waits_for_what_another_gives_back() -> None:
         (Limits(tokens=-1), Prices(), "max_total_tokens of at least 0"),
         (Limits(), Prices(1.0, float("nan")), "price_out of at least 0"),
         (Limits(), Prices(1.0), "both prices"),
-        (Limits(cost=1.0), Prices(), "a price for --max_cost"),
+        (Limits(cost=1.0), Prices(), "a price for max_cost"),
     ],
 )
 def test_limits_without_sense_are_named(limits: Limits, prices: Prices, message: str) -> None:

@@ -155,7 +155,7 @@ def test_a_budget_too_small_for_one_call_sends_nothing(data: Path, capsys: Any) 
 
 
 def test_a_budget_of_money_needs_a_price(data: Path) -> None:
-    with pytest.raises(ConfigError, match="price for --max_cost"):
+    with pytest.raises(ConfigError, match="price for max_cost"):
         run(data, max_cost=1)
 
 

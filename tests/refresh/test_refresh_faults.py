@@ -118,7 +118,7 @@ def test_every_fault_is_retried_or_recorded_and_never_becomes_text(
 
 
 def test_an_answer_that_drips_for_ever_is_a_time_out(data: Path) -> None:
-    named = pytest.raises(ConfigError, match=r"none in 10 entities in a row; the last: timeout, no answer in 0\.05 s")
+    named = pytest.raises(ConfigError, match=r"none in 10 questions in a row; the last: timeout, no answer in 0\.05 s")
     with FaultyServer(lambda *_: DRIP) as server, named:
         run(data, server, timeout_s=0.05, retries=0)
     assert {line["status"] for line in answers(data)} == {"timeout"}
@@ -149,7 +149,7 @@ def test_a_wait_longer_than_a_run_should_take_stops_it(data: Path, capsys: Any) 
     [
         (401, {"error": {"message": f"Incorrect API key provided: {KEY}"}}, "Check the key in OPENAI_API_KEY"),
         (403, {"error": {"message": "forbidden"}}, "may use the model 'tiny'"),
-        (404, {"detail": "Not Found"}, "Check the URL .OPENAI_BASE_URL or --base_url; it mostly ends in /v1"),
+        (404, {"detail": "Not Found"}, "Check the URL .OPENAI_BASE_URL or base_url; it mostly ends in /v1"),
         (429, {"error": {"code": "insufficient_quota", "message": "pay"}}, "Check the account's credit"),
     ],
 )
@@ -162,7 +162,7 @@ def test_a_server_that_answers_nobody_costs_one_request(data: Path, code: int, b
 
 
 def test_ten_failures_of_the_server_in_a_row_end_the_run(data: Path) -> None:
-    with FaultyServer(lambda *_: (500, {}, b"")) as server, pytest.raises(ConfigError, match="none in 10 entities"):
+    with FaultyServer(lambda *_: (500, {}, b"")) as server, pytest.raises(ConfigError, match="none in 10 questions"):
         run(data, server, concurrency=1, retries=1)
     assert len(server.requests) == 20
     assert len(answers(data)) == 10
