@@ -23,9 +23,10 @@ from dim.images.scaled import scaled_down
 
 QUESTION = "Who are the characters in the picture?"
 _TEMPLATE = "chat_template.jinja"
-_UNCOVERED = (
-    "additional_chat_templates/default.jinja"  # neither hashed nor copied; only read in the absence of the other
-)
+#: In the absence of the former the default; it is neither hashed nor copied.
+_UNCOVERED = "additional_chat_templates/default.jinja"
+#: Pixels; models refuse a single one, where three channels are not told from one, or what is 200 times as long as wide.
+_LEAST_SIDE, _MOST_OBLONG = 16, 50
 _TRIED = ("Who?", "Who are the people in this picture, and what do they hold in their hands?")
 _NUM_TRIED = 3  # tokens: that of the prompt, and those that come after the cache is filled
 #: The most by which the odds of a token may differ, alone and beside another; a half has three digits.
@@ -99,8 +100,8 @@ class TransformersCaptioner(KnownByItsFiles, Captioner):
         return f"TransformersCaptioner({content}, question={self.question!r}, {options})"
 
     def preprocess(self, image: Image.Image) -> NDArray[np.uint8]:
-        """The image [height, width, 3], of at most `max_pixels`."""
-        return scaled_down(image, self.max_pixels)
+        """The image [height, width, 3], of at most `max_pixels`; of a line or a dot that no model reads, stretched."""
+        return scaled_down(image, self.max_pixels, _LEAST_SIDE, _MOST_OBLONG)
 
     def caption(self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]) -> list[str]:
         """One answer for each of `preprocess`' results, without the question and without blanks at its ends."""

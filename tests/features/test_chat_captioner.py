@@ -25,7 +25,9 @@ from transformers import (
 
 from dim.encoders.chat_captioner import QUESTION, TransformersCaptioner
 from dim.encoders.device import DTYPES, Precision
+from dim.encoders.tiny import TinyTextEncoder
 from dim.errors import ConfigError, DataError
+from dim.features.live import LiveEncoder
 
 QUESTIONS = [QUESTION, "Who?", "Is Ana Lucia de Souza in this picture, and who is beside her?", "", "Is Bo here?"]
 LENGTH = 12
@@ -123,6 +125,18 @@ def test_larger_images_are_scaled_down_first(folder: Path) -> None:
     np.testing.assert_array_equal(captioner(folder).preprocess(large), np.asarray(large))
 
 
+@pytest.mark.parametrize("family", ["qwen3_vl", "mistral3"])
+def test_a_dot_and_a_line_are_stretched_to_what_models_read(family: str, tmp_path: Path) -> None:
+    asked = captioner(write_chat(tmp_path / family, family))
+    for size, expected in (((1, 1), (16, 16)), ((1, 1000), (20, 1000)), ((5000, 2), (3620, 72)), ((16, 20), (16, 20))):
+        pixels = asked.preprocess(Image.new("RGB", size, "red"))
+        assert pixels.shape == (*expected[::-1], 3)
+        assert asked.caption([pixels], ["Who?"])[0]
+    height, width, _ = asked.preprocess(Image.new("RGB", (200_000, 1))).shape
+    assert 49 <= width / height <= 51
+    assert width * height <= asked.max_pixels
+
+
 @pytest.mark.parametrize(
     ("family", "token"), [("qwen3_vl", "<|image_pad|>"), ("llava", "<image>"), ("gemma3", "<boi>")]
 )
@@ -136,7 +150,7 @@ def test_a_mention_that_is_called_as_a_token_of_the_model_is_asked_by_its_letter
     assert answers[1] == theirs(photos()[1], "Is [ PAD] here?")
 
 
-def test_what_a_folder_says_of_sampling_and_lengths_changes_nothing_and_nothing_is_said(
+def test_what_a_folder_says_of_sampling_and_lengths_changes_nothing_and_what_it_punishes_counts(
     folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     other = shutil.copytree(folder, tmp_path / "sampling")
@@ -147,7 +161,13 @@ def test_what_a_folder_says_of_sampling_and_lengths_changes_nothing_and_nothing_
     asked = captioner(other)
     answers = ask(asked, photos(), QUESTIONS)
     assert capfd.readouterr().err == ""
-    assert answers == ask(captioner(folder), photos(), QUESTIONS)
+    plain = ask(captioner(folder), photos(), QUESTIONS)
+    assert answers == plain
+    settings = {"repetition_penalty": 5.0}
+    (other / "generation_config.json").write_text(json.dumps(settings))
+    punished = ask(captioner(other), photos(), QUESTIONS)
+    assert punished == [oracle(other)(image, said) for image, said in zip(photos(), QUESTIONS, strict=True)]
+    assert punished != plain
 
 
 def test_the_fingerprint_changes_with_all_that_changes_an_answer_and_with_nothing_else(
@@ -178,6 +198,16 @@ def test_another_process_gets_the_options_and_not_the_weights(folder: Path) -> N
     assert len(sent) < 1000
     again = pickle.loads(sent)
     assert (again.fingerprint, again.device) == (asked.fingerprint, "cpu")
+
+
+def test_a_question_s_images_of_other_sizes_are_captioned_together(folder: Path) -> None:
+    asked, texts = captioner(folder, question="Is {mention} here?"), TinyTextEncoder(64)
+    live, names = LiveEncoder(texts, captioner=asked), ["Ana", "Bo", "Cy"]
+    images = [None, *(live.ready(image, ["caption"]) for image in photos()[:2])]
+    values, mask = live.mentions(names, [""] * 3, images, ["caption"]).fields["caption"].mean()
+    answers = ask(asked, photos()[:2], ["Is Bo here?", "Is Cy here?"])
+    assert mask.tolist() == [False, True, True]
+    np.testing.assert_allclose(values[1:], texts.encode_text(answers), atol=1e-5)
 
 
 def test_a_tokenizer_without_a_padding_token_pads_with_its_end_or_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -212,7 +242,7 @@ def test_what_answers_no_questions_about_images_by_a_template_is_refused(folder:
 @pytest.mark.parametrize(
     ("template", "found"),
     [
-        ("{{ messages[0]['content'][1]['text'] }}", "0 <image> tokens and 1 images"),
+        ("{{ messages[0]['content'][1]['text'] }}", "0 <image> tokens and 1 images|tokens: 0"),
         ("<image> who", "the same for two questions"),
         ("{{ raise_exception('no images') }}", "no images"),
     ],
