@@ -15,6 +15,13 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 _END = {"bos_token_id": 2, "eos_token_id": 3}
 _VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 _SIDE = 28  #: Of an image, or of a tile of it.
+_CLIP = _VISION | {"model_type": "clip_vision_model", "image_size": _SIDE, "patch_size": 7, "projection_dim": 16}
+_SIGLIP = _VISION | {
+    "model_type": "siglip_vision_model",
+    "image_size": _SIDE,
+    "patch_size": 7,
+    "vision_use_head": False,
+}
 
 
 def write_chat(folder: Path, family: str = "llava", seed: int = 0) -> Path:
@@ -55,6 +62,8 @@ def _template(image: str) -> str:
 
 def _config(family: str, words: Any, vision: dict[str, Any], text: str = "llama", **options: Any) -> Any:
     inner = TEXT | _END | {"vocab_size": len(words), "model_type": text, "tie_word_embeddings": False}
+    if hasattr(words, "image_token_id"):
+        options.setdefault("image_token_id", words.image_token_id)
     options["tie_word_embeddings"] = False  # or each token would be followed by itself
     return AutoConfig.for_model(family, text_config=inner, vision_config=vision, **options)
 
@@ -84,7 +93,6 @@ def _qwen2_5_vl() -> tuple[Any, Any]:
         words,
         vision,
         "qwen2_5_vl_text",
-        image_token_id=words.image_token_id,
         video_token_id=words.video_token_id,
         vision_start_token_id=words.start_id,
         vision_end_token_id=words.end_id,
@@ -99,8 +107,7 @@ def _llava() -> tuple[Any, Any]:
     from transformers import CLIPImageProcessor, LlavaProcessor
 
     words = _words(image_token="<image>")
-    vision = _VISION | {"model_type": "clip_vision_model", "image_size": _SIDE, "patch_size": 7, "projection_dim": 16}
-    config = _config("llava", words, vision, image_token_id=words.image_token_id, vision_feature_layer=-1)
+    config = _config("llava", words, _CLIP, vision_feature_layer=-1)
     images = CLIPImageProcessor(size={"shortest_edge": _SIDE}, crop_size=_size())
     options = {"patch_size": 7, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1}
     return config, LlavaProcessor(images, words, chat_template=_template("<image>"), **options)
@@ -121,12 +128,8 @@ def _llava_next() -> tuple[Any, Any]:
     from transformers import LlavaNextImageProcessor, LlavaNextProcessor
 
     words = _words(image_token="<image>")
-    vision = _VISION | {"model_type": "clip_vision_model", "image_size": _SIDE, "patch_size": 7, "projection_dim": 16}
     tiles = [[_SIDE, 2 * _SIDE], [2 * _SIDE, _SIDE], [2 * _SIDE, 2 * _SIDE]]
-    config = _config(
-        "llava_next", words, vision,
-        image_token_id=words.image_token_id, vision_feature_layer=-1, image_grid_pinpoints=tiles,
-    )  # fmt: skip
+    config = _config("llava_next", words, _CLIP, vision_feature_layer=-1, image_grid_pinpoints=tiles)
     images = LlavaNextImageProcessor(size={"shortest_edge": _SIDE}, crop_size=_size(), image_grid_pinpoints=tiles)
     options = {"patch_size": 7, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1}
     return config, LlavaNextProcessor(images, words, chat_template=_template("<image>"), **options)
@@ -136,14 +139,16 @@ def _llava_onevision() -> tuple[Any, Any]:
     from transformers import LlavaOnevisionImageProcessor, LlavaOnevisionProcessor, LlavaOnevisionVideoProcessor
 
     words = _words(image_token="<image>", video_token="<video>")
-    vision = _VISION | {"model_type": "siglip_vision_model", "image_size": _SIDE, "patch_size": 7}
-    vision["vision_use_head"] = False
     tiles = [[_SIDE, _SIDE], [_SIDE, 2 * _SIDE], [2 * _SIDE, _SIDE], [2 * _SIDE, 2 * _SIDE]]
     config = _config(
-        "llava_onevision", words, vision, "qwen2",
-        image_token_id=words.image_token_id, video_token_id=words.video_token_id, image_grid_pinpoints=tiles,
+        "llava_onevision",
+        words,
+        _SIGLIP,
+        "qwen2",
+        video_token_id=words.video_token_id,
+        image_grid_pinpoints=tiles,
         vision_feature_layer=-1,
-    )  # fmt: skip
+    )
     return config, LlavaOnevisionProcessor(
         LlavaOnevisionImageProcessor(size=_size(), image_grid_pinpoints=tiles),
         words,
@@ -158,12 +163,15 @@ def _gemma3() -> tuple[Any, Any]:
     from transformers import Gemma3ImageProcessor, Gemma3Processor
 
     words = _words(image_token="<image>", boi_token="<boi>", eoi_token="<eoi>")
-    vision = _VISION | {"model_type": "siglip_vision_model", "image_size": _SIDE, "patch_size": 7}
     config = _config(
-        "gemma3", words, vision, "gemma3_text",
-        image_token_id=words.image_token_id, boi_token_index=words.boi_token_id, eoi_token_index=words.eoi_token_id,
+        "gemma3",
+        words,
+        _SIGLIP,
+        "gemma3_text",
+        boi_token_index=words.boi_token_id,
+        eoi_token_index=words.eoi_token_id,
         mm_tokens_per_image=4,
-    )  # fmt: skip
+    )
     images = Gemma3ImageProcessor(size=_size())
     return config, Gemma3Processor(images, words, image_seq_length=4, chat_template=_template("<boi>"))
 
@@ -200,7 +208,6 @@ def _gemma4() -> tuple[Any, Any]:
         words,
         vision,
         "gemma4_text",
-        image_token_id=words.image_token_id,
         boi_token_id=words.boi_token_id,
         eoi_token_id=words.eoi_token_id,
         audio_config=None,
@@ -225,7 +232,7 @@ def _idefics3() -> tuple[Any, Any]:
     )
     words.add_tokens(grid)
     vision = _VISION | {"model_type": "idefics3_vision", "image_size": _SIDE, "patch_size": 7}
-    config = _config("idefics3", words, vision, image_token_id=words.image_token_id, scale_factor=2)
+    config = _config("idefics3", words, vision, scale_factor=2)
     images = Idefics3ImageProcessor(size={"longest_edge": 2 * _SIDE}, max_image_size={"longest_edge": _SIDE})
     return config, Idefics3Processor(images, words, image_seq_len=4, chat_template=_template("<image>"))
 
@@ -252,15 +259,7 @@ def _mistral3() -> tuple[Any, Any]:
 
     words = _words(image_token="[IMG]", line="[IMG_BREAK]", end="[IMG_END]")
     vision = _VISION | {"model_type": "pixtral", "image_size": 56, "patch_size": 7, "head_dim": 8}
-    config = _config(
-        "mistral3",
-        words,
-        vision,
-        "mistral",
-        image_token_id=words.image_token_id,
-        spatial_merge_size=2,
-        vision_feature_layer=-1,
-    )
+    config = _config("mistral3", words, vision, "mistral", spatial_merge_size=2, vision_feature_layer=-1)
     images = PixtralImageProcessor(size={"longest_edge": 56}, patch_size=_size(7))
     return config, PixtralProcessor(images, words, patch_size=7, spatial_merge_size=2, chat_template=_template("[IMG]"))
 
@@ -278,22 +277,15 @@ def _aya_vision() -> tuple[Any, Any]:
         whole="TILE_GLOBAL",
     )
     words.add_tokens([f"TILE_{number}" for number in range(1, 5)])
-    vision = _VISION | {
-        "model_type": "siglip_vision_model",
-        "image_size": _SIDE,
-        "patch_size": 7,
-        "vision_use_head": False,
-    }
     config = _config(
         "aya_vision",
         words,
-        vision,
+        _SIGLIP,
         "cohere2",
         image_token_id=words.patch_id,
         downsample_factor=2,
         vision_feature_layer=-1,
     )
-    config.image_token_id = words.convert_tokens_to_ids("<|IMG_PATCH|>")
     images = GotOcr2ImageProcessor(size=_size(), crop_to_patches=True, max_patches=4)
     return config, AyaVisionProcessor(
         images, words, patch_size=7, img_size=_SIDE, downsample_factor=2, chat_template=_template("<image>")
@@ -307,15 +299,7 @@ def _paligemma() -> tuple[Any, Any]:
     images = SiglipImageProcessor(size=_size())
     images.image_seq_length = 16
     processor = PaliGemmaProcessor(images, words, chat_template=_template("<image>"))
-    vision = _VISION | {
-        "model_type": "siglip_vision_model",
-        "image_size": _SIDE,
-        "patch_size": 7,
-        "vision_use_head": False,
-    }
-    config = _config(
-        "paligemma", processor.tokenizer, vision, "gemma", image_token_index=words.image_token_id, projection_dim=16
-    )
+    config = _config("paligemma", processor.tokenizer, _SIGLIP, "gemma", projection_dim=16)
     return config, processor
 
 
@@ -324,18 +308,11 @@ def _mllama() -> tuple[Any, Any]:
 
     words = _words(image_token="<|image|>", python="<|python_tag|>")
     vision = {
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_hidden_layers": 2,
-        "num_global_layers": 1,
-        "attention_heads": 2,
-        "image_size": _SIDE,
-        "patch_size": 7,
-        "intermediate_layers_indices": [0],
-        "vision_output_dim": 32,
-        "max_num_tiles": 4,
+        "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_global_layers": 1,
+        "attention_heads": 2, "image_size": _SIDE, "patch_size": 7, "intermediate_layers_indices": [0],
+        "vision_output_dim": 32, "max_num_tiles": 4,
         "supported_aspect_ratios": [[1, 1], [1, 2], [1, 3], [1, 4], [2, 1], [2, 2], [3, 1], [4, 1]],
-    }
+    }  # fmt: skip
     config = _config("mllama", words, vision, "mllama_text_model", image_token_index=words.image_token_id)
     config.text_config.cross_attention_layers = [1]
     config.text_config.rope_parameters = {"rope_type": "default", "rope_theta": 1e4}
@@ -358,15 +335,7 @@ def _lfm2_vl() -> tuple[Any, Any]:
         "num_patches": 64,
         "vision_use_head": False,
     }
-    config = _config(
-        "lfm2_vl",
-        words,
-        vision,
-        "lfm2",
-        image_token_id=words.image_token_id,
-        downsample_factor=2,
-        projector_hidden_size=16,
-    )
+    config = _config("lfm2_vl", words, vision, "lfm2", downsample_factor=2, projector_hidden_size=16)
     config.text_config.layer_types = ["conv", "full_attention"]
     images = Lfm2VlImageProcessor(
         downsample_factor=2,

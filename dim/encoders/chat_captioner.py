@@ -122,8 +122,9 @@ class TransformersCaptioner(KnownByItsFiles, Captioner):
             made = self.network.generate(
                 **inputs, **options, do_sample=False, num_beams=1, return_dict_in_generate=True
             )
-        if not self.network.config.is_encoder_decoder:
-            made.sequences = made.sequences[:, inputs["input_ids"].shape[1] :]
+        prompt = inputs["input_ids"]
+        if torch.equal(made.sequences[:, : prompt.shape[1]], prompt):  # a decoder says it once more, others do not
+            made.sequences = made.sequences[:, prompt.shape[1] :]
         return made
 
     def _inputs(self, asked: Sequence[tuple[Image.Image, str]]) -> Any:
@@ -151,7 +152,7 @@ class TransformersCaptioner(KnownByItsFiles, Captioner):
     def _special_tokens(self) -> list[str]:
         tokenizer = self._processor.tokenizer
         added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
-        found = {*tokenizer.all_special_tokens, *added, str(getattr(self._processor, "image_token", ""))}
+        found = {*tokenizer.all_special_tokens, *added, str(getattr(self._processor, "image_token", None) or "")}
         return sorted((token for token in found if len(token) > 1), key=len, reverse=True)
 
     @cached_property
