@@ -109,10 +109,11 @@ class Handler(BaseHTTPRequestHandler):
             self.answer({"error": "no such revision"}, 404, **{"X-Error-Code": "RevisionNotFound"})
             return
         files, file = repository.commits[commit], "/".join(rest[2:])
-        if is_api and rest[:1] == ["tree"]:
-            entries = [{"type": "file", "path": p, "size": len(b), "oid": "0" * 40} for p, b in files.items()]
+        within = {path: data for path, data in files.items() if not file or path.startswith(f"{file}/")}
+        if is_api and rest[:1] == ["tree"] and within:
+            entries = [{"type": "file", "path": p, "size": len(b), "oid": "0" * 40} for p, b in within.items()]
             self.answer(entries, commit=commit)
-        elif is_api:
+        elif is_api and rest[:1] != ["tree"]:
             siblings = [{"rfilename": path} for path in files]
             self.answer({"id": f"{owner}/{name}", "sha": commit, "private": True, "siblings": siblings, "tags": []})
         elif file in files:

@@ -5,11 +5,13 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from chat_models import write_chat
 from finished_files import finished_files
 from lacking import small_files
 from PIL import Image
@@ -24,6 +26,7 @@ from dim.data.dataset import Dataset, write_dataset
 from dim.demo import demo_world
 from dim.encoders.base import Captioner
 from dim.encoders.blip2 import QUESTION, Blip2Captioner
+from dim.encoders.chat_captioner import TransformersCaptioner
 from dim.encoders.tiny_captioner import TinyCaptioner
 from dim.errors import ConfigError, DataError, StorageError
 from dim.features.caption_store import read_answers
@@ -106,6 +109,58 @@ def test_the_command_writes_blip2s_answers_into_the_dataset_folder(
     assert "2 questions about images, for 3 mentions; 0 mentions keep" in said
     assert "captions  3 of 4 mentions" in said
     assert "left: 1 without an image" in said
+
+
+def test_a_model_with_a_chat_template_is_asked_what_it_was_not_asked_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dim.features.captions, "BLOCK_SIZE", 2)
+    model = write_chat(tmp_path / "tiny-llava")
+    dataset = make_dataset(tmp_path, [[f"{number}.png"] for number in (1, 90, 170, 250)] + [[], ["1.png"]])
+    options = ["--captioner", "TransformersCaptioner", "--captioner.path", model, "--captioner.max_new_tokens", "9"]
+    options += [
+        "--captioner.question",
+        "Is {mention} here?",
+        "--captioner.device",
+        "cpu",
+        "--cache_dir",
+        tmp_path / "c",
+    ]
+    asked: list[str] = []
+    answer = TransformersCaptioner.caption
+
+    def until_two(self: TransformersCaptioner, images: Sequence[Any], questions: Sequence[str]) -> list[str]:
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        asked.extend(questions)
+        return answer(self, images, questions)
+
+    def on(self: TransformersCaptioner, images: Sequence[Any], questions: Sequence[str]) -> list[str]:
+        asked.extend(questions)
+        return answer(self, images, questions)
+
+    monkeypatch.setattr(TransformersCaptioner, "caption", until_two)
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset.root, *options, "--num_workers", "0")
+    monkeypatch.setattr(TransformersCaptioner, "caption", on)
+    run(dataset.root, *options)
+    assert len(asked) == 5  # 1.png is asked of Ana 0 and of Ana 2
+    captioner = TransformersCaptioner(str(model), "Is {mention} here?", max_new_tokens=9, device="cpu")
+    expected = [
+        answer(
+            captioner, [captioner.preprocess(load_image(dataset.image_root / images[0], dataset.image_root))], [said]
+        )[0]
+        if len(images)
+        else None
+        for images, said in zip(
+            dataset.mentions["images"], [f"Is {name} here?" for name in dataset.mentions["mention"]], strict=True
+        )
+    ]
+    assert captions(dataset) == expected
+    assert len(set(expected)) > 3
+    record = read_answers(dataset, "tiny-llava")
+    assert set(record["fingerprint"]) == {captioner.fingerprint}
+    assert json.loads(record["parameters"][0]) == {"max_new_tokens": 9, "max_pixels": 262144, "precision": "fp32"}
 
 
 def test_each_answer_is_recorded_with_its_model_prompt_options_and_date(blip2: Path, tmp_path: Path) -> None:

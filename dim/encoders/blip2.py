@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dim.encoders.base import Captioner
 from dim.encoders.device import DTYPES, Precision, resolve_device
-from dim.encoders.pretrained import KnownByItsFiles
+from dim.encoders.pretrained import KnownByItsFiles, current_transformers
 from dim.errors import ConfigError
 
 QUESTION = "Question: Who are the characters in the picture? Answer:"  #: As DIM asks (arXiv 2407.12019).
@@ -106,7 +106,7 @@ class Blip2Captioner(KnownByItsFiles, Captioner):
     def network(self) -> Any:
         """The Transformers model, loaded at first use; its weights are never unpickled."""
         model, report = self.source.load(
-            _transformers().Blip2ForConditionalGeneration,
+            current_transformers().Blip2ForConditionalGeneration,
             dtype=DTYPES[self.precision],
             use_safetensors=True,
             output_loading_info=True,
@@ -153,7 +153,7 @@ class Blip2Captioner(KnownByItsFiles, Captioner):
     def _processor(self) -> Any:
         # Set before the first use, or tokenizers warns on stderr in each image worker that is forked later.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-        processor = self.source.load(_transformers().Blip2Processor)
+        processor = self.source.load(current_transformers().Blip2Processor)
         if processor.tokenizer.pad_token is None:
             raise ConfigError(f"a tokenizer with a padding token at {self.path}", "none", "Add one to its files.")
         return processor
@@ -161,16 +161,3 @@ class Blip2Captioner(KnownByItsFiles, Captioner):
     @cached_property
     def _torch_device(self) -> torch.device:
         return resolve_device(self.device)
-
-
-def _transformers() -> Any:
-    """Imported here, because beside salesforce-lavis stands a Transformers that has no BLIP-2 yet."""
-    import transformers
-
-    if not hasattr(transformers, "Blip2Processor"):
-        raise ConfigError(
-            "Transformers 4.57 or newer",
-            f"version {transformers.__version__}",
-            "Use dim's own environment, or Blip2LavisCaptioner in this one.",
-        )
-    return transformers

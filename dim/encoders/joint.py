@@ -5,7 +5,6 @@ sentence-transformers is imported on use: it takes seconds, and is an extra.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import cached_property
@@ -27,6 +26,7 @@ from dim.encoders.sentence_folder import SentenceFolder, sentence_folder
 from dim.encoders.sentence_recipe import Asked, SentenceRecipe
 from dim.encoders.text_reader import width_of
 from dim.errors import ConfigError
+from dim.images.scaled import scaled_down
 
 _loaded: WeakValueDictionary[tuple[str, Precision, str], Any] = WeakValueDictionary()
 
@@ -118,12 +118,7 @@ class SentenceTransformersEncoder(KnownByItsFiles, TextEncoder, ImageEncoder):
 
     def preprocess(self, image: Image.Image) -> NDArray[np.uint8]:
         """The image [height, width, 3], of at most `max_pixels`."""
-        image = image.convert("RGB")
-        scale = math.sqrt(self.max_pixels / (image.width * image.height))
-        if scale < 1:
-            size = (max(1, int(image.width * scale)), max(1, int(image.height * scale)))
-            image = image.resize(size, Image.Resampling.BICUBIC)
-        return np.asarray(image)
+        return scaled_down(image, self.max_pixels)
 
     def stack(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
         """The images as they are: each has its own size."""

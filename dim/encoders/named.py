@@ -3,6 +3,7 @@
 from dim.encoders.blip2 import Blip2Captioner
 from dim.encoders.blip2_lavis import Blip2LavisCaptioner, Blip2LavisImageEncoder, Blip2LavisTextEncoder
 from dim.encoders.characters import CharacterEncoder
+from dim.encoders.chat_captioner import TransformersCaptioner
 from dim.encoders.clip import OpenClipEncoder
 from dim.encoders.image import TransformersImageEncoder
 from dim.encoders.joint import SentenceTransformersEncoder
@@ -21,6 +22,7 @@ __all__ = [
     "TinyCaptioner",
     "TinyImageEncoder",
     "TinyTextEncoder",
+    "TransformersCaptioner",
     "TransformersImageEncoder",
     "TransformersTextEncoder",
 ]

@@ -192,6 +192,23 @@ class KnownByItsFiles:
         return copy_files(source, transformers_files(source), target, load_pickled)
 
 
+def current_transformers() -> Any:
+    """Transformers as captioners need it: beside salesforce-lavis stands one that has no BLIP-2 and no chat yet.
+
+    Raises:
+        ConfigError: It is too old.
+    """
+    import transformers
+
+    if not hasattr(transformers, "Blip2Processor"):
+        raise ConfigError(
+            "Transformers 4.57 or newer",
+            f"version {transformers.__version__}",
+            "Use dim's own environment, or Blip2LavisCaptioner in this one.",
+        )
+    return transformers
+
+
 def own_code(what: str, path: str) -> DataError:
     """The error for a model that would run code of its folder."""
     named = [

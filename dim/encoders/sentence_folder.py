@@ -174,9 +174,8 @@ def sentence_folder(source: Pretrained, runs_itself: bool = False) -> SentenceFo
     if source.is_folder and not (Path(source.path) / "config.json").is_file():
         return None  # loading says what is amiss
     modules = reader.read(MODULES, [])
-    if (
-        not modules and source.is_folder and not runs_itself
-    ):  # of older versions the encoder stands in a folder of its own
+    # Of older versions the encoder stands in a folder of its own.
+    if not modules and source.is_folder and not runs_itself:
         above, name = Path(source.path).absolute().parent, Path(source.path).absolute().name
         reader = _Reader(Pretrained(str(above), None, source.what))
         modules = [module for module in reader.read(MODULES, []) if isinstance(module, dict)]

@@ -13,6 +13,7 @@ import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
+from chat_models import write_chat
 from small_hub import NOWHERE, Hub, small_hub, use_hub
 from tiny_blip2 import make_blip2
 from tiny_lm import save_model
@@ -20,6 +21,7 @@ from tiny_text import write_bert
 
 from dim.encoders.base import is_known
 from dim.encoders.blip2 import Blip2Captioner
+from dim.encoders.chat_captioner import TransformersCaptioner
 from dim.encoders.text import TransformersTextEncoder
 from dim.errors import ConfigError
 from dim.methods.generative.language_model import LanguageModel
@@ -179,10 +181,10 @@ def test_what_a_command_makes_is_not_looked_for_on_the_hub(online: Hub) -> None:
 
 
 def test_language_models_and_captioners_are_pinned_too(online: Hub, tmp_path: Path) -> None:
-    for name, make in (("lm", save_model), ("blip2", make_blip2)):
+    for name, make in (("lm", save_model), ("blip2", make_blip2), ("chat", write_chat)):
         old, new = (make(tmp_path / f"{name}-{seed}", seed=seed) for seed in (0, 1))
         first = online.publish(f"lab/{name}", old)
-        kind: Any = {"lm": LanguageModel, "blip2": Blip2Captioner}[name]
+        kind: Any = {"lm": LanguageModel, "blip2": Blip2Captioner, "chat": TransformersCaptioner}[name]
         frozen = kind(f"lab/{name}")
         assert f"lab/{name}@{first}" in frozen.fingerprint
         online.publish(f"lab/{name}", new)
