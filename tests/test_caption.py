@@ -186,6 +186,14 @@ def test_each_answer_is_recorded_with_its_model_prompt_options_and_date(blip2: P
     assert (dataset.root / "captions/tiny-blip2.log.jsonl").read_text() == log
 
 
+def test_the_same_command_again_counts_the_images_that_have_a_caption_by_now(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, [["1.png"], ["2.png"], ["3.png"], ["4.png"], ["5.png"]])
+    (dataset.image_root / "5.png").write_bytes(b"no image")
+    for _ in range(2):
+        caption(dataset.root, Echo(), cache_dir=tmp_path / "cache")
+    assert sum(said is not None for said in captions(dataset)) == 4
+
+
 def test_captions_are_not_written_into_mentions_that_were_written_anew_meanwhile(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, [["1.png"], ["2.png"]])
 

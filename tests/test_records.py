@@ -90,7 +90,7 @@ def test_a_text_is_added_and_changes_nothing_else(dataset):
         add_texts(dataset.root, "../brief", new)
 
 
-def test_an_entity_without_a_name_is_one_of_a_dataset_and_none_of_a_linker(tmp_path):
+def test_an_entity_without_a_name_is_one_of_a_dataset_and_none_that_is_added_to_a_linker(tmp_path):
     entities = pd.DataFrame({"id": ["a", "b"], "name": [None, ""], "attributes": ['{"born": 1815}', None]})
     mentions = pd.DataFrame(columns=MENTION_SCHEMA.names)
     dataset = write_dataset(tmp_path / "nameless", name="d", entities=entities, texts={}, mentions=mentions)

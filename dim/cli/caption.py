@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ from dim.core.locks import folder_lock
 from dim.core.ray_cluster import Engine, open_executor
 from dim.data.caption_file import GivenCaptions, read_captions
 from dim.data.dataset import Dataset
-from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limit
+from dim.data.missing_images import MAX_MISSING_IMAGES, NamedImages, check_images, check_limit
 from dim.display.terminal import Console, Text
 from dim.encoders.base import Captioner
 from dim.encoders.blip2 import Blip2Captioner
@@ -113,7 +114,7 @@ def caption(
                 found = cached_captions(cache, asked, inputs, dataset.image_root, means)
         source, said, answers, log = asked.model, found.by_owner, _answers(found, asked), found.log
         _say_missing(dataset, found)
-        check_images(used_images(dataset, "mention", found.manifest), max_missing_images, dataset.image_root)
+        check_images(_used_images(dataset, inputs, found), max_missing_images, dataset.image_root)
     record = check_variant(name or _name_of(source))
     with folder_lock(dataset.root, "dim caption", wait=True):
         now = Dataset(dataset.root)
@@ -139,6 +140,13 @@ def _say_questions(dataset: Dataset, question: str, overwrite: bool, before: int
     kept = "" if overwrite else f"; {before:,} mentions keep the caption that they have"
     _say(f"{dataset.name}: {len(inputs.unique):,} questions about images, for {num_asked:,} mentions{kept}")
     return inputs
+
+
+def _used_images(dataset: Dataset, inputs: Inputs, found: Captions) -> NamedImages:
+    """Of all mentions that name images: those that have a caption are not asked about again, and count as used."""
+    named = sum(1 for paths in dataset.column("mentions", "images").to_pylist() if paths)
+    used = used_images(dataset, "mention", found.manifest)
+    return replace(used, named=used.named + named - int((inputs.rows >= 0).sum()))
 
 
 def _answers(found: Captions, captioner: Captioner | CaptionServer) -> pd.DataFrame:

@@ -43,8 +43,7 @@ def served_captions(
     with log.open() as file:
         asking = CaptionAsking(server, pictures, dataset.image_root, log)
         stop = run_to_end(asking.run(file))
-    named = sum(1 for paths in dataset.column("mentions", "images").to_pylist() if paths)
-    return _captions(asking, inputs, named), _told(asking), stop
+    return _captions(asking, inputs), _told(asking), stop
 
 
 def _content(path: str, root: Path) -> str:
@@ -70,7 +69,7 @@ def _told(asking: CaptionAsking) -> list[str]:
     return lines
 
 
-def _captions(asking: CaptionAsking, inputs: Inputs, named: int) -> Captions:
+def _captions(asking: CaptionAsking, inputs: Inputs) -> Captions:
     answers = [asking.answer(picture) for picture in range(len(asking.pictures))]
     said = [None if answer is None else usable_text(answer.text) for answer in answers]
     owners = inputs.rows[inputs.rows >= 0].tolist()
@@ -84,7 +83,6 @@ def _captions(asking: CaptionAsking, inputs: Inputs, named: int) -> Captions:
         }
     )
     log = [{"time": answer.date, "block": answer.request_hash} for answer in answers if answer is not None]
-    # Of all mentions that name images: those that have a caption by now are not asked about again.
-    facts = {"num_present": named - missing.total(), "missing": dict(missing)}
+    facts = {"num_present": len(owners) - missing.total(), "missing": dict(missing)}
     by_owner = [said[row] if row >= 0 else None for row in inputs.rows.tolist()]
     return Captions(by_owner, frame, log, facts | {"unusable_files": by_reason(asking.failures)})

@@ -77,6 +77,8 @@ class CaptionServer:
     check_sight: bool = True
 
     def __post_init__(self) -> None:
+        if not self.model.strip():
+            raise ConfigError("a model as the server calls it", repr(self.model), "Name it.")
         least = min(self.concurrency, self.max_tokens, self.image_side)
         if least < 1 or self.retries < 0 or not self.timeout_s > 0:
             raise ConfigError(
@@ -208,7 +210,7 @@ class CaptionAsking:
         prompt = Prompt("", QUESTION, data_url(picture.image, self.server.image_side))
         stop = await self._asker(endpoint, told.append).run([Request(SIGHT, prompt, key)], 1)
         if not told:
-            raise ConfigError("room in the budget for a first question", stop, "Raise it, or set check_sight: false.")
+            raise ConfigError("room in the budget for a first question", stop, "Raise it, or set check_sight to false.")
         (answer,) = told
         if answer.status in FAULTS:
             found = f"{answer.status}, {answer.detail}"
@@ -222,7 +224,7 @@ class CaptionAsking:
                 f"a model that sees images: the answer to a picture of {expected}",
                 f"'{said}' from {self.server.model} at {endpoint.url}",
                 "Name a vision model (a server may drop the image of one that is none), raise max_tokens where the "
-                "answer was cut, or set check_sight: false for a model that sees and cannot count.",
+                "answer was cut, or set check_sight to false for a model that sees and cannot count.",
             )
 
     def _asker(self, endpoint: Endpoint, keep: Callable[[Answer], None]) -> Asker:

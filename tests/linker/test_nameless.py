@@ -42,7 +42,7 @@ def test_a_run_is_ranked_exported_and_linked(run: Path, tmp_path: Path) -> None:
         assert linker.link("Bardini", "Bardini played chess.", top_k=3)
         linker.add_entities([{"id": "new", "name": "Zaphod", "text": "president"}])
         assert linker.link("Zaphod", top_k=1)[0].id == "new"
-        with pytest.raises(DataError, match="an entity with an id and a name"):
+        with pytest.raises(DataError, match="an id and a name"):
             linker.add_entities([{"id": "other", "name": " ", "text": "president"}])
         linker.save(tmp_path / "again" / str(id(linker)))
         assert Linker.from_pretrained(tmp_path / "again" / str(id(linker)))[nameless].name == ""
