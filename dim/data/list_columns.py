@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from dim.data.table_files import list_cell
+from dim.images.regions import split_region
 
 _CHARACTER = re.compile(r"&#?\w+;")  # `&amp;`: here `;` separates nothing
 
@@ -33,11 +34,16 @@ def list_column(
     Example:
         >>> list_column(["Bob; Rob", "Ann"], "aliases of entities.csv")[0]
         [['Bob', 'Rob'], ['Ann']]
+        >>> list_column(["a.png#xywh=1,2,3,4", "b.png"], "image of mentions.csv")
+        ([['a.png#xywh=1,2,3,4'], ['b.png']], [])
     """
     texts = [cell for cell in cells if isinstance(cell, str) and not cell.lstrip().startswith("[")]
     if separator is not None or any("|" in text for text in texts):
         return [list_cell(cell, separator or "|") for cell in cells], []
-    counts = {mark: [text.strip() for text in texts if mark in text] for mark in f";{doubtful}"}
+    # The commas of a region (`#xywh=1,2,3,4`) separate nothing.
+    counts = {
+        mark: [text.strip() for text in texts if mark in split_region(text.strip())[0]] for mark in f";{doubtful}"
+    }
     if counts[";"] and not any(map(_CHARACTER.search, texts)):
         note = f"{what}: ';' was read as a separator, in {len(counts[';']):,} cells; {advice.format('|')} undoes it"
         return [list_cell(cell, ";") for cell in cells], [note]

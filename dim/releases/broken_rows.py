@@ -39,7 +39,8 @@ class BrokenRows:
             count = f"{len(self._met):,} of {self.num_rows:,} rows of {table}"
             notes.append(f"{count} cannot be read and were left out; first, {where}: {said}")
             return
-        more = f"; {len(further):,} further rows cannot be read: {', '.join(further[:NUM_PLACES])}" if further else ""
+        rows = "further row" if len(further) == 1 else "further rows"
+        more = f"; {len(further):,} {rows} cannot be read: {', '.join(further[:NUM_PLACES])}" if further else ""
         more += " …" if len(further) > NUM_PLACES else ""
         remedy = f"{first.remedy} Or leave such rows out: --allow_missing=true."
         raise DataError(first.expected, f"{first.found}{more}", remedy)
