@@ -239,6 +239,29 @@ def test_what_is_refused_cut_or_fails_is_no_caption_and_is_told(
     assert captions(dataset) == [f"Who? {name} 0" for name in names]
 
 
+def test_what_a_server_rejects_ends_nothing_once_it_has_answered(tmp_path: Path) -> None:
+    def script(number: int, question: str, body: Body) -> Any:
+        if question != QUESTION and image_of(body).convert("RGB").getpixel((0, 0))[0] < 100:
+            return 400, {}, {"error": {"message": "too dark"}}
+        return sees(number, question, body)
+
+    dataset = make_dataset(tmp_path, [[f"{n}.png"] for n in (*range(1, 13), *range(201, 206))])
+    with FaultyServer(script) as server:
+        ask(dataset, server, retries=0, max_requests=14)
+        ask(dataset, server, retries=0, max_requests=5)  # what failed comes last
+    assert sum(said is not None for said in captions(dataset)) == 5
+
+
+def test_the_captions_that_came_before_the_server_broke_are_written(tmp_path: Path) -> None:
+    def script(number: int, question: str, body: Body) -> Any:
+        return sees(number, question, body) if len(server.requests) < 5 else (500, {}, {})
+
+    dataset = make_dataset(tmp_path, [[f"{n}.png"] for n in range(1, 17)])
+    with FaultyServer(script) as server, pytest.raises(ConfigError, match="none in 10 questions in a row"):
+        ask(dataset, server, retries=0, concurrency=1)
+    assert sum(said is not None for said in captions(dataset)) == 3
+
+
 def test_an_image_that_cannot_be_used_is_told_and_the_next_one_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -309,6 +332,10 @@ def test_there_is_one_way_to_captions_at_a_time(tmp_path: Path) -> None:
     for wrong in ({"image_side": 0}, {"concurrency": 0}, {"retries": -1}, {"timeout_s": 0}):
         with pytest.raises(ConfigError, match="at least 1"):
             CaptionServer("tiny", **wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="at most 2,048"):
+        CaptionServer("tiny", image_side=4000)
+    with pytest.raises(ConfigError, match="a model as the server calls it"):
+        CaptionServer(" ")
     assert question_of({"messages": [{"content": "plain"}]}) == "plain"
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dim.audit.findings import Finding, Thresholds, Verdict, first
 from dim.audit.rows import paths_of, text_of
-from dim.data.dataset import Dataset
+from dim.data.dataset import Dataset, gold_ids
 
 REAL_KB = 1000  # a KB of this size and without one shared name was chosen so
 
@@ -50,7 +50,8 @@ def _missing(name: str, missing: pd.Series, ids: pd.Series, thresholds: Threshol
 
 def _shared_names(dataset: Dataset, ids: pd.Series, names: pd.Series) -> Finding:
     shared = (names != "") & names.duplicated(keep=False)
-    golds = dataset.mentions["entity_id"].isin(ids[shared])
+    such = set(ids[shared])
+    num_rows = sum(not such.isdisjoint(golds) for golds in gold_ids(dataset.mentions))
     verdict: Verdict = "ok"
     says = "No name is shared."
     if shared.any():
@@ -65,6 +66,6 @@ def _shared_names(dataset: Dataset, ids: pd.Series, names: pd.Series) -> Finding
         says,
         count=int(shared.sum()),
         of=len(ids),
-        figures={"names": int(names[shared].nunique()), "rows_with_such_a_gold": int(golds.sum())},
+        figures={"names": int(names[shared].nunique()), "rows_with_such_a_gold": num_rows},
         examples=first(ids[shared]),
     )

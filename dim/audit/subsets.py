@@ -92,8 +92,10 @@ def hard(dataset: Dataset, audit: Audit) -> Subset:
     rows = audit.rows
     surnames = [surname(text_of(name)) for name in dataset.entities["name"].tolist()]
     bearers = Counter(surnames)
-    gold = dataset.gold_rows(dataset.mentions)
-    alone = np.array([row < 0 or bearers[surnames[row]] < 2 for row in gold.tolist()], dtype=bool)
+    golds = dataset.golds_of(dataset.mentions)
+    gold = golds[:, 0]
+    own = [[surnames[row] for row in rows_of if row >= 0] for rows_of in golds.tolist()]
+    alone = np.array([not any(bearers[each] > names.count(each) for each in names) for names in own], dtype=bool)
     split = rows["split"].to_numpy(dtype=object)
     evaluated = np.isin(split.astype(str), EVALUATED)
     return _subset(

@@ -19,7 +19,7 @@ from dim.data.missing_images import MAX_MISSING_IMAGES, NamedImages, check_image
 from dim.display.terminal import Console, Text
 from dim.encoders.base import Captioner
 from dim.encoders.blip2 import Blip2Captioner
-from dim.errors import ConfigError, DataError
+from dim.errors import ConfigError, DataError, DimError
 from dim.features.cache import FeatureCache
 from dim.features.caption_store import write_answers, write_captions
 from dim.features.captions import Captions, cached_captions, caption_inputs, has_text
@@ -94,7 +94,7 @@ def caption(
     if server is not None and engine != "local":
         raise ConfigError("engine local for a server", str(engine), "Leave it out: --server.concurrency asks at once.")
     dataset = open_dataset(data, cache_dir, images)
-    before, stop = _num_captions(dataset), ""
+    before, stop = _num_captions(dataset), None
     if import_from is not None:
         given = read_captions(import_from, dataset.mentions, encoding)
         source, said, answers, log = import_from.stem, given.by_mention, _imported(dataset, given, import_from), []
@@ -129,6 +129,8 @@ def caption(
             _say(f"recorded  {path}: {len(answers):,} answers")
         dataset = write_captions(now, said, overwrite)
     _say_result(dataset, before)
+    if isinstance(stop, DimError):
+        raise stop
     if stop:
         _say(f"stopped   before the next call: {stop}. The same command goes on (a budget counts one run).")
     return dataset

@@ -11,6 +11,7 @@ import pandas as pd
 from dim.core.coroutines import run_to_end
 from dim.core.files import check_variant, content_hash
 from dim.data.dataset import Dataset
+from dim.errors import DimError
 from dim.features.cache import by_reason
 from dim.features.captions import Captions, Item
 from dim.features.inputs import Inputs
@@ -23,7 +24,7 @@ from dim.refresh.reply import usable_text
 
 def served_captions(
     server: CaptionServer, inputs: Inputs, dataset: Dataset, name: str
-) -> tuple[Captions, list[str], str]:
+) -> tuple[Captions, list[str], str | DimError]:
     """What a server says about pictures, from the record or asked now.
 
     Args:
@@ -33,7 +34,8 @@ def served_captions(
         name: Of the record.
 
     Returns:
-        The captions, lines on what was sent and what failed, and why asking stopped early: nothing where it did not.
+        The captions, lines on what was sent and what failed, and why asking stopped early, nothing where it did not:
+        the error is to be raised once the captions are put to use.
     """
     items: Sequence[Item] = inputs.unique
     # What was paid for counts for an image wherever it stands and whenever it was written.
@@ -42,7 +44,11 @@ def served_captions(
     log = AnswerLog(dataset.root, f"captions-{check_variant(name)}", "dim caption")
     with log.open() as file:
         asking = CaptionAsking(server, pictures, dataset.image_root, log)
-        stop = run_to_end(asking.run(file))
+        stop: str | DimError
+        try:
+            stop = run_to_end(asking.run(file))
+        except DimError as error:
+            stop = error
     return _captions(asking, inputs), _told(asking), stop
 
 

@@ -45,7 +45,8 @@ class Asker:
         retries: What is tried again.
         counter: Counts the tokens of prompts.
         prompt_hash: Goes into the record.
-        on_answer: Called once for each entity that was asked, failures included.
+        on_answer: Called once for each question that was asked, failures included.
+        has_answered: Whether the server is known to answer questions of this kind.
     """
 
     endpoint: Endpoint
@@ -55,9 +56,11 @@ class Asker:
     counter: TokenCounter
     prompt_hash: str
     on_answer: Callable[[Answer], None]
+    has_answered: bool = False
     _stop: str = field(default="", init=False)
     _is_sent_away: bool = field(default=False, init=False)
     _faults_in_a_row: int = field(default=0, init=False)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def run(self, requests: Iterable[Request], concurrency: int) -> str:
         """Asks all requests, `concurrency` at a time; the first one alone, so that a wrong key costs one request.
@@ -80,12 +83,15 @@ class Asker:
         return self._stop
 
     async def _work(self, waiting: Iterator[Request], is_probe: bool = False) -> None:
-        while (request := next(waiting, None)) is not None:
+        while (request := await self._next(waiting)) is not None:
             answer = await self._ask(request)
             if answer is None:
                 return
             self.on_answer(answer)
-            self._faults_in_a_row = self._faults_in_a_row + 1 if answer.status in FAULTS else 0
+            self.has_answered = self.has_answered or answer.status == "ok"
+            # Of a server that answers others, what it rejects is the question's fault, not its own.
+            is_fault = answer.status in (RETRIED if self.has_answered else FAULTS)
+            self._faults_in_a_row = self._faults_in_a_row + 1 if is_fault else 0
             unreachable = is_probe and answer.status == "unreachable"
             if unreachable or self._faults_in_a_row >= FAULTS_IN_A_ROW:
                 times = f"{answer.tries} tries" if unreachable else f"{FAULTS_IN_A_ROW} questions in a row"
@@ -94,6 +100,11 @@ class Asker:
                     f"none in {times}; the last: {answer.status}, {answer.detail}",
                     "Check that the server runs and that the URL (OPENAI_BASE_URL or base_url) is its own.",
                 )
+
+    async def _next(self, waiting: Iterator[Request]) -> Request | None:
+        """The next request. To make one may take time, such as an image's decoding, in which answers come in."""
+        async with self._turn:
+            return await asyncio.to_thread(next, waiting, None)
 
     async def _ask(self, request: Request) -> Answer | None:
         """The answer to one request after all its tries; None where none may be sent any more."""

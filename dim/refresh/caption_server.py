@@ -22,7 +22,7 @@ from dim.refresh.progress import answer_progress
 from dim.refresh.prompt import Parameters, Prompt
 from dim.refresh.rate import Pacer, Retries
 from dim.refresh.reply import FAULTS, usable_text
-from dim.refresh.tokens import TokenCounter
+from dim.refresh.tokens import LARGEST_SIDE, TokenCounter
 
 BLIND = "blind"  #: The status of a model that could not tell what a picture shows.
 SIGHT = "(a picture made to see whether the model sees)"
@@ -38,7 +38,8 @@ class CaptionServer:
         model: As the server calls it.
         base_url: The server's URL, such as http://localhost:8000/v1, in the place of OPENAI_BASE_URL.
         question: What is asked; `{mention}` is filled in with the mention's name.
-        image_side: Pixels of the longer side down to which images are scaled before they are sent, as JPEG.
+        image_side: Pixels of the longer side, at most 2,048, down to which images are scaled before they are sent, as
+            JPEG.
         temperature: null leaves it to the server.
         max_tokens: The longest answer. A cut answer is not used; raise this and run again to ask for these alone.
         max_tokens_field: How the server calls it.
@@ -79,6 +80,8 @@ class CaptionServer:
     def __post_init__(self) -> None:
         if not self.model.strip():
             raise ConfigError("a model as the server calls it", repr(self.model), "Name it.")
+        if self.image_side > LARGEST_SIDE:
+            raise ConfigError(f"an image_side of at most {LARGEST_SIDE:,}", f"{self.image_side:,}", "Lower it.")
         least = min(self.concurrency, self.max_tokens, self.image_side)
         if least < 1 or self.retries < 0 or not self.timeout_s > 0:
             raise ConfigError(
@@ -106,7 +109,8 @@ class CaptionServer:
 
     def request_hash(self, *parts: str) -> str:
         """A hash of all that a finished answer depends on; `parts` tell the image and the question."""
-        return content_hash(self.model, str(self.image_side), repr(self.temperature), repr(self.seed), *parts)
+        temperature = None if self.temperature is None else float(self.temperature)
+        return content_hash(self.model, str(self.image_side), repr(temperature), repr(self.seed), *parts)
 
 
 @dataclass(frozen=True)
@@ -161,8 +165,9 @@ class CaptionAsking:
 
     @property
     def pending(self) -> list[int]:
-        """The pictures without a finished answer."""
-        return [picture for picture in range(len(self.pictures)) if self.answer(picture) is None]
+        """The pictures without a finished answer, those that failed before last."""
+        left = [picture for picture in range(len(self.pictures)) if self.answer(picture) is None]
+        return sorted(left, key=lambda picture: self.hashes[picture] in self.latest)
 
     @cached_property
     def budget(self) -> Budget:
@@ -230,7 +235,8 @@ class CaptionAsking:
     def _asker(self, endpoint: Endpoint, keep: Callable[[Answer], None]) -> Asker:
         of = self.server
         retries, pacer = Retries(of.retries, of.backoff_s, seed=of.seed or 0), Pacer(of.requests_per_minute)
-        return Asker(endpoint, self.budget, pacer, retries, TokenCounter(), content_hash(of.question), keep)
+        is_known = any(answer.status == "ok" for answer in self.latest.values())
+        return Asker(endpoint, self.budget, pacer, retries, TokenCounter(), content_hash(of.question), keep, is_known)
 
     def _keep(self, file: IO[bytes], answer: Answer) -> None:
         append(file, answer)

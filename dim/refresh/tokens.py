@@ -10,8 +10,8 @@ from dim.refresh.prompt import Prompt
 
 #: Tokens that a chat template may put around the messages.
 TEMPLATE_TOKENS = 64
-#: More than the models that are known take for an image whose longer side has some hundred pixels.
-IMAGE_TOKENS = 30_000
+#: More than the models that are known take for an image whose longer side has `LARGEST_SIDE` pixels.
+IMAGE_TOKENS, LARGEST_SIDE = 50_000, 2048
 
 
 class TokenCounter:

@@ -107,14 +107,16 @@ def hold_out(dataset: Dataset, share: float, seed: int) -> HeldOut:
     gone = pd.Series(kind, mentions.index, dtype=object)
     is_training = mentions["split"].isin(["train", "tune"])
     dropped, nil = gone.notna() & is_training, gone.notna() & ~is_training
-    mentions["attributes"] = [
+    attributes = [
         json.dumps(attributes_of(known) | {ATTRIBUTE: kind}) if became else known
         for known, kind, became in zip(mentions["attributes"], gone, nil, strict=True)
     ]
+    mentions["attributes"] = pd.Series(attributes, mentions.index, dtype=object)
     mentions["entity_id"] = pd.Series([rest[0] if rest else None for rest in left], mentions.index, dtype=object)
     if OTHER_GOLDS.name in mentions:
         mentions[OTHER_GOLDS.name] = pd.Series([rest[1:] for rest in left], mentions.index, dtype=object)
-    mentions["candidates"] = [without(ids, kind_of) for ids in mentions["candidates"]]
+    candidates = [without(ids, kind_of) for ids in mentions["candidates"]]
+    mentions["candidates"] = pd.Series(candidates, mentions.index, dtype=object)
     texts = {}
     for variant in dataset.variants:
         table = pd.DataFrame({"entity_id": entities["id"], "text": dataset.texts(variant).to_numpy()})

@@ -6,7 +6,7 @@ from audit_worlds import draw, entity_table, mention_table, write_world
 
 from dim.audit import audit_dataset
 from dim.audit.subsets import check_subset_target, clean, hard, write_subset
-from dim.data.dataset import Dataset, add_texts
+from dim.data.dataset import Dataset, add_texts, write_dataset
 from dim.errors import ConfigError, DataError
 
 
@@ -154,3 +154,14 @@ def test_an_empty_folder_and_an_earlier_subset_of_the_same_kind_are_written_to(t
     assert write_subset(dataset, audit, clean(audit), target).hash == first.hash
     with pytest.raises(ConfigError, match="a dataset: dataset"):
         check_subset_target(target, dataset, "hard")
+
+
+def test_a_namesake_that_is_right_too_makes_no_row_hard(tmp_path: Path) -> None:
+    names = ["Ana Smith", "A. Smith", "Bo Reed", "Bo Reed"]
+    entities = pd.DataFrame({"id": ["Q1", "Q2", "Q3", "Q4"], "name": names})
+    rows = {"id": ["a", "b"], "split": ["test", "test"], "mention": ["xyz", "abc"], "context": ["xyz slept", "abc ran"]}
+    mentions = pd.DataFrame(rows | {"entity_id": ["Q1", "Q2"], "other_golds": [["Q2"], ["Q3"]]})
+    dataset = write_dataset(tmp_path / "d", name="d", entities=entities, texts={}, mentions=mentions)
+    audit = audit_dataset(dataset)
+    assert hard(dataset, audit).removed["test"]["no other entity of that surname"] == 1
+    assert audit.find("entities whose name another entity bears").figures["rows_with_such_a_gold"] == 1

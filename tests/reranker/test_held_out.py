@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from dim.cli.hold_out import hold_out
-from dim.data.dataset import Dataset, gold_ids, write_dataset
+from dim.data.dataset import MENTION_SCHEMA, Dataset, gold_ids, write_dataset
 from dim.demo import demo_world
 from dim.errors import ConfigError
 from dim.reranker.held_out import draw_held_out, surname
@@ -97,3 +97,11 @@ def test_of_several_golds_those_that_stay_are_the_golds(tmp_path):
     assert list(rows.index) == ["m0", "m1", "m2", "m4"]
     assert json.loads(rows.loc["m1", "attributes"])["held_out"] == kinds[gone[0]]
     assert (found.num_dropped, found.num_nil) == ({"train": 1}, {"dev": {kinds[gone[0]]: 1}})
+
+
+def test_a_kb_without_mentions_is_held_out_too(tmp_path):
+    entities = pd.DataFrame({"id": [f"Q{n}" for n in range(40)], "name": [f"A{n} S{n % 9}" for n in range(40)]})
+    mentions = pd.DataFrame(columns=MENTION_SCHEMA.names)
+    write_dataset(tmp_path / "kb", name="kb", entities=entities, texts={}, mentions=mentions)
+    hold_out(tmp_path / "kb", tmp_path / "rest", share=0.2, cache_dir=tmp_path / "cache")
+    assert len(Dataset(tmp_path / "rest").entities) == 32
