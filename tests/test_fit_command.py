@@ -114,6 +114,29 @@ def test_where_no_mention_of_train_has_an_answer_no_fit_is_offered(
     assert "dim fit" not in shown
 
 
+def test_where_train_is_too_small_for_a_tune_split_no_fit_is_offered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_table(tmp_path / "mine" / "entities.csv", entity_rows())
+    write_table(tmp_path / "mine" / "mentions.csv", mention_rows()[:2])
+    assert main(["prepare", str(tmp_path / "mine"), str(tmp_path / "out"), "--audit", "false"]) == 0
+    shown = capsys.readouterr().out
+    assert "no fit: train has too few captions for a tune split" in shown
+    assert "dim fit" not in shown
+
+
+@pytest.mark.parametrize(("alone", "lacking"), [("entities", "mentions"), ("mentions", "entities")])
+def test_of_a_lone_table_the_other_is_said_to_lack(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], alone: str, lacking: str
+) -> None:
+    rows = {"entities": entity_rows, "mentions": mention_rows}[alone]()
+    write_table(tmp_path / "mine" / f"{alone}.csv", rows)
+    assert main(["prepare", str(tmp_path / "mine"), str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert lacking in error
+    assert len(error) < 500
+
+
 def test_both_configs_are_shipped() -> None:
     assert {IMAGES, TEXT} <= set(shipped())
 

@@ -286,11 +286,14 @@ class Dataset:
         """
         rows = self.mentions[self.mentions["split"] == name]
         if rows.empty:
+            remedy = f"Add the release's {name} file and run dim prepare again, or use another split."
+            if name == "tune":
+                remedy = "It is a tenth of train, by caption: add mentions to train and run dim prepare again."
             present = ", ".join(f"{k} ({v})" for k, v in self.mentions["split"].value_counts().items()) or "none"
             raise DataError(
                 f"mentions in the split '{name}' of {self.name}",
                 f"no row; the splits are: {present}",
-                f"Add the release's {name} file and run dim prepare again, or use another split.",
+                remedy,
             )
         return rows
 

@@ -27,8 +27,8 @@ def print_fit_command(dataset: Dataset, has_images: bool) -> None:
         has_images = True
         console.print(Text("next, get the images that are named by URL:", style="bold"))
         console.print(Text(f"  {join(['python', '-m', 'dim', 'fetch-images', str(dataset.root)])}"), soft_wrap=True)
-    if not _can_train(dataset):
-        say = "no fit: no mention of train has an answer; a linker of another run links them (dim link --input)"
+    if reason := _why_no_fit(dataset):
+        say = f"no fit: {reason}; a linker of another run links them (dim link --input)"
         console.print(Text(say), soft_wrap=True)
         return
     console.print(Text(f"{'then' if dataset.image_urls else 'next'}, train and evaluate:", style="bold"))
@@ -71,6 +71,11 @@ def _words(dataset: Dataset) -> Iterable[str]:
     return [*mentions["mention"], *mentions["context"].str[:200]]
 
 
-def _can_train(dataset: Dataset) -> bool:
-    train = dataset.mentions[dataset.mentions["split"] == "train"]
-    return bool(train["entity_id"].notna().any())
+def _why_no_fit(dataset: Dataset) -> str:
+    """Why nothing can be trained; nothing where it can."""
+    split = dataset.mentions["split"]
+    if not dataset.mentions["entity_id"][split == "train"].notna().any():
+        return "no mention of train has an answer"
+    if not (split == "tune").any():
+        return "train has too few captions for a tune split, which chooses the epoch"
+    return ""
