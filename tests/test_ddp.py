@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from tiny_lm import save_model
 from tiny_text import write_bert
 from waiting import HANG
 
+from dim.data.dataset import write_dataset
 from dim.demo import demo_world
 
 TWO = ["--trainer.strategy", "ddp", "--trainer.devices", "2"]
@@ -72,6 +74,35 @@ def test_two_processes_train_as_one(place: Path, one: Path) -> None:
     assert losses[0].tolist() == pytest.approx(losses[1].tolist(), abs=1e-4)
     assert len(losses[0]) == 3
     assert metrics(place / "one")["mrr"] == pytest.approx(metrics(place / "two")["mrr"], abs=0.01)
+
+
+@pytest.mark.ddp
+@pytest.mark.parametrize("several", [False, True])
+def test_random_triplets_and_golds_that_repeat_are_those_of_one_process(tmp_path: Path, several: bool) -> None:
+    world = demo_world(tmp_path / "world", num_entities=120, num_mentions=400, seed=1)
+    golds = world.mentions["entity_id"].tolist()
+    assert max(Counter(gold for gold in golds if gold).values()) > 2
+    if several:
+        ids = world.entities["id"].tolist()
+        others = [[ids[row % 120]] if gold and gold != ids[row % 120] else [] for row, gold in enumerate(golds)]
+        write_dataset(
+            tmp_path / "world",
+            name="several",
+            entities=world.entities,
+            texts={},
+            mentions=world.mentions.assign(other_golds=others),
+            image_root=str(world.image_root),
+        )
+    found = []
+    for name, more in (("two", TWO), ("one", [])):
+        loss = ["--model.loss", "TripletMarginLoss", "--model.loss.triplets_per_anchor", "5"]
+        fields = ["--data.leave_out", "[text]"] if several else []
+        sizes = ["--data.text_encoder.width", "64", "--model.width", "32", "--model.dropout", "0"]
+        batches = ["--data.batch_size", "33", "--trainer.max_epochs", "2"]
+        done = run("fit", *dim_options(tmp_path / "world", tmp_path / name, *loss, *fields, *sizes, *batches, *more))
+        assert done.returncode == 0, done.stderr
+        found.append(pd.read_csv(tmp_path / name / "logs/version_0/metrics.csv")["train/loss"].dropna().tolist())
+    assert found[0] == pytest.approx(found[1], abs=1e-4)
 
 
 @pytest.mark.ddp
