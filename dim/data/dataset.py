@@ -220,12 +220,22 @@ class Dataset:
     @cached_property
     def entities(self) -> pd.DataFrame:
         """One row an entity, in KB order (columns: `ENTITY_SCHEMA`)."""
-        return self._read("entities.parquet")
+        return self._counted(self._read("entities.parquet"), "entities", self.meta["num_entities"])
 
     @cached_property
     def mentions(self) -> pd.DataFrame:
         """One row a mention, in the order of the release (columns: `MENTION_SCHEMA`)."""
-        return self._read("mentions.parquet")
+        return self._counted(self._read("mentions.parquet"), "mentions", sum(self.meta["num_mentions"].values()))
+
+    def _counted(self, table: pd.DataFrame, name: str, expected: int) -> pd.DataFrame:
+        """The table, if it has as many rows as were written: what changes it by hand changes no hash."""
+        if len(table) != expected:
+            raise DataError(
+                f"{expected:,} {name} in {self.root}, as its dataset.json says",
+                f"{len(table):,}",
+                "Change what it is made of, not the folder, and run dim prepare again.",
+            )
+        return table
 
     @cached_property
     def entity_index(self) -> pd.Index[Any]:

@@ -9,9 +9,10 @@
         manifest.json  field, encoder, width, counts, what is missing and why, checksums; no date
         log.jsonl      when it was worked on
 
-The key is a hash of the inputs, the encoder's fingerprint and the format version. `known/<key>.json` leads from a
-dataset's table hashes to such a folder without reading the tables; it may be deleted at any time. A folder whose
-files have not the sizes and checksums that the manifest tells (`dim.features.whole`) is removed and computed anew.
+The key is a hash of the inputs, the encoder's fingerprint and the format version. `known/<key>.json` leads from the
+hashes, sizes and times of a dataset's tables to such a folder without reading them; it may be deleted at any time. A
+folder whose files have not the sizes and checksums that the manifest tells (`dim.features.whole`) is removed and
+computed anew.
 """
 
 from __future__ import annotations

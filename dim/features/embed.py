@@ -24,7 +24,7 @@ from dim.features.cache import FeatureCache, FieldFeatures, Recipe
 from dim.features.captions import cached_captions, caption_inputs
 from dim.features.fields import FIELDS, Choices, Field
 from dim.features.image_counts import absent_images, used_images
-from dim.features.inputs import Inputs
+from dim.features.inputs import Inputs, file_state
 from dim.features.spread import Means
 from dim.images.reading import num_decoders
 from dim.releases.prepare import open_dataset
@@ -267,9 +267,13 @@ class _Run:
         return self.cache.written(recipe, inputs)
 
     def _known_key(self, field: Field, choices: Choices, fingerprint: str) -> str:
-        hashes = self.dataset.meta["hashes"]
-        tables = (hashes.get(table.format(entity_text=choices.entity_text), "") for table in field.tables)
-        return content_hash(field.name, *tables, repr(choices), fingerprint)
+        # With the files' states: of a table that was changed by hand `dataset.json` does not know.
+        hashes, root = self.dataset.meta["hashes"], self.dataset.root
+        tables = [table.format(entity_text=choices.entity_text) for table in field.tables]
+        states = [repr(file_state(root, f"{table}.parquet")) for table in tables]
+        return content_hash(
+            field.name, *(hashes.get(table, "") for table in tables), *states, repr(choices), fingerprint
+        )
 
     def _say(self, field: Field, features: FieldFeatures, was_found: bool) -> None:
         manifest = features.manifest

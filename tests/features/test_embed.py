@@ -2,6 +2,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -183,6 +184,19 @@ def test_a_table_that_changed_elsewhere_costs_nothing_again(tmp_path: Path) -> N
     changed = make_dataset(tmp_path, type=["person"] * 6)
     run(changed, tmp_path / "cache", text_encoder=LengthEncoder(calls), image_encoder=ColourEncoder(calls))
     assert not calls.exists()
+
+
+def test_a_table_that_was_changed_by_hand_spoils_no_other_dataset(tmp_path: Path) -> None:
+    dataset, cache = make_dataset(tmp_path / "mine"), tmp_path / "cache"
+    shutil.copytree(tmp_path / "mine", tmp_path / "copy")
+    table = pd.read_parquet(dataset.root / "entities.parquet")
+    other = tmp_path / "copy" / dataset.root.relative_to(tmp_path / "mine")
+    table.assign(name=[f"{name} and a half" for name in table["name"]]).to_parquet(other / "entities.parquet")
+    changed = run(Dataset(other), cache)["name"].matrix
+    assert (changed[:, 0] > run(dataset, cache)["name"].matrix[:, 0]).all()
+    table.head(3).to_parquet(other / "entities.parquet")
+    with pytest.raises(DataError, match=r"entities in .*, as its dataset\.json says\nfound +3"):
+        _ = Dataset(other).entities
 
 
 def test_an_image_that_changed_is_encoded_again(tmp_path: Path) -> None:
