@@ -271,9 +271,8 @@ class _Run:
         hashes, root = self.dataset.meta["hashes"], self.dataset.root
         tables = [table.format(entity_text=choices.entity_text) for table in field.tables]
         states = [repr(file_state(root, f"{table}.parquet")) for table in tables]
-        return content_hash(
-            field.name, *(hashes.get(table, "") for table in tables), *states, repr(choices), fingerprint
-        )
+        known = [hashes.get(table, "") for table in tables]
+        return content_hash(field.name, *known, *states, repr(choices), fingerprint)
 
     def _say(self, field: Field, features: FieldFeatures, was_found: bool) -> None:
         manifest = features.manifest

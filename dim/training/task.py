@@ -338,8 +338,8 @@ class LinkingTask(LightningModule):
             raise CheckpointError(
                 f"weights of this network ({name}: {mine.get(name, 'none')})",
                 f"{theirs.get(name, 'none')} in the checkpoint",
-                "Use the model options that it was trained with (its run folder holds config.yaml). Captions, images or "
-                "texts that came into the dataset since are further fields: without them, leave_out: [caption] under data.",
+                "Use the model options that it was trained with (its run folder holds config.yaml). Captions, images "
+                "or texts that came into the dataset since are further fields: data.leave_out leaves them out.",
             )
         self.checkpoint = describe_checkpoint(checkpoint, "")
 
