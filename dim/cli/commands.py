@@ -88,7 +88,7 @@ COMMANDS = {
         "dim.releases.prepare",
         ("prepare",),
         "turn a release, your own tables, or a dump of Wikidata into a dataset folder",
-        interrupted="nothing was changed; the same command starts anew (with a dump of Wikidata it goes on)",
+        interrupted="the folder is as it was, or whole; the same command starts anew (with a dump it goes on)",
     ),
     "unpack": Command(
         "dim.releases.hdf5_images", ("unpack_images",), "write the images of an HDF5 file (FissFuse) as files"
