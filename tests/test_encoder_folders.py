@@ -69,7 +69,7 @@ def check_whole_path(tmp_path: Path, world: Path, *encoders: str, images: bool =
     return linker
 
 
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("name", [*list(FOLDERS)[:2], pytest.param("T5", marks=pytest.mark.long)])
 def test_a_folder_of_texts_goes_the_whole_way(
     name: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -82,7 +82,7 @@ def test_a_folder_of_texts_goes_the_whole_way(
     assert linker.live.text_encoder.width == (12 if "Dense" in name else 16)
 
 
-@pytest.mark.parametrize("kind", ["clip", "siglip"])
+@pytest.mark.parametrize("kind", ["clip", pytest.param("siglip", marks=pytest.mark.long)])
 def test_a_folder_of_two_towers_goes_the_whole_way(
     kind: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from demo_run import demo_run, world_of
 
 from dim.__main__ import main
@@ -40,6 +41,7 @@ def test_errors_of_the_input_end_with_status_one_and_three_parts(tmp_path, capsy
     assert "\nto do " in error
 
 
+@pytest.mark.long
 def test_no_module_of_the_folder_that_it_is_called_in_is_imported(tmp_path_factory, tmp_path):
     run = demo_run(tmp_path_factory)
     for name in {*sys.stdlib_module_names, *OTHERS}:

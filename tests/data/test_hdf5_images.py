@@ -117,6 +117,7 @@ def test_what_is_no_image_file_is_left_out_and_counted(
     assert "4 with no bytes of a file of up to 64 MiB" in shown
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_each_folder_is_whole_or_not_there(source: Path, tmp_path: Path) -> None:
     out, log = tmp_path / "out", tmp_path / "log"
     command = ["unpack", str(source), str(out)]
