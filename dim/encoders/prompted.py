@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +15,17 @@ from torch import Tensor, nn
 from dim.encoders.base import Features, TrainableTextEncoder
 from dim.encoders.device import deferred
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
-    from dim.encoders.text import TransformersTextEncoder
+class PromptableTextEncoder(TrainableTextEncoder):
+    """A text encoder that takes a prompt before each text."""
+
+    @abstractmethod
+    def fingerprint_with(self, prompt: str) -> str:
+        """The fingerprint of what it gives with a prompt before each text, whatever others it knows."""
+
+    @abstractmethod
+    def forward_text(self, texts: Sequence[str], prompt: str = "") -> Tensor:
+        """As of `TrainableTextEncoder`, with a prompt before each text."""
 
 
 class PromptedTextEncoder(TrainableTextEncoder):
@@ -27,7 +36,7 @@ class PromptedTextEncoder(TrainableTextEncoder):
         prompt: What is put before each text.
     """
 
-    def __init__(self, encoder: TransformersTextEncoder, prompt: str) -> None:
+    def __init__(self, encoder: PromptableTextEncoder, prompt: str) -> None:
         self.encoder, self.prompt = encoder, prompt
 
     @property

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dim.display.lines import warn
-from dim.encoders.base import Features, Owner, TextEncoder, TrainableTextEncoder
+from dim.encoders.base import Features, Owner, TextEncoder
 from dim.encoders.device import Precision, check_compiler, deferred, to_device
 from dim.encoders.encoder_check import check_texts
 from dim.encoders.pooling import pool
 from dim.encoders.pretrained import KnownByItsFiles
-from dim.encoders.prompted import PromptedTextEncoder
+from dim.encoders.prompted import PromptableTextEncoder, PromptedTextEncoder
 from dim.encoders.sentence_folder import SentenceFolder, sentence_folder
 from dim.encoders.sentence_recipe import Asked, SentenceRecipe
 from dim.encoders.text_model import UNBOUNDED, TextModel, Training
@@ -43,7 +43,7 @@ Pooling = Literal[
 ]
 
 
-class TransformersTextEncoder(KnownByItsFiles, TrainableTextEncoder):
+class TransformersTextEncoder(KnownByItsFiles, PromptableTextEncoder):
     """Sentence features of a Transformers model, by default as its folder says (sentence-transformers' modules.json).
 
     Texts are padded on the right, whatever the folder says, so that a text's features hang on it alone. Of models that
