@@ -228,7 +228,7 @@ def encoded_of(task, row):
         return task._encode(task.prompts.of(rows))[0], rows
 
 
-def test_a_contrastive_run_breaks_ties_and_the_report_says_hybrid(place, monkeypatch):
+def test_a_contrastive_run_breaks_ties_and_the_report_says_hybrid(place, run, monkeypatch):
     small = ["--model.width", "32", "--trainer.max_epochs", "1"]
     contrastive = dim_options(place / "world", place / "dim", *small)
     assert main(["fit", *contrastive]) == 0
@@ -246,7 +246,7 @@ def test_a_contrastive_run_breaks_ties_and_the_report_says_hybrid(place, monkeyp
     with pytest.raises(ConfigError, match="a run with its"):
         opened(place, "--model.tie_break", "RunScorer", "--model.tie_break.run", str(place / "nowhere"))
     with pytest.raises(ConfigError, match="a run that scores the entities of demo"):
-        opened(place, "--model.tie_break", "RunScorer", "--model.tie_break.run", str(place / "run"))
+        opened(place, "--model.tie_break", "RunScorer", "--model.tie_break.run", str(run))
 
 
 def test_a_mapper_of_another_language_model_is_refused(run, place):
