@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dim.encoders.base import Captioner
 from dim.encoders.device import DTYPES, Precision, resolve_device
-from dim.encoders.pretrained import KnownByItsFiles, current_transformers
+from dim.encoders.pretrained import KnownByItsFiles, check_whole, current_transformers
 from dim.errors import ConfigError
 
 QUESTION = "Question: Who are the characters in the picture? Answer:"  #: As DIM asks (arXiv 2407.12019).
@@ -111,12 +111,7 @@ class Blip2Captioner(KnownByItsFiles, Captioner):
             use_safetensors=True,
             output_loading_info=True,
         )
-        if report["missing_keys"]:
-            raise ConfigError(
-                f"all weights of a BLIP-2 model at {self.path}",
-                f"none for {', '.join(sorted(report['missing_keys'])[:3])}; they would be random",
-                "Choose another checkpoint.",
-            )
+        check_whole(report["missing_keys"], f"{self.WHAT} at {self.path}", "Choose another checkpoint.")
         if model.config.image_token_id is None:  # a checkpoint of the years before the prompt held image tokens
             model.config.image_token_id = self._image_token
         return model.eval().requires_grad_(False).to(self._torch_device)

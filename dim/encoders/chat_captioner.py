@@ -17,7 +17,7 @@ from dim.display.lines import warn
 from dim.encoders.base import Captioner
 from dim.encoders.device import DTYPES, Precision, resolve_device
 from dim.encoders.encoder_check import pictures, remedy_for, tried
-from dim.encoders.pretrained import KnownByItsFiles, current_transformers
+from dim.encoders.pretrained import KnownByItsFiles, check_whole, current_transformers
 from dim.errors import ConfigError
 from dim.images.scaled import scaled_down
 
@@ -201,12 +201,7 @@ class TransformersCaptioner(KnownByItsFiles, Captioner):
             use_safetensors=True,
             output_loading_info=True,
         )
-        if report["missing_keys"]:
-            raise ConfigError(
-                f"all weights of {self.WHAT} at {self.path}",
-                f"none for {', '.join(sorted(report['missing_keys'])[:3])}; they would be random",
-                "Choose another checkpoint.",
-            )
+        check_whole(report["missing_keys"], f"{self.WHAT} at {self.path}", "Choose another checkpoint.")
         for name in _UNUSED:
             setattr(model.generation_config, name, None)
         model.generation_config.pad_token_id = pad  # it says so on stderr where it has to choose one

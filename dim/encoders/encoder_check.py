@@ -82,8 +82,8 @@ def check_inputs(
     a, remedy = {"text": "a", "image": "an"}[kind], remedy_for(precision)
     what = f"{a} {kind} encoder at {path} that works in {precision}"
     with torch.no_grad():
-        alone = tried(lambda: encode(inputs[:1]), what, remedy)
         together = tried(lambda: encode(inputs), what, remedy)
+        alone = tried(lambda: encode(inputs[:1]), what, remedy)
     if kind == "image" and len(together) != len(inputs):
         raise ConfigError(f"one vector an image of the model at {path}", f"{len(together)} of {len(inputs)}", remedy)
     if together.shape[1:] != (width,) or not len(alone):

@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel
 from dim.encoders.base import Features, ImageEncoder
 from dim.encoders.device import DTYPES, Precision, deferred, resolve_device, to_device
 from dim.encoders.encoder_check import check_inputs, pictures, remedy_for
-from dim.encoders.pretrained import KnownByItsFiles
+from dim.encoders.pretrained import KnownByItsFiles, check_whole
 from dim.errors import ConfigError
 
 
@@ -115,17 +115,15 @@ class TransformersImageEncoder(KnownByItsFiles, ImageEncoder):
 
     @cached_property
     def _is_checked(self) -> bool:
-        tried_with = pictures()
-
         def encode(images: Sequence[Image.Image]) -> Tensor:
-            arrays = [self.preprocess(image) for image in tried_with]
+            arrays = [self.preprocess(image) for image in images]
             if len({array.shape for array in arrays}) > 1:
                 shapes = " and ".join(str(array.shape) for array in arrays)
                 what = f"a processor at {self.path} that gives arrays of one shape"
                 raise ConfigError(what, shapes, remedy_for(self.precision))
-            return self._forward(self.to_device(self.stack(arrays[: len(images)])))
+            return self._forward(self.to_device(self.stack(arrays)))
 
-        check_inputs(encode, tried_with, "image", self.width, self.precision, self.path)
+        check_inputs(encode, pictures(), "image", self.width, self.precision, self.path)
         return True
 
     def _forward(self, pixels: Tensor) -> Tensor:
@@ -154,9 +152,8 @@ class TransformersImageEncoder(KnownByItsFiles, ImageEncoder):
     def _loaded(self) -> tuple[nn.Module, bool]:
         model, report = self.source.load(AutoModel, dtype=DTYPES[self.precision], output_loading_info=True)
         missing = report["missing_keys"]
-        if others := sorted(key for key in missing if "pooler" not in key):
-            found = f"none for {', '.join(others[:3])}; they would be random"
-            raise ConfigError(f"all weights of the model at {self.path}", found, "Name another checkpoint.")
+        others = [key for key in missing if "pooler" not in key]
+        check_whole(others, f"the model at {self.path}", "Name another checkpoint.")
         return model.eval().requires_grad_(False).to(self._torch_device), not missing
 
     @property

@@ -6,7 +6,6 @@ sentence-transformers is imported on use: it takes seconds, and is an extra.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from transformers import AutoConfig
 from dim.encoders.base import Features, ImageEncoder, Owner, TextEncoder
 from dim.encoders.device import DTYPES, Precision, deferred, resolve_device
 from dim.encoders.encoder_check import check_inputs, check_texts, pictures
-from dim.encoders.pretrained import KnownByItsFiles, no_bar, own_code, unasked
+from dim.encoders.pretrained import KnownByItsFiles
 from dim.encoders.sentence_folder import SentenceFolder, sentence_folder
 from dim.encoders.sentence_recipe import Asked, SentenceRecipe
 from dim.encoders.text_reader import width_of
@@ -168,18 +167,7 @@ class SentenceTransformersEncoder(KnownByItsFiles, TextEncoder, ImageEncoder):
             remedy = "pip install 'dim-linker[joint]'"
             raise ConfigError("the package sentence-transformers, for joint models", "none", remedy) from error
         _ = self._folder  # whose modules are looked at before any of them is made
-        options: dict[str, Any] = {"model_kwargs": {"dtype": DTYPES[self.precision]}, "trust_remote_code": False}
-        is_folder = self.source.is_folder
-        if not is_folder:
-            options |= {"revision": self.source.pinned.commit, "local_files_only": self.source.pinned.is_offline}
-        try:
-            with no_bar() if is_folder else nullcontext(), unasked():
-                model = SentenceTransformer(self.path, device=device, **options)
-        except Exception as error:  # each family of models raises its own kinds
-            if "trust_remote_code" in str(error):
-                raise own_code(self.WHAT, self.path) from error
-            found = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0][:300]}"
-            raise ConfigError(f"{self.WHAT} at {self.path}", found, "Give a folder that it opens itself.") from error
+        model = self.source.made(SentenceTransformer, device=device, model_kwargs={"dtype": DTYPES[self.precision]})
         return model.eval().requires_grad_(False)
 
     def copy_model(self, source: Path, target: Path) -> bool:

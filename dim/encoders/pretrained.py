@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -128,15 +128,19 @@ class Pretrained:
             ConfigError: There is no such folder, or nothing of that kind in it, or the hub cannot be reached.
             DataError: It is of a kind whose code stands beside its weights, which is never run.
         """
+        return self.made(kind.from_pretrained, **options)
+
+    def made(self, make: Callable[..., Any], **options: Any) -> Any:
+        """As `load`, by a function that takes the folder or id first: another library's way to open it."""
         is_folder = self.is_folder
         if is_folder:
             check_folder(Path(self.path), self.what)
         else:
             options |= {"revision": self.pinned.commit, "local_files_only": self.pinned.is_offline}
         try:
-            with no_bar() if is_folder else nullcontext(), unasked():
+            with _no_bar() if is_folder else nullcontext(), unasked():
                 # Said each time: where it is not, Transformers asks on stdin.
-                return kind.from_pretrained(self.path, trust_remote_code=False, **options)
+                return make(self.path, trust_remote_code=False, **options)
         except Exception as error:  # each file format and the hub client raise their own kinds
             if "trust_remote_code" in str(error):
                 raise own_code(self.what, self.path) from error
@@ -207,6 +211,19 @@ def current_transformers() -> Any:
             "Use dim's own environment, or Blip2LavisCaptioner in this one.",
         )
     return transformers
+
+
+def check_whole(missing: Collection[str], of: str, remedy: str) -> None:
+    """Raises ConfigError where weights of a model were not in its files.
+
+    Args:
+        missing: Their names.
+        of: The model, for the message: `the model at PATH`.
+        remedy: What to do.
+    """
+    if missing:
+        found = f"none for {', '.join(sorted(missing)[:3])}; they would be random"
+        raise ConfigError(f"all weights of {of}", found, remedy)
 
 
 def own_code(what: str, path: str) -> DataError:
@@ -303,7 +320,7 @@ def unasked() -> Iterator[None]:
 
 
 @contextmanager
-def no_bar() -> Iterator[None]:
+def _no_bar() -> Iterator[None]:
     """In it Transformers shows no progress: reading a folder takes a moment; a download keeps its own bar."""
     was_shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()

@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from dim.encoders.device import DTYPES, Precision, resolve_device
 from dim.encoders.positions import usable_positions
-from dim.encoders.pretrained import Pretrained
+from dim.encoders.pretrained import Pretrained, check_whole
 from dim.encoders.text_reader import text_part
 from dim.errors import ConfigError
 
@@ -94,12 +94,8 @@ class TextModel:
         model, report = self.source.load(self._kind, dtype=DTYPES[self.precision], output_loading_info=True)
         uses_pooler = self.pooling == ("pooler",)
         missing = [key for key in report["missing_keys"] if "pooler" not in key or uses_pooler]
-        if missing:
-            raise ConfigError(
-                f"all weights of the model at {self.source.path} (pooling={'+'.join(self.pooling)})",
-                f"none for {', '.join(sorted(missing)[:3])}; they would be random",
-                "Choose another pooling, or another checkpoint.",
-            )
+        of = f"the model at {self.source.path} (pooling={'+'.join(self.pooling)})"
+        check_whole(missing, of, "Choose another pooling, or another checkpoint.")
         if hasattr(model, "set_attention_type"):  # BigBird chooses by the first batch that it sees, for all others
             model.set_attention_type("original_full")
         ready: nn.Module = model.eval().requires_grad_(False).to(self.device)

@@ -255,10 +255,8 @@ class CaptionAsking:
         for path in self.pictures[picture].paths:
             try:
                 image = load_image(self.image_root / path, self.image_root, self.server.image_side)
+                return data_url(image, self.server.image_side)
             except UnusableImageError as error:
                 self.failures[path] = error.reason
-                self.missing.setdefault(picture, error.reason)
-                continue
-            self.missing.pop(picture, None)
-            return data_url(image, self.server.image_side)
+        self.missing[picture] = self.failures[self.pictures[picture].paths[0]]
         return None

@@ -19,7 +19,7 @@ from dim.core.files import content_hash
 from dim.core.shortages import is_memory
 from dim.encoders.device import DTYPES, Precision
 from dim.encoders.model_files import copy_files, load_pickled, transformers_files
-from dim.encoders.pretrained import Pretrained
+from dim.encoders.pretrained import Pretrained, check_whole
 from dim.errors import ConfigError
 
 WHAT = "a causal language model of Transformers"
@@ -121,12 +121,8 @@ class LanguageModel:
         if self.quantization != "none":
             options["quantization_config"] = self._quantized()
         model, report = self._load(AutoModelForCausalLM, output_loading_info=True, **options)
-        if report["missing_keys"]:
-            raise ConfigError(
-                f"all weights of the language model at {self.path}",
-                f"none for {', '.join(sorted(report['missing_keys'])[:3])}; they would be random",
-                "Use a checkpoint of a causal language model.",
-            )
+        remedy = "Use a checkpoint of a causal language model."
+        check_whole(report["missing_keys"], f"the language model at {self.path}", remedy)
         frozen: nn.Module = model.eval().requires_grad_(False)
         return frozen
 
