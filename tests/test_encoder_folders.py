@@ -69,7 +69,14 @@ def check_whole_path(tmp_path: Path, world: Path, *encoders: str, images: bool =
     return linker
 
 
-@pytest.mark.parametrize("name", [*list(FOLDERS)[:2], pytest.param("T5", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        next(iter(FOLDERS)),
+        pytest.param("last token of a decoder, padded on the left", marks=pytest.mark.long),
+        pytest.param("T5", marks=pytest.mark.long),
+    ],
+)
 def test_a_folder_of_texts_goes_the_whole_way(
     name: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -99,6 +106,7 @@ def test_a_folder_of_two_towers_goes_the_whole_way(
     assert texts.width == images.width
 
 
+@pytest.mark.long
 def test_a_folder_of_a_joint_model_goes_the_whole_way(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = str(write_joint(tmp_path / "joint", "qwen3_vl", prompts=PROMPTS["prompts"]))
     options = [

@@ -7,8 +7,8 @@ import nbformat
 import pytest
 from executed_notebook import NOTEBOOKS, executed
 
-#: The first two in make test, the others, which fit more, in make test-all.
-EACH = [pytest.param(path, marks=[pytest.mark.long] * (number >= 2)) for number, path in enumerate(NOTEBOOKS)]
+#: The first in make test, the others, which fit more, in make test-all.
+EACH = [pytest.param(path, marks=[pytest.mark.long] * (number >= 1)) for number, path in enumerate(NOTEBOOKS)]
 STORED = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
 
 #: What only one machine or one moment has: home, temporary and system folders, and escapes of a terminal.

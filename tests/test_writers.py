@@ -93,6 +93,8 @@ WRITERS = {
 }
 #: Those that write a folder in a second or two.
 QUICK = [name for name in WRITERS if name not in ("demo-lm", "rank", "index")]
+#: Where an export opens what it wrote in a new process, make test-all has it.
+QUICKEST = [pytest.param(name, marks=[pytest.mark.long] * (name == "export")) for name in QUICK]
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +168,7 @@ def test_its_own_source_is_refused_and_stays(name: str, place: Place, capsys: py
     assert {path: path.stat().st_mtime_ns for path in read.parent.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", QUICKEST)
 def test_what_it_wrote_is_replaced_where_that_is_asked_for_and_no_strangers_file_with_it(
     name: str, place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -241,7 +243,7 @@ def linker(made: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", [*QUICK, "index"])
+@pytest.mark.parametrize("name", [*QUICKEST, "index"])
 def test_killed_in_the_middle_it_leaves_what_was_there_and_can_be_run_again(
     name: str, place: Place, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:

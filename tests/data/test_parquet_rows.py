@@ -81,8 +81,8 @@ def test_few_rows_are_read_at_once_where_images_are_large(tmp_path: Path, monkey
 
 def test_a_small_file_that_becomes_gigabytes_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
-    table = pa.table({"image": pa.array([bytes(1 << 22)] * 300, pa.binary())})
-    pq.write_table(table, path, compression="zstd", use_dictionary=False)
+    table = pa.table({"image": pa.array([bytes(1 << 22)], pa.binary()).take(pa.array([0] * 300))})
+    pq.write_table(table, path, compression="zstd", use_dictionary=False, write_statistics=False)
     with pytest.raises(DataError, match="in proportion"):
         list(iter_parquet(path, ["image"]))
 

@@ -29,8 +29,8 @@ def written(cache: Path) -> int:
     return size + sum(1_000_000 for _ in cache.glob("features/*/manifest.json"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("num_workers", [pytest.param(0, marks=pytest.mark.long), 2])
+@pytest.mark.long  # make test has one kill, in test_embed.py
+@pytest.mark.parametrize("num_workers", [0, 2])
 def test_killed_at_random_moments_it_ends_with_the_bytes_of_an_undisturbed_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_kills: int, num_workers: int
 ) -> None:
