@@ -37,6 +37,7 @@ class TrainedOn(TypedDict):
     dataset: NotRequired[str]
     entity_text: NotRequired[str | None]
     context_template: NotRequired[str]
+    fields: NotRequired[list[str]]
 
 
 VERSION = "pytorch-lightning_version"

@@ -79,6 +79,12 @@ class LinkingData:
         """The text of each entity as the run sees it; None where it has none."""
         return self.read_texts()
 
+    @property
+    def fields(self) -> list[str]:
+        """The fields that some mention or entity has, by their names in `dim.features.fields`."""
+        tables = {"mention": self.mention_fields, "entity": self.entity_fields}
+        return [each.name for each in FIELDS if each.read_as in tables[each.owner]]
+
     def mentions(self, rows: Tensor, names: Sequence[str] | None = None) -> Batch:
         """The fields of mention rows [b]: those that are named, or all."""
         return batch_of(self.mention_fields, rows, names)
@@ -253,6 +259,8 @@ class LinkingDataModule(LightningDataModule):
         self.images, self.context_reach = images, context_reach
         self.engine, self.address = engine, address
         self.needs = Needs()
+        #: The fields that weights were trained on: what came into the dataset since, such as captions, is none of them.
+        self.trained_fields: Sequence[str] | None = None
         self.only: Tensor | None = None  #: Mention rows [n] that alone may be trained on, such as all but a fold.
         self.trusted: tuple[str, ...] = ()  #: As of `LinkingData`: by the user's word, never by a folder's.
         self._data: LinkingData | None = None
@@ -340,7 +348,8 @@ class LinkingDataModule(LightningDataModule):
 
     def _unread(self) -> tuple[str, ...]:
         names = [field.name for field in FIELDS]
-        wanted = names if self.needs.fields is None else self.needs.fields
+        wanted = set(names if self.needs.fields is None else self.needs.fields)
+        wanted &= set(names if self.trained_fields is None else self.trained_fields)
         return tuple(name for name in names if name in self.leave_out or name not in wanted)
 
     def _table(self, name: str, features: FieldFeatures | Inputs, dataset: records.Dataset) -> FeatureTable:

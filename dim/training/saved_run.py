@@ -19,7 +19,7 @@ from dim.encoders.device import resolve_device
 from dim.errors import CheckpointError, ConfigError, DataError
 from dim.evaluation.result_files import read_results
 from dim.search.scores import scores_at, scores_by_slice
-from dim.training.checkpoint import BEST
+from dim.training.checkpoint import BEST, read_checkpoint
 from dim.training.datamodule import LinkingData, LinkingDataModule
 from dim.training.identity import Identity, identity_of
 from dim.training.places import check_dataset, check_places, read_config
@@ -105,6 +105,8 @@ def instantiate_run(
             chosen.options["seed"] = seed
     task, datamodule = made(model), made(data)
     datamodule.trusted = known.trusted
+    if task.is_trained and (run / BEST).exists():
+        datamodule.trained_fields = read_checkpoint(run / BEST).get("dim", {}).get("fields")
     return task, datamodule
 
 

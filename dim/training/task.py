@@ -297,6 +297,7 @@ class LinkingTask(LightningModule):
             "format": CHECKPOINT_FORMAT,
             "dataset": self.data.dataset.name,
             "seed": self.seed,
+            "fields": self.data.fields,
             **self.trained_on(),
         }
 
@@ -325,7 +326,7 @@ class LinkingTask(LightningModule):
                 )
             frozen = getattr(self, key, None) or getattr(self.datamodule, key, None) if key in FROZEN else None
             is_same = saved.get(key) == value or (frozen is not None and is_known(frozen, saved.get(key), key))
-            if not is_same and key not in ("dataset", "seed"):  # older checkpoints do not tell their seed
+            if not is_same and key not in ("dataset", "seed", "fields"):  # older checkpoints lack the last two
                 raise CheckpointError(
                     f"a checkpoint whose {key} is {value} (dataset {here['dim']['dataset']})",
                     f"{saved.get(key, 'none')} (dataset {saved.get('dataset', 'unknown')})",

@@ -118,6 +118,8 @@ def pairs_without(labels: Tensor, ref_labels: Tensor, left_out: Tensor) -> Pairs
     return anchors, positives, others, negatives
 
 
+@torch.inference_mode(False)  # whoever opens a run may have turned gradients off
+@torch.enable_grad()
 def check_loss(loss: Loss, draws: bool = False, leaves_out: bool = False) -> None:
     """Refuses a library loss that cannot compare queries with a second set of vectors.
 

@@ -1,0 +1,52 @@
+"""What came into a dataset after a run was fitted is no field of the run."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from fit_options import dim_options
+
+from dim.__main__ import main
+from dim.data.dataset import Dataset
+from dim.demo import demo_world
+from dim.training.saved_run import open_run
+
+SMALL = ["--data.text_encoder.width", "64", "--model.width", "16", "--trainer.max_epochs"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fields")
+    demo_world(folder / "world", num_entities=200, num_images=0, seed=1)
+    assert main(["fit", *dim_options(folder / "world", folder / "run", *SMALL, "1")]) == 0
+    return folder / "run"
+
+
+def test_captions_that_came_later_change_nothing_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = run.parent / "world"
+    task = open_run(run, device="cpu")
+    assert "caption" not in task.data.mention_fields
+    rows = torch.arange(20)
+    with torch.inference_mode():
+        before = task.rank(rows)
+    ids = Dataset(world).mentions["id"]
+    lines = [json.dumps({"mention_id": each, "caption": f"a portrait, number {place}"}) for place, each in enumerate(ids)]
+    (run.parent / "captions.jsonl").write_text("\n".join(lines))
+    assert main(["caption", str(world), "--import_from", str(run.parent / "captions.jsonl")]) == 0
+    assert Dataset(world).mentions["caption"].notna().all()
+    with torch.inference_mode():  # a run is opened under it, too
+        after = open_run(run, device="cpu").rank(rows)
+    assert (after.rows == before.rows).all()
+    assert (after.scores == before.scores).all()
+    assert main(["validate", "--config", str(run / "config.yaml")]) == 0
+    assert main(["rank", "--run", str(run), "--folds", "2", "--num_candidates", "4"]) == 0
+    assert main(["export", str(run), str(run.parent / "linker"), "--verify", "false"]) == 0
+    capsys.readouterr()
+    assert main(["fit", *dim_options(world, run, "--ckpt_path", "last", *SMALL, "2")]) == 0
+
+
+def test_a_new_run_reads_them(run: Path) -> None:
+    world = run.parent / "world"
+    assert main(["fit", *dim_options(world, run.parent / "new", *SMALL, "1")]) == 0
+    assert "caption" in open_run(run.parent / "new", device="cpu").data.mention_fields
