@@ -173,8 +173,8 @@ class LanguageModel(Tokenized):
             load_in_8bit=eight, load_in_4bit=not eight, bnb_4bit_compute_dtype=DTYPES[self.precision]
         )
 
-    def _open_tokenizer(self) -> Any:
-        return self._load(AutoTokenizer)
+    def _open_tokenizer(self) -> tuple[Any, Mapping[str, Any]]:
+        return self._load(AutoTokenizer), self.source.described("tokenizer_config.json")
 
     def _load(self, kind: Any, **options: Any) -> Any:
         return self.source.load(kind, **options)
