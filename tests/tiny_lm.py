@@ -44,10 +44,16 @@ def tokenizer(texts: list[str] = TEXTS, pad: bool = True) -> PreTrainedTokenizer
 
 
 def save_model(
-    folder: Path, kind: str = "gpt2", texts: list[str] = TEXTS, context: int = 512, seed: int = 0, pad: bool = True
+    folder: Path,
+    kind: str = "gpt2",
+    texts: list[str] = TEXTS,
+    context: int = 512,
+    seed: int = 0,
+    pad: bool = True,
+    tokens: PreTrainedTokenizerFast | None = None,
 ) -> Path:
-    """A folder with a model (`gpt2`, `opt`, `llama` or `qwen`) and its tokenizer."""
-    tokens = tokenizer(texts, pad)
+    """A folder with a model (`gpt2`, `opt`, `llama` or `qwen`) and its tokenizer, or the one that is given."""
+    tokens = tokenizer(texts, pad) if tokens is None else tokens
     torch.manual_seed(seed)
     common = {"vocab_size": len(tokens), "eos_token_id": tokens.eos_token_id, "bos_token_id": None}
     if kind == "gpt2":

@@ -27,7 +27,7 @@ from dim.cli.configs import with_config_files
 from dim.cli.making import explain_making
 from dim.core.distributed import process_of_run
 from dim.core.folder_files import is_bounded
-from dim.core.known_classes import only_these, trusted_by
+from dim.core.known_classes import imported_class, lacking, only_these, trusted_by
 from dim.core.locks import folder_lock
 from dim.core.moved_classes import current, renamed
 from dim.core.options import Explained, split_line
@@ -155,6 +155,7 @@ class DimCLI(LightningCLI):
                 for name in (name for name in ONE_TIME if f"--{name}" not in given):
                     options[name] = ONE_TIME[name]
                 self._settle(options, path.parent, is_named="--run" in given)
+                _as_before(options, path.parent, given)
         if args[0] != "fit":  # where it computes is for who asks to say, not for the run
             for name in (name for name in MACHINES if f"--{name}" not in given):
                 options[name] = MACHINES[name]
@@ -360,6 +361,23 @@ class DimCLI(LightningCLI):
     def after_test(self) -> None:
         """Prints the results."""
         self.writer.show()
+
+
+def _as_before(options: Any, folder: Path, given: set[str]) -> None:
+    """Has options of the model that a run's config.yaml lacks, since they came later, be as runs of before had them.
+
+    Args:
+        options: As they were parsed, with today's defaults.
+        folder: Of the run.
+        given: The options of the command line.
+    """
+    model = renamed(stated_config(folder)).get("model") or {}
+    kind = imported_class(str(model.get("class_path")))
+    if kind is None or options["model"]["class_path"] != model["class_path"]:
+        return
+    for name, value in lacking(kind, model.get("init_args") or {}).items():
+        if name in options["model"]["init_args"] and not {f"--model.{name}", f"--model.init_args.{name}"} & given:
+            options["model"]["init_args"][name] = value
 
 
 def whole_numbers_first(parser: LightningArgumentParser) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -181,7 +181,18 @@ class KnownClasses:
                 read[name] = self._anything(value, place)
             else:
                 raise Mismatch(where, f"options that {kind.__name__} has", shown(name))
-        return Chosen(kind, read)
+        return Chosen(kind, {name: value for name, value in lacking(kind, read).items() if name in known} | read)
+
+
+def lacking(kind: type, options: Collection[str]) -> dict[str, Any]:
+    """Options that a class got later (its `later`), and that a folder lacks: as runs of before had them.
+
+    Args:
+        kind: The class.
+        options: The names of those that the folder gives.
+    """
+    later: Mapping[str, Any] = getattr(kind, "later", {})
+    return {name: value for name, value in later.items() if name not in options}
 
 
 def made(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,19 +15,19 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from dim.core.files import content_hash
 from dim.core.shortages import is_memory
 from dim.encoders.device import DTYPES, Precision
 from dim.encoders.model_files import copy_files, load_pickled, transformers_files
 from dim.encoders.pretrained import Pretrained, check_whole
 from dim.errors import ConfigError
+from dim.methods.generative.tokenizer import Tokenized
 
 WHAT = "a causal language model of Transformers"
 UNBOUNDED = 10**9  # tokenizers without a limit of their own say 1e30
 
 
 @dataclass
-class LanguageModel:
+class LanguageModel(Tokenized):
     """Any causal language model that takes input vectors: OPT, LLaMA, Qwen, GPT-2 and others.
 
     Weights load at the first use, frozen.
@@ -90,28 +90,6 @@ class LanguageModel:
         return self._load(AutoConfig)
 
     @cached_property
-    def tokenizer(self) -> Any:
-        """The tokenizer. Padding is done here, by masks: a tokenizer without a padding token will do.
-
-        Raises:
-            ConfigError: It has no end token.
-        """
-        tokenizer = self._load(AutoTokenizer)
-        if tokenizer.eos_token_id is None:
-            raise ConfigError(
-                f"a tokenizer with an end token (eos_token) at {self.path}",
-                "none",
-                "Set it with tokenizer.add_special_tokens and save the tokenizer, or use another model.",
-            )
-        return tokenizer
-
-    @cached_property
-    def tokenizer_hash(self) -> str:
-        """Changes whenever a text's tokens would."""
-        backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        return content_hash(self.fingerprint if backend is None else backend.to_str(), str(self.end_token))
-
-    @cached_property
     def model(self) -> nn.Module:
         """The model, frozen and in evaluation mode."""
         options: dict[str, Any] = {"dtype": DTYPES[self.precision]}
@@ -142,38 +120,11 @@ class LanguageModel:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     @property
-    def vocab_size(self) -> int:
-        """Tokens that the tokenizer knows."""
-        return len(self.tokenizer)
-
-    @property
-    def end_token(self) -> int:
-        """What ends a name."""
-        return int(self.tokenizer.eos_token_id)
-
-    @property
     def context(self) -> int:
         """The most positions of prompt and answer together."""
         limits = [getattr(self.config, name, None) for name in ("max_position_embeddings", "n_positions", "n_ctx")]
         known = [limit for limit in limits if isinstance(limit, int)]
         return min([*known, int(min(self.tokenizer.model_max_length, UNBOUNDED))])
-
-    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """The tokens of each text, without those that start or end a sequence.
-
-        What looks like a special token in a text, such as `</s>`, is text.
-        """
-        if not texts:
-            return []
-        tokens: list[list[int]] = self.tokenizer(
-            list(texts), add_special_tokens=False, split_special_tokens=True, return_attention_mask=False
-        )["input_ids"]
-        return tokens
-
-    def detokenize(self, tokens: Sequence[int]) -> str:
-        """The text of tokens, without special ones and without spaces around it."""
-        text: str = self.tokenizer.decode(tokens, skip_special_tokens=True)
-        return text.strip()
 
     def embed(self, tokens: Tensor) -> Tensor:
         """The input vectors [..., width] of tokens [...], in the model's precision."""
@@ -221,6 +172,9 @@ class LanguageModel:
         return BitsAndBytesConfig(
             load_in_8bit=eight, load_in_4bit=not eight, bnb_4bit_compute_dtype=DTYPES[self.precision]
         )
+
+    def _open_tokenizer(self) -> tuple[Any, Mapping[str, Any]]:
+        return self._load(AutoTokenizer), self.source.described("tokenizer_config.json")
 
     def _load(self, kind: Any, **options: Any) -> Any:
         return self.source.load(kind, **options)

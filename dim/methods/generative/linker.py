@@ -190,7 +190,7 @@ class GenerativeLinker(Linker):
         return found
 
     def _tokens(self, names: list[str]) -> list[list[int]]:
-        tokens, longest = self.task.language_model.tokenize(names), self.task.decoder.max_new_tokens
+        tokens, longest = self.task.language_model.tokenize_names(names), self.task.decoder.max_new_tokens
         for name, of_name in zip(names, tokens, strict=True):
             if len(of_name) >= longest:
                 raise DataError(
@@ -223,7 +223,8 @@ class GenerativeLinker(Linker):
         if row == NIL_ROW:
             return Answer(NIL, NIL, None, score, share, evidence)
         told = self.knowledge.entities.answered(row)
-        is_alias = self.task.language_model.detokenize(name.tokens) != told["name"].strip()
+        model = self.task.language_model
+        is_alias = model.detokenize(name.tokens) != model.detokenize(model.tokenize_names([told["name"]])[0])
         evidence["alias"] = float(is_alias)
         return Answer(**told, score=score, probability=share, evidence=evidence)
 
@@ -244,15 +245,8 @@ class GenerativeLinker(Linker):
         examples = padded([*([] for _ in shown), *([number[each] for each in row] for row in chosen)], count)
         features, has_image = self._image_features(shown, images, len(questions))
         names = [self.choice.names[example] for example in shown]
-        maker = Prompts(
-            mentions.assign(start=np.nan, end=np.nan),
-            [*names, *(None for _ in questions)],
-            self.task.language_model.tokenize,
-            examples,
-            has_image,
-            self.task.prefix_length,
-            self.task.room(),
-        )
+        every_name = [*names, *(None for _ in questions)]
+        maker = self.task.make_prompts(mentions.assign(start=np.nan, end=np.nan), every_name, examples, has_image)
         rows = np.arange(len(shown), len(texts))
         try:
             prompts = maker.of(rows)
@@ -323,6 +317,7 @@ def _recipe(task: GEMEL, run: Path) -> Recipe:
     recipe = recipe_of_run(run, type(task))
     encoders = {name: recipe["encoders"][name] for name, is_read in read_fields.items() if is_read}
     found = absolute(recipe | {"encoders": encoders})
+    found["model"]["init_args"]["end"] = task.language_model.rules.end  # of `auto`, what was chosen on tune
     options = language_model_options(found)
     if Path(options["path"]).is_dir():
         options["path"] = str(Path(options["path"]).absolute())

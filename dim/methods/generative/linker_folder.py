@@ -108,6 +108,9 @@ def read(folder: Path, device: str, trusted: Sequence[str] = (), image_root: str
     task, live = make(recipe, device, GEMEL, trusted)
     task.check()
     check_fingerprints(manifest["fingerprints"], live_encoders(live) | {LANGUAGE_MODEL: task.language_model})
+    if task.end == "auto":
+        raise DataError("a linker that says what ends a name (eos, line)", "auto, which is chosen on a dataset", REMEDY)
+    task.settle_names()
     if manifest["image_width"] is not None:
         widths = manifest["image_width"], task.language_model.width, task.prefix_length
         try:

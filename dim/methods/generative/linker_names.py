@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
+from transformers import LogitsProcessor
 
 from dim.data.dataset import NIL
 from dim.display.lines import warn
@@ -14,10 +15,10 @@ from dim.evaluation.protocols import NIL_ROW
 from dim.linker.knowledge import Knowledge
 from dim.methods.generative.answers import Ordering
 from dim.methods.generative.decoding import Written
-from dim.methods.generative.masking import NameMask
 from dim.methods.generative.module import GEMEL
 from dim.methods.generative.name_tokens import tokenize_names
 from dim.methods.generative.name_tree import NameTree
+from dim.methods.generative.names import build_tree, rows_of_names
 from dim.training.datamodule import LinkingData
 from dim.training.tie_break import Scorer
 
@@ -38,7 +39,7 @@ class WritableNames:
 
     def __init__(self, task: GEMEL, knowledge: Knowledge, tree: NameTree | None = None) -> None:
         self._task, self._knowledge, self._tree = task, knowledge, tree
-        self._owners: dict[str, list[int]] | None = None
+        self._owners: dict[str, Rows] | None = None
         self._ordering: Ordering | None = None
         self._is_stale = tree is None
 
@@ -65,20 +66,20 @@ class WritableNames:
         """Whether there is any name."""
         return not self._task.constrained or self.tree is not None
 
-    def mask(self) -> NameMask | None:
-        """What keeps a decoder to the names; None where the run is unconstrained."""
-        return None if self.tree is None else NameMask(self.tree, prompt_length=1)
+    def mask(self) -> LogitsProcessor | None:
+        """What keeps a decoder to what may be written; None: it may write anything."""
+        return self._task.mask(self.tree)
 
     def owners(self, name: Written) -> Rows:
         """The rows [k] of the entities that bear a written name, or NIL_ROW."""
         if self._task.constrained:
             assert self.tree is not None
             return self.tree.rows_of(name.tokens)
+        model = self._task.language_model
         if self._owners is None:
-            self._owners = {}
-            for text, row in zip(*self._pairs(self._knowledge.rows.tolist(), self._task.nil), strict=True):
-                self._owners.setdefault(text.strip(), []).append(row)
-        return np.array(self._owners.get(self._task.language_model.detokenize(name.tokens), ()), np.int64)
+            names, rows = self._pairs(self._knowledge.rows.tolist(), self._task.nil)
+            self._owners = rows_of_names(names, np.array(rows, np.int64), model)
+        return self._owners.get(model.detokenize(name.tokens), np.zeros(0, np.int64))
 
     def add(self, rows: Rows) -> None:
         """Makes the names of new entities writable; says on stderr which cannot be written, and why."""
@@ -88,14 +89,14 @@ class WritableNames:
         names, bearers = self._pairs(rows.tolist(), nil=False)
         owners, model = np.array(bearers, np.int64), self._task.language_model
         limits = model.end_token, model.vocab_size, self._task.decoder.max_new_tokens
-        _, left_out = tokenize_names(names, owners, model.tokenize, *limits, show_progress=False)
+        _, left_out = tokenize_names(names, owners, model.tokenize_names, *limits, False, model.unknown_token)
         for why, what in left_out.items():
             first = ", ".join(what["first"])
             warn(f"{what['count']:,} of {len(names):,} new names cannot be written ({why}): {first}")
         if self._is_stale or self._tree is None:
             self._is_stale = True
         else:
-            self._tree = self._tree.with_names(names, owners, model.tokenize)
+            self._tree = self._tree.with_names(names, owners, model.tokenize_names, model.unknown_token)
 
     def forget(self) -> None:
         """Says that entities were removed."""
@@ -106,9 +107,7 @@ class WritableNames:
         names, rows = self._pairs(self._knowledge.rows.tolist(), self._task.nil)
         model, longest = self._task.language_model, self._task.decoder.max_new_tokens
         try:
-            return NameTree.build(
-                names, np.array(rows, np.int64), model.tokenize, model.end_token, model.vocab_size, longest
-            )
+            return build_tree(names, np.array(rows, np.int64), model, longest)
         except DataError:  # no name is left
             return None
 

@@ -16,6 +16,23 @@ Prefix = tuple[int, ...]
 Known = dict[Prefix, tuple[Node | None, NDArray[np.int64]]]
 
 
+class LineMask(LogitsProcessor):  # type: ignore[misc]  # the library is untyped
+    """Sets the scores of some tokens to -inf: those that hold a line's end, but for the one that ends a name.
+
+    Written with characters before it (`)` and a line's end as one token), or twice, a line's end would end no name.
+
+    Args:
+        barred: [n] int64, those tokens.
+    """
+
+    def __init__(self, barred: NDArray[np.int64]) -> None:
+        self.barred = torch.from_numpy(barred)
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """The scores [n, at least the vocabulary] of what may follow."""
+        return scores.index_fill(1, self.barred.to(scores.device), -torch.inf)  # type: ignore[return-value]
+
+
 class NameMask(LogitsProcessor):  # type: ignore[misc]  # the library is untyped
     """Sets the scores of all tokens that continue no name to -inf, for all beams of a batch at once.
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NoReturn
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, NoReturn
 
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from transformers import LogitsProcessor
 
 from dim.core.distributed import gathered, num_processes, process_index
 from dim.data.dataset import NIL
-from dim.display.lines import say
+from dim.display.lines import say, warn
 from dim.errors import ConfigError
 from dim.evaluation.protocols import NIL_ROW, Ranked
 from dim.methods.generative.answers import Answers, Ordering, Rows
@@ -21,9 +25,12 @@ from dim.methods.generative.decoding import Decoder, Encoded, Written
 from dim.methods.generative.examples import Examples, NoExamples, SimilarExamples
 from dim.methods.generative.language_model import LanguageModel
 from dim.methods.generative.mapper import FeatureMapper
-from dim.methods.generative.masking import NameMask
-from dim.methods.generative.names import open_tree, rows_of_names
+from dim.methods.generative.masking import LineMask, NameMask
+from dim.methods.generative.name_end import NUM_ASKED, end_named, likelier_end, name_facts, never_ended
+from dim.methods.generative.name_tree import NameTree
+from dim.methods.generative.names import name_pairs, open_tree, rows_of_names
 from dim.methods.generative.prompt import Prompt, Prompts, pad_left
+from dim.methods.generative.tokenizer import Bos, End, NamePlace, NameRules
 from dim.training.datamodule import LinkingData, Needs
 from dim.training.task import LinkingTask
 from dim.training.tie_break import Popularity, Scorer
@@ -50,6 +57,11 @@ class GEMEL(LinkingTask):
         max_prompt_tokens: The longest prompt, prefix vectors included; None: what the model's context leaves.
         batch_size: Prompts that are answered at once.
         score_batch_size: Names that are scored at once, under a protocol of candidates.
+        bos: Whether a prompt begins with the tokenizer's start token: `auto`, where the tokenizer puts one before texts
+            (LLaMA, Gemma, DeepSeek; OPT, of which the release takes it away).
+        end: What ends a name: `eos`, the tokenizer's end token; `line`, a line's end, as in the examples; `auto`, which
+            of them the language model finds likelier behind the golds' names of 32 mentions of tune, without images.
+        name_tokens: Names have the tokens that they have `behind_prompt`, or, as released, `alone`.
         train_mapper: Whether `fit` trains; False evaluates a mapper with random weights, or none without images.
         learning_rate: Peak learning rate of AdamW.
         epsilon: Of AdamW.
@@ -62,6 +74,7 @@ class GEMEL(LinkingTask):
 
     scores_all = False
     incidental = LinkingTask.incidental | {"language_model", "batch_size", "score_batch_size"}
+    later: ClassVar[dict[str, Any]] = {"bos": "never", "end": "eos", "name_tokens": "alone"}
 
     def __init__(
         self,
@@ -79,6 +92,9 @@ class GEMEL(LinkingTask):
         max_prompt_tokens: int | None = None,
         batch_size: int = 8,
         score_batch_size: int = 128,
+        bos: Bos = "auto",
+        end: End | Literal["auto"] = "eos",
+        name_tokens: NamePlace = "behind_prompt",
         train_mapper: bool = True,
         learning_rate: float = 1e-6,
         epsilon: float = 1e-6,
@@ -94,6 +110,7 @@ class GEMEL(LinkingTask):
         self.decoder = Decoder(num_beams, max_new_tokens, length_penalty, early_stopping)
         self.max_prompt_tokens = max_prompt_tokens
         self.batch_size, self.score_batch_size = batch_size, score_batch_size
+        self.bos, self.end, self.name_tokens = bos, end, name_tokens
         self.is_trained = train_mapper
         self.epsilon, self.warmup_share, self.counted = epsilon, warmup_share, schedule
         self.mapper: nn.Module = nn.Identity()  # built when the widths are known
@@ -147,25 +164,52 @@ class GEMEL(LinkingTask):
         self._names: list[str] = dataset.column("entities", "name").to_pylist()
         self._names += [NIL, ""]  # NIL_ROW counts from the end
         self._known: dict[str, list[int]] = {}
+        self.settle_names()
+        reads_train = not isinstance(self.examples, NoExamples)
+        train_rows = self.datamodule.train_rows().numpy() if reads_train else np.empty(0, np.int64)
+        self.prompts = self.make_prompts(
+            self.datamodule.shown_mentions(),
+            [self._gold_name(row) for row in data.gold.tolist()],
+            self.examples.choose(data, train_rows, self.datamodule.cache_dir),
+            np.zeros(len(data.gold), bool) if images is None else (images.rows >= 0).cpu().numpy(),
+        )
+        if self.end == "auto":
+            self._choose_end(data)
         if self.constrained:
             longest, cache = self.decoder.max_new_tokens, self.datamodule.cache_dir
             self.tree = open_tree(dataset, model, self.aliases, self.nil, longest, cache)
         else:
-            self._rows_of_name = rows_of_names(dataset, self.aliases, self.nil)
-        reads_train = not isinstance(self.examples, NoExamples)
-        train_rows = self.datamodule.train_rows().numpy() if reads_train else np.empty(0, np.int64)
-        self.prompts = Prompts(
-            mentions=self.datamodule.shown_mentions(),
-            names=[self._gold_name(row) for row in data.gold.tolist()],
-            tokenize=model.tokenize,
-            examples=self.examples.choose(data, train_rows, self.datamodule.cache_dir),
-            has_image=np.zeros(len(data.gold), bool) if images is None else (images.rows >= 0).cpu().numpy(),
-            prefix_length=self.prefix_length,
-            max_tokens=self.room(),
-        )
+            self._rows_of_name = rows_of_names(*name_pairs(dataset, self.aliases, self.nil), model)
         if images is not None:
             self.mapper = FeatureMapper(images.width, model.width, self.prefix_length)
             self._say_share()
+
+    def settle_names(self) -> None:
+        """Tells the language model how prompts begin and names end, as far as it is known before it is asked.
+
+        Raises:
+            ConfigError: Its tokenizer has no such start, or no such end.
+        """
+        model = self.language_model
+        end = "eos" if self.end == "auto" else self.end
+        model.rules = NameRules(model.starts(self.bos), end, self.name_tokens)
+        _ = model.end_token
+
+    def make_prompts(
+        self, mentions: pd.DataFrame, names: Sequence[str | None], examples: Rows, has_image: NDArray[np.bool_]
+    ) -> Prompts:
+        """The prompts of mentions, as of `Prompts`."""
+        model = self.language_model
+        of_examples = None if self.name_tokens == "alone" else model.tokenize_answers
+        room = self.prefix_length, self.room()
+        return Prompts(mentions, names, model.tokenize, examples, has_image, *room, model.start, of_examples)
+
+    def mask(self, tree: NameTree | None) -> LogitsProcessor | None:
+        """What keeps a decoder to what may be written: the names of a tree, if there is one; None: anything may be."""
+        if tree is not None:
+            return NameMask(tree, prompt_length=1)
+        model = self.language_model
+        return LineMask(model.broken_lines) if model.rules.end == "line" else None
 
     def loss_of(self, rows: Tensor) -> Tensor:
         """The mean negative log-likelihood of the tokens of the golds' names and their end tokens."""
@@ -196,8 +240,11 @@ class GEMEL(LinkingTask):
         self._counts.clear()
 
     def on_scoring_end(self) -> None:
-        """Adds up what all processes counted."""
+        """Adds up what all processes counted; says where most answers never ended."""
         self._counts = sum(gathered(self._counts), Counter())
+        if process_index() == 0 and 2 * self._counts["answered"] < self._counts["asked"]:
+            never = self._counts["asked"] - self._counts["answered"]
+            warn(never_ended(self.language_model, never, self._counts["asked"], self.decoder.max_new_tokens))
 
     def rank(self, rows: Tensor) -> Ranked:
         """Ranks the entities whose names are written, or those of the protocol by the likelihood of their names.
@@ -232,7 +279,9 @@ class GEMEL(LinkingTask):
             "equal_names": f"by {self.tie_break.name}, then by id",
             "is_hybrid": self.tie_break.is_model,
             "nil": "an answer" if self.nil else "never answered",
+            "names": name_facts(self.language_model, self.bos, self.end),
             "trained_share": self.num_trained / (self.num_trained + self.language_model.num_parameters),
+            "ended_share": answered / self._counts["asked"] if self._counts["asked"] else None,
             "kb_name_share": self._counts["kb_names"] / answered if answered else None,
             "prompts": self.prompts.facts,
         }
@@ -308,9 +357,10 @@ class GEMEL(LinkingTask):
         return self.data.mention_fields["image"].take(torch.from_numpy(mentions).to(self.device)).mean()[0]
 
     def _write(self, encoded: Encoded, mentions: Rows) -> list[Answers]:
-        mask = NameMask(self.tree, prompt_length=1) if self.constrained else None
+        mask = self.mask(self.tree if self.constrained else None)
         written = self.decoder.write(self.language_model, encoded, mask)
         owners = [[self._owners(name) for name in names] for names in written]
+        self._counts["asked"] += len(written)
         self._counts["answered"] += sum(map(bool, written))
         self._counts["kb_names"] += sum(bool(of_names) and len(of_names[0]) > 0 for of_names in owners)
         each = zip(mentions.tolist(), written, owners, strict=True)
@@ -348,7 +398,7 @@ class GEMEL(LinkingTask):
 
     def _tokens(self, names: Sequence[str]) -> list[list[int]]:
         new = [name for name in dict.fromkeys(names) if name not in self._known]
-        self._known.update(zip(new, self.language_model.tokenize(new), strict=True))
+        self._known.update(zip(new, self.language_model.tokenize_names(new), strict=True))
         return [self._known[name] for name in names]
 
     def _say_share(self) -> None:
@@ -356,6 +406,24 @@ class GEMEL(LinkingTask):
         share = self.num_trained / (self.num_trained + frozen)
         what = "trained" if self.is_trained else "random"
         say(f"mapper {self.num_trained:,} weights ({what}), language model {frozen:,} (frozen): {share:.2%} trained")
+
+    def _choose_end(self, data: LinkingData) -> None:
+        """Settles what ends a name (`likelier_end`)."""
+        model, golds = self.language_model, data.gold.cpu().numpy()
+        rows = np.flatnonzero((data.dataset.mentions["split"].to_numpy() == "tune") & (golds >= 0))
+        rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), NUM_ASKED)).astype(np.int64)]
+        self.to(data.gold.device)
+        model.to(self.device)
+        shown, no_image = self.datamodule.shown_mentions(), np.zeros(len(data.gold), bool)
+        prompts = self.make_prompts(shown, self.prompts.names, self.prompts.examples, no_image)
+        names = self._tokens([self._names[row] for row in golds[rows].tolist()])
+        with torch.no_grad():
+            asked = prompts.of(rows)
+            end, gain = likelier_end(model, lambda some: self._encode(some)[0], asked, names, self.batch_size)
+        model.rules = replace(model.rules, end=end)
+        self.chosen = {"end": end}
+        if names:
+            say(f"names end with {end_named(model)}: likelier behind {len(names)} names of tune by {gain:.2f} nats")
 
     def _tree_facts(self) -> dict[str, Any]:
         tree = self.tree

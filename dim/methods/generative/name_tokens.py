@@ -15,6 +15,7 @@ from dim.evaluation.protocols import NIL_ROW
 from dim.methods.generative.sorted_names import Integers, Tokens
 
 Tokenize = Callable[[list[str]], Sequence[Sequence[int]]]
+See = Callable[[Sequence[str], Sequence[Sequence[int]]], None]
 LeftOut = dict[str, dict[str, Any]]
 
 CHUNK = 10_000  #: Names a call of the tokenizer.
@@ -29,6 +30,8 @@ def tokenize_names(
     vocab_size: int,
     max_tokens: int,
     show_progress: bool = True,
+    unknown_token: int | None = None,
+    see: See | None = None,
 ) -> tuple[Tokens, LeftOut]:
     """The tokens of the names that a model can write, and what was left out.
 
@@ -40,6 +43,8 @@ def tokenize_names(
         vocab_size: All tokens are smaller.
         max_tokens: That may be written, the end token among them.
         show_progress: Whether a bar appears on stderr where there is more than one chunk.
+        unknown_token: Stands for characters that the vocabulary lacks: names with it are left out. None: there is none.
+        see: Gets the names that are kept, and their tokens.
 
     Returns:
         The sequences with their rows, in the order given; and for each reason to leave a pair out, `count` and `first`,
@@ -65,8 +70,12 @@ def tokenize_names(
         flat = np.fromiter(chain.from_iterable(found), dtype=np.int64, count=int(lengths.sum()))
         if len(flat) and not 0 <= flat.min() <= flat.max() < vocab_size:
             raise ConfigError(f"tokens from 0 to {vocab_size - 1:,}", _range(flat), "Pass the tokenizer's own size.")
-        kept, out = _writable(texts, Tokens(flat, lengths, rows[start : start + CHUNK]), end_token, max_tokens)
-        parts.append(kept)
+        of_chunk = Tokens(flat, lengths, rows[start : start + CHUNK])
+        is_kept, out = _writable(texts, of_chunk, end_token, max_tokens, unknown_token)
+        parts.append(Tokens(flat[np.repeat(is_kept, lengths)], lengths[is_kept], of_chunk.rows[is_kept]))
+        if see is not None:
+            kept = np.flatnonzero(is_kept).tolist()
+            see([texts[place] for place in kept], [found[place] for place in kept])
         left_out = join_left_out(left_out, out)
     return Tokens(*(np.concatenate(column) for column in zip(*parts, strict=True))), left_out
 
@@ -87,21 +96,28 @@ def join_left_out(*several: LeftOut) -> LeftOut:
     return joined
 
 
-def _writable(texts: list[str], names: Tokens, end_token: int, max_tokens: int) -> tuple[Tokens, LeftOut]:
+def _writable(
+    texts: list[str], names: Tokens, end_token: int, max_tokens: int, unknown_token: int | None
+) -> tuple[NDArray[np.bool_], LeftOut]:
     owner = np.repeat(np.arange(len(texts)), names.lengths)
-    has_end = np.bincount(owner[names.flat == end_token], minlength=len(texts)) > 0
+
+    def has(token: int | None) -> NDArray[np.bool_]:
+        return np.bincount(owner[names.flat == (-1 if token is None else token)], minlength=len(texts)) > 0
+
+    has_end = has(end_token)
+    is_unknown = has(unknown_token) & ~has_end
     reasons = {
         "no tokens": names.lengths == 0,
         "the end token inside": has_end,
-        f"more than {max_tokens - 1} tokens": (names.lengths > max_tokens - 1) & ~has_end,
+        "characters that the vocabulary lacks": is_unknown,
+        f"more than {max_tokens - 1} tokens": (names.lengths > max_tokens - 1) & ~has_end & ~is_unknown,
     }
     left_out = {
         reason: {"count": int(is_out.sum()), "first": [texts[i] for i in np.flatnonzero(is_out)[:NUM_SHOWN]]}
         for reason, is_out in reasons.items()
         if is_out.any()
     }
-    keep = ~np.any(list(reasons.values()), axis=0)
-    return Tokens(names.flat[keep[owner]], names.lengths[keep], names.rows[keep]), left_out
+    return ~np.any(list(reasons.values()), axis=0), left_out
 
 
 def _range(numbers: Integers) -> str:

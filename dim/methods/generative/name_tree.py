@@ -16,7 +16,7 @@ from dim.core.files import content_hash
 from dim.core.folder_files import read_array, read_json, refit
 from dim.core.output import Kind, output_folder
 from dim.errors import DataError
-from dim.methods.generative.name_tokens import LeftOut, Tokenize, join_left_out, tokenize_names
+from dim.methods.generative.name_tokens import LeftOut, See, Tokenize, join_left_out, tokenize_names
 from dim.methods.generative.sorted_names import NO_CHILDREN, Children, Integers, SortedNames, sort_names
 
 FORMAT = 1
@@ -93,6 +93,8 @@ class NameTree:
         vocab_size: int,
         max_tokens: int = 32,
         show_progress: bool = True,
+        unknown_token: int | None = None,
+        see: See | None = None,
     ) -> NameTree:
         """The tree of these names.
 
@@ -104,12 +106,16 @@ class NameTree:
             vocab_size: Of the tokenizer with its added tokens; all tokens are smaller.
             max_tokens: That may be written, the end token among them; longer names are left out.
             show_progress: Whether a bar appears on stderr where there are many names.
+            unknown_token: Stands for characters that the vocabulary lacks: names with it are left out. None: there is
+                none.
+            see: Gets the names that can be written, and their tokens.
 
         Raises:
             ConfigError: A token is not in the vocabulary.
             DataError: There are no names, or none that can be written; or names and rows do not fit.
         """
-        pairs, left_out = tokenize_names(names, rows, tokenize, end_token, vocab_size, max_tokens, show_progress)
+        limits = end_token, vocab_size, max_tokens
+        pairs, left_out = tokenize_names(names, rows, tokenize, *limits, show_progress, unknown_token, see)
         if not len(pairs.lengths):
             reasons = "; ".join(f"{what['count']:,} with {why}: {what['first']}" for why, what in left_out.items())
             raise DataError(
@@ -117,18 +123,21 @@ class NameTree:
                 f"{len(names):,} names in the KB" + (f", all left out: {reasons}" if names else ""),
                 "Check the names of the KB, the tokenizer and max_tokens.",
             )
-        return cls((sort_names(pairs, vocab_size),), end_token, vocab_size, max_tokens, left_out=left_out)
+        return cls((sort_names(pairs, vocab_size),), *limits, left_out=left_out)
 
-    def with_names(self, names: Sequence[str], rows: NDArray[np.int64], tokenize: Tokenize) -> NameTree:
+    def with_names(
+        self, names: Sequence[str], rows: NDArray[np.int64], tokenize: Tokenize, unknown_token: int | None = None
+    ) -> NameTree:
         """A tree with more (name, row) pairs, which shares the arrays of this one.
 
         Args:
             names: As for `build`; none is allowed.
             rows: [n] int64, as for `build`.
             tokenize: The same as for `build`.
+            unknown_token: The same as for `build`.
         """
         limits = self.end_token, self.vocab_size, self.max_tokens
-        pairs, left_out = tokenize_names(names, rows, tokenize, *limits, show_progress=False)
+        pairs, left_out = tokenize_names(names, rows, tokenize, *limits, False, unknown_token)
         added = self._parts[1].pairs().join(pairs) if len(self._parts) > 1 else pairs
         parts = (self._parts[0], sort_names(added, self.vocab_size)) if len(added.lengths) else self._parts
         return NameTree(parts, *limits, self.facts, join_left_out(self.left_out, left_out))

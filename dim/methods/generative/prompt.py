@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dim.errors import ConfigError, DataError
 
 Ints = NDArray[np.int64]
+END_OF_QUESTION = "?\n[Answer]"  #: What an entity's name follows on.
 IGNORED = -100  #: The label of a position without loss, as in PyTorch and Transformers.
 
 
@@ -26,7 +27,7 @@ def ask(mention: str, context: str) -> str:
         >>> ask("Leto", "Leto sings.")
         '[Text]Leto sings.\n[Question]What does Leto mentioned in the text refer to?\n[Answer]'
     """
-    return f"[Text]{context}\n[Question]What does {mention} mentioned in the text refer to?\n[Answer]"
+    return f"[Text]{context}\n[Question]What does {mention} mentioned in the text refer to{END_OF_QUESTION}"
 
 
 def answer(mention: str, context: str, name: str) -> str:
@@ -59,7 +60,7 @@ class Prompt:
 
     Attributes:
         images: [num_parts] int64, the mention whose image stands before each part; -1: no image, and no prefix vectors.
-        tokens: The tokens of each part, int64; the last part is the question.
+        tokens: The tokens of each part, int64; the last part is the question, the first may be a start token alone.
     """
 
     images: Ints
@@ -84,6 +85,9 @@ class Prompts:
         has_image: [num_mentions], whether prefix vectors stand for the mention's image.
         prefix_length: Vectors an image.
         max_tokens: Positions that a prompt may take, prefix vectors included, the answer not.
+        start: Tokens that every prompt begins with, before the first image.
+        tokenize_answers: Names → the tokens that follow a question in an example, those of the name's end among them;
+            None: an example is tokenised as one text.
     """
 
     def __init__(
@@ -95,11 +99,14 @@ class Prompts:
         has_image: NDArray[np.bool_],
         prefix_length: int,
         max_tokens: int,
+        start: Sequence[int] = (),
+        tokenize_answers: Callable[[list[str]], list[list[int]]] | None = None,
     ) -> None:
         self.mentions, self.contexts = _texts(mentions["mention"]), _texts(mentions["context"])
         self.spans = _spans(mentions, self.contexts)
         self.names, self.tokenize, self.examples = names, tokenize, examples
-        self.has_image, self.prefix_length, self.max_tokens = has_image, prefix_length, max_tokens
+        self.has_image, self.prefix_length, self.max_tokens = has_image, prefix_length, max_tokens - len(start)
+        self.start, self.tokenize_answers = np.array(start, np.int64), tokenize_answers
         self._questions: dict[int, Ints] = {}
         self._answers: dict[int, Ints] = {}
         self._cut: set[int] = set()
@@ -141,14 +148,17 @@ class Prompts:
         if len(examples) < self.examples.shape[1]:
             self._with_fewer.add(row)
         shown = np.array(parts[::-1], np.int64)
-        return Prompt(np.where(self.has_image[shown], shown, -1), tuple(tokens[::-1]))
+        images = np.where(self.has_image[shown], shown, -1)
+        if len(self.start):
+            return Prompt(np.append(_NO_IMAGE, images), (self.start, *tokens[::-1]))
+        return Prompt(images, tuple(tokens[::-1]))
 
     def _size(self, row: int, tokens: Ints) -> int:
         return len(tokens) + self.prefix_length * bool(self.has_image[row])
 
     def _learn_answers(self, rows: list[int]) -> None:
         new = [row for row in rows if row not in self._answers]
-        texts = []
+        names = []
         for row in new:
             name = self.names[row]
             if name is None:
@@ -157,8 +167,18 @@ class Prompts:
                     f"none to '{self.mentions[row]}' (row {row})",
                     "Choose examples among the training mentions that have a gold entity.",
                 )
-            texts.append(answer(self.mentions[row], self.contexts[row], name))
-        self._answers.update(zip(new, self._tokens(texts), strict=True))
+            names.append(name)
+        asked = zip(new, names, strict=True)
+        if self.tokenize_answers is None:
+            texts = [answer(self.mentions[row], self.contexts[row], name) for row, name in asked]
+            self._answers.update(zip(new, self._tokens(texts), strict=True))
+            return
+        questions = self._tokens([ask(self.mentions[row], self.contexts[row]) for row in new])
+        answers = self.tokenize_answers(names)
+        self._answers |= {
+            row: np.append(question, np.array(tokens, np.int64))
+            for row, question, tokens in zip(new, questions, answers, strict=True)
+        }
 
     def _learn_questions(self, rows: list[int]) -> None:
         new = [row for row in rows if row not in self._questions]
