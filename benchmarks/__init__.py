@@ -9,6 +9,7 @@ from benchmarks.dump import bench_dump
 from benchmarks.embed import bench_embed
 from benchmarks.generate import bench_generate
 from benchmarks.hostile import bench_hostile
+from benchmarks.likelihoods import bench_likelihoods
 from benchmarks.link import bench_link
 from benchmarks.memory import bench_memory
 from benchmarks.rank import bench_rank
@@ -24,6 +25,7 @@ __all__ = [
     "bench_embed",
     "bench_generate",
     "bench_hostile",
+    "bench_likelihoods",
     "bench_link",
     "bench_memory",
     "bench_rank",

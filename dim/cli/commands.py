@@ -172,6 +172,7 @@ COMMANDS = {
             "bench_memory",
             "bench_trie",
             "bench_generate",
+            "bench_likelihoods",
             "bench_link",
             "bench_serve",
             "bench_hostile",

@@ -1,0 +1,278 @@
+"""`dim bench likelihoods`: what a language model that nobody trained brings to a run: names written, names scored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.table import Table
+
+from dim.core.files import write_json
+from dim.core.folder_files import peek_json
+from dim.core.progress import tracked
+from dim.core.provenance import commit, hardware
+from dim.display.terminal import Console
+from dim.encoders.device import Precision
+from dim.errors import ConfigError
+from dim.evaluation.intervals import Bootstrap
+from dim.evaluation.protocols import Generative
+from dim.evaluation.significance import paired_randomization
+from dim.methods.generative.examples import NoExamples, SimilarExamples
+from dim.methods.generative.language_model import LanguageModel
+from dim.methods.generative.module import GEMEL
+from dim.methods.generative.tokenizer import End
+from dim.reranker.features import FEATURES
+from dim.reranker.finder import Finder
+from dim.reranker.lists import Lists
+from dim.training.saved_run import open_run
+from dim.training.task import LinkingTask
+
+Rows = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+#: Of the mean log-likelihood of a name's tokens, in nats, beside a cosine.
+WEIGHTS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0)
+CONFIDENCE = "95% bootstrap intervals; p: paired randomisation"
+
+
+@dataclass(frozen=True)
+class Way:
+    """How names are written.
+
+    Attributes:
+        examples: Training mentions with the most similar strings that stand before the question.
+        tree: Whether only names of the KB can be written.
+        end: What ends a name.
+    """
+
+    examples: int
+    tree: bool
+    end: End
+
+
+def bench_likelihoods(
+    run: Path,
+    language_model: str,
+    out: Path,
+    num_mentions: int = 500,
+    num_tuned: int = 300,
+    examples: list[int] | None = None,
+    scored_examples: int = 4,
+    scored_end: End = "line",
+    num_candidates: int = 8,
+    batch_size: int = 8,
+    num_beams: int = 5,
+    precision: Precision = "fp32",
+    device: str = "auto",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Asks a frozen language model about mentions of a run's dataset, by text alone, and sets it beside the run.
+
+    First it writes names, as GEMEL without images: with each number of examples, with the prefix tree and without, with
+    either end. Then it scores the names of the candidates that the run's vectors and the string baseline bring; the
+    weight of its likelihood beside each of these is chosen on tune. What is finished is kept in `out`: the same
+    command goes on.
+
+    Args:
+        run: A finished run of DIM whose dataset has the splits tune and dev.
+        language_model: A folder, or an id on the Hugging Face hub.
+        out: A folder for results.
+        num_mentions: Mentions of dev, drawn by the seed.
+        num_tuned: Mentions of tune, drawn by the seed.
+        examples: Numbers of examples; by default 0, 4 and 16.
+        scored_examples: Examples before the question whose names are scored.
+        scored_end: What ends a name that is scored.
+        num_candidates: Candidates from the vectors, and from the names, of each mention.
+        batch_size: Prompts at once.
+        num_beams: Beams of the search.
+        precision: Of the language model.
+        device: `auto`, `cpu`, `cuda` …
+        seed: Of the draw.
+
+    Returns:
+        All that the tables show.
+
+    Raises:
+        ConfigError: The run has too few mentions.
+    """
+    task = open_run(run, device)
+    if "image" in task.data.mention_fields:
+        raise ConfigError(
+            "a run that reads text alone", f"one with images at {run}", "Fit a config such as wikimel_text."
+        )
+    dev, tune = (_drawn(task, split, number, seed) for split, number in (("dev", num_mentions), ("tune", num_tuned)))
+    model = LanguageModel(language_model, precision=precision)
+    asked = {"language_model": model.fingerprint, "mentions": num_mentions, "seed": seed, "beams": num_beams}
+    out.mkdir(parents=True, exist_ok=True)
+    finder = Finder(task, num_candidates)
+    found: dict[str, Any] = {"run": run.name, **asked, "written": []}
+    lists = {split: finder.lists(task, rows) for split, rows in (("tune", tune), ("dev", dev))}
+    task.data.protocol = Generative()
+    scored = {}
+    for split, rows in (("tune", tune), ("dev", dev)):
+        path = out / f"scored_{split}_{scored_examples}_{scored_end}.json"
+        if not path.exists():
+            gemel = _opened(task, model, Way(scored_examples, True, scored_end), num_beams, batch_size)
+            write_json(path, asked | {"scores": _score(gemel, rows, lists[split]).tolist()})
+        scored[split] = np.array(_checked(path, asked)["scores"])
+    for number, tree, end in product(examples if examples is not None else [0, 4, 16], (True, False), get_args(End)):
+        way = Way(number, tree, end)
+        path = out / f"written_{number}_{'tree' if tree else 'free'}_{end}.json"
+        if not path.exists():
+            gemel = _opened(task, model, way, num_beams, batch_size)
+            write_json(path, asked | asdict(way) | _write(gemel, dev))
+        found["written"].append(_checked(path, asked))
+    found["scored"] = weigh(lists["tune"], lists["dev"], scored["tune"], scored["dev"])
+    _print(found)
+    write_json(out / "results.json", found)
+    facts = f"{len(dev)} mentions of dev and {len(tune)} of tune, seed {seed}; {CONFIDENCE}"
+    Console().print(f"{hardware()} · commit {commit()} · {facts}", soft_wrap=True)
+    return found
+
+
+def _drawn(task: LinkingTask, split: str, number: int, seed: int) -> Rows:
+    """Rows of mentions whose gold the KB has, in their order."""
+    rows = task.datamodule.rows(split)
+    known = rows[task.data.gold.cpu()[rows] >= 0].numpy()
+    if len(known) < number:
+        raise ConfigError(f"{number} mentions in {split}", f"{len(known)}", "Ask for fewer.")
+    return np.sort(np.random.default_rng(seed).choice(known, number, replace=False))
+
+
+def _opened(task: LinkingTask, model: LanguageModel, way: Way, num_beams: int, batch_size: int) -> GEMEL:
+    gemel = GEMEL(
+        model,
+        SimilarExamples(way.examples) if way.examples else NoExamples(),
+        constrained=way.tree,
+        end=way.end,
+        aliases=False,
+        num_beams=num_beams,
+        batch_size=batch_size,
+        train_mapper=False,
+    )
+    gemel.open_for_scoring(task.datamodule, None, task.device)
+    return gemel
+
+
+def _checked(path: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = peek_json(path, dict[str, Any])
+    if other := [name for name, value in asked.items() if kept.get(name) != value]:
+        raise ConfigError(f"results of this {other[0]} in {path}", str(kept.get(other[0])), "Name another --out.")
+    return kept
+
+
+def _write(gemel: GEMEL, rows: Rows) -> dict[str, Any]:
+    """Ranks of the golds, the share of answers that are names of the KB, and how long it took."""
+    gemel.rank(torch.from_numpy(rows[:1]))  # loads what loads at the first use
+    gemel.on_scoring_start()
+    start, ranks = time.perf_counter(), []
+    step = 8 * gemel.batch_size
+    with torch.inference_mode():
+        for first in tracked(range(0, len(rows), step), "write names", -(-len(rows) // step)):
+            ranks += gemel.rank(torch.from_numpy(rows[first : first + step])).ranks.tolist()
+    seconds = time.perf_counter() - start
+    about = gemel.describe()
+    return {
+        "hits": [int(rank == 1) for rank in ranks],
+        "hits_at_5": [int(rank <= 5) for rank in ranks],
+        "kb_name_share": about["kb_name_share"],
+        "mentions_a_second": len(rows) / seconds,
+        "prompts": about["prompts"],
+    }
+
+
+def _score(gemel: GEMEL, rows: Rows, lists: Lists) -> Floats:
+    """The score of the name of each listed entity, in the order of the lists: log-likelihood by token."""
+    names = gemel.data.dataset.column("entities", "name").to_pylist()
+    prompts = gemel.prompts.of(rows)
+    lengths = [prompt.length(gemel.prefix_length) for prompt in prompts]
+    by_length = np.argsort(lengths, kind="stable")
+    scores = np.empty(len(lists.rows))
+    with torch.inference_mode():
+        for first in tracked(range(0, len(rows), gemel.batch_size), "score names", -(-len(rows) // gemel.batch_size)):
+            chosen = by_length[first : first + gemel.batch_size].tolist()
+            encoded, _ = gemel.encode([prompts[place] for place in chosen], lambda mentions: torch.empty(0))
+            places = [range(lists.starts[place], lists.starts[place + 1]) for place in chosen]
+            tokens = [gemel.language_model.tokenize_names([names[lists.rows[each]] for each in own]) for own in places]
+            found = gemel.decoder.score(gemel.language_model, encoded, tokens, gemel.score_batch_size)
+            for own, of_prompt in zip(places, found, strict=True):
+                scores[own.start : own.stop] = of_prompt
+    return scores
+
+
+def weigh(tune: Lists, dev: Lists, tune_scores: Floats, dev_scores: Floats) -> list[dict[str, Any]]:
+    """The string baseline and the run's vectors, alone and with the likelihoods beside them.
+
+    Args:
+        tune: Candidates of the mentions that the weight is chosen on, by the share whose gold is first.
+        dev: Of those that are reported.
+        tune_scores: [num_pairs] of `tune`, log-likelihood by token.
+        dev_scores: Of `dev`.
+
+    Returns:
+        For each way to score `system`, `weight` and `hits`, 0 or 1 a mention of dev; the likelihoods alone first.
+    """
+    columns = {"string similarity": "name", "DIM vectors": "vectors"}
+    alone = {"system": "likelihood alone", "weight": None, "hits": _hits(dev, dev_scores).tolist()}
+    rows = [alone]
+    for system, column in columns.items():
+        place = list(FEATURES).index(column)
+        of_tune, of_dev = (lists.features[:, place].astype(np.float64) for lists in (tune, dev))
+        best = max(WEIGHTS, key=lambda weight: _hits(tune, of_tune + weight * tune_scores).mean())
+        rows.append({"system": system, "weight": 0.0, "hits": _hits(dev, of_dev).tolist()})
+        both = _hits(dev, of_dev + best * dev_scores)
+        rows.append({"system": f"{system} + likelihood", "weight": best, "hits": both.tolist()})
+    return rows
+
+
+def _hits(lists: Lists, scores: Floats) -> Rows:
+    """Whether the gold of each list [n] stands alone at the top: ties count against it."""
+    hits = np.zeros(len(lists), np.int64)
+    for place, (start, end) in enumerate(zip(lists.starts[:-1], lists.starts[1:], strict=True)):
+        own, gold = scores[start:end], lists.gold[place]
+        hits[place] = gold >= 0 and (own >= own[gold]).sum() == 1
+    return hits
+
+
+def _print(found: dict[str, Any]) -> None:
+    boot = Bootstrap(np.arange(len(found["written"][0]["hits"])))
+    table = Table(title="Names written, text alone, dev", title_justify="left")
+    for column in ("examples", "tree", "end", "Top-1", "Top-5", "answers that are KB names", "mentions a second"):
+        table.add_column(column, justify="left" if column in ("tree", "end") else "right")
+    for way in found["written"]:
+        share = way["kb_name_share"]
+        table.add_row(
+            str(way["examples"]),
+            "yes" if way["tree"] else "no",
+            way["end"],
+            _share(boot, way["hits"]),
+            f"{np.mean(way['hits_at_5']):.1%}".rstrip("%"),
+            "none ended" if share is None else f"{share:.1%}",
+            f"{way['mentions_a_second']:.2f}",
+        )
+    Console().print(table)
+    table = Table(title="Candidates' names scored, dev; weight chosen on tune", title_justify="left")
+    for column in ("score", "weight", "Top-1", "Δ", "p"):
+        table.add_column(column, justify="left" if column == "score" else "right")
+    rows = found["scored"]
+    for before, row in zip([None, *rows], rows, strict=False):
+        is_added = row["system"].endswith("+ likelihood")
+        change = [""] * 2
+        if is_added and before is not None:
+            gain = np.mean(row["hits"]) - np.mean(before["hits"])
+            change = [f"{100 * gain:+.1f}", f"{paired_randomization(row['hits'], before['hits']):.4f}"]
+        weight = f"{row['weight']:g}" if is_added else ""
+        table.add_row(row["system"], weight, _share(boot, row["hits"]), *change)
+    Console().print(table)
+
+
+def _share(boot: Bootstrap, hits: Sequence[int]) -> str:
+    low, high = boot.interval(np.array(hits)[:, None])
+    return f"{100 * np.mean(hits):.1f} [{100 * low[0]:.1f}, {100 * high[0]:.1f}]"
