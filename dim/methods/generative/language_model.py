@@ -21,6 +21,7 @@ from dim.encoders.device import DTYPES, Precision
 from dim.encoders.model_files import copy_files, load_pickled, transformers_files
 from dim.encoders.pretrained import Pretrained, check_whole
 from dim.errors import ConfigError
+from dim.methods.generative.ways import WAYS, Way
 
 WHAT = "a causal language model of Transformers"
 UNBOUNDED = 10**9  # tokenizers without a limit of their own say 1e30
@@ -47,6 +48,9 @@ class LanguageModel:
     quantization: Literal["none", "8bit", "4bit"] = "none"
     device_map: str | None = None
     revision: str | None = None
+
+    def __post_init__(self) -> None:
+        self.way: Way = WAYS[0]  #: How prompts go through it; the self-check settles it.
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process loads the weights itself.
@@ -137,6 +141,16 @@ class LanguageModel:
         return self._embedding.weight.shape[1]
 
     @property
+    def num_embeddings(self) -> int:
+        """Tokens that have an input vector."""
+        return self._embedding.weight.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Where input vectors are looked up."""
+        return self._embedding.weight.device
+
+    @property
     def num_parameters(self) -> int:
         """How many weights the model has."""
         return sum(parameter.numel() for parameter in self.model.parameters())
@@ -154,9 +168,8 @@ class LanguageModel:
     @property
     def context(self) -> int:
         """The most positions of prompt and answer together."""
-        limits = [getattr(self.config, name, None) for name in ("max_position_embeddings", "n_positions", "n_ctx")]
-        known = [limit for limit in limits if isinstance(limit, int)]
-        return min([*known, int(min(self.tokenizer.model_max_length, UNBOUNDED))])
+        limits = known_positions(self.config.get_text_config(decoder=True))
+        return min([*limits, int(min(self.tokenizer.model_max_length, UNBOUNDED))])
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of each text, without those that start or end a sequence.
@@ -180,37 +193,44 @@ class LanguageModel:
         vectors: Tensor = self._embedding(tokens)
         return vectors
 
-    def run(self, mask: Tensor, num_logits: int, past: Any = None, **inputs: Tensor) -> Any:
-        """One forward pass over left-padded input.
+    def run(self, mask: Tensor, num_logits: int, vectors: Tensor, past: Any = None, is_last: bool = False) -> Any:
+        """One forward pass over left-padded input vectors, as `way` has it.
 
         Args:
-            mask: [b, past + n] int64, 1 where there is a token; the last n columns are this input's.
-            num_logits: For how many of the last positions the logits are wanted.
+            mask: [b, past + n] int64, 1 where there is a vector; the last n columns are this input's.
+            num_logits: For how many of the last positions the logits are wanted, at least.
+            vectors: [b, n, width].
             past: The cache of what stands before; it is extended in place.
-            **inputs: `inputs_embeds` [b, n, width] or `input_ids` [b, n].
+            is_last: Whether nothing will follow, so that there need be no cache.
 
         Returns:
-            Transformers' output; `.logits` [b, num_logits, vocabulary].
+            Transformers' output; `.logits` [b, num_logits or more, vocabulary].
         """
-        length = next(iter(inputs.values())).shape[1]
-        if self._takes("position_ids"):
-            inputs["position_ids"] = (mask.cumsum(1) - 1).clamp_min(0)[:, -length:]
-        if self._takes("logits_to_keep"):
-            inputs["logits_to_keep"] = num_logits  # type: ignore[assignment]
+        inputs: dict[str, Any] = {"attention_mask": mask}
+        if self.way.is_batched:  # alone, a model's own count is right, wherever it begins
+            inputs["position_ids"] = (mask.cumsum(1) - 1).clamp_min(0)[:, -vectors.shape[1] :]
+        inputs["logits_to_keep"] = num_logits
+        # Said each time: a folder may say that there is no cache.
+        inputs["use_cache"] = self.way.has_cache and not is_last
+        inputs = {name: value for name, value in inputs.items() if self.takes(name)}
+        if past is not None:
+            inputs[self.cache_name] = past
         with explained_memory():
-            return self.model(attention_mask=mask, return_dict=True, **inputs, **{self.cache_name: past})
+            # A copy: some models change what they are given (CTRL).
+            return self.model(inputs_embeds=vectors.clone(), return_dict=True, **inputs)
 
     @property
     def cache_name(self) -> str:
         """What Transformers calls the cache, in arguments and output: `cache`, before 5.2x `past_key_values`."""
-        return "cache" if self._takes("cache") else "past_key_values"
+        return "cache" if self.takes("cache") else "past_key_values"
 
     @property
     def _embedding(self) -> nn.Embedding:
         embedding: nn.Embedding = self.model.get_input_embeddings()  # type: ignore[operator]
         return embedding
 
-    def _takes(self, argument: str) -> bool:
+    def takes(self, argument: str) -> bool:
+        """Whether a forward pass has such an argument."""
         return argument in inspect.signature(self.model.forward).parameters
 
     def _quantized(self) -> Any:
@@ -224,6 +244,23 @@ class LanguageModel:
 
     def _load(self, kind: Any, **options: Any) -> Any:
         return self.source.load(kind, **options)
+
+
+def known_positions(config: Any) -> list[int]:
+    """The bounds on positions that a text model's configuration names.
+
+    With LongRoPE and dynamic NTK the angles of all tokens hang on how long the longest text of a batch is, beyond the
+    length that the model was first trained on: an answer would change with its neighbours, and while it is written.
+    That length is a bound, too.
+    """
+    names = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
+    limits = [getattr(config, name, None) for name in names]
+    ropes = [getattr(config, name, None) or {} for name in ("rope_parameters", "rope_scaling")]
+    for rope in [each for of_all in ropes for each in (of_all, *of_all.values()) if isinstance(each, dict)]:
+        if rope.get("rope_type", rope.get("type")) in ("longrope", "dynamic"):
+            limits += [rope.get("original_max_position_embeddings")]
+            limits += [getattr(config, "original_max_position_embeddings", None)]
+    return [limit for limit in limits if isinstance(limit, int) and limit > 0]  # XLNet's -1: none
 
 
 @contextmanager
