@@ -21,6 +21,7 @@ from dim.encoders.device import DTYPES, Precision
 from dim.encoders.model_files import copy_files, load_pickled, transformers_files
 from dim.encoders.pretrained import Pretrained, check_whole
 from dim.errors import ConfigError
+from dim.methods.generative.model_kinds import check_gguf, check_kind, known_positions
 from dim.methods.generative.ways import WAYS, Way
 
 WHAT = "a causal language model of Transformers"
@@ -60,6 +61,7 @@ class LanguageModel:
     @cached_property
     def source(self) -> Pretrained:
         """The folder, or the id on the hub at one commit."""
+        check_gguf(Path(self.path), WHAT)
         return Pretrained(self.path, self.revision, WHAT)
 
     @cached_property
@@ -117,7 +119,12 @@ class LanguageModel:
 
     @cached_property
     def model(self) -> nn.Module:
-        """The model, frozen and in evaluation mode."""
+        """The model, frozen and in evaluation mode.
+
+        Raises:
+            ConfigError: Transformers has no causal language model of this kind.
+        """
+        check_kind(self.config, self.path, WHAT)
         options: dict[str, Any] = {"dtype": DTYPES[self.precision]}
         if self.device_map is not None:
             _check_package("accelerate", "a device_map")
@@ -244,23 +251,6 @@ class LanguageModel:
 
     def _load(self, kind: Any, **options: Any) -> Any:
         return self.source.load(kind, **options)
-
-
-def known_positions(config: Any) -> list[int]:
-    """The bounds on positions that a text model's configuration names.
-
-    With LongRoPE and dynamic NTK the angles of all tokens hang on how long the longest text of a batch is, beyond the
-    length that the model was first trained on: an answer would change with its neighbours, and while it is written.
-    That length is a bound, too.
-    """
-    names = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
-    limits = [getattr(config, name, None) for name in names]
-    ropes = [getattr(config, name, None) or {} for name in ("rope_parameters", "rope_scaling")]
-    for rope in [each for of_all in ropes for each in (of_all, *of_all.values()) if isinstance(each, dict)]:
-        if rope.get("rope_type", rope.get("type")) in ("longrope", "dynamic"):
-            limits += [rope.get("original_max_position_embeddings")]
-            limits += [getattr(config, "original_max_position_embeddings", None)]
-    return [limit for limit in limits if isinstance(limit, int) and limit > 0]  # XLNet's -1: none
 
 
 @contextmanager

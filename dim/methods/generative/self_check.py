@@ -127,7 +127,7 @@ class Trial:
         if not apart <= self.most:
             raise _refused(
                 model,
-                "it reads the ids of tokens beside their vectors: by ids, and by these ids' vectors, likelihoods of tokens "
+                "it reads the ids of tokens beside their vectors: by ids, and by these ids' vectors, the likelihoods "
                 f"differ by {apart:.2g}",
             )
 
