@@ -29,7 +29,7 @@ def check_kind(config: Any, path: str, what: str) -> None:
         remedy = f"Save its text part as a {text.model_type} model of its own: docs/language_models.md says how."
     raise ConfigError(
         f"{what} at {path}",
-        f"a {config.model_type} model, of which Transformers takes no text model (AutoModelForCausalLM)",
+        f"one of type {config.model_type}, of which Transformers takes no text model (AutoModelForCausalLM)",
         remedy,
     )
 

@@ -84,11 +84,11 @@ def check_model(model: LanguageModel) -> Verdict:
                 model, f"scores are none of a plain pass: {'; '.join(faster)}. Does it read what stands behind a token?"
             )
     if not way.is_fast:
-        warn(f"{named(model)} answers exactly, but slowly: {way} ({'; '.join(faster)})")
+        warn(f"{_named(model)} answers exactly, but slowly: prompts go {way} ({'; '.join(faster)})")
     return Verdict(way, trial.most, tuple(faster))
 
 
-def named(model: LanguageModel) -> str:
+def _named(model: LanguageModel) -> str:
     """The model in messages: its type and its place."""
     return f"the language model at {model.path} ({model.config.model_type})"
 

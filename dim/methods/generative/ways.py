@@ -27,7 +27,7 @@ class Way:
 
     def __str__(self) -> str:
         cache = "encoded once" if self.has_cache else "encoded again for each token"
-        return f"prompts {'in batches' if self.is_batched else 'one at a time'}, {cache}"
+        return f"{'in batches' if self.is_batched else 'one at a time'}, {cache}"
 
 
 #: In the order in which they are tried.

@@ -51,7 +51,7 @@ def test_where_padding_moves_positions_prompts_go_one_at_a_time(kind, tmp_path, 
     assert verdict.facts["verdict"] == "exact but slow"
     assert model.way == ALONE
     assert apart(model) < MOST
-    assert capsys.readouterr().err.count("answers exactly, but slowly: prompts one at a time, encoded once") == 1
+    assert capsys.readouterr().err.count("answers exactly, but slowly: prompts go one at a time, encoded once") == 1
 
 
 @pytest.mark.parametrize(("kind", "way"), [("roberta", READ_AGAIN_ALONE), ("openai-gpt", READ_AGAIN)])
@@ -171,7 +171,7 @@ def test_the_text_model_of_a_folder_with_images_is_taken(kind, tmp_path):
 
 
 def test_models_whose_text_part_cannot_be_taken_are_refused_by_name(tmp_path):
-    with pytest.raises(ConfigError, match=r"a qwen3_vl model, of which Transformers takes no text model"):
+    with pytest.raises(ConfigError, match=r"one of type qwen3_vl, of which Transformers takes no text model"):
         _ = model_of(tmp_path, "qwen3_vl", make=AutoModelForImageTextToText).model
 
 
