@@ -10,9 +10,10 @@ from transformers import PrefixConstrainedLogitsProcessor
 
 from benchmarks.trie import follow_nested, nested_dicts
 from dim.evaluation.protocols import NUM_ANSWERS
-from dim.methods.generative.decoding import NEVER, Encoded
+from dim.methods.generative.decoding import NEVER
 from dim.methods.generative.module import GEMEL
 from dim.methods.generative.prompt import answer, ask
+from dim.methods.generative.ways import Encoded
 
 Names = list[tuple[int, float]]  #: KB rows with scores, best first.
 

@@ -83,7 +83,7 @@ class RandomLanguageModel(LanguageModel):
         rng: np.random.Generator,
     ) -> None:
         super().__init__(str(folder), precision)
-        self.device, self.seed = device, seed
+        self.made_on, self.seed = device, seed
         shape.save_pretrained(folder)
         tokenizer = made_up_tokenizer(VOCAB_SIZE - len(_FRAME), NUM_WORDS, rng)
         tokenizer.add_tokens(_FRAME)
@@ -93,6 +93,6 @@ class RandomLanguageModel(LanguageModel):
     def model(self) -> Any:
         """The model, frozen and in evaluation mode."""
         torch.manual_seed(self.seed)
-        with resolve_device(self.device):
+        with resolve_device(self.made_on):
             model = AutoModelForCausalLM.from_config(self.config, dtype=DTYPES[self.precision])
         return model.eval().requires_grad_(False)

@@ -234,6 +234,7 @@ class DimCLI(LightningCLI):
             self.start.resumed_from = found
         if options["ckpt_path"] is not None:
             check_checkpoint(Path(options["ckpt_path"]), self.model.seed, self.datamodule)
+        self.model.try_parts()
         if self.trainer.world_size > 1:
             # Embeds what is missing before the other processes start, or while they wait at its locks: a barrier
             # of theirs would time out.

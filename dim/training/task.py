@@ -163,6 +163,9 @@ class LinkingTask(LightningModule):
     def check(self) -> None:
         """Raises ConfigError where the options do not fit each other; called before any data is read."""
 
+    def try_parts(self) -> None:
+        """Raises ConfigError where what it computes with cannot be used; called before anything is embedded."""
+
     def configure_model(self) -> None:
         """Builds the network, once the data module knows the widths."""
         if not self._is_built:

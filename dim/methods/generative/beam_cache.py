@@ -1,11 +1,14 @@
-"""Keys and values of prompts, shared out to beams without copying them again at every step."""
+"""What a language model remembers of prompts, shared out to beams and reordered with them."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from torch import Tensor, nn
+from transformers import PretrainedConfig
+from transformers.cache_utils import DynamicLayer
 
 
 class BeamLayer(DynamicLayer):  # type: ignore[misc]  # the library is untyped
@@ -55,11 +58,87 @@ def for_beams(prompts: Any, num_beams: int, room: int) -> Any:
         num_beams: Beams a prompt.
         room: Tokens that will be written at most.
     """
-    if type(prompts) is DynamicCache and all(type(layer) is DynamicLayer for layer in prompts.layers):
-        prompts.layers = [BeamLayer(layer, num_beams, room) for layer in prompts.layers]
-    elif num_beams > 1:  # sliding windows and other layers of their own kind
-        prompts.batch_repeat_interleave(num_beams)
-    return prompts
+
+    def change(values: Tensor) -> Tensor:
+        return values.repeat_interleave(num_beams, 0)
+
+    def beams_of(layer: Any) -> Any:
+        # sliding windows, states and other layers of their own kind are copied as they are
+        return BeamLayer(layer, num_beams, room) if type(layer) is DynamicLayer else _changed(layer, change)
+
+    return _with_layers(prompts, beams_of, change)
+
+
+def repeated(cache: Any, count: int) -> Any:
+    """A copy of a cache of b rows with each row `count` times, side by side."""
+    return _changed(cache, lambda values: values.repeat_interleave(count, 0))
+
+
+def reordered(cache: Any, rows: Tensor) -> Any:
+    """The cache with what its rows [n] have; layers of beams are changed in place.
+
+    Args:
+        cache: Of n rows.
+        rows: int64; row i becomes what row `rows[i]` was.
+    """
+
+    def change(values: Tensor) -> Tensor:
+        return values.index_select(0, rows.to(values.device))
+
+    def reordered_layer(layer: Any) -> Any:
+        if not isinstance(layer, BeamLayer):
+            return _changed(layer, change)
+        layer.reorder_cache(rows)
+        return layer
+
+    return _with_layers(cache, reordered_layer, change)
+
+
+def has_states(cache: Any) -> bool:
+    """Whether anything is kept beside, or in the place of, each token's keys and values."""
+    layers = getattr(cache, "layers", None)
+    if not layers or any(not isinstance(layer, DynamicLayer) or hasattr(layer, "conv_states") for layer in layers):
+        return True
+    others = [value for name, value in vars(cache).items() if name != "layers"]
+    return any(isinstance(value, Tensor | list | dict) and len(value) for value in others)
+
+
+def has_keys(cache: Any) -> bool:
+    """Whether a layer keeps each token's keys: one that keeps states alone reads no mask of what stands before."""
+    layers = getattr(cache, "layers", None)
+    return not layers or any(getattr(layer, "keys", None) is not None for layer in layers)
+
+
+def _with_layers(cache: Any, change_layer: Callable[[Any], Any], change: Callable[[Tensor], Tensor]) -> Any:
+    """A copy of a cache with its layers changed by one function, and all other tensors of it by another."""
+    layers = getattr(cache, "layers", None)
+    if not layers:
+        return _changed(cache, change)
+    found = copy.copy(cache)
+    found.layers = []
+    found = _changed(found, change)
+    found.layers = [change_layer(layer) for layer in layers]
+    return found
+
+
+def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A copy of whatever holds tensors, each of them changed.
+
+    Transformers' own methods leave out states: `batch_repeat_interleave` raises for some layers, and copies the keys
+    of others alone. What of a model this does not reach, the self-check finds (`dim.methods.generative.self_check`).
+    """
+    if isinstance(value, Tensor):
+        return change(value) if value.dim() else value
+    if isinstance(value, dict):
+        return {key: _changed(each, change) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([_changed(each, change) for each in value])
+    is_holder = type(value).__module__.startswith("transformers.") and hasattr(value, "__dict__")
+    if not is_holder or isinstance(value, nn.Module | PretrainedConfig):
+        return value
+    copied = copy.copy(value)
+    copied.__dict__ |= {name: _changed(each, change) for name, each in vars(value).items()}
+    return copied
 
 
 def _widened(values: Tensor, num_beams: int, room: int) -> Tensor:

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import LogitsProcessor
 
-from dim.methods.generative.beam_cache import for_beams
-from dim.methods.generative.language_model import LanguageModel, explained_memory
+from dim.methods.generative.beam_search import Search
+from dim.methods.generative.language_model import LanguageModel
+from dim.methods.generative.passes import Beams, Names
+from dim.methods.generative.ways import Encoded
 
-NEVER = -1e6  #: A beam with a lower score is none: Transformers fills up with beams of -1e9, divided by their length.
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Prompts laid out for a language model, padded on the left.
-
-    Attributes:
-        vectors: [b, length, width], the input vectors.
-        mask: [b, length] int64, 1 where there is one.
-        last: [b] int64, the last token of each prompt (a prompt ends with text, never with an image).
-    """
-
-    vectors: Tensor
-    mask: Tensor
-    last: Tensor
+NEVER = -1e6  #: A beam with a lower score is none: `beam_search.NO_BEAM`, divided by a length.
 
 
 @dataclass(frozen=True)
@@ -47,9 +33,10 @@ class Written:
 
 @dataclass(frozen=True)
 class Decoder:
-    """Beam search through Transformers' own `generate`, and the likelihood of given names.
+    """Beam search, and the likelihood of given names.
 
-    A prompt is encoded once; all its beams, or all names that are scored for it, use the same key-value cache.
+    A prompt is encoded once; all its beams, or all names that are scored for it, use the same cache. Where a model
+    answers otherwise then (its `way`), each prompt goes alone, or is read again for each token.
 
     Args:
         num_beams: Beams of the search; also the most names that a prompt gets.
@@ -72,34 +59,21 @@ class Decoder:
             prompts: The prompts of a batch.
             mask: Which tokens may follow (`NameMask` with `prompt_length=1`); None: any.
         """
+        if not model.way.is_batched and len(prompts.last) > 1:
+            return [names for one in prompts.each() for names in self.write(model, one, mask)]
         end = model.end_token
-        config = GenerationConfig(
-            num_beams=self.num_beams,
-            num_return_sequences=self.num_beams,
-            max_new_tokens=self.max_new_tokens,
-            length_penalty=self.length_penalty,
-            early_stopping=self.early_stopping if self.num_beams > 1 else False,
-            do_sample=False,
-            eos_token_id=end,
-            pad_token_id=end,
-            return_dict_in_generate=True,
-            output_scores=self.num_beams > 1,
-            output_logits=self.num_beams == 1,  # its scores would be those of the allowed tokens alone
-        )
-        # Room for the last token of the prompt, too: generate starts with it.
-        past = for_beams(self._encode(model, prompts), self.num_beams, self.max_new_tokens + 1)
-        with explained_memory():
-            found: Any = model.model.generate(  # type: ignore[operator]
-                input_ids=prompts.last[:, None],
-                attention_mask=prompts.mask,
-                generation_config=config,
-                logits_processor=LogitsProcessorList([] if mask is None else [mask]),
-                **{model.cache_name: past},
-            )
-        scores = self._greedy_scores(found, end) if self.num_beams == 1 else found.sequences_scores
+        beams = Beams(model, prompts, self.num_beams, self.max_new_tokens)
+        search = Search(end, self.max_new_tokens, mask)
+        if self.num_beams > 1:
+            options = self.num_beams, self.length_penalty, self.early_stopping
+            texts, scores = search.beams(beams.first, prompts.last, beams.follow, *options)
+        else:
+            tokens, likelihoods = search.greedy(beams.first, prompts.last, beams.follow)
+            lengths = ((tokens == end).cumsum(1) == 0).sum(1) + 1  # without those behind the first end token
+            scores = (likelihoods.sum(1) / lengths.clamp_max(self.max_new_tokens) ** self.length_penalty)[:, None]
+            texts = tokens[:, None]
         names: list[list[Written]] = []
-        sequences = found.sequences[:, 1:].view(len(prompts.last), -1, found.sequences.shape[1] - 1).tolist()
-        for of_prompt, beside in zip(sequences, scores.view(len(sequences), -1).tolist(), strict=True):
+        for of_prompt, beside in zip(texts.tolist(), scores.tolist(), strict=True):
             ended = [
                 Written(tuple(tokens[: tokens.index(end)]), score)
                 for tokens, score in zip(of_prompt, beside, strict=True)
@@ -119,49 +93,29 @@ class Decoder:
             names: For each prompt the tokens of its names, without end token.
             batch_size: Names, of all prompts together, in one forward pass.
         """
-        past = self._encode(model, prompts)
+        if not model.way.is_batched and len(prompts.last) > 1:
+            alone = zip(prompts.each(), names, strict=True)
+            return [self.score(model, one, [of_prompt], batch_size)[0] for one, of_prompt in alone]
+        passes = Names(model, prompts)
         scores: list[list[float]] = [[] for _ in names]
         share = max(1, batch_size // len(names))
         for start in range(0, max(map(len, names)), share):
             part = [list(of_prompt[start : start + share]) for of_prompt in names]
             count = max(map(len, part))
             filled = [tokens for of_prompt in part for tokens in [*of_prompt, *([()] * (count - len(of_prompt)))]]
-            found = self._score_all(model, prompts, past, filled, count).view(len(names), count).tolist()
+            found = self._score_all(passes, filled, prompts.last.device).view(len(names), count).tolist()
             for place, of_prompt in enumerate(part):
                 scores[place] += found[place][: len(of_prompt)]
         return scores
 
-    def _score_all(
-        self, model: LanguageModel, prompts: Encoded, past: Any, names: list[Sequence[int]], count: int
-    ) -> Tensor:
-        """Scores [len(names)] of `count` names a prompt."""
-        device = prompts.last.device
+    def _score_all(self, passes: Names, names: list[Sequence[int]], device: torch.device) -> Tensor:
+        """Scores [len(names)] of equally many names a prompt."""
         lengths = torch.tensor([len(tokens) + 1 for tokens in names], device=device)
-        wanted = torch.full((len(names), int(lengths.max())), model.end_token, device=device)
+        wanted = torch.full((len(names), int(lengths.max())), passes.model.end_token, device=device)
         for place, tokens in enumerate(names):
             wanted[place, : len(tokens)] = torch.tensor(tokens, dtype=torch.long)
-        last = prompts.last.repeat_interleave(count)[:, None]
-        mask = prompts.mask.repeat_interleave(count, 0)
-        # Padding on the right is seen by no token that counts.
-        mask = torch.cat([mask, torch.ones_like(wanted[:, 1:])], dim=1)
-        shared = copy.deepcopy(past)
-        shared.batch_repeat_interleave(count)
-        output = model.run(mask, wanted.shape[1], past=shared, input_ids=torch.cat([last, wanted[:, :-1]], dim=1))
-        likelihoods = output.logits.float().log_softmax(-1).gather(2, wanted[:, :, None])[:, :, 0]  # [n, length]
+        logits = passes.logits(wanted[:, :-1])
+        likelihoods = logits.float().log_softmax(-1).gather(2, wanted[:, :, None])[:, :, 0]  # [n, length]
         counts = torch.arange(wanted.shape[1], device=device) < lengths[:, None]
         scores: Tensor = (likelihoods * counts).sum(1) / lengths**self.length_penalty
-        return scores
-
-    def _encode(self, model: LanguageModel, prompts: Encoded) -> Any:
-        """The cache of all of each prompt but its last token."""
-        return model.run(prompts.mask[:, :-1], 1, inputs_embeds=prompts.vectors[:, :-1])[model.cache_name]
-
-    def _greedy_scores(self, found: Any, end: int) -> Tensor:
-        """What `generate` gives as sequences_scores where there are beams."""
-        chosen = found.sequences[:, 1:]
-        steps = torch.stack([scores.float().log_softmax(-1) for scores in found.logits], dim=1)
-        likelihoods = steps.gather(2, chosen[:, :, None])[:, :, 0]
-        ended = ((chosen == end).cumsum(1) - (chosen == end).long()) > 0  # after the first end token
-        lengths = (~ended).sum(1)
-        scores: Tensor = likelihoods.masked_fill(ended, 0).sum(1) / lengths**self.length_penalty
         return scores

@@ -20,7 +20,9 @@ from dim.encoders.device import DTYPES, Precision
 from dim.encoders.model_files import copy_files, load_pickled, transformers_files
 from dim.encoders.pretrained import Pretrained, check_whole
 from dim.errors import ConfigError
+from dim.methods.generative.model_kinds import check_gguf, check_kind, known_positions
 from dim.methods.generative.tokenizer import Tokenized
+from dim.methods.generative.ways import WAYS, Way
 
 WHAT = "a causal language model of Transformers"
 UNBOUNDED = 10**9  # tokenizers without a limit of their own say 1e30
@@ -48,6 +50,9 @@ class LanguageModel(Tokenized):
     device_map: str | None = None
     revision: str | None = None
 
+    def __post_init__(self) -> None:
+        self.way: Way = WAYS[0]  #: How prompts go through it; the self-check settles it.
+
     def __getstate__(self) -> dict[str, Any]:
         # Another process loads the weights itself.
         options = {name: self.__dict__[name] for name in self.__dataclass_fields__}
@@ -56,6 +61,7 @@ class LanguageModel(Tokenized):
     @cached_property
     def source(self) -> Pretrained:
         """The folder, or the id on the hub at one commit."""
+        check_gguf(Path(self.path), WHAT)
         return Pretrained(self.path, self.revision, WHAT)
 
     @cached_property
@@ -91,7 +97,12 @@ class LanguageModel(Tokenized):
 
     @cached_property
     def model(self) -> nn.Module:
-        """The model, frozen and in evaluation mode."""
+        """The model, frozen and in evaluation mode.
+
+        Raises:
+            ConfigError: Transformers has no causal language model of this kind.
+        """
+        check_kind(self.config, self.path, WHAT)
         options: dict[str, Any] = {"dtype": DTYPES[self.precision]}
         if self.device_map is not None:
             _check_package("accelerate", "a device_map")
@@ -115,6 +126,16 @@ class LanguageModel(Tokenized):
         return self._embedding.weight.shape[1]
 
     @property
+    def num_embeddings(self) -> int:
+        """Tokens that have an input vector."""
+        return self._embedding.weight.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Where input vectors are looked up."""
+        return self._embedding.weight.device
+
+    @property
     def num_parameters(self) -> int:
         """How many weights the model has."""
         return sum(parameter.numel() for parameter in self.model.parameters())
@@ -122,46 +143,52 @@ class LanguageModel(Tokenized):
     @property
     def context(self) -> int:
         """The most positions of prompt and answer together."""
-        limits = [getattr(self.config, name, None) for name in ("max_position_embeddings", "n_positions", "n_ctx")]
-        known = [limit for limit in limits if isinstance(limit, int)]
-        return min([*known, int(min(self.tokenizer.model_max_length, UNBOUNDED))])
+        limits = known_positions(self.config.get_text_config(decoder=True))
+        return min([*limits, int(min(self.tokenizer.model_max_length, UNBOUNDED))])
 
     def embed(self, tokens: Tensor) -> Tensor:
         """The input vectors [..., width] of tokens [...], in the model's precision."""
         vectors: Tensor = self._embedding(tokens)
         return vectors
 
-    def run(self, mask: Tensor, num_logits: int, past: Any = None, **inputs: Tensor) -> Any:
-        """One forward pass over left-padded input.
+    def run(self, mask: Tensor, num_logits: int, vectors: Tensor, past: Any = None, is_last: bool = False) -> Any:
+        """One forward pass over left-padded input vectors, as `way` has it.
 
         Args:
-            mask: [b, past + n] int64, 1 where there is a token; the last n columns are this input's.
-            num_logits: For how many of the last positions the logits are wanted.
+            mask: [b, past + n] int64, 1 where there is a vector; the last n columns are this input's.
+            num_logits: For how many of the last positions the logits are wanted, at least.
+            vectors: [b, n, width].
             past: The cache of what stands before; it is extended in place.
-            **inputs: `inputs_embeds` [b, n, width] or `input_ids` [b, n].
+            is_last: Whether nothing will follow, so that there need be no cache.
 
         Returns:
-            Transformers' output; `.logits` [b, num_logits, vocabulary].
+            Transformers' output; `.logits` [b, num_logits or more, vocabulary].
         """
-        length = next(iter(inputs.values())).shape[1]
-        if self._takes("position_ids"):
-            inputs["position_ids"] = (mask.cumsum(1) - 1).clamp_min(0)[:, -length:]
-        if self._takes("logits_to_keep"):
-            inputs["logits_to_keep"] = num_logits  # type: ignore[assignment]
+        inputs: dict[str, Any] = {"attention_mask": mask}
+        if self.way.is_batched:  # alone, a model's own count is right, wherever it begins
+            inputs["position_ids"] = (mask.cumsum(1) - 1).clamp_min(0)[:, -vectors.shape[1] :]
+        inputs["logits_to_keep"] = num_logits
+        # Said each time: a folder may say that there is no cache.
+        inputs["use_cache"] = self.way.has_cache and not is_last
+        inputs = {name: value for name, value in inputs.items() if self.takes(name)}
+        if past is not None:
+            inputs[self.cache_name] = past
         with explained_memory():
-            return self.model(attention_mask=mask, return_dict=True, **inputs, **{self.cache_name: past})
+            # A copy: some models change what they are given (CTRL).
+            return self.model(inputs_embeds=vectors.clone(), return_dict=True, **inputs)
 
     @property
     def cache_name(self) -> str:
         """What Transformers calls the cache, in arguments and output: `cache`, before 5.2x `past_key_values`."""
-        return "cache" if self._takes("cache") else "past_key_values"
+        return "cache" if self.takes("cache") else "past_key_values"
 
     @property
     def _embedding(self) -> nn.Embedding:
         embedding: nn.Embedding = self.model.get_input_embeddings()  # type: ignore[operator]
         return embedding
 
-    def _takes(self, argument: str) -> bool:
+    def takes(self, argument: str) -> bool:
+        """Whether a forward pass has such an argument."""
         return argument in inspect.signature(self.model.forward).parameters
 
     def _quantized(self) -> Any:

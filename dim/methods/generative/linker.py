@@ -23,7 +23,7 @@ from dim.linker.knowledge import knowledge_of
 from dim.linker.linker import Linker
 from dim.linker.recipe import Recipe, absolute, recipe_of_run
 from dim.linker.sources import live_encoder
-from dim.methods.generative.decoding import Encoded, Written
+from dim.methods.generative.decoding import Written
 from dim.methods.generative.examples import SimilarExamples
 from dim.methods.generative.linker_examples import ExampleChoice, padded, training_mentions
 from dim.methods.generative.linker_folder import CONTENT, Parts, language_model_options, read, write
@@ -31,6 +31,7 @@ from dim.methods.generative.linker_names import WritableNames
 from dim.methods.generative.mapper import FeatureMapper
 from dim.methods.generative.module import GEMEL
 from dim.methods.generative.prompt import Prompt, Prompts
+from dim.methods.generative.ways import Encoded
 from dim.search.vector_index import KindOrAuto
 from dim.training.task import LinkingTask
 from dim.training.tie_break import Popularity

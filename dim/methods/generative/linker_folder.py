@@ -123,6 +123,7 @@ def read(folder: Path, device: str, trusted: Sequence[str] = (), image_root: str
         check_widths(live, {"mention_fields": {"image": manifest["image_width"]}, "entity_fields": {}})
     task.to(resolve_device(device)).eval().requires_grad_(False)
     task.on_scoring_start()
+    task.try_parts()
     knowledge = read_entities(folder, manifest["next_row"], image_root)
     tree = NameTree.load(folder / "tree") if (folder / "tree").exists() else None
     return Parts(task, live, knowledge, TrainingMentions.load(folder / "examples"), tree, about)

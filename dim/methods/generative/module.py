@@ -21,7 +21,7 @@ from dim.display.lines import say, warn
 from dim.errors import ConfigError
 from dim.evaluation.protocols import NIL_ROW, Ranked
 from dim.methods.generative.answers import Answers, Ordering, Rows
-from dim.methods.generative.decoding import Decoder, Encoded, Written
+from dim.methods.generative.decoding import Decoder, Written
 from dim.methods.generative.examples import Examples, NoExamples, SimilarExamples
 from dim.methods.generative.language_model import LanguageModel
 from dim.methods.generative.mapper import FeatureMapper
@@ -29,8 +29,11 @@ from dim.methods.generative.masking import LineMask, NameMask
 from dim.methods.generative.name_end import NUM_ASKED, end_named, likelier_end, name_facts, never_ended
 from dim.methods.generative.name_tree import NameTree
 from dim.methods.generative.names import name_pairs, open_tree, rows_of_names
+from dim.methods.generative.passes import trained_logits
 from dim.methods.generative.prompt import Prompt, Prompts, pad_left
+from dim.methods.generative.self_check import Verdict, check_model
 from dim.methods.generative.tokenizer import Bos, End, NamePlace, NameRules
+from dim.methods.generative.ways import Encoded
 from dim.training.datamodule import LinkingData, Needs
 from dim.training.task import LinkingTask
 from dim.training.tie_break import Popularity, Scorer
@@ -113,6 +116,7 @@ class GEMEL(LinkingTask):
         self.bos, self.end, self.name_tokens = bos, end, name_tokens
         self.is_trained = train_mapper
         self.epsilon, self.warmup_share, self.counted = epsilon, warmup_share, schedule
+        self.verdict: Verdict | None = None  #: Of the language model's self-check.
         self.mapper: nn.Module = nn.Identity()  # built when the widths are known
         self._counts: Counter[str] = Counter()
 
@@ -150,6 +154,11 @@ class GEMEL(LinkingTask):
                 "Raise --model.max_new_tokens.",
             )
 
+    def try_parts(self) -> None:
+        """Asks the language model whether it can be used, and how. Raises ConfigError where it cannot."""
+        if self.verdict is None:
+            self.verdict = check_model(self.language_model)
+
     def build(self, data: LinkingData) -> None:
         """Loads the language model, chooses the examples, builds or opens the prefix tree, makes the mapper."""
         model, dataset, images = self.language_model, data.dataset, data.mention_fields.get("image")
@@ -159,6 +168,7 @@ class GEMEL(LinkingTask):
                 "none that was encoded",
                 "Name an encoder (--data.image_encoder), or ask the model as it is: --model.train_mapper false.",
             )
+        self.try_parts()
         self.tie_break.open(data)
         self.ordering = Ordering(dataset.entity_index.to_numpy(), self.tie_break)
         self._names: list[str] = dataset.column("entities", "name").to_pylist()
@@ -221,9 +231,9 @@ class GEMEL(LinkingTask):
         if not targets[mine]:
             return torch.stack([weight.sum() for weight in self.mapper.parameters()]).sum() * 0
         encoded, labels = self._encode(self.prompts.of(places[mine]), targets[mine])
-        output = self.language_model.run(encoded.mask, labels.shape[1] + 1, inputs_embeds=encoded.vectors)
-        logits = output.logits[:, -labels.shape[1] - 1 : -1].float()  # [b, longest name, vocabulary]
-        loss = cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="sum")
+        logits = trained_logits(self.language_model, encoded, labels.shape[1] + 1)  # [b, longest name + 1, vocabulary]
+        followed = logits[:, :-1].float().flatten(0, 1)
+        loss = cross_entropy(followed, labels.flatten(), ignore_index=-100, reduction="sum")
         return loss * num_processes() / num_tokens
 
     def scores_of(self, rows: Tensor) -> NoReturn:
@@ -271,16 +281,17 @@ class GEMEL(LinkingTask):
     def describe(self) -> dict[str, Any]:
         """The tree, the policies for equal names and NIL, the share of trained weights, and what was counted."""
         answered = self._counts["answered"]
+        model, verdict = self.language_model, self.verdict.facts if self.verdict is not None else {}
         return {
-            "language_model": {"path": self.language_model.path, "fingerprint": self.language_model.fingerprint},
+            "language_model": {"path": model.path, "fingerprint": model.fingerprint, **verdict},
             "examples": type(self.examples).__name__,
             "num_examples": self.examples.num_examples,
             "tree": self._tree_facts() if self.constrained else None,
             "equal_names": f"by {self.tie_break.name}, then by id",
             "is_hybrid": self.tie_break.is_model,
             "nil": "an answer" if self.nil else "never answered",
-            "names": name_facts(self.language_model, self.bos, self.end),
-            "trained_share": self.num_trained / (self.num_trained + self.language_model.num_parameters),
+            "names": name_facts(model, self.bos, self.end),
+            "trained_share": self.num_trained / (self.num_trained + model.num_parameters),
             "ended_share": answered / self._counts["asked"] if self._counts["asked"] else None,
             "kb_name_share": self._counts["kb_names"] / answered if answered else None,
             "prompts": self.prompts.facts,

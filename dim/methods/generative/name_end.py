@@ -8,10 +8,11 @@ from typing import Any, get_args
 
 import numpy as np
 
-from dim.methods.generative.decoding import Decoder, Encoded
+from dim.methods.generative.decoding import Decoder
 from dim.methods.generative.language_model import LanguageModel
 from dim.methods.generative.prompt import Prompt
 from dim.methods.generative.tokenizer import End
+from dim.methods.generative.ways import Encoded
 
 NUM_ASKED = 32  #: Mentions of tune.
 

@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 import torch
 from tiny_lm import save_model
+from transformers import LogitsProcessor
 
-from dim.methods.generative.decoding import Decoder, Encoded
+from dim.methods.generative.decoding import Decoder
 from dim.methods.generative.language_model import LanguageModel
 from dim.methods.generative.masking import NameMask
 from dim.methods.generative.name_tree import NameTree
+from dim.methods.generative.ways import WAYS, Encoded
 
 NAMES = ["Leto", "Leto Alba", "Ada", "Olga Petra", "Adam", "Zeno"]  # some begin others
 PROMPTS = ["Leto sings in a long sentence. [Answer]", "x [Answer]", "[Answer]"]
@@ -69,6 +71,70 @@ def test_padding_and_the_other_prompts_change_no_answer(model):
         for mine, theirs in zip(together, other, strict=True):
             assert [name.tokens for name in mine] == [name.tokens for name in theirs]
             assert [name.score for name in mine] == pytest.approx([name.score for name in theirs], abs=1e-4)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_the_slow_ways_write_and_score_the_same(model, way, monkeypatch):
+    decoder, prompts, names = Decoder(num_beams=4), encode(model, PROMPTS), [model.tokenize(NAMES)] * 3
+    mask = tree_of(model)
+    written = decoder.write(model, prompts, NameMask(mask, prompt_length=1))
+    scores = decoder.score(model, prompts, names, 4)
+    monkeypatch.setattr(model, "way", way)
+    for expected, found in zip(written, decoder.write(model, prompts, NameMask(mask, prompt_length=1)), strict=True):
+        assert [name.tokens for name in found] == [name.tokens for name in expected]
+        assert [name.score for name in found] == pytest.approx([name.score for name in expected], abs=1e-4)
+    assert np.allclose(decoder.score(model, prompts, names, 4), scores, atol=1e-4)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("num_beams", [1, 4])
+@pytest.mark.parametrize("early_stopping", [False, True, "never"])
+@pytest.mark.parametrize("length_penalty", [1.0, 0.0])
+@pytest.mark.parametrize("constrained", [True, False])
+def test_the_search_is_that_of_transformers(model, num_beams, early_stopping, length_penalty, constrained):
+    prompts, tree, longest, end = encode(model, PROMPTS), tree_of(model), 10, model.end_token
+    boost = [] if constrained else [EndsMore(end)]  # a random model writes no end token by itself
+    decoder = Decoder(num_beams, longest, length_penalty, early_stopping)
+    mask = NameMask(tree, prompt_length=1) if constrained else boost[0]
+    found = decoder.write(model, prompts, mask)
+    output = model.model.generate(
+        inputs_embeds=prompts.vectors,
+        attention_mask=prompts.mask,
+        max_new_tokens=longest,
+        num_beams=num_beams,
+        num_return_sequences=num_beams,
+        length_penalty=length_penalty if num_beams > 1 else None,
+        early_stopping=early_stopping if num_beams > 1 else None,
+        eos_token_id=end,
+        pad_token_id=end,
+        do_sample=False,
+        return_dict_in_generate=True,
+        output_scores=True,
+        logits_processor=[NameMask(tree) if constrained else boost[0]],
+    )
+    scores = output.sequences_scores.tolist() if num_beams > 1 else [0.0] * len(PROMPTS)
+    expected = [
+        (tuple(tokens[: tokens.index(end)]), score)
+        for tokens, score in zip(output.sequences.tolist(), scores, strict=True)
+        if end in tokens and score > -1e6
+    ]
+    assert [name.tokens for names in found for name in names] == [tokens for tokens, _ in expected]
+    if num_beams > 1:
+        mine = [name.score for names in found for name in names]
+        assert mine == pytest.approx([score for _, score in expected], abs=1e-4)
+
+
+class EndsMore(LogitsProcessor):
+    """Makes the end token likelier."""
+
+    def __init__(self, end):
+        self.end = end
+
+    def __call__(self, input_ids, scores):
+        scores = scores.clone()
+        scores[:, self.end] += 4
+        return scores
 
 
 @torch.inference_mode()

@@ -68,7 +68,7 @@ def test_half_precision_is_loaded_and_computes(folder):
     model = LanguageModel(str(folder), precision="bf16")
     vectors = model.embed(torch.tensor([[5, 6, 7]]))
     assert vectors.dtype == torch.bfloat16
-    output = model.run(torch.ones(1, 3, dtype=torch.long), 1, inputs_embeds=vectors)
+    output = model.run(torch.ones(1, 3, dtype=torch.long), 1, vectors)
     assert output.logits.shape[:2] == (1, 1)
 
 

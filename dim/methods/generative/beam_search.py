@@ -1,0 +1,133 @@
+"""Beam search and greedy search as Transformers has them, over any function that gives the logits of the next token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor
+
+#: (tokens [n], rows [n] that they continue; None: each its own) → the logits [n, vocabulary] of what follows.
+Follow = Callable[[Tensor, Tensor | None], Tensor]
+NO_BEAM = -1e9  #: The score of a beam that is none.
+
+
+@dataclass(frozen=True)
+class Search:
+    """What to write after prompts.
+
+    The figures of each prompt are its own: what another one writes, and how long, changes nothing. Nothing of a
+    model's folder (`generation_config.json`) has a say.
+
+    Args:
+        end: The end token.
+        max_new_tokens: Tokens of the longest text, with its end token.
+        mask: Gets what each row has written behind the prompt's last token, and log-likelihoods; None: none.
+    """
+
+    end: int
+    max_new_tokens: int
+    mask: LogitsProcessor | None = None
+
+    def beams(
+        self,
+        first: Tensor,
+        last: Tensor,
+        follow: Follow,
+        num_beams: int,
+        length_penalty: float,
+        early_stopping: bool | Literal["never"],
+    ) -> tuple[Tensor, Tensor]:
+        """The best texts by beam search (Transformers' `_beam_search`).
+
+        Args:
+            first: [b, vocabulary], the logits behind each prompt.
+            last: [b] int64, the last token of each prompt.
+            follow: Goes on; rows are the beams of all prompts, b · num_beams.
+            num_beams: Beams a prompt.
+            length_penalty: Of the score, log p / length ** length_penalty.
+            early_stopping: As in Transformers' `generate`.
+
+        Returns:
+            Tokens [b, num_beams, max_new_tokens], filled up with the end token, and scores [b, num_beams] float32, best
+            first; at most `NO_BEAM` divided by a length where there is no text.
+        """
+        size, kept = len(last), 2 * num_beams  # of which num_beams go on, if each of the others ends
+        offset = torch.arange(size, device=last.device)[:, None] * num_beams
+        running = torch.full((size, num_beams, self.max_new_tokens), self.end, device=last.device)
+        scores = torch.full((size, num_beams), NO_BEAM, device=last.device)
+        scores[:, 0] = 0  # the beams of a prompt are one, before the first token
+        done, done_scores = running.clone(), torch.full_like(scores, NO_BEAM)
+        is_done, can_gain = torch.zeros_like(scores, dtype=torch.bool), torch.ones_like(scores[:, :1], dtype=torch.bool)
+        among_best = torch.arange(kept, device=last.device) < num_beams
+        prompt = last.repeat_interleave(num_beams)[:, None]
+        logits = first.repeat_interleave(num_beams, 0)
+        for step in range(self.max_new_tokens):
+            likelihoods = logits.float().log_softmax(-1)
+            if self.mask is not None:
+                written = torch.cat([prompt, running[:, :, :step].flatten(0, 1)], 1)
+                likelihoods = self.mask(written, likelihoods)
+            vocabulary = likelihoods.shape[-1]
+            totals = (likelihoods.view(size, num_beams, -1) + scores[:, :, None]).flatten(1)
+            best, places = totals.topk(min(kept, totals.shape[1]))
+            parents, tokens = places // vocabulary, places % vocabulary
+            texts = _taken(running, parents)
+            texts[:, :, step] = tokens
+            ends = (tokens == self.end) | (step + 1 == self.max_new_tokens)
+            # Those that ended compete with what ended before.
+            ended = best / (step + 1) ** length_penalty
+            is_full = is_done.all(1, keepdim=True) & (early_stopping is True)
+            is_new = ends & among_best[: ends.shape[1]]
+            ended = ended + NO_BEAM * (is_full.float() + (~can_gain).float() + (~is_new).float())
+            every = torch.cat([done_scores, ended], 1).topk(num_beams)[1]
+            done = _taken(torch.cat([done, texts], 1), every)
+            done_scores = torch.cat([done_scores, ended], 1).gather(1, every)
+            is_done = torch.cat([is_done, is_new], 1).gather(1, every)
+            # The others go on.
+            going = best + NO_BEAM * ends.float()
+            chosen = going.topk(num_beams)[1]
+            running, scores = _taken(texts, chosen), going.gather(1, chosen)
+            length = self.max_new_tokens if early_stopping == "never" and length_penalty > 0 else step + 1
+            worst = torch.where(is_done, done_scores.min(1, keepdim=True)[0], NO_BEAM)
+            can_gain = can_gain & (scores[:, :1] / length**length_penalty > worst).any(1, keepdim=True)
+            if not can_gain.any() or (early_stopping is True and is_done.all()) or ends.all():
+                break
+            rows = (parents.gather(1, chosen) + offset).flatten()
+            logits = follow(running[:, :, step].flatten(), rows)
+        return done, done_scores
+
+    def greedy(self, first: Tensor, last: Tensor, follow: Follow) -> tuple[Tensor, Tensor]:
+        """The text of the best token each time.
+
+        Args:
+            first: [b, vocabulary], the logits behind each prompt.
+            last: [b] int64, the last token of each prompt.
+            follow: Goes on.
+
+        Returns:
+            Tokens [b, max_new_tokens], filled up with the end token, and their log-likelihoods, 0 behind the first end.
+        """
+        written = torch.full((len(last), self.max_new_tokens), self.end, device=last.device)
+        likelihoods = torch.zeros(written.shape, device=last.device)
+        has_ended, logits = torch.zeros_like(last, dtype=torch.bool), first
+        for step in range(self.max_new_tokens):
+            of_tokens = allowed = logits.float().log_softmax(-1)
+            if self.mask is not None:
+                before = torch.cat([last[:, None], written[:, :step]], 1)
+                allowed = self.mask(before, of_tokens)
+            chosen = allowed.argmax(-1).masked_fill(has_ended, self.end)
+            written[:, step] = chosen
+            likelihoods[:, step] = of_tokens.gather(1, chosen[:, None])[:, 0].masked_fill(has_ended, 0)
+            has_ended = has_ended | (chosen == self.end)
+            if has_ended.all() or step + 1 == self.max_new_tokens:
+                break
+            logits = follow(chosen, None)
+        return written, likelihoods
+
+
+def _taken(texts: Tensor, places: Tensor) -> Tensor:
+    """The texts [b, k, length] at places [b, k] of texts [b, n, length]."""
+    return texts.gather(1, places[:, :, None].expand(-1, -1, texts.shape[2]))
