@@ -27,13 +27,13 @@ def metaspace_bpe(texts: list[str], starts: bool = True) -> PreTrainedTokenizerF
     return _wrapped(raw, starts)
 
 
-def unigram(texts: list[str]) -> PreTrainedTokenizerFast:
+def unigram(texts: list[str], vocab_size: int = 120) -> PreTrainedTokenizerFast:
     """As T5 and XLM-R: Unicode's compatibility form, runs of blanks as one, `<unk>` for what the vocabulary lacks."""
     raw = Tokenizer(models.Unigram())
     raw.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
     raw.pre_tokenizer = pre_tokenizers.Metaspace()
     raw.decoder = decoders.Metaspace()
-    _train(raw, trainers.UnigramTrainer(vocab_size=120, special_tokens=SPECIAL, unk_token="<unk>"), texts)
+    _train(raw, trainers.UnigramTrainer(vocab_size=vocab_size, special_tokens=SPECIAL, unk_token="<unk>"), texts)
     return _wrapped(raw, starts=False)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tiny_tokenizers
 from tiny_lm import tokenizer as byte_level
+from tokenizer_table import DOCUMENT, HEAD, TokenizerFolder, row, write
 from transformers import GPT2Config, PreTrainedTokenizerFast
 
 from dim.core.files import write_json
@@ -92,9 +93,10 @@ def test_from_tree_to_tokens_to_text_each_name_finds_its_entity(model: LanguageM
     other_form = check.facts.get(OTHER_FORM, {"count": 0})["count"]
     assert other_form == sum(text != names[row] for row, text in found.items())
     alike = set(check.facts.get(ALIKE, {"first": []})["first"])
-    for row in found:
-        sharing = {names[other] for other in tree.rows_of(model.tokenize_names([names[row]])[0])}
-        assert row in tree.rows_of(model.tokenize_names([names[row]])[0])
+    for place in found:
+        rows = tree.rows_of(model.tokenize_names([names[place]])[0])
+        sharing = {names[other] for other in rows}
+        assert place in rows
         assert len(sharing) == 1 or sharing & alike
     by_text = rows_of_names(names, np.arange(len(names)), model)  # without a tree
     assert all(row in by_text[text] for row, text in found.items())
@@ -183,3 +185,30 @@ def test_an_example_ends_with_the_names_tokens_and_the_end_that_an_answer_has(
     assert tokens == [*model.tokenize_names(["Leto (band)"])[0], model.end_token]
     assert model.end_token not in model.broken_lines
     assert model.tokenizer.eos_token_id in model.broken_lines
+
+
+def test_the_table_of_the_document_is_made_of_such_rows(models: dict[str, LanguageModel], tmp_path: Path) -> None:
+    """`python tests/tokenizer_table.py` writes it anew."""
+    names = ["Ada Olga", "Ada  Olga", "東京", "Leto (band)"]
+    rows = [row(kind, models[kind], names) for kind in ("metaspace_bpe", "unigram")]
+    assert rows == [
+        "| metaspace_bpe | `<s>` | 4 | 0 | 0 | 0 | 0 | 0.0% | 100.0% | 100.0% |",
+        "| unigram |  | 4 | 1 | 1 | 1 | 1 | 0.0% | 100.0% | 100.0% |",
+    ]
+    copy = tmp_path / "tokenizers.md"
+    copy.write_text(DOCUMENT.read_text(encoding="utf-8"), encoding="utf-8")
+    write(copy, {"table": HEAD.format(kb="a") + rows[0] + "\n"})
+    text = copy.read_text(encoding="utf-8")
+    assert f"{rows[0]}\n<!-- /table -->" in text
+    assert text.partition("<!-- table -->")[0] == DOCUMENT.read_text(encoding="utf-8").partition("<!-- table -->")[0]
+    columns = HEAD.format(kb="wikimel").splitlines()[0]
+    assert columns in DOCUMENT.read_text(encoding="utf-8")
+
+
+def test_a_tokenizer_without_an_end_is_taken_with_what_ends_texts(
+    models: dict[str, LanguageModel], tmp_path: Path
+) -> None:
+    tokenizer = models["word_piece"].tokenizer.__class__.from_pretrained(models["word_piece"].path)
+    tokenizer.eos_token, tokenizer.sep_token = None, "</s>"
+    tokenizer.save_pretrained(tmp_path)
+    assert TokenizerFolder(str(tmp_path)).end_token == tokenizer.sep_token_id
