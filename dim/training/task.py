@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -63,6 +64,9 @@ class LinkingTask(LightningModule):
         self.chosen: dict[str, Any] = {}  #: What the method itself chose on tune, for metrics.json.
         #: The checkpoint that its weights come from (`dim.training.checkpoint`); None: initial weights, or none at all.
         self.checkpoint: dict[str, Any] | None = None
+        #: Hears how many mentions more were ranked, such as a line of progress; `int`: nobody listens.
+        self.heard: Callable[[int], object] = int
+        self._num_told = 0
         self.ranked: Ranked | None = None  #: The outcome of the last evaluation, in the order of its rows.
         self.evaluated_rows = torch.empty(0, dtype=torch.long)
         self._is_built = False
@@ -159,6 +163,11 @@ class LinkingTask(LightningModule):
         """The outcome for mention rows [B]: it depends on these rows, the weights and the KB alone."""
         data = self.data
         return data.protocol.rank(self.scores_of(rows), data.golds_of(rows), data.candidates_of(rows))
+
+    def tell_ranked(self, count: int) -> None:
+        """Says within `rank`, where that takes long, that so many of its mentions are ranked."""
+        self._num_told += count
+        self.heard(count)
 
     def check(self) -> None:
         """Raises ConfigError where the options do not fit each other; called before any data is read."""
@@ -275,11 +284,14 @@ class LinkingTask(LightningModule):
 
     def _evaluate(self, rows: Tensor, batch_idx: int) -> None:
         if batch_idx % num_processes() != process_index():
+            self.heard(len(rows))
             return
+        self._num_told = 0
         # In float32 whatever the trainer's precision: rounded scores tie, and ties count against the gold.
         with torch.autocast(self.device.type, enabled=False):
             self._parts.append(self.rank(rows))
         self._rows.append(rows.cpu().numpy())
+        self.heard(len(rows) - self._num_told)
 
     def _end_evaluation(self, split: str | None) -> None:
         # Each process ranked whole batches, in turn: back in order, nothing is there twice.
