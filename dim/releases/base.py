@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from dim.data.skipped import Skipped
+from dim.data.streamed_texts import StreamedTexts
 
 
 @dataclass
@@ -24,7 +25,7 @@ class Release:
         source: Where it comes from (a citation, no path).
         licence: Its licence, or `unknown`.
         entities: One row an entity (`ENTITY_SCHEMA`).
-        texts: Variant name → table (entity_id, text).
+        texts: Variant name → table (entity_id, text), or where one comes from that is too large for memory.
         mentions: One row a mention (`MENTION_SCHEMA`), in the order of the files. A column `image_key` may say by what
             name the image of a row stands that names none (`<key>.jpg`, or all in a folder `<key>`), a column
             `lacks_golds` which rows have further golds that the KB lacks.
@@ -42,7 +43,7 @@ class Release:
     source: str
     licence: str
     entities: pd.DataFrame
-    texts: dict[str, pd.DataFrame]
+    texts: Mapping[str, pd.DataFrame | StreamedTexts]
     mentions: pd.DataFrame
     image_root: Path | None
     rows_read: int
