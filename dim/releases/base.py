@@ -35,6 +35,8 @@ class Release:
         notes: Sentences that the user should read: what was absent, assumed or put right.
         images_by_key: Whether images are always called by `image_key`, so that one without a file is a missing image.
         image_urls: Image path → the URL that `dim fetch-images` gets it from.
+        named_urls: Image path as rows name it → the URL that the release says it is from: where there is no such file,
+            the image is one of `image_urls`.
         write_images: Writes the images that stand in the tables themselves into a folder, and returns how many; they
             are its paths. None: no table holds images.
     """
@@ -51,6 +53,7 @@ class Release:
     notes: list[str] = field(default_factory=list)
     images_by_key: bool = False
     image_urls: dict[str, str] = field(default_factory=dict)
+    named_urls: Mapping[str, str] = field(default_factory=dict)
     write_images: Callable[[Path], int] | None = None
 
 
