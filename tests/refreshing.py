@@ -43,7 +43,7 @@ def paced_by_a_moved_clock(
 ) -> MovedClock:
     """Lets `refresh` wait by a clock that passes no time of this machine's."""
     moved = MovedClock(limit)
-    monkeypatch.setattr("dim.cli.refresh.Pacer", lambda rate: Pacer(rate, moved.clock))
+    monkeypatch.setattr("dim.refresh.chat_server.Pacer", lambda rate: Pacer(rate, moved.clock))
     return moved
 
 

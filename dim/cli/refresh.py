@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from rich.table import Table
 
@@ -16,14 +17,12 @@ from dim.data.dataset import ANSWERS, Dataset, add_texts
 from dim.display.terminal import Console, Text
 from dim.errors import ConfigError, DataError
 from dim.refresh.answers import Answer, AnswerLog, append
-from dim.refresh.asking import Asker
-from dim.refresh.budget import Budget, Limits, Prices
-from dim.refresh.client import Endpoint
+from dim.refresh.budget import Budget
+from dim.refresh.chat_server import ChatServer
 from dim.refresh.plan import RefreshPlan, old_texts, plan_refresh, sources_of
 from dim.refresh.progress import answer_progress
-from dim.refresh.prompt import Parameters, PromptTemplate
+from dim.refresh.prompt import PromptTemplate
 from dim.refresh.quality import quality_report
-from dim.refresh.rate import Pacer, Retries
 from dim.refresh.side_by_side import print_side_by_side
 from dim.refresh.tokens import TokenCounter
 from dim.releases.prepare import open_dataset
@@ -39,27 +38,13 @@ def refresh(
     variant: str | None = None,
     source_text: str = "brief",
     template: Path | None = None,
-    base_url: str | None = None,
-    temperature: float | None = 0.0,
-    max_tokens: int = 160,
-    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens",
-    seed: int | None = 0,
-    concurrency: int = 8,
-    requests_per_minute: float | None = None,
-    timeout_s: float = 60.0,
-    retries: int = 5,
-    backoff_s: float = 1.0,
-    max_requests: int | None = None,
-    max_total_tokens: int | None = None,
-    max_cost: float | None = None,
-    price_in: float | None = None,
-    price_out: float | None = None,
     tokenizer: Path | None = None,
     limit: int | None = None,
     replace: bool = False,
     dry_run: bool = False,
     show: str | None = None,
     cache_dir: Path = Path("cache"),
+    **asking: Any,
 ) -> Dataset:
     """Asks a language model for a new text of each entity, and adds the answers to the dataset as a text variant.
 
@@ -74,27 +59,13 @@ def refresh(
         source_text: The old text that the prompt quotes.
         template: A Jinja2 file with the fields name, text, aliases, type and attributes; a line `---` ends the system
             message. The default is dim/refresh/default_prompt.txt.
-        base_url: The server's URL, such as http://localhost:8000/v1, in the place of OPENAI_BASE_URL.
-        temperature: null leaves it to the server.
-        max_tokens: The longest answer. A cut answer is not used; raise this and run again to ask for these alone.
-        max_tokens_field: How the server calls it.
-        seed: Sent to the server, which may ignore it; also of the jitter of the back-off. null sends none.
-        concurrency: Requests in flight at a time.
-        requests_per_minute: The rate limit.
-        timeout_s: The longest time for one try.
-        retries: Further tries after a time-out, a lost connection, 429 or 5xx.
-        backoff_s: Seconds before the first retry, doubled for each further one; Retry-After goes first.
-        max_requests: Budget of this run: tries sent.
-        max_total_tokens: Budget of this run: tokens in and out. What a server does not report counts in full.
-        max_cost: Budget of this run: money. Like the other two it stops before the call that could pass it.
-        price_in: Money for a million tokens of prompts.
-        price_out: Money for a million tokens of answers.
         tokenizer: The folder of a Transformers tokenizer that counts tokens; by default characters / 4 for a dry run.
         limit: Ask for the first so many entities only.
         replace: Whether a variant made with another model or prompt may be replaced (its answers are kept).
         dry_run: Print requests, tokens, cost and three prompts, and send nothing.
         show: An entity id: print its old and new text side by side, and send nothing.
         cache_dir: Where prepared releases are found.
+        asking: Further options of `dim.refresh.chat_server.ChatServer`: base_url, max_tokens, concurrency, max_cost …
 
     Returns:
         The dataset with the new variant.
@@ -108,22 +79,16 @@ def refresh(
     if show is not None:
         print_side_by_side(dataset, show, _shown_variant(dataset, variant, model), source_text)
         return dataset
-    if concurrency < 1 or max_tokens < 1 or retries < 0 or not timeout_s > 0 or (limit is not None and limit < 1):
-        raise ConfigError(
-            "concurrency, max_tokens, limit at least 1, retries at least 0, timeout_s above 0",
-            f"{concurrency}, {max_tokens}, {limit}, {retries}, {timeout_s}",
-            "Raise what is too small.",
-        )
-    model = _model(model)
+    if limit is not None and limit < 1:
+        raise ConfigError("a limit of at least 1", str(limit), "Raise it.")
+    server = ChatServer(model=_model(model), **asking)
     run = _Run(
         dataset,
-        model,
-        check_variant(variant or _variant_of(model)),
+        server,
+        check_variant(variant or _variant_of(server.model)),
         source_text,
         PromptTemplate(template),
-        Parameters(temperature, max_tokens, seed, max_tokens_field),
         TokenCounter(tokenizer),
-        Budget(Limits(max_requests, max_total_tokens, max_cost), Prices(price_in, price_out)),
     )
     run.check_variant_is_ours(replace)
     old = old_texts(dataset, source_text)
@@ -131,7 +96,7 @@ def refresh(
     with nullcontext() if dry_run else log.held():
         run.check_unchanged()
         answers, num_torn = log.read()
-        plan = plan_refresh(dataset, old, run.template, model, run.parameters, answers, limit)
+        plan = plan_refresh(dataset, old, run.template, server.model, server.asked, answers, limit)
         run.say_plan(plan, num_torn, limit)
         if dry_run:
             run.print_dry_run(plan)
@@ -139,9 +104,8 @@ def refresh(
         stop = ""
         try:
             if plan.pending:
-                retry, pacer = Retries(retries, backoff_s, seed=seed or 0), Pacer(requests_per_minute)
                 with log.open() as file:
-                    stop = run_to_end(run.ask(plan, file, base_url, timeout_s, retry, pacer, concurrency))
+                    stop = run_to_end(run.ask(plan, file))
         finally:  # also after Ctrl-C or an error: what came is put to use
             dataset = run.write(plan)
     if stop:
@@ -152,22 +116,24 @@ def refresh(
 @dataclass
 class _Run:
     dataset: Dataset
-    model: str
+    server: ChatServer
     variant: str
     source_text: str
     template: PromptTemplate
-    parameters: Parameters
     counter: TokenCounter
-    budget: Budget
+
+    @cached_property
+    def budget(self) -> Budget:
+        return self.server.budget()
 
     @property
     def prompt_hash(self) -> str:
-        return self.template.hash(self.parameters)
+        return self.template.hash(self.server.asked)
 
     @property
     def recipe(self) -> str:
         """Changes with whatever makes two new texts not of one kind."""
-        return content_hash(self.model, self.prompt_hash, self.source_text)
+        return content_hash(self.server.model, self.prompt_hash, self.source_text)
 
     def check_variant_is_ours(self, replace: bool) -> None:
         """Protects the texts that this command did not make, and those that it made in another way."""
@@ -201,7 +167,7 @@ class _Run:
     def say_plan(self, plan: RefreshPlan, num_torn: int, limit: int | None) -> None:
         asked = len(plan.ids) if limit is None else min(limit, len(plan.ids))
         _say(
-            f"{self.dataset.name}: {asked:,} entities to refresh as '{self.variant}' by {self.model}; "
+            f"{self.dataset.name}: {asked:,} entities to refresh as '{self.variant}' by {self.server.model}; "
             f"{asked - len(plan.pending):,} answered before, {len(plan.pending):,} left"
         )
         if num_torn:
@@ -209,7 +175,7 @@ class _Run:
 
     def print_dry_run(self, plan: RefreshPlan) -> None:
         tokens_in = sum(self.counter.count(request.prompt) for request in plan.pending)
-        tokens_out = self.parameters.max_tokens * len(plan.pending)
+        tokens_out = self.server.max_tokens * len(plan.pending)
         cost = self.budget.prices.cost(tokens_in, tokens_out)
         _say(f"requests  {len(plan.pending):,}")
         _say(f"tokens    {tokens_in:,} in ({self.counter.method}), at most {tokens_out:,} out")
@@ -218,27 +184,18 @@ class _Run:
             _say(f"\n--- prompt for {request.entity_id}\n{request.prompt}")
         _say("\nNothing was sent.")
 
-    async def ask(
-        self,
-        plan: RefreshPlan,
-        file: IO[bytes],
-        base_url: str | None,
-        timeout_s: float,
-        retries: Retries,
-        pacer: Pacer,
-        concurrency: int,
-    ) -> str:
+    async def ask(self, plan: RefreshPlan, file: IO[bytes]) -> str:
         """Asks for what is pending. Returns why it stopped early, or nothing."""
         with answer_progress("refresh", self.budget, len(plan.pending)) as advance:
-            async with Endpoint(self.model, self.parameters, base_url, timeout_s) as endpoint:
+            async with self.server.endpoint() as endpoint:
 
                 def keep(answer: Answer) -> None:
                     append(file, answer)
                     plan.add(answer)
                     advance(answer)
 
-                asker = Asker(endpoint, self.budget, pacer, retries, self.counter, self.prompt_hash, keep)
-                return await asker.run(plan.pending, concurrency)
+                asker = self.server.asker(endpoint, self.budget, self.counter, self.prompt_hash, keep)
+                return await asker.run(plan.pending, self.server.concurrency)
 
     def write(self, plan: RefreshPlan) -> Dataset:
         """Writes the variant from the finished answers, and prints what it is like."""
@@ -272,12 +229,12 @@ class _Run:
         return {
             "made_by": MADE_BY,
             "recipe": self.recipe,
-            "model": self.model,
+            "model": self.server.model,
             "served_models": sorted({answer.served_model for answer in used if answer.served_model}),
             "source_text": self.source_text,
             "prompt_hash": self.prompt_hash,
             "prompt_template": self.template.source,
-            "parameters": self.parameters.as_json(),
+            "parameters": self.server.asked.as_json(),
             "statuses": statuses,
             "tokens_in": sum(answer.tokens_in for answer in used),
             "tokens_out": sum(answer.tokens_out for answer in used),

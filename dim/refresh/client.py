@@ -67,7 +67,9 @@ class Endpoint:
         fields: dict[str, Any] = {"model": self.model, "messages": prompt.messages(), **self.parameters.as_request()}
         try:
             async with self.patience(prompt):
-                response = await self._client.chat.completions.with_raw_response.create(**fields)
+                response = await self._client.chat.completions.with_raw_response.create(
+                    **fields, extra_body=self.parameters.request_fields
+                )
                 return read_reply(self._redact(response.http_response.text))
         except (TimeoutError, openai.APITimeoutError):
             return Reply("timeout", detail=f"no answer in {self.timeout_s:g} s")

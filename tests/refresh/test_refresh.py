@@ -27,9 +27,12 @@ from refreshing import (
 )
 from waiting import HANG, wait_until
 
+from dim.core.files import content_hash
 from dim.core.locks import folder_lock
 from dim.data.dataset import Dataset, add_texts, write_dataset
+from dim.data.entity import Entity
 from dim.errors import ConfigError, DataError, MissingExtraError
+from dim.refresh.prompt import PromptTemplate
 
 
 @pytest.fixture
@@ -341,3 +344,22 @@ def test_a_dataset_that_is_written_anew_while_it_waits_is_asked_nothing(data: Pa
             refreshing.result()
     assert not server.requests
     assert not (data / "answers").exists()
+
+
+def test_further_fields_are_sent_recorded_and_part_of_the_question(data: Path) -> None:
+    fields = {"stop": ["END"], "frequency_penalty": 0.3, "chat_template_kwargs": {"enable_thinking": False}}
+    with FaultyServer(kind_answer) as server:
+        run(data, server, limit=2)
+        run(data, server, limit=2, variant="further", request_fields=fields)
+        run(data, server, limit=2, variant="further", request_fields=dict(reversed(fields.items())))
+    assert len(server.requests) == 4
+    assert {key: server.requests[2][2][key] for key in fields} == fields
+    before = answers(data)
+    after = [json.loads(line) for line in (data / "answers" / "further.jsonl").read_text().splitlines()]
+    assert [line["parameters"].get("request_fields") for line in before + after] == [None, None, fields, fields]
+    assert Dataset(data).meta["text_facts"]["further"]["parameters"]["request_fields"] == fields
+    assert {line["request_hash"] for line in before}.isdisjoint(line["request_hash"] for line in after)
+    prompt = PromptTemplate().render(Entity("Q1", "Bob"), "Bob was born in 1900.")
+    assert before[1]["request_hash"] == content_hash("tiny", prompt.system, prompt.user, "0.0", "0")  # as ever
+    with pytest.raises(ConfigError, match="seed, stream"):
+        run(data, variant="other", request_fields={"stream": True, "seed": 1, "stop": "."})

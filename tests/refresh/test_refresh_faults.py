@@ -79,7 +79,7 @@ def test_every_fault_is_retried_or_recorded_and_never_becomes_text(
     data: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paced_by_a_moved_clock(monkeypatch)
-    monkeypatch.setattr("dim.cli.refresh.Endpoint", GivingUp)
+    monkeypatch.setattr("dim.refresh.chat_server.Endpoint", GivingUp)
 
     def script(number: int, question: str, body: Any) -> Any:
         steps = FAULTS.get(name_of(question), (["ok"], "", 0))[0]
