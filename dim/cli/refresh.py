@@ -17,6 +17,7 @@ from dim.data.dataset import ANSWERS, Dataset, add_texts
 from dim.display.terminal import Console, Text
 from dim.errors import ConfigError, DataError
 from dim.refresh.answers import Answer, AnswerLog, append
+from dim.refresh.asking import Asker
 from dim.refresh.budget import Budget
 from dim.refresh.chat_server import ChatServer
 from dim.refresh.plan import RefreshPlan, old_texts, plan_refresh, sources_of
@@ -121,6 +122,7 @@ class _Run:
     source_text: str
     template: PromptTemplate
     counter: TokenCounter
+    asker: Asker | None = None
 
     @cached_property
     def budget(self) -> Budget:
@@ -194,19 +196,18 @@ class _Run:
                     plan.add(answer)
                     advance(answer)
 
-                asker = self.server.asker(endpoint, self.budget, self.counter, self.prompt_hash, keep)
-                return await asker.run(plan.pending, self.server.concurrency)
+                self.asker = self.server.asker(
+                    endpoint, self.budget, self.counter, self.prompt_hash, keep, plan.has_answers
+                )
+                return await self.asker.run(plan.pending)
 
     def write(self, plan: RefreshPlan) -> Dataset:
         """Writes the variant from the finished answers, and prints what it is like."""
         statuses, table = plan.statuses(), plan.table()
         counts = ", ".join(f"{count:,} {status}" for status, count in statuses.items())
-        budget = self.budget
-        _say(
-            f"sent      {budget.requests:,} requests, {budget.tokens_in:,} tokens in, {budget.tokens_out:,} out"
-            + ("" if budget.cost is None else f", cost {budget.cost:,.4f}")
-            + (f"; {budget.num_in_flight} cut off in flight, which may cost too" if budget.num_in_flight else "")
-        )
+        _say(f"sent      {self.budget.told()}")
+        if self.budget.num_timed_out and self.asker is not None:
+            _say(f"time-outs {self.asker.advice()} should do")
         _say(f"entities  {counts}")
         for answer in [answer for answer in plan.latest.values() if answer.status != "ok"][:NUM_PROMPTS]:
             _say(f"          e.g. {answer.entity_id}: {answer.status}, {answer.detail}")

@@ -62,11 +62,9 @@ def _content(path: str, root: Path) -> str:
 
 
 def _told(asking: CaptionAsking) -> list[str]:
-    budget = asking.budget
-    cost = "" if budget.cost is None else f", cost {budget.cost:,.4f}"
-    lines = [
-        f"sent      {budget.requests:,} requests, {budget.tokens_in:,} tokens in, {budget.tokens_out:,} out{cost}",
-    ]
+    lines = [f"sent      {asking.budget.told()}"]
+    if asking.budget.num_timed_out and asking.asker is not None:
+        lines.append(f"time-outs {asking.asker.advice()} should do")
     latest = [answer for key in asking.hashes if (answer := asking.latest.get(key)) is not None]
     counts = Counter(answer.status for answer in latest if answer.status != "ok")
     for status, count in counts.most_common():

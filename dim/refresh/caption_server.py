@@ -22,7 +22,7 @@ from dim.refresh.client import Endpoint
 from dim.refresh.pictures import QUESTION, SightPicture, data_url
 from dim.refresh.progress import answer_progress
 from dim.refresh.prompt import Prompt
-from dim.refresh.reply import FAULTS, usable_text
+from dim.refresh.reply import usable_text
 from dim.refresh.tokens import LARGEST_SIDE, TokenCounter
 
 BLIND = "blind"  #: The status of a model that could not tell what a picture shows.
@@ -100,6 +100,7 @@ class CaptionAsking:
         log: The record; whoever asks holds it.
         failures: Path → why an image is unusable; filled by asking.
         missing: Picture → why none of its images can be used.
+        asker: Who asks; None before.
     """
 
     server: CaptionServer
@@ -108,6 +109,7 @@ class CaptionAsking:
     log: AnswerLog
     failures: dict[str, str] = field(default_factory=dict)
     missing: dict[int, str] = field(default_factory=dict)
+    asker: Asker | None = None
 
     @cached_property
     def hashes(self) -> list[str]:
@@ -161,7 +163,8 @@ class CaptionAsking:
                     self._keep(file, answer)
                     advance(answer)
 
-                return await self._asker(endpoint, keep).run(chain([first], requests), server.concurrency)
+                self.asker = self._asker(endpoint, keep, self._has_answered)
+                return await self.asker.run(chain([first], requests))
 
     async def _check_sight(self, endpoint: Endpoint, file: IO[bytes]) -> None:
         """Asks about a picture made for it, once for each server and model."""
@@ -172,13 +175,10 @@ class CaptionAsking:
         picture = SightPicture.drawn(random.SystemRandom())
         told: list[Answer] = []
         prompt = Prompt("", QUESTION, data_url(picture.image, self.server.image_side))
-        stop = await self._asker(endpoint, told.append).run([Request(SIGHT, prompt, key)], 1)
+        stop = await self._asker(endpoint, told.append).run([Request(SIGHT, prompt, key)])
         if not told:
             raise ConfigError("room in the budget for a first question", stop, "Raise it, or set check_sight to false.")
         (answer,) = told
-        if answer.status in FAULTS:
-            found = f"{answer.status}, {answer.detail}"
-            raise ConfigError(f"an answer of {endpoint.url} to a first question", found, "Try again later.")
         is_told = answer.status == "ok" and picture.is_told_by(usable_text(answer.text))
         expected = f"{', '.join(picture.colours)}, {picture.number}"
         said = answer.text.strip()[:200] or f"nothing ({answer.status}, {answer.detail})"
@@ -191,10 +191,13 @@ class CaptionAsking:
                 "answer was cut, or set check_sight to false for a model that sees and cannot count.",
             )
 
-    def _asker(self, endpoint: Endpoint, keep: Callable[[Answer], None]) -> Asker:
-        is_known = any(answer.status == "ok" for answer in self.latest.values())
+    @property
+    def _has_answered(self) -> bool:
+        return any(answer.status == "ok" for answer in self.latest.values())
+
+    def _asker(self, endpoint: Endpoint, keep: Callable[[Answer], None], has_answered: bool = False) -> Asker:
         prompt_hash = content_hash(self.server.question)
-        return self.server.asker(endpoint, self.budget, TokenCounter(), prompt_hash, keep, is_known)
+        return self.server.asker(endpoint, self.budget, TokenCounter(), prompt_hash, keep, has_answered)
 
     def _keep(self, file: IO[bytes], answer: Answer) -> None:
         append(file, answer)

@@ -14,6 +14,7 @@ from dim.refresh.client import Endpoint
 from dim.refresh.prompt import Parameters
 from dim.refresh.rate import Pacer, Retries
 from dim.refresh.tokens import TokenCounter
+from dim.refresh.window import Window
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,10 @@ class ChatServer:
     ) -> Asker:
         """Who asks the endpoint at this rate and tries again so often; `Asker` says what else it takes."""
         pacer, retries = Pacer(self.requests_per_minute), Retries(self.retries, self.backoff_s, seed=self.seed or 0)
-        return Asker(endpoint, budget, pacer, retries, counter, prompt_hash, on_answer, has_answered)
+        window = Window(self.concurrency, self.timeout_s)
+        return Asker(
+            endpoint, budget, pacer, retries, counter, prompt_hash, on_answer, window, has_answered, self.PREFIX
+        )
 
 
 def template_options(request_fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class RefreshPlan:
         ids: Entity ids in KB order.
         old: The text of each before, None where it has none.
         hashes: The hash of each one's request.
-        pending: The requests among the first `limit` that have no finished answer.
+        pending: The requests among the first `limit` that have no finished answer, those that failed before last.
         latest: The last answer to each entity's request; a finished one is the last, since it is not asked for again.
     """
 
@@ -40,6 +40,11 @@ class RefreshPlan:
     def add(self, answer: Answer) -> None:
         """Takes an answer to a request of this plan in."""
         self.latest[answer.entity_id] = answer
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether any entity has a finished one."""
+        return any(answer.status == "ok" for answer in self.latest.values())
 
     def status(self, entity_id: str) -> str:
         """The status of an entity's answer; `not asked` where there is none."""
@@ -87,6 +92,7 @@ def plan_refresh(
             plan.add(answer)
         if (limit is None or row < limit) and plan.status(entity.id) != "ok":
             plan.pending.append(Request(entity.id, prompt, key))
+    plan.pending.sort(key=lambda request: request.entity_id in plan.latest)
     return plan
 
 

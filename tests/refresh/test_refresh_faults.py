@@ -118,10 +118,10 @@ def test_every_fault_is_retried_or_recorded_and_never_becomes_text(
 
 
 def test_an_answer_that_drips_for_ever_is_a_time_out(data: Path) -> None:
-    named = pytest.raises(ConfigError, match=r"none in 10 questions in a row; the last: timeout, no answer in 0\.05 s")
+    named = pytest.raises(ConfigError, match=r"none in 1 tries; the last: timeout, no answer in 0\.05 s")
     with FaultyServer(lambda *_: DRIP) as server, named:
         run(data, server, timeout_s=0.05, retries=0)
-    assert {line["status"] for line in answers(data)} == {"timeout"}
+    assert [line["status"] for line in answers(data)] == ["timeout"]
 
 
 def test_retry_after_holds_every_request(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,10 +162,59 @@ def test_a_server_that_answers_nobody_costs_one_request(data: Path, code: int, b
 
 
 def test_ten_failures_of_the_server_in_a_row_end_the_run(data: Path) -> None:
-    with FaultyServer(lambda *_: (500, {}, b"")) as server, pytest.raises(ConfigError, match="none in 10 questions"):
+    def script(number: int, question: str, body: Any) -> Any:
+        return kind_answer(number, question, body) if name_of(question) == "Ada" else (500, {}, b"")
+
+    with FaultyServer(script) as server, pytest.raises(ConfigError, match="none in 10 questions"):
         run(data, server, concurrency=1, retries=1)
-    assert len(server.requests) == 20
-    assert len(answers(data)) == 10
+    assert len(server.requests) == 21
+    assert len(answers(data)) == 11
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "requests"),
+    [(500, b"cannot load model", 3), (400, b'{"detail": "Server is pinned to other"}', 1)],
+)
+def test_what_the_first_entity_cannot_get_stops_the_run_and_names_the_models(
+    data: Path, code: int, body: bytes, requests: int
+) -> None:
+    with FaultyServer(lambda *_: (code, {}, body), models=[{"id": "other"}, {"id": "third"}]) as server:
+        with pytest.raises(ConfigError, match=f"HTTP {code}: (cannot load|Server is pinned)") as caught:
+            run(data, server, retries=2)
+        assert "the model 'tiny' (not among those that the server lists: other, third)" in caught.value.remedy
+        assert len(server.requests) == requests
+
+
+def test_a_question_that_fails_for_ever_keeps_no_later_run_from_the_others(data: Path) -> None:
+    def script(number: int, question: str, body: Any) -> Any:
+        return (400, {}, {"detail": "no"}) if name_of(question) == "Ada" else kind_answer(number, question, body)
+
+    with FaultyServer(script) as server:
+        with pytest.raises(ConfigError, match="the last: rejected, HTTP 400: no"):
+            run(data, server)
+        dataset = run(data, server)
+    assert dataset.texts(VARIANT).notna().sum() == 15
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"detail": "The model is too large."}, "HTTP 400: The model is too large."),
+        ({"detail": [{"loc": ["body"], "msg": "Field required"}]}, "HTTP 400: Field required"),
+        (b"plain words\n  in lines", "HTTP 400: plain words in lines"),
+        (f"a key {KEY}".encode(), "HTTP 400: a key [key]"),
+        (b"long " * 100, f"HTTP 400: {'long ' * 40}\u2026"),
+        (b"", "HTTP 400"),
+    ],
+)
+def test_a_servers_own_words_are_shown_in_a_line(data: Path, body: Any, words: str, capsys: Any) -> None:
+    def script(number: int, question: str, asked: Any) -> Any:
+        return (400, {}, body) if name_of(question) == "Bob" else kind_answer(number, question, asked)
+
+    with FaultyServer(script) as server:
+        run(data, server)
+    assert {line["entity_id"]: line["detail"] for line in answers(data)}["Q1"] == words
+    assert f"e.g. Q1: rejected, {words}" in spoken(capsys)
 
 
 def test_a_server_that_is_not_there_is_named(data: Path) -> None:
