@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +21,7 @@ from dim.refresh.answers import Answer, AnswerLog, append
 from dim.refresh.asking import Asker
 from dim.refresh.budget import Budget
 from dim.refresh.chat_server import ChatServer
+from dim.refresh.context import Room, listed_context
 from dim.refresh.plan import RefreshPlan, old_texts, plan_refresh, sources_of
 from dim.refresh.progress import answer_progress
 from dim.refresh.prompt import PromptTemplate
@@ -40,6 +42,7 @@ def refresh(
     source_text: str = "brief",
     template: Path | None = None,
     tokenizer: Path | None = None,
+    context: int | None = None,
     limit: int | None = None,
     replace: bool = False,
     dry_run: bool = False,
@@ -60,7 +63,10 @@ def refresh(
         source_text: The old text that the prompt quotes.
         template: A Jinja2 file with the fields name, text, aliases, type and attributes; a line `---` ends the system
             message. The default is dim/refresh/default_prompt.txt.
-        tokenizer: The folder of a Transformers tokenizer that counts tokens; by default characters / 4 for a dry run.
+        tokenizer: The folder of the model's Transformers tokenizer: it counts prompts exactly, chat template included.
+            By default they are estimated by characters / 4, corrected by what the server reported before.
+        context: The most tokens that the model reads and writes together: a longer prompt loses the end of the old
+            text. By default as the server lists it, else by the tokenizer's folder.
         limit: Ask for the first so many entities only.
         replace: Whether a variant made with another model or prompt may be replaced (its answers are kept).
         dry_run: Print requests, tokens, cost and three prompts, and send nothing.
@@ -80,8 +86,8 @@ def refresh(
     if show is not None:
         print_side_by_side(dataset, show, _shown_variant(dataset, variant, model), source_text)
         return dataset
-    if limit is not None and limit < 1:
-        raise ConfigError("a limit of at least 1", str(limit), "Raise it.")
+    if min(1 if limit is None else limit, 1 if context is None else context) < 1:
+        raise ConfigError("a limit and a context of at least 1", f"{limit} and {context}", "Raise what is too small.")
     server = ChatServer(model=_model(model), **asking)
     run = _Run(
         dataset,
@@ -89,7 +95,7 @@ def refresh(
         check_variant(variant or _variant_of(server.model)),
         source_text,
         PromptTemplate(template),
-        TokenCounter(tokenizer),
+        TokenCounter(tokenizer, server.template_options),
     )
     run.check_variant_is_ours(replace)
     old = old_texts(dataset, source_text)
@@ -97,7 +103,9 @@ def refresh(
     with nullcontext() if dry_run else log.held():
         run.check_unchanged()
         answers, num_torn = log.read()
-        plan = plan_refresh(dataset, old, run.template, server.model, server.asked, answers, limit)
+        plan = run.plan(old, answers, limit, context or run.counter.context)
+        if plan.pending and context is None and not dry_run and (listed := run_to_end(run.listed_context())):
+            plan = run.plan(old, answers, limit, listed)
         run.say_plan(plan, num_torn, limit)
         if dry_run:
             run.print_dry_run(plan)
@@ -123,6 +131,7 @@ class _Run:
     template: PromptTemplate
     counter: TokenCounter
     asker: Asker | None = None
+    room: Room = field(init=False)
 
     @cached_property
     def budget(self) -> Budget:
@@ -166,6 +175,20 @@ class _Run:
                 "Run the same command again; nothing was asked.",
             )
 
+    def plan(
+        self, old: Sequence[str | None], answers: Sequence[Answer], limit: int | None, context: int | None
+    ) -> RefreshPlan:
+        """The questions, with room for an answer in the model's context."""
+        self.room = Room(self.counter, context, self.server.max_tokens)
+        return plan_refresh(
+            self.dataset, old, self.template, self.server.model, self.server.asked, answers, limit, self.room
+        )
+
+    async def listed_context(self) -> int | None:
+        """The model's context as the server lists it."""
+        async with self.server.endpoint() as endpoint:
+            return listed_context(await endpoint.models(), self.server.model)
+
     def say_plan(self, plan: RefreshPlan, num_torn: int, limit: int | None) -> None:
         asked = len(plan.ids) if limit is None else min(limit, len(plan.ids))
         _say(
@@ -174,14 +197,21 @@ class _Run:
         )
         if num_torn:
             _say(f"{num_torn} line(s) of the record were torn by a kill; these answers are asked for again")
+        for line in self.room.told() if plan.pending else ():
+            _say(f"context   {line}")
 
     def print_dry_run(self, plan: RefreshPlan) -> None:
+        self.counter.correct(plan.reported)
         tokens_in = sum(self.counter.count(request.prompt) for request in plan.pending)
         tokens_out = self.server.max_tokens * len(plan.pending)
         cost = self.budget.prices.cost(tokens_in, tokens_out)
+        about = "at most" if self.counter.is_exact else "about"
         _say(f"requests  {len(plan.pending):,}")
-        _say(f"tokens    {tokens_in:,} in ({self.counter.method}), at most {tokens_out:,} out")
-        _say("cost      name --price_in and --price_out" if cost is None else f"cost      at most {cost:,.4f}")
+        _say(
+            f"tokens    {'' if self.counter.is_exact else 'about '}{tokens_in:,} in ({self.counter.method}), "
+            f"at most {tokens_out:,} out"
+        )
+        _say("cost      name --price_in and --price_out" if cost is None else f"cost      {about} {cost:,.4f}")
         for request in plan.pending[:NUM_PROMPTS]:
             _say(f"\n--- prompt for {request.entity_id}\n{request.prompt}")
         _say("\nNothing was sent.")

@@ -82,6 +82,12 @@ class ChatServer:
             self.temperature, self.max_tokens, self.seed, self.max_tokens_field, dict(self.request_fields)
         )
 
+    @property
+    def template_options(self) -> dict[str, Any]:
+        """What a request gives the model's chat template, which changes how many tokens a prompt has."""
+        options = self.request_fields.get("chat_template_kwargs")
+        return dict(options) if isinstance(options, Mapping) else {}
+
     def budget(self) -> Budget:
         """What one run may use."""
         limits = Limits(self.max_requests, self.max_total_tokens, self.max_cost)
@@ -106,9 +112,3 @@ class ChatServer:
         return Asker(
             endpoint, budget, pacer, retries, counter, prompt_hash, on_answer, window, has_answered, self.PREFIX
         )
-
-
-def template_options(request_fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What a request gives the model's chat template, which changes how many tokens a prompt has."""
-    options = request_fields.get("chat_template_kwargs")
-    return dict(options) if isinstance(options, Mapping) else {}
