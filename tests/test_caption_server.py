@@ -321,6 +321,30 @@ def test_a_kill_loses_no_answer(tmp_path: Path) -> None:
     assert None not in captions(dataset)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_ctrl_c_and_sigterm_leave_the_captions_that_came_written(tmp_path: Path, number: int) -> None:
+    dataset = make_dataset(tmp_path, [[f"{n}.png"] for n in range(1, 9)], mention=[f"Ana {n}" for n in range(8)])
+
+    def stalls(number: int, question: str, body: Body) -> Any:
+        if len(server.requests) > 5:
+            server.leave.wait()
+        return sees(number, question, body)
+
+    with FaultyServer(stalls) as server:
+        options = ["--server.model", "tiny", "--server.concurrency", "1", "--server.question", "Who? {mention}"]
+        command = [sys.executable, "-m", "dim", "caption", str(dataset.root), *options]
+        child = subprocess.Popen(
+            command, env=environment_of(server.url), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        wait_until(lambda: len(server.requests) == 6 or child.poll() is not None)
+        child.send_signal(number)
+        said, errors = child.communicate(timeout=HANG)
+    assert child.returncode == 130
+    assert b"what is finished is kept" in errors
+    assert b"sent      6 requests, 200 tokens in, 60 out; 1 cut off in flight" in said
+    assert sum(each is not None for each in captions(Dataset(dataset.root))) == 4
+
+
 def test_there_is_one_way_to_captions_at_a_time(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, [["1.png"]])
     (tmp_path / "said.csv").write_text("mention_id,caption\nm0,hello\n")

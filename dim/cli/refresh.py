@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from rich.table import Table
 
-from dim.core.coroutines import run_to_end
+from dim.core.coroutines import run_to_end, sigterm_as_ctrl_c
 from dim.core.files import check_variant, content_hash, file_name_of
 from dim.data.dataset import ANSWERS, Dataset, add_texts
 from dim.display.terminal import Console, Text
@@ -33,6 +33,11 @@ from dim.releases.prepare import open_dataset
 MODEL = "DIM_LLM_MODEL"
 MADE_BY = "dim refresh"
 NUM_PROMPTS = 3
+#: Goes into the record of a text: temperature and seed are what was asked.
+NOT_KNOWN = (
+    "whether the server followed them: no answer says so. Some sample by their model's own generation_config, and an "
+    "equal seed may give other words on other hardware, in another batch or by another version."
+)
 
 
 def refresh(
@@ -100,7 +105,7 @@ def refresh(
     run.check_variant_is_ours(replace)
     old = old_texts(dataset, source_text)
     log = AnswerLog(dataset.root, run.variant)
-    with nullcontext() if dry_run else log.held():
+    with sigterm_as_ctrl_c(), nullcontext() if dry_run else log.held():
         run.check_unchanged()
         answers, num_torn = log.read()
         plan = run.plan(old, answers, limit, context or run.counter.context)
@@ -115,7 +120,7 @@ def refresh(
             if plan.pending:
                 with log.open() as file:
                     stop = run_to_end(run.ask(plan, file))
-        finally:  # also after Ctrl-C or an error: what came is put to use
+        finally:  # also after Ctrl-C, SIGTERM or an error: what came is put to use
             dataset = run.write(plan)
     if stop:
         run.say_stop(plan, stop)
@@ -266,6 +271,11 @@ class _Run:
             "prompt_hash": self.prompt_hash,
             "prompt_template": self.template.source,
             "parameters": self.server.asked.as_json(),
+            "sampling": {
+                "asked": {name: getattr(self.server, name) for name in ("temperature", "seed")},
+                "system_fingerprints": sorted({a.system_fingerprint for a in used if a.system_fingerprint}),
+                "not_known": NOT_KNOWN,
+            },
             "statuses": statuses,
             "tokens_in": sum(answer.tokens_in for answer in used),
             "tokens_out": sum(answer.tokens_out for answer in used),

@@ -7,9 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dim.refresh.loops import loop_of
+
 Status = Literal[
     "ok",
     "empty",
+    "looping",
     "truncated",
     "refused",
     "malformed",
@@ -24,6 +27,7 @@ RETRIED: frozenset[Status] = frozenset({"timeout", "unreachable", "rate_limited"
 #: Failures of the endpoint; the others are the model's own.
 FAULTS: frozenset[Status] = RETRIED | {"malformed", "rejected"}
 
+LONGEST_LOOP = 60  #: Characters that are shown of what an answer repeats.
 LONGEST_WORDS = 200  #: Characters that are shown of a server's own words.
 #: Where servers put them, as OpenAI, FastAPI and others do.
 _WORDS = ("error", "detail", "message", "msg", "error_message", "title")
@@ -151,6 +155,8 @@ def _judge(content: str, has_refusal: bool, reason: Any) -> tuple[Status, str]:
         return "refused", "the server's content filter" if reason == "content_filter" else "a refusal"
     if is_refusal(text):
         return "refused", "a sentence of refusal"
+    if repeated := loop_of(text):
+        return "looping", f"again and again: '{repeated[:LONGEST_LOOP]}'"
     if reason == "length":
         return "truncated", "cut at the longest answer allowed"
     if not text:

@@ -298,7 +298,8 @@ def test_a_prompt_beyond_the_context_loses_the_end_of_the_old_text(data: Path, c
     with FaultyServer(kind_answer) as server:
         run(data, server, dry_run=True)
         assert re.search(
-            r"the longest prompt has about 3,\d{3} tokens \(Q2\), and how many .* --context", spoken(capsys)
+            r"the longest prompt has about 3,\d{3} tokens \(Q2\), the model.s context is not known: name --context",
+            spoken(capsys),
         )
         run(data, server, limit=4, context=900)
         said = spoken(capsys)

@@ -2,12 +2,14 @@ import asyncio
 import math
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from llm_servers import DRIP, KEY, FaultyServer, completion
+from llm_servers import DRIP, KEY, FaultyServer, completion, environment_of
 from refreshing import (
     NAMES,
     VARIANT,
@@ -240,6 +242,37 @@ def test_ctrl_c_keeps_and_uses_what_came(data: Path, capsys: Any) -> None:
         signal.signal(signal.SIGINT, before)
     assert Dataset(data).texts(VARIANT).notna().sum() == 5
     assert "1 cut off in flight" in spoken(capsys)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("ignores_ctrl_c", [True, False])
+def test_sigterm_ends_a_refresh_as_ctrl_c_does(data: Path, number: int, ignores_ctrl_c: bool) -> None:
+    if ignores_ctrl_c and number == signal.SIGINT:
+        pytest.skip("that is ignored")
+
+    def stalls(number: int, question: str, body: Any) -> Any:
+        if name_of(question) == "Fay":
+            server.leave.wait(HANG)
+        return kind_answer(number, question, body)
+
+    with FaultyServer(stalls) as server:
+        command = [sys.executable, "-m", "dim", "refresh", str(data), "--concurrency", "1", "--timeout_s", "1000"]
+        child = subprocess.Popen(
+            command,
+            env=environment_of(server.url),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=(lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if ignores_ctrl_c else None,
+        )
+        wait_until(lambda: 'Who or what is "Fay"?' in server.names() or child.poll() is not None)
+        child.send_signal(number)
+        said, errors = child.communicate(timeout=HANG)
+    assert child.returncode == 130
+    assert "the answers that came are kept; the same command asks for the rest" in errors
+    assert "sent      6 requests, 200 tokens in, 60 out; 1 cut off in flight" in said
+    assert "5 ok, 11 not asked" in said
+    assert Dataset(data).texts(VARIANT).notna().sum() == 5
 
 
 def test_calls_that_wait_for_their_turn_are_not_counted_as_sent(
