@@ -336,11 +336,16 @@ def _print_quality(quality: dict[str, Any], source_text: str, variant: str) -> N
         ("with capitalised names that no source field holds", "texts_with_new_names"),
     ):
         facts.add_row(name, Text(f"{quality[key]:,} of {num:,} ({quality[key] / num:.0%})"))
+    if told := quality["sentences"]:
+        share = f"{quality['supported']:,} of {told:,} ({quality['supported'] / told:.0%})"
+        facts.add_row("sentences that the old text or the attributes support", Text(share))
     console = Console()
     console.print(lengths)
     console.print(facts)
     if quality["examples"]:
         _say(f"{quality['num_new_names']:,} such names, e.g. {'; '.join(quality['examples'])}")
+    for said in quality["unsupported"]:
+        _say(f"unsupported, e.g. {said}")
 
 
 def _say(text: str) -> None:

@@ -376,6 +376,9 @@ def test_the_quality_of_the_texts_is_printed_and_stored(data: Path, capsys: Any)
     said = spoken(capsys)
     assert "equal to the old text 1 of 4 (25%)" in said
     assert "1 such names, e.g. Q1: Queen Victoria" in said
+    assert (quality["sentences"], quality["supported"]) == (4, 1)
+    assert "sentences that the old text or the attributes support 1 of 4 (25%)" in said
+    assert "unsupported, e.g. Q1: He met Queen Victoria in a red coat." in said
 
 
 def test_a_notebook_with_a_loop_of_its_own_can_refresh(data: Path) -> None:
