@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -343,6 +344,21 @@ def test_ctrl_c_and_sigterm_leave_the_captions_that_came_written(tmp_path: Path,
     assert b"what is finished is kept" in errors
     assert b"sent      6 requests, 200 tokens in, 60 out; 1 cut off in flight" in said
     assert sum(each is not None for each in captions(Dataset(dataset.root))) == 4
+
+
+def test_time_outs_are_told_with_the_options_of_the_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def script(number: int, question: str, body: Body) -> Any:
+        if question == "Who? Bo" and number == 0:
+            server.leave.wait(HANG)
+        return sees(number, question, body)
+
+    dataset = make_dataset(tmp_path, [["1.png"], ["2.png"]], mention=["Ana", "Bo"])
+    with FaultyServer(script) as server:
+        ask(dataset, server, timeout_s=2.0, backoff_s=0.01)
+    assert None not in captions(dataset)
+    said = capsys.readouterr().out
+    assert re.search(r"sent      \d requests \(\d timed out\), .* are no server's count", said)
+    assert re.search(r"time-outs --server\.concurrency \d --server\.timeout_s \d+ should do", said)
 
 
 def test_there_is_one_way_to_captions_at_a_time(tmp_path: Path) -> None:

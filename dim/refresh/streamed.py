@@ -47,14 +47,15 @@ async def whole_answer(lines: AsyncIterator[str]) -> str:
             raise StreamBrokenError(own_words(data))
         model, usage = chunk.get("model") or model, chunk.get("usage") or usage
         fingerprint = chunk.get("system_fingerprint") or fingerprint
-        for choice in chunk.get("choices") or ():
-            reason = choice.get("finish_reason") or reason
-            for name, parts in said.items():
-                part = (choice.get("delta") or {}).get(name)
-                parts += [part] if isinstance(part, str) else []
+        choices = chunk.get("choices")
+        choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+        reason, delta = choice.get("finish_reason") or reason, choice.get("delta")
+        for name, parts in said.items():
+            part = delta.get(name) if isinstance(delta, dict) else None
+            parts += [part] if isinstance(part, str) else []
     if reason is None and not is_done:
         raise StreamBrokenError("the stream ended before the answer")
     message: dict[str, Any] = {name: "".join(parts) for name, parts in said.items() if parts}
-    choices = [{"message": message, "finish_reason": reason}]
-    document = {"model": model, "choices": choices, "usage": usage, "system_fingerprint": fingerprint}
+    whole = [{"message": message, "finish_reason": reason}]
+    document = {"model": model, "choices": whole, "usage": usage, "system_fingerprint": fingerprint}
     return json.dumps(document, ensure_ascii=False)

@@ -87,7 +87,9 @@ class Window:
         """How many in flight, and with how many seconds, would do: all answered in half of the time, one by one."""
         alone = self.alone_s if self.alone_s is not None else 2 * self.timeout_s
         num = min(self.most, max(1, int(EARLY * self.timeout_s / max(alone, 1e-3))))
-        return num, math.ceil(max(self.timeout_s, num * alone / EARLY))
+        is_enough = num == self.most and num * alone <= EARLY * self.timeout_s
+        # What should have been enough was not: some answers take far longer than others.
+        return num, math.ceil(2 * self.timeout_s if is_enough else max(self.timeout_s, num * alone / EARLY))
 
     def _is_queued(self, flight: Flight, seconds: float) -> bool:
         num = flight.num_in_flight

@@ -133,7 +133,7 @@ def test_time_outs_of_one_moment_shrink_it_once() -> None:
     assert asyncio.run(run()) == (4, 8)
 
 
-@pytest.mark.parametrize(("alone", "advice"), [(None, (1, 240)), (8.5, (3, 60)), (40, (1, 80)), (0.001, (8, 60))])
+@pytest.mark.parametrize(("alone", "advice"), [(None, (1, 240)), (8.5, (3, 60)), (40, (1, 80)), (0.001, (8, 120))])
 def test_advice_fits_twice_what_one_by_one_takes(alone: float | None, advice: tuple[int, int]) -> None:
     window = Window(8, 60)
     window.alone_s = alone
