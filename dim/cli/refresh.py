@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from rich.table import Table
-
 from dim.core.coroutines import run_to_end, sigterm_as_ctrl_c
 from dim.core.files import check_variant, content_hash, file_name_of
 from dim.data.dataset import ANSWERS, Dataset, add_texts
@@ -26,6 +24,7 @@ from dim.refresh.plan import RefreshPlan, old_texts, plan_refresh, sources_of
 from dim.refresh.progress import answer_progress
 from dim.refresh.prompt import PromptTemplate
 from dim.refresh.quality import quality_report
+from dim.refresh.quality_shown import print_quality
 from dim.refresh.side_by_side import print_side_by_side
 from dim.refresh.tokens import TokenCounter
 from dim.releases.prepare import open_dataset
@@ -256,7 +255,7 @@ class _Run:
             f"written   {dataset.root / 'texts' / self.variant}.parquet: {len(table):,} texts; "
             f"{len(plan.ids) - len(table):,} entities have none"
         )
-        _print_quality(quality, self.source_text, self.variant)
+        print_quality(quality, self.source_text, self.variant)
         return dataset
 
     def _facts(self, plan: RefreshPlan, statuses: dict[str, int]) -> dict[str, Any]:
@@ -319,33 +318,6 @@ def _shown_variant(dataset: Dataset, variant: str | None, model: str | None) -> 
             f"one refreshed text in {dataset.root / 'answers'}", ", ".join(found) or "none", "Name it with --variant."
         )
     return found[0]
-
-
-def _print_quality(quality: dict[str, Any], source_text: str, variant: str) -> None:
-    lengths = Table(title="words a text")
-    for column in ("", "texts", "min", "median", "mean", "95%", "max"):
-        lengths.add_column(column, justify="right" if column else "left")
-    for name, words in ((source_text, quality["words_old"]), (variant, quality["words_new"])):
-        lengths.add_row(Text(name), *(f"{value:,g}" for value in words.values()))
-    num = quality["num_texts"]
-    facts = Table.grid(padding=(0, 2))
-    for name, key in (
-        ("equal to the old text", "identical"),
-        ("mostly the old text's words in a row", "high_overlap"),
-        ("the same text as another entity's", "shared"),
-        ("with capitalised names that no source field holds", "texts_with_new_names"),
-    ):
-        facts.add_row(name, Text(f"{quality[key]:,} of {num:,} ({quality[key] / num:.0%})"))
-    if told := quality["sentences"]:
-        share = f"{quality['supported']:,} of {told:,} ({quality['supported'] / told:.0%})"
-        facts.add_row("sentences that the old text or the attributes support", Text(share))
-    console = Console()
-    console.print(lengths)
-    console.print(facts)
-    if quality["examples"]:
-        _say(f"{quality['num_new_names']:,} such names, e.g. {'; '.join(quality['examples'])}")
-    for said in quality["unsupported"]:
-        _say(f"unsupported, e.g. {said}")
 
 
 def _say(text: str) -> None:

@@ -96,7 +96,7 @@ class Endpoint:
             transport = sys.modules[type(response.http_response).__module__.partition(".")[0]]  # httpx or httpx2
             try:
                 if response.headers.get("content-type", "").startswith("text/event-stream"):
-                    return await whole_answer(response.iter_lines())
+                    return await whole_answer(self._redact(line) async for line in response.iter_lines())
                 return str(await response.text())
             except transport.TimeoutException as error:
                 raise self._openai.APITimeoutError(request=response.http_request) from error
@@ -122,7 +122,8 @@ class Endpoint:
         except (TimeoutError, self._openai.OpenAIError, ValueError):
             return []
         found = listed.get("data") if isinstance(listed, dict) else None
-        return [each for each in found or () if isinstance(each, dict) and isinstance(each.get("id"), str)]
+        rows = found if isinstance(found, list) else []
+        return [each for each in rows if isinstance(each, dict) and isinstance(each.get("id"), str)]
 
     async def models_in_words(self) -> str:
         """The model's name beside those that the server lists."""

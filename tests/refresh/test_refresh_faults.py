@@ -1,4 +1,5 @@
 import asyncio
+import json
 import math
 import os
 import signal
@@ -124,6 +125,28 @@ def test_an_answer_that_drips_for_ever_is_a_time_out(data: Path) -> None:
     with FaultyServer(lambda *_: DRIP) as server, named:
         run(data, server, timeout_s=0.05, retries=0)
     assert [line["status"] for line in answers(data)] == ["timeout"]
+
+
+@pytest.mark.parametrize("length", range(180, 206, 5))
+def test_no_part_of_the_key_is_kept_of_words_that_are_cut(data: Path, length: int) -> None:
+    words = json.dumps({"error": "x" * length + KEY}).encode()
+
+    def script(number: int, question: str, body: Any) -> Any:
+        if name_of(question) == "Bob":
+            return 200, {"Content-Type": "text/event-stream"}, b"data: " + words + b"\n\n"
+        return (400, {}, words) if name_of(question) == "Cyd" else kind_answer(number, question, body)
+
+    with FaultyServer(script) as server:
+        run(data, server, limit=3, retries=0)
+    told = {line["entity_id"]: line["detail"] for line in answers(data)}
+    assert all("x" * 180 in told[entity_id] for entity_id in ("Q1", "Q2"))
+    assert KEY[:4] not in str(told)
+
+
+@pytest.mark.parametrize("models", [[], [{"id": 7}, 7, None], 7, None])
+def test_whatever_a_server_lists_as_models_stops_nothing(data: Path, models: Any) -> None:
+    with FaultyServer(kind_answer, models=models) as server:
+        assert run(data, server).texts(VARIANT).notna().all()
 
 
 def test_retry_after_holds_every_request(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

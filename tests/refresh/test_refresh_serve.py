@@ -25,20 +25,8 @@ FIELDS = {"frequency_penalty": 1.0}  #: Random weights would say the same word a
 
 
 def command(data: Path, *options: str) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "dim",
-        "refresh",
-        str(data),
-        "--variant",
-        "new",
-        "--limit",
-        str(NUM),
-        "--request_fields",
-        json.dumps(FIELDS),
-        *options,
-    ]
+    named = ["--variant", "new", "--limit", str(NUM), "--request_fields", json.dumps(FIELDS)]
+    return [sys.executable, "-m", "dim", "refresh", str(data), *named, *options]
 
 
 def records(data: Path) -> list[dict[str, object]]:
@@ -142,10 +130,10 @@ def test_a_real_server_counts_as_its_tokenizer_takes_further_fields_and_is_quote
         cut = asked("cut", max_tokens=shortest)
         assert {line["finish_reason"] for line in cut} == {"length"}
 
-        fields = FIELDS | {"stop": ["."], "chat_template_kwargs": {"enable_thinking": False}}
-        further = asked("further", request_fields=fields)
-        assert {line["status"] for line in further} == {"ok"}
-        assert [line["text"] for line in further] != [line["text"] for line in whole]
+        further = asked("further", request_fields=FIELDS | {"chat_template_kwargs": {"enable_thinking": False}})
+        assert [line["text"] for line in further] == [line["text"] for line in whole]
+        without = asked("without", request_fields={})
+        assert [line["text"] for line in without] != [line["text"] for line in whole]
 
         before = log.read_text().count("POST /v1/chat/completions")
         with pytest.raises(ConfigError, match=r"HTTP 400: Server is pinned to .*; requested 'other'"):
