@@ -31,6 +31,7 @@ from waiting import HANG, wait_until
 
 from dim.cli.caption import caption
 from dim.cli.commands import Command
+from dim.core.files import content_hash
 from dim.data.dataset import Dataset
 from dim.errors import ConfigError, DataError
 from dim.features.caption_store import read_answers
@@ -344,6 +345,15 @@ def test_ctrl_c_and_sigterm_leave_the_captions_that_came_written(tmp_path: Path,
     assert b"what is finished is kept" in errors
     assert b"sent      6 requests, 200 tokens in, 60 out; 1 cut off in flight" in said
     assert sum(each is not None for each in captions(Dataset(dataset.root))) == 4
+
+
+def test_an_answer_from_before_further_fields_is_known_and_with_them_another_question() -> None:
+    server, further = CaptionServer("tiny"), CaptionServer("tiny", request_fields={"top_p": 0.5})
+    assert server.request_hash("Who?", "state") == content_hash("tiny", "768", "0.0", "0", "Who?", "state")
+    assert server.fingerprint.endswith("?', temperature=0.0, seed=0, image_side=768)")
+    assert further.request_hash("Who?", "state") != server.request_hash("Who?", "state")
+    assert "top_p" in further.fingerprint
+    assert further.parameters["request_fields"] == {"top_p": 0.5}
 
 
 def test_time_outs_are_told_with_the_options_of_the_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
