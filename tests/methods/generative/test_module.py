@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 import torch
 from fit_options import dim_options, gemel_options
-from lm_families import write_language_model
 from test_configs import instantiated
 from tiny_lm import save_model, texts_of
 
@@ -298,21 +297,3 @@ def test_contexts_that_are_left_out_or_shuffled_are_not_in_the_prompt(place):
     assert asked[1].startswith("[Text]\n[Question]")
     assert context not in asked[2]
     assert mentions["mention"].iloc[row] in asked[2]
-
-
-def test_a_model_that_cannot_be_used_is_refused_before_anything_is_embedded(place, tmp_path, capsys):
-    lm, cache = write_language_model(tmp_path / "lm", "gemma3n_text"), tmp_path / "cache"
-    more = ["--model.language_model.path", str(lm), "--data.cache_dir", str(cache)]
-    assert main(["fit", *options(place, "refused", *more)]) != 0
-    assert "gemma3n_text: it reads the ids of tokens beside their vectors" in capsys.readouterr().err
-    assert not [file for file in cache.rglob("*") if file.is_file()]
-
-
-def test_metrics_and_stderr_say_that_a_model_is_slow(place, tmp_path, capsys):
-    lm = write_language_model(tmp_path / "lm", "bart", max_position_embeddings=512)
-    more = ["--model.language_model.path", str(lm), "--model.train_mapper", "false"]
-    assert main(["fit", *options(place, "slow", *more, "--model.num_beams", "2")]) == 0
-    assert capsys.readouterr().err.count("answers exactly, but slowly: prompts go one at a time") == 1
-    facts = json.loads((place / "slow" / "metrics.json").read_text())["method"]["language_model"]
-    assert facts["verdict"] == "exact but slow"
-    assert facts["prompts"] == "one at a time, encoded once"
