@@ -6,7 +6,7 @@ import asyncio
 import math
 from dataclasses import dataclass
 
-#: An answer within this share of the time-out came early: one more in flight would come in time, too.
+#: What an answer may take of the time-out before fewer go at once: some answers take far longer than others.
 EARLY = 0.5
 #: A server that answers one request after the other takes n times as long with n in flight; from this share of it on it
 #: is held for one, and more in flight would only wait.
@@ -61,14 +61,14 @@ class Window:
 
     def answered(self, flight: Flight, seconds: float) -> None:
         """Learns from an answer that took so long."""
-        is_first = self.alone_s is None
+        is_first, usual = self.alone_s is None, seconds
         if flight.num_in_flight == 1:
             self._num_alone += 1
             before = self.alone_s or 0.0
-            self.alone_s = before + (seconds - before) / self._num_alone
+            usual = self.alone_s = before + (seconds - before) / self._num_alone
         if is_first and not self._num_shrunk:
             self.size = float(min(self.most, max(1, int(EARLY * self.timeout_s / max(seconds, 1e-3)))))
-        elif seconds <= EARLY * self.timeout_s:
+        elif usual * (1 + 1 / flight.num_in_flight) <= EARLY * self.timeout_s:  # early with one more, too
             self.size = min(self.most, self.size + 1 / self.size)
         elif not self._is_queued(flight, seconds):
             self._in_time += 1

@@ -106,6 +106,14 @@ def test_answers_that_nearly_take_the_time_out_are_asked_for_alone(stops: bool) 
     assert tally.worked <= (1.1 if stops else 1.2) * 64 * 23
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_room_is_left_for_answers_that_take_far_longer_than_others(seed: int) -> None:
+    rng = random.Random(seed)
+    tally = ask_all(lambda: rng.uniform(25, 80), 120)
+    assert tally.requests <= 1.1 * 64
+    assert tally.ended <= 1.1 * tally.worked
+
+
 def test_a_slow_server_that_answers_all_at_once_is_asked_as_much_as_is_allowed() -> None:
     tally = ask_all(lambda: 40.0, 60, one_by_one=False)
     assert (tally.requests, tally.most_in_flight) == (64, 8)
