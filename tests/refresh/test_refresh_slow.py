@@ -19,7 +19,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
 
 
-@pytest.mark.parametrize("streams", [True, pytest.param(False, marks=pytest.mark.long)])
+@pytest.mark.long  # by a clock that a busy machine does not keep; make test has test_window.py, on a moved one
+@pytest.mark.parametrize("streams", [True, False])
 def test_a_server_that_answers_one_by_one_is_asked_hardly_more_than_once_an_entity(
     tmp_path: Path, streams: bool
 ) -> None:
@@ -80,6 +81,15 @@ def test_a_streamed_answer_is_read_with_its_tokens_model_and_state(tmp_path: Pat
         assert (line["served_model"], line["finish_reason"]) == ("tiny-2026-01-01", "stop")
         assert (line["tokens_in"], line["tokens_out"], line["tokens_reported"]) == (40, 12, True)
         assert line["system_fingerprint"] == "fp_tiny"
+
+
+def test_a_server_that_names_the_field_it_does_not_know_by_its_place_is_asked_without_it(tmp_path: Path) -> None:
+    data = small_dataset(tmp_path / "data")
+    with SequentialServer(streams="strict") as server:
+        dataset = run(data, server)
+    assert dataset.texts(VARIANT).notna().all()
+    assert len(server.requests) == 17
+    assert all(body["stream"] and "stream_options" not in body for body in server.requests[1:])
 
 
 def test_a_server_that_streams_nothing_is_asked_plainly_after_one_request(tmp_path: Path) -> None:
