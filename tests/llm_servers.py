@@ -21,6 +21,7 @@ from PIL import Image
 from waiting import HANG, wait_until
 
 KEY = "sk-a-secret-of-the-tests-0123456789"
+ESCAPED = "".join(f"\\u{ord(character):04X}" for character in KEY)  #: As JSON may have it.
 
 DRIP = "drip"
 

@@ -21,7 +21,7 @@ class SequentialServer:
     Args:
         seconds: Of one answer.
         streams: `False`: takes a request to stream, and sends the answer whole; `"refused"`: answers 400 to it;
-            `"unreported"`: streams, and reports tokens only where `stream_options` asks; `"broken"`: breaks off.
+            `"strict"`: answers 422 to `stream_options`, as pydantic words it; `"unreported"`: streams, and reports tokens only where `stream_options` asks; `"broken"`: breaks off.
 
     Attributes:
         requests: The JSON bodies in the order of arrival.
@@ -43,6 +43,10 @@ class SequentialServer:
                 owner.requests.append(body)
                 if streams == "refused" and body.get("stream"):
                     self.whole(400, {"detail": "stream is not supported"})
+                    return
+                if streams == "strict" and "stream_options" in body:
+                    wrong = {"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}
+                    self.whole(422, {"object": "error", "message": {"detail": [wrong]}})
                     return
                 is_streamed = bool(streams and body.get("stream"))
                 if is_streamed:

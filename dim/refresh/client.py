@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -164,7 +166,12 @@ class Endpoint:
         return f"Check the URL ({BASE_URL} or base_url; it mostly ends in /v1) and {await self.models_in_words()}."
 
     def _redact(self, text: str) -> str:
-        return text.replace(self._key, "[key]") if len(self._key) >= SHORTEST_SECRET else text
+        return re.sub(self._key_pattern, "[key]", text) if len(self._key) >= SHORTEST_SECRET else text
+
+    @cached_property
+    def _key_pattern(self) -> str:
+        """The key, as it is or with any of its characters escaped as JSON may have them."""
+        return "".join(rf"(?:\\?{re.escape(each)}|\\u(?i:{ord(each):04x}))" for each in self._key)
 
 
 def _check(base_url: str | None, key: str) -> None:

@@ -120,12 +120,16 @@ def own_words(body: str) -> str:
         said: Any = json.loads(body)
     except ValueError:
         said = body
+    place = ""
     while isinstance(said, dict | list) and said:
+        if isinstance(said, dict) and isinstance(said.get("loc"), list):
+            place = "".join(f"{part}: " for part in said["loc"][1:])  # as FastAPI has it: the field, behind "body"
         inner = said[0] if isinstance(said, list) else next((said[key] for key in _WORDS if said.get(key)), None)
         if inner is None:
             break
         said = inner
-    line = " ".join((said if isinstance(said, str) else json.dumps(said, ensure_ascii=False) if said else "").split())
+    words = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False) if said else ""
+    line = " ".join(f"{place}{words}".split())
     return line if len(line) <= LONGEST_WORDS else line[:LONGEST_WORDS].rstrip() + " …"
 
 

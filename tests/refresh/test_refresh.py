@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from llm_servers import KEY, FaultyServer, completion
+from llm_servers import ESCAPED, KEY, FaultyServer, completion
 from refreshing import (
     CONTEXT,
     NAMES,
@@ -86,6 +86,8 @@ def test_the_key_is_sent_and_appears_nowhere(data: Path, capfd: Any) -> None:
             return 400, {}, {"error": {"message": f"bad key {KEY}"}}
         if name == "Cyd":
             return 200, {}, f"no JSON, but {KEY}".encode()
+        if name == "Dan":
+            return 200, {}, json.dumps(completion("A person with the key THIS.")).replace("THIS", ESCAPED).encode()
         return 200, {}, completion(f"A person whose key is {KEY}.")
 
     with FaultyServer(script) as server:
@@ -99,6 +101,7 @@ def test_the_key_is_sent_and_appears_nowhere(data: Path, capfd: Any) -> None:
     assert data / "answers" / f"{VARIANT}.jsonl" in files
     assert [path for path in files if KEY.encode() in path.read_bytes()] == []
     assert Dataset(data).texts(VARIANT)["Q0"] == "A person whose key is [key]."
+    assert Dataset(data).texts(VARIANT)["Q3"] == "A person with the key [key]."
 
 
 def test_the_request_budget_stops_before_the_next_call_and_the_next_run_goes_on(data: Path, capsys: Any) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from llm_servers import DRIP, KEY, FaultyServer, completion, environment_of
+from llm_servers import DRIP, ESCAPED, KEY, FaultyServer, completion, environment_of
 from refreshing import (
     NAMES,
     VARIANT,
@@ -227,7 +227,9 @@ def test_a_question_that_fails_for_ever_keeps_no_later_run_from_the_others(data:
         ({"detail": "The model is too large."}, "HTTP 400: The model is too large."),
         ({"detail": [{"loc": ["body"], "msg": "Field required"}]}, "HTTP 400: Field required"),
         (b"plain words\n  in lines", "HTTP 400: plain words in lines"),
+        ({"detail": [{"loc": ["body", "seed"], "msg": "Not permitted"}]}, "HTTP 400: seed: Not permitted"),
         (f"a key {KEY}".encode(), "HTTP 400: a key [key]"),
+        (f'{{"detail": "a key {ESCAPED}"}}'.encode(), "HTTP 400: a key [key]"),
         (b"long " * 100, f"HTTP 400: {'long ' * 40}\u2026"),
         (b"", "HTTP 400"),
     ],

@@ -82,6 +82,15 @@ def test_a_streamed_answer_is_read_with_its_tokens_model_and_state(tmp_path: Pat
         assert line["system_fingerprint"] == "fp_tiny"
 
 
+def test_a_server_that_names_the_field_it_does_not_know_by_its_place_is_asked_without_it(tmp_path: Path) -> None:
+    data = small_dataset(tmp_path / "data")
+    with SequentialServer(streams="strict") as server:
+        dataset = run(data, server)
+    assert dataset.texts(VARIANT).notna().all()
+    assert len(server.requests) == 17
+    assert all(body["stream"] and "stream_options" not in body for body in server.requests[1:])
+
+
 def test_a_server_that_streams_nothing_is_asked_plainly_after_one_request(tmp_path: Path) -> None:
     data = small_dataset(tmp_path / "data")
     with SequentialServer(streams="refused") as server:
