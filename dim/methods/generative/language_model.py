@@ -54,9 +54,9 @@ class LanguageModel(Tokenized):
         self.way: Way = WAYS[0]  #: How prompts go through it; the self-check settles it.
 
     def __getstate__(self) -> dict[str, Any]:
-        # Another process loads the weights itself.
+        # Another process loads the weights itself; what was settled about the model holds there, too.
         options = {name: self.__dict__[name] for name in self.__dataclass_fields__}
-        return options | {"revision": self.source.known_revision}
+        return options | {"revision": self.source.known_revision, "way": self.way, "_rules": self.rules}
 
     @cached_property
     def source(self) -> Pretrained:

@@ -6,6 +6,8 @@ from tiny_lm import save_model
 
 from dim.errors import ConfigError
 from dim.methods.generative.language_model import LanguageModel, explained_memory
+from dim.methods.generative.tokenizer import NameRules
+from dim.methods.generative.ways import WAYS
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,13 @@ def test_a_model_travels_without_its_weights(folder):
     _ = model.model
     assert len(pickle.dumps(model)) == size < 1000
     assert pickle.loads(pickle.dumps(model)).width == 32
+
+
+def test_what_was_settled_of_a_model_travels_with_it(folder):
+    model = LanguageModel(str(folder))
+    model.rules, model.way = NameRules(True, "line", "behind_prompt"), WAYS[2]
+    other = pickle.loads(pickle.dumps(model))
+    assert (other.rules, other.way) == (model.rules, model.way)
 
 
 def test_half_precision_is_loaded_and_computes(folder):
