@@ -21,7 +21,8 @@ class SequentialServer:
     Args:
         seconds: Of one answer.
         streams: `False`: takes a request to stream, and sends the answer whole; `"refused"`: answers 400 to it;
-            `"strict"`: answers 422 to `stream_options`, as pydantic words it; `"unreported"`: streams, and reports tokens only where `stream_options` asks; `"broken"`: breaks off.
+            `"strict"`: answers 422 to `stream_options`, as pydantic words it; `"unreported"`: streams, and reports
+            tokens only where `stream_options` asks; `"broken"`: breaks off.
 
     Attributes:
         requests: The JSON bodies in the order of arrival.
