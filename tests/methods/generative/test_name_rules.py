@@ -258,6 +258,13 @@ def test_a_run_that_lacks_the_options_is_read_as_before(former_run: Path, tmp_pa
     assert method_of(tmp_path / "other")["names"]["name_tokens"] == "alone"
 
 
+def test_a_fit_that_lacks_the_options_goes_on_as_it_began(former_run: Path, place: Path) -> None:
+    went_on = ["--ckpt_path", "last"]
+    found = instantiated(*options(place, "former", *went_on)).model
+    assert (found.bos, found.end, found.name_tokens) == ("never", "eos", "alone")
+    assert instantiated(*options(place, "former", *went_on, "--model.end", "line")).model.end == "line"
+
+
 def test_a_start_or_an_end_that_is_no_token_is_refused(place: Path, tmp_path: Path) -> None:
     save_model(tmp_path / "lm", texts=texts_of(Dataset(place / "world")))
     with pytest.raises(ConfigError, match="a start token"):
