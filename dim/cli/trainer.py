@@ -156,6 +156,10 @@ class DimCLI(LightningCLI):
                     options[name] = ONE_TIME[name]
                 self._settle(options, path.parent, is_named="--run" in given)
                 _as_before(options, path.parent, given)
+        if args[0] == "fit" and options["ckpt_path"] == "last":
+            begun = folder_to_fit(Path(options["run"]), resumed=True, overwrite=options["overwrite"])
+            if (begun / CONFIG).exists():
+                _as_before(options, begun, given)
         if args[0] != "fit":  # where it computes is for who asks to say, not for the run
             for name in (name for name in MACHINES if f"--{name}" not in given):
                 options[name] = MACHINES[name]

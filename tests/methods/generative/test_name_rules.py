@@ -1,6 +1,7 @@
 """How prompts begin and names end, on a tokenizer like LLaMA 2's: runs, their linkers, and runs of before."""
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,11 @@ from tiny_tokenizers import metaspace_bpe
 from transformers import LlamaForCausalLM
 
 from dim.__main__ import main
+from dim.core.jobs import Plan
 from dim.data.dataset import Dataset
 from dim.demo import demo_world
 from dim.errors import ConfigError
+from dim.evaluation.protocols import NUM_ANSWERS
 from dim.linker import Linker, Question
 from dim.methods.generative.language_model import LanguageModel
 from dim.methods.generative.masking import LineMask, NameMask
@@ -25,7 +28,8 @@ from dim.methods.generative.module import GEMEL
 from dim.methods.generative.name_end import never_ended
 from dim.methods.generative.prompt import pad_left
 from dim.methods.generative.tokenizer import NameRules
-from dim.training.saved_run import classes_of_runs, open_run
+from dim.training.predict import AnswerBlocks
+from dim.training.saved_run import classes_of_runs, instantiate_run, open_run
 
 BEFORE = ["--model.bos", "never", "--model.end", "eos", "--model.name_tokens", "alone"]
 UNTRAINED = ["--model.train_mapper", "false", "--data.leave_out", "[image]"]
@@ -156,6 +160,19 @@ def test_a_linker_answers_as_its_run_with_a_lines_end(line_run: Path, tmp_path: 
     assert again.writable.tree.rows_of(tokens).tolist() == [row]
 
 
+def test_another_process_answers_as_the_run_does(line_run: Path) -> None:
+    task, datamodule = instantiate_run(line_run)
+    task.try_parts()
+    blocks = pickle.loads(pickle.dumps(AnswerBlocks(task, datamodule, line_run / "checkpoints" / "best.ckpt")))
+    datamodule.needs = task.needs
+    _ = datamodule.linking_data
+    rows = datamodule.rows("dev").tolist()
+    (block,) = blocks(rows, Plan("dev", len(rows), 2 * NUM_ANSWERS, 1024), [0])
+    ranks = pd.read_parquet(line_run / "ranks.parquet")
+    best = [scores[0] for scores in ranks[ranks["split"] == "dev"]["top_scores"]]
+    np.testing.assert_allclose(block.rows[:, NUM_ANSWERS], best, atol=1e-4)
+
+
 @pytest.mark.parametrize("end", ["line", "eos"])
 def test_without_a_tree_an_answer_ends_by_its_end_alone(place: Path, end: str) -> None:
     run = fit(place, f"free_{end}", "--model.constrained", "false", "--model.end", end, *UNTRAINED)
@@ -239,6 +256,13 @@ def test_a_run_that_lacks_the_options_is_read_as_before(former_run: Path, tmp_pa
     assert main(["validate", "--config", config, "--model.end", "line", *other]) == 0
     assert method_of(tmp_path / "other")["names"]["end"]["value"] == "line"  # what is said counts
     assert method_of(tmp_path / "other")["names"]["name_tokens"] == "alone"
+
+
+def test_a_fit_that_lacks_the_options_goes_on_as_it_began(former_run: Path, place: Path) -> None:
+    went_on = ["--ckpt_path", "last"]
+    found = instantiated(*options(place, "former", *went_on)).model
+    assert (found.bos, found.end, found.name_tokens) == ("never", "eos", "alone")
+    assert instantiated(*options(place, "former", *went_on, "--model.end", "line")).model.end == "line"
 
 
 def test_a_start_or_an_end_that_is_no_token_is_refused(place: Path, tmp_path: Path) -> None:
