@@ -31,7 +31,9 @@ def test_captions_that_came_later_change_nothing_of_a_run(run: Path, capsys: pyt
     with torch.inference_mode():
         before = task.rank(rows)
     ids = Dataset(world).mentions["id"]
-    lines = [json.dumps({"mention_id": each, "caption": f"a portrait, number {place}"}) for place, each in enumerate(ids)]
+    lines = [
+        json.dumps({"mention_id": each, "caption": f"a portrait, number {place}"}) for place, each in enumerate(ids)
+    ]
     (run.parent / "captions.jsonl").write_text("\n".join(lines))
     assert main(["caption", str(world), "--import_from", str(run.parent / "captions.jsonl")]) == 0
     assert Dataset(world).mentions["caption"].notna().all()
