@@ -10,7 +10,7 @@ from transformers import PrefixConstrainedLogitsProcessor
 
 from benchmarks.trie import follow_nested, nested_dicts
 from dim.evaluation.protocols import NUM_ANSWERS
-from dim.methods.generative.decoding import NEVER
+from dim.methods.generative.beam_search import NEVER
 from dim.methods.generative.module import GEMEL
 from dim.methods.generative.prompt import answer, ask
 from dim.methods.generative.ways import Encoded

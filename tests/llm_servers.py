@@ -62,9 +62,15 @@ class FaultyServer:
     The script returns (status, headers, body as object or raw bytes); `None` closes the connection with a reset, and
     `DRIP` sends one byte of an answer that never ends every 50 ms.
     `requests` holds (time by `clock`, entity's name, body, Authorization) of each request in the order of arrival.
+    `models` is what GET /models lists; without it there is no such address.
     """
 
-    def __init__(self, script: Callable[[int, str, Body], Any], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        script: Callable[[int, str, Body], Any],
+        clock: Callable[[], float] = time.monotonic,
+        models: list[Body] | None = None,
+    ) -> None:
         self.requests: list[tuple[float, str, Body, str]] = []
         self.in_flight = self.most_in_flight = 0
         self.leave = threading.Event()
@@ -88,6 +94,10 @@ class FaultyServer:
                 finally:
                     with lock:
                         owner.in_flight -= 1
+
+            def do_GET(self) -> None:
+                is_listed = models is not None and self.path == "/v1/models"
+                self.reply((200, {}, {"object": "list", "data": models}) if is_listed else (404, {}, b""))
 
             def reply(self, answer: Any) -> None:
                 if answer is None:

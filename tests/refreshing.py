@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from llm_servers import FaultyServer, completion
 from moved_clock import MovedClock
+from slow_servers import SequentialServer
 
 from dim.cli.refresh import refresh
 from dim.data.dataset import Dataset, write_dataset
@@ -19,6 +20,16 @@ from dim.refresh.rate import Pacer
 CONTEXT = "a context that holds the answer"
 NAMES = ("Ada", "Bob", "Cyd", "Dan", "Eve", "Fay", "Gus", "Hal", "Ivy", "Jon", "Kay", "Leo", "Max", "Ned", "Oli", "Pia")
 VARIANT = "refreshed-tiny"
+
+
+def many_entities(folder: Path, num: int) -> Path:
+    """A dataset of so many entities with texts."""
+    ids = [f"Q{n}" for n in range(num)]
+    entities = pd.DataFrame({"id": ids, "name": [f"Name{n}" for n in range(num)]})
+    texts = pd.DataFrame({"entity_id": ids, "text": [f"Name{n} was born in {1900 + n}." for n in range(num)]})
+    mentions = pd.DataFrame({"id": ["m1"], "split": "dev", "mention": "N", "context": CONTEXT, "entity_id": "Q0"})
+    write_dataset(folder, name="many", entities=entities, texts={"brief": texts}, mentions=mentions)
+    return folder
 
 
 def small_dataset(folder: Path) -> Path:
@@ -33,7 +44,7 @@ def small_dataset(folder: Path) -> Path:
     return folder
 
 
-def run(data: Path, server: FaultyServer | None = None, **options: Any) -> Dataset:
+def run(data: Path, server: FaultyServer | SequentialServer | None = None, **options: Any) -> Dataset:
     url = {} if server is None else {"base_url": server.url}
     return refresh(data, **({"model": "tiny", "backoff_s": 0.01, **url} | options))
 
@@ -43,7 +54,7 @@ def paced_by_a_moved_clock(
 ) -> MovedClock:
     """Lets `refresh` wait by a clock that passes no time of this machine's."""
     moved = MovedClock(limit)
-    monkeypatch.setattr("dim.cli.refresh.Pacer", lambda rate: Pacer(rate, moved.clock))
+    monkeypatch.setattr("dim.refresh.chat_server.Pacer", lambda rate: Pacer(rate, moved.clock))
     return moved
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from waiting import HANG, wait_until
 
 from dim.cli.caption import caption
 from dim.cli.commands import Command
+from dim.core.files import content_hash
 from dim.data.dataset import Dataset
 from dim.errors import ConfigError, DataError
 from dim.features.caption_store import read_answers
@@ -151,7 +153,7 @@ def test_a_server_that_fails_at_the_first_question_is_not_called_blind(tmp_path:
         broken = (code, {}, {"error": {"message": "no"}})
         with (
             FaultyServer(lambda *_, answer=broken: answer) as server,
-            pytest.raises(ConfigError, match=f"a first question\nfound +{status}"),
+            pytest.raises(ConfigError, match=f"none in 1 tries; the last: {status}"),
         ):
             ask(dataset, server, retries=0)
     assert journal(dataset) == []
@@ -319,6 +321,54 @@ def test_a_kill_loses_no_answer(tmp_path: Path) -> None:
         assert len(server.requests) == 5
         assert server.names()[0] == QUESTION  # another address is another server
     assert None not in captions(dataset)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_ctrl_c_and_sigterm_leave_the_captions_that_came_written(tmp_path: Path, number: int) -> None:
+    dataset = make_dataset(tmp_path, [[f"{n}.png"] for n in range(1, 9)], mention=[f"Ana {n}" for n in range(8)])
+
+    def stalls(number: int, question: str, body: Body) -> Any:
+        if len(server.requests) > 5:
+            server.leave.wait()
+        return sees(number, question, body)
+
+    with FaultyServer(stalls) as server:
+        options = ["--server.model", "tiny", "--server.concurrency", "1", "--server.question", "Who? {mention}"]
+        command = [sys.executable, "-m", "dim", "caption", str(dataset.root), *options]
+        child = subprocess.Popen(
+            command, env=environment_of(server.url), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        wait_until(lambda: len(server.requests) == 6 or child.poll() is not None)
+        child.send_signal(number)
+        said, errors = child.communicate(timeout=HANG)
+    assert child.returncode == 130
+    assert b"what is finished is kept" in errors
+    assert b"sent      6 requests, 200 tokens in, 60 out; 1 cut off in flight" in said
+    assert sum(each is not None for each in captions(Dataset(dataset.root))) == 4
+
+
+def test_an_answer_from_before_further_fields_is_known_and_with_them_another_question() -> None:
+    server, further = CaptionServer("tiny"), CaptionServer("tiny", request_fields={"top_p": 0.5})
+    assert server.request_hash("Who?", "state") == content_hash("tiny", "768", "0.0", "0", "Who?", "state")
+    assert server.fingerprint.endswith("?', temperature=0.0, seed=0, image_side=768)")
+    assert further.request_hash("Who?", "state") != server.request_hash("Who?", "state")
+    assert "top_p" in further.fingerprint
+    assert further.parameters["request_fields"] == {"top_p": 0.5}
+
+
+def test_time_outs_are_told_with_the_options_of_the_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def script(number: int, question: str, body: Body) -> Any:
+        if question == "Who? Bo" and number == 0:
+            server.leave.wait(HANG)
+        return sees(number, question, body)
+
+    dataset = make_dataset(tmp_path, [["1.png"], ["2.png"]], mention=["Ana", "Bo"])
+    with FaultyServer(script) as server:
+        ask(dataset, server, timeout_s=2.0, backoff_s=0.01)
+    assert None not in captions(dataset)
+    said = capsys.readouterr().out
+    assert re.search(r"sent      \d requests \(\d timed out\), .* are no server's count", said)
+    assert re.search(r"time-outs --server\.concurrency \d --server\.timeout_s \d+ should do", said)
 
 
 def test_there_is_one_way_to_captions_at_a_time(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from waiting import HANG
 
 from dim.__main__ import main
 from dim.cli.compare import find_configs
-from dim.cli.configs import config_file, shipped, with_config_files
+from dim.cli.configs import about, config_file, shipped, with_config_files
 from dim.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
@@ -39,6 +39,7 @@ def test_the_list_says_what_each_one_is(capsys: pytest.CaptureFixture[str]) -> N
         (said,) = {line for line in lines if line.split(" ")[0] == name}
         assert len(said.removeprefix(name).strip()) > 20
     assert any(line.startswith("ablations/no_image") and line.endswith("of mentions or entities.") for line in lines)
+    assert all(about(file).endswith(".") for file in shipped().values())
 
 
 def test_a_copy_can_be_changed_and_replaces_nothing(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:

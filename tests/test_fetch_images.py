@@ -10,9 +10,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from fake_kgmel import write_kgmel
+from fake_wikidiverse import write_mentions
 from forked_commands import killed
 from image_server import DRIP, encoded, image_server
-from releases import entity_rows, write_table
+from releases import entity_rows, write_json, write_table
 
 from dim.__main__ import main
 from dim.data.dataset import FAILURE_FILE, URL_FILE, Dataset
@@ -268,3 +270,45 @@ def test_numbers_that_make_no_sense_are_refused(tmp_path: Path, capsys: pytest.C
         assert main(["fetch-images", str(dataset.root), option]) != 0
     assert main(["fetch-images", str(dataset.root), "--user_agent=a\nb"]) != 0
     assert capsys.readouterr().err.count("expected") == 4
+
+
+def test_images_that_kgmel_names_by_url_are_fetched_where_it_has_no_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_kgmel(tmp_path / "kgmel", kb=False)
+    rows, data = root / "data" / "dataset" / "WikiDiverse.json", root / "data" / "dataset"
+    before = prepare(root, tmp_path / "before", audit=False)
+    assert before.image_urls == {}
+    with image_server(lambda *_: OK) as server:
+        captions = json.loads(rows.read_text())
+        write_json(rows, [row | {"img-url": f"{server.url}/{row['id']}.png"} for row in captions])
+        for number in (0, 1, 12):
+            (data / "image" / "WikiDiverse" / f"mention_{number}.jpg").unlink()
+        dataset = prepare(root, tmp_path / "data", audit=False)
+        urls = {f"{server.url}/{number}.png" for number in (0, 1, 12)}
+        assert dataset.image_urls == {fetched_path(url): url for url in urls}
+        assert "python -m dim fetch-images" in capsys.readouterr().out
+        assert server.requests == []
+        assert run(dataset) == 0
+        assert {path for path, _ in server.requests} == {"/0.png", "/1.png", "/12.png"}
+    again = prepare(root, tmp_path / "data", audit=False)
+    assert again.hash == dataset.hash
+    assert (dataset.meta["mentions_without_image"], again.meta["mentions_without_image"]) == (8, 2)  # 2 are blank
+    same = ["id", "split", "mention", "entity_id"]
+    assert again.mentions[same].equals(before.mentions[same])
+
+
+def test_images_that_wikidiverse_names_by_url_are_fetched_without_an_image_folder(tmp_path: Path) -> None:
+    root = write_mentions(tmp_path / "wikidiverse")
+    with image_server(lambda *_: OK) as server:
+        for split in ("train", "valid", "test"):
+            file = root / f"{split}_w_10cands.json"
+            rows = json.loads(file.read_text())
+            write_json(file, [[row[0], f"{server.url}/{number}.png", *row[2:]] for number, row in enumerate(rows)])
+        dataset = prepare(root, tmp_path / "data", audit=False)
+        assert run(dataset) == 0
+        num_images = len({path for path, _ in server.requests})
+    again = prepare(root, tmp_path / "data", audit=False)
+    assert num_images == len(again.image_urls) > 0
+    assert again.meta["mentions_without_image"] == 0
+    assert all((again.image_root / path).is_file() for of in again.mentions["images"] for path in of)

@@ -127,9 +127,10 @@ def _without_train(
     return Finding(
         name,
         "warning" if steep else "ok",
-        f"A model that rules out what was gold in train gains {100 * rise:.1f} points here without reading anything."
+        f"A model that knows which golds of train do not come back gains {100 * rise:.1f} points here without reading "
+        "anything."
         if steep
-        else f"Ruling out what was gold in train gains {100 * rise:.1f} points.",
+        else f"Ruling out the golds of train that do not come back gains {100 * rise:.1f} points.",
         split,
         right,
         len(in_kb),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from dim.cli.served_captions import served_captions
+from dim.core.coroutines import sigterm_as_ctrl_c
 from dim.core.files import check_variant, content_hash, file_name_of
 from dim.core.locks import folder_lock
 from dim.core.ray_cluster import Engine, open_executor
@@ -19,7 +20,7 @@ from dim.data.missing_images import MAX_MISSING_IMAGES, NamedImages, check_image
 from dim.display.terminal import Console, Text
 from dim.encoders.base import Captioner
 from dim.encoders.blip2 import Blip2Captioner
-from dim.errors import ConfigError, DataError, DimError
+from dim.errors import ConfigError, DataError
 from dim.features.cache import FeatureCache
 from dim.features.caption_store import write_answers, write_captions
 from dim.features.captions import Captions, cached_captions, caption_inputs, has_text
@@ -104,7 +105,8 @@ def caption(
         asked: Captioner | CaptionServer = server or captioner or Blip2Captioner()
         inputs = _say_questions(dataset, asked.question, overwrite, before)
         if isinstance(asked, CaptionServer):
-            found, told, stop = served_captions(asked, inputs, dataset, name or _name_of(asked.model))
+            with sigterm_as_ctrl_c():
+                found, told, stop = served_captions(asked, inputs, dataset, name or _name_of(asked.model))
             for line in told:
                 _say(line)
         else:
@@ -129,7 +131,7 @@ def caption(
             _say(f"recorded  {path}: {len(answers):,} answers")
         dataset = write_captions(now, said, overwrite)
     _say_result(dataset, before)
-    if isinstance(stop, DimError):
+    if isinstance(stop, BaseException):
         raise stop
     if stop:
         _say(f"stopped   before the next call: {stop}. The same command goes on (a budget counts one run).")

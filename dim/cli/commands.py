@@ -61,7 +61,11 @@ class Command:
             Parser.command, Parser.given = word, tuple(args[1:])
         else:
             Parser.command, Parser.given = name, tuple(args)
-        Parser.required = [key for key, value in signature(asked).parameters.items() if value.default is value.empty]
+        Parser.required = [
+            key
+            for key, value in signature(asked).parameters.items()
+            if value.default is value.empty and value.kind is not value.VAR_KEYWORD
+        ]
         components = functions[0] if len(functions) == 1 else {f.__name__.split("_", 1)[1]: f for f in functions}
         auto_cli(components, args=list(args), prog=f"dim {name}", as_positional=not self.by_name, parser_class=Parser)
 

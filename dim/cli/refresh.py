@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
-from rich.table import Table
-
-from dim.core.coroutines import run_to_end
+from dim.core.coroutines import run_to_end, sigterm_as_ctrl_c
 from dim.core.files import check_variant, content_hash, file_name_of
 from dim.data.dataset import ANSWERS, Dataset, add_texts
 from dim.display.terminal import Console, Text
 from dim.errors import ConfigError, DataError
 from dim.refresh.answers import Answer, AnswerLog, append
 from dim.refresh.asking import Asker
-from dim.refresh.budget import Budget, Limits, Prices
-from dim.refresh.client import Endpoint
+from dim.refresh.budget import Budget
+from dim.refresh.chat_server import ChatServer
+from dim.refresh.context import Room, listed_context
 from dim.refresh.plan import RefreshPlan, old_texts, plan_refresh, sources_of
 from dim.refresh.progress import answer_progress
-from dim.refresh.prompt import Parameters, PromptTemplate
+from dim.refresh.prompt import PromptTemplate
 from dim.refresh.quality import quality_report
-from dim.refresh.rate import Pacer, Retries
+from dim.refresh.quality_shown import print_quality
 from dim.refresh.side_by_side import print_side_by_side
 from dim.refresh.tokens import TokenCounter
 from dim.releases.prepare import open_dataset
@@ -31,6 +32,11 @@ from dim.releases.prepare import open_dataset
 MODEL = "DIM_LLM_MODEL"
 MADE_BY = "dim refresh"
 NUM_PROMPTS = 3
+#: Goes into the record of a text: temperature and seed are what was asked.
+NOT_KNOWN = (
+    "whether the server followed them: no answer says so. Some sample by their model's own generation_config, and an "
+    "equal seed may give other words on other hardware, in another batch or by another version."
+)
 
 
 def refresh(
@@ -39,27 +45,14 @@ def refresh(
     variant: str | None = None,
     source_text: str = "brief",
     template: Path | None = None,
-    base_url: str | None = None,
-    temperature: float | None = 0.0,
-    max_tokens: int = 160,
-    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens",
-    seed: int | None = 0,
-    concurrency: int = 8,
-    requests_per_minute: float | None = None,
-    timeout_s: float = 60.0,
-    retries: int = 5,
-    backoff_s: float = 1.0,
-    max_requests: int | None = None,
-    max_total_tokens: int | None = None,
-    max_cost: float | None = None,
-    price_in: float | None = None,
-    price_out: float | None = None,
     tokenizer: Path | None = None,
+    context: int | None = None,
     limit: int | None = None,
     replace: bool = False,
     dry_run: bool = False,
     show: str | None = None,
     cache_dir: Path = Path("cache"),
+    **asking: Any,
 ) -> Dataset:
     """Asks a language model for a new text of each entity, and adds the answers to the dataset as a text variant.
 
@@ -74,27 +67,16 @@ def refresh(
         source_text: The old text that the prompt quotes.
         template: A Jinja2 file with the fields name, text, aliases, type and attributes; a line `---` ends the system
             message. The default is dim/refresh/default_prompt.txt.
-        base_url: The server's URL, such as http://localhost:8000/v1, in the place of OPENAI_BASE_URL.
-        temperature: null leaves it to the server.
-        max_tokens: The longest answer. A cut answer is not used; raise this and run again to ask for these alone.
-        max_tokens_field: How the server calls it.
-        seed: Sent to the server, which may ignore it; also of the jitter of the back-off. null sends none.
-        concurrency: Requests in flight at a time.
-        requests_per_minute: The rate limit.
-        timeout_s: The longest time for one try.
-        retries: Further tries after a time-out, a lost connection, 429 or 5xx.
-        backoff_s: Seconds before the first retry, doubled for each further one; Retry-After goes first.
-        max_requests: Budget of this run: tries sent.
-        max_total_tokens: Budget of this run: tokens in and out. What a server does not report counts in full.
-        max_cost: Budget of this run: money. Like the other two it stops before the call that could pass it.
-        price_in: Money for a million tokens of prompts.
-        price_out: Money for a million tokens of answers.
-        tokenizer: The folder of a Transformers tokenizer that counts tokens; by default characters / 4 for a dry run.
+        tokenizer: The folder of the model's Transformers tokenizer: it counts prompts exactly, chat template included.
+            By default they are estimated by characters / 4, corrected by what the server reported before.
+        context: The most tokens that the model reads and writes together: a longer prompt loses the end of the old
+            text. By default as the server lists it, else by the tokenizer's folder.
         limit: Ask for the first so many entities only.
         replace: Whether a variant made with another model or prompt may be replaced (its answers are kept).
         dry_run: Print requests, tokens, cost and three prompts, and send nothing.
         show: An entity id: print its old and new text side by side, and send nothing.
         cache_dir: Where prepared releases are found.
+        asking: Further options of `dim.refresh.chat_server.ChatServer`: base_url, max_tokens, concurrency, max_cost …
 
     Returns:
         The dataset with the new variant.
@@ -108,30 +90,26 @@ def refresh(
     if show is not None:
         print_side_by_side(dataset, show, _shown_variant(dataset, variant, model), source_text)
         return dataset
-    if concurrency < 1 or max_tokens < 1 or retries < 0 or not timeout_s > 0 or (limit is not None and limit < 1):
-        raise ConfigError(
-            "concurrency, max_tokens, limit at least 1, retries at least 0, timeout_s above 0",
-            f"{concurrency}, {max_tokens}, {limit}, {retries}, {timeout_s}",
-            "Raise what is too small.",
-        )
-    model = _model(model)
+    if min(1 if limit is None else limit, 1 if context is None else context) < 1:
+        raise ConfigError("a limit and a context of at least 1", f"{limit} and {context}", "Raise what is too small.")
+    server = ChatServer(model=_model(model), **asking)
     run = _Run(
         dataset,
-        model,
-        check_variant(variant or _variant_of(model)),
+        server,
+        check_variant(variant or _variant_of(server.model)),
         source_text,
         PromptTemplate(template),
-        Parameters(temperature, max_tokens, seed, max_tokens_field),
-        TokenCounter(tokenizer),
-        Budget(Limits(max_requests, max_total_tokens, max_cost), Prices(price_in, price_out)),
+        TokenCounter(tokenizer, server.template_options),
     )
     run.check_variant_is_ours(replace)
     old = old_texts(dataset, source_text)
     log = AnswerLog(dataset.root, run.variant)
-    with nullcontext() if dry_run else log.held():
+    with sigterm_as_ctrl_c(), nullcontext() if dry_run else log.held():
         run.check_unchanged()
         answers, num_torn = log.read()
-        plan = plan_refresh(dataset, old, run.template, model, run.parameters, answers, limit)
+        plan = run.plan(old, answers, limit, context or run.counter.context)
+        if plan.pending and context is None and not dry_run and (listed := run_to_end(run.listed_context())):
+            plan = run.plan(old, answers, limit, listed)
         run.say_plan(plan, num_torn, limit)
         if dry_run:
             run.print_dry_run(plan)
@@ -139,10 +117,9 @@ def refresh(
         stop = ""
         try:
             if plan.pending:
-                retry, pacer = Retries(retries, backoff_s, seed=seed or 0), Pacer(requests_per_minute)
                 with log.open() as file:
-                    stop = run_to_end(run.ask(plan, file, base_url, timeout_s, retry, pacer, concurrency))
-        finally:  # also after Ctrl-C or an error: what came is put to use
+                    stop = run_to_end(run.ask(plan, file))
+        finally:  # also after Ctrl-C, SIGTERM or an error: what came is put to use
             dataset = run.write(plan)
     if stop:
         run.say_stop(plan, stop)
@@ -152,22 +129,26 @@ def refresh(
 @dataclass
 class _Run:
     dataset: Dataset
-    model: str
+    server: ChatServer
     variant: str
     source_text: str
     template: PromptTemplate
-    parameters: Parameters
     counter: TokenCounter
-    budget: Budget
+    asker: Asker | None = None
+    room: Room = field(init=False)
+
+    @cached_property
+    def budget(self) -> Budget:
+        return self.server.budget()
 
     @property
     def prompt_hash(self) -> str:
-        return self.template.hash(self.parameters)
+        return self.template.hash(self.server.asked)
 
     @property
     def recipe(self) -> str:
         """Changes with whatever makes two new texts not of one kind."""
-        return content_hash(self.model, self.prompt_hash, self.source_text)
+        return content_hash(self.server.model, self.prompt_hash, self.source_text)
 
     def check_variant_is_ours(self, replace: bool) -> None:
         """Protects the texts that this command did not make, and those that it made in another way."""
@@ -198,58 +179,69 @@ class _Run:
                 "Run the same command again; nothing was asked.",
             )
 
+    def plan(
+        self, old: Sequence[str | None], answers: Sequence[Answer], limit: int | None, context: int | None
+    ) -> RefreshPlan:
+        """The questions, with room for an answer in the model's context."""
+        self.room = Room(self.counter, context, self.server.max_tokens)
+        return plan_refresh(
+            self.dataset, old, self.template, self.server.model, self.server.asked, answers, limit, self.room
+        )
+
+    async def listed_context(self) -> int | None:
+        """The model's context as the server lists it."""
+        async with self.server.endpoint() as endpoint:
+            return listed_context(await endpoint.models(), self.server.model)
+
     def say_plan(self, plan: RefreshPlan, num_torn: int, limit: int | None) -> None:
         asked = len(plan.ids) if limit is None else min(limit, len(plan.ids))
         _say(
-            f"{self.dataset.name}: {asked:,} entities to refresh as '{self.variant}' by {self.model}; "
+            f"{self.dataset.name}: {asked:,} entities to refresh as '{self.variant}' by {self.server.model}; "
             f"{asked - len(plan.pending):,} answered before, {len(plan.pending):,} left"
         )
         if num_torn:
             _say(f"{num_torn} line(s) of the record were torn by a kill; these answers are asked for again")
+        for line in self.room.told() if plan.pending else ():
+            _say(f"context   {line}")
 
     def print_dry_run(self, plan: RefreshPlan) -> None:
+        self.counter.correct(plan.reported)
         tokens_in = sum(self.counter.count(request.prompt) for request in plan.pending)
-        tokens_out = self.parameters.max_tokens * len(plan.pending)
+        tokens_out = self.server.max_tokens * len(plan.pending)
         cost = self.budget.prices.cost(tokens_in, tokens_out)
+        about = "at most" if self.counter.is_exact else "about"
         _say(f"requests  {len(plan.pending):,}")
-        _say(f"tokens    {tokens_in:,} in ({self.counter.method}), at most {tokens_out:,} out")
-        _say("cost      name --price_in and --price_out" if cost is None else f"cost      at most {cost:,.4f}")
+        _say(
+            f"tokens    {'' if self.counter.is_exact else 'about '}{tokens_in:,} in ({self.counter.method}), "
+            f"at most {tokens_out:,} out"
+        )
+        _say("cost      name --price_in and --price_out" if cost is None else f"cost      {about} {cost:,.4f}")
         for request in plan.pending[:NUM_PROMPTS]:
             _say(f"\n--- prompt for {request.entity_id}\n{request.prompt}")
         _say("\nNothing was sent.")
 
-    async def ask(
-        self,
-        plan: RefreshPlan,
-        file: IO[bytes],
-        base_url: str | None,
-        timeout_s: float,
-        retries: Retries,
-        pacer: Pacer,
-        concurrency: int,
-    ) -> str:
+    async def ask(self, plan: RefreshPlan, file: IO[bytes]) -> str:
         """Asks for what is pending. Returns why it stopped early, or nothing."""
         with answer_progress("refresh", self.budget, len(plan.pending)) as advance:
-            async with Endpoint(self.model, self.parameters, base_url, timeout_s) as endpoint:
+            async with self.server.endpoint() as endpoint:
 
                 def keep(answer: Answer) -> None:
                     append(file, answer)
                     plan.add(answer)
                     advance(answer)
 
-                asker = Asker(endpoint, self.budget, pacer, retries, self.counter, self.prompt_hash, keep)
-                return await asker.run(plan.pending, concurrency)
+                self.asker = self.server.asker(
+                    endpoint, self.budget, self.counter, self.prompt_hash, keep, plan.has_answers
+                )
+                return await self.asker.run(plan.pending)
 
     def write(self, plan: RefreshPlan) -> Dataset:
         """Writes the variant from the finished answers, and prints what it is like."""
         statuses, table = plan.statuses(), plan.table()
         counts = ", ".join(f"{count:,} {status}" for status, count in statuses.items())
-        budget = self.budget
-        _say(
-            f"sent      {budget.requests:,} requests, {budget.tokens_in:,} tokens in, {budget.tokens_out:,} out"
-            + ("" if budget.cost is None else f", cost {budget.cost:,.4f}")
-            + (f"; {budget.num_in_flight} cut off in flight, which may cost too" if budget.num_in_flight else "")
-        )
+        _say(f"sent      {self.budget.told()}")
+        if self.budget.num_timed_out and self.asker is not None:
+            _say(f"time-outs {self.asker.advice()} should do")
         _say(f"entities  {counts}")
         for answer in [answer for answer in plan.latest.values() if answer.status != "ok"][:NUM_PROMPTS]:
             _say(f"          e.g. {answer.entity_id}: {answer.status}, {answer.detail}")
@@ -263,7 +255,7 @@ class _Run:
             f"written   {dataset.root / 'texts' / self.variant}.parquet: {len(table):,} texts; "
             f"{len(plan.ids) - len(table):,} entities have none"
         )
-        _print_quality(quality, self.source_text, self.variant)
+        print_quality(quality, self.source_text, self.variant)
         return dataset
 
     def _facts(self, plan: RefreshPlan, statuses: dict[str, int]) -> dict[str, Any]:
@@ -272,12 +264,17 @@ class _Run:
         return {
             "made_by": MADE_BY,
             "recipe": self.recipe,
-            "model": self.model,
+            "model": self.server.model,
             "served_models": sorted({answer.served_model for answer in used if answer.served_model}),
             "source_text": self.source_text,
             "prompt_hash": self.prompt_hash,
             "prompt_template": self.template.source,
-            "parameters": self.parameters.as_json(),
+            "parameters": self.server.asked.as_json(),
+            "sampling": {
+                "asked": {name: getattr(self.server, name) for name in ("temperature", "seed")},
+                "system_fingerprints": sorted({a.system_fingerprint for a in used if a.system_fingerprint}),
+                "not_known": NOT_KNOWN,
+            },
             "statuses": statuses,
             "tokens_in": sum(answer.tokens_in for answer in used),
             "tokens_out": sum(answer.tokens_out for answer in used),
@@ -321,28 +318,6 @@ def _shown_variant(dataset: Dataset, variant: str | None, model: str | None) -> 
             f"one refreshed text in {dataset.root / 'answers'}", ", ".join(found) or "none", "Name it with --variant."
         )
     return found[0]
-
-
-def _print_quality(quality: dict[str, Any], source_text: str, variant: str) -> None:
-    lengths = Table(title="words a text")
-    for column in ("", "texts", "min", "median", "mean", "95%", "max"):
-        lengths.add_column(column, justify="right" if column else "left")
-    for name, words in ((source_text, quality["words_old"]), (variant, quality["words_new"])):
-        lengths.add_row(Text(name), *(f"{value:,g}" for value in words.values()))
-    num = quality["num_texts"]
-    facts = Table.grid(padding=(0, 2))
-    for name, key in (
-        ("equal to the old text", "identical"),
-        ("mostly the old text's words in a row", "high_overlap"),
-        ("the same text as another entity's", "shared"),
-        ("with capitalised names that no source field holds", "texts_with_new_names"),
-    ):
-        facts.add_row(name, Text(f"{quality[key]:,} of {num:,} ({quality[key] / num:.0%})"))
-    console = Console()
-    console.print(lengths)
-    console.print(facts)
-    if quality["examples"]:
-        _say(f"{quality['num_new_names']:,} such names, e.g. {'; '.join(quality['examples'])}")
 
 
 def _say(text: str) -> None:

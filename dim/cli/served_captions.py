@@ -24,7 +24,7 @@ from dim.refresh.reply import usable_text
 
 def served_captions(
     server: CaptionServer, inputs: Inputs, dataset: Dataset, name: str
-) -> tuple[Captions, list[str], str | DimError]:
+) -> tuple[Captions, list[str], str | BaseException]:
     """What a server says about pictures, from the record or asked now.
 
     Args:
@@ -35,7 +35,7 @@ def served_captions(
 
     Returns:
         The captions, lines on what was sent and what failed, and why asking stopped early, nothing where it did not:
-        the error is to be raised once the captions are put to use.
+        the error, or Ctrl-C, is to be raised once the captions are put to use.
     """
     items: Sequence[Item] = inputs.unique
     # What was paid for counts for an image wherever it stands and whenever it was written.
@@ -44,10 +44,10 @@ def served_captions(
     log = AnswerLog(dataset.root, f"captions-{check_variant(name)}", "dim caption")
     with log.open() as file:
         asking = CaptionAsking(server, pictures, dataset.image_root, log)
-        stop: str | DimError
+        stop: str | BaseException
         try:
             stop = run_to_end(asking.run(file))
-        except DimError as error:
+        except (DimError, KeyboardInterrupt) as error:
             stop = error
     return _captions(asking, inputs), _told(asking), stop
 
@@ -62,11 +62,9 @@ def _content(path: str, root: Path) -> str:
 
 
 def _told(asking: CaptionAsking) -> list[str]:
-    budget = asking.budget
-    cost = "" if budget.cost is None else f", cost {budget.cost:,.4f}"
-    lines = [
-        f"sent      {budget.requests:,} requests, {budget.tokens_in:,} tokens in, {budget.tokens_out:,} out{cost}",
-    ]
+    lines = [f"sent      {asking.budget.told()}"]
+    if asking.budget.num_timed_out and asking.asker is not None:
+        lines.append(f"time-outs {asking.asker.advice()} should do")
     latest = [answer for key in asking.hashes if (answer := asking.latest.get(key)) is not None]
     counts = Counter(answer.status for answer in latest if answer.status != "ok")
     for status, count in counts.most_common():

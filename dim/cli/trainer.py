@@ -229,14 +229,15 @@ class DimCLI(LightningCLI):
             self.start.resumed_from = found
         if options["ckpt_path"] is not None:
             check_checkpoint(Path(options["ckpt_path"]), self.model.seed, self.datamodule)
-        self.model.try_parts()
         if self.trainer.world_size > 1:
+            self.model.try_parts()
             # Embeds what is missing before the other processes start, or while they wait at its locks: a barrier
             # of theirs would time out.
             _ = self.datamodule.linking_data
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Runs it; Ctrl-C, which Lightning turns into an exit, stays Ctrl-C."""
+        self.model.try_parts()
         handler = signal.getsignal(signal.SIGINT)
         try:
             super()._run_subcommand(subcommand)

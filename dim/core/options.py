@@ -58,6 +58,7 @@ OTHER_COMMANDS = {
     **dict.fromkeys(("features", "encode"), "embed"),
 }
 FILES = (".yaml", ".yml")
+_NEAR = 0.6  #: From which likeness on (difflib's ratio) a word may be meant for a choice.
 
 
 class Explained:
@@ -319,9 +320,11 @@ def _wrong_value(parser: Any, message: str, line: type[Explained]) -> ConfigErro
 
 
 def check_choice(what: str, value: object, choices: Sequence[str]) -> None:
-    """Raises ConfigError, with the nearest choice, where a value is none of them."""
+    """Raises ConfigError, with the choice that a value is near to, where it is none of them."""
     if not isinstance(value, str) or value not in choices:
-        remedy = f"Did you mean {nearest(value, choices)}?" if isinstance(value, str) else "Choose one of them."
+        closest = nearest(value, choices) if isinstance(value, str) else ""
+        is_near = bool(closest) and (_likeness(str(value), closest) >= _NEAR or closest.startswith(str(value).lower()))
+        remedy = f"Did you mean {closest}?" if is_near else "Choose one of them."
         raise ConfigError(f"{what} as one of {', '.join(choices)}", repr(value), remedy)
 
 
@@ -394,5 +397,8 @@ def nearest(word: str, known: Sequence[str]) -> str:
         >>> nearest("batch_sise", ["seed", "batch_size"]), nearest("HNSW", ["auto", "hnsw"])
         ('batch_size', 'hnsw')
     """
-    folded = word.casefold()
-    return max(known, key=lambda candidate: SequenceMatcher(None, folded, candidate.casefold()).ratio())
+    return max(known, key=lambda candidate: _likeness(word, candidate))
+
+
+def _likeness(word: str, other: str) -> float:
+    return SequenceMatcher(None, word.casefold(), other.casefold()).ratio()

@@ -37,6 +37,7 @@ from dim.core.tables import column_hashes, conform, frame_hash, hash_of, said_by
 from dim.core.text_form import one_form
 from dim.core.typed import Mismatch
 from dim.data.entity import Entity
+from dim.data.streamed_texts import StreamedTexts
 from dim.errors import DataError
 
 FORMAT_VERSION = 2
@@ -414,7 +415,7 @@ def write_dataset(
     *,
     name: str,
     entities: pd.DataFrame,
-    texts: Mapping[str, pd.DataFrame],
+    texts: Mapping[str, pd.DataFrame | StreamedTexts],
     mentions: pd.DataFrame,
     image_root: str = ".",
     image_urls: Mapping[str, str] | None = None,
@@ -427,7 +428,7 @@ def write_dataset(
             which cost money or time.
         name: The dataset's name.
         entities: Columns of `ENTITY_SCHEMA`; absent ones become null (lists: empty).
-        texts: Variant → columns of `TEXT_SCHEMA`.
+        texts: Variant → columns of `TEXT_SCHEMA`, or where they come from.
         mentions: Columns of `MENTION_SCHEMA`, and `other_golds`; absent ones become null (`images`: empty).
         image_root: The image folder, relative to `root` or absolute.
         image_urls: Image path → where it can be had, for `Dataset.image_urls`.
@@ -485,7 +486,7 @@ def write_folder(
     *,
     name: str,
     entities: pd.DataFrame,
-    texts: Mapping[str, pd.DataFrame],
+    texts: Mapping[str, pd.DataFrame | StreamedTexts],
     mentions: pd.DataFrame,
     image_root: str,
     **meta: Any,
@@ -496,16 +497,24 @@ def write_folder(
     mentions, schema = mention_table(mentions)
     entities.to_parquet(folder / "entities.parquet", index=False, schema=ENTITY_SCHEMA)
     mentions.to_parquet(folder / "mentions.parquet", index=False, schema=schema)
-    tables = {variant: conform(table, TEXT_SCHEMA) for variant, table in texts.items()}
-    for variant, table in tables.items():
-        table.to_parquet(folder / "texts" / f"{variant}.parquet", index=False, schema=TEXT_SCHEMA)
+    of_texts = {
+        variant: _write_texts(folder / "texts" / f"{variant}.parquet", table) for variant, table in texts.items()
+    }
     counts = {
         "num_entities": len(entities),
         "num_mentions": {split: int(n) for split, n in mentions["split"].value_counts().items()},
     }
-    of_texts = {variant: frame_hash(table) for variant, table in tables.items()}
     about = {"name": name, "image_root": image_root}
     write_document(folder, column_hashes(entities), column_hashes(mentions), of_texts, about, counts | meta)
+
+
+def _write_texts(path: Path, table: pd.DataFrame | StreamedTexts) -> str:
+    """Writes the texts of one variant; returns their `frame_hash`."""
+    if isinstance(table, StreamedTexts):
+        return table.write(path, TEXT_SCHEMA)
+    table = conform(table, TEXT_SCHEMA)
+    table.to_parquet(path, index=False, schema=TEXT_SCHEMA)
+    return frame_hash(table)
 
 
 def mention_table(mentions: pd.DataFrame) -> tuple[pd.DataFrame, pa.Schema]:

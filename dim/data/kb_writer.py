@@ -10,13 +10,10 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from dim.core.tables import ColumnHash, column_hashes, conform, hash_of
+from dim.core.table_writer import TableWriter
+from dim.core.tables import column_hashes, conform, hash_of
 from dim.data.dataset import ENTITY_SCHEMA, MENTION_SCHEMA, TEXT_SCHEMA, write_document
-
-ROWS = 1 << 15  #: A row group: whatever pieces they came in.
-_HASHED = 4096
 
 
 class KbWriter:
@@ -27,7 +24,7 @@ class KbWriter:
         texts: Variant → takes its rows.
     """
 
-    def __init__(self, entities: _Rows, texts: Mapping[str, _Rows]) -> None:
+    def __init__(self, entities: TableWriter, texts: Mapping[str, TableWriter]) -> None:
         self._entities, self._texts = entities, texts
 
     def add(self, entities: pa.Table, texts: Mapping[str, pa.Array]) -> None:
@@ -64,50 +61,14 @@ class KbWriter:
         )
 
 
-class _Rows:
-    """One Parquet file in row groups of one size, and the hashes of its columns."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._writer, self._schema = pq.ParquetWriter(path, schema), schema
-        self._waiting: list[pa.Table] = []
-        self._hashes = {name: ColumnHash() for name in schema.names}
-        self.num_rows = 0
-
-    def add(self, table: pa.Table) -> None:
-        self.num_rows += len(table)
-        self._waiting.append(table.select(self._schema.names).cast(self._schema))
-        while sum(map(len, self._waiting)) >= ROWS:
-            self._write(ROWS)
-
-    def end(self) -> None:
-        if any(map(len, self._waiting)):
-            self._write(ROWS)
-        self._writer.close()
-
-    def hashes(self) -> dict[str, str]:
-        return {name: each.hexdigest() for name, each in self._hashes.items()}
-
-    def close(self) -> None:
-        self._writer.close()
-
-    def _write(self, num_rows: int) -> None:
-        whole = pa.concat_tables(self._waiting)
-        table, rest = whole.slice(0, num_rows).combine_chunks(), whole.slice(num_rows)  # pages end where chunks do
-        self._waiting = [rest] if len(rest) else []
-        for batch in table.to_batches(max_chunksize=_HASHED):
-            for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                self._hashes[name].update(column.to_pylist())
-        self._writer.write_table(table, row_group_size=num_rows)
-
-
 @contextmanager
 def kb_writer(folder: Path, variants: tuple[str, ...]) -> Iterator[KbWriter]:
     """A writer of the tables of a KB in `folder`, which is made."""
     (folder / "texts").mkdir(parents=True)
     with ExitStack() as stack:
-        entities = _Rows(folder / "entities.parquet", ENTITY_SCHEMA)
+        entities = TableWriter(folder / "entities.parquet", ENTITY_SCHEMA)
         stack.callback(entities.close)
-        texts = {variant: _Rows(folder / "texts" / f"{variant}.parquet", TEXT_SCHEMA) for variant in variants}
+        texts = {variant: TableWriter(folder / "texts" / f"{variant}.parquet", TEXT_SCHEMA) for variant in variants}
         for rows in texts.values():
             stack.callback(rows.close)
         yield KbWriter(entities, texts)

@@ -159,6 +159,10 @@ class TextEncoder(Encoder):
         """
         return None
 
+    def are_cut(self, texts: Sequence[str]) -> Sequence[bool] | None:
+        """Whether the end of each text is not read, because it is too long; None: the encoder does not say."""
+        return None
+
     def reading(self, owner: Owner) -> TextEncoder:
         """The encoder as it reads the texts of mentions, or those of entities: itself, unless it has prompts."""
         return self

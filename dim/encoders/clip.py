@@ -24,6 +24,8 @@ from dim.encoders.device import DTYPES, Precision, check_compiler, deferred, res
 from dim.encoders.model_files import clip_files, copy_files, load_clip_weights
 from dim.errors import ConfigError
 
+_CHUNK = 4096  # texts that are tokenised at once
+
 _loaded: WeakValueDictionary[tuple[str, str, str, bool], nn.Module] = WeakValueDictionary()
 
 
@@ -169,6 +171,19 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
             if not self.projection:
                 model.visual.proj = None  # type: ignore[union-attr]
         return model
+
+    def are_cut(self, texts: Sequence[str]) -> Sequence[bool]:
+        """Whether a text fills all the tokens that the model takes; one that just fits counts as cut."""
+        empty = self.source.tokenize([""])[0]
+        long = [place for place, text in enumerate(texts) if len(text.encode()) + 2 > len(empty)]
+        cut = [False] * len(texts)
+        for start in range(0, len(long), _CHUNK):
+            part = long[start : start + _CHUNK]
+            # The last token of a text that is cut is the end's; the one before is a word's.
+            is_full = ~torch.isin(self.source.tokenize([texts[place] for place in part])[:, -2], empty)
+            for place, full in zip(part, is_full.tolist(), strict=True):
+                cut[place] = full
+        return cut
 
     def encode_text(self, texts: Sequence[str]) -> Features:
         """Features [len(texts), width] of one batch."""

@@ -197,6 +197,18 @@ class TransformersTextEncoder(KnownByItsFiles, PromptableTextEncoder):
         tokens = [self._cut(texts[start : start + CHUNK]) for start in range(0, len(texts), CHUNK)]
         return np.array([len(ids) for part in tokens for ids in part["input_ids"]], np.int64)
 
+    def are_cut(self, texts: Sequence[str]) -> Sequence[bool]:
+        """Whether a text has more tokens than the model takes."""
+        limit, options = self._limit, {"truncation": True, "max_length": self._limit + 1}
+        long = [place for place, text in enumerate(texts) if len(text.encode()) + 2 > limit]
+        cut = [False] * len(texts)
+        for start in range(0, len(long), CHUNK):
+            part = long[start : start + CHUNK]
+            tokens = self.loaded.tokenizer([texts[place] for place in part], **options)["input_ids"]
+            for place, ids in zip(part, tokens, strict=True):
+                cut[place] = len(ids) > limit
+        return cut
+
     def encode_text(self, texts: Sequence[str]) -> Features:
         """Features [len(texts), width] of one batch, padded to its longest text."""
         return self.submit_text(texts)()

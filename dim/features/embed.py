@@ -19,6 +19,7 @@ from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limi
 from dim.display.terminal import Console, Text
 from dim.encoders.base import Captioner, ImageEncoder, SparseTextEncoder, TextEncoder, is_trained
 from dim.errors import ConfigError
+from dim.features.behind import mentions_behind
 from dim.features.blocks import image_blocks, image_counts, text_blocks
 from dim.features.cache import FeatureCache, FieldFeatures, Recipe
 from dim.features.captions import cached_captions, caption_inputs
@@ -222,6 +223,9 @@ class _Run:
         else:
             features = found
         self._say(field, features, was_found=found is not None)
+        if field.name == "context" and found is None and choices.context_reach is None:
+            assert isinstance(encoder, TextEncoder)
+            self._say_behind(choices, encoder)
         return features
 
     def is_known(self, field: Field, choices: Choices, encoder: ImageEncoder) -> bool:
@@ -273,6 +277,16 @@ class _Run:
         states = [repr(file_state(root, f"{table}.parquet")) for table in tables]
         known = [hashes.get(table, "") for table in tables]
         return content_hash(field.name, *known, *states, repr(choices), fingerprint)
+
+    def _say_behind(self, choices: Choices, encoder: TextEncoder) -> None:
+        found = mentions_behind(self.dataset, choices, encoder)
+        if found is not None and found.num_mentions:
+            option, many = f"context_reach {found.context_reach}", f"{found.num_mentions:,} of {found.num_located:,}"
+            said = (
+                f"{many} mentions stand in their context behind the end of what the text encoder reads: "
+                f"--{option} (of fit: --data.{option}) has it read what stands around them"
+            )
+            self.means.console.print(Text(said), soft_wrap=True)
 
     def _say(self, field: Field, features: FieldFeatures, was_found: bool) -> None:
         manifest = features.manifest

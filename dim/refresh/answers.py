@@ -41,6 +41,7 @@ class Answer:
         failures: The status of each failed try before the last.
         finish_reason: Why the answer ended, in the server's words.
         detail: What was wrong.
+        system_fingerprint: The state of the server in its own words, where it said any.
     """
 
     entity_id: str
@@ -61,6 +62,7 @@ class Answer:
     failures: list[str] = field(default_factory=list)
     finish_reason: str | None = None
     detail: str = ""
+    system_fingerprint: str | None = None
 
 
 _HINTS = get_type_hints(Answer)

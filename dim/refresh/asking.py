@@ -17,6 +17,7 @@ from dim.refresh.prompt import Prompt
 from dim.refresh.rate import Pacer, Retries
 from dim.refresh.reply import FAULTS, RETRIED, Reply
 from dim.refresh.tokens import TokenCounter
+from dim.refresh.window import Flight, Window
 
 #: So many questions in a row without an answer of the server: it is not worth going on.
 FAULTS_IN_A_ROW = 10
@@ -38,6 +39,8 @@ class Request:
 class Asker:
     """Asks, and hands each answer to `on_answer` as it comes.
 
+    What a window holds of requests goes at a time: as many as the server answers in time, at most `concurrency`.
+
     Attributes:
         endpoint: The model.
         budget: What may be used.
@@ -46,7 +49,9 @@ class Asker:
         counter: Counts the tokens of prompts.
         prompt_hash: Goes into the record.
         on_answer: Called once for each question that was asked, failures included.
+        window: How many may be in flight.
         has_answered: Whether the server is known to answer questions of this kind.
+        prefix: Before the name of an option on the command line.
     """
 
     endpoint: Endpoint
@@ -56,24 +61,27 @@ class Asker:
     counter: TokenCounter
     prompt_hash: str
     on_answer: Callable[[Answer], None]
+    window: Window
     has_answered: bool = False
+    prefix: str = "--"
     _stop: str = field(default="", init=False)
     _is_sent_away: bool = field(default=False, init=False)
     _faults_in_a_row: int = field(default=0, init=False)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
-    async def run(self, requests: Iterable[Request], concurrency: int) -> str:
-        """Asks all requests, `concurrency` at a time; the first one alone, so that a wrong key costs one request.
+    async def run(self, requests: Iterable[Request]) -> str:
+        """Asks all requests, the first one alone, so that a wrong key costs one request.
 
         Returns:
             Why it stopped early, in words; empty when all were asked.
 
         Raises:
-            ConfigError: The server cannot be reached, answers nobody like this, or failed ten times in a row.
+            ConfigError: The server does not answer the first one in its tries, or nobody like this, or failed ten times
+                in a row.
         """
         waiting = iter(requests)
         await self._work(islice(waiting, 1), is_probe=True)
-        tasks = [asyncio.create_task(self._work(waiting)) for _ in range(concurrency)]
+        tasks = [asyncio.create_task(self._work(waiting)) for _ in range(self.window.most)]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -92,14 +100,25 @@ class Asker:
             # Of a server that answers others, what it rejects is the question's fault, not its own.
             is_fault = answer.status in (RETRIED if self.has_answered else FAULTS)
             self._faults_in_a_row = self._faults_in_a_row + 1 if is_fault else 0
-            unreachable = is_probe and answer.status == "unreachable"
-            if unreachable or self._faults_in_a_row >= FAULTS_IN_A_ROW:
-                times = f"{answer.tries} tries" if unreachable else f"{FAULTS_IN_A_ROW} questions in a row"
+            if is_fault and not self._stop and (is_probe or self._faults_in_a_row >= FAULTS_IN_A_ROW):
+                times = f"{answer.tries} tries" if is_probe else f"{FAULTS_IN_A_ROW} questions in a row"
                 raise ConfigError(
                     f"an answer of {self.endpoint.url}",
                     f"none in {times}; the last: {answer.status}, {answer.detail}",
-                    "Check that the server runs and that the URL (OPENAI_BASE_URL or base_url) is its own.",
+                    await self._remedy(answer),
                 )
+
+    def advice(self) -> str:
+        """The options with which a server as slow as this one should answer in time."""
+        num, seconds = self.window.advice()
+        return f"{self.prefix}concurrency {num} {self.prefix}timeout_s {seconds}"
+
+    async def _remedy(self, answer: Answer) -> str:
+        if answer.status == "timeout":
+            return f"Give it more time, or less at once: {self.advice()}."
+        if answer.status == "unreachable":
+            return "Check that the server runs and that the URL (OPENAI_BASE_URL or base_url) is its own."
+        return f"Check the URL (OPENAI_BASE_URL or base_url) and {await self.endpoint.models_in_words()}."
 
     async def _next(self, waiting: Iterator[Request]) -> Request | None:
         """The next request. To make one may take time, such as an image's decoding, in which answers come in."""
@@ -108,29 +127,31 @@ class Asker:
 
     async def _ask(self, request: Request) -> Answer | None:
         """The answer to one request after all its tries; None where none may be sent any more."""
-        reserved = (self.counter.bound(request.prompt), self.endpoint.parameters.max_tokens)
+        bound = self.counter.bound(request.prompt), self.endpoint.parameters.max_tokens
         failures: list[str] = []
         used_in, used_out, reported = 0, 0, True
         reply, seconds = None, 0.0
         while len(failures) <= self.retries.count and not self._stop:
+            flight = await self.window.enter()
             try:
-                await self.budget.reserve(*reserved)
+                reserved = await self.budget.reserve(*bound)
+                if not await self._takes_turn(reserved):
+                    break
+                start = time.monotonic()
+                reply = await self.endpoint.ask(request.prompt)
+                seconds = time.monotonic() - start
+                self._learn(flight, reply, seconds)
             except BudgetSpentError as stop:
                 self._stop = str(stop)
                 break
-            if not await self._takes_turn(reserved):
-                break
-            start = time.monotonic()
-            reply = await self.endpoint.ask(request.prompt)
-            seconds = time.monotonic() - start
+            finally:
+                await self.window.leave()
             # What the server does not report may cost as much as was set aside.
-            used = (
-                reserved[0] if reply.tokens_in is None else reply.tokens_in,
-                reserved[1] if reply.tokens_out is None else reply.tokens_out,
-            )
-            await self.budget.settle(reserved, used)
-            used_in, used_out = used_in + used[0], used_out + used[1]
-            reported = reported and reply.tokens_in is not None and reply.tokens_out is not None
+            said = reply.tokens_in, reply.tokens_out
+            used = await self.budget.settle(reserved, said, has_timed_out=reply.status == "timeout")
+            used_in, used_out, reported = used_in + used[0], used_out + used[1], reported and None not in said
+            if self.endpoint.takes_less(reply):
+                continue
             if reply.status not in RETRIED:
                 break
             failures.append(reply.status)
@@ -140,6 +161,12 @@ class Asker:
         if reply.status in RETRIED:
             failures.pop()
         return self._answer(request, reply, failures, (used_in, used_out, reported), seconds)
+
+    def _learn(self, flight: Flight, reply: Reply, seconds: float) -> None:
+        if reply.status == "timeout":
+            self.window.timed_out(flight)
+        elif reply.status not in FAULTS:
+            self.window.answered(flight, seconds)
 
     async def _takes_turn(self, reserved: tuple[int, int]) -> bool:
         """Waits for the pacer; False, with nothing used, where the server wants no more requests."""
@@ -183,4 +210,5 @@ class Asker:
             failures=failures,
             finish_reason=reply.finish_reason,
             detail=reply.detail,
+            system_fingerprint=reply.system_fingerprint,
         )

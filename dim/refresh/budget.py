@@ -43,6 +43,18 @@ class BudgetSpentError(Exception):
 class Budget:
     """Keeps count of what was used and of what calls in flight may still use.
 
+    What a server does not report counts as much as was set aside for it. Where one reports more than was set aside, so
+    much more is from then on.
+
+    Attributes:
+        requests: That were sent.
+        num_timed_out: Of these.
+        tokens_in: Of prompts, used.
+        tokens_out: Of answers, used.
+        num_charged: Requests whose tokens no server reported.
+        charged_in: Of `tokens_in`, those of such requests.
+        charged_out: Of `tokens_out`, likewise.
+
     Raises:
         ConfigError: A limit or a price is negative, or there is a limit of money and no price.
     """
@@ -59,7 +71,9 @@ class Budget:
                 "a price for max_cost", "none", "Name price_in and price_out, money for a million tokens."
             )
         self.limits, self.prices = limits, prices
-        self.requests = self.tokens_in = self.tokens_out = 0
+        self.requests = self.num_timed_out = self.tokens_in = self.tokens_out = 0
+        self.num_charged = self.charged_in = self.charged_out = 0
+        self._more_in = self._more_out = 0
         self._reserved_in = self._reserved_out = self.num_in_flight = 0
         self._settled = asyncio.Condition()
 
@@ -68,31 +82,63 @@ class Budget:
         """The money used so far; None where no price is known."""
         return self.prices.cost(self.tokens_in, self.tokens_out)
 
-    async def reserve(self, tokens_in: int, tokens_out: int) -> None:
-        """Sets aside one request and its tokens; waits where calls in flight may make room.
+    async def reserve(self, tokens_in: int, tokens_out: int) -> tuple[int, int]:
+        """Sets aside one request and its tokens, and returns these; waits where calls in flight may make room.
 
         Raises:
             BudgetSpentError: There is no room, and none will come.
         """
         async with self._settled:
-            while reason := self._missing(tokens_in, tokens_out):
+            while reason := self._missing(tokens_in + self._more_in, tokens_out + self._more_out):
                 if self.num_in_flight == 0 or self._requests_spent():
                     raise BudgetSpentError(reason)
                 await self._settled.wait()
+            reserved = tokens_in + self._more_in, tokens_out + self._more_out
             self.requests += 1
             self.num_in_flight += 1
-            self._reserved_in += tokens_in
-            self._reserved_out += tokens_out
+            self._reserved_in += reserved[0]
+            self._reserved_out += reserved[1]
+            return reserved
 
-    async def settle(self, reserved: tuple[int, int], used: tuple[int, int]) -> None:
-        """Puts what a call used in the place of what was set aside for it."""
+    async def settle(
+        self, reserved: tuple[int, int], reported: tuple[int | None, int | None], has_timed_out: bool = False
+    ) -> tuple[int, int]:
+        """Puts what a call used in the place of what was set aside for it, and returns it.
+
+        Args:
+            reserved: What `reserve` returned.
+            reported: Tokens in and out by the server; None where it did not say.
+            has_timed_out: Whether the call was given up.
+        """
+        used = tuple(aside if said is None else said for aside, said in zip(reserved, reported, strict=True))
         async with self._settled:
             self.num_in_flight -= 1
+            self.num_timed_out += has_timed_out
             self._reserved_in -= reserved[0]
             self._reserved_out -= reserved[1]
             self.tokens_in += used[0]
             self.tokens_out += used[1]
+            self.num_charged += None in reported
+            self.charged_in += used[0] if reported[0] is None else 0
+            self.charged_out += used[1] if reported[1] is None else 0
+            self._more_in += max(0, used[0] - reserved[0])
+            self._more_out += max(0, used[1] - reserved[1])
             self._settled.notify_all()
+        return used[0], used[1]
+
+    def told(self) -> str:
+        """What was sent and used, in words, what servers reported apart from what they did not."""
+        timed_out = f" ({self.num_timed_out:,} timed out)" if self.num_timed_out else ""
+        cost = "" if self.cost is None else f", cost {self.cost:,.4f}"
+        charged = (
+            f"; of these {self.charged_in:,} in, {self.charged_out:,} out are no server's count, but the most that "
+            f"{self.num_charged:,} request(s) without one may have used"
+            if self.num_charged
+            else ""
+        )
+        cut = f"; {self.num_in_flight} cut off in flight, which may cost too" if self.num_in_flight else ""
+        tokens = f"{self.tokens_in:,} tokens in, {self.tokens_out:,} out"
+        return f"{self.requests:,} requests{timed_out}, {tokens}{cost}{charged}{cut}"
 
     def give_back(self, reserved: tuple[int, int]) -> None:
         """Undoes a reservation whose call was never sent, at the end of a run (nobody who waits is woken)."""

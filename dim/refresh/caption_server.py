@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, ClassVar
 
 from dim.core.files import content_hash
 from dim.errors import ConfigError
 from dim.images.reading import UnusableImageError, load_image
 from dim.refresh.answers import Answer, AnswerLog, append
 from dim.refresh.asking import Asker, Request
-from dim.refresh.budget import Budget, Limits, Prices
+from dim.refresh.budget import Budget
+from dim.refresh.chat_server import ChatServer
 from dim.refresh.client import Endpoint
 from dim.refresh.pictures import QUESTION, SightPicture, data_url
 from dim.refresh.progress import answer_progress
-from dim.refresh.prompt import Parameters, Prompt
-from dim.refresh.rate import Pacer, Retries
-from dim.refresh.reply import FAULTS, usable_text
+from dim.refresh.prompt import Prompt
+from dim.refresh.reply import usable_text
 from dim.refresh.tokens import LARGEST_SIDE, TokenCounter
 
 BLIND = "blind"  #: The status of a model that could not tell what a picture shows.
@@ -29,71 +30,28 @@ SIGHT = "(a picture made to see whether the model sees)"
 
 
 @dataclass(frozen=True)
-class CaptionServer:
+class CaptionServer(ChatServer):
     """A vision model behind a server that speaks OpenAI's chat completions, and what asking it may cost.
 
-    OPENAI_API_KEY holds the key, which is never logged or stored.
-
     Attributes:
-        model: As the server calls it.
-        base_url: The server's URL, such as http://localhost:8000/v1, in the place of OPENAI_BASE_URL.
         question: What is asked; `{mention}` is filled in with the mention's name.
         image_side: Pixels of the longer side, at most 2,048, down to which images are scaled before they are sent, as
             JPEG.
-        temperature: null leaves it to the server.
-        max_tokens: The longest answer. A cut answer is not used; raise this and run again to ask for these alone.
-        max_tokens_field: How the server calls it.
-        seed: Sent to the server, which may ignore it; also of the jitter of the back-off. null sends none.
-        concurrency: Requests in flight at a time.
-        requests_per_minute: The rate limit.
-        timeout_s: The longest time for one try.
-        retries: Further tries after a time-out, a lost connection, 429 or 5xx.
-        backoff_s: Seconds before the first retry, doubled for each further one; Retry-After goes first.
-        max_requests: Budget of a run: tries sent.
-        max_total_tokens: Budget of a run: tokens in and out. What a server does not report counts in full.
-        max_cost: Budget of a run: money. Like the other two it stops before the call that could pass it.
-        price_in: Money for a million tokens of prompts, images among them.
-        price_out: Money for a million tokens of answers.
         check_sight: Ask about a picture made for it first: a model that cannot tell what it shows is refused.
     """
 
-    model: str
-    base_url: str | None = None
+    PREFIX: ClassVar[str] = "--server."
+
     question: str = "Who are the characters in the picture?"
     image_side: int = 768
-    temperature: float | None = 0.0
-    max_tokens: int = 160
-    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    seed: int | None = 0
-    concurrency: int = 8
-    requests_per_minute: float | None = None
-    timeout_s: float = 60.0
-    retries: int = 5
-    backoff_s: float = 1.0
-    max_requests: int | None = None
-    max_total_tokens: int | None = None
-    max_cost: float | None = None
-    price_in: float | None = None
-    price_out: float | None = None
     check_sight: bool = True
 
     def __post_init__(self) -> None:
-        if not self.model.strip():
-            raise ConfigError("a model as the server calls it", repr(self.model), "Name it.")
-        if self.image_side > LARGEST_SIDE:
-            raise ConfigError(f"an image_side of at most {LARGEST_SIDE:,}", f"{self.image_side:,}", "Lower it.")
-        least = min(self.concurrency, self.max_tokens, self.image_side)
-        if least < 1 or self.retries < 0 or not self.timeout_s > 0:
+        super().__post_init__()
+        if not 1 <= self.image_side <= LARGEST_SIDE:
             raise ConfigError(
-                "concurrency, max_tokens, image_side at least 1, retries at least 0, timeout_s above 0",
-                f"{self.concurrency}, {self.max_tokens}, {self.image_side}, {self.retries}, {self.timeout_s}",
-                "Raise what is too small.",
+                f"an image_side of at least 1 and at most {LARGEST_SIDE:,}", f"{self.image_side:,}", "Change it."
             )
-
-    @property
-    def asked(self) -> Parameters:
-        """What is sent beside the prompt."""
-        return Parameters(self.temperature, self.max_tokens, self.seed, self.max_tokens_field)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -105,12 +63,15 @@ class CaptionServer:
         """Names all that an answer depends on but the image. The weights behind a server's name are not to be known."""
         # A finished answer was not cut, so max_tokens is no part of it.
         options = f"temperature={self.temperature}, seed={self.seed}, image_side={self.image_side}"
+        if self.request_fields:
+            options += f", request_fields={json.dumps(self.request_fields, sort_keys=True)}"
         return f"CaptionServer({self.model}, question={self.question!r}, {options})"
 
     def request_hash(self, *parts: str) -> str:
         """A hash of all that a finished answer depends on; `parts` tell the image and the question."""
         temperature = None if self.temperature is None else float(self.temperature)
-        return content_hash(self.model, str(self.image_side), repr(temperature), repr(self.seed), *parts)
+        asked = replace(self.asked, temperature=temperature)
+        return content_hash(self.model, str(self.image_side), *asked.of_hash(), *parts)
 
 
 @dataclass(frozen=True)
@@ -139,6 +100,7 @@ class CaptionAsking:
         log: The record; whoever asks holds it.
         failures: Path → why an image is unusable; filled by asking.
         missing: Picture → why none of its images can be used.
+        asker: Who asks; None before.
     """
 
     server: CaptionServer
@@ -147,6 +109,7 @@ class CaptionAsking:
     log: AnswerLog
     failures: dict[str, str] = field(default_factory=dict)
     missing: dict[int, str] = field(default_factory=dict)
+    asker: Asker | None = None
 
     @cached_property
     def hashes(self) -> list[str]:
@@ -172,9 +135,7 @@ class CaptionAsking:
     @cached_property
     def budget(self) -> Budget:
         """What may be used, and what was."""
-        of = self.server
-        limits, prices = (of.max_requests, of.max_total_tokens, of.max_cost), (of.price_in, of.price_out)
-        return Budget(Limits(*limits), Prices(*prices))
+        return self.server.budget()
 
     async def run(self, file: IO[bytes]) -> str:
         """Asks for what is pending.
@@ -194,7 +155,7 @@ class CaptionAsking:
         if first is None:
             return ""
         with answer_progress("caption", self.budget, len(pending)) as advance:
-            async with Endpoint(server.model, server.asked, server.base_url, server.timeout_s) as endpoint:
+            async with server.endpoint() as endpoint:
                 if server.check_sight:
                     await self._check_sight(endpoint, file)
 
@@ -202,7 +163,8 @@ class CaptionAsking:
                     self._keep(file, answer)
                     advance(answer)
 
-                return await self._asker(endpoint, keep).run(chain([first], requests), server.concurrency)
+                self.asker = self._asker(endpoint, keep, self._has_answered)
+                return await self.asker.run(chain([first], requests))
 
     async def _check_sight(self, endpoint: Endpoint, file: IO[bytes]) -> None:
         """Asks about a picture made for it, once for each server and model."""
@@ -213,13 +175,10 @@ class CaptionAsking:
         picture = SightPicture.drawn(random.SystemRandom())
         told: list[Answer] = []
         prompt = Prompt("", QUESTION, data_url(picture.image, self.server.image_side))
-        stop = await self._asker(endpoint, told.append).run([Request(SIGHT, prompt, key)], 1)
+        stop = await self._asker(endpoint, told.append).run([Request(SIGHT, prompt, key)])
         if not told:
             raise ConfigError("room in the budget for a first question", stop, "Raise it, or set check_sight to false.")
         (answer,) = told
-        if answer.status in FAULTS:
-            found = f"{answer.status}, {answer.detail}"
-            raise ConfigError(f"an answer of {endpoint.url} to a first question", found, "Try again later.")
         is_told = answer.status == "ok" and picture.is_told_by(usable_text(answer.text))
         expected = f"{', '.join(picture.colours)}, {picture.number}"
         said = answer.text.strip()[:200] or f"nothing ({answer.status}, {answer.detail})"
@@ -232,11 +191,13 @@ class CaptionAsking:
                 "answer was cut, or set check_sight to false for a model that sees and cannot count.",
             )
 
-    def _asker(self, endpoint: Endpoint, keep: Callable[[Answer], None]) -> Asker:
-        of = self.server
-        retries, pacer = Retries(of.retries, of.backoff_s, seed=of.seed or 0), Pacer(of.requests_per_minute)
-        is_known = any(answer.status == "ok" for answer in self.latest.values())
-        return Asker(endpoint, self.budget, pacer, retries, TokenCounter(), content_hash(of.question), keep, is_known)
+    @property
+    def _has_answered(self) -> bool:
+        return any(answer.status == "ok" for answer in self.latest.values())
+
+    def _asker(self, endpoint: Endpoint, keep: Callable[[Answer], None], has_answered: bool = False) -> Asker:
+        prompt_hash = content_hash(self.server.question)
+        return self.server.asker(endpoint, self.budget, TokenCounter(), prompt_hash, keep, has_answered)
 
     def _keep(self, file: IO[bytes], answer: Answer) -> None:
         append(file, answer)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import sys
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -11,11 +13,14 @@ from urllib.parse import urlsplit
 from dim.core.retry_after import retry_after
 from dim.errors import ConfigError, MissingExtraError
 from dim.refresh.prompt import Parameters, Prompt
-from dim.refresh.reply import Reply, Status, read_reply
+from dim.refresh.reply import Reply, Status, own_words, read_reply
+from dim.refresh.streamed import StreamBrokenError, whole_answer
 
 KEY, BASE_URL = "OPENAI_API_KEY", "OPENAI_BASE_URL"
 #: A shorter key is a word such as `none` that a local server is given, and no secret.
 SHORTEST_SECRET = 8
+LISTED_IN_S = 10.0  #: Longer is not waited for the list of a server's models.
+NUM_LISTED = 8  #: Models that a message shows.
 _FILTERS = ("content_filter", "content_policy", "ResponsibleAIPolicy")
 
 
@@ -39,6 +44,7 @@ class Endpoint:
         except ImportError as error:
             raise MissingExtraError("openai", "refresh") from error
         self._openai, self.model, self.parameters, self.timeout_s = openai, model, parameters, timeout_s
+        self._streaming: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
         self._key = os.environ.get(KEY, "").strip()
         base_url = base_url or os.environ.get(BASE_URL, "").strip() or None
         _check(base_url, self._key)
@@ -64,33 +70,81 @@ class Endpoint:
                 address or model (404), an account without credit.
         """
         openai = self._openai
-        fields: dict[str, Any] = {"model": self.model, "messages": prompt.messages(), **self.parameters.as_request()}
         try:
             async with self.patience(prompt):
-                response = await self._client.chat.completions.with_raw_response.create(**fields)
-                return read_reply(self._redact(response.http_response.text))
+                return read_reply(self._redact(await self._answer(prompt)))
         except (TimeoutError, openai.APITimeoutError):
             return Reply("timeout", detail=f"no answer in {self.timeout_s:g} s")
         except openai.APIStatusError as error:
-            return self._failure(error)
+            return await self._failure(error)
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
             never_sent = 0 if type(cause).__name__ == "ConnectError" else None
             detail = self._redact(f"{type(cause).__name__}: {cause}".rstrip(": "))
             return Reply("unreachable", tokens_in=never_sent, tokens_out=never_sent, detail=detail)
+        except StreamBrokenError as error:
+            return Reply("server_error", detail=self._redact(str(error)))
         except (openai.APIError, ValueError) as error:  # a body in no encoding that can be read
             return Reply("malformed", detail=self._redact(str(error))[:200])
+
+    async def _answer(self, prompt: Prompt) -> str:
+        """The body of the answer. It is streamed where the server can: most then stop when nobody waits any more."""
+        fields: dict[str, Any] = {"model": self.model, "messages": prompt.messages(), **self.parameters.as_request()}
+        further = self._streaming | self.parameters.request_fields
+        streaming = self._client.chat.completions.with_streaming_response
+        async with streaming.create(**fields, extra_body=further) as response:
+            transport = sys.modules[type(response.http_response).__module__.partition(".")[0]]  # httpx or httpx2
+            try:
+                if response.headers.get("content-type", "").startswith("text/event-stream"):
+                    return await whole_answer(self._redact(line) async for line in response.iter_lines())
+                return str(await response.text())
+            except transport.TimeoutException as error:
+                raise self._openai.APITimeoutError(request=response.http_request) from error
+            except transport.HTTPError as error:
+                raise self._openai.APIConnectionError(request=response.http_request) from error
+
+    def takes_less(self, reply: Reply) -> bool:
+        """Whether a server refused to stream; then it is asked to no more, and the same question may be put again."""
+        if reply.status != "rejected":
+            return False
+        named = next((name for name in ("stream_options", "stream") if name in reply.detail), "")
+        kept = {} if named == "stream" else {"stream": True} if named else self._streaming
+        is_less = len(kept) < len(self._streaming)
+        self._streaming = kept if is_less else self._streaming
+        return is_less
+
+    async def models(self) -> list[dict[str, Any]]:
+        """What the server lists as its models (GET /models), each with its `id`; nothing where it lists none."""
+        try:
+            async with asyncio.timeout(min(self.timeout_s, LISTED_IN_S)):
+                response = await self._client.models.with_raw_response.list()
+                listed = json.loads(self._redact(response.http_response.text))
+        except (TimeoutError, self._openai.OpenAIError, ValueError):
+            return []
+        found = listed.get("data") if isinstance(listed, dict) else None
+        rows = found if isinstance(found, list) else []
+        return [each for each in rows if isinstance(each, dict) and isinstance(each.get("id"), str)]
+
+    async def models_in_words(self) -> str:
+        """The model's name beside those that the server lists."""
+        names = [each["id"] for each in await self.models()]
+        if not names:
+            return f"the model '{self.model}' (the server lists none)"
+        shown = ", ".join(names[:NUM_LISTED]) + (f" … ({len(names):,})" if len(names) > NUM_LISTED else "")
+        is_listed = "among" if self.model in names else "not among"
+        return f"the model '{self.model}' ({is_listed} those that the server lists: {shown})"
 
     def patience(self, prompt: Prompt) -> asyncio.Timeout:
         """How long one try may take: `timeout_s`."""
         return asyncio.timeout(self.timeout_s)
 
-    def _failure(self, error: Any) -> Reply:
-        code, detail = error.status_code, self._redact(f"HTTP {error.status_code}: {error.message}")[:300]
-        text, wait = self._redact(error.response.text), retry_after(error.response.headers)
+    async def _failure(self, error: Any) -> Reply:
+        code, text = error.status_code, self._redact(error.response.text)
+        detail = f"HTTP {code}: {own_words(text)}".removesuffix(": ")
+        wait = retry_after(error.response.headers)
         if code in (401, 403, 404) or (code == 429 and "insufficient_quota" in text):
             # `from None`: the cause holds the request, and the request the key.
-            raise ConfigError(f"an answer of {self.url}", detail, self._remedy(code)) from None
+            raise ConfigError(f"an answer of {self.url}", detail, await self._remedy(code)) from None
         status: Status = "rejected"
         if code == 429:
             status = "rate_limited"
@@ -100,14 +154,14 @@ class Endpoint:
             status = "refused"
         return Reply(status, tokens_in=0, tokens_out=0, detail=detail, retry_after=wait)
 
-    def _remedy(self, code: int) -> str:
+    async def _remedy(self, code: int) -> str:
         if code == 401:
             return f"Check the key in {KEY}" + ("." if self._key else "; it is not set.")
         if code == 403:
             return f"Check that the key in {KEY} may use the model '{self.model}'."
         if code == 429:
             return "Check the account's credit."
-        return f"Check the URL ({BASE_URL} or base_url; it mostly ends in /v1) and the model '{self.model}'."
+        return f"Check the URL ({BASE_URL} or base_url; it mostly ends in /v1) and {await self.models_in_words()}."
 
     def _redact(self, text: str) -> str:
         return text.replace(self._key, "[key]") if len(self._key) >= SHORTEST_SECRET else text

@@ -13,7 +13,8 @@ from dim.data.entity import Entity
 from dim.errors import ConfigError
 from dim.refresh.answers import Answer
 from dim.refresh.asking import Request
-from dim.refresh.prompt import Parameters, PromptTemplate, plain, request_hash
+from dim.refresh.context import Room
+from dim.refresh.prompt import Parameters, Prompt, PromptTemplate, plain, request_hash
 from dim.refresh.reply import usable_text
 
 NOT_ASKED = "not asked"
@@ -27,8 +28,9 @@ class RefreshPlan:
         ids: Entity ids in KB order.
         old: The text of each before, None where it has none.
         hashes: The hash of each one's request.
-        pending: The requests among the first `limit` that have no finished answer.
+        pending: The requests among the first `limit` that have no finished answer, those that failed before last.
         latest: The last answer to each entity's request; a finished one is the last, since it is not asked for again.
+        reported: Prompts and their tokens, as a server counted those of answers that took one try.
     """
 
     ids: list[str]
@@ -36,10 +38,16 @@ class RefreshPlan:
     hashes: list[str]
     pending: list[Request]
     latest: dict[str, Answer] = field(default_factory=dict)
+    reported: list[tuple[Prompt, int]] = field(default_factory=list)
 
     def add(self, answer: Answer) -> None:
         """Takes an answer to a request of this plan in."""
         self.latest[answer.entity_id] = answer
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether any entity has a finished one."""
+        return any(answer.status == "ok" for answer in self.latest.values())
 
     def status(self, entity_id: str) -> str:
         """The status of an entity's answer; `not asked` where there is none."""
@@ -69,24 +77,35 @@ def plan_refresh(
     parameters: Parameters,
     answers: Sequence[Answer],
     limit: int | None,
+    room: Room,
 ) -> RefreshPlan:
     """Renders every entity's prompt and sets the answers against them.
 
     An answer counts for its entity if model, rendered prompt, temperature and seed are those of now: an entity whose
-    name or old text has changed since is asked again, the others are not.
+    name or old text has changed since is asked again, the others are not. A prompt without room in the model's context
+    loses the end of the old text, unless it was answered whole.
     """
     plan = RefreshPlan(dataset.entities["id"].tolist(), list(old), [], [])
     by_entity: dict[tuple[str, str], list[Answer]] = {}
     for answer in answers:
         by_entity.setdefault((answer.entity_id, answer.request_hash), []).append(answer)
+    known = {answer.entity_id for answer in answers}
     for row, (entity, text) in enumerate(zip(entities_of(dataset), old, strict=True)):
         prompt = template.render(entity, text)
         key = request_hash(model, prompt, parameters)
+        is_asked = limit is None or row < limit
+        is_whole = any(answer.status == "ok" for answer in by_entity.get((entity.id, key), []))
+        if not is_whole and (is_asked or entity.id in known):
+            prompt = room.fit(template, entity, text, prompt)
+            key = request_hash(model, prompt, parameters)
         plan.hashes.append(key)
         for answer in by_entity.get((entity.id, key), []):
             plan.add(answer)
-        if (limit is None or row < limit) and plan.status(entity.id) != "ok":
+            if answer.tries == 1 and answer.tokens_reported and answer.tokens_in:
+                plan.reported.append((prompt, answer.tokens_in))
+        if is_asked and plan.status(entity.id) != "ok":
             plan.pending.append(Request(entity.id, prompt, key))
+    plan.pending.sort(key=lambda request: request.entity_id in plan.latest)
     return plan
 
 

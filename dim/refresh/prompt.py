@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +20,10 @@ from dim.errors import ConfigError
 DEFAULT_TEMPLATE = Path(__file__).with_name("default_prompt.txt")
 #: What a template may name. Nothing of a mention is among it.
 FIELDS = ("name", "text", "aliases", "type", "attributes")
+#: Fields of a request that have options of their own, or that the reading of an answer goes by.
+OWN_FIELDS = frozenset(
+    {"model", "messages", "temperature", "seed", "max_tokens", "max_completion_tokens", "stream", "stream_options", "n"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +35,41 @@ class Parameters:
         max_tokens: The longest answer, in tokens.
         seed: None sends none.
         max_tokens_field: How the server calls `max_tokens`.
+        request_fields: Further fields of the request.
     """
 
     temperature: float | None = 0.0
     max_tokens: int = 160
     seed: int | None = 0
     max_tokens_field: str = "max_tokens"
+    request_fields: dict[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raises ConfigError where the further fields are none of their own."""
+        if own := OWN_FIELDS & self.request_fields.keys():
+            raise ConfigError(
+                "further fields in request_fields",
+                ", ".join(sorted(own)),
+                "Leave it out: it has an option of its own, or is set by dim.",
+            )
 
     def as_request(self) -> dict[str, float | int]:
-        """The parameters as fields of a request; absent ones left out."""
+        """The parameters as fields of a request, the further ones aside; absent ones left out."""
         fields = {"temperature": self.temperature, "seed": self.seed, self.max_tokens_field: self.max_tokens}
         return {name: value for name, value in fields.items() if value is not None}
 
     def as_json(self) -> dict[str, Any]:
         """The parameters for a record."""
-        return asdict(self)
+        fields = asdict(self)
+        return fields if self.request_fields else {name: fields[name] for name in fields if name != "request_fields"}
+
+    def of_hash(self) -> list[str]:
+        """What of them can change a finished answer, as parts of a hash. Without further fields they are as ever.
+
+        `max_tokens` is not among them: an answer that ended by itself does not depend on where it would have been cut.
+        """
+        further = [json.dumps(self.request_fields, sort_keys=True)] if self.request_fields else []
+        return [repr(self.temperature), repr(self.seed), *further]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +136,8 @@ class PromptTemplate:
         return template
 
     def hash(self, parameters: Parameters) -> str:
-        """A hash of the template and of the parameters that can change a finished answer.
-
-        `max_tokens` is not among them: an answer that ended by itself does not depend on where it would have been cut.
-        """
-        return content_hash(self.source, repr(parameters.temperature), repr(parameters.seed))
+        """A hash of the template and of the parameters that can change a finished answer."""
+        return content_hash(self.source, *parameters.of_hash())
 
     def render(self, entity: Entity, text: str | None) -> Prompt:
         """The prompt for one entity and its old text.
@@ -154,7 +176,7 @@ def _environment() -> SandboxedEnvironment:
 
 def request_hash(model: str, prompt: Prompt, parameters: Parameters) -> str:
     """A hash of all that a finished answer depends on; equal requests are asked once."""
-    return content_hash(model, prompt.system, prompt.user, repr(parameters.temperature), repr(parameters.seed))
+    return content_hash(model, prompt.system, prompt.user, *parameters.of_hash())
 
 
 def plain(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What the new texts of a knowledge base are like: length, copies of the old ones, names from nowhere."""
+"""What the new texts of a knowledge base are like: length, copies of the old ones, what no source supports."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from dim.refresh.names import new_names
+from dim.refresh.support import judged_sentences
+
 NUM_EXAMPLES = 5
 #: A new text with at least this share of its three-word sequences in the old one overlaps highly.
 HIGH_OVERLAP = 0.8
-
-_WORD = re.compile(r"\w+(?:['’\-]\w+)*")
-_SENTENCE_END = re.compile(r"[.!?:;\n]\W*$")
 
 
 def quality_report(
@@ -31,7 +31,8 @@ def quality_report(
     Returns:
         `num_texts`, `without_text`, `words_old` and `words_new` (`length_summary`), `identical` and `high_overlap` with
         the old text, `shared` (texts that several entities have), `texts_with_new_names`, `num_new_names` and
-        `examples` of them as `id: name`.
+        `examples` of them as `id: name`; `sentences`, how many are `supported` by the sources
+        (`dim.refresh.support.is_supported`), and `unsupported` examples as `id: sentence`.
     """
     rows = [
         (entity_id, before or "", after, source)
@@ -40,6 +41,8 @@ def quality_report(
     ]
     texts = [text for _, _, text, _ in rows]
     names = [(entity_id, new_names(text, source)) for entity_id, _, text, source in rows]
+    judged = [(entity_id, list(judged_sentences(text, source))) for entity_id, _, text, source in rows]
+    unsupported = [(entity_id, next((said for said, holds in told if not holds), "")) for entity_id, told in judged]
     repeats = Counter(map(_normal, texts))
     return {
         "num_texts": len(rows),
@@ -52,6 +55,9 @@ def quality_report(
         "texts_with_new_names": sum(bool(found) for _, found in names),
         "num_new_names": sum(len(found) for _, found in names),
         "examples": [f"{entity_id}: {name}" for entity_id, found in names for name in found][:NUM_EXAMPLES],
+        "sentences": sum(len(told) for _, told in judged),
+        "supported": sum(holds for _, told in judged for _, holds in told),
+        "unsupported": [f"{entity_id}: {said}" for entity_id, said in unsupported if said][:NUM_EXAMPLES],
     }
 
 
@@ -84,47 +90,6 @@ def overlap(new: str, old: str) -> float:
     sequences = {tuple(words_old[i : i + length]) for i in range(len(words_old) - length + 1)}
     found = [tuple(words_new[i : i + length]) in sequences for i in range(len(words_new) - length + 1)]
     return sum(found) / len(found)
-
-
-def new_names(text: str, source: str) -> list[str]:
-    """The runs of capitalised words in `text` with a word that `source` lacks, each once.
-
-    The first word of a sentence is capitalised anyway, so it does not count by itself. Scripts without capitals have
-    no such runs.
-
-    Example:
-        >>> new_names("She met Charles Babbage in London. Later she wrote.", "Ada Lovelace, London")
-        ['Charles Babbage']
-    """
-    known = {word.casefold() for word in _words(source)}
-    found: dict[str, None] = {}
-    run: list[str] = []
-    end = 0
-    for match in _WORD.finditer(text):
-        between, word = text[end : match.start()], match[0]
-        starts_sentence = end == 0 or bool(_SENTENCE_END.search(between))
-        if run and (between.strip(" ") or not word[0].isupper()):
-            _keep(run, known, found)
-            run = []
-        if word[0].isupper() and not starts_sentence and word not in ("I", "I'm", "I’m"):
-            run.append(word)
-        end = match.end()
-    _keep(run, known, found)
-    return list(found)
-
-
-def _keep(run: list[str], known: set[str], found: dict[str, None]) -> None:
-    if any(part.casefold() not in known for word in run for part in _parts(word)):
-        found[" ".join(run)] = None
-
-
-def _words(text: str) -> Iterable[str]:
-    return (part for match in _WORD.finditer(text) for part in (match[0], *_parts(match[0])))
-
-
-def _parts(word: str) -> list[str]:
-    """A word without its possessive, in the pieces that a hyphen joins."""
-    return re.sub(r"['’]s?$", "", word).split("-")
 
 
 def _normal(text: str) -> str:

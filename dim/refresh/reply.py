@@ -7,9 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dim.refresh.loops import loop_of
+
 Status = Literal[
     "ok",
     "empty",
+    "looping",
     "truncated",
     "refused",
     "malformed",
@@ -24,6 +27,10 @@ RETRIED: frozenset[Status] = frozenset({"timeout", "unreachable", "rate_limited"
 #: Failures of the endpoint; the others are the model's own.
 FAULTS: frozenset[Status] = RETRIED | {"malformed", "rejected"}
 
+LONGEST_LOOP = 60  #: Characters that are shown of what an answer repeats.
+LONGEST_WORDS = 200  #: Characters that are shown of a server's own words.
+#: Where servers put them, as OpenAI, FastAPI and others do.
+_WORDS = ("error", "detail", "message", "msg", "error_message", "title")
 _REFUSAL = re.compile(
     r"(?:(?:i['’]?m|i am) (?:so |very )?sorry|sorry|apologies|i apologi[sz]e|unfortunately)\b[^.]{0,60}"
     r"\b(?:can['’]?t|cannot|can not|unable|not able|do(?:es)?n['’]?t|do not|no information)"
@@ -50,6 +57,7 @@ class Reply:
         tokens_out: Tokens of the answer.
         detail: What was wrong.
         retry_after: Seconds that the server asks to wait.
+        system_fingerprint: The state of the server in its own words, where it says any.
     """
 
     status: Status
@@ -60,6 +68,7 @@ class Reply:
     tokens_out: int | None = None
     detail: str = ""
     retry_after: float | None = None
+    system_fingerprint: str | None = None
 
 
 def read_reply(body: str) -> Reply:
@@ -87,7 +96,37 @@ def read_reply(body: str) -> Reply:
         return Reply("malformed", "", model, None, tokens_in, tokens_out, f"content is no text: {body[:80]!r}")
     said = refusal if isinstance(refusal, str) and refusal else content or ""
     status, detail = _judge(content or "", bool(refusal), reason)
-    return Reply(status, said, model, str(reason) if reason else None, tokens_in, tokens_out, detail)
+    state = fields.get("system_fingerprint")
+    return Reply(
+        status,
+        said,
+        model,
+        str(reason) if reason else None,
+        tokens_in,
+        tokens_out,
+        detail,
+        system_fingerprint=state if isinstance(state, str) else None,
+    )
+
+
+def own_words(body: str) -> str:
+    r"""What the body of a failed response says, cut to a line; empty where it says nothing.
+
+    Example:
+        >>> own_words('{"detail": "Server is pinned to tiny."}'), own_words("Bad\n gateway")
+        ('Server is pinned to tiny.', 'Bad gateway')
+    """
+    try:
+        said: Any = json.loads(body)
+    except ValueError:
+        said = body
+    while isinstance(said, dict | list) and said:
+        inner = said[0] if isinstance(said, list) else next((said[key] for key in _WORDS if said.get(key)), None)
+        if inner is None:
+            break
+        said = inner
+    line = " ".join((said if isinstance(said, str) else json.dumps(said, ensure_ascii=False) if said else "").split())
+    return line if len(line) <= LONGEST_WORDS else line[:LONGEST_WORDS].rstrip() + " …"
 
 
 def usable_text(text: str) -> str:
@@ -116,6 +155,8 @@ def _judge(content: str, has_refusal: bool, reason: Any) -> tuple[Status, str]:
         return "refused", "the server's content filter" if reason == "content_filter" else "a refusal"
     if is_refusal(text):
         return "refused", "a sentence of refusal"
+    if repeated := loop_of(text):
+        return "looping", f"again and again: '{repeated[:LONGEST_LOOP]}'"
     if reason == "length":
         return "truncated", "cut at the longest answer allowed"
     if not text:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from dim.data.skipped import Skipped
+from dim.data.streamed_texts import StreamedTexts
 
 
 @dataclass
@@ -24,7 +25,7 @@ class Release:
         source: Where it comes from (a citation, no path).
         licence: Its licence, or `unknown`.
         entities: One row an entity (`ENTITY_SCHEMA`).
-        texts: Variant name → table (entity_id, text).
+        texts: Variant name → table (entity_id, text), or where one comes from that is too large for memory.
         mentions: One row a mention (`MENTION_SCHEMA`), in the order of the files. A column `image_key` may say by what
             name the image of a row stands that names none (`<key>.jpg`, or all in a folder `<key>`), a column
             `lacks_golds` which rows have further golds that the KB lacks.
@@ -34,6 +35,8 @@ class Release:
         notes: Sentences that the user should read: what was absent, assumed or put right.
         images_by_key: Whether images are always called by `image_key`, so that one without a file is a missing image.
         image_urls: Image path → the URL that `dim fetch-images` gets it from.
+        named_urls: Image path as rows name it → the URL that the release says it is from: where there is no such file,
+            the image is one of `image_urls`.
         write_images: Writes the images that stand in the tables themselves into a folder, and returns how many; they
             are its paths. None: no table holds images.
     """
@@ -42,7 +45,7 @@ class Release:
     source: str
     licence: str
     entities: pd.DataFrame
-    texts: dict[str, pd.DataFrame]
+    texts: Mapping[str, pd.DataFrame | StreamedTexts]
     mentions: pd.DataFrame
     image_root: Path | None
     rows_read: int
@@ -50,6 +53,7 @@ class Release:
     notes: list[str] = field(default_factory=list)
     images_by_key: bool = False
     image_urls: dict[str, str] = field(default_factory=dict)
+    named_urls: Mapping[str, str] = field(default_factory=dict)
     write_images: Callable[[Path], int] | None = None
 
 

@@ -13,8 +13,9 @@ _KEPT = ["context"]  #: `MentionRows` composed it already, together with the off
 
 
 def compose_release(release: Release) -> None:
-    """Composes ids, names, aliases, texts, paths and attributes in place (`one_form`)."""
-    for table in (release.entities, release.mentions, *release.texts.values()):
+    """Composes ids, names, aliases, texts, paths and attributes in place (`one_form`); streamed texts come so."""
+    texts = (table for table in release.texts.values() if isinstance(table, pd.DataFrame))
+    for table in (release.entities, release.mentions, *texts):
         for column in table.columns.difference(_KEPT):
             if table[column].dtype == object or pd.api.types.is_string_dtype(table[column]):
                 table[column] = pd.Series(list(map(_composed, table[column])), table.index, dtype=object)

@@ -76,6 +76,7 @@ class Diverse(Converter):
             rows_read=mentions.num_read,
             skipped=mentions.skipped,
             notes=[*notes, *text_notes, *kb_notes, *image_notes, *row_notes],
+            named_urls=images.urls,
         )
 
 

@@ -13,7 +13,9 @@ from dim.data.files import list_names
 from dim.data.missing_images import NO_FOLDER, NamedImages, missing_sentence
 from dim.data.skipped import NUM_EXAMPLES, Skipped
 from dim.images.regions import split_region
+from dim.images.remote import FETCHED, fetched_path
 from dim.releases.base import Release
+from dim.releases.image_cells import is_url
 from dim.releases.image_folder import FOLDER_NAMES, ImageFolder, count_images, image_folders
 from dim.releases.image_places import ImagePlaces, Place, State
 from dim.releases.placeholder_images import find_placeholders
@@ -53,7 +55,8 @@ def look_up_images(release: Release, images: Path | None, root: Path | None = No
     A path is looked up in the release's image folder and in its own, then, without its first folders, in every folder
     of images there (`ImagePlaces`). Rows that name none have the files that are called by their ids (`image_key`).
     Paths without a file stay, because the file may come later and a missing image is a state. Placeholders
-    go: hundreds of captions have none. Without an image folder all paths go.
+    go: hundreds of captions have none. What the release knows by URL and has no file of becomes a path for what
+    `dim fetch-images` gets (`image_urls`). Without an image folder, and without URLs, all paths go.
 
     Args:
         release: Its `images` columns, `image_root` and `notes` are put right, and its column `image_key` goes.
@@ -68,11 +71,20 @@ def look_up_images(release: Release, images: Path | None, root: Path | None = No
     _name_by_key(release, places)
     found = places.find(path for table in owners.values() for paths in table["images"] for path in paths)
     base = images or release.image_root
+    as_named = release.mentions["images"].tolist()
+    fetched = _name_by_url(release, owners, found)
+    base = base or (top if fetched else None)
     release.image_root = _image_root(base, top, {place.folder for place in found.values() if place.folder is not None})
-    unused = _unused([*filter(None, [base]), *folders], found.values())
     final = _relative(found, base, release.image_root) if release.image_root else {}
+    if release.image_root:
+        listed = ImageFolder(release.image_root)
+        final |= {path: (listed.look_up(path), path) for path in fetched.values()}
+    unused = _unused([folder for folder in (base, *folders) if folder and folder.name != FETCHED], found.values())
     placeholders = _drop_placeholders(owners, final, release.image_root)
-    images_named = release.mentions["images"].tolist()
+    kept = release.mentions["images"].tolist()
+    images_named = [
+        [path for path in of if fetched.get(path, path) in left] for of, left in zip(as_named, kept, strict=True)
+    ]
     if release.image_root is None:
         return _without_folder(release, owners, images_named, [*placeholders, *unused])
     problems = Skipped()
@@ -125,6 +137,23 @@ def _name_by_key(release: Release, places: ImagePlaces) -> None:
             ([place.path for place in found[key]] or [f"{key}.jpg"]) if key else of
             for key, of in zip(wanted, paths, strict=True)
         ]
+
+
+def _name_by_url(release: Release, owners: Mapping[str, pd.DataFrame], found: Mapping[str, Place]) -> dict[str, str]:
+    """Gives images without a file, whose URL the release says, the path that `dim fetch-images` puts them under.
+
+    Returns:
+        Image path as rows name it → that path.
+    """
+    urls = {path: url for path, url in release.named_urls.items() if is_url(url) and path in found}
+    fetched = {path: fetched_path(url) for path, url in urls.items() if found[path].state == "missing"}
+    for table in owners.values() if fetched else ():
+        table["images"] = [[fetched.get(path, path) for path in paths] for paths in table["images"]]
+    if fetched:
+        named = {path: urls[local] for local, path in fetched.items()}
+        release.image_urls |= named
+        release.notes.append(f"images without a file whose URL is known: {len(named):,}; dim fetch-images gets them")
+    return fetched
 
 
 def _image_root(base: Path | None, top: Path | None, used: set[Path]) -> Path | None:

@@ -22,6 +22,7 @@ class HashedImages:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = None if folder is None else ImageFolder(folder)
+        self.urls: dict[str, str] = {}  #: Local name → the URL that was the first to have it.
 
     def names(self, value: str) -> list[str]:
         """The local name of an image as a list of one; empty where there is no image, as it is where it is no URL."""
@@ -30,9 +31,11 @@ class HashedImages:
         if value.endswith("/"):
             return []
         names = hashed_names(value)
+        local = names[0]
         if self._folder is not None:
-            return [next((name for name in names if self._folder.look_up(name) == "here"), names[0])]
-        return names[:1]
+            local = next((name for name in names if self._folder.look_up(name) == "here"), local)
+        self.urls.setdefault(local, f"https:{value}" if value.startswith("//") else value)
+        return [local]
 
 
 def hashed_names(url: str) -> list[str]:

@@ -72,7 +72,8 @@ class KgMel(Converter):
         splits, split_notes = _read_splits(place)
         blank = set(place.mapping(BLANK_FILE) or ())
         golds: dict[str, Named] = {}
-        rows = list(_read_rows(place, splits, blank, golds))
+        urls: dict[str, str] = {}
+        rows = list(_read_rows(place, splits, blank, golds, urls))
         kb = read_kb(place.folder.parent / KB_FOLDER, place.dataset, place.mapping(KB_FILE), golds)
         mentions, row_notes = collect_mentions(rows, kb.ids, str.strip)
         has_images = any(
@@ -94,6 +95,7 @@ class KgMel(Converter):
             rows_read=mentions.num_read,
             skipped=mentions.skipped,
             notes=notes,
+            named_urls=urls,
         )
 
 
@@ -140,9 +142,12 @@ def _read_splits(place: _Place) -> tuple[dict[int, list[str]], list[str]]:
 
 
 def _read_rows(
-    place: _Place, splits: dict[int, list[str]], blank: set[int], golds: dict[str, Named]
+    place: _Place, splits: dict[int, list[str]], blank: set[int], golds: dict[str, Named], urls: dict[str, str]
 ) -> Iterator[RawMention | BadRow]:
-    """The mentions of each caption, once for each split that it stands in; `golds` takes in what they name."""
+    """The mentions of each caption, once for each split that it stands in.
+
+    `golds` takes in what they name, `urls` where their images are from.
+    """
     for number, row in read_items(place.file):
         where = f"{place.file.name} row {number}"
         columns = _columns(row, place.file, number)
@@ -152,7 +157,9 @@ def _read_rows(
             continue
         image = row.get("imgPath")
         images = () if not image or row["id"] in blank else (f"{place.folder.name}/image/{place.dataset}/{image}",)
-        attributes = {"key": row["id"]} | ({"image_url": row["img-url"]} if row.get("img-url") else {})
+        url = row.get("img-url")
+        urls |= dict.fromkeys(images, url) if url else {}
+        attributes = {"key": row["id"]} | ({"image_url": url} if url else {})
         for mention, title, answer in zip(*columns, strict=True):
             golds.setdefault(answer.strip(), Named()).add(clean_text(title).strip())
             for split in row_splits:

@@ -171,10 +171,11 @@ def _prepare(
         release = converter.read(root)
     compose_release(release)
     release.name = name or release.name
-    release.texts |= {
+    further = {
         check_variant(variant): read_texts(path, release.entities["id"], converter.entity_id)
         for variant, path in (texts or {}).items()
     }
+    release.texts = {**release.texts, **further}
     _leave_out_empty_texts(release)
     check_release(release, allow_missing, tuple(nil.met))
     release.notes += doubts_about(release, nil)
@@ -267,9 +268,9 @@ def open_dataset(root: Path, cache_dir: Path, images: Path | None = None) -> Dat
 
 
 def _leave_out_empty_texts(release: Release) -> None:
-    for variant in [variant for variant, table in release.texts.items() if table.empty]:
-        del release.texts[variant]
-        release.notes.append(f"the text '{variant}' is empty for every entity: it is left out")
+    empty = [variant for variant, table in release.texts.items() if table.empty]
+    release.texts = {variant: table for variant, table in release.texts.items() if variant not in empty}
+    release.notes += [f"the text '{variant}' is empty for every entity: it is left out" for variant in empty]
 
 
 def _check_images(release: Release, looked_up: LookedUp, limit: float, folder: Path) -> list[str]:

@@ -9,16 +9,18 @@ class Repeats:
     """Counts mention rows that stand more than once; they are kept, because published numbers count them too."""
 
     def __init__(self) -> None:
-        self._split_of: dict[tuple[str, ...], str] = {}
+        self._splits_of: dict[tuple[str, ...], set[str]] = {}
         self._num: Counter[str] = Counter()
         self._first: dict[str, str] = {}
 
     def add(self, split: str, *row: str) -> None:
-        """Takes in one row: all that tells it from others, best what a reader knows it by first."""
-        if row not in self._split_of:
-            self._split_of[row] = split
+        """Takes in one row: all that tells it from others but spaces, best what a reader knows it by first."""
+        splits = self._splits_of.setdefault(tuple(" ".join(part.split()) for part in row), set())
+        if not splits:
+            splits.add(split)
             return
-        kind = "twice in one split" if self._split_of[row] == split else "in two splits"
+        kind = "twice in one split" if split in splits else "in two splits"
+        splits.add(split)
         self._num[kind] += 1
         self._first.setdefault(kind, f"'{row[0]}' in {split}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -10,9 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from dim.core.text_form import one_form
 from dim.data.dataset import SPLITS
 from dim.data.list_columns import list_column, list_ids
 from dim.data.parquet_rows import holds_images, write_packed_images
+from dim.data.skipped import NUM_EXAMPLES
 from dim.data.table_files import LONGEST_QUOTE, SUFFIXES, Row, columns_of, iter_table, no_rows, text_cell
 from dim.data.table_rows import ENTITY_COLUMNS, MENTION_COLUMNS, entity_row, mention_row, read_columns
 from dim.errors import DataError
@@ -196,7 +198,7 @@ def _attributes(row: Row, known: Sequence[str]) -> Row:
 
 def _entities(tables: Sequence[OwnTable], broken: BrokenRows, images: ImageCells) -> tuple[pd.DataFrame, bool]:
     """The entities (columns of `ENTITY_SCHEMA`) with their `text`, and whether a column has texts."""
-    found = []
+    found, places = [], dict[str, list[str]]()
     for table in tables:
         for place, row in table.rows:
             broken.num_rows += 1
@@ -213,9 +215,19 @@ def _entities(tables: Sequence[OwnTable], broken: BrokenRows, images: ImageCells
             paths = [images.path(image) for image in entity.images]
             lists = {"aliases": list(entity.aliases), "images": paths}
             found.append(asdict(entity) | lists | {"attributes": json_cell(_attributes(row, ENTITY_COLUMNS))})
+            places.setdefault(one_form(entity.id), []).append(f"{table.source.path.name} {place}")
+    _check_ids(places)
     has_texts = any({"description", "text"} & set(table.columns) for table in tables)
     columns = ["id", "name", "text", "aliases", "images", "type", "popularity", "attributes"]
     return pd.DataFrame(found, columns=columns, dtype=object).astype({"popularity": float}), has_texts
+
+
+def _check_ids(places: Mapping[str, Sequence[str]]) -> None:
+    """Raises DataError where an entity id has several places."""
+    twice = [f"{entity_id} ({', '.join(of[:NUM_EXAMPLES])})" for entity_id, of in places.items() if len(of) > 1]
+    if twice:
+        found = f"{len(twice):,} twice: {', '.join(twice[:NUM_EXAMPLES])}"
+        raise DataError("every entity id once in the entity tables", found, "Remove the repeated rows.")
 
 
 def _mentions(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from dim.data.files import clean_text, field_problem, list_names, read_json_lines
+from dim.data.streamed_texts import StreamedTexts
 from dim.errors import DataError
 
 KB_FILES = ("Wiki6M_ver_1_0.jsonl", "Wiki6M_ver_1_0_title_only.jsonl")
@@ -20,7 +24,7 @@ _TYPES = {
     "wikipedia_summary": str | None,
     "wikipedia_image_url": str | None,
 }
-_BLOCK = 50_000  # rows turned into Arrow at a time
+_BLOCK = 10_000  # summaries turned into Arrow at a time
 
 
 def find_kb(root: Path) -> Path | None:
@@ -29,16 +33,78 @@ def find_kb(root: Path) -> Path | None:
     return next((root / file for file in KB_FILES if file in names), None)
 
 
-def read_kb(path: Path, root: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """The entities (id, name, images), their summaries (entity_id, text), and notes.
+class Summaries(StreamedTexts):
+    """The summaries of the pages: most of what is kept, so they are read again where they are written.
 
-    Of a page its id, title and summary are kept, as Arrow; the whole article, most of the file, is not.
+    Args:
+        path: The file of the pages.
+        firsts: [num_pages], which pages come first under their id.
+        num_texts: How many of those have a summary.
+    """
+
+    def __init__(self, path: Path, firsts: NDArray[np.bool_], num_texts: int) -> None:
+        self._path, self._firsts, self._num_texts = path, firsts, num_texts
+
+    def __len__(self) -> int:
+        return self._num_texts
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The rows (entity_id, text), in the order of the file.
+
+        Raises:
+            DataError: The file is another one than before.
+        """
+        pages = zip(_pages(self._path), self._firsts, strict=False)
+        rows = ((page.id, page.text) for page, is_first in pages if is_first and page.text)
+        num_rows = 0
+        while block := list(islice(rows, _BLOCK)):
+            num_rows += len(block)
+            ids, texts = zip(*block, strict=True)
+            yield pa.table({"entity_id": pa.array(ids, pa.string()), "text": pa.array(texts, pa.string())})
+        if num_rows != self._num_texts:
+            raise DataError(
+                f"{self._num_texts:,} summaries in {self._path}, as it had at first",
+                f"{num_rows:,}",
+                "Leave the file as it is while it is prepared, and run the command again.",
+            )
+
+
+class _Page(NamedTuple):
+    id: str
+    name: str
+    text: str
+
+
+def read_kb(path: Path, root: Path) -> tuple[pd.DataFrame, Summaries, list[str]]:
+    """The entities (id, name, images), their summaries, and notes.
+
+    Ids and titles are kept in memory; summaries are read once more (`Summaries`), whole articles never.
 
     Raises:
         DataError: A line is no page.
     """
     folder = next((name for name in IMAGE_FOLDERS if (root / name).is_dir()), None)
-    ids, names, texts = _Column(), _Column(), _Column()
+    ids, names, has_text = list[str](), list[str](), list[bool]()
+    for page in _pages(path):
+        ids.append(page.id)
+        names.append(page.name)
+        has_text.append(bool(page.text))
+    entities = pd.DataFrame({"id": pd.Series(ids, dtype=object), "name": pd.Series(names, dtype=object)})
+    firsts = ~entities["id"].duplicated().to_numpy()
+    num_repeats = len(firsts) - int(firsts.sum())
+    notes = [f"pages of {path.name} whose id came before were left out: {num_repeats:,}"] if num_repeats else []
+    summaries = Summaries(path, firsts, int((firsts & np.array(has_text, bool)).sum()))
+    if summaries.empty:
+        notes.append(f"{path.name} has no summaries: the entities have no text")
+    if num_repeats:
+        entities = entities[firsts].reset_index(drop=True)
+    if folder:
+        # 2 million of the six have an image; the folder is named by the first four characters of the id.
+        entities["images"] = [[f"{folder}/{entity_id[:4]}/{entity_id}.jpg"] for entity_id in entities["id"]]
+    return entities, summaries, notes
+
+
+def _pages(path: Path) -> Iterator[_Page]:
     for number, row in read_json_lines(path):
         problem = field_problem(row, _TYPES, required=("wikidata_id",))
         if problem or not row["wikidata_id"].strip():
@@ -47,50 +113,5 @@ def read_kb(path: Path, root: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[st
                 f"{problem or 'an empty id'} in line {number}",
                 "Download it again.",
             )
-        ids.add(row["wikidata_id"].strip())
-        names.add(row.get("wikipedia_title") or "")
-        texts.add(row.get("wikipedia_summary") or "")
-    table = pa.table({"id": ids.array(), "name": names.array(), "text": texts.array()})
-    table, num_repeats = _each_once(table)
-    notes = [f"pages of {path.name} whose id came before were left out: {num_repeats:,}"] if num_repeats else []
-    with_text = table.filter(pc.not_equal(table["text"], ""))
-    if not len(with_text):
-        notes.append(f"{path.name} has no summaries: the entities have no text")
-    entities = table.select(["id", "name"]).to_pandas()
-    if folder:
-        # 2 million of the six have an image; the folder is named by the first four characters of the id.
-        entities["images"] = [[f"{folder}/{entity_id[:4]}/{entity_id}.jpg"] for entity_id in entities["id"]]
-    summaries = with_text.select(["id", "text"]).rename_columns(["entity_id", "text"]).to_pandas()
-    return entities, summaries, notes
-
-
-def _each_once(table: pa.Table) -> tuple[pa.Table, int]:
-    numbers = pa.array(np.arange(len(table)))
-    first = table.select(["id"]).append_column("row", numbers).group_by("id").aggregate([("row", "min")])["row_min"]
-    if len(first) == len(table):
-        return table, 0
-    kept = first.combine_chunks()
-    return table.take(kept.take(pc.array_sort_indices(kept))), len(table) - len(kept)
-
-
-class _Column:
-    """Texts that become Arrow as they come: strings of Python for one block at a time."""
-
-    def __init__(self) -> None:
-        self._open: list[str] = []
-        self._blocks: list[pa.Array] = []
-
-    def add(self, value: str) -> None:
-        """Takes in one text."""
-        self._open.append(clean_text(value))
-        if len(self._open) == _BLOCK:
-            self._close()
-
-    def _close(self) -> None:
-        self._blocks.append(pa.array(self._open, pa.large_string()))
-        self._open.clear()
-
-    def array(self) -> pa.ChunkedArray:
-        """All that was added."""
-        self._close()
-        return pa.chunked_array(self._blocks, pa.large_string())
+        texts = (row["wikidata_id"].strip(), row.get("wikipedia_title") or "", row.get("wikipedia_summary") or "")
+        yield _Page(*map(clean_text, texts))

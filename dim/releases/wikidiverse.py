@@ -99,6 +99,7 @@ class WikiDiverse(Converter):
             rows_read=mentions.num_read,
             skipped=mentions.skipped,
             notes=[*notes, *text_notes, *kb_notes, *image_notes, *row_notes],
+            named_urls=images.urls,
         )
 
 

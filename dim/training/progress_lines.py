@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import RichProgressBar
 from dim.core.distributed import process_of_run
 from dim.core.progress import Bar, Lines
 from dim.display.lines import warn
+from dim.training.task import LinkingTask
 
 
 class ProgressBar(RichProgressBar):
@@ -53,9 +54,25 @@ class TrainingLines(Callback):
         self._lines.close()
         self._lines.enter_context(Lines(self._bar.line, self.say))
 
-    def _advance(self) -> None:
+    def _follow_ranking(self, split: str, module: LightningModule, loader: Any, num_batches: float) -> None:
+        """Counts mentions where a method of ours ranks them: a batch may take minutes."""
+        if not isinstance(module, LinkingTask):
+            return self._follow(f"{split}, batch", num_batches)
+        module.heard = self._advance
+        return self._follow(f"{split}, mention", sum(map(len, loader.sampler[: int(num_batches)])))
+
+    def _advance(self, count: int = 1) -> None:
         if self._bar is not None:
-            self._bar.advance()
+            self._bar.advance(count)
+
+    def _advance_batch(self, module: LightningModule) -> None:
+        if not isinstance(module, LinkingTask):
+            self._advance()
+
+    def _end_ranking(self, module: LightningModule) -> None:
+        if isinstance(module, LinkingTask):
+            module.heard = int  # a task may be sent to another process
+        self._end()
 
     def _end(self) -> None:
         self._lines.close()
@@ -78,40 +95,43 @@ class TrainingLines(Callback):
         self._say_epoch(trainer, trainer.current_epoch)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begins to count batches of tune or dev."""
-        self._follow("tune, batch" if trainer.state.fn == "fit" else "dev, batch", _sum(trainer.num_val_batches))
+        """Begins to count tune or dev."""
+        loader, num_batches = trainer.val_dataloaders, _sum(trainer.num_val_batches)
+        self._follow_ranking("tune" if trainer.state.fn == "fit" else "dev", pl_module, loader, num_batches)
 
-    def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
         """Counts it."""
-        self._advance()
+        self._advance_batch(pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Ends."""
-        self._end()
+        self._end_ranking(pl_module)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begins to count batches of test."""
-        self._follow("test, batch", _sum(trainer.num_test_batches))
+        """Begins to count test."""
+        loader, num_batches = trainer.test_dataloaders, _sum(trainer.num_test_batches)
+        self._follow_ranking("test", pl_module, loader, num_batches)
 
-    def on_test_batch_end(self, *_: Any, **__: Any) -> None:
+    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
         """Counts it."""
-        self._advance()
+        self._advance_batch(pl_module)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Ends."""
-        self._end()
+        self._end_ranking(pl_module)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begins to count batches of what is answered."""
-        self._follow("predict, batch", _sum(trainer.num_predict_batches))
+        """Begins to count what is answered."""
+        loader, num_batches = trainer.predict_dataloaders, _sum(trainer.num_predict_batches)
+        self._follow_ranking("predict", pl_module, loader, num_batches)
 
-    def on_predict_batch_end(self, *_: Any, **__: Any) -> None:
+    def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
         """Counts it."""
-        self._advance()
+        self._advance_batch(pl_module)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Ends."""
-        self._end()
+        self._end_ranking(pl_module)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Ends."""

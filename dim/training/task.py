@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
@@ -53,6 +54,9 @@ class LinkingTask(Method, LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__(learning_rate, weight_decay, warmup_steps, schedule, seed)
+        #: Hears how many mentions more were ranked, such as a line of progress; `int`: nobody listens.
+        self.heard: Callable[[int], object] = int
+        self._num_told = 0
         self.ranked: Ranked | None = None  #: The outcome of the last evaluation, in the order of its rows.
         self.evaluated_rows = torch.empty(0, dtype=torch.long)
         self._is_built = False
@@ -97,6 +101,11 @@ class LinkingTask(Method, LightningModule):
             self.load_state_dict(saved["state_dict"])
         self.to(device).eval().requires_grad_(False)
         self.on_scoring_start()
+
+    def tell_ranked(self, count: int) -> None:
+        """Says within `rank`, where that takes long, that so many of its mentions are ranked."""
+        self._num_told += count
+        self.heard(count)
 
     def try_parts(self) -> None:
         """Raises ConfigError where what it computes with cannot be used; called before anything is embedded."""
@@ -210,11 +219,14 @@ class LinkingTask(Method, LightningModule):
 
     def _evaluate(self, rows: Tensor, batch_idx: int) -> None:
         if batch_idx % num_processes() != process_index():
+            self.heard(len(rows))
             return
+        self._num_told = 0
         # In float32 whatever the trainer's precision: rounded scores tie, and ties count against the gold.
         with torch.autocast(self.device.type, enabled=False):
             self._parts.append(self.rank(rows))
         self._rows.append(rows.cpu().numpy())
+        self.heard(len(rows) - self._num_told)
 
     def _end_evaluation(self, split: str | None) -> None:
         # Each process ranked whole batches, in turn: back in order, nothing is there twice.

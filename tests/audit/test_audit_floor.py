@@ -39,7 +39,7 @@ def test_the_floor_by_hand_with_and_without_the_golds_of_train(tmp_path: Path, s
     without = audit.find("string floor without the golds of train", "dev")
     assert (without.count, without.of, without.verdict) == (2, 3, "warning")
     assert without.figures == {"rise": 0.333333, "kb_size": 3}
-    assert "gains 33.3 points" in without.says
+    assert "knows which golds of train do not come back gains 33.3 points" in without.says
     ranks = audit.rows.set_index("id")["floor_rank"]
     assert ranks["d1"] == 2
     assert ranks["d2"] == 1

@@ -1,11 +1,16 @@
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from fake_fissfuse import write_lines
 from fake_oven import page, question, write_infoseek, write_oven
 from releases import PEOPLE, qid
 
+from dim.data.dataset import write_dataset
+from dim.data.streamed_texts import StreamedTexts
 from dim.errors import DataError
+from dim.releases.base import Release
 from dim.releases.found_images import look_up_images
 from dim.releases.layouts import find_converter
 from dim.releases.oven import NO_ENTITY, Oven
@@ -14,6 +19,12 @@ from dim.releases.oven import NO_ENTITY, Oven
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return write_oven(tmp_path / "oven")
+
+
+def _texts(release: Release) -> dict[str, str]:
+    texts = release.texts["brief"]
+    assert isinstance(texts, StreamedTexts)
+    return {row["entity_id"]: row["text"] for table in texts.tables() for row in table.to_pylist()}
 
 
 def test_questions_become_mentions_without_a_context_that_would_tie_their_images(root: Path) -> None:
@@ -31,7 +42,7 @@ def test_the_pages_are_the_kb_without_their_articles(root: Path) -> None:
     release = Oven().read(root)
     assert release.entities["id"].tolist() == [f"Q{100 + number}" for number in range(8)]
     assert release.entities["name"].tolist() == list(PEOPLE)
-    assert release.texts["brief"]["text"].tolist() == [f"scientist {number}" for number in range(8)]
+    assert _texts(release) == {f"Q{100 + number}": f"scientist {number}" for number in range(8)}
 
 
 def test_images_are_found_in_their_shards_by_any_suffix(root: Path) -> None:
@@ -88,8 +99,32 @@ def test_a_page_that_stands_twice_counts_once(root: Path) -> None:
     write_lines(root / "Wiki6M_ver_1_0.jsonl", pages)
     release = Oven().read(root)
     assert release.entities["id"].tolist() == ["Q101", "Q100", *(f"Q{100 + number}" for number in range(2, 8))]
-    assert release.texts["brief"]["text"].tolist()[1] == "scientist 0"
+    assert _texts(release)["Q100"] == "scientist 0"
     assert any("whose id came before were left out: 1" in note for note in release.notes)
+
+
+def test_summaries_are_written_as_pandas_writes_their_table(root: Path, tmp_path: Path) -> None:
+    summaries = [page(number) for number in range(7)] + [page(7, wikipedia_summary=None), page(3)]
+    write_lines(root / "Wiki6M_ver_1_0.jsonl", summaries)
+    release = Oven().read(root)
+    streamed = write_dataset(tmp_path / "streamed", **_tables(release))
+    table = pd.DataFrame({"entity_id": list(_texts(release)), "text": list(_texts(release).values())}, dtype=object)
+    whole = write_dataset(tmp_path / "whole", **_tables(release) | {"texts": {"brief": table}})
+    for name in ("dataset.json", "texts/brief.parquet"):
+        assert (streamed.root / name).read_bytes() == (whole.root / name).read_bytes()
+    assert streamed.texts("brief").count() == 7
+
+
+def _tables(release: Release) -> dict[str, Any]:
+    return {name: getattr(release, name) for name in ("name", "entities", "texts", "mentions")}
+
+
+def test_pages_that_change_while_they_are_read_are_an_error(root: Path, tmp_path: Path) -> None:
+    release = Oven().read(root)
+    write_lines(root / "Wiki6M_ver_1_0.jsonl", [page(number) for number in range(6)])
+    with pytest.raises(DataError, match=r"8 summaries in .*as it had at first\n.*found    6"):
+        write_dataset(tmp_path / "data", **_tables(release))
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,12 @@ def test_each_format_is_read_in_full(tmp_path: Path, suffix: str) -> None:
     assert not release.skipped.total
 
 
+def test_an_entity_id_that_stands_twice_is_named_with_its_places(tmp_path: Path) -> None:
+    root = write(tmp_path, [*entity_rows(), entity_rows()[2]], mention_rows())
+    with pytest.raises(DataError, match=r"1 twice: 2 \(entities\.csv line 4, entities\.csv line 10\)"):
+        Tables().read(root)
+
+
 def test_without_a_split_column_splits_are_drawn_and_a_note_says_so(tmp_path: Path) -> None:
     dataset = prepare(write_tables(tmp_path / "mine"), tmp_path / "out", audit=False)
     assert dataset.mentions["split"].value_counts().to_dict() == {"train": 22, "tune": 2, "dev": 2, "test": 2}

@@ -21,6 +21,7 @@ from fake_wikidiverse import (
 from releases import PEOPLE, write_image, write_json
 
 from dim.errors import DataError
+from dim.images.remote import fetched_path
 from dim.releases.base import Release
 from dim.releases.found_images import look_up_images
 from dim.releases.mention_rows import NOTHING_TO_READ
@@ -185,7 +186,7 @@ def test_images_of_the_release_are_found_and_missing_ones_are_a_state(root: Path
     problems, without = found.problems, found.has_image.count(False)
     assert without == 2
     assert problems.counts == {"no such file": 4}
-    assert problems.examples["no such file"][0] == image_name(13)
+    assert problems.examples["no such file"][0] == fetched_path(image_url(13))
 
 
 @pytest.mark.parametrize(

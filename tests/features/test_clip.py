@@ -70,6 +70,11 @@ def test_text_features_are_those_of_open_clip_at_full_length(weights: Path) -> N
     np.testing.assert_allclose(encoder.encode_text(TEXTS[:1]), expected[:1], atol=1e-5)
 
 
+def test_a_text_that_clip_does_not_read_to_its_end_is_told(weights: Path) -> None:
+    texts = ["a cat", "cat " * 70, "cat " * 80, "x" * 60, "cat " * 76]
+    assert list(clip(weights).are_cut(texts)) == [False, False, True, False, True]
+
+
 def test_image_features_are_those_of_open_clip(weights: Path) -> None:
     model, transform = direct(weights)
     images = [photo(), photo((200, 30)), photo((8, 8))]

@@ -233,6 +233,34 @@ def test_a_context_is_read_around_the_mention_that_is_meant(tmp_path: Path) -> N
         run(dataset, tmp_path / "cache", context_reach=0)
 
 
+class ShortEncoder(LengthEncoder):
+    """Reads 140 characters."""
+
+    fingerprint = "short"
+
+    def are_cut(self, texts: Sequence[str]) -> list[bool]:
+        return [len(text) > 140 for text in texts]
+
+
+def test_mentions_behind_what_the_encoder_reads_are_counted_with_the_reach_that_helps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context = "long ago " * 20 + "Ana sang here " + "and there " * 20
+    contexts = [context, f"Ana, {context}", "Ana sang", f"no one {context}", context]
+    mentions = pd.DataFrame({"id": [f"m{n}" for n in range(5)], "split": "train", "mention": "Ana"})
+    mentions["context"], mentions["start"], mentions["end"] = contexts, pd.NA, pd.NA
+    mentions.loc[4, ["mention", "start", "end"]] = ["x", pd.NA, pd.NA]  # stands nowhere
+    entities = pd.DataFrame({"id": ["Q1"], "name": ["Ana"]})
+    dataset = write_dataset(tmp_path / "d", name="d", entities=entities, texts={}, mentions=mentions)
+    options = {"leave_out": ["text"], "image_encoder": None, "text_encoder": ShortEncoder(), "progress": True}
+    run(dataset, tmp_path / "cache", **options)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "2 of 4 mentions stand in their context behind the end of what the text encoder reads" in said
+    assert "--context_reach 50 (of fit: --data.context_reach 50)" in said
+    run(dataset, tmp_path / "cache", **options, context_reach=50)
+    assert "behind the end" not in capsys.readouterr().err
+
+
 def test_a_dataset_without_the_entity_text_names_those_it_has(tmp_path: Path) -> None:
     calls, dataset = tmp_path / "calls", make_dataset(tmp_path)
     with pytest.raises(DataError, match=r"the variants brief\n.*or go on without: --data.leave_out '\[text\]'"):

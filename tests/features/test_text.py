@@ -98,6 +98,12 @@ def test_texts_are_cut_at_max_length_or_at_what_the_model_takes(folder: Path) ->
     np.testing.assert_allclose(whole[0], oracle(folder, long, "mean", 12), atol=1e-5)
 
 
+def test_a_text_that_is_not_read_to_its_end_is_told(folder: Path) -> None:
+    texts = ["anna", " ".join(["anna"] * 10), " ".join(["anna"] * 11), "a" * 99]
+    assert list(TransformersTextEncoder(str(folder)).are_cut(texts)) == [False, False, True, False]
+    assert list(TransformersTextEncoder(str(folder), max_length=4).are_cut(texts)) == [False, True, True, False]
+
+
 def test_normalized_features_have_length_one(folder: Path) -> None:
     features = TransformersTextEncoder(str(folder), normalize=True).encode_text(TEXTS)
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-6)

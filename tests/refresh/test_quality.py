@@ -1,6 +1,8 @@
 import pytest
 
-from dim.refresh.quality import length_summary, new_names, overlap, quality_report
+from dim.refresh.names import new_names, sentences
+from dim.refresh.quality import length_summary, overlap, quality_report
+from dim.refresh.support import is_supported, judged_sentences
 
 
 @pytest.mark.parametrize(
@@ -13,6 +15,13 @@ from dim.refresh.quality import length_summary, new_names, overlap, quality_repo
         ("It is Babbage's engine, an Anglo-French one.", "Babbage; Anglo", ["Anglo-French"]),
         ("A man. I know him: Tall.", "", []),
         ("Later Émile Zola wrote; Ölaf too.", "Zola", ["Émile Zola"]),
+        ("He led the U.S. Army. In the U.S. He was born.", "army", ["U.S."]),
+        ("He led the U.S. and the U.K. for years.", "United States", ["U.K."]),
+        ("A senator of the U.S. and of the US.", "US senator", []),
+        ("The 43rd President met the Prime Minister, and then Mr. Blair.", "", ["Mr Blair"]),
+        ("Later President Bush and King Juan met.", "George Bush", ["King Juan"]),
+        ("There John F. Kennedy met Dr. Martin L. King.", "John Kennedy; Martin King", []),
+        ("There J.R.R. Tolkien wrote.", "John Ronald Reuel Tolkien", []),
         ("他来自伦敦。", "", []),
         ("", "", []),
     ],
@@ -42,3 +51,34 @@ def test_the_report_counts_over_the_new_texts_alone() -> None:
 
 def test_no_texts_have_no_lengths() -> None:
     assert length_summary([]) == {}
+
+
+def test_dots_of_initials_and_titles_end_no_sentence() -> None:
+    text = "John F. Kennedy met Dr. King. He led the U.S. Army!\nIt was 3.5 m long? Yes."
+    expected = ["John F. Kennedy met Dr. King.", "He led the U.S. Army!", "It was 3.5 m long?", "Yes."]
+    assert list(sentences(text)) == expected
+    assert list(sentences("")) == []
+
+
+@pytest.mark.parametrize(
+    ("sentence", "holds"),
+    [
+        ("George W. Bush was the 43rd president.", True),
+        ("He was the 41st president of the United States.", False),  # the number
+        ("He was president of the U.S. from Texas.", False),  # the name
+        ("He was an American politician in the United States.", True),
+        ("He wears a dark suit with a bright red tie.", False),  # what nobody said
+        ("The president served in the army.", True),
+    ],
+)
+def test_a_sentence_is_supported_by_its_numbers_names_and_words(sentence: str, holds: bool) -> None:
+    source = "George W. Bush | American politics; 43rd president of the United States, who served in an army"
+    assert is_supported(sentence, source) == holds
+
+
+def test_the_report_shares_out_sentences_and_shows_what_nobody_said() -> None:
+    new = ["A poet of Rome. He had a red beard.", "Born in Rome. Yes. 他来自伦敦。", None]
+    report = quality_report(["Q1", "Q2", "Q3"], ["", "", ""], new, ["poet, Rome", "born in Rome", ""])
+    assert (report["sentences"], report["supported"]) == (3, 2)
+    assert report["unsupported"] == ["Q1: He had a red beard."]
+    assert [len(said) for said, _ in judged_sentences("word " * 100, "")] == [201]

@@ -27,9 +27,12 @@ from refreshing import (
 )
 from waiting import HANG, wait_until
 
+from dim.core.files import content_hash
 from dim.core.locks import folder_lock
 from dim.data.dataset import Dataset, add_texts, write_dataset
+from dim.data.entity import Entity
 from dim.errors import ConfigError, DataError, MissingExtraError
+from dim.refresh.prompt import PromptTemplate
 
 
 @pytest.fixture
@@ -232,23 +235,6 @@ def test_originals_and_texts_of_another_recipe_are_protected(data: Path, tmp_pat
     assert Dataset(data).texts(VARIANT).notna().all()
 
 
-def test_a_dry_run_counts_and_sends_nothing(data: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY")
-    before = sorted(data.rglob("*"))
-    run(data, dry_run=True, price_in=1.0, price_out=2.0, max_tokens=100)
-    said = spoken(capsys)
-    tokens = int(re.search(r"tokens ([\d,]+) in", said)[1].replace(",", ""))  # type: ignore[index]
-    assert "requests 16" in said
-    assert "estimated by characters / 4), at most 1,600 out" in said
-    assert f"cost at most {(tokens + 2 * 1600) / 1e6:.4f}" in said
-    assert re.findall(r"--- prompt for (Q\d+)", said) == ["Q0", "Q1", "Q2"]
-    assert "Ada was born in 1900." in said
-    assert "Nothing was sent." in said
-    assert sorted(data.rglob("*")) == before
-    run(data, dry_run=True)
-    assert "cost name --price_in and --price_out" in spoken(capsys)
-
-
 def test_old_and_new_stand_side_by_side(data: Path, capsys: Any) -> None:
     def script(number: int, question: str, body: Any) -> Any:
         if name_of(question) == "Bob":
@@ -295,6 +281,9 @@ def test_the_quality_of_the_texts_is_printed_and_stored(data: Path, capsys: Any)
     said = spoken(capsys)
     assert "equal to the old text 1 of 4 (25%)" in said
     assert "1 such names, e.g. Q1: Queen Victoria" in said
+    assert (quality["sentences"], quality["supported"]) == (4, 1)
+    assert "sentences that the old text or the attributes support 1 of 4 (25%)" in said
+    assert "unsupported, e.g. Q1: He met Queen Victoria in a red coat." in said
 
 
 def test_a_notebook_with_a_loop_of_its_own_can_refresh(data: Path) -> None:
@@ -341,3 +330,22 @@ def test_a_dataset_that_is_written_anew_while_it_waits_is_asked_nothing(data: Pa
             refreshing.result()
     assert not server.requests
     assert not (data / "answers").exists()
+
+
+def test_further_fields_are_sent_recorded_and_part_of_the_question(data: Path) -> None:
+    fields = {"stop": ["END"], "frequency_penalty": 0.3, "chat_template_kwargs": {"enable_thinking": False}}
+    with FaultyServer(kind_answer) as server:
+        run(data, server, limit=2)
+        run(data, server, limit=2, variant="further", request_fields=fields)
+        run(data, server, limit=2, variant="further", request_fields=dict(reversed(fields.items())))
+    assert len(server.requests) == 4
+    assert {key: server.requests[2][2][key] for key in fields} == fields
+    before = answers(data)
+    after = [json.loads(line) for line in (data / "answers" / "further.jsonl").read_text().splitlines()]
+    assert [line["parameters"].get("request_fields") for line in before + after] == [None, None, fields, fields]
+    assert Dataset(data).meta["text_facts"]["further"]["parameters"]["request_fields"] == fields
+    assert {line["request_hash"] for line in before}.isdisjoint(line["request_hash"] for line in after)
+    prompt = PromptTemplate().render(Entity("Q1", "Bob"), "Bob was born in 1900.")
+    assert before[1]["request_hash"] == content_hash("tiny", prompt.system, prompt.user, "0.0", "0")  # as ever
+    with pytest.raises(ConfigError, match="seed, stream"):
+        run(data, variant="other", request_fields={"stream": True, "seed": 1, "stop": "."})

@@ -1,13 +1,16 @@
 import asyncio
+import json
 import math
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from llm_servers import DRIP, KEY, FaultyServer, completion
+from llm_servers import DRIP, KEY, FaultyServer, completion, environment_of
 from refreshing import (
     NAMES,
     VARIANT,
@@ -79,7 +82,7 @@ def test_every_fault_is_retried_or_recorded_and_never_becomes_text(
     data: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paced_by_a_moved_clock(monkeypatch)
-    monkeypatch.setattr("dim.cli.refresh.Endpoint", GivingUp)
+    monkeypatch.setattr("dim.refresh.chat_server.Endpoint", GivingUp)
 
     def script(number: int, question: str, body: Any) -> Any:
         steps = FAULTS.get(name_of(question), (["ok"], "", 0))[0]
@@ -118,10 +121,32 @@ def test_every_fault_is_retried_or_recorded_and_never_becomes_text(
 
 
 def test_an_answer_that_drips_for_ever_is_a_time_out(data: Path) -> None:
-    named = pytest.raises(ConfigError, match=r"none in 10 questions in a row; the last: timeout, no answer in 0\.05 s")
+    named = pytest.raises(ConfigError, match=r"none in 1 tries; the last: timeout, no answer in 0\.05 s")
     with FaultyServer(lambda *_: DRIP) as server, named:
         run(data, server, timeout_s=0.05, retries=0)
-    assert {line["status"] for line in answers(data)} == {"timeout"}
+    assert [line["status"] for line in answers(data)] == ["timeout"]
+
+
+@pytest.mark.parametrize("length", range(180, 206, 5))
+def test_no_part_of_the_key_is_kept_of_words_that_are_cut(data: Path, length: int) -> None:
+    words = json.dumps({"error": "x" * length + KEY}).encode()
+
+    def script(number: int, question: str, body: Any) -> Any:
+        if name_of(question) == "Bob":
+            return 200, {"Content-Type": "text/event-stream"}, b"data: " + words + b"\n\n"
+        return (400, {}, words) if name_of(question) == "Cyd" else kind_answer(number, question, body)
+
+    with FaultyServer(script) as server:
+        run(data, server, limit=3, retries=0)
+    told = {line["entity_id"]: line["detail"] for line in answers(data)}
+    assert all("x" * 180 in told[entity_id] for entity_id in ("Q1", "Q2"))
+    assert KEY[:4] not in str(told)
+
+
+@pytest.mark.parametrize("models", [[], [{"id": 7}, 7, None], 7, None])
+def test_whatever_a_server_lists_as_models_stops_nothing(data: Path, models: Any) -> None:
+    with FaultyServer(kind_answer, models=models) as server:
+        assert run(data, server).texts(VARIANT).notna().all()
 
 
 def test_retry_after_holds_every_request(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,10 +187,59 @@ def test_a_server_that_answers_nobody_costs_one_request(data: Path, code: int, b
 
 
 def test_ten_failures_of_the_server_in_a_row_end_the_run(data: Path) -> None:
-    with FaultyServer(lambda *_: (500, {}, b"")) as server, pytest.raises(ConfigError, match="none in 10 questions"):
+    def script(number: int, question: str, body: Any) -> Any:
+        return kind_answer(number, question, body) if name_of(question) == "Ada" else (500, {}, b"")
+
+    with FaultyServer(script) as server, pytest.raises(ConfigError, match="none in 10 questions"):
         run(data, server, concurrency=1, retries=1)
-    assert len(server.requests) == 20
-    assert len(answers(data)) == 10
+    assert len(server.requests) == 21
+    assert len(answers(data)) == 11
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "requests"),
+    [(500, b"cannot load model", 3), (400, b'{"detail": "Server is pinned to other"}', 1)],
+)
+def test_what_the_first_entity_cannot_get_stops_the_run_and_names_the_models(
+    data: Path, code: int, body: bytes, requests: int
+) -> None:
+    with FaultyServer(lambda *_: (code, {}, body), models=[{"id": "other"}, {"id": "third"}]) as server:
+        with pytest.raises(ConfigError, match=f"HTTP {code}: (cannot load|Server is pinned)") as caught:
+            run(data, server, retries=2)
+        assert "the model 'tiny' (not among those that the server lists: other, third)" in caught.value.remedy
+        assert len(server.requests) == requests
+
+
+def test_a_question_that_fails_for_ever_keeps_no_later_run_from_the_others(data: Path) -> None:
+    def script(number: int, question: str, body: Any) -> Any:
+        return (400, {}, {"detail": "no"}) if name_of(question) == "Ada" else kind_answer(number, question, body)
+
+    with FaultyServer(script) as server:
+        with pytest.raises(ConfigError, match="the last: rejected, HTTP 400: no"):
+            run(data, server)
+        dataset = run(data, server)
+    assert dataset.texts(VARIANT).notna().sum() == 15
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"detail": "The model is too large."}, "HTTP 400: The model is too large."),
+        ({"detail": [{"loc": ["body"], "msg": "Field required"}]}, "HTTP 400: Field required"),
+        (b"plain words\n  in lines", "HTTP 400: plain words in lines"),
+        (f"a key {KEY}".encode(), "HTTP 400: a key [key]"),
+        (b"long " * 100, f"HTTP 400: {'long ' * 40}\u2026"),
+        (b"", "HTTP 400"),
+    ],
+)
+def test_a_servers_own_words_are_shown_in_a_line(data: Path, body: Any, words: str, capsys: Any) -> None:
+    def script(number: int, question: str, asked: Any) -> Any:
+        return (400, {}, body) if name_of(question) == "Bob" else kind_answer(number, question, asked)
+
+    with FaultyServer(script) as server:
+        run(data, server)
+    assert {line["entity_id"]: line["detail"] for line in answers(data)}["Q1"] == words
+    assert f"e.g. Q1: rejected, {words}" in spoken(capsys)
 
 
 def test_a_server_that_is_not_there_is_named(data: Path) -> None:
@@ -191,6 +265,37 @@ def test_ctrl_c_keeps_and_uses_what_came(data: Path, capsys: Any) -> None:
         signal.signal(signal.SIGINT, before)
     assert Dataset(data).texts(VARIANT).notna().sum() == 5
     assert "1 cut off in flight" in spoken(capsys)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("ignores_ctrl_c", [True, False])
+def test_sigterm_ends_a_refresh_as_ctrl_c_does(data: Path, number: int, ignores_ctrl_c: bool) -> None:
+    if ignores_ctrl_c and number == signal.SIGINT:
+        pytest.skip("that is ignored")
+
+    def stalls(number: int, question: str, body: Any) -> Any:
+        if name_of(question) == "Fay":
+            server.leave.wait(HANG)
+        return kind_answer(number, question, body)
+
+    with FaultyServer(stalls) as server:
+        command = [sys.executable, "-m", "dim", "refresh", str(data), "--concurrency", "1", "--timeout_s", "1000"]
+        child = subprocess.Popen(
+            command,
+            env=environment_of(server.url),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=(lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if ignores_ctrl_c else None,
+        )
+        wait_until(lambda: 'Who or what is "Fay"?' in server.names() or child.poll() is not None)
+        child.send_signal(number)
+        said, errors = child.communicate(timeout=HANG)
+    assert child.returncode == 130
+    assert "the answers that came are kept; the same command asks for the rest" in errors
+    assert "sent      6 requests, 200 tokens in, 60 out; 1 cut off in flight" in said
+    assert "5 ok, 11 not asked" in said
+    assert Dataset(data).texts(VARIANT).notna().sum() == 5
 
 
 def test_calls_that_wait_for_their_turn_are_not_counted_as_sent(

@@ -11,6 +11,7 @@ from tiny_fit import tiny_options, tiny_world
 import dim.core.progress
 from dim.__main__ import main
 from dim.core.progress import INTERVAL, Bar, Lines, shown, tracked
+from dim.data.dataset import Dataset
 from dim.training.progress_lines import TrainingLines
 
 
@@ -97,3 +98,21 @@ def test_lines_of_a_fold_begin_with_its_name():
     assert lines._bar is not None
     assert lines._bar.line().startswith("fold 1 of 5, epoch 2 of 3, batch: 1 of 10")
     lines._end()
+
+
+def test_ranking_is_counted_in_mentions_whatever_the_batches(tmp_path_factory, tmp_path, monkeypatch):
+    world, lines = tiny_world(tmp_path_factory), []
+    advance = TrainingLines._advance
+
+    def heard(self, count=1):
+        advance(self, count)
+        if self._bar is not None and "mention" in self._bar.name:
+            lines.append(self._bar.line().partition(" (")[0])
+
+    monkeypatch.setattr(TrainingLines, "_advance", heard)
+    options = ["--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "true"]
+    assert main(["fit", *tiny_options(world, tmp_path / "run", *options)]) == 0
+    mentions = Dataset(world).mentions
+    for split in ("tune", "dev"):
+        count = int((mentions["split"] == split).sum())
+        assert f"{split}, mention: {count:,} of {count:,}" in lines

@@ -40,10 +40,15 @@ class BeamLayer(DynamicLayer):  # type: ignore[misc]  # the library is untyped
         return self.keys, self.values
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Gives each beam what the beam `beam_idx` [b · beams] of the same prompt has written."""
+        """Gives each beam what the beam `beam_idx` [rows] of the same prompt has written."""
         for room in self._all:
             written = room[:, :, self.start : self.length]
             written.copy_(written.index_select(0, beam_idx.to(room.device)))
+
+    def take(self, rows: Tensor) -> None:
+        """Keeps these rows, any number of them, of any prompts."""
+        self._all = tuple(room.index_select(0, rows.to(room.device)) for room in self._all)
+        self._show(self.length)
 
     def _show(self, length: int) -> None:
         self.length = length
@@ -74,12 +79,13 @@ def repeated(cache: Any, count: int) -> Any:
     return _changed(cache, lambda values: values.repeat_interleave(count, 0))
 
 
-def reordered(cache: Any, rows: Tensor) -> Any:
-    """The cache with what its rows [n] have; layers of beams are changed in place.
+def reordered(cache: Any, rows: Tensor, is_within: bool) -> Any:
+    """The cache with what some of its rows have; layers of beams are changed in place.
 
     Args:
         cache: Of n rows.
-        rows: int64; row i becomes what row `rows[i]` was.
+        rows: [any number] int64; row i becomes what row `rows[i]` was.
+        is_within: Whether each row stays with its prompt.
     """
 
     def change(values: Tensor) -> Tensor:
@@ -88,7 +94,7 @@ def reordered(cache: Any, rows: Tensor) -> Any:
     def reordered_layer(layer: Any) -> Any:
         if not isinstance(layer, BeamLayer):
             return _changed(layer, change)
-        layer.reorder_cache(rows)
+        (layer.reorder_cache if is_within else layer.take)(rows)
         return layer
 
     return _with_layers(cache, reordered_layer, change)

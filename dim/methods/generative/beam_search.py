@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor
 
-#: (tokens [n], rows [n] that they continue; None: each its own) → the logits [n, vocabulary] of what follows.
-Follow = Callable[[Tensor, Tensor | None], Tensor]
+#: (tokens [n], the rows [n] of the call before that they continue) → the logits [n, vocabulary] of what follows.
+Follow = Callable[[Tensor, Tensor], Tensor]
 NO_BEAM = -1e9  #: The score of a beam that is none.
+NEVER = -1e6  #: A beam with a lower score is none: `NO_BEAM` divided by a length, or with something added.
+WORTH = 0.75  #: Below this share of the rows those that live go on alone: leaving rows out costs a copy of the others.
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class Search:
         Args:
             first: [b, vocabulary], the logits behind each prompt.
             last: [b] int64, the last token of each prompt.
-            follow: Goes on; rows are the beams of all prompts, b · num_beams.
+            follow: Goes on; at first the rows are the beams of all prompts, b · num_beams. Beams that are none, and
+                those of a prompt that can gain nothing, may be left out.
             num_beams: Beams a prompt.
             length_penalty: Of the score, log p / length ** length_penalty.
             early_stopping: As in Transformers' `generate`.
@@ -56,7 +59,8 @@ class Search:
             first; at most `NO_BEAM` divided by a length where there is no text.
         """
         size, kept = len(last), 2 * num_beams  # of which num_beams go on, if each of the others ends
-        offset = torch.arange(size, device=last.device)[:, None] * num_beams
+        row_of = torch.arange(size * num_beams, device=last.device).view(size, num_beams)
+        num_rows = size * num_beams
         running = torch.full((size, num_beams, self.max_new_tokens), self.end, device=last.device)
         scores = torch.full((size, num_beams), NO_BEAM, device=last.device)
         scores[:, 0] = 0  # the beams of a prompt are one, before the first token
@@ -95,8 +99,19 @@ class Search:
             can_gain = can_gain & (scores[:, :1] / length**length_penalty > worst).any(1, keepdim=True)
             if not can_gain.any() or (early_stopping is True and is_done.all()) or ends.all():
                 break
-            rows = (parents.gather(1, chosen) + offset).flatten()
-            logits = follow(running[:, :, step].flatten(), rows)
+            lives = (scores > NEVER) & can_gain
+            if not (num_living := int(lives.sum())):
+                break
+            rows = row_of.gather(1, parents.gather(1, chosen))
+            if num_living > WORTH * num_rows and not (lives & (row_of < 0)).any():
+                lives = row_of >= 0  # as before; a beam that is none may come from one that was left out
+                rows = torch.where(rows < 0, row_of, rows)
+            rows, tokens = rows[lives], running[:, :, step][lives]
+            followed = follow(tokens, rows)
+            num_rows = len(rows)
+            row_of = torch.full_like(row_of, -1).masked_scatter(lives, torch.arange(num_rows, device=last.device))
+            logits = followed.new_zeros(size * num_beams, vocabulary)
+            logits[lives.flatten()] = followed
         return done, done_scores
 
     def greedy(self, first: Tensor, last: Tensor, follow: Follow) -> tuple[Tensor, Tensor]:
@@ -112,7 +127,11 @@ class Search:
         """
         written = torch.full((len(last), self.max_new_tokens), self.end, device=last.device)
         likelihoods = torch.zeros(written.shape, device=last.device)
-        has_ended, logits = torch.zeros_like(last, dtype=torch.bool), first
+        has_ended, every, logits = (
+            torch.zeros_like(last, dtype=torch.bool),
+            torch.arange(len(last), device=last.device),
+            first,
+        )
         for step in range(self.max_new_tokens):
             of_tokens = allowed = logits.float().log_softmax(-1)
             if self.mask is not None:
@@ -124,7 +143,7 @@ class Search:
             has_ended = has_ended | (chosen == self.end)
             if has_ended.all() or step + 1 == self.max_new_tokens:
                 break
-            logits = follow(chosen, None)
+            logits = follow(chosen, every)
         return written, likelihoods
 
 

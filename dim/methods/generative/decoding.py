@@ -10,12 +10,10 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from dim.methods.generative.beam_search import Search
+from dim.methods.generative.beam_search import NEVER, Search
 from dim.methods.generative.language_model import LanguageModel
 from dim.methods.generative.passes import Beams, Names
 from dim.methods.generative.ways import Encoded
-
-NEVER = -1e6  #: A beam with a lower score is none: `beam_search.NO_BEAM`, divided by a length.
 
 
 @dataclass(frozen=True)

@@ -22,15 +22,16 @@ class LineMask(LogitsProcessor):  # type: ignore[misc]  # the library is untyped
     Written with characters before it (`)` and a line's end as one token), or twice, a line's end would end no name.
 
     Args:
-        barred: [n] int64, those tokens.
+        barred: [n] int64, those tokens; such as the model has no scores for are passed over.
     """
 
     def __init__(self, barred: NDArray[np.int64]) -> None:
         self.barred = torch.from_numpy(barred)
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """The scores [n, at least the vocabulary] of what may follow."""
-        return scores.index_fill(1, self.barred.to(scores.device), -torch.inf)  # type: ignore[return-value]
+        """The scores [n, width] of what may follow."""
+        barred = self.barred[self.barred < scores.shape[-1]].to(scores.device)
+        return scores.index_fill(1, barred, -torch.inf)  # type: ignore[return-value]
 
 
 class NameMask(LogitsProcessor):  # type: ignore[misc]  # the library is untyped

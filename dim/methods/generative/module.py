@@ -270,6 +270,7 @@ class GEMEL(LinkingTask):
             chosen = by_length[start : start + self.batch_size]
             encoded, _ = self._encode([prompts[place] for place in chosen])
             found |= zip(chosen.tolist(), answer(encoded, mentions[chosen]), strict=True)
+            self.tell_ranked(len(chosen))
         answers = [found[place] for place in range(len(mentions))]
         return Ranked.from_lists(
             [answer.rows for answer in answers],

@@ -31,22 +31,22 @@ class Beams:
         self.mask = prompts.mask.repeat_interleave(num_beams, 0)
         output = model.run(prompts.mask, 1, prompts.vectors)
         self.first: Tensor = output.logits[:, -1]
+        self._owners = torch.arange(len(prompts.last), device=prompts.last.device).repeat_interleave(num_beams)
         self._past: Any = None
         if model.way.has_cache:
             self._past = for_beams(output[model.cache_name], num_beams, room)
         else:
             self._read = prompts.vectors.repeat_interleave(num_beams, 0)
 
-    def follow(self, tokens: Tensor, rows: Tensor | None) -> Tensor:
-        """The logits [b · num_beams, vocabulary] behind tokens [b · num_beams] (`beam_search.Follow`)."""
+    def follow(self, tokens: Tensor, rows: Tensor) -> Tensor:
+        """The logits [n, vocabulary] behind tokens [n] that continue rows [n] of the call before."""
         vectors = self.model.embed(tokens[:, None])
-        self.mask = torch.cat([self.mask, torch.ones_like(tokens[:, None])], 1)
+        self.mask = torch.cat([self.mask[rows], torch.ones_like(tokens[:, None])], 1)
         if not self.model.way.has_cache:
-            read = self._read if rows is None else self._read[rows]
-            self._read = torch.cat([read, vectors], 1)
+            self._read = torch.cat([self._read[rows], vectors], 1)
             return self._logits(self.model.run(self.mask, 1, self._read))
-        if rows is not None:
-            self._past = reordered(self._past, rows)
+        before, self._owners = self._owners, self._owners[rows]
+        self._past = reordered(self._past, rows, torch.equal(before, self._owners))
         mask = self.mask if has_keys(self._past) else self.mask[:, -1:]
         output = self.model.run(mask, 1, vectors, self._past)
         self._past = output[self.model.cache_name]

@@ -103,7 +103,7 @@ class Trial:
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
         self.most = MOST[model.precision] if model.quantization == "none" else MOST_QUANTIZED
-        rng, special = np.random.default_rng(0), set(model.tokenizer.all_special_ids)
+        rng, special = np.random.default_rng(0), {*model.tokenizer.all_special_ids, model.end_token}
         known = [token for token in range(min(model.vocab_size, model.num_embeddings)) if token not in special]
         longest = max(2, min(LENGTHS[0], model.context - 3))
         self.device = model.device

@@ -125,6 +125,31 @@ def test_the_search_is_that_of_transformers(model, num_beams, early_stopping, le
         assert mine == pytest.approx([score for _, score in expected], abs=1e-4)
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("way", WAYS[::2], ids=str)
+def test_beams_that_were_few_can_be_many_again(model, way, monkeypatch):
+    monkeypatch.setattr(model, "way", way)
+    x, y, a, b, *others = range(10, 19)
+    names = [(x,), (y,), *((a, b, other) for other in others)]
+    prompts = encode(model, PROMPTS)
+    written = Decoder(num_beams=7, early_stopping="never").write(model, prompts, _names(names, model))
+    for prompt, found in zip(PROMPTS, written, strict=True):
+        expected = sorted((likelihood(model, prompt, list(name)) for name in names), reverse=True)
+        assert [name.score for name in found] == pytest.approx(expected, abs=1e-4)
+
+
+def _names(names, model):
+    tree = NameTree.build(
+        [str(place) for place in range(len(names))],
+        np.arange(len(names)),
+        lambda texts: [names[int(text)] for text in texts],
+        model.end_token,
+        model.vocab_size,
+        32,
+    )
+    return NameMask(tree, prompt_length=1)
+
+
 class EndsMore(LogitsProcessor):
     """Makes the end token likelier."""
 

@@ -4,7 +4,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LogitsProcessorList
 
 from dim.errors import ConfigError
-from dim.methods.generative.masking import NameMask
+from dim.methods.generative.masking import LineMask, NameMask
 from dim.methods.generative.name_tree import NameTree
 
 END = 1
@@ -151,3 +151,11 @@ def test_with_more_beams_than_names_all_names_come_first_by_likelihood():
 
     with torch.no_grad():
         assert found == sorted(names, key=likelihood, reverse=True)
+
+
+def test_tokens_that_hold_a_lines_end_are_not_written_but_the_one_that_ends_a_name():
+    scores = torch.arange(6.0).repeat(2, 1)
+    masked = LineMask(np.array([1, 4, 9]))(torch.zeros(2, 1, dtype=torch.long), scores)
+    assert allowed_in(masked) == [{0, 2, 3, 5}] * 2
+    assert masked[0, [0, 2, 3, 5]].tolist() == [0, 2, 3, 5]
+    assert scores.isfinite().all()

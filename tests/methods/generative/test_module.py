@@ -47,6 +47,14 @@ def opened(place: Path, *more: str):
     return cli.model, cli.datamodule
 
 
+def test_each_batch_of_prompts_is_told_as_it_is_ranked(place):
+    task, datamodule = opened(place, "--model.batch_size", "4")
+    told = []
+    task.heard = told.append
+    rank(task, datamodule.rows("dev")[:10])
+    assert told == [4, 4, 2]
+
+
 def rank(task, rows):
     with torch.inference_mode():
         return task.rank(rows)

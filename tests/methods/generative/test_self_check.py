@@ -75,7 +75,7 @@ def test_an_encoder_that_is_no_decoder_is_refused(tmp_path):
 
 def test_the_states_of_beams_must_follow_them(tmp_path, monkeypatch):
     model = model_of(tmp_path, "mamba")
-    monkeypatch.setattr("dim.methods.generative.passes.reordered", lambda cache, rows: cache)
+    monkeypatch.setattr("dim.methods.generative.passes.reordered", lambda cache, rows, is_within: cache)
     check_model(model)
     assert model.way == READ_AGAIN
 

@@ -1,0 +1,61 @@
+"""A streamed answer put together, so that it reads as one that came whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from dim.refresh.reply import own_words
+
+DONE = "[DONE]"
+
+
+class StreamBrokenError(Exception):
+    """A server broke its answer off; the text says why, in its own words where it had any."""
+
+
+async def whole_answer(lines: AsyncIterator[str]) -> str:
+    """The body that the server would have sent without streaming.
+
+    Args:
+        lines: Of an event stream, each chunk of the answer an event.
+
+    Returns:
+        JSON with the answer's text, its model, why it ended and the tokens; a chunk that is no part of an answer as it
+        came.
+
+    Raises:
+        StreamBrokenError: The stream told of an error, or ended before the answer.
+    """
+    model, reason, usage, fingerprint = None, None, None, None
+    said: dict[str, list[str]] = {"content": [], "refusal": []}
+    is_done = False
+    async for line in lines:
+        data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
+        if data == DONE:
+            is_done = True
+        if not data or data == DONE:
+            continue
+        try:
+            chunk = json.loads(data)
+        except ValueError:
+            return data  # no JSON, as a whole body could be
+        if not isinstance(chunk, dict):
+            return data
+        if chunk.get("error"):
+            raise StreamBrokenError(own_words(data))
+        model, usage = chunk.get("model") or model, chunk.get("usage") or usage
+        fingerprint = chunk.get("system_fingerprint") or fingerprint
+        choices = chunk.get("choices")
+        choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+        reason, delta = choice.get("finish_reason") or reason, choice.get("delta")
+        for name, parts in said.items():
+            part = delta.get(name) if isinstance(delta, dict) else None
+            parts += [part] if isinstance(part, str) else []
+    if reason is None and not is_done:
+        raise StreamBrokenError("the stream ended before the answer")
+    message: dict[str, Any] = {name: "".join(parts) for name, parts in said.items() if parts}
+    whole = [{"message": message, "finish_reason": reason}]
+    document = {"model": model, "choices": whole, "usage": usage, "system_fingerprint": fingerprint}
+    return json.dumps(document, ensure_ascii=False)

@@ -1,0 +1,117 @@
+"""What `dim refresh` says of tokens and money before it asks, and prompts that fit into the model's context."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from llm_servers import KEY, FaultyServer, completion, write_tiny_model
+from refreshing import VARIANT, kind_answer, name_of, run, small_dataset, spoken
+from transformers import AutoTokenizer
+
+from dim.data.dataset import Dataset, add_texts
+from dim.refresh.prompt import DEFAULT_TEMPLATE
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.delenv("DIM_LLM_MODEL", raising=False)
+    return small_dataset(tmp_path / "data")
+
+
+def test_a_dry_run_counts_and_sends_nothing(data: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    before = sorted(data.rglob("*"))
+    run(data, dry_run=True, price_in=1.0, price_out=2.0, max_tokens=100)
+    said = spoken(capsys)
+    tokens = int(re.search(r"tokens about ([\d,]+) in", said)[1].replace(",", ""))  # type: ignore[index]
+    assert "requests 16" in said
+    assert "estimated by characters / 4, without the model's chat template), at most 1,600 out" in said
+    assert f"cost about {(tokens + 2 * 1600) / 1e6:.4f}" in said
+    assert re.findall(r"--- prompt for (Q\d+)", said) == ["Q0", "Q1", "Q2"]
+    assert "Ada was born in 1900." in said
+    assert "Nothing was sent." in said
+    assert sorted(data.rglob("*")) == before
+    run(data, dry_run=True)
+    assert "cost name --price_in and --price_out" in spoken(capsys)
+
+
+def test_the_cost_is_a_bound_by_a_tokenizer_and_else_corrected_by_what_the_server_reported(
+    data: Path, tmp_path: Path, capsys: Any
+) -> None:
+    words = re.findall(r"\w+|[^\w\s]", DEFAULT_TEMPLATE.read_text())
+    folder = write_tiny_model(tmp_path / "tiny", words)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+
+    def counted(body: Any) -> int:
+        return len(tokenizer.apply_chat_template(body["messages"], add_generation_prompt=True)["input_ids"])
+
+    def script(number: int, question: str, body: Any) -> Any:
+        return 200, {}, completion("A tall person.", usage=(counted(body), 4))
+
+    with FaultyServer(script) as server:
+        run(data, server, dry_run=True, price_in=1.0, price_out=0.0, tokenizer=folder)
+        at_most = float(re.search(r"cost at most ([\d.]+)", spoken(capsys))[1])  # type: ignore[index]
+        run(data, server, limit=4)
+        capsys.readouterr()
+        run(data, server, dry_run=True, price_in=1.0, price_out=0.0)
+        said = spoken(capsys)
+        about = float(re.search(r"cost about ([\d.]+)", said)[1])  # type: ignore[index]
+        assert "as the server counted 4" in said
+        run(data, server, max_cost=at_most, price_in=1.0, price_out=0.0, tokenizer=folder)
+    reported = [counted(body) for _, _, body, _ in server.requests]
+    assert len(reported) == 16
+    assert sum(reported) / 1e6 <= at_most + 1e-4
+    assert about == pytest.approx(sum(reported[4:]) / 1e6, rel=0.1)
+
+
+def test_a_budget_holds_by_what_the_server_reports_from_the_first_answer_on(data: Path) -> None:
+    def script(number: int, question: str, body: Any) -> Any:  # a long template that nobody knew of
+        return 200, {}, completion("A tall person.", usage=(3000, 200))
+
+    with FaultyServer(script) as server:
+        run(data, server, max_total_tokens=20_000)
+    assert len(server.requests) == 6  # 19,200 tokens
+
+
+def test_a_prompt_beyond_the_context_loses_the_end_of_the_old_text(data: Path, capsys: Any) -> None:
+    table = pd.read_parquet(data / "texts" / "brief.parquet")
+    table.loc[table["entity_id"] == "Q2", "text"] = "Cyd was a singer. " + "She sang a long song. " * 400 + "The end."
+    add_texts(data, "brief", table)
+    with FaultyServer(kind_answer) as server:
+        run(data, server, dry_run=True)
+        assert re.search(
+            r"the longest prompt has about 3,\d{3} tokens \(Q2\), the model.s context is not known: name --context",
+            spoken(capsys),
+        )
+        run(data, server, limit=4, context=900)
+        said = spoken(capsys)
+        assert "1 prompts lost the end of the old text: the context has 900 tokens, 160 of them" in said
+        assert "answer: Q2" in said
+        questions = {name_of(name): body["messages"][-1]["content"] for _, name, body, _ in server.requests}
+        assert "What was known so far: Cyd was a singer. She sang a long song." in questions["Cyd"]
+        assert "The end." not in questions["Cyd"]
+        assert 3 * 600 < len(questions["Cyd"]) < 3 * 740
+        assert questions["Cyd"].endswith("Answer with the paragraph alone.")
+        run(data, server, limit=4, context=900)
+        assert len(server.requests) == 4  # asked once
+        run(data, server, limit=2, context=900)
+        assert Dataset(data).texts(VARIANT).notna().sum() == 4  # one beyond the limit is kept
+        run(data, server, limit=16, context=180, variant="other")
+        assert "16 are too long even without an old text: Q0, Q1, Q2 …" in spoken(capsys)
+
+
+def test_the_context_that_a_server_lists_counts_before_that_of_the_tokenizer(data: Path, capsys: Any) -> None:
+    table = pd.read_parquet(data / "texts" / "brief.parquet")
+    table.loc[table["entity_id"] == "Q1", "text"] = "Bob ran. " * 500
+    add_texts(data, "brief", table)
+    for models, context in (([{"id": "tiny", "max_model_len": 800}], "800"), ([{"id": "other"}], None)):
+        with FaultyServer(kind_answer, models=models) as server:
+            run(data, server, limit=2, variant=f"v{context}")
+        said = spoken(capsys)
+        assert (f"the context has {context} tokens" in said) == (context is not None)
+        assert ("the model's context is not known" in said) == (context is None)
