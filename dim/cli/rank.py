@@ -16,13 +16,13 @@ from dim.core.progress import shown
 from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.evaluation.results import results_kind
-from dim.reranker.crossfit import cross_fit
 from dim.reranker.features import FEATURES
 from dim.reranker.finder import Finder
 from dim.reranker.lists import Lists
 from dim.reranker.nil import threshold_for
 from dim.reranker.ranker import RANKER, Ranker
-from dim.reranker.results import best_vector, evaluate
+from dim.training.crossfit import cross_fit
+from dim.training.ranker_results import best_vector, evaluate
 from dim.training.saved_run import open_run
 from dim.training.task import LinkingTask
 

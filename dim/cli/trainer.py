@@ -35,17 +35,7 @@ from dim.core.shortages import shortage
 from dim.display.lines import say
 from dim.errors import CheckpointError, ConfigError, DimError
 from dim.evaluation.result_files import write_identity
-from dim.releases.prepare import open_dataset
-from dim.training.checkpoint import (
-    RunCheckpoint,
-    WholeCheckpoints,
-    no_checkpoint,
-    read_checkpoint,
-    to_resume_from,
-)
-from dim.training.datamodule import LinkingDataModule
-from dim.training.pinning import keep_commits, write_commits
-from dim.training.places import (
+from dim.inference.places import (
     CONFIG,
     FOLDERS,
     check_dataset,
@@ -56,6 +46,11 @@ from dim.training.places import (
     record_places,
     stated_config,
 )
+from dim.releases.prepare import open_dataset
+from dim.training.checkpoint import no_checkpoint, read_checkpoint, to_resume_from
+from dim.training.checkpoint_files import RunCheckpoint, WholeCheckpoints
+from dim.training.datamodule import LinkingDataModule
+from dim.training.pinning import keep_commits, write_commits
 from dim.training.predict import predict_on_cluster
 from dim.training.progress_lines import ProgressBar, progress_callback
 from dim.training.registry import registered

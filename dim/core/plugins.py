@@ -11,6 +11,7 @@ from dim.errors import ConfigError
 
 #: The groups: modules whose public classes folders may name; linkers; converters of releases.
 CLASSES, LINKERS, CONVERTERS = "dim.classes", "dim.linkers", "dim.converters"
+RUNS = "dim.runs"  #: What opens a run: training's, which those who open linkers' folders do without.
 OURS = "dim."
 
 Found = TypeVar("Found")

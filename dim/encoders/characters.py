@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-import sklearn
-from sklearn.feature_extraction.text import HashingVectorizer
 
 from dim.encoders.base import SparseTextEncoder
 
@@ -25,8 +26,14 @@ class CharacterEncoder(SparseTextEncoder):
 
     def __init__(self, width: int = 1024, shortest: int = 2, longest: int = 4) -> None:
         self._width, self.shortest, self.longest = width, shortest, longest
-        self._vectorizer = HashingVectorizer(
-            analyzer="char_wb", ngram_range=(shortest, longest), n_features=width, norm=None, dtype=np.float32
+
+    @cached_property
+    def _vectorizer(self) -> Any:
+        from sklearn.feature_extraction.text import HashingVectorizer  # takes as long to import as half of torch
+
+        sizes = self.shortest, self.longest
+        return HashingVectorizer(
+            analyzer="char_wb", ngram_range=sizes, n_features=self.width, norm=None, dtype=np.float32
         )
 
     @property
@@ -37,7 +44,7 @@ class CharacterEncoder(SparseTextEncoder):
     @property
     def fingerprint(self) -> str:
         """The options, and scikit-learn's version, whose hash it is."""
-        return f"characters:{self.width}:{self.shortest}-{self.longest}:sklearn-{sklearn.__version__}"
+        return f"characters:{self.width}:{self.shortest}-{self.longest}:sklearn-{version('scikit-learn')}"
 
     def encode_sparse(self, texts: Sequence[str]) -> sp.csr_matrix:
         """Features [len(texts), width]: sign · (1 + ln|count|) in each column that has a count."""

@@ -1,28 +1,21 @@
-"""All encoders, imported: a command line or a YAML file then names them without their module."""
+"""All encoders by their names: a command line or a YAML file then names them without their module."""
 
-from dim.encoders.blip2 import Blip2Captioner
-from dim.encoders.blip2_lavis import Blip2LavisCaptioner, Blip2LavisImageEncoder, Blip2LavisTextEncoder
-from dim.encoders.characters import CharacterEncoder
-from dim.encoders.chat_captioner import TransformersCaptioner
-from dim.encoders.clip import OpenClipEncoder
-from dim.encoders.image import TransformersImageEncoder
-from dim.encoders.joint import SentenceTransformersEncoder
-from dim.encoders.text import TransformersTextEncoder
-from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
-from dim.encoders.tiny_captioner import TinyCaptioner
+from dim.core.lazy import lazily
 
-__all__ = [
-    "Blip2Captioner",
-    "Blip2LavisCaptioner",
-    "Blip2LavisImageEncoder",
-    "Blip2LavisTextEncoder",
-    "CharacterEncoder",
-    "OpenClipEncoder",
-    "SentenceTransformersEncoder",
-    "TinyCaptioner",
-    "TinyImageEncoder",
-    "TinyTextEncoder",
-    "TransformersCaptioner",
-    "TransformersImageEncoder",
-    "TransformersTextEncoder",
-]
+_HOMES = {
+    "Blip2Captioner": "dim.encoders.blip2",
+    "Blip2LavisCaptioner": "dim.encoders.blip2_lavis",
+    "Blip2LavisImageEncoder": "dim.encoders.blip2_lavis",
+    "Blip2LavisTextEncoder": "dim.encoders.blip2_lavis",
+    "CharacterEncoder": "dim.encoders.characters",
+    "OpenClipEncoder": "dim.encoders.clip",
+    "SentenceTransformersEncoder": "dim.encoders.joint",
+    "TinyCaptioner": "dim.encoders.tiny_captioner",
+    "TinyImageEncoder": "dim.encoders.tiny",
+    "TinyTextEncoder": "dim.encoders.tiny",
+    "TransformersCaptioner": "dim.encoders.chat_captioner",
+    "TransformersImageEncoder": "dim.encoders.image",
+    "TransformersTextEncoder": "dim.encoders.text",
+}
+__all__ = list(_HOMES)
+__getattr__ = lazily(__name__, _HOMES)

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from sklearn.utils import murmurhash3_32
 
 from dim.encoders.base import Features, ImageEncoder, TextEncoder
 from dim.errors import ConfigError
@@ -133,6 +132,8 @@ def _hashed(term: str, width: int) -> tuple[list[int], list[float]]:
 
 
 def _bucket(text: str, size: int) -> tuple[int, float]:
+    from sklearn.utils import murmurhash3_32  # a command that encodes nothing does without
+
     number = murmurhash3_32(text, positive=True)
     return (number >> 1) % size, 1.0 if number & 1 else -1.0
 

@@ -9,8 +9,8 @@ from typing import Any
 from dim.display.markdown import markdown_table
 from dim.evaluation.result_files import read_results
 from dim.evaluation.results import percent
+from dim.inference.method import Method
 from dim.reranker.ranker import OPTIONS, Ranker
-from dim.training.task import LinkingTask
 
 RANKED = "ranked"  #: In a run's folder: what `dim rank` found, unless it was told another place.
 #: What a figure never stands without.
@@ -38,7 +38,7 @@ def figures_of_run(run: Path, ranker: Ranker | None = None, by: str = "vectors")
 
 
 def about_run(
-    task: LinkingTask,
+    task: Method,
     run: Path,
     recipe: Mapping[str, Any],
     ranker: Ranker | None = None,

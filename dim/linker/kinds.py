@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from dim.core.folder_files import peek_json
 from dim.core.plugins import LINKERS, loaded
 from dim.errors import ConfigError, DataError
-from dim.training.task import LinkingTask
+from dim.inference.method import Method
 
 Kind = type[Any]  #: A subclass of `dim.linker.Linker`, which looks things up here and is not imported.
 
 
-@cache
-def linker_kinds() -> tuple[Kind, ...]:
-    """Subclasses of `Linker`, dim's own first."""
-    return tuple(loaded(LINKERS, _checked))
+_found: list[Kind] = []
+_further: list[Iterator[Kind]] = []  # what is left to import; empty until somebody asks
+
+
+def linker_kinds() -> Iterator[Kind]:
+    """Subclasses of `Linker`, dim's own first; each is imported when it is its turn."""
+    if not _found and not _further:
+        _further.append(loaded(LINKERS, _checked))
+    place = 0
+    while place < len(_found) or (_further and _import_next()):
+        yield _found[place]
+        place += 1
+
+
+def _import_next() -> bool:
+    """Whether there was another."""
+    kind = next(_further[0], None)
+    if kind is not None:
+        _found.append(kind)
+    return kind is not None
 
 
 def _checked(kind: Kind) -> Kind:
-    if not (isinstance(kind.content, str) and issubclass(kind.method, LinkingTask)):
-        raise TypeError(f"{kind.__name__} is no linker: its `content` is a text, its `method` a LinkingTask")
+    if not (isinstance(kind.content, str) and issubclass(kind.method, Method)):
+        raise TypeError(f"{kind.__name__} is no linker: its `content` is a text, its `method` a Method")
     return kind
 
 
@@ -33,7 +49,7 @@ class Contents:
         return any(kind.content == content for kind in linker_kinds())
 
 
-def kind_of_task(task: LinkingTask, where: str) -> Kind:
+def kind_of_task(task: Method, where: str) -> Kind:
     """The linker of a run's method.
 
     Args:

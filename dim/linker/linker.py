@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from dim.core.known_classes import packages
 from dim.core.output import check_target, output_folder
+from dim.core.plugins import RUNS, loaded
 from dim.data.entity import Entity
 from dim.encoders.device import resolve_device
 from dim.errors import ConfigError, DataError
 from dim.features.live import ImageInput, LiveEncoder
+from dim.inference.method import Method
 from dim.linker.annotate import Annotation, Spans, marked_questions
 from dim.linker.answer import Answer, Asking, Question, QuestionError, asked, asked_alone, questions_of, shortened
 from dim.linker.entity_table import KeptImages, check_images
@@ -29,8 +31,6 @@ from dim.linker.knowledge import Given, Knowledge, entities_of
 from dim.linker.places import check_linker, check_name, run_folder
 from dim.linker.sources import folder_of, noted_commit
 from dim.search.vector_index import KindOrAuto, VectorIndex, check_kind
-from dim.training.saved_run import open_run
-from dim.training.task import LinkingTask
 
 BATCH = 256
 
@@ -60,7 +60,7 @@ class Linker(ModelHubMixin, ABC):
             print(answer.name, answer.score, answer.evidence)
     """
 
-    method: ClassVar[type[LinkingTask]]
+    method: ClassVar[type[Method]]
     content: ClassVar[str]
     index: VectorIndex | None = None
     home: Path | None = None
@@ -73,7 +73,7 @@ class Linker(ModelHubMixin, ABC):
 
     @classmethod
     @abstractmethod
-    def of_run(cls, task: LinkingTask, run: Path, index: KindOrAuto = "auto") -> Linker:
+    def of_run(cls, task: Method, run: Path, index: KindOrAuto = "auto") -> Linker:
         """The linker of an opened run.
 
         Args:
@@ -178,6 +178,7 @@ class Linker(ModelHubMixin, ABC):
         check_kind(index)
         run = run_folder(run)
         resolve_device(device)
+        open_run: Callable[..., Method] = next(loaded(RUNS, lambda found: found))
         task = open_run(run, device, None if dataset is None else Path(dataset), trusted)
         kind = cls._kind(kind_of_task(task, str(run)), f"{type(task).__name__} at {run}", "from_checkpoint")
         linker = kind.of_run(task, run, index)

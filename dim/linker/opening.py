@@ -8,11 +8,11 @@ from pathlib import Path
 from dim.core.files import hash_parts
 from dim.core.known_classes import trusted_by
 from dim.errors import ConfigError
+from dim.inference.places import read_config
 from dim.linker.folder import MANIFEST
 from dim.linker.linker import Linker
 from dim.linker.places import RUN, check_linker, check_name
 from dim.linker.sources import folder_of
-from dim.training.places import read_config
 
 
 def is_run(folder: Path) -> bool:

@@ -18,9 +18,9 @@ from dim.encoders.base import Captioner, Frozen, ImageEncoder, TextEncoder, Trai
 from dim.encoders.model_files import safe_name
 from dim.errors import DataError
 from dim.features.live import LiveEncoder
-from dim.training.places import read_config
-from dim.training.registry import registered
-from dim.training.task import LinkingTask
+from dim.inference.method import Method
+from dim.inference.places import read_config
+from dim.linker.classes import answering, named_in
 
 ENCODERS = {
     "text_encoder": TextEncoder,
@@ -33,10 +33,10 @@ LONGEST_PATH, LONGEST_NAME = 4096, 255  #: Characters of a path; bytes of a file
 FILES = ("path", "pretrained")  #: Options of encoders that may name a local file or folder.
 
 Recipe = dict[str, Any]
-Method = TypeVar("Method", bound=LinkingTask)
+Made = TypeVar("Made", bound=Method)
 
 
-def recipe_of_run(run: Path, method: type[LinkingTask]) -> Recipe:
+def recipe_of_run(run: Path, method: type[Method]) -> Recipe:
     """The recipe of a run of a method, from its config.yaml."""
     config = read_config(run)
     model, reach = config["model"], config["data"].get("context_reach")
@@ -158,7 +158,7 @@ def located_file(value: str, folder: Path, name: str, listed: Collection[str] | 
     return value
 
 
-def make(recipe: Recipe, device: str, kind: type[Method], trusted: Sequence[str] = ()) -> tuple[Method, LiveEncoder]:
+def make(recipe: Recipe, device: str, kind: type[Made], trusted: Sequence[str] = ()) -> tuple[Made, LiveEncoder]:
     """The method, without its weights, and the encoders of a recipe.
 
     Args:
@@ -176,7 +176,7 @@ def make(recipe: Recipe, device: str, kind: type[Method], trusted: Sequence[str]
     for encoder in encoders.values():
         if "device" in parameters(encoder.kind)[0]:
             encoder.options["device"] = device
-    task: Method = made(method)
+    task: Made = made(method)
     num_images = recipe.get("num_images", LiveEncoder.num_images)  # an older version had one
     return task, LiveEncoder(
         **made(encoders),
@@ -187,7 +187,7 @@ def make(recipe: Recipe, device: str, kind: type[Method], trusted: Sequence[str]
 
 
 def read_classes(
-    recipe: Recipe, kind: type[LinkingTask], trusted: Sequence[str] = (), remedy: str = REMEDY
+    recipe: Recipe, kind: type[Method], trusted: Sequence[str] = (), remedy: str = REMEDY
 ) -> tuple[Chosen, dict[str, Chosen]]:
     """The method of a recipe, and its encoders by their names; nothing is made.
 
@@ -200,8 +200,10 @@ def read_classes(
     Raises:
         DataError: As `make`.
     """
-    known = KnownClasses(registered(), trusted, remedy=remedy)
-    method: Chosen = known.read(recipe["model"], kind, "model")
+    model, answers = answering(recipe["model"])
+    named = named_in(*([] if answers else [model]), *recipe["encoders"].values())
+    known = KnownClasses((*answers, *named), trusted, remedy=remedy)
+    method: Chosen = known.read(model, kind, "model")
     if further := sorted(
         set(method.options) & getattr(method.kind, "training_only", frozenset())
     ):  # `recipe_of_run` leaves them out

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from dim.display.log import log
+from dim.errors import CheckpointError
+from dim.inference.method import Method
 from dim.reranker.ranker import RANKER, Ranker
-from dim.training.saved_run import check_weights
-from dim.training.task import LinkingTask
 
 LOG = log("dim")
 
 
-def ranker_of_run(run: Path, task: LinkingTask) -> Ranker | None:
+def ranker_of_run(run: Path, task: Method) -> Ranker | None:
     """The ranker that `dim rank` saved with a run; None where there is none.
 
     Args:
@@ -32,3 +32,22 @@ def ranker_of_run(run: Path, task: LinkingTask) -> Ranker | None:
     weights = ranker.facts.get("weights")
     check_weights(f"a ranker at {folder}", weights, task, f"Run {again}; without {folder} the vectors alone rank.")
     return ranker
+
+
+def check_weights(derived: str, weights: str | None, task: Method, remedy: str) -> None:
+    """Refuses what was derived from a run before its weights changed.
+
+    Args:
+        derived: What it is, such as "the ranker at runs/a/ranker".
+        weights: The hash of the weights that it says it belongs to; None: an older version did not record it.
+        task: The run's method, opened.
+        remedy: What makes it anew.
+
+    Raises:
+        CheckpointError: It belongs to other weights.
+    """
+    now = None if task.checkpoint is None else task.checkpoint["weights"]
+    if weights is not None and weights != now:
+        raise CheckpointError(
+            f"{derived} made with the run's weights ({now})", f"one of other weights ({weights})", remedy
+        )

@@ -11,10 +11,10 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from dim.encoders.hub import pin
 from dim.errors import ConfigError, DataError
 from dim.features.live import LiveEncoder
-from dim.training.datamodule import LinkingDataModule
+from dim.inference.data import DataModule
 
 
-def live_encoder(module: LinkingDataModule) -> LiveEncoder:
+def live_encoder(module: DataModule) -> LiveEncoder:
     """The encoders of a run."""
     return LiveEncoder(
         text_encoder=module.text_encoder,

@@ -16,9 +16,9 @@ from PIL import Image
 from dim.data.dataset import Dataset
 from dim.errors import DataError
 from dim.images.reading import UnusableImageError, load_image
+from dim.inference.places import root_of
 from dim.report.comparison import Comparison
 from dim.report.systems import System
-from dim.training.places import root_of
 
 NUM_SHOWN = 10
 SIDE = 132  #: Pixels of a thumbnail's longer side.

@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from dim.core.progress import tracked
+from dim.inference.method import Method
 from dim.reranker.candidates import best_rows_of, competing
 from dim.reranker.entities import EntityFacts
 from dim.reranker.features import Asked, PairFeatures
 from dim.reranker.lists import Lists
 from dim.search.lexical import EntityNames
 from dim.search.scores import BATCH, scores_at, scores_by_slice
-from dim.training.task import LinkingTask
 
 Rows = NDArray[np.int64]
 
@@ -28,7 +28,7 @@ class Finder:
         num_candidates: How many come from the vectors, and how many from the names.
     """
 
-    def __init__(self, task: LinkingTask, num_candidates: int) -> None:
+    def __init__(self, task: Method, num_candidates: int) -> None:
         data = task.data
         entities = data.dataset.entities
         self.data, self.num_candidates = data, num_candidates
@@ -51,7 +51,7 @@ class Finder:
             name: np.zeros(len(mentions), dtype=bool) if mask is None else mask for name, mask in present.items()
         }
 
-    def lists(self, tower: LinkingTask, rows: Rows, without: Sequence[Rows] | None = None) -> Lists:
+    def lists(self, tower: Method, rows: Rows, without: Sequence[Rows] | None = None) -> Lists:
         """The candidates of mention rows [n], scored by `tower`; without KB rows that are held out from each."""
         starts = range(0, len(rows), BATCH)
         steps = tracked(starts, "candidates", len(starts))
@@ -63,7 +63,7 @@ class Finder:
         return Lists.join(found)
 
     def _block(
-        self, tower: LinkingTask, rows: Rows, without: Sequence[Rows] | None
+        self, tower: Method, rows: Rows, without: Sequence[Rows] | None
     ) -> Iterator[tuple[Rows, NDArray[np.float64], Rows]]:
         limits = self.data.candidates_of(torch.from_numpy(rows))
         held_out = without if without is not None else [np.empty(0, dtype=np.int64)] * len(rows)

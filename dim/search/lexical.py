@@ -6,12 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 
 from dim.core.folder_files import read_array, read_json
@@ -21,10 +21,14 @@ from dim.errors import DataError
 from dim.search.scores import SLICE, Scores
 from dim.search.sparse import SparseKB, SparseProducts
 
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
 SEARCHED = 64  # mentions that are searched at once: sorting takes four times the memory of their scores
 FEW = 30_000  #: Strings: of fewer, one sum over all n-grams is faster than one an n-gram.
 GROUP = 64  #: Scores of which the highest stands for all.
 FORMAT_VERSION = 1
+SIZES = (2, 3, 4)  #: Characters of an n-gram, as `name_vectorizer` has them.
 CONTENT = "name index"
 MOST_ALIASES, MOST_STRINGS = 100_000, 100  #: Of an entity; and for each entity and posting, in a saved index.
 
@@ -34,13 +38,37 @@ Floats = NDArray[np.float32]
 
 def name_vectorizer() -> TfidfVectorizer:
     """An unfitted TF-IDF of character n-grams: 2 to 4 characters within words, sublinear counts, float32."""
+    # A saved index does without: scikit-learn takes as long to import as half of torch
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     return TfidfVectorizer(
-        preprocessor=_lowered, analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, dtype=np.float32
+        preprocessor=_lowered,
+        analyzer="char_wb",
+        ngram_range=(SIZES[0], SIZES[-1]),
+        sublinear_tf=True,
+        dtype=np.float32,
     )
 
 
 def _lowered(text: str) -> str:
     return one_form(text).lower()
+
+
+def ngrams_of(text: str) -> list[str]:
+    """The n-grams of a text, as the analyzer of `name_vectorizer` has them.
+
+    Example:
+        >>> ngrams_of("Ada")
+        [' a', 'ad', 'da', 'a ', ' ad', 'ada', 'da ', ' ada', 'ada ']
+    """
+    found = []
+    for word in _lowered(text).split():
+        padded = f" {word} "
+        for size in SIZES:
+            found += [padded[start : start + size] for start in range(max(1, len(padded) - size + 1))]
+            if size >= len(padded):  # the word as a whole, once
+                break
+    return found
 
 
 class NameIndex:
@@ -149,7 +177,6 @@ class EntityNames:
             vectors = vectorizer.fit_transform(strings)
         except ValueError as error:
             raise DataError("names to compare", str(error), "Give the entities names.") from error
-        self._analyze = vectorizer.build_analyzer()
         self._vocabulary: dict[str, int] = {ngram: int(i) for ngram, i in vectorizer.vocabulary_.items()}
         self._idf = np.asarray(vectorizer.idf_, dtype=np.float32)
         self._set(vectors.T.tocsr(), counts, np.ones(len(counts), dtype=bool))
@@ -255,7 +282,6 @@ class EntityNames:
         open_sealed(folder, CONTENT, FORMAT_VERSION)
         index, what = cls.__new__(cls), f"a {CONTENT} in {folder}"
         ngrams: list[str] = read_json(folder / "ngrams.json", list[str], what, REMEDY)
-        index._analyze = name_vectorizer().build_analyzer()
         index._vocabulary = {ngram: i for i, ngram in enumerate(ngrams)}
         kinds = {"idf": "f", "starts": "i", "strings": "i", "weights": "f", "counts": "i", "live": "b"}
         idf, starts, strings, weights, counts, live = (
@@ -288,7 +314,7 @@ class EntityNames:
 
     def _weights(self, string: str) -> tuple[Rows, Floats]:
         """The columns and weights of one string: what scikit-learn's transform gives, without its checks."""
-        counts = Counter(self._vocabulary[ngram] for ngram in self._analyze(string) if ngram in self._vocabulary)
+        counts = Counter(self._vocabulary[ngram] for ngram in ngrams_of(string) if ngram in self._vocabulary)
         columns = np.array(sorted(counts), dtype=np.int64)
         times = np.array([counts[int(column)] for column in columns], dtype=np.float32)
         weights: Floats = (1 + np.log(times)) * self._idf[columns]

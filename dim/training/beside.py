@@ -13,11 +13,10 @@ from dim.evaluation.floor import rank_by_name
 from dim.evaluation.protocols import Ranked
 from dim.evaluation.results import ranks_frame
 from dim.features.batch import FeatureTable, TrainedTable, at_once
+from dim.inference.data import EVALUATION_BATCH, TEXT_FIELDS, LinkingData
 from dim.search.scores import Products
-from dim.training.datamodule import EVALUATION_BATCH, LinkingData
 
 Fields = tuple[str, ...]
-TEXT_FIELDS: tuple[Fields, Fields] = (("mention", "context"), ("name", "text"))
 IMAGE_FIELDS: tuple[Fields, Fields] = (("image",), ("image",))
 AT_ONCE = 8192  # owners whose fields are summed at once: the fields take several times the memory of the sums
 

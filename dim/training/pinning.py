@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from dim.encoders.base import FROZEN, Frozen
+from dim.inference.places import CONFIG, stated_config
 from dim.training.datamodule import LinkingDataModule
-from dim.training.places import CONFIG, stated_config
 from dim.training.task import LinkingTask
 
 

@@ -19,8 +19,9 @@ from dim.encoders.device import resolve_device
 from dim.evaluation.protocols import NUM_ANSWERS, Ranked
 from dim.evaluation.results import write_predictions
 from dim.features.progress import shown_progress
+from dim.inference.data import EVALUATION_BATCH
 from dim.training.checkpoint import describe_checkpoint, file_in, read_checkpoint
-from dim.training.datamodule import EVALUATION_BATCH, LinkingDataModule
+from dim.training.datamodule import LinkingDataModule
 from dim.training.task import LinkingTask
 
 BLOCK_SIZE = 1024  #: Mentions a block.

@@ -16,13 +16,13 @@ from dim.core.files import content_hash
 from dim.core.folder_files import read_yaml
 from dim.core.known_classes import KnownClasses, made
 from dim.encoders.device import resolve_device
-from dim.errors import CheckpointError, ConfigError, DataError
+from dim.errors import ConfigError, DataError
 from dim.evaluation.result_files import read_results
+from dim.inference.places import check_dataset, check_places, read_config
 from dim.search.scores import scores_at, scores_by_slice
 from dim.training.checkpoint import BEST, read_checkpoint
 from dim.training.datamodule import LinkingData, LinkingDataModule
 from dim.training.identity import Identity, identity_of
-from dim.training.places import check_dataset, check_places, read_config
 from dim.training.registry import OF_TRAINER, registered
 from dim.training.run_folder import settle_run
 from dim.training.task import LinkingTask
@@ -54,25 +54,6 @@ def open_run(run: Path, device: str = "auto", dataset: Path | None = None, trust
     if task.checkpoint is not None:
         task.checkpoint["file"] = BEST.as_posix()
     return task
-
-
-def check_weights(derived: str, weights: str | None, task: LinkingTask, remedy: str) -> None:
-    """Refuses what was derived from a run before its weights changed.
-
-    Args:
-        derived: What it is, such as "the ranker at runs/a/ranker".
-        weights: The hash of the weights that it says it belongs to; None: an older version did not record it.
-        task: The run's method, opened.
-        remedy: What makes it anew.
-
-    Raises:
-        CheckpointError: It belongs to other weights.
-    """
-    now = None if task.checkpoint is None else task.checkpoint["weights"]
-    if weights is not None and weights != now:
-        raise CheckpointError(
-            f"{derived} made with the run's weights ({now})", f"one of other weights ({weights})", remedy
-        )
 
 
 def instantiate_run(

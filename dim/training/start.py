@@ -12,7 +12,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
 
 from dim.core.files import atomic_path, remove_leftovers, sync_names, write_json
-from dim.training.checkpoint import LAST, PREVIOUS, keep_as, weights_of
+from dim.training.checkpoint import LAST, PREVIOUS, weights_of
+from dim.training.checkpoint_files import keep_as
 from dim.training.run_folder import NEW, OLD_PREDICTIONS, UNFINISHED, mark_unfinished
 
 #: Options that are for one call alone, with their defaults: they are not kept in a run's config.yaml.

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,15 +22,15 @@ from dim.encoders.base import FROZEN, is_known
 from dim.errors import CheckpointError, ConfigError
 from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.protocols import Protocol, Ranked
-from dim.search.scores import Scores
+from dim.inference.method import Method
 from dim.training.checkpoint import describe_checkpoint, read_checkpoint
-from dim.training.datamodule import LinkingData, LinkingDataModule, Needs
+from dim.training.datamodule import LinkingDataModule
 
 CHECKPOINT_FORMAT = 1
 
 
-class LinkingTask(LightningModule):
-    """A method that ranks entities for mentions. Subclasses build a network, score, and give a training loss.
+class LinkingTask(Method, LightningModule):
+    """A method that is trained and evaluated. Subclasses build a network, score, and give a training loss.
 
     Args:
         learning_rate: Peak learning rate of AdamW.
@@ -40,15 +40,10 @@ class LinkingTask(LightningModule):
         seed: Of the initial weights, of dropout and of drawn negatives (the CLI passes `seed_everything`).
     """
 
-    is_trained = True  #: Whether the method has weights that `fit` trains.
-    scores_all = True  #: Whether it scores all entities (`scores_of`); one that does not writes names, or picks some.
     epsilon: float = 1e-8  #: Of AdamW; torch's own.
-    #: Options that do not make a run what it is (`dim.training.identity`), or whose `parts` do.
-    incidental: ClassVar[frozenset[str]] = frozenset({"seed"})
-    #: Options that no answer depends on: a linker's folder has none of them.
-    training_only: ClassVar[frozenset[str]] = frozenset({"seed"})
     trains_encoders = False  #: Whether it can train the encoders of its fields within its steps.
     encoder_learning_rate = 5e-5  #: Peak learning rate of encoders that are trained.
+    device = LightningModule.device  #: Also that of a method without weights.
 
     def __init__(
         self,
@@ -58,12 +53,7 @@ class LinkingTask(LightningModule):
         schedule: Literal["constant", "linear", "cosine"] = "cosine",
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.warmup_steps, self.schedule, self.seed = warmup_steps, schedule, seed
-        self.chosen: dict[str, Any] = {}  #: What the method itself chose on tune, for metrics.json.
-        #: The checkpoint that its weights come from (`dim.training.checkpoint`); None: initial weights, or none at all.
-        self.checkpoint: dict[str, Any] | None = None
+        super().__init__(learning_rate, weight_decay, warmup_steps, schedule, seed)
         #: Hears how many mentions more were ranked, such as a line of progress; `int`: nobody listens.
         self.heard: Callable[[int], object] = int
         self._num_told = 0
@@ -74,12 +64,6 @@ class LinkingTask(LightningModule):
         self._parts: list[Ranked] = []
         self._rows: list[NDArray[np.int64]] = []
         self._losses: list[Tensor] = []
-        #: The networks of encoders that are trained, by the data module's option: weights like those of the method.
-        self.trained_encoders = nn.ModuleDict()
-
-    @abstractmethod
-    def build(self, data: LinkingData) -> None:
-        """Makes the network for the widths of `data`; called once, before weights are loaded."""
 
     @abstractmethod
     def loss_of(self, rows: Tensor) -> Tensor:
@@ -87,47 +71,6 @@ class LinkingTask(LightningModule):
 
         Of several processes each gets the whole batch and returns its whole loss (`dim.core.distributed`).
         """
-
-    @abstractmethod
-    def scores_of(self, rows: Tensor) -> Scores | Tensor:
-        """The scores of mention rows [B] with the KB, float32: a slice of the KB at a time (`dim.search.scores`).
-
-        A method that gives a tensor [B, num_entities] is ranked just so, as long as the memory lasts.
-        """
-
-    def on_scoring_start(self) -> None:
-        """Called before a series of `rank`, with the weights fixed: the place to encode the KB once."""
-
-    def on_scoring_end(self) -> None:
-        """Called after it, in every process of the run: the place to gather what `describe` tells."""
-
-    @property
-    def needs(self) -> Needs:
-        """What the method asks of the data module."""
-        return Needs()
-
-    @property
-    def depth(self) -> int | None:
-        """How many answers a mention it gives at most; None: it ranks everything."""
-        return None
-
-    @property
-    def answers_nil(self) -> bool:
-        """Whether it may answer that the KB has no such entity."""
-        return False
-
-    def describe(self) -> dict[str, Any]:
-        """What else of the method belongs beside its figures; known once it was evaluated."""
-        return {}
-
-    def parts(self) -> dict[str, str]:
-        """The fingerprints of what it computes with beside the features: they make a run what it is."""
-        return {}
-
-    @property
-    def data(self) -> LinkingData:
-        """The data of the trainer's data module."""
-        return self.datamodule.linking_data
 
     @property
     def datamodule(self) -> LinkingDataModule:
@@ -159,18 +102,10 @@ class LinkingTask(LightningModule):
         self.to(device).eval().requires_grad_(False)
         self.on_scoring_start()
 
-    def rank(self, rows: Tensor) -> Ranked:
-        """The outcome for mention rows [B]: it depends on these rows, the weights and the KB alone."""
-        data = self.data
-        return data.protocol.rank(self.scores_of(rows), data.golds_of(rows), data.candidates_of(rows))
-
     def tell_ranked(self, count: int) -> None:
         """Says within `rank`, where that takes long, that so many of its mentions are ranked."""
         self._num_told += count
         self.heard(count)
-
-    def check(self) -> None:
-        """Raises ConfigError where the options do not fit each other; called before any data is read."""
 
     def try_parts(self) -> None:
         """Raises ConfigError where what it computes with cannot be used; called before anything is embedded."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dim.training.datamodule import LinkingData
+from dim.inference.data import LinkingData
 
 Rows = NDArray[np.int64]
 

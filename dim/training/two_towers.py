@@ -1,111 +1,15 @@
-"""Methods with two towers: a mention and an entity each become one vector, and their cosine is the score."""
+"""Methods with two towers, which are trained."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-
-import scipy.sparse as sp
-import torch
-from torch import Tensor
-from torch.nn.functional import normalize
-
-from dim.errors import ConfigError
-from dim.features.batch import Batch, FeatureTable, at_once
-from dim.search.scores import Products, Scores, Summed
-from dim.search.sparse import SparseKB, SparseProducts
-from dim.training.datamodule import LinkingData
+from dim.inference.two_towers import TwoTowersNetwork
+from dim.inference.two_towers import Widths as Widths  # packages of others name it here
 from dim.training.task import LinkingTask
 
-ENTITY_BATCH = 8192
 
-Widths = Mapping[str, int]  #: Field → columns of its vectors.
+class TwoTowers(TwoTowersNetwork, LinkingTask):
+    """A method that encodes mentions and entities apart from each other, trained by its `loss_of`.
 
-
-class TwoTowers(LinkingTask):
-    """A method that encodes mentions and entities apart from each other.
-
-    Subclasses make their towers for the widths of the fields, and encode a batch of fields: rows of a dataset, which
-    they train on and are evaluated by, and what a caller asks of a linker. They have a linker
-    (`dim.methods.contrastive.linker`) without a line more.
-
-    Of a KB, the first `num_sparse` columns of the vectors are kept sparse and the others dense; a cosine is the sum of
-    a sparse and a dense product.
-
-    Attributes:
-        field_widths: Field → width, of mentions and of entities: what the towers read.
-        num_sparse: Columns of the vectors that are zeros for the most part, such as n-grams of names; they come first.
-        kb_vectors: [num_entities, D - num_sparse], the dense columns of unit vectors, from `on_scoring_start` on.
-        kb_sparse: The sparse columns, where there are any.
+    Subclasses say what `TwoTowersNetwork` leaves to them, too, and have a linker (`dim.methods.contrastive.linker`)
+    without a line more.
     """
-
-    field_widths: tuple[dict[str, int], dict[str, int]] = ({}, {})
-    num_sparse: int = 0
-    kb_vectors: Tensor = torch.empty(0)
-    kb_sparse: SparseKB | None = None
-
-    @abstractmethod
-    def make_towers(self, mention: Widths, entity: Widths) -> None:
-        """Makes the towers, without what training or data give them, and sets `field_widths`.
-
-        Raises:
-            ConfigError: The options do not go with these fields.
-        """
-
-    @abstractmethod
-    def encode_mentions(self, batch: Batch) -> Tensor:
-        """Vectors [B, D] of mentions."""
-
-    @abstractmethod
-    def encode_entities(self, batch: Batch) -> Tensor:
-        """Vectors [B, D] of entities."""
-
-    def queries(self, rows: Tensor) -> Tensor:
-        """Vectors [B, D] of mention rows [B]."""
-        return self.encode_mentions(self.data.mentions(rows, tuple(self.field_widths[0])))
-
-    def entities(self, rows: Tensor) -> Tensor:
-        """Vectors [B, D] of KB rows [B]."""
-        return self.encode_entities(self.data.entities(rows, tuple(self.field_widths[1])))
-
-    def on_scoring_start(self) -> None:
-        """Encodes the KB once."""
-        rows = torch.arange(len(self.data.dataset.entities), device=self.device)
-        size = at_once([self.data.entity_fields[name] for name in self.field_widths[1]], ENTITY_BATCH)
-        parts = [self._parted(self.entities(part)) for part in rows.split(size)]
-        self.kb_vectors = torch.cat([dense for dense, _ in parts])
-        sparse = [each for _, each in parts if each is not None]
-        self.kb_sparse = SparseKB(sp.vstack(sparse).T) if sparse else None
-
-    def scores_of(self, rows: Tensor) -> Scores:
-        """Cosines; 0 where a side has no vector."""
-        dense, sparse = self._parted(self.queries(rows))
-        products = Products(dense, self.kb_vectors)
-        if sparse is None or self.kb_sparse is None:
-            return products
-        return Summed(products, SparseProducts(sparse, self.kb_sparse, dense.device))
-
-    def _parted(self, vectors: Tensor) -> tuple[Tensor, sp.csr_matrix | None]:
-        """Vectors [B, D] at length 1, by their dense columns, and their sparse ones where there are any."""
-        unit = normalize(vectors)
-        if not self.num_sparse:
-            return unit, None
-        return unit[:, self.num_sparse :].contiguous(), sp.csr_matrix(unit[:, : self.num_sparse].float().cpu().numpy())
-
-
-def pick_entity(data: LinkingData, names: Sequence[str] | None) -> dict[str, int]:
-    """As `pick`, of entities: of a KB without texts, what else is asked for does."""
-    others = [name for name in names or () if name != "text"]
-    return pick("entity", data.entity_fields, others if others and not data.dataset.variants else names)
-
-
-def pick(owner: str, tables: Mapping[str, FeatureTable], names: Sequence[str] | None) -> dict[str, int]:
-    """Field → width of the fields that are asked for, or of all. Raises ConfigError where one is absent."""
-    missing = [name for name in names or () if name not in tables]
-    if missing:
-        raise ConfigError(
-            f"the {owner} fields {', '.join(names or ())}",
-            f"no {', '.join(missing)} (there are {', '.join(tables) or 'none'})",
-            "Name the encoder that makes them (--data.text_encoder, --data.image_encoder …), or leave the field out.",
-        )
-    return {name: tables[name].width for name in (tables if names is None else names)}

@@ -12,10 +12,10 @@ from dim.core import provenance
 from dim.display.terminal import Console
 from dim.evaluation.result_files import write_result
 from dim.evaluation.results import COLUMNS, measure, print_results, write_predictions
+from dim.inference.places import stated_config
 from dim.training.beside import ranks_beside_baselines
 from dim.training.checkpoint import file_in, said_of
 from dim.training.identity import Identity, identity_of
-from dim.training.places import stated_config
 from dim.training.task import LinkingTask
 
 

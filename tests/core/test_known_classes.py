@@ -29,13 +29,13 @@ from dim.core.typed import Mismatch, typed
 from dim.encoders.base import ImageEncoder, TextEncoder
 from dim.encoders.tiny import TinyTextEncoder
 from dim.errors import DataError
+from dim.inference.places import RunConfig, RunPlaces
 from dim.linker.manifest import GenerativeManifest, LinkerManifest
 from dim.methods.baselines.bm25 import BM25
 from dim.methods.contrastive.losses import NPair, ReleasedNPair
 from dim.methods.contrastive.module import DIM
 from dim.methods.contrastive.negatives import NameNegatives, Negatives
 from dim.methods.generative.language_model import LanguageModel
-from dim.training.places import RunConfig, RunPlaces
 from dim.training.registry import registered
 from dim.training.saved_run import RunScorer, classes_of_runs, known_to_runs
 from dim.training.task import LinkingTask

@@ -19,10 +19,10 @@ from dim.demo import demo_world
 from dim.errors import CheckpointError, ConfigError
 from dim.evaluation.result_files import read_results
 from dim.linker import Linker
-from dim.reranker.crossfit import cross_fit, draw_folds
 from dim.reranker.finder import Finder
 from dim.reranker.ranker import Ranker
 from dim.search import scores as sliced
+from dim.training.crossfit import cross_fit, draw_folds
 from dim.training.saved_run import open_run
 
 CONFIG = """

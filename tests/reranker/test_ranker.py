@@ -13,10 +13,10 @@ from dim.reranker.lists import Lists
 from dim.reranker.network import RankerNetwork, scores_of, train
 from dim.reranker.nil import describe_lists
 from dim.reranker.ranker import Judged, Ranker
-from dim.reranker.results import to_ranked
 from dim.search import scores as sliced
 from dim.search.lexical import EntityNames, NameIndex
 from dim.search.scores import HeldScores
+from dim.training.ranker_results import to_ranked
 
 NAMES = ("signal", "noise", "constant")
 

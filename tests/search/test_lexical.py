@@ -1,3 +1,4 @@
+import random
 import unicodedata
 from itertools import product
 
@@ -8,7 +9,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
 
 from dim.errors import DataError
-from dim.search.lexical import EntityNames, NameIndex, name_vectorizer
+from dim.search.lexical import EntityNames, NameIndex, name_vectorizer, ngrams_of
 
 NAMES = [f"{first} {last}" for first in ("Ann", "Bo", "Cy") for last in ("Lee", "Li", "Leeson", "Stone")]
 
@@ -190,3 +191,11 @@ def test_a_name_index_with_aliases_scores_each_entity_by_its_best_string(width, 
     assert torch.equal(scores.of_some(slice(1, 3), some), scores.of(slice(1, 3))[some])
     assert (wanted > NameIndex(names).scores(mentions).whole().numpy() + 0.1).any()
     assert NameIndex(names, aliases).search(["Countess"], 1).tolist() == [[0]]
+
+
+def test_ngrams_are_those_of_scikit_learn() -> None:
+    analyzed, drawn = name_vectorizer().build_analyzer(), random.Random(0)
+    letters = "aB éß  \t\n\u3000İ-.'日\u200bc\u0327"
+    for _ in range(2_000):
+        text = "".join(drawn.choices(letters, k=drawn.randrange(14)))
+        assert ngrams_of(text) == analyzed(text)

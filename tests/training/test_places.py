@@ -16,9 +16,9 @@ from dim.data.dataset import write_dataset
 from dim.demo import demo_world
 from dim.errors import ConfigError, DataError
 from dim.evaluation.result_files import read_results
+from dim.inference.places import PLACES, check_places, read_config, record_places
 from dim.linker import Linker
 from dim.linker.opening import open_linker
-from dim.training.places import PLACES, check_places, read_config, record_places
 from dim.training.saved_run import open_run
 
 

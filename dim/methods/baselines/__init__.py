@@ -1,7 +1,12 @@
 """Methods that are not trained: the bars that a trained model has to clear, each a config and a row."""
 
-from dim.methods.baselines.bm25 import BM25
-from dim.methods.baselines.frozen import FrozenVectors
-from dim.methods.baselines.names import NamesAndPopularity, NamesOnly
+from dim.core.lazy import lazily
 
-__all__ = ["BM25", "FrozenVectors", "NamesAndPopularity", "NamesOnly"]
+_HOMES = {
+    "BM25": "dim.methods.baselines.bm25",
+    "FrozenVectors": "dim.methods.baselines.frozen",
+    "NamesAndPopularity": "dim.methods.baselines.names",
+    "NamesOnly": "dim.methods.baselines.names",
+}
+__all__ = list(_HOMES)
+__getattr__ = lazily(__name__, _HOMES)

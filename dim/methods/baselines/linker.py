@@ -16,6 +16,7 @@ from dim.core.sealed import open_sealed, seal
 from dim.data.entity import Entity
 from dim.errors import ConfigError, DataError
 from dim.features.live import LiveEncoder
+from dim.inference.method import Method
 from dim.linker.answer import Question, of_question
 from dim.linker.card import model_card
 from dim.linker.entity_table import read_entities, write_entities
@@ -27,13 +28,12 @@ from dim.linker.manifest import BaselineManifest
 from dim.linker.ranked import RankedLinker, ranker_row, read_ranker
 from dim.linker.recipe import ENCODERS, make, read_classes, recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
-from dim.methods.baselines.base import TextBaseline
+from dim.methods.baselines.text_method import TextMethod
 from dim.reranker.candidates import best_rows_of
 from dim.reranker.ranker import Ranker
 from dim.search.lexical import EntityNames
 from dim.search.scores import HeldScores, Scores, scores_at
 from dim.search.vector_index import KindOrAuto
-from dim.training.task import LinkingTask
 
 FORMAT, OLDER = 2, (1,)
 CPU = torch.device("cpu")
@@ -66,7 +66,7 @@ class ByColumn:
 
 
 class BaselineLinker(RankedLinker):
-    """Links mentions by what a `TextBaseline` makes of names and texts, and by its run's ranker, if any.
+    """Links mentions by what a `TextMethod` makes of names and texts, and by its run's ranker, if any.
 
     When entities come or go, the KB is indexed anew at the next question: that takes as long as at the start.
 
@@ -78,26 +78,26 @@ class BaselineLinker(RankedLinker):
         about: What it comes from; JSON.
     """
 
-    method = TextBaseline
+    method = TextMethod
     content = "baseline linker"
     reads_images = False
     score_name = "score"
 
     def __init__(
-        self, task: TextBaseline, knowledge: Knowledge, names: EntityNames, ranker: Ranker | None, about: dict[str, Any]
+        self, task: TextMethod, knowledge: Knowledge, names: EntityNames, ranker: Ranker | None, about: dict[str, Any]
     ) -> None:
         super().__init__(knowledge, LiveEncoder(), about, names, ranker)
         self.task = task
         self._indexed: Rows | None = None  # the rows that the task has indexed; None: others than those of the KB
 
     @classmethod
-    def of_run(cls, task: LinkingTask, run: Path, index: KindOrAuto = "auto") -> BaselineLinker:
+    def of_run(cls, task: Method, run: Path, index: KindOrAuto = "auto") -> BaselineLinker:
         """The linker of an opened run, with the ranker that `dim rank` left there.
 
         Raises:
             ConfigError: The run does not see the names or the contexts as they are: its figures are of another system.
         """
-        assert isinstance(task, TextBaseline)
+        assert isinstance(task, TextMethod)
         data, module = task.data, task.datamodule
         if unseen := {"name", "context"} & {*module.leave_out, *module.shuffle}:
             found = f"{run} with the control {', '.join(sorted(unseen))}"
@@ -123,7 +123,7 @@ class BaselineLinker(RankedLinker):
         """As of `Linker`; it computes on the CPU."""
         manifest = open_sealed(folder, cls.content, FORMAT, MANIFEST, REMEDY, BaselineManifest, OLDER)
         about: dict[str, Any] = manifest["about"] | {"recipe": renamed(manifest["about"]["recipe"])}
-        task, _ = make(about["recipe"], device, TextBaseline, trusted)
+        task, _ = make(about["recipe"], device, TextMethod, trusted)
         task.check()
         knowledge = read_entities(folder, manifest["next_row"], image_root)
         names = EntityNames.load(folder / "names")
@@ -133,7 +133,7 @@ class BaselineLinker(RankedLinker):
 
     def write(self, place: Path, about: dict[str, Any], check: Callable[[Path], None] | None = None) -> None:
         """As of `Linker`."""
-        read_classes(about["recipe"], TextBaseline, about.get("trusted", ()), UNTRUSTED)
+        read_classes(about["recipe"], TextMethod, about.get("trusted", ()), UNTRUSTED)
         write_entities(self.knowledge, place, about.get("images", "paths"))
         self.names.save(place / "names")
         if self.ranker is not None:

@@ -1,7 +1,15 @@
 """The contrastive method (DIM, arXiv 2407.12019): one vector a mention, one an entity, trained to lie near."""
 
-from dim.methods.contrastive.losses import NPair, ReleasedNPair
-from dim.methods.contrastive.module import DIM
-from dim.methods.contrastive.negatives import MinedNegatives, NameNegatives, RareWordNegatives, RecentNegatives
+from dim.core.lazy import lazily
 
-__all__ = ["DIM", "MinedNegatives", "NPair", "NameNegatives", "RareWordNegatives", "RecentNegatives", "ReleasedNPair"]
+_HOMES = {
+    "DIM": "dim.methods.contrastive.module",
+    "MinedNegatives": "dim.methods.contrastive.negatives",
+    "NPair": "dim.methods.contrastive.losses",
+    "NameNegatives": "dim.methods.contrastive.negatives",
+    "RareWordNegatives": "dim.methods.contrastive.negatives",
+    "RecentNegatives": "dim.methods.contrastive.negatives",
+    "ReleasedNPair": "dim.methods.contrastive.losses",
+}
+__all__ = list(_HOMES)
+__getattr__ = lazily(__name__, _HOMES)

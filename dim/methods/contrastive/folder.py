@@ -12,6 +12,7 @@ from safetensors.torch import save
 from dim.core.moved_classes import renamed
 from dim.core.sealed import open_sealed, seal
 from dim.errors import DataError
+from dim.inference.two_towers import TwoTowersNetwork
 from dim.linker.card import encoder_names, model_card
 from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.folder import (
@@ -32,7 +33,6 @@ from dim.reranker.ranker import Ranker
 from dim.search.lexical import EntityNames
 from dim.search.sparse_rows import SparseRows
 from dim.search.vector_index import VectorIndex
-from dim.training.two_towers import TwoTowers
 
 CONTENT, FORMAT = "linker", 2
 OLDER = (1,)  #: Formats with the entities as Parquet, whose index holds the sparse columns, too.
@@ -56,7 +56,7 @@ def write(
             than dim's), or files of an encoder are gone.
     """
     trusted = about.get("trusted", ())
-    read_classes(about["recipe"], TwoTowers, trusted, UNTRUSTED)
+    read_classes(about["recipe"], TwoTowersNetwork, trusted, UNTRUSTED)
     facts: dict[str, Any] = {"next_row": knowledge.next_row, "towers": tower_facts(towers.task)}
     weights = {
         name: value.contiguous().cpu()
@@ -75,7 +75,7 @@ def write(
     facts["about"] = about | {"recipe": recipe}
     facts["fingerprints"] = fingerprints(towers.live)
     if converted:  # of these the copy has other files, and by them another fingerprint
-        copies = fingerprints(make(located(recipe, place), "cpu", TwoTowers, trusted)[1])
+        copies = fingerprints(make(located(recipe, place), "cpu", TwoTowersNetwork, trusted)[1])
         facts["fingerprints"] |= {name: copies[name] for name in converted}
     card = model_card(about, knowledge, card_rows(about, index, ranker), has_ranker=ranker is not None)
     (place / "README.md").write_text(card, encoding="utf-8")
@@ -104,7 +104,7 @@ def read(
     manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, LinkerManifest, OLDER)
     recipe: Recipe = located(renamed(manifest["about"]["recipe"]), folder, manifest["files"])
     about = manifest["about"] | {"recipe": recipe}  # a later `write` finds the encoders' files
-    task, live = make(recipe, device, TwoTowers, trusted)
+    task, live = make(recipe, device, TwoTowersNetwork, trusted)
     width = make_towers(task, manifest["towers"], read_weights(folder / "model.safetensors"))
     check_widths(live, manifest["towers"])
     towers = Towers(task, live)

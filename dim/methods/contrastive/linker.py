@@ -11,6 +11,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from dim.data.entity import Entity
+from dim.inference.method import Method
+from dim.inference.two_towers import TwoTowersNetwork
 from dim.linker.answer import Question
 from dim.linker.figures import about_run
 from dim.linker.images import ImageReader
@@ -27,8 +29,6 @@ from dim.search.lexical import EntityNames
 from dim.search.sparse_rows import SparseRows
 from dim.search.stores import FLOATS_AT_ONCE
 from dim.search.vector_index import KindOrAuto, VectorIndex
-from dim.training.task import LinkingTask
-from dim.training.two_towers import TwoTowers
 
 Rows = NDArray[np.int64]
 
@@ -93,7 +93,7 @@ class ContrastiveLinker(RankedLinker):
         about: What it comes from; JSON.
     """
 
-    method = TwoTowers
+    method = TwoTowersNetwork
     content = CONTENT
     index: VectorIndex
 
@@ -111,9 +111,9 @@ class ContrastiveLinker(RankedLinker):
         self.towers, self.index, self.sparse = towers, index, sparse
 
     @classmethod
-    def of_run(cls, task: LinkingTask, run: Path, index: KindOrAuto = "auto") -> ContrastiveLinker:
+    def of_run(cls, task: Method, run: Path, index: KindOrAuto = "auto") -> ContrastiveLinker:
         """The linker of an opened run, with the ranker that `dim rank` left there."""
-        assert isinstance(task, TwoTowers)
+        assert isinstance(task, TwoTowersNetwork)
         data, module = task.data, task.datamodule
         knowledge = knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root)
         vectors = task.kb_vectors.float().cpu().numpy()

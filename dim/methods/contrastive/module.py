@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import torch
 from pytorch_metric_learning.losses.base_metric_loss_function import BaseMetricLossFunction
-from torch import Tensor, nn
+from torch import Tensor
 
 from dim.core.distributed import encode_together, from_first
-from dim.errors import ConfigError
 from dim.features.batch import Batch, FieldVectors
-from dim.methods.contrastive.fusion import AttentionFusion, IdentityTower, LinearFusion, SpellingPart, SumFusion
 from dim.methods.contrastive.losses import NPair, ReleasedNPair, check_loss, pairs_without
 from dim.methods.contrastive.negatives import Negatives, RareWordNegatives
+from dim.methods.contrastive.network import DIMNetwork
 from dim.search.scores import BATCH, Scores
-from dim.training.datamodule import LinkingData
-from dim.training.two_towers import TwoTowers, Widths, pick, pick_entity
+from dim.training.two_towers import TwoTowers
 
 
-class DIM(TwoTowers):
+class DIM(DIMNetwork, TwoTowers):
     """DIM (arXiv 2407.12019): the query of a mention and the vector of an entity, compared by cosine.
 
     Args:
@@ -47,10 +45,7 @@ class DIM(TwoTowers):
         seed: Of the initial weights, of dropout and of drawn negatives (the CLI passes `seed_everything`).
     """
 
-    training_only = TwoTowers.training_only | {"loss", "negatives"}
     trains_encoders = True
-    #: Options that older versions lacked, at what was so then: they make no other run of it (`dim.training.identity`).
-    later: ClassVar[dict[str, Any]] = {"several": "mean", "encoder_learning_rate": 5e-5}
 
     def __init__(
         self,
@@ -72,71 +67,32 @@ class DIM(TwoTowers):
         schedule: Literal["constant", "linear", "cosine"] = "cosine",
         seed: int = 0,
     ) -> None:
-        super().__init__(learning_rate, weight_decay, warmup_steps, schedule, seed)
-        self.encoder_learning_rate = encoder_learning_rate
-        self.mention_fields, self.entity_fields = mention_fields, entity_fields
-        self.fusion, self.entity_tower, self.several = fusion, entity_tower, several
-        self.width, self.num_heads, self.dropout = width, num_heads, dropout
-        self.modality_dropout = modality_dropout
+        super().__init__(
+            mention_fields,
+            entity_fields,
+            fusion,
+            entity_tower,
+            several,
+            width,
+            num_heads,
+            dropout,
+            modality_dropout,
+            encoder_learning_rate,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            warmup_steps=warmup_steps,
+            schedule=schedule,
+            seed=seed,
+        )
         self.loss = loss if loss is not None else NPair()
         if negatives is None and isinstance(self.loss, ReleasedNPair):
             negatives = RareWordNegatives()
         self.negatives = negatives
-        self.query_tower: nn.Module = nn.Identity()  # the towers are built when the widths are known
-        self.kb_tower: nn.Module = nn.Identity()
-        self.spelling: SpellingPart | None = None
 
     def check(self) -> None:
         """Raises ConfigError for a loss that cannot compare mentions with entities, and options that do not fit."""
-        if self.several != "mean" and self.several != self.fusion:  # others scale each field to unit length
-            found = f"fusion: {self.fusion}"
-            raise ConfigError(f"several: {self.several} beside fusion: {self.several}", found, "Use several: mean.")
+        super().check()
         check_loss(self.loss, draws=self.negatives is not None)
-
-    def build(self, data: LinkingData) -> None:
-        """Makes both towers for the widths of the data."""
-        if not data.mention_fields or not data.entity_fields:
-            raise ConfigError(
-                "an encoder of mentions and entities",
-                "no field that was encoded",
-                "Name one: --data.text_encoder TransformersTextEncoder --data.text_encoder.path FOLDER",
-            )
-        mention = pick("mention", data.mention_fields, self.mention_fields)
-        entity = pick_entity(data, self.entity_fields)
-        self.make_towers(mention, entity)
-        if self.spelling is not None:
-            self.spelling.weigh(data.entity_fields["spelling"].column_shares())
-
-    def make_towers(self, mention: Widths, entity: Widths) -> None:
-        """Makes both towers; those with `spelling` weigh every n-gram alike, until weights are loaded or `build` ends.
-
-        Args:
-            mention: Field → width, of mentions.
-            entity: The same of entities.
-        """
-        self.field_widths = dict(mention), dict(entity)
-        if "spelling" in mention and "spelling" in entity:
-            self.spelling, self.num_sparse = SpellingPart(mention["spelling"]), mention["spelling"]
-        mention = {name: width for name, width in mention.items() if name != "spelling"}
-        entity = {name: width for name, width in entity.items() if name != "spelling"}
-        width = entity["text"] if self.entity_tower == "identity" else self.width
-        if self.fusion == "attention" and "mention" not in mention:
-            raise ConfigError(
-                "the field mention, which attends to the others",
-                f"the fields {', '.join(mention)}",
-                "Name a text encoder and keep the field, or use --model.fusion sum.",
-            )
-        if self.fusion == "sum":
-            self.query_tower = SumFusion(mention, width, self.dropout)
-        elif self.fusion == "linear":
-            self.query_tower = LinearFusion(mention, width, self.dropout)
-        else:
-            self.query_tower = AttentionFusion(
-                mention, width, self.num_heads, self.dropout, self.several == "attention"
-            )
-        self.kb_tower = (
-            IdentityTower() if self.entity_tower == "identity" else LinearFusion(entity, width, self.dropout)
-        )
 
     def queries(self, rows: Tensor) -> Tensor:
         """Query vectors [B, D] of mention rows [B], or [B, num_ngrams + D] with spelling."""
@@ -152,25 +108,6 @@ class DIM(TwoTowers):
         kept = torch.rand(len(field.mask), device=field.mask.device) >= self.modality_dropout
         mask = field.mask & kept[:, None]
         return FieldVectors(field.vectors * mask[:, :, None], mask)
-
-    def encode_mentions(self, batch: Batch) -> Tensor:
-        """Query vectors [B, D] of mentions given by their fields."""
-        fused: Tensor = self.query_tower(self._fields(batch, attended=self.several == "attention"))
-        return fused if self.spelling is None else self.spelling.mention(batch.fields["spelling"].mean()[0], fused)
-
-    def encode_entities(self, batch: Batch) -> Tensor:
-        """Vectors [B, D] of entities given by their fields."""
-        fused: Tensor = self.kb_tower(self._fields(batch))
-        return fused if self.spelling is None else self.spelling.entity(batch.fields["spelling"].mean()[0], fused)
-
-    def _fields(self, batch: Batch, attended: bool = False) -> dict[str, FieldVectors]:
-        """The fields of a tower, with one vector an owner; with several only where they are attended to."""
-        one_each = FieldVectors.summed if self.several == "sum" else FieldVectors.averaged
-        return {
-            name: field if attended and name != "mention" else one_each(field)
-            for name, field in batch.fields.items()
-            if name != "spelling"
-        }
 
     def on_train_start(self) -> None:
         """Prepares the negatives. Raises ConfigError for a loss that cannot leave out a mention's other golds."""

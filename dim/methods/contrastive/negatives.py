@@ -12,10 +12,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 
 from dim.errors import ConfigError
+from dim.inference.data import LinkingData
 from dim.search.exact import Best
 from dim.search.lexical import NameIndex
 from dim.search.scores import Scores
-from dim.training.datamodule import LinkingData
 
 Score = Callable[[], Sequence[Scores]]
 

@@ -14,10 +14,10 @@ from dim.data.entity import Entity
 from dim.errors import DataError
 from dim.features.batch import Batch, FieldVectors
 from dim.features.live import LiveEncoder
+from dim.inference.two_towers import TwoTowersNetwork, Widths
 from dim.linker.answer import Question, check_finite
 from dim.linker.images import ImageReader, question_images
 from dim.linker.recipe import SAVE_AGAIN, load_weights
-from dim.training.two_towers import TwoTowers, Widths
 
 Vectors = NDArray[np.float32]
 
@@ -30,7 +30,7 @@ class Towers:
         live: The encoders that it was trained with.
     """
 
-    def __init__(self, task: TwoTowers, live: LiveEncoder) -> None:
+    def __init__(self, task: TwoTowersNetwork, live: LiveEncoder) -> None:
         self.task, self.live = task, live
 
     @property
@@ -85,12 +85,12 @@ def _unit(vectors: torch.Tensor) -> Vectors:
     return unit
 
 
-def tower_facts(task: TwoTowers) -> dict[str, Any]:
-    """What `TwoTowers.make_towers` needs beside the weights."""
+def tower_facts(task: TwoTowersNetwork) -> dict[str, Any]:
+    """What `TwoTowersNetwork.make_towers` needs beside the weights."""
     return dict(zip(("mention_fields", "entity_fields"), task.field_widths, strict=True))
 
 
-def make_towers(task: TwoTowers, facts: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> int:
+def make_towers(task: TwoTowersNetwork, facts: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> int:
     """Gives a model its towers with their weights; returns the columns of its vectors.
 
     Raises:
@@ -99,7 +99,8 @@ def make_towers(task: TwoTowers, facts: Mapping[str, Any], weights: Mapping[str,
     try:
         with torch.device("meta"):  # the weights say whether these widths are theirs, before they take any memory
             task.make_towers(facts["mention_fields"], facts["entity_fields"])
-        load_weights(task, weights)
+        own = task.state_dict()
+        load_weights(task, {name: value for name, value in weights.items() if name in own or not _trains(task, name)})
         task.eval().requires_grad_(False)
         with torch.inference_mode():  # whatever the options are, they encode something
             query = task.encode_mentions(_nothing(facts["mention_fields"]))
@@ -110,6 +111,11 @@ def make_towers(task: TwoTowers, facts: Mapping[str, Any], weights: Mapping[str,
         found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise DataError("the fields of a linker, their widths and its model's options", found, SAVE_AGAIN) from error
     return query.shape[1]
+
+
+def _trains(task: TwoTowersNetwork, weight: str) -> bool:
+    """Whether a weight is of what only training needs, such as the scale of a loss: a run's linker saves it, too."""
+    return weight.partition(".")[0] in task.training_only
 
 
 def _nothing(widths: Widths) -> Batch:

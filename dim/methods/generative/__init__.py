@@ -1,7 +1,14 @@
 """GEMEL (arXiv 2306.12725): a frozen language model that writes the entity's name under a prefix tree."""
 
-from dim.methods.generative.examples import NoExamples, RandomExamples, SimilarExamples
-from dim.methods.generative.language_model import LanguageModel
-from dim.methods.generative.module import GEMEL
+from dim.core.lazy import lazily
 
-__all__ = ["GEMEL", "LanguageModel", "NoExamples", "RandomExamples", "SimilarExamples"]
+_HOMES = {
+    "GEMEL": "dim.methods.generative.module",
+    "LanguageModel": "dim.methods.generative.language_model",
+    "NoExamples": "dim.methods.generative.examples",
+    "Popularity": "dim.methods.generative.module",
+    "RandomExamples": "dim.methods.generative.examples",
+    "SimilarExamples": "dim.methods.generative.examples",
+}
+__all__ = list(_HOMES)
+__getattr__ = lazily(__name__, _HOMES)

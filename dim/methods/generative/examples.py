@@ -25,7 +25,7 @@ from dim.core.typed import shown
 from dim.display.lines import warn
 from dim.errors import ConfigError
 from dim.images.regions import split_region
-from dim.training.datamodule import LinkingData
+from dim.inference.data import LinkingData
 
 FORMAT_VERSION = 1
 BATCH = 256  # strings whose neighbours are searched at once

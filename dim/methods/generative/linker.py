@@ -16,6 +16,7 @@ from dim.data.dataset import NIL
 from dim.data.entity import Entity
 from dim.errors import ConfigError, DataError
 from dim.evaluation.protocols import NIL_ROW
+from dim.inference.method import Method
 from dim.linker.answer import Answer, Question, check_finite, of_question
 from dim.linker.figures import about_run
 from dim.linker.images import ImageReader, question_images
@@ -33,7 +34,6 @@ from dim.methods.generative.module import GEMEL
 from dim.methods.generative.prompt import Prompt, Prompts
 from dim.methods.generative.ways import Encoded
 from dim.search.vector_index import KindOrAuto
-from dim.training.task import LinkingTask
 from dim.training.tie_break import Popularity
 
 Rows = NDArray[np.int64]
@@ -69,7 +69,7 @@ class GenerativeLinker(Linker):
         self.choice = ExampleChoice(parts.training, parts.task.examples)
 
     @classmethod
-    def of_run(cls, task: LinkingTask, run: Path, index: KindOrAuto = "auto") -> GenerativeLinker:
+    def of_run(cls, task: Method, run: Path, index: KindOrAuto = "auto") -> GenerativeLinker:
         """The linker of an opened run.
 
         Raises:

@@ -12,6 +12,7 @@ from dim.data.dataset import NIL
 from dim.display.lines import warn
 from dim.errors import DataError
 from dim.evaluation.protocols import NIL_ROW
+from dim.inference.data import LinkingData
 from dim.linker.knowledge import Knowledge
 from dim.methods.generative.answers import Ordering
 from dim.methods.generative.decoding import Written
@@ -19,7 +20,6 @@ from dim.methods.generative.module import GEMEL
 from dim.methods.generative.name_tokens import tokenize_names
 from dim.methods.generative.name_tree import NameTree
 from dim.methods.generative.names import build_tree, rows_of_names
-from dim.training.datamodule import LinkingData
 from dim.training.tie_break import Scorer
 
 Rows = NDArray[np.int64]

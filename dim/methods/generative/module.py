@@ -20,6 +20,7 @@ from dim.data.dataset import NIL
 from dim.display.lines import say, warn
 from dim.errors import ConfigError
 from dim.evaluation.protocols import NIL_ROW, Ranked
+from dim.inference.data import LinkingData, Needs
 from dim.methods.generative.answers import Answers, Ordering, Rows
 from dim.methods.generative.decoding import Decoder, Written
 from dim.methods.generative.examples import Examples, NoExamples, SimilarExamples
@@ -34,7 +35,6 @@ from dim.methods.generative.prompt import Prompt, Prompts, pad_left
 from dim.methods.generative.self_check import Verdict, check_model
 from dim.methods.generative.tokenizer import Bos, End, NamePlace, NameRules
 from dim.methods.generative.ways import Encoded
-from dim.training.datamodule import LinkingData, Needs
 from dim.training.task import LinkingTask
 from dim.training.tie_break import Popularity, Scorer
 

@@ -12,7 +12,7 @@ from dim.__main__ import main
 from dim.data.dataset import Dataset, write_dataset
 from dim.demo import demo_world
 from dim.encoders.tiny import TinyTextEncoder
-from dim.methods.baselines.bm25 import words
+from dim.methods.baselines.bm25_index import words
 from dim.search import scores as sliced
 
 

@@ -23,8 +23,8 @@ from dim.data.splits import caption_groups
 from dim.display.terminal import Console
 from dim.encoders.device import resolve_device
 from dim.errors import ConfigError
-from dim.training.checkpoint import WholeCheckpoints
-from dim.training.places import stated_config
+from dim.inference.places import stated_config
+from dim.training.checkpoint_files import WholeCheckpoints
 from dim.training.progress_lines import ProgressBar, progress_callback
 from dim.training.saved_run import identity_of_run, instantiate_run, known_to_trainers
 from dim.training.task import LinkingTask

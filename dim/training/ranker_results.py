@@ -20,6 +20,7 @@ from dim.evaluation.protocols import NIL_ROW, Ranked
 from dim.evaluation.result_files import write_result
 from dim.evaluation.results import measure, percent, print_results
 from dim.evaluation.significance import paired_randomization
+from dim.inference.places import read_config
 from dim.reranker.calibration import NUM_BINS, expected_calibration_error, reliability
 from dim.reranker.features import FEATURES
 from dim.reranker.finder import Finder
@@ -30,7 +31,6 @@ from dim.reranker.ranker import OPTIONS, Judged, Ranker
 from dim.search.scores import BATCH
 from dim.training.beside import ranks_beside_baselines
 from dim.training.checkpoint import said_of
-from dim.training.places import read_config
 from dim.training.saved_run import identity_of_run
 from dim.training.task import LinkingTask
 

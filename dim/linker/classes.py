@@ -1,0 +1,89 @@
+"""The classes that a linker's folder may name, found by their names: others of the same packages are not imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from dim.core.plugins import CLASSES, loaded
+
+#: Methods of dim that are trained, too, by the module that has them → the class in its package that answers alone.
+ANSWERING = {
+    "dim.methods.baselines.bm25.BM25": "bm25_index.BM25Index",
+    "dim.methods.baselines.frozen.FrozenVectors": "frozen_network.FrozenNetwork",
+    "dim.methods.baselines.names.NamesAndPopularity": "name_methods.PopularityMethod",
+    "dim.methods.baselines.names.NamesOnly": "name_methods.NameMethod",
+    "dim.methods.contrastive.module.DIM": "network.DIMNetwork",
+}
+
+
+def _names() -> Iterator[tuple[str, str]]:
+    """Each name that a method goes by, and that of the class that answers."""
+    for full, answers in ANSWERING.items():
+        module, _, name = full.rpartition(".")
+        package = module.rpartition(".")[0]
+        for known in (full, f"{package}.{name}", name):
+            yield known, f"{package}.{answers}"
+
+
+_ANSWERING = dict(_names())
+
+
+def answering(model: Any) -> tuple[Any, tuple[type, ...]]:
+    """A recipe's model, with dim's own method by the name of the class that answers without what trains it.
+
+    Returns:
+        The model, and that class; of another method the model as it is, and none.
+
+    Example:
+        >>> answering({"class_path": "DIM", "init_args": {"width": 8}})[0]
+        {'class_path': 'dim.methods.contrastive.network.DIMNetwork', 'init_args': {'width': 8}}
+    """
+    path = model.get("class_path") if isinstance(model, Mapping) else model
+    answers = _ANSWERING.get(path) if isinstance(path, str) else None
+    if answers is None:
+        return model, ()
+    module, _, name = answers.rpartition(".")
+    options = model if isinstance(model, Mapping) else {}
+    return {**options, "class_path": answers}, (getattr(import_module(module), name),)
+
+
+def named_in(*parts: Any) -> tuple[type, ...]:
+    """The classes of installed packages that parts of a recipe name, by their last names; dim's own come first.
+
+    Packages of others are imported where dim has not all. Whether a full name is that of such a class is for
+    `dim.core.known_classes` to say.
+    """
+    texts = {text.rpartition(".")[2] for part in parts for text in _texts(part)}
+    wanted = {path.rpartition(".")[2] for part in parts for path in _paths(part)}
+    found: list[type] = []
+    modules: Iterator[ModuleType] = loaded(CLASSES, lambda module: module)
+    while wanted and (module := next(modules, None)) is not None:
+        here = texts & {*module.__all__}
+        found += [kind for name in sorted(here) if isinstance(kind := getattr(module, name), type)]
+        wanted -= here
+    return tuple(found)
+
+
+def _paths(part: Any) -> Iterator[str]:
+    """What names a class for certain: a part that is a text, and `class_path` anywhere in it."""
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, Mapping):
+        yield from (value for key, value in part.items() if key == "class_path" and isinstance(value, str))
+        for value in part.values():
+            yield from () if isinstance(value, str) else _paths(value)
+    elif isinstance(part, list | tuple):
+        for value in part:
+            yield from () if isinstance(value, str) else _paths(value)
+
+
+def _texts(part: Any) -> Iterator[str]:
+    """All texts in a part: each may name a class."""
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, Mapping | list | tuple):
+        for value in part.values() if isinstance(part, Mapping) else part:
+            yield from _texts(value)

@@ -1,0 +1,28 @@
+"""What opening a linker's folder imports: nothing that trains, draws or only builds an index."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from demo_run import demo_run, linker_of
+
+ASKED = """
+import json, sys
+from dim import Linker
+answers = Linker.from_pretrained(sys.argv[1], device="cpu").link("Ada", "Ada was there", top_k=1)
+print(json.dumps({"answers": len(answers), "modules": sorted({name.partition(".")[0] for name in sys.modules})}))
+"""
+#: What trains, and what draws; torchvision belongs to CLIP encoders, which the demo has not.
+UNWANTED = {"pytorch_lightning", "lightning_fabric", "torchmetrics", "torchvision", "matplotlib", "wandb"}
+UNWANTED |= {"pytorch_metric_learning"}
+
+
+def test_a_folder_answers_without_what_trains(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder: Path = tmp_path_factory.mktemp("start") / "saved"
+    linker_of(demo_run(tmp_path_factory)).save(folder)
+    done = subprocess.run([sys.executable, "-c", ASKED, str(folder)], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["answers"] == 1
+    assert not UNWANTED & {*found["modules"]}
