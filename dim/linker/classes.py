@@ -67,6 +67,13 @@ def named_in(*parts: Any) -> tuple[type, ...]:
     return tuple(found)
 
 
+def every() -> tuple[type, ...]:
+    """All classes of installed packages: a method that is more than its options' names may be made of any of them."""
+    modules: Iterator[ModuleType] = loaded(CLASSES, lambda module: module)
+    found = (getattr(module, name) for module in modules for name in module.__all__)
+    return tuple(kind for kind in found if isinstance(kind, type))
+
+
 def _paths(part: Any) -> Iterator[str]:
     """What names a class for certain: a part that is a text, and `class_path` anywhere in it."""
     if isinstance(part, str):

@@ -20,7 +20,7 @@ from dim.errors import DataError
 from dim.features.live import LiveEncoder
 from dim.inference.method import Method
 from dim.inference.places import read_config
-from dim.linker.classes import answering, named_in
+from dim.linker.classes import answering, every, named_in
 
 ENCODERS = {
     "text_encoder": TextEncoder,
@@ -201,7 +201,8 @@ def read_classes(
         DataError: As `make`.
     """
     model, answers = answering(recipe["model"])
-    named = named_in(*([] if answers else [model]), *recipe["encoders"].values())
+    # Of a method that does not answer alone an option may be of a class that goes without its name.
+    named = named_in(*recipe["encoders"].values()) if answers else every()
     known = KnownClasses((*answers, *named), trusted, remedy=remedy)
     method: Chosen = known.read(model, kind, "model")
     if further := sorted(
