@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from importlib.metadata import entry_points
+from types import ModuleType
 from typing import Any, TypeVar
 
 from dim.display.lines import warn
@@ -41,3 +42,23 @@ def loaded(group: str, read: Callable[[Any], Found]) -> Iterator[Found]:
             warn(f"{point.value} of an installed package is left out: {type(error).__name__}: {error}")
         else:
             yield each
+
+
+def classes_in(module: ModuleType, only: Collection[str] | None = None) -> list[type]:
+    """The classes of `__all__`: what a module merely imports is none of it.
+
+    Args:
+        module: That an entry point of `CLASSES` names.
+        only: The names that are looked for; None: all.
+    """
+    names = [name for name in module.__all__ if only is None or name in only]
+    return [kind for name in names if isinstance(kind := getattr(module, name), type)]
+
+
+def all_classes() -> tuple[type, ...]:
+    """The classes of all installed packages.
+
+    Raises:
+        ConfigError: As `loaded`.
+    """
+    return tuple(kind for kinds in loaded(CLASSES, classes_in) for kind in kinds)

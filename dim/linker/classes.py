@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
-from dim.core.plugins import CLASSES, loaded
+from dim.core.plugins import CLASSES, classes_in, loaded
 
 #: Methods of dim that are trained, too, by the module that has them → the class in its package that answers alone.
 ANSWERING = {
@@ -59,19 +58,11 @@ def named_in(*parts: Any) -> tuple[type, ...]:
     texts = {text.rpartition(".")[2] for part in parts for text in _texts(part)}
     wanted = {path.rpartition(".")[2] for part in parts for path in _paths(part)}
     found: list[type] = []
-    modules: Iterator[ModuleType] = loaded(CLASSES, lambda module: module)
-    while wanted and (module := next(modules, None)) is not None:
-        here = texts & {*module.__all__}
-        found += [kind for name in sorted(here) if isinstance(kind := getattr(module, name), type)]
-        wanted -= here
+    here = loaded(CLASSES, lambda module: classes_in(module, texts))
+    while wanted and (kinds := next(here, None)) is not None:
+        found += kinds
+        wanted -= {kind.__name__ for kind in kinds}
     return tuple(found)
-
-
-def every() -> tuple[type, ...]:
-    """All classes of installed packages: a method that is more than its options' names may be made of any of them."""
-    modules: Iterator[ModuleType] = loaded(CLASSES, lambda module: module)
-    found = (getattr(module, name) for module in modules for name in module.__all__)
-    return tuple(kind for kind in found if isinstance(kind, type))
 
 
 def _paths(part: Any) -> Iterator[str]:

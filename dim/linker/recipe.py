@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from dim.core.known_classes import REMEDY, UPGRADE, Chosen, KnownClasses, made, parameters
+from dim.core.plugins import all_classes
 from dim.core.sealed import leads_out
 from dim.core.templates import CONTEXT_FIELDS, check_template
 from dim.encoders.base import Captioner, Frozen, ImageEncoder, TextEncoder, TrainableTextEncoder
@@ -20,7 +21,7 @@ from dim.errors import DataError
 from dim.features.live import LiveEncoder
 from dim.inference.method import Method
 from dim.inference.places import read_config
-from dim.linker.classes import answering, every, named_in
+from dim.linker.classes import answering, named_in
 
 ENCODERS = {
     "text_encoder": TextEncoder,
@@ -202,7 +203,7 @@ def read_classes(
     """
     model, answers = answering(recipe["model"])
     # Of a method that does not answer alone an option may be of a class that goes without its name.
-    named = named_in(*recipe["encoders"].values()) if answers else every()
+    named = named_in(*recipe["encoders"].values()) if answers else all_classes()
     known = KnownClasses((*answers, *named), trusted, remedy=remedy)
     method: Chosen = known.read(model, kind, "model")
     if further := sorted(

@@ -18,7 +18,7 @@ import pytorch_metric_learning.regularizers
 from pytorch_lightning import callbacks
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 
-from dim.core.plugins import CLASSES, loaded
+from dim.core.plugins import all_classes
 from dim.evaluation.protocols import Candidates, FullKB, Generative
 from dim.training.tie_break import Popularity
 from dim.training.wandb_run import WandbRun
@@ -55,9 +55,4 @@ def registered() -> tuple[type, ...]:
     Raises:
         ConfigError: dim's own are not there: it was installed before it had them.
     """
-    return (*(kind for kinds in loaded(CLASSES, _named) for kind in kinds), *_OTHERS)
-
-
-def _named(module: ModuleType) -> list[type]:
-    """The classes of `__all__`: what a module merely imports is none of it."""
-    return [kind for name in module.__all__ if isinstance(kind := getattr(module, name), type)]
+    return (*all_classes(), *_OTHERS)

@@ -12,13 +12,13 @@ import pytest
 from demo_run import demo_run, linker_of
 
 from dim.core import plugins
-from dim.core.plugins import CLASSES, CONVERTERS, LINKERS, loaded
+from dim.core.plugins import CLASSES, CONVERTERS, LINKERS, all_classes, classes_in, loaded
 from dim.errors import ConfigError
 from dim.linker import Entity, Linker, kinds
+from dim.linker.classes import named_in
 from dim.methods.contrastive.linker import ContrastiveLinker
 from dim.methods.contrastive.module import DIM
 from dim.methods.generative.linker import GenerativeLinker
-from dim.training.registry import _named
 
 
 @pytest.fixture(scope="module")
@@ -102,9 +102,19 @@ def test_a_package_that_cannot_be_used_is_said_and_left_out(
             list(loaded(group, read))
 
 
+def test_a_package_whose_module_names_no_classes_stops_nobody(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    points = [*plugins.entry_points(group=CLASSES), EntryPoint("other", "tomllib._types", CLASSES)]
+    monkeypatch.setattr(plugins, "entry_points", lambda group: points)
+    assert DIM in all_classes()
+    assert named_in("NobodysClass") == ()
+    assert capsys.readouterr().err.count("tomllib._types of an installed package is left out: AttributeError") == 2
+
+
 def test_what_a_module_merely_imports_is_not_known() -> None:
     module: Any = SimpleNamespace(__all__=["Mine", "number"], Mine=Mine, number=1, Path=Path)
-    assert _named(module) == [Mine]
+    assert classes_in(module) == [Mine]
 
 
 def test_runs_of_format_2_are_told_by_options_that_their_old_classes_say() -> None:
