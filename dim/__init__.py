@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from dim import _torchvision
+from dim.core.lazy import lazily
 
 _torchvision.install()
 
@@ -22,10 +21,4 @@ _HOMES = {
     "Mention": "dim.data.dataset",
 }
 __all__ = [*_HOMES, "__version__"]
-
-
-def __getattr__(name: str) -> Any:
-    # Lazily, so that `dim --help` needs neither torch nor pandas.
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'dim' has no attribute {name!r}")
+__getattr__ = lazily(__name__, _HOMES)  # `dim --help` needs neither torch nor pandas
