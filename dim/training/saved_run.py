@@ -19,8 +19,9 @@ from dim.encoders.device import resolve_device
 from dim.errors import ConfigError, DataError
 from dim.evaluation.result_files import read_results
 from dim.inference.places import check_dataset, check_places, read_config
+from dim.releases.prepare import open_dataset
 from dim.search.scores import scores_at, scores_by_slice
-from dim.training.checkpoint import BEST, read_checkpoint
+from dim.training.checkpoint import BEST
 from dim.training.datamodule import LinkingData, LinkingDataModule
 from dim.training.identity import Identity, identity_of
 from dim.training.registry import OF_TRAINER, registered
@@ -48,8 +49,8 @@ def open_run(run: Path, device: str = "auto", dataset: Path | None = None, trust
     if checkpoint is not None and not checkpoint.exists():
         raise ConfigError(f"a trained run at {run} (checkpoints/best.ckpt)", "no checkpoint", "Run dim fit first.")
     if dataset is not None:
-        datamodule.needs = task.needs
-        check_dataset(run, datamodule.linking_data.dataset, "Name the dataset that the run was fitted on.")
+        named = open_dataset(datamodule.root, datamodule.cache_dir, datamodule.images)
+        check_dataset(run, named, "Name the dataset that the run was fitted on.")
     task.open_for_scoring(datamodule, checkpoint, resolve_device(device))
     if task.checkpoint is not None:
         task.checkpoint["file"] = BEST.as_posix()
@@ -86,8 +87,6 @@ def instantiate_run(
             chosen.options["seed"] = seed
     task, datamodule = made(model), made(data)
     datamodule.trusted = known.trusted
-    if task.is_trained and (run / BEST).exists():
-        datamodule.trained_fields = read_checkpoint(run / BEST).get("dim", {}).get("fields")
     return task, datamodule
 
 

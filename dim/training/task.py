@@ -93,10 +93,12 @@ class LinkingTask(Method, LightningModule):
         """
         self._datamodule = datamodule
         datamodule.needs = self.needs
+        saved = None if checkpoint is None else read_checkpoint(checkpoint)
+        if saved is not None:
+            datamodule.trained_fields = saved.get("dim", {}).get("fields")
         datamodule.linking_data.to(device, datamodule.resident_gb * 1e9)
         self.configure_model()
-        if checkpoint is not None:
-            saved = read_checkpoint(checkpoint)
+        if saved is not None:
             self.on_load_checkpoint(saved)
             self.load_state_dict(saved["state_dict"])
         self.to(device).eval().requires_grad_(False)
