@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import pytest
 from PIL import Image
 from waiting import HANG, wait_until
 
@@ -57,7 +58,43 @@ def image_of(body: Body) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(url.removeprefix("data:image/jpeg;base64,"))))
 
 
-class FaultyServer:
+def set_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key, no proxy, and no server or model of whoever runs the tests."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.delenv("DIM_LLM_MODEL", raising=False)
+
+
+class Quiet:
+    """Of a handler: it writes nothing about requests."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+class LoopbackServer:
+    """Serves at `url` inside `with`; `leave` is set when it ends, for handlers that wait."""
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        self.leave = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class FaultyServer(LoopbackServer):
     """Answers each request by `script`, which gets the request's number for its entity (from 0) and its JSON body.
 
     The script returns (status, headers, body as object or raw bytes); `None` closes the connection with a reset, and
@@ -74,12 +111,9 @@ class FaultyServer:
     ) -> None:
         self.requests: list[tuple[float, str, Body, str]] = []
         self.in_flight = self.most_in_flight = 0
-        self.leave = threading.Event()
         lock, owner = threading.Lock(), self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Handler(Quiet, BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 name = question_of(body).partition("\n")[0]
@@ -123,21 +157,7 @@ class FaultyServer:
                 self.end_headers()
                 self.wfile.write(raw)
 
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    def __enter__(self) -> "FaultyServer":
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.leave.set()
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)
 
     def names(self) -> list[str]:
         return [name for _, name, _, _ in self.requests]

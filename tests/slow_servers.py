@@ -4,15 +4,14 @@ import json
 import select
 import socket
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from http.server import BaseHTTPRequestHandler
 
-from llm_servers import Body, completion, question_of
+from llm_servers import Body, LoopbackServer, Quiet, completion, question_of
 
 PARTS = 8  #: Of an answer; between two it is seen whether a streaming client is still there.
 
 
-class SequentialServer:
+class SequentialServer(LoopbackServer):
     """Answers in the order of arrival, each after `seconds`.
 
     Like `transformers serve`, it stops writing an answer whose client has left if that was streamed, and else writes it
@@ -33,12 +32,9 @@ class SequentialServer:
     def __init__(self, seconds: float = 0.0, streams: bool | str = True) -> None:
         self.requests: list[Body] = []
         self.num_parts = self.num_given_up = 0
-        self.leave = threading.Event()
         turn, owner = threading.Lock(), self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Handler(Quiet, BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 owner.requests.append(body)
@@ -102,18 +98,4 @@ class SequentialServer:
                 readable, _, _ = select.select([self.connection], [], [], 0)
                 return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
 
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    def __enter__(self) -> "SequentialServer":
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.leave.set()
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)

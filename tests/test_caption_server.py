@@ -22,6 +22,7 @@ from llm_servers import (
     environment_of,
     image_of,
     question_of,
+    set_environment,
     transformers_serve,
     write_tiny_model,
 )
@@ -44,9 +45,7 @@ Script = Callable[[int, str, Body], Any]
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    set_environment(monkeypatch)
 
 
 def look_at(image: Image.Image) -> str:
@@ -299,18 +298,30 @@ def test_another_image_under_the_same_name_or_another_question_is_asked_about(tm
     assert len(read_answers(dataset, "tiny")) == 4
 
 
-def test_a_kill_loses_no_answer(tmp_path: Path) -> None:
-    dataset = make_dataset(tmp_path, [[f"{n}.png"] for n in range(1, 9)], mention=[f"Ana {n}" for n in range(8)])
+def stalling_server() -> FaultyServer:
+    """It answers the question about sight and four others, and no more."""
 
     def stalls(number: int, question: str, body: Body) -> Any:
         if len(server.requests) > 5:
             server.leave.wait()
         return sees(number, question, body)
 
-    with FaultyServer(stalls) as server:
-        options = ["--server.model", "tiny", "--server.concurrency", "1", "--server.question", "Who? {mention}"]
-        command = [sys.executable, "-m", "dim", "caption", str(dataset.root), *options]
-        child = subprocess.Popen(command, env=environment_of(server.url), cwd=tmp_path, stdout=subprocess.DEVNULL)
+    server = FaultyServer(stalls)  # which the script reads
+    return server
+
+
+def captioning(dataset: Dataset, server: FaultyServer, folder: Path) -> subprocess.Popen[bytes]:
+    """`dim caption` in a process of its own, with one question at a time."""
+    options = ["--server.model", "tiny", "--server.concurrency", "1", "--server.question", "Who? {mention}"]
+    command = [sys.executable, "-m", "dim", "caption", str(dataset.root), *options]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=environment_of(server.url), cwd=folder, **pipes)
+
+
+def test_a_kill_loses_no_answer(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, [[f"{n}.png"] for n in range(1, 9)], mention=[f"Ana {n}" for n in range(8)])
+    with stalling_server() as server:
+        child = captioning(dataset, server, tmp_path)
         wait_until(lambda: len(journal(dataset)) == 5 or child.poll() is not None)
         assert child.poll() is None
         os.kill(child.pid, signal.SIGKILL)
@@ -326,18 +337,8 @@ def test_a_kill_loses_no_answer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_ctrl_c_and_sigterm_leave_the_captions_that_came_written(tmp_path: Path, number: int) -> None:
     dataset = make_dataset(tmp_path, [[f"{n}.png"] for n in range(1, 9)], mention=[f"Ana {n}" for n in range(8)])
-
-    def stalls(number: int, question: str, body: Body) -> Any:
-        if len(server.requests) > 5:
-            server.leave.wait()
-        return sees(number, question, body)
-
-    with FaultyServer(stalls) as server:
-        options = ["--server.model", "tiny", "--server.concurrency", "1", "--server.question", "Who? {mention}"]
-        command = [sys.executable, "-m", "dim", "caption", str(dataset.root), *options]
-        child = subprocess.Popen(
-            command, env=environment_of(server.url), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+    with stalling_server() as server:
+        child = captioning(dataset, server, tmp_path)
         wait_until(lambda: len(server.requests) == 6 or child.poll() is not None)
         child.send_signal(number)
         said, errors = child.communicate(timeout=HANG)

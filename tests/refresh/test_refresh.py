@@ -22,7 +22,6 @@ from refreshing import (
     name_of,
     paced_by_a_moved_clock,
     run,
-    small_dataset,
     spoken,
 )
 from waiting import HANG, wait_until
@@ -33,15 +32,6 @@ from dim.data.dataset import Dataset, add_texts, write_dataset
 from dim.data.entity import Entity
 from dim.errors import ConfigError, DataError, MissingExtraError
 from dim.refresh.prompt import PromptTemplate
-
-
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    monkeypatch.delenv("DIM_LLM_MODEL", raising=False)
-    return small_dataset(tmp_path / "data")
 
 
 def test_the_answers_become_a_text_variant_and_the_rest_stays(data: Path) -> None:

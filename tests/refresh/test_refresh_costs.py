@@ -6,21 +6,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from llm_servers import KEY, FaultyServer, completion, write_tiny_model
-from refreshing import VARIANT, kind_answer, name_of, run, small_dataset, spoken
+from llm_servers import FaultyServer, completion, write_tiny_model
+from refreshing import VARIANT, kind_answer, name_of, run, spoken
 from transformers import AutoTokenizer
 
 from dim.data.dataset import Dataset, add_texts
 from dim.refresh.prompt import DEFAULT_TEMPLATE
-
-
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    monkeypatch.delenv("DIM_LLM_MODEL", raising=False)
-    return small_dataset(tmp_path / "data")
 
 
 def test_a_dry_run_counts_and_sends_nothing(data: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,6 @@ from refreshing import (
     num_answers,
     paced_by_a_moved_clock,
     run,
-    small_dataset,
     spoken,
 )
 from waiting import HANG, wait_until
@@ -29,16 +28,6 @@ from dim.data.dataset import Dataset
 from dim.errors import ConfigError
 from dim.refresh.client import Endpoint
 from dim.refresh.prompt import Prompt
-
-
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    monkeypatch.delenv("DIM_LLM_MODEL", raising=False)
-    return small_dataset(tmp_path / "data")
-
 
 SORRY = "I’m sorry, but I can’t provide information about this person."
 #: Entity → what the server does on each try (the last for ever), the status at the end, the requests it costs.

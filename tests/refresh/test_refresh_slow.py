@@ -4,19 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llm_servers import KEY, FaultyServer, completion
+from llm_servers import FaultyServer, completion
 from refreshing import VARIANT, answers, many_entities, run, small_dataset, spoken
 from slow_servers import PARTS, SequentialServer
 from waiting import wait_until
 
 from dim.errors import ConfigError
 
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+pytestmark = pytest.mark.usefixtures("environment")
 
 
 @pytest.mark.long  # by a clock that a busy machine does not keep; make test has test_window.py, on a moved one
