@@ -50,13 +50,14 @@ def rows_of_names(names: Sequence[str], rows: NDArray[np.int64], model: Tokenize
         model: Whose tokenizer it is.
     """
     written = [name.strip() for name in names]
-    is_known = [True] * len(names)
+    is_writable = [True] * len(names)
     if model.rules.name_tokens == "behind_prompt":
         tokens = model.tokenize_names(names)
-        written, is_known = model.detokenize_all(tokens), [model.unknown_token not in of_name for of_name in tokens]
+        written = model.detokenize_all(tokens)
+        is_writable = [bool(of_name) and model.unknown_token not in of_name for of_name in tokens]
     owners: dict[str, list[int]] = {}
-    for name, row, is_writable in zip(written, rows.tolist(), is_known, strict=True):
-        if is_writable:
+    for name, row, can_write in zip(written, rows.tolist(), is_writable, strict=True):
+        if can_write:
             owners.setdefault(name, []).append(row)
     return {name: np.array(found, dtype=np.int64) for name, found in owners.items()}
 

@@ -118,6 +118,13 @@ def test_names_of_characters_that_a_vocabulary_lacks_are_left_out_by_name(
     assert "東京" not in rows_of_names(names, np.arange(3), model)
 
 
+def test_a_name_without_tokens_is_no_answer(models: dict[str, LanguageModel]) -> None:
+    model, names = ruled(models["word_piece"]), ["Ada Olga", "\u200b"]  # which BERT's normaliser leaves out
+    assert model.tokenize_names(names)[1] == []
+    assert build_tree(names, np.arange(2), model, 64).left_out == {"no tokens": {"count": 1, "first": ["\u200b"]}}
+    assert list(rows_of_names(names, np.arange(2), model)) == ["ada olga"]
+
+
 def test_what_is_normalised_or_merged_is_listed(models: dict[str, LanguageModel]) -> None:
     facts = {}
     for kind in KINDS:
