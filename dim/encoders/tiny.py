@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -131,10 +131,16 @@ def _hashed(term: str, width: int) -> tuple[list[int], list[float]]:
     return columns, values
 
 
-def _bucket(text: str, size: int) -> tuple[int, float]:
+@cache
+def _hash() -> Callable[..., int]:
     from sklearn.utils import murmurhash3_32  # a command that encodes nothing does without
 
-    number = murmurhash3_32(text, positive=True)
+    hashed: Callable[..., int] = murmurhash3_32
+    return hashed
+
+
+def _bucket(text: str, size: int) -> tuple[int, float]:
+    number = _hash()(text, positive=True)
     return (number >> 1) % size, 1.0 if number & 1 else -1.0
 
 

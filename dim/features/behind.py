@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dim.core.templates import CONTEXT_FIELDS, check_template
 from dim.encoders.base import TextEncoder
-from dim.features.around import text_around
+from dim.features.around import place_of, text_around
 from dim.features.fields import Choices, Columns
 
 REACHES = (1000, 700, 500, 300, 200, 150, 100, 70, 50, 30)  #: Values of `context_reach` that are tried.
@@ -62,7 +62,5 @@ def _located(
 ) -> tuple[str, str, int, int] | None:
     """A mention with its place, as `text_around` finds it; None where it has none."""
     name, context = name or "", context or ""
-    if start is None or end is None:
-        start = context.find(name) if name else -1
-        end = start + len(name)
-    return None if start < 0 or not context else (name, context, start, end)
+    place = place_of(context, name, start, end) if context else None
+    return None if place is None else (name, context, *place)
