@@ -1,0 +1,56 @@
+"""What a language model adds to a run: `dim bench likelihoods`."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fit_options import dim_options
+from tiny_lm import save_model, texts_of
+
+from benchmarks.likelihoods import WEIGHTS, bench_likelihoods, weigh
+from dim.__main__ import main
+from dim.data.dataset import Dataset
+from dim.demo import demo_world
+from dim.errors import ConfigError
+from dim.reranker.features import FEATURES
+from dim.reranker.lists import Lists
+
+
+def lists(names: list[float], vectors: list[float], gold: list[int]) -> Lists:
+    """Two candidates a mention."""
+    features = np.zeros((len(names), len(FEATURES)), np.float32)
+    features[:, list(FEATURES).index("name")], features[:, list(FEATURES).index("vectors")] = names, vectors
+    return Lists(features, np.arange(len(names)), np.arange(0, len(names) + 1, 2), np.array(gold))
+
+
+def test_a_weight_is_chosen_on_tune_and_ties_count_against_the_gold() -> None:
+    tune = lists([0.5, 0.5, 0.5, 0.5], [0.9, 0.1, 0.1, 0.9], [0, 1])
+    dev = lists([0.5, 0.5, 0.7, 0.7], [0.9, 0.1, 0.9, 0.1], [0, -1])
+    likely = np.array([-1.0, -2.0, -2.0, -1.0])
+    found = {each["system"]: each for each in weigh(tune, dev, likely, np.array([-1.0, -2.0, -1.0, -2.0]))}
+    assert found["likelihood alone"]["hits"] == [1, 0]  # the second list has no gold
+    assert found["string similarity"]["hits"] == [0, 0]
+    assert found["string similarity + likelihood"]["hits"] == [1, 0]
+    assert found["string similarity + likelihood"]["weight"] == WEIGHTS[1]  # the least that is as good as any
+    assert found["DIM vectors + likelihood"]["weight"] == 0
+
+
+@pytest.mark.long
+def test_a_run_is_asked_once_and_its_results_are_found_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world, run = tmp_path / "world", tmp_path / "run"
+    demo_world(world, num_entities=200, num_images=0, seed=1)
+    small = ["--data.text_encoder.width", "64", "--model.width", "16", "--trainer.max_epochs", "1"]
+    assert main(["fit", *dim_options(world, run, *small)]) == 0
+    model = save_model(tmp_path / "lm", "llama", texts_of(Dataset(world)), context=1024)
+    asked = {"num_mentions": 6, "num_tuned": 4, "examples": [0, 1], "scored_examples": 1, "device": "cpu"}
+    first = bench_likelihoods(run, str(model), tmp_path / "out", **asked)
+    assert len(first["written"]) == 8
+    assert all(each["kb_name_share"] == 1 for each in first["written"] if each["tree"])
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("[ws][rc]*.json")}
+    assert bench_likelihoods(run, str(model), tmp_path / "out", **asked) == first
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+    assert "Names written" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="Name another --out"):
+        bench_likelihoods(run, str(model), tmp_path / "out", **asked | {"num_mentions": 5})
