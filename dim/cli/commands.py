@@ -194,6 +194,7 @@ COMMANDS = {
             "bench_link",
             "bench_serve",
             "bench_hostile",
+            "bench_start",
         ),
         "measure speed and memory against a peer or a ceiling",
     ),
