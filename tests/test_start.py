@@ -33,6 +33,29 @@ WRONG = (
     "bench nothing",
     "prepar",
 )
+#: What trains and draws, and what only some encoders need.
+TRAINING = {"pytorch_lightning", "lightning_fabric", "torchmetrics", "pytorch_metric_learning", "matplotlib"}
+RARE = {"sklearn", "torchvision", "transformers", "wandb"}
+#: What commands work with: in this order, each of them brings at most what those before it brought.
+WORK = {
+    "torch": (
+        *("dim.cli.configs", "dim.demo.world", "dim.releases.prepare", "dim.releases.hdf5_images"),
+        *("dim.cli.fetch_images", "dim.cli.show", "dim.cli.refresh", "dim.cli.hold_out"),
+    ),
+    "rare": (
+        *("dim.cli.audit", "dim.cli.evaluate", "dim.cli.report", "dim.cli.link", "dim.cli.serve", "dim.linker"),
+        *("dim.search.vector_index", "dim.reranker.ranker", "dim.features.live", "dim.inference.two_towers"),
+        *("dim.methods.contrastive.linker", "dim.methods.baselines.linker", "dim.serve.settings"),
+    ),
+    "training": ("dim.cli.caption", "dim.cli.embed"),
+}
+IMPORTED = """
+import json, sys
+from importlib import import_module
+for name in json.loads(sys.argv[1]):
+    import_module(name)
+    print(json.dumps([name, sorted(name for name in sys.modules if "." not in name)]))
+"""
 HEAVY = {"torch", "numpy", "pandas", "pyarrow", "PIL", "transformers", "pytorch_lightning", "matplotlib", "sklearn"}
 ASKED = """
 import json, sys
@@ -58,6 +81,17 @@ def test_a_help_and_a_wrong_line_import_nothing_that_computes() -> None:
     found = asked([*helps, *WRONG])
     assert [line for line, status, _ in found if status] == [*WRONG]
     assert {line: HEAVY & modules for line, _, modules in found if HEAVY & modules} == {}
+
+
+def test_what_commands_work_with_brings_no_more_than_they_need() -> None:
+    names = [name for each in WORK.values() for name in each]
+    command = [sys.executable, "-c", IMPORTED, json.dumps(names)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    told = {name: {*modules} for name, modules in map(json.loads, done.stdout.splitlines())}
+    unwanted = {"torch": TRAINING | RARE | {"torch"}, "rare": TRAINING | RARE, "training": TRAINING}
+    found = {name: told[name] & unwanted[which] for which, each in WORK.items() for name in each}
+    assert {name: modules for name, modules in found.items() if modules} == {}
+    assert "torch" in told["dim.cli.audit"]
 
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - FULL - {"bench"}))
