@@ -47,7 +47,7 @@ WORK = {
         *("dim.search.vector_index", "dim.reranker.ranker", "dim.features.live", "dim.inference.two_towers"),
         *("dim.methods.contrastive.linker", "dim.methods.baselines.linker", "dim.serve.settings"),
     ),
-    "training": ("dim.cli.caption", "dim.cli.embed"),
+    "training": ("dim.cli.caption", "dim.cli.embed", "dim.methods.generative.linker"),
 }
 IMPORTED = """
 import json, sys
