@@ -16,7 +16,10 @@ from dim.training.task import LinkingTask
 
 
 class GEMEL(GEMELNetwork, LinkingTask):
-    """GEMEL (arXiv 2306.12725) with its loss and its learning rates; the options are those of `GEMELNetwork`."""
+    """GEMEL (arXiv 2306.12725; released code HITsz-TMG/GEMEL at 906a221): a language model writes the entity's name.
+
+    Here is what trains it, its loss and its learning rates; the options are those of `GEMELNetwork`.
+    """
 
     def loss_of(self, rows: Tensor) -> Tensor:
         """The mean negative log-likelihood of the tokens of the golds' names and their end tokens."""
