@@ -20,6 +20,7 @@ from dim.encoders.base import TextEncoder
 from dim.encoders.characters import CharacterEncoder
 from dim.encoders.device import resolve_device
 from dim.encoders.text import TransformersTextEncoder
+from dim.encoders.tiny import TinyTextEncoder
 from dim.features.live import LiveEncoder
 from dim.linker import Question
 from dim.linker.knowledge import knowledge_of
@@ -94,7 +95,7 @@ def make_towers(encoder: TextEncoder, names: Sequence[str], seed: int) -> Towers
 
 
 def make_linker(
-    world: Dataset, encoder_folder: Path, device: str, kind: Kind, seed: int
+    world: Dataset, encoder_folder: Path | None, device: str, kind: Kind, seed: int
 ) -> tuple[ContrastiveLinker, Vectors]:
     """A linker of the world's KB with a ranker, and the vectors [n, width] of its index.
 
@@ -102,12 +103,14 @@ def make_linker(
 
     Args:
         world: Gives entities and texts.
-        encoder_folder: Of the text encoder.
+        encoder_folder: Of the text encoder; None: the demo's, which has no weights.
         device: Where encoder and towers compute.
         kind: Of the index.
         seed: Of the weights of towers and ranker.
     """
-    encoder = TransformersTextEncoder(str(encoder_folder), device=device)
+    encoder = (
+        TransformersTextEncoder(str(encoder_folder), device=device) if encoder_folder is not None else TinyTextEncoder()
+    )
     knowledge = knowledge_of(world.entities, [text or None for text in world.texts("brief")], world.image_root)
     entities = list(knowledge)
     towers = make_towers(encoder, [entity.name for entity in entities], seed)
@@ -130,12 +133,15 @@ def make_linker(
     return linker, dense
 
 
-def _recipe(encoder_folder: Path) -> Recipe:
+def _recipe(encoder_folder: Path | None) -> Recipe:
     """How a folder of the linker makes it again."""
+    text_encoder: dict[str, Any] = {"class_path": "TinyTextEncoder"}
+    if encoder_folder is not None:
+        text_encoder = {"class_path": "TransformersTextEncoder", "init_args": {"path": str(encoder_folder)}}
     return {
         "model": {"class_path": "DIM", "init_args": {"width": WIDTH}},
         "encoders": {
-            "text_encoder": {"class_path": "TransformersTextEncoder", "init_args": {"path": str(encoder_folder)}},
+            "text_encoder": text_encoder,
             "name_encoder": {"class_path": "CharacterEncoder"},
         },
         "context_template": LiveEncoder.context_template,

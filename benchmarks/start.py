@@ -18,7 +18,10 @@ from dim.core.provenance import commit, hardware
 from dim.display.terminal import Console
 from dim.errors import ConfigError, DimError
 
-TORCH, LINKER, ANSWER = "import torch", "import dim; dim.Linker", "dim link, one mention"
+TORCH, LINKER = "import torch", "import dim; dim.Linker"
+ANSWER, BERT_ANSWER = "dim link, one mention, the demo's encoder", "dim link, one mention, a BERT"
+BERT = "import dim, torch; from transformers import BertModel, BertTokenizerFast"  # dim mends the import of torchvision
+LINK = ["-m", "dim", "link", "--mention", "Ada", "--device", "cpu", "--model"]
 #: By what they are called: the line, and how it ends.
 LINES = {
     TORCH: (["-c", TORCH], 0),
@@ -26,10 +29,14 @@ LINES = {
     **{f"dim {name} --help": (["-m", "dim", name, "--help"], 0) for name in ("link", "rank", "serve", "report", "fit")},
     "dim fit, a mistyped option": (["-m", "dim", "fit", "--config", "demo", "--data.batch_sise", "3"], 1),
     "dim rank, a missing option": (["-m", "dim", "rank"], 1),
-    ANSWER: (["-m", "dim", "link", "--model", "{folder}", "--mention", "Ada", "--device", "cpu"], 0),
+    ANSWER: ([*LINK, "demo"], 0),
+    BERT_ANSWER: ([*LINK, "bert"], 0),
+    "import Transformers' BERT": (["-c", BERT], 0),
 }
 MOST_S = 0.5  #: CPU seconds of a help or a wrong line: the goal.
-GOALS = {LINKER: "≤ 1.6 × torch", ANSWER: "≤ 0.5 × before", "dim fit --help": ""}
+GOALS = {LINKER: "≤ 1.6 × torch", **dict.fromkeys((ANSWER, BERT_ANSWER), "≤ 0.5 × before")}
+#: They have none: what they take is Lightning's and Transformers'.
+NO_GOAL = (TORCH, "dim fit --help", "import Transformers' BERT")
 
 
 @dataclass(frozen=True)
@@ -50,13 +57,13 @@ class Start:
 
 
 def bench_start(checkout: Path | None = None, num_entities: int = 300, rounds: int = 5, seed: int = 0) -> list[Start]:
-    """Starts each line in a process of its own, in turns, with the folder of a tiny linker to answer.
+    """Starts each line in a process of its own, in turns, with the folders of tiny linkers to answer.
 
     Args:
         checkout: Of an earlier commit, to be measured beside this one; it must read a linker's folder of today.
-        num_entities: In the linker's KB.
+        num_entities: In the linkers' KB.
         rounds: Turns of each line; their median counts. One more comes first, and fills the caches of the disk.
-        seed: Of the made-up world and the linker's weights.
+        seed: Of the made-up world and the linkers' weights.
 
     Returns:
         What was measured, by line; `import torch` is the first.
@@ -68,10 +75,11 @@ def bench_start(checkout: Path | None = None, num_entities: int = 300, rounds: i
     if not all((place / "dim" / "__main__.py").is_file() for place in places):
         raise ConfigError(f"a checkout of dim at {checkout}", "none", "Make one: git worktree add FOLDER COMMIT.")
     taken: dict[tuple[Path, str], list[Cost]] = {(place, line): [] for place in places for line in LINES}
-    with TemporaryDirectory() as name:
-        folder = Path(name)
+    with TemporaryDirectory() as place_of_linkers:
+        folder = Path(place_of_linkers)
         world, encoder = make_world(folder, num_entities, None, "tiny", seed)
-        make_linker(world, encoder, "cpu", "exact", seed)[0].save(folder / "linker")
+        for name, encoder_folder in (("demo", None), ("bert", encoder)):
+            make_linker(world, encoder_folder, "cpu", "exact", seed)[0].save(folder / name)
         for turn in range(rounds + 1):
             for place, line in taken:
                 cost = _started(line, place, folder)
@@ -83,7 +91,6 @@ def bench_start(checkout: Path | None = None, num_entities: int = 300, rounds: i
 
 def _started(line: str, checkout: Path, folder: Path) -> Cost:
     words, status = LINES[line]
-    words = [word.format(folder=folder / "linker") for word in words]
     environment = os.environ | {"PYTHONPATH": str(checkout)}
     begin = time.perf_counter()
     with (folder / "said").open("w+") as said:
@@ -113,7 +120,7 @@ def _print(found: list[Start], rounds: int) -> None:
             f"{each.cost.cpu:.2f}",
             f"{each.cost.wall:.2f}",
             f"{each.cost.cpu / torch:.2f}",
-            "" if each.line == TORCH else GOALS.get(each.line, f"≤ {MOST_S} s"),
+            "" if each.line in NO_GOAL else GOALS.get(each.line, f"≤ {MOST_S} s"),
             f"{before.cpu:.2f}" if before else "",
             f"{each.cost.cpu / before.cpu:.2f}" if before else "",
         )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from dim.cli.commands import COMMANDS
 from dim.core.choices import nearest
+from dim.core.lazy import importing
 from dim.core.shortages import shortage
 from dim.display.lines import say, warn
 from dim.errors import DimError
@@ -71,7 +72,8 @@ def main(args: Sequence[str] | None = None) -> int:
                 from dim.cli.trainer_line import check_names
 
                 check_names(arguments)
-            from dim.cli.trainer import run_trainer
+            with importing():
+                from dim.cli.trainer import run_trainer
 
             run_trainer(arguments)
         elif name in COMMANDS:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dim.cli.outline import arguments_of, outline
+from dim.core.lazy import importing
 from dim.core.wrong_line import Line, wrong_name
 from dim.errors import ConfigError
 
@@ -82,7 +83,8 @@ class Command:
             options = {"config": False} | dict.fromkeys(arguments, True)
             if error := wrong_name(Line(name, tuple(args), tuple(required)), options, required):
                 raise error
-        found: Callable[..., Any] = getattr(import_module(self.module), function)
+        with importing():
+            found: Callable[..., Any] = getattr(import_module(self.module), function)
         return found
 
 

@@ -15,6 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from dim.core.lazy import importing
+
 _Function: TypeAlias = Callable[..., Any]
 _OURS = ("dim", "benchmarks")  #: The packages whose sources are followed; what others have is imported.
 
@@ -50,7 +52,9 @@ def outline(module: str, name: str) -> _Function | None:
 
     @wraps(names[name])
     def called(*args: Any, **options: Any) -> Any:
-        return getattr(import_module(module), name)(*args, **options)
+        with importing():
+            function = getattr(import_module(module), name)
+        return function(*args, **options)
 
     return called
 

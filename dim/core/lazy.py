@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -23,8 +25,31 @@ def lazily(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     def found(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        value = getattr(import_module(homes[name]), name)
+        with importing():
+            value = getattr(import_module(homes[name]), name)
         setattr(sys.modules[module], name, value)  # from now on it is there, also for who imports nothing
         return value
 
     return found
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """A block that imports much: garbage is collected after it.
+
+    Looking for it through all that modules make, again and again, takes a tenth of the time and finds next to nothing.
+
+    Example:
+        >>> with importing():
+        ...     gc.isenabled()
+        False
+        >>> gc.isenabled()
+        True
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()

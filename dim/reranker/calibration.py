@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
 
 NUM_BINS = 15
 
@@ -38,6 +37,7 @@ def fit_temperature(scores: Floats, gold: NDArray[np.int64]) -> float:
         >>> fit_temperature(wrong_half_the_time, np.array([0, 1])) > 5
         True
     """
+    from scipy.optimize import minimize_scalar  # a linker that is opened fits nothing
 
     def loss(log_temperature: float) -> float:
         values = scores / np.exp(log_temperature)
