@@ -270,7 +270,8 @@ class DimCLI(LightningCLI):
         if datamodule.engine == "local":
             self.trainer.predict(model, datamodule=datamodule, ckpt_path=ckpt_path, **kwargs)
         else:
-            predict_on_cluster(model, datamodule, Path(ckpt_path) if ckpt_path else None, self.run)
+            best = Path(ckpt_path) if ckpt_path else None
+            predict_on_cluster(model, datamodule, self.config_dump, best, self.run)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with CSV logs, checkpoints by the metric on tune, and the writer of results."""
