@@ -366,6 +366,26 @@ def test_a_table_that_was_cut_off_ends_as_an_undisturbed_one(model, table, tmp_p
     assert len(list(tmp_path.iterdir())) == 4
 
 
+def test_what_was_answered_by_other_images_is_not_gone_on_with(model, table, tmp_path, monkeypatch, capsys):
+    folder, rows, _ = table
+    shutil.copytree(folder, tmp_path / "asked")
+    source, output = write_rows(tmp_path / "asked" / "asked.csv", rows * 2), tmp_path / "answers.jsonl"
+    options = ["--input", str(source), "--batch_size", "3", "--output", str(output)]
+    with monkeypatch.context() as patch:
+        patch.setattr("dim.linker.job.link_each", interrupted_after(1))
+        assert ask(model, *options) == 130
+    photo = tmp_path / "asked" / "photo.png"
+    shown, status = photo.read_bytes(), photo.stat()
+    photo.write_bytes(shown + b" ")
+    assert ask(model, *options) == 1
+    assert "Use the same images, or remove" in capsys.readouterr().err
+    photo.write_bytes(shown)
+    os.utime(photo, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert ask(model, *options, "--image_root", str(tmp_path)) == 1
+    assert "Use the same image_root, or remove" in capsys.readouterr().err
+    assert ask(model, *options) == 0
+
+
 def interrupted_after(num_batches: int) -> Any:
     batches = iter(range(num_batches))
 
