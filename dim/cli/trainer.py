@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext, redirect_stdout
 from functools import partial
 from io import StringIO
@@ -50,7 +50,7 @@ from dim.releases.prepare import open_dataset
 from dim.training.checkpoint import no_checkpoint, read_checkpoint, to_resume_from
 from dim.training.checkpoint_files import RunCheckpoint, WholeCheckpoints
 from dim.training.datamodule import LinkingDataModule
-from dim.training.pinning import keep_commits, write_commits
+from dim.training.pinning import keep_commits, write_settled
 from dim.training.predict import predict_on_cluster
 from dim.training.progress_lines import ProgressBar, progress_callback
 from dim.training.registry import registered
@@ -155,6 +155,9 @@ class DimCLI(LightningCLI):
             begun = folder_to_fit(Path(options["run"]), resumed=True, overwrite=options["overwrite"])
             if (begun / CONFIG).exists():
                 _as_before(options, begun, given)
+                _settled(options, given, (stated_config(begun).get("model") or {}).get("init_args") or {})
+        elif args[0] == "fit" and options["ckpt_path"] is None:
+            _settled(options, given, {})  # also where the configuration is that of a run, which settled its own
         if args[0] != "fit":  # where it computes is for who asks to say, not for the run
             for name in (name for name in MACHINES if f"--{name}" not in given):
                 options[name] = MACHINES[name]
@@ -311,17 +314,17 @@ class DimCLI(LightningCLI):
         )
 
     def _complete(self) -> None:
-        """Names the commits of what is on a hub in the configuration, and where the run's files are beside it."""
-        write_commits(self.config_dump, self.model, self.datamodule)
+        """Names in the configuration what the run settled, such as commits of a hub, and where the run's files are beside it."""
+        write_settled(self.config_dump, self.model, self.datamodule)
         record_places(self.run, self.config_dump, self.datamodule.linking_data.dataset, self.folder)
 
     def before_validate(self) -> None:
-        """Names the commits of what is on a hub in the configuration that stands beside the results."""
-        write_commits(self.config_dump, self.model, self.datamodule)
+        """Names in the configuration that stands beside the results what was settled, such as commits of a hub."""
+        write_settled(self.config_dump, self.model, self.datamodule)
 
     def before_test(self) -> None:
         """The same."""
-        write_commits(self.config_dump, self.model, self.datamodule)
+        write_settled(self.config_dump, self.model, self.datamodule)
 
     def after_fit(self) -> None:
         """Evaluates the best weights on dev, and puts the run in its place."""
@@ -380,6 +383,20 @@ def _as_before(options: Any, folder: Path, given: set[str]) -> None:
     for name, value in lacking(kind, model.get("init_args") or {}).items():
         if name in options["model"]["init_args"] and not {f"--model.{name}", f"--model.init_args.{name}"} & given:
             options["model"]["init_args"][name] = value
+
+
+def _settled(options: Any, given: set[str], before: Mapping[str, Any]) -> None:
+    """Has what a method settles when it is fitted (`LinkingTask.settles`) be as it was settled before, if it was.
+
+    Args:
+        options: As they were parsed.
+        given: The options of the command line.
+        before: The options of the model with which the run began.
+    """
+    kind = imported_class(str(options["model"]["class_path"]))
+    for name in getattr(kind, "settles", ()):
+        if not {f"--model.{name}", f"--model.init_args.{name}"} & given:
+            options["model"]["init_args"][name] = before.get(name)
 
 
 def whole_numbers_first(parser: LightningArgumentParser) -> None:

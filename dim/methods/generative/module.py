@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar, Literal, NoReturn
 
 import numpy as np
@@ -64,6 +63,8 @@ class GEMEL(LinkingTask):
             (LLaMA, Gemma, DeepSeek; OPT, of which the release takes it away).
         end: What ends a name: `eos`, the tokenizer's end token; `line`, a line's end, as in the examples; `auto`, which
             of them the language model finds likelier behind the golds' names of 32 mentions of tune, without images.
+        settled_end: What `auto` has chosen: `fit` writes it into the run's config.yaml, so that all that opens the run
+            ends names as it was fitted.
         name_tokens: Names have the tokens that they have `behind_prompt`, or, as released, `alone`.
         train_mapper: Whether `fit` trains; False evaluates a mapper with random weights, or none without images.
         learning_rate: Peak learning rate of AdamW.
@@ -76,7 +77,9 @@ class GEMEL(LinkingTask):
     """
 
     scores_all = False
-    incidental = LinkingTask.incidental | {"language_model", "batch_size", "score_batch_size"}
+    incidental = LinkingTask.incidental | {"language_model", "batch_size", "score_batch_size", "settled_end"}
+    training_only = LinkingTask.training_only | {"settled_end"}  # a folder says what ends a name itself
+    settles = ("settled_end",)
     later: ClassVar[dict[str, Any]] = {"bos": "never", "end": "eos", "name_tokens": "alone"}
 
     def __init__(
@@ -97,6 +100,7 @@ class GEMEL(LinkingTask):
         score_batch_size: int = 128,
         bos: Bos = "auto",
         end: End | Literal["auto"] = "eos",
+        settled_end: End | None = None,
         name_tokens: NamePlace = "behind_prompt",
         train_mapper: bool = True,
         learning_rate: float = 1e-6,
@@ -113,7 +117,7 @@ class GEMEL(LinkingTask):
         self.decoder = Decoder(num_beams, max_new_tokens, length_penalty, early_stopping)
         self.max_prompt_tokens = max_prompt_tokens
         self.batch_size, self.score_batch_size = batch_size, score_batch_size
-        self.bos, self.end, self.name_tokens = bos, end, name_tokens
+        self.bos, self.end, self.settled_end, self.name_tokens = bos, end, settled_end, name_tokens
         self.is_trained = train_mapper
         self.epsilon, self.warmup_share, self.counted = epsilon, warmup_share, schedule
         self.verdict: Verdict | None = None  #: Of the language model's self-check.
@@ -184,7 +188,10 @@ class GEMEL(LinkingTask):
             np.zeros(len(data.gold), bool) if images is None else (images.rows >= 0).cpu().numpy(),
         )
         if self.end == "auto":
-            self._choose_end(data)
+            if self.settled_end is None:
+                self.settled_end = self._likelier_end(data)
+                self.settle_names()
+            self.chosen = {"end": self.settled_end}
         if self.constrained:
             longest, cache = self.decoder.max_new_tokens, self.datamodule.cache_dir
             self.tree = open_tree(dataset, model, self.aliases, self.nil, longest, cache)
@@ -201,7 +208,7 @@ class GEMEL(LinkingTask):
             ConfigError: Its tokenizer has no such start, or no such end.
         """
         model = self.language_model
-        end = "eos" if self.end == "auto" else self.end
+        end = self.settled_end or "eos" if self.end == "auto" else self.end
         model.rules = NameRules(model.starts(self.bos), end, self.name_tokens)
         _ = model.end_token
 
@@ -419,8 +426,8 @@ class GEMEL(LinkingTask):
         what = "trained" if self.is_trained else "random"
         say(f"mapper {self.num_trained:,} weights ({what}), language model {frozen:,} (frozen): {share:.2%} trained")
 
-    def _choose_end(self, data: LinkingData) -> None:
-        """Settles what ends a name (`likelier_end`)."""
+    def _likelier_end(self, data: LinkingData) -> End:
+        """What the language model finds likelier to end a name, behind golds of tune."""
         model, golds = self.language_model, data.gold.cpu().numpy()
         rows = np.flatnonzero((data.dataset.mentions["split"].to_numpy() == "tune") & (golds >= 0))
         rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), NUM_ASKED)).astype(np.int64)]
@@ -432,10 +439,10 @@ class GEMEL(LinkingTask):
         with torch.no_grad():
             asked = prompts.of(rows)
             end, gain = likelier_end(model, lambda some: self._encode(some)[0], asked, names, self.batch_size)
-        model.rules = replace(model.rules, end=end)
-        self.chosen = {"end": end}
         if names:
-            say(f"names end with {end_named(model)}: likelier behind {len(names)} names of tune by {gain:.2f} nats")
+            named = end_named(model, end)
+            say(f"names end with {named}: likelier behind {len(names)} names of tune by {gain:.2f} nats")
+        return end
 
     def _tree_facts(self) -> dict[str, Any]:
         tree = self.tree

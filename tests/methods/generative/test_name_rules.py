@@ -218,6 +218,40 @@ def test_the_end_that_is_likelier_behind_the_golds_of_tune_is_chosen(place: Path
     assert_answers_as(run, linker)
 
 
+def test_what_auto_chose_is_settled_with_the_run(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def leans_to(end: str) -> None:
+        monkeypatch.setattr("dim.methods.generative.module.likelier_end", lambda *_: (end, 1.0))
+
+    def value_of(folder: Path) -> tuple[str, str]:
+        end = method_of(folder)["names"]["end"]
+        return end["option"], end["value"]
+
+    leans_to("line")
+    run = fit(place, "settled", "--model.end", "auto", *UNTRAINED)
+    config, other = str(run / "config.yaml"), ["--run", str(tmp_path / "other")]
+    identity = json.loads((run / "metrics.json").read_text())["identity"]
+    leans_to("eos")  # as after other mentions came into tune, or on another machine
+    for command in ("validate", "test"):
+        assert main([command, "--config", config]) == 0
+        assert value_of(run) == ("auto", "line")
+    assert json.loads((run / "metrics.json").read_text())["identity"] == identity
+    assert "settled_end" not in identity["method"]["options"]
+    assert open_run(run, device="cpu").language_model.rules.end == "line"
+    task, datamodule = instantiate_run(run)
+    task.try_parts()
+    blocks = pickle.loads(pickle.dumps(AnswerBlocks(task, datamodule, None)))
+    datamodule.needs = task.needs
+    _ = datamodule.linking_data
+    assert blocks.opened.language_model.rules.end == "line"
+    Linker.from_checkpoint(run, device="cpu").save(tmp_path / "linker")
+    assert Linker.from_pretrained(tmp_path / "linker", device="cpu").task.end == "line"
+    assert main(["validate", "--config", config, *other, "--model.end", "eos"]) == 0  # what is said counts
+    assert value_of(tmp_path / "other") == ("eos", "eos")
+    again = ["--run", str(tmp_path / "again")]
+    assert main(["fit", "--config", config, *again]) == 0  # a run of its own, which settles its own
+    assert value_of(tmp_path / "again") == ("auto", "eos")
+
+
 def test_where_most_answers_never_end_it_is_said_why(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     endless = ["--model.language_model.path", str(place / "endless"), "--model.constrained", "false"]
     task = opened(place, *endless, "--model.max_new_tokens", "2", *UNTRAINED)
