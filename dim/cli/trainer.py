@@ -314,7 +314,7 @@ class DimCLI(LightningCLI):
         )
 
     def _complete(self) -> None:
-        """Names in the configuration what the run settled, such as commits of a hub, and where the run's files are beside it."""
+        """Names in the configuration what the run settled, and where the run's files are beside it."""
         write_settled(self.config_dump, self.model, self.datamodule)
         record_places(self.run, self.config_dump, self.datamodule.linking_data.dataset, self.folder)
 

@@ -29,7 +29,7 @@ COUNTED_BY = SERVER, TOKENIZER, BOUND = "server", "tokenizer", "bound"
 class Request:
     """One question about an entity, or about an image, that is named by its id or path.
 
-    `hash` covers all that a finished answer depends on; `whole_hash` is that of the prompt before it was cut, if it was.
+    `hash` covers all that a finished answer depends on; `whole_hash` is that of the prompt before its old text was cut.
     """
 
     entity_id: str

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from dim.errors import ConfigError
 
-
 Tokens = tuple[int | None, int | None]  #: In and out; None: not known.
 
 
@@ -146,8 +145,8 @@ class Budget:
         timed_out = f" ({self.num_timed_out:,} timed out)" if self.num_timed_out else ""
         cost = "" if self.cost is None else f", cost {self.cost:,.4f}"
         counted = (
-            f"; of these {self.counted:,} by the tokenizer, for {self.num_counted:,} request(s) that the server did not "
-            "count"
+            f"; of these {self.counted:,} by the tokenizer, for {self.num_counted:,} request(s) that the server did "
+            "not count"
             if self.num_counted
             else ""
         )

@@ -41,9 +41,7 @@ class Room:
     too_long: list[str] = field(default_factory=list)
     longest: tuple[str, int] = ("", 0)
 
-    def fit(
-        self, template: PromptTemplate, entity: Entity, text: str | None, prompt: Prompt
-    ) -> tuple[Prompt, bool]:
+    def fit(self, template: PromptTemplate, entity: Entity, text: str | None, prompt: Prompt) -> tuple[Prompt, bool]:
         """The prompt, or where there is no room for it the longest one with an old text that lost its end.
 
         Returns:

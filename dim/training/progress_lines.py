@@ -96,14 +96,14 @@ class ProgressBar(RichProgressBar):
         return num_mentions(loader, num_batches) if self._counts_mentions else num_batches
 
     def _listen(self, module: LightningModule) -> None:
-        if self._counts_mentions:
+        if isinstance(module, LinkingTask) and self._counts_mentions:
             self._num_ranked = 0
             module.heard = self._advance
 
     def _advance(self, count: int) -> None:
         self._num_ranked += count
-        shown = {"test": self.test_progress_bar_id, "predict": self.predict_progress_bar_id}
-        bar = shown.get(str(self.trainer.state.fn.value if self.trainer.state.fn else ""), self.val_progress_bar_id)
+        bar = self.test_progress_bar_id if self.trainer.testing else self.val_progress_bar_id
+        bar = self.predict_progress_bar_id if self.trainer.predicting else bar
         if self.progress is not None and bar is not None:
             self.progress.update(bar, completed=self._num_ranked, visible=True)
             self.refresh()

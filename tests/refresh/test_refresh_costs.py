@@ -82,7 +82,9 @@ def test_what_a_server_does_not_count_the_tokenizer_counts_where_it_can(
     with FaultyServer(script) as server:
         run(data, server, limit=2, tokenizer=folder)
         run(data, server, limit=4)
-    asked = [tokenizer.apply_chat_template(body["messages"], add_generation_prompt=True) for *_, body, _ in server.requests]
+    asked = [
+        tokenizer.apply_chat_template(body["messages"], add_generation_prompt=True) for *_, body, _ in server.requests
+    ]
     lines, said = answers(data), spoken(capsys)
     written = 160 if thoughts else len(tokenizer("A tall person.")["input_ids"]) + 1
     for line, prompt in zip(lines[:2], asked, strict=False):
