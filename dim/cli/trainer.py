@@ -369,14 +369,18 @@ class DimCLI(LightningCLI):
 
 
 def _as_before(options: Any, folder: Path, given: set[str]) -> None:
-    """Has options of the model that a run's config.yaml lacks, since they came later, be as runs of before had them.
+    """Has options that a run's config.yaml lacks, since they came later, be as runs of before had them.
 
     Args:
         options: As they were parsed, with today's defaults.
         folder: Of the run.
         given: The options of the command line.
     """
-    model = renamed(stated_config(folder)).get("model") or {}
+    config = renamed(stated_config(folder))
+    for name, value in lacking(LinkingDataModule, config.get("data") or {}).items():
+        if f"--data.{name}" not in given:
+            options["data"][name] = value
+    model = config.get("model") or {}
     kind = imported_class(str(model.get("class_path")))
     if kind is None or options["model"]["class_path"] != model["class_path"]:
         return

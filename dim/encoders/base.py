@@ -160,7 +160,10 @@ class TextEncoder(Encoder):
         return None
 
     def are_cut(self, texts: Sequence[str]) -> Sequence[bool] | None:
-        """Whether the end of each text is not read, because it is too long; None: the encoder does not say."""
+        """Whether the end of each text is not read, because it is too long; None: the encoder does not say.
+
+        Contexts are cut around their mention by it (`dim.features.behind`), so that the fingerprint stands for it, too.
+        """
         return None
 
     def reading(self, owner: Owner) -> TextEncoder:

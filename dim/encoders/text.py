@@ -199,12 +199,12 @@ class TransformersTextEncoder(KnownByItsFiles, PromptableTextEncoder):
 
     def are_cut(self, texts: Sequence[str]) -> Sequence[bool]:
         """Whether a text has more tokens than the model takes."""
-        limit, options = self._limit, {"truncation": True, "max_length": self._limit + 1}
+        limit = self._limit
         long = [place for place, text in enumerate(texts) if len(text.encode()) + 2 > limit]
         cut = [False] * len(texts)
         for start in range(0, len(long), CHUNK):
             part = long[start : start + CHUNK]
-            tokens = self.loaded.tokenizer([texts[place] for place in part], **options)["input_ids"]
+            tokens = self._cut([texts[place] for place in part], limit + 1)["input_ids"]
             for place, ids in zip(part, tokens, strict=True):
                 cut[place] = len(ids) > limit
         return cut
@@ -275,11 +275,11 @@ class TransformersTextEncoder(KnownByItsFiles, PromptableTextEncoder):
         names = accepted(reader_of(self.model))
         return names if self.loaded.has_mask else names - {"attention_mask"}
 
-    def _cut(self, texts: Sequence[str], **options: Any) -> Any:
-        """The tokens of texts, cut at the longest that the model takes."""
+    def _cut(self, texts: Sequence[str], limit: int | None = None, **options: Any) -> Any:
+        """The tokens of texts, cut at a number of them, by default the most that the model takes."""
         if self.recipe.lower_case:
             texts = [text.lower() for text in texts]
-        return self.loaded.tokenizer(list(texts), truncation=True, max_length=self._limit, **options)
+        return self.loaded.tokenizer(list(texts), truncation=True, max_length=limit or self._limit, **options)
 
     def _length_of(self, prompt: str) -> int:
         """Tokens of a prompt, with those that stand before a text."""

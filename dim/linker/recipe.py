@@ -40,7 +40,7 @@ Made = TypeVar("Made", bound=Method)
 def recipe_of_run(run: Path, method: type[Method]) -> Recipe:
     """The recipe of a run of a method, from its config.yaml."""
     config = read_config(run)
-    model, reach = config["model"], config["data"].get("context_reach")
+    model, reach = config["model"], config["data"].get("context_reach")  # an older run has none
     options = {k: v for k, v in model.get("init_args", {}).items() if k not in method.training_only}
     return {
         "model": {"class_path": model["class_path"], "init_args": options},

@@ -262,7 +262,8 @@ class GenerativeLinker(Linker):
         """Vectors of the mentions and image features, with their masks, as far as the run reads them."""
         images = question_images(questions, self.image_reader, self.reads_images)
         names, contexts = [question.mention for question in questions], [question.context for question in questions]
-        batch = self.live.mentions(names, contexts, images, self.image_reader.wanted)
+        spans = [question.span for question in questions]
+        batch = self.live.mentions(names, contexts, images, self.image_reader.wanted, spans)
         fields = {name: field.mean() for name, field in batch.fields.items()}
         for name, (values, _) in fields.items():
             for place, vector in enumerate(values.float().numpy()):
