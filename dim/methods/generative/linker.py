@@ -161,7 +161,7 @@ class GenerativeLinker(Linker):
     def _write(self, encoded: Encoded) -> list[list[Answer]]:
         if not self.writable.can_write:
             return [[] for _ in encoded.last]
-        written = self.task.decoder.write(self.task.language_model, encoded, self.writable.mask())
+        written = self.task.decoder.write(self.task.language_model, encoded, self.writable.choices())
         return [self._answers(names, [self.writable.owners(name) for name in names]) for names in written]
 
     def _score(self, encoded: Encoded, questions: Mapping[int, Question]) -> list[list[Answer]]:

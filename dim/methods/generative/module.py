@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from transformers import LogitsProcessor
 
 from dim.core.distributed import gathered, num_processes, process_index
 from dim.data.dataset import NIL
@@ -21,11 +20,11 @@ from dim.errors import ConfigError
 from dim.evaluation.protocols import NIL_ROW, Ranked
 from dim.inference.data import LinkingData, Needs
 from dim.methods.generative.answers import Answers, Ordering, Rows
+from dim.methods.generative.choices import AnyToken, Choices
 from dim.methods.generative.decoding import Decoder, Written
 from dim.methods.generative.examples import Examples, NoExamples, SimilarExamples
 from dim.methods.generative.language_model import LanguageModel
 from dim.methods.generative.mapper import FeatureMapper
-from dim.methods.generative.masking import LineMask, NameMask
 from dim.methods.generative.name_end import NUM_ASKED, end_named, likelier_end, name_facts, never_ended
 from dim.methods.generative.name_tree import NameTree
 from dim.methods.generative.names import name_pairs, open_tree, rows_of_names
@@ -221,12 +220,13 @@ class GEMEL(LinkingTask):
         room = self.prefix_length, self.room()
         return Prompts(mentions, names, model.tokenize, examples, has_image, *room, model.start, of_examples)
 
-    def mask(self, tree: NameTree | None) -> LogitsProcessor | None:
-        """What keeps a decoder to what may be written: the names of a tree, if there is one; None: anything may be."""
+    def choices(self, tree: NameTree | None) -> Choices:
+        """What may be written: the names of a tree, if there is one; else what breaks no line before its end."""
         if tree is not None:
-            return NameMask(tree, prompt_length=1)
+            return tree.choices(self.device)
         model = self.language_model
-        return LineMask(model.broken_lines) if model.rules.end == "line" else None
+        # With characters before it (`)` and a line's end as one token), or twice, a line's end would end no name.
+        return AnyToken(torch.from_numpy(model.broken_lines) if model.rules.end == "line" else None)
 
     def loss_of(self, rows: Tensor) -> Tensor:
         """The mean negative log-likelihood of the tokens of the golds' names and their end tokens."""
@@ -376,8 +376,8 @@ class GEMEL(LinkingTask):
         return self.data.mention_fields["image"].take(torch.from_numpy(mentions).to(self.device)).mean()[0]
 
     def _write(self, encoded: Encoded, mentions: Rows) -> list[Answers]:
-        mask = self.mask(self.tree if self.constrained else None)
-        written = self.decoder.write(self.language_model, encoded, mask)
+        choices = self.choices(self.tree if self.constrained else None)
+        written = self.decoder.write(self.language_model, encoded, choices)
         owners = [[self._owners(name) for name in names] for names in written]
         self._counts["asked"] += len(written)
         self._counts["answered"] += sum(map(bool, written))

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor
 
 from dim.core.shortages import is_memory
 from dim.display.lines import warn
 from dim.encoders.device import Precision
 from dim.errors import ConfigError
+from dim.methods.generative.choices import OfNames
 from dim.methods.generative.decoding import Decoder
 from dim.methods.generative.language_model import LanguageModel
 from dim.methods.generative.passes import trained_logits
@@ -189,7 +189,8 @@ class Trial:
     def apart(self, expected: list[dict[Name, float]]) -> float:
         """The most by which a score differs from what is expected, with `model.way` as it is; inf where names lack."""
         prompts, decoder = self.prompts(), Decoder(NUM_BEAMS, max_new_tokens=3, early_stopping="never")
-        written = decoder.write(self.model, prompts, _Names(self.written, self.model.end_token))
+        choices = OfNames.few(self.written, self.model.end_token, self.device)
+        written = decoder.write(self.model, prompts, choices)
         scored = decoder.score(self.model, prompts, [self.given] * 2, 4)
         trained = self._trained_scores(prompts)
         gaps = []
@@ -248,20 +249,6 @@ class Trial:
         known = {name: value for name, value in options.items() if self.model.takes(name)}
         logits: Tensor = self.model.model(**inputs, **known).logits[:, -num_logits:]
         return logits
-
-
-class _Names(LogitsProcessor):  # type: ignore[misc]  # the library is untyped
-    """Leaves the tokens alone that go on with one of a few names, behind one column of prompt."""
-
-    def __init__(self, names: Sequence[Name], end: int) -> None:
-        self.names, self.end = [(*name, end) for name in names], end
-
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        masked = torch.full_like(scores, -torch.inf)
-        for row, written in enumerate(input_ids[:, 1:].tolist()):
-            going = [name[len(written)] for name in self.names if name[: len(written)] == tuple(written)]
-            masked[row, going or [self.end]] = scores[row, going or [self.end]]
-        return masked  # type: ignore[return-value]
 
 
 def _means(logits: Tensor, names: Sequence[Name], end: int) -> list[float]:

@@ -22,8 +22,8 @@ from dim.demo import demo_world
 from dim.errors import ConfigError
 from dim.evaluation.protocols import NUM_ANSWERS
 from dim.linker import Linker, Question
+from dim.methods.generative.choices import AnyToken, OfNames
 from dim.methods.generative.language_model import LanguageModel
-from dim.methods.generative.masking import LineMask, NameMask
 from dim.methods.generative.module import GEMEL
 from dim.methods.generative.name_end import never_ended
 from dim.methods.generative.prompt import pad_left
@@ -180,15 +180,15 @@ def test_without_a_tree_an_answer_ends_by_its_end_alone(place: Path, end: str) -
     model = task.language_model
     with torch.inference_mode():
         encoded, _ = task._encode(task.prompts.of(task.datamodule.rows("dev").numpy()))
-        written = task.decoder.write(model, encoded, task.mask(None))
+        written = task.decoder.write(model, encoded, task.choices(None))
     tokens = {token for names in written for name in names for token in name.tokens}
     assert tokens
     assert model.end_token not in tokens
     if end == "line":
-        assert isinstance(task.mask(None), LineMask)
         assert not tokens & set(model.broken_lines.tolist())
-    else:
-        assert task.mask(None) is None
+    choices = task.choices(None)
+    assert isinstance(choices, AnyToken)
+    assert (choices.barred is not None) == (end == "line")
     assert method_of(run)["ended_share"] == np.mean([bool(names) for names in written])
     assert_answers_as(run, Linker.from_checkpoint(run, device="cpu"))
 
@@ -271,7 +271,7 @@ def test_a_run_that_lacks_the_options_is_read_as_before(former_run: Path, tmp_pa
     recorded = json.loads((former_run / "metrics.json").read_text())
     task = open_run(former_run, device="cpu")
     assert task.language_model.rules == NameRules(False, "eos", "alone")
-    assert isinstance(task.mask(task.tree), NameMask)
+    assert isinstance(task.choices(task.tree), OfNames)
     assert all(len(prompt.tokens) <= 3 for prompt in task.prompts.of(np.arange(5)))
     linker = Linker.from_checkpoint(former_run, device="cpu")
     assert_answers_as(former_run, linker)

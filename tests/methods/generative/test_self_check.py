@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 import torch
-from lm_families import Leaves, apart, small_config, write_language_model
+from lm_families import apart, small_config, three_of, write_language_model
 from tiny_lm import save_model
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, GenerationConfig
 
@@ -129,7 +129,7 @@ def test_the_generation_config_of_a_folder_has_no_say(tmp_path):
     assert other.model.generation_config.min_new_tokens == 6
     vectors, mask = plain.embed(torch.arange(10, 20)[None]), torch.ones(1, 10, dtype=torch.long)
     for num_beams in (1, 3):
-        decoder, names = Decoder(num_beams, max_new_tokens=6), Leaves([11, 12, 13, 14], plain.end_token)
+        decoder, names = Decoder(num_beams, max_new_tokens=6), three_of([11, 12, 13, 14], plain.end_token)
         written = [decoder.write(model, Encoded(vectors, mask, torch.tensor([19])), names) for model in (plain, other)]
         assert written[0] == written[1]
         assert len(written[0][0]) == num_beams
