@@ -25,13 +25,15 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 
 from dim.cli.configs import with_config_files
 from dim.cli.making import explain_making
+from dim.cli.trainer_line import trainer_line
 from dim.core.distributed import process_of_run
 from dim.core.folder_files import is_bounded
 from dim.core.known_classes import imported_class, lacking, only_these, trusted_by
 from dim.core.locks import folder_lock
 from dim.core.moved_classes import current, renamed
-from dim.core.options import Explained, split_line
+from dim.core.options import Explained
 from dim.core.shortages import shortage
+from dim.core.wrong_line import split_line
 from dim.display.lines import say
 from dim.errors import CheckpointError, ConfigError, DimError
 from dim.evaluation.result_files import write_identity
@@ -497,8 +499,7 @@ def run_trainer(arguments: Sequence[str]) -> None:
     # The offline logger of Weights & Biases says so in the environment, to whatever comes later.
     environment = {name: os.environ.get(name) for name in (*LAUNCH_VARIABLES, "WANDB_MODE")}
     is_first = process_of_run() == 0
-    Parser.command, Parser.given = arguments[0], tuple(arguments[1:])
-    Parser.required, Parser.home = ("run", "data.root", "model"), Path.cwd()
+    Parser.line = trainer_line(arguments)
     registered()  # a YAML file names a class without its module once the class is known
     line = list(split_line(arguments))
     trusted = trusted_by(",".join(value for name, value in line if name == "trust"))

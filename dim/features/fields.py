@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dim.core.choices import nearest
 from dim.core.jobs import Dtype
-from dim.core.options import nearest
 from dim.core.templates import CONTEXT_FIELDS, check_template
 from dim.data.dataset import Dataset
 from dim.encoders.base import Owner, TextEncoder

@@ -203,7 +203,8 @@ def read_classes(
     """
     model, answers = answering(recipe["model"])
     # Of a method that does not answer alone an option may be of a class that goes without its name.
-    named = named_in(*recipe["encoders"].values()) if answers else all_classes()
+    options = model.get("init_args", {}) if isinstance(model, Mapping) else {}
+    named = named_in(options, *recipe["encoders"].values()) if answers else all_classes()
     known = KnownClasses((*answers, *named), trusted, remedy=remedy)
     method: Chosen = known.read(model, kind, "model")
     if further := sorted(

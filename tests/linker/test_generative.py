@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from fit_options import gemel_options
 from mutated_manifest import check_mutations
 from safetensors.torch import load_file
+from test_linker_start import ASKED
 from tiny_lm import save_model, texts_of
 from transformers import GPT2LMHeadModel
 
@@ -208,6 +211,13 @@ def test_a_saved_linker_answers_as_before(saved: Path, linker: Linker, questions
     card = (saved / "README.md").read_text()
     assert "TinyImageEncoder" in card
     assert "Top-1" in card
+
+
+def test_a_folder_answers_without_what_trains(saved: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", ASKED, str(saved)], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["answers"] == 1
+    assert not {"pytorch_lightning", "lightning_fabric", "torchmetrics", "matplotlib"} & {*found["modules"]}
 
 
 def test_what_was_added_and_removed_is_saved_over_the_old_folder(

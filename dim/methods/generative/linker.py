@@ -30,7 +30,7 @@ from dim.methods.generative.linker_examples import ExampleChoice, padded, traini
 from dim.methods.generative.linker_folder import CONTENT, Parts, language_model_options, read, write
 from dim.methods.generative.linker_names import WritableNames
 from dim.methods.generative.mapper import FeatureMapper
-from dim.methods.generative.module import GEMEL
+from dim.methods.generative.network import GEMELNetwork
 from dim.methods.generative.prompt import Prompt, Prompts
 from dim.methods.generative.ways import Encoded
 from dim.search.vector_index import KindOrAuto
@@ -59,7 +59,7 @@ class GenerativeLinker(Linker):
             print(answer.name, answer.probability, answer.evidence)
     """
 
-    method = GEMEL
+    method = GEMELNetwork
     content = CONTENT
 
     def __init__(self, parts: Parts) -> None:
@@ -75,7 +75,7 @@ class GenerativeLinker(Linker):
         Raises:
             ConfigError: It needs its dataset to answer.
         """
-        assert isinstance(task, GEMEL)
+        assert isinstance(task, GEMELNetwork)
         _check(task, run)
         data = task.data
         recipe = _recipe(task, run)
@@ -296,7 +296,7 @@ def _vector(field: tuple[Tensor, Tensor] | None, place: int) -> NDArray[np.float
     return cast("NDArray[np.float32]", field[0][place].float().numpy())
 
 
-def _check(task: GEMEL, run: Path) -> None:
+def _check(task: GEMELNetwork, run: Path) -> None:
     if type(task.tie_break) is not Popularity:
         raise ConfigError(
             "a run that orders entities of one name by popularity",
@@ -310,7 +310,7 @@ def _check(task: GEMEL, run: Path) -> None:
         )
 
 
-def _recipe(task: GEMEL, run: Path) -> Recipe:
+def _recipe(task: GEMELNetwork, run: Path) -> Recipe:
     """The recipe of a run, with the encoders alone that its answers hang on."""
     read_fields = {
         "text_encoder": isinstance(task.examples, SimilarExamples),

@@ -16,10 +16,10 @@ from dim.linker.knowledge import Knowledge
 from dim.methods.generative.answers import Ordering
 from dim.methods.generative.choices import Choices
 from dim.methods.generative.decoding import Written
-from dim.methods.generative.module import GEMEL
 from dim.methods.generative.name_tokens import tokenize_names
 from dim.methods.generative.name_tree import NameTree
 from dim.methods.generative.names import build_tree, rows_of_names
+from dim.methods.generative.network import GEMELNetwork
 from dim.training.tie_break import Scorer
 
 Rows = NDArray[np.int64]
@@ -37,7 +37,7 @@ class WritableNames:
         tree: Of the KB as it is, where that is known already.
     """
 
-    def __init__(self, task: GEMEL, knowledge: Knowledge, tree: NameTree | None = None) -> None:
+    def __init__(self, task: GEMELNetwork, knowledge: Knowledge, tree: NameTree | None = None) -> None:
         self._task, self._knowledge, self._tree = task, knowledge, tree
         self._owners: dict[str, Rows] | None = None
         self._ordering: Ordering | None = None

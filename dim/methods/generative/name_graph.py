@@ -28,9 +28,7 @@ class NameGraph:
     firsts: Tensor
 
     @classmethod
-    def of_sorted(
-        cls, tokens: NDArray[np.unsignedinteger], lengths: NDArray[np.unsignedinteger], end: int
-    ) -> NameGraph:
+    def of_sorted(cls, tokens: NDArray[np.integer], lengths: NDArray[np.integer], end: int) -> NameGraph:
         """The tree of names in lexicographic order, each once, a shorter one before those that continue it.
 
         Args:
