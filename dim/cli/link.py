@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -133,14 +132,18 @@ def export(
     check_target(folder, LINKER, sources=[run], overwrite=overwrite)  # before long work
     trusted = trusted_by(trust)
     linker = Linker.from_checkpoint(run, index=index, dataset=dataset, trusted=trusted)
+    checks: list[Callable[..., None]] = [check_opens] if verify else []
     if backend is not None or precision is not None:
         linker.about = with_backend(linker.about, linker.live, backend, precision)
-        check: Callable[[Path], None] | None = partial(check_backend_answers, linker=linker, trusted=trusted)
-    else:
-        check = partial(check_opens, linker=linker, trusted=trusted) if verify else None
+        checks = [check_backend_answers]
+
+    def check(place: Path) -> None:
+        for each in checks:
+            each(place, linker=linker, trusted=trusted)
+
     linker.save(folder, images, overwrite, trusted, check)
     _say_index(linker)
-    if verify:
+    if check_opens in checks:
         Console().print("opened: in a new process, with the same answers", soft_wrap=True)
     Console().print(f"written: {folder} ({_size(folder) / 1e6:,.0f} MB, {len(linker):,} entities)", soft_wrap=True)
 

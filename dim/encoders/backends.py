@@ -27,10 +27,17 @@ class Run(Protocol):
 
 
 class Runtime(Protocol):
-    """What writes a network in a form of its own, and runs it. Its package is imported on use."""
+    """What writes a network in a form of its own, and runs it. Its package is imported on use.
+
+    Attributes:
+        name: What the option `backend` calls it.
+        precisions: In which it computes.
+        call: Tokens whose computing takes about as long as one more call (`dim.encoders.lengths`).
+    """
 
     name: str
     precisions: tuple[Precision, ...]
+    call: int
 
     @property
     def is_installed(self) -> bool:

@@ -8,7 +8,8 @@ runtime on whatever CPU, it has to make the same of them. For that no weights of
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -24,7 +25,7 @@ from dim.core.sealed import MANIFEST, Manifest, open_sealed, sealed_folder
 from dim.display.terminal import Console
 from dim.encoders.backends import RUNTIMES, Run
 from dim.encoders.device import Precision
-from dim.errors import ConfigError, DataError
+from dim.errors import ConfigError, DataError, StorageError
 
 CONTENT, FORMAT = "exported encoder", 1
 MOST_SAMPLED = 512  #: Tokens of a text that torch and a runtime are compared on.
@@ -58,12 +59,14 @@ class Exported:
         inputs: What it takes.
         most_tokens: Of a text that it takes.
         run: Runs it.
+        call: As of the runtime.
         sample: Batches of tokens, their mask among them, and what torch made of each.
     """
 
     inputs: frozenset[str]
     most_tokens: int
     run: Run
+    call: int
     sample: tuple[tuple[dict[str, Tensor], Tensor], ...]
 
     def __call__(self, tokens: Mapping[str, Tensor]) -> Tensor:
@@ -109,23 +112,31 @@ def write_export(
             return
         with Console(stderr=True).status(f"exporting the encoder for {backend}, once"), torch.no_grad():
             network, batches, facts = load()
-            given = [{name: batch[name] for name in facts["inputs"]} for batch in batches]
-            made = [network(tokens) for tokens in given]
-            with sealed_folder(place, CONTENT, FORMAT, facts) as folder:
+            with sealed_folder(place, CONTENT, FORMAT, facts) as folder, _said_of(backend):
+                given = [{name: batch[name] for name in facts["inputs"]} for batch in batches]
+                made = [network(tokens) for tokens in given]
                 RUNTIMES[backend].write(_program(network, given[0]), facts["inputs"], folder)
                 (folder / SAMPLE).write_bytes(save(_packed(batches, made)))
 
 
 def _program(network: nn.Module, tokens: dict[str, Tensor]) -> torch.export.ExportedProgram:
     free = {name: {0: Dim.DYNAMIC, 1: Dim.DYNAMIC} for name in tokens}  # the batch, and the length of its texts
+    return torch.export.export(network, (tokens,), dynamic_shapes=(free,), strict=False)
+
+
+@contextmanager
+def _said_of(backend: str) -> Iterator[None]:
+    """In it what fails is a ConfigError: torch and each runtime raise their own kinds, each family of models others."""
     try:
-        return torch.export.export(network, (tokens,), dynamic_shapes=(free,), strict=False)
-    except Exception as error:  # each family of models fails in its own way
-        said = (str(error).strip().splitlines() or ["no message"])[0][:200]
+        yield
+    except (ConfigError, StorageError):
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:200] or "no message"
         raise ConfigError(
-            "an encoder that torch.export takes, with texts of any length",
+            f"an encoder that can be exported for backend {backend}, with texts of any length",
             f"{type(error).__name__}: {said}",
-            "Use backend: torch with this model.",
+            "Use another backend, or torch, with this model.",
         ) from error
 
 
@@ -147,7 +158,7 @@ def open_export(place: Path, backend: str, precision: Precision) -> Exported:
     except Exception as error:  # safetensors and each runtime raise their own kinds
         said = (str(error).strip().splitlines() or ["no message"])[0][:200]
         raise DataError(f"a network for {backend} in {place}", f"{type(error).__name__}: {said}", remedy) from error
-    return Exported(frozenset(facts["inputs"]), facts["most_tokens"], run, sample)
+    return Exported(frozenset(facts["inputs"]), facts["most_tokens"], run, RUNTIMES[backend].call, sample)
 
 
 def _packed(batches: Sequence[Mapping[str, Tensor]], made: Sequence[Tensor]) -> dict[str, Tensor]:

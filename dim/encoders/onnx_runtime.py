@@ -27,6 +27,7 @@ class OnnxRuntime:
 
     name = "onnx"
     precisions: tuple[Precision, ...] = ("fp32",)
+    call = 16
 
     @property
     def is_installed(self) -> bool:

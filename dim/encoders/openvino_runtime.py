@@ -28,6 +28,7 @@ class OpenVinoRuntime:
 
     name = "openvino"
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
+    call = 64  # it makes itself ready anew for each shape
 
     @property
     def is_installed(self) -> bool:

@@ -248,7 +248,7 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
         if kind == "tokens" or not self.loaded.has_mask:
             return self._features(export(tokens), mask, prompt)
         features = torch.empty(len(texts), self.width)
-        for rows, most in by_length(mask):
+        for rows, most in by_length(mask, export.call):
             part = {name: values[rows, :most] for name, values in tokens.items()}
             features[rows] = self._features(export(part), part["attention_mask"], prompt)
         return features

@@ -151,16 +151,18 @@ def test_a_package_that_is_missing_is_named_with_its_extra(
     _openvino.cache_clear()
 
 
-def test_what_cannot_be_exported_is_refused_by_name(folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("step", ["torch.export.export", "dim.encoders.openvino_runtime.OpenVinoRuntime.write"])
+def test_what_cannot_be_exported_is_refused_by_name_and_leaves_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
     def fails(*_: Any, **__: Any) -> None:
         raise RuntimeError("a branch on what a text says")
 
-    other = shutil.copytree(folder, tmp_path / "other")
-    config = json.loads((other / "config.json").read_text()) | {"layer_norm_eps": 1e-6}
-    (other / "config.json").write_text(json.dumps(config))
-    monkeypatch.setattr(torch.export, "export", fails)
-    with pytest.raises(ConfigError, match=r"(?s)torch.export takes.*a branch on what a text says.*Use backend: torch"):
-        encoder(other, "openvino").encode_text(["anna"])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(step, fails)
+    with pytest.raises(ConfigError, match=r"(?s)backend openvino.*a branch on what a text says.*another backend"):
+        encoder(folder, "openvino").encode_text(["anna"])
+    assert not list((tmp_path / "dim" / "exports").glob("openvino-*"))
 
 
 @pytest.mark.parametrize("backend", RUNTIMES)
@@ -203,7 +205,7 @@ def test_nothing_is_told_to_the_makers_of_the_runtimes(folder: Path, tmp_path: P
 def test_parts_of_like_length_hold_each_row_once_and_nothing_that_counts_is_cut() -> None:
     lengths = torch.tensor([40, 4, 5, 40, 39, 1, 38])
     mask = (torch.arange(40) < lengths[:, None]).long()
-    parts = by_length(mask)
+    parts = by_length(mask, 16)
     assert sorted(torch.cat([rows for rows, _ in parts]).tolist()) == list(range(7))
     assert [most for _, most in parts] == [5, 40]
     assert all(int(lengths[rows].max()) == most for rows, most in parts)
