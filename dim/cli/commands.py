@@ -181,6 +181,7 @@ COMMANDS = {
         BENCHMARKS,
         (
             "bench_embed",
+            "bench_encode",
             "bench_caption",
             "bench_train",
             "bench_search",
