@@ -299,3 +299,15 @@ class Captioner(LocalModel, ABC):
     @abstractmethod
     def caption(self, images: Sequence[Any], questions: Sequence[str]) -> list[str]:
         """One answer for each of `preprocess`' results to the question beside it. One call is one batch."""
+
+
+class ByBackend(ABC):
+    """An encoder that has the option `backend`."""
+
+    @abstractmethod
+    def write_export(self, target: Path) -> str:
+        """Writes what its backend runs into a folder with a copy of its model, and gives the backend's name.
+
+        Raises:
+            ConfigError: As of `dim.encoders.chosen_backend.ChosenBackend.exported`.
+        """

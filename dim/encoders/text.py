@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dim.display.lines import warn
-from dim.encoders.backends import Backend, check_backend
-from dim.encoders.base import Features, Owner, TextEncoder
-from dim.encoders.chosen_backend import ByBackend, ChosenBackend
-from dim.encoders.device import Precision, check_compiler, deferred, to_device
+from dim.encoders.backends import check_backend
+from dim.encoders.base import ByBackend, Features, Owner, TextEncoder
+from dim.encoders.chosen_backend import ChosenBackend
+from dim.encoders.device import Backend, Precision, check_compiler, deferred, to_device
 from dim.encoders.encoder_check import check_texts
 from dim.encoders.exported import MOST_SAMPLED, TEXTS, ExportFacts
 from dim.encoders.lengths import by_length

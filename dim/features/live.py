@@ -70,6 +70,13 @@ class LiveEncoder:
     context_reach: ContextReach = None
 
     @property
+    def cuts_contexts(self) -> bool:
+        """Whether a context is cut around its mention, where the encoder would not read that; else its start counts."""
+        if self.context_reach != "auto":
+            return self.context_reach is not None
+        return self.text_encoder is not None and self.text_encoder.reading("mention").are_cut([]) is not None
+
+    @property
     def draft_side(self) -> int | None:
         """To which images may be decoded (`dim.images.reading.load_image`)."""
         return self.image_encoder.draft_side if self.image_encoder is not None else None

@@ -359,8 +359,7 @@ class Linker(ModelHubMixin, ABC):
             ConfigError: `top_k` is no whole number of at least 1.
         """
         top_k = check_top_k(top_k)
-        is_cut = self.live.context_reach is not None
-        given = [shortened(question, is_cut) for question in questions_of(questions)]
+        given = [shortened(question, self.live.cuts_contexts) for question in questions_of(questions)]
         answers: list[list[Answer]] = []
         for start in range(0, len(given), BATCH):
             try:
