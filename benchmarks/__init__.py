@@ -16,6 +16,7 @@ from benchmarks.memory import bench_memory
 from benchmarks.rank import bench_rank
 from benchmarks.search import bench_search
 from benchmarks.serve import bench_serve
+from benchmarks.start import bench_start
 from benchmarks.train import bench_train
 from benchmarks.trie import bench_trie
 
@@ -33,6 +34,7 @@ __all__ = [
     "bench_rank",
     "bench_search",
     "bench_serve",
+    "bench_start",
     "bench_train",
     "bench_trie",
 ]

@@ -24,6 +24,7 @@ from dim.features.live import LiveEncoder
 from dim.linker import Question
 from dim.linker.knowledge import knowledge_of
 from dim.linker.ranked import NUM_CANDIDATES
+from dim.linker.recipe import Recipe
 from dim.methods.contrastive.linker import ContrastiveLinker
 from dim.methods.contrastive.module import DIM
 from dim.methods.contrastive.towers import Towers
@@ -34,7 +35,7 @@ from dim.search.lexical import EntityNames
 from dim.search.sparse_rows import SparseRows
 from dim.search.vector_index import VectorIndex
 
-BATCH = 256
+BATCH, WIDTH = 256, 384
 Vectors = NDArray[np.float32]
 Kind = Literal["exact", "flat", "ivf", "hnsw"]
 Shape = Literal["minilm", "tiny"]
@@ -82,7 +83,7 @@ def make_towers(encoder: TextEncoder, names: Sequence[str], seed: int) -> Towers
     """
     spelling = CharacterEncoder()
     torch.manual_seed(seed)
-    task = DIM(width=384, seed=seed)
+    task = DIM(width=WIDTH, seed=seed)
     frequency = torch.from_numpy((spelling.encode_text(list(names)) != 0).mean(0)).float()
     mention = {"mention": encoder.width, "context": encoder.width, "spelling": spelling.width}
     task.make_towers(mention, {"name": encoder.width, "text": encoder.width, "spelling": spelling.width})
@@ -114,7 +115,7 @@ def make_linker(
     bare = [replace(entity, text=None) for entity in entities]
     vectors = np.concatenate([towers.entities(bare[start : start + BATCH]) for start in range(0, len(bare), BATCH)])
     torch.manual_seed(seed)
-    about: dict[str, Any] = {"dataset": world.name, "kb_hash": world.kb_hash}
+    about: dict[str, Any] = {"dataset": world.name, "kb_hash": world.kb_hash, "recipe": _recipe(encoder_folder)}
     sparse = SparseRows(sp.csr_matrix(vectors[:, : towers.task.num_sparse].T))
     dense, _ = sparse.parted(vectors)
     linker = ContrastiveLinker(
@@ -127,3 +128,16 @@ def make_linker(
         about,
     )
     return linker, dense
+
+
+def _recipe(encoder_folder: Path) -> Recipe:
+    """How a folder of the linker makes it again."""
+    return {
+        "model": {"class_path": "DIM", "init_args": {"width": WIDTH}},
+        "encoders": {
+            "text_encoder": {"class_path": "TransformersTextEncoder", "init_args": {"path": str(encoder_folder)}},
+            "name_encoder": {"class_path": "CharacterEncoder"},
+        },
+        "context_template": LiveEncoder.context_template,
+        "num_images": LiveEncoder.num_images,
+    }

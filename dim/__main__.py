@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from dim.cli.commands import COMMANDS
-from dim.core.options import OTHER_COMMANDS, nearest
+from dim.core.choices import nearest
 from dim.core.shortages import shortage
 from dim.display.lines import say, warn
 from dim.errors import DimError
@@ -28,6 +28,19 @@ TRAINER_INTERRUPTED = {
     "validate": "the run is as it was; the same command starts anew",
     "test": "the run is as it was; the same command starts anew",
     "predict": "earlier predictions are as they were; the same command goes on",
+}
+#: What people call commands elsewhere.
+OTHER_COMMANDS = {
+    **dict.fromkeys(("train", "run", "start", "finetune"), "fit"),
+    **dict.fromkeys(("val", "dev"), "validate"),
+    "eval": "validate (a run), or dim evaluate (another system's results)",
+    **dict.fromkeys(("infer", "inference", "answer"), "predict"),
+    **dict.fromkeys(("convert", "import", "preprocess"), "prepare"),
+    **dict.fromkeys(("save", "package"), "export"),
+    **dict.fromkeys(("demo", "world"), "demo-world"),
+    **dict.fromkeys(("ui", "server", "api"), "serve"),
+    **dict.fromkeys(("rerank", "ranker"), "rank"),
+    **dict.fromkeys(("features", "encode"), "embed"),
 }
 
 
@@ -54,6 +67,10 @@ def main(args: Sequence[str] | None = None) -> int:
         elif name == "--version":
             say(f"dim {dim.__version__}")
         elif name in TRAINER_COMMANDS:
+            if name == "fit":
+                from dim.cli.trainer_line import check_names
+
+                check_names(arguments)
             from dim.cli.trainer import run_trainer
 
             run_trainer(arguments)

@@ -9,7 +9,7 @@ from demo_run import demo_run, world_of
 
 from dim.__main__ import main
 from dim.cli.commands import COMMANDS
-from dim.core.options import nearest
+from dim.core.choices import nearest
 
 OTHERS = {"dim", "numpy", "PIL", "torch", "transformers", "yaml"}
 

@@ -13,6 +13,7 @@ from dim.cli.served_captions import served_captions
 from dim.core.coroutines import sigterm_as_ctrl_c
 from dim.core.files import check_variant, content_hash, file_name_of
 from dim.core.locks import folder_lock
+from dim.core.plugins import encoder_classes
 from dim.core.ray_cluster import Engine, open_executor
 from dim.data.caption_file import GivenCaptions, read_captions
 from dim.data.dataset import Dataset
@@ -30,10 +31,9 @@ from dim.features.spread import Means
 from dim.images.reading import num_decoders
 from dim.refresh.caption_server import CaptionServer
 from dim.releases.prepare import open_dataset
-from dim.training.registry import registered
 
 NUM_EXAMPLES = 5
-registered()  # every captioner that is installed is known by its short name
+encoder_classes()  # every captioner that is installed is known by its short name
 
 
 def caption(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import signature
 from itertools import takewhile
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
+from dim.cli.outline import arguments_of, outline
+from dim.core.wrong_line import Line, wrong_name
 from dim.errors import ConfigError
 
 BENCHMARKS = "benchmarks"
@@ -46,38 +48,50 @@ class Command:
         from dim.cli.parser import Parser
 
         args = list(args) or [self.default] * bool(self.default)
-        functions = [getattr(_module(self.module), function) for function in self.functions]
+        functions = self._functions(name, args)
         if self.takes_many and (words := list(takewhile(lambda arg: not arg.startswith("-"), args))):
             first = next(iter(signature(functions[0]).parameters))
             args = [f"--{first}={json.dumps(words)}" if self.by_name else json.dumps(words), *args[len(words) :]]
-        asked = functions[0]
+        asked, command = functions[0], name
         if len(functions) > 1:
             parts = {function.__name__.split("_", 1)[1]: function for function in functions}
             word = args[0] if args else ""
             if word not in parts and not word.startswith("-h") and word != "--help":
                 found = f"the word {word}" if word else "nothing"
                 raise ConfigError(f"dim {name} and one of {', '.join(parts)}", found, f"Such as: dim {name} embed.")
-            asked = parts.get(word, asked)
-            Parser.command, Parser.given = word, tuple(args[1:])
-        else:
-            Parser.command, Parser.given = name, tuple(args)
-        Parser.required = [
+            asked, command = parts.get(word, asked), word
+        required = (
             key
             for key, value in signature(asked).parameters.items()
             if value.default is value.empty and value.kind is not value.VAR_KEYWORD
-        ]
-        components = functions[0] if len(functions) == 1 else {f.__name__.split("_", 1)[1]: f for f in functions}
+        )
+        Parser.line = Line(command, tuple(args[len(functions) > 1 :]), tuple(required))
+        components: Any = functions[0] if len(functions) == 1 else {f.__name__.split("_", 1)[1]: f for f in functions}
         auto_cli(components, args=list(args), prog=f"dim {name}", as_positional=not self.by_name, parser_class=Parser)
 
+    def _functions(self, name: str, args: Sequence[str]) -> list[Callable[..., Any]]:
+        """The functions, by their outlines where these say all that a command line needs."""
+        if self.module == BENCHMARKS:
+            _find_benchmarks()
+        return [outline(self.module, function) or self._imported(function, name, args) for function in self.functions]
 
-def _module(name: str) -> ModuleType:
-    """The module of a command; that of `dim bench` stands in a checkout, beside the package, and nowhere else."""
-    if name == BENCHMARKS:
-        checkout = Path(__file__).resolve().parents[2]
-        if not (checkout / "setup.cfg").is_file() or not (checkout / name / "__init__.py").is_file():
-            raise ConfigError("dim bench in a checkout of dim", "the installed package alone", "Clone the repository.")
-        sys.path.insert(0, str(checkout))  # before whatever else is called so
-    return import_module(name)
+    def _imported(self, function: str, name: str, args: Sequence[str]) -> Callable[..., Any]:
+        """A function with its module, unless the line has an option that does not exist: imports take seconds."""
+        if arguments := arguments_of(self.module, function):
+            required = [key for key, is_required in arguments.items() if is_required]
+            options = {"config": False} | dict.fromkeys(arguments, True)
+            if error := wrong_name(Line(name, tuple(args), tuple(required)), options, required):
+                raise error
+        found: Callable[..., Any] = getattr(import_module(self.module), function)
+        return found
+
+
+def _find_benchmarks() -> None:
+    """Has `dim bench` find its package, which stands in a checkout, beside dim's, and nowhere else."""
+    checkout = Path(__file__).resolve().parents[2]
+    if not (checkout / "setup.cfg").is_file() or not (checkout / BENCHMARKS / "__init__.py").is_file():
+        raise ConfigError("dim bench in a checkout of dim", "the installed package alone", "Clone the repository.")
+    sys.path.insert(0, str(checkout))  # before whatever else is called so
 
 
 COMMANDS = {
@@ -181,6 +195,7 @@ COMMANDS = {
             "bench_link",
             "bench_serve",
             "bench_hostile",
+            "bench_start",
         ),
         "measure speed and memory against a peer or a ceiling",
     ),

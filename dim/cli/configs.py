@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from dim.core.choices import nearest
 from dim.core.files import atomic_path
-from dim.core.options import nearest
 from dim.display.terminal import Console, Text
 from dim.errors import ConfigError
 

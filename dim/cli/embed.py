@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dim.core.plugins import encoder_classes
 from dim.features.embed import embed
-from dim.training.registry import registered
 
 __all__ = ["embed"]
 
-registered()
+encoder_classes()

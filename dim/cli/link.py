@@ -10,8 +10,7 @@ from dim.core.known_classes import trusted_by
 from dim.core.locks import folder_lock
 from dim.core.output import check_target
 from dim.display.terminal import Console
-from dim.encoders.backends import Backend
-from dim.encoders.device import Precision
+from dim.encoders.device import Backend, Precision
 from dim.errors import ConfigError
 from dim.linker import Linker, Question
 from dim.linker.answer import asked_alone

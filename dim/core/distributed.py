@@ -7,11 +7,11 @@ In one process both are what they would be without this module.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch import distributed as dist
 
@@ -27,8 +27,12 @@ def process_index() -> int:
 
 
 def process_of_run() -> int:
-    """As `process_index`, also before the processes know of each other."""
-    return process_index() or int(getattr(rank_zero_only, "rank", None) or 0)
+    """As `process_index`, also before the processes know of each other.
+
+    Lightning starts them, and knows by their environment: where it is not imported, there is one.
+    """
+    told = getattr(sys.modules.get("lightning_fabric.utilities.rank_zero"), "rank_zero_only", None)
+    return process_index() or int(getattr(told, "rank", None) or 0)
 
 
 def encode_together(encode: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:

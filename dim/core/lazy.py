@@ -16,7 +16,7 @@ def lazily(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         homes: Name → the full name of the module that has it.
 
     Example:
-        >>> lazily("dim.core.lazy", {"nearest": "dim.core.options"})("nearest").__name__
+        >>> lazily("dim.core.lazy", {"nearest": "dim.core.choices"})("nearest").__name__
         'nearest'
     """
 

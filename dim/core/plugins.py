@@ -13,12 +13,12 @@ from dim.errors import ConfigError
 #: The groups: modules whose public classes folders may name; linkers; converters of releases.
 CLASSES, LINKERS, CONVERTERS = "dim.classes", "dim.linkers", "dim.converters"
 RUNS = "dim.runs"  #: What opens a run: training's, which those who open linkers' folders do without.
-OURS = "dim."
+OURS, METHODS = "dim.", "dim.methods."
 
 Found = TypeVar("Found")
 
 
-def loaded(group: str, read: Callable[[Any], Found]) -> Iterator[Found]:
+def loaded(group: str, read: Callable[[Any], Found], but: str | None = None) -> Iterator[Found]:
     """What the entry points of a group name; dim's own first.
 
     What cannot be used of others is said, and left out: it must not stop who does not need it.
@@ -26,6 +26,7 @@ def loaded(group: str, read: Callable[[Any], Found]) -> Iterator[Found]:
     Args:
         group: One of those above.
         read: Makes what is wanted of what an entry point names; raises where that is something else.
+        but: How the names begin of those that are not imported.
 
     Raises:
         ConfigError: dim's own are not there: it was installed before it had them.
@@ -33,7 +34,7 @@ def loaded(group: str, read: Callable[[Any], Found]) -> Iterator[Found]:
     found = sorted(entry_points(group=group), key=lambda point: (not point.value.startswith(OURS), point.value))
     if group != CONVERTERS and not any(point.value.startswith(OURS) for point in found):
         raise ConfigError("dim as it is installed", "an installation of another version", "Run: pip install -e .")
-    for point in found:
+    for point in (each for each in found if but is None or not each.value.startswith(but)):
         try:
             each = read(point.load())
         except Exception as error:  # whatever that module raises
@@ -62,3 +63,12 @@ def all_classes() -> tuple[type, ...]:
         ConfigError: As `loaded`.
     """
     return tuple(kind for kinds in loaded(CLASSES, classes_in) for kind in kinds)
+
+
+def encoder_classes() -> tuple[type, ...]:
+    """Those of which encoders are, dim's and others': dim's methods, which take seconds to import, have none.
+
+    Raises:
+        ConfigError: As `loaded`.
+    """
+    return tuple(kind for kinds in loaded(CLASSES, classes_in, but=METHODS) for kind in kinds)

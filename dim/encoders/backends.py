@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.export import ExportedProgram
 
 from dim.display.lines import warn
-from dim.encoders.device import Precision, resolve_device
+from dim.encoders.device import Backend, Precision, resolve_device
 from dim.encoders.onnx_runtime import OnnxRuntime
 from dim.encoders.openvino_runtime import OpenVinoRuntime
 from dim.errors import ConfigError
 
-Backend = Literal["torch", "onnx", "openvino", "auto"]
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 
 class Run(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,24 +11,12 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from dim.core.sealed import MANIFEST
-from dim.encoders.backends import Backend, fastest
-from dim.encoders.device import Precision, resolve_device
+from dim.encoders.backends import fastest
+from dim.encoders.device import Backend, Precision, resolve_device
 from dim.encoders.encoder_check import check_same
 from dim.encoders.exported import BESIDE, Exported, ExportFacts, export_place, open_export, write_export
 from dim.encoders.pretrained import Pretrained
 from dim.encoders.weights import hash_files
-
-
-class ByBackend(ABC):
-    """An encoder that has the option `backend`."""
-
-    @abstractmethod
-    def write_export(self, target: Path) -> str:
-        """Writes what its backend runs into a folder with a copy of its model, and gives the backend's name.
-
-        Raises:
-            ConfigError: As of `ChosenBackend.exported`.
-        """
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,6 @@ from typing import TypedDict
 import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
-from torch.export import Dim
 
 from dim.core.files import content_hash
 from dim.core.locks import folder_lock
@@ -120,6 +119,8 @@ def write_export(
 
 
 def _program(network: nn.Module, tokens: dict[str, Tensor]) -> torch.export.ExportedProgram:
+    from torch.export import Dim  # a quarter of a second
+
     free = {name: {0: Dim.DYNAMIC, 1: Dim.DYNAMIC} for name in tokens}  # the batch, and the length of its texts
     return torch.export.export(network, (tokens,), dynamic_shapes=(free,), strict=False)
 

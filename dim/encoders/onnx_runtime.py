@@ -7,16 +7,18 @@ import warnings
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.export import ExportedProgram
 
 from dim.encoders.device import Precision
 from dim.encoders.onnx_file import check_whole
 from dim.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 FILE = "model.onnx"
 MOST_BYTES = 2**31 - 2**24  #: Of the weights: a file of protobuf holds 2 GB, and some of it is the graph's.

@@ -9,15 +9,17 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from threading import local
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.export import ExportedProgram
 
 from dim.encoders.device import Precision
 from dim.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 FILE = "model.xml"
 _TELEMETRY = "openvino_telemetry"

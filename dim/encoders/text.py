@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dim.display.lines import warn
-from dim.encoders.backends import Backend, check_backend
-from dim.encoders.base import Features, Owner, TextEncoder
-from dim.encoders.chosen_backend import ByBackend, ChosenBackend
-from dim.encoders.device import Precision, check_compiler, deferred, to_device
+from dim.encoders.backends import check_backend
+from dim.encoders.base import ByBackend, Features, Owner, TextEncoder
+from dim.encoders.chosen_backend import ChosenBackend
+from dim.encoders.device import Backend, Precision, check_compiler, deferred, to_device
 from dim.encoders.encoder_check import check_texts
 from dim.encoders.exported import MOST_SAMPLED, TEXTS, ExportFacts
 from dim.encoders.lengths import by_length
@@ -210,12 +210,12 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
 
     def are_cut(self, texts: Sequence[str]) -> Sequence[bool]:
         """Whether a text has more tokens than the model takes."""
-        limit, options = self._limit, {"truncation": True, "max_length": self._limit + 1}
+        limit = self._limit
         long = [place for place, text in enumerate(texts) if len(text.encode()) + 2 > limit]
         cut = [False] * len(texts)
         for start in range(0, len(long), CHUNK):
             part = long[start : start + CHUNK]
-            tokens = self.loaded.tokenizer([texts[place] for place in part], **options)["input_ids"]
+            tokens = self._cut([texts[place] for place in part], limit + 1)["input_ids"]
             for place, ids in zip(part, tokens, strict=True):
                 cut[place] = len(ids) > limit
         return cut
@@ -308,11 +308,11 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
     def _inputs(self) -> frozenset[str]:
         return self.loaded.inputs
 
-    def _cut(self, texts: Sequence[str], **options: Any) -> Any:
-        """The tokens of texts, cut at the longest that the model takes."""
+    def _cut(self, texts: Sequence[str], limit: int | None = None, **options: Any) -> Any:
+        """The tokens of texts, cut at a number of them, by default the most that the model takes."""
         if self.recipe.lower_case:
             texts = [text.lower() for text in texts]
-        return self.loaded.tokenizer(list(texts), truncation=True, max_length=self._limit, **options)
+        return self.loaded.tokenizer(list(texts), truncation=True, max_length=limit or self._limit, **options)
 
     def _length_of(self, prompt: str) -> int:
         """Tokens of a prompt, with those that stand before a text."""

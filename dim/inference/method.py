@@ -62,6 +62,9 @@ class Method(nn.Module):
     def on_scoring_end(self) -> None:
         """Called after it, in every process of the run: the place to gather what `describe` tells."""
 
+    def tell_ranked(self, count: int) -> None:
+        """Called within `rank`, where that takes long, for each so many mentions that are ranked."""
+
     @property
     def needs(self) -> Needs:
         """What the method asks of the data module."""

@@ -15,16 +15,19 @@ ANSWERING = {
     "dim.methods.baselines.names.NamesAndPopularity": "name_methods.PopularityMethod",
     "dim.methods.baselines.names.NamesOnly": "name_methods.NameMethod",
     "dim.methods.contrastive.module.DIM": "network.DIMNetwork",
+    "dim.methods.generative.module.GEMEL": "network.GEMELNetwork",
 }
+#: Classes in a method's package that an option of it means where it names none: the only ones that its type allows.
+UNNAMED = {"dim.methods.generative.module.GEMEL": ("language_model.LanguageModel",)}
 
 
-def _names() -> Iterator[tuple[str, str]]:
-    """Each name that a method goes by, and that of the class that answers."""
+def _names() -> Iterator[tuple[str, list[str]]]:
+    """Each name of a method, and those of the class that answers and of classes that go without theirs."""
     for full, answers in ANSWERING.items():
         module, _, name = full.rpartition(".")
         package = module.rpartition(".")[0]
         for known in (full, f"{package}.{name}", name):
-            yield known, f"{package}.{answers}"
+            yield known, [f"{package}.{each}" for each in (answers, *UNNAMED.get(full, ()))]
 
 
 _ANSWERING = dict(_names())
@@ -34,19 +37,21 @@ def answering(model: Any) -> tuple[Any, tuple[type, ...]]:
     """A recipe's model, with dim's own method by the name of the class that answers without what trains it.
 
     Returns:
-        The model, and that class; of another method the model as it is, and none.
+        The model, and that class, with those that its options mean without a name; of another method the model as it
+        is, and none.
 
     Example:
         >>> answering({"class_path": "DIM", "init_args": {"width": 8}})[0]
         {'class_path': 'dim.methods.contrastive.network.DIMNetwork', 'init_args': {'width': 8}}
     """
     path = model.get("class_path") if isinstance(model, Mapping) else model
-    answers = _ANSWERING.get(path) if isinstance(path, str) else None
-    if answers is None:
+    found = _ANSWERING.get(path) if isinstance(path, str) else None
+    if found is None:
         return model, ()
-    module, _, name = answers.rpartition(".")
     options = model if isinstance(model, Mapping) else {}
-    return {**options, "class_path": answers}, (getattr(import_module(module), name),)
+    homes = (each.rpartition(".") for each in found)
+    classes = tuple(getattr(import_module(module), name) for module, _, name in homes)
+    return {**options, "class_path": found[0]}, classes
 
 
 def named_in(*parts: Any) -> tuple[type, ...]:

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dim.core.arrow_file import map_arrow, write_arrow
+from dim.core.choices import check_choice
 from dim.core.folder_files import read_parquet
-from dim.core.options import check_choice
 from dim.data.given_values import check_half
 from dim.data.missing_images import MAX_MISSING_IMAGES
 from dim.errors import DataError

@@ -15,8 +15,7 @@ from dim.core.known_classes import REMEDY, UPGRADE, Chosen, KnownClasses, made, 
 from dim.core.plugins import all_classes
 from dim.core.sealed import leads_out
 from dim.core.templates import CONTEXT_FIELDS, check_template
-from dim.encoders.base import Captioner, Frozen, ImageEncoder, TextEncoder, TrainableTextEncoder
-from dim.encoders.chosen_backend import ByBackend
+from dim.encoders.base import ByBackend, Captioner, Frozen, ImageEncoder, TextEncoder, TrainableTextEncoder
 from dim.encoders.model_files import safe_name
 from dim.errors import DataError
 from dim.features.live import LiveEncoder
@@ -42,7 +41,7 @@ Made = TypeVar("Made", bound=Method)
 def recipe_of_run(run: Path, method: type[Method]) -> Recipe:
     """The recipe of a run of a method, from its config.yaml."""
     config = read_config(run)
-    model, reach = config["model"], config["data"].get("context_reach")
+    model, reach = config["model"], config["data"].get("context_reach")  # an older run has none
     options = {k: v for k, v in model.get("init_args", {}).items() if k not in method.training_only}
     return {
         "model": {"class_path": model["class_path"], "init_args": options},
@@ -226,7 +225,8 @@ def read_classes(
     """
     model, answers = answering(recipe["model"])
     # Of a method that does not answer alone an option may be of a class that goes without its name.
-    named = named_in(*recipe["encoders"].values()) if answers else all_classes()
+    options = model.get("init_args", {}) if isinstance(model, Mapping) else {}
+    named = named_in(options, *recipe["encoders"].values()) if answers else all_classes()
     known = KnownClasses((*answers, *named), trusted, remedy=remedy)
     method: Chosen = known.read(model, kind, "model")
     if further := sorted(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from dim.core.options import check_choice
+from dim.core.choices import check_choice
 from dim.core.plugins import CONVERTERS, loaded
 from dim.data.files import list_names
 from dim.errors import DataError

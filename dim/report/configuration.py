@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dim.report.runs import Run
-from dim.training.identity import Identity, identity_of
+
+if TYPE_CHECKING:
+    from dim.training.identity import Identity
 
 #: Controls that results of format 2 may name among the options alone.
 CONTROLS = ("leave_out", "shuffle", "blank")
@@ -32,6 +34,7 @@ def told_by_options(metrics: Mapping[str, Any]) -> Identity:
     Args:
         metrics: Its entry of metrics.json.
     """
+    from dim.training.identity import identity_of
     from dim.training.saved_run import classes_of_runs
 
     classes_of_runs()  # the names in it are looked up among what is imported; it takes a second

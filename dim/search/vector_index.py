@@ -8,8 +8,8 @@ from typing import Any, Literal, NotRequired, TypedDict, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dim.core.choices import check_choice
 from dim.core.folder_files import read_array
-from dim.core.options import check_choice
 from dim.core.sealed import REMEDY, Manifest, open_sealed, sealed_folder
 from dim.errors import ConfigError, DataError
 from dim.search.recall import SPARE, Recall, RecallSample

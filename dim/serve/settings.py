@@ -7,7 +7,6 @@ import math
 from dataclasses import dataclass, field, fields
 
 from dim.errors import ConfigError
-from dim.images.decoding_cost import FIXED_BYTES, MOST_BYTES
 
 NO_LIMITS = frozenset({"token", "allowed_hosts"})  #: Settings that are no numbers.
 
@@ -87,6 +86,8 @@ class Settings:
     @property
     def least_decoding_bytes(self) -> int:
         """What the largest upload may take, whatever its format."""
+        from dim.images.decoding_cost import FIXED_BYTES, MOST_BYTES  # and Pillow: `dim serve --help` has no images
+
         return FIXED_BYTES + 2 * self.max_body_bytes + MOST_BYTES * self.max_pixels
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from dim.core.options import check_choice
+from dim.core.choices import check_choice
 from dim.errors import ConfigError, DataError, MissingExtraError
 
 # spaCy imports this file whenever it makes a pipeline of any kind; what links (ten seconds) is imported on use.

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from fit_options import gemel_options
 from mutated_manifest import check_mutations
 from safetensors.torch import load_file
+from test_linker_start import ASKED
 from tiny_lm import save_model, texts_of
 from transformers import GPT2LMHeadModel
 
@@ -20,6 +23,7 @@ from dim.data.dataset import NIL, Dataset
 from dim.demo import demo_world
 from dim.errors import ConfigError, DataError
 from dim.linker import Answer, Linker, Question
+from dim.methods.generative.choices import AnyToken
 from dim.methods.generative.examples import Examples, NoExamples, RandomExamples, SimilarExamples
 from dim.methods.generative.linker import GenerativeLinker
 from dim.methods.generative.linker_examples import ExampleChoice, TrainingMentions
@@ -210,6 +214,13 @@ def test_a_saved_linker_answers_as_before(saved: Path, linker: Linker, questions
     assert "Top-1" in card
 
 
+def test_a_folder_answers_without_what_trains(saved: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", ASKED, str(saved)], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["answers"] == 1
+    assert not {"pytorch_lightning", "lightning_fabric", "torchmetrics", "matplotlib"} & {*found["modules"]}
+
+
 def test_what_was_added_and_removed_is_saved_over_the_old_folder(
     saved: Path, tmp_path: Path, questions: list[Question]
 ) -> None:
@@ -382,7 +393,9 @@ def test_an_unconstrained_run_without_images_or_examples_links_by_the_text_it_wr
     loaded = Linker.from_pretrained(place / "free-saved", device="cpu")
     prompts, images_of = loaded._prompts([Question("Ada", "Ada sings.")])
     assert "sings" not in loaded.task.language_model.detokenize(prompts[0].tokens[-1])
-    written = loaded.task.decoder.write(loaded.task.language_model, loaded.task.encode(prompts, images_of)[0], None)[0]
+    written = loaded.task.decoder.write(
+        loaded.task.language_model, loaded.task.encode(prompts, images_of)[0], AnyToken()
+    )[0]
     texts = {text for name in written if (text := loaded.task.language_model.detokenize(name.tokens))}
     assert texts
     loaded.add_entities([{"id": text, "name": text} for text in texts])

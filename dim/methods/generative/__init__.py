@@ -6,7 +6,7 @@ _HOMES = {
     "GEMEL": "dim.methods.generative.module",
     "LanguageModel": "dim.methods.generative.language_model",
     "NoExamples": "dim.methods.generative.examples",
-    "Popularity": "dim.methods.generative.module",
+    "Popularity": "dim.training.tie_break",
     "RandomExamples": "dim.methods.generative.examples",
     "SimilarExamples": "dim.methods.generative.examples",
 }

@@ -30,7 +30,7 @@ from dim.methods.generative.linker_examples import ExampleChoice, padded, traini
 from dim.methods.generative.linker_folder import CONTENT, Parts, language_model_options, read, write
 from dim.methods.generative.linker_names import WritableNames
 from dim.methods.generative.mapper import FeatureMapper
-from dim.methods.generative.module import GEMEL
+from dim.methods.generative.network import GEMELNetwork
 from dim.methods.generative.prompt import Prompt, Prompts
 from dim.methods.generative.ways import Encoded
 from dim.search.vector_index import KindOrAuto
@@ -59,7 +59,7 @@ class GenerativeLinker(Linker):
             print(answer.name, answer.probability, answer.evidence)
     """
 
-    method = GEMEL
+    method = GEMELNetwork
     content = CONTENT
 
     def __init__(self, parts: Parts) -> None:
@@ -75,7 +75,7 @@ class GenerativeLinker(Linker):
         Raises:
             ConfigError: It needs its dataset to answer.
         """
-        assert isinstance(task, GEMEL)
+        assert isinstance(task, GEMELNetwork)
         _check(task, run)
         data = task.data
         recipe = _recipe(task, run)
@@ -161,7 +161,7 @@ class GenerativeLinker(Linker):
     def _write(self, encoded: Encoded) -> list[list[Answer]]:
         if not self.writable.can_write:
             return [[] for _ in encoded.last]
-        written = self.task.decoder.write(self.task.language_model, encoded, self.writable.mask())
+        written = self.task.decoder.write(self.task.language_model, encoded, self.writable.choices())
         return [self._answers(names, [self.writable.owners(name) for name in names]) for names in written]
 
     def _score(self, encoded: Encoded, questions: Mapping[int, Question]) -> list[list[Answer]]:
@@ -262,7 +262,8 @@ class GenerativeLinker(Linker):
         """Vectors of the mentions and image features, with their masks, as far as the run reads them."""
         images = question_images(questions, self.image_reader, self.reads_images)
         names, contexts = [question.mention for question in questions], [question.context for question in questions]
-        batch = self.live.mentions(names, contexts, images, self.image_reader.wanted)
+        spans = [question.span for question in questions]
+        batch = self.live.mentions(names, contexts, images, self.image_reader.wanted, spans)
         fields = {name: field.mean() for name, field in batch.fields.items()}
         for name, (values, _) in fields.items():
             for place, vector in enumerate(values.float().numpy()):
@@ -295,7 +296,7 @@ def _vector(field: tuple[Tensor, Tensor] | None, place: int) -> NDArray[np.float
     return cast("NDArray[np.float32]", field[0][place].float().numpy())
 
 
-def _check(task: GEMEL, run: Path) -> None:
+def _check(task: GEMELNetwork, run: Path) -> None:
     if type(task.tie_break) is not Popularity:
         raise ConfigError(
             "a run that orders entities of one name by popularity",
@@ -309,7 +310,7 @@ def _check(task: GEMEL, run: Path) -> None:
         )
 
 
-def _recipe(task: GEMEL, run: Path) -> Recipe:
+def _recipe(task: GEMELNetwork, run: Path) -> Recipe:
     """The recipe of a run, with the encoders alone that its answers hang on."""
     read_fields = {
         "text_encoder": isinstance(task.examples, SimilarExamples),

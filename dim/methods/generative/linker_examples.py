@@ -16,7 +16,7 @@ from dim.core.folder_files import read_array, read_parquet
 from dim.errors import ConfigError, DataError
 from dim.features.batch import FeatureTable
 from dim.methods.generative.examples import Examples, NoExamples, RandomExamples, SimilarExamples, Strings, draw
-from dim.methods.generative.module import GEMEL
+from dim.methods.generative.network import GEMELNetwork
 
 SAME_IMAGE = 1 - 1e-5  #: The least cosine of two features of one image: an encoder's last digits hang on its batch.
 
@@ -70,7 +70,7 @@ class TrainingMentions:
         return cls(table, strings, images)
 
 
-def training_mentions(task: GEMEL) -> TrainingMentions:
+def training_mentions(task: GEMELNetwork) -> TrainingMentions:
     """Those of an opened run; none where its prompts have no examples."""
     module = task.datamodule
     rows = np.empty(0, np.int64) if isinstance(task.examples, NoExamples) else np.unique(module.train_rows().numpy())

@@ -34,8 +34,8 @@ from dim.linker.recipe import located as with_encoders
 from dim.methods.generative.language_model import LanguageModel
 from dim.methods.generative.linker_examples import TrainingMentions
 from dim.methods.generative.mapper import FeatureMapper
-from dim.methods.generative.module import GEMEL
 from dim.methods.generative.name_tree import NameTree
+from dim.methods.generative.network import GEMELNetwork
 
 CONTENT, FORMAT, OLDER = "generative linker", 2, (1,)
 LANGUAGE_MODEL = "language_model"
@@ -54,7 +54,7 @@ class Parts(NamedTuple):
         about: What the linker comes from; JSON. Its `recipe` names files where they stand.
     """
 
-    task: GEMEL
+    task: GEMELNetwork
     live: LiveEncoder
     knowledge: Knowledge
     training: TrainingMentions
@@ -72,7 +72,7 @@ def write(place: Path, parts: Parts, check: Callable[[Path], None] | None = None
             than dim's), or files of the language model or an encoder are gone or cannot become safetensors.
     """
     trusted = parts.about.get("trusted", ())
-    read_classes(parts.about["recipe"], GEMEL, trusted, UNTRUSTED)
+    read_classes(parts.about["recipe"], GEMELNetwork, trusted, UNTRUSTED)
     weights = {name: value.contiguous().cpu() for name, value in parts.task.mapper.state_dict().items()}
     width = parts.task.mapper.linear.in_features if isinstance(parts.task.mapper, FeatureMapper) else None
     facts: dict[str, Any] = {"next_row": parts.knowledge.next_row, "image_width": width}
@@ -87,7 +87,7 @@ def write(place: Path, parts: Parts, check: Callable[[Path], None] | None = None
     facts["about"] = parts.about | {"recipe": recipe}
     facts["fingerprints"] = all_fingerprints(parts.task, parts.live)
     if converted:  # of these the copy has other files, and by them another fingerprint
-        copies = all_fingerprints(*make(located(recipe, place), "cpu", GEMEL, trusted))
+        copies = all_fingerprints(*make(located(recipe, place), "cpu", GEMELNetwork, trusted))
         facts["fingerprints"] |= {name: copies[name] for name in converted}
     (place / "README.md").write_text(_card(parts), encoding="utf-8")
     seal(place, CONTENT, FORMAT, facts, MANIFEST)
@@ -105,7 +105,7 @@ def read(folder: Path, device: str, trusted: Sequence[str] = (), image_root: str
     manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, GenerativeManifest, OLDER)
     recipe = located(renamed(manifest["about"]["recipe"]), folder, manifest["files"])
     about = manifest["about"] | {"recipe": recipe}
-    task, live = make(recipe, device, GEMEL, trusted)
+    task, live = make(recipe, device, GEMELNetwork, trusted)
     task.check()
     check_fingerprints(manifest["fingerprints"], live_encoders(live) | {LANGUAGE_MODEL: task.language_model})
     if task.end == "auto":
@@ -121,6 +121,7 @@ def read(folder: Path, device: str, trusted: Sequence[str] = (), image_root: str
             raise DataError("the widths of a linker's mapper", found, REMEDY) from error
         load_weights(task.mapper, read_weights(folder / "mapper.safetensors"))
         check_widths(live, {"mention_fields": {"image": manifest["image_width"]}, "entity_fields": {}})
+    task.register_buffer("place", torch.empty(0), persistent=False)  # says where it computes, also without a mapper
     task.to(resolve_device(device)).eval().requires_grad_(False)
     task.on_scoring_start()
     task.try_parts()
@@ -129,7 +130,7 @@ def read(folder: Path, device: str, trusted: Sequence[str] = (), image_root: str
     return Parts(task, live, knowledge, TrainingMentions.load(folder / "examples"), tree, about)
 
 
-def all_fingerprints(task: GEMEL, live: LiveEncoder) -> dict[str, str]:
+def all_fingerprints(task: GEMELNetwork, live: LiveEncoder) -> dict[str, str]:
     """What the language model and the encoders are known by."""
     every = live_encoders(live) | {LANGUAGE_MODEL: task.language_model}
     return {name: each.fingerprint for name, each in every.items()}
