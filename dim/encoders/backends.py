@@ -1,4 +1,4 @@
-"""What computes an encoder's network: torch, or a runtime that it is exported to. On a CPU these are faster."""
+"""What computes an encoder's network: torch, or, on a CPU, a runtime that it is exported to."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Runtime(Protocol):
         """What runs the network that stands in a folder. Raises ConfigError where it cannot."""
 
 
-#: The fastest first, as measured by `dim bench encode`.
+#: In the order in which `auto` tries them: the faster on two threads first (`dim bench encode`).
 RUNTIMES: dict[str, Runtime] = {each.name: each for each in (OpenVinoRuntime(), OnnxRuntime())}
 
 

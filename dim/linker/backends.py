@@ -19,6 +19,7 @@ from dim.linker.linker import Linker
 NUM_ASKED = 200  #: Entities whose names and texts are asked.
 LEAST_SAME = 0.995  #: Of their first answers.
 NAME = "text_encoder"
+OF_TORCH = ("train", "lora_rank", "compile_model")  #: Options that other backends have no use for.
 
 
 def with_backend(
@@ -43,6 +44,8 @@ def with_backend(
     chosen = changed["recipe"]["encoders"][NAME]
     given = {"backend": backend, "precision": precision}
     options = (chosen.get("init_args") or {}) | {key: value for key, value in given.items() if value is not None}
+    if options.get("backend", "torch") != "torch":  # what was trained goes along frozen
+        options = {key: value for key, value in options.items() if key not in OF_TORCH}
     kind(**options)  # which says at once what does not go together
     chosen["init_args"] = options
     return changed

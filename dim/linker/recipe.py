@@ -75,7 +75,7 @@ def write_encoder_files(recipe: Recipe, encoders: Mapping[str, Frozen], folder: 
         backend = {key: options[key] for key in BACKEND if key in options}
         has_backend = isinstance(encoder, ByBackend) and backend.get("backend", "torch") != "torch"
         is_trained = isinstance(encoder, TrainableTextEncoder) and encoder.is_trained
-        is_on_hub = not any(Path(str(options.get(option, ""))).exists() for option in FILES)
+        is_on_hub = not any(isinstance(options.get(option), str) and Path(options[option]).exists() for option in FILES)
         if isinstance(encoder, TrainableTextEncoder) and (is_trained or (has_backend and is_on_hub)):
             options = chosen["init_args"] = encoder.write_frozen(folder / place) | {"path": str(place)} | backend
             converted.add(name)
