@@ -80,8 +80,8 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
             with pooling `as_saved`. An empty one: nothing.
         document_prompt: The same before those of entities (name, text): the folder's `document` or `passage`.
         backend: What computes on a CPU: `torch`; `onnx` (ONNX Runtime, extra `onnx`) or `openvino` (an extra, too),
-            which are mostly faster: the model is exported once, kept, and compared with torch wherever it is opened;
-            `auto`, the first of openvino and onnx that is installed and gives the same vectors. `openvino` has
+            mostly faster: the model is exported once, kept, and compared with torch wherever it is opened; `auto`, the
+            first of openvino and onnx that is installed and gives the same vectors, else torch. `openvino` has
             precision bf16, too.
 
     Raises:
