@@ -23,6 +23,8 @@ from dim.encoders.openvino_runtime import _openvino
 from dim.encoders.text import TransformersTextEncoder
 from dim.errors import ConfigError, DataError
 
+pytestmark = pytest.mark.runtimes
+
 RUNTIMES = ("onnx", "openvino")
 TEXTS = ["anna", "", "anna moreau who plays the violin, in a small town by the sea.", "a b", "paris " * 100]
 
