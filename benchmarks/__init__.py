@@ -7,6 +7,7 @@ from benchmarks.caption import bench_caption
 from benchmarks.convert import bench_convert
 from benchmarks.dump import bench_dump
 from benchmarks.embed import bench_embed
+from benchmarks.encode import bench_encode
 from benchmarks.generate import bench_generate
 from benchmarks.hostile import bench_hostile
 from benchmarks.likelihoods import bench_likelihoods
@@ -24,6 +25,7 @@ __all__ = [
     "bench_convert",
     "bench_dump",
     "bench_embed",
+    "bench_encode",
     "bench_generate",
     "bench_hostile",
     "bench_likelihoods",

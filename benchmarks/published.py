@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PrefixConstrainedLogitsProcessor
+from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks.trie import follow_nested, nested_dicts
 from dim.evaluation.protocols import NUM_ANSWERS
 from dim.methods.generative.beam_search import NEVER
+from dim.methods.generative.choices import Offered
 from dim.methods.generative.module import GEMEL
 from dim.methods.generative.prompt import answer, ask
 from dim.methods.generative.ways import Encoded
@@ -81,10 +83,37 @@ class Published:
         vectors, last = self.assemble(row)
         mask = torch.ones(1, len(vectors), dtype=torch.long, device=vectors.device)
         encoded = Encoded(vectors[None], mask, torch.tensor([last], device=vectors.device))
-        follow = PrefixConstrainedLogitsProcessor(lambda _, written: self._follow(written[1:]), self.num_beams)
-        (names,) = self.gemel.decoder.write(self.model, encoded, follow)
+        (names,) = self.gemel.decoder.write(
+            self.model, encoded, _Dicts(self._follow, self.gemel.decoder.max_new_tokens)
+        )
         return [(self.owners[name.tokens], name.score) for name in names][:NUM_ANSWERS]
 
     def _follow(self, written: Tensor) -> list[int]:
         # Transformers refuses an empty list, which a beam without hope would get.
         return follow_nested(written.tolist(), self.root) or [self.end]
+
+
+class _Dicts:
+    """What nested dicts allow, each beam's from the root on; a beam's place is what it has written.
+
+    Args:
+        follow: What may follow on tokens.
+        longest: Tokens that are written at most.
+    """
+
+    def __init__(self, follow: Callable[[Tensor], list[int]], longest: int) -> None:
+        self.follow, self.longest = follow, longest
+
+    def begin(self, count: int, device: torch.device) -> Tensor:
+        """Nothing is written: -1 [count, longest]."""
+        return torch.full((count, self.longest), -1, device=device)
+
+    def after(self, places: Tensor, logits: Tensor) -> Offered:
+        """What the dicts allow."""
+        depth = int((places[0] >= 0).sum())
+        allowed = [torch.tensor(self.follow(place[:depth]), device=places.device) for place in places]
+        tokens = pad_sequence(allowed, batch_first=True, padding_value=-1)
+        nexts = places[:, None].repeat(1, tokens.shape[1], 1)
+        nexts[:, :, depth] = tokens
+        likelihoods = logits.float().log_softmax(-1).gather(1, tokens.clamp_min(0))
+        return Offered(tokens.clamp_min(0), likelihoods.masked_fill(tokens < 0, -torch.inf), nexts)

@@ -1,4 +1,4 @@
-"""`dim bench trie`: the tree of names against nested dicts, and what its mask takes of the time of decoding."""
+"""`dim bench trie`: the tree of names against nested dicts, and what going down it takes of the time of decoding."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,20 +14,15 @@ from typing import Any
 import numpy as np
 import torch
 from rich.table import Table
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    LogitsProcessor,
-    LogitsProcessorList,
-    PrefixConstrainedLogitsProcessor,
-)
+from transformers import GPT2Config, GPT2LMHeadModel, LogitsProcessor, PrefixConstrainedLogitsProcessor
 
 from benchmarks.clock import seconds
 from benchmarks.made_up_names import END, made_up_names, made_up_tokenizer
 from dim.core.provenance import commit, hardware
 from dim.display.terminal import Console
 from dim.errors import DimError
-from dim.methods.generative.masking import NameMask
+from dim.methods.generative.beam_search import Search
+from dim.methods.generative.choices import Offered, OfNames
 from dim.methods.generative.name_tree import NameTree
 
 MAX_BYTES = 20  # a name: the goal
@@ -70,11 +64,11 @@ def bench_trie(
     width: int = 768,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Measures the tree of made-up names and its mask in the beam search of a random GPT-2, nested dicts beside them.
+    """Measures the tree of made-up names in the beam search of a random GPT-2, nested dicts beside it.
 
-    The dicts are searched from the root for each beam and step, through Transformers' `prefix_allowed_tokens_fn`, as
-    is published (GENRE, GEMEL). Decoding begins when the prompts are encoded; the share of the whole time of
-    `generate` is shown too. Both kinds of masks take turns on the same prompts.
+    The dicts are searched from the root for each beam and step, through Transformers' `generate` and its
+    `prefix_allowed_tokens_fn`, as is published (GENRE, GEMEL). Decoding begins when the prompts are encoded. Both take
+    turns on the same prompts.
 
     Args:
         num_names: Different names of three parts; every fiftieth belongs to two entities.
@@ -105,7 +99,7 @@ def bench_trie(
         sizes = {"n_embd": width, "n_layer": num_layers, "n_head": max(1, width // 64)}
         model = GPT2LMHeadModel(GPT2Config(vocab_size=vocab_size, bos_token_id=0, eos_token_id=0, **sizes)).eval()
         results |= _decode(model, tree, torch.randint(1, vocab_size, (rounds, batch_size, prompt_length)), num_beams)
-    results["tree_mb"] = (tree.nbytes + tree.remembered_bytes) / 1e6
+    results["tree_mb"] = (tree.nbytes + sum(graph.nbytes for graph in tree.choices(model.device).graphs)) / 1e6
     title = f"{len(tree):,} names, {results['tokens_a_name']:.2f} tokens a name, vocabulary of {vocab_size:,}"
     _print(title, f"{model.num_parameters() / 1e6:.0f}M, batch {batch_size}, {num_beams} beams", results)
     print_facts = f"made-up names, byte-level BPE trained on {num_words:,} of 250,000 made-up words, {rounds} batches"
@@ -153,8 +147,11 @@ def _tree(names: list[str], tokenizer: Any, vocab_size: int, folder: Path) -> tu
     save = seconds(lambda: built.save(folder))
     start = time.perf_counter()
     tree = NameTree.load(folder)
+    loaded = time.perf_counter()
+    tree.choices(torch.device("cpu"))
     results = {
-        "load_seconds": time.perf_counter() - start,
+        "graph_seconds": time.perf_counter() - loaded,
+        "load_seconds": loaded - start,
         "save_seconds": save,
         "tokenize_seconds": in_tokenizer,
         "sort_seconds": build - in_tokenizer,
@@ -164,8 +161,8 @@ def _tree(names: list[str], tokenizer: Any, vocab_size: int, folder: Path) -> tu
     return tree, results
 
 
-class _Watch(LogitsProcessor):  # type: ignore[misc]  # the library is untyped
-    """A processor with its clock: seconds inside it, its calls, and when the first one began."""
+class _WatchedDicts(LogitsProcessor):  # type: ignore[misc]  # the library is untyped
+    """Transformers' mask with its clock: seconds inside it, its calls, and when the first one began."""
 
     def __init__(self, inner: LogitsProcessor) -> None:
         self.inner, self.seconds, self.num_calls, self.began = inner, 0.0, 0, 0.0
@@ -179,46 +176,87 @@ class _Watch(LogitsProcessor):  # type: ignore[misc]  # the library is untyped
         return masked
 
 
-def _decode(model: Any, tree: NameTree, batches: torch.Tensor, num_beams: int) -> dict[str, float]:
-    """Seconds of both kinds of masks, and of the decoding around them."""
-    nested, end, prompt_length = nested_dicts(tree), tree.end_token, batches.shape[-1]
+class _WatchedNames(OfNames):
+    """The tree's choices with their clock. Beside the mask it does what the log-softmax of the other way does."""
 
-    def follow(_: int, written: torch.Tensor) -> list[int]:
+    def __init__(self, tree: NameTree, device: torch.device) -> None:
+        of_tree = tree.choices(device)
+        super().__init__(of_tree.graphs, of_tree.num_tokens)
+        self.seconds, self.num_calls = 0.0, 0
+
+    def after(self, places: torch.Tensor, logits: torch.Tensor) -> Offered:
+        start = time.perf_counter()
+        offered = super().after(places, logits)
+        self.seconds += time.perf_counter() - start
+        self.num_calls += 1
+        return offered
+
+
+@torch.inference_mode()
+def _by_tree(model: Any, tree: NameTree, prompts: torch.Tensor, num_beams: int) -> tuple[list[list[int]], list[float]]:
+    """The best names, and seconds in the tree, steps, seconds of decoding and of the model in it."""
+    choices, of_model = _WatchedNames(tree, prompts.device), 0.0
+    cache_name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+    encoded = model(prompts, use_cache=True, logits_to_keep=1)
+    past = encoded[cache_name]
+    past.batch_repeat_interleave(num_beams)
+
+    def follow(tokens: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        nonlocal of_model
+        begun = time.perf_counter()
+        past.batch_select_indices(rows)
+        logits: torch.Tensor = model(tokens[:, None], use_cache=True, **{cache_name: past}).logits[:, -1]
+        of_model += time.perf_counter() - begun
+        return logits
+
+    start = time.perf_counter()
+    search = Search(tree.end_token, MAX_NEW_TOKENS, choices)
+    texts, _ = search.beams(encoded.logits[:, -1], follow, num_beams, 1.0, False)
+    return texts[:, 0].tolist(), [choices.seconds, choices.num_calls, time.perf_counter() - start, of_model]
+
+
+def _by_dicts(
+    model: Any, tree: NameTree, nested: Nested, prompts: torch.Tensor, num_beams: int
+) -> tuple[list[list[int]], list[float]]:
+    """The best names, and seconds in the dicts, steps and seconds of decoding."""
+    end, prompt_length = tree.end_token, prompts.shape[1]
+
+    def allowed(_: int, written: torch.Tensor) -> list[int]:
         return follow_nested(written[prompt_length:].tolist(), nested) or [end]
 
-    kinds: dict[str, Callable[[], LogitsProcessor]] = {
-        "mask": lambda: NameMask(tree, prompt_length),
-        "dict": lambda: PrefixConstrainedLogitsProcessor(follow, num_beams),
-    }
-    options = {"num_beams": num_beams, "max_new_tokens": MAX_NEW_TOKENS, "do_sample": False}
-    totals = {f"{kind}_{what}": 0.0 for kind in kinds for what in ("seconds", "steps", "decoding", "generate")}
-    num_same = 0
+    watch = _WatchedDicts(PrefixConstrainedLogitsProcessor(allowed, num_beams))
+    found = model.generate(
+        prompts,
+        attention_mask=torch.ones_like(prompts),
+        logits_processor=[watch],
+        eos_token_id=end,
+        pad_token_id=end,
+        num_beams=num_beams,
+        max_new_tokens=MAX_NEW_TOKENS,
+        do_sample=False,
+    )
+    return found[:, prompt_length:].tolist(), [watch.seconds, watch.num_calls, time.perf_counter() - watch.began]
+
+
+def _decode(model: Any, tree: NameTree, batches: torch.Tensor, num_beams: int) -> dict[str, float]:
+    """Seconds of both ways, and of the decoding around them."""
+    nested, end, num_same = nested_dicts(tree), tree.end_token, 0
+    ours, theirs = np.zeros(4), np.zeros(3)
     for prompts in batches:
-        written = []
-        for kind, make in kinds.items():
-            watch, start = _Watch(make()), time.perf_counter()
-            found = model.generate(
-                prompts,
-                attention_mask=torch.ones_like(prompts),
-                logits_processor=LogitsProcessorList([watch]),
-                eos_token_id=end,
-                pad_token_id=end,
-                **options,
-            )
-            stop = time.perf_counter()
-            written.append(found[:, prompt_length:].tolist())
-            taken = (watch.seconds, watch.num_calls, stop - watch.began, stop - start)
-            for what, value in zip(("seconds", "steps", "decoding", "generate"), taken, strict=True):
-                totals[f"{kind}_{what}"] += value
-        num_same += sum(a == b for a, b in zip(*written, strict=True))
-    results = {"same_answers": num_same / batches[..., 0].numel()}
-    for kind in kinds:
-        inside = totals[f"{kind}_seconds"]
-        results[f"{kind}_steps"] = totals[f"{kind}_steps"]
-        results[f"{kind}_ms_a_step"] = 1000 * inside / totals[f"{kind}_steps"]
-        results[f"{kind}_share"] = inside / totals[f"{kind}_decoding"]
-        results[f"{kind}_share_of_all"] = inside / totals[f"{kind}_generate"]
+        names, taken = _by_tree(model, tree, prompts, num_beams)
+        others, beside = _by_dicts(model, tree, nested, prompts, num_beams)
+        ours, theirs = ours + taken, theirs + beside
+        num_same += sum(_ended(a, end) == _ended(b, end) for a, b in zip(names, others, strict=True))
+    results = {"same_answers": num_same / batches[..., 0].numel(), "search_share": 1 - ours[3] / ours[2]}
+    for kind, (inside, steps, decoding) in {"tree": ours[:3], "dict": theirs}.items():
+        results |= {f"{kind}_steps": steps, f"{kind}_ms_a_step": 1000 * inside / steps}
+        results |= {f"{kind}_share": inside / decoding, f"{kind}_decoding_ms_a_step": 1000 * decoding / steps}
     return results
+
+
+def _ended(tokens: list[int], end: int) -> list[int]:
+    """The tokens before the first end token."""
+    return tokens[: tokens.index(end)] if end in tokens else tokens
 
 
 def follow_nested(prefix: list[int], node: Nested) -> list[int]:
@@ -235,16 +273,19 @@ def _print(title: str, decoding: str, results: dict[str, float]) -> None:
     of = results.__getitem__
     bytes_a_name = f"{of('bytes_a_name'):.1f}", f"≤ {MAX_BYTES}", f"{of('dict_bytes_a_name'):,.0f} (no entities)"
     table.add_row("bytes a name, with its entities", *bytes_a_name)
-    table.add_row("MB in all, with remembered nodes", f"{of('tree_mb'):.1f}", "", "")
+    table.add_row("MB in all, with the nodes of a search", f"{of('tree_mb'):.1f}", "", "")
     table.add_row("tokenise", f"{of('tokenize_seconds'):.1f} s", "", "")
-    table.add_row("sort and build", f"{of('sort_seconds'):.1f} s", "", f"{of('dict_seconds'):.1f} s")
+    table.add_row("sort", f"{of('sort_seconds'):.1f} s", "", f"{of('dict_seconds'):.1f} s")
     table.add_row("save", f"{of('save_seconds'):.2f} s", "", "")
     table.add_row("load, with check of the hash", f"{of('load_seconds'):.2f} s", "", "")
+    table.add_row("nodes, before the first search", f"{of('graph_seconds'):.2f} s", "", "")
     table.add_section()
-    table.add_row(f"steps ({decoding})", f"{of('mask_steps'):.0f}", "", f"{of('dict_steps'):.0f}")
-    table.add_row("mask, a step", f"{of('mask_ms_a_step'):.2f} ms", "", f"{of('dict_ms_a_step'):.2f} ms")
-    share = f"{of('mask_share'):.2%}", f"≤ {MAX_SHARE:.0%}", f"{of('dict_share'):.2%}"
+    table.add_row(f"steps ({decoding})", f"{of('tree_steps'):.0f}", "", f"{of('dict_steps'):.0f}")
+    table.add_row("what may follow, a step", f"{of('tree_ms_a_step'):.2f} ms", "", f"{of('dict_ms_a_step'):.2f} ms")
+    share = f"{of('tree_share'):.2%}", f"≤ {MAX_SHARE:.0%}", f"{of('dict_share'):.2%}"
     table.add_row("its share of decoding", *share)
-    table.add_row("with encoding the prompts", f"{of('mask_share_of_all'):.2%}", "", f"{of('dict_share_of_all'):.2%}")
+    table.add_row("share of all that is not the model", f"{of('search_share'):.2%}", "", "")
+    whole = f"{of('tree_decoding_ms_a_step'):.1f} ms", "", f"{of('dict_decoding_ms_a_step'):.1f} ms"
+    table.add_row("decoding, a step", *whole)
     table.add_row("same answers", f"{of('same_answers'):.0%}", "", "")
     Console().print(table)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from tiny_lm import tokenizer
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM, LogitsProcessor, PreTrainedConfig
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from dim.methods.generative.choices import OfNames
 from dim.methods.generative.decoding import Decoder
 from dim.methods.generative.language_model import LanguageModel
 from dim.methods.generative.ways import Encoded
@@ -141,17 +143,9 @@ def write_language_model(folder: Path, kind: str, make: Any = AutoModelForCausal
     return folder
 
 
-class Leaves(LogitsProcessor):
-    """Leaves a few tokens, and after three of them the end token alone."""
-
-    def __init__(self, tokens: list[int], end: int) -> None:
-        self.tokens, self.end = tokens, end
-
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        masked = torch.full_like(scores, -torch.inf)
-        allowed = self.tokens if input_ids.shape[1] < 4 else [self.end]
-        masked[:, allowed] = scores[:, allowed]
-        return masked
+def three_of(tokens: list[int], end: int) -> OfNames:
+    """All texts of three of a few tokens."""
+    return OfNames.few(list(product(tokens, repeat=3)), end, torch.device("cpu"))
 
 
 @torch.no_grad()
@@ -165,7 +159,7 @@ def apart(model: LanguageModel, lengths: tuple[int, ...] = (5, 23, 40), num_beam
         vectors[row, -length] = vectors[row, -length + 1] * 0.5 + vectors[row, -1] * 0.4
     prompts = Encoded(vectors, mask, tokens[:, -1])
     decoder = Decoder(num_beams, max_new_tokens=6, early_stopping="never")
-    written = decoder.write(model, prompts, Leaves(rng.integers(5, 300, 7).tolist(), end))
+    written = decoder.write(model, prompts, three_of(rng.integers(5, 300, 7).tolist(), end))
     names = [[name.tokens for name in of_prompt] for of_prompt in written]
     scored = decoder.score(model, prompts, names, 100)
     gaps = []

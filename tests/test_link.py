@@ -13,7 +13,6 @@ from typing import Any
 import pandas as pd
 import pytest
 from demo_run import demo_run, linker_of, questions_of, world_of
-from waiting import let_work
 
 from dim.__main__ import main
 from dim.data.table_files import list_cell, read_table
@@ -177,6 +176,23 @@ def test_each_line_of_a_file_gets_its_answers_or_its_error(model, run, tmp_path,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.jsonl", "mentions.jsonl"]
 
 
+KILLED_IN_ITS_FOURTH_BATCH = """
+import os, signal, sys
+import dim.linker.job as job
+from dim.__main__ import main
+
+link, batches = job.link_each, iter(range(3))
+
+def dying(*given):
+    if next(batches, None) is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return link(*given)
+
+job.link_each = dying
+main(sys.argv[1:])
+"""
+
+
 def test_an_interrupted_file_goes_on_and_ends_as_an_undisturbed_one(model, run, tmp_path, capsys):
     lines: list[Any] = [
         {"id": f"m{place}", "mention": q.mention, "context": q.context, "image": q.image}
@@ -187,13 +203,12 @@ def test_an_interrupted_file_goes_on_and_ends_as_an_undisturbed_one(model, run, 
     options = ["--input", str(source), "--batch_size", "3"]
     whole, killed = tmp_path / "whole.jsonl", tmp_path / "killed.jsonl"
     assert ask(model, *options, "--output", str(whole)) == 0
-    command = [sys.executable, "-m", "dim", "link", "--model", str(model), "--device", "cpu", *options]
-    with subprocess.Popen([*command, "--output", str(killed)], stderr=subprocess.DEVNULL) as process:
-        partial = tmp_path / "killed.jsonl.partial"
-        let_work(process, lambda: partial.exists() and partial.stat().st_size, 1)
-        os.kill(process.pid, signal.SIGKILL)
+    command = [sys.executable, "-c", KILLED_IN_ITS_FOURTH_BATCH, "link", "--model", str(model), "--device", "cpu"]
+    done = subprocess.run([*command, *options, "--output", str(killed)], stderr=subprocess.DEVNULL)
+    assert done.returncode == -signal.SIGKILL
     assert not killed.exists()
-    assert 0 < len(read_lines(partial)[:-1]) < len(lines)
+    partial = tmp_path / "killed.jsonl.partial"
+    assert len(read_lines(partial)) == 9
     with partial.open("ab") as file:
         file.write(b'{"id": "cut o')
     capsys.readouterr()
@@ -364,6 +379,26 @@ def test_a_table_that_was_cut_off_ends_as_an_undisturbed_one(model, table, tmp_p
         assert ask(model, *options, "--output", str(cut)) == 0
         assert cut.read_bytes() == whole.read_bytes()
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_what_was_answered_by_other_images_is_not_gone_on_with(model, table, tmp_path, monkeypatch, capsys):
+    folder, rows, _ = table
+    shutil.copytree(folder, tmp_path / "asked")
+    source, output = write_rows(tmp_path / "asked" / "asked.csv", rows * 2), tmp_path / "answers.jsonl"
+    options = ["--input", str(source), "--batch_size", "3", "--output", str(output)]
+    with monkeypatch.context() as patch:
+        patch.setattr("dim.linker.job.link_each", interrupted_after(1))
+        assert ask(model, *options) == 130
+    photo = tmp_path / "asked" / "photo.png"
+    shown, status = photo.read_bytes(), photo.stat()
+    photo.write_bytes(shown + b" ")
+    assert ask(model, *options) == 1
+    assert "Use the same images, or remove" in capsys.readouterr().err
+    photo.write_bytes(shown)
+    os.utime(photo, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert ask(model, *options, "--image_root", str(tmp_path)) == 1
+    assert "Use the same image_root, or remove" in capsys.readouterr().err
+    assert ask(model, *options) == 0
 
 
 def interrupted_after(num_batches: int) -> Any:

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from test_configs import parsed
+from fit_options import fit_options
+from test_configs import instantiated, parsed
 from test_fit import options
 
 import dim.training.predict
@@ -13,6 +14,7 @@ from dim.core.jobs import Workplace
 from dim.demo import demo_world
 from dim.errors import CheckpointError
 from dim.training.predict import WORKPLACE, predict_on_cluster
+from dim.training.saved_run import classes_of_runs
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def same(one, other):
 def opened(place):
     cli = parsed(place / "other", place / "run" / "config.yaml")
     cli.datamodule.linking_data.to(cli.trainer.strategy.root_device, 1e9)
-    return cli.model, cli.datamodule
+    return cli.model, cli.datamodule, cli.config_dump
 
 
 def test_blocks_answer_as_the_trainer_does_and_go_on_where_they_stood(place, monkeypatch):
@@ -70,12 +72,50 @@ def test_blocks_answer_as_the_trainer_does_and_go_on_where_they_stood(place, mon
     assert not (run / WORKPLACE).exists()
 
 
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    classes_of_runs()  # so that a command line may name them
+    return demo_world(tmp_path_factory.mktemp("other") / "world", num_entities=300, num_images=0, seed=1).root
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ((), ("--model.k1", "0.1")),
+        ((), ("--data.protocol", "Candidates", "--data.protocol.size", "5")),
+        (("--data.shuffle", "[text]"), ("--data.shuffle", "[text]", "--seed_everything", "7")),
+    ],
+)
+def test_what_was_answered_under_other_options_is_asked_again(world, tmp_path, monkeypatch, before, now):
+    monkeypatch.setattr(dim.training.predict, "BLOCK_SIZE", 16)
+    write, done = Workplace.write, []
+
+    def opened_with(*options):
+        chosen = ["--model", "BM25", "--data.predict_split", "dev", *options]
+        cli = instantiated(*fit_options(world, tmp_path / "parsed", *chosen))
+        return cli.model, cli.datamodule, cli.config_dump, None
+
+    def broken(work, block):
+        write(work, block)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Workplace, "write", broken)
+    with pytest.raises(KeyboardInterrupt):
+        predict_on_cluster(*opened_with(*before), tmp_path / "resumed")
+    monkeypatch.setattr(Workplace, "write", lambda work, block: (done.append(block.index), write(work, block)))
+    for name in ("resumed", "undisturbed"):
+        predict_on_cluster(*opened_with(*now), tmp_path / name)
+    resumed, undisturbed = (lines(tmp_path / name / "predictions" / "dev.jsonl") for name in ("resumed", "undisturbed"))
+    assert resumed == undisturbed
+    assert len(done) == 2 * len(set(done)) > 2  # each block, twice
+
+
 def test_weights_of_other_data_are_refused(place, tmp_path):
     demo_world(tmp_path / "world", num_entities=100, seed=2)
-    model, datamodule = opened(place)
+    model, datamodule, config = opened(place)
     datamodule.root, datamodule._data = tmp_path / "world", None
     with pytest.raises(CheckpointError, match="kb_hash"):
-        predict_on_cluster(model, datamodule, place / "run" / "checkpoints" / "best.ckpt", tmp_path)
+        predict_on_cluster(model, datamodule, config, place / "run" / "checkpoints" / "best.ckpt", tmp_path)
 
 
 @pytest.mark.ray

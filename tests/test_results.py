@@ -3,9 +3,10 @@ import pandas as pd
 import pytest
 
 from dim.data.dataset import write_dataset
+from dim.display.terminal import Console
 from dim.evaluation.protocols import Ranked
 from dim.evaluation.result_files import write_result
-from dim.evaluation.results import measure, percent, ranks_frame
+from dim.evaluation.results import measure, percent, print_results, ranks_frame
 
 
 def ranked(ranks):
@@ -33,7 +34,7 @@ def dataset(tmp_path):
 def write(dataset, run, split, ranks, protocol="full_kb"):
     outcome = ranked(ranks)
     frame = ranks_frame(
-        dataset, dataset.split(split), split=split, protocol=protocol, ranked=outcome, floor=outcome, frozen=None
+        dataset, dataset.split(split), split=split, protocol=protocol, ranked=outcome, beside={"floor": outcome}
     )
     metrics = measure(dataset, frame, model="m", system=None, seed=0)
     write_result(run, frame, metrics, {"method": "m"})
@@ -48,12 +49,29 @@ def test_a_missed_gold_counts_as_missed_and_is_no_candidate(dataset, tmp_path):
 def test_beyond_the_depth_of_the_answers_nothing_is_claimed(dataset):
     outcome = ranked([1, 2])
     frame = ranks_frame(
-        dataset, dataset.split("dev"), split="dev", protocol="p", ranked=outcome, floor=outcome, frozen=outcome
+        dataset,
+        dataset.split("dev"),
+        split="dev",
+        protocol="p",
+        ranked=outcome,
+        beside={"floor": outcome, "frozen": outcome},
     )
     metrics = measure(dataset, frame, depth=4, model="m", seed=None)
     assert (metrics["top1"], metrics["top3"]) == (0.5, 1.0)
     assert np.isnan(metrics["top5"])
     assert metrics["frozen"]["top1"] == 0.5
+
+
+def test_the_floor_with_aliases_is_printed_where_there_is_one(dataset, capsys):
+    for keys, said in ({"floor"}, False), ({"floor", "alias_floor"}, True):
+        outcome = ranked([1, 2])
+        beside = dict.fromkeys(keys, outcome)
+        split = dataset.split("dev")
+        frame = ranks_frame(dataset, split, split="dev", protocol="full_kb", ranked=outcome, beside=beside)
+        metrics = measure(dataset, frame, model="m", system=None, seed=0)
+        assert ("alias_floor" in metrics, "alias_floor_rank" in frame) == (said, said)
+        print_results(Console(), metrics, frame)
+        assert ("names and aliases (floor)" in capsys.readouterr().out) == said
 
 
 def test_what_is_not_defined_is_na_in_tables():

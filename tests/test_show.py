@@ -63,6 +63,16 @@ def test_a_mention_is_shown_with_every_field(
     assert "0.jpg(isthere)" in text.replace(" ", "")
 
 
+def test_ranks_by_names_and_aliases_are_shown_where_the_run_has_them(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "runs/a", dataset.hash)
+    assert "aliases" not in shown(capsys, "train-000001", dataset.root, run=run)
+    path = run / "ranks.parquet"
+    pd.read_parquet(path).assign(alias_floor_rank=[1.0]).to_parquet(path)
+    assert "rank by name only 4 rank by names and aliases 1" in shown(capsys, "train-000001", dataset.root, run=run)
+
+
 def test_an_image_without_a_file_is_shown_as_such(
     dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

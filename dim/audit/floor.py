@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from dim.audit.findings import Finding, Thresholds, first
 from dim.audit.rows import Mask, Rows, golds_in, train_splits
 from dim.data.dataset import Dataset
+from dim.evaluation.floor import aliases_of
 from dim.evaluation.metrics import rank_gold
 from dim.search.lexical import NameIndex
 from dim.search.scores import BATCH
 
 MAX_CELLS = 2**25  # of one block of scores: 128 MiB
+
+FLOOR, WITH_ALIASES = "string floor (Top-1)", "string floor with aliases (Top-1)"
 
 Ranks = NDArray[np.float64]
 
@@ -68,38 +71,49 @@ def floor_ranks(index: NameIndex, mentions: Sequence[str], golds: NDArray[np.int
 def check_floor(
     dataset: Dataset, rows: Rows, splits: Sequence[str], thresholds: Thresholds
 ) -> tuple[list[Finding], Ranks]:
-    """Two findings a split, and the floor's rank of every row [n] (NaN where it was not ranked)."""
+    """Two findings a split, three where the KB has aliases, and the rank of every row [n] by names alone.
+
+    The rank is NaN where a row was not ranked.
+    """
     findings, ranks = [], np.full(len(rows), np.nan)
     names = dataset.entities["name"].tolist()
     index = NameIndex(names) if splits and any(name.strip() for name in names) else None
+    aliases = aliases_of(dataset) if index is not None else None
+    with_aliases = NameIndex(names, aliases) if aliases is not None else None
     for split in splits:
         if index is None:
-            findings.append(Finding("string floor (Top-1)", "not checked", "No entity has a name.", split))
+            findings.append(Finding(FLOOR, "not checked", "No entity has a name.", split))
             continue
         places = np.flatnonzero(rows.in_splits(split))
         golds = dataset.golds_of(dataset.mentions.iloc[places])
         out = used_up(rows, split, dataset.entities["id"].tolist())
-        ranks[places], without = floor_ranks(index, [rows.mention[i] for i in places.tolist()], golds, out)
+        mentions = [rows.mention[i] for i in places.tolist()]
+        ranks[places], without = floor_ranks(index, mentions, golds, out)
         in_kb = places[golds[:, 0] >= 0]
         if not len(in_kb):
-            findings.append(Finding("string floor (Top-1)", "not checked", "No row has an answer in the KB.", split))
+            findings.append(Finding(FLOOR, "not checked", "No row has an answer in the KB.", split))
             continue
-        findings.append(_floor(split, rows, ranks, in_kb, len(names), thresholds))
-        findings.append(_without_train(split, findings[-1], without[golds[:, 0] >= 0], out, rows, in_kb, thresholds))
+        findings.append(floor := _floor(FLOOR, split, rows, ranks, in_kb, len(names), thresholds))
+        if with_aliases is not None:
+            by_aliases = np.full(len(rows), np.nan)
+            by_aliases[places], _ = floor_ranks(with_aliases, mentions, golds, out)
+            findings.append(_floor(WITH_ALIASES, split, rows, by_aliases, in_kb, len(names), thresholds))
+        findings.append(_without_train(split, floor, without[golds[:, 0] >= 0], out, rows, in_kb, thresholds))
     return findings, ranks
 
 
 def _floor(
-    split: str, rows: Rows, ranks: Ranks, in_kb: NDArray[np.int64], num_entities: int, thresholds: Thresholds
+    name: str, split: str, rows: Rows, ranks: Ranks, in_kb: NDArray[np.int64], num_entities: int, thresholds: Thresholds
 ) -> Finding:
     right = ranks[in_kb] <= 1
     high = right.mean() >= thresholds.high_floor
+    by = "A name or an alias" if name == WITH_ALIASES else "The name alone"
     return Finding(
-        "string floor (Top-1)",
+        name,
         "note" if high else "ok",
-        "The name alone answers most rows: a figure says little unless this one stands beside it."
+        f"{by} answers most rows: a figure says little unless this one stands beside it."
         if high
-        else "The name alone does not answer most rows.",
+        else f"{by} does not answer most rows.",
         split,
         int(right.sum()),
         len(in_kb),

@@ -183,6 +183,7 @@ COMMANDS = {
         BENCHMARKS,
         (
             "bench_embed",
+            "bench_encode",
             "bench_caption",
             "bench_train",
             "bench_search",

@@ -12,7 +12,7 @@ from dim.core.output import check_target
 from dim.data.dataset import NIL, Dataset
 from dim.display.terminal import Console
 from dim.errors import ConfigError, DataError
-from dim.evaluation.floor import rank_by_name
+from dim.evaluation.floor import rank_by_floors
 from dim.evaluation.foreign import read_ranks
 from dim.evaluation.foreign_ids import MAX_UNKNOWN
 from dim.evaluation.protocols import FullKB
@@ -79,8 +79,8 @@ def _evaluate(
     mentions = data.split(split)
     foreign = read_ranks(ranks, data, mentions, protocol, max_unknown, encoding)
     golds = torch.from_numpy(data.golds_of(mentions))
-    floor = rank_by_name(mentions["mention"].tolist(), data.entities["name"].tolist(), golds, FullKB(), None)
-    frame = ranks_frame(data, mentions, split=split, protocol=protocol, ranked=foreign.ranked, floor=floor, frozen=None)
+    beside = rank_by_floors(data, mentions["mention"].tolist(), golds, FullKB(), None)
+    frame = ranks_frame(data, mentions, split=split, protocol=protocol, ranked=foreign.ranked, beside=beside)
     if protocol == "full_kb":
         # Every entity competed; a gold that is in no list was ranked, but nobody knows where.
         frame["candidate_hit"] = pd.Series([None] * len(frame), dtype=object)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -10,9 +10,11 @@ from dim.core.known_classes import trusted_by
 from dim.core.locks import folder_lock
 from dim.core.output import check_target
 from dim.display.terminal import Console
+from dim.encoders.device import Backend, Precision
 from dim.errors import ConfigError
 from dim.linker import Linker, Question
 from dim.linker.answer import asked_alone
+from dim.linker.backends import check_backend_answers, with_backend
 from dim.linker.folder import LINKER
 from dim.linker.given import check_top_k
 from dim.linker.job import Options, link_file
@@ -101,6 +103,8 @@ def export(
     trust: str | None = None,
     verify: bool = True,
     dataset: Path | None = None,
+    backend: Backend | None = None,
+    precision: Precision | None = None,
 ) -> None:
     """Writes the linker of a run into one folder: weights, KB, index, local encoders, a model card; no pickle.
 
@@ -119,14 +123,26 @@ def export(
         verify: Open what was written in a new process, which loads the linker and its encoders once more: some seconds,
             for large models as long, and as much memory again, as loading them takes.
         dataset: Where the run's dataset stands now, if it has moved.
+        backend: What computes the text encoder of the linker on a CPU: `torch`, `onnx`, `openvino` or `auto` (see
+            `TransformersTextEncoder`); None: as in the run. Its export goes along, and its answers are compared with
+            those of the run's own encoder.
+        precision: Of that backend; None: as in the run.
     """
     check_target(folder, LINKER, sources=[run], overwrite=overwrite)  # before long work
     trusted = trusted_by(trust)
     linker = Linker.from_checkpoint(run, index=index, dataset=dataset, trusted=trusted)
-    check = partial(check_opens, linker=linker, trusted=trusted) if verify else None
+    checks: list[Callable[..., None]] = [check_opens] if verify else []
+    if backend is not None or precision is not None:
+        linker.about = with_backend(linker.about, linker.live, backend, precision)
+        checks = [check_backend_answers]
+
+    def check(place: Path) -> None:
+        for each in checks:
+            each(place, linker=linker, trusted=trusted)
+
     linker.save(folder, images, overwrite, trusted, check)
     _say_index(linker)
-    if verify:
+    if check_opens in checks:
         Console().print("opened: in a new process, with the same answers", soft_wrap=True)
     Console().print(f"written: {folder} ({_size(folder) / 1e6:,.0f} MB, {len(linker):,} entities)", soft_wrap=True)
 

@@ -108,7 +108,8 @@ def refresh(
         run.check_unchanged()
         answers, num_torn = log.read()
         plan = run.plan(old, answers, limit, context or run.counter.context)
-        if plan.pending and context is None and not dry_run and (listed := run_to_end(run.listed_context())):
+        is_left = plan.pending or plan.too_long
+        if is_left and context is None and not dry_run and (listed := run_to_end(run.listed_context())):
             plan = run.plan(old, answers, limit, listed)
         run.say_plan(plan, num_torn, limit)
         if dry_run:
@@ -197,11 +198,12 @@ class _Run:
         asked = len(plan.ids) if limit is None else min(limit, len(plan.ids))
         _say(
             f"{self.dataset.name}: {asked:,} entities to refresh as '{self.variant}' by {self.server.model}; "
-            f"{asked - len(plan.pending):,} answered before, {len(plan.pending):,} left"
+            f"{asked - len(plan.pending) - len(plan.too_long):,} answered before, {len(plan.pending):,} left"
+            + (f", {len(plan.too_long):,} too long" if plan.too_long else "")
         )
         if num_torn:
             _say(f"{num_torn} line(s) of the record were torn by a kill; these answers are asked for again")
-        for line in self.room.told() if plan.pending else ():
+        for line in self.room.told() if plan.pending or plan.too_long else ():
             _say(f"context   {line}")
 
     def print_dry_run(self, plan: RefreshPlan) -> None:
@@ -240,6 +242,8 @@ class _Run:
         statuses, table = plan.statuses(), plan.table()
         counts = ", ".join(f"{count:,} {status}" for status, count in statuses.items())
         _say(f"sent      {self.budget.told()}")
+        if self.budget.num_charged > self.budget.num_timed_out and not self.counter.is_exact:
+            _say("uncounted --tokenizer FOLDER, the model's own, counts what its server does not")
         if self.budget.num_timed_out and self.asker is not None:
             _say(f"time-outs {self.asker.advice()} should do")
         _say(f"entities  {counts}")
@@ -270,6 +274,7 @@ class _Run:
             "prompt_hash": self.prompt_hash,
             "prompt_template": self.template.source,
             "parameters": self.server.asked.as_json(),
+            "context": self.room.context,
             "sampling": {
                 "asked": {name: getattr(self.server, name) for name in ("temperature", "seed")},
                 "system_fingerprints": sorted({a.system_fingerprint for a in used if a.system_fingerprint}),

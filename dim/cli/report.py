@@ -42,7 +42,7 @@ def report(
         protocol: Compare what was found under this one, such as full_kb or "candidates(names, 100)"; by default what
             each run was fitted under.
         by: A column to break Top-1 down by (`type`, `seen_in_train` …), or `all`; files hold all unless one is named.
-        against: The system that the others are tested against (or `floor`, `frozen`); the first by default.
+        against: The system that the others are tested against (`floor`, `alias_floor`, `frozen`, too); else the first.
         out: Files to write, by their suffix: .md, .csv or .html; several as a JSON list.
         published: Whether quoted figures stand beside runs of the same protocol, dataset and KB size.
         wandb: A Weights & Biases project to log table, plots and ranks to.

@@ -151,6 +151,8 @@ def _answer_lines(dataset: Dataset, mention_id: str, run: Path | None, protocol:
     row, golds = rows.iloc[0], _golds_of(dataset, mention_id)
     yield "rank of the gold", _rank(row["rank"])
     yield "rank by name only", _rank(row["floor_rank"])
+    if "alias_floor_rank" in row:
+        yield "rank by names and aliases", _rank(row["alias_floor_rank"])
     for place, (entity_id, score) in enumerate(zip(row["top_ids"], row["top_scores"], strict=True), start=1):
         mark = "  ← gold" if entity_id in golds else ""
         yield f"answer {place}", f"{score:.4f}  {_named(dataset, entity_id)}{mark}"

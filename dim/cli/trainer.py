@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext, redirect_stdout
 from functools import partial
 from io import StringIO
@@ -52,7 +52,7 @@ from dim.releases.prepare import open_dataset
 from dim.training.checkpoint import no_checkpoint, read_checkpoint, to_resume_from
 from dim.training.checkpoint_files import RunCheckpoint, WholeCheckpoints
 from dim.training.datamodule import LinkingDataModule
-from dim.training.pinning import keep_commits, write_commits
+from dim.training.pinning import keep_commits, write_settled
 from dim.training.predict import predict_on_cluster
 from dim.training.progress_lines import ProgressBar, progress_callback
 from dim.training.registry import registered
@@ -157,6 +157,9 @@ class DimCLI(LightningCLI):
             begun = folder_to_fit(Path(options["run"]), resumed=True, overwrite=options["overwrite"])
             if (begun / CONFIG).exists():
                 _as_before(options, begun, given)
+                _settled(options, given, (stated_config(begun).get("model") or {}).get("init_args") or {})
+        elif args[0] == "fit" and options["ckpt_path"] is None:
+            _settled(options, given, {})  # also where the configuration is that of a run, which settled its own
         if args[0] != "fit":  # where it computes is for who asks to say, not for the run
             for name in (name for name in MACHINES if f"--{name}" not in given):
                 options[name] = MACHINES[name]
@@ -272,7 +275,8 @@ class DimCLI(LightningCLI):
         if datamodule.engine == "local":
             self.trainer.predict(model, datamodule=datamodule, ckpt_path=ckpt_path, **kwargs)
         else:
-            predict_on_cluster(model, datamodule, Path(ckpt_path) if ckpt_path else None, self.run)
+            best = Path(ckpt_path) if ckpt_path else None
+            predict_on_cluster(model, datamodule, self.config_dump, best, self.run)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with CSV logs, checkpoints by the metric on tune, and the writer of results."""
@@ -312,17 +316,17 @@ class DimCLI(LightningCLI):
         )
 
     def _complete(self) -> None:
-        """Names the commits of what is on a hub in the configuration, and where the run's files are beside it."""
-        write_commits(self.config_dump, self.model, self.datamodule)
+        """Names in the configuration what the run settled, and where the run's files are beside it."""
+        write_settled(self.config_dump, self.model, self.datamodule)
         record_places(self.run, self.config_dump, self.datamodule.linking_data.dataset, self.folder)
 
     def before_validate(self) -> None:
-        """Names the commits of what is on a hub in the configuration that stands beside the results."""
-        write_commits(self.config_dump, self.model, self.datamodule)
+        """Names in the configuration that stands beside the results what was settled, such as commits of a hub."""
+        write_settled(self.config_dump, self.model, self.datamodule)
 
     def before_test(self) -> None:
         """The same."""
-        write_commits(self.config_dump, self.model, self.datamodule)
+        write_settled(self.config_dump, self.model, self.datamodule)
 
     def after_fit(self) -> None:
         """Evaluates the best weights on dev, and puts the run in its place."""
@@ -367,20 +371,38 @@ class DimCLI(LightningCLI):
 
 
 def _as_before(options: Any, folder: Path, given: set[str]) -> None:
-    """Has options of the model that a run's config.yaml lacks, since they came later, be as runs of before had them.
+    """Has options that a run's config.yaml lacks, since they came later, be as runs of before had them.
 
     Args:
         options: As they were parsed, with today's defaults.
         folder: Of the run.
         given: The options of the command line.
     """
-    model = renamed(stated_config(folder)).get("model") or {}
+    config = renamed(stated_config(folder))
+    for name, value in lacking(LinkingDataModule, config.get("data") or {}).items():
+        if f"--data.{name}" not in given:
+            options["data"][name] = value
+    model = config.get("model") or {}
     kind = imported_class(str(model.get("class_path")))
     if kind is None or options["model"]["class_path"] != model["class_path"]:
         return
     for name, value in lacking(kind, model.get("init_args") or {}).items():
         if name in options["model"]["init_args"] and not {f"--model.{name}", f"--model.init_args.{name}"} & given:
             options["model"]["init_args"][name] = value
+
+
+def _settled(options: Any, given: set[str], before: Mapping[str, Any]) -> None:
+    """Has what a method settles when it is fitted (`LinkingTask.settles`) be as it was settled before, if it was.
+
+    Args:
+        options: As they were parsed.
+        given: The options of the command line.
+        before: The options of the model with which the run began.
+    """
+    kind = imported_class(str(options["model"]["class_path"]))
+    for name in getattr(kind, "settles", ()):
+        if not {f"--model.{name}", f"--model.init_args.{name}"} & given:
+            options["model"]["init_args"][name] = before.get(name)
 
 
 def whole_numbers_first(parser: LightningArgumentParser) -> None:

@@ -160,7 +160,10 @@ class TextEncoder(Encoder):
         return None
 
     def are_cut(self, texts: Sequence[str]) -> Sequence[bool] | None:
-        """Whether the end of each text is not read, because it is too long; None: the encoder does not say."""
+        """Whether the end of each text is not read, because it is too long; None: the encoder does not say.
+
+        Contexts are cut around their mention by it (`dim.features.behind`), so that the fingerprint stands for it, too.
+        """
         return None
 
     def reading(self, owner: Owner) -> TextEncoder:
@@ -296,3 +299,15 @@ class Captioner(LocalModel, ABC):
     @abstractmethod
     def caption(self, images: Sequence[Any], questions: Sequence[str]) -> list[str]:
         """One answer for each of `preprocess`' results to the question beside it. One call is one batch."""
+
+
+class ByBackend(ABC):
+    """An encoder that has the option `backend`."""
+
+    @abstractmethod
+    def write_export(self, target: Path) -> str:
+        """Writes what its backend runs into a folder with a copy of its model, and gives the backend's name.
+
+        Raises:
+            ConfigError: As of `dim.encoders.chosen_backend.ChosenBackend.exported`.
+        """

@@ -173,14 +173,15 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         return model
 
     def are_cut(self, texts: Sequence[str]) -> Sequence[bool]:
-        """Whether a text fills all the tokens that the model takes; one that just fits counts as cut."""
-        empty = self.source.tokenize([""])[0]
-        long = [place for place, text in enumerate(texts) if len(text.encode()) + 2 > len(empty)]
+        """Whether a text has more tokens than the model takes."""
+        most = self.source.tokenize([""]).shape[1]
+        empty = self.source.tokenize([""], most + 1)[0]
+        long = [place for place, text in enumerate(texts) if len(text.encode()) + 2 > most]
         cut = [False] * len(texts)
         for start in range(0, len(long), _CHUNK):
             part = long[start : start + _CHUNK]
-            # The last token of a text that is cut is the end's; the one before is a word's.
-            is_full = ~torch.isin(self.source.tokenize([texts[place] for place in part])[:, -2], empty)
+            # With room for one more the last token of a text that is cut is the end's; the one before is a word's.
+            is_full = ~torch.isin(self.source.tokenize([texts[place] for place in part], most + 1)[:, -2], empty)
             for place, full in zip(part, is_full.tolist(), strict=True):
                 cut[place] = full
         return cut

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -343,8 +343,8 @@ class ClipSource:
         return model.eval().requires_grad_(False)
 
     @cached_property
-    def tokenize(self) -> Callable[[Sequence[str]], Tensor]:
-        """Texts to tokens [len(texts), 77], cut and padded."""
+    def tokenize(self) -> Callable[..., Tensor]:
+        """Texts to tokens [len(texts), 77], cut and padded; or to as many tokens as are named behind the texts."""
         import open_clip
 
         try:
@@ -371,7 +371,7 @@ class ClipSource:
                 f"{type(error).__name__}: {str(error).strip()[:300]}",
                 "Give a local folder with pretrained that holds the tokenizer's files too.",
             ) from error
-        return lambda texts: tokenizer(list(texts))
+        return lambda texts, num_tokens=None: tokenizer(list(texts), num_tokens)
 
 
 def _former_hash(folder: Path) -> str:

@@ -15,6 +15,8 @@ from dim.encoders.base import Features
 from dim.errors import ConfigError
 
 Precision = Literal["fp32", "bf16", "fp16"]
+#: What computes an encoder's network (`dim.encoders.backends`).
+Backend = Literal["torch", "onnx", "openvino", "auto"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 

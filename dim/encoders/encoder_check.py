@@ -18,6 +18,9 @@ _TEXTS = ("Anna", "Anna Moreau, who plays the violin, was born in a small town b
 #: The least cosine of a text alone with itself beside a longer one; the arithmetic of a half has three digits.
 _LEAST: dict[Precision, float] = {"fp32": 0.9999, "bf16": 0.98, "fp16": 0.99}
 
+#: The least cosine of a vector with the one that torch makes in fp32 of the same text.
+LEAST_OF_BACKENDS = 0.9999
+
 
 def remedy_for(precision: Precision) -> str:
     """What to do where an encoder cannot be used."""
@@ -93,4 +96,15 @@ def check_inputs(
         found = f"a cosine of {cosine:.2f} with itself, alone and beside another {kind}"
         raise ConfigError(
             f"features of {a} {kind} that do not hang on its neighbours in a batch ({path})", found, remedy
+        )
+
+
+def check_same(found: Tensor, expected: Tensor, backend: str, path: str) -> None:
+    """Raises ConfigError where a backend's vectors [n, width] are not those of torch, by the cosine of each."""
+    cosine = float(cosine_similarity(found, expected).min()) if found.isfinite().all() else float("nan")
+    if not cosine >= LEAST_OF_BACKENDS:
+        raise ConfigError(
+            f"vectors by backend {backend} as torch gives them ({path}): a cosine of {LEAST_OF_BACKENDS} at least",
+            f"{cosine:.6f}",
+            "Use backend: torch, or where it is another precision: fp32.",
         )

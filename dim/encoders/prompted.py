@@ -63,6 +63,10 @@ class PromptedTextEncoder(TrainableTextEncoder):
         """As of the encoder, of the texts with their prompt."""
         return self.encoder.num_vectors([self.prompt + text for text in texts])
 
+    def are_cut(self, texts: Sequence[str]) -> Sequence[bool] | None:
+        """As of the encoder, of the texts with their prompt."""
+        return self.encoder.are_cut([self.prompt + text for text in texts])
+
     def encode_text(self, texts: Sequence[str]) -> Features:
         """Features [len(texts), width] of one batch."""
         return self.submit_text(texts)()

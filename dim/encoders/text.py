@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import asdict
@@ -16,16 +16,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dim.display.lines import warn
-from dim.encoders.base import Features, Owner, TextEncoder
-from dim.encoders.device import Precision, check_compiler, deferred, to_device
+from dim.encoders.backends import check_backend
+from dim.encoders.base import ByBackend, Features, Owner, TextEncoder
+from dim.encoders.chosen_backend import ChosenBackend
+from dim.encoders.device import Backend, Precision, check_compiler, deferred, to_device
 from dim.encoders.encoder_check import check_texts
+from dim.encoders.exported import MOST_SAMPLED, TEXTS, ExportFacts
+from dim.encoders.lengths import by_length
 from dim.encoders.pooling import pool
 from dim.encoders.pretrained import KnownByItsFiles
 from dim.encoders.prompted import PromptableTextEncoder, PromptedTextEncoder
 from dim.encoders.sentence_folder import SentenceFolder, sentence_folder
 from dim.encoders.sentence_recipe import Asked, SentenceRecipe
 from dim.encoders.text_model import UNBOUNDED, TextModel, Training
-from dim.encoders.text_reader import accepted, has_shared_space, is_halved, reader_of, width_of
+from dim.encoders.text_reader import Reading, has_shared_space, is_halved, read_of, reader_of, width_of
 from dim.errors import ConfigError
 
 CHUNK = 4096  # texts that are tokenised at once
@@ -43,7 +47,7 @@ Pooling = Literal[
 ]
 
 
-class TransformersTextEncoder(KnownByItsFiles, PromptableTextEncoder):
+class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder):
     """Sentence features of a Transformers model, by default as its folder says (sentence-transformers' modules.json).
 
     Texts are padded on the right, whatever the folder says, so that a text's features hang on it alone. Of models that
@@ -75,6 +79,10 @@ class TransformersTextEncoder(KnownByItsFiles, PromptableTextEncoder):
         query_prompt: Put before the texts of mentions (mention, context, caption); None: the folder's prompt `query`,
             with pooling `as_saved`. An empty one: nothing.
         document_prompt: The same before those of entities (name, text): the folder's `document` or `passage`.
+        backend: What computes on a CPU: `torch`; `onnx` (ONNX Runtime, extra `onnx`) or `openvino` (an extra, too),
+            mostly faster: the model is exported once, kept, and compared with torch wherever it is opened; `auto`, the
+            first of openvino and onnx that is installed and gives the same vectors, else torch. `openvino` has
+            precision bf16, too.
 
     Raises:
         ConfigError: The model does not exist, cannot be reached, or does not fit the options, or nothing here can
@@ -98,6 +106,7 @@ class TransformersTextEncoder(KnownByItsFiles, PromptableTextEncoder):
         truncate_dim: int | None = None,
         query_prompt: str | None = None,
         document_prompt: str | None = None,
+        backend: Backend = "torch",
     ) -> None:
         if train != "frozen" and pooling == "tokens":
             raise ConfigError("a pooling of texts whose encoder is trained", "tokens", "Use pooling: mean, or cls.")
@@ -108,9 +117,12 @@ class TransformersTextEncoder(KnownByItsFiles, PromptableTextEncoder):
         if train != "frozen" and precision != "fp32":
             found = f"precision: {precision}"
             raise ConfigError("weights in fp32 to be trained", found, "Leave it out; --trainer.precision is for steps.")
+        of_torch = ({"train": train} if train != "frozen" else {}) | ({"compile_model": True} if compile_model else {})
+        check_backend(backend, precision, device, of_torch)
         self.path, self.precision, self.device, self.revision = path, precision, device, revision
         self.compile_model, self.train, self.lora_rank = compile_model, train, lora_rank
         self.asked = Asked(pooling, max_length, normalize, truncate_dim, query_prompt, document_prompt)
+        self.backend = backend
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process loads the weights itself, if it needs them.
@@ -119,7 +131,7 @@ class TransformersTextEncoder(KnownByItsFiles, PromptableTextEncoder):
         training = (self.source.known_revision, self.compile_model, self.train, self.lora_rank)
         return type(self), (
             *(self.path, *options, *training),
-            *(asked.truncate_dim, asked.query_prompt, asked.document_prompt),
+            *(asked.truncate_dim, asked.query_prompt, asked.document_prompt, self._computing.known_name),
         )
 
     @cached_property
@@ -187,7 +199,7 @@ class TransformersTextEncoder(KnownByItsFiles, PromptableTextEncoder):
         read = f"{half}{', padding=right' if was_left else ''}"
         return (
             f"TransformersTextEncoder({content}, {pooling}, precision={self.precision}"
-            f"{recipe.further}{prompt}{read}{how})"
+            f"{recipe.further}{prompt}{read}{how}{self._computing.described})"
         )
 
     def num_vectors(self, texts: Sequence[str]) -> NDArray[np.int64] | None:
@@ -199,12 +211,12 @@ class TransformersTextEncoder(KnownByItsFiles, PromptableTextEncoder):
 
     def are_cut(self, texts: Sequence[str]) -> Sequence[bool]:
         """Whether a text has more tokens than the model takes."""
-        limit, options = self._limit, {"truncation": True, "max_length": self._limit + 1}
+        limit = self._limit
         long = [place for place, text in enumerate(texts) if len(text.encode()) + 2 > limit]
         cut = [False] * len(texts)
         for start in range(0, len(long), CHUNK):
             part = long[start : start + CHUNK]
-            tokens = self.loaded.tokenizer([texts[place] for place in part], **options)["input_ids"]
+            tokens = self._cut([texts[place] for place in part], limit + 1)["input_ids"]
             for place, ids in zip(part, tokens, strict=True):
                 cut[place] = len(ids) > limit
         return cut
@@ -230,16 +242,34 @@ class TransformersTextEncoder(KnownByItsFiles, PromptableTextEncoder):
 
     def _forward(self, texts: Sequence[str], prompt: str = "") -> Tensor:
         tokens = self.tokenize([prompt + text for text in texts])
-        mask = tokens["attention_mask"]
-        output = self._run(**{name: values for name, values in tokens.items() if name in self._inputs})
+        mask, (kind, *_), export = tokens["attention_mask"], self.pooling, self._computing.exported
+        if export is None:
+            inputs = {name: values for name, values in tokens.items() if name in self._inputs}
+            return self._features(read_of(self._run(**inputs), kind, self.path), mask, prompt)
+        if kind == "tokens" or not self.loaded.has_mask:
+            return self._features(export(tokens), mask, prompt)
+        features = torch.empty(len(texts), self.width)
+        for rows, most in by_length(mask, export.call):
+            part = {name: values[rows, :most] for name, values in tokens.items()}
+            features[rows] = self._features(export(part), part["attention_mask"], prompt)
+        return features
+
+    def _features(self, read: Tensor, mask: Tensor, prompt: str = "") -> Tensor:
+        """The features of what the network gave of a batch."""
         if prompt and not self.recipe.include_prompt:
             mask = mask.clone()
             mask[:, : self._length_of(prompt)] = 0
-        features = self._pool(output, mask).float()
+        features = self._pool(read, mask).float()
         for head in self._heads:
             features = head.to(features.device)(features)
         features = features[:, : self.recipe.truncate_dim]
         return torch.nn.functional.normalize(features, dim=-1) if self.recipe.normalize else features
+
+    @property
+    def pinned_options(self) -> Mapping[str, str]:
+        """The commit on the hub, and the backend that `auto` chose."""
+        chosen = {"backend": self._computing.name} if self.backend == "auto" else {}
+        return {**super().pinned_options, **chosen}
 
     def write_frozen(self, target: Path) -> dict[str, Any]:
         """As of `TrainableTextEncoder`: what LoRA trained is added to the weights."""
@@ -257,9 +287,15 @@ class TransformersTextEncoder(KnownByItsFiles, PromptableTextEncoder):
     def copy_model(self, source: Path, target: Path) -> bool:
         """Copies what is read of a folder, modules of sentence-transformers, too; pickled weights as safetensors."""
         is_converted = super().copy_model(source, target)
+        self.write_export(target)
         if self.asked.needs_folder and self._folder is not None:
             return self._folder.copy_to(target) or is_converted
         return is_converted
+
+    def write_export(self, target: Path) -> str:
+        """As of `ByBackend`."""
+        self._computing.write(target)
+        return self._computing.name
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """The tokens of one batch, with their mask, on the model's device."""
@@ -271,15 +307,13 @@ class TransformersTextEncoder(KnownByItsFiles, PromptableTextEncoder):
 
     @cached_property
     def _inputs(self) -> frozenset[str]:
-        """What the model is given of a batch."""
-        names = accepted(reader_of(self.model))
-        return names if self.loaded.has_mask else names - {"attention_mask"}
+        return self.loaded.inputs
 
-    def _cut(self, texts: Sequence[str], **options: Any) -> Any:
-        """The tokens of texts, cut at the longest that the model takes."""
+    def _cut(self, texts: Sequence[str], limit: int | None = None, **options: Any) -> Any:
+        """The tokens of texts, cut at a number of them, by default the most that the model takes."""
         if self.recipe.lower_case:
             texts = [text.lower() for text in texts]
-        return self.loaded.tokenizer(list(texts), truncation=True, max_length=self._limit, **options)
+        return self.loaded.tokenizer(list(texts), truncation=True, max_length=limit or self._limit, **options)
 
     def _length_of(self, prompt: str) -> int:
         """Tokens of a prompt, with those that stand before a text."""
@@ -288,12 +322,15 @@ class TransformersTextEncoder(KnownByItsFiles, PromptableTextEncoder):
 
     @cached_property
     def _is_checked(self) -> bool:
-        was_training = self.model.training  # with dropout a text would differ from itself
-        self.model.eval()
-        try:
+        if self._computing.exported is not None:
             check_texts(self._forward, self.width, self.precision, self.path)
-        finally:
-            self.model.train(was_training)
+        else:
+            was_training = self.model.training  # with dropout a text would differ from itself
+            self.model.eval()
+            try:
+                check_texts(self._forward, self.width, self.precision, self.path)
+            finally:
+                self.model.train(was_training)
         self._say_differences()
         return True
 
@@ -316,27 +353,47 @@ class TransformersTextEncoder(KnownByItsFiles, PromptableTextEncoder):
     @cached_property
     def loaded(self) -> TextModel:
         """Network and tokenizer, each loaded at first use."""
+        if self._computing.name != "torch":  # which has the weights in a file of its own
+            return TextModel(self.source, self.pooling, "fp32", "cpu", "frozen", self.lora_rank)
         return TextModel(self.source, self.pooling, self.precision, self.device, self.train, self.lora_rank)
+
+    @cached_property
+    def _computing(self) -> ChosenBackend:
+        return ChosenBackend(
+            self.backend,
+            self.precision,
+            self.device,
+            self.source,
+            lambda: f"reads={self._reads}",
+            self._to_export,
+            lambda read, tokens: self._features(read, tokens["attention_mask"]),
+        )
+
+    @property
+    def _reads(self) -> str:
+        kind = self.pooling[0]
+        return kind if kind in ("pooler", "projected") else "hidden"
+
+    def _to_export(self) -> tuple[nn.Module, Sequence[Mapping[str, Tensor]], ExportFacts]:
+        """The network as torch runs it in fp32, and texts in tokens, the longest as long as it takes."""
+        loaded = TextModel(self.source, self.pooling, "fp32", "cpu", "frozen", self.lora_rank)
+        limit = min(loaded.most_tokens, self.recipe.max_length or UNBOUNDED)
+        options = {"padding": True if loaded.has_mask else "max_length", "return_tensors": "pt", "truncation": True}
+        asked = options | {"max_length": min(limit, MOST_SAMPLED), "return_attention_mask": True}
+        batches = [dict(loaded.tokenizer(list(texts), **asked)) for texts in TEXTS]
+        inputs = [name for name in batches[0] if name in loaded.inputs]
+        facts: ExportFacts = {"inputs": inputs, "most_tokens": loaded.most_tokens}
+        return Reading(loaded.network, self.pooling[0], self.path), batches, facts
 
     @property
     def model(self) -> nn.Module:
         """The Transformers model, loaded at first use."""
         return self.loaded.network
 
-    def _pool(self, output: Any, mask: Tensor) -> Tensor:
-        (kind, *_) = kinds = self.pooling
-        if kind == "projected":
-            projected: Tensor = output if isinstance(output, Tensor) else output.pooler_output
-            return projected
-        hidden: Tensor = output.last_hidden_state  # [batch, length, width]
-        if kind == "tokens":
-            return hidden[mask.bool()]
-        if kind != "pooler":
-            return pool(hidden, mask, kinds)
-        pooled: Tensor | None = getattr(output, "pooler_output", None)
-        if pooled is None:
-            raise ConfigError(f"a pooling layer in the model at {self.path}", "none", "Set pooling to mean or cls.")
-        return pooled
+    def _pool(self, read: Tensor, mask: Tensor) -> Tensor:
+        if self.pooling == ("tokens",):
+            return read[mask.bool()]
+        return read if self.pooling[0] in ("pooler", "projected") else pool(read, mask, self.pooling)
 
     @cached_property
     def _heads(self) -> list[nn.Module]:
@@ -344,7 +401,7 @@ class TransformersTextEncoder(KnownByItsFiles, PromptableTextEncoder):
 
     @cached_property
     def _limit(self) -> int:
-        most = self.loaded.most_tokens
+        most = self.loaded.most_tokens if self._computing.exported is None else self._computing.exported.most_tokens
         asked = self.asked.max_length
         if isinstance(asked, int) and not 0 < asked <= most:
             raise ConfigError(

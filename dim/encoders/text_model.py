@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from dim.encoders.device import DTYPES, Precision, resolve_device
 from dim.encoders.positions import usable_positions
 from dim.encoders.pretrained import Pretrained, check_whole
-from dim.encoders.text_reader import text_part
+from dim.encoders.text_reader import accepted, reader_of, text_part
 from dim.errors import ConfigError
 
 POOLER = r".*\bpooler\b.*"  # of modules, which get no gradient where nothing reads them
@@ -117,6 +117,12 @@ class TextModel:
             torch.manual_seed(0)
             with_lora: nn.Module = get_peft_model(model, config)
         return with_lora.eval()  # as the model in it is: the wrapper comes in training mode
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """What the network is given of a batch."""
+        names = accepted(reader_of(self.network))
+        return names if self.has_mask else names - {"attention_mask"}
 
     @property
     def _kind(self) -> Any:

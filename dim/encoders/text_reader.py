@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import transformers
-from torch import nn
+from torch import Tensor, nn
 from transformers.models.auto import modeling_auto
+
+from dim.errors import ConfigError
 
 
 def has_shared_space(config: Mapping[str, Any]) -> bool:
@@ -59,6 +61,47 @@ def reader_of(model: nn.Module) -> Callable[..., Any]:
         features: Callable[..., Any] = whole.get_text_features
         return features
     return text_part(model)
+
+
+def read_of(output: Any, pooling: str, path: str) -> Tensor:
+    """What is pooled of a reader's output: the vectors of tokens [batch, length, width], or what it pooled itself.
+
+    Args:
+        output: It.
+        pooling: The first kind of pooling.
+        path: Of the model, for messages.
+
+    Raises:
+        ConfigError: The pooling is `pooler`, and the model has no such layer.
+    """
+    if pooling == "projected":
+        projected: Tensor = output if isinstance(output, Tensor) else output.pooler_output
+        return projected
+    if pooling != "pooler":
+        hidden: Tensor = output.last_hidden_state
+        return hidden
+    pooled: Tensor | None = getattr(output, "pooler_output", None)
+    if pooled is None:
+        raise ConfigError(f"a pooling layer in the model at {path}", "none", "Set pooling to mean or cls.")
+    return pooled
+
+
+class Reading(nn.Module):
+    """A model with what is pooled of its output as its output: what is exported to other runtimes.
+
+    Args:
+        model: Of Transformers.
+        pooling: As of `read_of`.
+        path: As of `read_of`.
+    """
+
+    def __init__(self, model: nn.Module, pooling: str, path: str) -> None:
+        super().__init__()
+        self.model, self.pooling, self.path = model, pooling, path
+
+    def forward(self, tokens: Mapping[str, Tensor]) -> Tensor:
+        """Of tokens [batch, length] by name."""
+        return read_of(reader_of(self.model)(**tokens), self.pooling, self.path)
 
 
 def accepted(reader: Callable[..., Any]) -> frozenset[str]:

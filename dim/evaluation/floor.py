@@ -1,4 +1,4 @@
-"""The string floor: how far the names alone lead."""
+"""The string floor: how far names lead, those alone that entities are called by, and with their aliases."""
 
 from __future__ import annotations
 
@@ -6,13 +6,39 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from dim.data.dataset import Dataset
 from dim.evaluation.protocols import Protocol, Ranked
 from dim.search.lexical import NameIndex
 from dim.search.scores import BATCH
 
 
+def rank_by_floors(
+    dataset: Dataset, mentions: Sequence[str], gold: Tensor, protocol: Protocol, candidates: Tensor | None
+) -> dict[str, Ranked]:
+    """What names lead to, by its key in `BASELINES`: `floor`, and `alias_floor` where the KB has aliases.
+
+    Arguments are as of `rank_by_name`.
+    """
+    names, aliases = dataset.entities["name"].tolist(), aliases_of(dataset)
+    found = {"floor": rank_by_name(mentions, names, gold, protocol, candidates)}
+    if aliases is not None:
+        found["alias_floor"] = rank_by_name(mentions, names, gold, protocol, candidates, aliases)
+    return found
+
+
+def aliases_of(dataset: Dataset) -> list[list[str]] | None:
+    """The other names of each entity; None where no entity has any."""
+    aliases = [list(of) for of in dataset.entities["aliases"]]
+    return aliases if any(alias.strip() for of in aliases for alias in of) else None
+
+
 def rank_by_name(
-    mentions: Sequence[str], names: Sequence[str], gold: Tensor, protocol: Protocol, candidates: Tensor | None
+    mentions: Sequence[str],
+    names: Sequence[str],
+    gold: Tensor,
+    protocol: Protocol,
+    candidates: Tensor | None,
+    aliases: Sequence[Sequence[str]] | None = None,
 ) -> Ranked:
     """Ranks entities by the string similarity of their names to the mention (`dim.search.lexical`).
 
@@ -22,11 +48,12 @@ def rank_by_name(
         gold: [n] int64 KB rows, -1 for NIL; or [n, num_golds], -1 as padding.
         protocol: The protocol of the results that the floor shall stand beside.
         candidates: What the protocol gave for these mentions.
+        aliases: Other names of each entity, which then counts by the best of its strings; None: names alone.
 
     Returns:
         The outcome, in the order of the mentions.
     """
-    index = NameIndex(names)
+    index = NameIndex(names, aliases)
     parts = []
     for start in range(0, len(gold), BATCH):
         part = slice(start, start + BATCH)

@@ -31,8 +31,12 @@ from dim.evaluation.result_files import FORMAT, METRICS, RANKS
 #: Key of `metrics.json` → heading of its column.
 HEADINGS = {**{f"top{k}": f"Top-{k}" for k in CUTOFFS}, "mrr": "MRR"}
 COLUMNS = list(HEADINGS)
-#: The rows that stand beside every model: key of `metrics.json` → name.
-BASELINES = {"floor": "names only (string floor)", "frozen": "frozen vectors (untrained)"}
+#: The rows that stand beside every model: key of `metrics.json` → name; some only where there are aliases, or vectors.
+BASELINES = {
+    "floor": "names only (string floor)",
+    "alias_floor": "names and aliases (floor)",
+    "frozen": "frozen vectors (untrained)",
+}
 
 
 def ranks_frame(
@@ -42,8 +46,7 @@ def ranks_frame(
     split: str,
     protocol: str,
     ranked: Ranked,
-    floor: Ranked,
-    frozen: Ranked | None,
+    beside: Mapping[str, Ranked],
 ) -> pd.DataFrame:
     """The table `ranks.parquet`: one row a mention with gold, rank, answers and the columns to break results down by.
 
@@ -55,8 +58,7 @@ def ranks_frame(
         split: Their split.
         protocol: What they were ranked against.
         ranked: The outcome, in the same order.
-        floor: That of the names alone.
-        frozen: That of the untrained vectors; None where there are none.
+        beside: That of baselines, by their keys in `BASELINES`.
     """
     ids, scores = ranked.answers(dataset)
     columns = {
@@ -65,8 +67,7 @@ def ranks_frame(
         "gold": mentions["entity_id"].astype(object).where(mentions["entity_id"].notna(), None).to_numpy(),
         "rank": ranked.ranks,
         "candidate_hit": ranked.hits,
-        "floor_rank": floor.ranks,
-        **({} if frozen is None else {"frozen_rank": frozen.ranks}),
+        **{f"{key}_rank": beside[key].ranks for key in BASELINES if key in beside},
         "ties": ranked.ties,
         "top_ids": ids,
         "top_scores": scores,
@@ -90,7 +91,7 @@ def measure(
         **facts: Where the result comes from: model, system, features, seed, hardware, config …
     """
     in_kb = frame["gold"].notna()
-    frozen = frame["frozen_rank"][in_kb] if "frozen_rank" in frame else None
+    beside = {key: summarize_ranks(frame[f"{key}_rank"][in_kb]) for key in BASELINES if f"{key}_rank" in frame}
     hits = frame["candidate_hit"][in_kb]
     return {
         "format": FORMAT,
@@ -108,8 +109,8 @@ def measure(
         "nil": measure_nil(~in_kb, said_nil(frame)) if answers_nil else None,
         "candidate_recall": float(hits.mean()) if in_kb.any() and hits.notna().all() else None,
         "ties": int((frame["ties"] > 0).sum()),
-        "floor": summarize_ranks(frame["floor_rank"][in_kb]),
-        "frozen": None if frozen is None else summarize_ranks(frozen),
+        **beside,
+        **({} if "frozen" in beside else {"frozen": None}),
         "commit": provenance.commit(),
         "versions": provenance.versions(),
         **facts,
@@ -194,13 +195,13 @@ def write_predictions(
 
 
 def print_results(console: Console, metrics: dict[str, Any], frame: pd.DataFrame) -> None:
-    """Prints the run beside the string floor and the frozen vectors, and by mention type where there are types."""
+    """Prints the run beside the baselines, and by mention type where there are types."""
     table = Table(title=title_of(metrics))
     table.add_column("")
     for heading in HEADINGS.values():
         table.add_column(heading, justify="right")
     seed = "" if metrics["seed"] is None else f", seed {metrics['seed']}"
-    rows = [(Text(name), metrics[key]) for key, name in BASELINES.items() if metrics[key] is not None]
+    rows = [(Text(name), metrics[key]) for key, name in BASELINES.items() if metrics.get(key) is not None]
     rows.append((Text(f"{metrics['system'] or metrics['model']} (this run{seed})", "bold"), metrics))
     for name, values in rows:
         table.add_row(name, *(percent(values[column]) for column in COLUMNS))
@@ -230,7 +231,7 @@ def title_of(metrics: dict[str, Any]) -> str:
 def type_table(frame: pd.DataFrame) -> Table:
     """Top-1 by mention type (the cells of the demo world)."""
     table = Table(title="Top-1 by type of mention")
-    ranks = {"floor_rank": "names only", "frozen_rank": "frozen", "rank": "this run"}
+    ranks = {"floor_rank": "names only", "alias_floor_rank": "and aliases", "frozen_rank": "frozen", "rank": "this run"}
     ranks = {column: heading for column, heading in ranks.items() if column in frame}
     for heading in ("type", "n", *ranks.values()):
         table.add_column(heading, justify="left" if heading == "type" else "right")

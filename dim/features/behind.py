@@ -1,66 +1,77 @@
-"""Which mentions stand behind the end of what a text encoder reads of their contexts, and what would help."""
+"""Contexts that a text encoder does not read to their end: those whose mention stands behind it, cut around it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dim.core.templates import CONTEXT_FIELDS, check_template
 from dim.encoders.base import TextEncoder
-from dim.features.around import place_of, text_around
-from dim.features.fields import Choices, Columns
+from dim.features.around import Place, place_of, widest_windows
 
-REACHES = (1000, 700, 500, 300, 200, 150, 100, 70, 50, 30)  #: Values of `context_reach` that are tried.
-_FIT = 0.95  #: The share of contexts that must be read whole with one of them.
-_TRIED = 500  #: Contexts that are tried.
+#: A mention's name and its context, with the offsets of the one in the other where they are known.
+Row = tuple[str | None, str | None, int | None, int | None]
 
 
 @dataclass(frozen=True)
 class Behind:
-    """What was found.
+    """What an encoder does not read of contexts.
 
     Attributes:
-        num_mentions: How many stand behind the end.
-        num_located: Of how many whose place in their context is known.
-        context_reach: The most characters on either side that the encoder reads whole in 95 of 100 of these contexts.
+        num_long: How many contexts are longer than it reads.
+        places: Of these, by their row, the mentions that it would not wholly read, as they stand behind the end of it.
     """
 
-    num_mentions: int
-    num_located: int
-    context_reach: int
+    num_long: int
+    places: Mapping[int, Place]
 
 
-def mentions_behind(dataset: Columns, choices: Choices, encoder: TextEncoder) -> Behind | None:
-    """Counts them; None where the encoder does not say what it reads.
+@dataclass(frozen=True)
+class Reading:
+    """How an encoder is given a context.
 
-    Args:
-        dataset: Its contexts, names and places.
-        choices: The template of the contexts; `context_reach` counts as none.
-        encoder: Reads the contexts.
+    Attributes:
+        encoder: It.
+        template: What is encoded; `{mention}` and `{context}` are filled in.
     """
-    template = check_template(choices.context_template, CONTEXT_FIELDS, "a context template")
-    columns = (dataset.column("mentions", name).to_pylist() for name in ("mention", "context", "start", "end"))
-    rows = [place for row in zip(*columns, strict=True) if (place := _located(*row))]
 
-    def are_cut(texts: Sequence[tuple[str, str]]) -> Sequence[bool] | None:
-        return encoder.are_cut([template.format(mention=name, context=context) for name, context in texts])
+    encoder: TextEncoder
+    template: str
 
-    found = are_cut([(name, context[:end]) for name, context, _, end in rows])
-    if found is None:
-        return None
-    behind = [row for row, is_cut in zip(rows, found, strict=True) if is_cut]
-    tried = behind[:: len(behind) // _TRIED + 1]
-    for reach in REACHES:
-        cut = are_cut([(name, text_around(context, name, start, end, reach)) for name, context, start, end in tried])
-        if cut is not None and sum(cut) <= (1 - _FIT) * len(tried):
-            break
-    return Behind(len(behind), len(rows), reach)
+    def behind(self, rows: Iterable[Row]) -> Behind | None:
+        """What it does not read of these rows; None where it does not say.
 
+        Without offsets the first place of the name counts; a mention that stands nowhere stands not behind the end.
+        """
+        given = [(row, name or "", context, span) for row, (name, context, *span) in enumerate(rows) if context]
+        is_cut = self.encoder.are_cut([self._filled(name, context) for _, name, context, _ in given])
+        if is_cut is None:
+            return None
+        long = [each for each, cut in zip(given, is_cut, strict=True) if cut]
+        located = [
+            (row, name, place)
+            for row, name, context, (start, end) in long
+            if (place := place_of(context, name, start, end)) is not None
+        ]
+        unread = self._are_cut([name for _, name, _ in located], [place.text[: place.end] for *_, place in located])
+        return Behind(len(long), {row: place for (row, _, place), cut in zip(located, unread, strict=True) if cut})
 
-def _located(
-    name: str | None, context: str | None, start: int | None, end: int | None
-) -> tuple[str, str, int, int] | None:
-    """A mention with its place, as `text_around` finds it; None where it has none."""
-    name, context = name or "", context or ""
-    place = place_of(context, name, start, end) if context else None
-    return None if place is None else (name, context, *place)
+    def around(self, names: Sequence[str | None], behind: Behind) -> dict[int, str]:
+        """The widest parts around these mentions that it reads whole, by row.
+
+        Args:
+            names: Of all rows.
+            behind: What `behind` found in them.
+        """
+        of = [names[row] or "" for row in behind.places]
+        windows = widest_windows(
+            list(behind.places.values()), lambda rows, parts: self._are_cut([of[row] for row in rows], parts)
+        )
+        return dict(zip(behind.places, windows, strict=True))
+
+    def _are_cut(self, names: Sequence[str], contexts: Sequence[str]) -> Sequence[bool]:
+        found = self.encoder.are_cut([self._filled(name, part) for name, part in zip(names, contexts, strict=True)])
+        assert found is not None  # it said so of whole contexts
+        return found
+
+    def _filled(self, name: str, context: str) -> str:
+        return self.template.format(mention=name, context=context)

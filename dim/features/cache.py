@@ -23,9 +23,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,7 @@ class FieldFeatures:
         manifest: Field, encoder, counts, and what is missing by reason.
         starts: [num_unique + 1] int64, where the vectors of each input start; None: each input has one.
         lengths: [num_unique] int64, how many it has.
+        num_around: As of `Inputs`.
     """
 
     matrix: NDArray[Any]
@@ -60,6 +61,7 @@ class FieldFeatures:
     manifest: dict[str, Any]
     starts: NDArray[np.int64] | None = None
     lengths: NDArray[np.int64] | None = None
+    num_around: int = 0
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -77,6 +79,13 @@ class FieldFeatures:
         out = np.zeros((len(self.rows), self.width), np.float32)
         out[self.mask] = self.matrix[self.rows[self.mask]]
         return out
+
+
+class Known(TypedDict):
+    """What `FeatureCache.remember` notes: the folder's name, and what it does not hang on."""
+
+    folder: str
+    num_around: NotRequired[int]
 
 
 @dataclass(frozen=True)
@@ -128,20 +137,21 @@ class FeatureCache:
             owner: Names the mention or entity of a row, for messages.
         """
         try:
-            name = peek_json(self.root / "known" / f"{key}.json", dict[str, str])["folder"]
+            known = peek_json(self.root / "known" / f"{key}.json", Known)
         except (OSError, ValueError, KeyError):
             return None
-        folder = self.root / name
+        folder = self.root / known["folder"]
         remove_leftovers(self.root / "known")  # what is found needs no save that would do so
         features = open_features(folder, owner)
         if features is None or not (folder / "files.json").exists():
-            return features
+            return features and replace(features, num_around=known.get("num_around", 0))
         files = peek_json(folder / "files.json", list[Any])
         return features if all(file_state(image_root, path) == (path, *state) for path, *state in files) else None
 
     def remember(self, key: str, recipe: Recipe, inputs: Inputs) -> None:
         """Notes that `key` (of a dataset's tables) leads to these features."""
-        write_json(self.root / "known" / f"{key}.json", {"folder": self.folder(recipe, inputs).name})
+        around = {"num_around": inputs.num_around} if inputs.num_around else {}
+        write_json(self.root / "known" / f"{key}.json", {"folder": self.folder(recipe, inputs).name, **around})
 
     def find(self, recipe: Recipe, inputs: Inputs, owner: Owner = str) -> FieldFeatures | None:
         """The finished features, or None; `owner` is as of `known`."""
@@ -149,7 +159,7 @@ class FeatureCache:
         features = open_features(folder, owner)
         if features is not None:
             shutil.rmtree(self._workplace(folder), ignore_errors=True)  # of a run killed right after its last rename
-        return features
+        return features and replace(features, num_around=inputs.num_around)
 
     def folder(self, recipe: Recipe, inputs: Inputs) -> Path:
         """Where these features stand, or would stand."""
@@ -201,7 +211,7 @@ class FeatureCache:
                 "others",
                 "Check the disk, and run the same command again.",
             )
-        return features
+        return replace(features, num_around=inputs.num_around)
 
     def _workplace(self, folder: Path) -> Path:
         return self.root / f".{folder.name}"

@@ -19,11 +19,19 @@ from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limi
 from dim.display.terminal import Console, Text
 from dim.encoders.base import Captioner, ImageEncoder, SparseTextEncoder, TextEncoder, is_trained
 from dim.errors import ConfigError
-from dim.features.behind import mentions_behind
 from dim.features.blocks import image_blocks, image_counts, text_blocks
 from dim.features.cache import FeatureCache, FieldFeatures, Recipe
 from dim.features.captions import cached_captions, caption_inputs
-from dim.features.fields import FIELDS, Choices, Field
+from dim.features.fields import (
+    FIELDS,
+    Choices,
+    ContextReach,
+    Field,
+    check_reach,
+    context_rows,
+    read_contexts,
+    reading_of,
+)
 from dim.features.image_counts import absent_images, used_images
 from dim.features.inputs import Inputs, file_state
 from dim.features.spread import Means
@@ -53,7 +61,7 @@ def embed(
     engine: Engine = "local",
     address: str | None = None,
     images: Path | None = None,
-    context_reach: int | None = None,
+    context_reach: ContextReach = "auto",
 ) -> None:
     """Computes the features that a run needs and keeps them in the cache.
 
@@ -68,7 +76,8 @@ def embed(
         cache_dir: Where prepared datasets and features are kept and found again.
         entity_text: Which text of the entities: `brief`, `brief_long`, `refreshed` …
         context_template: What is encoded as the context; `{mention}` and `{context}` are filled in.
-        context_reach: Characters of a context that are read on either side of the mention, at most; the default is all.
+        context_reach: How much of a context is read: so many characters on either side of the mention, at most; by
+            default all that the encoder reads, and where the mention stands behind that, what it reads around it.
         num_images: Images of a mention or an entity that are encoded, at most: the first usable ones.
         feature_dtype: Of the numbers on the disk; `float16` takes half the room.
         batch_size: Texts or images an encoder call.
@@ -120,7 +129,7 @@ def embed_dataset(
     leave_out: Sequence[str] = (),
     executor: Executor | None = None,
     progress: bool = True,
-    context_reach: int | None = None,
+    context_reach: ContextReach = "auto",
 ) -> dict[str, FieldFeatures | Inputs]:
     """The features of each field that has an encoder, in the dataset's row order; its inputs, if none are kept of it.
 
@@ -138,7 +147,7 @@ def embed_dataset(
         captioner: Captions the mentions that have images and no caption; not called without a text encoder.
         entity_text: The variant of the entity texts.
         context_template: What is encoded as the context.
-        context_reach: Characters of a context on either side of the mention; None: all.
+        context_reach: How much of a context is read.
         num_images: Images an owner at most: the first usable ones.
         feature_dtype: Of the numbers on the disk.
         batch_size: Inputs an encoder call.
@@ -158,8 +167,7 @@ def embed_dataset(
         raise ConfigError("a batch size of at least 1", str(batch_size), "Raise it.")
     if num_images < 1:
         raise ConfigError("at least 1 image an owner (num_images)", str(num_images), "Raise it.")
-    if context_reach is not None and context_reach < 1:
-        raise ConfigError("at least 1 character on either side (context_reach)", str(context_reach), "Raise it.")
+    check_reach(context_reach)
     check_limit(max_missing_images)
     console = Console(stderr=True, quiet=not progress)
     run = _Run(
@@ -169,7 +177,9 @@ def embed_dataset(
     )
     encoders = {"text": text_encoder, "image": image_encoder, "name": name_encoder}
     wanted = [field for field in FIELDS if encoders[field.encoder] is not None and field.name not in leave_out]
-    choices = Choices(entity_text, context_template, context_reach, num_images=num_images, dtype=feature_dtype)
+    choices = Choices(
+        entity_text, context_template, context_reach, num_images=num_images, dtype=feature_dtype, reader=text_encoder
+    )
     if any(field.name == "text" for field in wanted):
         if dataset.variants:
             dataset.check_variant(entity_text)  # before minutes of work on other fields
@@ -189,7 +199,7 @@ def embed_dataset(
         is_sparse = field.encoder == "name" and isinstance(encoder, SparseTextEncoder)
         if is_sparse or is_trained(encoder):
             when = "whenever a run opens: not kept" if is_sparse else "within each step"
-            found[field.name] = field.unique_inputs(dataset, choices)
+            found[field.name] = run.inputs(field, choices)
             console.print(f"{field.name:<12} encoded {when}", highlight=False)
             continue
         found[field.name] = features = run.features(field, choices, encoder)
@@ -213,7 +223,7 @@ class _Run:
         owner = partial(self._named, field)
         found = self.cache.known(key, self.dataset.image_root, owner)
         if found is None:
-            inputs = field.unique_inputs(self.dataset, choices)
+            inputs = self.inputs(field, choices)
             most = choices.num_images if field.kind == "image" else 1
             size = BLOCK_SIZE[field.kind]
             recipe = Recipe(field.name, field.kind, encoder.fingerprint, encoder.width, size, most, choices.dtype)
@@ -223,10 +233,24 @@ class _Run:
         else:
             features = found
         self._say(field, features, was_found=found is not None)
-        if field.name == "context" and found is None and choices.context_reach is None:
-            assert isinstance(encoder, TextEncoder)
-            self._say_behind(choices, encoder)
         return features
+
+    def inputs(self, field: Field, choices: Choices) -> Inputs:
+        """The inputs of a field; of contexts it is said which the encoder does not read to their end."""
+        if field.name != "context":
+            return field.unique_inputs(self.dataset, choices)
+        contexts = read_contexts(self.dataset, choices)
+        behind, is_cut = contexts.behind, choices.context_reach == "auto"
+        if choices.context_reach is None and (reading := reading_of(choices)) is not None:
+            behind = reading.behind(context_rows(self.dataset))
+        if behind is not None and behind.num_long:
+            many = f"{len(behind.places):,} mentions stand behind that"
+            done = "cut around the mention" if is_cut else "not read: leave out context_reach, and they are"
+            said = f"{behind.num_long:,} contexts are longer than the text encoder reads; {many}"
+            said += f": {done}" if behind.places else ""
+            self.means.console.print(Text(said), soft_wrap=True)
+        num_around = len(behind.places) if behind is not None and is_cut else 0
+        return replace(Inputs.of_texts(contexts.texts), num_around=num_around)
 
     def is_known(self, field: Field, choices: Choices, encoder: ImageEncoder) -> bool:
         """Whether the features are in the cache, told without reading the dataset's tables."""
@@ -277,16 +301,6 @@ class _Run:
         states = [repr(file_state(root, f"{table}.parquet")) for table in tables]
         known = [hashes.get(table, "") for table in tables]
         return content_hash(field.name, *known, *states, repr(choices), fingerprint)
-
-    def _say_behind(self, choices: Choices, encoder: TextEncoder) -> None:
-        found = mentions_behind(self.dataset, choices, encoder)
-        if found is not None and found.num_mentions:
-            option, many = f"context_reach {found.context_reach}", f"{found.num_mentions:,} of {found.num_located:,}"
-            said = (
-                f"{many} mentions stand in their context behind the end of what the text encoder reads: "
-                f"--{option} (of fit: --data.{option}) has it read what stands around them"
-            )
-            self.means.console.print(Text(said), soft_wrap=True)
 
     def _say(self, field: Field, features: FieldFeatures, was_found: bool) -> None:
         manifest = features.manifest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import pandas as pd
@@ -14,11 +14,16 @@ from dim.core.choices import nearest
 from dim.core.jobs import Dtype
 from dim.core.templates import CONTEXT_FIELDS, check_template
 from dim.data.dataset import Dataset
-from dim.encoders.base import Owner
+from dim.encoders.base import Owner, TextEncoder
 from dim.errors import ConfigError
 from dim.features.around import text_around
+from dim.features.behind import Behind, Reading, Row
 from dim.features.inputs import Inputs
 from dim.images.batches import Paths
+
+#: How much of a context is read: so many characters on either side of the mention at most; `auto`: all that the encoder
+#: reads, and where the mention stands behind that, what it reads around it; None: from the start, come what may.
+ContextReach = int | Literal["auto"] | None
 
 
 @dataclass(frozen=True)
@@ -28,18 +33,20 @@ class Choices:
     Attributes:
         entity_text: The variant of the entity texts.
         context_template: What is encoded as the context.
-        context_reach: Characters of a context on either side of the mention at most; None: all.
+        context_reach: How much of a context is read.
         captions: A captioner's words for each mention, used where the dataset has no caption; None: no captioner.
         num_images: Usable images an owner at most; the ones behind them are not looked at.
         dtype: Of features on the disk.
+        reader: The text encoder, whose reach `auto` keeps to; its fingerprint stands for it.
     """
 
     entity_text: str = "brief"
     context_template: str = "{mention} [SEP] {context}"
-    context_reach: int | None = None
+    context_reach: ContextReach = None
     captions: Sequence[str | None] | None = None
     num_images: int = 1
     dtype: Dtype = "float32"
+    reader: TextEncoder | None = field(default=None, repr=False)
 
 
 class Columns(Protocol):
@@ -94,18 +101,62 @@ def image_paths(column: pd.Series[Any]) -> list[Paths | None]:
     return [tuple(map(str, paths)) if paths is not None and len(paths) else None for paths in column.tolist()]
 
 
-def _contexts(dataset: Columns, choices: Choices) -> list[str | None]:
+@dataclass(frozen=True)
+class Contexts:
+    """What is encoded as the contexts.
+
+    Attributes:
+        texts: Of each mention; None where it has none.
+        behind: What the encoder would not have read of them; None: it does not say, or was not asked (`auto` asks).
+    """
+
+    texts: list[str | None]
+    behind: Behind | None = None
+
+
+def read_contexts(dataset: Columns, choices: Choices) -> Contexts:
+    """What is encoded as the contexts.
+
+    Raises:
+        ConfigError: The template does not fit.
+    """
     template = check_template(choices.context_template, CONTEXT_FIELDS, "a context template")
-    names = dataset.column("mentions", "mention").to_pylist()
-    contexts = _texts(dataset.column("mentions", "context")).to_pylist()
-    if (reach := choices.context_reach) is not None:
-        spans = (dataset.column("mentions", name).to_pylist() for name in ("start", "end"))
-        contexts = [
+    rows = context_rows(dataset)
+    parts: list[str | None] = [context for _, context, *_ in rows]
+    behind = None
+    if choices.context_reach == "auto":
+        reading = reading_of(choices)
+        if reading is not None and (behind := reading.behind(rows)) is not None:
+            for row, part in reading.around([name for name, *_ in rows], behind).items():
+                parts[row] = part
+    elif (reach := choices.context_reach) is not None:
+        parts = [
             None if context is None else text_around(context, name or "", start, end, reach)
-            for context, name, start, end in zip(contexts, names, *spans, strict=True)
+            for name, context, start, end in rows
         ]
-    rows = zip(names, contexts, strict=True)
-    return [None if context is None else template.format(mention=name, context=context) for name, context in rows]
+    given = zip(rows, parts, strict=True)
+    texts = [None if part is None else template.format(mention=name, context=part) for (name, *_), part in given]
+    return Contexts(texts, behind)
+
+
+def reading_of(choices: Choices) -> Reading | None:
+    """How the text encoder is given contexts; None: there is none."""
+    reader = choices.reader
+    return None if reader is None else Reading(reader.reading("mention"), choices.context_template)
+
+
+def context_rows(dataset: Columns) -> list[Row]:
+    """Name, context (None where it is blank) and offsets of each mention."""
+    names, starts, ends = (dataset.column("mentions", name).to_pylist() for name in ("mention", "start", "end"))
+    contexts = _texts(dataset.column("mentions", "context")).to_pylist()
+    return list(zip(names, contexts, starts, ends, strict=True))
+
+
+def check_reach(reach: ContextReach) -> None:
+    """Raises ConfigError for a number of characters that is none."""
+    if isinstance(reach, int) and reach < 1:
+        remedy = "Raise it, or leave it out: contexts are cut around the mention where they have to be."
+        raise ConfigError("at least 1 character on either side (context_reach)", str(reach), remedy)
 
 
 def _mentions(dataset: Columns, _: Choices) -> pa.ChunkedArray:
@@ -130,7 +181,7 @@ def _captions(dataset: Columns, choices: Choices) -> list[str | None]:
 #: In the order in which models read them.
 FIELDS = (
     Field("mention", "mention", "text", ("mentions",), _mentions, "mention"),
-    Field("context", "mention", "text", ("mentions",), _contexts, "context"),
+    Field("context", "mention", "text", ("mentions",), lambda d, c: read_contexts(d, c).texts, "context"),
     Field("caption", "mention", "text", ("mentions",), _captions, "caption"),
     Field("image", "mention", "image", ("mentions",), lambda d, _: d.column("mentions", "images"), "image"),
     Field("spelling", "mention", "name", ("mentions",), _mentions, "spelling"),

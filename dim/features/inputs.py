@@ -70,11 +70,13 @@ class Inputs:
         unique: Texts, longest first, or tuples of image paths, sorted.
         rows: [num_owners] int64, the position in `unique`; -1 where an owner has nothing.
         files: The state of each image file; empty for texts.
+        num_around: How many texts were cut around their mention, because it stands behind what the encoder reads.
     """
 
     unique: Sequence[Any]
     rows: NDArray[np.int64]
     files: Sequence[FileState] = field(default_factory=list)
+    num_around: int = 0
 
     @classmethod
     def of_texts(cls, owners: Sequence[str | None] | pa.ChunkedArray) -> Inputs:

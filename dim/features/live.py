@@ -19,7 +19,7 @@ from dim.errors import DataError
 from dim.features.batch import Batch, FeatureTable, batch_of
 from dim.features.blocks import encoded_images, encoded_texts
 from dim.features.captions import render_questions
-from dim.features.fields import Choices, fields_of
+from dim.features.fields import Choices, ContextReach, fields_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +40,7 @@ class ReadyImage:
         return cls(tuple(pixels for image in images for pixels in image.pixels), images[0].captioned)
 
 
+Span = tuple[int, int]  #: A mention's first character in its text, and one past its last.
 ImageInput = str | Path | bytes | Image.Image | ReadyImage
 _READYING = Lock()  # users' encoders need not be made for threads
 
@@ -54,7 +55,7 @@ class LiveEncoder:
         name_encoder: For the spelling of mentions and names.
         captioner: Says what a mention's image shows.
         context_template: What is encoded as the context.
-        context_reach: Characters of a context on either side of the mention at most; None: all.
+        context_reach: How much of a context is read.
         num_images: Images of a mention or an entity at most.
         batch_size: Texts or images an encoder call.
     """
@@ -66,7 +67,14 @@ class LiveEncoder:
     context_template: str = "{mention} [SEP] {context}"
     num_images: int = 1
     batch_size: int = 64
-    context_reach: int | None = None
+    context_reach: ContextReach = None
+
+    @property
+    def cuts_contexts(self) -> bool:
+        """Whether a context is cut around its mention, where the encoder would not read that; else its start counts."""
+        if self.context_reach != "auto":
+            return self.context_reach is not None
+        return self.text_encoder is not None and self.text_encoder.reading("mention").are_cut([]) is not None
 
     @property
     def draft_side(self) -> int | None:
@@ -84,7 +92,12 @@ class LiveEncoder:
             )
 
     def mentions(
-        self, names: Sequence[str], contexts: Sequence[str], images: Sequence[ReadyImage | None], wanted: Sequence[str]
+        self,
+        names: Sequence[str],
+        contexts: Sequence[str],
+        images: Sequence[ReadyImage | None],
+        wanted: Sequence[str],
+        spans: Sequence[Span | None] | None = None,
     ) -> Batch:
         """The wanted fields (`mention`, `context`, `caption`, `image`, `spelling`) of mentions [n].
 
@@ -95,11 +108,13 @@ class LiveEncoder:
             contexts: Their texts, empty where there is none.
             images: Their images, as `ready` gives them of the same wanted fields.
             wanted: The fields that a model reads.
+            spans: Where each mention stands in its text; None: at the first place of its name.
         """
         captions: list[str | None] = [None] * len(names)
         if "caption" in wanted and self.captioner is not None:
             captions = self._captions(names, images)
-        given = _Given(mention=names, context=contexts, caption=captions)
+        places = [span or (None, None) for span in spans] if spans is not None else [(None, None)] * len(names)
+        given = _Given(mention=names, context=contexts, caption=captions).at(places)
         tables = self._tables("mention", given, images, wanted)
         return batch_of(tables, torch.arange(len(names)))
 
@@ -135,7 +150,9 @@ class LiveEncoder:
         wanted: Sequence[str],
     ) -> dict[str, FeatureTable]:
         fields = [field for field in fields_of(owner) if field.read_as in wanted]
-        choices = Choices(context_template=self.context_template, context_reach=self.context_reach)
+        choices = Choices(
+            context_template=self.context_template, context_reach=self.context_reach, reader=self.text_encoder
+        )
         listed = {inputs: _listed(inputs(given, choices)) for inputs in {f.inputs for f in fields if f.kind == "text"}}
         tables: dict[str, FeatureTable] = {}
         for encoder, kind in ((self.text_encoder, "text"), (self.name_encoder, "name")):
@@ -190,9 +207,13 @@ class _Given:
     def __init__(self, **columns: Sequence[str | None]) -> None:
         self._columns = {name: pa.chunked_array([pa.array(texts, pa.string())]) for name, texts in columns.items()}
 
+    def at(self, places: Sequence[Span | tuple[None, None]]) -> _Given:
+        """The same with the offsets of each mention."""
+        for name, offsets in (("start", [start for start, _ in places]), ("end", [end for _, end in places])):
+            self._columns[name] = pa.chunked_array([pa.array(offsets, pa.int64())])
+        return self
+
     def column(self, _: str, name: str) -> pa.ChunkedArray:
-        if name in ("start", "end"):  # a question says no offsets
-            return pa.chunked_array([pa.nulls(len(self._columns["mention"]), pa.int64())])
         return self._columns[name]
 
     def text_column(self, _: str) -> pa.ChunkedArray:

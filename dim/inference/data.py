@@ -16,7 +16,7 @@ from dim.data import dataset as records
 from dim.encoders.base import Captioner, ImageEncoder, TextEncoder
 from dim.evaluation import protocols
 from dim.features.batch import Batch, FeatureTable, batch_of
-from dim.features.fields import FIELDS
+from dim.features.fields import FIELDS, ContextReach
 from dim.search.scores import BATCH
 
 EVALUATION_BATCH = BATCH  # mentions that are ranked at once
@@ -122,7 +122,7 @@ class DataModule(Protocol):
     name_encoder: TextEncoder | None
     captioner: Captioner | None
     context_template: str
-    context_reach: int | None
+    context_reach: ContextReach
     num_images: int
     cache_dir: Path
     leave_out: tuple[str, ...]

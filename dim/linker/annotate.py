@@ -49,10 +49,12 @@ def marked_questions(text: str, spans: Spans, image: ImageInput | None = None) -
     Raises:
         DataError: As `spans_in`.
     """
-    return [
-        (start, end, Question(text[start:end], sentence_around(text, start, end), image))
-        for start, end in spans_in(text, spans)
-    ]
+    return [(start, end, _question(text, start, end, image)) for start, end in spans_in(text, spans)]
+
+
+def _question(text: str, start: int, end: int, image: ImageInput | None) -> Question:
+    left, right = _sentence(text, start, end)
+    return Question(text[start:end], text[left:right], image, span=(max(start, left) - left, min(end, right) - left))
 
 
 def spans_in(text: str, spans: Spans) -> list[tuple[int, int]]:
@@ -106,6 +108,12 @@ def sentence_around(text: str, start: int, end: int) -> str:
         >>> sentence_around("Ada sings. Dr. Bob B. Bell paints. Eve sleeps.", 15, 26)
         'Dr. Bob B. Bell paints.'
     """
+    left, right = _sentence(text, start, end)
+    return text[left:right]
+
+
+def _sentence(text: str, start: int, end: int) -> tuple[int, int]:
+    """Where it begins and ends, without blanks at either side."""
     left, right = max(0, start - REACH), min(len(text), end + REACH)
     if ends := list(_END.finditer(text, left, start)):
         left = ends[-1].end()
@@ -115,4 +123,8 @@ def sentence_around(text: str, start: int, end: int) -> str:
         right = found.end()
     elif right < len(text) and (blanks := list(_BLANK.finditer(text, end, right))):
         right = blanks[-1].start()
-    return text[left:right].strip()
+    while text[left].isspace():  # there is a name in it
+        left += 1
+    while text[right - 1].isspace():
+        right -= 1
+    return left, right

@@ -11,13 +11,13 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image
 
-from dim.core.text_form import one_form
+from dim.core.text_form import one_form, one_form_span
 from dim.data.dataset import Mention
 from dim.data.given_values import check_half, check_text, plain, shown
 from dim.data.table_files import list_cell, text_cell
 from dim.data.table_rows import SYNONYMS, MentionRow, by_known_names, mention_row, misnamed
 from dim.errors import DataError
-from dim.features.live import ImageInput, ReadyImage
+from dim.features.live import ImageInput, ReadyImage, Span
 from dim.linker.given import as_row, candidates_of, each_of
 
 LONGEST_MENTION = 1_000  #: Characters.
@@ -38,18 +38,22 @@ class Question:
         image: A path, the bytes of an image file, or an opened image; of several the first usable ones count; None: no
             image.
         candidates: Ids of the entities that compete; None: the whole KB.
+        span: Where the mention stands in the context; None: at the first place of its name.
     """
 
     mention: str
     context: str = ""
     image: ImageInput | Sequence[ImageInput] | None = None
     candidates: Sequence[str] | None = None
+    span: Span | None = None
 
     def __post_init__(self) -> None:
         check_text("mention", self.mention)
         check_text("context", self.context)
         object.__setattr__(self, "mention", one_form(self.mention))  # as the KB has its names
-        object.__setattr__(self, "context", one_form(self.context))
+        context, span = _with_span(self.context, self.span)
+        object.__setattr__(self, "context", context)
+        object.__setattr__(self, "span", span)
         object.__setattr__(self, "image", _image(self.image))
         object.__setattr__(self, "candidates", candidates_of(self.candidates))
         if len(self.mention) > LONGEST_MENTION:
@@ -60,6 +64,19 @@ class Question:
             )
         if not self.mention.strip() and self.image is None:
             raise DataError("a mention, or an image", "neither", "Give the name as it stands in the text.")
+
+
+def _with_span(context: str, span: Any) -> tuple[str, Span | None]:
+    """A context in its one form, and where a mention stands in that. Raises DataError for a place that is none."""
+    if span is None:
+        return one_form(context), None
+    places = list(span) if isinstance(span, tuple | list) else []
+    are_whole = all(isinstance(place, int | np.integer) and not isinstance(place, bool) for place in places)
+    if len(places) != 2 or not are_whole or not 0 <= places[0] < places[1] <= len(context):
+        remedy = "Count characters of the context from 0, the end after the last one; or leave it out."
+        raise DataError(f"a span (start, end) in a context of {len(context):,} characters", shown(span), remedy)
+    composed, start, end = one_form_span(context, *map(int, places))
+    return composed, (start, end)
 
 
 class QuestionError(DataError):
@@ -159,7 +176,8 @@ def question_of(given: object, where: str = "the question") -> Question:
     if isinstance(given, str):
         return Question(given)
     if isinstance(given, Mention):
-        return Question(given.mention, given.context, given.images or None, given.candidates)
+        span = (given.start, given.end) if given.context and given.start is not None and given.end is not None else None
+        return Question(given.mention, given.context, given.images or None, given.candidates, span)
     if (row := as_row(given)) is None:
         raise DataError(
             f"a Question, a mapping of {', '.join(ASKED)}, or a name as {where}", shown(given), "Give one of these."
@@ -175,16 +193,16 @@ def question_of(given: object, where: str = "the question") -> Question:
     for name in ("mention", "context"):
         check_half(name, row.get(name))  # a table's half character becomes `?`; a caller hears of it
     read = mention_row({name: row[name] for name in READ if name in row and name not in IMAGE}, where)
-    _check_span(read, where)
     image = row.get("image" if "image" in row else "images")
-    return Question(read.mention, read.context, list_cell(image) if isinstance(image, str) else image, read.candidates)
+    images = list_cell(image) if isinstance(image, str) else image
+    return Question(read.mention, read.context, images, read.candidates, _span(read, where))
 
 
-def _check_span(read: MentionRow, where: str) -> None:
-    """Raises DataError where a row's offsets mark something else in its context than its mention."""
+def _span(read: MentionRow, where: str) -> Span | None:
+    """A row's offsets. Raises DataError where they mark something else in its context than its mention."""
     start, end = read.span
     if start is None or end is None or not read.mention or not read.context:
-        return
+        return None
     marked = read.context[start:end] if 0 <= start < end else ""
     if one_form(marked).strip() != one_form(read.mention).strip():
         raise DataError(
@@ -192,6 +210,7 @@ def _check_span(read: MentionRow, where: str) -> None:
             f"{shown(marked)} at {start} to {end}",
             "Count characters of the context from 0, the end after the last one; or leave both out.",
         )
+    return start, end
 
 
 def asked(mention: Any, context: Any, image: Any, candidates: Any) -> Question:
@@ -237,12 +256,25 @@ def _image(given: Any) -> ImageInput | tuple[ImageInput, ...] | None:
     )
 
 
-def shortened(question: Question) -> Question:
-    """The question with the part of a very long text that stands around the mention."""
-    part = part_around(question.mention, question.context)
-    if part is question.context:
+def shortened(question: Question, is_cut: bool = False) -> Question:
+    """The question with the part of a very long text that stands around the mention.
+
+    Args:
+        question: The question.
+        is_cut: Whether the part is cut once more, around the mention, which then stands in its middle; else it is read
+            from its start.
+    """
+    context, span = question.context, question.span
+    if len(context) <= LONGEST_CONTEXT:
         return question
-    return Question(question.mention, part, question.image, question.candidates)
+    if not is_cut:
+        part = part_around(question.mention, context)
+        return Question(question.mention, part, question.image, question.candidates)
+    start = context.find(question.mention) if span is None else span[0]
+    left = max(0, start - LONGEST_CONTEXT // 2)
+    part = context[left : left + LONGEST_CONTEXT]
+    span = None if span is None else (span[0] - left, min(span[1] - left, len(part)))
+    return Question(question.mention, part, question.image, question.candidates, span)
 
 
 def part_around(mention: str, context: str) -> str:

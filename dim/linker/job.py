@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -20,10 +21,11 @@ from dim.data.table_files import iter_table
 from dim.data.table_rows import MENTION_COLUMNS, SYNONYMS, read_columns
 from dim.display.terminal import Console
 from dim.errors import ConfigError, DataError, DimError
+from dim.features.inputs import file_state
 from dim.images.decoders import Decoders
 from dim.images.found_files import path_on_disk
 from dim.images.regions import split_region
-from dim.linker.answer import ASKED, READ, Answer, Question, question_of
+from dim.linker.answer import ASKED, IMAGE, READ, Answer, Question, question_of
 from dim.linker.answer_files import (
     ANSWERS,
     ERROR,
@@ -42,7 +44,7 @@ from dim.linker.opening import content_of, open_linker
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 KNOWN = (*MENTION_COLUMNS, *SYNONYMS.values())
-DECIDING = ("top_k", "batch_size", "evidence", "encoding")  #: Options that the answers hang on.
+DECIDING = ("top_k", "batch_size", "evidence", "encoding", "image_root")  #: Options that the answers hang on.
 NUM_DECODERS, IMAGE_S = 2, 120.0  #: Processes that decode images, and seconds that one may take.
 MOST_NAMED = 10  #: Columns in a note.
 GO_ON = "Free some space, and run the same command again: it goes on where it stood."
@@ -85,11 +87,13 @@ class Counted:
     Attributes:
         total: Rows, those that cannot be read among them.
         content: A hash of the file.
+        images: A hash of the images that it names: path, size and time of each.
         notes: How it is read.
     """
 
     total: int
     content: str
+    images: str
     notes: list[str]
 
 
@@ -115,8 +119,8 @@ def link_file(source: Path, output: Path, options: Options) -> None:
     for note in counted.notes:
         console.print(f"note: {note}", soft_wrap=True, highlight=False)
     content = content_of(options.model, options.dataset)
-    deciding = {name: getattr(options, name) for name in DECIDING}
-    asked = {"model": content, "input": counted.content, **deciding}
+    deciding = {name: str(value) if isinstance(value := getattr(options, name), Path) else value for name in DECIDING}
+    asked = {"model": content, "input": counted.content, "images": counted.images, **deciding}
     if there.exists():
         if not _is_answered(output, journal, state, asked):
             raise is_there
@@ -175,14 +179,14 @@ def count(source: Path, encoding: str | None, replaced: Collection[str] = ()) ->
         DataError: It cannot be read, has no rows, or none of them asks anything.
     """
     notes: list[str] = []
-    total, asks, first, columns = 0, False, "", dict[str, None]()
+    total, asks, first, columns, images = 0, False, "", dict[str, None](), hashlib.sha256()
     for where, row in iter_table(source, encoding, KNOWN, notes):
         total += 1
         if isinstance(row, dict):
             columns |= {name: None for name in row if name not in read_columns(row, READ)}
-        if not asks:
+        if not asks or _names_images(row):
             try:
-                _question(row, source)
+                images.update(_state_of_images(_question(row, source)))
                 asks = True
             except DimError as error:
                 first = first or f"{where}: {short(error)}"
@@ -201,7 +205,7 @@ def count(source: Path, encoding: str | None, replaced: Collection[str] = ()) ->
         if names:
             notes.append(f"{said}: {', '.join(names[:MOST_NAMED])}{' …' if len(names) > MOST_NAMED else ''}")
     with source.open("rb") as file:
-        return Counted(total, hashlib.file_digest(file, "sha256").hexdigest(), notes)
+        return Counted(total, hashlib.file_digest(file, "sha256").hexdigest(), images.hexdigest(), notes)
 
 
 def short(error: Exception) -> str:
@@ -274,6 +278,17 @@ def _question(row: dict[str, Any] | DataError, source: Path) -> Question:
     images = question.image if isinstance(question.image, tuple) else (question.image,)
     found = tuple(_beside(source, image) if isinstance(image, str) else image for image in images if image is not None)
     return replace(question, image=found) if found else question
+
+
+def _names_images(row: dict[str, Any] | DataError) -> bool:
+    """Whether a row is worth being read for its images alone: most have none, or no such column."""
+    return isinstance(row, dict) and any(row[name] for name in row if str(name).casefold() in IMAGE)
+
+
+def _state_of_images(question: Question) -> bytes:
+    """What tells that the images of a question are still the same."""
+    images = question.image if isinstance(question.image, tuple) else (question.image,)
+    return json.dumps([file_state(Path(), image) for image in images if isinstance(image, str)]).encode()
 
 
 def _beside(source: Path, image: str) -> str:

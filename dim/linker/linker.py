@@ -350,7 +350,7 @@ class Linker(ModelHubMixin, ABC):
 
         Args:
             questions: Each a `Question`, a mapping of what `dim prepare` takes as columns of mentions (`mention`,
-                `context`, `image`, `candidates`; `start` and `end` are checked, others are not read), a
+                `context`, `start`, `end`, `image`, `candidates`; others are not read), a
                 `dim.data.dataset.Mention`, or a name alone. Or a DataFrame with these columns, in any case.
             top_k: Answers a question at most.
 
@@ -359,7 +359,7 @@ class Linker(ModelHubMixin, ABC):
             ConfigError: `top_k` is no whole number of at least 1.
         """
         top_k = check_top_k(top_k)
-        given = [shortened(question) for question in questions_of(questions)]
+        given = [shortened(question, self.live.cuts_contexts) for question in questions_of(questions)]
         answers: list[list[Answer]] = []
         for start in range(0, len(given), BATCH):
             try:

@@ -13,7 +13,7 @@ class RecipeFacts(TypedDict):
     model: dict[str, Any]
     encoders: dict[str, Any]
     context_template: str
-    context_reach: NotRequired[int]
+    context_reach: NotRequired[int | Literal["auto"]]
     num_images: NotRequired[int]
 
 

@@ -15,7 +15,7 @@ from dim.core.known_classes import REMEDY, UPGRADE, Chosen, KnownClasses, made, 
 from dim.core.plugins import all_classes
 from dim.core.sealed import leads_out
 from dim.core.templates import CONTEXT_FIELDS, check_template
-from dim.encoders.base import Captioner, Frozen, ImageEncoder, TextEncoder, TrainableTextEncoder
+from dim.encoders.base import ByBackend, Captioner, Frozen, ImageEncoder, TextEncoder, TrainableTextEncoder
 from dim.encoders.model_files import safe_name
 from dim.errors import DataError
 from dim.features.live import LiveEncoder
@@ -31,6 +31,7 @@ ENCODERS = {
 }
 SAVE_AGAIN = "Save the linker again, or get the folder again from where it came."
 LONGEST_PATH, LONGEST_NAME = 4096, 255  #: Characters of a path; bytes of a file's name.
+BACKEND = ("backend", "precision")  #: Options of encoders that `dim export` may set.
 FILES = ("path", "pretrained")  #: Options of encoders that may name a local file or folder.
 
 Recipe = dict[str, Any]
@@ -40,7 +41,7 @@ Made = TypeVar("Made", bound=Method)
 def recipe_of_run(run: Path, method: type[Method]) -> Recipe:
     """The recipe of a run of a method, from its config.yaml."""
     config = read_config(run)
-    model, reach = config["model"], config["data"].get("context_reach")
+    model, reach = config["model"], config["data"].get("context_reach")  # an older run has none
     options = {k: v for k, v in model.get("init_args", {}).items() if k not in method.training_only}
     return {
         "model": {"class_path": model["class_path"], "init_args": options},
@@ -69,24 +70,45 @@ def write_encoder_files(recipe: Recipe, encoders: Mapping[str, Frozen], folder: 
     """
     portable, converted = deepcopy(recipe), set()
     for name, encoder in encoders.items():
-        chosen = portable["encoders"][name]
+        chosen, place = portable["encoders"][name], Path("encoders") / name
         options = chosen["init_args"] = chosen.get("init_args") or {}
-        if isinstance(encoder, TrainableTextEncoder) and encoder.is_trained:
-            place = Path("encoders") / name
-            chosen["init_args"] = encoder.write_frozen(folder / place) | {"path": str(place)}
+        backend = {key: options[key] for key in BACKEND if key in options}
+        has_backend = isinstance(encoder, ByBackend) and backend.get("backend", "torch") != "torch"
+        is_trained = isinstance(encoder, TrainableTextEncoder) and encoder.is_trained
+        is_on_hub = not any(isinstance(options.get(option), str) and Path(options[option]).exists() for option in FILES)
+        if isinstance(encoder, TrainableTextEncoder) and (is_trained or (has_backend and is_on_hub)):
+            options = chosen["init_args"] = encoder.write_frozen(folder / place) | {"path": str(place)} | backend
             converted.add(name)
-            continue
-        for option in FILES:
-            value = options.get(option)
-            if not isinstance(value, str) or not Path(value).exists():
-                if isinstance(value, str) and Path(value).is_absolute():
-                    raise DataError(f"the {name}'s files at {value}", "none", "Load the linker again from its folder.")
-                continue
-            place, is_converted = copied(encoder, Path(value), Path("encoders") / name, folder)
-            options[option] = str(place)
-            converted |= {name} if is_converted else set()
-        options |= dict(encoder.pinned_options)
+        else:
+            converted |= {name} if _copy_files(name, encoder, options, folder) else set()
+            options |= dict(encoder.pinned_options)
+        if has_backend:
+            options |= backend
+            options["backend"] = _export(type(encoder), options, folder)
+            converted.add(name)
     return portable, converted
+
+
+def _copy_files(name: str, encoder: Frozen, options: dict[str, Any], folder: Path) -> bool:
+    """Copies the files that an encoder's options name, and names the copies; whether they are in another form."""
+    is_other = False
+    for option in FILES:
+        value = options.get(option)
+        if not isinstance(value, str) or not Path(value).exists():
+            if isinstance(value, str) and Path(value).is_absolute():
+                raise DataError(f"the {name}'s files at {value}", "none", "Load the linker again from its folder.")
+            continue
+        place, is_converted = copied(encoder, Path(value), Path("encoders") / name, folder)
+        options[option] = str(place)
+        is_other |= is_converted
+    return is_other
+
+
+def _export(kind: Callable[..., Any], options: Mapping[str, Any], folder: Path) -> str:
+    """Writes what an encoder's backend runs beside the copy of its model, and gives the backend's name."""
+    place = folder / options["path"]
+    made: ByBackend = kind(**{**options, "path": str(place), "device": "cpu"})
+    return made.write_export(place)
 
 
 def copied(encoder: Frozen, source: Path, place: Path, folder: Path) -> tuple[Path, bool]:

@@ -33,7 +33,7 @@ class Answer:
         parameters: What was sent beside the prompt.
         tokens_in: Tokens of all tries' prompts that count as used.
         tokens_out: Tokens of all tries' answers that count as used.
-        tokens_reported: Whether the server counted them; else they are what was set aside, an upper bound.
+        tokens_reported: Whether the server counted them; else they are as `tokens_by` says.
         cost: Money at the prices of the run; None where none were given.
         date: When it came, ISO 8601 in UTC.
         seconds: How long the last try took.
@@ -42,6 +42,10 @@ class Answer:
         finish_reason: Why the answer ended, in the server's words.
         detail: What was wrong.
         system_fingerprint: The state of the server in its own words, where it said any.
+        whole_hash: Of the request as it would have been with the whole old text, where that lost its end to fit into
+            the model's context; None: nothing was cut.
+        tokens_by: Who counted the tokens: the `server`, a `tokenizer` for a server that did not, or nobody for some of
+            them: those are what was set aside, an upper `bound`. None in records of before.
     """
 
     entity_id: str
@@ -63,6 +67,8 @@ class Answer:
     finish_reason: str | None = None
     detail: str = ""
     system_fingerprint: str | None = None
+    whole_hash: str | None = None
+    tokens_by: str | None = None
 
 
 _HINTS = get_type_hints(Answer)

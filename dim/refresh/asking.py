@@ -11,7 +11,7 @@ from itertools import islice
 
 from dim.errors import ConfigError
 from dim.refresh.answers import Answer
-from dim.refresh.budget import Budget, BudgetSpentError
+from dim.refresh.budget import Budget, BudgetSpentError, Tokens
 from dim.refresh.client import Endpoint
 from dim.refresh.prompt import Prompt
 from dim.refresh.rate import Pacer, Retries
@@ -21,18 +21,21 @@ from dim.refresh.window import Flight, Window
 
 #: So many questions in a row without an answer of the server: it is not worth going on.
 FAULTS_IN_A_ROW = 10
+#: Who counted the tokens of an answer, the surest first (`Answer.tokens_by`).
+COUNTED_BY = SERVER, TOKENIZER, BOUND = "server", "tokenizer", "bound"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """One question about an entity, or about an image, that is named by its id or path.
 
-    `hash` covers all that a finished answer depends on.
+    `hash` covers all that a finished answer depends on; `whole_hash` is that of the prompt before its old text was cut.
     """
 
     entity_id: str
     prompt: Prompt
     hash: str
+    whole_hash: str | None = None
 
 
 @dataclass
@@ -129,7 +132,7 @@ class Asker:
         """The answer to one request after all its tries; None where none may be sent any more."""
         bound = self.counter.bound(request.prompt), self.endpoint.parameters.max_tokens
         failures: list[str] = []
-        used_in, used_out, reported = 0, 0, True
+        used_in, used_out, counted_by = 0, 0, SERVER
         reply, seconds = None, 0.0
         while len(failures) <= self.retries.count and not self._stop:
             flight = await self.window.enter()
@@ -146,10 +149,11 @@ class Asker:
                 break
             finally:
                 await self.window.leave()
-            # What the server does not report may cost as much as was set aside.
-            said = reply.tokens_in, reply.tokens_out
-            used = await self.budget.settle(reserved, said, has_timed_out=reply.status == "timeout")
-            used_in, used_out, reported = used_in + used[0], used_out + used[1], reported and None not in said
+            # What nobody counts may cost as much as was set aside.
+            said, counted = (reply.tokens_in, reply.tokens_out), self._counted(request, reply)
+            used = await self.budget.settle(reserved, said, reply.status == "timeout", counted)
+            used_in, used_out = used_in + used[0], used_out + used[1]
+            counted_by = max(counted_by, _counted_by(said, counted), key=COUNTED_BY.index)
             if self.endpoint.takes_less(reply):
                 continue
             if reply.status not in RETRIED:
@@ -160,7 +164,7 @@ class Asker:
             return None
         if reply.status in RETRIED:
             failures.pop()
-        return self._answer(request, reply, failures, (used_in, used_out, reported), seconds)
+        return self._answer(request, reply, failures, (used_in, used_out), counted_by, seconds)
 
     def _learn(self, flight: Flight, reply: Reply, seconds: float) -> None:
         if reply.status == "timeout":
@@ -188,8 +192,21 @@ class Asker:
         elif num_failures <= self.retries.count and not self._stop:
             await self.pacer.pause(self.retries.delay(request.entity_id, num_failures))
 
+    def _counted(self, request: Request, reply: Reply) -> Tokens:
+        """Tokens in and out by the tokenizer; None where it does not tell all that the model read or wrote."""
+        is_counted = self.counter.is_exact and not request.prompt.image and reply.status not in FAULTS
+        if not is_counted:
+            return None, None
+        return self.counter.count(request.prompt), self.counter.answered(reply.text) if reply.is_all else None
+
     def _answer(
-        self, request: Request, reply: Reply, failures: list[str], used: tuple[int, int, bool], seconds: float
+        self,
+        request: Request,
+        reply: Reply,
+        failures: list[str],
+        used: tuple[int, int],
+        counted_by: str,
+        seconds: float,
     ) -> Answer:
         return Answer(
             entity_id=request.entity_id,
@@ -202,7 +219,7 @@ class Asker:
             parameters=self.endpoint.parameters.as_json(),
             tokens_in=used[0],
             tokens_out=used[1],
-            tokens_reported=used[2],
+            tokens_reported=counted_by == SERVER,
             cost=self.budget.prices.cost(used[0], used[1]),
             date=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=round(seconds, 3),
@@ -211,4 +228,14 @@ class Asker:
             finish_reason=reply.finish_reason,
             detail=reply.detail,
             system_fingerprint=reply.system_fingerprint,
+            whole_hash=request.whole_hash,
+            tokens_by=counted_by,
         )
+
+
+def _counted_by(said: Tokens, counted: Tokens) -> str:
+    """Who counted all tokens of one try."""
+    if None not in said:
+        return SERVER
+    known = [mine if given is None else given for given, mine in zip(said, counted, strict=True)]
+    return BOUND if None in known else TOKENIZER

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from dim.errors import ConfigError
 
+Tokens = tuple[int | None, int | None]  #: In and out; None: not known.
+
 
 @dataclass(frozen=True, slots=True)
 class Prices:
@@ -51,7 +53,9 @@ class Budget:
         num_timed_out: Of these.
         tokens_in: Of prompts, used.
         tokens_out: Of answers, used.
-        num_charged: Requests whose tokens no server reported.
+        num_counted: Requests whose tokens a tokenizer counted in the server's place.
+        counted: Of the tokens in and out, those of such counts.
+        num_charged: Requests some of whose tokens nobody counted.
         charged_in: Of `tokens_in`, those of such requests.
         charged_out: Of `tokens_out`, likewise.
 
@@ -72,7 +76,7 @@ class Budget:
             )
         self.limits, self.prices = limits, prices
         self.requests = self.num_timed_out = self.tokens_in = self.tokens_out = 0
-        self.num_charged = self.charged_in = self.charged_out = 0
+        self.num_charged = self.charged_in = self.charged_out = self.num_counted = self.counted = 0
         self._more_in = self._more_out = 0
         self._reserved_in = self._reserved_out = self.num_in_flight = 0
         self._settled = asyncio.Condition()
@@ -101,7 +105,11 @@ class Budget:
             return reserved
 
     async def settle(
-        self, reserved: tuple[int, int], reported: tuple[int | None, int | None], has_timed_out: bool = False
+        self,
+        reserved: tuple[int, int],
+        reported: Tokens,
+        has_timed_out: bool = False,
+        counted: Tokens = (None, None),
     ) -> tuple[int, int]:
         """Puts what a call used in the place of what was set aside for it, and returns it.
 
@@ -109,8 +117,11 @@ class Budget:
             reserved: What `reserve` returned.
             reported: Tokens in and out by the server; None where it did not say.
             has_timed_out: Whether the call was given up.
+            counted: The same by a tokenizer, which counts where the server did not say; never more than was set aside.
         """
-        used = tuple(aside if said is None else said for aside, said in zip(reserved, reported, strict=True))
+        own = [None if mine is None else min(mine, most) for mine, most in zip(counted, reserved, strict=True)]
+        known = [mine if said is None else said for mine, said in zip(own, reported, strict=True)]
+        used = tuple(aside if said is None else said for aside, said in zip(reserved, known, strict=True))
         async with self._settled:
             self.num_in_flight -= 1
             self.num_timed_out += has_timed_out
@@ -118,9 +129,12 @@ class Budget:
             self._reserved_out -= reserved[1]
             self.tokens_in += used[0]
             self.tokens_out += used[1]
-            self.num_charged += None in reported
-            self.charged_in += used[0] if reported[0] is None else 0
-            self.charged_out += used[1] if reported[1] is None else 0
+            by_tokenizer = [tokens for tokens, said in zip(known, reported, strict=True) if said is None and tokens]
+            self.num_counted += bool(by_tokenizer)
+            self.counted += sum(by_tokenizer)
+            self.num_charged += None in known
+            self.charged_in += used[0] if known[0] is None else 0
+            self.charged_out += used[1] if known[1] is None else 0
             self._more_in += max(0, used[0] - reserved[0])
             self._more_out += max(0, used[1] - reserved[1])
             self._settled.notify_all()
@@ -130,6 +144,12 @@ class Budget:
         """What was sent and used, in words, what servers reported apart from what they did not."""
         timed_out = f" ({self.num_timed_out:,} timed out)" if self.num_timed_out else ""
         cost = "" if self.cost is None else f", cost {self.cost:,.4f}"
+        counted = (
+            f"; of these {self.counted:,} by the tokenizer, for {self.num_counted:,} request(s) that the server did "
+            "not count"
+            if self.num_counted
+            else ""
+        )
         charged = (
             f"; of these {self.charged_in:,} in, {self.charged_out:,} out are no server's count, but the most that "
             f"{self.num_charged:,} request(s) without one may have used"
@@ -138,7 +158,7 @@ class Budget:
         )
         cut = f"; {self.num_in_flight} cut off in flight, which may cost too" if self.num_in_flight else ""
         tokens = f"{self.tokens_in:,} tokens in, {self.tokens_out:,} out"
-        return f"{self.requests:,} requests{timed_out}, {tokens}{cost}{charged}{cut}"
+        return f"{self.requests:,} requests{timed_out}, {tokens}{cost}{counted}{charged}{cut}"
 
     def give_back(self, reserved: tuple[int, int]) -> None:
         """Undoes a reservation whose call was never sent, at the end of a run (nobody who waits is woken)."""

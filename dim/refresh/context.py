@@ -30,7 +30,7 @@ class Room:
         context: The most tokens that the model reads and writes together; None: not known, and nothing is cut.
         max_tokens: Of an answer, for which room is kept.
         cut: Entities whose old text lost its end.
-        too_long: Entities whose prompt has no room even without an old text.
+        too_long: Entities whose prompt has no room even without an old text: nothing is sent for them.
         longest: The entity with the longest prompt, and its tokens.
     """
 
@@ -41,13 +41,17 @@ class Room:
     too_long: list[str] = field(default_factory=list)
     longest: tuple[str, int] = ("", 0)
 
-    def fit(self, template: PromptTemplate, entity: Entity, text: str | None, prompt: Prompt) -> Prompt:
-        """The prompt, or where there is no room for it the longest one with an old text that lost its end."""
+    def fit(self, template: PromptTemplate, entity: Entity, text: str | None, prompt: Prompt) -> tuple[Prompt, bool]:
+        """The prompt, or where there is no room for it the longest one with an old text that lost its end.
+
+        Returns:
+            It, and whether there is room for it: where there is not, it has no old text, and is too long without one.
+        """
         num_tokens = self.counter.cautious(prompt)
         if num_tokens > self.longest[1]:
             self.longest = entity.id, num_tokens
         if self.context is None or num_tokens + self.max_tokens <= self.context:
-            return prompt
+            return prompt, True
         old = text or ""
         fewest, most = 0, max(0, len(old) - 1)
         while fewest < most:  # the most characters that fit
@@ -57,8 +61,7 @@ class Room:
             else:
                 most = middle - 1
         shorter = template.render(entity, _start_of(old, fewest))
-        (self.cut if self._fits(shorter) else self.too_long).append(entity.id)
-        return shorter
+        return shorter, self._fits(shorter)
 
     def told(self) -> list[str]:
         """What was cut, or what may be too long, in lines."""
@@ -76,7 +79,12 @@ class Room:
                 f"{self.max_tokens:,} of them for the answer: {_shown(self.cut)}"
             )
         if self.too_long:
-            lines.append(f"{len(self.too_long):,} are too long even without an old text: {_shown(self.too_long)}")
+            counted = "" if self.counter.is_exact else ", let --tokenizer FOLDER count exactly"
+            lines.append(
+                f"{len(self.too_long):,} are too long even without an old text, and are not sent: "
+                f"{_shown(self.too_long)}. Lower --max_tokens, shorten the --template{counted}, or take a model with "
+                "a longer context"
+            )
         return lines
 
     def _fits(self, prompt: Prompt) -> bool:

@@ -17,7 +17,7 @@ from dim.refresh.context import Room
 from dim.refresh.prompt import Parameters, Prompt, PromptTemplate, plain, request_hash
 from dim.refresh.reply import usable_text
 
-NOT_ASKED = "not asked"
+NOT_ASKED, TOO_LONG = "not asked", "too_long"
 
 
 @dataclass
@@ -27,16 +27,17 @@ class RefreshPlan:
     Attributes:
         ids: Entity ids in KB order.
         old: The text of each before, None where it has none.
-        hashes: The hash of each one's request.
         pending: The requests among the first `limit` that have no finished answer, those that failed before last.
-        latest: The last answer to each entity's request; a finished one is the last, since it is not asked for again.
+        too_long: Entities among the first `limit` that have no finished answer and whose prompt is not sent, since it
+            has no room in the model's context.
+        latest: The last answer to each entity's request, the finished one where there is one.
         reported: Prompts and their tokens, as a server counted those of answers that took one try.
     """
 
     ids: list[str]
     old: list[str | None]
-    hashes: list[str]
-    pending: list[Request]
+    pending: list[Request] = field(default_factory=list)
+    too_long: set[str] = field(default_factory=set)
     latest: dict[str, Answer] = field(default_factory=dict)
     reported: list[tuple[Prompt, int]] = field(default_factory=list)
 
@@ -50,7 +51,9 @@ class RefreshPlan:
         return any(answer.status == "ok" for answer in self.latest.values())
 
     def status(self, entity_id: str) -> str:
-        """The status of an entity's answer; `not asked` where there is none."""
+        """The status of an entity's answer; `too_long` or `not asked` where there is none."""
+        if entity_id in self.too_long:
+            return TOO_LONG
         return self.latest[entity_id].status if entity_id in self.latest else NOT_ASKED
 
     def statuses(self) -> dict[str, int]:
@@ -83,30 +86,42 @@ def plan_refresh(
 
     An answer counts for its entity if model, rendered prompt, temperature and seed are those of now: an entity whose
     name or old text has changed since is asked again, the others are not. A prompt without room in the model's context
-    loses the end of the old text, unless it was answered whole.
+    loses the end of the old text; what was answered counts, whole or cut, whatever is known of the context by now. One
+    without room even so is not asked.
     """
-    plan = RefreshPlan(dataset.entities["id"].tolist(), list(old), [], [])
-    by_entity: dict[tuple[str, str], list[Answer]] = {}
+    plan = RefreshPlan(dataset.entities["id"].tolist(), list(old))
+    by_request: dict[tuple[str, str], list[Answer]] = {}
     for answer in answers:
-        by_entity.setdefault((answer.entity_id, answer.request_hash), []).append(answer)
+        for key in {answer.request_hash, answer.whole_hash} - {None}:
+            by_request.setdefault((answer.entity_id, str(key)), []).append(answer)
     known = {answer.entity_id for answer in answers}
     for row, (entity, text) in enumerate(zip(entities_of(dataset), old, strict=True)):
         prompt = template.render(entity, text)
-        key = request_hash(model, prompt, parameters)
-        is_asked = limit is None or row < limit
-        is_whole = any(answer.status == "ok" for answer in by_entity.get((entity.id, key), []))
-        if not is_whole and (is_asked or entity.id in known):
-            prompt = room.fit(template, entity, text, prompt)
+        key = whole = request_hash(model, prompt, parameters)
+        found, is_asked, has_room = by_request.get((entity.id, whole), []), limit is None or row < limit, True
+        if not any(map(_is_finished, found)) and (is_asked or entity.id in known):
+            prompt, has_room = room.fit(template, entity, text, prompt)
             key = request_hash(model, prompt, parameters)
-        plan.hashes.append(key)
-        for answer in by_entity.get((entity.id, key), []):
+            found = found + [each for each in by_request.get((entity.id, key), []) if each not in found]
+        for answer in sorted(found, key=_is_finished):
             plan.add(answer)
-            if answer.tries == 1 and answer.tokens_reported and answer.tokens_in:
+            if answer.tries == 1 and answer.tokens_reported and answer.tokens_in and answer.request_hash == key:
                 plan.reported.append((prompt, answer.tokens_in))
-        if is_asked and plan.status(entity.id) != "ok":
-            plan.pending.append(Request(entity.id, prompt, key))
+        if not is_asked or any(map(_is_finished, found)):
+            continue
+        if not has_room:
+            plan.too_long.add(entity.id)
+            room.too_long.append(entity.id)
+            continue
+        plan.pending.append(Request(entity.id, prompt, key, None if key == whole else whole))
+        if key != whole:
+            room.cut.append(entity.id)
     plan.pending.sort(key=lambda request: request.entity_id in plan.latest)
     return plan
+
+
+def _is_finished(answer: Answer) -> bool:
+    return answer.status == "ok"
 
 
 def entities_of(dataset: Dataset) -> Iterator[Entity]:

@@ -27,6 +27,8 @@ RETRIED: frozenset[Status] = frozenset({"timeout", "unreachable", "rate_limited"
 #: Failures of the endpoint; the others are the model's own.
 FAULTS: frozenset[Status] = RETRIED | {"malformed", "rejected"}
 
+#: Where servers put what a reasoning model thinks, beside the text or in its place.
+THOUGHTS = ("reasoning_content", "reasoning", "tool_calls")
 LONGEST_LOOP = 60  #: Characters that are shown of what an answer repeats.
 LONGEST_WORDS = 200  #: Characters that are shown of a server's own words.
 #: Where servers put them, as OpenAI, FastAPI and others do.
@@ -58,6 +60,7 @@ class Reply:
         detail: What was wrong.
         retry_after: Seconds that the server asks to wait.
         system_fingerprint: The state of the server in its own words, where it says any.
+        is_all: Whether `text` is all that the model wrote: thoughts may stand beside it.
     """
 
     status: Status
@@ -69,6 +72,7 @@ class Reply:
     detail: str = ""
     retry_after: float | None = None
     system_fingerprint: str | None = None
+    is_all: bool = True
 
 
 def read_reply(body: str) -> Reply:
@@ -106,6 +110,7 @@ def read_reply(body: str) -> Reply:
         tokens_out,
         detail,
         system_fingerprint=state if isinstance(state, str) else None,
+        is_all=not any(message.get(name) for name in THOUGHTS) and not (refusal and content),
     )
 
 
@@ -159,7 +164,7 @@ def _judge(content: str, has_refusal: bool, reason: Any) -> tuple[Status, str]:
         return "refused", "the server's content filter" if reason == "content_filter" else "a refusal"
     if is_refusal(text):
         return "refused", "a sentence of refusal"
-    if repeated := loop_of(text):
+    if repeated := loop_of(text, has_ended=reason == "stop"):
         return "looping", f"again and again: '{repeated[:LONGEST_LOOP]}'"
     if reason == "length":
         return "truncated", "cut at the longest answer allowed"

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from dim.refresh.reply import own_words
+from dim.refresh.reply import THOUGHTS, own_words
 
 DONE = "[DONE]"
 
@@ -29,7 +29,7 @@ async def whole_answer(lines: AsyncIterator[str]) -> str:
         StreamBrokenError: The stream told of an error, or ended before the answer.
     """
     model, reason, usage, fingerprint = None, None, None, None
-    said: dict[str, list[str]] = {"content": [], "refusal": []}
+    said: dict[str, list[str]] = {name: [] for name in ("content", "refusal", *THOUGHTS)}
     is_done = False
     async for line in lines:
         data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
@@ -52,7 +52,8 @@ async def whole_answer(lines: AsyncIterator[str]) -> str:
         reason, delta = choice.get("finish_reason") or reason, choice.get("delta")
         for name, parts in said.items():
             part = delta.get(name) if isinstance(delta, dict) else None
-            parts += [part] if isinstance(part, str) else []
+            # Of what is no text it only counts that it was there.
+            parts += [part if isinstance(part, str) else json.dumps(part)] if part else []
     if reason is None and not is_done:
         raise StreamBrokenError("the stream ended before the answer")
     message: dict[str, Any] = {name: "".join(parts) for name, parts in said.items() if parts}

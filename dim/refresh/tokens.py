@@ -72,6 +72,12 @@ class TokenCounter:
         words = len(text.encode()) if self._tokenizer is None else self._words(prompt)
         return TEMPLATE_TOKENS + words + (IMAGE_TOKENS if prompt.image else 0)
 
+    def answered(self, text: str) -> int | None:
+        """The tokens of an answer and its end, by the model's tokenizer; None without one."""
+        if self._tokenizer is None:
+            return None
+        return len(self._tokenizer(text, add_special_tokens=False)["input_ids"]) + 1
+
     def cautious(self, prompt: Prompt) -> int:
         """More tokens than a prompt is likely to have: without a tokenizer, one for three bytes."""
         if self.is_exact:

@@ -27,6 +27,6 @@ def doubts_about(release: Release, nil: NilLabels) -> list[str]:
     if far:
         notes.append(
             f"mentions that stand more than {FAR} characters into their context: {len(far):,}, first {far[0]}; "
-            "encoders that read 77 tokens end there: --data.context_reach 150 reads what stands around the mention"
+            "where the text encoder does not read so far (CLIP: 77 tokens), the context is cut around the mention"
         )
     return notes

@@ -123,9 +123,12 @@ def _add(item: Any, wanted: Wanted, found: Extracted) -> str | None:
 
 def _by_language(value: Any, languages: Sequence[str]) -> dict[str, str]:
     """Language → text, in the order of the languages."""
-    of = _object(value)
-    texts = {language: _text(_object(of[language]).get("value")) for language in languages if language in of}
-    return {language: text for language, text in texts.items() if text}
+    texts: dict[str, str] = {}
+    for language in languages if isinstance(value, dict) else ():
+        entry = value.get(language)
+        if isinstance(entry, dict) and (text := _text(entry.get("value"))):
+            texts[language] = text
+    return texts
 
 
 def _aliases(value: Any, languages: Sequence[str]) -> Iterator[str]:
@@ -159,7 +162,9 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    return clean_text(value).strip() if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    return (value if value.isascii() else clean_text(value)).strip()  # a call less an item's every text
 
 
 def serve() -> None:

@@ -119,7 +119,7 @@ def compare(group: Group, against: str | None, rounds: int) -> Comparison:
 
 
 def find_system(group: Group, name: str | None) -> System | None:
-    """The row that `name` means: its name, its folder, its folder's last word, or `floor` or `frozen`.
+    """The row that `name` means: its name, its folder, its folder's last word, or `floor`, `alias_floor` or `frozen`.
 
     Returns:
         None where the group lacks it, or no name is given.

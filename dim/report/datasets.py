@@ -32,7 +32,7 @@ class _Column:
         return "\n".join([str(about["dataset"]), self.variant.label, f"n {about['n']:,}", *kb_of(about)])
 
     def baselines(self) -> dict[str, str]:
-        """The string floor and the untrained vectors beside these systems: the vectors read the text, too."""
+        """The string floors and the untrained vectors beside these systems: the vectors read the text, too."""
         found = {}
         for system in make_baselines(self.systems):
             title = next(title for title in BASELINES.values() if system.name.startswith(title))

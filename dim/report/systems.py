@@ -61,7 +61,7 @@ class Group:
         head: The metrics of its first run, for what all share.
         frame: The first run's ranks, for the columns that all share.
         systems: In the order they were given.
-        baselines: The string floor and the frozen vectors, each once.
+        baselines: The string floors and the frozen vectors, each once.
     """
 
     head: dict[str, Any]
@@ -93,7 +93,7 @@ def make_system(name: str, folder: Path | None, runs: list[Run]) -> System:
 
 
 def make_baselines(systems: Sequence[System]) -> list[System]:
-    """The string floor and the frozen vectors, once each: of the features that most systems have."""
+    """The string floors and the frozen vectors, once each: of the features that most systems have."""
     found: list[System] = []
     for key, title in BASELINES.items():
         distinct: list[tuple[Floats, list[str]]] = []

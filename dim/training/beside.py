@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from dim.evaluation.floor import rank_by_name
+from dim.evaluation.floor import rank_by_floors
 from dim.evaluation.protocols import Ranked
 from dim.evaluation.results import ranks_frame
 from dim.features.batch import FeatureTable, TrainedTable, at_once
@@ -22,7 +22,7 @@ AT_ONCE = 8192  # owners whose fields are summed at once: the fields take severa
 
 
 def ranks_beside_baselines(data: LinkingData, rows: Tensor, split: str, ranked: Ranked) -> pd.DataFrame:
-    """A row a mention, as ranks.parquet has them, with the string floor and the frozen vectors.
+    """A row a mention, as ranks.parquet has them, with the string floors and the frozen vectors.
 
     Args:
         data: What was ranked.
@@ -31,21 +31,17 @@ def ranks_beside_baselines(data: LinkingData, rows: Tensor, split: str, ranked: 
         ranked: The method's outcome for them.
     """
     mentions = data.dataset.mentions.iloc[rows.numpy()]
-    floor = rank_by_name(
-        mentions["mention"].tolist(),
-        data.dataset.entities["name"].tolist(),
-        data.golds_of(rows),
-        data.protocol,
-        data.candidates_of(rows),
-    )
+    names = mentions["mention"].tolist()
+    beside = rank_by_floors(data.dataset, names, data.golds_of(rows), data.protocol, data.candidates_of(rows))
+    if (frozen := rank_by_frozen_vectors(data, rows)) is not None:
+        beside["frozen"] = frozen
     return ranks_frame(
         data.dataset,
         mentions,
         split=split,
         protocol=data.protocol.name,
         ranked=ranked,
-        floor=floor,
-        frozen=rank_by_frozen_vectors(data, rows),
+        beside=beside,
     )
 
 

@@ -32,7 +32,7 @@ from dim.errors import ConfigError, DataError
 from dim.evaluation.protocols import FullKB, Protocol
 from dim.features.batch import FeatureTable, SparseTable, TrainedTable
 from dim.features.embed import FieldFeatures, embed_dataset
-from dim.features.fields import FIELDS, Field, check_fields, fields_of
+from dim.features.fields import FIELDS, ContextReach, Field, check_fields, check_reach, fields_of
 from dim.features.image_counts import used_images
 from dim.features.inputs import Inputs
 from dim.features.shuffle import derange
@@ -88,8 +88,9 @@ class LinkingDataModule(LightningDataModule):
         context_template: What is encoded as the context; `{mention}` and `{context}` are filled in.
         num_images: Images of a mention or an entity that are encoded, at most: the first usable ones.
         feature_dtype: Of features on the disk and in memory; `float16` takes half the room.
-        context_reach: Characters of a context that are read on either side of the mention, at most; None: from the
-            start to where the encoder's tokens end. 150 fit the 77 tokens of CLIP, 1,000 the 512 of others.
+        context_reach: How much of a context is read. `auto`: what the encoder reads of it from its start, and where
+            the mention stands behind that (77 tokens of CLIP are about 300 characters), what it reads around the
+            mention. A number: so many characters on either side of the mention, at most. None: always from the start.
         leave_out: Fields that no model sees, for ablations: `mention`, `context`, `caption`, `image`, `spelling` of the
             mention; `name`, `text`, `entity_image`, `name_spelling` of the entity.
         shuffle: Fields whose values change owners at random, within a split or within the KB: the control that tells
@@ -120,6 +121,9 @@ class LinkingDataModule(LightningDataModule):
         }
     )
 
+    #: Options that came later, as runs of before had them.
+    later: ClassVar[dict[str, Any]] = {"context_reach": None}
+
     def __init__(
         self,
         root: Path,
@@ -142,7 +146,7 @@ class LinkingDataModule(LightningDataModule):
         num_workers: int | None = None,
         max_missing_images: float = MAX_MISSING_IMAGES,
         images: Path | None = None,
-        context_reach: int | None = None,
+        context_reach: ContextReach = "auto",
         resident_gb: float = 4.0,
         engine: Engine = "local",
         address: str | None = None,
@@ -153,6 +157,7 @@ class LinkingDataModule(LightningDataModule):
             raise ConfigError("a batch size of at least 1", str(batch_size), "Raise --data.batch_size.")
         for option, fields in (("leave_out", leave_out), ("shuffle", shuffle), ("blank", blank)):
             check_fields(fields, f"--data.{option}")
+        check_reach(context_reach)
         self.root, self.cache_dir = Path(root), Path(cache_dir)
         self.text_encoder, self.image_encoder = text_encoder, image_encoder
         self.name_encoder, self.captioner = name_encoder, captioner
@@ -224,7 +229,7 @@ class LinkingDataModule(LightningDataModule):
             candidates=self.protocol.candidates(dataset, dataset.mentions),
             protocol=self.protocol,
             read_texts=partial(self._texts, dataset),
-            fingerprints=self._fingerprints(dataset),
+            fingerprints=self._fingerprints(dataset, features.get("context")),
             missing_images={
                 each.owner: used_images(dataset, each.owner, found.manifest).as_json()
                 for each in FIELDS
@@ -306,11 +311,12 @@ class LinkingDataModule(LightningDataModule):
             return mentions.assign(context=contexts.to_numpy()[source], start=np.nan, end=np.nan)
         return mentions
 
-    def _fingerprints(self, dataset: records.Dataset) -> dict[str, str]:
+    def _fingerprints(self, dataset: records.Dataset, contexts: FieldFeatures | Inputs | None) -> dict[str, str]:
         parts = {"entity_text": self.entity_text, "context_template": self.context_template}
         if self.entity_text in dataset.variants:
             parts["text_hash"] = dataset.text_hash(self.entity_text)
-        if self.context_reach is not None:
+        # Where `auto` had nothing to cut, the run is what it is from the start of each context.
+        if isinstance(self.context_reach, int) or (contexts is not None and contexts.num_around):
             parts["context_reach"] = str(self.context_reach)
         if self.num_images != 1:
             parts["num_images"] = str(self.num_images)

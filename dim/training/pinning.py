@@ -1,4 +1,4 @@
-"""The commits of what a run loads from a hub: written into its configuration, and taken from there when it goes on."""
+"""What a run settles when it is fitted, such as commits of a hub: in its configuration, from where it goes on."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from dim.training.datamodule import LinkingDataModule
 from dim.training.task import LinkingTask
 
 
-def write_commits(config: dict[str, Any], task: LinkingTask, datamodule: LinkingDataModule) -> None:
-    """Names in a run's configuration, in place, the commit of each encoder and language model that is on a hub.
+def write_settled(config: dict[str, Any], task: LinkingTask, datamodule: LinkingDataModule) -> None:
+    """Names in a run's configuration, in place, what its method settled (`LinkingTask.settles`).
+
+    And the commit of each encoder and language model that is on a hub.
 
     Raises:
         ConfigError: A commit is not to be known: no connection, and none in the cache.
     """
     for options, frozen in _pairs(config, task, datamodule):
         options |= dict(frozen.pinned_options)
+    if task.settles:
+        model = config["model"]
+        model["init_args"] = (model.get("init_args") or {}) | {name: getattr(task, name) for name in task.settles}
 
 
 def keep_commits(run: Path, config: dict[str, Any], task: LinkingTask, datamodule: LinkingDataModule) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from dim.encoders.device import resolve_device
 from dim.evaluation.protocols import NUM_ANSWERS, Ranked
 from dim.evaluation.results import write_predictions
 from dim.features.progress import shown_progress
-from dim.inference.data import EVALUATION_BATCH
+from dim.inference.data import EVALUATION_BATCH, LinkingData
 from dim.training.checkpoint import describe_checkpoint, file_in, read_checkpoint
 from dim.training.datamodule import LinkingDataModule
+from dim.training.identity import identity_of
 from dim.training.task import LinkingTask
 
 BLOCK_SIZE = 1024  #: Mentions a block.
@@ -66,14 +68,21 @@ class AnswerBlocks:
             yield Block(index, answers)
 
 
-def predict_on_cluster(task: LinkingTask, datamodule: LinkingDataModule, checkpoint: Path | None, run: Path) -> None:
+def predict_on_cluster(
+    task: LinkingTask,
+    datamodule: LinkingDataModule,
+    config: Mapping[str, Any],
+    checkpoint: Path | None,
+    run: Path,
+) -> None:
     """Writes the predictions of the split `predict_split`, computed where `datamodule.engine` says.
 
-    Killed and called again, it goes on with the blocks that are missing.
+    Killed and called again, it goes on with the blocks that are missing; with other options it begins anew.
 
     Args:
         task: The method, not built yet.
         datamodule: What is answered.
+        config: The configuration that both were made of.
         checkpoint: The trained weights; None for a method that has none.
         run: The run's folder.
 
@@ -84,9 +93,7 @@ def predict_on_cluster(task: LinkingTask, datamodule: LinkingDataModule, checkpo
     datamodule.needs = task.needs
     data = datamodule.linking_data  # what is missing is embedded here, before any worker looks for it
     rows = datamodule.rows(datamodule.predict_split)
-    weights = b"" if checkpoint is None else checkpoint.read_bytes()
-    known_by = (data.dataset.hash, data.protocol.name, repr(sorted(data.fingerprints.items())), rows.numpy().tobytes())
-    plan = Plan(content_hash(weights, *known_by), len(rows), 2 * NUM_ANSWERS, BLOCK_SIZE)
+    plan = Plan(_key(task, data, config, checkpoint, rows), len(rows), 2 * NUM_ANSWERS, BLOCK_SIZE)
     work = Workplace(run / WORKPLACE, plan)
     compute = AnswerBlocks(task, datamodule, checkpoint)
     with (
@@ -102,3 +109,19 @@ def predict_on_cluster(task: LinkingTask, datamodule: LinkingDataModule, checkpo
     facts = None if checkpoint is None else describe_checkpoint(read_checkpoint(checkpoint), file_in(run, checkpoint))
     write_predictions(run, datamodule.predict_split, data.dataset, rows.numpy(), ranked, facts)
     shutil.rmtree(work.folder)
+
+
+def _key(
+    task: LinkingTask, data: LinkingData, config: Mapping[str, Any], checkpoint: Path | None, rows: torch.Tensor
+) -> str:
+    """A hash of all that the answers hang on."""
+    facts = {
+        "is": identity_of(config, data.fingerprints, task.parts()),
+        # What makes no other run may move a close call, as the size of batches does in half precision.
+        "model": config.get("model"),
+        "seed": task.seed,  # of what is drawn: shuffled fields, weights that nothing trained
+        "protocol": data.protocol.name,
+        "dataset": data.dataset.hash,
+    }
+    weights = b"" if checkpoint is None else checkpoint.read_bytes()
+    return content_hash(weights, json.dumps(facts, sort_keys=True, default=str), rows.numpy().tobytes())

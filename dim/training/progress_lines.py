@@ -17,13 +17,107 @@ from dim.training.task import LinkingTask
 
 
 class ProgressBar(RichProgressBar):
-    """Lightning's bar without the logger's version number."""
+    """Lightning's bar without the logger's version number; where a method of ours ranks, it counts mentions."""
+
+    _num_ranked = 0
 
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
         """What stands beside the bar."""
         return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+
+    @property
+    def total_val_batches_current_dataloader(self) -> int | float:
+        """The mentions of tune or dev."""
+        return self._total(super().total_val_batches_current_dataloader, self.trainer.val_dataloaders)
+
+    @property
+    def total_test_batches_current_dataloader(self) -> int | float:
+        """The mentions of test."""
+        return self._total(super().total_test_batches_current_dataloader, self.trainer.test_dataloaders)
+
+    @property
+    def total_predict_batches_current_dataloader(self) -> int | float:
+        """The mentions that are answered."""
+        return self._total(super().total_predict_batches_current_dataloader, self.trainer.predict_dataloaders)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begins to count."""
+        super().on_validation_start(trainer, pl_module)
+        self._listen(pl_module)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begins to count."""
+        super().on_test_start(trainer, pl_module)
+        self._listen(pl_module)
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begins to count."""
+        super().on_predict_start(trainer, pl_module)
+        self._listen(pl_module)
+
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *given: Any, **more: Any) -> None:
+        """Nothing where its mentions were counted as they were ranked."""
+        if not self._counts_mentions:
+            super().on_validation_batch_end(trainer, pl_module, *given, **more)
+
+    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *given: Any, **more: Any) -> None:
+        """The same."""
+        if not self._counts_mentions:
+            super().on_test_batch_end(trainer, pl_module, *given, **more)
+
+    def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, *given: Any, **more: Any) -> None:
+        """The same."""
+        if not self._counts_mentions:
+            super().on_predict_batch_end(trainer, pl_module, *given, **more)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ends."""
+        super().on_validation_end(trainer, pl_module)
+        stop_listening(pl_module)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ends."""
+        super().on_test_end(trainer, pl_module)
+        stop_listening(pl_module)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ends."""
+        super().on_predict_end(trainer, pl_module)
+        stop_listening(pl_module)
+
+    @property
+    def _counts_mentions(self) -> bool:
+        """Not in Lightning's trial of two batches before a fit."""
+        return isinstance(self.trainer.lightning_module, LinkingTask) and not self.trainer.sanity_checking
+
+    def _total(self, num_batches: int | float, loader: Any) -> int | float:
+        return num_mentions(loader, num_batches) if self._counts_mentions else num_batches
+
+    def _listen(self, module: LightningModule) -> None:
+        if isinstance(module, LinkingTask) and self._counts_mentions:
+            self._num_ranked = 0
+            module.heard = self._advance
+
+    def _advance(self, count: int) -> None:
+        self._num_ranked += count
+        bar = self.test_progress_bar_id if self.trainer.testing else self.val_progress_bar_id
+        bar = self.predict_progress_bar_id if self.trainer.predicting else bar
+        if self.progress is not None and bar is not None:
+            self.progress.update(bar, completed=self._num_ranked, visible=True)
+            self.refresh()
+
+
+def num_mentions(loader: Any, num_batches: float) -> int:
+    """The mentions in the first batches of a loader of ours."""
+    return sum(map(len, loader.sampler[: int(num_batches)]))
+
+
+def stop_listening(module: LightningModule) -> None:
+    """Has a task tell nobody of what it ranks: it may be sent to another process."""
+    if isinstance(module, LinkingTask):
+        module.heard = int
 
 
 def progress_callback(name: str = "") -> Callback:
@@ -59,7 +153,7 @@ class TrainingLines(Callback):
         if not isinstance(module, LinkingTask):
             return self._follow(f"{split}, batch", num_batches)
         module.heard = self._advance
-        return self._follow(f"{split}, mention", sum(map(len, loader.sampler[: int(num_batches)])))
+        return self._follow(f"{split}, mention", num_mentions(loader, num_batches))
 
     def _advance(self, count: int = 1) -> None:
         if self._bar is not None:
@@ -70,8 +164,7 @@ class TrainingLines(Callback):
             self._advance()
 
     def _end_ranking(self, module: LightningModule) -> None:
-        if isinstance(module, LinkingTask):
-            module.heard = int  # a task may be sent to another process
+        stop_listening(module)
         self._end()
 
     def _end(self) -> None:

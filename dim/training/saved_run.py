@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
@@ -23,7 +24,7 @@ from dim.releases.prepare import open_dataset
 from dim.search.scores import scores_at, scores_by_slice
 from dim.training.checkpoint import BEST
 from dim.training.datamodule import LinkingData, LinkingDataModule
-from dim.training.identity import Identity, identity_of
+from dim.training.identity import OF_METHODS, Identity, described, identity_of
 from dim.training.registry import OF_TRAINER, registered
 from dim.training.run_folder import settle_run
 from dim.training.task import LinkingTask
@@ -175,9 +176,12 @@ class RunScorer(Scorer):
 
     @property
     def fingerprint(self) -> str:
-        """The run's weights."""
+        """The run's weights; of a method without any, the method and its options."""
         weights = self.run / "checkpoints" / "best.ckpt"
-        return content_hash(weights.read_bytes()) if weights.exists() else "no weights"
+        if weights.exists():
+            return content_hash(weights.read_bytes())
+        method = described(read_config(self.run).get("model"), OF_METHODS)
+        return f"no weights, {content_hash(json.dumps(method, sort_keys=True, default=str))}"
 
     def open(self, data: LinkingData) -> None:
         """Loads the run.

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -43,6 +43,8 @@ class LinkingTask(Method, LightningModule):
     epsilon: float = 1e-8  #: Of AdamW; torch's own.
     trains_encoders = False  #: Whether it can train the encoders of its fields within its steps.
     encoder_learning_rate = 5e-5  #: Peak learning rate of encoders that are trained.
+    #: Options that `fit` settles itself, where they are None, and writes into the run's configuration.
+    settles: ClassVar[tuple[str, ...]] = ()
     device = LightningModule.device  #: Also that of a method without weights.
 
     def __init__(

@@ -11,7 +11,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from dim.core import provenance
 from dim.display.terminal import Console
 from dim.evaluation.result_files import write_result
-from dim.evaluation.results import COLUMNS, measure, print_results, write_predictions
+from dim.evaluation.results import BASELINES, COLUMNS, measure, print_results, write_predictions
 from dim.inference.places import stated_config
 from dim.training.beside import ranks_beside_baselines
 from dim.training.checkpoint import file_in, said_of
@@ -112,7 +112,7 @@ def log_to_wandb(trainer: Trainer, run: Path, metrics: dict[str, Any]) -> None:
             import wandb
 
             table = wandb.Table(columns=["system", *COLUMNS])
-            for name, values in (("floor", metrics["floor"]), ("frozen", metrics["frozen"]), ("model", metrics)):
+            for name, values in (*((key, metrics.get(key)) for key in BASELINES), ("model", metrics)):
                 if values is not None:
                     table.add_data(name, *(values[column] for column in COLUMNS))
             split = metrics["split"]

@@ -7,7 +7,7 @@ import torch
 from audit_worlds import FIRST_NAMES, SURNAMES, mention_table, write_world
 
 from dim.audit import audit_dataset, floor
-from dim.audit.floor import floor_ranks, used_up
+from dim.audit.floor import FLOOR, WITH_ALIASES, floor_ranks, used_up
 from dim.audit.rows import Rows
 from dim.data.dataset import Dataset, write_dataset
 from dim.evaluation.floor import rank_by_name
@@ -45,6 +45,21 @@ def test_the_floor_by_hand_with_and_without_the_golds_of_train(tmp_path: Path, s
     assert ranks["d2"] == 1
     assert ranks["d3"] > 1
     assert ranks[["t", "n"]].isna().all()
+
+
+def test_aliases_have_a_floor_of_their_own_beside_that_of_names(tmp_path: Path) -> None:
+    before = audit_dataset(stones(tmp_path))
+    assert not any(finding.name == WITH_ALIASES for finding in before.findings)
+    dataset = stones(tmp_path / "with")
+    entities = dataset.entities.assign(aliases=[["Stone"], [], ["Reed"], []])
+    named = write_dataset(tmp_path / "n", name="n", entities=entities, texts={}, mentions=dataset.mentions)
+    audit = audit_dataset(named)
+    found = audit.find(WITH_ALIASES, "dev")
+    assert (found.count, found.of, found.verdict) == (3, 3, "note")
+    assert found.says.startswith("A name or an alias answers most rows")
+    for name in (FLOOR, "string floor without the golds of train"):
+        assert audit.find(name, "dev") == before.find(name, "dev")
+    assert audit.rows["floor_rank"].equals(before.rows["floor_rank"])
 
 
 def test_a_gold_of_train_that_is_also_gold_here_stays(tmp_path: Path) -> None:

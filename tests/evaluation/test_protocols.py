@@ -5,7 +5,7 @@ import torch
 
 from dim.data.dataset import write_dataset
 from dim.errors import DataError
-from dim.evaluation.floor import rank_by_name
+from dim.evaluation.floor import rank_by_floors, rank_by_name
 from dim.evaluation.metrics import rank_gold
 from dim.evaluation.protocols import Candidates, FullKB
 
@@ -88,6 +88,25 @@ def test_the_floor_ranks_by_name_under_the_same_candidates(dataset):
     limits = torch.tensor([[1, 0], [3, 4], [0, 1]])
     limited = rank_by_name(mentions, NAMES, gold_of(dataset), Candidates(), limits)
     np.testing.assert_array_equal(limited.ranks, [1, np.nan, np.nan])
+
+
+def test_where_the_kb_has_aliases_a_second_floor_knows_them_under_the_same_candidates(tmp_path):
+    entities = pd.DataFrame({"id": ["a", "b"], "name": ["Ann Bo", "Cleo Dan"]})
+    mentions = pd.DataFrame({"id": ["m", "n"], "split": "dev", "mention": ["Annie", "The Queen"], "context": ""})
+    mentions["entity_id"] = ["a", "b"]
+    of = {"texts": {}, "mentions": mentions}
+    golds = torch.tensor([0, 1])
+    plain = write_dataset(tmp_path / "plain", name="plain", entities=entities, **of)
+    asked = mentions["mention"].tolist()
+    assert set(rank_by_floors(plain, asked, golds, FullKB(), None)) == {"floor"}
+    entities["aliases"] = [[], ["Queen", " "]]
+    named = write_dataset(tmp_path / "named", name="named", entities=entities, **of)
+    floors = rank_by_floors(named, asked, golds, FullKB(), None)
+    assert list(floors) == ["floor", "alias_floor"]
+    np.testing.assert_array_equal(floors["floor"].ranks, [1, 2])  # no n-gram of hers is in a name: a tie
+    np.testing.assert_array_equal(floors["alias_floor"].ranks, [1, 1])
+    limited = rank_by_floors(named, asked, golds, Candidates(), torch.tensor([[1, 0], [0, -1]]))
+    np.testing.assert_array_equal(limited["alias_floor"].ranks, [1, np.nan])
 
 
 def test_ranks_over_candidates_agree_with_ranks_over_the_whole_kb(dataset):

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -237,28 +238,77 @@ class ShortEncoder(LengthEncoder):
     """Reads 140 characters."""
 
     fingerprint = "short"
+    seen: ClassVar[set[str]] = set()
+
+    def encode_text(self, texts: Sequence[str]) -> Features:
+        self.seen.update(texts)
+        return super().encode_text(texts)
 
     def are_cut(self, texts: Sequence[str]) -> list[bool]:
         return [len(text) > 140 for text in texts]
 
 
-def test_mentions_behind_what_the_encoder_reads_are_counted_with_the_reach_that_helps(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def far(tmp_path: Path) -> Dataset:
+    """Mentions at the start, behind what `ShortEncoder` reads, and nowhere in their contexts."""
     context = "long ago " * 20 + "Ana sang here " + "and there " * 20
-    contexts = [context, f"Ana, {context}", "Ana sang", f"no one {context}", context]
-    mentions = pd.DataFrame({"id": [f"m{n}" for n in range(5)], "split": "train", "mention": "Ana"})
+    contexts = [context, f"Ana, {context}", "Ana sang", f"no one {context}", context, f"Ana, {context}", None]
+    mentions = pd.DataFrame({"id": [f"m{n}" for n in range(7)], "split": "train", "mention": "Ana"})
     mentions["context"], mentions["start"], mentions["end"] = contexts, pd.NA, pd.NA
-    mentions.loc[4, ["mention", "start", "end"]] = ["x", pd.NA, pd.NA]  # stands nowhere
+    mentions.loc[4, "mention"] = "x"  # stands nowhere
+    mentions.loc[5, ["start", "end"]] = [contexts[5].rindex("Ana"), contexts[5].rindex("Ana") + 3]
     entities = pd.DataFrame({"id": ["Q1"], "name": ["Ana"]})
-    dataset = write_dataset(tmp_path / "d", name="d", entities=entities, texts={}, mentions=mentions)
-    options = {"leave_out": ["text"], "image_encoder": None, "text_encoder": ShortEncoder(), "progress": True}
-    run(dataset, tmp_path / "cache", **options)
+    return write_dataset(tmp_path / "d", name="d", entities=entities, texts={}, mentions=mentions)
+
+
+SHORT = {"leave_out": ["text"], "image_encoder": None, "text_encoder": ShortEncoder()}
+
+
+def test_a_context_is_cut_around_its_mention_where_the_encoder_would_not_read_it_and_nowhere_else(
+    far: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = ShortEncoder.seen
+    seen.clear()
+    found = run(far, tmp_path / "cache", **SHORT, progress=True)["context"]
     said = " ".join(capsys.readouterr().err.split())
-    assert "2 of 4 mentions stand in their context behind the end of what the text encoder reads" in said
-    assert "--context_reach 50 (of fit: --data.context_reach 50)" in said
-    run(dataset, tmp_path / "cache", **options, context_reach=50)
-    assert "behind the end" not in capsys.readouterr().err
+    assert "5 contexts are longer than the text encoder reads; 3 mentions stand behind that: cut around" in said
+    window = f"Ana [SEP] {'long ago ' * 7}Ana sang here {'and there ' * 5}and"  # 64 characters on a side are read
+    contexts = far.mentions["context"].tolist()
+    given = [window, f"Ana [SEP] {contexts[1]}", "Ana [SEP] Ana sang", window, f"x [SEP] {contexts[4]}", window, None]
+    assert found.mask.tolist() == [text is not None for text in given]
+    assert seen >= {text for text in given if text}
+    assert found.dense()[:6].tolist() == [[len(text), ord(text[0])] for text in given if text]
+    assert found.num_around == 3
+    seen.clear()
+    again = run(far, tmp_path / "cache", **SHORT)["context"]
+    assert not seen
+    assert again.num_around == 3
+    assert again.dense().tolist() == found.dense().tolist()
+
+
+def test_without_a_reach_contexts_are_read_from_their_start_and_mentions_behind_it_are_counted(
+    far: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = run(far, tmp_path / "cache", **SHORT, progress=True, context_reach=None)["context"]
+    said = " ".join(capsys.readouterr().err.split())
+    assert "3 mentions stand behind that: not read: leave out context_reach, and they are" in said
+    rows = far.mentions.head(6)
+    whole = [f"{name} [SEP] {context}" for name, context in zip(rows["mention"], rows["context"], strict=True)]
+    assert found.dense()[:6, 0].tolist() == [len(text) for text in whole]
+    assert found.num_around == 0
+
+
+def test_a_context_that_is_read_whole_is_the_same_input_whatever_the_reach(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path)
+    options = {"leave_out": ["text"], "image_encoder": None}
+    before = run(dataset, tmp_path / "cache", **options, text_encoder=ShortEncoder(), context_reach=None)["context"]
+    folders = set((tmp_path / "cache/features").glob("context-*"))
+    ShortEncoder.seen.clear()
+    after = run(dataset, tmp_path / "cache", **options, text_encoder=ShortEncoder())["context"]
+    assert not ShortEncoder.seen
+    assert set((tmp_path / "cache/features").glob("context-*")) == folders
+    assert after.num_around == 0
+    assert after.manifest == before.manifest
 
 
 def test_a_dataset_without_the_entity_text_names_those_it_has(tmp_path: Path) -> None:

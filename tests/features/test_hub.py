@@ -24,6 +24,7 @@ from dim.encoders.blip2 import Blip2Captioner
 from dim.encoders.chat_captioner import TransformersCaptioner
 from dim.encoders.text import TransformersTextEncoder
 from dim.errors import ConfigError
+from dim.linker.recipe import located, write_encoder_files
 from dim.methods.generative.language_model import LanguageModel
 
 TEXTS = ["anna sees paris", "a very long old town"]
@@ -221,3 +222,23 @@ def test_a_folder_that_was_hashed_by_the_rule_before_is_known(berts: list[Path],
     assert is_known(now, former, "text_encoder")
     (folder / "vocab.txt").write_text("changed")
     assert not is_known(text(str(folder)), former, "text_encoder")
+
+
+@pytest.mark.runtimes
+def test_what_another_backend_computes_stands_whole_in_a_linkers_folder(
+    online: Hub, berts: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    online.publish("lab/bert", berts[0])
+    options = {"path": "lab/bert", "backend": "onnx", "pooling": "cls"}
+    recipe = {"encoders": {"text_encoder": {"class_path": "TransformersTextEncoder", "init_args": options}}}
+    torchs = text("lab/bert", pooling="cls")
+    portable, converted = write_encoder_files(recipe, {"text_encoder": torchs}, tmp_path / "linker")
+    assert converted == {"text_encoder"}
+    expected = torchs.encode_text(TEXTS)
+    use_hub(monkeypatch, NOWHERE, tmp_path / "empty")
+    made = located(portable, tmp_path / "linker")["encoders"]["text_encoder"]["init_args"]
+    assert Path(made["path"]).is_relative_to(tmp_path / "linker")
+    ours = TransformersTextEncoder(**made, device="cpu")
+    assert (ours.backend, ours.pooling) == ("onnx", ("cls",))
+    np.testing.assert_allclose(ours.encode_text(TEXTS), expected, atol=1e-5)

@@ -17,7 +17,7 @@ from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
 from dim.encoders.tiny_captioner import TinyCaptioner
 from dim.errors import DataError
 from dim.features.embed import FieldFeatures, embed_dataset
-from dim.features.fields import FIELDS
+from dim.features.fields import FIELDS, ContextReach
 from dim.features.live import LiveEncoder, ReadyImage
 from dim.images.given import open_image
 from dim.images.reading import UnusableImageError
@@ -94,6 +94,41 @@ def test_every_field_is_what_a_dataset_gives(
     assert found["context"][1].sum() == 6
     assert found["text"][1].sum() == 4
     assert found["image"][1].sum() == found["caption"][1].sum() == 5
+
+
+class ShortEncoder(TinyTextEncoder):
+    """Reads 60 characters."""
+
+    fingerprint = "short"
+
+    def are_cut(self, texts: Sequence[str]) -> list[bool]:
+        return [len(text) > 60 for text in texts]
+
+    def encode_text(self, texts: Sequence[str]) -> Features:
+        return super().encode_text([text[:60] for text in texts])
+
+
+@pytest.mark.parametrize("reach", ["auto", 12, None])
+def test_a_question_about_a_long_context_has_the_vector_of_its_row(tmp_path: Path, reach: ContextReach) -> None:
+    long = "red and green " * 9
+    contexts = [f"{long} Ada sees Paris {long}", f"Ada leaves {long} as Ada sees Rome", "Ada sees Oslo", long]
+    spans = [None, (contexts[1].rindex("Ada"), contexts[1].rindex("Ada") + 3), None, None]
+    mentions = pd.DataFrame({"id": list("abcd"), "split": "train", "mention": "Ada", "context": contexts})
+    mentions["start"], mentions["end"] = [[span and span[side] for span in spans] for side in (0, 1)]
+    entities = pd.DataFrame({"id": ["Q1"], "name": ["Ada"]})
+    dataset = write_dataset(tmp_path / "d", name="d", entities=entities, texts={}, mentions=mentions)
+    options = {"text_encoder": ShortEncoder(1024), "context_reach": reach}
+    stored = embed_dataset(dataset, cache_dir=tmp_path / "cache", progress=False, **options)["context"]
+    assert isinstance(stored, FieldFeatures)
+    asked = LiveEncoder(**options).mentions(["Ada"] * 4, contexts, [None] * 4, ("context",), spans)
+    values, _ = asked.fields["context"].mean()
+    np.testing.assert_allclose(values.numpy(), stored.dense(), atol=1e-6)
+    from_start = ShortEncoder(1024).encode_text([f"Ada [SEP] {context}" for context in contexts])
+    is_other = ~np.isclose(stored.dense(), from_start).all(axis=1)
+    assert is_other.tolist() == ([False] * 4 if reach is None else [True, True, False, False])
+    if reach == "auto":
+        [paris] = ShortEncoder(1024).encode_text(["Ada [SEP] green red and green  Ada sees Paris red and green"])
+        np.testing.assert_allclose(stored.dense()[0], paris, atol=1e-6)
 
 
 def test_only_wanted_fields_that_have_an_encoder_are_encoded() -> None:

@@ -102,6 +102,8 @@ def test_a_text_that_is_not_read_to_its_end_is_told(folder: Path) -> None:
     texts = ["anna", " ".join(["anna"] * 10), " ".join(["anna"] * 11), "a" * 99]
     assert list(TransformersTextEncoder(str(folder)).are_cut(texts)) == [False, False, True, False]
     assert list(TransformersTextEncoder(str(folder), max_length=4).are_cut(texts)) == [False, True, True, False]
+    prompted = TransformersTextEncoder(str(folder), query_prompt="anna anna").reading("mention")
+    assert list(prompted.are_cut([" anna" * 8, " anna" * 9])) == [False, True]
 
 
 def test_normalized_features_have_length_one(folder: Path) -> None:

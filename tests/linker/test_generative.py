@@ -23,6 +23,7 @@ from dim.data.dataset import NIL, Dataset
 from dim.demo import demo_world
 from dim.errors import ConfigError, DataError
 from dim.linker import Answer, Linker, Question
+from dim.methods.generative.choices import AnyToken
 from dim.methods.generative.examples import Examples, NoExamples, RandomExamples, SimilarExamples
 from dim.methods.generative.linker import GenerativeLinker
 from dim.methods.generative.linker_examples import ExampleChoice, TrainingMentions
@@ -392,7 +393,9 @@ def test_an_unconstrained_run_without_images_or_examples_links_by_the_text_it_wr
     loaded = Linker.from_pretrained(place / "free-saved", device="cpu")
     prompts, images_of = loaded._prompts([Question("Ada", "Ada sings.")])
     assert "sings" not in loaded.task.language_model.detokenize(prompts[0].tokens[-1])
-    written = loaded.task.decoder.write(loaded.task.language_model, loaded.task.encode(prompts, images_of)[0], None)[0]
+    written = loaded.task.decoder.write(
+        loaded.task.language_model, loaded.task.encode(prompts, images_of)[0], AnyToken()
+    )[0]
     texts = {text for name in written if (text := loaded.task.language_model.detokenize(name.tokens))}
     assert texts
     loaded.add_entities([{"id": text, "name": text} for text in texts])

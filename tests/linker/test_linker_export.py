@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,8 +15,11 @@ from tiny_text import write_bert
 
 from dim.__main__ import main
 from dim.demo import demo_world
+from dim.encoders.text import TransformersTextEncoder
 from dim.errors import DataError
 from dim.linker import Linker
+from dim.linker.answer import Answer
+from dim.linker.backends import agreement
 from dim.linker.reopened import check_opens, check_same
 
 #: A user's own encoder, which reads a folder of its own.
@@ -162,3 +166,69 @@ def test_other_answers_than_the_linkers_are_refused(own: Path) -> None:
     for other in (same[:-1], [*same[:-1], (same[-1][0], same[-1][1] - 0.01)], []):
         with pytest.raises(DataError, match=r"other answers \(\[[\s\S]*fit again"):
             check_same(answers, other)
+
+
+@pytest.fixture(scope="module")
+def bert(place: Path) -> Path:
+    """A run with a tiny BERT."""
+    return fit(place, "bert", "TransformersTextEncoder", write_bert(place / "models" / "bert"))
+
+
+@pytest.fixture
+def caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's folder of caches."""
+    folder = tmp_path_factory.getbasetemp() / "caches"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder
+
+
+@pytest.mark.runtimes
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_the_folder_of_another_backend_has_its_export_and_answers_as_the_run_does(
+    place: Path, bert: Path, caches: Path, backend: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    folder = place / f"linker_{backend}"
+    assert main(["export", str(bert), str(folder), "--backend", backend]) == 0
+    assert f"{backend} in fp32; 100.0% of 120 first answers the same" in " ".join(capsys.readouterr().out.split())
+    shutil.rmtree(caches)
+    monkeypatch.setattr(torch.export, "export", None)  # what stands in the folder is enough
+    moved = shutil.move(folder, place / f"moved_{backend}")
+    opened = Linker.from_pretrained(moved)
+    encoder = opened.live.text_encoder
+    assert isinstance(encoder, TransformersTextEncoder)
+    assert encoder.backend == backend
+    questions = [("anna", "anna sees the town"), ("b", "")]
+    ours, runs = ([each.link(*asked) for asked in questions] for each in (opened, linker_of(bert)))
+    assert agreement(ours, runs).same_lists == 1
+    assert agreement(ours, runs).apart < 1e-4
+    opened.save(place / f"again_{backend}")
+    assert agreement([Linker.from_pretrained(place / f"again_{backend}").link("anna")], [opened.link("anna")]).same == 1
+
+
+def test_an_encoder_without_backends_is_told(own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(own), str(tmp_path / "x"), "--trust", "own_encoders", "--backend", "onnx"]) == 1
+    assert "a text encoder with the option backend" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.runtimes
+def test_a_folder_that_answers_otherwise_is_not_written(
+    place: Path, bert: Path, caches: Path, tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = agreement([[answer("Q1")]], [[answer("Q2")]])
+    monkeypatch.setattr("dim.linker.backends.agreement", lambda *_: other)
+    assert main(["export", str(bert), str(tmp_path / "x"), "--backend", "onnx"]) == 1
+    assert "0.0% of 1 first answers the same" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_agreement_counts_first_answers_lists_and_how_far_probabilities_are_apart() -> None:
+    ours = [[answer("Q1", 0.9), answer("Q2", 0.1)], [answer("Q1", 0.5), answer("Q2", 0.5)], [answer("Q3", 0.2)], []]
+    others = [[answer("Q1", 0.8), answer("Q2", 0.2)], [answer("Q2", 0.5), answer("Q1", 0.5)], [answer("Q4", 0.9)], []]
+    found = agreement(ours, others)
+    assert (found.num_asked, found.same, found.same_lists) == (4, 0.5, 0.5)
+    assert found.apart == pytest.approx(0.1)
+
+
+def answer(entity_id: str, probability: float = 1.0) -> Answer:
+    return Answer(entity_id, entity_id, None, 0.0, probability, {})

@@ -3,7 +3,7 @@
 import pickle
 from collections import namedtuple
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import dim.linker.known_entity
 from dim.data.dataset import Mention
 from dim.errors import ConfigError, DataError
 from dim.linker import Answer, Entity, Linker, Question
-from dim.linker.answer import question_of
+from dim.linker.answer import question_of, shortened
 from dim.linker.answer import questions_of as questions_in
 from dim.linker.each import link_each
 from dim.linker.knowledge import entities_of
@@ -63,15 +63,38 @@ JORDAN = Question("Jordan", "Jordan sings.")
     ],
 )
 def test_questions_are_taken_in_each_form_whose_meaning_is_clear(given: Any) -> None:
-    assert questions_in(given) == [JORDAN]
+    assert [replace(question, span=None) for question in questions_in(given)] == [JORDAN]
 
 
 def test_offsets_count_the_text_as_it_is_given() -> None:
     decomposed = "Cafe\u0301 Ana\u0308."
     row = {"mention": "An\u00e4", "context": decomposed, "start": 6, "end": 10}
-    assert question_of(row) == Question("An\u00e4", "Caf\u00e9 An\u00e4.")
+    assert question_of(row) == Question("An\u00e4", "Caf\u00e9 An\u00e4.", span=(5, 8))
     for without in ({"start": None}, {"end": np.nan}, {"context": ""}):
         assert question_of(row | {"start": 3} | without).mention == "An\u00e4"
+
+
+@pytest.mark.parametrize("span", [(3, 3), (-1, 2), (0, 99), (0,), "ab", (0.0, 2.0), [True, 2]])
+def test_a_span_that_marks_no_place_of_the_context_is_named(span: Any) -> None:
+    with pytest.raises(DataError, match=r"a span \(start, end\) in a context of 13 characters"):
+        Question("Jordan", "Jordan sings.", span=span)
+
+
+def test_of_a_very_long_context_the_middle_is_the_mention_that_the_span_marks_where_it_is_cut_once_more() -> None:
+    context = "Ada " * 9_000 + "Ada! " + "Ada " * 9_000
+    start = context.index("Ada!")
+    question = Question("Ada", context, span=(start, start + 3))
+    cut = shortened(question, is_cut=True)
+    assert cut.span == (10_000, 10_003)
+    assert cut.context == context[start - 10_000 : start + 10_000]
+    assert shortened(question) == Question("Ada", context[:20_000])  # read from its start, as ever
+    assert shortened(Question("Ada", "x" * 30_000 + "Ada"), is_cut=True).context == "x" * 10_000 + "Ada"
+
+
+def test_a_mention_of_a_dataset_is_asked_where_it_stands() -> None:
+    given = Mention("m", "Ada", "Ada met Ada", np.int64(8), np.int64(11), None)  # type: ignore[arg-type]
+    assert question_of(given) == Question("Ada", "Ada met Ada", span=(8, 11))
+    assert question_of(Mention("m", "Ada", "", 8, 11, None)).span is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from llm_servers import FaultyServer, completion, write_tiny_model
-from refreshing import VARIANT, kind_answer, name_of, run, spoken
+from refreshing import VARIANT, answers, kind_answer, name_of, run, spoken
 from transformers import AutoTokenizer
 
 from dim.data.dataset import Dataset, add_texts
@@ -69,6 +69,33 @@ def test_a_budget_holds_by_what_the_server_reports_from_the_first_answer_on(data
     assert len(server.requests) == 6  # 19,200 tokens
 
 
+@pytest.mark.parametrize("thoughts", ["", "Who is it?"])
+def test_what_a_server_does_not_count_the_tokenizer_counts_where_it_can(
+    data: Path, tmp_path: Path, capsys: Any, thoughts: str
+) -> None:
+    folder = write_tiny_model(tmp_path / "tiny", re.findall(r"\w+|[^\w\s]", DEFAULT_TEMPLATE.read_text()))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+
+    def script(number: int, question: str, body: Any) -> Any:
+        return 200, {}, completion("A tall person.", usage=None, **{"reasoning": thoughts} if thoughts else {})
+
+    with FaultyServer(script) as server:
+        run(data, server, limit=2, tokenizer=folder)
+        run(data, server, limit=4)
+    asked = [
+        tokenizer.apply_chat_template(body["messages"], add_generation_prompt=True) for *_, body, _ in server.requests
+    ]
+    lines, said = answers(data), spoken(capsys)
+    written = 160 if thoughts else len(tokenizer("A tall person.")["input_ids"]) + 1
+    for line, prompt in zip(lines[:2], asked, strict=False):
+        assert (line["tokens_in"], line["tokens_out"]) == (len(prompt["input_ids"]), written)
+    assert [line["tokens_by"] for line in lines] == [*["bound" if thoughts else "tokenizer"] * 2, "bound", "bound"]
+    assert not any(line["tokens_reported"] for line in lines)
+    assert lines[2]["tokens_out"] == 160
+    assert "by the tokenizer, for 2 request(s) that the server did not count" in said
+    assert "the most that 2 request(s) without one may have used uncounted --tokenizer FOLDER" in said
+
+
 def test_a_prompt_beyond_the_context_loses_the_end_of_the_old_text(data: Path, capsys: Any) -> None:
     table = pd.read_parquet(data / "texts" / "brief.parquet")
     table.loc[table["entity_id"] == "Q2", "text"] = "Cyd was a singer. " + "She sang a long song. " * 400 + "The end."
@@ -92,8 +119,52 @@ def test_a_prompt_beyond_the_context_loses_the_end_of_the_old_text(data: Path, c
         assert len(server.requests) == 4  # asked once
         run(data, server, limit=2, context=900)
         assert Dataset(data).texts(VARIANT).notna().sum() == 4  # one beyond the limit is kept
-        run(data, server, limit=16, context=180, variant="other")
-        assert "16 are too long even without an old text: Q0, Q1, Q2 …" in spoken(capsys)
+
+
+def test_a_prompt_that_is_too_long_without_an_old_text_is_not_sent_and_named(data: Path, capsys: Any) -> None:
+    with FaultyServer(kind_answer) as server:
+        dataset = run(data, server, limit=5, context=180)
+        said = spoken(capsys)
+        assert "0 answered before, 0 left, 5 too long" in said
+        assert "5 are too long even without an old text, and are not sent: Q0, Q1, Q2 …. Lower --max_tokens" in said
+        assert "entities 5 too_long, 11 not asked" in said
+        run(data, server, limit=5, context=180, dry_run=True)
+        assert "requests 0" in spoken(capsys)
+        assert not server.requests
+        assert VARIANT not in dataset.variants
+        run(data, server, limit=4, context=900)
+        run(data, server, limit=5, context=180)
+        assert "4 answered before, 0 left, 1 too long" in spoken(capsys)
+    assert len(server.requests) == 4
+    assert Dataset(data).meta["text_facts"][VARIANT]["statuses"] == {"ok": 4, "too_long": 1, "not asked": 11}
+
+
+@pytest.mark.parametrize("later", [{}, {"context": 860}, {"context": 20_000}])
+def test_what_was_answered_with_a_cut_text_is_known_whatever_the_context_is_taken_for_later(
+    data: Path, capsys: Any, later: dict[str, int]
+) -> None:
+    table = pd.read_parquet(data / "texts" / "brief.parquet")
+    table.loc[table["entity_id"].isin(["Q1", "Q2"]), "text"] = "Bob ran. " * 500
+    add_texts(data, "brief", table)
+
+    asked = []
+
+    def cut_once(number: int, question: str, body: Any) -> Any:
+        asked.append(question)
+        is_cut = "Cyd" in question and asked.count(question) == 1
+        return 200, {}, completion(f"A tall person called {name_of(question)}.", "length" if is_cut else "stop")
+
+    with FaultyServer(cut_once, models=[{"id": "tiny", "max_model_len": 900}]) as listing:
+        run(data, listing, limit=3)
+    capsys.readouterr()
+    with FaultyServer(cut_once) as server:  # which lists nothing
+        run(data, server, limit=3, dry_run=True, **later)
+        assert "2 answered before, 1 left" in spoken(capsys)
+        run(data, server, limit=3, **later)
+        assert server.names() == ['Who or what is "Cyd"?']
+        run(data, server, limit=3)
+    assert len(server.requests) == 1
+    assert Dataset(data).texts(VARIANT).notna().sum() == 3
 
 
 def test_the_context_that_a_server_lists_counts_before_that_of_the_tokenizer(data: Path, capsys: Any) -> None:

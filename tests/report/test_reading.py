@@ -7,6 +7,7 @@ import pytest
 from run_folders import FACTS, make_run
 
 from dim.errors import DataError
+from dim.report.comparison import find_system
 from dim.report.reading import read_systems
 
 
@@ -170,6 +171,16 @@ def test_floor_and_frozen_vectors_stand_once_and_say_whose_they_are_where_system
     make_run(tmp_path / "d", [1, 2, 2], columns={"frozen_rank": [9.0, 9.0, 9.0]})
     baselines = read_systems([tmp_path], "dev").groups[0].baselines
     assert baselines[1].name == "frozen vectors (untrained) of b and 1 more"
+
+
+def test_a_floor_with_aliases_stands_beside_that_of_names_where_runs_have_it(tmp_path):
+    make_run(tmp_path / "old", [1, 2, 1])
+    make_run(tmp_path / "new", [1, 2, 2], columns={"alias_floor_rank": [1.0, 1.0, 3.0]})
+    [group] = read_systems([tmp_path], "dev").groups
+    found = [row.name for row in group.baselines]
+    assert found == ["names only (string floor)", "names and aliases (floor)", "frozen vectors (untrained)"]
+    assert group.baselines[1].values()[:, 0].tolist() == [1, 1, 0]
+    assert find_system(group, "alias_floor") is group.baselines[1]
 
 
 def test_missed_golds_count_as_misses_and_nil_mentions_are_left_out(tmp_path):

@@ -3,10 +3,12 @@
 import inspect
 
 import pytest
+import yaml
 
 from dim.methods.generative.module import GEMEL
 from dim.training.datamodule import LinkingDataModule
 from dim.training.identity import described, identity_of
+from dim.training.saved_run import RunScorer
 from dim.training.task import LinkingTask
 
 CONFIG = {
@@ -75,3 +77,15 @@ def test_each_class_calls_only_options_incidental_that_it_has():
 
 def test_of_a_class_that_is_gone_every_option_counts():
     assert described({"class_path": "gone.Away", "init_args": {"seed": 1}}) == {"class": "Away", "options": {"seed": 1}}
+
+
+def test_a_scorer_without_weights_is_known_by_its_method_and_its_options(tmp_path):
+    def fingerprint(name, k1, seed=0):
+        model = {"class_path": "dim.methods.baselines.bm25.BM25", "init_args": {"k1": k1, "seed": seed}}
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(
+            yaml.safe_dump(CONFIG | {"model": model, "data": CONFIG["data"] | {"cache_dir": "cache"}})
+        )
+        return RunScorer(tmp_path / name).fingerprint
+
+    assert fingerprint("a", 1.2) == fingerprint("elsewhere", 1.2, seed=5) != fingerprint("other", 0.1)

@@ -12,7 +12,7 @@ import dim.core.progress
 from dim.__main__ import main
 from dim.core.progress import INTERVAL, Bar, Lines, shown, tracked
 from dim.data.dataset import Dataset
-from dim.training.progress_lines import TrainingLines
+from dim.training.progress_lines import ProgressBar, TrainingLines
 
 
 class Moments:
@@ -116,3 +116,41 @@ def test_ranking_is_counted_in_mentions_whatever_the_batches(tmp_path_factory, t
     for split in ("tune", "dev"):
         count = int((mentions["split"] == split).sum())
         assert f"{split}, mention: {count:,} of {count:,}" in lines
+
+
+def test_the_bar_of_a_terminal_counts_mentions_where_they_are_ranked(tmp_path_factory, tmp_path, monkeypatch):
+    world, bars, out, said = tiny_world(tmp_path_factory), [], io.StringIO(), set()
+
+    def on_a_terminal():
+        bars.append(ProgressBar(console_kwargs={"file": out, "force_terminal": True, "width": 100}))
+        return bars[-1]
+
+    advance, batch_end = ProgressBar._advance, ProgressBar.on_train_batch_end
+
+    def note(self):
+        said.update((task.description, task.completed, task.total) for task in self.progress.tasks if task.visible)
+
+    def heard(self, count):
+        advance(self, count)
+        note(self)
+
+    def trained(self, *given):
+        batch_end(self, *given)
+        note(self)
+
+    monkeypatch.setattr("dim.cli.trainer.progress_callback", on_a_terminal)
+    monkeypatch.setattr(ProgressBar, "_advance", heard)
+    monkeypatch.setattr(ProgressBar, "on_train_batch_end", trained)
+    shown = ["--trainer.enable_progress_bar", "true"]
+    assert main(["fit", *tiny_options(world, tmp_path / "run", "--trainer.max_epochs", "1", *shown)]) == 0
+    config = ["--config", str(tmp_path / "run" / "config.yaml"), *shown]
+    assert main(["test", *config]) == 0
+    assert main(["predict", *config, "--data.predict_split", "train"]) == 0
+    counts = Dataset(world).mentions["split"].value_counts()
+    for what, splits in (("Validation", ("tune", "dev")), ("Testing", ("test",)), ("Predicting", ("train",))):
+        found = {(done, total) for name, done, total in said if what in name}
+        assert {total for _, total in found} == {counts[split] for split in splits}
+        assert {(counts[split], counts[split]) for split in splits} <= found
+    assert any("Epoch" in name and total < counts["train"] for name, _, total in said)  # a step stays a step
+    assert len(bars) == 3
+    assert "━" in out.getvalue()

@@ -23,6 +23,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+def give_captions(world: Path) -> None:
+    ids = Dataset(world).mentions["id"]
+    lines = [
+        json.dumps({"mention_id": each, "caption": f"a portrait, number {place}"}) for place, each in enumerate(ids)
+    ]
+    (world.parent / "captions.jsonl").write_text("\n".join(lines))
+    assert main(["caption", str(world), "--import_from", str(world.parent / "captions.jsonl")]) == 0
+    assert Dataset(world).mentions["caption"].notna().all()
+
+
 def test_captions_that_came_later_change_nothing_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     world = run.parent / "world"
     task = open_run(run, device="cpu")
@@ -30,13 +40,7 @@ def test_captions_that_came_later_change_nothing_of_a_run(run: Path, capsys: pyt
     rows = torch.arange(20)
     with torch.inference_mode():
         before = task.rank(rows)
-    ids = Dataset(world).mentions["id"]
-    lines = [
-        json.dumps({"mention_id": each, "caption": f"a portrait, number {place}"}) for place, each in enumerate(ids)
-    ]
-    (run.parent / "captions.jsonl").write_text("\n".join(lines))
-    assert main(["caption", str(world), "--import_from", str(run.parent / "captions.jsonl")]) == 0
-    assert Dataset(world).mentions["caption"].notna().all()
+    give_captions(world)
     with torch.inference_mode():  # a run is opened under it, too
         after = open_run(run, device="cpu").rank(rows)
     assert (after.rows == before.rows).all()
@@ -48,7 +52,8 @@ def test_captions_that_came_later_change_nothing_of_a_run(run: Path, capsys: pyt
     assert main(["fit", *dim_options(world, run, "--ckpt_path", "last", *SMALL, "2")]) == 0
 
 
-def test_a_new_run_reads_them(run: Path) -> None:
-    world = run.parent / "world"
-    assert main(["fit", *dim_options(world, run.parent / "new", *SMALL, "1")]) == 0
-    assert "caption" in open_run(run.parent / "new", device="cpu").data.mention_fields
+def test_a_new_run_reads_them(tmp_path: Path) -> None:
+    world = demo_world(tmp_path / "world", num_entities=200, num_images=0, seed=1).root
+    give_captions(world)
+    assert main(["fit", *dim_options(world, tmp_path / "new", *SMALL, "1")]) == 0
+    assert "caption" in open_run(tmp_path / "new", device="cpu").data.mention_fields

@@ -56,6 +56,7 @@ class Towers:
             [question.context for question in questions],
             question_images(questions, self.image_reader, self.reads_images),
             tuple(widths),
+            [question.span for question in questions],
         )
         vectors = _unit(self.task.encode_mentions(batch.filled(widths, len(questions), self.task.device)))
         for place, vector in enumerate(vectors):

@@ -8,7 +8,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor
+
+from dim.methods.generative.choices import Choices
 
 #: (tokens [n], the rows [n] of the call before that they continue) → the logits [n, vocabulary] of what follows.
 Follow = Callable[[Tensor, Tensor], Tensor]
@@ -27,17 +28,16 @@ class Search:
     Args:
         end: The end token.
         max_new_tokens: Tokens of the longest text, with its end token.
-        mask: Gets what each row has written behind the prompt's last token, and log-likelihoods; None: none.
+        choices: What may follow on what.
     """
 
     end: int
     max_new_tokens: int
-    mask: LogitsProcessor | None = None
+    choices: Choices
 
     def beams(
         self,
         first: Tensor,
-        last: Tensor,
         follow: Follow,
         num_beams: int,
         length_penalty: float,
@@ -47,7 +47,6 @@ class Search:
 
         Args:
             first: [b, vocabulary], the logits behind each prompt.
-            last: [b] int64, the last token of each prompt.
             follow: Goes on; at first the rows are the beams of all prompts, b · num_beams. Beams that are none, and
                 those of a prompt that can gain nothing, may be left out.
             num_beams: Beams a prompt.
@@ -58,29 +57,28 @@ class Search:
             Tokens [b, num_beams, max_new_tokens], filled up with the end token, and scores [b, num_beams] float32, best
             first; at most `NO_BEAM` divided by a length where there is no text.
         """
-        size, kept = len(last), 2 * num_beams  # of which num_beams go on, if each of the others ends
-        row_of = torch.arange(size * num_beams, device=last.device).view(size, num_beams)
+        size, device, kept = len(first), first.device, 2 * num_beams  # num_beams go on, if each of the others ends
+        row_of = torch.arange(size * num_beams, device=device).view(size, num_beams)
         num_rows = size * num_beams
-        running = torch.full((size, num_beams, self.max_new_tokens), self.end, device=last.device)
-        scores = torch.full((size, num_beams), NO_BEAM, device=last.device)
+        running = torch.full((size, num_beams, self.max_new_tokens), self.end, device=device)
+        scores = torch.full((size, num_beams), NO_BEAM, device=device)
         scores[:, 0] = 0  # the beams of a prompt are one, before the first token
+        lives, logits, places = scores == 0, first, self.choices.begin(size, device)
         done, done_scores = running.clone(), torch.full_like(scores, NO_BEAM)
         is_done, can_gain = torch.zeros_like(scores, dtype=torch.bool), torch.ones_like(scores[:, :1], dtype=torch.bool)
-        among_best = torch.arange(kept, device=last.device) < num_beams
-        prompt = last.repeat_interleave(num_beams)[:, None]
-        logits = first.repeat_interleave(num_beams, 0)
+        among_best = torch.arange(kept, device=device) < num_beams
         for step in range(self.max_new_tokens):
-            likelihoods = logits.float().log_softmax(-1)
-            if self.mask is not None:
-                written = torch.cat([prompt, running[:, :, :step].flatten(0, 1)], 1)
-                likelihoods = self.mask(written, likelihoods)
-            vocabulary = likelihoods.shape[-1]
-            totals = (likelihoods.view(size, num_beams, -1) + scores[:, :, None]).flatten(1)
-            best, places = totals.topk(min(kept, totals.shape[1]))
-            parents, tokens = places // vocabulary, places % vocabulary
+            offered = self.choices.after(places, logits)
+            width = offered.tokens.shape[1]
+            totals = scores.new_full((size, num_beams, width), -torch.inf)
+            totals[lives] = offered.likelihoods + scores[lives][:, None]
+            best, found = totals.flatten(1).topk(min(kept, num_beams * width))
+            parents, columns = found // width, found % width
+            owners = (lives.flatten().cumsum(0).view_as(lives) - 1).clamp_min(0).gather(1, parents)
+            tokens = offered.tokens[owners, columns]
             texts = _taken(running, parents)
             texts[:, :, step] = tokens
-            ends = (tokens == self.end) | (step + 1 == self.max_new_tokens)
+            ends = ((tokens == self.end) | (step + 1 == self.max_new_tokens)) & (best > NEVER)
             # Those that ended compete with what ended before.
             ended = best / (step + 1) ** length_penalty
             is_full = is_done.all(1, keepdim=True) & (early_stopping is True)
@@ -97,7 +95,7 @@ class Search:
             length = self.max_new_tokens if early_stopping == "never" and length_penalty > 0 else step + 1
             worst = torch.where(is_done, done_scores.min(1, keepdim=True)[0], NO_BEAM)
             can_gain = can_gain & (scores[:, :1] / length**length_penalty > worst).any(1, keepdim=True)
-            if not can_gain.any() or (early_stopping is True and is_done.all()) or ends.all():
+            if not can_gain.any() or (early_stopping is True and is_done.all()):
                 break
             lives = (scores > NEVER) & can_gain
             if not (num_living := int(lives.sum())):
@@ -106,43 +104,38 @@ class Search:
             if num_living > WORTH * num_rows and not (lives & (row_of < 0)).any():
                 lives = row_of >= 0  # as before; a beam that is none may come from one that was left out
                 rows = torch.where(rows < 0, row_of, rows)
-            rows, tokens = rows[lives], running[:, :, step][lives]
-            followed = follow(tokens, rows)
+            places = offered.places[owners.gather(1, chosen), columns.gather(1, chosen)][lives]
+            rows = rows[lives]
+            logits = follow(running[:, :, step][lives], rows)
             num_rows = len(rows)
-            row_of = torch.full_like(row_of, -1).masked_scatter(lives, torch.arange(num_rows, device=last.device))
-            logits = followed.new_zeros(size * num_beams, vocabulary)
-            logits[lives.flatten()] = followed
+            row_of = torch.full_like(row_of, -1).masked_scatter(lives, torch.arange(num_rows, device=device))
         return done, done_scores
 
-    def greedy(self, first: Tensor, last: Tensor, follow: Follow) -> tuple[Tensor, Tensor]:
+    def greedy(self, first: Tensor, follow: Follow) -> tuple[Tensor, Tensor]:
         """The text of the best token each time.
 
         Args:
             first: [b, vocabulary], the logits behind each prompt.
-            last: [b] int64, the last token of each prompt.
             follow: Goes on.
 
         Returns:
             Tokens [b, max_new_tokens], filled up with the end token, and their log-likelihoods, 0 behind the first end.
         """
-        written = torch.full((len(last), self.max_new_tokens), self.end, device=last.device)
-        likelihoods = torch.zeros(written.shape, device=last.device)
-        has_ended, every, logits = (
-            torch.zeros_like(last, dtype=torch.bool),
-            torch.arange(len(last), device=last.device),
-            first,
-        )
+        every, logits = torch.arange(len(first), device=first.device), first
+        written = torch.full((len(first), self.max_new_tokens), self.end, device=first.device)
+        likelihoods = torch.zeros(written.shape, device=first.device)
+        has_ended = torch.zeros_like(every, dtype=torch.bool)
+        places = self.choices.begin(len(first), first.device)
         for step in range(self.max_new_tokens):
-            of_tokens = allowed = logits.float().log_softmax(-1)
-            if self.mask is not None:
-                before = torch.cat([last[:, None], written[:, :step]], 1)
-                allowed = self.mask(before, of_tokens)
-            chosen = allowed.argmax(-1).masked_fill(has_ended, self.end)
+            offered = self.choices.after(places, logits)
+            best, columns = offered.likelihoods.max(1)
+            chosen = offered.tokens[every, columns].masked_fill(has_ended, self.end)
             written[:, step] = chosen
-            likelihoods[:, step] = of_tokens.gather(1, chosen[:, None])[:, 0].masked_fill(has_ended, 0)
+            likelihoods[:, step] = best.masked_fill(has_ended, 0)
             has_ended = has_ended | (chosen == self.end)
             if has_ended.all() or step + 1 == self.max_new_tokens:
                 break
+            places = offered.places[every, columns]
             logits = follow(chosen, every)
         return written, likelihoods
 

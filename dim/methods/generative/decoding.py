@@ -8,9 +8,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor
 
 from dim.methods.generative.beam_search import NEVER, Search
+from dim.methods.generative.choices import Choices
 from dim.methods.generative.language_model import LanguageModel
 from dim.methods.generative.passes import Beams, Names
 from dim.methods.generative.ways import Encoded
@@ -41,7 +41,8 @@ class Decoder:
         max_new_tokens: Tokens of the longest name, with its end token.
         length_penalty: A name's log-likelihood is divided by its length to this power; 1: the mean of a token.
         early_stopping: As in Transformers' `generate`: False, as in the release, estimates when no better name
-            can come; `never` goes on until none can, so that the best of all names in the beams are returned.
+            can come; `never` goes on until none can, so that the best of all names in the beams are returned; True
+            ends with as many names as beams (there a beam that stands for nothing counts as a name, here it does not).
     """
 
     num_beams: int = 5
@@ -49,24 +50,24 @@ class Decoder:
     length_penalty: float = 1.0
     early_stopping: bool | Literal["never"] = False
 
-    def write(self, model: LanguageModel, prompts: Encoded, mask: LogitsProcessor | None) -> list[list[Written]]:
+    def write(self, model: LanguageModel, prompts: Encoded, choices: Choices) -> list[list[Written]]:
         """The names of each prompt, the best first.
 
         Args:
             model: The language model.
             prompts: The prompts of a batch.
-            mask: Which tokens may follow (`NameMask` with `prompt_length=1`); None: any.
+            choices: What may be written: the names of a tree, or any token.
         """
         if not model.way.is_batched and len(prompts.last) > 1:
-            return [names for one in prompts.each() for names in self.write(model, one, mask)]
+            return [names for one in prompts.each() for names in self.write(model, one, choices)]
         end = model.end_token
         beams = Beams(model, prompts, self.num_beams, self.max_new_tokens)
-        search = Search(end, self.max_new_tokens, mask)
+        search = Search(end, self.max_new_tokens, choices)
         if self.num_beams > 1:
             options = self.num_beams, self.length_penalty, self.early_stopping
-            texts, scores = search.beams(beams.first, prompts.last, beams.follow, *options)
+            texts, scores = search.beams(beams.first, beams.follow, *options)
         else:
-            tokens, likelihoods = search.greedy(beams.first, prompts.last, beams.follow)
+            tokens, likelihoods = search.greedy(beams.first, beams.follow)
             lengths = ((tokens == end).cumsum(1) == 0).sum(1) + 1  # without those behind the first end token
             scores = (likelihoods.sum(1) / lengths.clamp_max(self.max_new_tokens) ** self.length_penalty)[:, None]
             texts = tokens[:, None]

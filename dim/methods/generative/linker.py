@@ -161,7 +161,7 @@ class GenerativeLinker(Linker):
     def _write(self, encoded: Encoded) -> list[list[Answer]]:
         if not self.writable.can_write:
             return [[] for _ in encoded.last]
-        written = self.task.decoder.write(self.task.language_model, encoded, self.writable.mask())
+        written = self.task.decoder.write(self.task.language_model, encoded, self.writable.choices())
         return [self._answers(names, [self.writable.owners(name) for name in names]) for names in written]
 
     def _score(self, encoded: Encoded, questions: Mapping[int, Question]) -> list[list[Answer]]:
@@ -262,7 +262,8 @@ class GenerativeLinker(Linker):
         """Vectors of the mentions and image features, with their masks, as far as the run reads them."""
         images = question_images(questions, self.image_reader, self.reads_images)
         names, contexts = [question.mention for question in questions], [question.context for question in questions]
-        batch = self.live.mentions(names, contexts, images, self.image_reader.wanted)
+        spans = [question.span for question in questions]
+        batch = self.live.mentions(names, contexts, images, self.image_reader.wanted, spans)
         fields = {name: field.mean() for name, field in batch.fields.items()}
         for name, (values, _) in fields.items():
             for place, vector in enumerate(values.float().numpy()):

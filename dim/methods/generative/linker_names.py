@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import LogitsProcessor
 
 from dim.data.dataset import NIL
 from dim.display.lines import warn
@@ -15,6 +14,7 @@ from dim.evaluation.protocols import NIL_ROW
 from dim.inference.data import LinkingData
 from dim.linker.knowledge import Knowledge
 from dim.methods.generative.answers import Ordering
+from dim.methods.generative.choices import Choices
 from dim.methods.generative.decoding import Written
 from dim.methods.generative.name_tokens import tokenize_names
 from dim.methods.generative.name_tree import NameTree
@@ -66,9 +66,9 @@ class WritableNames:
         """Whether there is any name."""
         return not self._task.constrained or self.tree is not None
 
-    def mask(self) -> LogitsProcessor | None:
-        """What keeps a decoder to what may be written; None: it may write anything."""
-        return self._task.mask(self.tree)
+    def choices(self) -> Choices:
+        """What a decoder may write."""
+        return self._task.choices(self.tree)
 
     def owners(self, name: Written) -> Rows:
         """The rows [k] of the entities that bear a written name, or NIL_ROW."""

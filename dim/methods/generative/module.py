@@ -21,6 +21,8 @@ class GEMEL(GEMELNetwork, LinkingTask):
     Here is what trains it, its loss and its learning rates; the options are those of `GEMELNetwork`.
     """
 
+    settles = ("settled_end",)
+
     def loss_of(self, rows: Tensor) -> Tensor:
         """The mean negative log-likelihood of the tokens of the golds' names and their end tokens."""
         places = rows.cpu().numpy()

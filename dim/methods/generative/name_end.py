@@ -49,9 +49,9 @@ def likelier_end(
     return ("line", gain) if gain > 0 else ("eos", -gain)
 
 
-def end_named(model: LanguageModel) -> str:
+def end_named(model: LanguageModel, end: End) -> str:
     """What ends a name, in messages."""
-    return "a line's end" if model.rules.end == "line" else f"the end token {model.tokenizer.eos_token}"
+    return "a line's end" if end == "line" else f"the end token {model.tokenizer.eos_token}"
 
 
 def never_ended(model: LanguageModel, never: int, asked: int, longest: int) -> str:
@@ -66,7 +66,7 @@ def never_ended(model: LanguageModel, never: int, asked: int, longest: int) -> s
     other = "Examples end in a line's end: try --model.end line." if model.rules.end == "eos" else "Give it examples."
     return (
         f"{never:,} of {asked:,} answers never ended: within {longest} tokens the language model did not write "
-        f"{end_named(model)}, and what does not end is no name. {other}"
+        f"{end_named(model, model.rules.end)}, and what does not end is no name. {other}"
     )
 
 

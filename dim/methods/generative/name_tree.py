@@ -4,44 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from dim.core.files import content_hash
 from dim.core.folder_files import read_array, read_json, refit
 from dim.core.output import Kind, output_folder
 from dim.errors import DataError
+from dim.methods.generative.choices import OfNames
 from dim.methods.generative.name_tokens import LeftOut, See, Tokenize, join_left_out, tokenize_names
-from dim.methods.generative.sorted_names import NO_CHILDREN, Children, Integers, SortedNames, sort_names
+from dim.methods.generative.sorted_names import Integers, SortedNames, sort_names
 
 FORMAT = 1
 TREE = Kind("a tree of names", lambda folder: (folder / "tree.json").is_file(), lambda folder: ("tree.json", "*.npy"))
 NO_ROWS = np.zeros(0, dtype=np.int64)
-
-
-@dataclass(frozen=True)
-class Node:
-    """What may follow on a prefix.
-
-    Attributes:
-        depth: Tokens of the prefix.
-        lows: For each part of the tree, the first of its names that begin so.
-        children: For each part of the tree.
-    """
-
-    depth: int
-    lows: tuple[int, ...]
-    children: tuple[Children, ...]
-
-    @property
-    def ends(self) -> bool:
-        """Whether the prefix is a name."""
-        return any(part.ends for part in self.children)
 
 
 class About(TypedDict):
@@ -158,56 +139,23 @@ class NameTree:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the arrays, with the map to the KB's rows; `remembered_bytes` come on top."""
+        """Bytes of the arrays, with the map to the KB's rows."""
         return sum(part.nbytes for part in self._parts)
-
-    @property
-    def remembered_bytes(self) -> int:
-        """Bytes of the children of wide nodes, remembered since they were asked for."""
-        return sum(part.remembered_bytes for part in self._parts)
 
     @cached_property
     def hash(self) -> str:
         """Of names, rows and end token; the same whether names came at once or later."""
         return content_hash(str(FORMAT), str(self.end_token), str(self.vocab_size), self._whole.hash)
 
-    @cached_property
-    def root(self) -> Node:
-        """The node of the empty prefix."""
-        return self._node(0, [(0, len(part)) for part in self._parts])
-
-    def step(self, node: Node, token: int) -> Node | None:
-        """The node after one more token; None where no name goes on so."""
-        ranges = [part.find(token) for part in node.children]
-        return self._node(node.depth + 1, ranges) if any(low < high for low, high in ranges) else None
-
-    def find(self, prefix: Sequence[int]) -> Node | None:
-        """The node of a prefix; None where no name begins so."""
-        node: Node | None = self.root
-        for token in prefix:
-            node = node and self.step(node, int(token))
-        return node
-
-    def allowed_at(self, node: Node) -> Integers:
-        """The tokens that may follow, each once; the end token stands last."""
-        found = [part.tokens for part in node.children if len(part.tokens)]
-        end = [np.array([self.end_token])] if node.ends else []
-        if len(found) > 1:
-            found = [np.unique(np.concatenate(found))]
-        return np.concatenate([NO_ROWS, *found, *end]).astype(np.int64, copy=False)
-
-    def allowed(self, prefix: Sequence[int]) -> Integers:
-        """[k] int64, the tokens that may follow, the end token last; empty where no name begins so."""
-        node = self.find(prefix)
-        return NO_ROWS if node is None else self.allowed_at(node)
+    def choices(self, device: torch.device) -> OfNames:
+        """What may be written, for a search on a device: its nodes take eight bytes each, beside `nbytes`."""
+        return OfNames([part.graph(self.end_token, device) for part in self._parts], self.num_tokens)
 
     def rows_of(self, tokens: Sequence[int]) -> Integers:
         """[k] int64, ascending, the KB rows (or NIL_ROW) whose name is exactly these tokens; empty where none is."""
-        node = self.find(tokens)
-        if node is None or not node.ends:
-            return NO_ROWS
-        parts = zip(self._parts, node.lows, node.children, strict=True)
-        return np.unique(np.concatenate([part.rows_at(low) for part, low, here in parts if here.ends])).astype(np.int64)
+        places = [(part, part.find(tokens)) for part in self._parts]
+        found = [part.rows_at(place) for part, place in places if place is not None]
+        return np.unique(np.concatenate([NO_ROWS, *found])).astype(np.int64)
 
     def __iter__(self) -> Iterator[tuple[list[int], list[int]]]:
         """Each name's tokens with its rows, in order."""
@@ -272,11 +220,6 @@ class NameTree:
             return self._parts[0]
         first, second = (part.pairs() for part in self._parts)
         return sort_names(first.join(second), self.vocab_size)
-
-    def _node(self, depth: int, ranges: list[tuple[int, int]]) -> Node:
-        parts = zip(self._parts, ranges, strict=True)
-        children = tuple(part.children(*here, depth) if here[0] < here[1] else NO_CHILDREN for part, here in parts)
-        return Node(depth, tuple(low for low, _ in ranges), children)
 
 
 def _open(path: Path, what: str, remedy: str) -> NDArray[Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar, Literal, NoReturn
 
 import numpy as np
@@ -12,7 +11,6 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import LogitsProcessor
 
 from dim.core.distributed import gathered, process_index
 from dim.data.dataset import NIL
@@ -22,11 +20,11 @@ from dim.evaluation.protocols import NIL_ROW, Ranked
 from dim.inference.data import LinkingData, Needs
 from dim.inference.method import Method
 from dim.methods.generative.answers import Answers, Ordering, Rows
+from dim.methods.generative.choices import AnyToken, Choices
 from dim.methods.generative.decoding import Decoder, Written
 from dim.methods.generative.examples import Examples, NoExamples, SimilarExamples
 from dim.methods.generative.language_model import LanguageModel
 from dim.methods.generative.mapper import FeatureMapper
-from dim.methods.generative.masking import LineMask, NameMask
 from dim.methods.generative.name_end import NUM_ASKED, end_named, likelier_end, name_facts, never_ended
 from dim.methods.generative.name_tree import NameTree
 from dim.methods.generative.names import name_pairs, open_tree, rows_of_names
@@ -62,6 +60,8 @@ class GEMELNetwork(Method):
             (LLaMA, Gemma, DeepSeek; OPT, of which the release takes it away).
         end: What ends a name: `eos`, the tokenizer's end token; `line`, a line's end, as in the examples; `auto`, which
             of them the language model finds likelier behind the golds' names of 32 mentions of tune, without images.
+        settled_end: What `auto` has chosen: `fit` writes it into the run's config.yaml, so that all that opens the run
+            ends names as it was fitted.
         name_tokens: Names have the tokens that they have `behind_prompt`, or, as released, `alone`.
         train_mapper: Whether `fit` trains; False evaluates a mapper with random weights, or none without images.
         learning_rate: Peak learning rate of AdamW.
@@ -74,7 +74,8 @@ class GEMELNetwork(Method):
     """
 
     scores_all = False
-    incidental = Method.incidental | {"language_model", "batch_size", "score_batch_size"}
+    incidental = Method.incidental | {"language_model", "batch_size", "score_batch_size", "settled_end"}
+    training_only = Method.training_only | {"settled_end"}  # a folder says what ends a name itself
     later: ClassVar[dict[str, Any]] = {"bos": "never", "end": "eos", "name_tokens": "alone"}
 
     def __init__(
@@ -95,6 +96,7 @@ class GEMELNetwork(Method):
         score_batch_size: int = 128,
         bos: Bos = "auto",
         end: End | Literal["auto"] = "eos",
+        settled_end: End | None = None,
         name_tokens: NamePlace = "behind_prompt",
         train_mapper: bool = True,
         learning_rate: float = 1e-6,
@@ -111,7 +113,7 @@ class GEMELNetwork(Method):
         self.decoder = Decoder(num_beams, max_new_tokens, length_penalty, early_stopping)
         self.max_prompt_tokens = max_prompt_tokens
         self.batch_size, self.score_batch_size = batch_size, score_batch_size
-        self.bos, self.end, self.name_tokens = bos, end, name_tokens
+        self.bos, self.end, self.settled_end, self.name_tokens = bos, end, settled_end, name_tokens
         self.is_trained = train_mapper
         self.epsilon, self.warmup_share, self.counted = epsilon, warmup_share, schedule
         self.verdict: Verdict | None = None  #: Of the language model's self-check.
@@ -182,7 +184,10 @@ class GEMELNetwork(Method):
             np.zeros(len(data.gold), bool) if images is None else (images.rows >= 0).cpu().numpy(),
         )
         if self.end == "auto":
-            self._choose_end(data)
+            if self.settled_end is None:
+                self.settled_end = self._likelier_end(data)
+                self.settle_names()
+            self.chosen = {"end": self.settled_end}
         if self.constrained:
             longest, cache = self.decoder.max_new_tokens, self.datamodule.cache_dir
             self.tree = open_tree(dataset, model, self.aliases, self.nil, longest, cache)
@@ -199,7 +204,7 @@ class GEMELNetwork(Method):
             ConfigError: Its tokenizer has no such start, or no such end.
         """
         model = self.language_model
-        end = "eos" if self.end == "auto" else self.end
+        end = self.settled_end or "eos" if self.end == "auto" else self.end
         model.rules = NameRules(model.starts(self.bos), end, self.name_tokens)
         _ = model.end_token
 
@@ -212,12 +217,13 @@ class GEMELNetwork(Method):
         room = self.prefix_length, self.room()
         return Prompts(mentions, names, model.tokenize, examples, has_image, *room, model.start, of_examples)
 
-    def mask(self, tree: NameTree | None) -> LogitsProcessor | None:
-        """What keeps a decoder to what may be written: the names of a tree, if there is one; None: anything may be."""
+    def choices(self, tree: NameTree | None) -> Choices:
+        """What may be written: the names of a tree, if there is one; else what breaks no line before its end."""
         if tree is not None:
-            return NameMask(tree, prompt_length=1)
+            return tree.choices(self.device)
         model = self.language_model
-        return LineMask(model.broken_lines) if model.rules.end == "line" else None
+        # With characters before it (`)` and a line's end as one token), or twice, a line's end would end no name.
+        return AnyToken(torch.from_numpy(model.broken_lines) if model.rules.end == "line" else None)
 
     def scores_of(self, rows: Tensor) -> NoReturn:
         """Raises NotImplementedError: `rank` writes names, or scores those of candidates."""
@@ -329,8 +335,8 @@ class GEMELNetwork(Method):
         return self.data.mention_fields["image"].take(torch.from_numpy(mentions).to(self.device)).mean()[0]
 
     def _write(self, encoded: Encoded, mentions: Rows) -> list[Answers]:
-        mask = self.mask(self.tree if self.constrained else None)
-        written = self.decoder.write(self.language_model, encoded, mask)
+        choices = self.choices(self.tree if self.constrained else None)
+        written = self.decoder.write(self.language_model, encoded, choices)
         owners = [[self._owners(name) for name in names] for names in written]
         self._counts["asked"] += len(written)
         self._counts["answered"] += sum(map(bool, written))
@@ -379,8 +385,8 @@ class GEMELNetwork(Method):
         what = "trained" if self.is_trained else "random"
         say(f"mapper {self.num_trained:,} weights ({what}), language model {frozen:,} (frozen): {share:.2%} trained")
 
-    def _choose_end(self, data: LinkingData) -> None:
-        """Settles what ends a name (`likelier_end`)."""
+    def _likelier_end(self, data: LinkingData) -> End:
+        """What the language model finds likelier to end a name, behind golds of tune."""
         model, golds = self.language_model, data.gold.cpu().numpy()
         rows = np.flatnonzero((data.dataset.mentions["split"].to_numpy() == "tune") & (golds >= 0))
         rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), NUM_ASKED)).astype(np.int64)]
@@ -392,10 +398,10 @@ class GEMELNetwork(Method):
         with torch.no_grad():
             asked = prompts.of(rows)
             end, gain = likelier_end(model, lambda some: self._encode(some)[0], asked, names, self.batch_size)
-        model.rules = replace(model.rules, end=end)
-        self.chosen = {"end": end}
         if names:
-            say(f"names end with {end_named(model)}: likelier behind {len(names)} names of tune by {gain:.2f} nats")
+            named = end_named(model, end)
+            say(f"names end with {named}: likelier behind {len(names)} names of tune by {gain:.2f} nats")
+        return end
 
     def _tree_facts(self) -> dict[str, Any]:
         tree = self.tree

@@ -1,23 +1,25 @@
 """A prefix tree that is nothing but the sorted list of its names' tokens: a node is a range of names.
 
-No node and no edge is stored. The names that begin with the same tokens stand side by side, so the children of a node
-are the runs of equal tokens in one column of its range. A name takes its tokens, one byte for its length, a share of
-the mark that says where its block starts, and four bytes for its row of the KB.
+No node and no edge is stored: `NameGraph` makes them of it. A name takes its tokens, one byte for its length, a share
+of the mark that says where its block starts, and four bytes for its row of the KB.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from dim.core.files import content_hash
 from dim.evaluation.protocols import NIL_ROW
+from dim.methods.generative.name_graph import NameGraph
 
 BLOCK = 64  #: Names that share a mark.
-WIDE = 2048  #: From so many names on, the children of a node are remembered.
 
 Integers = NDArray[np.int64]
 
@@ -38,30 +40,6 @@ class Tokens(NamedTuple):
     def join(self, other: Tokens) -> Tokens:
         """These and the others."""
         return Tokens(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
-
-
-class Children(NamedTuple):
-    """What follows on a node.
-
-    Attributes:
-        ends: Whether a name ends at the node; it is then the first of the node's range.
-        tokens: [k] the next tokens, ascending.
-        bounds: [k + 1] where the range of each child starts, and where the last one stops.
-    """
-
-    ends: bool
-    tokens: NDArray[Any]
-    bounds: NDArray[Any]
-
-    def find(self, token: int) -> tuple[int, int]:
-        """The range of one child; (0, 0) where there is none."""
-        place = int(self.tokens.searchsorted(token))
-        if place == len(self.tokens) or self.tokens[place] != token:
-            return 0, 0
-        return int(self.bounds[place]), int(self.bounds[place + 1])
-
-
-NO_CHILDREN = Children(False, np.zeros(0, dtype=np.uint16), np.zeros(1, dtype=np.uint32))
 
 
 @dataclass
@@ -85,7 +63,7 @@ class SortedNames:
     several_rows: NDArray[np.int32]
 
     def __post_init__(self) -> None:
-        self._remembered: dict[tuple[int, int], Children] = {}
+        self._graphs: dict[tuple[int, torch.device], NameGraph] = {}
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -101,28 +79,34 @@ class SortedNames:
         return sum(array.nbytes for array in self.arrays.values())
 
     @property
-    def remembered_bytes(self) -> int:
-        """Bytes of the children of wide nodes that are remembered so far."""
-        return sum(found.tokens.nbytes + found.bounds.nbytes for found in self._remembered.values())
-
-    @property
     def hash(self) -> str:
         """Of the content."""
         return content_hash(
             *(part for name, array in self.arrays.items() for part in (name, array.dtype.str, array.tobytes()))
         )
 
-    def children(self, low: int, high: int, depth: int) -> Children:
-        """What follows on the names `low` to `high`, which share their first `depth` tokens."""
-        if low == high:
-            return NO_CHILDREN
-        if high - low < WIDE:
-            return self._children(low, high, depth)
-        # The first of its names and the depth tell a node from all others.
-        if (low, depth) not in self._remembered:
-            ends, tokens, bounds = self._children(low, high, depth)
-            self._remembered[low, depth] = Children(ends, tokens, bounds.astype(np.min_scalar_type(len(self))))
-        return self._remembered[low, depth]
+    def graph(self, end: int, device: torch.device) -> NameGraph:
+        """The prefix tree with the end token after each name, on a device; made once.
+
+        Args:
+            end: The end token.
+            device: Where it is needed.
+        """
+        if (end, device) not in self._graphs:
+            self._graphs[end, device] = NameGraph.of_sorted(self.tokens, self.lengths, end).to(device)
+        return self._graphs[end, device]
+
+    def name(self, place: int) -> tuple[int, ...]:
+        """The tokens of one name."""
+        first = place - place % BLOCK
+        start = int(self.marks[first // BLOCK]) + int(self.lengths[first:place].sum(dtype=np.int64))
+        return tuple(self.tokens[start : start + int(self.lengths[place])].tolist())
+
+    def find(self, tokens: Sequence[int]) -> int | None:
+        """The place of a name; None where there is none."""
+        wanted = tuple(map(int, tokens))
+        place = bisect_left(range(len(self)), wanted, key=self.name)
+        return place if place < len(self) and self.name(place) == wanted else None
 
     def rows_at(self, name: int) -> NDArray[np.int32]:
         """The KB rows of a name, ascending."""
@@ -146,24 +130,6 @@ class SortedNames:
         lengths = lengths[owner]
         places = np.repeat(starts[owner] - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
         return Tokens(self.tokens[places].astype(np.int64), lengths, rows)
-
-    def _children(self, low: int, high: int, depth: int) -> Children:
-        ends = int(self.lengths[low]) == depth
-        low += ends
-        if low == high:
-            return Children(True, *NO_CHILDREN[1:])
-        column = self.tokens[self._starts(low, high) + depth]
-        firsts = np.flatnonzero(column[1:] != column[:-1]) + 1
-        bounds = np.concatenate(([0], firsts, [high - low]))
-        return Children(ends, column[bounds[:-1]], bounds + low)
-
-    def _starts(self, low: int, high: int) -> Integers:
-        """Where the sequences `low` to `high` start in `tokens`."""
-        first = low - low % BLOCK
-        lengths = self.lengths[first:high]
-        stops: Integers = lengths.cumsum(dtype=np.int64)
-        starts: Integers = (stops - lengths + int(self.marks[first // BLOCK]))[low - first :]
-        return starts
 
 
 def sort_names(names: Tokens, vocab_size: int) -> SortedNames:

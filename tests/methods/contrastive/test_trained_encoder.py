@@ -86,6 +86,21 @@ def test_a_trained_encoder_is_what_its_linker_answers_by(world: Path, bert: Path
     assert Linker.from_pretrained(tmp_path / "again", device="cpu").link_batch(questions[:1])
 
 
+@pytest.mark.runtimes
+def test_its_linker_may_be_computed_by_another_backend(
+    world: Path, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    run = tmp_path / "run"
+    assert main(options(world, run, bert, "--data.text_encoder.train", "lora")) == 0
+    assert main(["export", str(run), str(tmp_path / "linker"), "--backend", "onnx"]) == 0
+    encoder = Linker.from_pretrained(tmp_path / "linker", device="cpu").live.text_encoder
+    assert isinstance(encoder, TransformersTextEncoder)
+    assert (encoder.backend, encoder.is_trained) == ("onnx", False)
+    learned = open_run(run, "cpu").datamodule.text_encoder.encode_text(MENTIONS)
+    np.testing.assert_allclose(encoder.encode_text(MENTIONS), learned, atol=1e-5)
+
+
 def test_resumed_it_comes_to_the_same_weights(world: Path, bert: Path, tmp_path: Path) -> None:
     more = ["--data.text_encoder.train", "full", "--model.schedule", "constant"]
     assert main(options(world, tmp_path / "whole", bert, *more)) == 0

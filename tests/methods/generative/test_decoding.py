@@ -2,15 +2,17 @@ import numpy as np
 import pytest
 import torch
 from tiny_lm import save_model
-from transformers import LogitsProcessor
+from torch import Tensor
+from transformers import PrefixConstrainedLogitsProcessor
 
+from dim.methods.generative.choices import AnyToken, OfNames
 from dim.methods.generative.decoding import Decoder
 from dim.methods.generative.language_model import LanguageModel
-from dim.methods.generative.masking import NameMask
 from dim.methods.generative.name_tree import NameTree
 from dim.methods.generative.ways import WAYS, Encoded
 
 NAMES = ["Leto", "Leto Alba", "Ada", "Olga Petra", "Adam", "Zeno"]  # some begin others
+CPU = torch.device("cpu")
 PROMPTS = ["Leto sings in a long sentence. [Answer]", "x [Answer]", "[Answer]"]
 
 
@@ -41,10 +43,14 @@ def tree_of(model: LanguageModel, names: list[str] = NAMES) -> NameTree:
     return NameTree.build(names, np.arange(len(names)), model.tokenize, model.end_token, model.vocab_size, 32)
 
 
+def names_of(model: LanguageModel, names: list[str] = NAMES) -> OfNames:
+    return tree_of(model, names).choices(CPU)
+
+
 @torch.inference_mode()
 def test_as_many_beams_as_names_find_every_name_in_the_order_of_its_full_likelihood(model):
     decoder = Decoder(num_beams=len(NAMES) + 2, early_stopping="never")
-    written = decoder.write(model, encode(model, PROMPTS), NameMask(tree_of(model), prompt_length=1))
+    written = decoder.write(model, encode(model, PROMPTS), names_of(model))
     for prompt, found in zip(PROMPTS, written, strict=True):
         expected = {tuple(name): likelihood(model, prompt, name) for name in model.tokenize(NAMES)}
         assert [name.tokens for name in found] == sorted(expected, key=lambda tokens: -expected[tokens])
@@ -62,11 +68,10 @@ def test_given_names_are_scored_by_their_full_likelihood_whatever_the_batch(mode
 
 @torch.inference_mode()
 def test_padding_and_the_other_prompts_change_no_answer(model):
-    mask = tree_of(model)
-    decoder = Decoder(num_beams=3)
-    together = decoder.write(model, encode(model, PROMPTS), NameMask(mask, prompt_length=1))
-    turned = decoder.write(model, encode(model, PROMPTS[::-1]), NameMask(mask, prompt_length=1))[::-1]
-    alone = [decoder.write(model, encode(model, [prompt]), NameMask(mask, prompt_length=1))[0] for prompt in PROMPTS]
+    names, decoder = names_of(model), Decoder(num_beams=3)
+    together = decoder.write(model, encode(model, PROMPTS), names)
+    turned = decoder.write(model, encode(model, PROMPTS[::-1]), names)[::-1]
+    alone = [decoder.write(model, encode(model, [prompt]), names)[0] for prompt in PROMPTS]
     for other in (turned, alone):
         for mine, theirs in zip(together, other, strict=True):
             assert [name.tokens for name in mine] == [name.tokens for name in theirs]
@@ -77,11 +82,10 @@ def test_padding_and_the_other_prompts_change_no_answer(model):
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_the_slow_ways_write_and_score_the_same(model, way, monkeypatch):
     decoder, prompts, names = Decoder(num_beams=4), encode(model, PROMPTS), [model.tokenize(NAMES)] * 3
-    mask = tree_of(model)
-    written = decoder.write(model, prompts, NameMask(mask, prompt_length=1))
+    written = decoder.write(model, prompts, names_of(model))
     scores = decoder.score(model, prompts, names, 4)
     monkeypatch.setattr(model, "way", way)
-    for expected, found in zip(written, decoder.write(model, prompts, NameMask(mask, prompt_length=1)), strict=True):
+    for expected, found in zip(written, decoder.write(model, prompts, names_of(model)), strict=True):
         assert [name.tokens for name in found] == [name.tokens for name in expected]
         assert [name.score for name in found] == pytest.approx([name.score for name in expected], abs=1e-4)
     assert np.allclose(decoder.score(model, prompts, names, 4), scores, atol=1e-4)
@@ -93,11 +97,22 @@ def test_the_slow_ways_write_and_score_the_same(model, way, monkeypatch):
 @pytest.mark.parametrize("length_penalty", [1.0, 0.0])
 @pytest.mark.parametrize("constrained", [True, False])
 def test_the_search_is_that_of_transformers(model, num_beams, early_stopping, length_penalty, constrained):
-    prompts, tree, longest, end = encode(model, PROMPTS), tree_of(model), 10, model.end_token
-    boost = [] if constrained else [EndsMore(end)]  # a random model writes no end token by itself
+    prompts, longest, end = encode(model, PROMPTS), 10, model.end_token
+    head = model.model.get_output_embeddings()
+    # A random model writes no end token by itself.
+    likely_end = head.register_forward_hook(lambda *parts: parts[2].index_add(-1, torch.tensor([end]), more(parts[2])))
+    names = [f"{one} {other}" for one in NAMES for other in NAMES] + NAMES
+    texts = [[*name, end] for name in model.tokenize(names)]
+
+    def more(logits: Tensor) -> Tensor:
+        return torch.full_like(logits[..., :1], 8.0 * (not constrained))
+
+    def going_on(_: int, written: Tensor) -> list[int]:
+        before = written.tolist()
+        return [text[len(before)] for text in texts if text[: len(before)] == before and text != before] or [end]
+
     decoder = Decoder(num_beams, longest, length_penalty, early_stopping)
-    mask = NameMask(tree, prompt_length=1) if constrained else boost[0]
-    found = decoder.write(model, prompts, mask)
+    found = decoder.write(model, prompts, names_of(model, names) if constrained else AnyToken())
     output = model.model.generate(
         inputs_embeds=prompts.vectors,
         attention_mask=prompts.mask,
@@ -111,18 +126,24 @@ def test_the_search_is_that_of_transformers(model, num_beams, early_stopping, le
         do_sample=False,
         return_dict_in_generate=True,
         output_scores=True,
-        logits_processor=[NameMask(tree) if constrained else boost[0]],
+        logits_processor=[PrefixConstrainedLogitsProcessor(going_on, num_beams)] if constrained else [],
     )
+    likely_end.remove()
     scores = output.sequences_scores.tolist() if num_beams > 1 else [0.0] * len(PROMPTS)
-    expected = [
-        (tuple(tokens[: tokens.index(end)]), score)
-        for tokens, score in zip(output.sequences.tolist(), scores, strict=True)
-        if end in tokens and score > -1e6
-    ]
-    assert [name.tokens for names in found for name in names] == [tokens for tokens, _ in expected]
-    if num_beams > 1:
-        mine = [name.score for names in found for name in names]
-        assert mine == pytest.approx([score for _, score in expected], abs=1e-4)
+    written = list(zip(output.sequences.tolist(), scores, strict=True))
+    for place, mine in enumerate(found):
+        expected = {
+            tuple(tokens[: tokens.index(end)]): score
+            for tokens, score in written[place * num_beams : (place + 1) * num_beams]
+            if end in tokens and score > -1e6
+        }
+        tokens = [name.tokens for name in mine]
+        if constrained and early_stopping is True:
+            tokens = [one for one in tokens if one in expected]  # theirs ends where beams stand for nothing
+        assert tokens == list(expected)
+        if num_beams > 1:
+            of_mine = {name.tokens: name.score for name in mine}
+            assert [of_mine[one] for one in expected] == pytest.approx(list(expected.values()), abs=1e-4)
 
 
 @torch.inference_mode()
@@ -147,51 +168,39 @@ def _names(names, model):
         model.vocab_size,
         32,
     )
-    return NameMask(tree, prompt_length=1)
-
-
-class EndsMore(LogitsProcessor):
-    """Makes the end token likelier."""
-
-    def __init__(self, end):
-        self.end = end
-
-    def __call__(self, input_ids, scores):
-        scores = scores.clone()
-        scores[:, self.end] += 4
-        return scores
+    return tree.choices(CPU)
 
 
 @torch.inference_mode()
 def test_one_beam_is_scored_by_the_full_likelihood_too(model):
-    written = Decoder(num_beams=1).write(model, encode(model, PROMPTS), NameMask(tree_of(model), prompt_length=1))
+    written = Decoder(num_beams=1).write(model, encode(model, PROMPTS), names_of(model))
     for prompt, found in zip(PROMPTS, written, strict=True):
         assert len(found) == 1
         assert found[0].score == pytest.approx(likelihood(model, prompt, list(found[0].tokens)), abs=1e-4)
 
 
 @torch.inference_mode()
-def test_fewer_names_than_beams_are_found_once_each(model):
-    written = Decoder(num_beams=5).write(
-        model, encode(model, PROMPTS), NameMask(tree_of(model, ["Ada"]), prompt_length=1)
-    )
+@pytest.mark.parametrize("early_stopping", [False, True, "never"])
+def test_fewer_names_than_beams_are_found_once_each(model, early_stopping):
+    decoder = Decoder(num_beams=5, early_stopping=early_stopping)
+    written = decoder.write(model, encode(model, PROMPTS), names_of(model, ["Ada"]))
     assert [[name.tokens for name in found] for found in written] == [[tuple(model.tokenize(["Ada"])[0])]] * 3
 
 
 @torch.inference_mode()
 def test_without_a_mask_what_does_not_end_is_no_name(model):
     # A random model writes no end token within three tokens, unless by chance; what it writes then ends.
-    written = Decoder(num_beams=2, max_new_tokens=3).write(model, encode(model, PROMPTS), None)
+    written = Decoder(num_beams=2, max_new_tokens=3).write(model, encode(model, PROMPTS), AnyToken())
     assert all(model.end_token not in name.tokens and len(name.tokens) <= 2 for found in written for name in found)
 
 
 @torch.inference_mode()
 def test_the_length_penalty_divides_by_its_power(model):
-    tree, prompts = tree_of(model), encode(model, PROMPTS[:1])
+    prompts = encode(model, PROMPTS[:1])
     plain, whole = (Decoder(length_penalty=power) for power in (1.0, 0.0))
     names = [model.tokenize(NAMES)]
     lengths = [len(name) + 1 for name in names[0]]
     means, sums = (decoder.score(model, prompts, names, 8)[0] for decoder in (plain, whole))
     assert sums == pytest.approx([mean * length for mean, length in zip(means, lengths, strict=True)], abs=1e-4)
-    best = whole.write(model, prompts, NameMask(tree, prompt_length=1))[0][0]
+    best = whole.write(model, prompts, names_of(model))[0][0]
     assert best.score == pytest.approx(max(sums), abs=1e-4)

@@ -22,8 +22,8 @@ from dim.demo import demo_world
 from dim.errors import ConfigError
 from dim.evaluation.protocols import NUM_ANSWERS
 from dim.linker import Linker, Question
+from dim.methods.generative.choices import AnyToken, OfNames
 from dim.methods.generative.language_model import LanguageModel
-from dim.methods.generative.masking import LineMask, NameMask
 from dim.methods.generative.module import GEMEL
 from dim.methods.generative.name_end import never_ended
 from dim.methods.generative.prompt import pad_left
@@ -180,15 +180,15 @@ def test_without_a_tree_an_answer_ends_by_its_end_alone(place: Path, end: str) -
     model = task.language_model
     with torch.inference_mode():
         encoded, _ = task._encode(task.prompts.of(task.datamodule.rows("dev").numpy()))
-        written = task.decoder.write(model, encoded, task.mask(None))
+        written = task.decoder.write(model, encoded, task.choices(None))
     tokens = {token for names in written for name in names for token in name.tokens}
     assert tokens
     assert model.end_token not in tokens
     if end == "line":
-        assert isinstance(task.mask(None), LineMask)
         assert not tokens & set(model.broken_lines.tolist())
-    else:
-        assert task.mask(None) is None
+    choices = task.choices(None)
+    assert isinstance(choices, AnyToken)
+    assert (choices.barred is not None) == (end == "line")
     assert method_of(run)["ended_share"] == np.mean([bool(names) for names in written])
     assert_answers_as(run, Linker.from_checkpoint(run, device="cpu"))
 
@@ -218,6 +218,40 @@ def test_the_end_that_is_likelier_behind_the_golds_of_tune_is_chosen(place: Path
     assert_answers_as(run, linker)
 
 
+def test_what_auto_chose_is_settled_with_the_run(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def leans_to(end: str) -> None:
+        monkeypatch.setattr("dim.methods.generative.network.likelier_end", lambda *_: (end, 1.0))
+
+    def value_of(folder: Path) -> tuple[str, str]:
+        end = method_of(folder)["names"]["end"]
+        return end["option"], end["value"]
+
+    leans_to("line")
+    run = fit(place, "settled", "--model.end", "auto", *UNTRAINED)
+    config, other = str(run / "config.yaml"), ["--run", str(tmp_path / "other")]
+    identity = json.loads((run / "metrics.json").read_text())["identity"]
+    leans_to("eos")  # as after other mentions came into tune, or on another machine
+    for command in ("validate", "test"):
+        assert main([command, "--config", config]) == 0
+        assert value_of(run) == ("auto", "line")
+    assert json.loads((run / "metrics.json").read_text())["identity"] == identity
+    assert "settled_end" not in identity["method"]["options"]
+    assert open_run(run, device="cpu").language_model.rules.end == "line"
+    task, datamodule = instantiate_run(run)
+    task.try_parts()
+    blocks = pickle.loads(pickle.dumps(AnswerBlocks(task, datamodule, None)))
+    datamodule.needs = task.needs
+    _ = datamodule.linking_data
+    assert blocks.opened.language_model.rules.end == "line"
+    Linker.from_checkpoint(run, device="cpu").save(tmp_path / "linker")
+    assert Linker.from_pretrained(tmp_path / "linker", device="cpu").task.end == "line"
+    assert main(["validate", "--config", config, *other, "--model.end", "eos"]) == 0  # what is said counts
+    assert value_of(tmp_path / "other") == ("eos", "eos")
+    again = ["--run", str(tmp_path / "again")]
+    assert main(["fit", "--config", config, *again]) == 0  # a run of its own, which settles its own
+    assert value_of(tmp_path / "again") == ("auto", "eos")
+
+
 def test_where_most_answers_never_end_it_is_said_why(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     endless = ["--model.language_model.path", str(place / "endless"), "--model.constrained", "false"]
     task = opened(place, *endless, "--model.max_new_tokens", "2", *UNTRAINED)
@@ -237,7 +271,7 @@ def test_a_run_that_lacks_the_options_is_read_as_before(former_run: Path, tmp_pa
     recorded = json.loads((former_run / "metrics.json").read_text())
     task = open_run(former_run, device="cpu")
     assert task.language_model.rules == NameRules(False, "eos", "alone")
-    assert isinstance(task.mask(task.tree), NameMask)
+    assert isinstance(task.choices(task.tree), OfNames)
     assert all(len(prompt.tokens) <= 3 for prompt in task.prompts.of(np.arange(5)))
     linker = Linker.from_checkpoint(former_run, device="cpu")
     assert_answers_as(former_run, linker)

@@ -1,0 +1,98 @@
+"""The backend that an encoder was told to use: chosen once, its export found or made, and compared with torch."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from dim.core.sealed import MANIFEST
+from dim.encoders.backends import fastest
+from dim.encoders.device import Backend, Precision, resolve_device
+from dim.encoders.encoder_check import check_same
+from dim.encoders.exported import BESIDE, Exported, ExportFacts, export_place, open_export, write_export
+from dim.encoders.pretrained import Pretrained
+from dim.encoders.weights import hash_files
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenBackend:
+    """What computes an encoder's network.
+
+    Attributes:
+        asked: As the encoder's option says.
+        precision: Of the arithmetic.
+        device: Where torch would compute.
+        source: The model.
+        key: Says what the network computes, beside the model's content.
+        load: Gives the network as torch runs it, batches to compare it on, and facts, as `write_export` takes them.
+        features: The features of what the network gave of a batch.
+    """
+
+    asked: Backend
+    precision: Precision
+    device: str
+    source: Pretrained
+    key: Callable[[], str]
+    load: Callable[[], tuple[nn.Module, Sequence[Mapping[str, Tensor]], ExportFacts]]
+    features: Callable[[Tensor, Mapping[str, Tensor]], Tensor]
+
+    @property
+    def name(self) -> str:
+        """Its name; `auto` is chosen at first use."""
+        return self._chosen[0] if self.asked == "auto" else self.asked
+
+    @property
+    def known_name(self) -> str:
+        """Its name as far as it is known: what another process is told, which then chooses the same."""
+        return self.name if "_chosen" in self.__dict__ else self.asked
+
+    @property
+    def exported(self) -> Exported | None:
+        """The network as the backend runs it; None: torch does.
+
+        Raises:
+            ConfigError: Its package is missing, the network cannot be exported, or it gives other vectors than torch.
+            DataError: The export is damaged.
+        """
+        return None if self.asked == "torch" else self._chosen[1]
+
+    @property
+    def described(self) -> str:
+        """What the fingerprint says of it; of torch nothing, as before there was another."""
+        if self.name == "torch":
+            return ""
+        place, is_beside = self._place(self.name)
+        # An export that came with the model is not known by the model's weights alone.
+        return f", backend={self.name}" + (f"@{hash_files([place / MANIFEST])}" if is_beside else "")
+
+    def write(self, target: Path) -> None:
+        """Writes the export into a folder with a copy of the model, where it is found when that is opened."""
+        if self.exported is not None and not (target / BESIDE / self.name).exists():
+            shutil.copytree(self._place(self.name)[0], target / BESIDE / self.name)
+
+    @cached_property
+    def _chosen(self) -> tuple[str, Exported | None]:
+        if self.asked != "auto":
+            return self.asked, self._open(self.asked)
+        found: dict[str, Exported] = {}
+        is_on_cpu = resolve_device(self.device).type == "cpu"
+        name = fastest(self.precision, lambda name: found.update({name: self._open(name)})) if is_on_cpu else "torch"
+        return name, found.get(name)
+
+    def _open(self, name: str) -> Exported:
+        place, _ = self._place(name)
+        if not (place / MANIFEST).exists():
+            write_export(self.load, place, name)
+        export = open_export(place, name, self.precision)
+        for tokens, expected in export.sample:
+            check_same(self.features(export(tokens), tokens), self.features(expected, tokens), name, self.source.path)
+        return export
+
+    def _place(self, name: str) -> tuple[Path, bool]:
+        folder = Path(self.source.path) if self.source.is_folder else None
+        return export_place(folder, name, f"{self.source.content}, {self.key()}")

@@ -1,0 +1,175 @@
+"""An encoder's network in the form of a runtime: written once, and compared with torch wherever it is opened.
+
+It stands in a sealed folder: beside a model's own files, as a linker's folder has it, or in `~/.cache/dim/exports`.
+With it stand the tokens of some texts and what torch made of them: wherever it is opened, by whatever version of the
+runtime on whatever CPU, it has to make the same of them. For that no weights of torch are loaded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from dim.core.files import content_hash
+from dim.core.locks import folder_lock
+from dim.core.sealed import MANIFEST, Manifest, open_sealed, sealed_folder
+from dim.display.terminal import Console
+from dim.encoders.backends import RUNTIMES, Run
+from dim.encoders.device import Precision
+from dim.errors import ConfigError, DataError, StorageError
+
+CONTENT, FORMAT = "exported encoder", 1
+MOST_SAMPLED = 512  #: Tokens of a text that torch and a runtime are compared on.
+BESIDE = "exported"  #: The folder beside a model's files that holds those of each runtime.
+SAMPLE = "sample.safetensors"
+#: Texts that torch and the runtime are compared on: of several lengths and scripts, and one that is cut.
+TEXTS = (
+    ("Anna Moreau, who plays the violin, was born in a small town by the sea in 1931.", "Anna", ""),
+    ("Paris",),
+    ("В 1961 году он полетел в космос.", "東京は日本の首都である。", "e=mc², 3.14 … 100 % (sic!)"),
+    (" ".join(["The mayor of the old town opened the bridge over the river, and the river rose."] * 40),),
+)
+
+
+class ExportFacts(TypedDict):
+    """What is said of a network: what it takes, and how long a text may be."""
+
+    inputs: list[str]
+    most_tokens: int
+
+
+class ExportManifest(Manifest, ExportFacts):
+    """What stands beside its files."""
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """A network that a runtime runs.
+
+    Attributes:
+        inputs: What it takes.
+        most_tokens: Of a text that it takes.
+        run: Runs it.
+        call: As of the runtime.
+        sample: Batches of tokens, their mask among them, and what torch made of each.
+    """
+
+    inputs: frozenset[str]
+    most_tokens: int
+    run: Run
+    call: int
+    sample: tuple[tuple[dict[str, Tensor], Tensor], ...]
+
+    def __call__(self, tokens: Mapping[str, Tensor]) -> Tensor:
+        """The network's output of a batch of tokens."""
+        given = {name: values.numpy() for name, values in tokens.items() if name in self.inputs}
+        return torch.from_numpy(self.run(given))
+
+
+def exports_folder() -> Path:
+    """Where exports stand that belong to no linker's folder."""
+    caches = os.environ.get("XDG_CACHE_HOME")
+    return (Path(caches) if caches else Path.home() / ".cache") / "dim" / "exports"
+
+
+def export_place(model: Path | None, backend: str, key: str) -> tuple[Path, bool]:
+    """Where a network's export stands, or shall stand, and whether that is beside the model's own files.
+
+    Args:
+        model: The model's folder; None: it is on a hub.
+        backend: The runtime's name.
+        key: Of what the network computes.
+    """
+    if model is not None and (model / BESIDE / backend).is_dir():
+        return model / BESIDE / backend, True
+    return exports_folder() / f"{backend}-{content_hash(key, str(FORMAT))}", False
+
+
+def write_export(
+    load: Callable[[], tuple[nn.Module, Sequence[Mapping[str, Tensor]], ExportFacts]], place: Path, backend: str
+) -> None:
+    """Writes a network, and what it makes of some batches, into a folder; one that stands there already is kept.
+
+    Args:
+        load: Gives the network, which takes tokens by name, some batches, the first of two texts or more, and facts.
+        place: The folder.
+        backend: The runtime's name.
+
+    Raises:
+        ConfigError: The runtime is missing, or the network cannot be exported.
+    """
+    with folder_lock(place, "an export of an encoder", wait=True):
+        if (place / MANIFEST).exists():  # another process was first
+            return
+        with Console(stderr=True).status(f"exporting the encoder for {backend}, once"), torch.no_grad():
+            network, batches, facts = load()
+            with sealed_folder(place, CONTENT, FORMAT, facts) as folder, _said_of(backend):
+                given = [{name: batch[name] for name in facts["inputs"]} for batch in batches]
+                made = [network(tokens) for tokens in given]
+                RUNTIMES[backend].write(_program(network, given[0]), facts["inputs"], folder)
+                (folder / SAMPLE).write_bytes(save(_packed(batches, made)))
+
+
+def _program(network: nn.Module, tokens: dict[str, Tensor]) -> torch.export.ExportedProgram:
+    from torch.export import Dim  # a quarter of a second
+
+    free = {name: {0: Dim.DYNAMIC, 1: Dim.DYNAMIC} for name in tokens}  # the batch, and the length of its texts
+    return torch.export.export(network, (tokens,), dynamic_shapes=(free,), strict=False)
+
+
+@contextmanager
+def _said_of(backend: str) -> Iterator[None]:
+    """In it what fails is a ConfigError: torch and each runtime raise their own kinds, each family of models others."""
+    try:
+        yield
+    except (ConfigError, StorageError):
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:200] or "no message"
+        raise ConfigError(
+            f"an encoder that can be exported for backend {backend}, with texts of any length",
+            f"{type(error).__name__}: {said}",
+            "Use another backend, or torch, with this model.",
+        ) from error
+
+
+def open_export(place: Path, backend: str, precision: Precision) -> Exported:
+    """The network that `write_export` wrote.
+
+    Raises:
+        ConfigError: The runtime is missing, or cannot run it here.
+        DataError: The folder is damaged, or says something else.
+    """
+    remedy = f"Remove {place}: it is made again."
+    facts = open_sealed(place, CONTENT, FORMAT, remedy=remedy, kind=ExportManifest)
+    try:
+        tensors = load((place / SAMPLE).read_bytes())
+        sample = tuple(_unpacked(tensors))
+        run = RUNTIMES[backend].opened(place, precision)
+    except (ConfigError, DataError):
+        raise
+    except Exception as error:  # safetensors and each runtime raise their own kinds
+        said = (str(error).strip().splitlines() or ["no message"])[0][:200]
+        raise DataError(f"a network for {backend} in {place}", f"{type(error).__name__}: {said}", remedy) from error
+    return Exported(frozenset(facts["inputs"]), facts["most_tokens"], run, RUNTIMES[backend].call, sample)
+
+
+def _packed(batches: Sequence[Mapping[str, Tensor]], made: Sequence[Tensor]) -> dict[str, Tensor]:
+    parts = [{**batch, "": output} for batch, output in zip(batches, made, strict=True)]
+    return {f"{place}.{name}": value.contiguous() for place, part in enumerate(parts) for name, value in part.items()}
+
+
+def _unpacked(tensors: Mapping[str, Tensor]) -> list[tuple[dict[str, Tensor], Tensor]]:
+    found: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        place, _, name = key.partition(".")
+        found.setdefault(int(place), {})[name] = value
+    return [({name: value for name, value in part.items() if name}, part[""]) for _, part in sorted(found.items())]

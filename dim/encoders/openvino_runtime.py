@@ -1,0 +1,108 @@
+"""OpenVINO on a CPU: writes a network in its own format, and runs one."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from threading import local
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dim.encoders.device import Precision
+from dim.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+FILE = "model.xml"
+_TELEMETRY = "openvino_telemetry"
+
+
+class OpenVinoRuntime:
+    """OpenVINO, in fp32 or, on a CPU that has it, in bf16; the weights stand there in fp32."""
+
+    name = "openvino"
+    precisions: tuple[Precision, ...] = ("fp32", "bf16")
+    call = 64  # it makes itself ready anew for each shape
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether a network can be written and run."""
+        return find_spec("openvino") is not None
+
+    def write(self, program: ExportedProgram, names: Sequence[str], folder: Path) -> None:
+        """Writes a network into a folder.
+
+        Args:
+            program: It.
+            names: Of its inputs.
+            folder: It stands there.
+
+        Raises:
+            ConfigError: OpenVINO is missing.
+        """
+        openvino = _openvino()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what torch itself calls
+            model = openvino.convert_model(program)
+        for given, name in zip(model.inputs, names, strict=True):
+            given.tensor.set_names({name})
+        openvino.save_model(model, folder / FILE, compress_to_fp16=False)
+
+    def opened(self, folder: Path, precision: Precision) -> Any:
+        """What runs the network that stands in a folder: inputs by name → its output.
+
+        Raises:
+            ConfigError: OpenVINO is missing, or this CPU does not compute in that precision.
+        """
+        core = _openvino().Core()
+        if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise ConfigError(
+                "a CPU that computes in bf16 (AVX-512 BF16 or AMX)",
+                "one that imitates it, at a fraction of the speed",
+                "Use precision: fp32.",
+            )
+        options = {
+            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],  # else it chooses by the CPU
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # others work on these cores, too
+        }
+        compiled = core.compile_model(folder / FILE, "CPU", options)
+        kept = local()  # a request is one thread's
+
+        def run(inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+            if not hasattr(kept, "request"):
+                kept.request = compiled.create_infer_request()
+            found: NDArray[np.float32] = kept.request.infer(dict(inputs), share_inputs=True)[0]
+            return found
+
+        return run
+
+
+@cache
+def _openvino() -> Any:
+    """The package, which would tell its makers of each import and conversion: without what tells them it cannot.
+
+    Raises:
+        ConfigError: It is missing.
+    """
+    had, before = _TELEMETRY in sys.modules, sys.modules.get(_TELEMETRY)
+    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # Python's own mark of what may not be imported
+    try:
+        import openvino
+    except ImportError as error:
+        remedy = "pip install 'dim-linker[openvino]'"
+        raise ConfigError("the package openvino, for backend: openvino", "none", remedy) from error
+    finally:
+        sys.modules.pop(_TELEMETRY)
+        if had and before is not None:
+            sys.modules[_TELEMETRY] = before
+    return openvino
