@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from functools import cache
 
 from dim.cli.commands import COMMANDS
 from dim.core.choices import nearest
@@ -60,6 +63,7 @@ def main(args: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if args is None else args)
     name = arguments[0] if arguments else "--help"
     handler = signal.getsignal(signal.SIGINT)
+    _end_at_once()
     try:
         import dim
 
@@ -104,6 +108,12 @@ def main(args: Sequence[str] | None = None) -> int:
         warn(f"\ninterrupted: {_left_by(name)}")
         return 130
     return 0
+
+
+@cache
+def _end_at_once() -> None:
+    """Has Python not look for garbage in all that torch made, which takes a second, when the process ends anyway."""
+    atexit.register(gc.freeze)
 
 
 def _left_by(name: str) -> str:

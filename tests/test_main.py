@@ -33,6 +33,12 @@ def test_the_version_is_printed(capsys):
     assert capsys.readouterr().out.startswith("dim ")
 
 
+def test_a_command_that_ends_looks_for_no_garbage_and_calls_what_waits_for_its_end():
+    code = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 0)); from dim.__main__ import main"
+    shown = subprocess.run([sys.executable, "-c", f"{code}; main(['--version'])"], capture_output=True, text=True)
+    assert shown.stdout.splitlines()[-1] == "True", shown.stderr
+
+
 def test_errors_of_the_input_end_with_status_one_and_three_parts(tmp_path, capsys):
     assert main(["prepare", str(tmp_path / "nothing"), str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
