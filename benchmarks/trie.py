@@ -177,12 +177,12 @@ class _WatchedDicts(LogitsProcessor):  # type: ignore[misc]  # the library is un
 
 
 class _WatchedNames(OfNames):
-    """The tree's choices with their clock. Beside the mask it does what the log-softmax of the other way does."""
+    """The tree's choices with their clocks: of all, log-likelihoods too, and of what is the mask of the other way."""
 
     def __init__(self, tree: NameTree, device: torch.device) -> None:
         of_tree = tree.choices(device)
         super().__init__(of_tree.graphs, of_tree.num_tokens)
-        self.seconds, self.num_calls = 0.0, 0
+        self.seconds, self.in_tree, self.num_calls = 0.0, 0.0, 0
 
     def after(self, places: torch.Tensor, logits: torch.Tensor) -> Offered:
         start = time.perf_counter()
@@ -191,10 +191,16 @@ class _WatchedNames(OfNames):
         self.num_calls += 1
         return offered
 
+    def _children(self, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        start = time.perf_counter()
+        children = super()._children(places)
+        self.in_tree += time.perf_counter() - start
+        return children
+
 
 @torch.inference_mode()
 def _by_tree(model: Any, tree: NameTree, prompts: torch.Tensor, num_beams: int) -> tuple[list[list[int]], list[float]]:
-    """The best names, and seconds in the tree, steps, seconds of decoding and of the model in it."""
+    """The best names, and seconds of what may follow, steps, seconds of decoding, of the model and the tree in it."""
     choices, of_model = _WatchedNames(tree, prompts.device), 0.0
     cache_name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
     encoded = model(prompts, use_cache=True, logits_to_keep=1)
@@ -212,7 +218,9 @@ def _by_tree(model: Any, tree: NameTree, prompts: torch.Tensor, num_beams: int) 
     start = time.perf_counter()
     search = Search(tree.end_token, MAX_NEW_TOKENS, choices)
     texts, _ = search.beams(encoded.logits[:, -1], follow, num_beams, 1.0, False)
-    return texts[:, 0].tolist(), [choices.seconds, choices.num_calls, time.perf_counter() - start, of_model]
+    return texts[:, 0].tolist(), [
+        *(choices.seconds, choices.num_calls, time.perf_counter() - start, of_model, choices.in_tree)
+    ]
 
 
 def _by_dicts(
@@ -241,13 +249,14 @@ def _by_dicts(
 def _decode(model: Any, tree: NameTree, batches: torch.Tensor, num_beams: int) -> dict[str, float]:
     """Seconds of both ways, and of the decoding around them."""
     nested, end, num_same = nested_dicts(tree), tree.end_token, 0
-    ours, theirs = np.zeros(4), np.zeros(3)
+    ours, theirs = np.zeros(5), np.zeros(3)
     for prompts in batches:
         names, taken = _by_tree(model, tree, prompts, num_beams)
         others, beside = _by_dicts(model, tree, nested, prompts, num_beams)
         ours, theirs = ours + taken, theirs + beside
         num_same += sum(_ended(a, end) == _ended(b, end) for a, b in zip(names, others, strict=True))
     results = {"same_answers": num_same / batches[..., 0].numel(), "search_share": 1 - ours[3] / ours[2]}
+    results["in_tree_ms_a_step"] = 1000 * ours[4] / ours[1]
     for kind, (inside, steps, decoding) in {"tree": ours[:3], "dict": theirs}.items():
         results |= {f"{kind}_steps": steps, f"{kind}_ms_a_step": 1000 * inside / steps}
         results |= {f"{kind}_share": inside / decoding, f"{kind}_decoding_ms_a_step": 1000 * decoding / steps}
@@ -281,7 +290,8 @@ def _print(title: str, decoding: str, results: dict[str, float]) -> None:
     table.add_row("nodes, before the first search", f"{of('graph_seconds'):.2f} s", "", "")
     table.add_section()
     table.add_row(f"steps ({decoding})", f"{of('tree_steps'):.0f}", "", f"{of('dict_steps'):.0f}")
-    table.add_row("what may follow, a step", f"{of('tree_ms_a_step'):.2f} ms", "", f"{of('dict_ms_a_step'):.2f} ms")
+    table.add_row("what may follow, a step", f"{of('in_tree_ms_a_step'):.2f} ms", "", f"{of('dict_ms_a_step'):.2f} ms")
+    table.add_row("and its log-likelihoods", f"{of('tree_ms_a_step'):.2f} ms", "", "")
     share = f"{of('tree_share'):.2%}", f"≤ {MAX_SHARE:.0%}", f"{of('dict_share'):.2%}"
     table.add_row("its share of decoding", *share)
     table.add_row("share of all that is not the model", f"{of('search_share'):.2%}", "", "")
