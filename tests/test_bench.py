@@ -8,6 +8,7 @@ from benchmarks.train import bench_train
 from dim.errors import ConfigError
 
 
+@pytest.mark.long
 def test_search_is_timed_against_one_matrix_product(capsys):
     bench_search(num_entities=3000, num_queries=64, width=16, repeats=2, sizes=[])
     shown = capsys.readouterr().out
@@ -15,6 +16,7 @@ def test_search_is_timed_against_one_matrix_product(capsys):
     assert "2 turns" in shown
 
 
+@pytest.mark.long
 def test_indexes_over_growing_kbs_are_measured_against_faiss_flat(capsys, tmp_path):
     points = bench_search(
         num_entities=500, num_queries=8, width=32, repeats=1,
@@ -51,6 +53,7 @@ def test_a_size_of_nothing_is_refused():
         bench_search(sizes=[0])
 
 
+@pytest.mark.long
 def test_training_is_timed_against_a_bare_loop(capsys):
     bench_train(batch_sizes=[64], num_mentions=256, num_entities=300, width=16, epochs=1)
     shown = capsys.readouterr().out

@@ -8,6 +8,7 @@ from dim.errors import ConfigError
 from dim.releases.mimic import Mimic
 
 
+@pytest.mark.long
 def test_conversion_is_timed_against_a_plain_load(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     results = bench_convert(num_entities=2000, num_mentions=300, folder=tmp_path / "release", rounds=1)
     assert results["ratio"] == pytest.approx(results["convert_seconds"] / results["load_seconds"])

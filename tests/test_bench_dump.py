@@ -10,6 +10,7 @@ from benchmarks.made_up_dump import write_dump
 from dim.errors import ConfigError
 
 
+@pytest.mark.long
 def test_a_dump_is_timed_against_json_loads(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     results = bench_dump(num_lines=2000, classes="Q5", folder=tmp_path / "dump")
     assert results["ratio"] == pytest.approx(results["prepare_seconds"] / results["load_seconds"])

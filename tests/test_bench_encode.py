@@ -6,7 +6,7 @@ from benchmarks.encode import bench_encode
 from dim.errors import ConfigError
 
 
-@pytest.mark.runtimes
+@pytest.mark.long
 def test_each_backend_is_timed_against_torch_and_its_vectors_are_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

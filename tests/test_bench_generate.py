@@ -16,6 +16,7 @@ from dim.methods.generative.prompt import pad_left
 SMALL = {"size": "tiny", "num_names": 500, "num_mentions": 3, "batch_size": 2, "rounds": 1, "device": "cpu"}
 
 
+@pytest.mark.long
 def test_gemel_is_timed_against_the_published_way_and_writes_the_same_names(capsys: pytest.CaptureFixture[str]) -> None:
     results = bench_generate(**SMALL, num_examples=2)  # fp32: it raises where names differ
     assert results["same_names"] > 0.9

@@ -7,6 +7,7 @@ from dim.errors import ConfigError
 SMALL = {"num_entities": 1000, "num_mentions": 12, "batch_size": 16, "rounds": 2, "shape": "tiny"}
 
 
+@pytest.mark.long
 def test_a_linker_is_timed_against_encoding_the_same_texts(capsys: pytest.CaptureFixture[str]) -> None:
     results = bench_link(**SMALL, kinds=["exact", "ivf"])
     for p in ("p50", "p99"):
@@ -30,6 +31,7 @@ def test_a_linker_is_timed_against_encoding_the_same_texts(capsys: pytest.Captur
         assert said in shown
 
 
+@pytest.mark.long
 def test_a_text_encoder_of_ones_own_is_timed(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     own = write_text_encoder(tmp_path / "own", ["a text of some words"] * 3, "tiny", 0)
     bench_link(**SMALL, text_encoder=own, ranker=False)

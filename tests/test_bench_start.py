@@ -9,6 +9,7 @@ from dim.errors import ConfigError, DimError
 HERE = Path(__file__).resolve().parent.parent
 
 
+@pytest.mark.long
 def test_lines_are_started_in_turns_beside_those_of_another_checkout(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@ import pytest
 from benchmarks.trie import bench_trie
 
 
+@pytest.mark.long
 def test_the_tree_is_measured_against_nested_dicts(capsys: pytest.CaptureFixture[str]) -> None:
     sizes = {"num_names": 5000, "vocab_size": 2000, "num_words": 2000}
     model = {"prompt_length": 8, "batch_size": 2, "num_beams": 3, "num_layers": 1, "width": 64, "rounds": 2}

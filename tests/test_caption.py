@@ -421,6 +421,7 @@ def start(task: Callable[[], object]) -> multiprocessing.process.BaseProcess:
     return process
 
 
+@pytest.mark.long  # test_writers.py kills each command
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_byte_identical_to_an_undisturbed_run(
     blip2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_kills: int

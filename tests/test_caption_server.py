@@ -334,7 +334,7 @@ def test_a_kill_loses_no_answer(tmp_path: Path) -> None:
     assert None not in captions(dataset)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_ctrl_c_and_sigterm_leave_the_captions_that_came_written(tmp_path: Path, number: int) -> None:
     dataset = make_dataset(tmp_path, [[f"{n}.png"] for n in range(1, 9)], mention=[f"Ana {n}" for n in range(8)])
     with stalling_server() as server:

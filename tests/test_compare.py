@@ -42,6 +42,7 @@ def compare(place, *more):
     return main(["compare", *configs, "--runs", str(place / "runs"), "--seeds", "1", *more])
 
 
+@pytest.mark.long
 def test_all_runs_are_made_once_resumed_where_they_broke_off_and_reported(place, capfd):
     assert compare(place) == 0
     shown = capfd.readouterr().out

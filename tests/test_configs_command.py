@@ -116,6 +116,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tree / done.stdout.splitlines()[-1]
 
 
+@pytest.mark.long
 def test_an_installed_dim_fits_a_shipped_config_far_from_the_repository(wheel: Path, elsewhere: Path) -> None:
     venv.create(elsewhere / "venv")
     (packages,) = (elsewhere / "venv").glob("lib/python*/site-packages")

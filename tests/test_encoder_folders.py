@@ -89,7 +89,8 @@ def test_a_folder_of_texts_goes_the_whole_way(
     assert linker.live.text_encoder.width == (12 if "Dense" in name else 16)
 
 
-@pytest.mark.parametrize("kind", ["clip", pytest.param("siglip", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
 def test_a_folder_of_two_towers_goes_the_whole_way(
     kind: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

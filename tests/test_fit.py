@@ -225,6 +225,7 @@ def test_candidates_are_a_protocol_of_their_own(place):
     assert metrics["top20"] == pytest.approx(metrics["candidate_recall"])
 
 
+@pytest.mark.long  # test_resumed.py has what needs no kill
 def test_a_killed_training_resumes_and_ends_with_the_weights_of_an_undisturbed_one(place):
     epochs = ["--trainer.max_epochs", "5", "--model.negatives", "MinedNegatives", "--model.modality_dropout", "0.3"]
     assert main(["fit", *options(place, "undisturbed", *epochs)]) == 0

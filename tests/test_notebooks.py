@@ -7,15 +7,14 @@ import nbformat
 import pytest
 from executed_notebook import NOTEBOOKS, executed
 
-#: The first in make test, the others, which fit more, in make test-all.
-EACH = [pytest.param(path, marks=[pytest.mark.long] * (number >= 1)) for number, path in enumerate(NOTEBOOKS)]
 STORED = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
 
 #: What only one machine or one moment has: home, temporary and system folders, and escapes of a terminal.
 OF_ONE_MACHINE = re.compile(r"(?<![\w.])/(?:home|root|tmp|var|usr|opt|Users|private)/|[A-Z]:\\\\|site-packages|\\u001b")
 
 
-@pytest.mark.parametrize("notebook", EACH, ids=[path.stem for path in NOTEBOOKS])
+@pytest.mark.long
+@STORED
 def test_every_notebook_runs(notebook, tmp_path):
     book = executed(notebook, tmp_path)
     assert all(cell["outputs"] for cell in book.cells if "report" in cell.source and cell.cell_type == "code")

@@ -65,6 +65,7 @@ json.dump({"kind": type(linker).__name__, "shown": repr(again), "first": before[
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_package_of_others_does_all_that_ours_do(tmp_path: Path) -> None:
     shutil.copytree(SOURCE, tmp_path / "source")

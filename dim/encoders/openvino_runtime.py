@@ -62,7 +62,8 @@ class OpenVinoRuntime:
         Raises:
             ConfigError: OpenVINO is missing, or this CPU does not compute in that precision.
         """
-        core = _openvino().Core()
+        _openvino()  # says what is missing
+        core = _core()
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise ConfigError(
                 "a CPU that computes in bf16 (AVX-512 BF16 or AMX)",
@@ -85,6 +86,17 @@ class OpenVinoRuntime:
             return found
 
         return run
+
+
+@cache
+def _core() -> Any:
+    """What knows the devices, one as long as the process lives.
+
+    Each gives the thread that first uses it a stack for signals and takes it back when it is dropped. Of two that are
+    dropped in the order in which they came, the stack of the first stays in use and is gone (OpenVINO 2026.4): the next
+    Ctrl-C, SIGTERM or ended child would end the process without a word.
+    """
+    return _openvino().Core()
 
 
 @cache

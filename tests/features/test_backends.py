@@ -23,8 +23,6 @@ from dim.encoders.openvino_runtime import _openvino
 from dim.encoders.text import TransformersTextEncoder
 from dim.errors import ConfigError, DataError
 
-pytestmark = pytest.mark.runtimes
-
 RUNTIMES = ("onnx", "openvino")
 TEXTS = ["anna", "", "anna moreau who plays the violin, in a small town by the sea.", "a b", "paris " * 100]
 
@@ -202,6 +200,20 @@ def test_nothing_is_told_to_the_makers_of_the_runtimes(folder: Path, tmp_path: P
     done = subprocess.run([sys.executable, "-c", program, str(folder)], env=told, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert [path.name for path in (tmp_path / "caches").iterdir()] == ["dim"]  # where what is sent would wait
+
+
+def test_signals_are_handled_when_networks_have_come_and_gone(folder: Path) -> None:
+    """In a process of its own: where they are not, it ends."""
+    encoder(folder, "openvino").encode_text(["anna"])
+    program = (
+        "import gc, os, signal, sys; from dim.encoders.text import TransformersTextEncoder as T\n"
+        "opened = [T(sys.argv[1], device='cpu', backend='openvino') for _ in range(3)]\n"
+        "for each in opened: each.encode_text(['anna'])\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: print('handled', flush=True))\n"
+        "while opened: opened.pop(0); each = None; gc.collect(); os.kill(os.getpid(), signal.SIGUSR1)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()) == (0, ["handled"] * 3), done.stderr
 
 
 def test_parts_of_like_length_hold_each_row_once_and_nothing_that_counts_is_cut() -> None:

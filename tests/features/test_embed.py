@@ -510,7 +510,7 @@ def test_captions_are_not_asked_for_images_that_are_gone(tmp_path: Path) -> None
     "asked",
     [
         ["embed", "--text_encoder=TinyTextEncoder", "--name_encoder=CharacterEncoder"],
-        ["caption", "--captioner=TinyCaptioner"],
+        pytest.param(["caption", "--captioner=TinyCaptioner"], marks=pytest.mark.long),
     ],
 )
 def test_a_process_that_knows_nothing_yet_takes_encoders_by_their_short_names(tmp_path: Path, asked: list[str]) -> None:

@@ -224,7 +224,7 @@ def test_a_folder_that_was_hashed_by_the_rule_before_is_known(berts: list[Path],
     assert not is_known(text(str(folder)), former, "text_encoder")
 
 
-@pytest.mark.runtimes
+@pytest.mark.long
 def test_what_another_backend_computes_stands_whole_in_a_linkers_folder(
     online: Hub, berts: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

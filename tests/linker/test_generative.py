@@ -214,6 +214,7 @@ def test_a_saved_linker_answers_as_before(saved: Path, linker: Linker, questions
     assert "Top-1" in card
 
 
+@pytest.mark.long  # test_linker_start.py has DIM's
 def test_a_folder_answers_without_what_trains(saved: Path) -> None:
     done = subprocess.run([sys.executable, "-c", ASKED, str(saved)], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])

@@ -182,7 +182,7 @@ def caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     return folder
 
 
-@pytest.mark.runtimes
+@pytest.mark.long
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
 def test_the_folder_of_another_backend_has_its_export_and_answers_as_the_run_does(
     place: Path, bert: Path, caches: Path, backend: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any
@@ -211,7 +211,7 @@ def test_an_encoder_without_backends_is_told(own: Path, tmp_path: Path, capsys: 
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.runtimes
+@pytest.mark.long
 def test_a_folder_that_answers_otherwise_is_not_written(
     place: Path, bert: Path, caches: Path, tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -117,6 +117,7 @@ def test_what_a_module_merely_imports_is_not_known() -> None:
     assert classes_in(module) == [Mine]
 
 
+@pytest.mark.long
 def test_runs_of_format_2_are_told_by_options_that_their_old_classes_say() -> None:
     """In a process of its own: nothing is imported that the command does not import."""
     name = "dim.generative.module.GEMEL"

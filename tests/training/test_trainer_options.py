@@ -89,6 +89,7 @@ def test_an_option_that_is_refused_is_refused_before_data_is_read(world, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_one_is_one_batch_whatever_was_imported_before(world, tmp_path):
     line = [
         "fit",

@@ -86,7 +86,7 @@ def test_a_trained_encoder_is_what_its_linker_answers_by(world: Path, bert: Path
     assert Linker.from_pretrained(tmp_path / "again", device="cpu").link_batch(questions[:1])
 
 
-@pytest.mark.runtimes
+@pytest.mark.long
 def test_its_linker_may_be_computed_by_another_backend(
     world: Path, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
