@@ -18,7 +18,8 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A slow machine finds the same faults as a fast one.
-settings.register_profile("dim", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("dim", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", settings.get_profile("dim"), max_examples=100)
 settings.load_profile("dim")
 
 
@@ -29,6 +30,12 @@ def public_folder() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Has Hypothesis try more where there is time."""
+    if config.getoption("--long"):
+        settings.load_profile("long")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

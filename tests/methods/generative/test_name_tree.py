@@ -93,7 +93,7 @@ def test_names_are_listed_in_order_each_once(pairs):
     assert all(rows == sorted(oracle.rows[tuple(tokens)]) for tokens, rows in listed)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(PAIRS.filter(bool), PAIRS, PAIRS)
 def test_names_added_later_are_as_good_as_those_from_the_start(first, second, third):
     tree = build(first)
@@ -112,7 +112,7 @@ def test_added_names_share_the_arrays_of_the_first():
     assert 0 < more.nbytes - tree.nbytes < 100
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(PAIRS.filter(bool), PAIRS)
 def test_a_saved_tree_comes_back_the_same(tmp_path_factory, pairs, added):
     folder = tmp_path_factory.mktemp("tree") / "names"
