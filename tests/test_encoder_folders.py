@@ -1,11 +1,13 @@
 """A folder of each kind goes through fit, rank, export and link; a question's features are a row's."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from fit_options import fit_options
 from joint_models import write_joint
 from model_families import write_family
@@ -16,6 +18,7 @@ from dim.__main__ import main
 from dim.data.dataset import Dataset
 from dim.encoders.joint import SentenceTransformersEncoder
 from dim.linker import Linker
+from dim.linker.backends import agreement
 
 PROMPTS = {"prompts": {"query": "who is ", "document": "this is "}}
 SMALL = ["--model", "DIM", "--model.width", "16", "--model.num_heads", "2", "--trainer.max_epochs", "1"]
@@ -105,6 +108,18 @@ def test_a_folder_of_two_towers_goes_the_whole_way(
     assert texts is not None
     assert images is not None
     assert texts.width == images.width
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+        assert main(["export", str(tmp_path / "run"), str(tmp_path / "other"), "--backend", "openvino"]) == 0
+        shutil.rmtree(tmp_path / "caches")  # what stands in the folder is enough
+        patch.setattr(torch.export, "export", None)
+        other = Linker.from_pretrained(tmp_path / "other")
+        image = next(Dataset(tiny_world(tmp_path_factory)).image_root.rglob("*.*"))
+        asked = {"mention": "Bardini", "image": str(image)}
+        assert agreement(other.link_batch([asked]), linker.link_batch([asked])).same_lists == 1
+        assert [getattr(other.live, name).backend_name for name in ("text_encoder", "image_encoder")] == [
+            "openvino"
+        ] * 2
 
 
 @pytest.mark.long

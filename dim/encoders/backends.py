@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Run(Protocol):
     """Runs a network."""
 
-    def __call__(self, inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+    def __call__(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Its output; several threads may call it."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -302,7 +302,18 @@ class Captioner(LocalModel, ABC):
 
 
 class ByBackend(ABC):
-    """An encoder that has the option `backend`."""
+    """An encoder that has the option `backend`.
+
+    Attributes:
+        backend_as: As which of a linker's encoders it has it.
+    """
+
+    backend_as: ClassVar[Literal["text_encoder", "image_encoder"]]
+
+    @property
+    @abstractmethod
+    def backend_name(self) -> str:
+        """Of what computes its network; `auto` is chosen at first use."""
 
     @abstractmethod
     def write_export(self, target: Path) -> str:

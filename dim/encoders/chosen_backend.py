@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 from torch import Tensor, nn
 
@@ -15,8 +16,23 @@ from dim.encoders.backends import fastest
 from dim.encoders.device import Backend, Precision, resolve_device
 from dim.encoders.encoder_check import check_same
 from dim.encoders.exported import BESIDE, Exported, ExportFacts, export_place, open_export, write_export
-from dim.encoders.pretrained import Pretrained
 from dim.encoders.weights import hash_files
+
+
+class Source(Protocol):
+    """Where an encoder's model comes from."""
+
+    @property
+    def path(self) -> str:
+        """What messages call it."""
+
+    @property
+    def home(self) -> Path | None:
+        """The folder that it stands in; None: it is on a hub."""
+
+    @property
+    def content(self) -> str:
+        """What its content is known by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +43,7 @@ class ChosenBackend:
         asked: As the encoder's option says.
         precision: Of the arithmetic.
         device: Where torch would compute.
-        source: The model.
+        source: Of the model.
         key: Says what the network computes, beside the model's content.
         load: Gives the network as torch runs it, batches to compare it on, and facts, as `write_export` takes them.
         features: The features of what the network gave of a batch.
@@ -36,7 +52,7 @@ class ChosenBackend:
     asked: Backend
     precision: Precision
     device: str
-    source: Pretrained
+    source: Source
     key: Callable[[], str]
     load: Callable[[], tuple[nn.Module, Sequence[Mapping[str, Tensor]], ExportFacts]]
     features: Callable[[Tensor, Mapping[str, Tensor]], Tensor]
@@ -62,6 +78,11 @@ class ChosenBackend:
         return None if self.asked == "torch" else self._chosen[1]
 
     @property
+    def pinned_options(self) -> dict[str, str]:
+        """The option that has the same chosen elsewhere, where `auto` chose."""
+        return {"backend": self.name} if self.asked == "auto" else {}
+
+    @property
     def described(self) -> str:
         """What the fingerprint says of it; of torch nothing, as before there was another."""
         if self.name == "torch":
@@ -70,10 +91,11 @@ class ChosenBackend:
         # An export that came with the model is not known by the model's weights alone.
         return f", backend={self.name}" + (f"@{hash_files([place / MANIFEST])}" if is_beside else "")
 
-    def write(self, target: Path) -> None:
-        """Writes the export into a folder with a copy of the model, where it is found when that is opened."""
+    def write(self, target: Path) -> str:
+        """Writes the export into a folder with a copy of the model, where it is found when that is opened; its name."""
         if self.exported is not None and not (target / BESIDE / self.name).exists():
             shutil.copytree(self._place(self.name)[0], target / BESIDE / self.name)
+        return self.name
 
     @cached_property
     def _chosen(self) -> tuple[str, Exported | None]:
@@ -94,5 +116,4 @@ class ChosenBackend:
         return export
 
     def _place(self, name: str) -> tuple[Path, bool]:
-        folder = Path(self.source.path) if self.source.is_folder else None
-        return export_place(folder, name, f"{self.source.content}, {self.key()}")
+        return export_place(self.source.home, name, f"{self.source.content}, {self.key()}")

@@ -18,9 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from dim.encoders.base import Features, ImageEncoder, TextEncoder
+from dim.encoders.backends import check_backend
+from dim.encoders.base import ByBackend, Features, ImageEncoder, TextEncoder
+from dim.encoders.chosen_backend import ChosenBackend
 from dim.encoders.clip_source import HUB, LOCAL, ClipSource
-from dim.encoders.device import DTYPES, Precision, check_compiler, deferred, resolve_device, to_device
+from dim.encoders.device import DTYPES, Backend, Precision, check_compiler, deferred, resolve_device, to_device
+from dim.encoders.encoder_check import pictures
+from dim.encoders.exported import PIXELS, ExportFacts, Reads
 from dim.encoders.model_files import clip_files, copy_files, load_clip_weights
 from dim.errors import ConfigError
 
@@ -29,7 +33,7 @@ _CHUNK = 4096  # texts that are tokenised at once
 _loaded: WeakValueDictionary[tuple[str, str, str, bool], nn.Module] = WeakValueDictionary()
 
 
-class OpenClipEncoder(TextEncoder, ImageEncoder):
+class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
     """Raw (not normalised) CLIP features, as the DIM release takes them; texts are cut at the model's 77 tokens.
 
     Two encoders of the same model, weights and precision share one copy in memory.
@@ -57,11 +61,14 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
             taken, or the fields `mean`, `std`, `interpolation` and `resize_mode` of open_clip. A folder says it itself,
             a tag too; of a file the tag of that name, or what all tags of the model have in common, is taken, and where
             there is no such thing this has to be set.
+        backend: What computes the network of images, as of `TransformersTextEncoder`; texts are for `torch` alone.
 
     Raises:
         ConfigError: The model or the weights do not exist, or do not fit each other, or nothing here can compile.
             Raised at first use.
     """
+
+    backend_as = "image_encoder"
 
     def __init__(
         self,
@@ -77,7 +84,10 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         revision: str | None = None,
         tokenizer_revision: str | None = None,
         preprocess: dict[str, Any] | str | None = None,
+        backend: Backend = "torch",
     ) -> None:
+        check_backend(backend, precision, device, {"compile_model": True} if compile_model else {})
+        self.backend = backend
         is_on_hub = model.startswith(HUB)
         is_path = model.startswith(LOCAL)
         name, weights = (model, None) if is_on_hub else (model if is_path else model.replace("/", "-"), pretrained)
@@ -91,7 +101,14 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         options = (self.precision, self.device, source.random_seed, self.draft, self.compile_model)
         pooling = (self.projection, self.patches)
         named = (source.model_name, source.pretrained)
-        return type(self), (*named, *options, *pooling, *source.known_revisions, source.preprocess)
+        return type(self), (
+            *named,
+            *options,
+            *pooling,
+            *source.known_revisions,
+            source.preprocess,
+            self._computing.known_name,
+        )
 
     @property
     def width(self) -> int:
@@ -134,8 +151,8 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
 
     @property
     def pinned_options(self) -> Mapping[str, str]:
-        """The commits of what is on the hub."""
-        return self.source.pinned_options
+        """The commits of what is on the hub, and the backend that `auto` chose."""
+        return self.source.pinned_options | self._computing.pinned_options
 
     def pin(self, options: Mapping[str, str]) -> None:
         """Has commits loaded; called before anything is."""
@@ -145,15 +162,32 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         self.source = replace(source, revision=revision, tokenizer_revision=tokenizer_revision)
 
     def copy_model(self, source: Path, target: Path) -> bool:
-        """Copies a file of weights, or what open_clip reads of a folder; pickled weights as safetensors."""
+        """Copies a file of weights, or what open_clip reads of a folder; pickled weights as safetensors.
+
+        The backend's export goes along.
+        """
         is_folder = source.is_dir()
         files = clip_files(source) if is_folder else [source]
-        return copy_files(source if is_folder else source.parent, files, target, load_clip_weights)
+        is_converted = copy_files(source if is_folder else source.parent, files, target, load_clip_weights)
+        self.write_export(target)
+        return is_converted
+
+    @property
+    def backend_name(self) -> str:
+        """As of `ByBackend`."""
+        return self._computing.name
+
+    def write_export(self, target: Path) -> str:
+        """As of `ByBackend`."""
+        return self._computing.write(target)
 
     def _named(self, source: str) -> str:
         draft = f", draft={self.draft_side}" if self.draft else ""
-        pooled = ", patches=True" if self.patches else "" if self.projection else ", projection=False"
-        return f"OpenClipEncoder({source}, precision={self.precision}{draft}{pooled})"
+        return f"OpenClipEncoder({source}, precision={self.precision}{draft}{self._pooled}{self._computing.described})"
+
+    @property
+    def _pooled(self) -> str:
+        return ", patches=True" if self.patches else "" if self.projection else ", projection=False"
 
     @property
     def draft_side(self) -> int | None:
@@ -167,9 +201,13 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         key = (self.source.fingerprint, self.precision, str(self.model_device), self.projection)
         model = _loaded.get(key)
         if model is None:
-            model = _loaded[key] = self.source.load(self.precision, self.model_device)
-            if not self.projection:
-                model.visual.proj = None  # type: ignore[union-attr]
+            model = _loaded[key] = self._load(self.precision, self.model_device)
+        return model
+
+    def _load(self, precision: Precision, device: torch.device) -> nn.Module:
+        model = self.source.load(precision, device)
+        if not self.projection:
+            model.visual.proj = None  # type: ignore[union-attr]
         return model
 
     def are_cut(self, texts: Sequence[str]) -> Sequence[bool]:
@@ -195,6 +233,8 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
         if not self.projection or self.patches:
             found = "patches: true" if self.patches else "projection: false"
             raise ConfigError("a CLIP text encoder", f"{found}, which is for images", "Leave it out.")
+        if self.backend != "torch":
+            raise ConfigError("backend: torch for a CLIP text encoder", f"backend: {self.backend}", "Leave it out.")
         from dim.encoders.clip_model import cut
 
         with torch.inference_mode():
@@ -216,14 +256,16 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
     def submit_image(self, pixels: NDArray[np.uint8] | Tensor) -> Callable[[], Features]:
         """What gives the features of `encode_image` when called."""
         with torch.inference_mode():
-            return deferred(self._run_image(self.model, self.normalize_pixels(pixels)))
+            values, export = self.normalize_pixels(pixels), self._computing.exported
+            return deferred(self._run_image(self.model, values) if export is None else export({PIXELS: values}))
 
     def normalize_pixels(self, pixels: NDArray[np.uint8] | Tensor) -> Tensor:
         """The model's input [batch, 3, height, width] on its device, by open_clip's arithmetic."""
         batch = pixels if isinstance(pixels, Tensor) else self.to_device(pixels)
         mean, std = self._mean_and_std
         values = batch.permute(0, 3, 1, 2).contiguous().float().div_(255)
-        return values.sub_(mean).div_(std).to(DTYPES[self.precision])
+        # Another backend takes fp32, whatever it computes in.
+        return values.sub_(mean).div_(std).to(DTYPES[self.precision if self._computing.name == "torch" else "fp32"])
 
     @cached_property
     def _mean_and_std(self) -> tuple[Tensor, Tensor]:
@@ -251,7 +293,27 @@ class OpenClipEncoder(TextEncoder, ImageEncoder):
     @cached_property
     def model_device(self) -> torch.device:
         """Where the model computes."""
-        return resolve_device(self.device)
+        return resolve_device(self.device if self._computing.name == "torch" else "cpu")
+
+    @cached_property
+    def _computing(self) -> ChosenBackend:
+        return ChosenBackend(
+            self.backend,
+            self.precision,
+            self.device,
+            self.source,
+            lambda: f"images{self._pooled}",
+            self._to_export,
+            lambda read, _: read,
+        )
+
+    def _to_export(self) -> tuple[nn.Module, Sequence[Mapping[str, Tensor]], ExportFacts]:
+        """The network as torch runs it in fp32, and two pictures and one."""
+        stack = torch.from_numpy(np.stack([self.preprocess(image) for image in pictures()]))
+        mean, std = (torch.tensor(self.source.preprocess_config[name])[:, None, None] for name in ("mean", "std"))
+        pixels = (stack.permute(0, 3, 1, 2).float() / 255 - mean) / std
+        network = Reads(self._load("fp32", torch.device("cpu")), _encode_patches if self.patches else _encode_pixels)
+        return network, [{PIXELS: pixels}, {PIXELS: pixels[1:].clone()}], {"inputs": [PIXELS], "most_tokens": 0}
 
     @cached_property
     def _resize(self) -> Callable[[Image.Image], Image.Image]:

@@ -107,6 +107,23 @@ class ClipSource:
         """Whether `pretrained` is a folder, which brings its own architecture and tokenizer."""
         return bool(self.pretrained) and Path(str(self.pretrained)).is_dir()
 
+    @property
+    def path(self) -> str:
+        """What messages call it."""
+        return str(self.pretrained or self.model_name)
+
+    @property
+    def home(self) -> Path | None:
+        """The folder that it is, or that its file stands in; None: it is on a hub, or open_clip's own."""
+        if self.is_local:
+            return Path(str(self.pretrained))
+        return Path(self.pretrained).parent if self.pretrained and Path(self.pretrained).is_file() else None
+
+    @property
+    def content(self) -> str:
+        """What its content is known by."""
+        return self.fingerprint
+
     @cached_property
     def _folder(self) -> Path | None:
         """The folder of the model, where it is one: `pretrained`, or the one of a commit in the hub's cache."""

@@ -1,8 +1,8 @@
 """An encoder's network in the form of a runtime: written once, and compared with torch wherever it is opened.
 
 It stands in a sealed folder: beside a model's own files, as a linker's folder has it, or in `~/.cache/dim/exports`.
-With it stand the tokens of some texts and what torch made of them: wherever it is opened, by whatever version of the
-runtime on whatever CPU, it has to make the same of them. For that no weights of torch are loaded.
+With it stand some inputs, tokens or pixels, and what torch made of them: wherever it is opened, by whatever version of
+the runtime on whatever CPU, it has to make the same of them. For that no weights of torch are loaded.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ CONTENT, FORMAT = "exported encoder", 1
 MOST_SAMPLED = 512  #: Tokens of a text that torch and a runtime are compared on.
 BESIDE = "exported"  #: The folder beside a model's files that holds those of each runtime.
 SAMPLE = "sample.safetensors"
+PIXELS = "pixels"  #: What a network is given that reads images.
 #: Texts that torch and the runtime are compared on: of several lengths and scripts, and one that is cut.
 TEXTS = (
     ("Anna Moreau, who plays the violin, was born in a small town by the sea in 1931.", "Anna", ""),
@@ -40,7 +41,7 @@ TEXTS = (
 
 
 class ExportFacts(TypedDict):
-    """What is said of a network: what it takes, and how long a text may be."""
+    """What is said of a network: what it takes, and how long a text may be; of one that reads images 0."""
 
     inputs: list[str]
     most_tokens: int
@@ -56,10 +57,10 @@ class Exported:
 
     Attributes:
         inputs: What it takes.
-        most_tokens: Of a text that it takes.
+        most_tokens: Of a text that it takes; of one that reads images 0.
         run: Runs it.
         call: As of the runtime.
-        sample: Batches of tokens, their mask among them, and what torch made of each.
+        sample: Batches of tokens, their mask among them, or of pixels, and what torch made of each.
     """
 
     inputs: frozenset[str]
@@ -68,10 +69,27 @@ class Exported:
     call: int
     sample: tuple[tuple[dict[str, Tensor], Tensor], ...]
 
-    def __call__(self, tokens: Mapping[str, Tensor]) -> Tensor:
-        """The network's output of a batch of tokens."""
-        given = {name: values.numpy() for name, values in tokens.items() if name in self.inputs}
+    def __call__(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The network's output of a batch."""
+        given = {name: values.numpy() for name, values in batch.items() if name in self.inputs}
         return torch.from_numpy(self.run(given))
+
+
+class Reads(nn.Module):
+    """A network with what is read of it as its output: what is exported.
+
+    Args:
+        network: It.
+        read: Its output of pixels [batch, 3, height, width].
+    """
+
+    def __init__(self, network: nn.Module, read: Callable[[nn.Module, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.network, self.read = network, read
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Of a batch that has `PIXELS`."""
+        return self.read(self.network, batch[PIXELS])
 
 
 def exports_folder() -> Path:
@@ -99,7 +117,7 @@ def write_export(
     """Writes a network, and what it makes of some batches, into a folder; one that stands there already is kept.
 
     Args:
-        load: Gives the network, which takes tokens by name, some batches, the first of two texts or more, and facts.
+        load: Gives the network, which takes a batch by name, some batches, the first of two inputs or more, and facts.
         place: The folder.
         backend: The runtime's name.
 
@@ -113,16 +131,17 @@ def write_export(
             network, batches, facts = load()
             with sealed_folder(place, CONTENT, FORMAT, facts) as folder, _said_of(backend):
                 given = [{name: batch[name] for name in facts["inputs"]} for batch in batches]
-                made = [network(tokens) for tokens in given]
+                made = [network(batch) for batch in given]
                 RUNTIMES[backend].write(_program(network, given[0]), facts["inputs"], folder)
                 (folder / SAMPLE).write_bytes(save(_packed(batches, made)))
 
 
-def _program(network: nn.Module, tokens: dict[str, Tensor]) -> torch.export.ExportedProgram:
+def _program(network: nn.Module, batch: dict[str, Tensor]) -> torch.export.ExportedProgram:
     from torch.export import Dim  # a quarter of a second
 
-    free = {name: {0: Dim.DYNAMIC, 1: Dim.DYNAMIC} for name in tokens}  # the batch, and the length of its texts
-    return torch.export.export(network, (tokens,), dynamic_shapes=(free,), strict=False)
+    # How many there are, and of tokens, which are whole numbers, how long the longest text is.
+    free = {name: dict.fromkeys(range(1 + (not each.is_floating_point())), Dim.DYNAMIC) for name, each in batch.items()}
+    return torch.export.export(network, (batch,), dynamic_shapes=(free,), strict=False)
 
 
 @contextmanager
@@ -135,7 +154,7 @@ def _said_of(backend: str) -> Iterator[None]:
     except Exception as error:
         said = " ".join(str(error).split())[:200] or "no message"
         raise ConfigError(
-            f"an encoder that can be exported for backend {backend}, with texts of any length",
+            f"an encoder that can be exported for backend {backend}, with batches and texts of any length",
             f"{type(error).__name__}: {said}",
             "Use another backend, or torch, with this model.",
         ) from error

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,14 +14,17 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
-from dim.encoders.base import Features, ImageEncoder
-from dim.encoders.device import DTYPES, Precision, deferred, resolve_device, to_device
+from dim.encoders.backends import check_backend
+from dim.encoders.base import ByBackend, Features, ImageEncoder
+from dim.encoders.chosen_backend import ChosenBackend
+from dim.encoders.device import DTYPES, Backend, Precision, deferred, resolve_device, to_device
 from dim.encoders.encoder_check import check_inputs, pictures, remedy_for
+from dim.encoders.exported import PIXELS, ExportFacts, Reads
 from dim.encoders.pretrained import KnownByItsFiles, check_whole
 from dim.errors import ConfigError
 
 
-class TransformersImageEncoder(KnownByItsFiles, ImageEncoder):
+class TransformersImageEncoder(KnownByItsFiles, ByBackend, ImageEncoder):
     """Image features of a Transformers model, each image prepared by the folder's own processor.
 
     At first use two pictures are encoded: an encoder that fails, gives NaN, or whose processor gives arrays of several
@@ -35,12 +39,14 @@ class TransformersImageEncoder(KnownByItsFiles, ImageEncoder):
         precision: Of weights and arithmetic; the features are float32 always.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
         revision: A branch, tag or commit on the hub; has no meaning for a folder. A run records the commit.
+        backend: What computes the network, as of `TransformersTextEncoder`.
 
     Raises:
         ConfigError: The model does not exist, cannot be reached, or does not fit the options. Raised at first use.
     """
 
     WHAT = "a Transformers image encoder"
+    backend_as = "image_encoder"
 
     def __init__(
         self,
@@ -50,20 +56,43 @@ class TransformersImageEncoder(KnownByItsFiles, ImageEncoder):
         precision: Precision = "fp32",
         device: str = "auto",
         revision: str | None = None,
+        backend: Backend = "torch",
     ) -> None:
+        check_backend(backend, precision, device, {})
+        self.backend = backend
         self.path, self.pooling, self.normalize = path, pooling, normalize
         self.precision, self.device, self.revision = precision, device, revision
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process loads the weights itself, if it needs them.
         options = (self.pooling, self.normalize, self.precision, self.device, self.source.known_revision)
-        return type(self), (self.path, *options)
+        return type(self), (self.path, *options, self._computing.known_name)
 
     def _named(self, content: str) -> str:
         return (
             f"TransformersImageEncoder({content}, pooling={self.pooling}, normalize={self.normalize}, "
-            f"precision={self.precision})"
+            f"precision={self.precision}{self._computing.described})"
         )
+
+    @property
+    def pinned_options(self) -> Mapping[str, str]:
+        """The commit on the hub, and the backend that `auto` chose."""
+        return {**super().pinned_options, **self._computing.pinned_options}
+
+    def copy_model(self, source: Path, target: Path) -> bool:
+        """Copies what Transformers reads of a folder, pickled weights as safetensors, and the backend's export."""
+        is_converted = super().copy_model(source, target)
+        self.write_export(target)
+        return is_converted
+
+    @property
+    def backend_name(self) -> str:
+        """As of `ByBackend`."""
+        return self._computing.name
+
+    def write_export(self, target: Path) -> str:
+        """As of `ByBackend`."""
+        return self._computing.write(target)
 
     @cached_property
     def width(self) -> int:
@@ -127,22 +156,27 @@ class TransformersImageEncoder(KnownByItsFiles, ImageEncoder):
         return True
 
     def _forward(self, pixels: Tensor) -> Tensor:
-        network: Any = self.network
-        pixels = pixels.to(DTYPES[self.precision])
-        if self._is_projected:
-            output = network.get_image_features(pixel_values=pixels)
-            features = output if isinstance(output, Tensor) else output.pooler_output
+        export = self._computing.exported
+        if export is None:
+            read = self._read(self._has_pooler, self.network, pixels.to(DTYPES[self.precision]))
         else:
-            features = self._pooled(getattr(network, "vision_model", network)(pixel_values=pixels))
-        features = features.float().flatten(1)
+            read = export({PIXELS: pixels})
+        features = read.float().flatten(1)
         return nn.functional.normalize(features, dim=-1) if self.normalize else features
 
-    def _pooled(self, output: Any) -> Tensor:
+    def _read(self, has_pooler: bool, network: Any, pixels: Tensor) -> Tensor:
+        """What is read of a network's output; whether it has a pooling layer with weights was seen as it was loaded."""
+        if not self._is_projected:
+            return self._pooled(getattr(network, "vision_model", network)(pixel_values=pixels), has_pooler)
+        output = network.get_image_features(pixel_values=pixels)
+        return output if isinstance(output, Tensor) else output.pooler_output
+
+    def _pooled(self, output: Any, has_pooler: bool) -> Tensor:
         hidden: Tensor = output.last_hidden_state
         tokens = hidden.flatten(2).transpose(1, 2) if hidden.ndim == 4 else hidden  # of networks without tokens
         pooled: Tensor | None = getattr(output, "pooler_output", None)
-        if self.pooling == "pooler" or (self.pooling is None and pooled is not None and self._has_pooler):
-            if pooled is None or not self._has_pooler:
+        if self.pooling == "pooler" or (self.pooling is None and pooled is not None and has_pooler):
+            if pooled is None or not has_pooler:
                 found = "none" if pooled is None else "one without weights"
                 raise ConfigError(f"a pooling layer in the model at {self.path}", found, "Set pooling to cls or mean.")
             return pooled
@@ -150,11 +184,15 @@ class TransformersImageEncoder(KnownByItsFiles, ImageEncoder):
 
     @cached_property
     def _loaded(self) -> tuple[nn.Module, bool]:
-        model, report = self.source.load(AutoModel, dtype=DTYPES[self.precision], output_loading_info=True)
+        return self._load(self.precision, self._torch_device)
+
+    def _load(self, precision: Precision, device: torch.device) -> tuple[nn.Module, bool]:
+        """The model, and whether its pooling layer, if it has one, has weights."""
+        model, report = self.source.load(AutoModel, dtype=DTYPES[precision], output_loading_info=True)
         missing = report["missing_keys"]
         others = [key for key in missing if "pooler" not in key]
         check_whole(others, f"the model at {self.path}", "Name another checkpoint.")
-        return model.eval().requires_grad_(False).to(self._torch_device), not missing
+        return model.eval().requires_grad_(False).to(device), not missing
 
     @property
     def network(self) -> nn.Module:
@@ -175,4 +213,23 @@ class TransformersImageEncoder(KnownByItsFiles, ImageEncoder):
 
     @cached_property
     def _torch_device(self) -> torch.device:
-        return resolve_device(self.device)
+        return resolve_device(self.device if self._computing.name == "torch" else "cpu")
+
+    @cached_property
+    def _computing(self) -> ChosenBackend:
+        return ChosenBackend(
+            self.backend,
+            self.precision,
+            self.device,
+            self.source,
+            lambda: f"pooling={self.pooling}",
+            self._to_export,
+            lambda read, _: read.flatten(1),
+        )
+
+    def _to_export(self) -> tuple[nn.Module, Sequence[Mapping[str, Tensor]], ExportFacts]:
+        """The network as torch runs it in fp32, and two pictures and one."""
+        network, has_pooler = self._load("fp32", torch.device("cpu"))
+        pixels = torch.from_numpy(self.stack([self.preprocess(image) for image in pictures()]))
+        facts: ExportFacts = {"inputs": [PIXELS], "most_tokens": 0}
+        return Reads(network, partial(self._read, has_pooler)), [{PIXELS: pixels}, {PIXELS: pixels[1:].clone()}], facts

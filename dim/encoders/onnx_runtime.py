@@ -80,7 +80,7 @@ class OnnxRuntime:
         options.add_session_config_entry("session.force_spinning_stop", "1")
         session = onnxruntime.InferenceSession(str(folder / FILE), options, providers=["CPUExecutionProvider"])
 
-        def run(inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        def run(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
             found: NDArray[np.float32] = session.run(None, dict(inputs))[0]
             return found
 

@@ -79,7 +79,7 @@ class OpenVinoRuntime:
         compiled = core.compile_model(folder / FILE, "CPU", options)
         kept = local()  # a request is one thread's
 
-        def run(inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        def run(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
             if not hasattr(kept, "request"):
                 kept.request = compiled.create_infer_request()
             found: NDArray[np.float32] = kept.request.infer(dict(inputs), share_inputs=True)[0]

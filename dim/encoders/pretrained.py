@@ -39,6 +39,11 @@ class Pretrained:
         """Whether it stands on this machine."""
         return Path(self.path).is_dir()
 
+    @property
+    def home(self) -> Path | None:
+        """The folder; None: it is on a hub."""
+        return Path(self.path) if self.is_folder else None
+
     @cached_property
     def pinned(self) -> Pinned:
         """The commit on the hub. Raises ConfigError where it is not to be known (`dim.encoders.hub.pin`)."""

@@ -90,6 +90,7 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
     """
 
     WHAT = "a Transformers text encoder"
+    backend_as = "text_encoder"
 
     def __init__(
         self,
@@ -268,8 +269,7 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
     @property
     def pinned_options(self) -> Mapping[str, str]:
         """The commit on the hub, and the backend that `auto` chose."""
-        chosen = {"backend": self._computing.name} if self.backend == "auto" else {}
-        return {**super().pinned_options, **chosen}
+        return {**super().pinned_options, **self._computing.pinned_options}
 
     def write_frozen(self, target: Path) -> dict[str, Any]:
         """As of `TrainableTextEncoder`: what LoRA trained is added to the weights."""
@@ -292,10 +292,14 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
             return self._folder.copy_to(target) or is_converted
         return is_converted
 
+    @property
+    def backend_name(self) -> str:
+        """As of `ByBackend`."""
+        return self._computing.name
+
     def write_export(self, target: Path) -> str:
         """As of `ByBackend`."""
-        self._computing.write(target)
-        return self._computing.name
+        return self._computing.write(target)
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """The tokens of one batch, with their mask, on the model's device."""

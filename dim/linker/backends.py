@@ -1,4 +1,4 @@
-"""A linker whose text encoder another backend computes, and whether it answers the same."""
+"""A linker whose encoders another backend computes, and whether it answers the same."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from dim.linker.linker import Linker
 
 NUM_ASKED = 200  #: Entities whose names and texts are asked.
 LEAST_SAME = 0.995  #: Of their first answers.
-NAME = "text_encoder"
+NAMES = ("text_encoder", "image_encoder")
 OF_TORCH = ("train", "lora_rank", "compile_model")  #: Options that other backends have no use for.
 
 
 def with_backend(
     about: dict[str, Any], live: LiveEncoder, backend: Backend | None, precision: Precision | None
 ) -> dict[str, Any]:
-    """What a linker comes from, with its text encoder by another backend; it is exported when the linker is saved.
+    """What a linker comes from, with its encoders by another backend; they are exported when the linker is saved.
 
     Args:
         about: Of the linker.
@@ -34,21 +34,27 @@ def with_backend(
         precision: In which precision; None: as it was.
 
     Raises:
-        ConfigError: It has no text encoder that has backends.
+        ConfigError: None of its encoders has backends.
     """
-    kind: Any = type(live.text_encoder)
-    if not issubclass(kind, ByBackend):
-        found = "none" if live.text_encoder is None else kind.__name__
-        raise ConfigError("a text encoder with the option backend", found, "Leave --backend and --precision out.")
+    encoders: dict[str, Any] = {name: found for name in NAMES if (found := getattr(live, name)) is not None}
+    with_backends = {name: each for name, each in encoders.items() if _has_backends(each, name)}
+    if not with_backends:
+        found = ", ".join(type(each).__name__ for each in encoders.values()) or "none"
+        raise ConfigError("an encoder with the option backend", found, "Leave --backend and --precision out.")
     changed = deepcopy(about)
-    chosen = changed["recipe"]["encoders"][NAME]
     given = {"backend": backend, "precision": precision}
-    options = (chosen.get("init_args") or {}) | {key: value for key, value in given.items() if value is not None}
-    if options.get("backend", "torch") != "torch":  # what was trained goes along frozen
-        options = {key: value for key, value in options.items() if key not in OF_TORCH}
-    kind(**options)  # which says at once what does not go together
-    chosen["init_args"] = options
+    for name, encoder in with_backends.items():
+        chosen = changed["recipe"]["encoders"][name]
+        options = (chosen.get("init_args") or {}) | {key: value for key, value in given.items() if value is not None}
+        if options.get("backend", "torch") != "torch":  # what was trained goes along frozen
+            options = {key: value for key, value in options.items() if key not in OF_TORCH}
+        type(encoder)(**options)  # which says at once what does not go together
+        chosen["init_args"] = options
     return changed
+
+
+def _has_backends(encoder: Any, name: str) -> bool:
+    return isinstance(encoder, ByBackend) and encoder.backend_as == name
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ def _certainty(answer: Answer) -> float:
 
 
 def check_backend_answers(folder: Path, linker: Linker, trusted: Sequence[str] = ()) -> None:
-    """Opens a finished folder, asks it names and texts of the KB, and says how far it answers as the linker does.
+    """Opens a finished folder, asks it what the KB has, images too, and says how far it answers as the linker does.
 
     Args:
         folder: As `Linker.save` writes it.
@@ -102,12 +108,14 @@ def check_backend_answers(folder: Path, linker: Linker, trusted: Sequence[str] =
     """
     opened = Linker.from_pretrained(folder, "cpu", trusted=trusted)
     entities = list(linker)
+    sees = linker.live.image_encoder is not None
     asked = [
-        Question(each.name, each.text or "") for each in entities[:: max(1, len(entities) // NUM_ASKED)] if each.name
+        Question(each.name, each.text or "", each.images or None if sees else None)
+        for each in entities[:: max(1, len(entities) // NUM_ASKED)]
+        if each.name
     ][:NUM_ASKED]
     found = agreement(linker.link_batch(asked), opened.link_batch(asked))
-    options = opened.about["recipe"]["encoders"][NAME]["init_args"]
-    computed = f"{options['backend']} in {options.get('precision', 'fp32')}"
+    computed = ", ".join(_computed(opened, name) for name in NAMES if _has_backends(getattr(opened.live, name), name))
     said = f"{found.same:.1%} of {found.num_asked} first answers the same, numbers at most {found.apart:.1g} apart"
     if found.same < LEAST_SAME:
         raise DataError(
@@ -115,4 +123,10 @@ def check_backend_answers(folder: Path, linker: Linker, trusted: Sequence[str] =
             said,
             "Leave --precision out, or use --backend torch.",
         )
-    Console().print(f"text encoder: {computed}; {said}", soft_wrap=True)
+    Console().print(f"{computed}; {said}", soft_wrap=True)
+
+
+def _computed(linker: Linker, name: str) -> str:
+    """What computes an encoder of a linker."""
+    options = linker.about["recipe"]["encoders"][name]["init_args"]
+    return f"{name.replace('_', ' ')}: {options.get('backend', 'torch')} in {options.get('precision', 'fp32')}"

@@ -105,10 +105,13 @@ def _copy_files(name: str, encoder: Frozen, options: dict[str, Any], folder: Pat
 
 
 def _export(kind: Callable[..., Any], options: Mapping[str, Any], folder: Path) -> str:
-    """Writes what an encoder's backend runs beside the copy of its model, and gives the backend's name."""
-    place = folder / options["path"]
-    made: ByBackend = kind(**{**options, "path": str(place), "device": "cpu"})
-    return made.write_export(place)
+    """Writes what an encoder's backend runs beside the copy of its model, if there is one; the backend's name."""
+    named = {name: options[name] for name in FILES if isinstance(options.get(name), str)}
+    places = {name: folder / value for name, value in named.items() if (folder / value).exists()}
+    made: ByBackend = kind(**{**options, **{name: str(place) for name, place in places.items()}, "device": "cpu"})
+    for place in places.values():
+        return made.write_export(place if place.is_dir() else place.parent)
+    return made.backend_name
 
 
 def copied(encoder: Frozen, source: Path, place: Path, folder: Path) -> tuple[Path, bool]:

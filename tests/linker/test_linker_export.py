@@ -207,7 +207,7 @@ def test_the_folder_of_another_backend_has_its_export_and_answers_as_the_run_doe
 
 def test_an_encoder_without_backends_is_told(own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(own), str(tmp_path / "x"), "--trust", "own_encoders", "--backend", "onnx"]) == 1
-    assert "a text encoder with the option backend" in capsys.readouterr().err
+    assert "an encoder with the option backend" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
 
 

@@ -1,0 +1,103 @@
+"""Image encoders by ONNX Runtime and OpenVINO give what torch gives."""
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from model_families import write_family
+from PIL import Image
+from safetensors.torch import save_file
+
+from dim.encoders.base import ImageEncoder
+from dim.encoders.clip import OpenClipEncoder
+from dim.encoders.exported import BESIDE
+from dim.encoders.image import TransformersImageEncoder
+from dim.errors import ConfigError
+
+RUNTIMES = ("onnx", "openvino")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The user's folder of caches, for these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("caches")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny CLIP of open_clip."""
+    folder = tmp_path_factory.mktemp("clip")
+    vision = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}
+    text = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2}
+    model = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model, "preprocess_cfg": {}}))
+    torch.manual_seed(0)
+    weights = open_clip.CLIP(**model).state_dict()
+    save_file({name: value.contiguous() for name, value in weights.items()}, folder / "open_clip_model.safetensors")
+    return folder
+
+
+def pictures(count: int) -> list[Image.Image]:
+    drawn = np.random.default_rng(1)
+    return [Image.fromarray(drawn.integers(0, 255, (40, 30 + each, 3), dtype=np.uint8)) for each in range(count)]
+
+
+def features(encoder: ImageEncoder, count: int) -> Any:
+    return encoder.encode_image(encoder.stack([encoder.preprocess(image) for image in pictures(count)]))
+
+
+@pytest.mark.parametrize("backend", RUNTIMES)
+@pytest.mark.parametrize(
+    ("kind", "options"), [("clip", {}), ("siglip", {"pooling": "mean"}), ("vit", {"normalize": True}), ("convnext", {})]
+)
+def test_a_model_of_transformers(tmp_path: Path, backend: str, kind: str, options: dict[str, Any]) -> None:
+    folder = str(write_family(tmp_path / kind, kind))
+    ours, torchs = (
+        TransformersImageEncoder(folder, device="cpu", backend=each, **options)  # type: ignore[arg-type]
+        for each in (backend, "torch")
+    )
+    for count in (1, 3):
+        np.testing.assert_allclose(features(ours, count), features(torchs, count), atol=2e-5)
+    assert "_loaded" not in vars(ours)
+    assert ours.fingerprint == torchs.fingerprint.replace(")", f", backend={backend})")
+    assert pickle.loads(pickle.dumps(ours)).fingerprint == ours.fingerprint
+
+
+@pytest.mark.parametrize("backend", RUNTIMES)
+@pytest.mark.parametrize("options", [{}, {"projection": False}, {"patches": True}])
+def test_a_model_of_open_clip(clip: Path, tmp_path: Path, backend: str, options: dict[str, Any]) -> None:
+    ours, torchs = (
+        OpenClipEncoder(pretrained=str(clip), device="cpu", backend=each, **options)  # type: ignore[arg-type]
+        for each in (backend, "torch")
+    )
+    for count in (1, 3):
+        np.testing.assert_allclose(features(ours, count), features(torchs, count), atol=2e-5)
+    with pytest.raises(ConfigError, match="a CLIP text encoder"):
+        ours.encode_text(["anna"])
+    ours.copy_model(clip, tmp_path / "copy")
+    assert (tmp_path / "copy" / BESIDE / backend).is_dir()
+    copied = OpenClipEncoder(pretrained=str(tmp_path / "copy"), backend=backend, **options)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(features(copied, 2), features(ours, 2))
+    weights = clip / "open_clip_model.safetensors"  # those of texts do not go along
+    assert sum(path.stat().st_size for path in (tmp_path / "copy" / BESIDE).rglob("*")) < weights.stat().st_size / 5
+
+
+def test_auto_says_what_it_chose(tmp_path: Path) -> None:
+    folder = str(write_family(tmp_path / "vit", "vit"))
+    chosen = TransformersImageEncoder(folder, backend="auto")
+    assert chosen.pinned_options == {"backend": "openvino" if not torch.cuda.is_available() else "torch"}
+    assert pickle.loads(pickle.dumps(chosen)).backend == chosen.backend_name
+
+
+def test_options_that_do_not_go_together_are_refused() -> None:
+    with pytest.raises(ConfigError, match="a precision of backend onnx"):
+        TransformersImageEncoder("x", backend="onnx", precision="bf16")
+    with pytest.raises(ConfigError, match="compile_model beside backend: torch"):
+        OpenClipEncoder(backend="onnx", compile_model=True)
