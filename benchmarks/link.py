@@ -15,6 +15,7 @@ from benchmarks.clock import seconds
 from benchmarks.made_up_linker import Kind, Shape, Vectors, draw_questions, make_linker, make_world
 from dim.core.provenance import commit, hardware
 from dim.display.terminal import Console
+from dim.encoders.device import Backend
 from dim.encoders.text import TransformersTextEncoder
 from dim.errors import ConfigError
 from dim.linker import Question
@@ -43,6 +44,7 @@ def bench_link(
     kinds: Sequence[Kind] = ("exact",),
     ranker: bool = True,
     device: str = "cpu",
+    backend: Backend = "torch",
     shape: Shape = "minilm",
     seed: int = 0,
 ) -> dict[str, float]:
@@ -60,6 +62,7 @@ def bench_link(
         kinds: Of the index: the first is the linker's, the others are searched beside it.
         ranker: Whether the linker has one.
         device: Where encoder and towers compute.
+        backend: What computes the encoder, also where it is timed alone.
         shape: Of the made encoder; `tiny` is for tests.
         seed: Of the world, the mentions and all weights.
 
@@ -74,7 +77,7 @@ def bench_link(
     with TemporaryDirectory() as folder:
         with Console(stderr=True).status("the world, the encoder and the KB's vectors"):
             world, encoder = make_world(Path(folder), num_entities, text_encoder, shape, seed)
-            linker, vectors = make_linker(world, encoder, device, kinds[0], seed)
+            linker, vectors = make_linker(world, encoder, device, kinds[0], seed, backend)
             linker.ranker = linker.ranker if ranker else None
             questions = draw_questions(world, num_mentions + rounds * batch_size, seed)
         results = measure_single(linker, questions[:num_mentions])
@@ -82,7 +85,7 @@ def bench_link(
         results |= measure_kinds(linker, vectors, kinds, questions[:num_mentions])
     model = text_encoder.name if text_encoder else f"{shape} (random)"
     _print(results, f"{num_entities:,} entities, {model}, {kinds[0]} index, {'with' if ranker else 'no'} ranker", kinds)
-    facts = f"{torch.get_num_threads()} threads, {num_mentions} mentions, {rounds} batches of {batch_size}"
+    facts = f"{backend}, {torch.get_num_threads()} threads, {num_mentions} mentions, {rounds} batches of {batch_size}"
     Console().print(f"{hardware()} · commit {commit()} · {facts}", soft_wrap=True)
     return results
 

@@ -18,7 +18,7 @@ from dim.data.dataset import Dataset
 from dim.demo import demo_world
 from dim.encoders.base import TextEncoder
 from dim.encoders.characters import CharacterEncoder
-from dim.encoders.device import resolve_device
+from dim.encoders.device import Backend, resolve_device
 from dim.encoders.text import TransformersTextEncoder
 from dim.encoders.tiny import TinyTextEncoder
 from dim.features.live import LiveEncoder
@@ -95,7 +95,7 @@ def make_towers(encoder: TextEncoder, names: Sequence[str], seed: int) -> Towers
 
 
 def make_linker(
-    world: Dataset, encoder_folder: Path | None, device: str, kind: Kind, seed: int
+    world: Dataset, encoder_folder: Path | None, device: str, kind: Kind, seed: int, backend: Backend = "torch"
 ) -> tuple[ContrastiveLinker, Vectors]:
     """A linker of the world's KB with a ranker, and the vectors [n, width] of its index.
 
@@ -107,9 +107,12 @@ def make_linker(
         device: Where encoder and towers compute.
         kind: Of the index.
         seed: Of the weights of towers and ranker.
+        backend: What computes the text encoder.
     """
     encoder = (
-        TransformersTextEncoder(str(encoder_folder), device=device) if encoder_folder is not None else TinyTextEncoder()
+        TransformersTextEncoder(str(encoder_folder), device=device, backend=backend)
+        if encoder_folder is not None
+        else TinyTextEncoder()
     )
     knowledge = knowledge_of(world.entities, [text or None for text in world.texts("brief")], world.image_root)
     entities = list(knowledge)
