@@ -9,7 +9,7 @@ from fit_options import dim_options
 from tiny_lm import save_model, texts_of
 from torch import nn
 
-from benchmarks.likelihoods import WEIGHTS, ReadOnce, bench_likelihoods, weigh
+from benchmarks.likelihoods import WEIGHTS, ReadOnce, _drawn, bench_likelihoods, weigh
 from dim.__main__ import main
 from dim.data.dataset import Dataset
 from dim.demo import demo_world
@@ -20,6 +20,7 @@ from dim.methods.generative.language_model import LanguageModel
 from dim.methods.generative.ways import Encoded
 from dim.reranker.features import FEATURES
 from dim.reranker.lists import Lists
+from dim.training.saved_run import open_run
 
 
 def lists(names: list[float], vectors: list[float], gold: list[int]) -> Lists:
@@ -86,5 +87,8 @@ def test_a_run_is_asked_once_and_its_results_are_found_again(
     )
     assert way | {"mentions_a_second": 0} == beside | {"mentions_a_second": 0}
     assert "Names written" in capsys.readouterr().out
+    task = open_run(run, "cpu")
+    fewer, more = (set(_drawn(task, "dev", number, 0).tolist()) for number in (3, 6))
+    assert fewer < more
     with pytest.raises(ConfigError, match="Name another --out"):
         bench_likelihoods(run, str(model), tmp_path / "out", **asked | {"num_mentions": 5})
