@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.table import Table
+from torch import Tensor
 
 from dim.core.files import write_json
 from dim.core.folder_files import peek_json
@@ -56,6 +57,36 @@ class Way:
     tree: bool
     end: End
 
+    @property
+    def file(self) -> str:
+        """What its results are kept in."""
+        return f"written_{self.examples}_{'tree' if self.tree else 'free'}_{self.end}.json"
+
+
+class ReadOnce(LanguageModel):
+    """A language model that reads a batch of prompts once, however many ways go on from it: their beams copy its cache.
+
+    Attributes:
+        saved: Seconds that reading again would have taken.
+    """
+
+    saved = 0.0
+    _read: tuple[Any, ...] = ()  # how, the mask, the vectors, the output, seconds
+
+    def run(self, mask: Tensor, num_logits: int, vectors: Tensor, past: Any = None, is_last: bool = False) -> Any:
+        """As of `LanguageModel`; the prompts that were read last are not read again."""
+        if past is not None or is_last or num_logits != 1:
+            return super().run(mask, num_logits, vectors, past, is_last)
+        if self._read and self._read[0] == self.way and torch.equal(self._read[1], mask):
+            _, _, known, output, seconds = self._read
+            if torch.equal(known, vectors):
+                self.saved += seconds
+                return output
+        start = time.perf_counter()
+        output = super().run(mask, num_logits, vectors)
+        self._read = self.way, mask, vectors, output, time.perf_counter() - start
+        return output
+
 
 def bench_likelihoods(
     run: Path,
@@ -64,6 +95,9 @@ def bench_likelihoods(
     num_mentions: int = 500,
     num_tuned: int = 300,
     examples: list[int] | None = None,
+    trees: list[bool] | None = None,
+    ends: list[End] | None = None,
+    score: bool = True,
     scored_examples: int = 4,
     scored_end: End = "line",
     num_candidates: int = 8,
@@ -77,16 +111,19 @@ def bench_likelihoods(
 
     First it writes names, as GEMEL without images: with each number of examples, with the prefix tree and without, with
     either end. Then it scores the names of the candidates that the run's vectors and the string baseline bring; the
-    weight of its likelihood beside each of these is chosen on tune. What is finished is kept in `out`: the same
-    command goes on.
+    weight of its likelihood beside each of these is chosen on tune. Ways to write with as many examples read their
+    prompts once; the time of each counts reading. What is finished is kept in `out`: the same command goes on.
 
     Args:
         run: A finished run of DIM whose dataset has the splits tune and dev.
         language_model: A folder, or an id on the Hugging Face hub.
         out: A folder for results.
-        num_mentions: Mentions of dev, drawn by the seed.
+        num_mentions: Mentions of dev, drawn by the seed; fewer are some of more.
         num_tuned: Mentions of tune, drawn by the seed.
         examples: Numbers of examples; by default 0, 4 and 16.
+        trees: With the prefix tree, without; by default both.
+        ends: What ends a name that is written; by default each.
+        score: Whether the names of candidates are scored, too.
         scored_examples: Examples before the question whose names are scored.
         scored_end: What ends a name that is scored.
         num_candidates: Candidates from the vectors, and from the names, of each mention.
@@ -108,28 +145,33 @@ def bench_likelihoods(
             "a run that reads text alone", f"one with images at {run}", "Fit a config such as wikimel_text."
         )
     dev, tune = (_drawn(task, split, number, seed) for split, number in (("dev", num_mentions), ("tune", num_tuned)))
-    model = LanguageModel(language_model, precision=precision)
+    model = ReadOnce(language_model, precision=precision)
     asked = {"language_model": model.fingerprint, "mentions": num_mentions, "seed": seed, "beams": num_beams}
     out.mkdir(parents=True, exist_ok=True)
-    finder = Finder(task, num_candidates)
     found: dict[str, Any] = {"run": run.name, **asked, "written": []}
-    lists = {split: finder.lists(task, rows) for split, rows in (("tune", tune), ("dev", dev))}
+    finder = Finder(task, num_candidates) if score else None
+    lists = {split: finder.lists(task, rows) for split, rows in (("tune", tune), ("dev", dev))} if finder else {}
     task.data.protocol = Generative()
+
+    def opened(way: Way) -> GEMEL:
+        return _opened(task, model, way, num_beams, batch_size)
+
     scored = {}
-    for split, rows in (("tune", tune), ("dev", dev)):
+    for split, of_split in lists.items():
         path = out / f"scored_{split}_{scored_examples}_{scored_end}.json"
         if not path.exists():
-            gemel = _opened(task, model, Way(scored_examples, True, scored_end), num_beams, batch_size)
-            write_json(path, asked | {"scores": _score(gemel, rows, lists[split]).tolist()})
+            gemel = opened(Way(scored_examples, True, scored_end))
+            rows = dev if split == "dev" else tune
+            write_json(path, asked | {"scores": _score(gemel, rows, of_split).tolist()})
         scored[split] = np.array(_checked(path, asked)["scores"])
-    for number, tree, end in product(examples if examples is not None else [0, 4, 16], (True, False), get_args(End)):
-        way = Way(number, tree, end)
-        path = out / f"written_{number}_{'tree' if tree else 'free'}_{end}.json"
-        if not path.exists():
-            gemel = _opened(task, model, way, num_beams, batch_size)
-            write_json(path, asked | asdict(way) | _write(gemel, dev))
-        found["written"].append(_checked(path, asked))
-    found["scored"] = weigh(lists["tune"], lists["dev"], scored["tune"], scored["dev"])
+    for number in examples if examples is not None else [0, 4, 16]:
+        ways = [Way(number, *each) for each in product(trees or (True, False), ends or get_args(End))]
+        missing = {way: opened(way) for way in ways if not (out / way.file).exists()}
+        for way, written in _write(missing, model, dev).items():
+            write_json(out / way.file, asked | asdict(way) | written)
+        found["written"] += [_checked(out / way.file, asked) for way in ways]
+    if score:
+        found["scored"] = weigh(lists["tune"], lists["dev"], scored["tune"], scored["dev"])
     _print(found)
     write_json(out / "results.json", found)
     facts = f"{len(dev)} mentions of dev and {len(tune)} of tune, seed {seed}; {CONFIDENCE}"
@@ -138,12 +180,12 @@ def bench_likelihoods(
 
 
 def _drawn(task: LinkingTask, split: str, number: int, seed: int) -> Rows:
-    """Rows of mentions whose gold the KB has, in their order."""
+    """Rows of mentions whose gold the KB has, in their order; those of a smaller number are among them."""
     rows = task.datamodule.rows(split)
     known = rows[task.data.gold.cpu()[rows] >= 0].numpy()
     if len(known) < number:
         raise ConfigError(f"{number} mentions in {split}", f"{len(known)}", "Ask for fewer.")
-    return np.sort(np.random.default_rng(seed).choice(known, number, replace=False))
+    return np.sort(np.random.default_rng(seed).permutation(known)[:number])
 
 
 def _opened(task: LinkingTask, model: LanguageModel, way: Way, num_beams: int, batch_size: int) -> GEMEL:
@@ -168,22 +210,44 @@ def _checked(path: Path, asked: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _write(gemel: GEMEL, rows: Rows) -> dict[str, Any]:
-    """Ranks of the golds, the share of answers that are names of the KB, and how long it took."""
-    gemel.rank(torch.from_numpy(rows[:1]))  # loads what loads at the first use
-    gemel.on_scoring_start()
-    start, ranks = time.perf_counter(), []
-    step = 8 * gemel.batch_size
+def _write(gemels: dict[Way, GEMEL], model: ReadOnce, rows: Rows) -> dict[Way, dict[str, Any]]:
+    """Ranks of the golds, the shares of answers that ended and that are names of the KB, and how long it took.
+
+    Args:
+        gemels: Ways with as many examples, so that their prompts are the same.
+        model: Theirs.
+        rows: Mentions.
+    """
+    if not gemels:
+        return {}
+    for gemel in gemels.values():
+        gemel.settle_names()
+        gemel.rank(torch.from_numpy(rows[:1]))  # loads what loads at the first use
+        gemel.on_scoring_start()
+    first = next(iter(gemels.values()))
+    prompts = first.prompts.of(rows)
+    by_length = np.argsort([prompt.length(first.prefix_length) for prompt in prompts], kind="stable")
+    batches = [by_length[start : start + first.batch_size] for start in range(0, len(rows), first.batch_size)]
+    ranks = {way: np.full(len(rows), np.nan) for way in gemels}
+    seconds = dict.fromkeys(gemels, 0.0)
     with torch.inference_mode():
-        for first in tracked(range(0, len(rows), step), "write names", -(-len(rows) // step)):
-            ranks += gemel.rank(torch.from_numpy(rows[first : first + step])).ranks.tolist()
-    seconds = time.perf_counter() - start
+        for places in tracked(batches, "write names", len(batches)):
+            for way, gemel in gemels.items():
+                gemel.settle_names()
+                start, saved = time.perf_counter(), model.saved
+                ranks[way][places] = gemel.rank(torch.from_numpy(rows[places])).ranks
+                seconds[way] += time.perf_counter() - start + model.saved - saved
+    return {way: _facts(gemel, ranks[way], seconds[way]) for way, gemel in gemels.items()}
+
+
+def _facts(gemel: GEMEL, ranks: Floats, seconds: float) -> dict[str, Any]:
     about = gemel.describe()
     return {
-        "hits": [int(rank == 1) for rank in ranks],
-        "hits_at_5": [int(rank <= 5) for rank in ranks],
+        "hits": (ranks == 1).astype(int).tolist(),
+        "hits_at_5": (ranks <= 5).astype(int).tolist(),
+        "ended_share": about["ended_share"],
         "kb_name_share": about["kb_name_share"],
-        "mentions_a_second": len(rows) / seconds,
+        "mentions_a_second": len(ranks) / seconds,
         "prompts": about["prompts"],
     }
 
@@ -244,7 +308,8 @@ def _hits(lists: Lists, scores: Floats) -> Rows:
 def _print(found: dict[str, Any]) -> None:
     boot = Bootstrap(np.arange(len(found["written"][0]["hits"])))
     table = Table(title="Names written, text alone, dev", title_justify="left")
-    for column in ("examples", "tree", "end", "Top-1", "Top-5", "answers that are KB names", "mentions a second"):
+    columns = "examples", "tree", "end", "Top-1", "Top-5", "ended", "of them KB names", "mentions a second"
+    for column in columns:
         table.add_column(column, justify="left" if column in ("tree", "end") else "right")
     for way in found["written"]:
         share = way["kb_name_share"]
@@ -254,10 +319,13 @@ def _print(found: dict[str, Any]) -> None:
             way["end"],
             _share(boot, way["hits"]),
             f"{np.mean(way['hits_at_5']):.1%}".rstrip("%"),
-            "none ended" if share is None else f"{share:.1%}",
+            f"{way['ended_share']:.1%}",
+            "" if share is None else f"{share:.1%}",
             f"{way['mentions_a_second']:.2f}",
         )
     Console().print(table)
+    if "scored" not in found:
+        return
     table = Table(title="Candidates' names scored, dev; weight chosen on tune", title_justify="left")
     for column in ("score", "weight", "Top-1", "Δ", "p"):
         table.add_column(column, justify="left" if column == "score" else "right")

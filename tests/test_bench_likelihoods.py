@@ -4,16 +4,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fit_options import dim_options
 from tiny_lm import save_model, texts_of
+from torch import nn
 
-from benchmarks.likelihoods import WEIGHTS, bench_likelihoods, weigh
+from benchmarks.likelihoods import WEIGHTS, ReadOnce, _drawn, bench_likelihoods, weigh
 from dim.__main__ import main
 from dim.data.dataset import Dataset
 from dim.demo import demo_world
 from dim.errors import ConfigError
+from dim.methods.generative.choices import AnyToken, OfNames
+from dim.methods.generative.decoding import Decoder
+from dim.methods.generative.language_model import LanguageModel
+from dim.methods.generative.ways import Encoded
 from dim.reranker.features import FEATURES
 from dim.reranker.lists import Lists
+from dim.training.saved_run import open_run
 
 
 def lists(names: list[float], vectors: list[float], gold: list[int]) -> Lists:
@@ -35,6 +42,28 @@ def test_a_weight_is_chosen_on_tune_and_ties_count_against_the_gold() -> None:
     assert found["DIM vectors + likelihood"]["weight"] == 0
 
 
+@torch.inference_mode()
+def test_prompts_are_read_once_for_all_ways_to_write_and_each_writes_what_it_writes_alone(tmp_path: Path) -> None:
+    folder = str(save_model(tmp_path / "lm", "llama"))
+    plain, once, read = LanguageModel(folder), ReadOnce(folder), []
+
+    def count(_: nn.Module, __: tuple[()], given: dict[str, torch.Tensor]) -> None:
+        read.append(given["inputs_embeds"].shape[1])
+
+    once.model.register_forward_pre_hook(count, with_kwargs=True)
+
+    def prompts(text: str) -> Encoded:  # anew each time, as each way has them
+        tokens = torch.tensor(plain.tokenize([text]))
+        return Encoded(plain.embed(tokens), torch.ones_like(tokens), tokens[:, -1])
+
+    decoder, names = Decoder(max_new_tokens=3), plain.tokenize(["Leto", "Ada"])
+    ways = [AnyToken(), OfNames.few(names, plain.end_token, torch.device("cpu")), AnyToken()]
+    for text in ("Leto sings.", "Olga sings.", "Leto sings."):
+        for way in ways:
+            assert decoder.write(once, prompts(text), way) == decoder.write(plain, prompts(text), way)
+    assert sum(length > 1 for length in read) == 3
+
+
 @pytest.mark.long
 def test_a_run_is_asked_once_and_its_results_are_found_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -51,6 +80,15 @@ def test_a_run_is_asked_once_and_its_results_are_found_again(
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("[ws][rc]*.json")}
     assert bench_likelihoods(run, str(model), tmp_path / "out", **asked) == first
     assert {path: path.stat().st_mtime_ns for path in files} == files
+    alone = {"examples": [1], "trees": [True], "ends": ["line"], "score": False}
+    (way,) = bench_likelihoods(run, str(model), tmp_path / "alone", **asked | alone)["written"]
+    beside = next(
+        each for each in first["written"] if (each["examples"], each["tree"], each["end"]) == (1, True, "line")
+    )
+    assert way | {"mentions_a_second": 0} == beside | {"mentions_a_second": 0}
     assert "Names written" in capsys.readouterr().out
+    task = open_run(run, "cpu")
+    fewer, more = (set(_drawn(task, "dev", number, 0).tolist()) for number in (3, 6))
+    assert fewer < more
     with pytest.raises(ConfigError, match="Name another --out"):
         bench_likelihoods(run, str(model), tmp_path / "out", **asked | {"num_mentions": 5})
