@@ -31,7 +31,7 @@ from dim.methods.contrastive.towers import Towers
 from dim.reranker.features import FEATURES
 from dim.reranker.network import RankerNetwork
 from dim.reranker.ranker import Ranker
-from dim.search.lexical import EntityNames
+from dim.search.entity_names import EntityNames
 from dim.search.sparse_rows import SparseRows
 from dim.search.vector_index import VectorIndex
 

@@ -23,7 +23,7 @@ from dim.reranker.entities import EntityFacts
 from dim.reranker.features import FEATURES, Asked, PairFeatures
 from dim.reranker.lists import Lists
 from dim.reranker.ranker import Judged, Ranker
-from dim.search.lexical import EntityNames
+from dim.search.entity_names import EntityNames
 
 LOG = log("dim")
 NUM_CANDIDATES = 32  #: That each of scores and names brings; a ranker says how many it was trained with.

@@ -31,7 +31,7 @@ from dim.linker.run_ranker import ranker_of_run
 from dim.methods.baselines.text_method import TextMethod
 from dim.reranker.candidates import best_rows_of
 from dim.reranker.ranker import Ranker
-from dim.search.lexical import EntityNames
+from dim.search.entity_names import EntityNames
 from dim.search.scores import HeldScores, Scores, scores_at
 from dim.search.vector_index import KindOrAuto
 

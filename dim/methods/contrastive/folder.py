@@ -30,7 +30,7 @@ from dim.linker.ranked import ranker_row, read_ranker
 from dim.linker.recipe import Recipe, check_widths, located, make, read_classes, write_encoder_files
 from dim.methods.contrastive.towers import Towers, make_towers, tower_facts
 from dim.reranker.ranker import Ranker
-from dim.search.lexical import EntityNames
+from dim.search.entity_names import EntityNames
 from dim.search.sparse_rows import SparseRows
 from dim.search.vector_index import VectorIndex
 

@@ -25,7 +25,7 @@ from dim.linker.sources import live_encoder
 from dim.methods.contrastive.folder import CONTENT, parted, read, write
 from dim.methods.contrastive.towers import Towers
 from dim.reranker.ranker import Ranker
-from dim.search.lexical import EntityNames
+from dim.search.entity_names import EntityNames
 from dim.search.sparse_rows import SparseRows
 from dim.search.stores import FLOATS_AT_ONCE
 from dim.search.vector_index import KindOrAuto, VectorIndex

@@ -1,0 +1,182 @@
+"""Strings by their n-grams: who shares the most with a query, found without looking at all who share something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+Strings = NDArray[np.int32]
+Floats = NDArray[np.float64]
+Shorts = NDArray[np.float32]
+
+LOOKUP = 32  #: Postings of a list that are marked in the time that one string is looked up in it.
+ROUNDING = 1e-5  #: More than a sum of single precision is off.
+LEAST_MET, LOOKED_AGAIN = 16_000, 4  #: Postings after which what they say is looked at, and how many times as many.
+ENOUGH = 0.6  #: Of what the worst of the best scores: if the rest adds less, few strings are left to look up.
+
+Worst = Callable[[NDArray[np.int32], NDArray[np.float32]], float]
+
+
+@dataclass(frozen=True)
+class Query:
+    """A string that is compared with others.
+
+    Attributes:
+        columns: [n], its n-grams, ascending.
+        weights: [n], of a vector of length 1.
+        shares: [n], what a string that has the n-gram once gets for it, before it is divided by its length.
+    """
+
+    columns: Rows
+    weights: Floats
+    shares: Floats
+
+    @classmethod
+    def of(cls, columns: Rows, counts: Rows, idf: Shorts) -> Query:
+        """Of n-grams and how often each is there."""
+        weights = (1 + np.log(counts)) * idf[columns].astype(np.float64)
+        weights /= np.sqrt(weights @ weights) if len(weights) else 1
+        return cls(columns, weights, weights * idf[columns])
+
+
+class Postings:
+    """For each n-gram the strings that have it. Its weight in a string is `idf · factor / length`.
+
+    Args:
+        starts: [num_ngrams + 1], where the list of each n-gram begins in `strings`.
+        strings: [num_postings], ascending within a list.
+        repeated: The places, ascending, of postings whose n-gram stands more than once in its string.
+        factors: [len(repeated)], 1 + ln(times) of these; of all others it is 1.
+        lengths: [num_strings], of the vectors before they were divided by it, more than 0.
+    """
+
+    def __init__(self, starts: Rows, strings: Strings, repeated: Rows, factors: Shorts, lengths: Shorts) -> None:
+        self.starts, self.strings, self.lengths = starts, strings, lengths
+        self.repeated, self.factors = repeated, factors
+
+    @classmethod
+    def of(cls, counts: sp.csr_matrix, idf: Shorts) -> Postings:
+        """Of the counts [num_strings, num_ngrams] of each string's n-grams, 1 or more."""
+        factors = 1 + np.log(counts.data, dtype=np.float32)
+        squares = np.append((idf[counts.indices] * factors) ** 2, np.float32(0))
+        sums = np.add.reduceat(squares, counts.indptr[:-1], dtype=np.float64) if len(counts.indptr) > 1 else squares[:0]
+        lengths = np.where(np.diff(counts.indptr) > 0, np.sqrt(sums), 1).astype(np.float32)
+        by_ngram = sp.csr_matrix((factors, counts.indices, counts.indptr), counts.shape).tocsc()  # rows ascend
+        repeated = np.flatnonzero(by_ngram.data != 1)
+        starts, strings = by_ngram.indptr.astype(np.int64), by_ngram.indices.astype(np.int32, copy=False)
+        return cls(starts, strings, repeated, by_ngram.data[repeated], lengths)
+
+    def joined(self, others: Postings) -> Postings:
+        """With those of further strings, which are numbered on; of the same n-grams."""
+        sizes, more = np.diff(self.starts), np.diff(others.starts)
+        # Each list of ours begins later by what stands before it of the others', and theirs by ours.
+        own = np.arange(len(self.strings)) + np.repeat(others.starts[:-1], sizes)
+        new = np.arange(len(others.strings)) + np.repeat(self.starts[1:], more)
+        strings = np.empty(len(own) + len(new), np.int32)
+        strings[own], strings[new] = self.strings, others.strings + np.int32(len(self.lengths))
+        repeated = np.concatenate([own[self.repeated], new[others.repeated]])
+        order = np.argsort(repeated)
+        factors = np.concatenate([self.factors, others.factors])[order]
+        lengths = np.concatenate([self.lengths, others.lengths])
+        return Postings(self.starts + others.starts, strings, repeated[order], factors, lengths)
+
+    def hopeful(self, query: Query, count: int, worst: Worst) -> Strings:
+        """The strings, ascending, that may belong to the best; what is left out does not.
+
+        Lists are read from the shortest to the longest. What is left of the query adds at most its length to a score
+        (Cauchy and Schwarz): once that is well below what the worst of the best has already, strings that were not met
+        are out, and so are those that have too little.
+
+        Args:
+            query: What is searched for.
+            count: Strings that `worst` is told of, at least, where so many share something with the query.
+            worst: Of some strings, ascending, and what they score at least: what the worst of the best scores at least.
+        """
+        order = np.argsort(self.starts[query.columns + 1] - self.starts[query.columns], kind="stable").tolist()
+        rest = np.sqrt(np.append(np.cumsum(query.weights[order[::-1]] ** 2)[::-1], 0))  # before each list; at the end 0
+        met: list[Strings] = []
+        least, size, looked = 0.0, 0, LEAST_MET
+        try:
+            for which in order:
+                if rest[len(met)] < least * ENOUGH:
+                    break
+                met.append(self._add(query, which))
+                size += len(met[-1])
+                if size > looked and rest[len(met)] < ENOUGH:
+                    least, looked = self._met(met, count, worst)[2], LOOKED_AGAIN * size
+            strings, scores, least = self._met(met, count, worst)
+            found = strings[scores >= least - rest[len(met)] - ROUNDING]
+            left = query.columns[order[len(met) :]]
+            if len(found) * len(left) * LOOKUP > (self.starts[left + 1] - self.starts[left]).sum():
+                met += [self._add(query, which) for which in order[len(met) :]]
+                strings, scores, least = self._met(met, count, worst)
+                found = strings[scores >= least - ROUNDING]
+            return np.unique(found)
+        finally:
+            for strings in met:
+                self._sums[strings] = 0
+
+    def scores(self, query: Query, strings: Strings) -> Floats:
+        """The cosines [m] of a query with some strings [m], ascending; the same whichever others are asked for."""
+        total = np.zeros(len(strings))
+        for column, share in zip(query.columns.tolist(), query.shares.tolist(), strict=True):
+            own, repeated, factors = self._list(column)
+            if len(own) > LOOKUP * len(strings):
+                places = np.searchsorted(own, strings)
+                places[places == len(own)] = 0
+                term = (own[places] == strings).astype(np.float64)
+            else:
+                self._marks[own] = True
+                term = self._marks[strings].astype(np.float64)
+                self._marks[own] = False
+            if len(repeated) and len(strings):
+                places = np.searchsorted(strings, own[repeated])
+                places[places == len(strings)] = 0
+                is_asked = strings[places] == own[repeated]
+                term[places[is_asked]] = factors[is_asked]
+            total += share * term
+        return total / self.lengths[strings]
+
+    def _list(self, column: int) -> tuple[Strings, Rows, Shorts]:
+        """The strings that have an n-gram; the places among them that have it more than once, with their factors."""
+        start, stop = self.starts[column], self.starts[column + 1]
+        first, last = self._first_repeated[column], self._first_repeated[column + 1]
+        return self.strings[start:stop], self.repeated[first:last] - start, self.factors[first:last]
+
+    def _add(self, query: Query, which: int) -> Strings:
+        """Adds the share of one n-gram to the sums of the strings that have it, and returns them."""
+        strings, repeated, factors = self._list(int(query.columns[which]))
+        share = np.float32(query.shares[which])
+        self._sums[strings] += share
+        if len(repeated):
+            self._sums[strings[repeated]] += share * (factors - 1)
+        return strings
+
+    def _met(self, met: list[Strings], count: int, worst: Worst) -> tuple[Strings, Shorts, float]:
+        """The strings that were met, as often as they were, their scores so far, and what the worst of the best has."""
+        strings = np.concatenate([np.empty(0, np.int32), *met])
+        scores = self._sums[strings] / self.lengths[strings]
+        place = len(scores) - count * len(met)  # a string stands in each list once
+        best = np.flatnonzero(scores >= np.partition(scores, place)[place]) if place > 0 else slice(None)
+        unique, first = np.unique(strings[best], return_index=True)
+        return strings, scores, worst(unique, scores[best][first])
+
+    @cached_property
+    def _sums(self) -> Shorts:
+        """Zeros [num_strings], between two searches."""
+        return np.zeros(len(self.lengths), np.float32)
+
+    @cached_property
+    def _marks(self) -> NDArray[np.bool_]:
+        return np.zeros(len(self.lengths), np.bool_)
+
+    @cached_property
+    def _first_repeated(self) -> Rows:
+        """[num_ngrams + 1], where the list of each n-gram begins in `repeated`."""
+        return np.searchsorted(self.repeated, self.starts)
