@@ -173,7 +173,7 @@ class WordLists:
         ids, starts, sizes = (column.values for column in self.columns.values())
         if len(starts) != len(sizes) or sizes.min(initial=0) < 0 or starts.min(initial=0) < 0:
             raise ValueError("lists of words that do not fit")
-        if (starts + sizes).max(initial=0) > len(ids) or not 0 <= ids.min(initial=0) <= ids.max(initial=-1) < num_words:
+        if (starts + sizes).max(initial=0) > len(ids) or ids.min(initial=0) < 0 or ids.max(initial=-1) >= num_words:
             raise ValueError("words that are not there")
 
     def add(self, lists: Sequence[Sequence[int]]) -> Ids:

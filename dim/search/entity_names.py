@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -23,20 +22,22 @@ Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 TOLD = 4  #: Strings a wanted entity that say early what the worst of the best scores: one may have several of them.
+FEW = 100_000  #: Strings: of fewer, all that share something are scored faster than it is found who need not be.
 MOST_ADDED = 8  #: Times as many postings has the large part as the small one, which entities are added to.
 
 
-@dataclass(frozen=True)
 class Part:
     """Entities one after another, by their strings.
 
-    Attributes:
+    Args:
         postings: Of all their strings, entity by entity.
         counts: [num_entities], how many strings each has, 1 or more.
     """
 
-    postings: Postings
-    counts: Rows
+    def __init__(self, postings: Postings, counts: Rows) -> None:
+        self.postings, self.counts = postings, counts
+        self._are_few = len(postings.lengths) < FEW
+        self._last: tuple[Query, Floats] | None = None
 
     @cached_property
     def ends(self) -> Rows:
@@ -49,24 +50,38 @@ class Part:
         Of equal ones the first are taken.
         """
 
-        def worst(strings: NDArray[np.int32], scores: Floats) -> float:
-            _, best = self._of_entities(strings, scores, live)
-            return float(np.partition(best, len(best) - k)[len(best) - k]) if 0 < k <= len(best) else 0.0
-
-        strings = self.postings.hopeful(query, TOLD * k, worst)
-        scores = self.postings.scores(query, strings).astype(np.float32)
-        entities, best = self._of_entities(strings, scores, live)
+        live = live[: len(self.counts)]
+        if self._are_few:
+            best = np.where(live, self._all_scores(query), 0)
+            entities = np.flatnonzero(best >= max(_worst(best, k), np.finfo(np.float32).tiny))
+            best = best[entities]
+        else:
+            strings = self.postings.hopeful(
+                query, TOLD * k, lambda strings, scores: _worst(self._of_entities(strings, scores, live)[1], k)
+            )
+            scores = self.postings.scores(query, strings).astype(np.float32)
+            entities, best = self._of_entities(strings, scores, live)
         order = np.argsort(-best, kind="stable")[:k]
         return entities[order], best[order]
 
     def scores(self, query: Query, entities: Rows) -> Floats:
         """The score [m] of the best string of each of some entities [m], ascending."""
+        if self._are_few:
+            return self._all_scores(query)[entities]
         counts = self.counts[entities]
         starts = np.cumsum(counts) - counts
         strings = np.arange(counts.sum()) + np.repeat(self.ends[entities] - counts - starts, counts)
         scores = self.postings.scores(query, strings).astype(np.float32)
         best: Floats = np.maximum.reduceat(scores, starts) if len(starts) else scores
         return best
+
+    def _all_scores(self, query: Query) -> Floats:
+        """The score of the best string of each entity; those of the last query are kept."""
+        if self._last is None or self._last[0] is not query:
+            scores = self.postings.all_scores(query).astype(np.float32)
+            starts = self.ends - self.counts
+            self._last = query, np.maximum.reduceat(scores, starts) if len(starts) else scores
+        return self._last[1]
 
     def _of_entities(
         self, strings: NDArray[np.int32], scores: Floats, live: NDArray[np.bool_]
@@ -80,6 +95,11 @@ class Part:
     def joined(self, other: Part) -> Part:
         """With further entities."""
         return Part(self.postings.joined(other.postings), np.concatenate([self.counts, other.counts]))
+
+
+def _worst(scores: Floats, k: int) -> float:
+    """The k-th highest of some scores; 0 where there are fewer."""
+    return float(np.partition(scores, len(scores) - k)[len(scores) - k]) if 0 < k <= len(scores) else 0.0
 
 
 class EntityNames:
@@ -114,6 +134,7 @@ class EntityNames:
     def _set(self, part: Part, live: NDArray[np.bool_]) -> None:
         """Takes all entities, and which of them are there."""
         self._large, self._live = part, live
+        self._last: tuple[str, Query] | None = None
         self._small = Part(Postings.of(sp.csr_matrix((0, len(self._idf)), dtype=np.int32), self._idf), part.counts[:0])
 
     def __len__(self) -> int:
@@ -226,7 +247,10 @@ class EntityNames:
         return columns[order], np.array(list(counts.values()), np.int64)[order]
 
     def _query(self, mention: str) -> Query:
-        return Query.of(*self._counts(mention), self._idf)
+        # A linker searches for a mention, and then asks what its candidates' names score.
+        if self._last is None or self._last[0] != mention:
+            self._last = mention, Query.of(*self._counts(mention), self._idf)
+        return self._last[1]
 
     def _checked_rows(self, rows: ArrayLike) -> Rows:
         wanted = np.asarray(rows, dtype=np.int64)

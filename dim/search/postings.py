@@ -122,6 +122,17 @@ class Postings:
             for strings in met:
                 self._sums[strings] = 0
 
+    def all_scores(self, query: Query) -> Floats:
+        """The cosines [num_strings] of a query with all strings, as of `scores`."""
+        lists = [self._list(column) for column in query.columns.tolist()]
+        shares = np.repeat(query.shares, [len(strings) for strings, _, _ in lists])
+        start = 0
+        for strings, repeated, factors in lists:
+            shares[start + repeated] *= factors
+            start += len(strings)
+        met = np.concatenate([np.empty(0, np.int32), *(strings for strings, _, _ in lists)])
+        return np.bincount(met, shares, len(self.lengths)) / self.lengths
+
     def scores(self, query: Query, strings: Strings) -> Floats:
         """The cosines [m] of a query with some strings [m], ascending; the same whichever others are asked for."""
         total = np.zeros(len(strings))

@@ -183,7 +183,9 @@ def test_an_index_of_the_older_format_answers_the_same_and_is_written_anew(tmp_p
         np.testing.assert_allclose(each.scores_of(mentions, rows), index.scores_of(mentions, rows), atol=1e-6)
 
 
-def test_what_is_left_out_of_a_search_is_not_among_the_best():
+@pytest.mark.parametrize("few", [0, 10**6])
+def test_what_is_left_out_of_a_search_is_not_among_the_best(few, monkeypatch):
+    monkeypatch.setattr("dim.search.entity_names.FEW", few)
     drawn = random.Random(0)
     names = [" ".join(drawn.choices(WORDS, k=drawn.choice([1, 2, 3]))) for _ in range(20_000)]
     aliases = [[drawn.choice(WORDS)] if drawn.random() < 0.3 else [] for _ in names]
@@ -193,8 +195,8 @@ def test_what_is_left_out_of_a_search_is_not_among_the_best():
     for k in (1, 32):
         expected = index.rows[np.argsort(-scores, axis=1, kind="stable")[:, :k]]
         np.testing.assert_array_equal(index.search(mentions, k), expected)
-    few = index._large.postings.hopeful(index._query(names[0]), 1, lambda strings, scores: float(scores.max()))
-    assert len(few) < 100
+    left = index._large.postings.hopeful(index._query(names[0]), 1, lambda strings, scores: float(scores.max()))
+    assert len(left) < 100
 
 
 def test_a_long_mention_is_answered():
