@@ -23,7 +23,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from benchmarks.made_up_linker import WIDTH, _recipe, make_towers, write_text_encoder
+from benchmarks.made_up_linker import WIDTH, make_towers, recipe_of, write_text_encoder
 from benchmarks.search_curve import World
 from dim.data.entity import Entity
 from dim.demo.mentions import sentences
@@ -175,7 +175,7 @@ def save_linker(folder: Path, made_up: MadeUp, num_entities: int, seed: int) -> 
     frame = pd.DataFrame({name: [getattr(entity, name) for entity in entities] for name in columns})
     frame["popularity"] = frame["popularity"].astype(float)
     knowledge = knowledge_of(frame, [entity.text for entity in entities], folder)
-    about: dict[str, Any] = {"dataset": "made up", "kb_hash": "", "recipe": _recipe(folder / "encoder")}
+    about: dict[str, Any] = {"dataset": "made up", "kb_hash": "", "recipe": recipe_of(folder / "encoder")}
     ranker = Ranker(RankerNetwork(len(FEATURES)), tuple(FEATURES), facts={"num_candidates": NUM_CANDIDATES})
     linker = ContrastiveLinker(
         Towers(towers.task, LiveEncoder(text_encoder=encoder, name_encoder=towers.live.name_encoder)),

@@ -41,9 +41,10 @@ def measure(folder: Path, num_entities: int, seed: int) -> dict[str, float | str
     results |= spent("open", lambda: opened.append(ContrastiveLinker.from_pretrained(folder / "linker", "cpu")))
     linker: ContrastiveLinker = opened[0]
     results |= {"open_mb": memory("VmRSS"), "index": linker.index.kind}
+    own = memory("RssAnon")
     made_up = make_up(num_entities, seed)
     linker.towers = DrawnTowers(linker.towers, made_up)
-    beside = memory("RssAnon")
+    beside = memory("RssAnon") - own
     questions = [Question(*each) for each in zip(made_up.mentions, made_up.contexts, strict=True)]
     results |= spent("first", lambda: linker.link_batch(questions[:1]))
     taken: dict[str, list[float]] = {}
@@ -63,7 +64,7 @@ def measure(folder: Path, num_entities: int, seed: int) -> dict[str, float | str
     for name, times in taken.items():
         results[f"{name}_ms"] = 1000 * float(np.median(times[NUM_WARM:]))
     # Drawn vectors and the made-up world, which a linker does not have, are left out.
-    results |= {"anon_mb": memory("RssAnon") - beside + float(results["open_mb"]), "mapped_mb": memory("RssFile")}
+    results |= {"anon_mb": memory("RssAnon") - beside, "mapped_mb": memory("RssFile")}
     results["recall"] = recall(linker, questions[:NUM_EXACT])
     results |= growth(linker, made_up, num_entities, questions[0])
     return results

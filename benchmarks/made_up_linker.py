@@ -115,7 +115,7 @@ def make_linker(
     bare = [replace(entity, text=None) for entity in entities]
     vectors = np.concatenate([towers.entities(bare[start : start + BATCH]) for start in range(0, len(bare), BATCH)])
     torch.manual_seed(seed)
-    about: dict[str, Any] = {"dataset": world.name, "kb_hash": world.kb_hash, "recipe": _recipe(encoder_folder)}
+    about: dict[str, Any] = {"dataset": world.name, "kb_hash": world.kb_hash, "recipe": recipe_of(encoder_folder)}
     sparse = SparseRows(sp.csr_matrix(vectors[:, : towers.task.num_sparse].T))
     dense, _ = sparse.parted(vectors)
     linker = ContrastiveLinker(
@@ -130,7 +130,7 @@ def make_linker(
     return linker, dense
 
 
-def _recipe(encoder_folder: Path) -> Recipe:
+def recipe_of(encoder_folder: Path) -> Recipe:
     """How a folder of the linker makes it again."""
     return {
         "model": {"class_path": "DIM", "init_args": {"width": WIDTH}},

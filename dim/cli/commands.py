@@ -189,6 +189,7 @@ COMMANDS = {
             "bench_convert",
             "bench_dump",
             "bench_memory",
+            "bench_kb",
             "bench_trie",
             "bench_generate",
             "bench_likelihoods",

@@ -223,10 +223,17 @@ def doubtful(batch: pa.RecordBatch) -> Mask:
     for texts in (ids, names):
         found |= _is(pc.equal(pc.utf8_trim_whitespace(texts), ""), True)
     for texts, missing in ((ids, True), (names, True), (batch["text"], False)):
-        found |= _is(pc.match_substring_regex(texts, ANY_FORM), missing)
+        found |= _of_other_form(texts, missing)
     for column in (batch[name] for name in LISTS):
         texts, owners = pc.list_flatten(column), pc.list_parent_indices(column).to_numpy()
-        found[owners[_is(pc.match_substring_regex(texts, ANY_FORM), True)]] = True
+        found[owners[_of_other_form(texts, True)]] = True
+    return found
+
+
+def _of_other_form(texts: pa.Array, missing: bool) -> Mask:
+    """Whether each text may have another form; `missing`, where it is null."""
+    found = ~_is(pc.string_is_ascii(texts), False)  # most are, and the expression takes long
+    found[found] = _is(pc.match_substring_regex(texts.filter(pa.array(found)), ANY_FORM), missing)
     return found
 
 

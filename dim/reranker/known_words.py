@@ -29,7 +29,7 @@ class KnownWords:
     """
 
     def __init__(self, letters: NDArray[np.uint8], ends: Ids, hashes: NDArray[np.uint64], numbers: Ids) -> None:
-        self._letters, self._ends, self._hashes, self._numbers = letters, ends, hashes, numbers
+        self._text, self._ends, self._hashes, self._numbers = memoryview(letters), ends, hashes, numbers
         if not len(ends) == len(hashes) == len(numbers) or (ends[-1:] != len(letters)).any():
             raise ValueError("words of lengths that do not fit")
         if (np.diff(ends, prepend=0) < 0).any() or (hashes[1:] < hashes[:-1]).any():
@@ -42,19 +42,23 @@ class KnownWords:
 
     def word(self, number: int) -> str:
         """The word of a number."""
-        start = int(self._ends[number - 1]) if number else 0
-        return self._letters[start : int(self._ends[number])].tobytes().decode("utf-8", "replace")
+        start = self._ends.item(number - 1) if number else 0
+        return bytes(self._text[start : self._ends.item(number)]).decode("utf-8", "replace")
 
     def find(self, words: Sequence[str]) -> list[int | None]:
         """The number of each word; None where it is not known."""
         if not words or not len(self):
             return [None] * len(words)
         wanted = hashes_of(words)
-        firsts, lasts = (np.searchsorted(self._hashes, wanted, side).tolist() for side in ("left", "right"))
-        return [
-            next((found for found in self._numbers[first:last].tolist() if self.word(found) == word), None)
-            for word, first, last in zip(words, firsts, lasts, strict=True)
-        ]
+        firsts = np.searchsorted(self._hashes, wanted).tolist()
+        return [self._of_hash(word, each, first) for word, each, first in zip(words, wanted.tolist(), firsts, strict=True)]
+
+    def _of_hash(self, word: str, wanted: int, place: int) -> int | None:
+        while place < len(self._hashes) and self._hashes.item(place) == wanted:
+            if self.word(found := self._numbers.item(place)) == word:
+                return found
+            place += 1
+        return None
 
     @classmethod
     def load(cls, folder: Path, name: str, what: str, remedy: str) -> KnownWords:

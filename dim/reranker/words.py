@@ -112,10 +112,11 @@ class Vocabulary:
     def add(self, words: Iterable[str]) -> list[int]:
         """The numbers of words; new words get the next ones."""
         told = list(words)
-        return [self._new(word) if found is None else found for word, found in zip(told, self._find(told), strict=True)]
+        return [self._add(word, found) for word, found in zip(told, self._find(told), strict=True)]
 
-    def _new(self, word: str) -> int:
-        found = self._ids.setdefault(word, len(self))
+    def _add(self, word: str, known: int | None) -> int:
+        # Entities that come together share words: of those in files, too, the number is kept.
+        found = self._ids.setdefault(word, len(self) if known is None else known)
         if found == len(self):
             self._words.append(word)
         return found
