@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -84,8 +84,8 @@ class Part:
         return self._last[1]
 
     def _of_entities(
-        self, strings: NDArray[np.int32], scores: Floats, live: NDArray[np.bool_]
-    ) -> tuple[Rows, Floats]:
+        self, strings: NDArray[np.int32], scores: NDArray[Any], live: NDArray[np.bool_]
+    ) -> tuple[Rows, NDArray[Any]]:
         """Of the entities that are `live` among those of some strings, ascending: their places and best scores."""
         owners = np.searchsorted(self.ends, strings, side="right")
         first = np.flatnonzero(np.diff(owners, prepend=-1))
@@ -97,7 +97,7 @@ class Part:
         return Part(self.postings.joined(other.postings), np.concatenate([self.counts, other.counts]))
 
 
-def _worst(scores: Floats, k: int) -> float:
+def _worst(scores: NDArray[Any], k: int) -> float:
     """The k-th highest of some scores; 0 where there are fewer."""
     return float(np.partition(scores, len(scores) - k)[len(scores) - k]) if 0 < k <= len(scores) else 0.0
 

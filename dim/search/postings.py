@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,10 +17,10 @@ Shorts = NDArray[np.float32]
 
 LOOKUP = 32  #: Postings of a list that are marked in the time that one string is looked up in it.
 ROUNDING = 1e-5  #: More than a sum of single precision is off.
-LEAST_MET, LOOKED_AGAIN = 16_000, 4  #: Postings after which what they say is looked at, and how many times as many.
-ENOUGH = 0.6  #: Of what the worst of the best scores: if the rest adds less, few strings are left to look up.
+BEGINNING = 0.6  #: Of a query is left when it is looked what the best have so far.
+ENOUGH = 0.65  #: Of what the worst of the best scores is left when few strings are left to look up.
 
-Worst = Callable[[NDArray[np.int32], NDArray[np.float32]], float]
+Worst = Callable[[NDArray[np.int32], NDArray[np.float64]], float]
 
 
 @dataclass(frozen=True)
@@ -90,37 +90,36 @@ class Postings:
         """The strings, ascending, that may belong to the best; what is left out does not.
 
         Lists are read from the shortest to the longest. What is left of the query adds at most its length to a score
-        (Cauchy and Schwarz): once that is well below what the worst of the best has already, strings that were not met
-        are out, and so are those that have too little.
+        (Cauchy and Schwarz). Once that is below what the worst of the best has, strings that were not met are out; of
+        those that were, the ones that may still be among the best are looked up in the other lists.
 
         Args:
             query: What is searched for.
-            count: Strings that `worst` is told of, at least, where so many share something with the query.
-            worst: Of some strings, ascending, and what they score at least: what the worst of the best scores at least.
+            count: Strings whose scores `worst` is told, or more, where so many were met.
+            worst: Of some strings, ascending, and their scores: what the worst of the best scores at least.
         """
         order = np.argsort(self.starts[query.columns + 1] - self.starts[query.columns], kind="stable").tolist()
         rest = np.sqrt(np.append(np.cumsum(query.weights[order[::-1]] ** 2)[::-1], 0))  # before each list; at the end 0
         met: list[Strings] = []
-        least, size, looked = 0.0, 0, LEAST_MET
         try:
-            for which in order:
-                if rest[len(met)] < least * ENOUGH:
-                    break
-                met.append(self._add(query, which))
-                size += len(met[-1])
-                if size > looked and rest[len(met)] < ENOUGH:
-                    least, looked = self._met(met, count, worst)[2], LOOKED_AGAIN * size
-            strings, scores, least = self._met(met, count, worst)
-            found = strings[scores >= least - rest[len(met)] - ROUNDING]
-            left = query.columns[order[len(met) :]]
-            if len(found) * len(left) * LOOKUP > (self.starts[left + 1] - self.starts[left]).sum():
-                met += [self._add(query, which) for which in order[len(met) :]]
-                strings, scores, least = self._met(met, count, worst)
-                found = strings[scores >= least - ROUNDING]
-            return np.unique(found)
+            met += self._read(query, order, rest, 0, BEGINNING)
+            strings, scores = self._met(met)
+            place = len(scores) - count * len(met)  # a string stands in each list once
+            told = np.unique(strings[scores >= np.partition(scores, place)[place]] if place > 0 else strings)
+            least = worst(told, self.scores(query, told))
+            met += self._read(query, order, rest, len(met), least * ENOUGH)
+            strings, scores = self._met(met)
+            found = np.unique(strings[scores >= least - rest[len(met)] - ROUNDING])
+            sums = self._sums[found].astype(np.float64)
         finally:
             for strings in met:
                 self._sums[strings] = 0
+        for place in range(len(met), len(order)):
+            which = order[place]
+            sums += query.shares[which] * self._factors(int(query.columns[which]), found)
+            kept = sums >= (least - rest[place + 1] - ROUNDING) * self.lengths[found]
+            found, sums = found[kept], sums[kept]
+        return found
 
     def all_scores(self, query: Query) -> Floats:
         """The cosines [num_strings] of a query with all strings, as of `scores`."""
@@ -137,22 +136,26 @@ class Postings:
         """The cosines [m] of a query with some strings [m], ascending; the same whichever others are asked for."""
         total = np.zeros(len(strings))
         for column, share in zip(query.columns.tolist(), query.shares.tolist(), strict=True):
-            own, repeated, factors = self._list(column)
-            if len(own) > LOOKUP * len(strings):
-                places = np.searchsorted(own, strings)
-                places[places == len(own)] = 0
-                term = (own[places] == strings).astype(np.float64)
-            else:
-                self._marks[own] = True
-                term = self._marks[strings].astype(np.float64)
-                self._marks[own] = False
-            if len(repeated) and len(strings):
-                places = np.searchsorted(strings, own[repeated])
-                places[places == len(strings)] = 0
-                is_asked = strings[places] == own[repeated]
-                term[places[is_asked]] = factors[is_asked]
-            total += share * term
+            total += share * self._factors(column, strings)
         return total / self.lengths[strings]
+
+    def _factors(self, column: int, strings: Strings) -> Floats:
+        """The factors [m] of an n-gram in some strings [m], ascending; 0 in those that lack it."""
+        own, repeated, factors = self._list(column)
+        if len(own) > LOOKUP * len(strings):
+            places = np.searchsorted(own, strings)
+            places[places == len(own)] = 0
+            found = (own[places] == strings).astype(np.float64)
+        else:
+            self._marks[own] = True
+            found = self._marks[strings].astype(np.float64)
+            self._marks[own] = False
+        if len(repeated) and len(strings):
+            places = np.searchsorted(strings, own[repeated])
+            places[places == len(strings)] = 0
+            is_asked = strings[places] == own[repeated]
+            found[places[is_asked]] = factors[is_asked]
+        return found
 
     def _list(self, column: int) -> tuple[Strings, Rows, Shorts]:
         """The strings that have an n-gram; the places among them that have it more than once, with their factors."""
@@ -160,23 +163,21 @@ class Postings:
         first, last = self._first_repeated[column], self._first_repeated[column + 1]
         return self.strings[start:stop], self.repeated[first:last] - start, self.factors[first:last]
 
-    def _add(self, query: Query, which: int) -> Strings:
-        """Adds the share of one n-gram to the sums of the strings that have it, and returns them."""
-        strings, repeated, factors = self._list(int(query.columns[which]))
-        share = np.float32(query.shares[which])
-        self._sums[strings] += share
-        if len(repeated):
-            self._sums[strings[repeated]] += share * (factors - 1)
-        return strings
+    def _read(self, query: Query, order: list[int], rest: Floats, place: int, enough: float) -> Iterator[Strings]:
+        """Adds the shares of the lists from a place on to the sums of their strings, until little enough is left."""
+        while place < len(order) and rest[place] >= enough:
+            strings, repeated, factors = self._list(int(query.columns[order[place]]))
+            share = np.float32(query.shares[order[place]])
+            self._sums[strings] += share
+            if len(repeated):
+                self._sums[strings[repeated]] += share * (factors - 1)
+            yield strings
+            place += 1
 
-    def _met(self, met: list[Strings], count: int, worst: Worst) -> tuple[Strings, Shorts, float]:
-        """The strings that were met, as often as they were, their scores so far, and what the worst of the best has."""
+    def _met(self, met: list[Strings]) -> tuple[Strings, Shorts]:
+        """The strings of some lists, as often as they stand there, and their scores so far."""
         strings = np.concatenate([np.empty(0, np.int32), *met])
-        scores = self._sums[strings] / self.lengths[strings]
-        place = len(scores) - count * len(met)  # a string stands in each list once
-        best = np.flatnonzero(scores >= np.partition(scores, place)[place]) if place > 0 else slice(None)
-        unique, first = np.unique(strings[best], return_index=True)
-        return strings, scores, worst(unique, scores[best][first])
+        return strings, self._sums[strings] / self.lengths[strings]
 
     @cached_property
     def _sums(self) -> Shorts:
