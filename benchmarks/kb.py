@@ -49,7 +49,7 @@ ROWS = {
 def bench_kb(
     sizes: Sequence[int] = SIZES, folder: Path | None = None, out: Path | None = None, seed: int = 0
 ) -> list[dict[str, Any]]:
-    """Makes a linker of made-up entities of one to three names for each size, saves it, and measures it in a new process.
+    """Makes and saves a linker of made-up entities of one to three names for each size, and measures it.
 
     The dense vectors are drawn: 384 wide, around 10,000 centres; questions stand near their golds. Texts of a question
     are encoded by a BERT of MiniLM's shape on one thread; those of an entity that is added are not. The index is the

@@ -152,9 +152,7 @@ def save_linker(folder: Path, made_up: MadeUp, num_entities: int, seed: int) -> 
         taken[name], started = time.perf_counter() - started, time.perf_counter()
 
     texts = [*(entity.text or "" for entity in entities[:10_000]), *made_up.contexts]
-    encoder = TransformersTextEncoder(
-        str(write_text_encoder(folder / "encoder", texts, "minilm", seed)), device="cpu"
-    )
+    encoder = TransformersTextEncoder(str(write_text_encoder(folder / "encoder", texts, "minilm", seed)), device="cpu")
     towers = make_towers(encoder, [entity.name for entity in entities[:10_000]], seed)
     drawn, dense, sparse = DrawnTowers(towers, made_up), [], []
     tick("towers")

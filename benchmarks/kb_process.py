@@ -19,6 +19,7 @@ import dim  # noqa: F401 - first: it mends the import of torchvision
 import numpy as np
 
 from benchmarks.kb_linker import NUM_ADDED, DrawnTowers, MadeUp, make_up
+from dim.data.entity import Entity
 from dim.linker.answer import Question
 from dim.linker.ranked import NUM_CANDIDATES
 from dim.methods.contrastive.linker import ContrastiveLinker
@@ -103,7 +104,12 @@ def growth(linker: ContrastiveLinker, made_up: MadeUp, num_entities: int, asked:
     parts = {"add": new[:-1], "add_again": new[-1:]}
     found: dict[str, float] = {}
     for name, part in parts.items():
-        found |= spent(name, lambda part=part: (linker.add_entities(part), linker.link(asked.mention, asked.context)))  # type: ignore[misc]
+
+        def add_and_link(part: list[Entity] = part) -> None:
+            linker.add_entities(part)
+            linker.link(asked.mention, asked.context)
+
+        found |= spent(name, add_and_link)
     return found
 
 

@@ -273,7 +273,7 @@ def _nil_row(ranker: Ranker | None) -> str:
 
 
 def read_ranker(folder: Path, num_rows: int) -> tuple[Ranker | None, EntityFacts | None]:
-    """The ranker in a linker's folder, if there is one, and the facts of the KB's rows that it reads, if they are there.
+    """The ranker in a linker's folder, if there is one, and the facts of the KB's rows that it reads, if they are.
 
     Folders of older versions lack the facts.
     """

@@ -68,8 +68,8 @@ def _columns(facts: EntityFacts) -> dict[str, Column[Any]]:
 
 def _check(facts: EntityFacts, size: int) -> None:
     """Raises ValueError where a row or a word is named that is not there."""
-    rows = [*(lists for lists, _ in facts.lists.values()), *facts.row_columns.values()]
-    if any(len(each) != size for each in rows):
+    sizes = {*(len(lists) for lists, _ in facts.lists.values()), *map(len, facts.row_columns.values())}
+    if sizes != {size}:
         raise ValueError("rows of another number")
     for lists, vocabulary in facts.lists.values():
         lists.check(len(vocabulary))

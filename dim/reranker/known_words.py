@@ -29,7 +29,7 @@ class KnownWords:
     """
 
     def __init__(self, letters: NDArray[np.uint8], ends: Ids, hashes: NDArray[np.uint64], numbers: Ids) -> None:
-        self._text, self._ends, self._hashes, self._numbers = memoryview(letters), ends, hashes, numbers
+        self._text, self._ends, self._hashes, self._numbers = letters.data, ends, hashes, numbers
         if not len(ends) == len(hashes) == len(numbers) or (ends[-1:] != len(letters)).any():
             raise ValueError("words of lengths that do not fit")
         if (np.diff(ends, prepend=0) < 0).any() or (hashes[1:] < hashes[:-1]).any():
@@ -51,7 +51,9 @@ class KnownWords:
             return [None] * len(words)
         wanted = hashes_of(words)
         firsts = np.searchsorted(self._hashes, wanted).tolist()
-        return [self._of_hash(word, each, first) for word, each, first in zip(words, wanted.tolist(), firsts, strict=True)]
+        return [
+            self._of_hash(word, each, first) for word, each, first in zip(words, wanted.tolist(), firsts, strict=True)
+        ]
 
     def _of_hash(self, word: str, wanted: int, place: int) -> int | None:
         while place < len(self._hashes) and self._hashes.item(place) == wanted:
@@ -84,7 +86,7 @@ def write_words(words: Iterable[str], folder: Path, name: str) -> None:
     letters = [word.encode("utf-8", "replace") for word in told]
     hashes = hashes_of(told)
     order = np.argsort(hashes, kind="stable")
-    parts = {
+    parts: dict[str, NDArray[np.generic]] = {
         "letters": np.frombuffer(b"".join(letters), np.uint8),
         "ends": np.cumsum([len(each) for each in letters], dtype=np.int64),
         "hashes": hashes[order],

@@ -45,11 +45,10 @@ class Part:
         return np.cumsum(self.counts)
 
     def best(self, query: Query, k: int, live: NDArray[np.bool_]) -> tuple[Rows, Floats]:
-        """The k entities that are `live` with the best strings, ascending, and their scores; fewer where fewer share any.
+        """The k entities that are `live` with the best strings, best first, and their scores; fewer where fewer share.
 
         Of equal ones the first are taken.
         """
-
         live = live[: len(self.counts)]
         if self._are_few:
             best = np.where(live, self._all_scores(query), 0)
@@ -135,7 +134,10 @@ class EntityNames:
         """Takes all entities, and which of them are there."""
         self._large, self._live = part, live
         self._last: tuple[str, Query] | None = None
-        self._small = Part(Postings.of(sp.csr_matrix((0, len(self._idf)), dtype=np.int32), self._idf), part.counts[:0])
+        none = np.empty(0, np.int32)
+        self._small = Part(
+            Postings.of(sp.csr_matrix((none, none, [0]), (0, len(self._idf))), self._idf), part.counts[:0]
+        )
 
     def __len__(self) -> int:
         return int(self._live.sum())
@@ -164,8 +166,9 @@ class EntityNames:
 
     def _best(self, mention: str, k: int) -> Rows:
         query = self._query(mention)
-        found = [(start + rows, scores) for start, part in self._parts for rows, scores in [part.best(query, k, self._live[start:])]]
-        rows, scores = (np.concatenate(each) for each in zip(*found, strict=True))
+        found = [part.best(query, k, self._live[start:]) for start, part in self._parts]
+        rows = np.concatenate([start + own for (start, _), (own, _) in zip(self._parts, found, strict=True)])
+        scores = np.concatenate([own for _, own in found])
         best = rows[np.lexsort((rows, -scores))[:k]]
         if len(best) == k:
             return best
@@ -199,7 +202,8 @@ class EntityNames:
         strings, counts = _strings(names, aliases)
         told = [self._counts(string) for string in strings]
         ends = np.cumsum([0, *(len(columns) for columns, _ in told)])
-        columns, times = (np.concatenate([np.empty(0, np.int64), *each]) for each in zip(*told, strict=True)) if told else (ends[:0], ends[:0])
+        columns = np.concatenate([ends[:0], *(columns for columns, _ in told)])
+        times = np.concatenate([ends[:0], *(times for _, times in told)])
         new = Postings.of(sp.csr_matrix((times, columns, ends), shape=(len(strings), len(self._idf))), self._idf)
         first, small = self.num_rows, self._small.joined(Part(new, counts))
         live = np.concatenate([self._live, np.ones(len(counts), dtype=bool)])

@@ -60,7 +60,9 @@ def read_names(folder: Path, version: int) -> NameArrays:
     def array(name: str, kind: str, is_mapped: bool = False) -> NDArray[Any]:
         return read_array(folder / f"{name}.npy", what, REMEDY, kind, 1, "r" if is_mapped else None)
 
-    idf, starts, counts, live = (array(*each) for each in (("idf", "f"), ("starts", "i"), ("counts", "i"), ("live", "b")))
+    idf, starts, counts, live = (
+        array(*each) for each in (("idf", "f"), ("starts", "i"), ("counts", "i"), ("live", "b"))
+    )
     strings = array("strings", "i", is_mapped=True)
     if version == FORMAT_VERSION:
         ngrams, weights = array("ngrams", "U"), None

@@ -145,7 +145,7 @@ class Postings:
         if len(own) > LOOKUP * len(strings):
             places = np.searchsorted(own, strings)
             places[places == len(own)] = 0
-            found = (own[places] == strings).astype(np.float64)
+            found: Floats = (own[places] == strings).astype(np.float64)
         else:
             self._marks[own] = True
             found = self._marks[strings].astype(np.float64)

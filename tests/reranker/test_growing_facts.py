@@ -164,5 +164,5 @@ def test_facts_that_do_not_fit_each_other_are_refused(tmp_path, name, wrong):
         np.save(place / f"{name}.npy", wrong)
     with pytest.raises(DataError, match=r"entity facts in .*\nfound .*damaged (arrays|popularity)"):
         load_facts(tmp_path / "wrong", 2)
-    with pytest.raises(DataError, match="entity facts in .* of 3 rows\nfound .*rows of another number"):
+    with pytest.raises(DataError, match=r"entity facts in .* of 3 rows\nfound .*rows of another number"):
         load_facts(tmp_path / "facts", 3)
