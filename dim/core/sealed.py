@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import time
 from collections.abc import Collection, Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from dim.errors import DataError
 
 MANIFEST = "index.json"
 REMEDY = "Build it again: dim index."
+SETTLED = 1.0  #: Seconds after which a change of a file changes its time, too, whatever the system's clock is good for.
 #: What hubs and their clients leave in a folder; nothing of dim reads it.
 LEFT_BY_HUBS = (".gitattributes", ".gitignore", ".git", ".git/*", ".cache/huggingface/*", "README.md", "LICENSE*")
 
@@ -192,6 +194,8 @@ def _check(path: Path, facts: Mapping[str, Any], what: str, remedy: str) -> None
 def _known_sha256(path: Path) -> str:
     """That of a file which may have been read already: the manifests of a folder and of one inside both list it."""
     found = path.stat()
+    if time.time() - max(found.st_mtime, found.st_ctime) < SETTLED:
+        return _sha256(path)
     return _sha256_once(path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
 
 

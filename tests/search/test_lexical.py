@@ -1,4 +1,5 @@
 import json
+import os
 import random
 import unicodedata
 from itertools import product
@@ -197,6 +198,18 @@ def test_what_is_left_out_of_a_search_is_not_among_the_best(few, monkeypatch):
         np.testing.assert_array_equal(index.search(mentions, k), expected)
     left = index._large.postings.hopeful(index._query(names[0]), 1, lambda strings, scores: float(scores.max()))
     assert len(left) < 100
+
+
+@pytest.mark.parametrize("settled", [0, 1])
+def test_a_file_that_is_damaged_after_it_was_opened_is_refused_when_it_is_opened_again(tmp_path, monkeypatch, settled):
+    monkeypatch.setattr("dim.core.sealed.SETTLED", settled)
+    EntityNames(NAMES).save(tmp_path / "names")
+    EntityNames.load(tmp_path / "names")
+    path = tmp_path / "names" / "idf.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    os.utime(path, (1, 1))  # as any later moment: the clock may stand still between two lines of a test
+    with pytest.raises(DataError, match=r"damaged file idf\.npy \(its SHA-256 differs\)"):
+        EntityNames.load(tmp_path / "names")
 
 
 def test_a_long_mention_is_answered():
