@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 
 
 def dropped(array: NDArray[Any]) -> NDArray[Any]:
-    """A mapped array whose pages count to this process no more: they come back where they are read again, one by one.
+    """A mapped array whose pages count to this process no more: they come back where they are read again.
 
-    Who has read all of a file once, to check it, would have it in memory from then on; and who then reads some rows
-    would get many pages around each. Any other array is returned as it is.
+    Who has read all of a file once, to check it, would have it in memory from then on. Any other array is returned as
+    it is.
     """
     base: Any = array
     while isinstance(base, np.ndarray):
         base = base.base
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         base.madvise(mmap.MADV_DONTNEED)
-        base.madvise(mmap.MADV_RANDOM)
     return array

@@ -18,7 +18,6 @@ Shorts = NDArray[np.float32]
 LOOKUP = 32  #: Postings of a list that are marked in the time that one string is looked up in it.
 ROUNDING = 1e-5  #: More than a sum of single precision is off.
 BEGINNING = 0.6  #: Of a query is left when it is looked what the best have so far.
-ENOUGH = 0.65  #: Of what the worst of the best scores is left when few strings are left to look up.
 
 Worst = Callable[[NDArray[np.int32], NDArray[np.float64]], float]
 
@@ -89,9 +88,10 @@ class Postings:
     def hopeful(self, query: Query, count: int, worst: Worst) -> Strings:
         """The strings, ascending, that may belong to the best; what is left out does not.
 
-        Lists are read from the shortest to the longest. What is left of the query adds at most its length to a score
-        (Cauchy and Schwarz). Once that is below what the worst of the best has, strings that were not met are out; of
-        those that were, the ones that may still be among the best are looked up in the other lists.
+        Lists are read from the shortest to the longest. What the others add to a score is at most the length of what is
+        left of the query (Cauchy and Schwarz), and at most the sum of their shares, divided by the string's length.
+        Once the former is below what the worst of the best has, strings that were not met are out; of those that were,
+        the ones that may still be among the best by both are looked up in the other lists.
 
         Args:
             query: What is searched for.
@@ -99,25 +99,32 @@ class Postings:
             worst: Of some strings, ascending, and their scores: what the worst of the best scores at least.
         """
         order = np.argsort(self.starts[query.columns + 1] - self.starts[query.columns], kind="stable").tolist()
-        rest = np.sqrt(np.append(np.cumsum(query.weights[order[::-1]] ** 2)[::-1], 0))  # before each list; at the end 0
+        # Before each list, and after the last:
+        rest = np.sqrt(np.append(np.cumsum(query.weights[order[::-1]] ** 2)[::-1], 0)).tolist()
+        shares = np.append(np.cumsum(query.shares[order[::-1]])[::-1], 0).tolist()
         met: list[Strings] = []
         try:
-            met += self._read(query, order, rest, 0, BEGINNING)
-            strings, scores = self._met(met)
-            place = len(scores) - count * len(met)  # a string stands in each list once
-            told = np.unique(strings[scores >= np.partition(scores, place)[place]] if place > 0 else strings)
+            met += self._repeated(query)
+            place = self._read(query, order, rest, 0, BEGINNING, met)
+            strings = np.concatenate([np.empty(0, np.int32), *met])
+            scores = self._sums[strings] / self.lengths[strings]
+            first = len(scores) - count * len(met)  # a string stands in each list once
+            told = np.unique(strings[scores >= np.partition(scores, first)[first]] if first > 0 else strings)
             least = worst(told, self.scores(query, told))
-            met += self._read(query, order, rest, len(met), least * ENOUGH)
-            strings, scores = self._met(met)
-            found = np.unique(strings[scores >= least - rest[len(met)] - ROUNDING])
+            place = self._read(query, order, rest, place, least, met)
+            strings = np.concatenate([np.empty(0, np.int32), *met])
+            lengths = self.lengths[strings]
+            most = self._sums[strings] + np.minimum(rest[place] * lengths, shares[place])
+            found = np.unique(strings[most >= (least - ROUNDING) * lengths])
             sums = self._sums[found].astype(np.float64)
         finally:
             for strings in met:
                 self._sums[strings] = 0
-        for place in range(len(met), len(order)):
-            which = order[place]
-            sums += query.shares[which] * self._factors(int(query.columns[which]), found)
-            kept = sums >= (least - rest[place + 1] - ROUNDING) * self.lengths[found]
+        for which in order[place:]:
+            place += 1
+            sums += query.shares[which] * self._has(self._list(int(query.columns[which]))[0], found)
+            lengths = self.lengths[found]
+            kept = sums + np.minimum(rest[place] * lengths, shares[place]) >= (least - ROUNDING) * lengths
             found, sums = found[kept], sums[kept]
         return found
 
@@ -142,19 +149,24 @@ class Postings:
     def _factors(self, column: int, strings: Strings) -> Floats:
         """The factors [m] of an n-gram in some strings [m], ascending; 0 in those that lack it."""
         own, repeated, factors = self._list(column)
-        if len(own) > LOOKUP * len(strings):
-            places = np.searchsorted(own, strings)
-            places[places == len(own)] = 0
-            found: Floats = (own[places] == strings).astype(np.float64)
-        else:
-            self._marks[own] = True
-            found = self._marks[strings].astype(np.float64)
-            self._marks[own] = False
+        found = self._has(own, strings).astype(np.float64)
         if len(repeated) and len(strings):
             places = np.searchsorted(strings, own[repeated])
             places[places == len(strings)] = 0
             is_asked = strings[places] == own[repeated]
             found[places[is_asked]] = factors[is_asked]
+        return found
+
+    def _has(self, own: Strings, strings: Strings) -> NDArray[np.bool_]:
+        """Which of some strings [m], ascending, stand in a list."""
+        if len(own) > LOOKUP * len(strings):
+            places = np.searchsorted(own, strings)
+            places[places == len(own)] = 0
+            found: NDArray[np.bool_] = own[places] == strings
+            return found
+        self._marks[own] = True
+        found = self._marks[strings]
+        self._marks[own] = False
         return found
 
     def _list(self, column: int) -> tuple[Strings, Rows, Shorts]:
@@ -163,21 +175,26 @@ class Postings:
         first, last = self._first_repeated[column], self._first_repeated[column + 1]
         return self.strings[start:stop], self.repeated[first:last] - start, self.factors[first:last]
 
-    def _read(self, query: Query, order: list[int], rest: Floats, place: int, enough: float) -> Iterator[Strings]:
-        """Adds the shares of the lists from a place on to the sums of their strings, until little enough is left."""
-        while place < len(order) and rest[place] >= enough:
-            strings, repeated, factors = self._list(int(query.columns[order[place]]))
-            share = np.float32(query.shares[order[place]])
-            self._sums[strings] += share
+    def _repeated(self, query: Query) -> Iterator[Strings]:
+        """Adds to the sums of strings what they have of n-grams that stand in them more than once, beyond the first."""
+        for column, share in zip(query.columns.tolist(), query.shares.tolist(), strict=True):
+            strings, repeated, factors = self._list(column)
             if len(repeated):
-                self._sums[strings[repeated]] += share * (factors - 1)
-            yield strings
-            place += 1
+                self._sums[strings[repeated]] += np.float32(share) * (factors - 1)
+                yield strings[repeated]
 
-    def _met(self, met: list[Strings]) -> tuple[Strings, Shorts]:
-        """The strings of some lists, as often as they stand there, and their scores so far."""
-        strings = np.concatenate([np.empty(0, np.int32), *met])
-        return strings, self._sums[strings] / self.lengths[strings]
+    def _read(
+        self, query: Query, order: list[int], rest: list[float], place: int, enough: float, met: list[Strings]
+    ) -> int:
+        """Adds the shares of the lists from a place on to their strings, until less than enough is left; the next place.
+
+        The lists are put to those that were met.
+        """
+        while place < len(order) and rest[place] >= enough:
+            met.append(self._list(int(query.columns[order[place]]))[0])
+            self._sums[met[-1]] += np.float32(query.shares[order[place]])
+            place += 1
+        return place
 
     @cached_property
     def _sums(self) -> Shorts:
