@@ -8,6 +8,7 @@ from benchmarks.kb_linker import make_up
 from dim.errors import ConfigError
 
 
+@pytest.mark.long
 def test_a_growing_kb_is_opened_asked_and_added_to(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     results = bench_kb([300, 600], folder=tmp_path / "linkers", out=tmp_path / "out")
     assert [each["size"] for each in results] == [300, 600]

@@ -186,7 +186,7 @@ class Postings:
     def _read(
         self, query: Query, order: list[int], rest: list[float], place: int, enough: float, met: list[Strings]
     ) -> int:
-        """Adds the shares of the lists from a place on to their strings, until less than enough is left; the next place.
+        """Adds the shares of the lists from a place on to their strings until less than enough is left; the next place.
 
         The lists are put to those that were met.
         """
