@@ -10,6 +10,7 @@ from benchmarks.embed import bench_embed
 from benchmarks.encode import bench_encode
 from benchmarks.generate import bench_generate
 from benchmarks.hostile import bench_hostile
+from benchmarks.kb import bench_kb
 from benchmarks.likelihoods import bench_likelihoods
 from benchmarks.link import bench_link
 from benchmarks.memory import bench_memory
@@ -28,6 +29,7 @@ __all__ = [
     "bench_encode",
     "bench_generate",
     "bench_hostile",
+    "bench_kb",
     "bench_likelihoods",
     "bench_link",
     "bench_memory",

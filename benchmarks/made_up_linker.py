@@ -32,7 +32,7 @@ from dim.methods.contrastive.towers import Towers
 from dim.reranker.features import FEATURES
 from dim.reranker.network import RankerNetwork
 from dim.reranker.ranker import Ranker
-from dim.search.lexical import EntityNames
+from dim.search.entity_names import EntityNames
 from dim.search.sparse_rows import SparseRows
 from dim.search.vector_index import VectorIndex
 
@@ -121,7 +121,7 @@ def make_linker(
     bare = [replace(entity, text=None) for entity in entities]
     vectors = np.concatenate([towers.entities(bare[start : start + BATCH]) for start in range(0, len(bare), BATCH)])
     torch.manual_seed(seed)
-    about: dict[str, Any] = {"dataset": world.name, "kb_hash": world.kb_hash, "recipe": _recipe(encoder_folder)}
+    about: dict[str, Any] = {"dataset": world.name, "kb_hash": world.kb_hash, "recipe": recipe_of(encoder_folder)}
     sparse = SparseRows(sp.csr_matrix(vectors[:, : towers.task.num_sparse].T))
     dense, _ = sparse.parted(vectors)
     linker = ContrastiveLinker(
@@ -136,7 +136,7 @@ def make_linker(
     return linker, dense
 
 
-def _recipe(encoder_folder: Path | None) -> Recipe:
+def recipe_of(encoder_folder: Path | None) -> Recipe:
     """How a folder of the linker makes it again."""
     text_encoder: dict[str, Any] = {"class_path": "TinyTextEncoder"}
     if encoder_folder is not None:

@@ -191,6 +191,7 @@ COMMANDS = {
             "bench_convert",
             "bench_dump",
             "bench_memory",
+            "bench_kb",
             "bench_trie",
             "bench_generate",
             "bench_likelihoods",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -71,12 +72,8 @@ class EntityColumns(MutableMapping[int, Entity]):
         self._rows_of_others: dict[str, int] = {}
         self._roots: ImageRoots | None = None
         self._elsewhere: dict[int, tuple[str, ...]] = {}  # of the others
-        # Of each id its hash: a dict of all ids would take several times the memory of the texts themselves.
-        hashes = [np.fromiter(map(hash, part), np.int64, len(part)) for part in _lists(table["id"])]
-        self._hashes = np.concatenate([np.empty(0, np.int64), *hashes])
-        self._places = np.argsort(self._hashes, kind="stable")
-        self._hashes = self._hashes[self._places]
-        self._check_ids()
+        if pc.count_distinct(table["id"]).as_py() < len(rows):
+            raise _of_one_id(next(each for each, count in Counter(table["id"].to_pylist()).items() if count > 1))
         self._look_at_doubtful()
 
     @classmethod
@@ -86,13 +83,16 @@ class EntityColumns(MutableMapping[int, Entity]):
         columns.update(entities)
         return columns
 
-    def _check_ids(self) -> None:
-        alike = np.flatnonzero(self._hashes[1:] == self._hashes[:-1])
-        ids = Counter(
-            self._columns["id"][place].as_py() for place in self._places[np.union1d(alike, alike + 1)].tolist()
-        )
-        if twice := [entity_id for entity_id, count in ids.items() if count > 1]:
-            raise _of_one_id(twice[0])
+    @cached_property
+    def _hashes(self) -> tuple[Rows, Rows]:
+        """The hashes of all ids, ascending, and the place in the table of each.
+
+        A dict of all ids would take several times the memory of the texts themselves.
+        """
+        parts = [np.fromiter(map(hash, part), np.int64, len(part)) for part in _lists(self._columns["id"])]
+        hashes = np.concatenate([np.empty(0, np.int64), *parts])
+        places = np.argsort(hashes, kind="stable")
+        return hashes[places], places
 
     def _look_at_doubtful(self) -> None:
         """Has `Entity` and `check_known` look at what may not be as it wants it: the others are left as columns."""
@@ -161,10 +161,10 @@ class EntityColumns(MutableMapping[int, Entity]):
         """The row of an id; None where no entity has it."""
         if (row := self._rows_of_others.get(entity_id)) is not None:
             return row
-        wanted = np.int64(hash(entity_id))
-        first = int(np.searchsorted(self._hashes, wanted))
-        while first < len(self._hashes) and self._hashes[first] == wanted:
-            place = int(self._places[first])
+        (hashes, places), wanted = self._hashes, np.int64(hash(entity_id))
+        first = int(np.searchsorted(hashes, wanted))
+        while first < len(hashes) and hashes[first] == wanted:
+            place = int(places[first])
             if self._is_there[place] and self._columns["id"][place].as_py() == entity_id:
                 return int(self._rows[place])
             first += 1
@@ -202,11 +202,10 @@ class EntityColumns(MutableMapping[int, Entity]):
         if self._roots is None:
             return
         yield from self._elsewhere.items()
-        told = iter(zip(self._rows.tolist(), self._is_there.tolist(), strict=True))
-        for each in _lists(self._columns["images"]):
-            for images, (row, is_there) in zip(each, told, strict=False):
-                if images and is_there and (outside := self._roots.split(images)[1]):
-                    yield row, outside
+        with_images = pc.greater(pc.list_value_length(self._columns["images"]), 0).to_numpy()
+        for place in np.flatnonzero(with_images & self._is_there).tolist():
+            if outside := self._roots.split(self._columns["images"][place].as_py())[1]:
+                yield int(self._rows[place]), outside
 
     def _told(self, values: dict[str, Any]) -> Entity:
         """The entity of a row of the table: what it says was looked at when it came."""
@@ -224,10 +223,17 @@ def doubtful(batch: pa.RecordBatch) -> Mask:
     for texts in (ids, names):
         found |= _is(pc.equal(pc.utf8_trim_whitespace(texts), ""), True)
     for texts, missing in ((ids, True), (names, True), (batch["text"], False)):
-        found |= _is(pc.match_substring_regex(texts, ANY_FORM), missing)
+        found |= _of_other_form(texts, missing)
     for column in (batch[name] for name in LISTS):
         texts, owners = pc.list_flatten(column), pc.list_parent_indices(column).to_numpy()
-        found[owners[_is(pc.match_substring_regex(texts, ANY_FORM), True)]] = True
+        found[owners[_of_other_form(texts, True)]] = True
+    return found
+
+
+def _of_other_form(texts: pa.Array, missing: bool) -> Mask:
+    """Whether each text may have another form; `missing`, where it is null."""
+    found = ~_is(pc.string_is_ascii(texts), False)  # most are, and the expression takes long
+    found[found] = _is(pc.match_substring_regex(texts.filter(pa.array(found)), ANY_FORM), missing)
     return found
 
 

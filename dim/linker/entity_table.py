@@ -89,7 +89,8 @@ def _read_table(folder: Path, next_row: int) -> pa.Table:
     if any(table[name].null_count for name in ("row", "id", "name")):
         raise DataError(what, "entities without a row, an id or a name", remedy)
     rows = table["row"].to_numpy()
-    if len(np.unique(rows)) < len(rows) or not 0 <= next_row < MOST_ROWS or not ((rows >= 0) & (rows < next_row)).all():
+    is_once = (rows[1:] > rows[:-1]).all() or len(np.unique(rows)) == len(rows)
+    if not is_once or not 0 <= next_row < MOST_ROWS or not ((rows >= 0) & (rows < next_row)).all():
         raise DataError(what, f"rows that are not below {next_row}, each once", remedy)
     return table
 

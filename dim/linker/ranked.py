@@ -20,12 +20,14 @@ from dim.linker.knowledge import Knowledge
 from dim.linker.linker import Linker
 from dim.reranker.candidates import competing
 from dim.reranker.entities import EntityFacts
+from dim.reranker.fact_files import load_facts, save_facts
 from dim.reranker.features import FEATURES, Asked, PairFeatures
 from dim.reranker.lists import Lists
 from dim.reranker.ranker import Judged, Ranker
-from dim.search.lexical import EntityNames
+from dim.search.entity_names import EntityNames
 
 LOG = log("dim")
+RANKER, FACTS = "ranker", "facts"  #: Folders of a linker's.
 NUM_CANDIDATES = 32  #: That each of scores and names brings; a ranker says how many it was trained with.
 
 Rows = NDArray[np.int64]
@@ -66,6 +68,7 @@ class RankedLinker(Linker):
         about: What it comes from; JSON.
         names: Of its names and aliases, by row.
         ranker: Orders the candidates; None: the method's scores do.
+        facts: Of its entities, for the ranker; None: they are worked out at the first question.
     """
 
     score_name = "vectors"  #: What the evidence of an answer calls the method's score, where there is no ranker.
@@ -77,10 +80,12 @@ class RankedLinker(Linker):
         about: dict[str, Any],
         names: EntityNames,
         ranker: Ranker | None,
+        facts: EntityFacts | None = None,
     ) -> None:
         super().__init__(knowledge, live, about)
         self.names, self.ranker = names, ranker
-        self._features: PairFeatures | None = None  # grow with the KB; None: to be made
+        # They grow with the KB; None: to be made
+        self._features = None if facts is None else PairFeatures(facts)
         self._told_few = False
 
     @abstractmethod
@@ -184,6 +189,12 @@ class RankedLinker(Linker):
             self._features = PairFeatures(EntityFacts(names, aliases, texts, popularity))
         return self._features
 
+    def write_ranker(self, place: Path) -> None:
+        """Writes the ranker, if there is one, and the facts that it reads, into a linker's folder."""
+        if self.ranker is not None:
+            self.ranker.save(place / RANKER)
+            save_facts(self.features.facts, place / FACTS)
+
     def _by_scores(self, found: Candidates, top_k: int) -> list[Answer]:
         return [
             self._answer(
@@ -261,6 +272,13 @@ def _nil_row(ranker: Ranker | None) -> str:
     return f"answered where its probability reaches {ranker.nil_threshold:.3f}{asked}"
 
 
-def read_ranker(folder: Path) -> Ranker | None:
-    """The ranker in a linker's folder, if there is one."""
-    return Ranker.load(folder / "ranker") if (folder / "ranker").exists() else None
+def read_ranker(folder: Path, num_rows: int) -> tuple[Ranker | None, EntityFacts | None]:
+    """The ranker in a linker's folder, if there is one, and the facts of the KB's rows that it reads, if they are.
+
+    Folders of older versions lack the facts.
+    """
+    ranker, facts = folder / RANKER, folder / FACTS
+    return (
+        Ranker.load(ranker) if ranker.exists() else None,
+        load_facts(facts, num_rows) if facts.exists() else None,
+    )

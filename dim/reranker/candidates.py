@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dim.search.lexical import EntityNames
+from dim.search.entity_names import EntityNames
 from dim.search.scores import Scores
 
 Rows = NDArray[np.int64]

@@ -36,6 +36,10 @@ class Column(Generic[Number]):
         """The array itself, not a copy; it is another one once the column has grown."""
         return self._held[: self._size]
 
+    def hold(self, values: NDArray[Number]) -> None:
+        """Takes an array [n] as its own, such as a mapped one, in the place of what it had."""
+        self._held, self._size = values, len(values)
+
     def append(self, values: NDArray[Number]) -> None:
         """Puts values [m] at the end."""
         start = self._size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +123,40 @@ class EntityFacts:
         self.first_years[rows] = self.last_years[rows] = self.popularity[rows] = np.nan
         self.genders[rows] = 0
         self._weights.clear()
+
+    @property
+    def lists(self) -> dict[str, tuple[WordLists, Vocabulary]]:
+        """The words of rows, by name, and what numbers them."""
+        return {
+            "own_strings": (self.own_strings, self.strings),
+            "name_words": (self.name_words, self.vocabulary),
+            "hint_words": (self.hint_words, self.vocabulary),
+            "text_words": (self.text_words, self.vocabulary),
+            "text_stems": (self.text_stems, self.stems),
+        }
+
+    @property
+    def row_columns(self) -> dict[str, Column[Any]]:
+        """What is known of each row, by name."""
+        return {
+            "short_names": self._short_names,
+            "first_words": self._first_words,
+            "last_words": self._last_words,
+            "first_years": self._first_years,
+            "last_years": self._last_years,
+            "popularity": self._popularity,
+            "genders": self._genders,
+        }
+
+    @property
+    def counts(self) -> dict[str, Column[np.int64]]:
+        """How many rows have each word, stem, string and last word, by name."""
+        return {
+            "with_word": self._with_word,
+            "with_stem": self._with_stem,
+            "bearers": self._bearers,
+            "surnames": self._surnames,
+        }
 
     @property
     def size(self) -> int:

@@ -14,7 +14,7 @@ from dim.reranker.candidates import best_rows_of, competing
 from dim.reranker.entities import EntityFacts
 from dim.reranker.features import Asked, PairFeatures
 from dim.reranker.lists import Lists
-from dim.search.lexical import EntityNames
+from dim.search.entity_names import EntityNames
 from dim.search.scores import BATCH, scores_at, scores_by_slice
 
 Rows = NDArray[np.int64]

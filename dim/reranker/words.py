@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dim.reranker.columns import Column
+from dim.reranker.known_words import KnownWords
 
 Ids = NDArray[np.int64]
 
@@ -89,32 +91,54 @@ def neighbours(text: str, mention: str) -> tuple[set[str], set[str]]:
 
 
 class Vocabulary:
-    """Words as numbers from 0, in the order in which they were met."""
+    """Words as numbers from 0, in the order in which they were met.
 
-    def __init__(self) -> None:
+    Args:
+        known: The first of them, in files.
+    """
+
+    def __init__(self, known: KnownWords | None = None) -> None:
+        self._known = known
+        self._first = 0 if known is None else len(known)
         self._ids: dict[str, int] = {}
         self._words: list[str] = []
 
     def __len__(self) -> int:
-        return len(self._words)
+        return self._first + len(self._words)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.words(range(len(self))))
 
     def add(self, words: Iterable[str]) -> list[int]:
         """The numbers of words; new words get the next ones."""
-        return [self._id(word) for word in words]
+        told = list(words)
+        return [self._add(word, found) for word, found in zip(told, self._find(told), strict=True)]
 
-    def _id(self, word: str) -> int:
-        found = self._ids.setdefault(word, len(self._words))
-        if found == len(self._words):
+    def _add(self, word: str, known: int | None) -> int:
+        # Entities that come together share words: of those in files, too, the number is kept.
+        found = self._ids.setdefault(word, len(self) if known is None else known)
+        if found == len(self):
             self._words.append(word)
+        return found
+
+    def _find(self, words: Sequence[str]) -> list[int | None]:
+        found = [self._ids.get(word) for word in words]
+        if self._known is not None and (places := [place for place, number in enumerate(found) if number is None]):
+            for place, number in zip(places, self._known.find([words[place] for place in places]), strict=True):
+                found[place] = number
         return found
 
     def find(self, words: Iterable[str]) -> list[int]:
         """The numbers of words that are known; the others are left out."""
-        return [found for word in words if (found := self._ids.get(word)) is not None]
+        return [found for found in self._find(list(words)) if found is not None]
 
     def words(self, numbers: Iterable[int]) -> list[str]:
         """The words of numbers."""
-        return [self._words[number] for number in numbers]
+        known, first = self._known, self._first
+        return [
+            known.word(number) if known is not None and number < first else self._words[number - first]
+            for number in numbers
+        ]
 
 
 class WordLists:
@@ -128,7 +152,7 @@ class WordLists:
         self._ids, self._starts, self._sizes = (
             Column[np.int32](np.int32),
             Column[np.int64](np.int64),
-            Column[np.int64](np.int64),
+            Column[np.int32](np.int32),
         )
         self.add(lists)
 
@@ -136,16 +160,29 @@ class WordLists:
         return len(self._sizes)
 
     @property
-    def sizes(self) -> Ids:
+    def sizes(self) -> NDArray[np.int32]:
         """How many words each row [n] has."""
         return self._sizes.values
+
+    @property
+    def columns(self) -> dict[str, Column[Any]]:
+        """What it is made of, by name."""
+        return {"ids": self._ids, "starts": self._starts, "sizes": self._sizes}
+
+    def check(self, num_words: int) -> None:
+        """Raises ValueError where it is not made of lists of words below a number."""
+        ids, starts, sizes = (column.values for column in self.columns.values())
+        if len(starts) != len(sizes) or sizes.min(initial=0) < 0 or starts.min(initial=0) < 0:
+            raise ValueError("lists of words that do not fit")
+        if (starts + sizes).max(initial=0) > len(ids) or ids.min(initial=0) < 0 or ids.max(initial=-1) >= num_words:
+            raise ValueError("words that are not there")
 
     def add(self, lists: Sequence[Sequence[int]]) -> Ids:
         """Appends rows, one list each; returns their words, one after another."""
         sizes = np.fromiter(map(len, lists), np.int64, len(lists))
         ids = np.fromiter(chain.from_iterable(lists), np.int32, int(sizes.sum()))
         self._starts.append(len(self._ids) + np.cumsum(sizes) - sizes)
-        self._sizes.append(sizes)
+        self._sizes.append(sizes.astype(np.int32))
         self._ids.append(ids)
         return ids.astype(np.int64)
 

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from dim.core.folder_files import read_array
+from dim.core.mapped import dropped
 from dim.core.sealed import REMEDY, Manifest, open_sealed, sealed_folder
 from dim.errors import DataError
 from dim.search.sparse import sparse_products
@@ -92,7 +93,7 @@ class SparseRows:
 
     @classmethod
     def load(cls, folder: Path, num_rows: int) -> Self:
-        """Those that were saved.
+        """Those that were saved, on their files: what changes is copied, a page at a time.
 
         Args:
             folder: Of `save`.
@@ -103,16 +104,19 @@ class SparseRows:
         """
         manifest, what = open_sealed(folder, CONTENT, FORMAT_VERSION, kind=Facts), f"{CONTENT} in {folder}"
         starts, rows, values = (
-            read_array(folder / f"{name}.npy", what, REMEDY, kind, 1)
+            read_array(folder / f"{name}.npy", what, REMEDY, kind, 1, "c")
             for name, kind in (("starts", "i"), ("rows", "i"), ("values", "f"))
         )
         try:
             if not 0 < manifest["width"] <= MOST_COLUMNS or not np.isfinite(values).all():
                 raise ValueError("columns or values that none have")
-            postings = sp.csr_matrix((values.astype(np.float32), rows, starts), shape=(manifest["width"], num_rows))
+            shape = manifest["width"], num_rows
+            postings = sp.csr_matrix((values.astype(np.float32, copy=False), rows, starts), shape=shape)
             postings.check_format(full_check=True)  # SciPy is told these places without looking
         except (ValueError, OverflowError) as error:
             raise DataError(f"{what} of {num_rows:,} rows", f"damaged arrays ({error})", REMEDY) from error
+        for array in (rows, values):
+            dropped(array)
         return cls(postings)
 
 

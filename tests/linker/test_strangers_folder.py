@@ -31,7 +31,7 @@ from dim.linker import Linker
 from dim.linker.folder import MANIFEST
 from dim.methods.contrastive.folder import read
 from dim.methods.contrastive.linker import ContrastiveLinker
-from dim.search.lexical import EntityNames
+from dim.search.entity_names import EntityNames
 from dim.training.datamodule import LinkingDataModule
 from dim.training.saved_run import instantiate_run
 
@@ -339,7 +339,7 @@ def test_other_tables_are_refused(folder: Path, tmp_path: Path, form: str) -> No
     assert read(folder, "cpu")
 
 
-@pytest.mark.parametrize("name", ["idf", "starts", "strings", "weights", "counts", "live"])
+@pytest.mark.parametrize("name", ["ngrams", "idf", "starts", "strings", "lengths", "counts", "live"])
 def test_arrays_that_do_not_fit_each_other_are_refused(saved: Path, tmp_path: Path, name: str) -> None:
     shutil.copytree(saved / "names", tmp_path / "names")
     array = np.load(saved / "names" / f"{name}.npy")
@@ -348,9 +348,9 @@ def test_arrays_that_do_not_fit_each_other_are_refused(saved: Path, tmp_path: Pa
         np.lib.format.write_array_header_1_0(file, claimed)  # type: ignore[arg-type]
     np.save(tmp_path / "short.npy", array[:-1])
     np.save(tmp_path / "other.npy", np.array(["a"]))
-    np.save(tmp_path / "far.npy", array + array.dtype.type(10**6) if array.dtype != bool else array[None])
+    np.save(tmp_path / "far.npy", array[None] if array.dtype.kind in "bU" else array + array.dtype.type(10**6))
     for wrong in ("long", "short", "other", "far"):
-        if (name, wrong) in {("idf", "far"), ("weights", "far")}:
+        if (name, wrong) in {("idf", "far"), ("lengths", "far")}:
             continue  # other weights are weights
         content = (tmp_path / f"{wrong}.npy").read_bytes()
         (tmp_path / "names" / f"{name}.npy").write_bytes(content)
@@ -368,7 +368,7 @@ def test_arrays_that_do_not_fit_each_other_are_refused(saved: Path, tmp_path: Pa
 BRACKETS = "[" * 20_000
 
 
-@pytest.mark.parametrize("name", ["linker.json", "index/index.json", "names/index.json", "names/ngrams.json"])
+@pytest.mark.parametrize("name", ["linker.json", "index/index.json", "names/index.json"])
 @pytest.mark.parametrize("content", [BRACKETS, '{"a":' * 5_000, "", "null", "7", "[]", "{}", '"a"', "\ud83d", "{'a'}"])
 def test_what_is_no_manifest_is_refused_in_words(folder: Path, name: str, content: str) -> None:
     data = content.encode("utf-8", "surrogatepass")

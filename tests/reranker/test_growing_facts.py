@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dim.core.sealed import sealed_folder
 from dim.data.entity import Entity
+from dim.errors import DataError
 from dim.reranker.columns import Column
 from dim.reranker.entities import EntityFacts
+from dim.reranker.fact_files import CONTENT, load_facts, save_facts
 from dim.reranker.features import FEATURES, Asked, PairFeatures
 
 WORDS = [
@@ -110,3 +113,56 @@ def test_a_column_grows_in_place_as_long_as_it_has_room():
     column.append(np.arange(9))
     assert not np.shares_memory(held, column.values)
     assert column.values[90:].tolist() == list(range(9))
+
+
+def test_facts_on_their_files_are_those_that_were_saved_and_grow_on(tmp_path):
+    kb = Kb([Entity("1", "Ann Lee (singer)", ("Annie", "É"), "Born 1961, a woman.", popularity=2.0), None])
+    first = EntityFacts(*kb.columns())
+    save_facts(first, tmp_path / "facts")
+    loaded = load_facts(tmp_path / "facts", 2)
+    kb.rows += [Entity("2", "Bob Lee", (), "A man of 1990."), Entity("3", "Cy")]
+    for facts in (first, loaded):
+        facts.add(*kb.columns(2))
+        facts.remove(np.array([0]))
+    kb.rows[0] = None
+    asked, rows, beside = Asked("Lee", "Bob Lee of 1990 sang"), np.arange(4), np.linspace(1, 0, 4)
+    found, grown, anew = (
+        PairFeatures(facts).of(asked, rows, beside, beside) for facts in (loaded, first, EntityFacts(*kb.columns()))
+    )
+    np.testing.assert_array_equal(found, grown)
+    np.testing.assert_allclose(found, anew, atol=1e-9)
+    assert loaded.short_names(rows) == ["", "", "bob lee", "cy"]
+    assert loaded.num_bearers("é") == 0
+    save_facts(loaded, tmp_path / "facts")
+    again = load_facts(tmp_path / "facts", 4)
+    np.testing.assert_array_equal(PairFeatures(again).of(asked, rows, beside, beside), found)
+    assert list(again.strings) == list(loaded.strings)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("short_names", np.array([7, 0], np.int32)),
+        ("first_words", np.array([-2, 0], np.int32)),
+        ("last_words", np.array([0], np.int32)),
+        ("bearers", np.zeros(1, np.int64)),
+        ("text_words_ids", np.array([99], np.int32)),
+        ("text_words_starts", np.array([0, 10**6])),
+        ("name_words_sizes", np.array([-1, 2], np.int32)),
+        ("popularity", np.array([1, 2])),
+        ("strings_numbers", np.array([5, 6, 7], np.int32)),
+        ("vocabulary_ends", np.array([3, 1, 9])),
+        ("stems_hashes", np.array([3, 1], np.uint64)),
+    ],
+)
+def test_facts_that_do_not_fit_each_other_are_refused(tmp_path, name, wrong):
+    save_facts(EntityFacts(["Ann Lee", "Bob"], [["Annie"], []], ["Ann sang.", None]), tmp_path / "facts")
+    with sealed_folder(tmp_path / "wrong", CONTENT, 1, {"count": 2}) as place:
+        for path in (tmp_path / "facts").glob("*.npy"):
+            (place / path.name).write_bytes(path.read_bytes())
+        assert (place / f"{name}.npy").exists()
+        np.save(place / f"{name}.npy", wrong)
+    with pytest.raises(DataError, match=r"entity facts in .*\nfound .*damaged (arrays|popularity)"):
+        load_facts(tmp_path / "wrong", 2)
+    with pytest.raises(DataError, match=r"entity facts in .* of 3 rows\nfound .*rows of another number"):
+        load_facts(tmp_path / "facts", 3)

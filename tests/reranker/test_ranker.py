@@ -14,7 +14,8 @@ from dim.reranker.network import RankerNetwork, scores_of, train
 from dim.reranker.nil import describe_lists
 from dim.reranker.ranker import Judged, Ranker
 from dim.search import scores as sliced
-from dim.search.lexical import EntityNames, NameIndex
+from dim.search.entity_names import EntityNames
+from dim.search.lexical import NameIndex
 from dim.search.scores import HeldScores
 from dim.training.ranker_results import to_ranked
 

@@ -30,8 +30,9 @@ from dim.linker.recipe import ENCODERS, make, read_classes, recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
 from dim.methods.baselines.text_method import TextMethod
 from dim.reranker.candidates import best_rows_of
+from dim.reranker.entities import EntityFacts
 from dim.reranker.ranker import Ranker
-from dim.search.lexical import EntityNames
+from dim.search.entity_names import EntityNames
 from dim.search.scores import HeldScores, Scores, scores_at
 from dim.search.vector_index import KindOrAuto
 
@@ -76,6 +77,7 @@ class BaselineLinker(RankedLinker):
         names: Of its names and aliases, by row.
         ranker: Orders the candidates; None: the method's scores do.
         about: What it comes from; JSON.
+        facts: As of `RankedLinker`.
     """
 
     method = TextMethod
@@ -84,9 +86,15 @@ class BaselineLinker(RankedLinker):
     score_name = "score"
 
     def __init__(
-        self, task: TextMethod, knowledge: Knowledge, names: EntityNames, ranker: Ranker | None, about: dict[str, Any]
+        self,
+        task: TextMethod,
+        knowledge: Knowledge,
+        names: EntityNames,
+        ranker: Ranker | None,
+        about: dict[str, Any],
+        facts: EntityFacts | None = None,
     ) -> None:
-        super().__init__(knowledge, LiveEncoder(), about, names, ranker)
+        super().__init__(knowledge, LiveEncoder(), about, names, ranker, facts)
         self.task = task
         self._indexed: Rows | None = None  # the rows that the task has indexed; None: others than those of the KB
 
@@ -129,15 +137,15 @@ class BaselineLinker(RankedLinker):
         names = EntityNames.load(folder / "names")
         if not np.array_equal(names.rows, knowledge.rows):
             raise DataError(f"entities and names of one KB in {folder}", "two", REMEDY)
-        return cls(task, knowledge, names, read_ranker(folder), about)
+        ranker, facts = read_ranker(folder, names.num_rows)
+        return cls(task, knowledge, names, ranker, about, facts)
 
     def write(self, place: Path, about: dict[str, Any], check: Callable[[Path], None] | None = None) -> None:
         """As of `Linker`."""
         read_classes(about["recipe"], TextMethod, about.get("trusted", ()), UNTRUSTED)
         write_entities(self.knowledge, place, about.get("images", "paths"))
         self.names.save(place / "names")
-        if self.ranker is not None:
-            self.ranker.save(place / "ranker")
+        self.write_ranker(place)
         rows = {"method": type(self.task).__name__, **ranker_row(self.ranker)}
         card = model_card(about, self.knowledge, rows, by="scores", has_ranker=self.ranker is not None)
         (place / "README.md").write_text(card, encoding="utf-8")

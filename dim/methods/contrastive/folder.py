@@ -29,8 +29,9 @@ from dim.linker.manifest import LinkerManifest
 from dim.linker.ranked import ranker_row, read_ranker
 from dim.linker.recipe import Recipe, check_widths, located, make, read_classes, write_encoder_files
 from dim.methods.contrastive.towers import Towers, make_towers, tower_facts
+from dim.reranker.entities import EntityFacts
 from dim.reranker.ranker import Ranker
-from dim.search.lexical import EntityNames
+from dim.search.entity_names import EntityNames
 from dim.search.sparse_rows import SparseRows
 from dim.search.vector_index import VectorIndex
 
@@ -47,6 +48,7 @@ def write(
     names: EntityNames,
     ranker: Ranker | None,
     about: dict[str, Any],
+    write_ranker: Callable[[Path], None],
     check: Callable[[Path], None] | None = None,
 ) -> None:
     """Writes a linker's files into an empty folder, and seals it; `check` gets it then, and may refuse it.
@@ -69,8 +71,7 @@ def write(
     if sparse is not None:
         sparse.save(place / "sparse")
     names.save(place / "names")
-    if ranker is not None:
-        ranker.save(place / "ranker")
+    write_ranker(place)
     recipe, converted = write_encoder_files(about["recipe"], live_encoders(towers.live), place)
     facts["about"] = about | {"recipe": recipe}
     facts["fingerprints"] = fingerprints(towers.live)
@@ -95,7 +96,9 @@ def card_rows(about: dict[str, Any], index: VectorIndex, ranker: Ranker | None) 
 
 def read(
     folder: Path, device: str, trusted: Sequence[str] = (), image_root: str | Path | None = None
-) -> tuple[Towers, Knowledge, VectorIndex, SparseRows | None, EntityNames, Ranker | None, dict[str, Any]]:
+) -> tuple[
+    Towers, Knowledge, VectorIndex, SparseRows | None, EntityNames, Ranker | None, dict[str, Any], EntityFacts | None
+]:
     """The parts of a linker's folder.
 
     Raises:
@@ -119,7 +122,8 @@ def read(
         raise DataError(f"an index of vectors of {width:,} columns in {folder}", f"one of {found:,}", REMEDY)
     if sparse is None and task.num_sparse and index.kind == "exact":
         index, sparse = parted(index, task.num_sparse, names.num_rows)
-    return towers, knowledge, index, sparse, names, read_ranker(folder), about
+    ranker, facts = read_ranker(folder, names.num_rows)
+    return towers, knowledge, index, sparse, names, ranker, about, facts
 
 
 def parted(index: VectorIndex, num_sparse: int, num_rows: int) -> tuple[VectorIndex, SparseRows]:

@@ -24,8 +24,9 @@ from dim.linker.run_ranker import ranker_of_run
 from dim.linker.sources import live_encoder
 from dim.methods.contrastive.folder import CONTENT, parted, read, write
 from dim.methods.contrastive.towers import Towers
+from dim.reranker.entities import EntityFacts
 from dim.reranker.ranker import Ranker
-from dim.search.lexical import EntityNames
+from dim.search.entity_names import EntityNames
 from dim.search.sparse_rows import SparseRows
 from dim.search.stores import FLOATS_AT_ONCE
 from dim.search.vector_index import KindOrAuto, VectorIndex
@@ -91,6 +92,7 @@ class ContrastiveLinker(RankedLinker):
         names: Of its names and aliases, by row.
         ranker: Orders the candidates; None: their vectors do.
         about: What it comes from; JSON.
+        facts: As of `RankedLinker`.
     """
 
     method = TwoTowersNetwork
@@ -106,8 +108,9 @@ class ContrastiveLinker(RankedLinker):
         names: EntityNames,
         ranker: Ranker | None,
         about: dict[str, Any],
+        facts: EntityFacts | None = None,
     ) -> None:
-        super().__init__(knowledge, towers.live, about, names, ranker)
+        super().__init__(knowledge, towers.live, about, names, ranker, facts)
         self.towers, self.index, self.sparse = towers, index, sparse
 
     @classmethod
@@ -140,7 +143,8 @@ class ContrastiveLinker(RankedLinker):
 
     def write(self, place: Path, about: dict[str, Any], check: Callable[[Path], None] | None = None) -> None:
         """As of `Linker`."""
-        write(place, self.towers, self.knowledge, self.index, self.sparse, self.names, self.ranker, about, check)
+        parts = self.towers, self.knowledge, self.index, self.sparse, self.names, self.ranker
+        write(place, *parts, about, self.write_ranker, check)
 
     @property
     def reads_images(self) -> bool:

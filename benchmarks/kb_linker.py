@@ -1,0 +1,192 @@
+"""A saved linker over a made-up KB of any size: `python kb_linker.py FOLDER NUM_ENTITIES SEED` makes it.
+
+What would take hours is drawn: the dense vectors of entities stand around random centres, those of questions near their
+golds. Names, aliases, texts, spelling, ranker and the text encoder's work on a question are as they are anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import dim  # noqa: F401 - first: it mends the import of torchvision
+
+# isort: split
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from benchmarks.made_up_linker import WIDTH, make_towers, recipe_of, write_text_encoder
+from benchmarks.search_curve import World
+from dim.data.entity import Entity
+from dim.demo.mentions import sentences
+from dim.demo.population import FAMILY_SIZE, populate
+from dim.demo.texts import brief_texts
+from dim.encoders.base import TextEncoder
+from dim.encoders.text import TransformersTextEncoder
+from dim.features.live import LiveEncoder
+from dim.linker.answer import Question
+from dim.linker.knowledge import knowledge_of
+from dim.linker.ranked import NUM_CANDIDATES
+from dim.methods.contrastive.linker import ContrastiveLinker
+from dim.methods.contrastive.towers import Towers
+from dim.reranker.features import FEATURES
+from dim.reranker.network import RankerNetwork
+from dim.reranker.ranker import Ranker
+from dim.search.entity_names import EntityNames
+from dim.search.sparse_rows import SparseRows
+from dim.search.vector_index import VectorIndex
+
+NUM_CENTRES, NUM_QUESTIONS, NUM_ADDED = 10_000, 1_000, 1_001
+BATCH = 8192
+NOISE = 0.5  # length of what a question's vector has beside its gold's, as between entities of one centre
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class MadeUp:
+    """A KB of so many entities, those that are added later behind them, and questions about the first.
+
+    Attributes:
+        entities: With their texts, one to three names each.
+        dense: [num_entities + NUM_ADDED, WIDTH], unit vectors.
+        golds: [NUM_QUESTIONS], rows of `entities`.
+        mentions: A name of each gold: full, of the family alone, or another one.
+        contexts: A sentence around each.
+        asked: [NUM_QUESTIONS, WIDTH], unit vectors near the golds'.
+    """
+
+    entities: list[Entity]
+    dense: Vectors
+    golds: NDArray[np.int64]
+    mentions: list[str]
+    contexts: list[str]
+    asked: Vectors
+
+
+def make_up(num_entities: int, seed: int) -> MadeUp:
+    """The same for the same arguments."""
+    rng = np.random.default_rng(seed)
+    count = num_entities + NUM_ADDED
+    population = populate(count, 0, rng)
+    family, member = np.divmod(np.arange(count), FAMILY_SIZE)
+    facts = population.facts[family, member]
+    names = [population.name(f, m) for f, m in zip(family.tolist(), member.tolist(), strict=True)]
+    # Further names: with an initial, and with the surname of somebody else.
+    others = rng.permutation(count)
+    numbers = rng.integers(3, size=count).tolist()
+    aliases = [
+        (f"{name[0]}. {name.split(' ', 1)[1]}", f"{name.split(' ', 1)[0]} {names[other].split(' ', 1)[1]}")[:number]
+        for name, other, number in zip(names, others.tolist(), numbers, strict=True)
+    ]
+    texts = brief_texts(names, facts, rng)
+    entities = [Entity(f"Q{row}", *each) for row, each in enumerate(zip(names, aliases, texts, strict=True))]
+    dense = World.draw(NUM_CENTRES, WIDTH, rng).vectors(count, rng)
+    golds = rng.integers(num_entities, size=NUM_QUESTIONS)
+    mentions = []
+    for row, kind in zip(golds.tolist(), rng.integers(3, size=NUM_QUESTIONS).tolist(), strict=True):
+        mentions.append((names[row], names[row].split(" ", 1)[1], (*aliases[row], names[row])[0])[kind])
+    contexts = [sentence for sentence, _ in sentences(mentions, facts[golds], rng)]
+    noise = NOISE * WIDTH**-0.5 * rng.standard_normal((NUM_QUESTIONS, WIDTH), dtype=np.float32)
+    asked = dense[golds] + noise
+    return MadeUp(entities, dense, golds, mentions, contexts, asked / np.linalg.norm(asked, axis=1, keepdims=True))
+
+
+class DrawnTowers(Towers):
+    """Towers whose dense vectors were drawn: of a question, after its texts were encoded; of an entity, in their place.
+
+    Args:
+        towers: That do the work.
+        made_up: By mention and context, or by the entity's id.
+    """
+
+    def __init__(self, towers: Towers, made_up: MadeUp) -> None:
+        super().__init__(towers.task, towers.live)
+        self.spelled = Towers(towers.task, replace(towers.live, text_encoder=Constant()))
+        self.num_sparse = towers.task.num_sparse
+        pairs = zip(made_up.mentions, made_up.contexts, strict=True)
+        self.asked = dict(zip(pairs, made_up.asked, strict=True))
+        self.known = dict(zip((entity.id for entity in made_up.entities), made_up.dense, strict=True))
+
+    def queries(self, questions: Sequence[Question]) -> Vectors:
+        """Encoded, then drawn."""
+        drawn = [self.asked[question.mention, question.context] for question in questions]
+        return self._with(super().queries(questions), drawn)
+
+    def entities(self, entities: Sequence[Entity]) -> Vectors:
+        """Spelled, and drawn."""
+        return self._with(self.spelled.entities(entities), [self.known[entity.id] for entity in entities])
+
+    def _with(self, unit: Vectors, drawn: Sequence[Vectors]) -> Vectors:
+        dense = unit[:, self.num_sparse :]
+        dense[:] = np.stack(drawn) * np.linalg.norm(dense, axis=1, keepdims=True)
+        return unit
+
+
+class Constant(TextEncoder):
+    """Takes no time: one vector for every text."""
+
+    width = WIDTH
+    fingerprint = "constant"
+
+    def encode_text(self, texts: Sequence[str]) -> Vectors:
+        """[n, WIDTH], all the same."""
+        return np.full((len(texts), WIDTH), WIDTH**-0.5, np.float32)
+
+
+def save_linker(folder: Path, made_up: MadeUp, num_entities: int, seed: int) -> dict[str, float]:
+    """Writes the linker of the first entities to folder/linker; returns the seconds of each part."""
+    entities, taken = made_up.entities[:num_entities], {}
+    started = time.perf_counter()
+
+    def tick(name: str) -> None:
+        nonlocal started
+        taken[name], started = time.perf_counter() - started, time.perf_counter()
+
+    texts = [*(entity.text or "" for entity in entities[:10_000]), *made_up.contexts]
+    encoder = TransformersTextEncoder(str(write_text_encoder(folder / "encoder", texts, "minilm", seed)), device="cpu")
+    towers = make_towers(encoder, [entity.name for entity in entities[:10_000]], seed)
+    drawn, dense, sparse = DrawnTowers(towers, made_up), [], []
+    tick("towers")
+    for start in range(0, num_entities, BATCH):
+        unit = drawn.entities(entities[start : start + BATCH])
+        sparse.append(sp.csr_matrix(unit[:, : drawn.num_sparse]))
+        dense.append(unit[:, drawn.num_sparse :])
+    rows = SparseRows(sp.csr_matrix(sp.vstack(sparse, format="csr").T))
+    vectors = np.concatenate(dense)
+    del sparse, dense
+    tick("vectors")
+    index = VectorIndex.build(vectors, wanted_recall=0.99, k=NUM_CANDIDATES)
+    tick("index")
+    del vectors
+    names = EntityNames([entity.name for entity in entities], [entity.aliases for entity in entities])
+    tick("names")
+    columns = ("id", "name", "aliases", "type", "popularity", "images")
+    frame = pd.DataFrame({name: [getattr(entity, name) for entity in entities] for name in columns})
+    frame["popularity"] = frame["popularity"].astype(float)
+    knowledge = knowledge_of(frame, [entity.text for entity in entities], folder)
+    about: dict[str, Any] = {"dataset": "made up", "kb_hash": "", "recipe": recipe_of(folder / "encoder")}
+    ranker = Ranker(RankerNetwork(len(FEATURES)), tuple(FEATURES), facts={"num_candidates": NUM_CANDIDATES})
+    linker = ContrastiveLinker(
+        Towers(towers.task, LiveEncoder(text_encoder=encoder, name_encoder=towers.live.name_encoder)),
+        knowledge, index, rows, names, ranker, about,
+    )  # fmt: skip
+    tick("entities")
+    linker.save(folder / "linker")
+    tick("save")
+    return taken
+
+
+if __name__ == "__main__":
+    place, size, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    parts = save_linker(place, make_up(size, seed), size, seed)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    sys.stdout.write(json.dumps({"make_" + name: value for name, value in parts.items()} | {"make_mb": most}) + "\n")

@@ -1,0 +1,125 @@
+"""Opens a linker that `kb_linker` saved, asks it and adds to it: `python kb_process.py FOLDER NUM_ENTITIES SEED`.
+
+In a process of its own, so that memory is of this work alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dim  # noqa: F401 - first: it mends the import of torchvision
+
+# isort: split
+import numpy as np
+
+from benchmarks.kb_linker import NUM_ADDED, DrawnTowers, MadeUp, make_up
+from dim.data.entity import Entity
+from dim.linker.answer import Question
+from dim.linker.ranked import NUM_CANDIDATES
+from dim.methods.contrastive.linker import ContrastiveLinker
+
+NUM_WARM, NUM_EXACT = 20, 100
+BATCH, TIE = 2**16, 1e-3  # IVF keeps vectors as float16
+PARTS = ("encode", "vectors", "names")
+
+
+def memory(which: str) -> float:
+    """A line of what the system says of this process, such as VmRSS, in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(which)) / 1e6
+
+
+def measure(folder: Path, num_entities: int, seed: int) -> dict[str, float | str]:
+    """What the table of `dim bench kb` shows of one size."""
+    results: dict[str, float | str] = {}
+    opened: list[Any] = []
+    results |= spent("open", lambda: opened.append(ContrastiveLinker.from_pretrained(folder / "linker", "cpu")))
+    linker: ContrastiveLinker = opened[0]
+    results |= {"open_mb": memory("VmRSS"), "index": linker.index.kind}
+    own = memory("RssAnon")
+    made_up = make_up(num_entities, seed)
+    linker.towers = DrawnTowers(linker.towers, made_up)
+    beside = memory("RssAnon") - own
+    questions = [Question(*each) for each in zip(made_up.mentions, made_up.contexts, strict=True)]
+    results |= spent("first", lambda: linker.link_batch(questions[:1]))
+    taken: dict[str, list[float]] = {}
+    ids = []
+    for question in questions:
+        started = time.perf_counter(), time.process_time()
+        answers = linker.link(question.mention, question.context)
+        taken.setdefault("link_wall", []).append(time.perf_counter() - started[0])
+        taken.setdefault("link", []).append(time.process_time() - started[1])
+        ids.append([answer.id for answer in answers])
+    results["answers"] = hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:12]
+    for question in questions[:NUM_EXACT]:
+        for name, action in parts_of(linker, question).items():
+            started = time.perf_counter(), time.process_time()
+            action()
+            taken.setdefault(name, []).append(time.process_time() - started[1])
+    for name, times in taken.items():
+        results[f"{name}_ms"] = 1000 * float(np.median(times[NUM_WARM:]))
+    # Drawn vectors and the made-up world, which a linker does not have, are left out.
+    results |= {"anon_mb": memory("RssAnon") - beside, "mapped_mb": memory("RssFile")}
+    results["recall"] = recall(linker, questions[:NUM_EXACT])
+    results |= growth(linker, made_up, num_entities, questions[0])
+    return results
+
+
+def parts_of(linker: ContrastiveLinker, question: Question) -> dict[str, Callable[[], object]]:
+    """The parts of a link that have a search of their own."""
+    scores = linker.by_vector(linker.towers.queries([question]))
+    return {
+        "encode": lambda: linker.towers.queries([question]),
+        "vectors": lambda: scores.nearest(NUM_CANDIDATES),
+        "names": lambda: linker.names.search([question.mention], NUM_CANDIDATES),
+    }
+
+
+def recall(linker: ContrastiveLinker, questions: list[Question]) -> float:
+    """The share of the 32 nearest vectors that is found, by scores: of equally near ones any will do."""
+    dense, sparse = linker._parted(linker.towers.queries(questions))
+    assert sparse is not None
+    assert linker.sparse is not None
+    rows = linker.index.ids
+    every = linker.sparse.products(sparse)[:, rows]
+    for start in range(0, len(rows), BATCH):
+        every[:, start : start + BATCH] += dense @ linker.index.vectors_of(rows[start : start + BATCH]).T
+    found = []
+    for scores, question in zip(every, questions, strict=True):
+        least = np.partition(scores, len(scores) - NUM_CANDIDATES)[len(scores) - NUM_CANDIDATES]
+        [nearest] = linker.by_vector(linker.towers.queries([question])).nearest(NUM_CANDIDATES)
+        found.append(float((scores[np.searchsorted(rows, nearest)] >= least - TIE).mean()))
+    return float(np.mean(found))
+
+
+def growth(linker: ContrastiveLinker, made_up: MadeUp, num_entities: int, asked: Question) -> dict[str, float]:
+    """Seconds to add 1,000 entities and then one more, each with the next link."""
+    new = made_up.entities[num_entities : num_entities + NUM_ADDED]
+    parts = {"add": new[:-1], "add_again": new[-1:]}
+    found: dict[str, float] = {}
+    for name, part in parts.items():
+
+        def add_and_link(part: list[Entity] = part) -> None:
+            linker.add_entities(part)
+            linker.link(asked.mention, asked.context)
+
+        found |= spent(name, add_and_link)
+    return found
+
+
+def spent(name: str, action: Callable[[], object]) -> dict[str, float]:
+    """Seconds of an action by the clock, and of the processor: on a busy machine these say more."""
+    started = time.perf_counter(), time.process_time()
+    action()
+    return {f"{name}_s": time.perf_counter() - started[0], f"{name}_cpu_s": time.process_time() - started[1]}
+
+
+if __name__ == "__main__":
+    place, size, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    sys.stdout.write(json.dumps(measure(place, size, seed)) + "\n")
