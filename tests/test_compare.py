@@ -69,6 +69,7 @@ def test_no_module_of_the_folder_that_it_is_called_in_is_imported(tmp_path, monk
     assert not (tmp_path / "imported").exists()
 
 
+@pytest.mark.long
 def test_another_experiment_in_the_folder_is_not_mixed_in(place, capfd):
     assert compare(place) == 0
     capfd.readouterr()

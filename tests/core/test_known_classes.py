@@ -2,7 +2,7 @@ import os
 import re
 import sys
 from argparse import ArgumentError
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import date
 from io import StringIO
@@ -153,9 +153,16 @@ def test_very_deep_options_are_refused() -> None:
         KnownClasses(OWN).read({"class_path": "DIM", "init_args": {"loss": value}}, LinkingTask, "model")
 
 
-@pytest.mark.parametrize(
-    ("option", "form"), [(option, form) for option in OPTIONS for form in (forms(Path()) if option in FULL else SHORT)]
-)
+def combined() -> Iterator[Any]:
+    """Each option that may name a class in each form; in make test each once, in one form or another."""
+    for place, option in enumerate(OPTIONS):
+        of_option = list(forms(Path()) if option in FULL else SHORT)
+        for number, form in enumerate(of_option):
+            is_every = option == FULL[0] or number == place % len(of_option)
+            yield pytest.param(option, form, marks=[] if is_every else [pytest.mark.long])
+
+
+@pytest.mark.parametrize(("option", "form"), list(combined()))
 def test_a_class_that_a_runs_configuration_names_is_neither_imported_nor_made(
     tmp_path: Path, option: str, form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,6 +80,7 @@ def test_a_run_is_used_from_another_working_directory(project):
     ]  # no cache, no run of its own
 
 
+@pytest.mark.long
 def test_a_run_that_was_renamed_is_used_where_it_is(project):
     run = (project / "runs" / "a").rename(project / "renamed")
     use(run)
@@ -87,6 +88,7 @@ def test_a_run_that_was_renamed_is_used_where_it_is(project):
     assert set(read_results(run).splits) == {"dev", "test"}
 
 
+@pytest.mark.long
 def test_run_and_dataset_move_together(project):
     moved = project.rename(project.with_name("moved"))
     try:

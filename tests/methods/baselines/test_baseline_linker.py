@@ -22,7 +22,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_world(tmp_path_factory)
 
 
-@pytest.fixture(scope="module", params=METHODS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(each, marks=[pytest.mark.long] * (each in ("NamesOnly", "NamesAndPopularity"))) for each in METHODS
+    ],
+)
 def run(world: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     method, _, aliases = request.param.partition(" with ")
     run = tmp_path_factory.mktemp(method) / "run"

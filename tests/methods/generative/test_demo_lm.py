@@ -69,6 +69,7 @@ def test_the_same_world_without_mentions_texts_and_images_gives_the_same_bytes(
         assert (tmp_path / "lm" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
+@pytest.mark.long
 def test_another_seed_trains_another_model(world: Path, folder: Path, tmp_path: Path) -> None:
     run(world, tmp_path / "lm", seed=1)
     assert (tmp_path / "lm" / "model.safetensors").read_bytes() != (folder / "model.safetensors").read_bytes()
@@ -165,6 +166,7 @@ def two_families(entities: pd.DataFrame) -> list[str]:
     ]
 
 
+@pytest.mark.long
 def test_a_folder_that_is_there_is_replaced_only_if_asked_for(world: Path, tmp_path: Path) -> None:
     run(world, tmp_path / "lm", num_questions=8)
     old = (tmp_path / "lm" / "model.safetensors").read_bytes()
