@@ -193,6 +193,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.long
 def test_an_interrupted_file_goes_on_and_ends_as_an_undisturbed_one(model, run, tmp_path, capsys):
     lines: list[Any] = [
         {"id": f"m{place}", "mention": q.mention, "context": q.context, "image": q.image}

@@ -186,6 +186,7 @@ def test_an_export_beside_the_model_is_taken_and_one_that_was_changed_is_refused
         encoder(own, backend).encode_text(TEXTS)
 
 
+@pytest.mark.long
 def test_nothing_is_told_to_the_makers_of_the_runtimes(folder: Path, tmp_path: Path) -> None:
     program = (
         "import sys; from dim.encoders.text import TransformersTextEncoder as T\n"

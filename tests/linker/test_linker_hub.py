@@ -42,6 +42,7 @@ def hub() -> Iterator[Hub]:
         yield server
 
 
+@pytest.mark.long
 def test_a_linker_is_pushed_to_a_hub_and_loaded_from_it(
     hub: Hub, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -204,6 +204,7 @@ def test_the_linker_tells_the_figures_of_its_ranker_before_those_of_its_vectors(
     assert (first["top1"], second["top1"]) == (of_dev(run, "ranked")[0]["top1"], of_dev(run)[0]["top1"])
 
 
+@pytest.mark.long
 def test_what_was_held_out_is_answered_nil_more_often_than_what_was_not(place):
     hold_out(place / "world", place / "rest", share=0.3, seed=0, cache_dir=place / "cache")
     made = fit(place, place / "rest", "rest_run")

@@ -62,6 +62,7 @@ def use(run):
     assert "cannot be shown: " not in Path("report.html").read_text()
 
 
+@pytest.mark.long
 def test_a_run_is_used_from_another_working_directory(project):
     run = project / "runs" / "a"
     before = figures(run)

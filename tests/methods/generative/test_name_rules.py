@@ -218,6 +218,7 @@ def test_the_end_that_is_likelier_behind_the_golds_of_tune_is_chosen(place: Path
     assert_answers_as(run, linker)
 
 
+@pytest.mark.long
 def test_what_auto_chose_is_settled_with_the_run(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def leans_to(end: str) -> None:
         monkeypatch.setattr("dim.methods.generative.network.likelier_end", lambda *_: (end, 1.0))
