@@ -20,6 +20,17 @@ from dim.encoders.image import TransformersImageEncoder
 from dim.errors import ConfigError
 
 RUNTIMES = ("onnx", "openvino")
+TRANSFORMERS = [("clip", {}), ("siglip", {"pooling": "mean"}), ("vit", {"normalize": True}), ("convnext", {})]
+CLIPS: list[dict[str, Any]] = [{}, {"projection": False}, {"patches": True}]
+
+
+def each(ways: list[Any], first: str) -> Any:
+    """Every way by both runtimes; in make test the first way alone, by one of them."""
+    return [
+        pytest.param(way, backend, marks=[] if (place, backend) == (0, first) else [pytest.mark.long])
+        for place, way in enumerate(ways)
+        for backend in RUNTIMES
+    ]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,11 +64,9 @@ def features(encoder: ImageEncoder, count: int) -> Any:
     return encoder.encode_image(encoder.stack([encoder.preprocess(image) for image in pictures(count)]))
 
 
-@pytest.mark.parametrize("backend", RUNTIMES)
-@pytest.mark.parametrize(
-    ("kind", "options"), [("clip", {}), ("siglip", {"pooling": "mean"}), ("vit", {"normalize": True}), ("convnext", {})]
-)
-def test_a_model_of_transformers(tmp_path: Path, backend: str, kind: str, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("way", "backend"), each(TRANSFORMERS, "onnx"))
+def test_a_model_of_transformers(tmp_path: Path, backend: str, way: tuple[str, dict[str, Any]]) -> None:
+    kind, options = way
     folder = str(write_family(tmp_path / kind, kind))
     ours, torchs = (
         TransformersImageEncoder(folder, device="cpu", backend=each, **options)  # type: ignore[arg-type]
@@ -70,8 +79,7 @@ def test_a_model_of_transformers(tmp_path: Path, backend: str, kind: str, option
     assert pickle.loads(pickle.dumps(ours)).fingerprint == ours.fingerprint
 
 
-@pytest.mark.parametrize("backend", RUNTIMES)
-@pytest.mark.parametrize("options", [{}, {"projection": False}, {"patches": True}])
+@pytest.mark.parametrize(("options", "backend"), each(CLIPS, "openvino"))
 def test_a_model_of_open_clip(clip: Path, tmp_path: Path, backend: str, options: dict[str, Any]) -> None:
     ours, torchs = (
         OpenClipEncoder(pretrained=str(clip), device="cpu", backend=each, **options)  # type: ignore[arg-type]
