@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -299,26 +299,3 @@ class Captioner(LocalModel, ABC):
     @abstractmethod
     def caption(self, images: Sequence[Any], questions: Sequence[str]) -> list[str]:
         """One answer for each of `preprocess`' results to the question beside it. One call is one batch."""
-
-
-class ByBackend(ABC):
-    """An encoder that has the option `backend`.
-
-    Attributes:
-        backend_as: As which of a linker's encoders it has it.
-    """
-
-    backend_as: ClassVar[Literal["text_encoder", "image_encoder"]]
-
-    @property
-    @abstractmethod
-    def backend_name(self) -> str:
-        """Of what computes its network; `auto` is chosen at first use."""
-
-    @abstractmethod
-    def write_export(self, target: Path) -> str:
-        """Writes what its backend runs into a folder with a copy of its model, and gives the backend's name.
-
-        Raises:
-            ConfigError: As of `dim.encoders.chosen_backend.ChosenBackend.exported`.
-        """

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
 from dim.core.sealed import MANIFEST
 from dim.encoders.backends import fastest
 from dim.encoders.device import Backend, Precision, resolve_device
 from dim.encoders.encoder_check import check_same
-from dim.encoders.exported import BESIDE, Exported, ExportFacts, export_place, open_export, write_export
+from dim.encoders.exported import BESIDE, Exported, ToExport, export_place, open_export, write_export
 from dim.encoders.weights import hash_files
 
 
@@ -45,7 +47,7 @@ class ChosenBackend:
         device: Where torch would compute.
         source: Of the model.
         key: Says what the network computes, beside the model's content.
-        load: Gives the network as torch runs it, batches to compare it on, and facts, as `write_export` takes them.
+        load: Gives the network as torch runs it, as `write_export` takes it.
         features: The features of what the network gave of a batch.
     """
 
@@ -54,13 +56,18 @@ class ChosenBackend:
     device: str
     source: Source
     key: Callable[[], str]
-    load: Callable[[], tuple[nn.Module, Sequence[Mapping[str, Tensor]], ExportFacts]]
+    load: Callable[[], ToExport]
     features: Callable[[Tensor, Mapping[str, Tensor]], Tensor]
 
     @property
     def name(self) -> str:
         """Its name; `auto` is chosen at first use."""
         return self._chosen[0] if self.asked == "auto" else self.asked
+
+    @property
+    def torch_device(self) -> torch.device:
+        """Where torch has what it makes ready: beside another backend on the CPU."""
+        return resolve_device(self.device if self.name == "torch" else "cpu")
 
     @property
     def known_name(self) -> str:
@@ -117,3 +124,31 @@ class ChosenBackend:
 
     def _place(self, name: str) -> tuple[Path, bool]:
         return export_place(self.source.home, name, f"{self.source.content}, {self.key()}")
+
+
+class ByBackend(ABC):
+    """An encoder that has the option `backend`.
+
+    Attributes:
+        backend_as: As which of a linker's encoders it has it.
+    """
+
+    backend_as: ClassVar[Literal["text_encoder", "image_encoder"]]
+
+    @property
+    @abstractmethod
+    def _computing(self) -> ChosenBackend:
+        """What computes its network."""
+
+    @property
+    def backend_name(self) -> str:
+        """Of what computes its network; `auto` is chosen at first use."""
+        return self._computing.name
+
+    def write_export(self, target: Path) -> str:
+        """Writes what its backend runs into a folder with a copy of its model, and gives the backend's name.
+
+        Raises:
+            ConfigError: As of `ChosenBackend.exported`.
+        """
+        return self._computing.write(target)

@@ -19,12 +19,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dim.encoders.backends import check_backend
-from dim.encoders.base import ByBackend, Features, ImageEncoder, TextEncoder
-from dim.encoders.chosen_backend import ChosenBackend
+from dim.encoders.base import Features, ImageEncoder, TextEncoder
+from dim.encoders.chosen_backend import ByBackend, ChosenBackend
 from dim.encoders.clip_source import HUB, LOCAL, ClipSource
-from dim.encoders.device import DTYPES, Backend, Precision, check_compiler, deferred, resolve_device, to_device
+from dim.encoders.device import DTYPES, Backend, Precision, check_compiler, deferred, to_device
 from dim.encoders.encoder_check import pictures
-from dim.encoders.exported import PIXELS, ExportFacts, Reads
+from dim.encoders.exported import PIXELS, ToExport, of_pixels
 from dim.encoders.model_files import clip_files, copy_files, load_clip_weights
 from dim.errors import ConfigError
 
@@ -172,15 +172,6 @@ class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
         self.write_export(target)
         return is_converted
 
-    @property
-    def backend_name(self) -> str:
-        """As of `ByBackend`."""
-        return self._computing.name
-
-    def write_export(self, target: Path) -> str:
-        """As of `ByBackend`."""
-        return self._computing.write(target)
-
     def _named(self, source: str) -> str:
         draft = f", draft={self.draft_side}" if self.draft else ""
         return f"OpenClipEncoder({source}, precision={self.precision}{draft}{self._pooled}{self._computing.described})"
@@ -262,17 +253,14 @@ class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
     def normalize_pixels(self, pixels: NDArray[np.uint8] | Tensor) -> Tensor:
         """The model's input [batch, 3, height, width] on its device, by open_clip's arithmetic."""
         batch = pixels if isinstance(pixels, Tensor) else self.to_device(pixels)
-        mean, std = self._mean_and_std
-        values = batch.permute(0, 3, 1, 2).contiguous().float().div_(255)
         # Another backend takes fp32, whatever it computes in.
-        return values.sub_(mean).div_(std).to(DTYPES[self.precision if self._computing.name == "torch" else "fp32"])
+        dtype = DTYPES[self.precision if self._computing.name == "torch" else "fp32"]
+        return _normalized(batch, *self._mean_and_std).to(dtype)
 
     @cached_property
     def _mean_and_std(self) -> tuple[Tensor, Tensor]:
         # Kept on the device: to send them anew with each batch would wait for the batch before.
-        config, device = self.source.preprocess_config, self.model_device
-        mean, std = (torch.tensor(config[name], device=device)[:, None, None] for name in ("mean", "std"))
-        return mean, std
+        return _mean_and_std(self.source.preprocess_config, self.model_device)
 
     @cached_property
     def _run_text(self) -> Callable[[nn.Module, Tensor], Tensor]:
@@ -282,7 +270,11 @@ class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
 
     @cached_property
     def _run_image(self) -> Callable[[nn.Module, Tensor], Tensor]:
-        return self._compiled(_encode_patches if self.patches else _encode_pixels)
+        return self._compiled(self._read_image)
+
+    @property
+    def _read_image(self) -> Callable[[nn.Module, Tensor], Tensor]:
+        return _encode_patches if self.patches else _encode_pixels
 
     def _compiled(self, function: Callable[[nn.Module, Tensor], Tensor]) -> Callable[[nn.Module, Tensor], Tensor]:
         if not self.compile_model:
@@ -293,7 +285,7 @@ class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
     @cached_property
     def model_device(self) -> torch.device:
         """Where the model computes."""
-        return resolve_device(self.device if self._computing.name == "torch" else "cpu")
+        return self._computing.torch_device
 
     @cached_property
     def _computing(self) -> ChosenBackend:
@@ -307,19 +299,27 @@ class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
             lambda read, _: read,
         )
 
-    def _to_export(self) -> tuple[nn.Module, Sequence[Mapping[str, Tensor]], ExportFacts]:
-        """The network as torch runs it in fp32, and two pictures and one."""
+    def _to_export(self) -> ToExport:
         stack = torch.from_numpy(np.stack([self.preprocess(image) for image in pictures()]))
-        mean, std = (torch.tensor(self.source.preprocess_config[name])[:, None, None] for name in ("mean", "std"))
-        pixels = (stack.permute(0, 3, 1, 2).float() / 255 - mean) / std
-        network = Reads(self._load("fp32", torch.device("cpu")), _encode_patches if self.patches else _encode_pixels)
-        return network, [{PIXELS: pixels}, {PIXELS: pixels[1:].clone()}], {"inputs": [PIXELS], "most_tokens": 0}
+        pixels = _normalized(stack, *_mean_and_std(self.source.preprocess_config, stack.device))
+        return of_pixels(self._load("fp32", stack.device), self._read_image, pixels)
 
     @cached_property
     def _resize(self) -> Callable[[Image.Image], Image.Image]:
         from dim.encoders.clip_model import resizing
 
         return resizing(self.source.preprocess_config)
+
+
+def _mean_and_std(config: Mapping[str, Any], device: torch.device) -> tuple[Tensor, Tensor]:
+    mean, std = (torch.tensor(config[name], device=device)[:, None, None] for name in ("mean", "std"))
+    return mean, std
+
+
+def _normalized(batch: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Bytes [batch, height, width, 3] as [batch, 3, height, width], by open_clip's arithmetic."""
+    values = batch.permute(0, 3, 1, 2).contiguous().float().div_(255)
+    return values.sub_(mean).div_(std)
 
 
 def _encode_patches(model: nn.Module, pixels: Tensor) -> Tensor:

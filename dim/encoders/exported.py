@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import TypeAlias, TypedDict
 
 import torch
 from safetensors.torch import load, save
@@ -45,6 +45,10 @@ class ExportFacts(TypedDict):
 
     inputs: list[str]
     most_tokens: int
+
+
+#: A network, which takes a batch by name, some batches, the first of two inputs or more, and facts.
+ToExport: TypeAlias = tuple[nn.Module, Sequence[Mapping[str, Tensor]], ExportFacts]
 
 
 class ExportManifest(Manifest, ExportFacts):
@@ -92,6 +96,21 @@ class Reads(nn.Module):
         return self.read(self.network, batch[PIXELS])
 
 
+def of_pixels(network: nn.Module, read: Callable[[nn.Module, Tensor], Tensor], pixels: Tensor) -> ToExport:
+    """What is exported of a network that reads images, as torch runs it in fp32: compared on two pictures, and on one.
+
+    Args:
+        network: It.
+        read: As of `Reads`.
+        pixels: [2, 3, height, width], two pictures.
+    """
+    return (
+        Reads(network, read),
+        [{PIXELS: pixels}, {PIXELS: pixels[1:].clone()}],
+        {"inputs": [PIXELS], "most_tokens": 0},
+    )
+
+
 def exports_folder() -> Path:
     """Where exports stand that belong to no linker's folder."""
     caches = os.environ.get("XDG_CACHE_HOME")
@@ -111,13 +130,11 @@ def export_place(model: Path | None, backend: str, key: str) -> tuple[Path, bool
     return exports_folder() / f"{backend}-{content_hash(key, str(FORMAT))}", False
 
 
-def write_export(
-    load: Callable[[], tuple[nn.Module, Sequence[Mapping[str, Tensor]], ExportFacts]], place: Path, backend: str
-) -> None:
+def write_export(load: Callable[[], ToExport], place: Path, backend: str) -> None:
     """Writes a network, and what it makes of some batches, into a folder; one that stands there already is kept.
 
     Args:
-        load: Gives the network, which takes a batch by name, some batches, the first of two inputs or more, and facts.
+        load: Gives it.
         place: The folder.
         backend: The runtime's name.
 

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
 from dim.encoders.backends import check_backend
-from dim.encoders.base import ByBackend, Features, ImageEncoder
-from dim.encoders.chosen_backend import ChosenBackend
-from dim.encoders.device import DTYPES, Backend, Precision, deferred, resolve_device, to_device
+from dim.encoders.base import Features, ImageEncoder
+from dim.encoders.chosen_backend import ByBackend, ChosenBackend
+from dim.encoders.device import DTYPES, Backend, Precision, deferred, to_device
 from dim.encoders.encoder_check import check_inputs, pictures, remedy_for
-from dim.encoders.exported import PIXELS, ExportFacts, Reads
+from dim.encoders.exported import PIXELS, ToExport, of_pixels
 from dim.encoders.pretrained import KnownByItsFiles, check_whole
 from dim.errors import ConfigError
 
@@ -84,15 +84,6 @@ class TransformersImageEncoder(KnownByItsFiles, ByBackend, ImageEncoder):
         is_converted = super().copy_model(source, target)
         self.write_export(target)
         return is_converted
-
-    @property
-    def backend_name(self) -> str:
-        """As of `ByBackend`."""
-        return self._computing.name
-
-    def write_export(self, target: Path) -> str:
-        """As of `ByBackend`."""
-        return self._computing.write(target)
 
     @cached_property
     def width(self) -> int:
@@ -213,7 +204,7 @@ class TransformersImageEncoder(KnownByItsFiles, ByBackend, ImageEncoder):
 
     @cached_property
     def _torch_device(self) -> torch.device:
-        return resolve_device(self.device if self._computing.name == "torch" else "cpu")
+        return self._computing.torch_device
 
     @cached_property
     def _computing(self) -> ChosenBackend:
@@ -227,9 +218,7 @@ class TransformersImageEncoder(KnownByItsFiles, ByBackend, ImageEncoder):
             lambda read, _: read.flatten(1),
         )
 
-    def _to_export(self) -> tuple[nn.Module, Sequence[Mapping[str, Tensor]], ExportFacts]:
-        """The network as torch runs it in fp32, and two pictures and one."""
+    def _to_export(self) -> ToExport:
         network, has_pooler = self._load("fp32", torch.device("cpu"))
         pixels = torch.from_numpy(self.stack([self.preprocess(image) for image in pictures()]))
-        facts: ExportFacts = {"inputs": [PIXELS], "most_tokens": 0}
-        return Reads(network, partial(self._read, has_pooler)), [{PIXELS: pixels}, {PIXELS: pixels[1:].clone()}], facts
+        return of_pixels(network, partial(self._read, has_pooler), pixels)

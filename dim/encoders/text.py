@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from dim.display.lines import warn
 from dim.encoders.backends import check_backend
-from dim.encoders.base import ByBackend, Features, Owner, TextEncoder
-from dim.encoders.chosen_backend import ChosenBackend
+from dim.encoders.base import Features, Owner, TextEncoder
+from dim.encoders.chosen_backend import ByBackend, ChosenBackend
 from dim.encoders.device import Backend, Precision, check_compiler, deferred, to_device
 from dim.encoders.encoder_check import check_texts
-from dim.encoders.exported import MOST_SAMPLED, TEXTS, ExportFacts
+from dim.encoders.exported import MOST_SAMPLED, TEXTS, ExportFacts, ToExport
 from dim.encoders.lengths import by_length
 from dim.encoders.pooling import pool
 from dim.encoders.pretrained import KnownByItsFiles
@@ -292,15 +292,6 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
             return self._folder.copy_to(target) or is_converted
         return is_converted
 
-    @property
-    def backend_name(self) -> str:
-        """As of `ByBackend`."""
-        return self._computing.name
-
-    def write_export(self, target: Path) -> str:
-        """As of `ByBackend`."""
-        return self._computing.write(target)
-
     def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """The tokens of one batch, with their mask, on the model's device."""
         padding = True if self.loaded.has_mask else "max_length"  # such a model was trained with texts of full length
@@ -378,7 +369,7 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
         kind = self.pooling[0]
         return kind if kind in ("pooler", "projected") else "hidden"
 
-    def _to_export(self) -> tuple[nn.Module, Sequence[Mapping[str, Tensor]], ExportFacts]:
+    def _to_export(self) -> ToExport:
         """The network as torch runs it in fp32, and texts in tokens, the longest as long as it takes."""
         loaded = TextModel(self.source, self.pooling, "fp32", "cpu", "frozen", self.lora_rank)
         limit = min(loaded.most_tokens, self.recipe.max_length or UNBOUNDED)

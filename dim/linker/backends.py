@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dim.display.terminal import Console
-from dim.encoders.base import ByBackend
+from dim.encoders.chosen_backend import ByBackend
 from dim.encoders.device import Backend, Precision
 from dim.errors import ConfigError, DataError
 from dim.features.live import LiveEncoder

@@ -15,7 +15,8 @@ from dim.core.known_classes import REMEDY, UPGRADE, Chosen, KnownClasses, made, 
 from dim.core.plugins import all_classes
 from dim.core.sealed import leads_out
 from dim.core.templates import CONTEXT_FIELDS, check_template
-from dim.encoders.base import ByBackend, Captioner, Frozen, ImageEncoder, TextEncoder, TrainableTextEncoder
+from dim.encoders.base import Captioner, Frozen, ImageEncoder, TextEncoder, TrainableTextEncoder
+from dim.encoders.chosen_backend import ByBackend
 from dim.encoders.model_files import safe_name
 from dim.errors import DataError
 from dim.features.live import LiveEncoder
