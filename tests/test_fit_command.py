@@ -60,7 +60,8 @@ def test_tables_with_images_are_trained_with_them(
     context: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = write_tables(tmp_path / "mine")
-    write_table(root / "mentions.csv", [row | {"context": context.format(row["context"])} for row in mention_rows()])
+    contexts = [context.format(row["context"].replace(" and ", " und ")) for row in mention_rows()]
+    write_table(root / "mentions.csv", [row | {"context": own} for row, own in zip(mention_rows(), contexts, strict=True)])
     for number in range(len(PEOPLE)):
         write_image(root / "kb" / f"{number}.jpg", (number * 30, 99, 9))
     for caption in range(14):
@@ -85,6 +86,16 @@ def test_another_language_has_a_multilingual_encoder(
     words = prepared(tmp_path / "mine", tmp_path / "out", capsys)
     assert words[words.index("--data.text_encoder.path") + 1] == MULTILINGUAL
     fitted(words, tmp_path, monkeypatch)
+
+
+def test_foreign_names_in_english_sentences_make_no_other_language(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_table(tmp_path / "mine" / "entities.csv", entity_rows())
+    sentence = "{} (German pronunciation: [ˈfeːlɪks ˈnɔʏʁɔʏtɐ]) was at the meeting with Käthe Müller"
+    mentions = [row | {"context": sentence.format(row["mention"])} for row in mention_rows()]
+    write_table(tmp_path / "mine" / "mentions.csv", mentions)
+    assert MULTILINGUAL not in prepared(tmp_path / "mine", tmp_path / "out", capsys)
 
 
 def test_a_text_that_is_not_called_brief_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

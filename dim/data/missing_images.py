@@ -99,7 +99,7 @@ def check_images(found: NamedImages, limit: float, root: Path | None) -> None:
 def describe_missing(found: NamedImages, root: Path | None) -> tuple[str, str]:
     """How many images are missing, with paths that were tried, and what to do, by what stands in and around `root`."""
     root = None if root is None or NO_FOLDER in found.reasons else root.resolve()
-    tried = [split_region(path)[0] for path in found.tried[:_NUM_TRIED]]
+    tried = list(dict.fromkeys(split_region(path)[0] for path in found.tried))[:_NUM_TRIED]
     counted = f"{found.missing:,} of {found.named:,} {_PLURALS[found.owner]} without theirs ({_counted(found.reasons)})"
     if tried:
         counted += f"; tried {', '.join(path if root is None or '://' in path else str(root / path) for path in tried)}"

@@ -18,10 +18,18 @@ class Skipped:
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, reason: str, example: str) -> None:
-        """Counts one row for `reason` and keeps it as an example while there are fewer than five."""
+        """Counts one row for `reason` and keeps it as an example while there are fewer than five others.
+
+        Example:
+            >>> skipped = Skipped()
+            >>> for path in ("a.jpg", "a.jpg", "b.jpg"):
+            ...     skipped.add("no such file", path)
+            >>> skipped.as_json()
+            {'no such file': {'count': 3, 'examples': ['a.jpg', 'b.jpg']}}
+        """
         self.counts[reason] += 1
         shown = self.examples.setdefault(reason, [])
-        if len(shown) < NUM_EXAMPLES:
+        if len(shown) < NUM_EXAMPLES and example not in shown:
             shown.append(example)
 
     def add_all(self, told: Mapping[str, Any]) -> None:
@@ -36,7 +44,8 @@ class Skipped:
         """
         for reason, of in told.items():
             self.counts[reason] += of["count"]
-            self.examples[reason] = [*self.examples.get(reason, ()), *of["examples"]][:NUM_EXAMPLES]
+            shown = dict.fromkeys([*self.examples.get(reason, ()), *of["examples"]])
+            self.examples[reason] = list(shown)[:NUM_EXAMPLES]
 
     @property
     def total(self) -> int:

@@ -81,6 +81,11 @@ def test_paths_that_no_folder_can_hold_are_told_apart(tmp_path: Path, path: str,
     assert remedy in message(NamedImages("mention", 1, {"not found": 1}, [path]), tmp_path)
 
 
+def test_each_path_that_was_tried_is_named_once(tmp_path: Path) -> None:
+    found = NamedImages("mention", 5, {"not found": 5}, ["a.png", "a.png", "a.png#xywh=1,1,2,2", "b.png", "c.png"])
+    assert f"tried {tmp_path}/a.png, {tmp_path}/b.png, {tmp_path}/c.png" in message(found, tmp_path)
+
+
 def test_the_sentence_under_a_table_names_both_sides() -> None:
     mention, entity = NamedImages("mention", 9, {"not found": 1}), NamedImages("entity", 1_000)
     facts = {"mention": mention.as_json(), "entity": entity.as_json()}
