@@ -26,7 +26,7 @@ def test_rows_of_one_id_become_one_entity_and_what_was_merged_is_counted() -> No
     ]
     assert rows.met.counts == {MERGED: 3, TWO_TEXTS: 1}
     assert rows.notes() == [
-        f"{MERGED}: 3, first: Q1 'Countess', Q1 'Countess', Q2 'Alan'",
+        f"{MERGED}: 3, first: Q1 'Countess', Q2 'Alan'",
         f"{TWO_TEXTS}: 1, first: Q1",
     ]
 
