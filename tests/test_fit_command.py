@@ -60,8 +60,8 @@ def test_tables_with_images_are_trained_with_them(
     context: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = write_tables(tmp_path / "mine")
-    contexts = [context.format(row["context"].replace(" and ", " und ")) for row in mention_rows()]
-    write_table(root / "mentions.csv", [row | {"context": own} for row, own in zip(mention_rows(), contexts, strict=True)])
+    told = [{"context": context.format(row["context"].replace(" and ", " und "))} for row in mention_rows()]
+    write_table(root / "mentions.csv", [row | own for row, own in zip(mention_rows(), told, strict=True)])
     for number in range(len(PEOPLE)):
         write_image(root / "kb" / f"{number}.jpg", (number * 30, 99, 9))
     for caption in range(14):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -169,6 +169,12 @@ class EntityColumns(MutableMapping[int, Entity]):
                 return int(self._rows[place])
             first += 1
         return None
+
+    def known(self, ids: Sequence[str]) -> list[str]:
+        """Those of some ids that entities have: looked for in one walk over the table, without `find`'s hashes."""
+        is_asked = pc.is_in(self._columns["id"], pa.array(ids, pa.string())).to_numpy()
+        there = set(self._columns["id"].filter(pa.array(is_asked & self._is_there)).to_pylist())
+        return [each for each in ids if each in there or each in self._rows_of_others]
 
     def table(self) -> pa.Table:
         """All of them, of `SCHEMA`, in the order of the rows; with all images that it came with."""

@@ -101,7 +101,7 @@ class Knowledge:
         for entity in entities:
             check_new(entity)
         ids = [entity.id for entity in entities]
-        known = [entity_id for entity_id in ids if self.entities.find(entity_id) is not None]
+        known = self.entities.known(ids)
         twice = [entity_id for entity_id, count in Counter(ids).items() if count > 1]
         if known or twice:
             raise DataError(

@@ -2,55 +2,93 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 Number = TypeVar("Number", bound=np.generic)
 
 
 class Column(Generic[Number]):
-    """An array [n] that grows at its end, in place as long as it has room: it holds up to an eighth more.
+    """An array [n] that is read and written by places, and grows at its end.
+
+    What it was given whole, such as a mapped file, stays where it is; what comes later stands behind it, in an array
+    that holds up to an eighth more than it has.
 
     Args:
         dtype: Of its values.
 
     Example:
         >>> column = Column[np.int64](np.int64)
-        >>> column.append(np.array([3, 4]))
+        >>> column.hold(np.array([3, 4]))
         >>> column.lengthen(4)
+        >>> column[[0, 3]] += 5
         >>> column.values.tolist()
-        [3, 4, 0, 0]
+        [8, 4, 0, 5]
     """
 
     def __init__(self, dtype: DTypeLike) -> None:
-        self._held: NDArray[Number] = np.zeros(0, dtype)
+        self._given: NDArray[Number] = np.zeros(0, dtype)
+        self._later: NDArray[Number] = np.zeros(0, dtype)
         self._size = 0
 
     def __len__(self) -> int:
         return self._size
 
+    def __getitem__(self, places: ArrayLike) -> Any:
+        """A copy of the values [m] at places [m], or the one at a place, counted from the front."""
+        if self._size == len(self._given):
+            return self._given[np.asarray(places)]
+        later, where = self._parted(np.asarray(places))
+        if later.all():
+            return self._grown[where]
+        found = self._given[np.where(later, 0, places)]
+        if later.any():
+            found[later] = self._grown[where[later]]
+        return found
+
+    def __setitem__(self, places: ArrayLike, values: Any) -> None:
+        later, where = self._parted(np.asarray(places))
+        new = np.broadcast_to(values, later.shape)
+        self._given[np.asarray(places)[~later]] = new[~later]
+        self._grown[where[later]] = new[later]
+
+    def _parted(self, places: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+        """Whether places are of what came later, and where they are there."""
+        return places >= len(self._given), places - len(self._given)
+
+    @property
+    def _grown(self) -> NDArray[Number]:
+        return self._later[: self._size - len(self._given)]
+
+    @property
+    def dtype(self) -> np.dtype[Number]:
+        """Of its values."""
+        return self._given.dtype
+
     @property
     def values(self) -> NDArray[Number]:
-        """The array itself, not a copy; it is another one once the column has grown."""
-        return self._held[: self._size]
+        """All values [n], to be read: where some came later than others, a copy."""
+        if self._size == len(self._given):
+            return self._given
+        return np.concatenate([self._given, self._grown]) if len(self._given) else self._grown
 
     def hold(self, values: NDArray[Number]) -> None:
         """Takes an array [n] as its own, such as a mapped one, in the place of what it had."""
-        self._held, self._size = values, len(values)
+        self._given, self._later, self._size = values, values[:0], len(values)
 
     def append(self, values: NDArray[Number]) -> None:
         """Puts values [m] at the end."""
         start = self._size
         self.lengthen(start + len(values))
-        self._held[start : self._size] = values
+        self._grown[start - len(self._given) :] = values
 
     def lengthen(self, size: int) -> None:
         """Fills up with zeros to a size; a column that is as long already stays as it is."""
-        if size > len(self._held):
-            room = size if not len(self._held) else size + size // 8
-            held = np.zeros(room, self._held.dtype)
-            held[: self._size] = self.values
-            self._held = held
+        grown = self._grown
+        wanted = size - len(self._given)
+        if wanted > len(self._later):
+            self._later = np.zeros(wanted if not len(grown) else wanted + wanted // 8, self.dtype)
+            self._later[: len(grown)] = grown
         self._size = max(self._size, size)

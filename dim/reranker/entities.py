@@ -38,6 +38,12 @@ class EntityFacts:
         hint_words: Of what stands in parentheses.
         text_words: Of the text, each once.
         text_stems: Of the text, in `stems`, each once.
+        first_words: The first word of each name, in `vocabulary`; `NO_WORD` where it has none.
+        last_words: As `first_words`, the last one.
+        first_years: The first year of each text and hint, NaN where there is none.
+        last_years: The last year of several; else NaN.
+        popularity: As it was given.
+        genders: Whether each text says that the entity is a man (1), a woman (-1), or neither (0).
     """
 
     def __init__(
@@ -50,9 +56,9 @@ class EntityFacts:
         self.vocabulary, self.stems, self.strings = Vocabulary(), Vocabulary(), Vocabulary()
         self.own_strings, self.name_words, self.hint_words = WordLists(), WordLists(), WordLists()
         self.text_words, self.text_stems = WordLists(), WordLists()
-        self._short_names, self._first_words, self._last_words = (Column[np.int64](np.int32) for _ in range(3))
-        self._first_years, self._last_years, self._popularity = (Column[np.float64](np.float64) for _ in range(3))
-        self._genders = Column[np.int8](np.int8)
+        self._short_names, self.first_words, self.last_words = (Column[np.int64](np.int32) for _ in range(3))
+        self.first_years, self.last_years, self.popularity = (Column[np.float64](np.float64) for _ in range(3))
+        self.genders = Column[np.int8](np.int8)
         # How many rows have each word (in its name, its hint and its text each), stem, string, and last word.
         self._with_word, self._with_stem, self._bearers, self._surnames = (Column[np.int64](np.int64) for _ in range(4))
         self._weights: dict[str, Floats] = {}
@@ -74,8 +80,8 @@ class EntityFacts:
         own = [self.strings.add(each) for each in strings]
         self._short_names.append(np.array([ids[0] for ids in own], np.int64))
         words = [self.vocabulary.add(split_words(short)) for short, _ in parts]
-        self._first_words.append(np.array([ids[0] if ids else NO_WORD for ids in words], np.int64))
-        self._last_words.append(last := np.array([ids[-1] if ids else NO_WORD for ids in words], np.int64))
+        self.first_words.append(np.array([ids[0] if ids else NO_WORD for ids in words], np.int64))
+        self.last_words.append(last := np.array([ids[-1] if ids else NO_WORD for ids in words], np.int64))
         hints = [self.vocabulary.add(split_words(hint)) for _, hint in parts]
         text_words, stems, genders = [], [], []
         for text in texts:
@@ -83,7 +89,7 @@ class EntityFacts:
             text_words.append(self.vocabulary.add(said))
             stems.append(self.stems.add(sorted({word[:STEM] for word in said})))
             genders.append(gender_of(said))
-        self._genders.append(np.array(genders, np.int8))
+        self.genders.append(np.array(genders, np.int8))
         for lists, new, counts in (
             (self.own_strings, own, self._bearers),
             (self.name_words, words, self._with_word),
@@ -94,10 +100,10 @@ class EntityFacts:
             count(counts, lists.add(new))
         count(self._surnames, last + 1)
         years = [find_years(" ".join(filter(None, (text, hint)))) for text, (_, hint) in zip(texts, parts, strict=True)]
-        self._first_years.append(np.array([min(found) if found else np.nan for found in years], np.float64))
-        self._last_years.append(np.array([max(found) if len(found) > 1 else np.nan for found in years], np.float64))
+        self.first_years.append(np.array([min(found) if found else np.nan for found in years], np.float64))
+        self.last_years.append(np.array([max(found) if len(found) > 1 else np.nan for found in years], np.float64))
         known = np.full(len(names), np.nan) if popularity is None else np.asarray(popularity, np.float64)
-        self._popularity.append(known)
+        self.popularity.append(known)
         self._weights.clear()
 
     def remove(self, rows: Rows) -> None:
@@ -116,9 +122,9 @@ class EntityFacts:
         count(self._surnames, self.last_words[rows] + 1, -1)
         nothing = self.strings.add([""])
         self.own_strings.replace(rows, nothing)
-        self._short_names.values[rows] = nothing
+        self._short_names[rows] = nothing
         self.first_words[rows] = self.last_words[rows] = NO_WORD
-        count(self._bearers, self._short_names.values[rows])
+        count(self._bearers, self._short_names[rows])
         count(self._surnames, self.last_words[rows] + 1)
         self.first_years[rows] = self.last_years[rows] = self.popularity[rows] = np.nan
         self.genders[rows] = 0
@@ -140,12 +146,12 @@ class EntityFacts:
         """What is known of each row, by name."""
         return {
             "short_names": self._short_names,
-            "first_words": self._first_words,
-            "last_words": self._last_words,
-            "first_years": self._first_years,
-            "last_years": self._last_years,
-            "popularity": self._popularity,
-            "genders": self._genders,
+            "first_words": self.first_words,
+            "last_words": self.last_words,
+            "first_years": self.first_years,
+            "last_years": self.last_years,
+            "popularity": self.popularity,
+            "genders": self.genders,
         }
 
     @property
@@ -162,36 +168,6 @@ class EntityFacts:
     def size(self) -> int:
         """How many rows there are, emptied ones among them."""
         return len(self.name_words)
-
-    @property
-    def first_words(self) -> Rows:
-        """The first word [size] of each name, in `vocabulary`; `NO_WORD` where it has none."""
-        return self._first_words.values
-
-    @property
-    def last_words(self) -> Rows:
-        """As `first_words`, the last one."""
-        return self._last_words.values
-
-    @property
-    def first_years(self) -> Floats:
-        """The first year [size] of each text and hint, NaN where there is none."""
-        return self._first_years.values
-
-    @property
-    def last_years(self) -> Floats:
-        """The last year [size] of several; else NaN."""
-        return self._last_years.values
-
-    @property
-    def popularity(self) -> Floats:
-        """As it was given [size]."""
-        return self._popularity.values
-
-    @property
-    def genders(self) -> NDArray[np.int8]:
-        """Whether each text [size] says that the entity is a man (1), a woman (-1), or neither (0)."""
-        return self._genders.values
 
     @property
     def word_weights(self) -> Floats:
@@ -211,11 +187,11 @@ class EntityFacts:
 
     def short_names(self, rows: Rows) -> list[str]:
         """The names of entities [c] without what stands in parentheses, folded."""
-        return self.strings.words(self._short_names.values[rows].tolist())
+        return self.strings.words(self._short_names[rows].tolist())
 
     def of_surname(self, row: int) -> Rows:
         """The rows of all entities whose names end with the same word as an entity's, it among them."""
-        return np.flatnonzero(self.last_words == self.last_words[row])
+        return np.flatnonzero(self.last_words.values == self.last_words[row])
 
     def bears(self, string: str, rows: Rows) -> NDArray[np.bool_]:
         """Whether a folded string is a name or an alias of entities [c]."""
@@ -226,21 +202,24 @@ class EntityFacts:
     def num_bearers(self, string: str) -> int:
         """How many entities bear a folded string as name or alias."""
         found = self.strings.find([string])
-        return int(self._bearers.values[found[0]]) if found else 0
+        return int(self._bearers[found[0]]) if found else 0
 
     def namesakes(self, rows: Rows) -> Rows:
         """How many entities bear the names without parentheses of entities [c]."""
-        return self._bearers.values[self._short_names.values[rows]]
+        found: Rows = self._bearers[self._short_names[rows]]
+        return found
 
     def surname_bearers(self, rows: Rows) -> Rows:
         """How many entities' names end with the same word as those of entities [c]."""
-        return self._surnames.values[self.last_words[rows] + 1]
+        found: Rows = self._surnames[self.last_words[rows] + 1]
+        return found
 
 
 def count(counts: Column[np.int64], numbers: Rows, times: int = 1) -> None:
     """Adds to the counts of numbers, each as often as it is there."""
     counts.lengthen(int(numbers.max(initial=-1)) + 1)
-    np.add.at(counts.values, numbers, times)
+    own, found = np.unique(numbers, return_counts=True)
+    counts[own] += times * found
 
 
 def gender_of(words: Sequence[str]) -> int:

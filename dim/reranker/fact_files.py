@@ -46,7 +46,7 @@ def load_facts(folder: Path, size: int) -> EntityFacts:
         for name in VOCABULARIES:
             setattr(facts, name, Vocabulary(KnownWords.load(folder, name, what, REMEDY)))
         for name, column in _columns(facts).items():
-            kind = column.values.dtype
+            kind = column.dtype
             held = read_array(folder / f"{name}.npy", what, REMEDY, kind.kind, 1, "c")
             if held.dtype != kind:
                 raise ValueError(f"{name} of {held.dtype}")
@@ -83,6 +83,6 @@ def _check(facts: EntityFacts, size: int) -> None:
             raise ValueError(f"{name} that are not there")
     # One more than the last words: the first is of those who have none.
     needed = {"with_word": 0, "with_stem": 0, "bearers": len(facts.strings), "surnames": 0}
-    needed["surnames"] = int(facts.last_words.max(initial=NO_WORD)) + 2
+    needed["surnames"] = int(facts.last_words.values.max(initial=NO_WORD)) + 2
     if any(len(facts.counts[name]) < least for name, least in needed.items()):
         raise ValueError("counts of too few words")

@@ -86,12 +86,15 @@ class Finder:
         return competing(nearest, self.mentions[row], self.names, self.num_candidates, allowed, held_out[place])
 
     def hold_out(self, rows: Rows, generator: np.random.Generator) -> list[Rows]:
-        """For each mention the KB rows to leave out: its golds alone, or by chance all of the first one's surname."""
+        """For each mention the KB rows to leave out: its golds alone, or by chance all of the first one's surname.
+
+        Of a mention without a gold there is none.
+        """
         found = []
         for golds in self.golds[rows]:
             alone = generator.random() < 0.5
             own = golds[golds >= 0]
-            found.append(own if alone else np.union1d(own, self.facts.of_surname(golds[0])))
+            found.append(own if alone or not len(own) else np.union1d(own, self.facts.of_surname(golds[0])))
         return found
 
     def other_golds(self, rows: Rows) -> list[Rows]:

@@ -146,10 +146,13 @@ class WordLists:
 
     Args:
         lists: One list a row.
+
+    Attributes:
+        sizes: How many words each row has.
     """
 
     def __init__(self, lists: Sequence[Sequence[int]] = ()) -> None:
-        self._ids, self._starts, self._sizes = (
+        self._ids, self._starts, self.sizes = (
             Column[np.int32](np.int32),
             Column[np.int64](np.int64),
             Column[np.int32](np.int32),
@@ -157,17 +160,12 @@ class WordLists:
         self.add(lists)
 
     def __len__(self) -> int:
-        return len(self._sizes)
-
-    @property
-    def sizes(self) -> NDArray[np.int32]:
-        """How many words each row [n] has."""
-        return self._sizes.values
+        return len(self.sizes)
 
     @property
     def columns(self) -> dict[str, Column[Any]]:
         """What it is made of, by name."""
-        return {"ids": self._ids, "starts": self._starts, "sizes": self._sizes}
+        return {"ids": self._ids, "starts": self._starts, "sizes": self.sizes}
 
     def check(self, num_words: int) -> None:
         """Raises ValueError where it is not made of lists of words below a number."""
@@ -182,13 +180,13 @@ class WordLists:
         sizes = np.fromiter(map(len, lists), np.int64, len(lists))
         ids = np.fromiter(chain.from_iterable(lists), np.int32, int(sizes.sum()))
         self._starts.append(len(self._ids) + np.cumsum(sizes) - sizes)
-        self._sizes.append(sizes.astype(np.int32))
+        self.sizes.append(sizes.astype(np.int32))
         self._ids.append(ids)
         return ids.astype(np.int64)
 
     def replace(self, rows: Ids, words: Sequence[int] = ()) -> None:
         """Gives each of some rows the same words in the place of its own, which stay in memory."""
-        self._starts.values[rows], self._sizes.values[rows] = len(self._ids), len(words)
+        self._starts[rows], self.sizes[rows] = len(self._ids), len(words)
         self._ids.append(np.array(words, np.int32))
 
     def of(self, rows: Ids) -> tuple[Ids, Ids]:
@@ -201,7 +199,7 @@ class WordLists:
         sizes = self.sizes[rows]
         owner = np.repeat(np.arange(len(rows)), sizes)
         offset = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        return self._ids.values[self._starts.values[rows][owner] + offset].astype(np.int64), owner
+        return self._ids[self._starts[rows][owner] + offset].astype(np.int64), owner
 
     def lists(self, rows: Ids) -> list[list[int]]:
         """The words of each of rows [c]."""

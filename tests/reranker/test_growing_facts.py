@@ -93,9 +93,9 @@ def test_facts_that_grew_are_those_of_the_kb_as_it_is(first, steps, mention, con
 @pytest.mark.parametrize("text", ["", "Ann Lee"])
 def test_words_of_removed_entities_count_for_nothing(text):
     facts = EntityFacts(["Ann Lee", "Bob Lee"], [["Annie"], []], ["Born 1961, a woman.", "A man."])
-    assert (facts.num_bearers("annie"), facts.genders.tolist()) == (1, [-1, 1])
+    assert (facts.num_bearers("annie"), facts.genders.values.tolist()) == (1, [-1, 1])
     facts.remove(np.array([0]))
-    assert (facts.num_bearers("annie"), facts.genders.tolist()) == (0, [0, 1])
+    assert (facts.num_bearers("annie"), facts.genders.values.tolist()) == (0, [0, 1])
     assert facts.word_weights[facts.vocabulary.find(["ann", "1961"])].tolist() == [0, 0]
     assert facts.surname_bearers(np.array([1])).tolist() == [1]
     facts.add([text or "Cy"], [()], [text])
@@ -113,6 +113,22 @@ def test_a_column_grows_in_place_as_long_as_it_has_room():
     column.append(np.arange(9))
     assert not np.shares_memory(held, column.values)
     assert column.values[90:].tolist() == list(range(9))
+
+
+def test_what_a_column_was_given_stays_where_it_is_while_it_grows():
+    given, column = np.arange(5), Column[np.int64](np.int64)
+    column.hold(given)
+    column.append(np.array([7, 8]))
+    column.lengthen(8)
+    places = np.array([6, 0, 5, 4])
+    assert column[places].tolist() == [8, 0, 7, 4]
+    assert (int(column[6]), int(column[1])) == (8, 1)
+    column[places] += 10
+    column[2] = 9
+    assert column.values.tolist() == [10, 1, 9, 3, 14, 17, 18, 0]
+    assert given.tolist() == [10, 1, 9, 3, 14]
+    with pytest.raises(IndexError):
+        column[8]
 
 
 def test_facts_on_their_files_are_those_that_were_saved_and_grow_on(tmp_path):
