@@ -14,7 +14,7 @@ OLDEST_TESTS := tests/features/test_blip2.py tests/features/test_clip.py tests/f
 	tests/report/test_page.py tests/search tests/serve/test_serve_batches.py tests/serve/test_spacy_component.py \
 	tests/test_configs.py tests/test_main.py tests/test_prepare.py tests/test_records.py
 
-.PHONY: demo test test-all test-lavis test-oldest notebooks browser lint clean
+.PHONY: demo test test-all test-lavis test-oldest docs notebooks browser lint clean
 
 demo: $(INSTALLED) demo/world/dataset.json
 	$(FIT_DEMO)
@@ -49,6 +49,11 @@ test-oldest: .venv-oldest/.installed
 # Runs the notebooks anew, each in a folder of its own, and stores them with their outputs (ten minutes).
 notebooks: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/executed_notebook.py
+
+# The documents as a site in site/, for any server of files: python -m http.server -d site
+docs: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 # A real browser for the tests of the page, where there is none: Debian's Chromium, as root or by sudo.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)

@@ -1,4 +1,4 @@
-"""Writes the table of docs/language_models.md, of what dim does with each family of language models.
+"""Writes the table of docs/reference/language_models.md, of what dim does with each family of language models.
 
 python tests/lm_table.py              # all of them, some minutes
 python tests/lm_table.py llama bart   # prints the rows of some

@@ -1,4 +1,4 @@
-"""Writes the table of docs/tokenizers.md, of what tokenizers make of the names of KBs.
+"""Writes the table of docs/reference/tokenizers.md, of what tokenizers make of the names of KBs.
 
 python tests/tokenizer_table.py --tokenizers NAME=FOLDER … --datasets FOLDER …
 

@@ -55,9 +55,9 @@ class Linker(ModelHubMixin, ABC):
         run: The run that it was made of.
 
     Example:
-        linker = Linker.from_checkpoint("runs/wikimel")
-        for answer in linker.link("Jordan", "Jordan won six titles with the Bulls."):
-            print(answer.name, answer.score, answer.evidence)
+        >>> linker = Linker.from_checkpoint("runs/wikimel")  # doctest: +SKIP
+        >>> for answer in linker.link("Jordan", "Jordan won six titles with the Bulls."):  # doctest: +SKIP
+        ...     print(answer.name, answer.score, answer.evidence)
     """
 
     method: ClassVar[type[Method]]

@@ -1,4 +1,4 @@
-"""The nginx that docs/deployment.md describes, in front of a server: what passes, and what ends there."""
+"""The nginx that docs/how_to/deployment.md describes, in front of a server: what passes, and what ends there."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""docs/language_models.md says what a family of language models does here and now."""
+"""docs/reference/language_models.md says what a family of language models does here and now."""
 
 import re
 from pathlib import Path

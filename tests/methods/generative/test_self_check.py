@@ -179,7 +179,7 @@ def test_the_text_part_of_mistral3_is_saved_as_the_docs_say(tmp_path):
     folder = write_language_model(tmp_path / "whole", "mistral3", make=AutoModelForImageTextToText)
     with pytest.raises(ConfigError, match="Save its text part as a mistral model of its own"):
         _ = LanguageModel(str(folder)).model
-    # as docs/language_models.md has it
+    # as docs/reference/language_models.md has it
     whole = AutoModelForImageTextToText.from_pretrained(folder)
     text = AutoModelForCausalLM.from_config(whole.config.text_config)
     text.model.load_state_dict(whole.model.language_model.state_dict())
