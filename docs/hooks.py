@@ -1,4 +1,4 @@
-"""What `make docs` adds to these pages: those that stand elsewhere, the notebooks, and what each command says of itself."""
+"""What `make docs` adds to these pages: those that stand elsewhere, notebooks, what each command says of itself."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     place = page.file.src_uri
     is_notebook = place.startswith("notebooks/")
     sources = {there: source for source, there in BESIDE.items()}
-    folder = os.path.dirname(place if is_notebook else sources.get(place, f"docs/{place}"))
+    folder = Path(place if is_notebook else sources.get(place, f"docs/{place}")).parent
 
     def moved(target: str) -> str | None:
         """Where a link leads in the site; None: to what is no page."""
         path, _, anchor = target.partition("#")
         if not path or "://" in target:
             return target
-        wanted = os.path.normpath(os.path.join(folder, path))
+        wanted = os.path.normpath(folder / path)
         there = BESIDE.get(wanted, wanted.removeprefix("docs/").replace(".ipynb", ".md"))
         if files.get_file_from_path(there) is None:
             return None
-        return os.path.relpath(there, os.path.dirname(place)) + (f"#{anchor}" if anchor else "")
+        return os.path.relpath(there, Path(place).parent) + (f"#{anchor}" if anchor else "")
 
     def link(found: re.Match[str]) -> str:
         is_image, text, target = found.groups()

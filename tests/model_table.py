@@ -1,4 +1,4 @@
-"""Writes the tables of docs/reference/models.md, of what dim does with each family of models, tried on tiny random weights.
+"""Writes the tables of docs/reference/models.md: what dim does with each family of models, on tiny random weights.
 
 python tests/model_table.py
 """

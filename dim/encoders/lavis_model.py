@@ -111,7 +111,8 @@ class LavisModel:
             raise ConfigError(
                 "the package salesforce-lavis",
                 f"no module {error.name}",
-                "It needs an environment of its own: make .venv-lavis/.installed (docs/how_to/captions_and_features.md).",
+                "It needs an environment of its own: make .venv-lavis/.installed "
+                "(docs/how_to/captions_and_features.md).",
             ) from error
         kind = registry.get_model_class(self.name)
         types = kind.PRETRAINED_MODEL_CONFIG_DICT

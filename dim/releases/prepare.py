@@ -82,8 +82,8 @@ def prepare(
         root: The release's folder (for MELBench and KGMEL also one of its files), or a dump. It is only read.
         out: The dataset folder to write: a new or empty path, or what was prepared from the same `root` before, which
             is replaced.
-        layout: The release's layout (`docs/reference/layouts.md` lists them), tables, or that of an installed package; `auto`
-            tells it by the file names.
+        layout: The release's layout (`docs/reference/layouts.md` lists them), tables, or that of an installed
+            package; `auto` tells it by the file names.
         name: The dataset's name; by default that of the release.
         images: The image folder, where it stands outside the release or has an unusual name.
         texts: Further entity texts, variant → JSON file of the form {"Q42": "…"}: --texts.refreshed=new.json.

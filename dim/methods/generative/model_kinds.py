@@ -26,7 +26,7 @@ def check_kind(config: Any, path: str, what: str) -> None:
     text = config.get_text_config(decoder=True)
     remedy = "Use a text model of the same family, or one that docs/reference/language_models.md lists."
     if text is not config and type(text) in MODEL_FOR_CAUSAL_LM_MAPPING:
-        remedy = f"Save its text part as a {text.model_type} model of its own: docs/reference/language_models.md says how."
+        remedy = f"Save its text part as a {text.model_type} model alone: docs/reference/language_models.md says how."
     raise ConfigError(
         f"{what} at {path}",
         f"one of type {config.model_type}, of which Transformers takes no text model (AutoModelForCausalLM)",

@@ -30,8 +30,8 @@ MOST_QUANTIZED = 0.3
 STEP: dict[Precision, float] = {"fp32": 2.0**-24, "fp16": 2.0**-11, "bf16": 2.0**-8}
 STEP_QUANTIZED = 2.0**-8  #: Of activations in 8 bits; weights of 4 bits are numbers of more when they are used.
 NUM_MOVED = 4  #: Draws of the rounding.
-#: Times the largest gap that rounding made in these draws: right scores of the families in docs/reference/language_models.md were
-#: off by at most 0.6 of it.
+#: Times the largest gap that rounding made in these draws: right scores of the families in
+#: docs/reference/language_models.md were off by at most 0.6 of it.
 MARGIN = 1.5
 Name = tuple[int, ...]
 
