@@ -77,7 +77,11 @@ def test_another_experiment_in_the_folder_is_not_mixed_in(place, capfd):
     assert "Name another folder with --runs" in capfd.readouterr().err
 
 
-def test_a_run_that_fails_is_named_the_others_are_reported_and_it_is_no_success(place, capfd):
+def test_a_run_that_fails_is_named_the_others_are_reported_and_it_is_no_success(place, capfd, monkeypatch):
+    def in_this_process(experiment, resume):  # without the imports of each
+        return main(["fit", *experiment.arguments, "--overwrite=true"]) == 0
+
+    monkeypatch.setattr("dim.cli.compare.fit", in_this_process)
     (place / "ablations" / "broken.yaml").write_text("data:\n  entity_text: nothing\n")
     configs = [str(place / "brief.yaml") + "+broken", str(place / "brief.yaml")]
     assert main(["compare", *configs, "--runs", str(place / "some"), "--seeds", "1"]) == 1

@@ -23,14 +23,13 @@ def test_dim_itself_imports_neither_torch_nor_torchvision_nor_pandas():
 
 def test_schemas_are_defined_only_where_no_compiled_library_loads(tmp_path):
     code = (
-        "import torch, pathlib; from dim import _torchvision as guard; folder = pathlib.Path({folder!r});"
+        f"import torch, pathlib; from dim import _torchvision as guard; folder = pathlib.Path({str(tmp_path)!r});"
         "torch.ops.load_library = lambda path: None if 'good' in path else (_ for _ in ()).throw(OSError(path));"
-        "print(guard.define_missing_schemas(folder), hasattr(torch.ops.torchvision, 'nms'))"
+        "tell = lambda: print(guard.define_missing_schemas(folder), hasattr(torch.ops.torchvision, 'nms'));"
+        "(folder / '_C_bad.so').touch(); (folder / '_C_good.so').touch(); tell();"
+        "(folder / '_C_good.so').unlink(); tell()"
     )
-    (tmp_path / "_C_bad.so").touch()
-    assert run(code.format(folder=str(tmp_path))).stdout.split() == ["True", "True"]
-    (tmp_path / "_C_good.so").touch()
-    assert run(code.format(folder=str(tmp_path))).stdout.split() == ["False", "False"]
+    assert run(code).stdout.split() == ["False", "False", "True", "True"]
 
 
 def test_an_unknown_attribute_is_an_attribute_error_and_records_are_found():

@@ -1,6 +1,5 @@
 import json
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,33 +39,50 @@ class Oracle:
                 self.next[tokens[:depth]].add(token)
 
 
-def allowed(tree: NameTree, prefix: Sequence[int]) -> list[int]:
-    """What may follow on a prefix, down the tree from its root."""
-    choices, cpu, logits = tree.choices(torch.device("cpu")), torch.device("cpu"), torch.zeros(1, tree.vocab_size)
-    places = choices.begin(1, cpu)
-    for token in [*prefix, None]:
-        offered = choices.after(places, logits)
+class Walk:
+    """What may follow on a prefix, down the tree from its root; each place is asked once."""
+
+    def __init__(self, tree: NameTree) -> None:
+        self.choices = tree.choices(torch.device("cpu"))
+        self.logits = torch.zeros(1, tree.vocab_size)
+        self.known: dict[tuple[int, ...], dict[int, torch.Tensor]] = {}
+
+    def after(self, prefix: tuple[int, ...]) -> dict[int, torch.Tensor]:
+        """Token → the place that it leads to; empty behind a prefix that cannot be written."""
+        if prefix not in self.known:
+            self.known[prefix] = self._after(prefix)
+        return self.known[prefix]
+
+    def _after(self, prefix: tuple[int, ...]) -> dict[int, torch.Tensor]:
+        if not prefix:
+            places = self.choices.begin(1, torch.device("cpu"))
+        elif prefix[-1] in (before := self.after(prefix[:-1])):
+            places = before[prefix[-1]][None]
+        else:
+            return {}
+        offered = self.choices.after(places, self.logits)
         is_there = offered.likelihoods[0].isfinite()
         next_ones = dict(zip(offered.tokens[0, is_there].tolist(), offered.places[0, is_there], strict=True))
         assert len(next_ones) == is_there.sum()  # each token once
-        if token not in next_ones:
-            return list(next_ones) if token is None else []
-        places = next_ones[token][None]
-    raise AssertionError("a prefix ends")
+        return next_ones
+
+    def written(self, prefix: tuple[int, ...] = ()) -> set[tuple[int, ...]]:
+        """All that can be written from a prefix on, by asking what is allowed alone."""
+        found = set()
+        for token in self.after(prefix):
+            found |= {prefix} if token == END else self.written((*prefix, token))
+        return found
 
 
-def written_by(tree: NameTree, prefix: tuple[int, ...] = ()) -> set[tuple[int, ...]]:
-    """All that can be written from a prefix on, by asking what is allowed alone."""
-    found = set()
-    for token in allowed(tree, prefix):
-        found |= {prefix} if token == END else written_by(tree, (*prefix, token))
-    return found
+def written_by(tree: NameTree) -> set[tuple[int, ...]]:
+    return Walk(tree).written()
 
 
 def assert_equals_oracle(tree: NameTree, oracle: Oracle, num_probes: int = 1000) -> None:
     probes = set(oracle.next) | {(*prefix, token) for prefix in oracle.next for token in (1, END, 9)}
+    walk = Walk(tree)
     for prefix in sorted(probes, key=len)[:: -(-len(probes) // num_probes)]:
-        assert set(allowed(tree, prefix)) == oracle.next.get(prefix, set())
+        assert set(walk.after(prefix)) == oracle.next.get(prefix, set())
         assert tree.rows_of(prefix).tolist() == sorted(oracle.rows.get(prefix, set()))
     assert len(tree) == len(oracle.rows)
     assert tree.num_pairs == sum(map(len, oracle.rows.values()))
@@ -142,7 +158,7 @@ def test_many_names_in_a_small_or_a_large_vocabulary_are_right(vocab_size):
 def test_sequences_of_more_than_255_tokens_are_kept():
     pairs = [("\1" * 300, 0), ("\1" * 299, 1), ("\1" * 299 + "\2", 2)]
     tree = build(pairs, max_tokens=400)
-    assert sorted(allowed(tree, [1] * 299)) == [1, 2, END]
+    assert sorted(Walk(tree).after((1,) * 299)) == [1, 2, END]
     assert tree.rows_of([1] * 299).tolist() == [1]
     assert tree.rows_of([1] * 300).tolist() == [0]
 
