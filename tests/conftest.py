@@ -56,3 +56,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if item.get_closest_marker("long"):
                 item.add_marker(pytest.mark.skip(reason="--long: make test-all runs it"))
     items.sort(key=lambda item: "test_notebooks" not in item.nodeid)
+
+
+@pytest.fixture
+def quick_ranker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rankers of few steps, for tests that do not ask how good one is."""
+    monkeypatch.setattr("dim.reranker.network.LEAST_STEPS", 20)

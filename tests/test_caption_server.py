@@ -318,6 +318,7 @@ def captioning(dataset: Dataset, server: FaultyServer, folder: Path) -> subproce
     return subprocess.Popen(command, env=environment_of(server.url), cwd=folder, **pipes)
 
 
+@pytest.mark.long
 def test_a_kill_loses_no_answer(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, [[f"{n}.png"] for n in range(1, 9)], mention=[f"Ana {n}" for n in range(8)])
     with stalling_server() as server:

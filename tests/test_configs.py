@@ -44,11 +44,20 @@ def test_every_shipped_config_parses_and_makes_its_objects(config, tmp_path, mon
 GENERATIVE = {"untrained_mapper", "no_examples", "random_examples", "unconstrained"}
 
 
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory):
+    """What the ablations are laid over, parsed once."""
+    folder = tmp_path_factory.mktemp("bases")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_MODE", "disabled")
+        return {name: parsed(folder / name, FOLDER / f"{name}.yaml") for name in ("demo", "gemel_demo")}
+
+
 @pytest.mark.parametrize("config", ABLATIONS, ids=lambda path: path.name)
-def test_every_ablation_changes_a_config_that_it_follows(config, tmp_path, monkeypatch):
+def test_every_ablation_changes_a_config_that_it_follows(config, bases, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    followed = FOLDER / ("gemel_demo.yaml" if config.stem in GENERATIVE else "demo.yaml")
-    base = parsed(tmp_path / "base", followed)
+    name = "gemel_demo" if config.stem in GENERATIVE else "demo"
+    followed, base = FOLDER / f"{name}.yaml", bases[name]
     changed = parsed(tmp_path / "changed", followed, config)
     assert changed.datamodule.batch_size == base.datamodule.batch_size > 1
     assert chosen(base) != chosen(changed)

@@ -72,6 +72,7 @@ def check_whole_path(tmp_path: Path, world: Path, *encoders: str, images: bool =
     return linker
 
 
+@pytest.mark.usefixtures("quick_ranker")
 @pytest.mark.parametrize(
     "name",
     [

@@ -22,7 +22,7 @@ from dim.evaluation.metrics import summarize_ranks
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fit")
-    demo_world(folder / "world", num_entities=700, seed=1)
+    demo_world(folder / "world", num_entities=400, seed=1)
     return folder
 
 
@@ -33,7 +33,7 @@ def options(place: Path, run: str, *more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def run(place):
-    epochs = ["--trainer.max_epochs", "15", "--model.negatives", "NameNegatives", "--model.negatives.per_row", "4"]
+    epochs = ["--trainer.max_epochs", "10", "--model.negatives", "NameNegatives", "--model.negatives.per_row", "4"]
     assert main(["fit", *options(place, "run", *epochs)]) == 0
     return place / "run"
 
@@ -51,7 +51,7 @@ def test_metrics_name_the_data_the_protocol_and_where_they_come_from(run, place)
     dataset = json.loads((place / "world" / "dataset.json").read_text())
     assert metrics["split"] == "dev"
     assert (metrics["dataset_hash"], metrics["kb_hash"]) == (dataset["hash"], dataset["kb_hash"])
-    assert (metrics["kb_size"], metrics["protocol"], metrics["seed"]) == (700, "full_kb", 0)
+    assert (metrics["kb_size"], metrics["protocol"], metrics["seed"]) == (400, "full_kb", 0)
     assert metrics["n"] + metrics["num_nil"] == dataset["num_mentions"]["dev"]
     assert metrics["num_nil"] > 0
     assert metrics["candidate_recall"] == 1.0
@@ -129,7 +129,7 @@ def test_a_run_records_what_it_is_apart_from_seed_place_and_machine(run):
     assert identity["method"]["options"]["width"] == 256
     assert identity["method"]["options"]["negatives"]["options"]["per_row"] == 4
     assert identity["features"]["text_encoder"].startswith("TinyTextEncoder")
-    assert (identity["training"]["batch_size"], identity["training"]["max_epochs"]) == (64, 15)
+    assert (identity["training"]["batch_size"], identity["training"]["max_epochs"]) == (64, 10)
     assert identity["training"]["protocol"] == {"class": "FullKB", "options": {}}
     assert identity["training"]["early_stopping"]["patience"] == 10
     told = json.dumps(identity)

@@ -263,7 +263,7 @@ def write_rows(path: Path, rows: list[dict[str, str]]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".jsonl"])
+@pytest.mark.parametrize("suffix", [".csv", pytest.param(".tsv", marks=pytest.mark.long), ".parquet", ".jsonl"])
 def test_tables_of_each_format_are_read_with_their_own_columns(model, table, tmp_path, capsys, suffix):
     folder, rows, expected = table
     source, output = write_rows(folder / f"mentions{suffix}", rows), tmp_path / "answers.jsonl"
@@ -303,7 +303,7 @@ def test_columns_that_the_answers_take_the_place_of_are_told(model, entity, tmp_
     assert str(found["end"]) == str(len(entity["name"]))
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+@pytest.mark.parametrize("suffix", [".jsonl", *(pytest.param(x, marks=pytest.mark.long) for x in (".csv", ".parquet"))])
 def test_a_file_of_earlier_answers_is_a_file_of_questions(model, table, tmp_path, capsys, suffix):
     folder, rows, _ = table
     source, first, second = write_rows(folder / "first.csv", rows), folder / f"a{suffix}", tmp_path / f"b{suffix}"
@@ -368,7 +368,7 @@ def test_values_of_every_kind_stand_in_each_format(model, tmp_path):
 
 def test_a_table_that_was_cut_off_ends_as_an_undisturbed_one(model, table, tmp_path, monkeypatch):
     folder, rows, _ = table
-    source = write_rows(folder / "many.csv", rows * 5)
+    source = write_rows(folder / "many.csv", rows * 2)
     options = ["--input", str(source), "--batch_size", "3"]
     for suffix in (".csv", ".parquet"):
         whole, cut = tmp_path / f"whole{suffix}", tmp_path / f"cut{suffix}"
@@ -475,7 +475,7 @@ def test_export_says_what_it_wrote(run, tmp_path, capsys):
     assert "a run with its config.yaml" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["exact", "flat", "ivf", "hnsw"])
+@pytest.mark.parametrize("kind", ["exact", pytest.param("flat", marks=pytest.mark.long), "ivf", "hnsw"])
 def test_an_index_of_each_kind_reaches_its_recall_and_keeps_the_answers(model, run, tmp_path, capsys, kind):
     folder = shutil.copytree(model, tmp_path / "model")
     assert main(["index", str(folder), "--kind", kind]) == 0

@@ -82,7 +82,7 @@ def world(tmp_path_factory):
     ("before", "now"),
     [
         ((), ("--model.k1", "0.1")),
-        ((), ("--data.protocol", "Candidates", "--data.protocol.size", "5")),
+        pytest.param((), ("--data.protocol", "Candidates", "--data.protocol.size", "5"), marks=pytest.mark.long),
         (("--data.shuffle", "[text]"), ("--data.shuffle", "[text]", "--seed_everything", "7")),
     ],
 )

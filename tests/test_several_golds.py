@@ -89,7 +89,10 @@ def loop_rank(scores: list[float], golds: list[int]) -> int:
     return 1 + sum(score >= best - TIE for row, score in enumerate(scores) if row not in golds)
 
 
-@pytest.mark.parametrize("name", FITS)
+FURTHER = ("mined", "popularity", "bm25")
+
+
+@pytest.mark.parametrize("name", [pytest.param(x, marks=[pytest.mark.long] * (x in FURTHER)) for x in FITS])
 def test_a_fit_ranks_the_best_gold(place: Path, name: str) -> None:
     run = fit(place, name)
     metrics, frame = of_dev(run)

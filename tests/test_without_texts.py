@@ -63,6 +63,7 @@ def test_texts_of_another_kb_are_still_an_error(release: Path, tmp_path: Path) -
         prepare(release, tmp_path / "out")
 
 
+@pytest.mark.usefixtures("quick_ranker")
 def test_a_run_is_fitted_ranked_reported_exported_and_asked(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

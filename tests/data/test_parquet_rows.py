@@ -79,9 +79,12 @@ def test_few_rows_are_read_at_once_where_images_are_large(tmp_path: Path, monkey
     assert sum(sizes) == 20
 
 
-def test_a_small_file_that_becomes_gigabytes_is_refused(tmp_path: Path) -> None:
+def test_a_small_file_that_becomes_a_thousand_times_as_many_bytes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_rows, "LEAST", 2**20)
     path = tmp_path / "t.parquet"
-    table = pa.table({"image": pa.array([bytes(1 << 22)], pa.binary()).take(pa.array([0] * 300))})
+    table = pa.table({"image": pa.array([bytes(1 << 16)], pa.binary()).take(pa.array([0] * 300))})
     pq.write_table(table, path, compression="zstd", use_dictionary=False, write_statistics=False)
     with pytest.raises(DataError, match="in proportion"):
         list(iter_parquet(path, ["image"]))

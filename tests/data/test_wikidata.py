@@ -205,7 +205,7 @@ def run(dump: Path, out: Path, killed_at: int) -> subprocess.CompletedProcess[st
     return subprocess.run(command, env=same_imports(), capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("suffix", ["json", "json.gz"])
+@pytest.mark.parametrize("suffix", [pytest.param("json", marks=pytest.mark.long), "json.gz"])
 def test_killed_and_called_again_it_ends_with_the_same_bytes(suffix: str, tmp_path: Path) -> None:
     write_dump(tmp_path / f"dump.{suffix}", 600)
     dump = tmp_path / f"dump.{suffix}"

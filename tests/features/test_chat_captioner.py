@@ -74,7 +74,11 @@ def oracle(folder: Path, dtype: torch.dtype = torch.float32) -> Callable[[Image.
     return answer
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+#: In make test: windows, tiles, attention across, a prefix, positions in three directions, a state, an encoder.
+QUICK = ("gemma3", "llava_next", "mllama", "paligemma", "qwen3_vl", "recurrent", "t5gemma2")
+
+
+@pytest.mark.parametrize("family", [pytest.param(x, marks=[pytest.mark.long] * (x not in QUICK)) for x in FAMILIES])
 def test_a_batch_answers_as_transformers_does_one_by_one(
     family: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -33,6 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+@pytest.mark.usefixtures("quick_ranker")
 def test_a_run_is_ranked_exported_and_linked(run: Path, tmp_path: Path) -> None:
     nameless = Dataset(run.parent / "world").entities["id"].tolist()[3]
     assert main(["rank", "--run", str(run), "--folds", "2", "--num_candidates", "4"]) == 0

@@ -299,7 +299,7 @@ def test_a_table_of_a_dataset_out_of_proportion_is_refused_and_a_context_of_many
     for name, column in (("mentions", "context"), ("entities", "name"), ("texts/brief", "text")):
         place = tmp_path / "dataset" / f"{name}.parquet"
         good = pq.read_table(place)
-        for length, is_refused in ((2_000, False), (1_000_000, True)):
+        for length, is_refused in ((2_000, False), (100_000, True)):
             text = pa.array(["ab" * length] * len(good), pa.large_string())
             pq.write_table(good.set_column(good.schema.names.index(column), column, text), place)
             opened = Dataset(tmp_path / "dataset")
@@ -398,7 +398,7 @@ def test_what_is_no_configuration_of_a_run_is_refused_in_words(
     "name",
     ["config.yaml", "places.json", "metrics.json", "ranks.parquet", "checkpoints/best.ckpt", "unfinished.json"],
 )
-@pytest.mark.parametrize("what", ["pipe", "device"])
+@pytest.mark.parametrize("what", ["pipe", pytest.param("device", marks=pytest.mark.long)])
 def test_what_is_no_file_in_the_place_of_a_runs_file_is_not_read(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, what: str
 ) -> None:
@@ -466,6 +466,7 @@ def linked_out(folder: Path, outside: Path) -> dict[Path, bytes]:
     return found
 
 
+@pytest.mark.usefixtures("quick_ranker")
 def test_what_links_of_a_strangers_run_and_dataset_lead_to_is_not_written_over(run: Path, tmp_path: Path) -> None:
     shutil.copytree(yaml.safe_load((run / "config.yaml").read_text())["data"]["root"], tmp_path / "dataset")
     shutil.copytree(run, tmp_path / "run")

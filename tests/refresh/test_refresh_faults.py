@@ -258,12 +258,15 @@ def test_ctrl_c_keeps_and_uses_what_came(data: Path, capsys: Any) -> None:
     assert "1 cut off in flight" in spoken(capsys)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("ignores_ctrl_c", [True, False])
+@pytest.mark.parametrize(
+    ("number", "ignores_ctrl_c"),
+    [
+        (signal.SIGTERM, True),
+        pytest.param(signal.SIGTERM, False, marks=pytest.mark.long),
+        pytest.param(signal.SIGINT, False, marks=pytest.mark.long),  # in this process: the test before
+    ],
+)
 def test_sigterm_ends_a_refresh_as_ctrl_c_does(data: Path, number: int, ignores_ctrl_c: bool) -> None:
-    if ignores_ctrl_c and number == signal.SIGINT:
-        pytest.skip("that is ignored")
-
     def stalls(number: int, question: str, body: Any) -> Any:
         if name_of(question) == "Fay":
             server.leave.wait(HANG)

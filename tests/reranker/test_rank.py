@@ -106,6 +106,7 @@ def test_a_fold_is_fitted_without_its_captions_and_found_again(run, capfd):
     assert not torch.allclose(towers[0].scores_of(rows).whole(), task.scores_of(rows).whole())
 
 
+@pytest.mark.usefixtures("quick_ranker")
 def test_the_folds_of_an_older_version_are_moved_out_of_the_ranker_s_folder_and_found(run, place, capfd):
     older = shutil.copytree(run, place / "older")
     (older / "ranker-folds").rename(older / "ranker" / "folds")
@@ -162,6 +163,7 @@ def test_a_fold_is_found_again_from_another_place_and_by_the_key_of_an_older_ver
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+@pytest.mark.usefixtures("quick_ranker")
 def test_results_of_another_ranker_do_not_stay_beside_new_ones(run, place):
     copy = shutil.copytree(run, place / "copy")
     for split, candidates in (("dev", 8), ("test", 4)):

@@ -115,7 +115,7 @@ def test_a_dataset_that_moved_alone_is_named_with_the_option_that_says_where_it_
     arguments = {
         "test": ["test", "--config", str(run / "config.yaml")],
         "link": ["link", "--model", str(run), "--mention", "Bardini"],
-        "export": ["export", str(run), "linker"],
+        "export": ["export", str(run), "linker", "--verify", "false"],
         "rank": ["rank", "--run", str(run), "--folds", "2"],
         "serve": ["serve", "--model", str(run), "--port", "0"],
     }[command]

@@ -3,8 +3,6 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from forked_commands import ended
 from tiny_fit import tiny_options, tiny_world
 
 from dim.__main__ import main
@@ -114,16 +113,20 @@ def test_a_start_that_ended_before_its_first_epoch_is_no_strangers_folder(world,
         assert main(["fit", *tiny_options(world, tmp_path / f"again{len(more)}", *more)]) == 0
 
 
+@pytest.fixture(scope="module")
+def undisturbed(world, tmp_path_factory):
+    run = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert main(["fit", *tiny_options(world, run, "--trainer.max_epochs", "3")]) == 0
+    return run
+
+
 @pytest.mark.parametrize("how", ["Crash", "Interrupt", "Kill"])
-def test_a_training_that_ends_early_leaves_the_old_run_and_goes_on(world, run, tmp_path, capsys, how):
+def test_a_training_that_ends_early_leaves_the_old_run_and_goes_on(world, run, undisturbed, tmp_path, capsys, how):
     before = content(run)
     options = tiny_options(world, run, "--trainer.max_epochs", "3")
     failing = [*options, "--overwrite", "true", "--trainer.callbacks", f"failing.{how}"]
     if how == "Kill":
-        command = [sys.executable, "-m", "dim", "fit", *failing]
-        tests = Path(__file__).parents[1]
-        environment = {"PYTHONPATH": f"{tests.parent}:{tests}", "PATH": "/usr/bin:/bin"}
-        assert subprocess.run(command, env=environment, capture_output=True).returncode == -signal.SIGKILL
+        assert ended(["fit", *failing], tmp_path / "log") == -signal.SIGKILL
     elif how == "Interrupt":
         assert main(["fit", *failing]) == 130
     else:
@@ -136,9 +139,8 @@ def test_a_training_that_ends_early_leaves_the_old_run_and_goes_on(world, run, t
     assert "the unfinished one that was to replace it" in capsys.readouterr().err
     assert main(["fit", *options, "--ckpt_path", "last"]) == 0
     assert not (run / NEW).exists()
-    assert main(["fit", *tiny_options(world, tmp_path / "undisturbed", "--trainer.max_epochs", "3")]) == 0
-    assert weights(run, "last") == weights(tmp_path / "undisturbed", "last")
-    assert metrics_of(run)["checkpoint"] == metrics_of(tmp_path / "undisturbed")["checkpoint"]
+    assert weights(run, "last") == weights(undisturbed, "last")
+    assert metrics_of(run)["checkpoint"] == metrics_of(undisturbed)["checkpoint"]
 
 
 def test_a_replacement_that_is_killed_in_its_last_step_is_finished_by_the_next_command(world, run, tmp_path):
@@ -266,6 +268,7 @@ def test_what_was_derived_from_a_run_names_its_weights(ranked):
     assert main(["report", str(ranked), str(ranked / "ranked"), "--rounds", "100"]) == 0
 
 
+@pytest.mark.usefixtures("quick_ranker")
 def test_what_was_derived_from_other_weights_is_refused(world, ranked, capsys):
     old = weights(ranked)
     (ranked / "predictions.jsonl").write_text("{}\n")

@@ -33,6 +33,7 @@ def give_captions(world: Path) -> None:
     assert Dataset(world).mentions["caption"].notna().all()
 
 
+@pytest.mark.usefixtures("quick_ranker")
 def test_captions_that_came_later_change_nothing_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     world = run.parent / "world"
     task = open_run(run, device="cpu")

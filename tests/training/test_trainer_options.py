@@ -80,7 +80,14 @@ def test_an_option_that_is_taken_ends_in_a_run_with_its_results(world, tmp_path,
     assert metrics["checkpoint"]["file"] == "checkpoints/best.ckpt"
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in REFUSED.items() for value in values])
+def refused():
+    """Each option with its values; of several, make test tries the first."""
+    for name, values in REFUSED.items():
+        for value in values:
+            yield pytest.param(name, value, marks=[pytest.mark.long] * (value != values[0]))
+
+
+@pytest.mark.parametrize(("name", "value"), refused())
 def test_an_option_that_is_refused_is_refused_before_data_is_read(world, tmp_path, capsys, name, value):
     assert fit(world.parent / "nowhere", tmp_path / "run", {name: value}) == 1
     error = capsys.readouterr().err
@@ -149,7 +156,11 @@ def test_the_table_of_losses_says_what_each_does():
     assert {name for name in LOSSES if told[name]} == TAKEN
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+#: In make test: over pairs, triplets, with weights of its own; over classes, without other embeddings, of another form.
+QUICK = ("ContrastiveLoss", "TripletMarginLoss", "MarginLoss", "ArcFaceLoss", "FastAPLoss", "VICRegLoss")
+
+
+@pytest.mark.parametrize("loss", [pytest.param(x, marks=[pytest.mark.long] * (x not in QUICK)) for x in LOSSES])
 def test_a_loss_of_the_library_trains_or_is_refused_by_its_name_before_data_is_read(world, tmp_path, capsys, loss):
     root = world if loss in TAKEN else world.parent / "nowhere"
     status = fit(root, tmp_path / "run", {}, "--model.loss", loss)

@@ -108,6 +108,7 @@ def test_without_contexts_bm25_ranks_otherwise_and_has_no_linker(world: Path, tm
         Linker.from_checkpoint(tmp_path / "bare", device="cpu")
 
 
+@pytest.mark.usefixtures("quick_ranker")
 def test_rank_trains_a_ranker_that_its_linker_takes_along(
     run: Path, questions: list[Question], tmp_path: Path, world: Path
 ) -> None:

@@ -173,7 +173,7 @@ def test_another_process_answers_as_the_run_does(line_run: Path) -> None:
     np.testing.assert_allclose(block.rows[:, NUM_ANSWERS], best, atol=1e-4)
 
 
-@pytest.mark.parametrize("end", ["line", "eos"])
+@pytest.mark.parametrize("end", ["line", pytest.param("eos", marks=pytest.mark.long)])
 def test_without_a_tree_an_answer_ends_by_its_end_alone(place: Path, end: str) -> None:
     run = fit(place, f"free_{end}", "--model.constrained", "false", "--model.end", end, *UNTRAINED)
     task = open_run(run, device="cpu")

@@ -218,7 +218,7 @@ def test_half_precision_has_the_bound_of_the_models_own_rounding(tmp_path):
     assert fp32 == 0.001 < fp16 < 0.03 < bf16 < 0.2
 
 
-@pytest.mark.parametrize("kind", ["llama", "mamba", "git"])
+@pytest.mark.parametrize("kind", ["llama", *(pytest.param(x, marks=pytest.mark.long) for x in ("mamba", "git"))])
 def test_a_fault_of_a_quarter_of_a_nat_is_found_in_bf16_whose_rounding_is_not(kind, tmp_path, monkeypatch):
     model, run = LanguageModel(str(write_language_model(tmp_path, kind)), "bf16"), LanguageModel.run
     check_model(model)
