@@ -245,6 +245,7 @@ def test_a_killed_training_resumes_and_ends_with_the_weights_of_an_undisturbed_o
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.long  # test_wandb_run.py has what WandbRun keeps
 def test_wandb_runs_offline_without_an_account(place, monkeypatch):
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     arguments = options(place, "wandb", "--trainer.max_epochs", "1", "--trainer.logger", "WandbLogger")

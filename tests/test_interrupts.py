@@ -97,7 +97,7 @@ def test_fit_keeps_the_last_finished_epoch(run: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.dim-*"))
 
 
-@pytest.mark.parametrize("command", ["fit", "validate", "predict"])
+@pytest.mark.parametrize("command", ["fit", pytest.param("validate", marks=pytest.mark.long), "predict"])
 def test_ctrl_c_before_the_first_batch_and_again_leaves_all_as_it_was(
     command: str, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -79,7 +79,7 @@ def test_a_floor_of_four_fifths_is_a_note(tmp_path: Path) -> None:
     assert (found.count, found.of, found.verdict) == (8, 8, "note")
 
 
-@pytest.mark.parametrize("max_cells", [2**25, 200])
+@pytest.mark.parametrize("max_cells", [pytest.param(2**25, marks=pytest.mark.long), 200])
 def test_ranks_are_those_of_rank_by_name_in_blocks_of_any_size(max_cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(floor, "MAX_CELLS", max_cells)
     rng = np.random.default_rng(0)

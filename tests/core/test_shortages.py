@@ -144,7 +144,7 @@ def test_fit_on_a_full_disk_leaves_the_run_that_it_was_to_replace(
     assert main(["fit", *tiny_options(world, run, "--overwrite", "true")]) == 0
 
 
-@pytest.mark.parametrize("command", ["validate", "predict"])
+@pytest.mark.parametrize("command", [pytest.param("validate", marks=pytest.mark.long), "predict"])
 def test_results_are_whole_or_as_they_were_on_a_full_disk_and_where_nothing_may_be_written(
     command: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,7 +41,7 @@ def oracle(folder: Path, image: Image.Image, question: str, **options: int) -> s
     return processor.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()
 
 
-@pytest.mark.parametrize("num_beams", [1, 3])
+@pytest.mark.parametrize("num_beams", [pytest.param(1, marks=pytest.mark.long), 3])
 def test_a_batch_of_different_questions_answers_as_transformers_does_one_by_one(folder: Path, num_beams: int) -> None:
     captioner = Blip2Captioner(str(folder), num_beams=num_beams, device="cpu")
     answers = ask(captioner, pictures(), QUESTIONS)

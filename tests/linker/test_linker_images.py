@@ -40,7 +40,7 @@ def secrets(tmp_path: Path) -> Path:
     return make_home(tmp_path / "home")
 
 
-@pytest.mark.parametrize("how", ["absolute", "above"])
+@pytest.mark.parametrize("how", ["absolute", pytest.param("above", marks=pytest.mark.long)])
 def test_what_a_folder_names_outside_of_it_is_not_copied(saved: Path, tmp_path: Path, secrets: Path, how: str) -> None:
     entity_id = naming(saved, tmp_path / "stranger", leading_out(how, secrets))
     linker = Linker.from_pretrained(tmp_path / "stranger", device="cpu")

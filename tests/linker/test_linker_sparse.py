@@ -82,7 +82,7 @@ def test_a_saved_linker_answers_the_same_after_entities_came_and_went(run: Path,
     assert {answer.id for answer in again.link("Zyxtral Quovane", "", top_k=2)} == {"new1", "new3"}
 
 
-@pytest.mark.parametrize("kind", ["exact", "flat", "ivf"])
+@pytest.mark.parametrize("kind", ["exact", pytest.param("flat", marks=pytest.mark.long), "ivf"])
 def test_a_folder_of_version_1_answers_the_same_and_grows(run: Path, tmp_path: Path, kind: Kind) -> None:
     linker, questions = linker_of(run), questions_of(run)[:20]
     assert isinstance(linker, ContrastiveLinker)

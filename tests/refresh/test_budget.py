@@ -34,7 +34,7 @@ async def spend(budget: Budget, calls: Calls, concurrency: int, check: Callable[
 call = st.integers(1, 100).flatmap(lambda most: st.tuples(st.just(most), st.integers(0, most), st.integers(0, 5)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(st.lists(call, max_size=30), st.integers(0, 500), st.integers(0, 30), st.integers(1, 8))
 def test_no_limit_is_ever_passed(calls: Calls, tokens: int, requests: int, concurrency: int) -> None:
     budget = Budget(Limits(requests, tokens, cost=tokens / 1e6), Prices(1.0, 1.0))

@@ -55,7 +55,7 @@ def scores(linker: Linker, questions: Sequence[dict[str, object]]) -> list[list[
     return [[(answer.id, answer.score) for answer in answers] for answers in linker.link_batch(questions, top_k=5)]
 
 
-@pytest.mark.parametrize("several", ["mean", "sum", "attention"])
+@pytest.mark.parametrize("several", ["mean", pytest.param("sum", marks=pytest.mark.long), "attention"])
 def test_two_images_count_in_training_evaluation_and_answers_alike(
     world: Dataset, tmp_path: Path, several: str
 ) -> None:

@@ -94,7 +94,7 @@ def test_the_slow_ways_write_and_score_the_same(model, way, monkeypatch):
 @torch.inference_mode()
 @pytest.mark.parametrize("num_beams", [1, 4])
 @pytest.mark.parametrize("early_stopping", [False, True, "never"])
-@pytest.mark.parametrize("length_penalty", [1.0, 0.0])
+@pytest.mark.parametrize("length_penalty", [1.0, pytest.param(0.0, marks=pytest.mark.long)])
 @pytest.mark.parametrize("constrained", [True, False])
 def test_the_search_is_that_of_transformers(model, num_beams, early_stopping, length_penalty, constrained):
     prompts, longest, end = encode(model, PROMPTS), 10, model.end_token
