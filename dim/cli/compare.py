@@ -90,7 +90,7 @@ def compare(
         options: Further options of `dim fit` for every run, as one string: "--data.root data/wikimel".
         against: The system that the others are tested against; by default the first.
         by: A column to break the report down by.
-        out: A file that the report is also written to (.html, .md, .csv), or a list: '[report.html, report.md]'.
+        out: A file that the report is also written to (.html, .md, .csv, .tex), or a list: '[report.html, report.md]'.
 
     Raises:
         ConfigError: A config is not there, another experiment stands in a run's folder, or a run failed.

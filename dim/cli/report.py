@@ -12,11 +12,12 @@ from dim.errors import ConfigError
 from dim.evaluation.significance import ROUNDS
 from dim.report.comparison import check_reference
 from dim.report.contents import Contents, columns_of, gather
+from dim.report.latex_format import MARK, latex
 from dim.report.reading import read_systems
 from dim.report.records_format import COLUMNS_OF_CSV, as_csv
 from dim.report.text_formats import markdown, print_report
 
-SUFFIXES = (".md", ".csv", ".html")
+SUFFIXES = (".md", ".csv", ".html", ".tex")
 
 
 def report(
@@ -43,7 +44,7 @@ def report(
             each run was fitted under.
         by: A column to break Top-1 down by (`type`, `seen_in_train` …), or `all`; files hold all unless one is named.
         against: The system that the others are tested against (`floor`, `alias_floor`, `frozen`, too); else the first.
-        out: Files to write, by their suffix: .md, .csv or .html; several as a JSON list.
+        out: Files to write, by their suffix: .md, .csv, .html or .tex (booktabs); several as a JSON list.
         published: Whether quoted figures stand beside runs of the same protocol, dataset and KB size.
         wandb: A Weights & Biases project to log table, plots and ranks to.
         rounds: Draws of the bootstrap and of the randomisation tests.
@@ -95,6 +96,8 @@ def is_report(path: Path) -> bool:
         return "<title>dim report:" in text
     if path.suffix.lower() == ".csv":
         return text.partition("\n")[0] == ",".join(COLUMNS_OF_CSV)
+    if path.suffix.lower() == ".tex":
+        return text.startswith(f"{MARK}\n")
     return text.startswith("# Comparison\n") and "\n## How it was made\n" in text
 
 
@@ -106,7 +109,7 @@ def write(contents: Contents, path: Path) -> None:
 
         text = page(contents)
     else:
-        text = as_csv(contents) if kind == ".csv" else markdown(contents)
+        text = {".csv": as_csv, ".tex": latex}.get(kind, markdown)(contents)
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -157,7 +157,7 @@ def check_answers_of_a_file(
 
 
 def check_reports(run: Path, world: Path, place: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    files = [place / f"report{suffix}" for suffix in (".md", ".csv", ".html")]
+    files = [place / f"report{suffix}" for suffix in (".md", ".csv", ".html", ".tex")]
     args = [
         "report",
         str(run),
@@ -171,6 +171,9 @@ def check_reports(run: Path, world: Path, place: Path, capfd: pytest.CaptureFixt
     rows = check_cells(files[1])
     system = rows[0].index("system")
     assert f"'{FOLDER}answers.csv" in {row[system] for row in rows}
+    tables = files[3].read_text(encoding="utf-8")
+    assert visible(tables) == tables
+    assert r"\$\textbackslash{}frac\$ \textless{}b\textgreater{} \textbackslash{}x1b{[}2J" in tables
     page = files[2].read_text(encoding="utf-8")
     assert visible(page) == page
     assert "<b>" not in page

@@ -60,7 +60,7 @@ def test_in_a_pipe_no_line_is_folded_and_none_is_padded(folder, capsys, monkeypa
 
 
 def test_the_same_command_gives_the_same_files(folder):
-    files = [folder / name for name in ("r.md", "r.csv", "r.html")]
+    files = [folder / name for name in ("r.md", "r.csv", "r.html", "r.tex")]
     report([folder / "runs"], out=files, rounds=200)
     first = [path.read_bytes() for path in files]
     report([folder / "runs"], out=files, rounds=200)
