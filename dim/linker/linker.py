@@ -22,6 +22,7 @@ from dim.features.live import ImageInput, LiveEncoder
 from dim.inference.method import Method
 from dim.linker.annotate import Annotation, Spans, marked_questions
 from dim.linker.answer import Answer, Asking, Question, QuestionError, asked, asked_alone, questions_of, shortened
+from dim.linker.answers import Answers
 from dim.linker.entity_table import KeptImages, check_images
 from dim.linker.folder import LINKER, MANIFEST
 from dim.linker.given import check_path, check_top_k, ids_of
@@ -326,7 +327,7 @@ class Linker(ModelHubMixin, ABC):
         image: ImageInput | Sequence[ImageInput] | None = None,
         candidates: str | Iterable[str] | None = None,
         top_k: int = 5,
-    ) -> list[Answer]:
+    ) -> Answers:
         """The entities that a mention may mean, best first.
 
         Args:
@@ -345,7 +346,7 @@ class Linker(ModelHubMixin, ABC):
         with asked_alone():
             return self.link_batch([question], top_k)[0]
 
-    def link_batch(self, questions: Iterable[Asking], top_k: int = 5) -> list[list[Answer]]:
+    def link_batch(self, questions: Iterable[Asking], top_k: int = 5) -> list[Answers]:
         """The answers to many questions, in their order; each is what `link` gives.
 
         Args:
@@ -360,10 +361,10 @@ class Linker(ModelHubMixin, ABC):
         """
         top_k = check_top_k(top_k)
         given = [shortened(question, self.live.cuts_contexts) for question in questions_of(questions)]
-        answers: list[list[Answer]] = []
+        answers: list[Answers] = []
         for start in range(0, len(given), BATCH):
             try:
-                answers += self._link(given[start : start + BATCH], top_k)
+                answers += map(Answers, self._link(given[start : start + BATCH], top_k))
             except QuestionError as error:
                 raise QuestionError(start + error.place, error.plain) from error.plain.__cause__
         return answers
