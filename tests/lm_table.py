@@ -24,7 +24,7 @@ from dim.errors import DimError
 from dim.methods.generative.language_model import LanguageModel
 from dim.methods.generative.self_check import check_model
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "language_models.md"
+DOCUMENT = Path(__file__).parent.parent / "docs/reference/language_models.md"
 HEAD = "| family | verdict | prompts, or why not | differs by |\n|---|---|---|---|\n"
 WITH_IMAGES = " with images"
 #: Folders with an image model, as they are published.

@@ -27,7 +27,7 @@ from dim.encoders.image import TransformersImageEncoder
 from dim.encoders.text import TransformersTextEncoder
 from dim.errors import DimError
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "models.md"
+DOCUMENT = Path(__file__).parent.parent / "docs/reference/models.md"
 WORDS = ["anna", "anna sees a town by the sea, and paris", "a"]
 FAMILIES = """| family | reads | columns | bf16 | fp16 | refused, and why |
 |---|---|---|---|---|---|

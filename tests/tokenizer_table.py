@@ -28,7 +28,7 @@ from dim.methods.generative.name_check import ALIKE, OTHER_FORM, NameCheck, behi
 from dim.methods.generative.names import build_tree, name_pairs
 from dim.methods.generative.tokenizer import NameRules, Tokenized
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "tokenizers.md"
+DOCUMENT = Path(__file__).parent.parent / "docs/reference/tokenizers.md"
 LONGEST = 32  #: Tokens of a name and its end, as GEMEL has it.
 HEAD = """| tokenizer | start token | {kb} names | left out | of them unknown characters | other form \
 | like another name | behind a prompt, alone | behind a prompt | with a line's end |

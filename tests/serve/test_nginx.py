@@ -15,7 +15,7 @@ from waiting import HANG, wait_until
 from dim.serve.origin import names_of
 from dim.serve.server import bound_socket
 
-PAGE = Path(__file__).parents[2] / "docs" / "deployment.md"
+PAGE = Path(__file__).parents[2] / "docs/how_to/deployment.md"
 NAME = "linker.example"
 #: What nginx writes to, in a folder of the test.
 MAIN = """daemon off;

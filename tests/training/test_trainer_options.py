@@ -149,7 +149,7 @@ def test_the_losses_that_train_are_among_those_of_the_library():
 def test_the_table_of_losses_says_what_each_does():
     rows = [
         line.split("|")[1:3]
-        for line in (Path(__file__).parents[2] / "docs" / "losses.md").read_text().splitlines()
+        for line in (Path(__file__).parents[2] / "docs/reference/losses.md").read_text().splitlines()
         if line.startswith("| ")
     ]
     told = {name: text.strip() == "taken" for names, text in rows for name in names.strip().split(", ")}

@@ -177,7 +177,7 @@ def test_models_whose_text_part_cannot_be_taken_are_refused_by_name(tmp_path):
 
 def test_the_text_part_of_mistral3_is_saved_as_the_docs_say(tmp_path):
     folder = write_language_model(tmp_path / "whole", "mistral3", make=AutoModelForImageTextToText)
-    with pytest.raises(ConfigError, match="Save its text part as a mistral model of its own"):
+    with pytest.raises(ConfigError, match="Save its text part as a mistral model alone"):
         _ = LanguageModel(str(folder)).model
     # as docs/reference/language_models.md has it
     whole = AutoModelForImageTextToText.from_pretrained(folder)
