@@ -27,3 +27,23 @@ def by_length(mask: Tensor, call: int) -> list[tuple[Tensor, int]]:
             parts.append((order[start:place], int(known[place - 1])))
             start = place
     return parts
+
+
+def pieces(lengths: Tensor, most: int) -> list[Tensor]:
+    """The places of texts, by length, in pieces that have at most so many tokens with their padding, or one text.
+
+    Args:
+        lengths: [n], the tokens of each text.
+        most: Of a piece.
+
+    Example:
+        >>> [piece.tolist() for piece in pieces(torch.tensor([9, 2, 3, 2]), 6)]
+        [[1, 3], [2], [0]]
+    """
+    known, order = torch.sort(lengths, stable=True)
+    found, start = [], 0
+    for place, length in enumerate(known.tolist()):
+        if place > start and (place + 1 - start) * length > most:
+            found.append(order[start:place])
+            start = place
+    return [*found, order[start:]] if len(order) else []

@@ -14,7 +14,7 @@ from dim.__main__ import main
 from dim.data.dataset import Dataset
 from dim.encoders.text import TransformersTextEncoder
 from dim.errors import ConfigError
-from dim.features.batch import TrainedTable
+from dim.features.trained import TrainedTable
 from dim.linker import Linker
 from dim.linker.reopened import check_opens
 from dim.training.saved_run import open_run
@@ -44,7 +44,7 @@ def test_texts_are_encoded_when_they_are_taken_each_once_and_gradients_reach_the
     asked: list[list[str]] = []
     forward = encoder.forward_text
     encoder.forward_text = lambda texts: asked.append(list(texts)) or forward(texts)  # type: ignore[method-assign]
-    table = TrainedTable(encoder, MENTIONS[:3], torch.tensor([0, 1, -1, 0, 2]), batch_size=2)
+    table = TrainedTable(encoder, MENTIONS[:3], torch.tensor([0, 1, -1, 0, 2]), graph_bytes=0)
     vectors, mask = table.take(torch.tensor([3, 2, 4, 0]))
     assert mask[:, 0].tolist() == [True, False, True, True]
     assert sorted(text for batch in asked for text in batch) == ["ada moreau", "the hill"]
