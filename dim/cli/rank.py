@@ -104,6 +104,12 @@ def _rank(
             "a run that scores entities", f"{type(task).__name__}, which does not score all of them", "Name another."
         )
     unseen = unseen or ("tune" if len(task.trained_encoders) else "folds")
+    if unseen == split == "tune":
+        raise ConfigError(
+            "another split than the one that the ranker learns of (--unseen tune)",
+            "--split tune",
+            "Evaluate dev, or use --unseen folds.",
+        )
     console = Console()
     finder = Finder(task, num_candidates)
     training = _training_lists(finder, _towers(run, task, folds, device, unseen), task.seed)
@@ -186,6 +192,8 @@ def _towers(
     if unseen == "tune":
         rows = task.datamodule.rows("tune").numpy()
         rows = rows[task.data.gold.cpu().numpy()[rows] >= 0]
+        if not len(rows):
+            raise ConfigError("mentions of tune whose entity the KB has", "none", "Use --unseen folds.")
         of_fold = caption_folds(task, rows, folds)
         Console().print(f"the ranker learns of {len(rows):,} mentions of tune, which no weights saw", soft_wrap=True)
         return ((rows[of_fold == fold], task) for fold in range(folds))

@@ -94,6 +94,8 @@ def test_it_may_learn_of_tune_without_another_fit(run, place):
     assert "unseen" not in read_results(run / "ranked").identity["ranker"]  # as of before there was a choice
     with pytest.raises(ConfigError, match="captions of tune"):
         rank(other, folds=10_000, unseen="tune", overwrite=True)
+    with pytest.raises(ConfigError, match="another split than the one that the ranker learns of"):
+        rank(other, unseen="tune", split="tune", overwrite=True)
 
 
 def test_seen_and_unseen_make_up_the_whole(run):
