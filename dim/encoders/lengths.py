@@ -29,21 +29,34 @@ def by_length(mask: Tensor, call: int) -> list[tuple[Tensor, int]]:
     return parts
 
 
-def pieces(lengths: Tensor, most: int) -> list[Tensor]:
-    """The places of texts, by length, in pieces that have at most so many tokens with their padding, or one text.
+def pieces(lengths: Tensor, most: int, call: int) -> list[Tensor]:
+    """The places of texts, by length, in the pieces that cost least: tokens with their padding, and a call each.
 
     Args:
         lengths: [n], the tokens of each text.
-        most: Of a piece.
+        most: Tokens of a piece, but of a text that is longer.
+        call: Tokens whose computing takes about as long as one more call.
 
     Example:
-        >>> [piece.tolist() for piece in pieces(torch.tensor([9, 2, 3, 2]), 6)]
-        [[1, 3], [2], [0]]
+        >>> [piece.tolist() for piece in pieces(torch.tensor([9, 2, 3, 2]), 9, 3)]
+        [[1, 3, 2], [0]]
     """
     known, order = torch.sort(lengths, stable=True)
-    found, start = [], 0
-    for place, length in enumerate(known.tolist()):
-        if place > start and (place + 1 - start) * length > most:
-            found.append(order[start:place])
-            start = place
-    return [*found, order[start:]] if len(order) else []
+    distinct, counts = known.unique_consecutive(return_counts=True)
+    sizes, ends = distinct.tolist(), [0, *counts.cumsum(0).tolist()]
+    at_once = [max(1, most // size) for size in sizes]
+    least, starts = (
+        [0],
+        [0],
+    )  # of the texts of the first 0, 1, 2 … lengths: their cost, and where their last group starts
+    for last, size in enumerate(sizes):
+        numbers = [ends[last + 1] - ends[first] for first in range(last + 1)]
+        costs = [least[first] + n * size + call * -(-n // at_once[last]) for first, n in enumerate(numbers)]
+        starts.append(min(range(last + 1), key=costs.__getitem__))
+        least.append(costs[starts[-1]])
+    found: list[Tensor] = []
+    end = len(sizes)
+    while end:
+        found[:0] = order[ends[starts[end]] : ends[end]].split(at_once[end - 1])
+        end = starts[end]
+    return found

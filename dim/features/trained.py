@@ -14,14 +14,14 @@ from dim.encoders.base import TrainableTextEncoder
 from dim.encoders.lengths import pieces
 from dim.features.batch import FeatureTable, FieldVectors
 
-#: Tokens that go through the network together: fewer cost calls, and more leave the CPU's caches.
-PIECE = 1024
+PIECE = 1024  #: Tokens that go through the network together at most: more would leave the CPU's caches.
+CALL = 40  #: Tokens whose computing takes about as long as a call, which adds to the gradients of all weights.
 
 
 class TrainedTable(FeatureTable):
     """A text field whose encoder is trained: texts are encoded when they are taken, with gradients where they count.
 
-    Each different text is encoded once, in pieces of texts of like length, so that next to nothing is padding. What a
+    Each different text is encoded once, in pieces of texts of like length, so that little is padding. What a
     gradient needs of the pieces is kept up to `graph_bytes`. Of further ones the vectors alone are kept, and `backward`
     encodes them again, one piece at a time, with the same dropout (as GradCache, arXiv 2101.06983, does with each): the
     memory of a step does not grow with the batch, and its gradient is the same.
@@ -58,7 +58,7 @@ class TrainedTable(FeatureTable):
 
     def _encoded(self, wanted: Tensor) -> Tensor:
         """Vectors [w, width] of texts [w], at least one."""
-        order, parts, graph = pieces(self._lengths[wanted], PIECE), [], _Graph(self.encoder)
+        order, parts, graph = pieces(self._lengths[wanted], PIECE, CALL), [], _Graph(self.encoder)
         for piece in order:
             texts = [self.texts[row] for row in wanted[piece].tolist()]
             if graph.nbytes > self.graph_bytes:

@@ -1,5 +1,6 @@
 """Texts whose encoder is trained: in pieces, with or without their graph, the gradient is that of one padded batch."""
 
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trained, "PIECE", 24)
+    monkeypatch.setattr(trained, "CALL", 2)
 
 
 def encoder_of(bert: Path, dropout: float) -> TransformersTextEncoder:
@@ -107,10 +109,23 @@ def test_under_autocast_it_stays_near_the_gradient_of_float32(bert: Path) -> Non
     assert not torch.equal(*whole)
 
 
-@given(st.lists(st.integers(1, 40), max_size=30), st.integers(1, 60))
-def test_pieces_hold_each_text_once_by_length_and_within_their_size(lengths: list[int], most: int) -> None:
-    found = pieces(torch.tensor(lengths, dtype=torch.long), most)
+LENGTHS = st.lists(st.integers(1, 40), max_size=30)
+
+
+@given(LENGTHS, st.integers(1, 60), st.integers(0, 50))
+def test_pieces_hold_each_text_once_by_length_and_within_their_size(lengths: list[int], most: int, call: int) -> None:
+    found = pieces(torch.tensor(lengths, dtype=torch.long), most, call)
     assert sorted(place for piece in found for place in piece.tolist()) == list(range(len(lengths)))
     in_order = [lengths[place] for piece in found for place in piece.tolist()]
     assert in_order == sorted(lengths)
     assert all(len(piece) == 1 or len(piece) * lengths[int(piece[-1])] <= most for piece in found)
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=9), st.integers(0, 50))
+def test_no_other_pieces_cost_less(lengths: list[int], call: int) -> None:
+    found = pieces(torch.tensor(lengths), 1000, call)
+    known = sorted(lengths)
+    splits = [combinations(range(1, len(known)), cuts) for cuts in range(len(known))]
+    every = [[0, *cuts, len(known)] for each in splits for cuts in each]
+    costs = [sum((b - a) * known[b - 1] + call for a, b in pairwise(cuts)) for cuts in every]
+    assert sum(len(piece) * lengths[int(piece[-1])] + call for piece in found) == min(costs)
