@@ -19,6 +19,7 @@ from benchmarks.search import bench_search
 from benchmarks.serve import bench_serve
 from benchmarks.start import bench_start
 from benchmarks.train import bench_train
+from benchmarks.train_encoder import bench_train_encoder
 from benchmarks.trie import bench_trie
 
 __all__ = [
@@ -38,5 +39,6 @@ __all__ = [
     "bench_serve",
     "bench_start",
     "bench_train",
+    "bench_train_encoder",
     "bench_trie",
 ]

@@ -75,7 +75,8 @@ def test_the_configs_that_the_readme_names_are_there():
     names = {path.stem for path in CONFIGS}
     assert {"demo", "demo_plus", "wikimel", "wikimel_plus", "richpedia", "richpedia_plus", "wikimel_released"} <= names
     assert {"diverse", "diverse_plus"} <= names
-    assert {"wikimel_text", "richpedia_text", "wikidiverse_text"} <= names
+    texts = {"wikimel_text", "richpedia_text", "wikidiverse_text"}
+    assert texts | {f"{name}_finetuned" for name in texts} <= names
     baselines = {
         "names",
         "names_aliases",

@@ -151,7 +151,7 @@ def test_an_encoder_that_is_trained_in_two_processes_is_that_of_one(place: Path,
     without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     (bert / "config.json").write_text(json.dumps(config | without))
     states = []
-    for name, more in (("two", TWO), ("one", [])):
+    for name, more in (("two", [*TWO, "--data.graph_gb", "0"]), ("one", [])):
         encoder = ["--data.text_encoder", "TransformersTextEncoder", "--data.text_encoder.path", str(bert)]
         small = ["--model", "DIM", "--model.width", "16", "--model.num_heads", "2", "--model.dropout", "0"]
         rates = ["--model.encoder_learning_rate", "0.001", "--trainer.max_epochs", "1", "--data.batch_size", "33"]

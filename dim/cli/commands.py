@@ -186,6 +186,7 @@ COMMANDS = {
             "bench_encode",
             "bench_caption",
             "bench_train",
+            "bench_train_encoder",
             "bench_search",
             "bench_rank",
             "bench_convert",

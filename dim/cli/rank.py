@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from dim.reranker.finder import Finder
 from dim.reranker.lists import Lists
 from dim.reranker.nil import threshold_for
 from dim.reranker.ranker import RANKER, Ranker
-from dim.training.crossfit import cross_fit
+from dim.training.crossfit import caption_folds, cross_fit
 from dim.training.ranker_results import best_vector, evaluate
 from dim.training.saved_run import open_run
 from dim.training.task import LinkingTask
@@ -31,6 +32,8 @@ RANKED = results_kind("results of dim rank", lambda entry: str(entry.get("system
 NIL_SHARE_OF_TRAINING = 0.3  #: Of the training mentions, how many are seen once more with their gold held out.
 
 Rows = NDArray[np.int64]
+#: Which mentions, that its vectors have not seen, a ranker learns of: all of train, by folds, or those of `tune`.
+Unseen = Literal["folds", "tune"]
 
 
 def rank(
@@ -45,15 +48,17 @@ def rank(
     dataset: Path | None = None,
     overwrite: bool = False,
     trust: str | None = None,
+    unseen: Unseen | None = None,
 ) -> None:
     """Trains a ranker over candidates of dense and lexical search, saves it in RUN/ranker, and evaluates it.
 
     The run's method is fitted again with each fold of the training captions left out (found again in RUN/ranker-folds
-    when the command is repeated), because vectors that saw a mention say nothing of what they do on a new one.
+    when the command is repeated), because vectors that saw a mention say nothing of what they do on a new one. With
+    `--unseen tune` the ranker learns of the split tune instead, and nothing is fitted.
 
     Args:
         run: A finished run.
-        folds: Into how many parts the training captions are cut.
+        folds: Into how many parts the captions are cut.
         num_candidates: How many candidates come from the vectors, and how many from the names.
         split: What is evaluated.
         nil_precision: Answer NIL (the KB has no such entity) where that is right in so large a share; None: never.
@@ -63,6 +68,9 @@ def rank(
         dataset: Where the run's dataset stands now, if it has moved.
         overwrite: Whether to replace results in `out`, which this command wrote.
         trust: Packages, separated by commas, whose classes the run may name beside dim's; they are imported.
+        unseen: What the ranker learns of. `folds`: the training mentions, as said. `tune`: by the run's own vectors the
+            mentions by which it chose its epoch, fewer of them, and nothing is fitted again. By default `folds`, and
+            `tune` where the run trained an encoder, which takes as long again for each fold.
 
     Raises:
         ConfigError: The run writes names instead of scoring entities; `out` holds results; a share is out of range.
@@ -72,7 +80,9 @@ def rank(
     with folder_lock(run, "dim rank"), folder_lock(out, "dim rank"):
         check_target(out, RANKED, overwrite=overwrite)  # another process may have written it until now
         _make_room(run)
-        _rank(run, folds, num_candidates, split, nil_precision, nil_share, out, device, dataset, trusted_by(trust))
+        _rank(
+            run, folds, num_candidates, split, nil_precision, nil_share, out, device, dataset, trusted_by(trust), unseen
+        )
 
 
 def _rank(
@@ -86,21 +96,23 @@ def _rank(
     device: str,
     dataset: Path | None,
     trusted: tuple[str, ...],
+    unseen: Unseen | None,
 ) -> None:
     task = open_run(run, device, dataset, trusted)
     if not task.scores_all:
         raise ConfigError(
             "a run that scores entities", f"{type(task).__name__}, which does not score all of them", "Name another."
         )
-    if len(task.trained_encoders):
+    unseen = unseen or ("tune" if len(task.trained_encoders) else "folds")
+    if unseen == split == "tune":
         raise ConfigError(
-            "a run whose encoders are frozen, as each fold is fitted beside the others",
-            f"a trained {', '.join(task.trained_encoders)}",
-            "Fit the run with frozen encoders; ranking with trained ones is not there yet.",
+            "another split than the one that the ranker learns of (--unseen tune)",
+            "--split tune",
+            "Evaluate dev, or use --unseen folds.",
         )
     console = Console()
     finder = Finder(task, num_candidates)
-    training = _training_lists(finder, _towers(run, task, folds, device), task.seed)
+    training = _training_lists(finder, _towers(run, task, folds, device, unseen), task.seed)
     with shown("training the ranker", None):
         ranker = Ranker.fit(training.lists, training.folds, tuple(FEATURES), seed=task.seed)
         thresholds = _fit_nil(ranker, training, nil_share, nil_precision, task.seed)
@@ -116,8 +128,10 @@ def _rank(
         "nil_precision": nil_precision,
         "nil_share": nil_share,
         "plain_threshold": thresholds,
-        "calibration": f"temperature, on the {folds} folds of train left out",
+        "calibration": f"temperature, on the {folds} folds of {'tune' if unseen == 'tune' else 'train'} left out",
     }
+    if unseen != "folds":  # which rankers of before learned of, all of them
+        ranker.facts["unseen"] = unseen
     ranker.save(run / FOLDER)
     evaluate(run, task, finder, ranker, split, out)
     console.print(f"the ranker: {run / FOLDER}", soft_wrap=True)
@@ -125,10 +139,10 @@ def _rank(
 
 @dataclass(frozen=True)
 class Training:
-    """Lists of training mentions by vectors that did not see them, and again with their golds held out.
+    """Lists of what the ranker learns of, by vectors that did not see it, and again with the golds held out.
 
     Attributes:
-        lists: Of all training mentions; of several golds they hold the first at most.
+        lists: Of all of them; of several golds they hold the first at most.
         folds: [len(lists)], the fold of each.
         held_out: Of some of them, as if the KB lacked the gold, or all of its surname.
         folds_held_out: [len(held_out)].
@@ -172,7 +186,17 @@ def _make_room(run: Path) -> None:
     check_target(run / FOLDER, RANKER, overwrite=True)
 
 
-def _towers(run: Path, task: LinkingTask, folds: int, device: str) -> Iterable[tuple[Rows, LinkingTask]]:
+def _towers(
+    run: Path, task: LinkingTask, folds: int, device: str, unseen: Unseen
+) -> Iterable[tuple[Rows, LinkingTask]]:
+    if unseen == "tune":
+        rows = task.datamodule.rows("tune").numpy()
+        rows = rows[task.data.gold.cpu().numpy()[rows] >= 0]
+        if not len(rows):
+            raise ConfigError("mentions of tune whose entity the KB has", "none", "Use --unseen folds.")
+        of_fold = caption_folds(task, rows, folds)
+        Console().print(f"the ranker learns of {len(rows):,} mentions of tune, which no weights saw", soft_wrap=True)
+        return ((rows[of_fold == fold], task) for fold in range(folds))
     if task.is_trained:
         return cross_fit(run, task, run / FOLDS, folds, device)
     # Without weights there is nothing that could have seen a mention.

@@ -212,6 +212,10 @@ class TrainableTextEncoder(TextEncoder):
     def network(self) -> nn.Module:
         """What is trained; loaded at first use."""
 
+    def num_tokens(self, texts: Sequence[str]) -> Sequence[int]:
+        """About how many tokens the network reads of each text; those of like number are encoded together."""
+        return [2 + len(text) // 4 for text in texts]
+
     @abstractmethod
     def forward_text(self, texts: Sequence[str]) -> Tensor:
         """What `encode_text` gives of one batch, on the network's device, with gradients."""

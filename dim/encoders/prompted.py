@@ -59,6 +59,10 @@ class PromptedTextEncoder(TrainableTextEncoder):
         """Of the encoder."""
         return self.encoder.network
 
+    def num_tokens(self, texts: Sequence[str]) -> Sequence[int]:
+        """As of the encoder, of the texts with their prompt."""
+        return self.encoder.num_tokens([self.prompt + text for text in texts])
+
     def num_vectors(self, texts: Sequence[str]) -> NDArray[np.int64] | None:
         """As of the encoder, of the texts with their prompt."""
         return self.encoder.num_vectors([self.prompt + text for text in texts])

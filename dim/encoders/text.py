@@ -205,10 +205,12 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
 
     def num_vectors(self, texts: Sequence[str]) -> NDArray[np.int64] | None:
         """One a token, those that the model adds among them, with pooling `tokens`."""
-        if self.pooling != ("tokens",):
-            return None
+        return np.array(self.num_tokens(texts), np.int64) if self.pooling == ("tokens",) else None
+
+    def num_tokens(self, texts: Sequence[str]) -> Sequence[int]:
+        """How many tokens are read of each text, those that the model adds among them."""
         tokens = [self._cut(texts[start : start + CHUNK]) for start in range(0, len(texts), CHUNK)]
-        return np.array([len(ids) for part in tokens for ids in part["input_ids"]], np.int64)
+        return [len(ids) for part in tokens for ids in part["input_ids"]]
 
     def are_cut(self, texts: Sequence[str]) -> Sequence[bool]:
         """Whether a text has more tokens than the model takes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,8 +10,6 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor
-
-from dim.encoders.base import TrainableTextEncoder
 
 CHUNK = 4096
 
@@ -209,41 +207,6 @@ class SparseTable(FeatureTable):
     def column_shares(self) -> Tensor:
         """Of each column [width], float32, the share of vectors in which it is not zero."""
         return torch.bincount(self.columns, minlength=self.width).float() / (len(self.first) - 1)
-
-
-class TrainedTable(FeatureTable):
-    """A text field whose encoder is trained: texts are encoded when they are taken, with gradients where they count.
-
-    Args:
-        encoder: It.
-        texts: Each different text once.
-        rows: [n] int64, the text of each mention or entity; -1 where the field is missing.
-        batch_size: Texts an encoder call.
-    """
-
-    def __init__(self, encoder: TrainableTextEncoder, texts: Sequence[str], rows: Tensor, batch_size: int) -> None:
-        super().__init__(torch.empty(0, encoder.width), rows)
-        self.encoder, self.texts, self.batch_size = encoder, texts, batch_size
-
-    def one_each(self) -> FeatureTable:
-        """Raises NotImplementedError: what it would be changes from step to step."""
-        raise NotImplementedError("the vectors of a field that is trained are in no table")
-
-    def take(self, owners: Tensor) -> FieldVectors:
-        """The vectors of owners [b], on their device; each different text is encoded once."""
-        rows = self.rows.index_select(0, owners.to(self.rows.device)).cpu()
-        wanted, place = rows[rows >= 0].unique(return_inverse=True)
-        texts = [self.texts[row] for row in wanted.tolist()]
-        by_length = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-        starts = range(0, len(texts), self.batch_size)
-        batches = [by_length[start : start + self.batch_size] for start in starts]
-        parts = [self.encoder.forward_text([texts[place] for place in batch]) for batch in batches]
-        present = (rows >= 0).to(owners.device)
-        vectors = torch.zeros(len(owners), self.width, device=owners.device)
-        if parts:
-            encoded = torch.cat(parts)[torch.tensor(by_length).argsort().to(parts[0].device)].to(owners.device)
-            vectors = vectors.index_put((present.nonzero().flatten(),), encoded[place.to(owners.device)])
-        return FieldVectors(vectors[:, None], present[:, None])
 
 
 def at_once(tables: Iterable[FeatureTable], most: int) -> int:

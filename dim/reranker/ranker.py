@@ -27,7 +27,7 @@ UNSEALED = 1  #: The format before: two files, and nothing that says whether the
 WEIGHTS, FACTS = "ranker.safetensors", "ranker.json"
 REMEDY = "Run dim rank --run RUN again."
 #: Of `dim rank`: they stand in a ranker's facts and beside its figures.
-OPTIONS = ("folds", "num_candidates", "nil_precision", "nil_share")
+OPTIONS = ("folds", "num_candidates", "nil_precision", "nil_share", "unseen")
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]

@@ -12,7 +12,8 @@ from torch.nn.functional import normalize
 from dim.evaluation.floor import rank_by_floors
 from dim.evaluation.protocols import Ranked
 from dim.evaluation.results import ranks_frame
-from dim.features.batch import FeatureTable, TrainedTable, at_once
+from dim.features.batch import FeatureTable, at_once
+from dim.features.trained import TrainedTable
 from dim.inference.data import EVALUATION_BATCH, TEXT_FIELDS, LinkingData
 from dim.search.scores import Products
 

@@ -25,6 +25,7 @@ from dim.encoders.device import resolve_device
 from dim.errors import ConfigError
 from dim.inference.places import stated_config
 from dim.training.checkpoint_files import WholeCheckpoints
+from dim.training.datamodule import LinkingDataModule
 from dim.training.progress_lines import ProgressBar, progress_callback
 from dim.training.saved_run import identity_of_run, instantiate_run, known_to_trainers
 from dim.training.task import LinkingTask
@@ -69,6 +70,20 @@ def draw_folds(groups: NDArray[np.int64], num_folds: int, seed: int) -> NDArray[
     return found
 
 
+def caption_folds(task: LinkingTask, rows: NDArray[np.int64], num_folds: int) -> NDArray[np.int64]:
+    """The fold [n] of mention rows [n], whole captions each, by the run's seed.
+
+    Raises:
+        ConfigError: The mentions have fewer captions than folds.
+    """
+    mentions = task.data.dataset.mentions.iloc[rows]
+    groups = caption_groups(mentions)
+    if not 2 <= num_folds <= groups.max() + 1:
+        captions = f"captions of {mentions['split'].iloc[0]}"
+        raise ConfigError(f"between 2 and {groups.max() + 1} folds ({captions})", str(num_folds), "Change --folds.")
+    return draw_folds(groups, num_folds, task.seed)
+
+
 def cross_fit(
     run: Path, task: LinkingTask, folder: Path, num_folds: int, device: str = "auto"
 ) -> Iterator[tuple[NDArray[np.int64], LinkingTask]]:
@@ -78,7 +93,7 @@ def cross_fit(
 
     Args:
         run: A finished run; each fold is fitted from its config.yaml.
-        task: The run's method, opened; the folds share its data.
+        task: The run's method, opened; the folds share its data, unless it trained an encoder.
         folder: Where the folds' weights are kept.
         num_folds: Folds of the training mentions, in whole captions.
         device: Where the folds compute.
@@ -88,12 +103,7 @@ def cross_fit(
     """
     datamodule, dataset = task.datamodule, task.data.dataset
     rows = datamodule.train_rows().numpy()
-    groups = caption_groups(dataset.mentions.iloc[rows])
-    if not 2 <= num_folds <= groups.max() + 1:
-        raise ConfigError(
-            f"between 2 and {groups.max() + 1} folds (captions of train)", str(num_folds), "Change --folds."
-        )
-    folds = draw_folds(groups, num_folds, task.seed)
+    folds = caption_folds(task, rows, num_folds)
     config = stated_config(run)
     identity = content_hash(json.dumps(identity_of_run(run, task), sort_keys=True, default=str))
     # What folds were known by before runs recorded their identity: it changes with places and machines.
@@ -113,9 +123,15 @@ def cross_fit(
             console.print(f"{said}, fitting", soft_wrap=True)
             _fit(run, config, task, torch.from_numpy(kept), home, f"fold {fold + 1} of {num_folds}")
             write_json(home / "fold.json", facts)
-        made, _ = instantiate_run(run, datamodule.root, datamodule.trusted)
-        made.open_for_scoring(datamodule, home / "best.ckpt", resolve_device(device))
+        made, data = _instantiated(run, task)
+        made.open_for_scoring(data, home / "best.ckpt", resolve_device(device))
         yield left_out, made
+
+
+def _instantiated(run: Path, task: LinkingTask) -> tuple[LinkingTask, LinkingDataModule]:
+    """The method without weights, and its data: the run's own, unless an encoder is trained, of which each has one."""
+    made, data = instantiate_run(run, task.datamodule.root, task.datamodule.trusted)
+    return made, data if len(task.trained_encoders) else task.datamodule
 
 
 def _read(path: Path) -> Any:
@@ -130,9 +146,8 @@ def _fit(run: Path, config: dict[str, Any], task: LinkingTask, kept: torch.Tenso
         logging.getLogger(name).setLevel(logging.WARNING)
     (home / "fold.json").unlink(missing_ok=True)
     (home / "best.ckpt").unlink(missing_ok=True)
-    datamodule = task.datamodule
-    made, _ = instantiate_run(run, datamodule.root, datamodule.trusted)
-    options, callbacks = _of_trainer(run, config, datamodule.trusted)
+    made, datamodule = _instantiated(run, task)
+    options, callbacks = _of_trainer(run, config, task.datamodule.trusted)
     best = ModelCheckpoint(
         home,
         filename="best",

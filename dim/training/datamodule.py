@@ -30,12 +30,13 @@ from dim.encoders.base import (
 )
 from dim.errors import ConfigError, DataError
 from dim.evaluation.protocols import FullKB, Protocol
-from dim.features.batch import FeatureTable, SparseTable, TrainedTable
+from dim.features.batch import FeatureTable, SparseTable
 from dim.features.embed import FieldFeatures, embed_dataset
 from dim.features.fields import FIELDS, ContextReach, Field, check_fields, check_reach, fields_of
 from dim.features.image_counts import used_images
 from dim.features.inputs import Inputs
 from dim.features.shuffle import derange
+from dim.features.trained import TrainedTable
 from dim.inference.data import LinkingData as LinkingData  # packages of others name them here
 from dim.inference.data import Needs as Needs
 from dim.releases.prepare import open_dataset
@@ -105,6 +106,8 @@ class LinkingDataModule(LightningDataModule):
             run stops before it trains. The default bears links that died, not a folder that moved or was not unpacked.
         images: The image folder of a release, as of `dim prepare`; None: where the release has it.
         resident_gb: Features up to this size (in 10^9 bytes, all fields together) live on the device.
+        graph_gb: Memory (in 10^9 bytes, each field) that a step keeps for the gradients of a text encoder that is
+            trained; what lies beyond is encoded twice, so that a larger batch takes longer, not more memory.
         engine: Where embedding and `predict` compute: this process, or a Ray cluster (extra `ray`), all of whose nodes
             see dataset, cache, weights and images under the same paths.
         address: Of a running Ray cluster; None: one of this machine, for this run.
@@ -115,7 +118,16 @@ class LinkingDataModule(LightningDataModule):
     #: say already.
     incidental: ClassVar[frozenset[str]] = frozenset(
         {
-            *("root", "cache_dir", "predict_split", "embed_batch_size", "num_workers", "resident_gb", "engine"),
+            *(
+                "root",
+                "cache_dir",
+                "predict_split",
+                "embed_batch_size",
+                "num_workers",
+                "resident_gb",
+                "graph_gb",
+                "engine",
+            ),
             *("images", "address", "seed", "text_encoder", "image_encoder", "name_encoder", "captioner", "entity_text"),
             *("context_template", "context_reach", "num_images", "feature_dtype", "leave_out", "shuffle", "blank"),
         }
@@ -148,6 +160,7 @@ class LinkingDataModule(LightningDataModule):
         images: Path | None = None,
         context_reach: ContextReach = "auto",
         resident_gb: float = 4.0,
+        graph_gb: float = 2.0,
         engine: Engine = "local",
         address: str | None = None,
         seed: int = 0,
@@ -168,6 +181,7 @@ class LinkingDataModule(LightningDataModule):
         self.predict_split = predict_split
         self.batch_size, self.embed_batch_size = batch_size, embed_batch_size
         self.num_workers, self.resident_gb, self.seed = num_workers, resident_gb, seed
+        self.graph_gb = graph_gb
         self.max_missing_images = check_limit(max_missing_images)
         self.images, self.context_reach = images, context_reach
         self.engine, self.address = engine, address
@@ -289,7 +303,7 @@ class LinkingDataModule(LightningDataModule):
         assert self.text_encoder is not None
         encoder = self.text_encoder.reading(field.owner)
         assert isinstance(encoder, TrainableTextEncoder)
-        return TrainedTable(encoder, features.unique, rows, self.embed_batch_size)
+        return TrainedTable(encoder, features.unique, rows, self.graph_gb * 1e9)
 
     def _texts(self, dataset: records.Dataset) -> list[str | None]:
         if "text" in self.leave_out or self.entity_text not in dataset.variants:

@@ -51,7 +51,7 @@ def evaluate(run: Path, task: LinkingTask, finder: Finder, ranker: Ranker, split
     method = describe(frame, vectors, ranker)
     method["nil"] = describe_nil(lists, judged, golds, kinds, ranker)
     config = read_config(run)
-    options = {name: ranker.facts[name] for name in OPTIONS}
+    options = {name: ranker.facts[name] for name in OPTIONS if name in ranker.facts}
     metrics = measure(
         data.dataset,
         frame,

@@ -83,6 +83,21 @@ def test_names_and_vectors_together_are_better_than_either(run):
     assert error < abs((answered["rank"] == 1).mean() - 1)  # better than to be sure of everything
 
 
+def test_it_may_learn_of_tune_without_another_fit(run, place):
+    other = shutil.copytree(run, place / "of_tune")
+    shutil.rmtree(other / "ranker-folds")
+    rank(other, folds=3, unseen="tune", overwrite=True)
+    assert not (other / "ranker-folds").exists()
+    metrics, _ = of_dev(other, "ranked")
+    assert metrics["top1"] > metrics["method"]["vectors"]["top1"]
+    assert read_results(other / "ranked").identity["ranker"]["unseen"] == "tune"
+    assert "unseen" not in read_results(run / "ranked").identity["ranker"]  # as of before there was a choice
+    with pytest.raises(ConfigError, match="captions of tune"):
+        rank(other, folds=10_000, unseen="tune", overwrite=True)
+    with pytest.raises(ConfigError, match="another split than the one that the ranker learns of"):
+        rank(other, unseen="tune", split="tune", overwrite=True)
+
+
 def test_seen_and_unseen_make_up_the_whole(run):
     top1 = of_dev(run, "ranked")[0]["method"]["top1"]
     for system in ("ranker", "vectors"):

@@ -10,6 +10,7 @@ _HOMES = {
     "RareWordNegatives": "dim.methods.contrastive.negatives",
     "RecentNegatives": "dim.methods.contrastive.negatives",
     "ReleasedNPair": "dim.methods.contrastive.losses",
+    "SeveralNegatives": "dim.methods.contrastive.negatives",
 }
 __all__ = list(_HOMES)
 __getattr__ = lazily(__name__, _HOMES)

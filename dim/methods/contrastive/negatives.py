@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -194,3 +195,31 @@ class MinedNegatives(PooledNegatives):
         batches = score()
         k = min(self.wanted, batches[0].num_entities)
         self.fill(torch.cat([Best.of(scores, k).columns for scores in batches]).cpu())
+
+
+class SeveralNegatives(Negatives):
+    """Draws from several sources, such as by name and by what the model ranks high.
+
+    Args:
+        sources: They, at least one.
+    """
+
+    def __init__(self, sources: Sequence[Negatives]) -> None:
+        if not sources:
+            raise ConfigError("at least one source of negatives", "none", "Name some under sources.")
+        self.sources = sources
+
+    def prepare(self, data: LinkingData, rows: Tensor) -> None:
+        """Prepares each source."""
+        for source in self.sources:
+            source.prepare(data, rows)
+
+    def refresh(self, score: Score) -> None:
+        """Lets each source follow the model; the KB is scored once, where one asks."""
+        score = cache(score)
+        for source in self.sources:
+            source.refresh(score)
+
+    def draw(self, rows: Tensor, gold: Tensor) -> Tensor:
+        """KB rows of each source, one source after the other."""
+        return torch.cat([source.draw(rows, gold) for source in self.sources])

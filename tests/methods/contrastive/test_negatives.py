@@ -5,7 +5,13 @@ import torch
 from dim.data.dataset import write_dataset
 from dim.errors import ConfigError
 from dim.evaluation.protocols import FullKB
-from dim.methods.contrastive.negatives import MinedNegatives, NameNegatives, RareWordNegatives, RecentNegatives
+from dim.methods.contrastive.negatives import (
+    MinedNegatives,
+    NameNegatives,
+    RareWordNegatives,
+    RecentNegatives,
+    SeveralNegatives,
+)
 from dim.search.scores import Products
 from dim.training.datamodule import LinkingData
 
@@ -93,6 +99,19 @@ def test_recent_negatives_are_the_golds_of_the_last_batches_but_for_this_ones(da
     assert drawn == [[], [0], [1, 2], [0, 1, 2, 3]]
     negatives.refresh(lambda: pytest.fail("they need no vectors"))
     assert negatives.draw(torch.arange(2), batches[0]).tolist() == []
+
+
+def test_several_sources_draw_one_after_the_other_and_the_kb_is_scored_once(data):
+    queries, asked = torch.tensor([[0.0, 0.9, 0, 0, 1.0], [0.5, 0, 0.4, 0, 0], [0, 0, 0.1, 0.2, 0]]), []
+    several = SeveralNegatives([NameNegatives(pool=1), MinedNegatives(pool=1), MinedNegatives(pool=1)])
+    several.prepare(data, ROWS)
+    several.refresh(lambda: asked.append(1) or [Products(queries, torch.eye(5))])
+    drawn = draws(several, data)
+    assert drawn[:, 1:3].unique(dim=0).tolist() == [[1, 3]]
+    assert drawn[:, 3:].unique(dim=0).tolist() == [[1, 2, 3, 1, 2, 3]]
+    assert asked == [1]
+    with pytest.raises(ConfigError, match="at least one source of negatives"):
+        SeveralNegatives([])
 
 
 OTHERS = torch.tensor([[1, -1], [3, 4], [-1, -1]])  # of a, c and e

@@ -1,5 +1,8 @@
 """A text encoder that is trained within the steps: fitted, resumed, exported, opened and asked."""
 
+import json
+import shutil
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +16,11 @@ from dim.__main__ import main
 from dim.data.dataset import Dataset
 from dim.encoders.text import TransformersTextEncoder
 from dim.errors import ConfigError
-from dim.features.batch import TrainedTable
+from dim.features.trained import TrainedTable
 from dim.linker import Linker
+from dim.methods.contrastive.module import DIM
+from dim.reranker.ranker import Ranker
+from dim.training.crossfit import cross_fit
 from dim.training.saved_run import open_run
 
 MENTIONS = ["ada moreau", "hugo", "the hill", "ada moreau"]
@@ -42,7 +48,7 @@ def test_texts_are_encoded_when_they_are_taken_each_once_and_gradients_reach_the
     asked: list[list[str]] = []
     forward = encoder.forward_text
     encoder.forward_text = lambda texts: asked.append(list(texts)) or forward(texts)  # type: ignore[method-assign]
-    table = TrainedTable(encoder, MENTIONS[:3], torch.tensor([0, 1, -1, 0, 2]), batch_size=2)
+    table = TrainedTable(encoder, MENTIONS[:3], torch.tensor([0, 1, -1, 0, 2]), graph_bytes=0)
     vectors, mask = table.take(torch.tensor([3, 2, 4, 0]))
     assert mask[:, 0].tolist() == [True, False, True, True]
     assert sorted(text for batch in asked for text in batch) == ["ada moreau", "the hill"]
@@ -130,10 +136,43 @@ def test_what_cannot_train_an_encoder_says_so(
     assert said in " ".join(capsys.readouterr().err.split())
 
 
-def test_rank_says_that_it_does_not_fit_encoders_by_folds(
-    world: Path, bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = tmp_path / "run"
+@pytest.fixture(scope="module")
+def trained(world: Path, bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("trained") / "run"
     assert main(options(world, run, bert, "--data.text_encoder.train", "full", "--trainer.max_epochs", "1")) == 0
-    assert main(["rank", "--run", str(run)]) == 1
-    assert "a run whose encoders are frozen" in capsys.readouterr().err
+    return run
+
+
+def test_its_ranker_learns_of_tune_which_no_weights_saw_unless_told_otherwise(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    assert main(["rank", "--run", str(run), "--folds", "3"]) == 0
+    assert "mentions of tune, which no weights saw" in " ".join(capsys.readouterr().out.split())
+    assert not (run / "ranker-folds").exists()
+    facts = Ranker.load(run / "ranker").facts
+    assert (facts["unseen"], facts["folds"]) == ("tune", 3)
+    assert "3 folds of tune" in facts["calibration"]
+    metrics = json.loads((run / "ranked" / "metrics.json").read_text())
+    assert metrics["top1"] >= metrics["method"]["vectors"]["top1"]
+    assert Linker.from_checkpoint(run, device="cpu").link_batch([{"mention": "ada", "context": ""}])[0][0].probability
+
+
+def test_each_fold_trains_an_encoder_of_its_own_which_has_not_seen_it(trained: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    task = open_run(run, "cpu")
+    before = task.datamodule.text_encoder.encode_text(MENTIONS)
+    seen: list[torch.Tensor] = []
+    rows_of, fitted = [], []
+    loss_of = DIM.loss_of
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DIM, "loss_of", lambda self, rows: seen.append(rows.cpu()) or loss_of(self, rows))
+        for left_out, tower in cross_fit(run, task, tmp_path / "folds", 2, "cpu"):
+            assert not np.isin(left_out, torch.cat(seen)).any()
+            seen.clear()
+            rows_of.append(left_out)
+            fitted.append(tower.datamodule.text_encoder.encode_text(MENTIONS))
+    assert np.array_equal(np.sort(np.concatenate(rows_of)), np.sort(task.datamodule.train_rows().numpy()))
+    assert np.array_equal(task.datamodule.text_encoder.encode_text(MENTIONS), before)
+    for one, other in combinations([before, *fitted], 2):
+        assert np.abs(one - other).max() > 1e-4
