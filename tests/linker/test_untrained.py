@@ -51,8 +51,10 @@ def test_a_museums_table_becomes_a_linker_that_answers_in_its_languages(table, c
     linker = Linker.from_pretrained(folder, image_root=table.parent)
     for place, name in enumerate([*NAMES], start=1):
         assert ids(linker, name, f"{name} …")[0] == f"m{place}"
-    assert ids(linker, "Qi Baishi")[0] == "m2"
-    assert ids(linker, "Mahmoud", "Mahmoud was a judge in Alexandria and a painter")[0] == "m3"
+    answer = linker.link("Qi Baishi")[0]
+    assert answer.id == "m2"
+    assert answer.probability is not None
+    assert answer.probability > 0.5
     assert linker["m1"].images == (str(table.parent / "photos" / "1.png"),)
     assert linker.live.text_encoder is not None
     assert linker.live.text_encoder.width == 64
@@ -163,5 +165,5 @@ def test_shipped_rankers_say_where_they_come_from_and_order_unseen_mentions_bett
         origin = shipped(name).facts["origin"]
         unseen = origin["figures"]["RichpediaMEL"]
         assert unseen["top1"] > unseen["top1_of_its_scores"] + 0.02
-        assert unseen["calibration_error"] < 0.06
+        assert unseen["calibration_error"] < 0.03
         assert {"data", "trained_on", "commit", "date"} <= set(origin)
