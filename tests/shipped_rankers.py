@@ -51,9 +51,8 @@ def figures(run: Path, ranker: Ranker, split: str = "dev") -> dict[str, Any]:
 def main(run: str, unseen: str, name: str, data: str, of_unseen: str) -> None:
     """Writes the ranker of a run into the package."""
     ranker = Ranker.load(Path(run) / "ranker")
-    ranker.nil = (
-        None  # how often a KB lacks an entity is its own; an alias, which WikiMEL has none of, looked like that
-    )
+    # How often a KB lacks an entity is its own; and an alias, of which WikiMEL has none, looked like that.
+    ranker.nil = None
     task = open_run(Path(run), "cpu")
     encoder = task.datamodule.text_encoder
     ranker.facts[ORIGIN] = {
