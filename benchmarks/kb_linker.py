@@ -31,7 +31,7 @@ from dim.demo.population import FAMILY_SIZE, populate
 from dim.demo.texts import brief_texts
 from dim.encoders.base import TextEncoder
 from dim.encoders.text import TransformersTextEncoder
-from dim.features.live import LiveEncoder
+from dim.features.live import LiveEncoder, ReadyImage
 from dim.linker.answer import Question
 from dim.linker.knowledge import knowledge_of
 from dim.linker.ranked import NUM_CANDIDATES
@@ -121,9 +121,9 @@ class DrawnTowers(Towers):
         drawn = [self.asked[question.mention, question.context] for question in questions]
         return self._with(super().queries(questions), drawn)
 
-    def entities(self, entities: Sequence[Entity]) -> Vectors:
+    def entities(self, entities: Sequence[Entity], images: Sequence[ReadyImage | None] | None = None) -> Vectors:
         """Spelled, and drawn."""
-        return self._with(self.spelled.entities(entities), [self.known[entity.id] for entity in entities])
+        return self._with(self.spelled.entities(entities, images), [self.known[entity.id] for entity in entities])
 
     def _with(self, unit: Vectors, drawn: Sequence[Vectors]) -> Vectors:
         dense = unit[:, self.num_sparse :]

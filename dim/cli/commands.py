@@ -28,7 +28,8 @@ class Command:
         module: Where it stands.
         functions: Its name; of several, the first word chooses.
         help: What it does, for `dim --help`.
-        takes_many: Whether the words before the first option are together its first argument, a list.
+        takes_many: Whether the words before the first option are together one argument, a list: its first.
+        num_single: Words before those of the list that are arguments of their own.
         by_name: Whether required arguments are options, too: --ranks FILE.
         default: The word that is meant where none stands.
         interrupted: What Ctrl-C leaves, and how to go on.
@@ -38,6 +39,7 @@ class Command:
     functions: tuple[str, ...]
     help: str
     takes_many: bool = False
+    num_single: int = 0
     by_name: bool = False
     default: str = ""
     interrupted: str = "nothing was changed; the same command starts anew"
@@ -51,8 +53,10 @@ class Command:
         args = list(args) or [self.default] * bool(self.default)
         functions = self._functions(name, args)
         if self.takes_many and (words := list(takewhile(lambda arg: not arg.startswith("-"), args))):
-            first = next(iter(signature(functions[0]).parameters))
-            args = [f"--{first}={json.dumps(words)}" if self.by_name else json.dumps(words), *args[len(words) :]]
+            single, many = words[: self.num_single], words[self.num_single :]
+            name_of_list = list(signature(functions[0]).parameters)[self.num_single]
+            listed = f"--{name_of_list}={json.dumps(many)}" if self.by_name else json.dumps(many)
+            args = [*single, *([listed] if many else []), *args[len(words) :]]
         asked, command = functions[0], name
         if len(functions) > 1:
             parts = {function.__name__.split("_", 1)[1]: function for function in functions}
@@ -170,6 +174,14 @@ COMMANDS = {
         by_name=True,
         interrupted="what was answered for --output is kept; the same command goes on with the rest",
     ),
+    "linker": Command(
+        "dim.cli.linker",
+        ("linker",),
+        "make a linker of entities alone: no mentions, no training",
+        interrupted="nothing was written; the same command starts anew",
+    ),
+    "add": Command("dim.cli.entities", ("add",), "add entities to a linker"),
+    "remove": Command("dim.cli.entities", ("remove",), "take entities out of a linker", takes_many=True, num_single=1),
     "export": Command("dim.cli.link", ("export",), "write the linker of a run into one folder"),
     "index": Command("dim.cli.link", ("index",), "build the index of a linker anew"),
     "serve": Command(

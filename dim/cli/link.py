@@ -20,7 +20,7 @@ from dim.linker.given import check_top_k
 from dim.linker.job import Options, link_file
 from dim.linker.opening import open_linker
 from dim.linker.reopened import check_opens
-from dim.linker.shown import show
+from dim.linker.shown import say_calibration, show
 
 
 def link(
@@ -82,7 +82,9 @@ def link(
             raise ConfigError(f"--{used} beside --input", "none", "Use --as_json true: it has all evidence.")
         question = Question(mention, context, image, candidates)
         with asked_alone():
-            show(open_linker(model, device, trust, dataset, image_root).link_batch([question], top_k)[0], as_json)
+            linker = open_linker(model, device, trust, dataset, image_root)
+            show(linker.link_batch([question], top_k)[0], as_json)
+        say_calibration(linker)
     else:
         assert output is not None
         if as_json:

@@ -148,6 +148,8 @@ def opening_lines(
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     lines = [f"model: {model}, {len(linker):,} entities", f"page:  {address}/", f"API:   {address}/docs"]
+    if linker.calibrated_on:
+        lines.append(f"probabilities: {linker.calibrated_on}")
     if settings.max_connections < wanted_connections:
         allowed = f"{settings.max_connections:,}, not {wanted_connections:,}"
         lines.append(f"connections: {allowed}: the system allows no more open files")

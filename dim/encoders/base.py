@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from inspect import signature
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -98,8 +101,32 @@ class LocalModel:
         return copy_files(source if is_folder else source.parent, files, target, None)
 
 
+def _stating(constructor: Callable[..., None]) -> Callable[..., None]:
+    """A constructor that notes the options it is called with, unless a subclass's did before."""
+
+    @wraps(constructor)
+    def stating(self: Encoder, *args: Any, **options: Any) -> None:
+        if "stated" not in vars(self):
+            given = signature(constructor).bind(self, *args, **options).arguments
+            self.stated = dict(list(given.items())[1:])
+        constructor(self, *args, **options)
+
+    return stating
+
+
 class Encoder(LocalModel, ABC):
-    """What all encoders share. Constructors are cheap: weights load at the first call that needs them."""
+    """What all encoders share. Constructors are cheap: weights load at the first call that needs them.
+
+    Attributes:
+        stated: The options that it was made with, by name: a linker that is made of it writes them down.
+    """
+
+    stated: Mapping[str, Any] = MappingProxyType({})
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = _stating(cls.__init__)  # type: ignore[method-assign]
 
     @property
     @abstractmethod

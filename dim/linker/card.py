@@ -62,7 +62,8 @@ def model_card(
         told = figures_table(figures, has_ranker, by)
     first = next(iter(knowledge), None)
     name = first.name if first else "a name"
-    table = [["trained on", f"{about['dataset']} (KB {about['kb_hash']})"], *map(list, rows.items())]
+    whole = f"{about['dataset']} (KB {about['kb_hash']})" if about["kb_hash"] else str(about["dataset"])
+    table = [["made of" if about.get("is_untrained") else "trained on", whole], *map(list, rows.items())]
     licence = {"license": str(about["licence"]).lower()} if about.get("licence") else None
     return CARD.format(
         licence=yaml.safe_dump(licence, allow_unicode=True, width=math.inf) if licence else "",

@@ -40,6 +40,7 @@ from dim.linker.each import link_each, read_images
 from dim.linker.given import check_top_k
 from dim.linker.linker import Linker
 from dim.linker.opening import content_of, open_linker
+from dim.linker.shown import say_calibration
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -130,6 +131,7 @@ def link_file(source: Path, output: Path, options: Options) -> None:
         return
     done, failed = _resume(journal, state, asked)
     linker = open_linker(options.model, options.device, options.trust, options.dataset, options.image_root)
+    say_calibration(linker)
     if content_of(options.model, options.dataset) != content:
         raise ConfigError("a model that stays", f"another at {options.model} meanwhile", "Run the same command again.")
     with (

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from huggingface_hub import ModelHubMixin
@@ -16,6 +16,7 @@ from dim.core.known_classes import packages
 from dim.core.output import check_target, output_folder
 from dim.core.plugins import RUNS, loaded
 from dim.data.entity import Entity
+from dim.encoders.base import ImageEncoder, TextEncoder
 from dim.encoders.device import resolve_device
 from dim.errors import ConfigError, DataError
 from dim.features.live import ImageInput, LiveEncoder
@@ -31,6 +32,7 @@ from dim.linker.kinds import kind_of_folder, kind_of_task
 from dim.linker.knowledge import Given, Knowledge, entities_of
 from dim.linker.places import check_linker, check_name, run_folder
 from dim.linker.sources import folder_of, noted_commit
+from dim.reranker.ranker import Ranker
 from dim.search.vector_index import KindOrAuto, VectorIndex, check_kind
 
 BATCH = 256
@@ -185,6 +187,60 @@ class Linker(ModelHubMixin, ABC):
         linker = kind.of_run(task, run, index)
         linker.run = run
         return linker
+
+    @classmethod
+    def from_entities(
+        cls,
+        entities: str | Path | Given | Iterable[Given],
+        text_encoder: TextEncoder | None = None,
+        image_encoder: ImageEncoder | None = None,
+        ranker: Ranker | Literal["shipped"] | None = "shipped",
+        index: KindOrAuto = "auto",
+        trusted: Sequence[str] = (),
+        **how: Any,
+    ) -> Linker:
+        """A linker of entities alone, without a mention and without training.
+
+        Names and aliases count, and with an encoder frozen vectors of names, texts and images. The ranker that dim
+        ships weighs them; its probabilities are calibrated on public mentions (`calibrated_on`), not on yours.
+
+        Args:
+            entities: The path of a table as `dim prepare` reads `entities` (CSV, Excel, JSON, Parquet), or of a dataset
+                folder; or a DataFrame or rows as `add_entities` takes them.
+            text_encoder: Of mentions, contexts, names and texts; None: words and letters alone count.
+            image_encoder: Of mentions' and entities' images; of one space with the text encoder's (`OpenClipEncoder`).
+            ranker: What orders the candidates; None: the cosines do, and answers have no probability.
+            index: As of `from_checkpoint`.
+            trusted: What the names of classes outside dim may begin with, such as `my_package.`: encoders of your own.
+            **how: How a path is read: `images`, `encoding`, `list_separator`, `allow_missing`, `entity_text`
+                (`dim.releases.entity_file.read_entities`).
+
+        Raises:
+            DataError: An entity cannot be read (the message names its row), or more than a quarter of the images.
+            ConfigError: The encoders are of different spaces, or an option does not go with what is given.
+        """
+        from dim.linker.untrained import (  # they know the kinds of linkers
+            given_knowledge,
+            opened,
+            ranker_for,
+            recipe_of,
+        )
+
+        check_kind(index)
+        knowledge, told = given_knowledge(entities, **how)
+        recipe = recipe_of(knowledge, text_encoder, image_encoder)
+        live = LiveEncoder(text_encoder=text_encoder, image_encoder=image_encoder)
+        found, task = opened(recipe, live, trusted)
+        kind: Any = cls._kind(found, "an untrained linker", "from_entities")
+        about = told | {"recipe": recipe, "figures": [], "is_untrained": True, "trusted": list(packages(trusted))}
+        used = ranker_for(recipe) if ranker == "shipped" else ranker
+        linker: Linker = kind.of_knowledge(task, live, knowledge, about, used, index)
+        return linker
+
+    @property
+    def calibrated_on(self) -> str:
+        """What its probabilities are calibrated on, where that is other data than its own; empty elsewhere."""
+        return ""
 
     @classmethod
     def _kind(cls, kind: type[Linker], found: str, way: str) -> type[Linker]:

@@ -41,6 +41,7 @@ class About(TypedDict):
     kb_hash: str | None
     licence: NotRequired[str | None]
     run: NotRequired[str | None]
+    is_untrained: NotRequired[bool]
     figures: NotRequired[list[Figure] | dict[str, Any] | None]
     images: NotRequired[Literal["copies", "paths", "none"]]
     trusted: NotRequired[list[str]]

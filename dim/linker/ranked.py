@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dim.data.dataset import NIL
 from dim.data.entity import Entity
 from dim.display.log import log
+from dim.display.markdown import markdown_text
 from dim.features.live import LiveEncoder
 from dim.linker.answer import Answer, Question, check_finite, of_question
 from dim.linker.knowledge import Knowledge
@@ -24,6 +25,7 @@ from dim.reranker.fact_files import load_facts, save_facts
 from dim.reranker.features import FEATURES, Asked, PairFeatures
 from dim.reranker.lists import Lists
 from dim.reranker.ranker import Judged, Ranker
+from dim.reranker.shipped import ORIGIN, calibrated_on
 from dim.search.entity_names import EntityNames
 
 LOG = log("dim")
@@ -108,6 +110,11 @@ class RankedLinker(Linker):
     def has_probabilities(self) -> bool:
         """With a ranker."""
         return self.ranker is not None
+
+    @property
+    def calibrated_on(self) -> str:
+        """As of `Linker`: a shipped ranker says what it was fitted on."""
+        return "" if self.ranker is None else calibrated_on(self.ranker)
 
     @property
     def evidence(self) -> Mapping[str, str]:
@@ -258,9 +265,30 @@ def told_few(questions: Sequence[Question], found: Sequence[Candidates], wanted:
 def ranker_row(ranker: Ranker | None) -> dict[str, str]:
     """What a model card's table says of a ranker."""
     return {
-        "ranker": "calibrated" if ranker is not None else "none: scores are no probabilities",
+        "ranker": _ranker_row(ranker),
         "NIL": _nil_row(ranker),
     }
+
+
+def card_of_ranker(ranker: Ranker | None) -> dict[str, Any]:
+    """What `dim.linker.card.model_card` says of a ranker: the figures of its run, or where a shipped one is from."""
+    origin = None if ranker is None else ranker.facts.get(ORIGIN)
+    if ranker is None or not isinstance(origin, dict):
+        return {"has_ranker": ranker is not None}
+    figures = [
+        f"on {name} {found['split']} (n {found['n']:,}, KB {found['kb_size']:,}) its Top-1 is {found['top1']:.1%}, "
+        f"without it {found['top1_of_its_scores']:.1%}; its calibration error is {found['calibration_error']:.3f}"
+        for name, found in origin.get("figures", {}).items()
+    ]
+    told = f"Its ranker is one that dim ships, {calibrated_on(ranker)} ({origin.get('trained_on')}): "
+    told += f"{'. '.join(figures)}. What it reaches on these entities was not measured."
+    return {"has_ranker": False, "note": markdown_text(told)}
+
+
+def _ranker_row(ranker: Ranker | None) -> str:
+    if ranker is None:
+        return "none: scores are no probabilities"
+    return calibrated_on(ranker) or "calibrated"
 
 
 def _nil_row(ranker: Ranker | None) -> str:

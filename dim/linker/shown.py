@@ -13,6 +13,7 @@ from dim.display.lines import say, say_json
 from dim.display.terminal import Console, Text
 from dim.display.visible import visible
 from dim.linker.answer import Answer
+from dim.linker.linker import Linker
 
 #: The evidence that is shown; JSON has all.
 SHOWN = ("vectors", "name", "exact", "rest_in_context", "words_share", "per_token")
@@ -32,6 +33,12 @@ def show(answers: Sequence[Answer], as_json: bool, console: Console | None = Non
         console.print("no answer: nothing competes")
     else:
         console.print(_blocks(answers, console))
+
+
+def say_calibration(linker: Linker) -> None:
+    """Says on stderr what the probabilities of a linker are calibrated on, where that is other data than its own."""
+    if told := linker.calibrated_on:
+        Console(stderr=True).print(f"probabilities: {told}", soft_wrap=True, highlight=False)
 
 
 def plain_lines(answers: Sequence[Answer]) -> list[str]:

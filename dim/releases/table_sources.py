@@ -91,6 +91,19 @@ def find_tables(root: Path) -> Sources:
     return Sources(_sources(entities), mentions)
 
 
+def find_entities(place: Path) -> list[Source]:
+    """The files of a table of entities: a file of any name, or those of that name in a folder.
+
+    Raises:
+        DataError: There is none, or several, or shards are missing.
+    """
+    if place.is_file():
+        return [Source(place)]
+    files = _tables(place).get(ENTITIES, {})
+    _check_one(place, ENTITIES, files)
+    return _sources(files)
+
+
 def _sources(files: dict[str, list[Path]], split: str | None = None) -> list[Source]:
     return [Source(path, split, place == 0) for paths in files.values() for place, path in enumerate(paths)]
 

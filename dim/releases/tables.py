@@ -62,10 +62,7 @@ class Tables(Converter):
         """
         sources, notes = find_tables(root), list[str]()
         images = ImageCells(root)
-        entity_files = [self._read(source, ENTITY_COLUMNS, ("id", "name"), notes) for source in sources.entities]
-        broken = BrokenRows(self.allow_broken)
-        entities, has_texts = _entities(entity_files, broken, images)
-        broken.check("entities", notes)
+        entity_files, entities, has_texts = self._read_entities(sources.entities, images, notes)
         ids = set(entities["id"])
         mention_files = [
             self._read(source, MENTION_COLUMNS, ("mention", "context"), notes, ids) for source in sources.mentions
@@ -98,6 +95,46 @@ class Tables(Converter):
             image_urls=images.urls,
             write_images=partial(_write_images, packed) if packed else None,
         )
+
+    def read_kb(self, root: Path, sources: Sequence[Source]) -> Release:
+        """Reads tables of entities alone; each needs its name, as nothing else speaks for it.
+
+        Args:
+            root: What paths of images are relative to.
+            sources: The tables.
+
+        Raises:
+            DataError: As `read`.
+        """
+        images, notes = ImageCells(root), list[str]()
+        files, entities, has_texts = self._read_entities(sources, images, notes, needs_name=True)
+        texts = zip(entities["id"], entities.pop("text"), strict=True)
+        packed = [table.source.path for table in files if holds_images(table.source.path, IMAGE_COLUMNS)]
+        mentions = MentionRows(())
+        return Release(
+            name=sources[0].path.stem,
+            source="the user's own table of entities",
+            licence="unknown",
+            entities=entities,
+            texts={"brief": texts_table(texts)} if has_texts else {},
+            mentions=mentions.table(),
+            image_root=root if any(column in table.columns for table in files for column in IMAGES) else None,
+            rows_read=0,
+            skipped=mentions.skipped,
+            notes=[*notes, *images.notes()],
+            image_urls=images.urls,
+            write_images=partial(_write_images, packed) if packed else None,
+        )
+
+    def _read_entities(
+        self, sources: Sequence[Source], images: ImageCells, notes: list[str], needs_name: bool = False
+    ) -> tuple[list[OwnTable], pd.DataFrame, bool]:
+        """The files, their entities with `text`, and whether a column has texts."""
+        files = [self._read(source, ENTITY_COLUMNS, ("id", "name"), notes) for source in sources]
+        broken = BrokenRows(self.allow_broken)
+        entities, has_texts = _entities(files, broken, images, needs_name)
+        broken.check("entities", notes)
+        return files, entities, has_texts
 
     def _read(
         self,
@@ -196,7 +233,9 @@ def _attributes(row: Row, known: Sequence[str]) -> Row:
     }
 
 
-def _entities(tables: Sequence[OwnTable], broken: BrokenRows, images: ImageCells) -> tuple[pd.DataFrame, bool]:
+def _entities(
+    tables: Sequence[OwnTable], broken: BrokenRows, images: ImageCells, needs_name: bool = False
+) -> tuple[pd.DataFrame, bool]:
     """The entities (columns of `ENTITY_SCHEMA`) with their `text`, and whether a column has texts."""
     found, places = [], dict[str, list[str]]()
     for table in tables:
@@ -209,6 +248,8 @@ def _entities(tables: Sequence[OwnTable], broken: BrokenRows, images: ImageCells
                 entity = entity_row(row, where)
                 if not entity.id:
                     raise DataError(f"an id in {where}", "an empty cell", "Give each entity an id of its own.")
+                if needs_name and not entity.name:
+                    raise DataError(f"a name in {where}", "an empty cell", "Name the entity: it is found by its names.")
             except DataError as error:
                 broken.add(f"{table.source.path.name} {place}", error)
                 continue

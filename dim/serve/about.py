@@ -25,6 +25,7 @@ def about(linker: Linker, settings: Settings) -> About:
         entities=len(linker),
         reads_images=linker.reads_images,
         has_probabilities=linker.has_probabilities,
+        calibrated_on=linker.calibrated_on,
         evidence=dict(linker.evidence),
         examples=_examples(linker),
         limits=limits,

@@ -169,6 +169,9 @@ class About(Strict):
     entities: int
     reads_images: bool
     has_probabilities: bool
+    calibrated_on: str = Field(
+        "", description="What probabilities are calibrated on, where that is other data than the KB's."
+    )
     evidence: dict[str, str] = Field(description="What each part of the evidence says.")
     examples: list[Example]
     limits: dict[str, int | float]

@@ -25,7 +25,7 @@ from dim.linker.folder import MANIFEST, REMEDY, UNTRUSTED
 from dim.linker.images import ImageReader
 from dim.linker.knowledge import Knowledge, knowledge_of
 from dim.linker.manifest import BaselineManifest
-from dim.linker.ranked import RankedLinker, ranker_row, read_ranker
+from dim.linker.ranked import RankedLinker, card_of_ranker, ranker_row, read_ranker
 from dim.linker.recipe import ENCODERS, make, read_classes, recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
 from dim.methods.baselines.text_method import TextMethod
@@ -125,6 +125,21 @@ class BaselineLinker(RankedLinker):
         )
 
     @classmethod
+    def of_knowledge(
+        cls,
+        task: TextMethod,
+        live: LiveEncoder,
+        knowledge: Knowledge,
+        about: dict[str, Any],
+        ranker: Ranker | None,
+        index: KindOrAuto,
+    ) -> BaselineLinker:
+        """As of `Linker.from_entities`; nothing is encoded."""
+        table = knowledge.table()
+        names = EntityNames(table["name"].to_pylist(), table["aliases"].to_pylist())
+        return cls(task, knowledge, names, ranker, about)
+
+    @classmethod
     def read(
         cls, folder: Path, device: str, trusted: Sequence[str] = (), image_root: str | Path | None = None
     ) -> BaselineLinker:
@@ -147,7 +162,7 @@ class BaselineLinker(RankedLinker):
         self.names.save(place / "names")
         self.write_ranker(place)
         rows = {"method": type(self.task).__name__, **ranker_row(self.ranker)}
-        card = model_card(about, self.knowledge, rows, by="scores", has_ranker=self.ranker is not None)
+        card = model_card(about, self.knowledge, rows, by="scores", **card_of_ranker(self.ranker))
         (place / "README.md").write_text(card, encoding="utf-8")
         seal(place, self.content, FORMAT, {"next_row": self.knowledge.next_row, "about": about}, MANIFEST)
         if check is not None:

@@ -26,7 +26,7 @@ from dim.linker.folder import (
 )
 from dim.linker.knowledge import Knowledge
 from dim.linker.manifest import LinkerManifest
-from dim.linker.ranked import ranker_row, read_ranker
+from dim.linker.ranked import card_of_ranker, ranker_row, read_ranker
 from dim.linker.recipe import Recipe, check_widths, located, make, read_classes, write_encoder_files
 from dim.methods.contrastive.towers import Towers, make_towers, tower_facts
 from dim.reranker.entities import EntityFacts
@@ -78,7 +78,7 @@ def write(
     if converted:  # of these the copy has other files, and by them another fingerprint
         copies = fingerprints(make(located(recipe, place), "cpu", TwoTowersNetwork, trusted)[1])
         facts["fingerprints"] |= {name: copies[name] for name in converted}
-    card = model_card(about, knowledge, card_rows(about, index, ranker), has_ranker=ranker is not None)
+    card = model_card(about, knowledge, card_rows(about, index, ranker), **card_of_ranker(ranker))
     (place / "README.md").write_text(card, encoding="utf-8")
     seal(place, CONTENT, FORMAT, facts, MANIFEST)
     if check is not None:

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from dim.data.entity import Entity
+from dim.features.live import LiveEncoder
 from dim.inference.method import Method
 from dim.inference.two_towers import TwoTowersNetwork
 from dim.linker.answer import Question
@@ -133,6 +134,25 @@ class ContrastiveLinker(RankedLinker):
             ranker,
             about_run(task, run, recipe_of_run(run, type(task)), ranker),
         )
+
+    @classmethod
+    def of_knowledge(
+        cls,
+        task: TwoTowersNetwork,
+        live: LiveEncoder,
+        knowledge: Knowledge,
+        about: dict[str, Any],
+        ranker: Ranker | None,
+        index: KindOrAuto,
+    ) -> ContrastiveLinker:
+        """As of `Linker.from_entities`, by towers that encode one dense vector and are not trained."""
+        towers = Towers(task, live)
+        rows, vectors = knowledge.rows, towers.of_knowledge(knowledge)
+        has_vector = _are_there(vectors, None)
+        made = VectorIndex.build(vectors[has_vector], rows[has_vector], kind=index)
+        table = knowledge.table()
+        names = EntityNames(table["name"].to_pylist(), table["aliases"].to_pylist())
+        return cls(towers, knowledge, made, None, names, ranker, about)
 
     @classmethod
     def read(

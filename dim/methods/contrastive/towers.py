@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,21 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
+from dim.core.progress import shown
 from dim.data.entity import Entity
+from dim.data.missing_images import MAX_MISSING_IMAGES, NamedImages, check_images, missing_sentence
+from dim.display.log import log
 from dim.errors import DataError
 from dim.features.batch import Batch, FieldVectors
-from dim.features.live import LiveEncoder
+from dim.features.live import LiveEncoder, ReadyImage
 from dim.inference.two_towers import TwoTowersNetwork, Widths
 from dim.linker.answer import Question, check_finite
 from dim.linker.images import ImageReader, question_images
+from dim.linker.knowledge import Knowledge
+from dim.linker.linker import BATCH
 from dim.linker.recipe import SAVE_AGAIN, load_weights
+
+LOG = log("dim")
 
 Vectors = NDArray[np.float32]
 
@@ -63,19 +71,56 @@ class Towers:
             check_finite(place, vector, "vectors of a question")
         return vectors
 
+    def of_knowledge(self, knowledge: Knowledge) -> Vectors:
+        """Unit vectors [n, width] of a whole KB, in the order of its rows.
+
+        Images that cannot be used are counted and left out, as they are where a run embeds a dataset.
+
+        Raises:
+            DataError: More than a quarter of the images cannot be used.
+        """
+        each, parts, tried = iter(knowledge), list[Vectors](), list[str]()
+        num_named = 0
+        with shown("entities", len(knowledge), passing=True) as advance:
+            while entities := list(islice(each, BATCH)):
+                images = [self._usable_image(entity, tried) for entity in entities]
+                num_named += sum(bool(entity.images) for entity in entities)
+                parts.append(self.entities(entities, images))
+                advance(len(entities))
+        if tried:
+            found = NamedImages("entity", num_named, {"unreadable": len(tried)}, tried)
+            check_images(found, MAX_MISSING_IMAGES, None)
+            LOG.warning("%s; first: %s", missing_sentence({"entity": found.as_json()}), tried[0])
+        return np.concatenate(parts)
+
+    def _usable_image(self, entity: Entity, tried: list[str]) -> ReadyImage | None:
+        """The image of an entity, where the towers read any; one that cannot be used is noted in `tried`."""
+        try:
+            return self._image(entity)
+        except DataError:
+            tried.append(entity.images[0])
+            return None
+
+    def _image(self, entity: Entity) -> ReadyImage | None:
+        widths = self.task.field_widths[1]
+        return ImageReader(self.live, tuple(widths)).open(entity.images) if "image" in widths else None
+
     @torch.inference_mode()
-    def entities(self, entities: Sequence[Entity]) -> Vectors:
+    def entities(self, entities: Sequence[Entity], images: Sequence[ReadyImage | None] | None = None) -> Vectors:
         """Unit vectors [n, width] of entities; zeros for one of which the towers read nothing.
+
+        Args:
+            entities: [n].
+            images: Theirs, opened; None: they are opened here.
 
         Raises:
             DataError: An entity has images, and none can be used.
         """
         widths = self.task.field_widths[1]
-        reader = ImageReader(self.live, tuple(widths)) if "image" in widths else None
         batch = self.live.entities(
             [entity.name for entity in entities],
             [entity.text for entity in entities],
-            [reader.open(entity.images) if reader is not None else None for entity in entities],
+            images if images is not None else [self._image(entity) for entity in entities],
             tuple(widths),
         )
         return _unit(self.task.encode_entities(batch.filled(widths, len(entities), self.task.device)))

@@ -1,0 +1,169 @@
+"""A linker of entities alone: from a table to answers, without a mention and without training."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dim.__main__ import main
+from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
+from dim.errors import ConfigError, DataError
+from dim.linker import Linker
+from dim.linker.folder import MANIFEST
+from dim.reranker.shipped import shipped
+
+TABLE = """id;name;description;aliases;image
+m1;Käthe Kollwitz;Deutsche Grafikerin und Bildhauerin;K. Kollwitz;{root}/photos/1.png
+m2;齐白石;中国画家 who painted shrimps;Qi Baishi|Ch'i Pai-shih;photos/2.png
+m3;محمود سعيد;Egyptian painter, a judge in Alexandria;Mahmoud Said;
+m4;Mahmoud Mokhtar;Egyptian sculptor of Nahdat Misr;;
+"""
+NAMES = ["Käthe Kollwitz", "齐白石", "محمود سعيد", "Mahmoud Mokhtar"]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    (tmp_path / "museum" / "photos").mkdir(parents=True)
+    for place, colour in ((1, "red"), (2, "blue")):
+        Image.new("RGB", (32, 32), colour).save(tmp_path / "museum" / "photos" / f"{place}.png")
+    path = tmp_path / "museum" / "collection.csv"
+    path.write_text(TABLE.format(root=path.parent), encoding="utf-8")
+    return path
+
+
+def made(table: Path, *more: str) -> Path:
+    folder = table.parent.parent / "linker"
+    assert main(["linker", str(table), str(folder), "--verify", "false", *more]) == 0
+    return folder
+
+
+def ids(linker: Linker, mention: str, context: str = "", **how: object) -> list[str]:
+    return [answer.id for answer in linker.link(mention, context, **how)]  # type: ignore[arg-type]
+
+
+def test_a_museums_table_becomes_a_linker_that_answers_in_its_languages(table, capsys):
+    folder = made(table, "--text_encoder", "TinyTextEncoder", "--text_encoder.width", "64")
+    said = capsys.readouterr().out
+    assert "entities: 4; with a text 4, with aliases 3, with an image 2" in said
+    assert "probabilities: fitted on WikiMEL, not on your data" in said
+    assert f"python -m dim serve --model {folder} --image_root {table.parent / 'photos'}" in said
+    linker = Linker.from_pretrained(folder, image_root=table.parent)
+    for place, name in enumerate([*NAMES], start=1):
+        assert ids(linker, name, f"{name} …")[0] == f"m{place}"
+    answer = linker.link("Qi Baishi")[0]
+    assert answer.id == "m2"
+    assert answer.probability is not None
+    assert answer.probability > 0.5
+    assert linker["m1"].images == (str(table.parent / "photos" / "1.png"),)
+    assert linker.live.text_encoder is not None
+    assert linker.live.text_encoder.width == 64
+    assert "not measured" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_link_says_what_its_probabilities_are_calibrated_on_beside_the_answers(table, capsys):
+    folder = made(table)
+    capsys.readouterr()
+    assert main(["link", "--model", str(folder), "--mention", "齐白石"]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines()[1].split("\t")[:3] == ["1", "m2", "齐白石"]
+    assert said.err.splitlines()[-1] == "probabilities: fitted on WikiMEL, not on your data"
+
+
+def test_without_a_ranker_there_is_no_probability_and_nothing_is_said(table, capsys):
+    folder = made(table, "--ranker", "false")
+    assert "probabilities: none" in capsys.readouterr().out
+    linker = Linker.from_pretrained(folder)
+    assert not linker.has_probabilities
+    assert linker.calibrated_on == ""
+    assert ids(linker, "Mokhtar")[0] == "m4"
+
+
+def test_images_count_where_an_encoder_reads_them(table):
+    options = {"text_encoder": TinyTextEncoder(192), "image_encoder": TinyImageEncoder()}
+    if options["text_encoder"].width != options["image_encoder"].width:
+        options["text_encoder"] = TinyTextEncoder(options["image_encoder"].width)
+    linker = Linker.from_entities(table, **options, ranker=None)
+    assert ids(linker, "", image=Image.new("RGB", (32, 32), "blue"))[0] == "m2"
+    assert ids(linker, "", image=Image.new("RGB", (32, 32), "red"))[0] == "m1"
+
+
+def test_rows_and_data_frames_are_taken_as_add_entities_takes_them():
+    rows = [{"id": "Q1", "name": "Ada", "text": "a programmer"}, {"id": "Q2", "name": "Ada", "text": "a ship"}]
+    for given in (rows, pd.DataFrame(rows)):
+        linker = Linker.from_entities(given, TinyTextEncoder(64))
+        assert ids(linker, "Ada", "Ada is a ship")[0] == "Q2"
+    linker.add_entities([{"id": "Q3", "name": "Zaphod"}])
+    assert ids(linker, "Zaphod")[0] == "Q3"
+
+
+def test_a_folder_is_written_and_read_like_any_other(table, tmp_path):
+    linker = Linker.from_entities(table, TinyTextEncoder(64))
+    linker.save(tmp_path / "one")
+    again = Linker.from_pretrained(tmp_path / "one")
+    asked = ("Mahmoud", "Mahmoud, the sculptor")
+    assert [answer.score for answer in again.link(*asked)] == pytest.approx([a.score for a in linker.link(*asked)])
+    assert again.calibrated_on == linker.calibrated_on == "fitted on WikiMEL, not on your data"
+    assert again.about["is_untrained"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("id;name\nm1;Ada\nm1;Bob\n", "every entity id once.*"),
+        ("id;name\nm1;Ada\n;Bob\n", "an id in .*line 3"),
+        ("id;name\nm1;Ada\nm2;\n", "a name in .*line 3"),
+        ("id;colour\nm1;red\n", "name"),
+        ("id;name;popularity\nm1;Ada;many\n", "line 2"),
+    ],
+)
+def test_a_bad_table_is_refused_by_its_row_and_nothing_is_written(tmp_path, lines, expected, capsys):
+    (tmp_path / "bad.csv").write_text(lines)
+    with pytest.raises(DataError, match=expected):
+        Linker.from_entities(tmp_path / "bad.csv")
+    assert main(["linker", str(tmp_path / "bad.csv"), str(tmp_path / "out")]) != 0
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_that_are_gone_stop_it(table):
+    for image in (table.parent / "photos").iterdir():
+        image.unlink()
+    with pytest.raises(DataError, match="the images that entities name"):
+        Linker.from_entities(table)
+
+
+def test_an_image_encoder_without_images_and_options_without_a_path_are_refused(tmp_path):
+    rows = [{"id": "Q1", "name": "Ada"}]
+    with pytest.raises(ConfigError, match="entities with images"):
+        Linker.from_entities(rows, image_encoder=TinyImageEncoder())
+    with pytest.raises(ConfigError, match="a table's path beside encoding"):
+        Linker.from_entities(rows, encoding="utf-8")
+    with pytest.raises(DataError, match="nothing there"):
+        Linker.from_entities(tmp_path / "absent.csv")
+    with pytest.raises(DataError, match="entities to link to"):
+        Linker.from_entities([])
+
+
+def test_entities_are_added_and_removed_all_or_none(table, tmp_path, capsys):
+    folder = made(table)
+    more = tmp_path / "more.csv"
+    more.write_text("id;name;aliases\nm5;Emil Nolde;Nolde\nm6;Ernst Barlach;\n")
+    assert main(["add", str(folder), str(more)]) == 0
+    assert "added: 2" in capsys.readouterr().out
+    assert ids(Linker.from_pretrained(folder), "Nolde")[0] == "m5"
+    before = (folder / MANIFEST).read_bytes()
+    more.write_text("id;name\nm7;Paula Becker\nm5;Emil Nolde\n")
+    assert main(["add", str(folder), str(more)]) != 0
+    assert main(["remove", str(folder), "m6", "m99"]) != 0
+    assert (folder / MANIFEST).read_bytes() == before
+    assert main(["remove", str(folder), "m5", "m6"]) == 0
+    assert {entity.id for entity in Linker.from_pretrained(folder)} == {"m1", "m2", "m3", "m4"}
+
+
+def test_shipped_rankers_say_where_they_come_from_and_order_unseen_mentions_better():
+    for name in ("names", "vectors"):
+        origin = shipped(name).facts["origin"]
+        unseen = origin["figures"]["RichpediaMEL"]
+        assert unseen["top1"] > unseen["top1_of_its_scores"] + 0.02
+        assert unseen["calibration_error"] < 0.03
+        assert {"data", "trained_on", "commit", "date"} <= set(origin)
