@@ -31,6 +31,7 @@ OTHERS = {
     "unpack": "new folders, never over one: tests/data/test_hdf5_images.py",
     "fetch-images": "new files, each at once: tests/test_fetch_images.py",
     "configs": "new files",
+    **dict.fromkeys(("add", "remove"), "a linker's folder, whole: tests/linker/test_untrained.py"),
     **dict.fromkeys(TRAINER_COMMANDS, "files of its own names in the run"),
 }
 
@@ -81,6 +82,9 @@ WRITERS = {
         lambda place: place.world,
     ),
     "export": Writer(lambda place, target: [str(place.run), str(target)], lambda place: place.run),
+    "linker": Writer(
+        lambda place, target: [str(place.tables), str(target), "--verify=false"], lambda place: place.tables
+    ),
     "evaluate": Writer(
         lambda place, target: ["--ranks", str(place.ranks), "--dataset", str(place.world), "--run", str(target)],
         lambda place: place.world,

@@ -38,8 +38,9 @@ def add(
         image_root: Where the images of the linker's KB stand that are not in the folder.
         trust: Packages, separated by commas, whose classes the folder may name; they are imported.
     """
-    given = list(knowledge_at(read_entities(entities, images, encoding, list_separator, allow_missing)))
+    source = read_entities(entities, images, encoding, list_separator, allow_missing)
     with _opened(folder, "dim add", trust, image_root) as linker:
+        given = list(knowledge_at(source, linker.reads_images))
         linker.add_entities(given)
     _say(f"added: {len(given):,}", linker, folder)
 

@@ -89,7 +89,7 @@ def _say(made: Linker, folder: Path, has_copies: bool) -> None:
     """What was made, and what to do with it."""
     console, table = Console(), made.knowledge.table()
     num_texts = len(table) - table["text"].null_count
-    pictures = [image for entity in made for image in entity.images[:1]]  # as they stand on this machine
+    pictures = [image for entity in made for image in entity.images[:1] if Path(image).is_file()]
     has_aliases = sum(map(bool, table["aliases"].to_pylist()))
     console.print(
         f"entities: {len(table):,}; with a text {num_texts:,}, with aliases {has_aliases:,}, with an image "

@@ -75,13 +75,21 @@ def check_limit(limit: float) -> float:
     return limit
 
 
-def check_images(found: NamedImages, limit: float, root: Path | None) -> None:
+#: How commands that have the option go on.
+_FEWER = (
+    "To go on with fewer images: --max_missing_images 1 (of fit and others that read a config: "
+    "--data.max_missing_images 1)."
+)
+
+
+def check_images(found: NamedImages, limit: float, root: Path | None, otherwise: str = _FEWER) -> None:
     """Stops where so many images are missing that a model would be trained, or judged, without them.
 
     Args:
         found: What is named and what is missing.
         limit: The share of owners that may miss theirs.
         root: The image folder; None: there is none.
+        otherwise: How else to go on, for the message.
 
     Raises:
         DataError: More are missing; the message has paths that were tried, and where they seem to stand.
@@ -91,8 +99,7 @@ def check_images(found: NamedImages, limit: float, root: Path | None) -> None:
         raise DataError(
             f"the images that {_PLURALS[found.owner]} name, at most {limit:.0%} of them missing",
             counted,
-            f"{remedy} To go on with fewer images: --max_missing_images 1 (of fit and others that read a config: "
-            "--data.max_missing_images 1).",
+            f"{remedy} {otherwise}",
         )
 
 

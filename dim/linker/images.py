@@ -11,6 +11,9 @@ from dim.images.given import Decode, decode_here, open_image
 from dim.images.reading import UnusableImageError
 from dim.linker.answer import Question, of_question
 
+#: How to go on where most images that entities name are missing.
+WITHOUT_IMAGES = "To go on by names and texts: without an image encoder."
+
 
 class ImageReader:
     """Makes images ready for the encoders of some fields.

@@ -227,7 +227,7 @@ class Linker(ModelHubMixin, ABC):
         )
 
         check_kind(index)
-        knowledge, told = given_knowledge(entities, **how)
+        knowledge, told = given_knowledge(entities, image_encoder is not None, **how)
         recipe = recipe_of(knowledge, text_encoder, image_encoder)
         live = LiveEncoder(text_encoder=text_encoder, image_encoder=image_encoder)
         found, task = opened(recipe, live, trusted)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from dim.data.missing_images import MAX_MISSING_IMAGES, check_images
+from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, missing_sentence
 from dim.display.log import log
 from dim.encoders.base import ImageEncoder, TextEncoder
 from dim.errors import ConfigError, DataError
@@ -17,6 +17,7 @@ from dim.features.live import LiveEncoder
 from dim.inference.data import TEXT_FIELDS
 from dim.inference.method import Method
 from dim.inference.two_towers import TwoTowersNetwork
+from dim.linker.images import WITHOUT_IMAGES
 from dim.linker.kinds import Kind, kind_of_task
 from dim.linker.knowledge import Knowledge, entities_of, knowledge_of
 from dim.linker.recipe import ENCODERS, Recipe, absolute, make, read_classes
@@ -31,23 +32,30 @@ OF_THIS_MACHINE = ("device",)  #: Options that whoever opens a linker gives.
 TABLE = "a table of entities"  #: What a linker of a DataFrame or a list says that it is made of.
 
 
-def knowledge_at(source: EntityFile) -> Knowledge:
+def knowledge_at(source: EntityFile, reads_images: bool) -> Knowledge:
     """The KB of a file, what is to be said of it said.
 
+    Args:
+        source: The file.
+        reads_images: Whether its images are encoded; else they are only shown.
+
     Raises:
-        DataError: More than a quarter of the entities that name images have none.
+        DataError: Images are encoded, and more than a quarter of the entities that name some have none.
     """
-    check_images(source.images, MAX_MISSING_IMAGES, source.image_root)
-    for note in source.notes:
+    if reads_images:
+        check_images(source.images, MAX_MISSING_IMAGES, source.image_root, WITHOUT_IMAGES)
+    told = missing_sentence({"entity": source.images.as_json()})
+    for note in dict.fromkeys([*filter(None, [told]), *source.notes]):
         LOG.warning("%s", note)
     return knowledge_of(source.entities, source.texts, source.image_root)
 
 
-def given_knowledge(entities: Any, **how: Any) -> tuple[Knowledge, dict[str, Any]]:
+def given_knowledge(entities: Any, reads_images: bool, **how: Any) -> tuple[Knowledge, dict[str, Any]]:
     """The KB that a caller gives, and what a linker tells of where it comes from.
 
     Args:
         entities: A path (`dim.releases.entity_file.read_entities`), or what `Linker.add_entities` takes.
+        reads_images: As of `knowledge_at`.
         **how: Further arguments of `read_entities`.
 
     Raises:
@@ -57,7 +65,7 @@ def given_knowledge(entities: Any, **how: Any) -> tuple[Knowledge, dict[str, Any
     told = {"dataset": TABLE, "kb_hash": None, "licence": None}
     if isinstance(entities, str | Path):
         source = read_entities(entities, **how)
-        knowledge = knowledge_at(source)
+        knowledge = knowledge_at(source, reads_images)
         told = {"dataset": source.name, "kb_hash": source.kb_hash, "licence": source.licence}
     else:
         if used := [name for name, value in how.items() if value]:

@@ -444,7 +444,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if mounted.returncode:
         pytest.skip("mounting needs root; test_engine.py injects a full disk instead")
     yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)  # a mapped file may wait to be collected
 
 
 def test_a_full_disk_is_an_error_with_its_remedy_and_the_next_run_goes_on(tmp_path: Path, small_disk: Path) -> None:

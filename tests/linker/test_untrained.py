@@ -125,11 +125,13 @@ def test_a_bad_table_is_refused_by_its_row_and_nothing_is_written(tmp_path, line
     assert not (tmp_path / "out").exists()
 
 
-def test_images_that_are_gone_stop_it(table):
+def test_images_that_are_gone_stop_it_only_where_an_encoder_would_read_them(table, caplog):
     for image in (table.parent / "photos").iterdir():
         image.unlink()
-    with pytest.raises(DataError, match="the images that entities name"):
-        Linker.from_entities(table)
+    with pytest.raises(DataError, match=r"the images that entities name[\s\S]*without an image encoder\."):
+        Linker.from_entities(table, TinyTextEncoder(), TinyImageEncoder())
+    assert Linker.from_entities(table).link("Kollwitz")
+    assert "that name one have none" in caplog.text
 
 
 def test_an_image_encoder_without_images_and_options_without_a_path_are_refused(tmp_path):

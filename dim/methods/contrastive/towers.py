@@ -20,7 +20,7 @@ from dim.features.batch import Batch, FieldVectors
 from dim.features.live import LiveEncoder, ReadyImage
 from dim.inference.two_towers import TwoTowersNetwork, Widths
 from dim.linker.answer import Question, check_finite
-from dim.linker.images import ImageReader, question_images
+from dim.linker.images import WITHOUT_IMAGES, ImageReader, question_images
 from dim.linker.knowledge import Knowledge
 from dim.linker.linker import BATCH
 from dim.linker.recipe import SAVE_AGAIN, load_weights
@@ -89,7 +89,7 @@ class Towers:
                 advance(len(entities))
         if tried:
             found = NamedImages("entity", num_named, {"unreadable": len(tried)}, tried)
-            check_images(found, MAX_MISSING_IMAGES, None)
+            check_images(found, MAX_MISSING_IMAGES, None, WITHOUT_IMAGES)
             LOG.warning("%s; first: %s", missing_sentence({"entity": found.as_json()}), tried[0])
         return np.concatenate(parts)
 
