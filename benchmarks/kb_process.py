@@ -19,6 +19,7 @@ import dim  # noqa: F401 - first: it mends the import of torchvision
 import numpy as np
 
 from benchmarks.kb_linker import NUM_ADDED, DrawnTowers, MadeUp, make_up
+from benchmarks.own_memory import memory
 from dim.data.entity import Entity
 from dim.linker.answer import Question
 from dim.linker.ranked import NUM_CANDIDATES
@@ -27,12 +28,6 @@ from dim.methods.contrastive.linker import ContrastiveLinker
 NUM_WARM, NUM_EXACT = 20, 100
 BATCH, TIE = 2**16, 1e-3  # IVF keeps vectors as float16
 PARTS = ("encode", "vectors", "names")
-
-
-def memory(which: str) -> float:
-    """A line of what the system says of this process, such as VmRSS, in MB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(which)) / 1e6
 
 
 def measure(folder: Path, num_entities: int, seed: int) -> dict[str, float | str]:

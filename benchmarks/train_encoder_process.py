@@ -6,7 +6,6 @@ In a process of its own, so that memory is of this step alone.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
+from benchmarks.own_memory import memory
 from dim.encoders.text import TransformersTextEncoder
 from dim.methods.contrastive.module import DIM
 from dim.methods.contrastive.negatives import RareWordNegatives
@@ -75,15 +75,10 @@ def main(kind: str, size: int, precision: str, root: Path, texts: str, folder: s
         optimizer.step()
 
     step(rows[:WARM])
-    before, start = peak_mb(), time.process_time()
+    before, start = memory("VmHWM"), time.process_time()  # ru_maxrss also holds the peak of who started this
     step(rows[WARM : WARM + size])
-    found = {"seconds": time.process_time() - start, "before_mb": before, "peak_mb": peak_mb()}
+    found = {"seconds": time.process_time() - start, "before_mb": before, "peak_mb": memory("VmHWM")}
     sys.stdout.write(f"{json.dumps(found)}\n")
-
-
-def peak_mb() -> float:
-    """The most memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from shlex import join
 from typing import Literal
@@ -78,9 +78,7 @@ def linker(
         allow_missing=allow_missing,
         entity_text=entity_text,
     )
-    check: Callable[[Path], None] | None = None
-    if verify:
-        check = lambda place: check_opens(place, made, trusted)  # noqa: E731
+    check = partial(check_opens, linker=made, trusted=trusted) if verify else None
     made.save(folder, "copies" if copy_images else "paths", overwrite, trusted, check)
     _say(made, folder, copy_images)
 

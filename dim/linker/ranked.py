@@ -270,6 +270,12 @@ def ranker_row(ranker: Ranker | None) -> dict[str, str]:
     }
 
 
+def names_of(knowledge: Knowledge) -> EntityNames:
+    """The names and aliases of a KB, in the order of its rows."""
+    table = knowledge.table()
+    return EntityNames(table["name"].to_pylist(), table["aliases"].to_pylist())
+
+
 def card_of_ranker(ranker: Ranker | None) -> dict[str, Any]:
     """What `dim.linker.card.model_card` says of a ranker: the figures of its run, or where a shipped one is from."""
     origin = None if ranker is None else ranker.facts.get(ORIGIN)

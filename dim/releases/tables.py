@@ -72,29 +72,12 @@ class Tables(Converter):
         rows = _mentions(mention_files, entities["id"], broken, images, has_splits)
         broken.check("mentions", notes)
         notes += _absent_splits(sources.mentions)
-        mentions = rows.table()
         if not any("entity_id" in table.columns for table in mention_files):
             notes.append("no column 'entity_id': every mention counts as NIL, so this dataset serves prediction only")
         if rows.num_wrong_offsets:
             notes.append(f"start and end did not hold the mention in {rows.num_wrong_offsets:,} rows: searched for it")
         notes += rows.candidate_notes()
-        texts = zip(entities["id"], entities.pop("text"), strict=True)
-        tables = [*entity_files, *mention_files]
-        packed = [table.source.path for table in tables if holds_images(table.source.path, IMAGE_COLUMNS)]
-        return Release(
-            name=root.resolve().name,
-            source="the user's own tables",
-            licence="unknown",
-            entities=entities,
-            texts={"brief": texts_table(texts)} if has_texts else {},
-            mentions=mentions,
-            image_root=root if any(column in table.columns for table in tables for column in IMAGES) else None,
-            rows_read=rows.num_read,
-            skipped=rows.skipped,
-            notes=[*notes, *images.notes()],
-            image_urls=images.urls,
-            write_images=partial(_write_images, packed) if packed else None,
-        )
+        return _release(root, [*entity_files, *mention_files], entities, has_texts, rows, images, notes)
 
     def read_kb(self, root: Path, sources: Sequence[Source]) -> Release:
         """Reads tables of entities alone; each needs its name, as nothing else speaks for it.
@@ -108,23 +91,7 @@ class Tables(Converter):
         """
         images, notes = ImageCells(root), list[str]()
         files, entities, has_texts = self._read_entities(sources, images, notes, needs_name=True)
-        texts = zip(entities["id"], entities.pop("text"), strict=True)
-        packed = [table.source.path for table in files if holds_images(table.source.path, IMAGE_COLUMNS)]
-        mentions = MentionRows(())
-        return Release(
-            name=sources[0].path.stem,
-            source="the user's own table of entities",
-            licence="unknown",
-            entities=entities,
-            texts={"brief": texts_table(texts)} if has_texts else {},
-            mentions=mentions.table(),
-            image_root=root if any(column in table.columns for table in files for column in IMAGES) else None,
-            rows_read=0,
-            skipped=mentions.skipped,
-            notes=[*notes, *images.notes()],
-            image_urls=images.urls,
-            write_images=partial(_write_images, packed) if packed else None,
-        )
+        return _release(root, files, entities, has_texts, MentionRows(()), images, notes)
 
     def _read_entities(
         self, sources: Sequence[Source], images: ImageCells, notes: list[str], needs_name: bool = False
@@ -231,6 +198,34 @@ def _attributes(row: Row, known: Sequence[str]) -> Row:
         for column, value in row.items()
         if column not in known and not isinstance(value, bytes) and text_cell(value)
     }
+
+
+def _release(
+    root: Path,
+    tables: Sequence[OwnTable],
+    entities: pd.DataFrame,
+    has_texts: bool,
+    rows: MentionRows,
+    images: ImageCells,
+    notes: Sequence[str],
+) -> Release:
+    """What was read of tables; the texts stand in the entities' column `text`."""
+    texts = zip(entities["id"], entities.pop("text"), strict=True)
+    packed = [table.source.path for table in tables if holds_images(table.source.path, IMAGE_COLUMNS)]
+    return Release(
+        name=root.resolve().name,
+        source="the user's own tables",
+        licence="unknown",
+        entities=entities,
+        texts={"brief": texts_table(texts)} if has_texts else {},
+        mentions=rows.table(),
+        image_root=root if any(column in table.columns for table in tables for column in IMAGES) else None,
+        rows_read=rows.num_read,
+        skipped=rows.skipped,
+        notes=[*notes, *images.notes()],
+        image_urls=images.urls,
+        write_images=partial(_write_images, packed) if packed else None,
+    )
 
 
 def _entities(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dim.display.latex import latex_table
-from dim.display.visible import visible
+from dim.display.visible import visible_line
 from dim.report.contents import Contents
 from dim.report.datasets import datasets_grids
 from dim.report.grids import Grid, grids_of, problem_lines
@@ -39,4 +39,4 @@ def _grid(grid: Grid) -> Iterator[str]:
 
 
 def _comment(text: str) -> str:
-    return f"% {' '.join(visible(text).split())}"
+    return f"% {visible_line(text)}"

@@ -38,25 +38,18 @@ class Column(Generic[Number]):
 
     def __getitem__(self, places: ArrayLike) -> Any:
         """A copy of the values [m] at places [m], or the one at a place, counted from the front."""
-        if self._size == len(self._given):
-            return self._given[np.asarray(places)]
-        later, where = self._parted(np.asarray(places))
-        if later.all():
-            return self._grown[where]
-        found = self._given[np.where(later, 0, places)]
-        if later.any():
-            found[later] = self._grown[where[later]]
+        places, first = np.asarray(places), len(self._given)
+        later = places >= first
+        if not later.any():
+            return self._given[places]
+        found = np.empty(places.shape, self.dtype)
+        found[~later], found[later] = self._given[places[~later]], self._grown[places[later] - first]
         return found
 
     def __setitem__(self, places: ArrayLike, values: Any) -> None:
-        later, where = self._parted(np.asarray(places))
-        new = np.broadcast_to(values, later.shape)
-        self._given[np.asarray(places)[~later]] = new[~later]
-        self._grown[where[later]] = new[later]
-
-    def _parted(self, places: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[Any]]:
-        """Whether places are of what came later, and where they are there."""
-        return places >= len(self._given), places - len(self._given)
+        places, first = np.asarray(places), len(self._given)
+        later, new = places >= first, np.broadcast_to(values, places.shape)
+        self._given[places[~later]], self._grown[places[later] - first] = new[~later], new[later]
 
     @property
     def _grown(self) -> NDArray[Number]:

@@ -25,7 +25,7 @@ from dim.linker.folder import MANIFEST, REMEDY, UNTRUSTED
 from dim.linker.images import ImageReader
 from dim.linker.knowledge import Knowledge, knowledge_of
 from dim.linker.manifest import BaselineManifest
-from dim.linker.ranked import RankedLinker, card_of_ranker, ranker_row, read_ranker
+from dim.linker.ranked import RankedLinker, card_of_ranker, names_of, ranker_row, read_ranker
 from dim.linker.recipe import ENCODERS, make, read_classes, recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
 from dim.methods.baselines.text_method import TextMethod
@@ -111,7 +111,6 @@ class BaselineLinker(RankedLinker):
             found = f"{run} with the control {', '.join(sorted(unseen))}"
             raise ConfigError("a run that reads names and contexts as they are", found, "Fit it without that.")
         knowledge = knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root)
-        entities = list(knowledge)
         recipe = recipe_of_run(run, type(task))
         recipe["model"]["init_args"] |= task.chosen
         recipe["encoders"] = dict.fromkeys(ENCODERS)  # a run may name some, which nothing reads
@@ -119,7 +118,7 @@ class BaselineLinker(RankedLinker):
         return cls(
             task,
             knowledge,
-            EntityNames([entity.name for entity in entities], [entity.aliases for entity in entities]),
+            names_of(knowledge),
             ranker,
             about_run(task, run, recipe, ranker, by="scores"),
         )
@@ -135,9 +134,7 @@ class BaselineLinker(RankedLinker):
         index: KindOrAuto,
     ) -> BaselineLinker:
         """As of `Linker.from_entities`; nothing is encoded."""
-        table = knowledge.table()
-        names = EntityNames(table["name"].to_pylist(), table["aliases"].to_pylist())
-        return cls(task, knowledge, names, ranker, about)
+        return cls(task, knowledge, names_of(knowledge), ranker, about)
 
     @classmethod
     def read(

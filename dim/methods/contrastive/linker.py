@@ -19,7 +19,7 @@ from dim.linker.figures import about_run
 from dim.linker.images import ImageReader
 from dim.linker.knowledge import Knowledge, knowledge_of
 from dim.linker.linker import BATCH
-from dim.linker.ranked import RankedLinker
+from dim.linker.ranked import RankedLinker, names_of
 from dim.linker.recipe import recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
 from dim.linker.sources import live_encoder
@@ -123,14 +123,13 @@ class ContrastiveLinker(RankedLinker):
         vectors = task.kb_vectors.float().cpu().numpy()
         sparse = None if task.kb_sparse is None else task.kb_sparse.of(slice(0, len(vectors)))
         has_vector = np.flatnonzero(_are_there(vectors, None if sparse is None else sparse.T))
-        entities = list(knowledge)
         ranker = ranker_of_run(run, task)
         return cls(
             Towers(task, live_encoder(module)),
             knowledge,
             VectorIndex.build(vectors[has_vector], has_vector, kind=index),
             None if sparse is None else SparseRows(sparse.copy()),  # those of the task stay whole
-            EntityNames([entity.name for entity in entities], [entity.aliases for entity in entities]),
+            names_of(knowledge),
             ranker,
             about_run(task, run, recipe_of_run(run, type(task)), ranker),
         )
@@ -150,9 +149,7 @@ class ContrastiveLinker(RankedLinker):
         rows, vectors = knowledge.rows, towers.of_knowledge(knowledge)
         has_vector = _are_there(vectors, None)
         made = VectorIndex.build(vectors[has_vector], rows[has_vector], kind=index)
-        table = knowledge.table()
-        names = EntityNames(table["name"].to_pylist(), table["aliases"].to_pylist())
-        return cls(towers, knowledge, made, None, names, ranker, about)
+        return cls(towers, knowledge, made, None, names_of(knowledge), ranker, about)
 
     @classmethod
     def read(
