@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -42,16 +42,20 @@ class ImagePlaces:
         self._folders = [(folder, ImageFolder(folder)) for folder in dict.fromkeys(folders)]
 
     def find(self, paths: Iterable[str]) -> dict[str, Place]:
-        """The place of each path. Of paths that would share a file by a shortened name none has it."""
+        """The place of each path. Of paths that would share a file by a shortened name none has it.
+
+        Nor has one a file by a shortened name that another names as it is, unless that is the end of it.
+        """
         found = {path: self._find(path) for path in dict.fromkeys(paths)}
-        users: defaultdict[tuple[Path | None, str], set[str]] = defaultdict(set)
+        named: defaultdict[Path, dict[str, bool]] = defaultdict(
+            dict
+        )  # of each file the paths, and whether they are short
         for path, (place, is_short) in found.items():
-            if is_short:
-                users[place.folder, split_region(place.path)[0]].add(split_region(path)[0])
-        shared = {file for file, named in users.items() if len(named) > 1}
+            if place.folder is not None:
+                named[_file_of(place)][split_region(path)[0]] = is_short
         return {
             path: Place("shared", None, path)
-            if is_short and (place.folder, split_region(place.path)[0]) in shared
+            if is_short and place.folder is not None and _is_shared(split_region(path)[0], named[_file_of(place)])
             else place
             for path, (place, is_short) in found.items()
         }
@@ -83,3 +87,13 @@ class ImagePlaces:
                     if listed.look_up(short) == "here":
                         return Place("here", folder, short + region), True
         return Place("outside" if "outside" in states else "missing", None, path), False
+
+
+def _file_of(place: Place) -> Path:
+    assert place.folder is not None
+    return place.folder / split_region(place.path)[0]
+
+
+def _is_shared(path: str, named: Mapping[str, bool]) -> bool:
+    """Whether a file that a path leads to by a shorter one is another's too, by all that lead there and how."""
+    return any(other != path and (is_short or not path.endswith(f"/{other}")) for other, is_short in named.items())

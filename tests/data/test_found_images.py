@@ -162,6 +162,33 @@ def test_a_mention_and_an_entity_never_share_a_picture_by_a_shortened_path(tmp_p
     assert dataset.meta["images"]["several paths lead to one file of that name"]["count"] == 8
 
 
+def test_a_mention_whose_image_is_gone_does_not_get_that_of_an_entity(tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    write_table(root / "entities.csv", [{"id": n, "name": f"P {n}", "image": f"kb/{n}.jpg"} for n in range(4)])
+    mentions = [
+        {"mention": f"P {n}", "context": f"c {n}", "entity_id": n, "image": f"photos/{n}.jpg"} for n in range(4)
+    ]
+    write_table(root / "mentions.csv", mentions)
+    for n in range(4):
+        write_image(root / "kb" / f"{n}.jpg", (n, 0, 0))
+        if n != 2:
+            write_image(root / "photos" / f"{n}.jpg", (0, n, 0))
+    dataset = prepare(root, tmp_path / "out", audit=False)
+    assert resolved(dataset) == 3
+    assert dataset.meta["images"]["several paths lead to one file of that name"]["count"] == 1
+    assert dataset.entities["images"].map(len).sum() == 4
+
+
+def test_a_path_and_its_end_are_one_picture(tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    write_table(root / "entities.csv", [{"id": n, "name": f"P {n}"} for n in range(2)])
+    paths = ["KVQAimgs/0.jpg", "0.jpg"]
+    mentions = [{"mention": "P 0", "context": f"c {n}", "entity_id": n, "image": paths[n]} for n in range(2)]
+    write_table(root / "mentions.csv", mentions)
+    write_image(root / "images" / "0.jpg")
+    assert resolved(prepare(root, tmp_path / "out", audit=False)) == 2
+
+
 def test_images_in_two_folders_are_named_from_the_folder_of_both(tmp_path: Path) -> None:
     root = with_prefix(tmp_path / "wikimel")
     for caption in range(14):
