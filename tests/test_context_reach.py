@@ -99,6 +99,29 @@ def test_a_fit_of_before_goes_on_as_it_began(old: Path, place: Path, capsys: pyt
     assert "cut around the mention" not in capsys.readouterr().err
 
 
+def test_a_run_of_one_text_a_side_answers_as_its_rows_and_other_texts_are_refused(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = ["--model.mention_fields", "[context]", "--model.entity_fields", "[text]", "--model.fusion", "linear"]
+    template = ["--data.text_template", "{name} . {text}"]
+    run = fit(place, "one_text", *one, *template, "--data.name_alone", "true")
+    task = open_run(run, "cpu")
+    assert {"text_template": "{name} . {text}", "name_alone": "True"}.items() <= task.data.fingerprints.items()
+    Linker.from_checkpoint(run, device="cpu").save(tmp_path / "folder")
+    linker = Linker.from_pretrained(tmp_path / "folder", device="cpu")
+    rows = task.data.dataset.mentions.head(4)
+    scores = scores_by_slice(task.scores_of(torch.arange(len(rows)))).whole().numpy()
+    answers = linker.link_batch([Question(row.mention, row.context) for row in rows.itertuples()], len(NAMES))
+    found = [[{one.id: one.score for one in of}[f"Q{n}"] for n in range(len(NAMES))] for of in answers]
+    assert found == [pytest.approx(row, abs=1e-5) for row in scores.tolist()]
+    assert linker.link("ada")[0].score != 0  # no context: the name alone
+    capsys.readouterr()
+    for other, said in ((["--data.text_template", "{text}"], "text_template"), (["--data.name_alone", "false"], "not")):
+        command = ["validate", "--config", str(run / "config.yaml"), *other, "--ckpt_path", "best"]
+        assert main(command) == 1
+        assert said in capsys.readouterr().err
+
+
 def test_of_contexts_that_are_read_whole_a_run_is_what_it_was(place: Path) -> None:
     folder = fit(place, "mentions_alone", "--data.context_template", "{mention}")
     assert "context_reach" not in open_run(folder, "cpu").data.fingerprints

@@ -446,7 +446,7 @@ def check_checkpoint(path: Path, seed: int, datamodule: LinkingDataModule) -> No
         raise ConfigError(f"a checkpoint at --ckpt_path {path}", "no such file", "Name best, last, or a .ckpt file.")
     saved = read_checkpoint(path).get("dim", {})
     datamodule.trained_fields = saved.get("fields")
-    for option in ("entity_text", "context_template"):
+    for option in ("entity_text", "context_template", "text_template"):
         asked = getattr(datamodule, option)
         if saved.get(option, asked) != asked:
             raise CheckpointError(

@@ -8,7 +8,7 @@ from typing import Any
 
 from dim.errors import ConfigError
 
-CONTEXT_FIELDS = ("mention", "context")
+CONTEXT_FIELDS, TEXT_FIELDS = ("mention", "context"), ("name", "text")
 
 
 def check_template(template: Any, fields: Collection[str], what: str) -> str:

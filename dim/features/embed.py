@@ -62,6 +62,8 @@ def embed(
     address: str | None = None,
     images: Path | None = None,
     context_reach: ContextReach = "auto",
+    text_template: str = "{text}",
+    name_alone: bool = False,
 ) -> None:
     """Computes the features that a run needs and keeps them in the cache.
 
@@ -78,6 +80,8 @@ def embed(
         context_template: What is encoded as the context; `{mention}` and `{context}` are filled in.
         context_reach: How much of a context is read: so many characters on either side of the mention, at most; by
             default all that the encoder reads, and where the mention stands behind that, what it reads around it.
+        text_template: What is encoded as the text of an entity; `{name}` and `{text}` are filled in.
+        name_alone: Whether the name alone is encoded where a mention has no context, or an entity no text.
         num_images: Images of a mention or an entity that are encoded, at most: the first usable ones.
         feature_dtype: Of the numbers on the disk; `float16` takes half the room.
         batch_size: Texts or images an encoder call.
@@ -108,6 +112,8 @@ def embed(
             max_missing_images=max_missing_images,
             executor=executor,
             context_reach=context_reach,
+            text_template=text_template,
+            name_alone=name_alone,
         )
 
 
@@ -130,6 +136,8 @@ def embed_dataset(
     executor: Executor | None = None,
     progress: bool = True,
     context_reach: ContextReach = "auto",
+    text_template: str = "{text}",
+    name_alone: bool = False,
 ) -> dict[str, FieldFeatures | Inputs]:
     """The features of each field that has an encoder, in the dataset's row order; its inputs, if none are kept of it.
 
@@ -148,6 +156,8 @@ def embed_dataset(
         entity_text: The variant of the entity texts.
         context_template: What is encoded as the context.
         context_reach: How much of a context is read.
+        text_template: What is encoded as the text of an entity.
+        name_alone: Whether the name alone stands where a mention has no context, or an entity no text.
         num_images: Images an owner at most: the first usable ones.
         feature_dtype: Of the numbers on the disk.
         batch_size: Inputs an encoder call.
@@ -178,7 +188,14 @@ def embed_dataset(
     encoders = {"text": text_encoder, "image": image_encoder, "name": name_encoder}
     wanted = [field for field in FIELDS if encoders[field.encoder] is not None and field.name not in leave_out]
     choices = Choices(
-        entity_text, context_template, context_reach, num_images=num_images, dtype=feature_dtype, reader=text_encoder
+        entity_text=entity_text,
+        context_template=context_template,
+        context_reach=context_reach,
+        text_template=text_template,
+        name_alone=name_alone,
+        num_images=num_images,
+        dtype=feature_dtype,
+        reader=text_encoder,
     )
     if any(field.name == "text" for field in wanted):
         if dataset.variants:

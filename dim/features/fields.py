@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from dim.core.choices import nearest
 from dim.core.jobs import Dtype
-from dim.core.templates import CONTEXT_FIELDS, check_template
+from dim.core.templates import CONTEXT_FIELDS, TEXT_FIELDS, check_template
 from dim.data.dataset import Dataset
 from dim.encoders.base import Owner, TextEncoder
 from dim.errors import ConfigError
@@ -34,6 +34,8 @@ class Choices:
         entity_text: The variant of the entity texts.
         context_template: What is encoded as the context.
         context_reach: How much of a context is read.
+        text_template: What is encoded as the text of an entity.
+        name_alone: Whether the name alone stands where a mention has no context, or an entity no text.
         captions: A captioner's words for each mention, used where the dataset has no caption; None: no captioner.
         num_images: Usable images an owner at most; the ones behind them are not looked at.
         dtype: Of features on the disk.
@@ -43,6 +45,8 @@ class Choices:
     entity_text: str = "brief"
     context_template: str = "{mention} [SEP] {context}"
     context_reach: ContextReach = None
+    text_template: str = "{text}"
+    name_alone: bool = False
     captions: Sequence[str | None] | None = None
     num_images: int = 1
     dtype: Dtype = "float32"
@@ -135,8 +139,16 @@ def read_contexts(dataset: Columns, choices: Choices) -> Contexts:
             for name, context, start, end in rows
         ]
     given = zip(rows, parts, strict=True)
-    texts = [None if part is None else template.format(mention=name, context=part) for (name, *_), part in given]
+    texts = [
+        _alone(name, choices) if part is None else template.format(mention=name, context=part)
+        for (name, *_), part in given
+    ]
     return Contexts(texts, behind)
+
+
+def _alone(name: str | None, choices: Choices) -> str | None:
+    """What stands for a text that is missing."""
+    return name if choices.name_alone and name and name.strip() else None
 
 
 def reading_of(choices: Choices) -> Reading | None:
@@ -167,8 +179,13 @@ def _names(dataset: Columns, _: Choices) -> pa.ChunkedArray:
     return _texts(dataset.column("entities", "name"))
 
 
-def _entity_texts(dataset: Columns, choices: Choices) -> pa.ChunkedArray:
-    return _texts(dataset.text_column(choices.entity_text))
+def _entity_texts(dataset: Columns, choices: Choices) -> Sequence[str | None] | pa.ChunkedArray:
+    template = check_template(choices.text_template, TEXT_FIELDS, "a template of entity texts")
+    texts = _texts(dataset.text_column(choices.entity_text))
+    if template == "{text}" and not choices.name_alone:
+        return texts
+    named = zip(dataset.column("entities", "name").to_pylist(), texts.to_pylist(), strict=True)
+    return [_alone(name, choices) if text is None else template.format(name=name, text=text) for name, text in named]
 
 
 def _captions(dataset: Columns, choices: Choices) -> list[str | None]:

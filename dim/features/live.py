@@ -56,6 +56,8 @@ class LiveEncoder:
         captioner: Says what a mention's image shows.
         context_template: What is encoded as the context.
         context_reach: How much of a context is read.
+        text_template: What is encoded as the text of an entity.
+        name_alone: Whether the name alone stands where a mention has no context, or an entity no text.
         num_images: Images of a mention or an entity at most.
         batch_size: Texts or images an encoder call.
     """
@@ -68,6 +70,8 @@ class LiveEncoder:
     num_images: int = 1
     batch_size: int = 64
     context_reach: ContextReach = None
+    text_template: str = "{text}"
+    name_alone: bool = False
 
     @property
     def cuts_contexts(self) -> bool:
@@ -151,7 +155,11 @@ class LiveEncoder:
     ) -> dict[str, FeatureTable]:
         fields = [field for field in fields_of(owner) if field.read_as in wanted]
         choices = Choices(
-            context_template=self.context_template, context_reach=self.context_reach, reader=self.text_encoder
+            context_template=self.context_template,
+            context_reach=self.context_reach,
+            text_template=self.text_template,
+            name_alone=self.name_alone,
+            reader=self.text_encoder,
         )
         listed = {inputs: _listed(inputs(given, choices)) for inputs in {f.inputs for f in fields if f.kind == "text"}}
         tables: dict[str, FeatureTable] = {}

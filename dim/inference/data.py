@@ -123,6 +123,8 @@ class DataModule(Protocol):
     captioner: Captioner | None
     context_template: str
     context_reach: ContextReach
+    text_template: str
+    name_alone: bool
     num_images: int
     cache_dir: Path
     leave_out: tuple[str, ...]

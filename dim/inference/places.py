@@ -36,6 +36,8 @@ class DataOptions(TypedDict):
     cache_dir: str
     images: NotRequired[str | None]
     context_template: NotRequired[str]
+    text_template: NotRequired[str]
+    name_alone: NotRequired[bool]
 
 
 class MethodOptions(TypedDict):

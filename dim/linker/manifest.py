@@ -14,6 +14,8 @@ class RecipeFacts(TypedDict):
     encoders: dict[str, Any]
     context_template: str
     context_reach: NotRequired[int | Literal["auto"]]
+    text_template: NotRequired[str]
+    name_alone: NotRequired[bool]
     num_images: NotRequired[int]
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from dim.core.known_classes import REMEDY, UPGRADE, Chosen, KnownClasses, made, parameters
 from dim.core.plugins import all_classes
 from dim.core.sealed import leads_out
-from dim.core.templates import CONTEXT_FIELDS, check_template
+from dim.core.templates import CONTEXT_FIELDS, TEXT_FIELDS, check_template
 from dim.encoders.base import Captioner, Frozen, ImageEncoder, TextEncoder, TrainableTextEncoder
 from dim.encoders.chosen_backend import ByBackend
 from dim.encoders.model_files import safe_name
@@ -33,6 +33,7 @@ ENCODERS = {
 SAVE_AGAIN = "Save the linker again, or get the folder again from where it came."
 LONGEST_PATH, LONGEST_NAME = 4096, 255  #: Characters of a path; bytes of a file's name.
 BACKEND = ("backend", "precision")  #: Options of encoders that `dim export` may set.
+READS = ("context_reach", "text_template", "name_alone")  #: What of a run's data tells how texts are read.
 FILES = ("path", "pretrained")  #: Options of encoders that may name a local file or folder.
 
 Recipe = dict[str, Any]
@@ -42,14 +43,14 @@ Made = TypeVar("Made", bound=Method)
 def recipe_of_run(run: Path, method: type[Method]) -> Recipe:
     """The recipe of a run of a method, from its config.yaml."""
     config = read_config(run)
-    model, reach = config["model"], config["data"].get("context_reach")  # an older run has none
+    model, data = config["model"], config["data"]
     options = {k: v for k, v in model.get("init_args", {}).items() if k not in method.training_only}
     return {
         "model": {"class_path": model["class_path"], "init_args": options},
-        "encoders": {name: config["data"].get(name) for name in ENCODERS},
-        "context_template": config["data"].get("context_template", LiveEncoder.context_template),
-        "num_images": config["data"].get("num_images", LiveEncoder.num_images),
-        **({} if reach is None else {"context_reach": reach}),
+        "encoders": {name: data.get(name) for name in ENCODERS},
+        "context_template": data.get("context_template", LiveEncoder.context_template),
+        "num_images": data.get("num_images", LiveEncoder.num_images),
+        **{name: data[name] for name in READS if data.get(name) not in (None, getattr(LiveEncoder, name))},
     }
 
 
@@ -199,6 +200,7 @@ def make(recipe: Recipe, device: str, kind: type[Made], trusted: Sequence[str] =
             that this version of dim lacks; or its template names more than `{mention}` and `{context}`.
     """
     check_template(recipe["context_template"], CONTEXT_FIELDS, "a context template")
+    check_template(recipe.get("text_template", LiveEncoder.text_template), TEXT_FIELDS, "a template of entity texts")
     method, encoders = read_classes(recipe, kind, trusted)
     for encoder in encoders.values():
         if "device" in parameters(encoder.kind)[0]:
@@ -209,7 +211,7 @@ def make(recipe: Recipe, device: str, kind: type[Made], trusted: Sequence[str] =
         **made(encoders),
         context_template=recipe["context_template"],
         num_images=num_images,
-        context_reach=recipe.get("context_reach"),
+        **{name: recipe[name] for name in READS if name in recipe},
     )
 
 

@@ -23,6 +23,8 @@ def live_encoder(module: DataModule) -> LiveEncoder:
         captioner=module.captioner,
         context_template=module.context_template,
         context_reach=module.context_reach,
+        text_template=module.text_template,
+        name_alone=module.name_alone,
         num_images=module.num_images,
     )
 

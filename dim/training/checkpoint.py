@@ -32,6 +32,7 @@ class TrainedOn(TypedDict):
     dataset: NotRequired[str]
     entity_text: NotRequired[str | None]
     context_template: NotRequired[str]
+    text_template: NotRequired[str]
     fields: NotRequired[list[str]]
 
 

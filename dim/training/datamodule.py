@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from dim.core.distributed import process_of_run
 from dim.core.jobs import Dtype, Executor
 from dim.core.ray_cluster import Engine, open_executor
+from dim.core.templates import TEXT_FIELDS, check_template
 from dim.data import dataset as records
 from dim.data.missing_images import MAX_MISSING_IMAGES, check_limit
 from dim.encoders.base import (
@@ -87,6 +88,9 @@ class LinkingDataModule(LightningDataModule):
         captioner: Says what an image shows, where the dataset has no caption; None: captions as they are.
         entity_text: Which text of the entities is used: `brief`, `brief_long`, `refreshed` …
         context_template: What is encoded as the context; `{mention}` and `{context}` are filled in.
+        text_template: What is encoded as the text of an entity; `{name}` and `{text}` are filled in.
+        name_alone: Whether the name alone is encoded where a mention has no context, or an entity no text: for methods
+            that read one text a side.
         num_images: Images of a mention or an entity that are encoded, at most: the first usable ones.
         feature_dtype: Of features on the disk and in memory; `float16` takes half the room.
         context_reach: How much of a context is read. `auto`: what the encoder reads of it from its start, and where
@@ -129,12 +133,13 @@ class LinkingDataModule(LightningDataModule):
                 "engine",
             ),
             *("images", "address", "seed", "text_encoder", "image_encoder", "name_encoder", "captioner", "entity_text"),
-            *("context_template", "context_reach", "num_images", "feature_dtype", "leave_out", "shuffle", "blank"),
+            *("context_template", "context_reach", "text_template", "name_alone", "num_images", "feature_dtype"),
+            *("leave_out", "shuffle", "blank"),
         }
     )
 
     #: Options that came later, as runs of before had them.
-    later: ClassVar[dict[str, Any]] = {"context_reach": None}
+    later: ClassVar[dict[str, Any]] = {"context_reach": None, "text_template": "{text}", "name_alone": False}
 
     def __init__(
         self,
@@ -159,6 +164,8 @@ class LinkingDataModule(LightningDataModule):
         max_missing_images: float = MAX_MISSING_IMAGES,
         images: Path | None = None,
         context_reach: ContextReach = "auto",
+        text_template: str = "{text}",
+        name_alone: bool = False,
         resident_gb: float = 4.0,
         graph_gb: float = 2.0,
         engine: Engine = "local",
@@ -171,6 +178,7 @@ class LinkingDataModule(LightningDataModule):
         for option, fields in (("leave_out", leave_out), ("shuffle", shuffle), ("blank", blank)):
             check_fields(fields, f"--data.{option}")
         check_reach(context_reach)
+        check_template(text_template, TEXT_FIELDS, "a template of entity texts (--data.text_template)")
         self.root, self.cache_dir = Path(root), Path(cache_dir)
         self.text_encoder, self.image_encoder = text_encoder, image_encoder
         self.name_encoder, self.captioner = name_encoder, captioner
@@ -184,6 +192,7 @@ class LinkingDataModule(LightningDataModule):
         self.graph_gb = graph_gb
         self.max_missing_images = check_limit(max_missing_images)
         self.images, self.context_reach = images, context_reach
+        self.text_template, self.name_alone = text_template, name_alone
         self.engine, self.address = engine, address
         self.needs = Needs()
         #: The fields that weights were trained on: what came into the dataset since, such as captions, is none of them.
@@ -263,6 +272,8 @@ class LinkingDataModule(LightningDataModule):
             entity_text=self.entity_text,
             context_template=self.context_template,
             context_reach=self.context_reach,
+            text_template=self.text_template,
+            name_alone=self.name_alone,
             num_images=self.num_images,
             feature_dtype=self.feature_dtype,
             batch_size=self.embed_batch_size,
@@ -332,6 +343,10 @@ class LinkingDataModule(LightningDataModule):
         # Where `auto` had nothing to cut, the run is what it is from the start of each context.
         if isinstance(self.context_reach, int) or (contexts is not None and contexts.num_around):
             parts["context_reach"] = str(self.context_reach)
+        if self.text_template != "{text}":
+            parts["text_template"] = self.text_template
+        if self.name_alone:
+            parts["name_alone"] = "True"
         if self.num_images != 1:
             parts["num_images"] = str(self.num_images)
         if self.feature_dtype != "float32":

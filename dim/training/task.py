@@ -27,6 +27,8 @@ from dim.training.checkpoint import describe_checkpoint, read_checkpoint
 from dim.training.datamodule import LinkingDataModule
 
 CHECKPOINT_FORMAT = 1
+#: Fingerprints that stand only where an option is not at its default, and change what the weights saw.
+AT_DEFAULT = ("text_template", "name_alone", "num_images")
 
 
 class LinkingTask(Method, LightningModule):
@@ -271,7 +273,9 @@ class LinkingTask(Method, LightningModule):
         saved = checkpoint.get("dim", {})
         here: dict[str, Any] = {}
         self.on_save_checkpoint(here)
-        for key, value in here["dim"].items():
+        # What stands in a fingerprint only where it is asked for may stand in one of the two.
+        at_default = {key: "not set" for key in AT_DEFAULT if key in saved}
+        for key, value in (at_default | here["dim"]).items():
             if key == "seed" and saved.get(key, value) != value:
                 raise CheckpointError(
                     f"weights of seed {value}",

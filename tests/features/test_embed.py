@@ -216,6 +216,22 @@ def test_another_template_is_another_context(tmp_path: Path) -> None:
         run(dataset, tmp_path / "other", context_template="{sentence}")
 
 
+def test_another_template_is_another_text_and_a_name_stands_alone_where_it_may(tmp_path: Path) -> None:
+    mentions = pd.DataFrame({"id": ["m1", "m2"], "split": "train", "mention": ["Ana", " "], "context": [None, None]})
+    entities = pd.DataFrame({"id": ["Q1", "Q2"], "name": ["Ana", "Bo"]})
+    texts = {"brief": pd.DataFrame({"entity_id": ["Q1"], "text": ["sings"]})}
+    dataset = write_dataset(tmp_path / "d", name="d", entities=entities, texts=texts, mentions=mentions)
+    options = {"image_encoder": None, "text_template": "{name} ({text})"}
+    found = run(dataset, tmp_path / "cache", **options)
+    assert [found["text"].rows.tolist(), found["context"].rows.tolist()] == [[0, -1], [-1, -1]]
+    assert found["text"].dense()[0].tolist() == [len("Ana (sings)"), ord("A")]
+    found = run(dataset, tmp_path / "cache", **options, name_alone=True)
+    assert found["text"].dense().tolist() == [[len("Ana (sings)"), ord("A")], [2, ord("B")]]
+    assert found["context"].rows.tolist() == [0, -1]
+    with pytest.raises(ConfigError, match=r"a template of entity texts of \{name\} and \{text\}(?s:.*)KeyError"):
+        run(dataset, tmp_path / "other", text_template="{description}")
+
+
 def test_a_context_is_read_around_the_mention_that_is_meant(tmp_path: Path) -> None:
     text = "Ana " + "sang and " * 200 + "Bo saw Ana in the rain " + "for hours " * 200
     start = text.index("Ana in")

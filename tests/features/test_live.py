@@ -65,12 +65,18 @@ def opened(dataset: Dataset, column: pd.Series, wanted: Sequence[str]) -> list[R
 
 
 @pytest.mark.parametrize(
-    ("template", "reach"), [("{mention} [SEP] {context}", None), ("{context}", None), ("{context}", 4)]
+    ("options", "contexts", "described"),
+    [
+        ({"context_template": "{mention} [SEP] {context}", "context_reach": None}, 6, 4),
+        ({"context_template": "{context}", "context_reach": None}, 6, 4),
+        ({"context_template": "{context}", "context_reach": 4}, 6, 4),
+        ({"text_template": "{name} . {text}"}, 6, 4),
+        ({"context_template": "{mention} . {context}", "text_template": "{name}: {text}", "name_alone": True}, 8, 8),
+    ],
 )
 def test_every_field_is_what_a_dataset_gives(
-    dataset: Dataset, tmp_path: Path, template: str, reach: int | None
+    dataset: Dataset, tmp_path: Path, options: dict[str, Any], contexts: int, described: int
 ) -> None:
-    options = {"context_template": template, "context_reach": reach}
     stored = embed_dataset(dataset, cache_dir=tmp_path, num_workers=0, progress=False, **options, **ENCODERS)
     encoder, spelled = live(**options), ENCODERS["name_encoder"]
     mentions, entities = dataset.mentions, dataset.entities
@@ -91,8 +97,8 @@ def test_every_field_is_what_a_dataset_gives(
         assert np.array_equal(mask.numpy(), expected.rows >= 0), name
         assert not values[~mask].any()
         np.testing.assert_allclose(values[mask], matrix[expected.rows[expected.rows >= 0]], atol=1e-5)
-    assert found["context"][1].sum() == 6
-    assert found["text"][1].sum() == 4
+    assert found["context"][1].sum() == contexts
+    assert found["text"][1].sum() == described
     assert found["image"][1].sum() == found["caption"][1].sum() == 5
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ from dim.linker.figures import about_run
 from dim.linker.images import ImageReader, question_images
 from dim.linker.knowledge import knowledge_of
 from dim.linker.linker import Linker
-from dim.linker.recipe import Recipe, absolute, recipe_of_run
+from dim.linker.recipe import ENCODERS, Recipe, absolute, recipe_of_run
 from dim.linker.sources import live_encoder
 from dim.methods.generative.decoding import Written
 from dim.methods.generative.examples import SimilarExamples
@@ -80,18 +81,13 @@ class GenerativeLinker(Linker):
         data = task.data
         recipe = _recipe(task, run)
         every = live_encoder(task.datamodule)
-        encoders = {name: getattr(every, name) for name in recipe["encoders"]}
+        unread: dict[str, Any] = dict.fromkeys(set(ENCODERS) - set(recipe["encoders"]))
         name = model.name if (model := Path(task.language_model.path)).is_dir() else str(model)
         reads_context = "context" not in task.datamodule.leave_out
         return cls(
             Parts(
                 task,
-                type(every)(
-                    **encoders,
-                    context_template=every.context_template,
-                    context_reach=every.context_reach,
-                    num_images=every.num_images,
-                ),
+                replace(every, **unread),
                 knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root),
                 training_mentions(task),
                 task.tree if task.constrained else None,
