@@ -7,7 +7,10 @@ import pytest
 
 from dim.__main__ import main
 from dim.cli.compare import Experiment, fit
+from dim.cli.fit_lines import first_wrong
+from dim.cli.grid import Setting, read_grid, tune_of
 from dim.demo import demo_world
+from dim.errors import ConfigError, DimError
 
 CONFIG = """
 data:
@@ -77,11 +80,22 @@ def test_another_experiment_in_the_folder_is_not_mixed_in(place, capfd):
     assert "Name another folder with --runs" in capfd.readouterr().err
 
 
-def test_a_run_that_fails_is_named_the_others_are_reported_and_it_is_no_success(place, capfd, monkeypatch):
-    def in_this_process(experiment, resume):  # without the imports of each
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Without the imports of each."""
+
+    def fitted(experiment, resume):
         return main(["fit", *experiment.arguments, "--overwrite=true"]) == 0
 
-    monkeypatch.setattr("dim.cli.compare.fit", in_this_process)
+    def checked(experiments):
+        assert first_wrong([experiment.arguments for experiment in experiments]) is None
+
+    monkeypatch.setattr("dim.cli.compare.fit", fitted)
+    monkeypatch.setattr("dim.cli.compare.check", checked)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_run_that_fails_is_named_the_others_are_reported_and_it_is_no_success(place, capfd):
     (place / "ablations" / "broken.yaml").write_text("data:\n  entity_text: nothing\n")
     configs = [str(place / "brief.yaml") + "+broken", str(place / "brief.yaml")]
     assert main(["compare", *configs, "--runs", str(place / "some"), "--seeds", "1"]) == 1
@@ -99,3 +113,75 @@ def test_a_config_that_is_not_there_names_those_that_are(place, capfd):
     assert main(["compare", f"{place / 'brief.yaml'}+refreshd", "--runs", str(place / "x")]) == 1
     assert "refreshed" in capfd.readouterr().err.replace("\n", " ")
     assert not (place / "x").exists()
+
+
+GRID = """
+model.width: [16, 32]
+model.loss: [{class_path: NPair}]
+trainer.max_epochs: [1]
+"""
+
+
+def test_a_grid_is_every_combination_or_the_settings_that_are_listed(tmp_path):
+    (tmp_path / "grid.yaml").write_text(GRID)
+    first, second = read_grid(tmp_path / "grid.yaml")
+    assert first.name == "width=16+loss=NPair+max_epochs=1"
+    assert second.options == ("--model.width=32", '--model.loss={"class_path": "NPair"}', "--trainer.max_epochs=1")
+    listed = "- {data.text_encoder.path: /a/b, data.image_encoder.path: null}\n- {data.shuffle: [text]}\n"
+    (tmp_path / "grid.yaml").write_text(listed)
+    assert read_grid(tmp_path / "grid.yaml") == [
+        Setting(
+            "data.text_encoder.path=a_b+data.image_encoder.path=null",
+            ("--data.text_encoder.path=/a/b", "--data.image_encoder.path=null"),
+        ),
+        Setting("shuffle=text", ('--data.shuffle=["text"]',)),
+    ]
+    (tmp_path / "grid.yaml").write_text("data.context_template: ['{mention}', '[mention]']\n")
+    assert [each.name for each in read_grid(tmp_path / "grid.yaml")] == [
+        "context_template=mention",
+        "context_template=mention-2",
+    ]
+
+
+@pytest.mark.parametrize("text", ["model.width: 3\n", "model.width: []\n", "[]\n", "- {}\n", "3\n", "a: [\n", ""])
+def test_what_is_no_grid_is_said(tmp_path, text):
+    (tmp_path / "grid.yaml").write_text(text)
+    with pytest.raises(DimError, match=r"grid\.yaml"):
+        read_grid(tmp_path / "grid.yaml")
+    with pytest.raises(ConfigError, match="no such file"):
+        read_grid(tmp_path / "other.yaml")
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_the_settings_of_a_grid_are_runs_of_their_own_and_told_by_tune(place, capfd):
+    (place / "grid.yaml").write_text(GRID)
+    command = ["compare", str(place / "brief.yaml"), "--runs", str(place / "grid"), "--seeds", "1"]
+    command += ["--grid", str(place / "grid.yaml")]
+    assert main(command) == 0
+    shown = capfd.readouterr().out
+    folders = [place / "grid" / f"brief+width={width}+loss=NPair+max_epochs=1" / "seed0" for width in (16, 32)]
+    found = {f"{100 * tune_of(folder)['mrr']:.1f}" for folder in folders}
+    table = shown.partition("Settings by tune")[2]
+    assert all(each in table for each in (*found, "width=16", "width=32"))
+    assert tune_of(place) == {}
+
+
+def test_lines_of_fit_are_read_and_not_run(place, capfd):
+    line = [f"--config={place / 'brief.yaml'}", f"--run={place / 'nothing'}"]
+    assert first_wrong([line, [*line, "--model.width=16"]]) is None
+    assert first_wrong([line, [*line, "--model.width=wide"]]) == 1
+    shown = capfd.readouterr()
+    assert "wide" in shown.err
+    assert not shown.out
+    assert not (place / "nothing").exists()
+
+
+@pytest.mark.long
+def test_a_wrong_line_stops_it_before_anything_is_run(place, capfd):
+    (place / "wrong.yaml").write_text("model.width: [16, wide]\n")
+    command = ["compare", str(place / "brief.yaml"), "--runs", str(place / "none"), "--seeds", "2"]
+    assert main([*command, "--grid", str(place / "wrong.yaml")]) == 1
+    shown = capfd.readouterr()
+    assert "wide" in shown.err.partition("Nothing was run")[0]
+    assert "width=wide/seed0" in shown.err
+    assert not (place / "none").exists()

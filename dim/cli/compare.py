@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
 
 from dim.cli.configs import config_file, shipped
+from dim.cli.grid import Setting, read_grid, tune_table
 from dim.cli.report import check_options, report
 from dim.core.files import write_json
 from dim.core.folder_files import read_json
@@ -22,6 +25,7 @@ from dim.images.decoder_process import same_imports
 from dim.training.run_folder import can_resume, is_finished
 
 INTERRUPTED = 130  #: How a command ends that was.
+ALONE = Setting()
 RECORD = "compare.json"  #: In a run's folder: the options that it was started with.
 
 
@@ -76,11 +80,13 @@ def compare(
     against: str | None = None,
     by: str | None = None,
     out: list[Path] | Path | None = None,
+    grid: Path | None = None,
 ) -> None:
     """Runs each config with seeds 0, 1, … and reports on all of them together.
 
-    Interrupted and called again it goes on: finished runs stay, an unfinished one resumes at its last epoch. A run
-    that fails is named, the others go on and are reported, and the command ends with an error.
+    Interrupted and called again it goes on: finished runs stay, an unfinished one resumes at its last epoch. A line of
+    `dim fit` that its parser refuses stops it before anything is run. A run that fails is named, the others go on and
+    are reported, and the command ends with an error.
 
     Args:
         configs: Files, or names of shipped configs (`dim configs` lists them); `demo+shuffled_texts` lays
@@ -91,29 +97,37 @@ def compare(
         against: The system that the others are tested against; by default the first.
         by: A column to break the report down by.
         out: A file that the report is also written to (.html, .md, .csv, .tex), or a list: '[report.html, report.md]'.
+        grid: A YAML file of options of `dim fit` that each config is run with: `model.width: [256, 512]` a line, of
+            which every combination is run, or a list of mappings such as `{model.width: 256}`. A table by tune says
+            which to choose.
 
     Raises:
-        ConfigError: A config is not there, another experiment stands in a run's folder, or a run failed.
+        ConfigError: A config is not there or wrong, the grid is none, another experiment stands in a run's folder, or a
+            run failed.
     """
     files = [out] if isinstance(out, Path) else list(out or [])
     check_options(files, ROUNDS)
     console = Console()
     extra = tuple(shlex.split(options))
+    settings = [ALONE] if grid is None else read_grid(grid)
+    systems = [(name, setting, runs / system_name(name, setting)) for name in configs for setting in settings]
     experiments = [
-        Experiment(find_configs(name), seed, runs / system_name(name) / f"seed{seed}", extra)
+        Experiment(find_configs(name), seed, folder / f"seed{seed}", (*extra, *setting.options))
         for seed in range(seeds)
-        for name in configs
+        for name, setting, folder in systems
     ]
     states = [experiment.state() for experiment in experiments]  # before anything is run
+    check([each for each, state in zip(experiments, states, strict=True) if each.seed == 0 and state != "finished"])
     failed = []
     for number, (experiment, state) in enumerate(zip(experiments, states, strict=True), start=1):
         console.print(Text(f"{number} of {len(experiments)}: {experiment.run} ({state})", "bold"), soft_wrap=True)
         if state != "finished" and not fit(experiment, resume=state == "unfinished"):
             failed.append(experiment)
-    folders = [runs / system_name(name) for name in configs]
-    done = [folder for folder in folders if any(map(is_finished, folder.glob("seed*")))]
+    done = [folder for *_, folder in systems if any(map(is_finished, folder.glob("seed*")))]
     if done:
         report(done, against=against, by=by, out=files)
+        if grid is not None:
+            console.print(tune_table(done))
     if failed:
         _print_runs(experiments, failed, console)
         raise ConfigError(
@@ -130,6 +144,27 @@ def _print_runs(experiments: list[Experiment], failed: list[Experiment], console
     console.print(table)
     for experiment in failed:
         console.print(f"failed: python -m dim fit {shlex.join(experiment.arguments)}", soft_wrap=True)
+
+
+def check(experiments: Sequence[Experiment]) -> None:
+    """Has the lines of `dim fit` read, all in one further process, which imports what reading them needs.
+
+    Raises:
+        ConfigError: One is wrong; its error is on stderr.
+    """
+    if not experiments:
+        return
+    lines = json.dumps([experiment.arguments for experiment in experiments])
+    command = [sys.executable, "-P", "-m", "dim.cli.fit_lines"]
+    done = subprocess.run(command, input=lines, stdout=subprocess.PIPE, text=True, env=same_imports(), check=False)
+    if done.returncode:
+        number = done.stdout.strip()
+        wrong = experiments[int(number)] if number.isdecimal() else None
+        raise ConfigError(
+            "lines of dim fit that can be read",
+            "one that cannot" if wrong is None else f"python -m dim fit {shlex.join(wrong.arguments)}",
+            "Its error stands above. Nothing was run.",
+        )
 
 
 def fit(experiment: Experiment, resume: bool) -> bool:
@@ -179,11 +214,12 @@ def find_configs(name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def system_name(name: str) -> str:
+def system_name(name: str, setting: Setting = ALONE) -> str:
     """The folder of a system.
 
     Example:
-        >>> system_name("lightning_configs/demo.yaml+shuffled_texts")
-        'demo+shuffled_texts'
+        >>> system_name("lightning_configs/demo.yaml+shuffled_texts", Setting("width=256"))
+        'demo+shuffled_texts+width=256'
     """
-    return "+".join(Path(part).stem for part in name.split("+"))
+    parts = [Path(part).stem for part in name.split("+")]
+    return "+".join([*parts, setting.name] if setting.name else parts)
