@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from typing import Any
 
@@ -43,17 +44,20 @@ STYLE: Any = {  # matplotlib's types list every key there is
 LABEL = 44  #: Letters of a system's name in a plot.
 
 
-def bars(comparison: Comparison) -> Figure:
-    """Top-1 of every row with its 95% interval."""
+def intervals(comparison: Comparison) -> Figure:
+    """Top-1 of every row with its 95% interval: points, not bars, as the axis shows the part where they differ."""
     rows = comparison.group.rows
+    shown = [comparison.estimates[row.name]["top1"] for row in rows]
+    low, high = near(min(found.low for found in shown), max(found.high for found in shown))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.4, 0.75 + 0.42 * len(rows)), layout="constrained")
         axes = figure.subplots()
         for place, (row, colour, _) in enumerate(styled(comparison)):
             found = comparison.estimates[row.name]["top1"]
             reach = [[100 * max(0.0, found.value - found.low)], [100 * max(0.0, found.high - found.value)]]
-            axes.barh(place, 100 * found.value, height=0.62, color=colour, alpha=0.85)
-            axes.errorbar([100 * found.value], [place], xerr=reach, color=INK, capsize=3, linewidth=1.2)
+            axes.errorbar(
+                [100 * found.value], [place], xerr=reach, color=colour, fmt="o", markersize=8, capsize=4, linewidth=2.2
+            )
             axes.annotate(
                 f"{100 * found.value:.1f}",
                 (100 * found.high, place),
@@ -62,14 +66,28 @@ def bars(comparison: Comparison) -> Figure:
                 va="center",
             )
         axes.set_yticks(range(len(rows)), [shorten(row.name) for row in rows])
-        axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.spines["left"].set_visible(False)
         axes.tick_params(length=0)
-        axes.set_xlim(0, 108)
-        axes.set_xticks(range(0, 101, 20))
+        axes.set_xlim(low, high + 0.1 * (high - low))  # room for the last figure
+        axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlabel("Top-1 (%) with 95% interval")
     return figure
+
+
+def near(low: float, high: float) -> tuple[float, float]:
+    """The part of 0 to 100% that an axis shows of shares between `low` and `high`: what differs fills it.
+
+    Example:
+        >>> near(0.874, 0.921)
+        (85.0, 95.0)
+        >>> near(0.02, 1.0)
+        (0.0, 100.0)
+    """
+    step = 5.0
+    first, last = step * math.floor(100 * low / step), step * math.ceil(100 * high / step)
+    first, last = max(0.0, first), min(100.0, max(last, first + 2 * step))
+    return min(first, last - 2 * step), last
 
 
 def rank_distribution(comparison: Comparison) -> Figure:
@@ -126,7 +144,7 @@ def styled(comparison: Comparison) -> list[tuple[System, str, str]]:
 def figures(comparison: Comparison) -> dict[str, Figure]:
     """The plots of a group by their titles."""
     found = {
-        "Top-1 with 95% intervals": bars(comparison),
+        "Top-1 with 95% intervals": intervals(comparison),
         "Rank of the gold": rank_distribution(comparison),
         "Top-1 over the size of the KB": kb_size_curve(comparison),
     }
@@ -189,7 +207,8 @@ def _finish(axes: Axes, x: str, y: str) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.xaxis.set_minor_formatter("")
     axes.tick_params(which="both", length=0)
-    axes.set_ylim(0, 102)
+    lowest = min(float(np.min(line.get_ydata())) for line in axes.get_lines())
+    axes.set_ylim(near(lowest / 100, 1)[0], 100.6)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     lines = axes.get_lines()  # each of them: by itself a legend leaves out names that begin with `_`
