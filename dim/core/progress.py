@@ -18,6 +18,19 @@ COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), 
 Item = TypeVar("Item")
 
 
+def duration(seconds: float) -> str:
+    """A time as one says it.
+
+    Example:
+        >>> duration(90), duration(1500), duration(11100)
+        ('90 s', '25 min', '3 h 5 min')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60:,} h {minutes % 60} min"
+
+
 class Lines:
     """Says a line every `INTERVAL` seconds while its block runs, also when the work itself stands still.
 
@@ -99,7 +112,7 @@ class Bar:
         ]
         if rate > 0:
             each = f"{rate / scale:,.0f}" if rate / scale >= 10 else f"{rate / scale:.2g}"
-            parts += [f"{each}/s", f"{(self.total - self.done) / rate:,.0f} s left"]
+            parts += [f"{each}/s", f"{duration((self.total - self.done) / rate)} left"]
         return ", ".join(part for part in (*parts, self.note()) if part)
 
 

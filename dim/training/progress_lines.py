@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -11,9 +12,43 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import RichProgressBar
 
 from dim.core.distributed import process_of_run
-from dim.core.progress import Bar, Lines
+from dim.core.progress import Bar, Lines, duration
 from dim.display.lines import warn
 from dim.training.task import LinkingTask
+
+
+class WholeFit:
+    """How long the epochs of a fit still take, with what belongs to them, such as mining and ranking tune.
+
+    Args:
+        clock: Seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._starts: list[float] = []
+
+    def start_epoch(self) -> None:
+        """Called as each begins."""
+        self._starts.append(self._clock())
+
+    def left(self, trainer: Trainer) -> str:
+        """In words, at most, as it may stop early; empty where nobody knows.
+
+        An epoch takes as long as those before it. The first tells by its batches, not by what follows on them.
+        """
+        num_epochs, num_batches = trainer.max_epochs or -1, trainer.num_training_batches
+        if num_epochs < 2 or not self._starts:
+            return ""
+        spent = self._clock() - self._starts[-1]
+        if (before := len(self._starts) - 1) > 0:
+            each = (self._starts[-1] - self._starts[0]) / before
+        elif done := trainer.fit_loop.epoch_loop.batch_progress.current.processed:
+            each = spent * num_batches / done
+        else:
+            return ""
+        seconds = max(0.0, each * (num_epochs - trainer.current_epoch) - spent)
+        return f"at most {duration(seconds)} of all {num_epochs} epochs"
 
 
 class ProgressBar(RichProgressBar):
@@ -21,11 +56,22 @@ class ProgressBar(RichProgressBar):
 
     _num_ranked = 0
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._whole = WholeFit()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begins to count."""
+        self._whole.start_epoch()
+        super().on_train_epoch_start(trainer, pl_module)
+
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
         """What stands beside the bar."""
-        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+        found = {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+        left = self._whole.left(trainer) if trainer.training else ""
+        return found | ({"left": left} if left else {})
 
     @property
     def total_val_batches_current_dataloader(self) -> int | float:
@@ -142,9 +188,10 @@ class TrainingLines(Callback):
         self.say = say or _print
         self._bar: Bar | None = None
         self._lines = ExitStack()
+        self._whole = WholeFit()
 
-    def _follow(self, what: str, total: float) -> None:
-        self._bar = Bar(f"{self.name}{what}", int(total))
+    def _follow(self, what: str, total: float, note: Callable[[], str] = str) -> None:
+        self._bar = Bar(f"{self.name}{what}", int(total), note=note)
         self._lines.close()
         self._lines.enter_context(Lines(self._bar.line, self.say))
 
@@ -174,7 +221,9 @@ class TrainingLines(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Says how the epoch before went: its loss is known now."""
         self._say_epoch(trainer, trainer.current_epoch)
-        self._follow(f"epoch {_of_all(trainer.current_epoch + 1, trainer)}, batch", trainer.num_training_batches)
+        self._whole.start_epoch()
+        epoch = f"epoch {_of_all(trainer.current_epoch + 1, trainer)}, batch"
+        self._follow(epoch, trainer.num_training_batches, lambda: self._whole.left(trainer))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -5,6 +5,8 @@ import queue
 import re
 
 import pytest
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.demos.boring_classes import BoringModel
 from rich.console import Console
 from tiny_fit import tiny_options, tiny_world
 
@@ -12,7 +14,7 @@ import dim.core.progress
 from dim.__main__ import main
 from dim.core.progress import INTERVAL, Bar, Lines, shown, tracked
 from dim.data.dataset import Dataset
-from dim.training.progress_lines import ProgressBar, TrainingLines
+from dim.training.progress_lines import ProgressBar, TrainingLines, WholeFit
 
 
 class Moments:
@@ -75,6 +77,34 @@ def test_a_terminal_gets_a_bar_and_a_file_lines(monkeypatch, is_terminal):
 
 def test_what_is_silent_says_nothing_and_gives_all_items():
     assert list(tracked([1, 2], "x", 2, silent=True)) == [1, 2]
+
+
+@pytest.mark.parametrize(("max_epochs", "stays"), [(3, ""), (1, "no estimate"), (-1, "no estimate")])
+def test_the_time_of_all_epochs_is_that_of_the_first_batches_then_that_of_the_epochs_before(max_epochs, stays):
+    minutes, said = [0.0], []
+    whole = WholeFit(clock=lambda: 60 * minutes[0])
+
+    class Watch(Callback):
+        def on_train_epoch_start(self, trainer, module):
+            whole.start_epoch()
+            said.append(whole.left(trainer))
+
+        def on_train_batch_end(self, trainer, module, *_):
+            minutes[0] += 10
+            said.append(whole.left(trainer))
+
+        def on_validation_end(self, trainer, module):
+            minutes[0] += 20  # which the first epoch does not know of
+
+    options = {"max_epochs": max_epochs, "max_steps": 6, "limit_train_batches": 2, "limit_val_batches": 1}
+    shown = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "num_sanity_val_steps": 0}
+    Trainer(accelerator="cpu", callbacks=[Watch()], enable_model_summary=False, **options, **shown).fit(BoringModel())
+    if stays:
+        assert set(said) == {""}
+        return
+    first = ["", "at most 50 min of all 3 epochs", "at most 40 min of all 3 epochs"]
+    second = [f"at most {minutes} min of all 3 epochs" for minutes in (80, 70, 60)]
+    assert said == [*first, *second, *(f"at most {minutes} min of all 3 epochs" for minutes in (40, 30, 20))]
 
 
 def test_a_fit_in_a_log_file_says_a_line_an_epoch(tmp_path_factory, tmp_path, capsys):
