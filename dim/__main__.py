@@ -73,8 +73,12 @@ def main(args: Sequence[str] | None = None) -> int:
             say(f"dim {dim.__version__}")
         elif name in TRAINER_COMMANDS:
             if name == "fit":
-                from dim.cli.trainer_line import check_names
+                from dim.cli.trainer_line import check_names, is_from_linker
 
+                if is_from_linker(arguments):
+                    from dim.cli.grown import from_linker
+
+                    arguments = from_linker(arguments)
                 check_names(arguments)
             with importing():
                 from dim.cli.trainer import run_trainer

@@ -10,18 +10,23 @@ import sys
 from contextlib import redirect_stdout
 from io import StringIO
 
-from dim.__main__ import main
+from dim.cli.trainer import run_trainer
+from dim.cli.trainer_line import check_names
+from dim.display.lines import warn
+from dim.errors import DimError
 
 
 def first_wrong(lines: list[list[str]]) -> int | None:
     """The number of the first line that `dim fit` refuses; None: all can be read."""
     for number, arguments in enumerate(lines):
-        with redirect_stdout(StringIO()):
-            try:
-                code = main(["fit", *arguments, "--print_config"])
-            except SystemExit as error:  # as it ends when it has printed
-                code = int(error.code or 0)
-        if code:
+        try:
+            check_names(["fit", *arguments])
+            with redirect_stdout(StringIO()):
+                run_trainer(["fit", *arguments, "--print_config"])
+        except SystemExit:  # as it ends when it has printed
+            continue
+        except DimError as error:
+            warn(f"error: {error}")
             return number
     return None
 

@@ -134,6 +134,18 @@ class DimCLI(LightningCLI):
             help="Packages, separated by commas, whose classes a run may name beside dim's; they are imported.",
         )
         parser.add_argument("--overwrite", type=bool, default=False, help="Whether fit may replace what is in --run.")
+        parser.add_argument(
+            "--from",
+            type=str | None,
+            default=None,
+            help="Of fit, a linker's folder: it is fitted on --mentions of its entities, with its encoders.",
+        )
+        parser.add_argument(
+            "--mentions",
+            type=str | None,
+            default=None,
+            help="Beside --from: a table of mentions, or its folder; the dataset of both is written to --data.root.",
+        )
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.set_defaults(
             {"early_stopping.monitor": MONITOR, "early_stopping.mode": "max", "early_stopping.patience": 10}
@@ -168,6 +180,10 @@ class DimCLI(LightningCLI):
             for name in (name for name in MACHINES if f"--{name}" not in given):
                 options[name] = MACHINES[name]
         options.pop("trust", None)  # the command line counts, never a file
+        for name in ("from", "mentions"):  # read by then, where the command line has them
+            if options.pop(name, None) is not None:
+                found = f"{name} in a file, or of dim {args[0]}"
+                raise ConfigError(f"--{name} on the command line of dim fit", found, "Name it there.")
         if (dataset := options.pop("dataset", None)) is not None:
             options["data.root"] = dataset
             options["data.images"] = None  # a dataset folder says itself where its images are

@@ -11,7 +11,7 @@ from dim.core.wrong_line import Line, wrong_name
 
 REQUIRED = ("run", "data.root", "model")
 #: The options of `fit` that are dim's own and no class's.
-OWN = ("run", "dataset", "trust", "overwrite")
+OWN = ("run", "dataset", "trust", "overwrite", "from", "mentions")
 #: Whose arguments the others are.
 PARTS = (
     ("pytorch_lightning.trainer.trainer", "Trainer", "__init__"),
@@ -26,6 +26,11 @@ NO_OPTIONS = ("model", "train_dataloaders", "val_dataloaders", "datamodule")
 def trainer_line(arguments: Sequence[str]) -> Line:
     """The line of one of the trainer's commands: its name, and what stands after it."""
     return Line(arguments[0], tuple(arguments[1:]), REQUIRED, Path.cwd())
+
+
+def is_from_linker(arguments: Sequence[str]) -> bool:
+    """Whether a line of `fit` goes on from a linker."""
+    return any(word.partition("=")[0] in ("--from", "--mentions") for word in arguments)
 
 
 def check_names(arguments: Sequence[str]) -> None:

@@ -151,6 +151,30 @@ def prepare(
         )
 
 
+def prepare_mentions(mentions: Path, entities: Path, out: Path, name: str, images: Path | None = None) -> Dataset:
+    """The dataset of mentions whose KB stands elsewhere.
+
+    Args:
+        mentions: A table of any name, or a folder that has it, or one a split.
+        entities: A table of the KB; images by absolute paths.
+        out: The dataset folder to write, as of `prepare`.
+        name: The dataset's.
+        images: A folder that holds the images of both; None: entities have none.
+
+    Raises:
+        DataError, ConfigError, StorageError: As `prepare`.
+    """
+    with explain_read_errors(mentions):
+        is_there = mentions.exists()
+    if not is_there:
+        remedy = how_to_get(mentions, f"Check the path; it counts from {Path.cwd()}.")
+        raise DataError(f"a table of mentions, or its folder, at {mentions}", "nothing there", remedy)
+    overwrite = PREPARED.stands_at(out) and Dataset(out).meta.get("prepared_from") == _place(mentions)
+    with claimed_folder(out, PREPARED, "dim fit --from", sources=[mentions], overwrite=overwrite) as check_again:
+        converter = Tables(entities=entities)
+        return _prepare(mentions, out, converter, [out], name, images, check_again=check_again)
+
+
 def _prepare(
     root: Path,
     out: Path,

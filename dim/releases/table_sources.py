@@ -70,8 +70,13 @@ def find_tables(root: Path) -> Sources:
         DataError: One of them is missing, stands there twice, or lacks shards.
     """
     found = _tables(root)
-    entities = found.pop(ENTITIES, {})
+    entities = found.get(ENTITIES, {})
     _check_one(root, ENTITIES, entities)
+    return Sources(_sources(entities), _mentions_of(root, found))
+
+
+def _mentions_of(root: Path, found: dict[str, dict[str, list[Path]]]) -> list[Source]:
+    found = {table: files for table, files in found.items() if table != ENTITIES}
     if MENTIONS in found and len(found) > 1:
         raise DataError(
             f"mentions in one table, or in one a split, in {root}",
@@ -88,7 +93,16 @@ def find_tables(root: Path) -> Sources:
             _check_one(root, table, found[table])
             split = None if table == MENTIONS else table
             mentions += _sources(found[table], split)
-    return Sources(_sources(entities), mentions)
+    return mentions
+
+
+def find_mentions(place: Path) -> list[Source]:
+    """The files of mentions, where the KB stands elsewhere: a file of any name, or those in a folder.
+
+    Raises:
+        DataError: There is none, or it stands there twice, or lacks shards.
+    """
+    return [Source(place)] if place.is_file() else _mentions_of(place, _tables(place))
 
 
 def find_entities(place: Path) -> list[Source]:

@@ -24,7 +24,7 @@ from dim.releases.entity_texts import texts_table
 from dim.releases.image_cells import ImageCells, cut_urls, is_url
 from dim.releases.mention_rows import MentionRows, json_cell
 from dim.releases.named_columns import check_columns, rename_columns
-from dim.releases.table_sources import FOLDERS, SPLIT_NAMES, Source, find_tables, has_tables
+from dim.releases.table_sources import FOLDERS, SPLIT_NAMES, Source, Sources, find_mentions, find_tables, has_tables
 
 IMAGES = ("image", "images")
 LISTS = ("aliases", *IMAGES)
@@ -38,6 +38,7 @@ class Tables(Converter):
         encoding: Of the files; None: as their first bytes tell, else UTF-8.
         list_separator: What separates aliases, images and candidates in a cell; None: told by the columns.
         allow_broken: Whether rows that cannot be read are left out, however many.
+        entities: The table of the KB, where it stands elsewhere: then mentions alone are looked for.
     """
 
     layout = "tables"
@@ -45,9 +46,14 @@ class Tables(Converter):
     folders = FOLDERS
 
     def __init__(
-        self, encoding: str | None = None, list_separator: str | None = None, allow_broken: bool = False
+        self,
+        encoding: str | None = None,
+        list_separator: str | None = None,
+        allow_broken: bool = False,
+        entities: Path | None = None,
     ) -> None:
         self.encoding, self.list_separator, self.allow_broken = encoding, list_separator, allow_broken
+        self.entities = entities
 
     def recognizes(self, root: Path) -> bool:
         """Tells by the names of the files."""
@@ -60,7 +66,8 @@ class Tables(Converter):
             DataError: As the contract says, and where a column is missing or more than 1% of the rows of a table cannot
                 be read: a cell is no number or split, an id is empty, cells are missing.
         """
-        sources, notes = find_tables(root), list[str]()
+        sources, notes = self._sources(root), list[str]()
+        root = root.parent if root.is_file() else root
         images = ImageCells(root)
         entity_files, entities, has_texts = self._read_entities(sources.entities, images, notes)
         ids = set(entities["id"])
@@ -77,7 +84,18 @@ class Tables(Converter):
         if rows.num_wrong_offsets:
             notes.append(f"start and end did not hold the mention in {rows.num_wrong_offsets:,} rows: searched for it")
         notes += rows.candidate_notes()
-        return _release(root, [*entity_files, *mention_files], entities, has_texts, rows, images, notes)
+        release = _release(root, [*entity_files, *mention_files], entities, has_texts, rows, images, notes)
+        if self.entities is not None and "images" in release.mentions:  # those of the entities stand elsewhere
+            release.mentions["images"] = [
+                [path if is_url(path) else str(root.absolute() / path) for path in paths]
+                for paths in release.mentions["images"]
+            ]
+        return release
+
+    def _sources(self, root: Path) -> Sources:
+        if self.entities is None:
+            return find_tables(root)
+        return Sources([Source(self.entities)], find_mentions(root))
 
     def read_kb(self, root: Path, sources: Sequence[Source]) -> Release:
         """Reads tables of entities alone; each needs its name, as nothing else speaks for it.

@@ -43,7 +43,7 @@ class WholeFit:
         spent = self._clock() - self._starts[-1]
         if (before := len(self._starts) - 1) > 0:
             each = (self._starts[-1] - self._starts[0]) / before
-        elif done := trainer.fit_loop.epoch_loop.batch_progress.current.processed:
+        elif done := trainer.fit_loop.epoch_loop.batch_progress.current.processed:  # type: ignore[attr-defined]
             each = spent * num_batches / done
         else:
             return ""

@@ -1,0 +1,114 @@
+"""`dim fit --from LINKER`: what was linked untrained is trained when mentions come."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dim import Linker
+from dim.__main__ import main
+from dim.cli.grown import from_linker
+from dim.core.folder_files import read_yaml
+from dim.data.dataset import Dataset
+from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
+
+NAMES = ["Ada Moreau", "Bo Silva", "Cleo Okafor", "Dan Weiss", "Eve Lund", "Fay Ortiz"]
+QUIET = ["--trainer.max_epochs", "1", "--trainer.logger", "false", "--trainer.enable_progress_bar", "false"]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Entities in one folder, mentions in another, with images of the same names in both."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("museum", "letters"):
+        (tmp_path / folder).mkdir()
+        for number in range(3):
+            spots = np.random.default_rng(number).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(spots).resize((48, 48)).save(tmp_path / folder / f"{number}.png")
+    entities = {"id": [f"E{n}" for n in range(6)], "name": NAMES, "description": [f"{name} paints" for name in NAMES]}
+    entities["image"] = [f"{n % 3}.png" for n in range(6)]
+    pd.DataFrame(entities).to_csv("museum/entities.csv", index=False)
+    rows = [
+        {"mention": NAMES[n % 6].split()[n % 2], "context": f"{NAMES[n % 6]} in {1900 + n}", "entity_id": f"E{n % 6}"}
+        | {"image": f"{n % 3}.png"}
+        for n in range(40)
+    ]
+    rows.append({**rows[0], "mention": "Zoe", "context": "Zoe in May", "entity_id": "E9"})
+    pd.DataFrame(rows).to_csv("letters/new.csv", index=False)
+    pd.DataFrame(rows).drop(columns="image").to_csv("letters/plain.csv", index=False)
+    return tmp_path
+
+
+def test_its_entities_and_what_was_added_are_the_kb_and_its_encoder_is_the_runs(place: Path) -> None:
+    linker = Linker.from_entities("museum/entities.csv", text_encoder=TinyTextEncoder(64))
+    linker.add_entities([{"id": "E9", "name": "Zoe Blanc", "aliases": ["Zo"]}])
+    linker.save("linkers/mine")
+    line = [
+        "fit",
+        "--from",
+        "linkers/mine",
+        "--mentions=letters/plain.csv",
+        "--data.root",
+        "data/mine",
+        "--run",
+        "runs/it",
+    ]
+    assert main([*line, *QUIET]) == 0
+    dataset = Dataset(place / "data/mine")
+    assert dataset.name == "mine"
+    assert dataset.entities["name"].tolist() == [*NAMES, "Zoe Blanc"]
+    assert dataset.entities["aliases"].tolist()[-1] == ["Zo"]
+    assert dataset.texts("brief").tolist()[:2] == ["Ada Moreau paints", "Bo Silva paints"]
+    assert len(dataset.mentions) == 41
+    config = read_yaml(place / "runs/it/config.yaml", dict, "it", "")
+    assert config["data"]["text_encoder"]["init_args"] == {"width": 64}
+    assert "from" not in config
+    again = from_linker([*line[:3], "--data.root", "data/mine", "--run", "runs/more"])  # the dataset is there by now
+    assert not any(word.startswith("--mentions") for word in again)
+    grown = Linker.from_checkpoint("runs/it", device="cpu")
+    grown.save("linkers/grown")
+    kept = from_linker(["fit", "--from", "linkers/grown", "--data.root", "data/mine", "--run", "runs/more"])
+    assert "--model.width=384" in kept
+
+
+def test_images_of_entities_and_of_mentions_stand_in_folders_of_their_own(place: Path) -> None:
+    linker = Linker.from_entities("museum/entities.csv", image_encoder=TinyImageEncoder())
+    linker.add_entities([{"id": "E9", "name": "Zoe Blanc"}])
+    linker.save("linkers/mine", images="copies")
+    rest = ["--mentions", "letters/new.csv", "--data.root", "data/mine", "--run", "runs/it"]
+    line = from_linker(["fit", "--from", "linkers/mine", *rest, "--data.images", str(place)])
+    assert line[:3] == ["fit", "--config", "own"]
+    assert "--data.images" not in line
+    dataset = Dataset(place / "data/mine")
+    entity, mention = dataset.entities["images"].iloc[1][0], dataset.mentions["images"].iloc[1][0]
+    assert (dataset.image_root / entity).resolve() != (dataset.image_root / mention).resolve()
+    assert (dataset.image_root / mention).resolve().is_relative_to(place / "letters")
+    assert (dataset.image_root / entity).resolve().is_relative_to(place / "linkers")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--mentions", "letters/new.csv", "--data.root", "d"], "no --from"),
+        (["--from", "linkers/mine", "--mentions", "letters/new.csv"], "no --data.root"),
+        (["--from", "linkers/mine", "--mentions", "letters/none.csv", "--data.root", "d"], "nothing there"),
+        (["--from", "nowhere", "--mentions", "letters/new.csv", "--data.root", "d"], "nowhere"),
+    ],
+)
+def test_what_is_missing_is_said(place: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
+    Linker.from_entities("museum/entities.csv").save("linkers/mine")
+    capsys.readouterr()
+    assert main(["fit", *words, "--run", "runs/it"]) == 1
+    assert said in capsys.readouterr().err
+    assert not (place / "d").exists()
+    assert not (place / "runs").exists()
+
+
+def test_a_file_does_not_name_the_linker(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "it.yaml").write_text(json.dumps({"from": "linkers/mine", "run": "runs/it"}))
+    line = ["fit", "--config", "own_text", "--config", "it.yaml", "--data.text_encoder", "TinyTextEncoder"]
+    assert main(line) == 1
+    assert "on the command line of dim fit" in capsys.readouterr().err
