@@ -328,6 +328,8 @@ class DimCLI(LightningCLI):
                 )
                 for name, monitor in (("best", MONITOR), ("last", None))
             ]
+        if configured["num_sanity_val_steps"] is None and self.datamodule.trained_encoders:
+            kwargs["num_sanity_val_steps"] = 0  # which would encode the whole KB before the first step
         # The loggers come with RunStart: they would begin with files, before anything was checked.
         self.checkpoints = WholeCheckpoints(resumes=is_fit)
         plugins = [self.checkpoints, *as_list(configured["plugins"])]

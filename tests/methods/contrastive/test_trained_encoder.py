@@ -43,6 +43,17 @@ def options(world: Path, run: Path, bert: Path, *more: str) -> list[str]:
     return ["fit", *fit_options(world, run, *encoder, *small, *rate, "--trainer.max_epochs", "2", *more)]
 
 
+def test_the_kb_is_not_encoded_before_the_first_step(
+    world: Path, tmp_path: Path, bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    scoring = DIM.on_scoring_start
+    monkeypatch.setattr(DIM, "on_scoring_start", lambda task: [steps.append(task.global_step), scoring(task)])
+    line = options(world, tmp_path / "run", bert, "--data.text_encoder.train", "full")
+    assert main([*line, "--trainer.max_epochs", "1"]) == 0
+    assert steps[0] > 0
+
+
 def test_texts_are_encoded_when_they_are_taken_each_once_and_gradients_reach_the_encoder(bert: Path) -> None:
     encoder = TransformersTextEncoder(str(bert), train="full")
     asked: list[list[str]] = []
