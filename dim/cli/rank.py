@@ -59,7 +59,8 @@ def rank(
     Args:
         run: A finished run.
         folds: Into how many parts the captions are cut.
-        num_candidates: How many candidates come from the vectors, and how many from the names.
+        num_candidates: How many candidates come from the vectors (of GEMEL: the names that it writes, as many as it has
+            beams), and how many from the names.
         split: What is evaluated.
         nil_precision: Answer NIL (the KB has no such entity) where that is right in so large a share; None: never.
         nil_share: The share of mentions whose entity the KB lacks, as expected in use.
@@ -70,10 +71,11 @@ def rank(
         trust: Packages, separated by commas, whose classes the run may name beside dim's; they are imported.
         unseen: What the ranker learns of. `folds`: the training mentions, as said. `tune`: by the run's own vectors the
             mentions by which it chose its epoch, fewer of them, and nothing is fitted again. By default `folds`, and
-            `tune` where the run trained an encoder, which takes as long again for each fold.
+            `tune` where the run trained an encoder, which takes as long again for each fold, or asks a language model,
+            which scores the names of some 20 candidates a mention.
 
     Raises:
-        ConfigError: The run writes names instead of scoring entities; `out` holds results; a share is out of range.
+        ConfigError: The run's method scores no entities; `out` holds results; a share is out of range.
     """
     out = out or run / "ranked"
     _check(out, num_candidates, nil_precision, nil_share, overwrite)
@@ -99,11 +101,9 @@ def _rank(
     unseen: Unseen | None,
 ) -> None:
     task = open_run(run, device, dataset, trusted)
-    if not task.scores_all:
-        raise ConfigError(
-            "a run that scores entities", f"{type(task).__name__}, which does not score all of them", "Name another."
-        )
-    unseen = unseen or ("tune" if len(task.trained_encoders) else "folds")
+    if not (task.scores_all or task.scores_given):
+        raise ConfigError("a run that scores entities", f"{type(task).__name__}, which scores none", "Name another.")
+    unseen = unseen or ("tune" if len(task.trained_encoders) or not task.scores_all else "folds")
     if unseen == split == "tune":
         raise ConfigError(
             "another split than the one that the ranker learns of (--unseen tune)",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dim.evaluation.protocols import Ranked
 from dim.inference.data import DataModule, LinkingData, Needs
+from dim.inference.scored import Scored
 from dim.search.scores import Scores
 
 
@@ -23,6 +27,7 @@ class Method(nn.Module):
 
     is_trained = True  #: Whether the method has weights that `fit` trains.
     scores_all = True  #: Whether it scores all entities (`scores_of`); one that does not writes names, or picks some.
+    scores_given = False  #: Of one that does not, whether it scores those that it is given (`scored`).
     #: Options that do not make a run what it is (`dim.training.identity`), or whose `parts` do.
     incidental: ClassVar[frozenset[str]] = frozenset({"seed"})
     #: Options that no answer depends on: a linker's folder has none of them.
@@ -55,6 +60,15 @@ class Method(nn.Module):
 
         A method that gives a tensor [B, num_entities] is ranked just so, as long as the memory lasts.
         """
+
+    def scored(self, rows: Tensor, without: Sequence[NDArray[np.int64]] | None = None) -> Scored:
+        """What competes for mention rows [B], of a method with `scores_given`.
+
+        Args:
+            rows: Of the mentions.
+            without: For each the KB rows that are out of the question.
+        """
+        raise NotImplementedError(f"{type(self).__name__} scores all entities")
 
     def on_scoring_start(self) -> None:
         """Called before a series of `rank`, with the weights fixed: the place to encode the KB once."""

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from dim.data.entity import Entity
 from dim.display.log import log
 from dim.display.markdown import markdown_text
 from dim.features.live import LiveEncoder
+from dim.inference.scored import Scored
 from dim.linker.answer import Answer, Question, check_finite, of_question
 from dim.linker.knowledge import Knowledge
 from dim.linker.linker import Linker
@@ -34,16 +35,6 @@ NUM_CANDIDATES = 32  #: That each of scores and names brings; a ranker says how 
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
-
-
-class Scored(Protocol):
-    """The scores of some questions with the KB."""
-
-    def nearest(self, count: int) -> Sequence[Rows]:
-        """For each question the rows of the best `count`, best first; fewer where there are no more."""
-
-    def at(self, rows: Sequence[Rows]) -> Sequence[NDArray[np.float32]]:
-        """For each question its scores [c] with rows [c] of its own."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +59,7 @@ class RankedLinker(Linker):
         knowledge: The KB.
         live: The encoders that questions go through.
         about: What it comes from; JSON.
-        names: Of its names and aliases, by row.
+        names: Of its names and aliases, by row; None: they are indexed at the first question that needs them.
         ranker: Orders the candidates; None: the method's scores do.
         facts: Of its entities, for the ranker; None: they are worked out at the first question.
     """
@@ -80,12 +71,12 @@ class RankedLinker(Linker):
         knowledge: Knowledge,
         live: LiveEncoder,
         about: dict[str, Any],
-        names: EntityNames,
+        names: EntityNames | None,
         ranker: Ranker | None,
         facts: EntityFacts | None = None,
     ) -> None:
         super().__init__(knowledge, live, about)
-        self.names, self.ranker = names, ranker
+        self._names, self.ranker = names, ranker
         # They grow with the KB; None: to be made
         self._features = None if facts is None else PairFeatures(facts)
         self._told_few = False
@@ -128,7 +119,8 @@ class RankedLinker(Linker):
             features.facts.add(*_known(entities))
         self._add_scored(rows, entities)
         try:
-            self.names.add([entity.name for entity in entities], [entity.aliases for entity in entities])
+            if self._names is not None:
+                self._names.add([entity.name for entity in entities], [entity.aliases for entity in entities])
         except BaseException:
             self._remove_scored(rows)
             raise
@@ -137,7 +129,8 @@ class RankedLinker(Linker):
     def _forget(self, rows: Rows) -> None:
         features, self._features = self._features, None
         self._remove_scored(rows)
-        self.names.remove(rows)
+        if self._names is not None:
+            self._names.remove(rows)
         if features is not None:
             features.facts.remove(rows)
         self._features = features
@@ -182,19 +175,34 @@ class RankedLinker(Linker):
         return self.features.of(facts, found.rows, found.scores, found.names)
 
     @property
+    def names(self) -> EntityNames:
+        """The names and aliases of the KB as it is."""
+        if self._names is None:
+            rows, names, aliases = self._by_row(("name", ""), ("aliases", ()))
+            self._names = EntityNames(names, aliases)
+            self._names.remove(np.setdiff1d(np.arange(len(names)), rows))
+        return self._names
+
+    @property
     def features(self) -> PairFeatures:
         """What the ranker reads of the KB as it is."""
         if self._features is None:
-            table, size = self.knowledge.table(), self.knowledge.next_row
-            rows = table["row"].to_numpy()
-            names, aliases, texts = [""] * size, [()] * size, [None] * size
-            for column, values in (("name", names), ("aliases", aliases), ("text", texts)):
-                for row, value in zip(rows.tolist(), table[column].to_pylist(), strict=True):
-                    values[row] = value
-            popularity = np.full(size, np.nan)
-            popularity[rows] = table["popularity"].to_numpy()
-            self._features = PairFeatures(EntityFacts(names, aliases, texts, popularity))
+            columns = ("name", ""), ("aliases", ()), ("text", None), ("popularity", np.nan)
+            _, names, aliases, texts, popularity = self._by_row(*columns)
+            self._features = PairFeatures(EntityFacts(names, aliases, texts, np.array(popularity, np.float64)))
         return self._features
+
+    def _by_row(self, *columns: tuple[str, Any]) -> tuple[Any, ...]:
+        """The rows of the KB, and each column by row; rows of entities that are gone have what stands beside it."""
+        table, size = self.knowledge.table(), self.knowledge.next_row
+        rows = table["row"].to_numpy()
+        filled = []
+        for name, missing in columns:
+            values = [missing] * size
+            for row, value in zip(rows.tolist(), table[name].to_pylist(), strict=True):
+                values[row] = value
+            filled.append(values)
+        return rows, *filled
 
     def write_ranker(self, place: Path) -> None:
         """Writes the ranker, if there is one, and the facts that it reads, into a linker's folder."""

@@ -25,7 +25,8 @@ class Finder:
 
     Args:
         task: The run's method, opened; its data is the run's.
-        num_candidates: How many come from the vectors, and how many from the names.
+        num_candidates: How many come from the vectors, or of the names that a language model writes, and how many are
+            alike by name.
     """
 
     def __init__(self, task: Method, num_candidates: int) -> None:
@@ -68,22 +69,23 @@ class Finder:
         limits = self.data.candidates_of(torch.from_numpy(rows))
         held_out = without if without is not None else [np.empty(0, dtype=np.int64)] * len(rows)
         with torch.inference_mode():
-            scores = scores_by_slice(tower.scores_of(torch.from_numpy(rows).to(tower.device))).held()
-            dense = [] if limits is not None else best_rows_of(scores, self.num_candidates, held_out)
+            asked = torch.from_numpy(rows).to(tower.device)
+            scored = _AllScored(tower, asked, held_out) if tower.scores_all else tower.scored(asked, held_out)
+            nearest = [] if limits is not None else scored.nearest(self.num_candidates)
             # The names at once, mention by mention: they remember one search.
-            found = [self._competing(row, place, dense, limits, held_out) for place, row in enumerate(rows.tolist())]
-            vectors = scores_at(scores, [candidates for candidates, _ in found], tower.device)
+            found = [self._competing(row, place, nearest, limits, held_out) for place, row in enumerate(rows.tolist())]
+            vectors = scored.at([candidates for candidates, _ in found])
         for row, (candidates, names), beside in zip(rows.tolist(), found, vectors, strict=True):
             has_image, has_caption = (bool(self._has[name][row]) for name in ("image", "caption"))
-            asked = Asked(self.mentions[row], self.contexts[row], has_image, has_caption)
-            yield candidates, self.features.of(asked, candidates, beside, names), self.golds[row]
+            facts = Asked(self.mentions[row], self.contexts[row], has_image, has_caption)
+            yield candidates, self.features.of(facts, candidates, beside, names), self.golds[row]
 
     def _competing(
-        self, row: int, place: int, dense: Sequence[Rows], limits: torch.Tensor | None, held_out: Sequence[Rows]
+        self, row: int, place: int, nearest: Sequence[Rows], limits: torch.Tensor | None, held_out: Sequence[Rows]
     ) -> tuple[Rows, NDArray[np.float32]]:
-        nearest, allowed = (dense[place], None) if limits is None else ((), np.unique(limits[place].cpu().numpy()))
+        best, allowed = (nearest[place], None) if limits is None else ((), np.unique(limits[place].cpu().numpy()))
         allowed = None if allowed is None else allowed[allowed >= 0]
-        return competing(nearest, self.mentions[row], self.names, self.num_candidates, allowed, held_out[place])
+        return competing(best, self.mentions[row], self.names, self.num_candidates, allowed, held_out[place])
 
     def hold_out(self, rows: Rows, generator: np.random.Generator) -> list[Rows]:
         """For each mention the KB rows to leave out: its golds alone, or by chance all of the first one's surname.
@@ -100,3 +102,19 @@ class Finder:
     def other_golds(self, rows: Rows) -> list[Rows]:
         """For each mention its golds but the first: the ranker learns one, and the others are not against it."""
         return [golds[1:][golds[1:] >= 0] for golds in self.golds[rows]]
+
+
+class _AllScored:
+    """Of a method that scores all entities (`dim.inference.scored.Scored`)."""
+
+    def __init__(self, tower: Method, rows: torch.Tensor, without: Sequence[Rows]) -> None:
+        self._scores = scores_by_slice(tower.scores_of(rows)).held()
+        self._without, self._device = without, tower.device
+
+    def nearest(self, count: int) -> list[Rows]:
+        """The best, in any order."""
+        return best_rows_of(self._scores, count, self._without)
+
+    def at(self, rows: Sequence[Rows]) -> list[NDArray[np.float32]]:
+        """Their scores."""
+        return scores_at(self._scores, rows, self._device)

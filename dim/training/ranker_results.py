@@ -70,7 +70,7 @@ def evaluate(run: Path, task: LinkingTask, finder: Finder, ranker: Ranker, split
     write_result(out, frame, metrics, identity_of_run(run, task) | {"ranker": options}, of_owner=True)
     console = Console()
     print_results(console, metrics, frame)
-    console.print(beside_vectors(method))
+    console.print(beside_vectors(method, "vectors" if task.scores_all else "language model"))
     if method["nil"] is not None:
         console.print(nil_table(method["nil"]))
     if task.checkpoint is not None:
@@ -181,11 +181,16 @@ def _pair(hit: NDArray[np.bool_], before: NDArray[np.bool_]) -> dict[str, float 
     return {"n": len(hit), **found}
 
 
-def beside_vectors(method: dict[str, Any]) -> Table:
-    """Top-1 of the ranker beside the vectors alone, on entities that training saw and on others, and calibration."""
+def beside_vectors(method: dict[str, Any], what: str = "vectors") -> Table:
+    """Top-1 of the ranker beside the vectors alone, on entities that training saw and on others, and calibration.
+
+    Args:
+        method: As `describe` gives it.
+        what: Ranks where there is no ranker.
+    """
     error, p = method["calibration"]["error"], method["p"]
-    table = Table(title="Top-1 beside the vectors alone", caption=f"p {p:.4f} (paired randomisation) · ECE {error:.3f}")
-    for heading in ("gold", "n", "vectors only", "ranker"):
+    table = Table(title=f"Top-1 beside the {what} alone", caption=f"p {p:.4f} (paired randomisation) · ECE {error:.3f}")
+    for heading in ("gold", "n", f"{what} only", "ranker"):
         table.add_column(heading, justify="left" if heading == "gold" else "right")
     for name, label in (("all", "all"), ("seen", "seen in training"), ("unseen", "not seen")):
         part = method["top1"][name]

@@ -44,7 +44,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ByColumn:
-    """Scores of a method whose columns are the entities that are there now (`dim.linker.ranked.Scored`).
+    """Scores of a method whose columns are the entities that are there now (`dim.inference.scored.Scored`).
 
     Attributes:
         scores: Of n questions.

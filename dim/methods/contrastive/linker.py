@@ -36,7 +36,7 @@ Rows = NDArray[np.int64]
 
 
 class ByVector:
-    """Scores by cosine (`dim.linker.ranked.Scored`): the product of dense columns, and beside it that of sparse ones.
+    """Cosines (`dim.inference.scored.Scored`): the product of dense columns, and beside it that of sparse ones.
 
     Args:
         queries: [n, index.width], the dense columns of questions' unit vectors.

@@ -22,11 +22,13 @@ from dim.linker.answer import Answer, Question, check_finite, of_question
 from dim.linker.figures import about_run
 from dim.linker.images import ImageReader, question_images
 from dim.linker.knowledge import knowledge_of
-from dim.linker.linker import Linker
+from dim.linker.ranked import RankedLinker
 from dim.linker.recipe import ENCODERS, Recipe, absolute, recipe_of_run
+from dim.linker.run_ranker import ranker_of_run
 from dim.linker.sources import live_encoder
 from dim.methods.generative.decoding import Written
 from dim.methods.generative.examples import SimilarExamples
+from dim.methods.generative.likelihoods import Likelihoods
 from dim.methods.generative.linker_examples import ExampleChoice, padded, training_mentions
 from dim.methods.generative.linker_folder import CONTENT, Parts, language_model_options, read, write
 from dim.methods.generative.linker_names import WritableNames
@@ -47,12 +49,13 @@ EVIDENCE = {
 Images = Callable[[Rows], Tensor]
 
 
-class GenerativeLinker(Linker):
+class GenerativeLinker(RankedLinker):
     """Links mentions by the names that a GEMEL run writes; asked, grown and saved as any `Linker`.
 
     An answer's score is the log-likelihood of the name that it was found by, over its tokens as the run has it, and its
     probability that name's share among all names that were found: entities of one name have the same. They are ordered
-    by popularity, then by id.
+    by popularity, then by id. With the ranker of its run (`dim rank`) entities of similar names compete as well, all
+    are ordered by it, and probabilities are calibrated.
 
     Example:
         linker = Linker.from_checkpoint("runs/gemel")
@@ -64,7 +67,7 @@ class GenerativeLinker(Linker):
     content = CONTENT
 
     def __init__(self, parts: Parts) -> None:
-        super().__init__(parts.knowledge, parts.live, parts.about)
+        super().__init__(parts.knowledge, parts.live, parts.about, None, parts.ranker, parts.facts)
         self.task = parts.task
         self.writable = WritableNames(parts.task, parts.knowledge, parts.tree)
         self.choice = ExampleChoice(parts.training, parts.task.examples)
@@ -78,7 +81,7 @@ class GenerativeLinker(Linker):
         """
         assert isinstance(task, GEMELNetwork)
         _check(task, run)
-        data = task.data
+        data, ranker = task.data, ranker_of_run(run, task)
         recipe = _recipe(task, run)
         every = live_encoder(task.datamodule)
         unread: dict[str, Any] = dict.fromkeys(set(ENCODERS) - set(recipe["encoders"]))
@@ -91,7 +94,8 @@ class GenerativeLinker(Linker):
                 knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root),
                 training_mentions(task),
                 task.tree if task.constrained else None,
-                about_run(task, run, recipe, language_model=name, reads_context=reads_context),
+                about_run(task, run, recipe, ranker, "likelihood", language_model=name, reads_context=reads_context),
+                ranker,
             )
         )
 
@@ -104,10 +108,10 @@ class GenerativeLinker(Linker):
 
     def write(self, place: Path, about: dict[str, Any], check: Callable[[Path], None] | None = None) -> None:
         """As of `Linker`; the training mentions that examples are chosen from and a local language model go along."""
-        parts = self.task, self.live, self.knowledge, self.choice.training, self.writable.tree, about
-        write(place, Parts(*parts), check)
+        parts = self.task, self.live, self.knowledge, self.choice.training, self.writable.tree, about, self.ranker
+        write(place, Parts(*parts), self.write_ranker, check)
 
-    def _index(self, rows: Rows, entities: list[Entity]) -> None:
+    def _add_scored(self, rows: Rows, entities: list[Entity]) -> None:
         # A name that is longer than the run writes is left out, which is said on stderr.
         try:
             self.writable.add(rows)
@@ -115,18 +119,18 @@ class GenerativeLinker(Linker):
             self.writable.forget()
             raise
 
-    def _forget(self, rows: Rows) -> None:
+    def _remove_scored(self, rows: Rows) -> None:
         self.writable.forget()  # the next question waits until the prefix tree is built anew
 
     @property
     def has_probabilities(self) -> bool:
-        """Of names: not calibrated."""
+        """Of names, not calibrated, where there is no ranker."""
         return True
 
     @property
     def evidence(self) -> Mapping[str, str]:
-        """Of the name that an answer was found by."""
-        return EVIDENCE
+        """The ranker's features, or what there is of the name that an answer was found by."""
+        return EVIDENCE if self.ranker is None else super().evidence
 
     @property
     def reads_images(self) -> bool:
@@ -140,6 +144,18 @@ class GenerativeLinker(Linker):
 
     @torch.inference_mode()
     def _link(self, questions: Sequence[Question], top_k: int) -> list[list[Answer]]:
+        return super()._link(questions, top_k) if self.ranker is not None else self._by_names(questions, top_k)
+
+    def _score(self, questions: Sequence[Question]) -> Likelihoods:
+        model = self.task.language_model
+        return self.task.likelihoods(
+            *self._prompts(questions),
+            self.writable.choices() if self.writable.can_write else None,
+            self.writable.owners,
+            lambda rows: model.tokenize_names([self.knowledge.entities[row].name for row in rows.tolist()]),
+        )
+
+    def _by_names(self, questions: Sequence[Question], top_k: int) -> list[list[Answer]]:
         prompts, images_of = self._prompts(questions)
         by_length = np.argsort([prompt.length(self.task.prefix_length) for prompt in prompts], kind="stable")
         found: dict[int, list[Answer]] = {}
@@ -149,7 +165,8 @@ class GenerativeLinker(Linker):
                 chosen = places[start : start + self.task.batch_size]
                 encoded, _ = self.task.encode([prompts[place] for place in chosen], images_of)
                 asked = {place: questions[place] for place in chosen}
-                found |= zip(chosen, self._score(encoded, asked) if is_scored else self._write(encoded), strict=True)
+                answers_of = self._of_candidates(encoded, asked) if is_scored else self._write(encoded)
+                found |= zip(chosen, answers_of, strict=True)
         for place, answers in found.items():
             check_finite(place, [answer.score for answer in answers], "the language model's scores")
         return [found[place][:top_k] for place in range(len(questions))]
@@ -160,7 +177,7 @@ class GenerativeLinker(Linker):
         written = self.task.decoder.write(self.task.language_model, encoded, self.writable.choices())
         return [self._answers(names, [self.writable.owners(name) for name in names]) for names in written]
 
-    def _score(self, encoded: Encoded, questions: Mapping[int, Question]) -> list[list[Answer]]:
+    def _of_candidates(self, encoded: Encoded, questions: Mapping[int, Question]) -> list[list[Answer]]:
         owners, tokens = [], []
         for place, question in questions.items():
             with of_question(place):

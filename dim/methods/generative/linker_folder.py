@@ -20,6 +20,7 @@ from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.folder import MANIFEST, REMEDY, UNTRUSTED, check_fingerprints, live_encoders, read_weights
 from dim.linker.knowledge import Knowledge
 from dim.linker.manifest import GenerativeManifest
+from dim.linker.ranked import card_of_ranker, ranker_row, read_ranker
 from dim.linker.recipe import (
     Recipe,
     check_widths,
@@ -36,8 +37,10 @@ from dim.methods.generative.linker_examples import TrainingMentions
 from dim.methods.generative.mapper import FeatureMapper
 from dim.methods.generative.name_tree import NameTree
 from dim.methods.generative.network import GEMELNetwork
+from dim.reranker.entities import EntityFacts
+from dim.reranker.ranker import Ranker
 
-CONTENT, FORMAT, OLDER = "generative linker", 2, (1,)
+CONTENT, FORMAT, OLDER = "generative linker", 3, (1, 2)
 LANGUAGE_MODEL = "language_model"
 NOTE = "Probabilities are shares of the likelihood of the names that were found; they are not calibrated."
 
@@ -52,6 +55,8 @@ class Parts(NamedTuple):
         training: What in-context examples are chosen from.
         tree: Of the KB's names; None where there is none.
         about: What the linker comes from; JSON. Its `recipe` names files where they stand.
+        ranker: Orders what competes; None: the likelihood of the names that were written does.
+        facts: Of the entities, for the ranker; None: they are worked out.
     """
 
     task: GEMELNetwork
@@ -60,9 +65,13 @@ class Parts(NamedTuple):
     training: TrainingMentions
     tree: NameTree | None
     about: dict[str, Any]
+    ranker: Ranker | None = None
+    facts: EntityFacts | None = None
 
 
-def write(place: Path, parts: Parts, check: Callable[[Path], None] | None = None) -> None:
+def write(
+    place: Path, parts: Parts, write_ranker: Callable[[Path], None], check: Callable[[Path], None] | None = None
+) -> None:
     """Writes a linker's files into an empty folder, and seals it.
 
     `check` gets the folder before it takes its place, and may refuse it.
@@ -79,6 +88,7 @@ def write(place: Path, parts: Parts, check: Callable[[Path], None] | None = None
     (place / "mapper.safetensors").write_bytes(save(weights))
     write_entities(parts.knowledge, place, parts.about.get("images", "paths"))
     parts.training.save(place / "examples")
+    write_ranker(place)
     if parts.tree is not None:
         parts.tree.save(place / "tree", {"tokenizer": parts.task.language_model.tokenizer_hash})
     recipe, converted = write_encoder_files(parts.about["recipe"], live_encoders(parts.live), place)
@@ -127,7 +137,8 @@ def read(folder: Path, device: str, trusted: Sequence[str] = (), image_root: str
     task.try_parts()
     knowledge = read_entities(folder, manifest["next_row"], image_root)
     tree = NameTree.load(folder / "tree") if (folder / "tree").exists() else None
-    return Parts(task, live, knowledge, TrainingMentions.load(folder / "examples"), tree, about)
+    training, rankers = TrainingMentions.load(folder / "examples"), read_ranker(folder, knowledge.next_row)
+    return Parts(task, live, knowledge, training, tree, about, *rankers)
 
 
 def all_fingerprints(task: GEMELNetwork, live: LiveEncoder) -> dict[str, str]:
@@ -179,4 +190,9 @@ def _card(parts: Parts) -> str:
         "NIL": "an answer like any name" if parts.task.nil else "never answered",
         "in-context examples": f"{chosen}, of {len(parts.training.table):,} training mentions that are kept here",
     }
-    return model_card(parts.about, parts.knowledge, rows, " whose names a language model writes", NOTE)
+    kind = " whose names a language model writes"
+    if parts.ranker is None:
+        return model_card(parts.about, parts.knowledge, rows, kind, NOTE)
+    return model_card(
+        parts.about, parts.knowledge, rows | ranker_row(parts.ranker), kind, **card_of_ranker(parts.ranker)
+    )

@@ -24,6 +24,7 @@ from dim.methods.generative.choices import AnyToken, Choices
 from dim.methods.generative.decoding import Decoder, Written
 from dim.methods.generative.examples import Examples, NoExamples, SimilarExamples
 from dim.methods.generative.language_model import LanguageModel
+from dim.methods.generative.likelihoods import Likelihoods
 from dim.methods.generative.mapper import FeatureMapper
 from dim.methods.generative.name_end import NUM_ASKED, end_named, likelier_end, name_facts, never_ended
 from dim.methods.generative.name_tree import NameTree
@@ -73,7 +74,7 @@ class GEMELNetwork(Method):
         seed: Of the initial weights (the CLI passes `seed_everything`).
     """
 
-    scores_all = False
+    scores_all, scores_given = False, True
     incidental = Method.incidental | {"language_model", "batch_size", "score_batch_size", "settled_end"}
     training_only = Method.training_only | {"settled_end"}  # a folder says what ends a name itself
     later: ClassVar[dict[str, Any]] = {"bos": "never", "end": "eos", "name_tokens": "alone"}
@@ -228,6 +229,35 @@ class GEMELNetwork(Method):
     def scores_of(self, rows: Tensor) -> NoReturn:
         """Raises NotImplementedError: `rank` writes names, or scores those of candidates."""
         raise NotImplementedError("GEMEL has no scores of all entities at once")
+
+    def scored(self, rows: Tensor, without: Sequence[Rows] | None = None) -> Likelihoods:
+        """The entities whose names are written compete, and each given one has the likelihood of its name."""
+        mentions = rows.cpu().numpy()
+        prompts = self.prompts.of(mentions)
+        return self.likelihoods(
+            prompts,
+            self._images_of,
+            self.choices(self.tree if self.constrained else None),
+            self._owners,
+            lambda of_mention: self._tokens([self._names[row] for row in of_mention.tolist()]),
+            without,
+        )
+
+    def likelihoods(
+        self,
+        prompts: Sequence[Prompt],
+        images_of: Callable[[Rows], Tensor],
+        choices: Choices | None,
+        owners: Callable[[Written], Rows],
+        tokens: Callable[[Rows], list[list[int]]],
+        without: Sequence[Rows] | None = None,
+    ) -> Likelihoods:
+        """Those of prompts, as of `Likelihoods`; prompts of about one length share a batch."""
+        by_length = np.argsort([prompt.length(self.prefix_length) for prompt in prompts], kind="stable").tolist()
+        places = [by_length[start : start + self.batch_size] for start in range(0, len(by_length), self.batch_size)]
+        batches = [(of, self.encode([prompts[place] for place in of], images_of)[0]) for of in places]
+        model, at_once = self.language_model, self.score_batch_size
+        return Likelihoods(model, self.decoder, batches, choices, owners, tokens, at_once, without)
 
     def on_scoring_start(self) -> None:
         """Brings the language model to the device."""
