@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 EXAMPLES = {
     "/link": {"mention": "Jordan", "context": "Jordan won six titles with the Bulls."},
     "/link/batch": {"questions": [{"mention": "Jordan"}, {"mention": "Amman", "context": "Amman, in Jordan"}]},
-    "/annotate": {"text": "Jordan won six titles.", "spans": [{"start": 0, "end": 6}]},
+    "/annotate": {"text": "Jordan won six titles with the Bulls."},
 }
 
 

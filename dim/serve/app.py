@@ -79,6 +79,9 @@ def _add_pages(app: FastAPI) -> None:
     async def home() -> Response:
         return page.response("index.html")
 
+    async def text() -> Response:
+        return page.response("text.html")
+
     async def of_page(name: str) -> Response:
         return page.response(name)
 
@@ -90,6 +93,7 @@ def _add_pages(app: FastAPI) -> None:
 
     for path, endpoint in (
         ("/", home),
+        ("/text", text),
         ("/page/{name}", of_page),
         ("/docs/{name}", of_docs),
         ("/docs", api_docs),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from starlette.requests import Request
@@ -12,6 +13,7 @@ import dim
 from dim.errors import DimError
 from dim.linker import Answer, Linker, Question
 from dim.linker.each import Outcome
+from dim.linker.finders import MentionFinder
 from dim.serve.about import about, image_url
 from dim.serve.batcher import Batcher
 from dim.serve.images import Images
@@ -30,10 +32,17 @@ class Edition:
         linker: The server owns it: nothing else may use it meanwhile.
         settings: The limits, which it says, too.
         images: The pictures of its folder, if it is one that has them.
+        finder: Finds the mentions of texts; None: the linker's `name_finder`.
     """
 
-    def __init__(self, linker: Linker, settings: Settings, images: KeptImages | None = None) -> None:
-        self.linker, self.images = linker, images
+    def __init__(
+        self,
+        linker: Linker,
+        settings: Settings,
+        images: KeptImages | None = None,
+        finder: MentionFinder | None = None,
+    ) -> None:
+        self.linker, self.images, self.finder = linker, images, finder or linker.name_finder
         self.about = about(linker, settings)
 
     def picture(self, row: int, image: str) -> tuple[str, Path]:
@@ -59,6 +68,7 @@ class Served:
         self.batcher = Batcher(settings, self.metrics)
         self.reader = Reader()
         self.images = Images(settings)
+        self.finding = ThreadPoolExecutor(1, "finder")  # no finder needs to be made for threads
         self.show(edition)
 
     def show(self, edition: Edition) -> None:
@@ -71,16 +81,20 @@ class Served:
         await self.batcher.stop()
         self.images.stop()
         self.reader.stop()
+        self.finding.shutdown()
 
     def check_top_k(self, top_k: int) -> None:
         """Raises Problem (422) where more answers are wanted than allowed."""
         if top_k > self.settings.max_top_k:
             raise Problem(422, f"top_k of at most {self.settings.max_top_k}", str(top_k), "Lower it.")
 
-    async def answer(self, request: Request, questions: Sequence[Question], top_k: int) -> list[Outcome]:
-        """What comes of questions, as long as their client is there."""
+    async def answer(
+        self, request: Request, questions: Sequence[Question], top_k: int, edition: Edition | None = None
+    ) -> list[Outcome]:
+        """What comes of questions, as long as their client is there; an edition that they came to answers them."""
+        linker = (edition or self.edition).linker
         with self.batcher.places(len(questions)):
-            return await while_there(request, self.batcher.answer(self.edition.linker, questions, top_k))
+            return await while_there(request, self.batcher.answer(linker, questions, top_k))
 
     async def answer_with_image(
         self, request: Request, asked: tuple[str, str, Candidates], image: bytes, top_k: int
@@ -110,7 +124,7 @@ def answers_of(outcome: Outcome) -> list[AnswerOut]:
 
 def result_of(outcome: Outcome) -> Linked | Failed:
     """The answers, or the error, of one question of many. Raises what is not the question's fault."""
-    if isinstance(outcome, DimError):
+    if isinstance(outcome, DimError) or (isinstance(outcome, Problem) and outcome.status_code < 500):
         return Failed(error=ErrorParts(**error_parts(outcome.expected, outcome.found, outcome.remedy)))
     return Linked(answers=answers_of(outcome))
 

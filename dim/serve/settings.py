@@ -23,6 +23,7 @@ class Settings:
         max_decoding_bytes: Of memory for all images that are decoded at once, uploads and the KB's own, by what their
             headers tell; further ones wait for their turn, and one that needs more is never decoded.
         max_batch: Questions of one request.
+        max_mentions: That are found in one text; more are 422.
         max_top_k: Answers a question at most.
         batch_size: Questions that the linker answers at once.
         batch_wait_ms: How long a batch waits for company, in milliseconds, unless it is full before; at 0 it goes when
@@ -42,6 +43,7 @@ class Settings:
     max_pixels: int = 40_000_000
     max_decoding_bytes: int = 2_000_000_000
     max_batch: int = 64
+    max_mentions: int = 500
     max_top_k: int = 100
     batch_size: int = 32
     batch_wait_ms: float = 0
