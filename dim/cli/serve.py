@@ -13,6 +13,7 @@ from dim.display.log import VISIBLE
 from dim.display.terminal import Console
 from dim.errors import MissingExtraError
 from dim.linker import Linker
+from dim.linker.finders.named import FinderKind, open_finder
 from dim.linker.opening import open_linker
 from dim.serve.settings import Settings, is_loopback
 
@@ -33,6 +34,7 @@ def serve(
     max_pixels: int = Settings.max_pixels,
     max_decoding_bytes: int = Settings.max_decoding_bytes,
     max_batch: int = Settings.max_batch,
+    max_mentions: int = Settings.max_mentions,
     max_top_k: int = Settings.max_top_k,
     batch_size: int = Settings.batch_size,
     batch_wait_ms: float = Settings.batch_wait_ms,
@@ -43,6 +45,10 @@ def serve(
     allowed_hosts: str | None = None,
     trust: str | None = None,
     image_root: Path | None = None,
+    finder: FinderKind = "dictionary",
+    finder_model: str | None = None,
+    finder_labels: list[str] | str | None = None,
+    ignore_case: bool = False,
 ) -> None:
     """Answers questions to a linker over HTTP, with a page at /, until it is stopped.
 
@@ -64,6 +70,7 @@ def serve(
         max_pixels: Of one uploaded image.
         max_decoding_bytes: Of memory for all images that are decoded at once, by what their headers tell.
         max_batch: Questions of one request.
+        max_mentions: That are found in one text.
         max_top_k: Answers a question at most.
         batch_size: Questions that the linker answers at once.
         batch_wait_ms: How long a batch that is not full waits for company.
@@ -75,6 +82,11 @@ def serve(
             Listening at this machine alone and without a token, it answers to `localhost` and its own address.
         trust: Packages, separated by commas, whose classes the linker's folder may name; they are imported.
         image_root: Of a linker's folder, where the images of its KB stand that are not in it; no others are shown.
+        finder: What finds the mentions of texts that come without: a `dictionary` of the KB's names and aliases, or
+            `spacy`.
+        finder_model: Of spaCy: the name of an installed pipeline, or its folder.
+        finder_labels: Of spaCy's entities, the labels that count, a list or one text with `|` between them.
+        ignore_case: Has the dictionary find names in any case.
     """
     token = token if token is not None else os.environ.get(TOKEN) or None
     settings = Settings(
@@ -83,6 +95,7 @@ def serve(
         max_pixels=max_pixels,
         max_decoding_bytes=max_decoding_bytes,
         max_batch=max_batch,
+        max_mentions=max_mentions,
         max_top_k=max_top_k,
         batch_size=batch_size,
         batch_wait_ms=batch_wait_ms,
@@ -115,8 +128,10 @@ def serve(
             if images is not None:
                 images.keep(image for entity in linker.knowledge for image in entity.images)
             if images is None or images.is_of_this_folder():
+                found = open_finder(finder, linker.knowledge, finder_model, finder_labels, ignore_case)
                 linker.link("a", top_k=1)  # so that the first question does not wait for what is made on first use
-                return Edition(linker, settings, images)
+                found.find("a")
+                return Edition(linker, settings, images, found)
 
     console = Console()
     with bound_socket(host, port) as listener:
