@@ -8,6 +8,7 @@ import socket
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Literal
 
 from dim.display.log import VISIBLE
 from dim.display.terminal import Console
@@ -43,6 +44,8 @@ def serve(
     allowed_hosts: str | None = None,
     trust: str | None = None,
     image_root: Path | None = None,
+    root_path: str = "",
+    evidence: Literal["none", "short", "full"] = "full",
 ) -> None:
     """Answers questions to a linker over HTTP, with a page at /, until it is stopped.
 
@@ -75,6 +78,9 @@ def serve(
             Listening at this machine alone and without a token, it answers to `localhost` and its own address.
         trust: Packages, separated by commas, whose classes the linker's folder may name; they are imported.
         image_root: Of a linker's folder, where the images of its KB stand that are not in it; no others are shown.
+        root_path: The path below which a proxy has this server, such as /mel. Questions may come with it or without.
+        evidence: What answers say of what their scores are made of: `full` is about 50 numbers an answer of a linker
+            with a ranker, `short` the dozen that people read.
     """
     token = token if token is not None else os.environ.get(TOKEN) or None
     settings = Settings(
@@ -92,6 +98,8 @@ def serve(
         max_connections=max_connections,
         max_values=max_values,
         token=token,
+        root_path=root_path.rstrip("/"),
+        evidence=evidence,
     )
     check_extra()
     from dim.serve.kept_images import KeptImages  # they need the extra
@@ -146,7 +154,7 @@ def opening_lines(
 ) -> list[str]:
     """What is said when the server begins: what it serves and where, and what its user should know."""
     host, port = listener.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}{settings.root_path}"
     lines = [f"model: {model}, {len(linker):,} entities", f"page:  {address}/", f"API:   {address}/docs"]
     if linker.calibrated_on:
         lines.append(f"probabilities: {linker.calibrated_on}")

@@ -13,6 +13,7 @@ import dim
 from dim.serve.admission import Admission
 from dim.serve.api_document import exact_document
 from dim.serve.api_page import api_page
+from dim.serve.below import Below
 from dim.serve.gate import Gate
 from dim.serve.limits import BodyLimits
 from dim.serve.origin import Origin
@@ -67,6 +68,7 @@ def create_app(edition: Edition, settings: Settings, again: Callable[[], Edition
     app.add_middleware(BodyLimits, settings=settings)
     app.add_middleware(Gate, token=settings.token)
     app.add_middleware(Origin, allowed_hosts=settings.allowed_hosts)
+    app.add_middleware(Below, root_path=settings.root_path)
     app.add_middleware(Recorder, metrics=served.metrics, is_stopping=lambda: served.batcher.is_stopping)
     document = exact_document(app, settings)
     app.openapi = lambda: document  # type: ignore[method-assign]  # as FastAPI documents it
@@ -94,7 +96,7 @@ def _add_pages(app: FastAPI) -> None:
         ("/docs/{name}", of_docs),
         ("/docs", api_docs),
     ):
-        app.get(path, include_in_schema=False)(endpoint)
+        app.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)(endpoint)
 
 
 def _add_reload(app: FastAPI, reload: Reload, settings: Settings) -> None:

@@ -1,8 +1,8 @@
 /** The answers as a list: who is meant, how probable that is, and what speaks for it. Text only by textContent. */
 
-import { element } from "/page/element.js";
-import { evidenceOf, headlinesOf } from "/page/evidence.js";
-import { pictureSource } from "/page/server.js";
+import { element } from "./element.js";
+import { evidenceOf, headlinesOf } from "./evidence.js";
+import { pictureSource } from "./server.js";
 
 const NIL = "NIL";
 

@@ -1,10 +1,10 @@
 /** The page: a question is written, shared by its address, asked, and answered or refused. */
 
-import { picture, shown, summary } from "/page/answers.js";
-import { element } from "/page/element.js";
-import { ImageField } from "/page/image.js";
-import { ask, fetchPicture, Trouble } from "/page/server.js";
-import { askForToken, say } from "/page/trouble.js";
+import { picture, shown, summary } from "./answers.js";
+import { element } from "./element.js";
+import { ImageField } from "./image.js";
+import { ask, fetchPicture, Trouble } from "./server.js";
+import { askForToken, say } from "./trouble.js";
 
 const at = (id) => document.getElementById(id);
 const [mention, context] = [at("mention"), at("context")];
@@ -15,7 +15,7 @@ let running = null; // the AbortController of the question on its way
 
 /** Says who answers here, and offers examples. */
 async function begin() {
-  about = await ask("/about");
+  about = await ask("about");
   const { name, entities, examples, reads_images: readsImages, version } = about;
   const count = element("span", {}, `${entities.toLocaleString("en")} ${entities === 1 ? "entity" : "entities"}`);
   at("about").replaceChildren(element("strong", { dir: "auto" }, name), " ", count);
@@ -80,11 +80,11 @@ function nothingAsked() {
 }
 
 function request(question, signal) {
-  if (!image.file) return ["/link", { json: question, signal }];
+  if (!image.file) return ["link", { json: question, signal }];
   const form = new FormData();
   for (const [name, value] of Object.entries(question)) form.set(name, value);
   form.set("image", image.file);
-  return ["/link/image", { form, signal }];
+  return ["link/image", { form, signal }];
 }
 
 function show({ answers = null, said = [], isBusy = false, isEmpty = false }) {
