@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -30,13 +30,20 @@ from dim.serve.settings import Settings
 DESCRIPTION = "Links mentions, with their images, to the entities of a knowledge base."
 
 
-def create_app(edition: Edition, settings: Settings, again: Callable[[], Edition] | None = None) -> FastAPI:
-    """The application, whose `state.served` has its batcher and metrics.
+def create_app(
+    edition: Edition,
+    settings: Settings,
+    again: Callable[[], Edition] | None = None,
+    everywhere: Callable[[], Awaitable[None]] | None = None,
+) -> FastAPI:
+    """The application, whose `state.served` has its batcher and metrics, and `state.reload` what opens it again.
 
     Args:
         edition: What answers.
         settings: The limits, and the token.
         again: Opens the linker again, for `/reload` and SIGHUP; None: there is neither.
+        everywhere: Has all processes that answer open it again, for `/reload`; who looks after them hears SIGHUP. None:
+            this one is alone.
     """
     served = Served(edition, settings)
     reload = Reload(served, again) if again is not None else None
@@ -44,7 +51,7 @@ def create_app(edition: Edition, settings: Settings, again: Callable[[], Edition
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         served.batcher.start()
-        with hearing_sighup(reload):
+        with hearing_sighup(reload if everywhere is None else None):
             yield
         await served.stop()
 
@@ -57,10 +64,10 @@ def create_app(edition: Edition, settings: Settings, again: Callable[[], Edition
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.served = served
+    app.state.served, app.state.reload = served, reload
     app.include_router(api(served))
     if reload is not None:
-        _add_reload(app, reload, settings)
+        _add_reload(app, everywhere or reload.reload, settings)
     _add_pages(app)
     answer_errors(app)
     app.add_exception_handler(ClientLeftError, _nobody)
@@ -99,11 +106,11 @@ def _add_pages(app: FastAPI) -> None:
         app.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)(endpoint)
 
 
-def _add_reload(app: FastAPI, reload: Reload, settings: Settings) -> None:
+def _add_reload(app: FastAPI, reload: Callable[[], Awaitable[None]], settings: Settings) -> None:
     async def reloaded() -> Response:
         if settings.token is None:
             raise Problem(403, "a server with a token", "none", "Send it SIGHUP, or start it with a --token.")
-        await reload.reload()
+        await reload()
         return Response(State(status="reloaded").model_dump_json(), media_type="application/json")
 
     app.post("/reload", include_in_schema=False)(reloaded)
