@@ -70,7 +70,7 @@ def annotate(
     if input is not None:
         text = _read(input, encoding)
     linker = open_linker(model, device, trust, dataset, image_root)
-    found = open_finder(finder, linker.knowledge, finder_model, finder_labels, ignore_case)
+    found = open_finder(linker.knowledge, finder, finder_model, finder_labels, ignore_case)
     annotations = linker.annotate(text, image=image, top_k=top_k, finder=found)
     say_calibration(linker)
     if output is not None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from dim.display.log import VISIBLE
 from dim.display.terminal import Console
 from dim.errors import MissingExtraError
-from dim.linker import Linker
-from dim.linker.finders.named import FinderKind, open_finder
-from dim.linker.opening import open_linker
 from dim.serve.settings import Settings, is_loopback
+
+if TYPE_CHECKING:
+    from dim.serve.control import Ended, Opened
 
 TOKEN = "DIM_TOKEN"  #: The environment's variable.
 NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
@@ -45,10 +44,13 @@ def serve(
     allowed_hosts: str | None = None,
     trust: str | None = None,
     image_root: Path | None = None,
-    finder: FinderKind = "dictionary",
+    finder: Literal["dictionary", "spacy"] = "dictionary",
     finder_model: str | None = None,
     finder_labels: list[str] | str | None = None,
     ignore_case: bool = False,
+    workers: int = 1,
+    root_path: str = "",
+    evidence: Literal["none", "short", "full"] = "full",
 ) -> None:
     """Answers questions to a linker over HTTP, with a page at /, until it is stopped.
 
@@ -87,6 +89,11 @@ def serve(
         finder_model: Of spaCy: the name of an installed pipeline, or its folder.
         finder_labels: Of spaCy's entities, the labels that count, a list or one text with `|` between them.
         ignore_case: Has the dictionary find names in any case.
+        workers: Processes that answer, each with the linker open and limits of its own; they share what is mapped from
+            its folder. One that dies is replaced.
+        root_path: The path below which a proxy has this server, such as /mel. Questions may come with it or without.
+        evidence: What answers say of what their scores are made of: `full` is about 50 numbers an answer of a linker
+            with a ranker, `short` the dozen that people read.
     """
     token = token if token is not None else os.environ.get(TOKEN) or None
     settings = Settings(
@@ -105,45 +112,39 @@ def serve(
         max_connections=max_connections,
         max_values=max_values,
         token=token,
+        root_path=root_path.rstrip("/"),
+        evidence=evidence,
     )
     check_extra()
-    from dim.serve.kept_images import KeptImages  # they need the extra
-    from dim.serve.origin import names_of
-    from dim.serve.reload import settle
-    from dim.serve.served import Edition
-    from dim.serve.server import allow_connections, bound_socket, run
+    from dim.serve.origin import names_of  # they need the extra
+    from dim.serve.server import allow_connections, bound_socket
+    from dim.serve.source import FinderOptions, Source
 
     names = names_of(host, token, allowed_hosts)
     settings = replace(settings, max_connections=allow_connections(max_connections), allowed_hosts=names)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(VISIBLE)
-    for name in ("python_multipart", "uvicorn.error"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # they warn of each client's mistake
-
-    def opened() -> Edition:
-        while True:
-            images = KeptImages(Path(model)) if Path(model).is_dir() else None
-            linker = open_linker(model, device, trust, dataset, image_root)
-            if images is not None:
-                images.keep(image for entity in linker.knowledge for image in entity.images)
-            if images is None or images.is_of_this_folder():
-                found = open_finder(finder, linker.knowledge, finder_model, finder_labels, ignore_case)
-                linker.link("a", top_k=1)  # so that the first question does not wait for what is made on first use
-                found.find("a")
-                return Edition(linker, settings, images, found)
-
+    source = Source(
+        model, device, dataset, trust, image_root, FinderOptions(finder, finder_model, finder_labels, ignore_case)
+    )
     console = Console()
     with bound_socket(host, port) as listener:
-        with Console(stderr=True).status("Loading the linker …"):
-            app = import_module("dim.serve.app").create_app(opened(), settings, opened)
-            settle()
-        for line in opening_lines(model, app.state.served.edition.linker, listener, settings, max_connections):
-            console.print(line, soft_wrap=True, highlight=False)
-        interrupted = run(app, settings, listener)
-    served = app.state.served.metrics
-    console.print(f"stopped: all {served.num_accepted():,} accepted questions are answered", soft_wrap=True)
-    if interrupted:
+        status = Console(stderr=True).status("Loading the linker …")
+
+        def begun(opened: Opened) -> None:
+            status.stop()
+            for line in opening_lines(model, opened, listener, settings, max_connections, workers):
+                console.print(line, soft_wrap=True, highlight=False)
+
+        with status:
+            if workers == 1:
+                from dim.serve.alone import serve_alone
+
+                ended = serve_alone(source, settings, listener, begun)
+            else:
+                from dim.serve.workers import Workers
+
+                ended = Workers(source, settings, listener, workers).run(begun)
+    console.print(closing_line(ended), soft_wrap=True)
+    if ended.interrupted:
         raise KeyboardInterrupt
 
 
@@ -157,14 +158,19 @@ def check_extra() -> None:
 
 
 def opening_lines(
-    model: str, linker: Linker, listener: socket.socket, settings: Settings, wanted_connections: int
+    model: str, opened: Opened, listener: socket.socket, settings: Settings, wanted_connections: int, workers: int = 1
 ) -> list[str]:
     """What is said when the server begins: what it serves and where, and what its user should know."""
     host, port = listener.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    lines = [f"model: {model}, {len(linker):,} entities", f"page:  {address}/", f"API:   {address}/docs"]
-    if linker.calibrated_on:
-        lines.append(f"probabilities: {linker.calibrated_on}")
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}{settings.root_path}"
+    lines = [f"model: {model}, {opened.num_entities:,} entities", f"page:  {address}/", f"API:   {address}/docs"]
+    if workers > 1:
+        from dim.serve.workers import num_threads
+
+        threads = num_threads(workers)
+        lines.append(f"workers: {workers}, which compute with {threads} thread{'s' if threads > 1 else ''} each")
+    if opened.calibrated_on:
+        lines.append(f"probabilities: {opened.calibrated_on}")
     if settings.max_connections < wanted_connections:
         allowed = f"{settings.max_connections:,}, not {wanted_connections:,}"
         lines.append(f"connections: {allowed}: the system allows no more open files")
@@ -173,3 +179,11 @@ def opening_lines(
             f"WARNING: whoever reaches {host} may ask this linker, and see its KB. Give a --token, or set {TOKEN}."
         )
     return lines
+
+
+def closing_line(ended: Ended) -> str:
+    """What is said when the server has ended."""
+    if not ended.num_died:
+        return f"stopped: all {ended.num_accepted:,} accepted questions are answered"
+    died = f"{ended.num_died} process{'es' if ended.num_died > 1 else ''}"
+    return f"stopped: {ended.num_accepted:,} questions were accepted; {died} died, and what they had then got no answer"

@@ -14,6 +14,8 @@ from dim.serve.settings import Settings
 def exact_document(app: FastAPI, settings: Settings) -> dict[str, Any]:
     """What `/openapi.json` says."""
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    if settings.root_path:
+        document["servers"] = [{"url": settings.root_path}]
     schemas = document["components"]["schemas"]
     forms = [
         document["paths"][path]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]

@@ -17,7 +17,7 @@ EXAMPLES = {
 
 
 def api_page(document: Mapping[str, Any]) -> str:
-    """The page, as HTML."""
+    """The page, as HTML; its addresses are relative."""
     template = files("dim.serve").joinpath("docs/docs.html.jinja").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     schemas = document["components"]["schemas"]
@@ -30,6 +30,7 @@ def api_page(document: Mapping[str, Any]) -> str:
 
 
 def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    root_path = document.get("servers", [{"url": ""}])[0]["url"]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield {
@@ -37,7 +38,7 @@ def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 "path": path,
                 "says": operation.get("description", ""),
                 "body": _body(operation, document["components"]["schemas"]),
-                "example": _example(path),
+                "example": _example(path, root_path),
                 "answers": [(status, each["description"]) for status, each in operation["responses"].items()],
             }
 
@@ -85,8 +86,8 @@ def _named(schema: Mapping[str, Any]) -> str:
     return str(schema["$ref"]).rpartition("/")[2]
 
 
-def _example(path: str) -> str:
+def _example(path: str, root_path: str) -> str:
     if path not in EXAMPLES:
         return ""
     body = json.dumps(EXAMPLES[path])
-    return f"curl http://127.0.0.1:8000{path} -H 'Content-Type: application/json' -d '{body}'"
+    return f"curl http://127.0.0.1:8000{root_path}{path} -H 'Content-Type: application/json' -d '{body}'"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ import dim
 from dim.serve.admission import Admission
 from dim.serve.api_document import exact_document
 from dim.serve.api_page import api_page
+from dim.serve.below import Below
 from dim.serve.gate import Gate
 from dim.serve.limits import BodyLimits
 from dim.serve.origin import Origin
@@ -29,13 +30,20 @@ from dim.serve.settings import Settings
 DESCRIPTION = "Links mentions, with their images, to the entities of a knowledge base."
 
 
-def create_app(edition: Edition, settings: Settings, again: Callable[[], Edition] | None = None) -> FastAPI:
-    """The application, whose `state.served` has its batcher and metrics.
+def create_app(
+    edition: Edition,
+    settings: Settings,
+    again: Callable[[], Edition] | None = None,
+    everywhere: Callable[[], Awaitable[None]] | None = None,
+) -> FastAPI:
+    """The application, whose `state.served` has its batcher and metrics, and `state.reload` what opens it again.
 
     Args:
         edition: What answers.
         settings: The limits, and the token.
         again: Opens the linker again, for `/reload` and SIGHUP; None: there is neither.
+        everywhere: Has all processes that answer open it again, for `/reload`; who looks after them hears SIGHUP. None:
+            this one is alone.
     """
     served = Served(edition, settings)
     reload = Reload(served, again) if again is not None else None
@@ -43,7 +51,7 @@ def create_app(edition: Edition, settings: Settings, again: Callable[[], Edition
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         served.batcher.start()
-        with hearing_sighup(reload):
+        with hearing_sighup(reload if everywhere is None else None):
             yield
         await served.stop()
 
@@ -56,10 +64,10 @@ def create_app(edition: Edition, settings: Settings, again: Callable[[], Edition
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.served = served
+    app.state.served, app.state.reload = served, reload
     app.include_router(api(served))
     if reload is not None:
-        _add_reload(app, reload, settings)
+        _add_reload(app, everywhere or reload.reload, settings)
     _add_pages(app)
     answer_errors(app)
     app.add_exception_handler(ClientLeftError, _nobody)
@@ -67,6 +75,7 @@ def create_app(edition: Edition, settings: Settings, again: Callable[[], Edition
     app.add_middleware(BodyLimits, settings=settings)
     app.add_middleware(Gate, token=settings.token)
     app.add_middleware(Origin, allowed_hosts=settings.allowed_hosts)
+    app.add_middleware(Below, root_path=settings.root_path)
     app.add_middleware(Recorder, metrics=served.metrics, is_stopping=lambda: served.batcher.is_stopping)
     document = exact_document(app, settings)
     app.openapi = lambda: document  # type: ignore[method-assign]  # as FastAPI documents it
@@ -98,14 +107,14 @@ def _add_pages(app: FastAPI) -> None:
         ("/docs/{name}", of_docs),
         ("/docs", api_docs),
     ):
-        app.get(path, include_in_schema=False)(endpoint)
+        app.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)(endpoint)
 
 
-def _add_reload(app: FastAPI, reload: Reload, settings: Settings) -> None:
+def _add_reload(app: FastAPI, reload: Callable[[], Awaitable[None]], settings: Settings) -> None:
     async def reloaded() -> Response:
         if settings.token is None:
             raise Problem(403, "a server with a token", "none", "Send it SIGHUP, or start it with a --token.")
-        await reload.reload()
+        await reload()
         return Response(State(status="reloaded").model_dump_json(), media_type="application/json")
 
     app.post("/reload", include_in_schema=False)(reloaded)

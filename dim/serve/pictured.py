@@ -17,7 +17,7 @@ from dim.linker.each import Outcome
 from dim.serve.problems import Problem
 from dim.serve.reader import while_there
 from dim.serve.schema import AnnotatedMention, AnnotatedText, AskedMany, AskedOfMany, AskedText
-from dim.serve.served import Edition, Served, answers_of
+from dim.serve.served import Edition, Served
 
 T = TypeVar("T")
 LONGEST_TEXT = 200_000  #: Characters of a text whose mentions are to be found.
@@ -95,7 +95,7 @@ async def annotated(served: Served, request: Request, asked: AskedText, image: b
         questions = [question for *_, question in mentions[start : start + most]]
         outcomes += await served.answer(request, questions, asked.top_k, edition)
     annotations = [
-        AnnotatedMention(start=start, end=end, mention=asked.text[start:end], answers=answers_of(outcome))
+        AnnotatedMention(start=start, end=end, mention=asked.text[start:end], answers=served.answers_of(outcome))
         for (start, end, _), outcome in zip(mentions, outcomes, strict=True)
     ]
     return AnnotatedText(text=asked.text, annotations=annotations)

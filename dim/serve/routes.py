@@ -25,7 +25,7 @@ from dim.serve.schema import (
     LinkedMany,
     State,
 )
-from dim.serve.served import Served, answers_of, result_of
+from dim.serve.served import Served
 
 SAYS = {
     400: "The body cannot be read.",
@@ -61,7 +61,7 @@ def api(served: Served) -> APIRouter:
         served.check_top_k(asked.top_k)
         question = Question(asked.mention, asked.context, None, asked.candidates)
         (outcome,) = await served.answer(request, [question], asked.top_k)
-        return _json(Linked(answers=answers_of(outcome)))
+        return _json(Linked(answers=served.answers_of(outcome)))
 
     @router.post(
         "/link/image", responses=errors(*ASKING), response_model=Linked, openapi_extra={"requestBody": _form_schema()}
@@ -75,14 +75,14 @@ def api(served: Served) -> APIRouter:
         served.check_top_k(asked.top_k)
         parts = asked.mention, asked.context, asked.candidates
         outcome = await served.answer_with_image(request, parts, image, asked.top_k)
-        return _json(Linked(answers=answers_of(outcome)))
+        return _json(Linked(answers=served.answers_of(outcome)))
 
     @router.post("/link/batch", responses=errors(*ASKING), response_model=LinkedMany)
     async def link_batch(request: Request, asked: AskedMany) -> Response:
         """Links many mentions, which may share images; an error stands in the place of answers."""
         served.check_top_k(asked.top_k)
         outcomes = await answer_many(served, request, asked)
-        return _json(LinkedMany(results=[result_of(outcome) for outcome in outcomes]))
+        return _json(LinkedMany(results=[served.result_of(outcome) for outcome in outcomes]))
 
     @router.post("/annotate", responses=errors(*ASKING), response_model=AnnotatedText)
     async def annotate(request: Request, asked: AskedPicturedText) -> Response:
@@ -131,11 +131,13 @@ def api(served: Served) -> APIRouter:
         picture = await served.images.shown(*edition.picture(row, images[n]))
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
+    @router.head("/health", include_in_schema=False)
     @router.get("/health", responses=errors(*_without_token()), response_model=State)
     async def health() -> Response:
         """Says that the process lives."""
         return _json(State(status="alive"))
 
+    @router.head("/ready", include_in_schema=False)
     @router.get("/ready", responses=errors(*_without_token()), response_model=State)
     async def ready() -> Response:
         """Says whether questions are accepted."""

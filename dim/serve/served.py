@@ -16,6 +16,7 @@ from dim.linker.each import Outcome
 from dim.linker.finders import MentionFinder
 from dim.serve.about import about, image_url
 from dim.serve.batcher import Batcher
+from dim.serve.evidence import HowMuch, told
 from dim.serve.images import Images
 from dim.serve.kept_images import KeptImages
 from dim.serve.metrics import Metrics
@@ -114,22 +115,20 @@ class Served:
         with self.batcher.places(1):
             return (await while_there(request, answered()))[0]
 
+    def answers_of(self, outcome: Outcome) -> list[AnswerOut]:
+        """The answers as JSON. Raises what stands there in their place."""
+        if isinstance(outcome, Exception):
+            raise outcome
+        return [answer_out(answer, self.settings.root_path, self.settings.evidence) for answer in outcome]
 
-def answers_of(outcome: Outcome) -> list[AnswerOut]:
-    """The answers as JSON. Raises what stands there in their place."""
-    if isinstance(outcome, Exception):
-        raise outcome
-    return [answer_out(answer) for answer in outcome]
-
-
-def result_of(outcome: Outcome) -> Linked | Failed:
-    """The answers, or the error, of one question of many. Raises what is not the question's fault."""
-    if isinstance(outcome, DimError) or (isinstance(outcome, Problem) and outcome.status_code < 500):
-        return Failed(error=ErrorParts(**error_parts(outcome.expected, outcome.found, outcome.remedy)))
-    return Linked(answers=answers_of(outcome))
+    def result_of(self, outcome: Outcome) -> Linked | Failed:
+        """The answers, or the error, of one question of many. Raises what is not the question's fault."""
+        if isinstance(outcome, DimError) or (isinstance(outcome, Problem) and outcome.status_code < 500):
+            return Failed(error=ErrorParts(**error_parts(outcome.expected, outcome.found, outcome.remedy)))
+        return Linked(answers=self.answers_of(outcome))
 
 
-def answer_out(answer: Answer) -> AnswerOut:
+def answer_out(answer: Answer, root_path: str = "", evidence: HowMuch = "full") -> AnswerOut:
     """An answer as JSON; its images are paths on this server."""
     return AnswerOut(
         id=answer.id,
@@ -137,6 +136,6 @@ def answer_out(answer: Answer) -> AnswerOut:
         text=answer.text,
         score=answer.score,
         probability=answer.probability,
-        evidence=dict(answer.evidence),
-        images=[image_url(answer.id, place) for place in range(len(answer.images))],
+        evidence=told(answer.evidence, evidence),
+        images=[image_url(answer.id, place, root_path) for place in range(len(answer.images))],
     )

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 from dataclasses import dataclass, field, fields
+from typing import get_args
 
+from dim.core.choices import check_choice
 from dim.errors import ConfigError
+from dim.serve.evidence import HowMuch
 
-NO_LIMITS = frozenset({"token", "allowed_hosts"})  #: Settings that are no numbers.
+NO_LIMITS = frozenset({"token", "allowed_hosts", "root_path", "evidence"})  #: Settings that are no numbers.
+_ROOT = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class Settings:
         max_connections: Open at once; beyond, those that ask nothing are closed, the oldest first.
         token: Who does not send it is refused with 401; None: anyone may ask.
         allowed_hosts: Names that the server answers to, as they stand in the header Host; None: to any.
+        root_path: The path below which a proxy has the server, such as `/mel`; empty: it has the server for itself.
+        evidence: How much answers say of what their scores are made of.
     """
 
     max_body_bytes: int = 10_000_000
@@ -53,6 +60,8 @@ class Settings:
     max_connections: int = 1000
     token: str | None = field(default=None, repr=False)
     allowed_hosts: tuple[str, ...] | None = None
+    root_path: str = ""
+    evidence: HowMuch = "full"
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -84,6 +93,10 @@ class Settings:
             )
         if self.token is not None and (not self.token or not self.token.isascii() or not self.token.isprintable()):
             raise ConfigError("a token of ASCII characters", "one that is empty or has others", "Choose another token.")
+        if not _ROOT.fullmatch(self.root_path):
+            remedy = "Give the path alone, of letters, digits and - . _ ~, with a / before each part."
+            raise ConfigError("a root_path such as /mel, or none", self.root_path, remedy)
+        check_choice("evidence", self.evidence, get_args(HowMuch))
 
     @property
     def least_decoding_bytes(self) -> int:

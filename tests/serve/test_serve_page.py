@@ -9,6 +9,7 @@ from demo_run import demo_run, linker_of, questions_of
 from page_browser import Watched, launched
 from page_looks import contrasts, has_no_overflow
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from proxies import proxied
 from serving import Held, Running, running
 
 from dim.display.visible import visible
@@ -99,7 +100,7 @@ def test_the_page_asks_and_answers_by_keyboard_alone(
     page = watched.open(address)
     expect(page.locator("#about")).to_have_text(f"{linker.about['dataset']} {len(linker):,} entities")
     press, reached = page.keyboard.press, []
-    for _ in range(2):  # the API's link, then the sentence
+    for _ in range(3):  # the links to the other page and to the API, then the sentence
         press("Tab")
     page.keyboard.type(question.context)
     press("Tab")
@@ -311,6 +312,19 @@ def test_a_server_that_is_gone_is_said_and_asked_again(watched: Watched, address
     page.context.set_offline(False)
     page.get_by_role("button", name="Try again").click()
     expect(page.locator(".answer")).to_have_count(5)
+
+
+@pytest.mark.parametrize("root_path", ["/mel", ""])
+def test_below_a_path_of_a_proxy_the_page_asks_and_shows_pictures(
+    watched: Watched, linker: Linker, question: Question, root_path: str
+) -> None:
+    with running(linker, root_path=root_path) as server, proxied(server.port, strips=True) as proxy:
+        page = watched.open(f"{proxy.base_url}/mel/#mention={question.mention}")
+        expect_answers(page, linker.link(question.mention))
+        page.wait_for_function("() => document.querySelector('.picture img')?.naturalWidth > 0")
+        page.get_by_role("link", name="API").click()
+        expect(page.get_by_role("heading", name="the API")).to_be_visible()
+        assert page.url == f"{proxy.base_url}/mel/docs"
 
 
 def test_what_was_written_before_the_server_came_is_kept(watched: Watched, address: str, question: Question) -> None:

@@ -17,8 +17,8 @@ FinderKind = Literal["dictionary", "spacy"]
 
 
 def open_finder(
-    kind: FinderKind,
     knowledge: Knowledge,
+    kind: FinderKind = "dictionary",
     model: str | None = None,
     labels: Sequence[str] | str | None = None,
     ignore_case: bool = False,
@@ -26,8 +26,8 @@ def open_finder(
     """A finder by its kind.
 
     Args:
-        kind: A dictionary of the KB, or spaCy.
         knowledge: The KB.
+        kind: A dictionary of the KB, or spaCy.
         model: Of spaCy: the name of an installed pipeline, or its folder.
         labels: Of spaCy's entities, those that count, a list or one text with `|` between them; None: all.
         ignore_case: Of the dictionary.

@@ -50,7 +50,13 @@ export function fetchPicture(url, signal) {
 export async function pictureSource(url) {
   // The address comes from the server's JSON; a foreign one is not followed.
   if (new URL(url, location.origin).origin !== location.origin) throw new TypeError(`a foreign picture: ${url}`);
-  return token ? URL.createObjectURL(await fetchPicture(url)) : url;
+  return token ? URL.createObjectURL(await fetchPicture(url)) : below(url);
+}
+
+/** An address of the server's JSON from here: a proxy may have the server below a path that it does not know. */
+function below(url) {
+  const folder = new URL(".", document.baseURI).pathname;
+  return url.startsWith("/") && !url.startsWith(folder) ? folder + url.slice(1) : url;
 }
 
 async function read(kind, path, options) {
@@ -71,7 +77,7 @@ async function send(path, { json, form, signal }) {
   let response;
   try {
     const signals = signal ? AbortSignal.any([signal, patience]) : patience;
-    response = await fetch(path, { method: body ? "POST" : "GET", headers, body, signal: signals });
+    response = await fetch(below(path), { method: body ? "POST" : "GET", headers, body, signal: signals });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw unreachable(error);
