@@ -115,10 +115,11 @@ def test_the_image_counts_for_every_mention(
     watched: Watched, address: str, linker: Linker, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     question: Question = next(each for each in questions_of(demo_run(tmp_path_factory)) if each.image)
-    text = "齐白石 was here, and Ada Lovelace."
+    text = "齐白石 was here.\n\nAnd\nAda Lovelace."  # in a form each end of a line would be two characters
     page = watched.open(address)
     page.get_by_label("Choose an image").set_input_files(str(question.image))
     find(page, text)
+    expect(marks(page)).to_have_text(["齐白石", "Ada Lovelace"])
     for place, annotation in enumerate(linker.annotate(text, image=question.image)):
         marks(page).nth(place).click()
         expect(page.locator(".answer code.soft")).to_have_text([answer.id for answer in annotation.answers])

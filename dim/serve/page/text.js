@@ -8,6 +8,8 @@ import { ask, Trouble } from "./server.js";
 import { inCharacters, inUnits, moved, trimmed, wordsOf } from "./spans.js";
 import { bringIntoView, nameServer, tell } from "./view.js";
 
+const SHARE = 0.7; //: Of a body, that an image may have: as text it takes a third more.
+
 const at = (id) => document.getElementById(id);
 const field = at("text");
 const image = new ImageField();
@@ -19,7 +21,7 @@ let selected = null; // the span that a click on #add makes a mention
 
 async function begin() {
   about = await nameServer();
-  image.limit(about.reads_images, about.limits?.max_body_bytes);
+  image.limit(about.reads_images, Math.floor(about.limits?.max_body_bytes * SHARE));
   const texts = about.examples.map((example) => example.context).filter(Boolean);
   at("example").hidden = !texts.length;
   at("example").onclick = () => {
@@ -70,17 +72,27 @@ async function mark(span, instead = null) {
 /** What the server says of the mentions in `spans`, or of those that it finds. */
 async function annotated({ text, file, spans, signal }) {
   const inText = spans?.map(({ start, end }) => ({ start: inCharacters(text, start), end: inCharacters(text, end) }));
-  const { annotations } = await ask(...request(text, file, inText, signal));
+  // No form: in one, each end of a line becomes two characters, and places would count both.
+  const json = { text, spans: inText ?? null, image: file && (await dataUrl(file)) };
+  const { annotations } = await ask("annotate", { json, signal });
   return inUnits(text, annotations).sort((one, other) => one.start - other.start);
 }
 
-function request(text, file, spans, signal) {
-  if (!file) return ["annotate", { json: spans ? { text, spans } : { text }, signal }];
-  const form = new FormData();
-  form.set("text", text);
-  if (spans) form.set("spans", JSON.stringify(spans));
-  form.set("image", file);
-  return ["annotate/image", { form, signal }];
+function dataUrl(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = () => reject(unreadable(file));
+    reader.readAsDataURL(file);
+  });
+}
+
+function unreadable(file) {
+  return new Trouble(422, "The image cannot be read.", {
+    expected: "an image that this browser can read",
+    found: file.name,
+    remedy: "Choose it once more, or another one.",
+  });
 }
 
 /** Does it as the only work, and shows what came of it; `action` gives what is said then. */
