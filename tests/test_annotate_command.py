@@ -134,10 +134,14 @@ def test_an_image_belongs_to_the_text(tmp_path, capsys):
         (["--text", "a", "--evidence", "true"], "--evidence beside --output"),
         (["--text", "a", "--output", "a.txt"], "an --output of .jsonl"),
         (["--text", "a", "--output", "a.csv", "--as_json", "true"], "--as_json for the screen"),
-        (["--text", "a", "--finder_model", "x"], "--finder spacy beside --finder_model\nfound    a dictionary"),
-        (["--text", "a", "--finder", "spacy"], "a --finder_model for spaCy"),
+        (
+            ["--text", "a", "--finder_model", "x"],
+            "--finder spacy or gliner beside --finder_model\nfound    a dictionary",
+        ),
+        (["--text", "a", "--finder", "spacy"], "a --finder_model for spacy"),
         (["--text", "a", "--finder", "spacy", "--ignore_case", "true"], "a dictionary beside --ignore_case"),
         (["--text", "a", "--finder", "spacy", "--finder_model", "no_such"], "a pipeline of spaCy at no_such"),
+        (["--text", "a", "--finder", "gliner", "--finder_model", "x"], "--finder_labels for gliner"),
         (["--text", "a", "--top_k", "0"], "top_k of at least 1"),
     ],
 )

@@ -45,9 +45,11 @@ def annotate(
         text: The text.
         input: A file in its place; `-` reads standard input.
         image: An image that belongs to the text: each of its mentions is linked with it.
-        finder: What finds the mentions: a `dictionary` of the KB's names and aliases, or `spacy`.
-        finder_model: Of spaCy: the name of an installed pipeline, or its folder.
-        finder_labels: Of spaCy's entities, the labels that count, a list or one text with `|` between them.
+        finder: What finds the mentions: a `dictionary` of the KB's names and aliases, `spacy`, or
+            `gliner`.
+        finder_model: Of spaCy the name of an installed pipeline, of GLiNER an id on the hub; or its folder.
+        finder_labels: A list, or one text with `|` between them: those of spaCy's entities that count, or what GLiNER
+            looks for.
         ignore_case: Has the dictionary find names in any case.
         top_k: Answers a mention at most; the screen shows the best one.
         as_json: JSON, with all answers and all evidence, in the place of a readable list.
@@ -121,6 +123,6 @@ def _without_evidence(answer: dict[str, object]) -> dict[str, object]:
 
 
 def _nothing(finder: FinderKind, num_entities: int) -> str:
-    what = f"no name of the {num_entities:,} entities" if finder == "dictionary" else "no entity of spaCy's"
+    what = f"no name of the {num_entities:,} entities" if finder == "dictionary" else f"nothing that {finder} looks for"
     remedy = " (--ignore_case true looks in any case)" if finder == "dictionary" else ""
     return f"no mention: {what} stands in the text{remedy}"

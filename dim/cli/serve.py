@@ -44,7 +44,7 @@ def serve(
     allowed_hosts: str | None = None,
     trust: str | None = None,
     image_root: Path | None = None,
-    finder: Literal["dictionary", "spacy"] = "dictionary",
+    finder: Literal["dictionary", "spacy", "gliner"] = "dictionary",
     finder_model: str | None = None,
     finder_labels: list[str] | str | None = None,
     ignore_case: bool = False,
@@ -84,10 +84,11 @@ def serve(
             Listening at this machine alone and without a token, it answers to `localhost` and its own address.
         trust: Packages, separated by commas, whose classes the linker's folder may name; they are imported.
         image_root: Of a linker's folder, where the images of its KB stand that are not in it; no others are shown.
-        finder: What finds the mentions of texts that come without: a `dictionary` of the KB's names and aliases, or
-            `spacy`.
-        finder_model: Of spaCy: the name of an installed pipeline, or its folder.
-        finder_labels: Of spaCy's entities, the labels that count, a list or one text with `|` between them.
+        finder: What finds the mentions of texts that come without: a `dictionary` of the KB's names and aliases,
+            `spacy`, or `gliner`.
+        finder_model: Of spaCy the name of an installed pipeline, of GLiNER an id on the hub; or its folder.
+        finder_labels: A list, or one text with `|` between them: those of spaCy's entities that count, or what GLiNER
+            looks for.
         ignore_case: Has the dictionary find names in any case.
         workers: Processes that answer, each with the linker open and limits of its own; they share what is mapped from
             its folder. One that dies is replaced.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class FinderOptions:
     """What finds the mentions of texts; see `dim.linker.finders.named.open_finder`."""
 
-    kind: Literal["dictionary", "spacy"] = "dictionary"
+    kind: Literal["dictionary", "spacy", "gliner"] = "dictionary"
     model: str | None = None
     labels: list[str] | str | None = None
     ignore_case: bool = False

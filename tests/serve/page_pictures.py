@@ -1,14 +1,11 @@
-"""Pictures of the page of a text, for docs/images; run by hand: python tests/serve/page_pictures.py RUN docs/images.
+"""Pictures of the page of a text: PYTHONPATH=.:tests python tests/serve/page_pictures.py runs/demo_plus docs/images.
 
-The text is made of contexts of the run's dev mentions, with whole names in the place of mentions, which a dictionary finds;
-the image is that of the first.
+The text is made of contexts of the run's dev mentions, with whole names in the place of mentions, which a dictionary
+finds; the image is that of the first.
 """
 
 import sys
 from pathlib import Path
-
-TESTS = Path(__file__).parents[1]
-sys.path[:0] = [str(TESTS), str(Path(__file__).parent)]
 
 from page_browser import Watched, launched
 from playwright.sync_api import expect, sync_playwright

@@ -1,8 +1,8 @@
 """Loaded by schemathesis: what is right by the OpenAPI document becomes right in what no schema can say.
 
-An id is one of the KB, a span lies within its text, and an image is one. Forms stay as they are, since schemathesis takes a
-form with a file that was changed for a wrong one: there, an answer that names an unknown id, spans that are no JSON or a
-file that is no image is right; so is one to a field of another type, as a form has texts alone.
+An id is one of the KB, a span lies within its text, and an image is one. Forms stay as they are, since schemathesis
+takes a form with a file that was changed for a wrong one: there, an answer that names an unknown id, spans that are no
+JSON or a file that is no image is right; so is one to a field of another type, as a form has texts alone.
 """
 
 import re
@@ -47,7 +47,10 @@ def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool
     if isinstance(failure, AcceptedNegativeData):  # null becomes the text null in a form
         return "violates `type`" not in failure.message
     if isinstance(failure, RejectedPositiveData):
-        return not re.match("the id of one of|an image|JSON|whole characters|spans|0 <= start|a name of 1", response.json()["error"]["expected"])
+        return not re.match(
+            "the id of one of|an image|JSON|whole characters|spans|0 <= start|a name of 1",
+            response.json()["error"]["expected"],
+        )
     return True
 
 
