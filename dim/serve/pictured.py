@@ -87,13 +87,15 @@ async def annotated(served: Served, request: Request, asked: AskedText, image: b
         ready = None if image is None else await served.images.ready(image, edition.linker.image_reader)
         return await _marked(served, edition, asked, ready)
 
-    with served.batcher.places(1):
+    batcher, outcomes = served.batcher, list[Outcome]()
+    with batcher.place_of_text():
         mentions = await while_there(request, _in_time(served, read()))
-    outcomes: list[Outcome] = []
-    most = served.settings.max_batch  # of one text no more at once than of one request, so that others have their turn
-    for start in range(0, len(mentions), most):
-        questions = [question for *_, question in mentions[start : start + most]]
-        outcomes += await served.answer(request, questions, asked.top_k, edition)
+        questions = [question for *_, question in mentions]
+        most = served.settings.max_batch  # at once, as of any request, so that others have their turn
+        for start in range(0, len(questions), most):
+            part = questions[start : start + most]
+            with batcher.places(len(part), of_text=True):
+                outcomes += await while_there(request, batcher.answer(edition.linker, part, asked.top_k))
     annotations = [
         AnnotatedMention(start=start, end=end, mention=asked.text[start:end], answers=served.answers_of(outcome))
         for (start, end, _), outcome in zip(mentions, outcomes, strict=True)

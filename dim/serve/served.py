@@ -89,13 +89,10 @@ class Served:
         if top_k > self.settings.max_top_k:
             raise Problem(422, f"top_k of at most {self.settings.max_top_k}", str(top_k), "Lower it.")
 
-    async def answer(
-        self, request: Request, questions: Sequence[Question], top_k: int, edition: Edition | None = None
-    ) -> list[Outcome]:
-        """What comes of questions, as long as their client is there; an edition that they came to answers them."""
-        linker = (edition or self.edition).linker
+    async def answer(self, request: Request, questions: Sequence[Question], top_k: int) -> list[Outcome]:
+        """What comes of questions, as long as their client is there."""
         with self.batcher.places(len(questions)):
-            return await while_there(request, self.batcher.answer(linker, questions, top_k))
+            return await while_there(request, self.batcher.answer(self.edition.linker, questions, top_k))
 
     async def answer_with_image(
         self, request: Request, asked: tuple[str, str, Candidates], image: bytes, top_k: int

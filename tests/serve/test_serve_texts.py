@@ -3,7 +3,9 @@
 import base64
 import io
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from demo_run import demo_run, linker_of, questions_of
 from PIL import Image
 from serving import Running, running
+from waiting import HANG, wait_until
 
 from dim.linker import Linker, Question
 from dim.linker.finders import DictionaryFinder
@@ -245,6 +248,42 @@ def test_the_document_says_how_texts_are_asked(server: Running) -> None:
     assert form["required"] == ["text", "image"]
     assert "annotate/image" in server.client.get("/docs").text
     assert server.client.get("/about").json()["limits"]["max_mentions"] == 20
+
+
+class Waiting:
+    """Finds the beginning of a text once it is let go."""
+
+    def __init__(self) -> None:
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def find(self, text: str) -> list[tuple[int, int]]:
+        self.begun.set()
+        assert self.go.wait(HANG)
+        return [(0, 3)] * 3
+
+
+def test_a_text_that_was_accepted_is_answered_though_the_server_stops(linker: Linker) -> None:
+    finder = Waiting()
+    with running(linker, max_batch=2) as server, ThreadPoolExecutor() as pool:
+        server.served.edition.finder = finder
+        asked = pool.submit(server.client.post, "/annotate", json={"text": "Ada sings."})
+        assert finder.begun.wait(HANG)
+        assert server.still_answers()  # nobody waits for a finder
+        server.batcher.refuse()
+        assert server.client.post("/annotate", json={"text": "Ada"}).status_code == 503
+        finder.go.set()
+        assert [each["mention"] for each in asked.result().json()["annotations"]] == ["Ada"] * 3
+        assert server.batcher.metrics.num_accepted() == 4  # questions: the mentions, and that of the other
+
+
+def test_a_finder_that_takes_too_long_is_said(linker: Linker) -> None:
+    finder = Waiting()
+    with running(linker, timeout_s=0.1) as server:
+        server.served.edition.finder = finder
+        late = server.client.post("/annotate", json={"text": "Ada sings."})
+        assert (late.status_code, said(late)["expected"]) == (503, "an answer in time")
+        finder.go.set()
+        wait_until(lambda: server.batcher.accepted == 0)
 
 
 def test_the_finder_of_a_server_may_be_another(linker: Linker, names: list[str]) -> None:
