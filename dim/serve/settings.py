@@ -10,9 +10,11 @@ from typing import get_args
 
 from dim.core.choices import check_choice
 from dim.errors import ConfigError
+from dim.serve.access_log import Kind
 from dim.serve.evidence import HowMuch
 
-NO_LIMITS = frozenset({"token", "allowed_hosts", "root_path", "evidence"})  #: Settings that are no numbers.
+#: Settings that are no numbers.
+NO_LIMITS = frozenset({"token", "allowed_hosts", "root_path", "evidence", "access_log"})
 _ROOT = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
 
@@ -41,6 +43,7 @@ class Settings:
         allowed_hosts: Names that the server answers to, as they stand in the header Host; None: to any.
         root_path: The path below which a proxy has the server, such as `/mel`; empty: it has the server for itself.
         evidence: How much answers say of what their scores are made of.
+        access_log: A line for each request on stdout, or none.
     """
 
     max_body_bytes: int = 10_000_000
@@ -60,6 +63,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] | None = None
     root_path: str = ""
     evidence: HowMuch = "full"
+    access_log: Kind = "none"
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -95,6 +99,7 @@ class Settings:
             remedy = "Give the path alone, of letters, digits and - . _ ~, with a / before each part."
             raise ConfigError("a root_path such as /mel, or none", self.root_path, remedy)
         check_choice("evidence", self.evidence, get_args(HowMuch))
+        check_choice("access_log", self.access_log, get_args(Kind))
 
     @property
     def least_decoding_bytes(self) -> int:
