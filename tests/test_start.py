@@ -43,7 +43,15 @@ WORK = {
         *("dim.cli.fetch_images", "dim.cli.show", "dim.cli.refresh", "dim.cli.hold_out"),
     ),
     "rare": (
-        *("dim.cli.audit", "dim.cli.evaluate", "dim.cli.report", "dim.cli.link", "dim.cli.serve", "dim.linker"),
+        *(
+            "dim.cli.audit",
+            "dim.cli.evaluate",
+            "dim.cli.report",
+            "dim.cli.link",
+            "dim.cli.nif",
+            "dim.cli.serve",
+            "dim.linker",
+        ),
         *("dim.search.vector_index", "dim.reranker.ranker", "dim.features.live", "dim.inference.two_towers"),
         *("dim.methods.contrastive.linker", "dim.methods.baselines.linker", "dim.serve.settings"),
     ),

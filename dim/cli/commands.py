@@ -174,6 +174,13 @@ COMMANDS = {
         by_name=True,
         interrupted="what was answered for --output is kept; the same command goes on with the rest",
     ),
+    "nif": Command(
+        "dim.cli.nif",
+        ("nif",),
+        "measure a linker on a NIF file as GERBIL does: micro and macro F1, in the KB and outside",
+        by_name=True,
+        interrupted="nothing was written; the same command starts anew",
+    ),
     "linker": Command(
         "dim.cli.linker",
         ("linker",),

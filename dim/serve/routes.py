@@ -10,6 +10,7 @@ from starlette.responses import Response
 from dim.linker import Question
 from dim.linker.annotate import marked_questions
 from dim.serve.form import asked_with_image
+from dim.serve.nif import add_nif
 from dim.serve.problems import Problem
 from dim.serve.reader import InChunks, check_type, reading_route
 from dim.serve.schema import (
@@ -37,6 +38,7 @@ SAYS = {
     415: "The body is of another type.",
     422: "The question cannot be answered as it is.",
     500: "An error of the server; its id stands in the log.",
+    501: "The server lacks a package for it.",
     503: "The server is busy or stopping; `Retry-After` says when to ask again.",
 }
 ANY = (400, 401, 403, 408, 413, 500, 503)
@@ -96,6 +98,8 @@ def api(served: Served) -> APIRouter:
             for (start, end, question), outcome in zip(marked, outcomes, strict=True)
         ]
         return _json(AnnotatedText(text=asked.text, annotations=annotations))
+
+    add_nif(router, served, errors(*ASKING, 501))
 
     @router.get("/about", responses=errors(*ANY), response_model=About)
     async def about() -> Response:
