@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from rich.table import Table
 
 from benchmarks.serve import idle_ms, measure_closed
-from benchmarks.serve_process import timed_server
+from benchmarks.serve_process import Served, timed_server
 from dim.display.terminal import Console
 
 
@@ -34,23 +34,24 @@ def bench_workers(
         device: Where they compute.
 
     Returns:
-        What the table shows. Memory is that of all processes of a server, after the load; a page that several have
-        counts once (proportional set size).
+        What the table shows. Memory is that of all processes of a server, once it has answered a few questions and
+        while the other one does not run; a page that several processes have counts once (proportional set size).
     """
     results: dict[str, float] = {}
-    with ExitStack() as stack:
-        servers = {}
-        for name, count in (("one", 1), ("many", workers)):
-            with Console(stderr=True).status(f"a server of {count}"):
-                started = timed_server(folder, device, "--workers", str(count))
-                servers[name], results[f"{name}_start_s"] = stack.enter_context(started)
-                results[f"{name}_idle_ms"] = idle_ms(servers[name], questions)
-        with Console(stderr=True).status("load"):
-            results |= measure_closed(servers, questions, clients, seconds, rounds)
-        for name, server in servers.items():
+    counts = {"one": 1, "many": workers}
+    for name, count in counts.items():
+        with Console(stderr=True).status(f"a server of {count}"), _server(folder, device, count) as (server, start_s):
+            results |= {f"{name}_start_s": start_s, f"{name}_idle_ms": idle_ms(server, questions)}
             results[f"{name}_memory_mb"] = server.own_memory_mb()
+    with Console(stderr=True).status("load"), ExitStack() as stack:
+        servers = {name: stack.enter_context(_server(folder, device, count))[0] for name, count in counts.items()}
+        results |= measure_closed(servers, questions, clients, seconds, rounds)
     _print(results, workers, clients)
     return results
+
+
+def _server(folder: Path, device: str, workers: int) -> AbstractContextManager[tuple[Served, float]]:
+    return timed_server(folder, device, "--workers", str(workers))
 
 
 def _print(results: dict[str, float], workers: int, clients: int) -> None:
