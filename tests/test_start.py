@@ -50,6 +50,7 @@ WORK = {
             "dim.cli.report",
             "dim.cli.link",
             "dim.cli.annotate",
+            "dim.cli.nif",
             "dim.cli.serve",
             "dim.linker",
         ),

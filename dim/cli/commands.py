@@ -181,6 +181,13 @@ COMMANDS = {
         by_name=True,
         interrupted="nothing was written; the same command starts anew",
     ),
+    "nif": Command(
+        "dim.cli.nif",
+        ("nif",),
+        "measure a linker on a NIF file as GERBIL does: micro and macro F1, in the KB and outside",
+        by_name=True,
+        interrupted="nothing was written; the same command starts anew",
+    ),
     "linker": Command(
         "dim.cli.linker",
         ("linker",),

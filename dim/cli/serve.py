@@ -51,6 +51,8 @@ def serve(
     workers: int = 1,
     root_path: str = "",
     evidence: Literal["none", "short", "full"] = "full",
+    access_log: Literal["none", "text", "json"] = "none",
+    uri_prefix: str = "",
 ) -> None:
     """Answers questions to a linker over HTTP, with a page at /, until it is stopped.
 
@@ -95,6 +97,9 @@ def serve(
         root_path: The path below which a proxy has this server, such as /mel. Questions may come with it or without.
         evidence: What answers say of what their scores are made of: `full` is about 50 numbers an answer of a linker
             with a ranker, `short` the dozen that people read.
+        access_log: A line for each request on stdout, `json` for programs or `text`. It has no questions.
+        uri_prefix: What stands before an entity's id to make it a URI, for /nif: http://www.wikidata.org/entity/ before
+            Q42. By default an id that is no URI is named urn:dim:ID.
     """
     token = token if token is not None else os.environ.get(TOKEN) or None
     settings = Settings(
@@ -115,6 +120,8 @@ def serve(
         token=token,
         root_path=root_path.rstrip("/"),
         evidence=evidence,
+        access_log=access_log,
+        uri_prefix=uri_prefix,
     )
     check_extra()
     from dim.serve.origin import names_of  # they need the extra

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 import dim
+from dim.serve.access_log import AccessLog
 from dim.serve.admission import Admission
 from dim.serve.api_document import exact_document
 from dim.serve.api_page import api_page
@@ -26,6 +28,7 @@ from dim.serve.routes import api
 from dim.serve.schema import State
 from dim.serve.served import Edition, Served
 from dim.serve.settings import Settings
+from dim.serve.tracing import tracing_of
 
 DESCRIPTION = "Links mentions, with their images, to the entities of a knowledge base."
 
@@ -45,7 +48,7 @@ def create_app(
         everywhere: Has all processes that answer open it again, for `/reload`; who looks after them hears SIGHUP. None:
             this one is alone.
     """
-    served = Served(edition, settings)
+    served, tracing = Served(edition, settings), tracing_of()
     reload = Reload(served, again) if again is not None else None
 
     @asynccontextmanager
@@ -54,6 +57,8 @@ def create_app(
         with hearing_sighup(reload if everywhere is None else None):
             yield
         await served.stop()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.stop)
 
     app = FastAPI(
         title="dim",
@@ -76,7 +81,12 @@ def create_app(
     app.add_middleware(Gate, token=settings.token)
     app.add_middleware(Origin, allowed_hosts=settings.allowed_hosts)
     app.add_middleware(Below, root_path=settings.root_path)
-    app.add_middleware(Recorder, metrics=served.metrics, is_stopping=lambda: served.batcher.is_stopping)
+    log = AccessLog(settings.access_log, tracing)
+    app.add_middleware(
+        Recorder, metrics=served.metrics, log=log, tracing=tracing, is_stopping=lambda: served.batcher.is_stopping
+    )
+    if tracing is not None:
+        tracing.add_to(app)
     document = exact_document(app, settings)
     app.openapi = lambda: document  # type: ignore[method-assign]  # as FastAPI documents it
     return app

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from dim.linker import Question
 from dim.serve.form import asked_with_image, text_with_image
+from dim.serve.nif import add_nif
 from dim.serve.pictured import annotated, answer_many
 from dim.serve.problems import Problem
 from dim.serve.reader import InChunks, check_type, reading_route
@@ -37,6 +38,7 @@ SAYS = {
     415: "The body is of another type.",
     422: "The question cannot be answered as it is.",
     500: "An error of the server; its id stands in the log.",
+    501: "The server lacks a package for it.",
     503: "The server is busy or stopping; `Retry-After` says when to ask again.",
 }
 ANY = (400, 401, 403, 408, 413, 500, 503)
@@ -107,6 +109,8 @@ def api(served: Served) -> APIRouter:
         asked, image = await served.reader.read(cast(InChunks, request), read, at_once=-1)
         served.check_top_k(asked.top_k)
         return _json(await annotated(served, request, asked, image))
+
+    add_nif(router, served, errors(*ASKING, 501))
 
     @router.get("/about", responses=errors(*ANY), response_model=About)
     async def about() -> Response:

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field, fields
 from typing import get_args
 
 from dim.core.choices import check_choice
+from dim.data.entity_uris import EntityUris
 from dim.errors import ConfigError
+from dim.serve.access_log import Kind
 from dim.serve.evidence import HowMuch
 
-NO_LIMITS = frozenset({"token", "allowed_hosts", "root_path", "evidence"})  #: Settings that are no numbers.
+#: Settings that are no numbers.
+NO_LIMITS = frozenset({"token", "allowed_hosts", "root_path", "evidence", "access_log", "uri_prefix"})
 _ROOT = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
 
@@ -42,6 +45,8 @@ class Settings:
         allowed_hosts: Names that the server answers to, as they stand in the header Host; None: to any.
         root_path: The path below which a proxy has the server, such as `/mel`; empty: it has the server for itself.
         evidence: How much answers say of what their scores are made of.
+        access_log: A line for each request on stdout, or none.
+        uri_prefix: What stands before an entity's id to make it a URI, for `/nif`; empty: as `EntityUris` has it.
     """
 
     max_body_bytes: int = 10_000_000
@@ -62,6 +67,8 @@ class Settings:
     allowed_hosts: tuple[str, ...] | None = None
     root_path: str = ""
     evidence: HowMuch = "full"
+    access_log: Kind = "none"
+    uri_prefix: str = ""
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -96,7 +103,9 @@ class Settings:
         if not _ROOT.fullmatch(self.root_path):
             remedy = "Give the path alone, of letters, digits and - . _ ~, with a / before each part."
             raise ConfigError("a root_path such as /mel, or none", self.root_path, remedy)
+        EntityUris(self.uri_prefix)
         check_choice("evidence", self.evidence, get_args(HowMuch))
+        check_choice("access_log", self.access_log, get_args(Kind))
 
     @property
     def least_decoding_bytes(self) -> int:

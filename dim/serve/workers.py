@@ -37,6 +37,7 @@ SPAWN = multiprocessing.get_context("spawn")
 RETRY_S = 5.0  #: Until another process is tried, where one could not be started.
 THREADS = "OMP_NUM_THREADS"
 METRICS = "PROMETHEUS_MULTIPROC_DIR"
+SAFE_PATH = "PYTHONSAFEPATH"  #: No module of the folder that the server is started in.
 
 
 @dataclass(eq=False)
@@ -113,7 +114,8 @@ class Workers:
     def _start(self) -> _Worker:
         ours, theirs = SPAWN.Pipe()
         process = SPAWN.Process(target=work, args=(self.source, self.settings, self.listener, theirs))
-        with _environment({METRICS: self._metrics, THREADS: os.environ.get(THREADS) or str(num_threads(self.count))}):
+        threads = os.environ.get(THREADS) or str(num_threads(self.count))
+        with _environment({METRICS: self._metrics, THREADS: threads, SAFE_PATH: "1"}):
             process.start()
         theirs.close()
         worker = _Worker(process, ours, self._loop.create_future())

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -110,6 +111,22 @@ def test_a_linker_that_cannot_be_opened_is_the_error_of_the_command(tmp_path: Pa
     (tmp_path / "linker").mkdir()
     with pytest.raises(DimError, match="a linker"):
         serve(str(tmp_path / "linker"), port=0, workers=2)
+
+
+@pytest.mark.long
+def test_no_module_of_the_folder_that_they_are_started_in_is_imported(folder: Path, tmp_path: Path) -> None:
+    for name in sys.stdlib_module_names:
+        (tmp_path / f"{name}.py").write_text("open(__file__ + '-imported', 'w')\n")
+    code = f"from dim.__main__ import main; main(['serve', '--model={folder}', '--port=0', '--workers=2'])"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(Path(place).absolute()) for place in sys.path)}
+    command = [sys.executable, "-P", "-c", code]  # as the command `dim`, which stands in a folder of its own
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as served:
+        try:
+            assert served.stdout is not None
+            assert any(line.startswith("API:") for line in served.stdout)
+            assert list(tmp_path.glob("*-imported")) == []
+        finally:
+            served.terminate()
 
 
 def test_no_process_is_refused(tmp_path: Path) -> None:

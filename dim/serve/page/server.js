@@ -36,6 +36,11 @@ export function useToken(value) {
   }
 }
 
+/** The header that the token stands in, where there is one. */
+export function authorization() {
+  return token ? { Authorization: `Bearer ${token}` } : {};
+}
+
 /** The JSON that the server answers; `json` or `form` is posted. Throws Trouble, or AbortError by `signal`. */
 export function ask(path, { json, form, signal } = {}) {
   return read("json", path, { json, form, signal });
@@ -70,7 +75,7 @@ async function read(kind, path, options) {
 }
 
 async function send(path, { json, form, signal }) {
-  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const headers = authorization();
   if (json) headers["Content-Type"] = "application/json";
   const body = json ? JSON.stringify(json) : form;
   const patience = AbortSignal.timeout(PATIENCE_MS);
