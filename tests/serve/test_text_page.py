@@ -7,6 +7,7 @@ from demo_run import demo_run, linker_of, questions_of
 from page_browser import Watched, launched
 from page_looks import contrasts, has_no_overflow
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from proxies import proxied
 from serving import Running, running
 
 from dim.linker import Entity, Linker, Question
@@ -204,7 +205,7 @@ def test_everything_that_acts_is_reached_by_tab_and_seen(watched: Watched, addre
 def test_a_text_without_names_says_so_and_can_be_marked(watched: Watched, address: str) -> None:
     page = watched.open(address)
     find(page, "Here walks nobody.")
-    expect(page.locator("#status")).to_contain_text("No name of this knowledge base was found.")
+    expect(page.locator("#status")).to_contain_text("No mention was found.")
     expect(page.locator("#chosen")).to_be_hidden()
     select(page, "nobody")
     page.get_by_role("button", name="Mark “nobody”").click()
@@ -258,6 +259,16 @@ def test_the_token_is_asked_for(watched: Watched, linker: Linker) -> None:
         expect(token).to_be_hidden()
         find(page)
         expect(marks(page)).to_have_count(3)
+
+
+def test_below_a_path_of_a_proxy_a_text_is_asked(watched: Watched, linker: Linker) -> None:
+    with running(linker, root_path="/mel") as server, proxied(server.port, strips=True) as proxy:
+        page = watched.open(f"{proxy.base_url}/mel/text")
+        find(page)
+        expect(marks(page)).to_have_count(3)
+        page.get_by_role("link", name="One mention").click()
+        expect(page.locator("#mention")).to_be_visible()
+        assert page.url == f"{proxy.base_url}/mel/"
 
 
 def test_a_phone_needs_no_sideways_scrolling_and_sees_what_it_chose(watched: Watched, address: str) -> None:

@@ -54,7 +54,7 @@ function nothingAsked() {
 }
 
 function saidOf(count) {
-  if (!count) return "No name of this knowledge base was found. Select words to mark a mention";
+  if (!count) return "No mention was found. Select words to mark one";
   return `${count} mention${count === 1 ? "" : "s"}`;
 }
 
