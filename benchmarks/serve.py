@@ -45,6 +45,7 @@ def bench_serve(
     device: str = "cpu",
     shape: Shape = "minilm",
     seed: int = 0,
+    workers: int = 1,
 ) -> dict[str, float]:
     """Loads `dim serve` on this machine by Locust: text only, a name and its context, a request each.
 
@@ -62,6 +63,8 @@ def bench_serve(
         device: Where encoder and towers compute.
         shape: Of the made encoder; `tiny` is for tests.
         seed: Of the world, the questions and all weights.
+        workers: More than one: in the place of all this, a server of so many processes against one of one process, in
+            turns: their start, answers and memory.
 
     Returns:
         What the tables show.
@@ -76,6 +79,14 @@ def bench_serve(
         raise ConfigError(f"a round, half a second and 1 to {most} clients at least", found, "Change it.")
     if find_spec("locust") is None:
         raise MissingExtraError("locust", "bench")
+    if workers > 1:
+        from benchmarks.serve_workers import bench_workers  # which measures by what stands here
+
+        with TemporaryDirectory() as temporary:
+            questions = write_linker(Path(temporary), num_entities, text_encoder, device, shape, seed)
+            compared = bench_workers(Path(temporary) / "linker", questions, workers, clients, seconds, rounds, device)
+        Console().print(f"{num_entities:,} entities, {hardware()} · commit {commit()}", soft_wrap=True)
+        return compared
     with TemporaryDirectory() as temporary, ExitStack() as stack:
         with Console(stderr=True).status("the world, the linker and two servers"):
             place = Path(temporary)
@@ -168,7 +179,10 @@ def load(
 def measure_closed(
     servers: dict[str, Served], questions: Sequence[dict[str, str]], clients: int, seconds: float, rounds: int
 ) -> dict[str, float]:
-    """Answers a second and milliseconds an answer of each server, in turns; the first tenth of each turn warms up."""
+    """Answers a second and milliseconds an answer of each server, in turns; the first tenth of each turn warms up.
+
+    `ratio` is that of the last server's answers a second to the first one's.
+    """
     rates: dict[str, list[float]] = {mode: [] for mode in servers}
     taken: dict[str, list[float]] = {mode: [] for mode in servers}
     refused, cpu, asked = 0, 0.0, 0
@@ -193,8 +207,8 @@ def measure_closed(
             f"{mode}_p99": float(np.quantile(taken[mode], 0.99)),
             f"{mode}_batch": batched / batches,
         }
-    pairs = zip(rates["batched"], rates["single"], strict=True)
-    return results | {"ratio": float(np.median([batched / single for batched, single in pairs]))}
+    first, *_, last = rates.values()
+    return results | {"ratio": float(np.median([ours / theirs for ours, theirs in zip(last, first, strict=True)]))}
 
 
 def _batches(server: Served) -> tuple[float, float]:

@@ -66,6 +66,10 @@ class Served:
         shown = subprocess.run(["ps", "-o", "rss=", "-p", str(self.process.pid)], capture_output=True, text=True)
         return int(shown.stdout or 0) * 1024 / 1e6
 
+    def own_memory_mb(self) -> float:
+        """The memory of it and all its processes; of pages that several processes have, each counts its share."""
+        return sum(_proportional_mb(pid) for pid in _family(self.process.pid))
+
     def stop_in_flight(self, questions: list[dict[str, str]], clients: int) -> dict[str, int]:
         """Stops it by SIGTERM while clients wait for answers.
 
@@ -104,7 +108,7 @@ def served(folder: Path, device: str, batch_sizes: Sequence[int]) -> Iterator[li
         DimError: One did not come.
     """
     with ExitStack() as stack:
-        started = [stack.enter_context(_started(folder, device, size)) for size in batch_sizes]
+        started = [stack.enter_context(_started(folder, device, "--batch_size", str(size))) for size in batch_sizes]
         servers = [Served(process, _port(process, log)) for process, log in started]
         for server in servers:
             _wait_until_ready(server)
@@ -112,8 +116,22 @@ def served(folder: Path, device: str, batch_sizes: Sequence[int]) -> Iterator[li
 
 
 @contextmanager
-def _started(folder: Path, device: str, batch_size: int) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
-    words = ["--model", str(folder), "--port", "0", "--device", device, "--batch_size", str(batch_size)]
+def timed_server(folder: Path, device: str, *more: str) -> Iterator[tuple[Served, float]]:
+    """A server with further words of its line, and the seconds from its start until it was ready.
+
+    Raises:
+        DimError: It did not come.
+    """
+    began = time.perf_counter()
+    with _started(folder, device, *more) as (process, log):
+        server = Served(process, _port(process, log))
+        _wait_until_ready(server)
+        yield server, time.perf_counter() - began
+
+
+@contextmanager
+def _started(folder: Path, device: str, *more: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    words = ["--model", str(folder), "--port", "0", "--device", device, *more]
     surroundings = {name: value for name, value in os.environ.items() if name != "DIM_TOKEN"}
     with TemporaryFile("w+") as log:
         process = subprocess.Popen(
@@ -146,6 +164,23 @@ def highest_memory(server: Served) -> Iterator[list[float]]:
     finally:
         done.set()
         thread.join()
+
+
+def _family(pid: int) -> list[int]:
+    """A process with all that it started, as far as they live."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    try:
+        return [pid, *(each for child in children.read_text().split() for each in _family(int(child)))]
+    except OSError:
+        return [pid]
+
+
+def _proportional_mb(pid: int) -> float:
+    try:
+        found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    except OSError:  # it has ended
+        return 0.0
+    return int(found[1]) * 1024 / 1e6 if found else 0.0
 
 
 def _port(process: subprocess.Popen[str], log: IO[str]) -> int:

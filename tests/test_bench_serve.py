@@ -37,6 +37,20 @@ def test_a_server_is_loaded_with_batches_and_without_and_asked_too_much(capsys: 
         assert said in shown
 
 
+@pytest.mark.long
+def test_several_processes_are_measured_against_one(capsys: pytest.CaptureFixture[str]) -> None:
+    found = bench_serve(num_entities=1000, clients=4, seconds=0.5, rounds=1, shape="tiny", workers=2)
+    for server in ("one", "many"):
+        assert found[f"{server}_start_s"] > 0 < found[f"{server}_rate"]
+        assert 0 < found[f"{server}_p50"] <= found[f"{server}_p99"]
+    assert found["ratio"] == pytest.approx(found["many_rate"] / found["one_rate"])
+    assert 50 < found["one_memory_mb"] < found["many_memory_mb"]
+    assert found["closed_refused"] == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for said in ("dim serve --workers 2 against one process", "memory, MB", "1,000 entities", "commit"):
+        assert said in shown
+
+
 def test_nothing_to_measure_is_refused() -> None:
     for wrong in ({"rounds": 0}, {"seconds": 0.1}, {"clients": 33}):
         with pytest.raises(ConfigError, match="a round, half a second and 1 to 32 clients"):

@@ -28,6 +28,8 @@ OTHERS = {
     "compare": "runs of dim fit, and a report: below",
     "report": "files that are reports already: below",
     "link": "a new file: tests/test_link.py",
+    "annotate": "a new file: tests/test_annotate_command.py",
+    "nif": "a new file: tests/test_nif.py",
     "unpack": "new folders, never over one: tests/data/test_hdf5_images.py",
     "fetch-images": "new files, each at once: tests/test_fetch_images.py",
     "configs": "new files",

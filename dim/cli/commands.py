@@ -174,6 +174,20 @@ COMMANDS = {
         by_name=True,
         interrupted="what was answered for --output is kept; the same command goes on with the rest",
     ),
+    "annotate": Command(
+        "dim.cli.annotate",
+        ("annotate",),
+        "find the mentions of a text, and link them",
+        by_name=True,
+        interrupted="nothing was written; the same command starts anew",
+    ),
+    "nif": Command(
+        "dim.cli.nif",
+        ("nif",),
+        "measure a linker on a NIF file as GERBIL does: micro and macro F1, in the KB and outside",
+        by_name=True,
+        interrupted="nothing was written; the same command starts anew",
+    ),
     "linker": Command(
         "dim.cli.linker",
         ("linker",),

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from dim.display.log import VISIBLE
 from dim.display.terminal import Console
 from dim.errors import MissingExtraError
-from dim.linker import Linker
-from dim.linker.opening import open_linker
 from dim.serve.settings import Settings, is_loopback
+
+if TYPE_CHECKING:
+    from dim.serve.control import Ended, Opened
 
 TOKEN = "DIM_TOKEN"  #: The environment's variable.
 NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
@@ -33,6 +33,7 @@ def serve(
     max_pixels: int = Settings.max_pixels,
     max_decoding_bytes: int = Settings.max_decoding_bytes,
     max_batch: int = Settings.max_batch,
+    max_mentions: int = Settings.max_mentions,
     max_top_k: int = Settings.max_top_k,
     batch_size: int = Settings.batch_size,
     batch_wait_ms: float = Settings.batch_wait_ms,
@@ -43,6 +44,15 @@ def serve(
     allowed_hosts: str | None = None,
     trust: str | None = None,
     image_root: Path | None = None,
+    finder: Literal["dictionary", "spacy", "gliner"] = "dictionary",
+    finder_model: str | None = None,
+    finder_labels: list[str] | str | None = None,
+    ignore_case: bool = False,
+    workers: int = 1,
+    root_path: str = "",
+    evidence: Literal["none", "short", "full"] = "full",
+    access_log: Literal["none", "text", "json"] = "none",
+    uri_prefix: str = "",
 ) -> None:
     """Answers questions to a linker over HTTP, with a page at /, until it is stopped.
 
@@ -64,6 +74,7 @@ def serve(
         max_pixels: Of one uploaded image.
         max_decoding_bytes: Of memory for all images that are decoded at once, by what their headers tell.
         max_batch: Questions of one request.
+        max_mentions: That are found in one text.
         max_top_k: Answers a question at most.
         batch_size: Questions that the linker answers at once.
         batch_wait_ms: How long a batch that is not full waits for company.
@@ -75,6 +86,20 @@ def serve(
             Listening at this machine alone and without a token, it answers to `localhost` and its own address.
         trust: Packages, separated by commas, whose classes the linker's folder may name; they are imported.
         image_root: Of a linker's folder, where the images of its KB stand that are not in it; no others are shown.
+        finder: What finds the mentions of texts that come without: a `dictionary` of the KB's names and aliases,
+            `spacy`, or `gliner`.
+        finder_model: Of spaCy the name of an installed pipeline, of GLiNER an id on the hub; or its folder.
+        finder_labels: A list, or one text with `|` between them: those of spaCy's entities that count, or what GLiNER
+            looks for.
+        ignore_case: Has the dictionary find names in any case.
+        workers: Processes that answer, each with the linker open and limits of its own; they share what is mapped from
+            its folder. One that dies is replaced.
+        root_path: The path below which a proxy has this server, such as /mel. Questions may come with it or without.
+        evidence: What answers say of what their scores are made of: `full` is about 50 numbers an answer of a linker
+            with a ranker, `short` the dozen that people read.
+        access_log: A line for each request on stdout, `json` for programs or `text`. It has no questions.
+        uri_prefix: What stands before an entity's id to make it a URI, for /nif: http://www.wikidata.org/entity/ before
+            Q42. By default an id that is no URI is named urn:dim:ID.
     """
     token = token if token is not None else os.environ.get(TOKEN) or None
     settings = Settings(
@@ -83,6 +108,7 @@ def serve(
         max_pixels=max_pixels,
         max_decoding_bytes=max_decoding_bytes,
         max_batch=max_batch,
+        max_mentions=max_mentions,
         max_top_k=max_top_k,
         batch_size=batch_size,
         batch_wait_ms=batch_wait_ms,
@@ -92,43 +118,41 @@ def serve(
         max_connections=max_connections,
         max_values=max_values,
         token=token,
+        root_path=root_path.rstrip("/"),
+        evidence=evidence,
+        access_log=access_log,
+        uri_prefix=uri_prefix,
     )
     check_extra()
-    from dim.serve.kept_images import KeptImages  # they need the extra
-    from dim.serve.origin import names_of
-    from dim.serve.reload import settle
-    from dim.serve.served import Edition
-    from dim.serve.server import allow_connections, bound_socket, run
+    from dim.serve.origin import names_of  # they need the extra
+    from dim.serve.server import allow_connections, bound_socket
+    from dim.serve.source import FinderOptions, Source
 
     names = names_of(host, token, allowed_hosts)
     settings = replace(settings, max_connections=allow_connections(max_connections), allowed_hosts=names)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(VISIBLE)
-    for name in ("python_multipart", "uvicorn.error"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # they warn of each client's mistake
-
-    def opened() -> Edition:
-        while True:
-            images = KeptImages(Path(model)) if Path(model).is_dir() else None
-            linker = open_linker(model, device, trust, dataset, image_root)
-            if images is not None:
-                images.keep(image for entity in linker.knowledge for image in entity.images)
-            if images is None or images.is_of_this_folder():
-                linker.link("a", top_k=1)  # so that the first question does not wait for what is made on first use
-                return Edition(linker, settings, images)
-
+    source = Source(
+        model, device, dataset, trust, image_root, FinderOptions(finder, finder_model, finder_labels, ignore_case)
+    )
     console = Console()
     with bound_socket(host, port) as listener:
-        with Console(stderr=True).status("Loading the linker …"):
-            app = import_module("dim.serve.app").create_app(opened(), settings, opened)
-            settle()
-        for line in opening_lines(model, app.state.served.edition.linker, listener, settings, max_connections):
-            console.print(line, soft_wrap=True, highlight=False)
-        interrupted = run(app, settings, listener)
-    served = app.state.served.metrics
-    console.print(f"stopped: all {served.num_accepted():,} accepted questions are answered", soft_wrap=True)
-    if interrupted:
+        status = Console(stderr=True).status("Loading the linker …")
+
+        def begun(opened: Opened) -> None:
+            status.stop()
+            for line in opening_lines(model, opened, listener, settings, max_connections, workers):
+                console.print(line, soft_wrap=True, highlight=False)
+
+        with status:
+            if workers == 1:
+                from dim.serve.alone import serve_alone
+
+                ended = serve_alone(source, settings, listener, begun)
+            else:
+                from dim.serve.workers import Workers
+
+                ended = Workers(source, settings, listener, workers).run(begun)
+    console.print(closing_line(ended), soft_wrap=True)
+    if ended.interrupted:
         raise KeyboardInterrupt
 
 
@@ -142,14 +166,19 @@ def check_extra() -> None:
 
 
 def opening_lines(
-    model: str, linker: Linker, listener: socket.socket, settings: Settings, wanted_connections: int
+    model: str, opened: Opened, listener: socket.socket, settings: Settings, wanted_connections: int, workers: int = 1
 ) -> list[str]:
     """What is said when the server begins: what it serves and where, and what its user should know."""
     host, port = listener.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    lines = [f"model: {model}, {len(linker):,} entities", f"page:  {address}/", f"API:   {address}/docs"]
-    if linker.calibrated_on:
-        lines.append(f"probabilities: {linker.calibrated_on}")
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}{settings.root_path}"
+    lines = [f"model: {model}, {opened.num_entities:,} entities", f"page:  {address}/", f"API:   {address}/docs"]
+    if workers > 1:
+        from dim.serve.workers import num_threads
+
+        threads = num_threads(workers)
+        lines.append(f"workers: {workers}, which compute with {threads} thread{'s' if threads > 1 else ''} each")
+    if opened.calibrated_on:
+        lines.append(f"probabilities: {opened.calibrated_on}")
     if settings.max_connections < wanted_connections:
         allowed = f"{settings.max_connections:,}, not {wanted_connections:,}"
         lines.append(f"connections: {allowed}: the system allows no more open files")
@@ -158,3 +187,11 @@ def opening_lines(
             f"WARNING: whoever reaches {host} may ask this linker, and see its KB. Give a --token, or set {TOKEN}."
         )
     return lines
+
+
+def closing_line(ended: Ended) -> str:
+    """What is said when the server has ended."""
+    if not ended.num_died:
+        return f"stopped: all {ended.num_accepted:,} accepted questions are answered"
+    died = f"{ended.num_died} process{'es' if ended.num_died > 1 else ''}"
+    return f"stopped: {ended.num_accepted:,} questions were accepted; {died} died, and what they had then got no answer"

@@ -15,11 +15,13 @@ from dim.features.live import ImageInput
 from dim.linker.answer import LONGEST_MENTION, Answer, Question
 
 Spans = Iterable[Sequence[int]] | Sequence[int]  #: Pairs of start and end, or one pair.
+Marked = tuple[int, int, Question]  #: Start and end of a mention in a text, and what is asked of it.
 REACH = 300  #: Characters on either side at most: text encoders read a few hundred words.
 #: No sentence ends after an initial or a title, nor before a small letter.
 _NO_END = "".join(rf"(?<!\b{title})" for title in ("[A-Z]", "Mr", "Mrs", "Ms", "Dr", "St", "Jr", "Sr", "Prof", "vs"))
 _END = re.compile(rf"""(?:{_NO_END}\.|[!?…])["'”’»)\]]*\s++(?![a-z])|[。！？][”’」』）]*|\n\s*\n\s*""")
 _BLANK = re.compile(r"\s+")
+_BREAK = re.compile(r"(?<=\S)[^\S\n\r]*[\n\r]\s*(?=\S)")
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,10 @@ class Annotation:
         return asdict(self)
 
 
-def marked_questions(text: str, spans: Spans, image: ImageInput | None = None) -> list[tuple[int, int, Question]]:
+def marked_questions(text: str, spans: Spans, image: ImageInput | Sequence[ImageInput] | None = None) -> list[Marked]:
     """Start, end and question of each mention that spans mark in a text, with its sentence as context.
+
+    A mention that a line's end divides is asked with a blank there.
 
     Raises:
         DataError: As `spans_in`.
@@ -52,9 +56,10 @@ def marked_questions(text: str, spans: Spans, image: ImageInput | None = None) -
     return [(start, end, _question(text, start, end, image)) for start, end in spans_in(text, spans)]
 
 
-def _question(text: str, start: int, end: int, image: ImageInput | None) -> Question:
+def _question(text: str, start: int, end: int, image: ImageInput | Sequence[ImageInput] | None) -> Question:
     left, right = _sentence(text, start, end)
-    return Question(text[start:end], text[left:right], image, span=(max(start, left) - left, min(end, right) - left))
+    span = max(start, left) - left, min(end, right) - left
+    return Question(_BREAK.sub(" ", text[start:end]), text[left:right], image, span=span)
 
 
 def spans_in(text: str, spans: Spans) -> list[tuple[int, int]]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dim.core.files import atomic_path, put_in_place
+from dim.core.files import atomic_path, explain_write_errors, put_in_place
 from dim.data.csv_rows import ANSWER_COLUMNS
 from dim.display.spreadsheet import spreadsheet_writer
 from dim.errors import ConfigError
 
-FORMATS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
+LINES = (".jsonl", ".ndjson")
+FORMATS = (*LINES, ".csv", ".tsv", ".parquet")
 ANSWERS, ERROR = "answers", ANSWER_COLUMNS[-1]
 #: Part of an answer → column of a CSV file; a cell has all answers, best first, with `|` between them.
 CELLS = dict(zip(("id", "name", "score", "probability"), ANSWER_COLUMNS, strict=False))
@@ -51,15 +54,35 @@ def write_answers(journal: Path, output: Path) -> None:
     from them what JSON lines have. Columns of the questions in `own_columns` are replaced.
     """
     suffix = output.suffix.lower()
-    if suffix in (".jsonl", ".ndjson"):
+    if suffix in LINES:
         put_in_place(journal, output)
         return
     with atomic_path(whole(output)) as place:
-        if suffix == ".parquet":
-            _write_parquet(journal, place)
-        else:
-            _write_csv(journal, place, "\t" if suffix == ".tsv" else ",")
+        _write(journal, place, suffix)
     name_whole(journal, output)
+
+
+def write_results(results: Iterable[dict[str, Any]], output: Path) -> None:
+    """Writes results that are there as a whole, rows with `answers`, to `output`, as `write_answers` does.
+
+    Raises:
+        ConfigError: The file's name says no known format.
+    """
+    check_format(output)
+    with TemporaryDirectory() as folder, explain_write_errors(output), atomic_path(output) as place:
+        journal = Path(folder) / "results.jsonl"
+        with journal.open("w", encoding="utf-8") as lines:
+            lines.writelines(map(json_line, results))
+        _write(journal, place, output.suffix.lower())
+
+
+def _write(journal: Path, place: Path, suffix: str) -> None:
+    if suffix in LINES:
+        shutil.copyfile(journal, place)
+    elif suffix == ".parquet":
+        _write_parquet(journal, place)
+    else:
+        _write_csv(journal, place, "\t" if suffix == ".tsv" else ",")
 
 
 def whole(output: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -21,10 +22,13 @@ from dim.encoders.device import resolve_device
 from dim.errors import ConfigError, DataError
 from dim.features.live import ImageInput, LiveEncoder
 from dim.inference.method import Method
-from dim.linker.annotate import Annotation, Spans, marked_questions
+from dim.linker.annotate import Annotation, Spans
 from dim.linker.answer import Answer, Asking, Question, QuestionError, asked, asked_alone, questions_of, shortened
 from dim.linker.answers import Answers
+from dim.linker.documents import Document, annotated, annotated_batch
+from dim.linker.documents import Given as GivenDocument
 from dim.linker.entity_table import KeptImages, check_images
+from dim.linker.finders import DictionaryFinder, MentionFinder
 from dim.linker.folder import LINKER, MANIFEST
 from dim.linker.given import check_path, check_top_k, ids_of
 from dim.linker.images import ImageReader
@@ -425,31 +429,52 @@ class Linker(ModelHubMixin, ABC):
                 raise QuestionError(start + error.place, error.plain) from error.plain.__cause__
         return answers
 
-    def annotate(self, text: str, spans: Spans, image: ImageInput | None = None, top_k: int = 5) -> list[Annotation]:
-        """The answers to mentions that are marked in a text, in the order of the spans.
+    def annotate(
+        self,
+        text: str,
+        spans: Spans | None = None,
+        image: ImageInput | Sequence[ImageInput] | None = None,
+        top_k: int = 5,
+        finder: MentionFinder | None = None,
+    ) -> list[Annotation]:
+        """The answers to the mentions of a text, in the order of the spans.
 
         Each is what `link` gives for what stands there, with its sentence as context (`sentence_around`).
 
         Args:
             text: May be of any length.
             spans: Pairs of places, of a mention's first character and after its last; they may overlap. Or one pair.
-            image: Belongs to every mention.
+                None: the finder says where mentions stand.
+            image: Belongs to every mention; as of `link`.
             top_k: Answers a mention at most.
+            finder: Finds the mentions (`dim.linker.finders`, or any object with `find`); None: `name_finder`.
 
         Raises:
             DataError: A span marks no name in the text, or the image cannot be used; the message names the span.
+            ConfigError: Both spans and a finder are given.
         """
-        marked = marked_questions(text, spans, image)
-        try:
-            found = self.link_batch([question for _, _, question in marked], top_k)
-        except QuestionError as error:
-            plain = error.plain
-            where = f"{plain.expected}, for spans[{error.place}]"
-            raise DataError(where, plain.found, plain.remedy) from plain.__cause__
-        return [
-            Annotation(start, end, question.mention, answers)
-            for (start, end, question), answers in zip(marked, found, strict=True)
-        ]
+        return annotated(self, Document(text, spans, image), top_k, finder)
+
+    def annotate_batch(
+        self, documents: Iterable[GivenDocument], top_k: int = 5, finder: MentionFinder | None = None
+    ) -> list[list[Annotation]]:
+        """The answers to the mentions of many texts, in their order; each is what `annotate` gives.
+
+        Args:
+            documents: Each a text, a mapping of `text`, `spans` and `image`, or a `Document`. Or a DataFrame with these
+                columns.
+            top_k: Answers a mention at most.
+            finder: Finds the mentions of the texts without spans; None: `name_finder`.
+
+        Raises:
+            DataError: As `annotate`; the message names the document.
+        """
+        return annotated_batch(self, documents, top_k, finder)
+
+    @cached_property
+    def name_finder(self) -> DictionaryFinder:
+        """Finds the names and aliases of its KB, as that is, in texts."""
+        return DictionaryFinder(self.knowledge)
 
     def add_entities(self, entities: Given | Iterable[Given]) -> None:
         """Makes entities linkable at once, without training.

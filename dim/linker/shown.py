@@ -12,6 +12,7 @@ from dim.data.dataset import NIL
 from dim.display.lines import say, say_json
 from dim.display.terminal import Console, Text
 from dim.display.visible import visible
+from dim.linker.annotate import Annotation
 from dim.linker.answer import Answer
 from dim.linker.linker import Linker
 
@@ -33,6 +34,38 @@ def show(answers: Sequence[Answer], as_json: bool, console: Console | None = Non
         console.print("no answer: nothing competes")
     else:
         console.print(_blocks(answers, console))
+
+
+def show_annotations(annotations: Sequence[Annotation], as_json: bool, console: Console | None = None) -> None:
+    """Prints the best answer to each mention: to a terminal as a table, into a pipe a line each, with tabs."""
+    console = console or Console()
+    if as_json:
+        say_json([each.to_dict() for each in annotations], indent=2)
+        return
+    is_calibrated = any(each.answers and each.answers[0].probability is not None for each in annotations)
+    heads = ("start", "end", "mention", "id", "name", "probability" if is_calibrated else "score", "text")
+    rows = [_best(each) for each in annotations]
+    if not console.is_terminal:
+        for line in (heads, *rows):
+            say("\t".join(" ".join(cell.split()) for cell in line))
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for head in heads[:-1]:
+        is_number = head in ("start", "end", heads[-2])
+        table.add_column(head, justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(" ".join(cell.split())) for cell in row[:-1]))
+    console.print(table)
+
+
+def _best(annotation: Annotation) -> tuple[str, ...]:
+    """The cells of an annotation's best answer."""
+    place = (str(annotation.start), str(annotation.end), annotation.mention)
+    if not annotation.answers:
+        return (*place, NIL, "no answer: nothing competes", "", "")
+    answer = annotation.answers[0]
+    value = answer.score if answer.probability is None else answer.probability
+    return (*place, answer.id, _name(answer), f"{value:.4f}", answer.text or "")
 
 
 def say_calibration(linker: Linker) -> None:

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dim.serve.batcher import Batcher
 from dim.serve.problems import Problem
 
-ASKING = frozenset({"/link", "/link/image", "/link/batch", "/annotate"})
+ASKING = frozenset({"/link", "/link/image", "/link/batch", "/annotate", "/annotate/image", "/nif"})
 
 
 class Admission:

@@ -14,9 +14,15 @@ from dim.serve.settings import Settings
 def exact_document(app: FastAPI, settings: Settings) -> dict[str, Any]:
     """What `/openapi.json` says."""
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    if settings.root_path:
+        document["servers"] = [{"url": settings.root_path}]
     schemas = document["components"]["schemas"]
-    form = document["paths"]["/link/image"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
-    for schema in (*schemas.values(), form):
+    forms = [
+        document["paths"][path]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+        for path in ("/link/image", "/annotate/image")
+    ]
+    asked = [schema for name, schema in schemas.items() if name.startswith("Asked")]
+    for schema in (*asked, *forms):
         for name, field in schema.get("properties", {}).items():
             _limit(name, field, settings)
     if settings.token is not None:
@@ -38,7 +44,9 @@ def exact_document(app: FastAPI, settings: Settings) -> dict[str, Any]:
 def _limit(name: str, field: dict[str, Any], settings: Settings) -> None:
     if name == "top_k":
         field["maximum"] = settings.max_top_k
-    elif name in ("questions", "spans"):
-        field["maxItems"] = settings.max_batch
+    elif name in ("questions", "spans", "images"):
+        for each in (field, *field.get("anyOf", ())):
+            if each.get("type") == "array":
+                each["maxItems"] = settings.max_batch
     elif name in ("context", "text") and field.get("type") == "string":
         field["maxLength"] = settings.max_body_bytes

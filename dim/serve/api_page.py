@@ -1,4 +1,4 @@
-"""The OpenAPI document as a page for people, without a script."""
+"""The OpenAPI document as a page for people: it can be read without a script, and tried with one of its own."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from jinja2 import Environment, StrictUndefined
 EXAMPLES = {
     "/link": {"mention": "Jordan", "context": "Jordan won six titles with the Bulls."},
     "/link/batch": {"questions": [{"mention": "Jordan"}, {"mention": "Amman", "context": "Amman, in Jordan"}]},
-    "/annotate": {"text": "Jordan won six titles.", "spans": [{"start": 0, "end": 6}]},
+    "/annotate": {"text": "Jordan won six titles with the Bulls."},
 }
+NIF = """@prefix nif: <http://persistence.uni-leipzig.org/nlp2rdf/ontologies/nif-core#> .
+<urn:example#char=0,22> a nif:Context ; nif:isString "Jordan won six titles." .
+<urn:example#char=0,6> a nif:Phrase ; nif:referenceContext <urn:example#char=0,22> ;
+    nif:beginIndex 0 ; nif:endIndex 6 ; nif:anchorOf "Jordan" ."""
 
 
 def api_page(document: Mapping[str, Any]) -> str:
-    """The page, as HTML."""
+    """The page, as HTML; its addresses are relative."""
     template = files("dim.serve").joinpath("docs/docs.html.jinja").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     schemas = document["components"]["schemas"]
@@ -30,14 +34,20 @@ def api_page(document: Mapping[str, Any]) -> str:
 
 
 def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    root_path = document.get("servers", [{"url": ""}])[0]["url"]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
+            body = _body(operation, document["components"]["schemas"])
+            parameters = operation.get("parameters", ())
             yield {
+                "in_path": [each["name"] for each in parameters if each["in"] == "path"],
+                "is_form": body is not None and body["type"] == "multipart/form-data",
+                "text": NIF if path == "/nif" else json.dumps(EXAMPLES.get(path, {}), indent=2),
                 "method": method.upper(),
                 "path": path,
                 "says": operation.get("description", ""),
-                "body": _body(operation, document["components"]["schemas"]),
-                "example": _example(path),
+                "body": body,
+                "example": _example(path, root_path),
                 "answers": [(status, each["description"]) for status, each in operation["responses"].items()],
             }
 
@@ -85,8 +95,8 @@ def _named(schema: Mapping[str, Any]) -> str:
     return str(schema["$ref"]).rpartition("/")[2]
 
 
-def _example(path: str) -> str:
+def _example(path: str, root_path: str) -> str:
     if path not in EXAMPLES:
         return ""
     body = json.dumps(EXAMPLES[path])
-    return f"curl http://127.0.0.1:8000{path} -H 'Content-Type: application/json' -d '{body}'"
+    return f"curl http://127.0.0.1:8000{root_path}{path} -H 'Content-Type: application/json' -d '{body}'"

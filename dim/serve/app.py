@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,9 +11,11 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 import dim
+from dim.serve.access_log import AccessLog
 from dim.serve.admission import Admission
 from dim.serve.api_document import exact_document
 from dim.serve.api_page import api_page
+from dim.serve.below import Below
 from dim.serve.gate import Gate
 from dim.serve.limits import BodyLimits
 from dim.serve.origin import Origin
@@ -25,27 +28,37 @@ from dim.serve.routes import api
 from dim.serve.schema import State
 from dim.serve.served import Edition, Served
 from dim.serve.settings import Settings
+from dim.serve.tracing import tracing_of
 
 DESCRIPTION = "Links mentions, with their images, to the entities of a knowledge base."
 
 
-def create_app(edition: Edition, settings: Settings, again: Callable[[], Edition] | None = None) -> FastAPI:
-    """The application, whose `state.served` has its batcher and metrics.
+def create_app(
+    edition: Edition,
+    settings: Settings,
+    again: Callable[[], Edition] | None = None,
+    everywhere: Callable[[], Awaitable[None]] | None = None,
+) -> FastAPI:
+    """The application, whose `state.served` has its batcher and metrics, and `state.reload` what opens it again.
 
     Args:
         edition: What answers.
         settings: The limits, and the token.
         again: Opens the linker again, for `/reload` and SIGHUP; None: there is neither.
+        everywhere: Has all processes that answer open it again, for `/reload`; who looks after them hears SIGHUP. None:
+            this one is alone.
     """
-    served = Served(edition, settings)
+    served, tracing = Served(edition, settings), tracing_of()
     reload = Reload(served, again) if again is not None else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         served.batcher.start()
-        with hearing_sighup(reload):
+        with hearing_sighup(reload if everywhere is None else None):
             yield
         await served.stop()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.stop)
 
     app = FastAPI(
         title="dim",
@@ -56,10 +69,10 @@ def create_app(edition: Edition, settings: Settings, again: Callable[[], Edition
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.served = served
+    app.state.served, app.state.reload = served, reload
     app.include_router(api(served))
     if reload is not None:
-        _add_reload(app, reload, settings)
+        _add_reload(app, everywhere or reload.reload, settings)
     _add_pages(app)
     answer_errors(app)
     app.add_exception_handler(ClientLeftError, _nobody)
@@ -67,7 +80,13 @@ def create_app(edition: Edition, settings: Settings, again: Callable[[], Edition
     app.add_middleware(BodyLimits, settings=settings)
     app.add_middleware(Gate, token=settings.token)
     app.add_middleware(Origin, allowed_hosts=settings.allowed_hosts)
-    app.add_middleware(Recorder, metrics=served.metrics, is_stopping=lambda: served.batcher.is_stopping)
+    app.add_middleware(Below, root_path=settings.root_path)
+    log = AccessLog(settings.access_log, tracing)
+    app.add_middleware(
+        Recorder, metrics=served.metrics, log=log, tracing=tracing, is_stopping=lambda: served.batcher.is_stopping
+    )
+    if tracing is not None:
+        tracing.add_to(app)
     document = exact_document(app, settings)
     app.openapi = lambda: document  # type: ignore[method-assign]  # as FastAPI documents it
     return app
@@ -78,6 +97,9 @@ def _add_pages(app: FastAPI) -> None:
 
     async def home() -> Response:
         return page.response("index.html")
+
+    async def text() -> Response:
+        return page.response("text.html")
 
     async def of_page(name: str) -> Response:
         return page.response(name)
@@ -90,18 +112,19 @@ def _add_pages(app: FastAPI) -> None:
 
     for path, endpoint in (
         ("/", home),
+        ("/text", text),
         ("/page/{name}", of_page),
         ("/docs/{name}", of_docs),
         ("/docs", api_docs),
     ):
-        app.get(path, include_in_schema=False)(endpoint)
+        app.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)(endpoint)
 
 
-def _add_reload(app: FastAPI, reload: Reload, settings: Settings) -> None:
+def _add_reload(app: FastAPI, reload: Callable[[], Awaitable[None]], settings: Settings) -> None:
     async def reloaded() -> Response:
         if settings.token is None:
             raise Problem(403, "a server with a token", "none", "Send it SIGHUP, or start it with a --token.")
-        await reload.reload()
+        await reload()
         return Response(State(status="reloaded").model_dump_json(), media_type="application/json")
 
     app.post("/reload", include_in_schema=False)(reloaded)

@@ -72,13 +72,31 @@ class Batcher:
         self._thread.shutdown()
 
     @contextmanager
-    def places(self, count: int) -> Iterator[None]:
-        """Holds the places of that many questions, from their acceptance to their answers.
+    def place_of_text(self) -> Iterator[None]:
+        """Holds a place for a text whose questions are not known yet: a server that stops answers those, too.
 
         Raises:
             Problem: 503, when the server stops or has too many.
         """
-        self.check_room(count)
+        self.check_room(1)
+        self._accept(1)
+        try:
+            yield
+        finally:
+            self._accept(-1)
+
+    @contextmanager
+    def places(self, count: int, of_text: bool = False) -> Iterator[None]:
+        """Holds the places of that many questions, from their acceptance to their answers.
+
+        Args:
+            count: Of them.
+            of_text: Whether they are of a text that has its place.
+
+        Raises:
+            Problem: 503, when the server stops or has too many.
+        """
+        self.check_room(count, of_text)
         self._accept(count)
         self.metrics.accepted.inc(count)
         try:
@@ -86,9 +104,9 @@ class Batcher:
         finally:
             self._accept(-count)
 
-    def check_room(self, count: int) -> None:
-        """Raises Problem (503) when that many questions cannot be accepted now."""
-        if self.is_stopping:
+    def check_room(self, count: int, of_text: bool = False) -> None:
+        """Raises Problem (503) when that many questions cannot be accepted now; see `places`."""
+        if self.is_stopping and not of_text:
             self.metrics.rejected.labels("stopping").inc(count)
             raise busy("a server that runs", "it is stopping", 1)
         if self.accepted + count > self.settings.queue_size:

@@ -13,7 +13,9 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from dim.serve.problems import Problem
 from dim.serve.reader import parsed
-from dim.serve.schema import AskedWithImage
+from dim.serve.schema import AskedText, AskedWithImage
+from dim.serve.settings import Settings
+from dim.serve.strict_json import strict_json
 
 MOST_PARTS = 1000  #: Of a form; `python_multipart` bounds the headers of each.
 
@@ -28,6 +30,20 @@ def asked_with_image(body: bytes, content_type: str) -> tuple[AskedWithImage, by
     Raises:
         Problem: 400, 415 or 422, it is no such form.
     """
+    values, image = _fields(body, content_type, "/link")
+    return parsed(AskedWithImage, values), image
+
+
+def text_with_image(body: bytes, content_type: str, settings: Settings) -> tuple[AskedText, bytes]:
+    """The text of a form, with its spans as JSON, and its image; as `asked_with_image`."""
+    values, image = _fields(body, content_type, "/annotate")
+    if isinstance(spans := values.get("spans"), str):
+        values["spans"] = strict_json(spans.encode(), settings.max_values)
+    return parsed(AskedText, values, settings.max_batch), image
+
+
+def _fields(body: bytes, content_type: str, without: str) -> tuple[dict[str, Any], bytes]:
+    """The fields of a form, and its image; `without` is where one asks that has none."""
     values: dict[str, Any] = {}
     image: bytes | None = None
     for name, value in _parts(body, content_type):
@@ -43,11 +59,11 @@ def asked_with_image(body: bytes, content_type: str) -> tuple[AskedWithImage, by
         else:
             values[name] = value
     if image is None:
-        raise Problem(422, "the file image", "none", "Send it as image, or ask /link.")
+        raise Problem(422, "the file image", "none", f"Send it as image, or ask {without}.")
     top_k = values.get("top_k", "")
     if top_k.isascii() and top_k.isdigit() and len(top_k) < 10:  # a form has texts alone
         values["top_k"] = int(top_k)
-    return parsed(AskedWithImage, values), image
+    return values, image
 
 
 def _parts(body: bytes, content_type: str) -> list[tuple[str, str | bytes]]:

@@ -11,7 +11,7 @@ from dim.serve.problems import Problem
 from dim.serve.refusal import refuse
 
 #: They say nothing of the KB; the page asks its user for the token.
-OPEN = frozenset({"/", "/docs", "/openapi.json", "/health", "/ready"})
+OPEN = frozenset({"/", "/text", "/docs", "/openapi.json", "/health", "/ready"})
 OPEN_FOLDERS = ("/page/", "/docs/")
 
 

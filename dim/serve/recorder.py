@@ -1,4 +1,4 @@
-"""The outermost layer: counts each request, names each surprise, and sets the headers of all answers."""
+"""The outermost layer: counts each request, notes it, names each surprise, and sets the headers of all answers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dim.display.log import log
+from dim.serve.access_log import AccessLog, Seen
 from dim.serve.admission import ASKING
 from dim.serve.metrics import Metrics
 from dim.serve.problems import Problem
+from dim.serve.tracing import Tracing
 
 LOG = log("dim.serve")
 
@@ -34,27 +36,41 @@ class Recorder:
     Args:
         app: What is recorded.
         metrics: Where it is counted.
+        log: Where it is written.
+        tracing: Where spans are made.
         is_stopping: Whether connections shall end with their answer.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, is_stopping: Callable[[], bool]) -> None:
-        self.app, self.metrics, self.is_stopping = app, metrics, is_stopping
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        log: AccessLog,
+        tracing: Tracing | None,
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        self.app, self.metrics, self.log, self.tracing, self.is_stopping = app, metrics, log, tracing, is_stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 0
+        started, status, num_bytes = time.perf_counter(), 0, 0
+        error_id: str | None = None
+        asked = str(scope["path"])  # of which a layer below may take a part
 
         async def sent(message: Message) -> None:
-            nonlocal status
+            nonlocal status, num_bytes
+            num_bytes += len(message.get("body", b""))
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = [*message.get("headers", []), *HEADERS]
                 if self.is_stopping() and CLOSE not in headers:
                     headers.append(CLOSE)
                 message = {**message, "headers": headers}
+                if self.tracing is not None:
+                    self.tracing.name(scope["method"], _route(scope))
             await send(message)
 
         try:
@@ -67,7 +83,15 @@ class Recorder:
             remedy = f"Tell whoever runs this: error {error_id} in the log."
             await Problem(500, "an answer", "an error of the server", remedy).response()(scope, receive, sent)
         finally:
-            path = scope["path"] if scope["path"] in ASKING else "other"
-            route = getattr(scope.get("route"), "path_format", path)
+            route, seconds = _route(scope), time.perf_counter() - started
             self.metrics.requests.labels(route, str(status or "none")).inc()
-            self.metrics.seconds.labels(route).observe(time.perf_counter() - started)
+            self.metrics.seconds.labels(route).observe(seconds)
+            client = scope["client"][0] if scope.get("client") else None
+            method = str(scope["method"])
+            self.log.write(Seen(method, asked, route, status or None, 1000 * seconds, num_bytes, client, error_id))
+
+
+def _route(scope: Scope) -> str:
+    """What the server calls a request that came so far; its own paths could be as many as there are entities."""
+    path = scope["path"] if scope["path"] in ASKING else "other"
+    return str(getattr(scope.get("route"), "path_format", path))

@@ -8,16 +8,17 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from dim.linker import Question
-from dim.linker.annotate import marked_questions
-from dim.serve.form import asked_with_image
+from dim.serve.form import asked_with_image, text_with_image
+from dim.serve.nif import add_nif
+from dim.serve.pictured import annotated, answer_many
 from dim.serve.problems import Problem
 from dim.serve.reader import InChunks, check_type, reading_route
 from dim.serve.schema import (
     About,
-    AnnotatedMention,
     AnnotatedText,
     AskedMany,
     AskedOne,
+    AskedPicturedText,
     AskedText,
     AskedWithImage,
     Failed,
@@ -25,7 +26,7 @@ from dim.serve.schema import (
     LinkedMany,
     State,
 )
-from dim.serve.served import Served, answers_of, result_of
+from dim.serve.served import Served
 
 SAYS = {
     400: "The body cannot be read.",
@@ -37,6 +38,7 @@ SAYS = {
     415: "The body is of another type.",
     422: "The question cannot be answered as it is.",
     500: "An error of the server; its id stands in the log.",
+    501: "The server lacks a package for it.",
     503: "The server is busy or stopping; `Retry-After` says when to ask again.",
 }
 ANY = (400, 401, 403, 408, 413, 500, 503)
@@ -61,7 +63,7 @@ def api(served: Served) -> APIRouter:
         served.check_top_k(asked.top_k)
         question = Question(asked.mention, asked.context, None, asked.candidates)
         (outcome,) = await served.answer(request, [question], asked.top_k)
-        return _json(Linked(answers=answers_of(outcome)))
+        return _json(Linked(answers=served.answers_of(outcome)))
 
     @router.post(
         "/link/image", responses=errors(*ASKING), response_model=Linked, openapi_extra={"requestBody": _form_schema()}
@@ -75,27 +77,40 @@ def api(served: Served) -> APIRouter:
         served.check_top_k(asked.top_k)
         parts = asked.mention, asked.context, asked.candidates
         outcome = await served.answer_with_image(request, parts, image, asked.top_k)
-        return _json(Linked(answers=answers_of(outcome)))
+        return _json(Linked(answers=served.answers_of(outcome)))
 
     @router.post("/link/batch", responses=errors(*ASKING), response_model=LinkedMany)
     async def link_batch(request: Request, asked: AskedMany) -> Response:
-        """Links many mentions; one that cannot be answered has its error in the place of its answers."""
+        """Links many mentions, which may share images; an error stands in the place of answers."""
         served.check_top_k(asked.top_k)
-        questions = [Question(each.mention, each.context, None, each.candidates) for each in asked.questions]
-        outcomes = await served.answer(request, questions, asked.top_k)
-        return _json(LinkedMany(results=[result_of(outcome) for outcome in outcomes]))
+        outcomes = await answer_many(served, request, asked)
+        return _json(LinkedMany(results=[served.result_of(outcome) for outcome in outcomes]))
 
     @router.post("/annotate", responses=errors(*ASKING), response_model=AnnotatedText)
-    async def annotate(request: Request, asked: AskedText) -> Response:
-        """Links the mentions that are marked in a text."""
+    async def annotate(request: Request, asked: AskedPicturedText) -> Response:
+        """Links the mentions of a text: those that are marked, or those that the server finds."""
         served.check_top_k(asked.top_k)
-        marked = marked_questions(asked.text, [(span.start, span.end) for span in asked.spans])
-        outcomes = await served.answer(request, [question for _, _, question in marked], asked.top_k)
-        annotations = [
-            AnnotatedMention(start=start, end=end, mention=question.mention, answers=answers_of(outcome))
-            for (start, end, question), outcome in zip(marked, outcomes, strict=True)
-        ]
-        return _json(AnnotatedText(text=asked.text, annotations=annotations))
+        return _json(await annotated(served, request, asked, asked.image))
+
+    @router.post(
+        "/annotate/image",
+        responses=errors(*ASKING),
+        response_model=AnnotatedText,
+        openapi_extra={"requestBody": _text_form_schema()},
+    )
+    async def annotate_image(request: Request) -> Response:
+        """Links the mentions of a text with an uploaded image, which belongs to all of them."""
+        check_type(request, "multipart/form-data")
+        content_type = request.headers["content-type"]
+
+        def read(body: bytes) -> tuple[AskedText, bytes]:
+            return text_with_image(body, content_type, served.settings)
+
+        asked, image = await served.reader.read(cast(InChunks, request), read, at_once=-1)
+        served.check_top_k(asked.top_k)
+        return _json(await annotated(served, request, asked, image))
+
+    add_nif(router, served, errors(*ASKING, 501))
 
     @router.get("/about", responses=errors(*ANY), response_model=About)
     async def about() -> Response:
@@ -120,11 +135,13 @@ def api(served: Served) -> APIRouter:
         picture = await served.images.shown(*edition.picture(row, images[n]))
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
+    @router.head("/health", include_in_schema=False)
     @router.get("/health", responses=errors(*_without_token()), response_model=State)
     async def health() -> Response:
         """Says that the process lives."""
         return _json(State(status="alive"))
 
+    @router.head("/ready", include_in_schema=False)
     @router.get("/ready", responses=errors(*_without_token()), response_model=State)
     async def ready() -> Response:
         """Says whether questions are accepted."""
@@ -160,5 +177,17 @@ def _form_schema() -> dict[str, Any]:
         "items": {"type": "string", "maxLength": 1000},
         "description": "Ids of the entities that compete, a field each; none: the whole KB.",
     }
+    return _with_file(schema)
+
+
+def _text_form_schema() -> dict[str, Any]:
+    schema = AskedText.model_json_schema()
+    del schema["$defs"]
+    schema["properties"]["spans"] = {"type": "string", "description": "JSON, as of /annotate; none: they are found."}
+    return _with_file(schema)
+
+
+def _with_file(schema: dict[str, Any]) -> dict[str, Any]:
     schema["properties"]["image"] = {"type": "string", "format": "binary", "description": "The file."}
-    return {"required": True, "content": {"multipart/form-data": {"schema": schema | {"required": ["image"]}}}}
+    required = [*schema.get("required", []), "image"]
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema | {"required": required}}}}

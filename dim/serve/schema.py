@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 from dim.linker.answer import LONGEST_MENTION, part_around
+from dim.serve.data_url import DataUrl, OptionalDataUrl
 from dim.serve.problems import Problem
 
 MOST_CANDIDATES = 10_000
@@ -69,10 +70,22 @@ class AskedOne(Asked):
     top_k: TopK = 5
 
 
+class AskedOfMany(Told):
+    """One question of many."""
+
+    mention: str = Field(
+        "", max_length=LONGEST_MENTION, description="As it stands in the text; blank: the image alone."
+    )
+    context: Context = ""
+    candidates: Candidates = None
+    image: int | None = Field(None, ge=0, description="The place of its image in `images`; several may have the same.")
+
+
 class AskedMany(Strict):
     """Questions that are answered together."""
 
-    questions: Annotated[list[Asked], Field(fail_fast=True), Few]
+    questions: Annotated[list[AskedOfMany], Field(fail_fast=True), Few]
+    images: Annotated[list[DataUrl], Field([], fail_fast=True, description="What questions refer to."), Few]
     top_k: TopK = 5
 
 
@@ -96,8 +109,18 @@ class AskedText(Strict):
     """A text with its mentions."""
 
     text: str = Field(min_length=1)
-    spans: Annotated[list[Span], Field(fail_fast=True), Few]
+    spans: Annotated[
+        Annotated[list[Span], Field(fail_fast=True)] | None,
+        Field(None, description="Of its mentions; null: the server finds them."),
+        Few,
+    ]
     top_k: TopK = 5
+
+
+class AskedPicturedText(AskedText):
+    """A text with its mentions and its image."""
+
+    image: OptionalDataUrl = Field(None, description="A data URL: of every mention.")
 
 
 class AnswerOut(Strict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from starlette.requests import Request
@@ -12,8 +13,10 @@ import dim
 from dim.errors import DimError
 from dim.linker import Answer, Linker, Question
 from dim.linker.each import Outcome
+from dim.linker.finders import MentionFinder
 from dim.serve.about import about, image_url
 from dim.serve.batcher import Batcher
+from dim.serve.evidence import HowMuch, told
 from dim.serve.images import Images
 from dim.serve.kept_images import KeptImages
 from dim.serve.metrics import Metrics
@@ -30,10 +33,17 @@ class Edition:
         linker: The server owns it: nothing else may use it meanwhile.
         settings: The limits, which it says, too.
         images: The pictures of its folder, if it is one that has them.
+        finder: Finds the mentions of texts; None: the linker's `name_finder`.
     """
 
-    def __init__(self, linker: Linker, settings: Settings, images: KeptImages | None = None) -> None:
-        self.linker, self.images = linker, images
+    def __init__(
+        self,
+        linker: Linker,
+        settings: Settings,
+        images: KeptImages | None = None,
+        finder: MentionFinder | None = None,
+    ) -> None:
+        self.linker, self.images, self.finder = linker, images, finder or linker.name_finder
         self.about = about(linker, settings)
 
     def picture(self, row: int, image: str) -> tuple[str, Path]:
@@ -59,6 +69,7 @@ class Served:
         self.batcher = Batcher(settings, self.metrics)
         self.reader = Reader()
         self.images = Images(settings)
+        self.finding = ThreadPoolExecutor(1, "finder")  # no finder needs to be made for threads
         self.show(edition)
 
     def show(self, edition: Edition) -> None:
@@ -71,6 +82,7 @@ class Served:
         await self.batcher.stop()
         self.images.stop()
         self.reader.stop()
+        self.finding.shutdown()
 
     def check_top_k(self, top_k: int) -> None:
         """Raises Problem (422) where more answers are wanted than allowed."""
@@ -100,22 +112,20 @@ class Served:
         with self.batcher.places(1):
             return (await while_there(request, answered()))[0]
 
+    def answers_of(self, outcome: Outcome) -> list[AnswerOut]:
+        """The answers as JSON. Raises what stands there in their place."""
+        if isinstance(outcome, Exception):
+            raise outcome
+        return [answer_out(answer, self.settings.root_path, self.settings.evidence) for answer in outcome]
 
-def answers_of(outcome: Outcome) -> list[AnswerOut]:
-    """The answers as JSON. Raises what stands there in their place."""
-    if isinstance(outcome, Exception):
-        raise outcome
-    return [answer_out(answer) for answer in outcome]
-
-
-def result_of(outcome: Outcome) -> Linked | Failed:
-    """The answers, or the error, of one question of many. Raises what is not the question's fault."""
-    if isinstance(outcome, DimError):
-        return Failed(error=ErrorParts(**error_parts(outcome.expected, outcome.found, outcome.remedy)))
-    return Linked(answers=answers_of(outcome))
+    def result_of(self, outcome: Outcome) -> Linked | Failed:
+        """The answers, or the error, of one question of many. Raises what is not the question's fault."""
+        if isinstance(outcome, DimError) or (isinstance(outcome, Problem) and outcome.status_code < 500):
+            return Failed(error=ErrorParts(**error_parts(outcome.expected, outcome.found, outcome.remedy)))
+        return Linked(answers=self.answers_of(outcome))
 
 
-def answer_out(answer: Answer) -> AnswerOut:
+def answer_out(answer: Answer, root_path: str = "", evidence: HowMuch = "full") -> AnswerOut:
     """An answer as JSON; its images are paths on this server."""
     return AnswerOut(
         id=answer.id,
@@ -123,6 +133,6 @@ def answer_out(answer: Answer) -> AnswerOut:
         text=answer.text,
         score=answer.score,
         probability=answer.probability,
-        evidence=dict(answer.evidence),
-        images=[image_url(answer.id, place) for place in range(len(answer.images))],
+        evidence=told(answer.evidence, evidence),
+        images=[image_url(answer.id, place, root_path) for place in range(len(answer.images))],
     )

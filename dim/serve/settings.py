@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 from dataclasses import dataclass, field, fields
+from typing import get_args
 
+from dim.core.choices import check_choice
+from dim.data.entity_uris import EntityUris
 from dim.errors import ConfigError
+from dim.serve.access_log import Kind
+from dim.serve.evidence import HowMuch
 
-NO_LIMITS = frozenset({"token", "allowed_hosts"})  #: Settings that are no numbers.
+#: Settings that are no numbers.
+NO_LIMITS = frozenset({"token", "allowed_hosts", "root_path", "evidence", "access_log", "uri_prefix"})
+_ROOT = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,7 @@ class Settings:
         max_decoding_bytes: Of memory for all images that are decoded at once, uploads and the KB's own, by what their
             headers tell; further ones wait for their turn, and one that needs more is never decoded.
         max_batch: Questions of one request.
+        max_mentions: That are found in one text; more are 422.
         max_top_k: Answers a question at most.
         batch_size: Questions that the linker answers at once.
         batch_wait_ms: How long a batch waits for company, in milliseconds, unless it is full before; at 0 it goes when
@@ -34,6 +43,10 @@ class Settings:
         max_connections: Open at once; beyond, those that ask nothing are closed, the oldest first.
         token: Who does not send it is refused with 401; None: anyone may ask.
         allowed_hosts: Names that the server answers to, as they stand in the header Host; None: to any.
+        root_path: The path below which a proxy has the server, such as `/mel`; empty: it has the server for itself.
+        evidence: How much answers say of what their scores are made of.
+        access_log: A line for each request on stdout, or none.
+        uri_prefix: What stands before an entity's id to make it a URI, for `/nif`; empty: as `EntityUris` has it.
     """
 
     max_body_bytes: int = 10_000_000
@@ -42,6 +55,7 @@ class Settings:
     max_pixels: int = 40_000_000
     max_decoding_bytes: int = 2_000_000_000
     max_batch: int = 64
+    max_mentions: int = 500
     max_top_k: int = 100
     batch_size: int = 32
     batch_wait_ms: float = 0
@@ -51,6 +65,10 @@ class Settings:
     max_connections: int = 1000
     token: str | None = field(default=None, repr=False)
     allowed_hosts: tuple[str, ...] | None = None
+    root_path: str = ""
+    evidence: HowMuch = "full"
+    access_log: Kind = "none"
+    uri_prefix: str = ""
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -82,6 +100,12 @@ class Settings:
             )
         if self.token is not None and (not self.token or not self.token.isascii() or not self.token.isprintable()):
             raise ConfigError("a token of ASCII characters", "one that is empty or has others", "Choose another token.")
+        if not _ROOT.fullmatch(self.root_path):
+            remedy = "Give the path alone, of letters, digits and - . _ ~, with a / before each part."
+            raise ConfigError("a root_path such as /mel, or none", self.root_path, remedy)
+        EntityUris(self.uri_prefix)
+        check_choice("evidence", self.evidence, get_args(HowMuch))
+        check_choice("access_log", self.access_log, get_args(Kind))
 
     @property
     def least_decoding_bytes(self) -> int:

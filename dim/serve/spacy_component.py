@@ -132,6 +132,10 @@ class DimLinker(Pipe):
     `span._.kb_probability` (None without a ranker); `span._.kb_candidates` has all answers as plain values, best first.
     A span without a character but blanks is NIL, without candidates.
 
+    The image of a document, `doc._.image`, belongs to all its spans: a path, the bytes of a file, or an opened image,
+    which spaCy cannot write with the document. Set it before the component's turn: `doc = nlp.make_doc(text)`,
+    `doc._.image = "photo.jpg"`, `nlp(doc)`.
+
     Args:
         linker: Answers.
         options: How it is asked.
@@ -143,6 +147,8 @@ class DimLinker(Pipe):
         for extension in ("kb_score", "kb_probability", "kb_candidates"):
             if not Span.has_extension(extension):
                 Span.set_extension(extension, default=None)
+        if not Doc.has_extension("image"):
+            Doc.set_extension("image", default=None)
 
     def __call__(self, doc: Doc) -> Doc:
         """The document, its spans linked; errors are as in `pipe`."""
@@ -153,8 +159,8 @@ class DimLinker(Pipe):
         """The documents in their order, their spans linked; those of a batch are asked together.
 
         Raises:
-            DataError: A document lacks `spans_key`, or a mention has more than 1,000 characters; with spaCy's
-                `set_error_handler` the other documents go on.
+            DataError: A document lacks `spans_key`, its image cannot be used, or a mention has more than 1,000
+                characters; with spaCy's `set_error_handler` the other documents go on.
             ConfigError: There is a threshold, and the linker has no probabilities.
         """
         for batch in minibatch(stream, batch_size):  # type: ignore[no-untyped-call]
@@ -204,7 +210,7 @@ class DimLinker(Pipe):
         labels = self.options.labels
         return (labels is None or span.label_ in labels) and (self.options.overwrite or not span.kb_id_)
 
-    def _question(self, span: Span) -> dict[str, str]:
+    def _question(self, span: Span) -> dict[str, Any]:
         from dim.linker.annotate import sentence_around
 
         context: str = span.doc.text
@@ -213,7 +219,7 @@ class DimLinker(Pipe):
             context = context[sentences[0].start_char : sentences[-1].end_char]
         elif self.options.context == "sentence":
             context = sentence_around(context, span.start_char, span.end_char)
-        return {"mention": span.text, "context": context}
+        return {"mention": span.text, "context": context, "image": span.doc._.image}
 
     def _choose(self, answers: Sequence[Answer]) -> str:
         if not answers:

@@ -234,7 +234,7 @@ def test_a_top_k_that_is_none_is_refused(linker: Linker, top_k: Any) -> None:
 def test_one_pair_is_a_span_and_what_is_none_is_refused(linker: Linker) -> None:
     expected = linker.annotate("Velton sings.", [(0, 6)])
     assert linker.annotate("Velton sings.", (0, 6)) == linker.annotate("Velton sings.", np.array([0, 6])) == expected
-    for spans in (None, 3):
+    for spans in (1.5, 3):
         with pytest.raises(DataError, match=r"Give a list: \[\(start, end\)\]"):
             linker.annotate("Velton sings.", spans)  # type: ignore[arg-type]
 

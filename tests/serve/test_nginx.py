@@ -39,16 +39,18 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    folder = tmp_path_factory.mktemp("nginx")
-    with running(linker_of(demo_run(tmp_path_factory)), allowed_hosts=names_of("127.0.0.1", None, NAME)) as server:
+@pytest.fixture(scope="module", params=["", "/mel"])
+def proxied(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
+    folder, names = tmp_path_factory.mktemp("nginx"), names_of("127.0.0.1", None, NAME)
+    with running(linker_of(demo_run(tmp_path_factory)), allowed_hosts=names, root_path=request.param) as server:
         free = bound_socket("127.0.0.1", 0)
         port = free.getsockname()[1]
         free.close()
-        block = re.search(r"```nginx\n(.*?)```", PAGE.read_text(), re.DOTALL)
-        assert block is not None
-        told = block[1].replace("listen 443 ssl", f"listen 127.0.0.1:{port} ssl").replace("/etc/ssl", str(folder))
+        whole, locations = re.findall(r"```nginx\n(.*?)```", PAGE.read_text(), re.DOTALL)
+        if request.param:
+            whole = re.sub(r"    location / .*\n}\n", lambda _: locations + "}\n", whole, flags=re.DOTALL)
+            assert "location / " not in whole
+        told = whole.replace("listen 443 ssl", f"listen 127.0.0.1:{port} ssl").replace("/etc/ssl", str(folder))
         told = told.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
         (folder / "nginx.conf").write_text(MAIN.format(folder, told))
         key = ["-keyout", str(folder / "linker.key"), "-out", str(folder / "linker.pem")]
@@ -61,7 +63,7 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         try:
             headers = {"host": f"{NAME}:{port}"}
             with httpx.Client(
-                base_url=f"https://127.0.0.1:{port}", verify=False, headers=headers, timeout=HANG
+                base_url=f"https://127.0.0.1:{port}{request.param}", verify=False, headers=headers, timeout=HANG
             ) as client:
                 wait_until(lambda: _answers(client))
                 yield client
@@ -82,7 +84,14 @@ def test_questions_and_the_page_pass_and_other_sites_do_not(proxied: httpx.Clien
     assert proxied.post("/link", json=QUESTION).json()["answers"]
     assert proxied.post("/link", json=QUESTION, headers={"origin": origin}).status_code == 200
     assert proxied.post("/link", json=QUESTION, headers={"origin": "https://other.example"}).status_code == 403
-    assert "text/html" in proxied.get("/").headers["content-type"]
+    for path in ("/", "/page/page.js", "/docs"):
+        assert "text/" in proxied.get(path).headers["content-type"]
+
+
+def test_pictures_are_where_answers_say(proxied: httpx.Client) -> None:
+    (image, *_) = [example["image"] for example in proxied.get("/about").json()["examples"] if example["image"]]
+    site = str(proxied.base_url).removesuffix("/").removesuffix("/mel")
+    assert proxied.get(f"{site}{image}").headers["content-type"] == "image/jpeg"
 
 
 def test_what_is_for_the_operator_ends_there(proxied: httpx.Client) -> None:

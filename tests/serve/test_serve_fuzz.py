@@ -57,7 +57,7 @@ def fuzz(server: Running, folder: Path, seed: int, num_examples: int, token: str
         timeout=10 * HANG,
     )
     assert found.returncode == 0, found.stdout + found.stderr
-    assert "Operations:       9 selected / 9 total" in found.stdout
+    assert "Operations:       11 selected / 11 total" in found.stdout
 
 
 def _statuses(server: Running) -> Counter[int]:

@@ -1,6 +1,8 @@
 """The page at / in a real browser: questions, their answers, and what it says when there is none."""
 
+import json
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,8 @@ import torch
 from demo_run import demo_run, linker_of, questions_of
 from page_browser import Watched, launched
 from page_looks import contrasts, has_no_overflow
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from proxies import proxied
 from serving import Held, Running, running
 
 from dim.display.visible import visible
@@ -99,7 +102,7 @@ def test_the_page_asks_and_answers_by_keyboard_alone(
     page = watched.open(address)
     expect(page.locator("#about")).to_have_text(f"{linker.about['dataset']} {len(linker):,} entities")
     press, reached = page.keyboard.press, []
-    for _ in range(2):  # the API's link, then the sentence
+    for _ in range(3):  # the links to the other page and to the API, then the sentence
         press("Tab")
     page.keyboard.type(question.context)
     press("Tab")
@@ -311,6 +314,57 @@ def test_a_server_that_is_gone_is_said_and_asked_again(watched: Watched, address
     page.context.set_offline(False)
     page.get_by_role("button", name="Try again").click()
     expect(page.locator(".answer")).to_have_count(5)
+
+
+def test_the_api_is_tried_on_its_own_page_with_the_token_and_an_image(
+    watched: Watched, linker: Linker, question: Question
+) -> None:
+    with running(linker, token="open sesame") as server:
+        page = watched.open(f"{address_of(server)}/docs")
+
+        def sent(path: str) -> Locator:
+            tried = page.locator(f"details:has(form[data-path='{path}'])")
+            tried.locator("summary").first.click()
+            form = tried.locator("form")
+            if path == "/link/image":
+                form.get_by_label("image").set_input_files(str(question.image))
+                form.get_by_label("top_k").fill("2")
+            if path == "/link":
+                form.get_by_label("body").fill(json.dumps({"mention": "Norski", "top_k": 1}))
+            form.get_by_role("button", name="Send").click()
+            return form.locator("output")
+
+        expect(sent("/ready")).to_contain_text("200 OK")
+        expect(sent("/about")).to_contain_text("401 Unauthorized")
+        page.get_by_label("To try it here").fill("open sesame")
+        page.get_by_label("To try it here").blur()
+        (expected,) = linker.link("Norski", top_k=1)
+        expect(sent("/link")).to_contain_text(f'"id": {json.dumps(expected.id)}')
+        expect(sent("/link/batch")).to_contain_text('"results"')
+        expect(sent("/annotate")).to_contain_text('"annotations"')
+        expect(sent("/nif")).to_contain_text("itsrdf:taIdentRef" if find_spec("pyoxigraph") else "501")
+        expect(sent("/link/image").locator("pre")).to_contain_text('"answers"')
+        picture = page.locator("details:has(form[data-path*='images'])")
+        picture.locator("summary").first.click()
+        entity = next(entity for entity in linker.knowledge if entity.images)
+        picture.get_by_label("entity_id").fill(entity.id)
+        picture.get_by_label("n", exact=True).fill("0")
+        picture.get_by_role("button", name="Send").click()
+        assert picture.locator("output img").evaluate("e => e.decode().then(() => e.naturalWidth)") > 0
+        assert has_no_overflow(page)
+
+
+@pytest.mark.parametrize("root_path", ["/mel", ""])
+def test_below_a_path_of_a_proxy_the_page_asks_and_shows_pictures(
+    watched: Watched, linker: Linker, question: Question, root_path: str
+) -> None:
+    with running(linker, root_path=root_path) as server, proxied(server.port, strips=True) as proxy:
+        page = watched.open(f"{proxy.base_url}/mel/#mention={question.mention}")
+        expect_answers(page, linker.link(question.mention))
+        page.wait_for_function("() => document.querySelector('.picture img')?.naturalWidth > 0")
+        page.get_by_role("link", name="API").click()
+        expect(page.get_by_role("heading", name="the API")).to_be_visible()
+        assert page.url == f"{proxy.base_url}/mel/docs"
 
 
 def test_what_was_written_before_the_server_came_is_kept(watched: Watched, address: str, question: Question) -> None:

@@ -14,7 +14,7 @@ from waiting import HANG, wait_until
 
 from dim.cli.serve import opening_lines, serve
 from dim.errors import ConfigError, MissingExtraError
-from dim.linker import Linker
+from dim.serve.control import Opened
 from dim.serve.server import bound_socket
 from dim.serve.settings import Settings, is_loopback
 
@@ -74,9 +74,8 @@ def test_an_absent_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
     [("127.0.0.1", None, False), ("0.0.0.0", None, True), ("0.0.0.0", "secret", False)],
 )
 def test_without_a_token_other_machines_are_warned_of(folder: Path, host: str, token: str | None, warns: bool) -> None:
-    linker = Linker.from_pretrained(folder, device="cpu")
     with bound_socket(host, 0) as listener:
-        lines = opening_lines(str(folder), linker, listener, Settings(token=token), 1000)
+        lines = opening_lines(str(folder), Opened(300, ""), listener, Settings(token=token), 1000)
     assert f"{folder}, 300 entities" in lines[0]
     assert any(line.startswith("WARNING: whoever reaches 0.0.0.0") for line in lines) == warns
     assert "secret" not in "".join(lines)

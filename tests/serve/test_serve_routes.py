@@ -2,7 +2,9 @@
 
 import io
 import json
+import re
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,13 @@ from serving import Running, running
 from waiting import HANG, wait_until
 
 from dim.data.entity import Entity
+from dim.errors import ConfigError
 from dim.linker import Answer, Linker, Question
+from dim.methods.generative.linker import EVIDENCE
+from dim.reranker.features import FEATURES
+from dim.serve.evidence import SHORT
 from dim.serve.served import answer_out
+from dim.serve.settings import Settings
 
 TOKEN = "tell-nobody"
 
@@ -155,12 +162,46 @@ def test_the_page_and_the_api_page_need_nothing_from_outside(client: httpx.Clien
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         assert "default-src 'none'" in page.headers["content-security-policy"]
         assert page.headers["x-content-type-options"] == "nosniff"
-        assert "http://" not in page.text.replace("http://127.0.0.1:8000", "").replace("http://www.w3.org", "")
+        told = re.sub(
+            r"<textarea.*?</textarea>|http://127.0.0.1:8000|http://www.w3.org", "", page.text, flags=re.DOTALL
+        )
+        assert "http://" not in told
         assert "https://" not in page.text
     for path in client.get("/openapi.json").json()["paths"]:
         assert f"<code>{path}</code>" in client.get("/docs").text
     assert client.get("/docs/docs.css").headers["content-type"] == "text/css; charset=utf-8"
     assert client.get("/page/..%2Fsettings.py").status_code == 404
+
+
+def test_who_watches_asks_by_head(client: httpx.Client) -> None:
+    for path in ("/health", "/ready", "/", "/docs"):
+        found = client.head(path)
+        assert (found.status_code, found.content) == (200, b"")
+        assert found.headers["content-length"] == client.get(path).headers["content-length"]
+    assert client.head("/about").status_code == 405
+
+
+def test_answers_say_as_much_of_their_evidence_as_is_wanted(linker: Linker) -> None:
+    full = {f"part_{number}": float(number) for number in range(50)} | dict.fromkeys(SHORT, 0.5)
+    answer = Answer("Q1", "Ada", None, 1.0, 0.5, full)
+    assert answer_out(answer).evidence == full
+    assert answer_out(answer, evidence="short").evidence == dict.fromkeys(SHORT, 0.5)
+    assert answer_out(answer, evidence="none").evidence == {}
+    few = linker.evidence
+    for how_much, told in (("none", set()), ("short", set(few))):
+        with running(linker, evidence=how_much) as server:
+            (found, *_) = server.client.post("/link", json={"mention": "Velton"}).json()["answers"]
+            assert set(found["evidence"]) == set(server.client.get("/about").json()["evidence"]) == told
+    with pytest.raises(ConfigError, match="evidence as one of none, short, full"):
+        Settings(evidence="some")  # type: ignore[arg-type]
+
+
+def test_the_short_evidence_is_what_the_page_has_plain_words_for() -> None:
+    script = files("dim.serve").joinpath("page/evidence.js").read_text()
+    plain = re.search(r"const PLAIN = {(.*?)};", script, re.DOTALL)
+    assert plain is not None
+    assert tuple(re.findall(r"^ +(\w+):", plain[1], re.MULTILINE)) == SHORT
+    assert set(SHORT) <= {*FEATURES, *EVIDENCE}
 
 
 def test_health_readiness_and_metrics(client: httpx.Client, server: Running) -> None:

@@ -349,3 +349,30 @@ def test_options_that_spacy_does_not_check_are_checked(options: dict[str, object
     usual = {"top_k": 5, "threshold": None, "labels": None, "spans_key": None, "context": "doc", "overwrite": True}
     with pytest.raises(ConfigError, match=message):
         Options(**(usual | options))  # type: ignore[arg-type]
+
+
+def test_the_image_of_a_document_belongs_to_its_spans(
+    nlp: Language, linker: Linker, tmp_path_factory: pytest.TempPathFactory, names: list[str]
+) -> None:
+    image = next(each.image for each in questions_of(demo_run(tmp_path_factory)) if each.image)
+    text = f"{names[0]} met {names[1]}."
+    docs = [nlp.make_doc(text) for _ in range(3)]
+    docs[0]._.image, docs[1]._.image = image, Path(str(image)).read_bytes()
+    with_path, with_bytes, without = nlp.pipe(docs)
+    for place, name in enumerate(names[:2]):
+        assert_says(with_path.ents[place], linker.link(name, text, image))
+        assert with_bytes.ents[place]._.kb_score == pytest.approx(with_path.ents[place]._.kb_score, abs=1e-4)
+        assert_says(without.ents[place], linker.link(name, text))
+    assert without.ents[0]._.kb_score != pytest.approx(with_path.ents[0]._.kb_score, abs=1e-3)
+
+
+def test_a_document_whose_image_cannot_be_used_is_an_error_that_others_survive(folder: Path, names: list[str]) -> None:
+    nlp = pipeline(folder, names)
+    docs = [nlp.make_doc(f"{name} sings.") for name in names[:3]]
+    docs[1]._.image = "gone.png"
+    failed = []
+    nlp.get_pipe("dim_linker").set_error_handler(lambda name, pipe, bad, error: failed.extend(bad))
+    assert list(nlp.pipe(docs)) == [docs[0], docs[2]]
+    assert failed == [docs[1]]
+    with pytest.raises(DataError, match=r"an image that can be read"):
+        pipeline(folder, names)(docs[1])

@@ -1,8 +1,8 @@
 /** The answers as a list: who is meant, how probable that is, and what speaks for it. Text only by textContent. */
 
-import { element } from "/page/element.js";
-import { evidenceOf, headlinesOf } from "/page/evidence.js";
-import { pictureSource } from "/page/server.js";
+import { element } from "./element.js";
+import { evidenceOf, headlinesOf } from "./evidence.js";
+import { pictureSource } from "./server.js";
 
 const NIL = "NIL";
 
@@ -14,15 +14,19 @@ export function percent(value) {
 }
 
 /** One line on what was found, as texts and elements. */
-export function summary(answers, mention, milliseconds) {
+export function summary(answers, mention) {
   // bdi: a name that runs from right to left leaves the line around it as it is.
   const asked = mention ? [" for “", element("bdi", {}, mention), "”"] : [" for the image"];
-  const took = ` · ${Math.max(1, Math.round(milliseconds)).toLocaleString("en")} ms`;
-  if (!answers.length) return ["No entity", ...asked, took];
+  if (!answers.length) return ["No entity", ...asked];
   const [first] = answers;
-  if (first.id === NIL) return ["Not in this knowledge base: no entity", ...asked, took];
+  if (first.id === NIL) return ["Not in this knowledge base: no entity", ...asked];
   const count = answers.filter((answer) => answer.id !== NIL).length;
-  return [`${count} ${count === 1 ? "entity" : "entities"}`, ...asked, took];
+  return [`${count} ${count === 1 ? "entity" : "entities"}`, ...asked];
+}
+
+/** How long it took since a moment of `performance.now()`. */
+export function took(start) {
+  return ` · ${Math.max(1, Math.round(performance.now() - start)).toLocaleString("en")} ms`;
 }
 
 /** The elements that show the answers; `meanings` says what the parts of the evidence mean. */

@@ -1,6 +1,6 @@
 /** What speaks for an answer: a few parts as bars, the same ones for all answers of a list, and all parts on demand. */
 
-import { element } from "/page/element.js";
+import { element } from "./element.js";
 
 const NUM_HEADLINES = 4;
 

@@ -1,6 +1,6 @@
 /** The image of a question: chosen, dropped or pasted, shown, and taken out again. */
 
-import { visible } from "/page/element.js";
+import { visible } from "./element.js";
 
 const at = (id) => document.getElementById(id);
 

@@ -1,10 +1,10 @@
 /** The page: a question is written, shared by its address, asked, and answered or refused. */
 
-import { picture, shown, summary } from "/page/answers.js";
-import { element } from "/page/element.js";
-import { ImageField } from "/page/image.js";
-import { ask, fetchPicture, Trouble } from "/page/server.js";
-import { askForToken, say } from "/page/trouble.js";
+import { picture, shown, summary, took } from "./answers.js";
+import { element } from "./element.js";
+import { ImageField } from "./image.js";
+import { ask, fetchPicture, Trouble } from "./server.js";
+import { bringIntoView, nameServer, tell } from "./view.js";
 
 const at = (id) => document.getElementById(id);
 const [mention, context] = [at("mention"), at("context")];
@@ -15,12 +15,9 @@ let running = null; // the AbortController of the question on its way
 
 /** Says who answers here, and offers examples. */
 async function begin() {
-  about = await ask("/about");
-  const { name, entities, examples, reads_images: readsImages, version } = about;
-  const count = element("span", {}, `${entities.toLocaleString("en")} ${entities === 1 ? "entity" : "entities"}`);
-  at("about").replaceChildren(element("strong", { dir: "auto" }, name), " ", count);
-  at("about").title = `dim ${version}`;
-  image.limit(readsImages, about.limits?.max_body_bytes);
+  about = await nameServer();
+  const { examples } = about;
+  image.limit(about.reads_images, about.limits?.max_body_bytes);
   at("examples").querySelector("ul").replaceChildren(...examples.map(exampleButton));
   at("examples").hidden = !examples.length;
 }
@@ -63,7 +60,7 @@ async function link() {
   const start = performance.now();
   try {
     const { answers } = await ask(...request(question, own.signal));
-    show({ answers, said: summary(answers, question.mention, performance.now() - start) });
+    show({ answers, said: [...summary(answers, question.mention), took(start)] });
   } finally {
     if (running === own) setBusy(false);
   }
@@ -80,11 +77,11 @@ function nothingAsked() {
 }
 
 function request(question, signal) {
-  if (!image.file) return ["/link", { json: question, signal }];
+  if (!image.file) return ["link", { json: question, signal }];
   const form = new FormData();
   for (const [name, value] of Object.entries(question)) form.set(name, value);
   form.set("image", image.file);
-  return ["/link/image", { form, signal }];
+  return ["link/image", { form, signal }];
 }
 
 function show({ answers = null, said = [], isBusy = false, isEmpty = false }) {
@@ -94,15 +91,7 @@ function show({ answers = null, said = [], isBusy = false, isEmpty = false }) {
   if (isBusy) return; // the earlier answers stay, dimmed, until there are new ones
   at("status").replaceChildren(...said);
   at("list").replaceChildren(...(answers ? shown(answers, about?.evidence ?? {}) : []));
-  if (answers) bringIntoView();
-}
-
-/** Scrolls to the answers, or to what stands in their place, where the top of them is not seen. */
-function bringIntoView() {
-  const { top } = at("answers").getBoundingClientRect();
-  if (top >= 0 && top <= innerHeight * 0.6) return;
-  const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  at("answers").scrollIntoView({ behavior: isCalm ? "auto" : "smooth" });
+  if (answers) bringIntoView(at("answers"));
 }
 
 function setBusy(isBusy) {
@@ -118,17 +107,7 @@ async function attempt(action) {
   } catch (error) {
     if (error.name === "AbortError") return;
     show({});
-    const again = () => attempt(about ? action : beginAndAsk);
-    say(error, again);
-    if (error.status === 401) {
-      askForToken(() => {
-        mention.focus();
-        again();
-      });
-    } else {
-      bringIntoView();
-    }
-    if (!(error instanceof Trouble)) throw error;
+    tell(error, () => attempt(about ? action : beginAndAsk), () => mention.focus());
   }
 }
 

@@ -36,6 +36,11 @@ export function useToken(value) {
   }
 }
 
+/** The header that the token stands in, where there is one. */
+export function authorization() {
+  return token ? { Authorization: `Bearer ${token}` } : {};
+}
+
 /** The JSON that the server answers; `json` or `form` is posted. Throws Trouble, or AbortError by `signal`. */
 export function ask(path, { json, form, signal } = {}) {
   return read("json", path, { json, form, signal });
@@ -50,7 +55,13 @@ export function fetchPicture(url, signal) {
 export async function pictureSource(url) {
   // The address comes from the server's JSON; a foreign one is not followed.
   if (new URL(url, location.origin).origin !== location.origin) throw new TypeError(`a foreign picture: ${url}`);
-  return token ? URL.createObjectURL(await fetchPicture(url)) : url;
+  return token ? URL.createObjectURL(await fetchPicture(url)) : below(url);
+}
+
+/** An address of the server's JSON from here: a proxy may have the server below a path that it does not know. */
+function below(url) {
+  const folder = new URL(".", document.baseURI).pathname;
+  return url.startsWith("/") && !url.startsWith(folder) ? folder + url.slice(1) : url;
 }
 
 async function read(kind, path, options) {
@@ -64,14 +75,14 @@ async function read(kind, path, options) {
 }
 
 async function send(path, { json, form, signal }) {
-  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const headers = authorization();
   if (json) headers["Content-Type"] = "application/json";
   const body = json ? JSON.stringify(json) : form;
   const patience = AbortSignal.timeout(PATIENCE_MS);
   let response;
   try {
     const signals = signal ? AbortSignal.any([signal, patience]) : patience;
-    response = await fetch(path, { method: body ? "POST" : "GET", headers, body, signal: signals });
+    response = await fetch(below(path), { method: body ? "POST" : "GET", headers, body, signal: signals });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw unreachable(error);

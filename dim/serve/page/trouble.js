@@ -1,7 +1,7 @@
 /** Says what went wrong and what to do, and asks for the token where one is missing. */
 
-import { element } from "/page/element.js";
-import { useToken } from "/page/server.js";
+import { element } from "./element.js";
+import { useToken } from "./server.js";
 
 const at = (id) => document.getElementById(id);
 

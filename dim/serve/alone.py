@@ -1,0 +1,36 @@
+"""A server that is one process."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from dim.serve.app import create_app
+from dim.serve.control import Ended, Opened
+from dim.serve.process_log import set_up_log
+from dim.serve.reload import settle
+from dim.serve.server import run
+from dim.serve.settings import Settings
+from dim.serve.source import Source
+
+
+def serve_alone(source: Source, settings: Settings, listener: socket.socket, begun: Callable[[Opened], None]) -> Ended:
+    """Opens the linker and serves until SIGTERM or Ctrl-C; then all that was accepted is answered.
+
+    Args:
+        source: Of the linker.
+        settings: The limits.
+        listener: The address, bound.
+        begun: Is called before it answers.
+
+    Raises:
+        DimError: The linker cannot be opened.
+    """
+    set_up_log()
+    app = create_app(source.opened(settings), settings, lambda: source.opened(settings))
+    settle()
+    linker = app.state.served.edition.linker
+    begun(Opened(len(linker), linker.calibrated_on))
+    del linker  # a reload lets go of it
+    interrupted = run(app, settings, listener)
+    return Ended(app.state.served.metrics.num_accepted(), 0, interrupted)

@@ -1,0 +1,87 @@
+"""`/nif`: texts in NIF come, and go back with an entity for each mention, as GERBIL asks annotators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from dim.data.dataset import NIL
+from dim.data.entity_uris import EntityUris
+from dim.data.nif import Document, Named, check_places, not_in_kb, read_nif, write_nif
+from dim.errors import MissingExtraError
+from dim.linker.annotate import marked_questions
+from dim.linker.each import Outcome
+from dim.serve.problems import Problem
+from dim.serve.reader import InChunks
+from dim.serve.served import Served
+from dim.serve.settings import Settings
+
+TYPES = ("text/turtle", "application/x-turtle")
+BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "text/turtle": {"schema": {"type": "string", "description": "NIF 2.0: texts with their mentions."}}
+        },
+    }
+}
+TURTLE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/turtle": {}}, "description": "The texts, and an entity for each mention, as NIF."}
+}
+
+
+def add_nif(router: APIRouter, served: Served, responses: dict[int | str, dict[str, Any]]) -> None:
+    """Adds the route.
+
+    Args:
+        router: To it.
+        served: Answers.
+        responses: Of errors, as they are documented.
+    """
+
+    @router.post("/nif", responses={**TURTLE, **responses}, response_class=Response, openapi_extra=BODY)
+    async def nif(request: Request) -> Response:
+        """Links the mentions that texts in NIF mark; what the KB lacks is named below aksw.org/notInWiki/."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind not in TYPES:
+            raise Problem(415, f"Content-Type: {TYPES[0]}", kind or "none", "Send NIF as Turtle.")
+        chunks = cast(InChunks, request)  # as every request of these routes
+        documents = await served.reader.read(chunks, lambda body: _read(body, served.settings), at_once=-1)
+        spans = [[(each.start, each.end) for each in document.phrases] for document in documents]
+        marked = [marked_questions(document.text, each) for document, each in zip(documents, spans, strict=True)]
+        questions = [question for each in marked for _, _, question in each]
+        outcomes = iter(await served.answer(request, questions, 1) if questions else [])
+        named = EntityUris(served.settings.uri_prefix)
+        told = [(each, _named(each, [next(outcomes) for _ in each.phrases], named)) for each in documents]
+        return Response(write_nif(told), media_type=kind)
+
+
+def _read(body: bytes, settings: Settings) -> list[Document]:
+    """The texts. Raises Problem, or DataError, where they cannot be linked."""
+    try:
+        documents = read_nif(body, "the body", settings.max_values)
+    except MissingExtraError as error:
+        remedy = "Whoever runs it installs it, pip install 'dim-linker[nif]', and starts it again."
+        raise Problem(501, "a server with the extra nif", "one without pyoxigraph", remedy) from error
+    count = sum(len(document.phrases) for document in documents)
+    if count > settings.max_batch:
+        raise Problem(422, f"at most {settings.max_batch} mentions in a request", f"{count:,}", "Send fewer texts.")
+    for document in documents:
+        check_places(document)
+    return documents
+
+
+def _named(document: Document, outcomes: Sequence[Outcome], named: EntityUris) -> list[Named]:
+    """What was found. Raises what stands in the place of an answer."""
+    told = []
+    for phrase, outcome in zip(document.phrases, outcomes, strict=True):
+        if isinstance(outcome, Exception):
+            raise outcome
+        for answer in outcome:
+            text = document.text[phrase.start : phrase.end]
+            uri = not_in_kb(text) if answer.id == NIL else named.uri_of(answer.id)
+            told.append(Named(phrase.start, phrase.end, uri, answer.probability))
+    return told

@@ -1,0 +1,123 @@
+"""Requests whose mentions share images: many questions, and a text with what it names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+
+from dim.errors import DataError
+from dim.features.live import ReadyImage
+from dim.linker import Document, Linker, Question
+from dim.linker.annotate import Marked
+from dim.linker.documents import marked
+from dim.linker.each import Outcome
+from dim.serve.problems import Problem
+from dim.serve.reader import while_there
+from dim.serve.schema import AnnotatedMention, AnnotatedText, AskedMany, AskedOfMany, AskedText
+from dim.serve.served import Edition, Served
+
+T = TypeVar("T")
+LONGEST_TEXT = 200_000  #: Characters of a text whose mentions are to be found.
+
+Ready = ReadyImage | Problem
+
+
+async def answer_many(served: Served, request: Request, asked: AskedMany) -> list[Outcome]:
+    """What comes of each question; one whose image cannot be used has its own error."""
+    linker = served.edition.linker
+
+    async def answered() -> list[Outcome]:
+        images = await _ready(served, linker, asked)
+        questions = [_question(each, images, len(asked.images)) for each in asked.questions]
+        sound = [question for question in questions if isinstance(question, Question)]
+        outcomes = iter(await served.batcher.answer(linker, sound, asked.top_k))
+        return [next(outcomes) if isinstance(each, Question) else each for each in questions]
+
+    with served.batcher.places(len(asked.questions)):
+        return await while_there(request, _in_time(served, answered()))
+
+
+async def _ready(served: Served, linker: Linker, asked: AskedMany) -> dict[int, Ready]:
+    """The images that questions refer to, each decoded once."""
+
+    async def ready(image: bytes) -> Ready:
+        try:
+            return await served.images.ready(image, linker.image_reader)
+        except Problem as problem:
+            return problem
+
+    used = sorted({each.image for each in asked.questions if each.image is not None and each.image < len(asked.images)})
+    images = await asyncio.gather(*(ready(asked.images[place]) for place in used))
+    return dict(zip(used, images, strict=True))
+
+
+def _question(asked: AskedOfMany, images: dict[int, Ready], num_images: int) -> Question | Exception:
+    image = None if asked.image is None else images.get(asked.image)
+    if isinstance(image, Problem):
+        return image
+    if asked.image is not None and image is None:
+        return DataError(f"the place of one of {num_images} images", str(asked.image), "Count from 0.")
+    try:
+        return Question(asked.mention, asked.context, image, asked.candidates)
+    except DataError as error:
+        return error
+
+
+async def annotated(served: Served, request: Request, asked: AskedText, image: bytes | None) -> AnnotatedText:
+    """The answers to the mentions of a text, which are found where none are marked.
+
+    Args:
+        served: Answers.
+        request: Whose client may leave.
+        asked: The text.
+        image: The bytes of a file that belongs to every mention.
+
+    Raises:
+        Problem: 413 or 422, the image or the text cannot be used; 503.
+    """
+    edition = served.edition
+    if asked.spans is None and len(asked.text) > LONGEST_TEXT:
+        found, remedy = f"{len(asked.text):,}", "Send it in parts, or mark its mentions."
+        raise Problem(422, f"a text of at most {LONGEST_TEXT:,} characters", found, remedy)
+
+    async def read() -> list[Marked]:
+        ready = None if image is None else await served.images.ready(image, edition.linker.image_reader)
+        return await _marked(served, edition, asked, ready)
+
+    batcher, outcomes = served.batcher, list[Outcome]()
+    with batcher.place_of_text():
+        mentions = await while_there(request, _in_time(served, read()))
+        questions = [question for *_, question in mentions]
+        most = served.settings.max_batch  # at once, as of any request, so that others have their turn
+        for start in range(0, len(questions), most):
+            part = questions[start : start + most]
+            with batcher.places(len(part), of_text=True):
+                outcomes += await while_there(request, batcher.answer(edition.linker, part, asked.top_k))
+    annotations = [
+        AnnotatedMention(start=start, end=end, mention=asked.text[start:end], answers=served.answers_of(outcome))
+        for (start, end, _), outcome in zip(mentions, outcomes, strict=True)
+    ]
+    return AnnotatedText(text=asked.text, annotations=annotations)
+
+
+async def _marked(served: Served, edition: Edition, asked: AskedText, image: ReadyImage | None) -> list[Marked]:
+    if asked.spans is not None:
+        spans = [(span.start, span.end) for span in asked.spans]
+        return marked(Document(asked.text, spans, image), edition.finder)
+    loop = asyncio.get_running_loop()
+    found = await loop.run_in_executor(served.finding, marked, Document(asked.text, None, image), edition.finder)
+    if len(found) > served.settings.max_mentions:
+        expected = f"at most {served.settings.max_mentions} mentions in a text"
+        raise Problem(422, expected, f"{len(found):,}", "Send it in parts, or mark those that count.")
+    return found
+
+
+async def _in_time(served: Served, work: Coroutine[Any, Any, T]) -> T:
+    try:
+        async with asyncio.timeout(served.settings.timeout_s):
+            return await work
+    except TimeoutError as error:
+        raise served.batcher.too_late() from error
