@@ -7,12 +7,13 @@ import pytest
 from demo_run import demo_run, linker_of
 
 from dim.__main__ import main
+from dim.cli.nif import judged, named_in
 from dim.data.entity import Entity
 from dim.data.entity_uris import EntityUris
 from dim.data.nif import Document, Named, Phrase, check_places, misplaced, not_in_kb, read_nif, write_nif
 from dim.data.uri_file import read_uris
 from dim.errors import ConfigError, DataError
-from dim.linker import Linker
+from dim.linker import Answer, Linker
 
 pytest.importorskip("pyoxigraph", reason="pip install -e '.[nif]'")
 
@@ -174,6 +175,18 @@ def test_a_file_is_linked_measured_and_written(
     assert "those of 1 mentions; it lacks those of 1; 1 are of no KB" in said
     assert main([*line, f"--output={tmp_path / 'answers.ttl'}"]) == 1
     assert "found    one that is there" in capsys.readouterr().err
+
+
+def test_nil_is_an_entity_that_no_kb_has(linker: Linker) -> None:
+    text, nil = Document("http://t/1", "Ada met Bob.", ()), Answer("NIL", "NIL", None, 0.0, 0.75)
+    found = [(Phrase(0, 3, ("http://nowhere/x",)), nil), (Phrase(8, 11, ("http://kb/Q1",)), nil), (Phrase(8, 11), None)]
+    named = EntityUris("http://kb/")
+    assert named_in(text, found, named) == [
+        Named(0, 3, "http://aksw.org/notInWiki/Ada", 0.75),
+        Named(8, 11, "http://aksw.org/notInWiki/Bob", 0.75),
+    ]
+    assert [each.is_right for each in judged(found, linker, named, is_missed=True)] == [True, False, False]
+    assert [each.is_right for each in judged(found, linker, named, is_missed=False)] == [True, True, False]
 
 
 def test_uris_that_name_nothing_of_the_kb_are_said(

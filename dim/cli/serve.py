@@ -191,6 +191,8 @@ def opening_lines(
 
 def closing_line(ended: Ended) -> str:
     """What is said when the server has ended."""
+    if ended.forced:
+        return f"stopped at once: {ended.num_accepted:,} questions were accepted; those that waited got no answer"
     if not ended.num_died:
         return f"stopped: all {ended.num_accepted:,} accepted questions are answered"
     died = f"{ended.num_died} process{'es' if ended.num_died > 1 else ''}"

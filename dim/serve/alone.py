@@ -32,5 +32,5 @@ def serve_alone(source: Source, settings: Settings, listener: socket.socket, beg
     linker = app.state.served.edition.linker
     begun(Opened(len(linker), linker.calibrated_on))
     del linker  # a reload lets go of it
-    interrupted = run(app, settings, listener)
-    return Ended(app.state.served.metrics.num_accepted(), 0, interrupted)
+    server = run(app, settings, listener)
+    return Ended(app.state.served.metrics.num_accepted(), 0, server.interrupted, server.force_exit)

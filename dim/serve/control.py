@@ -26,11 +26,13 @@ class Ended:
         num_accepted: Questions.
         num_died: Processes that ended by themselves, whose accepted questions may have got no answer.
         interrupted: Whether by Ctrl-C.
+        forced: Whether the end was asked for twice: what was accepted may have got no answer.
     """
 
     num_accepted: int
     num_died: int
     interrupted: bool
+    forced: bool
 
 
 @dataclass(frozen=True)

@@ -96,9 +96,9 @@ def allow_connections(wanted: int) -> int:
     return wanted if soft == resource.RLIM_INFINITY else max(min(wanted, soft - SPARE_FILES), 1)
 
 
-def run(app: FastAPI, settings: Settings, listener: socket.socket) -> bool:
-    """Serves until the end is asked for; returns, when all that was accepted is answered, whether by Ctrl-C."""
-    server: Any = Server(app, settings)
+def run(app: FastAPI, settings: Settings, listener: socket.socket) -> Server:
+    """Serves until the end is asked for; returns when all that was accepted is answered, or it was asked for twice."""
+    server = Server(app, settings)
     listener.listen(BACKLOG)
     server.run(sockets=[listener])
-    return bool(server.interrupted)
+    return server

@@ -28,13 +28,15 @@ class Tracing:
         self.provider = provider
 
     def add_to(self, app: FastAPI) -> None:
-        """Has each request be a span, of the trace that its `traceparent` names."""
+        """Has each request be a span, of the trace that its `traceparent` names, but for OTEL_PYTHON_EXCLUDED_URLS."""
         from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+        from opentelemetry.util.http import get_excluded_urls
 
         app.add_middleware(
             OpenTelemetryMiddleware,
             tracer_provider=self.provider,
             default_span_details=lambda scope: (scope["method"], {}),
+            excluded_urls=get_excluded_urls("ASGI"),
             exclude_spans=["receive", "send"],
         )
 

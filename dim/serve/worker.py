@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import shutil
 import signal
 import socket
 from multiprocessing.connection import Connection
@@ -13,6 +15,7 @@ from fastapi import FastAPI
 
 from dim.errors import DimError
 from dim.serve.control import AskReload, EndNow, NotOpened, Opened, Reloaded, ReloadNow
+from dim.serve.metrics import FOLDER
 from dim.serve.problems import Problem, busy
 from dim.serve.process_log import set_up_log
 from dim.serve.server import BACKLOG, Server
@@ -39,7 +42,10 @@ def work(source: Source, settings: Settings, listener: socket.socket, parent: Co
         parent.send(NotOpened(sendable(error)))
         return
     settle()
-    WorkerServer(app, settings, link).run(sockets=[listener])
+    server = WorkerServer(app, settings, link)
+    server.run(sockets=[listener])
+    if server.is_orphan:  # nobody else does
+        shutil.rmtree(os.environ[FOLDER], ignore_errors=True)
 
 
 class ParentLink:
@@ -89,6 +95,7 @@ class WorkerServer(Server):
         super().__init__(app, settings)
         self.config.backlog = AT_ONCE
         self.link, self.served, self.own_reload = link, app.state.served, app.state.reload
+        self.is_orphan = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -113,6 +120,7 @@ class WorkerServer(Server):
             message = self.link.connection.recv()
         except (EOFError, OSError):  # whoever looked after it is gone
             asyncio.get_running_loop().remove_reader(self.link.connection.fileno())
+            self.is_orphan = True
             self.batcher.refuse()
             return
         if isinstance(message, ReloadNow):

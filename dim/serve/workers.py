@@ -27,6 +27,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from dim.errors import ConfigError, MemoryShortageError
 from dim.serve.control import AskReload, Ended, EndNow, Message, NotOpened, Opened, Reloaded, ReloadNow
+from dim.serve.metrics import FOLDER
 from dim.serve.problems import busy
 from dim.serve.settings import Settings
 from dim.serve.source import Source
@@ -36,7 +37,6 @@ LOG = logging.getLogger("dim.serve")
 SPAWN = multiprocessing.get_context("spawn")
 RETRY_S = 5.0  #: Until another process is tried, where one could not be started.
 THREADS = "OMP_NUM_THREADS"
-METRICS = "PROMETHEUS_MULTIPROC_DIR"
 SAFE_PATH = "PYTHONSAFEPATH"  #: No module of the folder that the server is started in.
 
 
@@ -69,7 +69,7 @@ class Workers:
         if count < 1:
             raise ConfigError("workers of at least 1", str(count), "Raise it.")
         self.source, self.settings, self.listener, self.count = source, settings, listener, count
-        self.interrupted = False
+        self.interrupted = self.forced = False
         self.num_died = 0
         self._alive: set[_Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -90,7 +90,7 @@ class Workers:
             finally:
                 for worker in self._alive:  # none, unless something failed here
                     worker.process.kill()
-            return Ended(self._num_accepted(), self.num_died, self.interrupted)
+            return Ended(self._num_accepted(), self.num_died, self.interrupted, self.forced)
 
     async def _run(self, begun: Callable[[Opened], None]) -> None:
         loop = self._loop = asyncio.get_running_loop()
@@ -115,7 +115,7 @@ class Workers:
         ours, theirs = SPAWN.Pipe()
         process = SPAWN.Process(target=work, args=(self.source, self.settings, self.listener, theirs))
         threads = os.environ.get(THREADS) or str(num_threads(self.count))
-        with _environment({METRICS: self._metrics, THREADS: threads, SAFE_PATH: "1"}):
+        with _environment({FOLDER: self._metrics, THREADS: threads, SAFE_PATH: "1"}):
             process.start()
         theirs.close()
         worker = _Worker(process, ours, self._loop.create_future())
@@ -214,11 +214,13 @@ class Workers:
 
     def _fail(self, error: Exception) -> None:
         """Ends it by an error, unless the end is why."""
-        self._error = None if self._stopping.is_set() else error
-        self._end()
+        if not self._stopping.is_set():
+            self._error = error
+            self._end()
 
     def _end(self) -> None:
         """Begins the end; a second time, has the processes end at once."""
+        self.forced = self._stopping.is_set()
         for worker in self._alive:
             if self._stopping.is_set() and worker.answers:
                 with suppress(OSError):

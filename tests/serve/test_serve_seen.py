@@ -111,18 +111,21 @@ def test_each_request_is_a_span_of_the_trace_that_it_belongs_to(
     with collector() as (url, spans):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=museum")
+        monkeypatch.setenv("OTEL_PYTHON_EXCLUDED_URLS", "/health$,/ready$")
         with running(linker, access_log="json", root_path="/mel") as server:
             headers = {"traceparent": f"00-{trace}-{parent}-01"}
             assert server.client.post("/mel/link", json=QUESTION, headers=headers).status_code == 200
             assert server.client.get("/entities/Q-none/images/0").status_code == 404
+            assert server.client.get("/mel/health").status_code == 200
         wait_until(lambda: len(spans) == 2)
     (resource, linked), (_, image) = spans
     assert values_of(resource.attributes).items() >= {"service.name": "dim", "deployment.environment": "museum"}.items()
     assert (linked.name, image.name) == ("POST /link", "GET /entities/{entity_id}/images/{n}")
     assert (linked.trace_id.hex(), linked.parent_span_id.hex()) == (trace, parent)
     assert values_of(linked.attributes)["http.route"] == "/link"
-    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    first, second, third = map(json.loads, capsys.readouterr().out.splitlines())
     assert (first["trace_id"], second["trace_id"]) == (trace, image.trace_id.hex())
+    assert "trace_id" not in third
 
 
 def test_traces_are_sent_only_where_they_are_wanted_and_can_be(caplog: pytest.LogCaptureFixture) -> None:

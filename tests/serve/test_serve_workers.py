@@ -100,8 +100,12 @@ def test_a_reload_is_that_of_all(tmp_path: Path, tmp_path_factory: pytest.TempPa
 def test_they_end_with_the_process_that_looks_after_them(folder: Path) -> None:
     with process(folder, "workers=2") as (served, client):
         workers = workers_of(served)
+        variables = Path(f"/proc/{workers[0]}/environ").read_text().split("\0")
+        (counts,) = (Path(each.partition("=")[2]) for each in variables if each.startswith("PROMETHEUS_MULTIPROC_DIR="))
+        assert counts.is_dir()
         served.kill()
         wait_until(lambda: not any(Path(f"/proc/{each}").exists() for each in workers))
+        assert not counts.exists()
         with pytest.raises(httpx.ConnectError):
             client.get("/health")
 
@@ -140,5 +144,6 @@ def test_processes_share_the_cores() -> None:
 
 
 def test_what_died_is_said_at_the_end() -> None:
-    assert closing_line(Ended(1234, 0, False)) == "stopped: all 1,234 accepted questions are answered"
-    assert "1,234 questions were accepted; 2 processes died" in closing_line(Ended(1234, 2, False))
+    assert closing_line(Ended(1234, 0, False, False)) == "stopped: all 1,234 accepted questions are answered"
+    assert "got no answer" in closing_line(Ended(1234, 0, False, True))
+    assert "1,234 questions were accepted; 2 processes died" in closing_line(Ended(1234, 2, False, False))
