@@ -51,7 +51,11 @@ def add_nif(router: APIRouter, served: Served, responses: dict[int | str, dict[s
         chunks = cast(InChunks, request)  # as every request of these routes
         documents = await served.reader.read(chunks, lambda body: _read(body, served.settings), at_once=-1)
         spans = [[(each.start, each.end) for each in document.phrases] for document in documents]
-        marked = [marked_questions(document.text, each) for document, each in zip(documents, spans, strict=True)]
+        count = served.edition.linker.context_sentences
+        marked = [
+            marked_questions(document.text, each, sentences=count)
+            for document, each in zip(documents, spans, strict=True)
+        ]
         questions = [question for each in marked for _, _, question in each]
         outcomes = iter(await served.answer(request, questions, 1) if questions else [])
         named = EntityUris(served.settings.uri_prefix)
