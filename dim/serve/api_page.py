@@ -12,6 +12,10 @@ from jinja2 import Environment, StrictUndefined
 EXAMPLES = {
     "/link": {"mention": "Jordan", "context": "Jordan won six titles with the Bulls."},
     "/link/batch": {"questions": [{"mention": "Jordan"}, {"mention": "Amman", "context": "Amman, in Jordan"}]},
+    "/entities": {
+        "entities": [{"id": "Q1", "name": "Ada Lovelace", "aliases": ["Lovelace"], "text": "wrote a program"}]
+    },
+    "/entities/remove": {"ids": ["Q1"]},
     "/annotate": {"text": "Jordan won six titles with the Bulls."},
 }
 NIF = """@prefix nif: <http://persistence.uni-leipzig.org/nlp2rdf/ontologies/nif-core#> .
