@@ -19,6 +19,7 @@ from dim.serve.served import Served
 LOG = logging.getLogger("dim.serve")
 RETRY_S = 0.1  #: Until a reload is asked for again, where another is under way.
 
+Responses = dict[int | str, dict[str, Any]]
 PathId = Annotated[str, Path(max_length=1000)]
 Change = Callable[[Linker], None]
 
@@ -69,7 +70,7 @@ class Changes:
 
 
 def add_entity_routes(
-    router: APIRouter, served: Served, changes: Changes | None, responses: dict[int | str, dict[str, Any]]
+    router: APIRouter, served: Served, changes: Changes | None, adding: Responses, removing: Responses
 ) -> None:
     """Adds the routes that change the KB.
 
@@ -77,27 +78,28 @@ def add_entity_routes(
         router: To it.
         served: Its settings count.
         changes: Makes them; None: they are refused, and no document has the routes.
-        responses: Of errors, as they are documented.
+        adding: The errors of what adds, as they are documented.
+        removing: Of what removes.
     """
     if changes is None:
         _refuse(router)
         return
     make, most = changes.make, served.settings.max_entities
 
-    @router.post("/entities", responses=responses, response_model=Changed)
+    @router.post("/entities", responses=adding, response_model=Changed)
     async def add_entities(asked: AskedEntities) -> Response:
         """Adds entities to the linker's folder, all or none; what is asked from then on is answered by them."""
         _check_number(len(asked.entities), "entities", most)
         given = [entity.model_dump(exclude_unset=True) for entity in asked.entities]
-        return _told(len(given), 0, await make(lambda linker: linker.add_entities(given)))
+        return _told(len(given), 0, await make(lambda linker: _add(linker, given)))
 
-    @router.post("/entities/remove", responses=responses, response_model=Changed)
+    @router.post("/entities/remove", responses=removing, response_model=Changed)
     async def remove_entities(asked: AskedIds) -> Response:
         """Takes entities out of the linker's folder, all that are named or none."""
         _check_number(len(asked.ids), "ids", most)
         return _told(0, len(set(asked.ids)), await make(lambda linker: _remove(linker, asked.ids)))
 
-    @router.delete("/entities/{entity_id:path}", responses=responses, response_model=Changed)
+    @router.delete("/entities/{entity_id:path}", responses=removing, response_model=Changed)
     async def remove_entity(entity_id: PathId) -> Response:
         """Takes an entity out of the linker's folder."""
         return _told(0, 1, await make(lambda linker: _remove(linker, [entity_id])))
@@ -112,12 +114,24 @@ def _refuse(router: APIRouter) -> None:
         router.add_api_route(path, refused, methods=[method], include_in_schema=False)
 
 
+def _add(linker: Linker, given: list[dict[str, Any]]) -> None:
+    if known := [each["id"] for each in given if each["id"] in linker]:
+        remedy = "Nothing was added. Remove the old ones first, or give new ids."
+        raise Problem(409, "ids that the KB does not have yet", _named(known), remedy)
+    linker.add_entities(given)
+
+
 def _remove(linker: Linker, ids: list[str]) -> None:
     lacking = [entity_id for entity_id in ids if entity_id not in linker]
     if lacking:
-        found = ", ".join(f"'{each}'" for each in lacking[:3]) + (f" … ({len(lacking):,})" if lacking[3:] else "")
-        raise Problem(404, f"ids of the {len(linker):,} entities", found, "Nothing was removed. Take ids from answers.")
+        raise Problem(
+            404, f"ids of the {len(linker):,} entities", _named(lacking), "Nothing was removed. Take ids from answers."
+        )
     linker.remove_entities(ids)
+
+
+def _named(ids: list[str]) -> str:
+    return ", ".join(f"'{each}'" for each in ids[:3]) + (f" … ({len(ids):,})" if ids[3:] else "")
 
 
 def _check_number(count: int, what: str, most: int) -> None:

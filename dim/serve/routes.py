@@ -35,6 +35,7 @@ SAYS = {
     403: "Another site's page asks, or it asks by another name than the server's.",
     404: "There is no such thing.",
     408: "The body did not come in time.",
+    409: "The KB has one of these ids already.",
     413: "The body or the image is too large.",
     415: "The body is of another type.",
     422: "The question cannot be answered as it is.",
@@ -117,7 +118,7 @@ def api(served: Served, changes: Changes | None = None) -> APIRouter:
         return _json(await annotated(served, request, asked, image))
 
     add_nif(router, served, errors(*ASKING, 501))
-    add_entity_routes(router, served, changes, errors(*ASKING, 404))
+    add_entity_routes(router, served, changes, errors(*ASKING, 409), errors(*ASKING, 404))
 
     @router.get("/about", responses=errors(*ANY), response_model=About)
     async def about() -> Response:

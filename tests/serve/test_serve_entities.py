@@ -91,7 +91,7 @@ def test_what_is_added_is_answered_at_once_and_stands_in_the_folder(server: Runn
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "expected"),
     [
-        ("POST", "", {"entities": [NOLDE, KB[0]]}, 422, "entities that the KB does not have yet"),
+        ("POST", "", {"entities": [NOLDE, KB[0]]}, 409, "ids that the KB does not have yet"),
         ("POST", "", {"entities": [NOLDE, NOLDE]}, 422, "entities that the KB does not have yet"),
         ("POST", "", {"entities": [NOLDE, {"id": "m5"}]}, 422, "entities.1.name: Field required"),
         ("POST", "", {"entities": [NOLDE, {"id": "m5", "name": " "}]}, 422, "entities.1.name"),
@@ -173,7 +173,7 @@ def test_the_documents_have_the_routes_and_their_limit(kept: Running) -> None:
     assert document["components"]["schemas"]["AskedEntities"]["properties"]["entities"]["maxItems"] == 3
     assert document["paths"]["/entities/{entity_id}"]["delete"]["security"] == [{"token": []}]
     page = kept.client.get("/docs").text
-    assert "Ada Lovelace" in page
+    assert "/entities -H &#39;Authorization: Bearer TOKEN&#39; -H &#39;Content-Type: application/json&#39; -d" in page
     assert 'data-method="DELETE" data-path="/entities/{entity_id}"' in page
 
 
