@@ -41,6 +41,10 @@ class ConfigError(DimError):
     """An option does not fit the others, or the data."""
 
 
+class InUseError(ConfigError):
+    """Another process writes there; later it may be free."""
+
+
 class CheckpointError(DimError):
     """A checkpoint does not fit the dataset, the encoders or this version."""
 

@@ -92,7 +92,7 @@ def test_fit_with_its_run_on_another_disk(
 
 
 CASES = [
-    *(writing.of_save, writing.of_rank, writing.of_link, writing.of_link_csv),
+    *(writing.of_save, writing.of_add, writing.of_rank, writing.of_link, writing.of_link_csv),
     *(writing.of_fit_overwrite, writing.of_prepare, writing.of_caption),
 ]
 

@@ -487,6 +487,8 @@ def test_export_says_what_it_wrote(run, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "index: exact, 300 vectors of" in shown
     assert re.search(r"written: \S+ \(\d+ MB, 300 entities\)", shown)
+    root = world_of(run).image_root.resolve()
+    assert shown.endswith(f"python -m dim serve --model {tmp_path / 'model'} --image_root {root}\n")
     (tmp_path / "none").mkdir()
     assert main(["export", str(tmp_path / "none"), str(tmp_path / "other")]) == 1
     assert "a run with its config.yaml" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from tiny_fit import tiny_options, tiny_world
 from dim.__main__ import main
 from dim.core.files import WORKPLACE
 from dim.data.dataset import Dataset
+from dim.encoders.tiny import TinyTextEncoder
 from dim.evaluation.result_files import read_results
 from dim.linker import Linker
 from dim.reranker.ranker import Ranker
@@ -199,6 +200,25 @@ def of_save(factory: pytest.TempPathFactory) -> Case:
         return ["export", str(run), str(root / "linker"), "--overwrite=true", "--verify=false"]
 
     return Case(make, args, check, lambda root: len(Linker.from_pretrained(root / "linker", device="cpu")))
+
+
+def of_add(_: pytest.TempPathFactory) -> Case:
+    def make(root: Path) -> None:
+        Linker.from_entities([{"id": f"m{n}", "name": f"Käthe {n}"} for n in range(50)], TinyTextEncoder(64)).save(
+            root / "linker"
+        )
+        (root / "more.csv").write_text("id;name\nn1;Emil Nolde\nn2;齐白石\n")
+
+    def num_entities(root: Path) -> int:
+        return len(Linker.from_pretrained(root / "linker", device="cpu"))
+
+    def check(root: Path) -> None:
+        assert num_entities(root) in (50, 52)
+
+    def args(root: Path) -> list[str]:
+        return ["add", str(root / "linker"), str(root / "more.csv")]
+
+    return Case(make, args, check, num_entities, is_done=lambda root: num_entities(root) == 52)
 
 
 def of_link(factory: pytest.TempPathFactory, suffix: str = "jsonl") -> Case:

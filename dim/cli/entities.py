@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from dim.core.known_classes import trusted_by
-from dim.core.locks import folder_lock
 from dim.display.terminal import Console
 from dim.linker import Linker
+from dim.linker.changed import changed_folder
 from dim.linker.untrained import knowledge_at
 from dim.releases.entity_file import read_entities
 
@@ -39,7 +36,7 @@ def add(
         trust: Packages, separated by commas, whose classes the folder may name; they are imported.
     """
     source = read_entities(entities, images, encoding, list_separator, allow_missing)
-    with _opened(folder, "dim add", trust, image_root) as linker:
+    with changed_folder(folder, "dim add", trust, image_root) as linker:
         given = list(knowledge_at(source, linker.reads_images))
         linker.add_entities(given)
     _say(f"added: {len(given):,}", linker, folder)
@@ -54,18 +51,9 @@ def remove(folder: Path, ids: list[str], image_root: Path | None = None, trust: 
         image_root: Where the images of the linker's KB stand that are not in the folder.
         trust: Packages, separated by commas, whose classes the folder may name; they are imported.
     """
-    with _opened(folder, "dim remove", trust, image_root) as linker:
+    with changed_folder(folder, "dim remove", trust, image_root) as linker:
         linker.remove_entities(ids)
     _say(f"removed: {len(set(ids)):,}", linker, folder)
-
-
-@contextmanager
-def _opened(folder: Path, purpose: str, trust: str | None, image_root: Path | None) -> Iterator[Linker]:
-    """The linker of a folder, which is saved there when all went well."""
-    with folder_lock(folder, purpose, whole=True):  # what another process saves meanwhile would be lost
-        linker = Linker.from_pretrained(folder, trusted=trusted_by(trust), image_root=image_root)
-        yield linker
-        linker.save(folder)
 
 
 def _say(what: str, linker: Linker, folder: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from dim.cli.next_steps import say_next
 from dim.core.known_classes import trusted_by
 from dim.core.locks import folder_lock
 from dim.core.output import check_target
@@ -15,6 +16,7 @@ from dim.errors import ConfigError
 from dim.linker import Linker, Question
 from dim.linker.answer import asked_alone
 from dim.linker.backends import check_backend_answers, with_backend
+from dim.linker.changed import changed_folder
 from dim.linker.folder import LINKER
 from dim.linker.given import check_top_k
 from dim.linker.job import Options, link_file
@@ -146,7 +148,8 @@ def export(
     _say_index(linker)
     if check_opens in checks:
         Console().print("opened: in a new process, with the same answers", soft_wrap=True)
-    Console().print(f"written: {folder} ({_size(folder) / 1e6:,.0f} MB, {len(linker):,} entities)", soft_wrap=True)
+    root = _image_root(linker) if images == "paths" else None
+    say_next(f"{folder} ({_size(folder) / 1e6:,.0f} MB, {len(linker):,} entities)", linker, folder, root)
 
 
 def index(
@@ -159,12 +162,19 @@ def index(
         kind: `auto` chooses by the size of the KB.
         trust: Packages, separated by commas, whose classes the folder may name beside dim's; they are imported.
     """
-    with folder_lock(folder, "dim index", whole=True):  # what another process saves meanwhile would be lost
-        linker = Linker.from_pretrained(folder, trusted=trusted_by(trust))
+    with changed_folder(folder, "dim index", trust) as linker:
         linker.rebuild_index(kind)
-        linker.save(folder)
     _say_index(linker)
     Console().print(f"written: {folder}", soft_wrap=True)
+
+
+def _image_root(linker: Linker) -> str | None:
+    """The folder that holds the images of a run's KB; None: it has none."""
+    pictured = ((entity.id, entity.images[0]) for entity in linker if entity.images)
+    if (first := next(pictured, None)) is None:
+        return None
+    entity_id, image = first
+    return str(linker.knowledge.image_root(linker.knowledge.row(entity_id), image))
 
 
 def _say_index(linker: Linker) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from shlex import join
 from typing import Literal
 
+from dim.cli.next_steps import say_next
 from dim.core.known_classes import trusted_by
 from dim.core.output import check_target
 from dim.core.plugins import encoder_classes
-from dim.display.terminal import Console, Text
+from dim.display.terminal import Console
 from dim.encoders.base import ImageEncoder, TextEncoder
 from dim.linker import Linker
 from dim.linker.folder import LINKER
@@ -97,13 +97,5 @@ def _say(made: Linker, folder: Path, has_copies: bool) -> None:
     )
     probability = made.calibrated_on or "none: scores are cosines"
     console.print(f"probabilities: {probability}", soft_wrap=True, highlight=False)
-    console.print(Text(f"written: {folder}; next, ask it, or serve it:"), soft_wrap=True)
-    name = table["name"][0].as_py()
-    program, more = ["python", "-m", "dim"], list[str]()
-    if pictures and not has_copies:
-        more = ["--image_root", os.path.commonpath([Path(image).parent for image in pictures])]
-    for words in (
-        ["link", "--model", str(folder), "--mention", name, "--context", f"{name} …"],
-        ["serve", "--model", str(folder), *more],
-    ):
-        console.print(Text(f"  {join([*program, *words])}"), soft_wrap=True)
+    root = os.path.commonpath([Path(image).parent for image in pictures]) if pictures and not has_copies else None
+    say_next(str(folder), made, folder, root)

@@ -34,6 +34,7 @@ def serve(
     max_decoding_bytes: int = Settings.max_decoding_bytes,
     max_batch: int = Settings.max_batch,
     max_mentions: int = Settings.max_mentions,
+    max_entities: int = Settings.max_entities,
     max_top_k: int = Settings.max_top_k,
     batch_size: int = Settings.batch_size,
     batch_wait_ms: float = Settings.batch_wait_ms,
@@ -53,6 +54,7 @@ def serve(
     evidence: Literal["none", "short", "full"] = "full",
     access_log: Literal["none", "text", "json"] = "none",
     uri_prefix: str = "",
+    writable: bool = False,
 ) -> None:
     """Answers questions to a linker over HTTP, with a page at /, until it is stopped.
 
@@ -75,6 +77,7 @@ def serve(
         max_decoding_bytes: Of memory for all images that are decoded at once, by what their headers tell.
         max_batch: Questions of one request.
         max_mentions: That are found in one text.
+        max_entities: That one request adds or removes.
         max_top_k: Answers a question at most.
         batch_size: Questions that the linker answers at once.
         batch_wait_ms: How long a batch that is not full waits for company.
@@ -100,6 +103,8 @@ def serve(
         access_log: A line for each request on stdout, `json` for programs or `text`. It has no questions.
         uri_prefix: What stands before an entity's id to make it a URI, for /nif: http://www.wikidata.org/entity/ before
             Q42. By default an id that is no URI is named urn:dim:ID.
+        writable: Have POST and DELETE /entities change the folder of `model`, for who has the token: it is saved there,
+            as `dim add` and `dim remove` do, and answered by at once.
     """
     token = token if token is not None else os.environ.get(TOKEN) or None
     settings = Settings(
@@ -109,6 +114,7 @@ def serve(
         max_decoding_bytes=max_decoding_bytes,
         max_batch=max_batch,
         max_mentions=max_mentions,
+        max_entities=max_entities,
         max_top_k=max_top_k,
         batch_size=batch_size,
         batch_wait_ms=batch_wait_ms,
@@ -122,6 +128,7 @@ def serve(
         evidence=evidence,
         access_log=access_log,
         uri_prefix=uri_prefix,
+        writable=writable,
     )
     check_extra()
     from dim.serve.origin import names_of  # they need the extra
@@ -179,6 +186,8 @@ def opening_lines(
         lines.append(f"workers: {workers}, which compute with {threads} thread{'s' if threads > 1 else ''} each")
     if opened.calibrated_on:
         lines.append(f"probabilities: {opened.calibrated_on}")
+    if settings.writable:
+        lines.append("writable: who has the token may add entities to the folder, and remove some")
     if settings.max_connections < wanted_connections:
         allowed = f"{settings.max_connections:,}, not {wanted_connections:,}"
         lines.append(f"connections: {allowed}: the system allows no more open files")

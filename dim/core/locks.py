@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from dim.core.files import explain_write_errors, make_folder
 from dim.core.folder_files import peek_json
 from dim.display.lines import warn
-from dim.errors import ConfigError, StorageError
+from dim.errors import InUseError, StorageError
 
 LOCK_SUFFIX = ".dim-lock"
 _held: dict[Path, tuple[int, int]] = {}  # lock file → the thread that holds it, how often
@@ -42,7 +42,7 @@ def folder_lock(folder: str | Path, purpose: str, *, wait: bool = False, whole: 
         whole: Whether the folder is replaced as a whole: then nothing in it may be locked either.
 
     Raises:
-        ConfigError: Another process holds it.
+        InUseError: Another process holds it.
         StorageError: No lock can be made there.
     """
     path = lock_file(Path(folder))
@@ -92,7 +92,7 @@ def _acquire(lock: FileLock, path: Path, folder: Path, wait: bool) -> None:
                 warn(f"waiting: {folder} is being written by {_holder(path)}")
                 lock.acquire(poll_interval=0.1)
     except Timeout as error:
-        raise ConfigError(
+        raise InUseError(
             f"nobody else writing {folder}", _holder(path), "Wait until it has ended, or choose another folder."
         ) from error
     except (OSError, NotImplementedError) as error:  # such as ENOLCK on a network disk
@@ -100,13 +100,13 @@ def _acquire(lock: FileLock, path: Path, folder: Path, wait: bool) -> None:
 
 
 def _check_parts(folder: Path) -> None:
-    """Raises ConfigError where something inside is locked."""
+    """Raises InUseError where something inside is locked."""
     for path in folder.rglob(f".*{LOCK_SUFFIX}"):
         lock = FileLock(path)
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
-            raise ConfigError(
+            raise InUseError(
                 f"nobody else writing in {folder}", _holder(path), "Wait until it has ended, or choose another folder."
             ) from error
         lock.release()

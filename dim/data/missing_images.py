@@ -33,12 +33,14 @@ class NamedImages:
         named: How many name at least one image.
         reasons: Why an owner has none that can be used → how many owners.
         tried: Some of the paths that were tried, relative to the image folder.
+        outside: The folder that holds the images of all owners, where paths lead out of the image folder.
     """
 
     owner: str
     named: int
     reasons: Mapping[str, int] = field(default_factory=dict)
     tried: Sequence[str] = ()
+    outside: Path | None = None
 
     @property
     def missing(self) -> int:
@@ -110,14 +112,14 @@ def describe_missing(found: NamedImages, root: Path | None) -> tuple[str, str]:
     counted = f"{found.missing:,} of {found.named:,} {_PLURALS[found.owner]} without theirs ({_counted(found.reasons)})"
     if tried:
         counted += f"; tried {', '.join(path if root is None or '://' in path else str(root / path) for path in tried)}"
-    return counted, _where(root, tried)
+    return counted, _where(root, tried, found.outside)
 
 
 def _counted(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
 
 
-def _where(root: Path | None, tried: Sequence[str]) -> str:
+def _where(root: Path | None, tried: Sequence[str], outside: Path | None) -> str:
     if root is None:
         return "Unpack the images into a folder 'images' of the release, or name theirs: dim prepare --images FOLDER."
     if not root.is_dir():
@@ -130,6 +132,10 @@ def _where(root: Path | None, tried: Sequence[str]) -> str:
     if all(path.startswith(f"{FETCHED}/") for path in tried) and tried:
         return "They are named by URL: dim fetch-images DATASET gets them."
     if any(Path(path).is_absolute() or ".." in Path(path).parts for path in tried):
+        if outside is not None:
+            return (
+                f"They stand outside: nothing is read there before you name the folder, --images {quote(str(outside))}."
+            )
         return "Write paths relative to the image folder; dim prepare --images FOLDER names the one that holds all."
     for folder in _folders_near(root):
         if any(_is_file(folder / path) or _is_file(folder / Path(path).name) for path in tried):

@@ -20,6 +20,17 @@ def is_run(folder: Path) -> bool:
     return (folder / RUN).exists() and not (folder / MANIFEST).exists()
 
 
+def check_is_folder(model: str) -> None:
+    """Raises ConfigError, or DataError, where no linker's folder stands there, which alone can be changed."""
+    folder = check_name(model)
+    if is_run(folder) or not folder.is_dir():
+        found, remedy = f"an id on the hub, {model}", "Get its folder, such as by Linker.from_pretrained and save."
+        if is_run(folder):
+            found, remedy = f"a run at {model}", "Write its linker, and serve that: dim export RUN FOLDER."
+        raise ConfigError("a linker's folder, whose entities may come and go", found, remedy)
+    check_linker(folder)
+
+
 def content_of(model: str, dataset: Path | None = None) -> str:
     """A hash of what a linker answers by, without opening it; a folder that is replaced has another.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, missing_sentence
+from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, describe_missing, missing_sentence
 from dim.display.log import log
 from dim.encoders.base import ImageEncoder, TextEncoder
 from dim.errors import ConfigError, DataError
@@ -44,8 +44,10 @@ def knowledge_at(source: EntityFile, reads_images: bool) -> Knowledge:
     """
     if reads_images:
         check_images(source.images, MAX_MISSING_IMAGES, source.image_root, WITHOUT_IMAGES)
-    told = missing_sentence({"entity": source.images.as_json()})
-    for note in dict.fromkeys([*filter(None, [told]), *source.notes]):
+    told = [missing_sentence({"entity": source.images.as_json()})]
+    if source.images.missing > MAX_MISSING_IMAGES * source.images.named:
+        told.append(describe_missing(source.images, source.image_root)[1])
+    for note in dict.fromkeys([*filter(None, told), *source.notes]):
         LOG.warning("%s", note)
     return knowledge_of(source.entities, source.texts, source.image_root)
 

@@ -18,6 +18,7 @@ from dim.releases.base import Release
 from dim.releases.image_cells import is_url
 from dim.releases.image_folder import FOLDER_NAMES, ImageFolder, count_images, image_folders
 from dim.releases.image_places import ImagePlaces, Place, State
+from dim.releases.outside_images import folder_that_holds, name_from
 from dim.releases.placeholder_images import find_placeholders
 
 REASONS = {
@@ -66,6 +67,8 @@ def look_up_images(release: Release, images: Path | None, root: Path | None = No
     owners = {"mention": release.mentions, "entity": release.entities}
     owners = {owner: table for owner, table in owners.items() if "images" in table}
     top = _top(release, images, root)
+    if images is not None and root is not None:
+        name_from(images, root, owners.values())
     folders = [] if top is None else image_folders(top)
     places = ImagePlaces([*filter(None, [images or release.image_root, top]), *folders])
     _name_by_key(release, places)
@@ -87,6 +90,8 @@ def look_up_images(release: Release, images: Path | None, root: Path | None = No
     ]
     if release.image_root is None:
         return _without_folder(release, owners, images_named, [*placeholders, *unused])
+    outside = [path for path, (state, _) in final.items() if state == "outside"]
+    holding = folder_that_holds(outside, root, len(outside) < len(final)) if root is not None else None
     problems = Skipped()
     named, dropped = [], {}
     has_image = [False] * len(release.mentions)
@@ -100,7 +105,7 @@ def look_up_images(release: Release, images: Path | None, root: Path | None = No
             (paths[0], of[0]) for paths, of in zip(table["images"], states, strict=True) if paths and "here" not in of
         ]
         reasons = Counter(REASONS[state] for _, state in absent)
-        named.append(NamedImages(owner, sum(map(bool, states)), reasons, [path for path, _ in absent]))
+        named.append(NamedImages(owner, sum(map(bool, states)), reasons, [path for path, _ in absent], holding))
         table["images"] = [
             [final[path][1] for path in paths if final[path][0] != "outside"] for paths in table["images"]
         ]

@@ -84,7 +84,7 @@ class ImagePlaces:
             for skipped in range(1, len(parts)):
                 short = str(PurePosixPath(*parts[skipped:]))
                 for folder, listed in self._folders:
-                    if listed.look_up(short) == "here":
+                    if listed.look_up(short) == "here" and not _is_another(Path(file), folder / short):
                         return Place("here", folder, short + region), True
         return Place("outside" if "outside" in states else "missing", None, path), False
 
@@ -92,6 +92,14 @@ class ImagePlaces:
 def _file_of(place: Place) -> Path:
     assert place.folder is not None
     return place.folder / split_region(place.path)[0]
+
+
+def _is_another(named: Path, found: Path) -> bool:
+    """Whether a path leads to a file of this machine, and that is not the one that was found by a shorter path."""
+    try:
+        return named.is_absolute() and named.is_file() and not named.samefile(found)
+    except OSError:
+        return False
 
 
 def _is_shared(path: str, named: Mapping[str, bool]) -> bool:

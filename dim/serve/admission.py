@@ -7,7 +7,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dim.serve.batcher import Batcher
 from dim.serve.problems import Problem
 
-ASKING = frozenset({"/link", "/link/image", "/link/batch", "/annotate", "/annotate/image", "/nif"})
+#: Paths that take a body. What changes the KB waits for room like a question.
+ASKING = frozenset(
+    {"/link", "/link/image", "/link/batch", "/annotate", "/annotate/image", "/nif", "/entities", "/entities/remove"}
+)
 
 
 class Admission:

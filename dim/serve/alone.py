@@ -27,7 +27,7 @@ def serve_alone(source: Source, settings: Settings, listener: socket.socket, beg
         DimError: The linker cannot be opened.
     """
     set_up_log()
-    app = create_app(source.opened(settings), settings, lambda: source.opened(settings))
+    app = create_app(source.opened(settings), settings, lambda: source.opened(settings), changed=source.changed)
     settle()
     linker = app.state.served.edition.linker
     begun(Opened(len(linker), linker.calibrated_on))

@@ -48,5 +48,7 @@ def _limit(name: str, field: dict[str, Any], settings: Settings) -> None:
         for each in (field, *field.get("anyOf", ())):
             if each.get("type") == "array":
                 each["maxItems"] = settings.max_batch
+    elif name in ("entities", "ids"):
+        field |= {"minItems": 1, "maxItems": settings.max_entities}
     elif name in ("context", "text") and field.get("type") == "string":
         field["maxLength"] = settings.max_body_bytes

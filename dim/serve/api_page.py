@@ -12,6 +12,10 @@ from jinja2 import Environment, StrictUndefined
 EXAMPLES = {
     "/link": {"mention": "Jordan", "context": "Jordan won six titles with the Bulls."},
     "/link/batch": {"questions": [{"mention": "Jordan"}, {"mention": "Amman", "context": "Amman, in Jordan"}]},
+    "/entities": {
+        "entities": [{"id": "Q1", "name": "Ada Lovelace", "aliases": ["Lovelace"], "text": "wrote a program"}]
+    },
+    "/entities/remove": {"ids": ["Q1"]},
     "/annotate": {"text": "Jordan won six titles with the Bulls."},
 }
 NIF = """@prefix nif: <http://persistence.uni-leipzig.org/nlp2rdf/ontologies/nif-core#> .
@@ -35,6 +39,7 @@ def api_page(document: Mapping[str, Any]) -> str:
 
 def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     root_path = document.get("servers", [{"url": ""}])[0]["url"]
+    token = " -H 'Authorization: Bearer TOKEN'" if "securitySchemes" in document["components"] else ""
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             body = _body(operation, document["components"]["schemas"])
@@ -47,7 +52,7 @@ def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 "path": path,
                 "says": operation.get("description", ""),
                 "body": body,
-                "example": _example(path, root_path),
+                "example": _example(path, root_path, token),
                 "answers": [(status, each["description"]) for status, each in operation["responses"].items()],
             }
 
@@ -95,8 +100,8 @@ def _named(schema: Mapping[str, Any]) -> str:
     return str(schema["$ref"]).rpartition("/")[2]
 
 
-def _example(path: str, root_path: str) -> str:
+def _example(path: str, root_path: str, token: str) -> str:
     if path not in EXAMPLES:
         return ""
     body = json.dumps(EXAMPLES[path])
-    return f"curl http://127.0.0.1:8000{root_path}{path} -H 'Content-Type: application/json' -d '{body}'"
+    return f"curl http://127.0.0.1:8000{root_path}{path}{token} -H 'Content-Type: application/json' -d '{body}'"

@@ -16,6 +16,7 @@ from dim.serve.admission import Admission
 from dim.serve.api_document import exact_document
 from dim.serve.api_page import api_page
 from dim.serve.below import Below
+from dim.serve.entities import Change, Changes
 from dim.serve.gate import Gate
 from dim.serve.limits import BodyLimits
 from dim.serve.origin import Origin
@@ -38,6 +39,7 @@ def create_app(
     settings: Settings,
     again: Callable[[], Edition] | None = None,
     everywhere: Callable[[], Awaitable[None]] | None = None,
+    changed: Callable[[Change], int] | None = None,
 ) -> FastAPI:
     """The application, whose `state.served` has its batcher and metrics, and `state.reload` what opens it again.
 
@@ -47,6 +49,8 @@ def create_app(
         again: Opens the linker again, for `/reload` and SIGHUP; None: there is neither.
         everywhere: Has all processes that answer open it again, for `/reload`; who looks after them hears SIGHUP. None:
             this one is alone.
+        changed: Changes the linker's folder, for `/entities`; as of `Changes`. It counts where the settings say
+            `writable` and there is `again`.
     """
     served, tracing = Served(edition, settings), tracing_of()
     reload = Reload(served, again) if again is not None else None
@@ -70,9 +74,12 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.served, app.state.reload = served, reload
-    app.include_router(api(served))
+    changes = None
     if reload is not None:
-        _add_reload(app, everywhere or reload.reload, settings)
+        of_all = everywhere or reload.reload
+        _add_reload(app, of_all, settings)
+        changes = Changes(served, changed, of_all) if changed is not None and settings.writable else None
+    app.include_router(api(served, changes))
     _add_pages(app)
     answer_errors(app)
     app.add_exception_handler(ClientLeftError, _nobody)

@@ -103,7 +103,7 @@ class BodyLimits:
             413,
             f"a body of at most {self.settings.max_body_bytes:,} bytes",
             found,
-            "Send a smaller image, or fewer questions.",
+            "Send a smaller image, or less at once.",
         )
 
     def _too_slow(self, num_bytes: int) -> Problem:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from dim.linker import Question
+from dim.serve.entities import Changes, add_entity_routes
 from dim.serve.form import asked_with_image, text_with_image
 from dim.serve.nif import add_nif
 from dim.serve.pictured import annotated, answer_many
@@ -34,6 +35,7 @@ SAYS = {
     403: "Another site's page asks, or it asks by another name than the server's.",
     404: "There is no such thing.",
     408: "The body did not come in time.",
+    409: "The KB has one of these ids already.",
     413: "The body or the image is too large.",
     415: "The body is of another type.",
     422: "The question cannot be answered as it is.",
@@ -53,8 +55,13 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Failed, "description": SAYS[status]} for status in sorted(statuses)}
 
 
-def api(served: Served) -> APIRouter:
-    """All routes but the pages."""
+def api(served: Served, changes: Changes | None = None) -> APIRouter:
+    """All routes but the pages.
+
+    Args:
+        served: Answers.
+        changes: Of the KB; None: there are none.
+    """
     router = APIRouter(route_class=reading_route(served.reader, served.settings))
 
     @router.post("/link", responses=errors(*ASKING), response_model=Linked)
@@ -111,6 +118,7 @@ def api(served: Served) -> APIRouter:
         return _json(await annotated(served, request, asked, image))
 
     add_nif(router, served, errors(*ASKING, 501))
+    add_entity_routes(router, served, changes, errors(*ASKING, 409), errors(*ASKING, 404))
 
     @router.get("/about", responses=errors(*ANY), response_model=About)
     async def about() -> Response:

@@ -123,6 +123,37 @@ class AskedPicturedText(AskedText):
     image: OptionalDataUrl = Field(None, description="A data URL: of every mention.")
 
 
+class EntityIn(Strict):
+    """An entity that is new to the KB."""
+
+    id: str = Field(max_length=1000, pattern=NOT_BLANK, description="None that the KB has.")
+    name: str = Field(pattern=NOT_BLANK, description="Not blank.")
+    text: str | None = Field(None, description="What is said of it.")
+    aliases: list[str] = Field([], description="Further names.")
+    type: str | None = Field(None, description="A label.")
+    popularity: float | None = Field(None, description="Such as page views.")
+
+
+class AskedEntities(Strict):
+    """Entities that shall be added."""
+
+    entities: Annotated[list[EntityIn], Field(fail_fast=True)]
+
+
+class AskedIds(Strict):
+    """Entities that shall be removed."""
+
+    ids: Annotated[list[EntityId], Field(fail_fast=True, description="Of the entities.")]
+
+
+class Changed(Strict):
+    """How the KB changed."""
+
+    added: int
+    removed: int
+    entities: int = Field(description="That it has now.")
+
+
 class AnswerOut(Strict):
     """An entity that a mention may mean."""
 

@@ -15,7 +15,7 @@ from dim.serve.access_log import Kind
 from dim.serve.evidence import HowMuch
 
 #: Settings that are no numbers.
-NO_LIMITS = frozenset({"token", "allowed_hosts", "root_path", "evidence", "access_log", "uri_prefix"})
+NO_LIMITS = frozenset({"token", "allowed_hosts", "root_path", "evidence", "access_log", "uri_prefix", "writable"})
 _ROOT = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
 
@@ -32,6 +32,7 @@ class Settings:
             headers tell; further ones wait for their turn, and one that needs more is never decoded.
         max_batch: Questions of one request.
         max_mentions: That are found in one text; more are 422.
+        max_entities: That one request adds or removes; more are 422.
         max_top_k: Answers a question at most.
         batch_size: Questions that the linker answers at once.
         batch_wait_ms: How long a batch waits for company, in milliseconds, unless it is full before; at 0 it goes when
@@ -47,6 +48,7 @@ class Settings:
         evidence: How much answers say of what their scores are made of.
         access_log: A line for each request on stdout, or none.
         uri_prefix: What stands before an entity's id to make it a URI, for `/nif`; empty: as `EntityUris` has it.
+        writable: Whether requests may add entities to the linker's folder, and remove some; they need the token.
     """
 
     max_body_bytes: int = 10_000_000
@@ -56,6 +58,7 @@ class Settings:
     max_decoding_bytes: int = 2_000_000_000
     max_batch: int = 64
     max_mentions: int = 500
+    max_entities: int = 1000
     max_top_k: int = 100
     batch_size: int = 32
     batch_wait_ms: float = 0
@@ -69,6 +72,7 @@ class Settings:
     evidence: HowMuch = "full"
     access_log: Kind = "none"
     uri_prefix: str = ""
+    writable: bool = False
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -100,6 +104,9 @@ class Settings:
             )
         if self.token is not None and (not self.token or not self.token.isascii() or not self.token.isprintable()):
             raise ConfigError("a token of ASCII characters", "one that is empty or has others", "Choose another token.")
+        if self.writable and self.token is None:
+            remedy = "Set DIM_TOKEN, or give a --token: who has it may change the KB."
+            raise ConfigError("a token beside writable", "none", remedy)
         if not _ROOT.fullmatch(self.root_path):
             remedy = "Give the path alone, of letters, digits and - . _ ~, with a / before each part."
             raise ConfigError("a root_path such as /mel, or none", self.root_path, remedy)

@@ -34,7 +34,7 @@ def strict_json(body: bytes, max_values: int) -> Any:
             twice, NaN, a number beyond floats or of too many digits, half a character, or is nested too deep.
     """
     if num_values(body, max_values) > max_values:
-        raise Problem(413, f"a body of at most {max_values:,} values", "more", "Send fewer questions or candidates.")
+        raise Problem(413, f"a body of at most {max_values:,} values", "more", "Send less at once.")
     try:
         text = body.decode("utf-8-sig")
         value = json.loads(

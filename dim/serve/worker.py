@@ -37,7 +37,9 @@ def work(source: Source, settings: Settings, listener: socket.socket, parent: Co
 
     link = ParentLink(parent)
     try:
-        app = create_app(source.opened(settings), settings, lambda: source.opened(settings), link.reload_all)
+        app = create_app(
+            source.opened(settings), settings, lambda: source.opened(settings), link.reload_all, source.changed
+        )
     except Exception as error:
         parent.send(NotOpened(sendable(error)))
         return

@@ -3,6 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from dim.data.missing_images import describe_missing
 from dim.errors import DataError
 from dim.releases.base import Release, Skipped
 from dim.releases.found_images import look_up_images
@@ -122,3 +123,58 @@ def test_regions_stay_in_the_table(folder: Path) -> None:
     assert converted.mentions["images"].tolist() == [["a.jpg#xywh=1,2,3,4"], ["gone.jpg#xywh=1,2,3,4"]]
     assert problems.examples == {"no such file": ["gone.jpg#xywh=1,2,3,4"]}
     assert without == 1
+
+
+def museum(tmp_path: Path) -> tuple[Path, Path]:
+    """The folder of tables, and one of images beside it, in two folders with files of the same name."""
+    tables, photos = tmp_path / "tables", tmp_path / "our photos"
+    tables.mkdir()
+    for side in ("kb", "new"):
+        (photos / side).mkdir(parents=True)
+        (photos / side / "a.jpg").write_bytes(b"")
+    return tables, photos
+
+
+def test_paths_out_of_the_tables_folder_say_which_folder_to_name_and_are_found_in_it(tmp_path: Path) -> None:
+    tables, photos = museum(tmp_path)
+    paths = [[f"{photos}/kb/a.jpg#xywh=0,0,1,1"], ["../our photos/new/a.jpg"]]
+    converted = release(paths, tables)
+    converted.entities["images"] = [[f"{photos}/kb/a.jpg"]]
+    found = look_up_images(converted, None, tables)
+    assert (found.has_image, converted.entities["images"].tolist()) == ([False, False], [[]])
+    for named in found.named:
+        assert describe_missing(named, tables)[1].endswith(f"before you name the folder, --images '{photos}'.")
+    converted = release(paths, tables)
+    converted.entities["images"] = [[f"{photos}/kb/a.jpg"]]
+    found = look_up_images(converted, photos, tables)
+    assert converted.mentions["images"].tolist() == [["kb/a.jpg#xywh=0,0,1,1"], ["new/a.jpg"]]
+    assert converted.entities["images"].tolist() == [["kb/a.jpg"]]
+    assert (found.has_image, converted.image_root) == ([True, True], photos)
+
+
+def test_images_in_the_tables_folder_are_still_found_when_one_above_is_named(tmp_path: Path) -> None:
+    tables, photos = museum(tmp_path)
+    (tables / "a.jpg").write_bytes(b"")
+    paths = [["a.jpg"], [f"{photos}/kb/a.jpg"]]
+    (mention, _) = look_up_images(release(paths, tables), None, tables).named
+    assert describe_missing(mention, tables)[1].endswith(f"--images {tmp_path}.")
+    converted = release(paths, tables)
+    look_up_images(converted, tmp_path, tables)
+    assert converted.mentions["images"].tolist() == [["tables/a.jpg"], ["our photos/kb/a.jpg"]]
+
+
+def test_an_absolute_path_to_a_file_that_is_there_is_not_taken_for_another_of_its_name(tmp_path: Path) -> None:
+    tables, photos = museum(tmp_path)
+    (tables / "a.jpg").write_bytes(b"")
+    converted = release([[f"{photos}/kb/a.jpg"], ["/of/another/machine/a.jpg"]], tables)
+    converted.entities["images"] = [[]]
+    found = look_up_images(converted, None, tables)
+    assert converted.mentions["images"].tolist() == [[], ["a.jpg"]]
+    assert found.has_image == [False, True]
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "/nowhere/a.jpg", "../gone.jpg", "a\0/../../b.jpg"])
+def test_what_is_no_image_that_is_there_is_not_recommended(tmp_path: Path, path: str) -> None:
+    tables, _ = museum(tmp_path)
+    (mention, _) = look_up_images(release([[path]], tables), None, tables).named
+    assert "names the one that holds all" in describe_missing(mention, tables)[1]

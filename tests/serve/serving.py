@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 from waiting import HANG, wait_until
 
 from dim.linker import Linker
@@ -19,6 +20,7 @@ from dim.serve.batcher import Batcher
 from dim.serve.served import Edition, Served
 from dim.serve.server import Server, bound_socket
 from dim.serve.settings import Settings
+from dim.serve.source import Source
 
 QUESTION = {"mention": "Velton", "context": "Velton smiled."}
 
@@ -46,9 +48,23 @@ class Running:
 
 @contextlib.contextmanager
 def running(linker: Linker, again: Callable[[], Edition] | None = None, **settings: Any) -> Iterator[Running]:
-    listener = bound_socket("127.0.0.1", 0)
     limits = Settings(**settings)
-    app = create_app(Edition(linker, limits), limits, again)
+    with _running(create_app(Edition(linker, limits), limits, again), limits) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running_from(folder: Path, **settings: Any) -> Iterator[Running]:
+    """A server of a linker's folder, as `dim serve` makes it."""
+    source, limits = Source(str(folder), "cpu"), Settings(**settings)
+    app = create_app(source.opened(limits), limits, lambda: source.opened(limits), changed=source.changed)
+    with _running(app, limits) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _running(app: FastAPI, limits: Settings) -> Iterator[Running]:
+    listener = bound_socket("127.0.0.1", 0)
     server = Server(app, limits)
     listener.listen(2048)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

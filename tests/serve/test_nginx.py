@@ -96,6 +96,9 @@ def test_pictures_are_where_answers_say(proxied: httpx.Client) -> None:
 
 def test_what_is_for_the_operator_ends_there(proxied: httpx.Client) -> None:
     assert [proxied.get("/metrics").status_code, proxied.post("/reload").status_code] == [403, 403]
+    changes = ("POST", "/entities"), ("POST", "/entities/remove"), ("DELETE", "/entities/Q1")
+    for answer in (proxied.request(method, path) for method, path in changes):
+        assert (answer.status_code, answer.headers["content-type"]) == (403, "text/html")  # dim's own is JSON
 
 
 def test_a_large_body_ends_there(proxied: httpx.Client) -> None:
