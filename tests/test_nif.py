@@ -1,6 +1,7 @@
 """`dim nif`: texts with their entities in NIF are read, linked, measured as GERBIL does, and written."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,18 @@ def phrase(uri: str, start: int, end: int, gold: str = "", kind: str = "nif:Phra
         f'<{uri}#char={start},{end}> a nif:RFC5147String, {kind} ; nif:beginIndex "{start}"^^xsd:int ;'
         f' nif:endIndex "{end}"^^xsd:nonNegativeInteger ; nif:referenceContext <{uri}>{named}{said} .\n'
     )
+
+
+def test_too_many_mentions_are_refused_before_what_names_their_entities_is_gathered() -> None:
+    # What 2,000 mentions share would be gathered 2,000 times: 4,000,000 names of 62,000 triples.
+    shared = "<http://kb/Q1> owl:sameAs " + ", ".join(f"<http://o/{n}>" for n in range(2_000)) + " .\n"
+    told = HEAD + context("http://t/1", "Ada") + shared
+    told += "".join(phrase("http://t/1", 0, 3, "http://kb/Q1").replace("char=0,3", f"{n}") for n in range(2_000))
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"at most 64 mentions in the text\n.*2,000"):
+        read_nif(told.encode(), most_mentions=64)
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
 
 
 def test_texts_and_mentions_are_read_in_their_order() -> None:
