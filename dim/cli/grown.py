@@ -33,13 +33,15 @@ def from_linker(arguments: Sequence[str]) -> list[str]:
         arguments: `fit` and its options.
 
     Raises:
-        ConfigError: One option lacks another, or the linker is of a method that the shipped configs do not fit.
+        ConfigError: One option lacks another or its value, or the shipped configs do not fit the linker's method.
         DataError: The linker cannot be opened, or the mentions cannot be read.
     """
     rest, given = _parted(arguments, (FROM, MENTIONS))
     if not given:
         return list(arguments)
-    if not given.get(FROM):
+    if empty := [name for name, value in given.items() if not value or value.startswith("--")]:
+        raise ConfigError(f"{empty[0]} with its value", "none", f"{FROM} has a linker's folder, {MENTIONS} a table.")
+    if FROM not in given:
         raise ConfigError(f"a linker beside {MENTIONS}", f"no {FROM}", f"Name its folder: {FROM} linkers/mine.")
     options = dict(split_line(rest[1:]))
     if not (root := options.get(ROOT.strip("-")) or options.get("dataset")):
@@ -58,9 +60,7 @@ def from_linker(arguments: Sequence[str]) -> list[str]:
             table, entities = Path(folder) / "entities.parquet", _entities_of(linker)
             entities.to_parquet(table)
             images = options.get("data.images") or _images_of_both(entities, Path(mentions))
-            prepare_mentions(
-                Path(mentions), table, Path(root), Path(given[FROM]).name, Path(images) if images else None
-            )
+            prepare_mentions(Path(mentions), table, Path(root), Path(given[FROM]), Path(images) if images else None)
         rest = _parted(rest, ("--data.images",))[0]  # the dataset says it
     config = IMAGES if recipe["encoders"].get("image_encoder") else TEXT
     kept = list(_kept(recipe, is_untrained))
