@@ -91,6 +91,29 @@ def test_images_of_entities_and_of_mentions_stand_in_folders_of_their_own(place:
     assert (dataset.image_root / entity).resolve().is_relative_to(place / "linkers")
 
 
+def test_images_that_are_not_in_the_linkers_folder_are_found_or_asked_for(place: Path) -> None:
+    Linker.from_entities("museum/entities.csv", image_encoder=TinyImageEncoder()).save("linkers/mine")
+    pd.read_csv("letters/new.csv").query("entity_id != 'E9'").to_csv("letters/new.csv", index=False)
+    line = [
+        "fit",
+        "--from",
+        "linkers/mine",
+        "--mentions=letters/new.csv",
+        "--data.root",
+        "data/mine",
+        "--run",
+        "runs/it",
+    ]
+    with pytest.raises(
+        ConfigError, match=r"(?s)6 entities with others, such as .*museum.0\.png.*--data\.images FOLDER"
+    ):
+        from_linker(line)
+    assert not (place / "data/mine").exists()
+    from_linker([*line, f"--data.images={place}"])
+    dataset = Dataset(place / "data/mine")
+    assert (dataset.image_root / dataset.entities["images"].iloc[1][0]).resolve() == place / "museum/1.png"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
