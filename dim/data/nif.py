@@ -228,14 +228,14 @@ def _triples(documents: Iterable[tuple[Document, Iterable[Named]]], rdf: Any) ->
             kinds = "String", "RFC5147String", "Phrase"
             yield from about(phrase, kinds, each.start, each.end, text, "anchorOf")
             yield rdf.Triple(phrase, rdf.NamedNode(f"{NIF}referenceContext"), context)
-            yield rdf.Triple(phrase, rdf.NamedNode(f"{ITS}taIdentRef"), rdf.NamedNode(each.uri))
+            yield rdf.Triple(phrase, rdf.NamedNode(f"{ITS}taIdentRef"), _node(each.uri, rdf))
             if each.confidence is not None:
                 value = rdf.Literal(repr(each.confidence), datatype=rdf.NamedNode(f"{XSD}double"))
                 yield rdf.Triple(phrase, rdf.NamedNode(f"{ITS}taConfidence"), value)
 
 
 def _node(uri: str, rdf: Any) -> Any:
-    """A text's own name; one without a name gets one."""
+    """What a text or an entity is called; what is no name, such as that of a blank node, becomes one."""
     try:
         return rdf.NamedNode(uri)
     except ValueError:
