@@ -1,12 +1,15 @@
 """`dim serve --workers`: several processes answer at one address, and one that dies is replaced."""
 
+import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -17,8 +20,10 @@ from waiting import HANG, wait_until
 from dim.cli.serve import closing_line, serve
 from dim.data.entity import Entity
 from dim.errors import ConfigError, DimError
-from dim.serve.control import Ended
-from dim.serve.workers import num_threads
+from dim.serve.control import Ended, Opened, Reloaded, ReloadNow
+from dim.serve.settings import Settings
+from dim.serve.source import Source
+from dim.serve.workers import SPAWN, Workers, _Worker, num_threads
 
 TOKEN = {"Authorization": "Bearer tell-nobody"}
 
@@ -94,6 +99,28 @@ def test_a_reload_is_that_of_all(tmp_path: Path, tmp_path_factory: pytest.TempPa
         assert refused.status_code == 422
         assert "a linker in" in refused.json()["error"]["expected"]
         assert sizes() == {302}
+
+
+def test_one_that_opens_the_linker_of_before_meanwhile_is_reloaded_too() -> None:
+    async def reload() -> None:
+        with socket.socket() as listener:
+            workers = Workers(Source("linker"), Settings(), listener, 2)
+        loop = workers._loop = asyncio.get_running_loop()
+        (ours, at_first), (other, at_second) = SPAWN.Pipe(), SPAWN.Pipe()
+        first, second = (_Worker(cast(Any, None), end, loop.create_future()) for end in (ours, other))
+        workers._alive = {first, second}
+        workers._take(first, Opened(300, ""))  # the second still opens what stood there before
+        reloading = asyncio.create_task(workers._reload())
+        assert isinstance(await asyncio.to_thread(at_first.recv), ReloadNow)
+        workers._take(first, Reloaded(None))
+        workers._take(second, Opened(300, ""))
+        assert await asyncio.to_thread(at_second.poll, HANG)
+        assert isinstance(at_second.recv(), ReloadNow)
+        assert not reloading.done()
+        workers._take(second, Reloaded(None))
+        assert await reloading is None
+
+    asyncio.run(reload())
 
 
 @pytest.mark.long
