@@ -105,6 +105,8 @@ def test_names_are_found_in_any_case_where_that_is_wanted_and_none_is_said(model
     assert said.err.splitlines()[-1] == nothing
     assert ask(model, "--text", "QI BAISHI", "--ignore_case", "true") == 0
     assert capsys.readouterr().out.splitlines()[1].split("\t")[:4] == ["0", "9", "QI BAISHI", "m2"]
+    assert ask(model, "--text", "nobody", "--ignore_case", "true") == 0
+    assert capsys.readouterr().err.splitlines()[-1] == "no mention: no name of the 2 entities stands in the text"
     assert ask(model, "--text", "nobody", "--as_json", "true") == 0
     assert json.loads(capsys.readouterr().out) == []
 

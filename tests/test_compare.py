@@ -178,6 +178,11 @@ def test_values_that_no_run_can_have_are_said(tmp_path, text, message):
         read_grid(tmp_path / "grid.yaml")
 
 
+def test_an_option_may_stand_there_as_on_the_command_line(tmp_path):
+    (tmp_path / "grid.yaml").write_text("--model.width: [8]\n")
+    assert read_grid(tmp_path / "grid.yaml") == [Setting("width=8", ("--model.width=8",))]
+
+
 def test_the_parser_of_fit_says_what_is_wrong_with_an_object(tmp_path):
     (tmp_path / "grid.yaml").write_text("model.loss: [{class_path: NPair, init_args: [1]}]")
     assert [each.name for each in read_grid(tmp_path / "grid.yaml")] == ["loss=NPair"]

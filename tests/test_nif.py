@@ -50,6 +50,18 @@ def test_too_many_mentions_are_refused_before_what_names_their_entities_is_gathe
     tracemalloc.stop()
 
 
+@pytest.mark.parametrize(
+    "triple", ["<#1> <http://p> 1", "<http://a> o:p 1", "<http://a> <http://p> o:1", '<http://a> <http://p> "1"^^o:x']
+)
+def test_a_prefix_as_long_as_the_file_is_not_repeated_by_all_its_triples(triple: str) -> None:
+    long = "http://a/" + "b" * 100_000
+    told = f"@base <{long}> . @prefix o: <{long}> .\n" + "".join(f"{triple} .\n" for _ in range(20))
+    with pytest.raises(DataError, match=r"names of at most 500,000 characters together in the text"):
+        read_nif(told.encode(), most_triples=1000)
+    with pytest.raises(DataError, match="a text in"):
+        read_nif(told.encode())
+
+
 def test_texts_and_mentions_are_read_in_their_order() -> None:
     told = (
         HEAD

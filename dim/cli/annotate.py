@@ -80,7 +80,7 @@ def annotate(
     elif annotations or as_json:
         show_annotations(annotations, as_json)
     if not annotations:
-        Console(stderr=True).print(_nothing(finder, len(linker)), soft_wrap=True, highlight=False)
+        Console(stderr=True).print(_nothing(finder, len(linker), ignore_case), soft_wrap=True, highlight=False)
 
 
 def _check_output(output: Path, as_json: bool) -> None:
@@ -122,7 +122,7 @@ def _without_evidence(answer: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in answer.items() if name != "evidence"}
 
 
-def _nothing(finder: FinderKind, num_entities: int) -> str:
+def _nothing(finder: FinderKind, num_entities: int, ignore_case: bool) -> str:
     what = f"no name of the {num_entities:,} entities" if finder == "dictionary" else f"nothing that {finder} looks for"
-    remedy = " (--ignore_case true looks in any case)" if finder == "dictionary" else ""
+    remedy = " (--ignore_case true looks in any case)" if finder == "dictionary" and not ignore_case else ""
     return f"no mention: {what} stands in the text{remedy}"

@@ -62,6 +62,7 @@ def read_grid(path: Path) -> list[Setting]:
         points = list(found)
     if not points or not all(points):
         raise ConfigError(f"a setting in {path}", "none", "Write option: [values], or a list of mappings.")
+    points = [{option.lstrip("-"): value for option, value in point.items()} for point in points]
     short = _short({option for point in points for option in point})
     options = [tuple(f"--{option}={_written(value, option)}" for option, value in point.items()) for point in points]
     names = _unlike([_named(point, short) for point in points], options)

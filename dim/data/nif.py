@@ -35,6 +35,8 @@ MOST_DIGITS = 12  #: Of a place in a text.
 #: Triples quoted in one another: Oxigraph (0.5) lets go of each within the one around it, and some ten thousand of them
 #: end the process.
 MOST_QUOTED = 100
+#: Characters a triple of the names in a file, on average: each name repeats its prefix, which may be the whole file.
+MOST_EACH = 500
 PREFIXES = {"nif": NIF, "itsrdf": ITS, "xsd": XSD}
 #: N3's datasets name so what no KB has (github.com/dice-group/n3-collection), and GERBIL takes it so.
 NOT_IN_KB = "http://aksw.org/notInWiki/"
@@ -177,15 +179,27 @@ def _values(turtle: bytes, where: str, most: int | None) -> _Values:
     if turtle.count(b"<<") > MOST_QUOTED:
         raise DataError(f"at most {MOST_QUOTED} << in {where}", "more", "Leave out quoted triples: NIF has none.")
     values: _Values = defaultdict(lambda: defaultdict(list))
+    length = 0
     try:
         for count, quad in enumerate(rdf.parse(turtle, format=rdf.RdfFormat.TURTLE), start=1):
             if most is not None and count > most:
                 raise DataError(f"at most {most:,} triples in {where}", "more", "Send fewer texts at once.")
+            length += sum(map(_length, (quad.subject, quad.predicate, quad.object)))
+            if most is not None and length > MOST_EACH * most:
+                expected = f"names of at most {MOST_EACH * most:,} characters together in {where}"
+                raise DataError(expected, "more", "Shorten its prefixes or @base.")
             if quad.predicate.value in READ and not isinstance(quad.object, rdf.Triple):
                 values[_name(quad.subject)][quad.predicate.value].append(_name(quad.object))
     except (SyntaxError, ValueError) as error:
         raise DataError(f"Turtle in {where}", str(error), "Correct it there; no other format is read.") from error
     return values
+
+
+def _length(term: Any) -> int:
+    """Characters of the names in a term, as they are with their prefixes."""
+    if hasattr(term, "predicate"):  # a quoted triple
+        return sum(map(_length, (term.subject, term.predicate, term.object)))
+    return len(term.datatype.value if hasattr(term, "datatype") else term.value)
 
 
 def _name(term: Any) -> str:

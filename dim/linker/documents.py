@@ -11,7 +11,7 @@ from dim.data.given_values import check_text, plain, shown
 from dim.errors import ConfigError, DataError
 from dim.features.live import ImageInput
 from dim.linker.annotate import Annotation, Marked, Spans, marked_questions
-from dim.linker.answer import QuestionError
+from dim.linker.answer import LONGEST_MENTION, QuestionError
 from dim.linker.finders.contract import MentionFinder
 from dim.linker.given import as_row, each_of
 
@@ -72,8 +72,14 @@ def marked(document: Document, finder: MentionFinder, sentences: int) -> list[Ma
         DataError: The text is none, or a span marks no name.
     """
     check_text("text", document.text)
-    spans = finder.find(document.text) if document.spans is None else document.spans
+    spans = _found(document.text, finder) if document.spans is None else document.spans
     return marked_questions(document.text, spans, document.image, sentences)
+
+
+def _found(text: str, finder: MentionFinder) -> list[tuple[int, int]]:
+    """What a finder finds, but for what no mention is: whoever gave the text alone can take no span out."""
+    found = finder.find(text)
+    return [(start, end) for start, end in found if end - start <= LONGEST_MENTION and text[start:end].strip()]
 
 
 def _document(given: Any, where: str) -> Document:

@@ -68,14 +68,15 @@ def line_of(seen: Seen, kind: Kind, now: datetime) -> str:
     r"""What is written of a request.
 
     Example:
-        >>> seen = Seen("GET", "/a\n", "other", 404, 0.514, 90, "127.0.0.1")
+        >>> seen = Seen("GET", "/a 200\n", "other", 404, 0.514, 90, "127.0.0.1")
         >>> line_of(seen, "text", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
-        '2026-01-02T03:04:05.000Z 127.0.0.1 GET /a\\n 404 90 bytes 0.5 ms'
+        '2026-01-02T03:04:05.000Z 127.0.0.1 GET /a%20200\\n 404 90 bytes 0.5 ms'
     """
     time = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     if kind == "json":
         values = asdict(seen) | {"ms": round(seen.ms, 3)}
         return json.dumps({"time": time} | {name: value for name, value in values.items() if value is not None})
     error = f" error {seen.error_id}" if seen.error_id else ""
-    asked = f"{seen.client or '-'} {seen.method} {seen.path} {seen.status or '-'}"
+    path = seen.path.replace(" ", "%20")  # or a path would write what stands behind it, too
+    asked = f"{seen.client or '-'} {seen.method} {path} {seen.status or '-'}"
     return visible_line(f"{time} {asked} {seen.num_bytes:,} bytes {seen.ms:.1f} ms{error}")

@@ -166,8 +166,8 @@ class Workers:
 
     async def _replace(self) -> None:
         while not self._stopping.is_set():
-            worker = self._start()
             try:
+                worker = self._start()  # which fails where the system has no more processes or files
                 await worker.opened
             except Exception as error:
                 if self._stopping.is_set():

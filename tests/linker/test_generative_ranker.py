@@ -117,6 +117,19 @@ def test_entities_come_and_go_and_compete_by_their_names(place: Path, linker: Li
         assert gone not in [answer.id for answer in answers]
 
 
+def test_of_more_entities_of_one_name_than_may_compete_the_most_popular_do(place: Path, linker: Linker) -> None:
+    linker.save(place / "namesakes")
+    grown = Linker.from_pretrained(place / "namesakes", device="cpu")
+    assert isinstance(grown, GenerativeLinker)
+    asked = [Question("Ada", "Ada sings.")]
+    with torch.inference_mode():
+        ([row],) = grown._score(asked).nearest(1)
+        name = grown.knowledge.entities[row].name
+        grown.add_entities([{"id": f"z{n}", "name": name, "popularity": 1000 + n} for n in range(20)])
+        (rows,) = grown._score(asked).nearest(3)
+    assert [grown.knowledge.entities[row].id for row in rows.tolist()] == ["z19", "z18", "z17"]
+
+
 def test_without_its_ranker_the_run_answers_by_names_alone(place: Path, tmp_path: Path) -> None:
     shutil.copytree(place / "run", tmp_path / "run")
     shutil.rmtree(tmp_path / "run/ranker")

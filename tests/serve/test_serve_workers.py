@@ -123,6 +123,33 @@ def test_one_that_opens_the_linker_of_before_meanwhile_is_reloaded_too() -> None
     asyncio.run(reload())
 
 
+def test_a_process_that_the_system_refuses_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dim.serve.workers.RETRY_S", 0)
+    tried = []
+
+    def opened_in(loop: asyncio.AbstractEventLoop) -> _Worker:
+        worker = _Worker(SPAWN.Process(), SPAWN.Pipe()[0], loop.create_future())  # never started
+        worker.opened.set_result(Opened(300, ""))
+        return worker
+
+    class Refused(Workers):
+        def _start(self) -> _Worker:
+            tried.append(1)
+            if len(tried) == 1:
+                raise OSError("Too many open files")
+            return opened_in(self._loop)
+
+    async def replaced() -> None:
+        with socket.socket() as listener:
+            workers = Refused(Source("linker"), Settings(), listener, 2)
+        workers._loop, workers._stopping = asyncio.get_running_loop(), asyncio.Event()
+        workers._alive = {opened_in(workers._loop)}
+        await workers._replace()
+        assert len(tried) == 2
+
+    asyncio.run(replaced())
+
+
 @pytest.mark.long
 def test_they_end_with_the_process_that_looks_after_them(folder: Path) -> None:
     with process(folder, "workers=2") as (served, client):

@@ -12,6 +12,8 @@ class MentionFinder(Protocol):
     def find(self, text: str) -> Sequence[tuple[int, int]]:
         """Where mentions stand, in their order: the place of the first character of each, and that after its last.
 
+        What is blank, or longer than a mention may be (1,000 characters), is left out by who asks.
+
         Raises:
             DataError: The text cannot be read.
         """

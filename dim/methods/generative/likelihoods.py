@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from dim.methods.generative.answers import Answers
 from dim.methods.generative.choices import Choices
 from dim.methods.generative.decoding import Decoder, Written
 from dim.methods.generative.language_model import LanguageModel
@@ -26,7 +27,8 @@ class Likelihoods:
         decoder: How.
         batches: Places of the prompts, and the prompts of each batch.
         choices: What may be written; None: nothing.
-        owners: The KB rows that bear a written name; negative ones stand for no entity.
+        ranked: The KB rows that bear the names which are written behind a prompt, by its place; negative ones stand for
+            no entity.
         tokens: Of the names of KB rows [c]; names beyond `decoder.max_new_tokens` are cut: these tokens speak for them.
         names_at_once: In one forward pass.
         without: For each prompt the rows that are out of the question; None: none is.
@@ -36,7 +38,7 @@ class Likelihoods:
     decoder: Decoder
     batches: Sequence[tuple[Sequence[int], Encoded]]
     choices: Choices | None
-    owners: Callable[[Written], Rows]
+    ranked: Callable[[int, Sequence[Written]], Answers]
     tokens: Callable[[Rows], list[list[int]]]
     names_at_once: int
     without: Sequence[Rows] | None = None
@@ -49,9 +51,8 @@ class Likelihoods:
             return found
         for places, encoded in self.batches:
             for place, names in zip(places, self.decoder.write(self.model, encoded, self.choices), strict=True):
-                for name in names:
-                    for row in self.owners(name).tolist():
-                        found[place].setdefault(row, name.score)
+                answers = self.ranked(place, names)
+                found[place] = dict(zip(answers.rows.tolist(), answers.scores.tolist(), strict=True))
         return found
 
     def nearest(self, count: int) -> list[Rows]:

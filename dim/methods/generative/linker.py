@@ -151,7 +151,7 @@ class GenerativeLinker(RankedLinker):
         return self.task.likelihoods(
             *self._prompts(questions),
             self.writable.choices() if self.writable.can_write else None,
-            self.writable.owners,
+            lambda _, names: self.writable.ordering.of_names(0, names, [self.writable.owners(name) for name in names]),
             lambda rows: model.tokenize_names([self.knowledge.entities[row].name for row in rows.tolist()]),
         )
 

@@ -238,7 +238,9 @@ class GEMELNetwork(Method):
             prompts,
             self._images_of,
             self.choices(self.tree if self.constrained else None),
-            self._owners,
+            lambda place, names: self.ordering.of_names(
+                int(mentions[place]), names, [self._owners(name) for name in names]
+            ),
             lambda of_mention: self._tokens([self._names[row] for row in of_mention.tolist()]),
             without,
         )
@@ -248,7 +250,7 @@ class GEMELNetwork(Method):
         prompts: Sequence[Prompt],
         images_of: Callable[[Rows], Tensor],
         choices: Choices | None,
-        owners: Callable[[Written], Rows],
+        ranked: Callable[[int, Sequence[Written]], Answers],
         tokens: Callable[[Rows], list[list[int]]],
         without: Sequence[Rows] | None = None,
     ) -> Likelihoods:
@@ -257,7 +259,7 @@ class GEMELNetwork(Method):
         places = [by_length[start : start + self.batch_size] for start in range(0, len(by_length), self.batch_size)]
         batches = [(of, self.encode([prompts[place] for place in of], images_of)[0]) for of in places]
         model, at_once = self.language_model, self.score_batch_size
-        return Likelihoods(model, self.decoder, batches, choices, owners, tokens, at_once, without)
+        return Likelihoods(model, self.decoder, batches, choices, ranked, tokens, at_once, without)
 
     def on_scoring_start(self) -> None:
         """Brings the language model to the device."""
