@@ -194,11 +194,11 @@ class Workers:
 
     async def _reload(self) -> Exception | None:
         """Has all open the linker again; the first error, or None."""
-        asked = [worker for worker in self._alive if worker.answers]
+        asked = list(self._alive)  # one that is not there yet may have opened what stood there before
         if any(worker.reloaded is not None for worker in asked):
             return busy("one reload at a time", "another that is under way", 5)
         for worker in asked:
-            worker.reloaded = self._loop.create_future()
+            worker.reloaded = asyncio.get_running_loop().create_future()
             with suppress(OSError):  # one that has just ended: `_gone` says so
                 worker.connection.send(ReloadNow())
         try:

@@ -1,5 +1,6 @@
 """`dim serve --workers`: several processes answer at one address, and one that dies is replaced."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -17,8 +18,11 @@ from waiting import HANG, wait_until
 from dim.cli.serve import closing_line, serve
 from dim.data.entity import Entity
 from dim.errors import ConfigError, DimError
-from dim.serve.control import Ended
-from dim.serve.workers import num_threads
+from dim.serve.control import Ended, ReloadNow
+from dim.serve.server import bound_socket
+from dim.serve.settings import Settings
+from dim.serve.source import Source
+from dim.serve.workers import SPAWN, Workers, _Worker, num_threads
 
 TOKEN = {"Authorization": "Bearer tell-nobody"}
 
@@ -90,6 +94,7 @@ def test_a_reload_is_that_of_all(tmp_path: Path, tmp_path_factory: pytest.TempPa
         served.send_signal(signal.SIGHUP)
         wait_until(lambda: sizes() == {302})
         (folder / "model.safetensors").write_bytes(b"damaged")
+        wait_until(lambda: client.post("/reload").status_code != 503)  # that of SIGHUP may not be over in all
         refused = client.post("/reload")
         assert refused.status_code == 422
         assert "a linker in" in refused.json()["error"]["expected"]
@@ -131,6 +136,24 @@ def test_no_module_of_the_folder_that_they_are_started_in_is_imported(folder: Pa
             assert list(tmp_path.glob("*-imported")) == []
         finally:
             served.terminate()
+
+
+def test_one_that_is_still_opening_the_linker_opens_it_once_more(tmp_path: Path) -> None:
+    async def asked_to() -> object:
+        with bound_socket("127.0.0.1", 0) as listener:
+            workers = Workers(Source(str(tmp_path)), Settings(), listener, 1)
+        ours, theirs = SPAWN.Pipe()
+        opening = _Worker(SPAWN.Process(), ours, asyncio.get_running_loop().create_future())
+        workers._alive.add(opening)
+        reloading = asyncio.create_task(workers._reload())
+        await asyncio.sleep(0)
+        message = theirs.recv() if theirs.poll() else None
+        if opening.reloaded is not None:
+            opening.reloaded.set_result(None)
+        assert await reloading is None
+        return message
+
+    assert isinstance(asyncio.run(asked_to()), ReloadNow)
 
 
 def test_no_process_is_refused(tmp_path: Path) -> None:
