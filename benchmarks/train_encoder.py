@@ -21,7 +21,7 @@ from dim.encoders.device import Precision
 from dim.errors import ConfigError
 
 PROCESS = Path(__file__).with_name("train_encoder_process.py")
-PLAIN, OURS = "plain loop", "fit"
+KINDS = PLAIN, OURS, ONE = "plain loop", "fit", "fit, one text a side"
 MOST_PLAIN = 64  #: Mentions of a plain step at most: it takes about 7 GB, and memory in proportion.
 
 Found = dict[tuple[str, int], dict[str, float]]
@@ -36,17 +36,18 @@ def bench_train_encoder(
     shape: Shape = "minilm",
     seed: int = 0,
 ) -> Found:
-    """Times steps of both in turns, each in a process of its own, whose peak memory is of that step alone.
+    """Times steps of them in turns, each in a process of its own, whose peak memory is of that step alone.
 
-    The plain loop encodes `mention . context` and `name . text`, padded to 80 tokens, of a batch of mentions, their
-    golds and as many other entities; `fit` the fields of the same mentions and of as many entities.
+    The plain loop encodes `mention . context` and `name . text`, padded to 80 tokens and in fp32, of a batch of
+    mentions, their golds and as many other entities; `fit` the fields of the same mentions and of as many entities, or
+    with one text a side the same texts as the loop.
 
     Args:
         text_encoder: The folder of a Transformers text encoder; None: a BERT of MiniLM's shape, with random weights.
         dataset: A dataset folder; None: a demo world.
         batch_sizes: Mentions a step; the plain loop is run at those up to 64, where its memory ends.
         rounds: Steps of each, after a small one that warms up.
-        precision: `bf16` trains under autocast, both.
+        precision: `bf16` trains under autocast; the plain loop never does.
         shape: Of the made encoder; `tiny` is for tests.
         seed: Of the world, the mentions and the weights.
 
@@ -64,11 +65,20 @@ def bench_train_encoder(
         world = Dataset(root)
         texts = [*world.texts(world.variants[0]).dropna(), *world.mentions["context"].dropna()]
         encoder = text_encoder or write_text_encoder(place / "encoder", texts, shape, seed)
-        kinds = [(kind, size) for size in batch_sizes for kind in (PLAIN, OURS) if kind == OURS or size <= MOST_PLAIN]
+        kinds = [(kind, size) for size in batch_sizes for kind in KINDS if kind != PLAIN or size <= MOST_PLAIN]
         steps: dict[tuple[str, int], list[dict[str, float]]] = {each: [] for each in kinds}
         for turn in range(rounds):
             for kind, size in kinds[:: 1 if turn % 2 else -1]:
-                options = (kind, size, precision, root, world.variants[0], encoder, place / "cache", seed + turn)
+                options = (
+                    kind,
+                    size,
+                    "fp32" if kind == PLAIN else precision,
+                    root,
+                    world.variants[0],
+                    encoder,
+                    place / "cache",
+                    seed + turn,
+                )
                 steps[kind, size].append(_measured([str(each) for each in options]))
     results = {each: {name: median(step[name] for step in found) for name in found[0]} for each, found in steps.items()}
     _print(results, f"{text_encoder.name if text_encoder else f'{shape} (random)'} on {world.name}, {precision}")

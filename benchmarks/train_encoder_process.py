@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import dim  # noqa: F401 - first: it mends the import of torchvision
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from benchmarks.own_memory import memory
+from benchmarks.train_encoder import ONE, PLAIN
 from dim.encoders.text import TransformersTextEncoder
 from dim.methods.contrastive.module import DIM
 from dim.methods.contrastive.negatives import RareWordNegatives
@@ -56,14 +58,19 @@ def main(kind: str, size: int, precision: str, root: Path, texts: str, folder: s
     """Writes what the step took as JSON."""
     torch.set_num_threads(1)
     encoder = TransformersTextEncoder(folder, train="full", max_length=LENGTH, device="cpu")
-    data = LinkingDataModule(root, cache, text_encoder=encoder, entity_text=texts, num_workers=0)
-    task = DIM(negatives=RareWordNegatives(random=1.0), width=encoder.width, seed=seed)
+    options: dict[str, Any] = {"text_encoder": encoder, "entity_text": texts, "num_workers": 0}
+    fields: dict[str, Any] = {}
+    if kind == ONE:
+        options |= {"context_template": "{mention} . {context}", "text_template": "{name} . {text}", "name_alone": True}
+        fields = {"mention_fields": ["context"], "entity_fields": ["text"], "fusion": "linear"}
+    data = LinkingDataModule(root, cache, **options)
+    task = DIM(negatives=RareWordNegatives(random=1.0), width=encoder.width, seed=seed, **fields)
     task._datamodule = data
     task.configure_model()
     rows = data.train_rows()
     assert task.negatives is not None
     task.negatives.prepare(task.data, rows)
-    loss_of, network = (task.loss_of, task.train()) if kind == "fit" else plain_loop(task)
+    loss_of, network = plain_loop(task) if kind == PLAIN else (task.loss_of, task.train())
     optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=5e-5)
     rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
 

@@ -1,13 +1,13 @@
 import pytest
 
-from benchmarks.train_encoder import OURS, PLAIN, bench_train_encoder
+from benchmarks.train_encoder import ONE, OURS, PLAIN, bench_train_encoder
 from dim.errors import ConfigError
 
 
 @pytest.mark.long
 def test_a_step_is_timed_against_a_plain_loop_with_its_memory(capsys: pytest.CaptureFixture[str]) -> None:
     results = bench_train_encoder(batch_sizes=[16, 96], rounds=1, shape="tiny", precision="bf16")
-    assert list(results) == [(PLAIN, 16), (OURS, 16), (OURS, 96)]
+    assert list(results) == [(PLAIN, 16), (OURS, 16), (ONE, 16), (OURS, 96), (ONE, 96)]
     for row in results.values():
         assert row["seconds"] > 0
         assert row["peak_mb"] >= row["before_mb"] > 100

@@ -7,6 +7,7 @@ import pytest
 
 from dim.__main__ import main
 from dim.cli.compare import Experiment, fit
+from dim.cli.compare import compare as compare_runs
 from dim.cli.fit_lines import first_wrong
 from dim.cli.grid import Setting, read_grid, tune_of
 from dim.demo import demo_world
@@ -136,11 +137,23 @@ def test_a_grid_is_every_combination_or_the_settings_that_are_listed(tmp_path):
         ),
         Setting("shuffle=text", ('--data.shuffle=["text"]',)),
     ]
-    (tmp_path / "grid.yaml").write_text("data.context_template: ['{mention}', '[mention]']\n")
-    assert [each.name for each in read_grid(tmp_path / "grid.yaml")] == [
-        "context_template=mention",
-        "context_template=mention-2",
-    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "more"),
+    [
+        (["x/y", "x_y", "x_y-2"], "'x y'"),
+        (["/images/of/the/release/of/two/years/ago/a", "/images/of/the/release/of/two/years/ago/b"], "c"),
+        (["\U00020000" * 40 + "a", "\U00020000" * 40 + "b"], "c"),
+    ],
+)
+def test_settings_of_like_values_have_folders_of_their_own_which_they_keep(tmp_path, values, more):
+    (tmp_path / "grid.yaml").write_text(f"data.images: {json.dumps(values)}\n")
+    names = [each.name for each in read_grid(tmp_path / "grid.yaml")]
+    assert len(set(names)) == len(values)
+    assert all(len(name.encode()) < 200 for name in names)
+    (tmp_path / "grid.yaml").write_text(f"data.images: {json.dumps(values)[:-1]}, {more}]\n")
+    assert [each.name for each in read_grid(tmp_path / "grid.yaml")][:-1] == names
 
 
 @pytest.mark.parametrize("text", ["model.width: 3\n", "model.width: []\n", "[]\n", "- {}\n", "3\n", "a: [\n", ""])
@@ -150,6 +163,40 @@ def test_what_is_no_grid_is_said(tmp_path, text):
         read_grid(tmp_path / "grid.yaml")
     with pytest.raises(ConfigError, match="no such file"):
         read_grid(tmp_path / "other.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model.width: [8, 8]", "--model.width=8 twice"),
+        ("model.day: [2020-01-01]", r"(?s)of model\.day.*quotes"),
+    ],
+)
+def test_values_that_no_run_can_have_are_said(tmp_path, text, message):
+    (tmp_path / "grid.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_grid(tmp_path / "grid.yaml")
+
+
+def test_the_parser_of_fit_says_what_is_wrong_with_an_object(tmp_path):
+    (tmp_path / "grid.yaml").write_text("model.loss: [{class_path: NPair, init_args: [1]}]")
+    assert [each.name for each in read_grid(tmp_path / "grid.yaml")] == ["loss=NPair"]
+
+
+@pytest.mark.parametrize(
+    ("grid", "options", "message"),
+    [
+        ("seed_everything: [1, 2]", "", r"(?s)without --seed_everything.*in the grid"),
+        ("model.width: [8]", "--run elsewhere", r"(?s)without --run.*in --options"),
+        ("model.width: [8]", "--model.width=9", r"(?s)--model\.width.*in both"),
+    ],
+)
+def test_an_option_stands_in_one_place(place, tmp_path, grid, options, message):
+    # With the seed of an option the runs of all seeds were one, and their spread 0.
+    (tmp_path / "grid.yaml").write_text(grid)
+    with pytest.raises(ConfigError, match=message):
+        compare_runs([str(place / "brief.yaml")], tmp_path / "runs", 2, options, grid=tmp_path / "grid.yaml")
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.usefixtures("in_this_process")

@@ -14,6 +14,8 @@ from dim.cli.grown import from_linker
 from dim.core.folder_files import read_yaml
 from dim.data.dataset import Dataset
 from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
+from dim.errors import ConfigError
+from dim.releases.prepare import prepare
 
 NAMES = ["Ada Moreau", "Bo Silva", "Cleo Okafor", "Dan Weiss", "Eve Lund", "Fay Ortiz"]
 QUIET = ["--trainer.max_epochs", "1", "--trainer.logger", "false", "--trainer.enable_progress_bar", "false"]
@@ -89,12 +91,37 @@ def test_images_of_entities_and_of_mentions_stand_in_folders_of_their_own(place:
     assert (dataset.image_root / entity).resolve().is_relative_to(place / "linkers")
 
 
+def test_images_that_are_not_in_the_linkers_folder_are_found_or_asked_for(place: Path) -> None:
+    Linker.from_entities("museum/entities.csv", image_encoder=TinyImageEncoder()).save("linkers/mine")
+    pd.read_csv("letters/new.csv").query("entity_id != 'E9'").to_csv("letters/new.csv", index=False)
+    line = [
+        "fit",
+        "--from",
+        "linkers/mine",
+        "--mentions=letters/new.csv",
+        "--data.root",
+        "data/mine",
+        "--run",
+        "runs/it",
+    ]
+    with pytest.raises(
+        ConfigError, match=r"(?s)6 entities with others, such as .*museum.0\.png.*--data\.images FOLDER"
+    ):
+        from_linker(line)
+    assert not (place / "data/mine").exists()
+    from_linker([*line, f"--data.images={place}"])
+    dataset = Dataset(place / "data/mine")
+    assert (dataset.image_root / dataset.entities["images"].iloc[1][0]).resolve() == place / "museum/1.png"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--mentions", "letters/new.csv", "--data.root", "d"], "no --from"),
         (["--from", "linkers/mine", "--mentions", "letters/new.csv"], "no --data.root"),
         (["--from", "linkers/mine", "--mentions", "letters/none.csv", "--data.root", "d"], "nothing there"),
+        (["--from", "linkers/mine", "--mentions=", "--data.root", "d"], "--mentions with its value"),
+        (["--from", "--mentions", "letters/new.csv", "--data.root", "d"], "--from with its value"),
         (["--from", "nowhere", "--mentions", "letters/new.csv", "--data.root", "d"], "nowhere"),
     ],
 )
@@ -105,6 +132,29 @@ def test_what_is_missing_is_said(place: Path, capsys: pytest.CaptureFixture[str]
     assert said in capsys.readouterr().err
     assert not (place / "d").exists()
     assert not (place / "runs").exists()
+
+
+def test_what_was_prepared_of_another_linker_or_without_one_stays(place: Path) -> None:
+    for name in ("mine", "other"):
+        linker = Linker.from_entities("museum/entities.csv")
+        linker.add_entities([{"id": "E9", "name": f"Zoe {name}"}])
+        linker.save(f"linkers/{name}")
+    mentions = ["--mentions", "letters/plain.csv", "--run", "runs/it"]
+    for _ in range(2):  # the linker may have grown meanwhile
+        from_linker(["fit", "--from", "linkers/mine", *mentions, "--data.root", "data/mine"])
+    with pytest.raises(ConfigError, match="data/mine"):
+        from_linker(["fit", "--from", "linkers/other", *mentions, "--data.root", "data/mine"])
+    assert Dataset(place / "data/mine").entities["name"].tolist()[-1] == "Zoe mine"
+    pd.read_csv("museum/entities.csv").drop(columns="image").to_csv("letters/entities.csv", index=False)
+    (place / "letters/plain.csv").rename(place / "letters/mentions.csv")
+    (place / "letters/new.csv").unlink()
+    with pytest.raises(ConfigError, match="data/mine"):
+        prepare(place / "letters", place / "data/mine", allow_missing=True)
+    prepare(place / "letters", place / "data/own", allow_missing=True)
+    mentions[1] = "letters/mentions.csv"
+    with pytest.raises(ConfigError, match="data/own"):
+        from_linker(["fit", "--from", "linkers/mine", *mentions, "--data.root", "data/own"])
+    assert len(Dataset(place / "data/own").entities) == 6
 
 
 def test_a_file_does_not_name_the_linker(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

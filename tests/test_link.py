@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -380,6 +381,22 @@ def test_a_table_that_was_cut_off_ends_as_an_undisturbed_one(model, table, tmp_p
         assert ask(model, *options, "--output", str(cut)) == 0
         assert cut.read_bytes() == whole.read_bytes()
     assert len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_an_image_may_stand_in_its_cell(model, table, tmp_path, suffix):
+    folder, rows, _ = table
+    url = f"data:image/png;base64,{b64encode((folder / 'photo.png').read_bytes()).decode()}"
+    asked = {"mention": rows[0]["mention"], "context": ""}
+    images = [url, str(folder / "photo.png"), "data:image/png;base64,AAAA", "data:image/png,AAAA"]
+    given = [asked | {"image": image} for image in images]
+    write = write_lines if suffix == ".jsonl" else write_rows
+    source = write(tmp_path / f"asked{suffix}", given)
+    assert ask(model, "--input", str(source), "--output", str(tmp_path / "answers.jsonl")) == 0
+    in_cell, by_path, no_image, no_url = read_lines(tmp_path / "answers.jsonl")
+    assert in_cell["answers"] == by_path["answers"]
+    assert "an image that can be read" in no_image["error"]
+    assert "an image as a data URL" in no_url["error"]
 
 
 def test_what_was_answered_by_other_images_is_not_gone_on_with(model, table, tmp_path, monkeypatch, capsys):

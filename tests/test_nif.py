@@ -1,6 +1,7 @@
 """`dim nif`: texts with their entities in NIF are read, linked, measured as GERBIL does, and written."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,18 @@ def phrase(uri: str, start: int, end: int, gold: str = "", kind: str = "nif:Phra
         f'<{uri}#char={start},{end}> a nif:RFC5147String, {kind} ; nif:beginIndex "{start}"^^xsd:int ;'
         f' nif:endIndex "{end}"^^xsd:nonNegativeInteger ; nif:referenceContext <{uri}>{named}{said} .\n'
     )
+
+
+def test_too_many_mentions_are_refused_before_what_names_their_entities_is_gathered() -> None:
+    # What 2,000 mentions share would be gathered 2,000 times: 4,000,000 names of 62,000 triples.
+    shared = "<http://kb/Q1> owl:sameAs " + ", ".join(f"<http://o/{n}>" for n in range(2_000)) + " .\n"
+    told = HEAD + context("http://t/1", "Ada") + shared
+    told += "".join(phrase("http://t/1", 0, 3, "http://kb/Q1").replace("char=0,3", f"{n}") for n in range(2_000))
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"at most 64 mentions in the text\n.*2,000"):
+        read_nif(told.encode(), most_mentions=64)
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
 
 
 def test_texts_and_mentions_are_read_in_their_order() -> None:
@@ -126,8 +139,25 @@ def test_uris_mean_ids_by_what_stands_before_them_or_by_a_table(tmp_path: Path) 
     (tmp_path / "none.csv").write_text("url,entity_id\nhttp://a,Q1\n")
     with pytest.raises(DataError, match="the columns uri and entity_id"):
         read_uris(tmp_path / "none.csv")
-    with pytest.raises(ConfigError, match="a uri_prefix that begins a URI"):
-        EntityUris("wikidata")
+    (tmp_path / "odd.csv").write_text("uri,entity_id\nhttp://a/100%_Love,Q1\n")
+    with pytest.raises(DataError, match="a % as %25"):
+        read_uris(tmp_path / "odd.csv")
+    for prefix in ("wikidata", "http://a/#b#", "http://a/%zz/"):
+        with pytest.raises(ConfigError, match="a uri_prefix that begins a URI"):
+            EntityUris(prefix)
+
+
+@pytest.mark.parametrize(
+    "entity_id",
+    ["wiki:100%_Love", "x:a[1]", "http://[a", "x:a#b#c", "x:\x7f", "http://x/\ue000", "http://x:y/", "猫", "a b"],
+)
+@pytest.mark.parametrize("prefix", ["", "http://kb/#"])
+def test_whatever_an_id_is_its_answer_is_written(entity_id: str, prefix: str) -> None:
+    named = EntityUris(prefix)
+    told = write_nif([(Document("http://t/1", "Ada", ()), [Named(0, 3, named.uri_of(entity_id))])])
+    ((phrase,),) = (document.phrases for document in read_nif(told))
+    if entity_id != "http://x:y/" or prefix:  # a port of letters, which its form does not tell
+        assert named.id_of(phrase.uris[0]) == entity_id
 
 
 @pytest.fixture(scope="module")

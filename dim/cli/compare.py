@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.table import Table
 
 from dim.cli.configs import config_file, shipped
-from dim.cli.grid import Setting, read_grid, tune_table
+from dim.cli.grid import Setting, check_settings, read_grid, tune_table
 from dim.cli.report import check_options, report
 from dim.core.files import write_json
 from dim.core.folder_files import read_json
@@ -110,6 +110,7 @@ def compare(
     console = Console()
     extra = tuple(shlex.split(options))
     settings = [ALONE] if grid is None else read_grid(grid)
+    check_settings(extra, settings)
     systems = [(name, setting, runs / system_name(name, setting)) for name in configs for setting in settings]
     experiments = [
         Experiment(find_configs(name), seed, folder / f"seed{seed}", (*extra, *setting.options))

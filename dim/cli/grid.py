@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
 from collections import Counter
@@ -16,11 +17,15 @@ from typing import Any
 from rich.table import Table
 
 from dim.core.folder_files import read_yaml
+from dim.core.wrong_line import split_line
 from dim.display.terminal import Text
 from dim.errors import ConfigError
 from dim.evaluation.result_files import read_results
 
 LONGEST = 40  #: Characters of a value in a folder's name.
+MOST_BYTES = 150  #: Of a setting, in the folder's name.
+#: Options of `dim fit` that `dim compare` gives each run itself.
+OWN = frozenset({"config", "c", "seed_everything", "run", "overwrite", "ckpt_path"})
 
 
 @dataclass(frozen=True)
@@ -58,11 +63,26 @@ def read_grid(path: Path) -> list[Setting]:
     if not points or not all(points):
         raise ConfigError(f"a setting in {path}", "none", "Write option: [values], or a list of mappings.")
     short = _short({option for point in points for option in point})
-    names = _unlike([_named(point, short) for point in points])
-    return [
-        Setting(name, tuple(f"--{option}={_written(value)}" for option, value in point.items()))
-        for name, point in zip(names, points, strict=True)
-    ]
+    options = [tuple(f"--{option}={_written(value, option)}" for option, value in point.items()) for point in points]
+    names = _unlike([_named(point, short) for point in points], options)
+    return [Setting(name, of) for name, of in zip(names, options, strict=True)]
+
+
+def check_settings(extra: Sequence[str], settings: Sequence[Setting]) -> None:
+    """Raises ConfigError where an option is one that `dim compare` gives itself, or stands in the grid and beside it.
+
+    Args:
+        extra: Those of every run.
+        settings: Of the grid.
+    """
+    beside = {name for name, _ in split_line(extra) if name is not None}
+    of_grid = {name for setting in settings for name, _ in split_line(setting.options) if name is not None}
+    if own := sorted((beside | of_grid) & OWN):
+        found = "in the grid" if own[0] in of_grid else "in --options"
+        remedy = "Take it out: --seeds says how many, --runs where they stand, and the configs come first."
+        raise ConfigError(f"options without --{own[0]}, which each run gets from dim compare", found, remedy)
+    if twice := sorted(beside & of_grid):
+        raise ConfigError(f"--{twice[0]} in the grid, or in --options", "in both", "Take it out of one of them.")
 
 
 def _short(options: set[str]) -> dict[str, str]:
@@ -73,30 +93,44 @@ def _short(options: set[str]) -> dict[str, str]:
 
 
 def _named(point: Mapping[str, Any], short: Mapping[str, str]) -> str:
-    return "+".join(f"{short[option]}={_shown(value)}" for option, value in point.items())
+    name = "+".join(f"{short[option]}={_shown(value)}" for option, value in point.items())
+    written = name.encode()  # file systems count bytes: 255
+    return name if len(written) <= MOST_BYTES else f"{written[:MOST_BYTES].decode(errors='ignore')}-{_mark(name)}"
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, Mapping) and "class_path" in value:
-        options = value.get("init_args") or {}
-        value = "-".join([str(value["class_path"]).rpartition(".")[2], *(f"{k}-{v}" for k, v in options.items())])
-    text = value if isinstance(value, str) else _written(value)
-    return re.sub(r"[^\w.-]+", "_", text.replace("/", "_")).strip("_")[:LONGEST] or "empty"
+        options = value.get("init_args")
+        told = [f"{k}-{v}" for k, v in options.items()] if isinstance(options, Mapping) else []
+        value = "-".join([str(value["class_path"]).rpartition(".")[2], *told])
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    name = re.sub(r"[^\w.-]+", "_", text.replace("/", "_")).strip("_") or "empty"
+    return name if len(name) <= LONGEST else f"{name[:LONGEST]}-{_mark(text)}"
 
 
-def _written(value: Any) -> str:
+def _mark(text: str) -> str:
+    """Letters by which a text is told from others; the same whatever else a grid has."""
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
+
+
+def _written(value: Any, option: str) -> str:
     """A value as the command line takes it."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    try:
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    except TypeError as error:  # YAML has dates
+        raise ConfigError(
+            f"texts, numbers, lists or mappings of {option}", f"{value}", "Put it into quotes."
+        ) from error
 
 
-def _unlike(names: Sequence[str]) -> list[str]:
-    """The names, numbered where several are alike."""
-    seen: Counter[str] = Counter()
-    found = []
-    for name in names:
-        seen[name] += 1
-        found.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    return found
+def _unlike(names: Sequence[str], options: Sequence[tuple[str, ...]]) -> list[str]:
+    """The names, each other than those before it."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, of in zip(names, options, strict=True):
+        if of in found.values():
+            raise ConfigError("a grid of settings that differ", f"{' '.join(of)} twice", "Take one of them out.")
+        found[name if name not in found else f"{name}-{_mark(' '.join(of))}"] = of
+    return list(found)
 
 
 def tune_table(folders: Sequence[Path]) -> Table:

@@ -33,20 +33,23 @@ def from_linker(arguments: Sequence[str]) -> list[str]:
         arguments: `fit` and its options.
 
     Raises:
-        ConfigError: One option lacks another, or the linker is of a method that the shipped configs do not fit.
+        ConfigError: One option lacks another or its value, or the shipped configs do not fit the linker's method.
         DataError: The linker cannot be opened, or the mentions cannot be read.
     """
     rest, given = _parted(arguments, (FROM, MENTIONS))
     if not given:
         return list(arguments)
-    if not given.get(FROM):
+    if empty := [name for name, value in given.items() if not value or value.startswith("--")]:
+        raise ConfigError(f"{empty[0]} with its value", "none", f"{FROM} has a linker's folder, {MENTIONS} a table.")
+    if FROM not in given:
         raise ConfigError(f"a linker beside {MENTIONS}", f"no {FROM}", f"Name its folder: {FROM} linkers/mine.")
     options = dict(split_line(rest[1:]))
     if not (root := options.get(ROOT.strip("-")) or options.get("dataset")):
         raise ConfigError(
             "a folder for the dataset of the linker's entities and the mentions", f"no {ROOT}", f"Add {ROOT} data/NAME."
         )
-    linker = Linker.from_pretrained(given[FROM], trusted=trusted_by(options.get("trust")))
+    root_of_images = options.get("data.images")
+    linker = Linker.from_pretrained(given[FROM], trusted=trusted_by(options.get("trust")), image_root=root_of_images)
     recipe: Recipe = linker.about["recipe"]
     method = str(recipe["model"]["class_path"]).rpartition(".")[2]
     is_untrained = linker.about.get("is_untrained", False)
@@ -54,13 +57,12 @@ def from_linker(arguments: Sequence[str]) -> list[str]:
         remedy = "Prepare its entities and mentions, and fit them by its own config."
         raise ConfigError("an untrained linker, or one of DIM, to go on from", f"one of {method}", remedy)
     if mentions := given.get(MENTIONS):
+        _check_images(linker, given[FROM])
         with TemporaryDirectory() as folder:
             table, entities = Path(folder) / "entities.parquet", _entities_of(linker)
             entities.to_parquet(table)
-            images = options.get("data.images") or _images_of_both(entities, Path(mentions))
-            prepare_mentions(
-                Path(mentions), table, Path(root), Path(given[FROM]).name, Path(images) if images else None
-            )
+            images = root_of_images or _images_of_both(entities, Path(mentions))
+            prepare_mentions(Path(mentions), table, Path(root), Path(given[FROM]), Path(images) if images else None)
         rest = _parted(rest, ("--data.images",))[0]  # the dataset says it
     config = IMAGES if recipe["encoders"].get("image_encoder") else TEXT
     kept = list(_kept(recipe, is_untrained))
@@ -79,6 +81,15 @@ def _parted(arguments: Sequence[str], options: Sequence[str]) -> tuple[list[str]
         else:
             rest.append(word)
     return rest, given
+
+
+def _check_images(linker: Linker, name: str) -> None:
+    """Raises ConfigError where the run would lack images of entities that the linker was given."""
+    if not linker.reads_images or not (elsewhere := linker.knowledge.images_elsewhere):
+        return
+    found = f"{len(elsewhere):,} entities with others, such as {next(iter(elsewhere.values()))[0]}"
+    remedy = "Name the folder that holds them and those of the mentions: --data.images FOLDER."
+    raise ConfigError(f"images of entities in {name}, or below --data.images", found, remedy)
 
 
 def _images_of_both(entities: pd.DataFrame, mentions: Path) -> Path | None:

@@ -134,7 +134,8 @@ def linked(linker: Linker, documents: Sequence[Document]) -> list[tuple[Document
     questions = []
     for document in documents:
         try:
-            questions += marked_questions(document.text, [(each.start, each.end) for each in document.phrases])
+            spans = [(each.start, each.end) for each in document.phrases]
+            questions += marked_questions(document.text, spans, sentences=linker.context_sentences)
         except DataError as error:
             raise DataError(f"{error.expected}, in {document.uri}", error.found, error.remedy) from error
     answers: list[Answer | None] = []

@@ -8,7 +8,10 @@ from urllib.parse import quote, unquote
 
 from dim.errors import ConfigError
 
-URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`]+")
+#: Characters of a URI beyond ASCII (RFC 3987, ucschar), of which none is a blank.
+_BEYOND = "\u00a0-\ud7ff\uf900-\ufdcf\ufdf0-\uffef\U00010000-\U0001fffd\U00020000-\U0002fffd\U00030000-\U0003fffd"
+_PART = rf"(?:(?!\s)[A-Za-z0-9_~:/?@!$&'()*+,;=.{_BEYOND}-]|%[0-9A-Fa-f]{{2}})"
+URI = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*:{_PART}+(?:#{_PART}*)?")
 OWN = "urn:dim:"  #: Before ids that are no URIs, where nobody says what stands there.
 
 
@@ -44,7 +47,7 @@ class EntityUris:
             return found
         if prefix:
             return asked.removeprefix(prefix) if asked.startswith(prefix) and asked != prefix else None
-        return uri
+        return unquote(uri.removeprefix(OWN)) if uri.startswith(OWN) else uri
 
     def uri_of(self, entity_id: str) -> str:
         """The URI of an entity.

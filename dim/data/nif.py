@@ -92,16 +92,20 @@ class Named:
 _Values = dict[str, dict[str, list[str]]]  #: Subject → predicate → objects.
 
 
-def read_nif(turtle: bytes, where: str = "the text", most_triples: int | None = None) -> list[Document]:
+def read_nif(
+    turtle: bytes, where: str = "the text", most_triples: int | None = None, most_mentions: int | None = None
+) -> list[Document]:
     """The texts in a file, in its order, with their mentions.
 
     Args:
         turtle: The file, in UTF-8.
         where: It stands, for messages.
         most_triples: That are read.
+        most_mentions: That are taken, and as many texts.
 
     Raises:
-        DataError: It is no Turtle, has too many triples, has no text, or a mention stands outside of its text.
+        DataError: It is no Turtle, has too many triples, mentions or texts, has no text, or a mention stands outside of
+            its text.
         MissingExtraError: Without pyoxigraph.
     """
     values = _values(turtle, where, most_triples)
@@ -110,13 +114,17 @@ def read_nif(turtle: bytes, where: str = "the text", most_triples: int | None = 
         for context in found.get(f"{NIF}referenceContext", ()):
             if f"{ITS}taIdentRef" in found or MENTIONS & {*found.get(TYPE, ())}:
                 phrases[context].append(subject)
-    documents = []
-    for subject, found in list(values.items()):
-        if texts := found.get(f"{NIF}isString"):
-            read = [_phrase(each, values, texts[0]) for each in phrases[subject]]
-            documents.append(Document(subject, texts[0], tuple(sorted(read, key=lambda each: (each.start, each.end)))))
-    if not documents:
+    texts = {subject: given[0] for subject, found in values.items() if (given := found.get(f"{NIF}isString"))}
+    if not texts:
         raise DataError(f"a text in {where}: a nif:Context with nif:isString", "none", "Send NIF 2.0, as Turtle.")
+    # Before anything is made of them: thousands of mentions may share what names thousands of entities.
+    for what, count in (("texts", len(texts)), ("mentions", sum(len(phrases[subject]) for subject in texts))):
+        if most_mentions is not None and count > most_mentions:
+            raise DataError(f"at most {most_mentions:,} {what} in {where}", f"{count:,}", "Send fewer texts at once.")
+    documents = []
+    for subject, text in texts.items():
+        read = [_phrase(each, values, text) for each in phrases[subject]]
+        documents.append(Document(subject, text, tuple(sorted(read, key=lambda each: (each.start, each.end)))))
     return documents
 
 
@@ -220,14 +228,14 @@ def _triples(documents: Iterable[tuple[Document, Iterable[Named]]], rdf: Any) ->
             kinds = "String", "RFC5147String", "Phrase"
             yield from about(phrase, kinds, each.start, each.end, text, "anchorOf")
             yield rdf.Triple(phrase, rdf.NamedNode(f"{NIF}referenceContext"), context)
-            yield rdf.Triple(phrase, rdf.NamedNode(f"{ITS}taIdentRef"), rdf.NamedNode(each.uri))
+            yield rdf.Triple(phrase, rdf.NamedNode(f"{ITS}taIdentRef"), _node(each.uri, rdf))
             if each.confidence is not None:
                 value = rdf.Literal(repr(each.confidence), datatype=rdf.NamedNode(f"{XSD}double"))
                 yield rdf.Triple(phrase, rdf.NamedNode(f"{ITS}taConfidence"), value)
 
 
 def _node(uri: str, rdf: Any) -> Any:
-    """A text's own name; one without a name gets one."""
+    """What a text or an entity is called; what is no name, such as that of a blank node, becomes one."""
     try:
         return rdf.NamedNode(uri)
     except ValueError:

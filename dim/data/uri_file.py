@@ -26,7 +26,11 @@ def read_uris(path: Path) -> dict[str, str]:
     for row in table.rows:
         uri, entity_id = (text_cell(row.get(name)) for name in COLUMNS)
         if uri and not URI.fullmatch(uri):
-            raise DataError(f"URIs in the column uri of {path}", shown(uri), "Correct it; escape blanks as %20.")
+            raise DataError(
+                f"URIs in the column uri of {path}",
+                shown(uri),
+                "Correct it; escape what no URI has: a blank as %20, a % as %25.",
+            )
         if uri and entity_id and read.setdefault(uri, entity_id) != entity_id:
             raise DataError(f"one entity for {uri} in {path}", f"{read[uri]} and {entity_id}", "Take one of them out.")
     return read

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from numbers import Integral
 from operator import index
 from typing import Any
@@ -16,7 +17,8 @@ from dim.linker.answer import LONGEST_MENTION, Answer, Question
 
 Spans = Iterable[Sequence[int]] | Sequence[int]  #: Pairs of start and end, or one pair.
 Marked = tuple[int, int, Question]  #: Start and end of a mention in a text, and what is asked of it.
-REACH = 300  #: Characters on either side at most: text encoders read a few hundred words.
+REACH = 300  #: Characters a sentence on either side at most: text encoders read a few hundred words.
+MOST_SENTENCES = 9  #: Of a context.
 #: No sentence ends after an initial or a title, nor before a small letter.
 _NO_END = "".join(rf"(?<!\b{title})" for title in ("[A-Z]", "Mr", "Mrs", "Ms", "Dr", "St", "Jr", "Sr", "Prof", "vs"))
 _END = re.compile(rf"""(?:{_NO_END}\.|[!?…])["'”’»)\]]*\s++(?![a-z])|[。！？][”’」』）]*|\n\s*\n\s*""")
@@ -45,19 +47,29 @@ class Annotation:
         return asdict(self)
 
 
-def marked_questions(text: str, spans: Spans, image: ImageInput | Sequence[ImageInput] | None = None) -> list[Marked]:
+def marked_questions(
+    text: str, spans: Spans, image: ImageInput | Sequence[ImageInput] | None = None, sentences: int = 1
+) -> list[Marked]:
     """Start, end and question of each mention that spans mark in a text, with its sentence as context.
 
     A mention that a line's end divides is asked with a blank there.
 
+    Args:
+        text: It.
+        spans: Of the mentions.
+        image: Of all of them.
+        sentences: Of a context (`Linker.context_sentences`).
+
     Raises:
         DataError: As `spans_in`.
     """
-    return [(start, end, _question(text, start, end, image)) for start, end in spans_in(text, spans)]
+    return [(start, end, _question(text, start, end, image, sentences)) for start, end in spans_in(text, spans)]
 
 
-def _question(text: str, start: int, end: int, image: ImageInput | Sequence[ImageInput] | None) -> Question:
-    left, right = _sentence(text, start, end)
+def _question(
+    text: str, start: int, end: int, image: ImageInput | Sequence[ImageInput] | None, sentences: int
+) -> Question:
+    left, right = _sentences(text, start, end, sentences)
     span = max(start, left) - left, min(end, right) - left
     return Question(_BREAK.sub(" ", text[start:end]), text[left:right], image, span=span)
 
@@ -104,27 +116,44 @@ def _span(text: str, place: int, span: Sequence[int]) -> tuple[int, int]:
     return start, end
 
 
-def sentence_around(text: str, start: int, end: int) -> str:
-    """What a linker reads as the context of the mention at `start` to `end`: its sentence, as linkers are trained on.
+def sentence_around(text: str, start: int, end: int, sentences: int = 1) -> str:
+    """What a linker reads as the context of the mention at `start` to `end`: its sentence, as most are trained on.
 
-    Where the sentence reaches further than 300 characters on a side, it is cut there, between words.
+    Of several sentences one more stands before the mention's than behind it where their number is even. Where they
+    reach further than 300 characters a sentence on a side, they are cut there, between words.
 
     Example:
         >>> sentence_around("Ada sings. Dr. Bob B. Bell paints. Eve sleeps.", 15, 26)
         'Dr. Bob B. Bell paints.'
+        >>> sentence_around("Ada sings. Dr. Bob B. Bell paints. Eve sleeps.", 15, 26, 2)
+        'Ada sings. Dr. Bob B. Bell paints.'
     """
-    left, right = _sentence(text, start, end)
+    left, right = _sentences(text, start, end, sentences)
     return text[left:right]
 
 
-def _sentence(text: str, start: int, end: int) -> tuple[int, int]:
-    """Where it begins and ends, without blanks at either side."""
-    left, right = max(0, start - REACH), min(len(text), end + REACH)
-    if ends := list(_END.finditer(text, left, start)):
-        left = ends[-1].end()
+def usual_sentences(contexts: Sequence[str]) -> int:
+    """How many sentences half of the contexts have at most; between 1 and 9.
+
+    Example:
+        >>> usual_sentences(["Ada sings.", "Ada sings. Bob paints.", "So Ada sang. She left. Bob came."])
+        2
+    """
+    counts = sorted(sum(map(bool, map(str.strip, _END.split(context)))) for context in contexts)
+    return min(max(counts[(len(counts) - 1) // 2], 1), MOST_SENTENCES) if counts else 1
+
+
+def _sentences(text: str, start: int, end: int, count: int) -> tuple[int, int]:
+    """Where they begin and end, without blanks at either side."""
+    before, behind = count // 2, (count - 1) // 2
+    left, right = max(0, start - REACH * (before + 1)), min(len(text), end + REACH * (behind + 1))
+    ends = list(_END.finditer(text, left, start))
+    if len(ends) > before:
+        left = ends[-1 - before].end()
     elif left > 0 and (blank := _BLANK.search(text, left, start)):
         left = blank.end()
-    if found := _END.search(text, end, right):
+    found = next(islice(_END.finditer(text, end, right), behind, None), None)
+    if found is not None:
         right = found.end()
     elif right < len(text) and (blanks := list(_BLANK.finditer(text, end, right))):
         right = blanks[-1].start()

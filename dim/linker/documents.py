@@ -65,15 +65,15 @@ def documents_of(given: Any) -> list[Document]:
     return [_document(one, f"document {place}") for place, one in each]
 
 
-def marked(document: Document, finder: MentionFinder) -> list[Marked]:
-    """The mentions of a document, with what is asked of each.
+def marked(document: Document, finder: MentionFinder, sentences: int) -> list[Marked]:
+    """The mentions of a document, with what is asked of each, of contexts of so many sentences.
 
     Raises:
         DataError: The text is none, or a span marks no name.
     """
     check_text("text", document.text)
     spans = finder.find(document.text) if document.spans is None else document.spans
-    return marked_questions(document.text, spans, document.image)
+    return marked_questions(document.text, spans, document.image, sentences)
 
 
 def _document(given: Any, where: str) -> Document:
@@ -94,7 +94,7 @@ def _annotations(
     mentions: list[list[Marked]] = []
     for number, document in enumerate(documents):
         with _explained(where(number, None)):
-            mentions.append(marked(document, finder or linker.name_finder))
+            mentions.append(marked(document, finder or linker.name_finder, linker.context_sentences))
     try:
         found = iter(linker.link_batch([question for own in mentions for *_, question in own], top_k))
     except QuestionError as error:

@@ -10,6 +10,7 @@ from dim.display.markdown import markdown_table
 from dim.evaluation.result_files import read_results
 from dim.evaluation.results import percent
 from dim.inference.method import Method
+from dim.linker.annotate import usual_sentences
 from dim.reranker.ranker import OPTIONS, Ranker
 
 RANKED = "ranked"  #: In a run's folder: what `dim rank` found, unless it was told another place.
@@ -56,6 +57,8 @@ def about_run(
         **further: What else the method's linker tells.
     """
     dataset = task.data.dataset
+    contexts = dataset.mentions.loc[dataset.mentions["split"] == "train", "context"].dropna()
+    sentences = usual_sentences([context for context in contexts if context.strip()])
     return {
         "dataset": dataset.name,
         "kb_hash": dataset.kb_hash,
@@ -63,6 +66,7 @@ def about_run(
         "run": run.name,
         "recipe": recipe,
         "figures": figures_of_run(run, ranker, by),
+        **({} if sentences == 1 else {"context_sentences": sentences}),
         **further,
     }
 

@@ -22,6 +22,7 @@ from dim.data.table_rows import MENTION_COLUMNS, SYNONYMS, read_columns
 from dim.display.terminal import Console
 from dim.errors import ConfigError, DataError, DimError
 from dim.features.inputs import file_state
+from dim.images.data_url import image_bytes, is_data_url
 from dim.images.decoders import Decoders
 from dim.images.found_files import path_on_disk
 from dim.images.regions import split_region
@@ -269,7 +270,7 @@ def _as_json(answer: Answer, evidence: bool) -> dict[str, Any]:
 
 
 def _question(row: dict[str, Any] | DataError, source: Path) -> Question:
-    """The question of a row, its image found where it stands: from here, or beside the file.
+    """The question of a row, its image found where it stands: in the cell as a data URL, from here, or beside the file.
 
     Raises:
         DataError: It is none.
@@ -278,7 +279,7 @@ def _question(row: dict[str, Any] | DataError, source: Path) -> Question:
         raise row
     question = question_of(row, "the row")
     images = question.image if isinstance(question.image, tuple) else (question.image,)
-    found = tuple(_beside(source, image) if isinstance(image, str) else image for image in images if image is not None)
+    found = tuple(_found(source, image) if isinstance(image, str) else image for image in images if image is not None)
     return replace(question, image=found) if found else question
 
 
@@ -293,7 +294,9 @@ def _state_of_images(question: Question) -> bytes:
     return json.dumps([file_state(Path(), image) for image in images if isinstance(image, str)]).encode()
 
 
-def _beside(source: Path, image: str) -> str:
+def _found(source: Path, image: str) -> str | bytes:
+    if is_data_url(image):
+        return image_bytes(image)
     file, beside = split_region(image)[0], source.parent / split_region(image)[0]
     is_here = Path(file).is_absolute() or _stands(Path(file))
     return image if is_here or not _stands(beside) else str(source.parent / image)

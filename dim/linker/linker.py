@@ -22,7 +22,7 @@ from dim.encoders.device import resolve_device
 from dim.errors import ConfigError, DataError
 from dim.features.live import ImageInput, LiveEncoder
 from dim.inference.method import Method
-from dim.linker.annotate import Annotation, Spans
+from dim.linker.annotate import MOST_SENTENCES, Annotation, Spans
 from dim.linker.answer import Answer, Asking, Question, QuestionError, asked, asked_alone, questions_of, shortened
 from dim.linker.answers import Answers
 from dim.linker.documents import Document, annotated, annotated_batch
@@ -363,6 +363,11 @@ class Linker(ModelHubMixin, ABC):
         linker.home = folder.resolve()
         return linker
 
+    @property
+    def context_sentences(self) -> int:
+        """Of a mention's context in a text: as many as half of the contexts have that it was trained on, mostly 1."""
+        return min(max(int(self.about.get("context_sentences", 1)), 1), MOST_SENTENCES)
+
     def __len__(self) -> int:
         return len(self.knowledge)
 
@@ -439,7 +444,8 @@ class Linker(ModelHubMixin, ABC):
     ) -> list[Annotation]:
         """The answers to the mentions of a text, in the order of the spans.
 
-        Each is what `link` gives for what stands there, with its sentence as context (`sentence_around`).
+        Each is what `link` gives for what stands there, with its sentence as context, or as many sentences around it as
+        the linker was trained on (`context_sentences`).
 
         Args:
             text: May be of any length.

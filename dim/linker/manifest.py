@@ -44,6 +44,7 @@ class About(TypedDict):
     licence: NotRequired[str | None]
     run: NotRequired[str | None]
     is_untrained: NotRequired[bool]
+    context_sentences: NotRequired[int]
     figures: NotRequired[list[Figure] | dict[str, Any] | None]
     images: NotRequired[Literal["copies", "paths", "none"]]
     trusted: NotRequired[list[str]]

@@ -130,7 +130,7 @@ def prepare(
             "Leave the option out: a release says itself what its KB is.",
         )
     limit = check_limit(max_missing_images)
-    overwrite = overwrite or (PREPARED.stands_at(out) and Dataset(out).meta.get("prepared_from") == _place(root))
+    overwrite = overwrite or _is_of(out, root)
     sources = [root, *(texts or {}).values()]
     with claimed_folder(out, PREPARED, "dim prepare", sources=sources, overwrite=overwrite) as check_again:
         if isinstance(converter, Wikidata):
@@ -151,14 +151,15 @@ def prepare(
         )
 
 
-def prepare_mentions(mentions: Path, entities: Path, out: Path, name: str, images: Path | None = None) -> Dataset:
-    """The dataset of mentions whose KB stands elsewhere.
+def prepare_mentions(mentions: Path, entities: Path, out: Path, linker: Path, images: Path | None = None) -> Dataset:
+    """The dataset of mentions whose KB is that of a linker.
 
     Args:
         mentions: A table of any name, or a folder that has it, or one a split.
         entities: A table of the KB; images by absolute paths.
-        out: The dataset folder to write, as of `prepare`.
-        name: The dataset's.
+        out: The dataset folder to write: a new or empty path, or what was prepared from the same mentions and the same
+            linker before, which is replaced.
+        linker: Its folder, of which the dataset has its name.
         images: A folder that holds the images of both; None: entities have none.
 
     Raises:
@@ -169,10 +170,19 @@ def prepare_mentions(mentions: Path, entities: Path, out: Path, name: str, image
     if not is_there:
         remedy = how_to_get(mentions, f"Check the path; it counts from {Path.cwd()}.")
         raise DataError(f"a table of mentions, or its folder, at {mentions}", "nothing there", remedy)
-    overwrite = PREPARED.stands_at(out) and Dataset(out).meta.get("prepared_from") == _place(mentions)
+    overwrite = _is_of(out, mentions, linker)
     with claimed_folder(out, PREPARED, "dim fit --from", sources=[mentions], overwrite=overwrite) as check_again:
-        converter = Tables(entities=entities)
-        return _prepare(mentions, out, converter, [out], name, images, check_again=check_again)
+        made = Tables(entities=entities), [out], linker.name, images
+        return _prepare(mentions, out, *made, check_again=check_again, entities_from=_place(linker))
+
+
+def _is_of(out: Path, root: Path, linker: Path | None = None) -> bool:
+    """Whether what stands at `out` was prepared from that release, or from those mentions and that linker."""
+    wanted = _place(root), None if linker is None else _place(linker)
+    if not PREPARED.stands_at(out):
+        return False
+    meta = Dataset(out).meta
+    return (meta.get("prepared_from"), meta.get("entities_from")) == wanted
 
 
 def _prepare(
@@ -189,6 +199,7 @@ def _prepare(
     max_missing_images: float = 1.0,
     nil_labels: Sequence[str] = (),
     says_next: bool = False,
+    entities_from: str | None = None,
 ) -> Dataset:
     """`prepare`; splits that were drawn are those of the first of the `earlier` folders that knows the release."""
     with reading_as_nil(nil_labels) as nil:
@@ -227,6 +238,7 @@ def _prepare(
         licence=release.licence,
         layout=converter.layout,
         prepared_from=_place(root),
+        **({} if entities_from is None else {"entities_from": entities_from}),
         mentions_without_image=int((~has_image[captions.index]).sum()),
         images=looked_up.problems.as_json(),
         said_of_images=said,

@@ -51,7 +51,11 @@ def add_nif(router: APIRouter, served: Served, responses: dict[int | str, dict[s
         chunks = cast(InChunks, request)  # as every request of these routes
         documents = await served.reader.read(chunks, lambda body: _read(body, served.settings), at_once=-1)
         spans = [[(each.start, each.end) for each in document.phrases] for document in documents]
-        marked = [marked_questions(document.text, each) for document, each in zip(documents, spans, strict=True)]
+        count = served.edition.linker.context_sentences
+        marked = [
+            marked_questions(document.text, each, sentences=count)
+            for document, each in zip(documents, spans, strict=True)
+        ]
         questions = [question for each in marked for _, _, question in each]
         outcomes = iter(await served.answer(request, questions, 1) if questions else [])
         named = EntityUris(served.settings.uri_prefix)
@@ -62,13 +66,10 @@ def add_nif(router: APIRouter, served: Served, responses: dict[int | str, dict[s
 def _read(body: bytes, settings: Settings) -> list[Document]:
     """The texts. Raises Problem, or DataError, where they cannot be linked."""
     try:
-        documents = read_nif(body, "the body", settings.max_values)
+        documents = read_nif(body, "the body", settings.max_values, settings.max_batch)
     except MissingExtraError as error:
         remedy = "Whoever runs it installs it, pip install 'dim-linker[nif]', and starts it again."
         raise Problem(501, "a server with the extra nif", "one without pyoxigraph", remedy) from error
-    count = sum(len(document.phrases) for document in documents)
-    if count > settings.max_batch:
-        raise Problem(422, f"at most {settings.max_batch} mentions in a request", f"{count:,}", "Send fewer texts.")
     for document in documents:
         check_places(document)
     return documents

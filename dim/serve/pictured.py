@@ -21,6 +21,7 @@ from dim.serve.served import Edition, Served
 
 T = TypeVar("T")
 LONGEST_TEXT = 200_000  #: Characters of a text whose mentions are to be found.
+MOST_ANSWERS = 6_400  #: To a text: as many as the default limits of a batch allow, and a tenth of a second's writing.
 
 Ready = ReadyImage | Problem
 
@@ -90,6 +91,7 @@ async def annotated(served: Served, request: Request, asked: AskedText, image: b
     batcher, outcomes = served.batcher, list[Outcome]()
     with batcher.place_of_text():
         mentions = await while_there(request, _in_time(served, read()))
+        _check_answers(served, len(mentions), asked.top_k)
         questions = [question for *_, question in mentions]
         most = served.settings.max_batch  # at once, as of any request, so that others have their turn
         for start in range(0, len(questions), most):
@@ -103,12 +105,21 @@ async def annotated(served: Served, request: Request, asked: AskedText, image: b
     return AnnotatedText(text=asked.text, annotations=annotations)
 
 
+def _check_answers(served: Served, num_mentions: int, top_k: int) -> None:
+    """Raises Problem (422) where a short text has so many answers that others would wait while they are written."""
+    most = max(MOST_ANSWERS, served.settings.max_batch * served.settings.max_top_k)
+    if num_mentions * top_k > most:
+        found, remedy = f"{num_mentions:,} mentions with {top_k:,} each", "Lower top_k, or send the text in parts."
+        raise Problem(422, f"at most {most:,} answers to a text", found, remedy)
+
+
 async def _marked(served: Served, edition: Edition, asked: AskedText, image: ReadyImage | None) -> list[Marked]:
     if asked.spans is not None:
         spans = [(span.start, span.end) for span in asked.spans]
-        return marked(Document(asked.text, spans, image), edition.finder)
-    loop = asyncio.get_running_loop()
-    found = await loop.run_in_executor(served.finding, marked, Document(asked.text, None, image), edition.finder)
+        return marked(Document(asked.text, spans, image), edition.finder, edition.linker.context_sentences)
+    loop, sentences = asyncio.get_running_loop(), edition.linker.context_sentences
+    document = Document(asked.text, None, image)
+    found = await loop.run_in_executor(served.finding, marked, document, edition.finder, sentences)
     if len(found) > served.settings.max_mentions:
         expected = f"at most {served.settings.max_mentions} mentions in a text"
         raise Problem(422, expected, f"{len(found):,}", "Send it in parts, or mark those that count.")

@@ -213,12 +213,15 @@ class DimLinker(Pipe):
     def _question(self, span: Span) -> dict[str, Any]:
         from dim.linker.annotate import sentence_around
 
-        context: str = span.doc.text
+        context, count = str(span.doc.text), self.linker.context_sentences
         if self.options.context == "sentence" and span.doc.has_annotation("SENT_START"):
-            sentences = list(span.sents)  # type: ignore[attr-defined]  # a span may cross them
-            context = context[sentences[0].start_char : sentences[-1].end_char]
+            own = list(span.sents)  # type: ignore[attr-defined]  # a span may cross them
+            every = own if count == 1 else list(span.doc.sents)
+            first = every.index(own[0])
+            around = every[max(0, first - count // 2) : first + len(own) + (count - 1) // 2]
+            context = context[around[0].start_char : around[-1].end_char]
         elif self.options.context == "sentence":
-            context = sentence_around(context, span.start_char, span.end_char)
+            context = sentence_around(context, span.start_char, span.end_char, count)
         return {"mention": span.text, "context": context, "image": span.doc._.image}
 
     def _choose(self, answers: Sequence[Answer]) -> str:

@@ -69,7 +69,7 @@ class Workers:
         if count < 1:
             raise ConfigError("workers of at least 1", str(count), "Raise it.")
         self.source, self.settings, self.listener, self.count = source, settings, listener, count
-        self.interrupted = self.forced = False
+        self.interrupted = self.forced = self._is_reloading = False
         self.num_died = 0
         self._alive: set[_Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -184,7 +184,8 @@ class Workers:
     async def _reload_for(self, asker: _Worker) -> None:
         error = await self._reload()
         if asker in self._alive:
-            asker.connection.send(Reloaded(error))
+            with suppress(OSError):  # it has just ended
+                asker.connection.send(Reloaded(error))
 
     async def _reload_and_log(self) -> None:
         if (error := await self._reload()) is None:
@@ -194,19 +195,27 @@ class Workers:
 
     async def _reload(self) -> Exception | None:
         """Has all open the linker again; the first error, or None."""
-        asked = list(self._alive)  # one that is not there yet may have opened what stood there before
-        if any(worker.reloaded is not None for worker in asked):
+        if self._is_reloading:
             return busy("one reload at a time", "another that is under way", 5)
-        for worker in asked:
-            worker.reloaded = asyncio.get_running_loop().create_future()
-            with suppress(OSError):  # one that has just ended: `_gone` says so
-                worker.connection.send(ReloadNow())
+        self._is_reloading = True
         try:
-            errors = [await worker.reloaded for worker in asked if worker.reloaded is not None]
+            errors = await asyncio.gather(*(self._reload_one(worker) for worker in self._alive))
         finally:
-            for worker in asked:
-                worker.reloaded = None
+            self._is_reloading = False
         return next((error for error in errors if error is not None), None)
+
+    async def _reload_one(self, worker: _Worker) -> Exception | None:
+        """Has one open the linker again; None: it did, or it ends, and the one that takes its place opens it anew."""
+        await asyncio.wait([worker.opened])  # what it opens meanwhile may be what stood there before
+        if not worker.answers or worker not in self._alive:
+            return None
+        worker.reloaded = self._loop.create_future()
+        with suppress(OSError):  # it has just ended: `_gone` says so
+            worker.connection.send(ReloadNow())
+        try:
+            return await worker.reloaded
+        finally:
+            worker.reloaded = None
 
     def _interrupt(self) -> None:
         self.interrupted = True

@@ -41,13 +41,15 @@ class WholeFit:
         if num_epochs < 2 or not self._starts:
             return ""
         spent = self._clock() - self._starts[-1]
+        done = trainer.fit_loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
+        by_batches = spent * (num_batches - done) / done if done else 0.0  # of this epoch, should it go on so
         if (before := len(self._starts) - 1) > 0:
             each = (self._starts[-1] - self._starts[0]) / before
-        elif done := trainer.fit_loop.epoch_loop.batch_progress.current.processed:  # type: ignore[attr-defined]
-            each = spent * num_batches / done
+        elif done:
+            each = spent + by_batches
         else:
             return ""
-        seconds = max(0.0, each * (num_epochs - trainer.current_epoch) - spent)
+        seconds = max(each - spent, by_batches) + each * (num_epochs - trainer.current_epoch - 1)
         return f"at most {duration(seconds)} of all {num_epochs} epochs"
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dim.errors import ConfigError, DataError
 from dim.linker import Linker, Question
-from dim.linker.annotate import REACH, Annotation, sentence_around, spans_in
+from dim.linker.annotate import MOST_SENTENCES, REACH, Annotation, sentence_around, spans_in, usual_sentences
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +165,46 @@ def test_the_context_is_the_mention_with_what_stands_beside_it(
     assert around in text
     assert mention.strip() in around
     assert len(around) <= len(mention) + 2 * REACH
+
+
+TEXT = "One came. Two sang. Ada left. Four wept. Five slept."
+
+
+@pytest.mark.parametrize(
+    ("count", "around"),
+    [
+        (1, "Ada left."),
+        (2, "Two sang. Ada left."),
+        (3, "Two sang. Ada left. Four wept."),
+        (4, "One came. Two sang. Ada left. Four wept."),
+        (9, TEXT),
+    ],
+)
+def test_as_many_sentences_are_handed_on_as_contexts_had_in_training(count: int, around: str) -> None:
+    start = TEXT.index("Ada")
+    assert sentence_around(TEXT, start, start + 3, count) == around
+    assert usual_sentences([around] * 3) == min(count, 5)
+    far = "word " * 200 + TEXT
+    left = sentence_around(far, far.index("Ada"), far.index("Ada") + 3, 9)
+    assert left.endswith("Four wept. Five slept.")
+    assert len(left) <= REACH * 5 + len(TEXT)
+
+
+def test_a_linker_says_how_many_and_a_stranger_cannot_ask_for_more(linker: Linker) -> None:
+    assert linker.context_sentences == 1
+    assert usual_sentences([]) == 1
+    before = linker.about
+    try:
+        for said, meant in ((3, 3), (10**9, MOST_SENTENCES), (-1, 1)):
+            linker.about = before | {"context_sentences": said}
+            assert linker.context_sentences == meant
+        linker.about = before | {"context_sentences": 2}
+        name = next(iter(linker)).name
+        text = f"It was late. {name} smiled. Then all left."
+        start = text.index(name)
+        [found] = linker.annotate(text, [(start, start + len(name))])
+        asked = linker.link(name, f"It was late. {name} smiled.")
+        assert [one.id for one in found.answers] == [one.id for one in asked]
+        assert [one.score for one in found.answers] == pytest.approx([one.score for one in asked])
+    finally:
+        linker.about = before

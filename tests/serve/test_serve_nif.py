@@ -29,6 +29,7 @@ def phrase(start: int, end: int, anchor: str) -> str:
     )
 
 
+TOO_MANY_TEXTS = "text/turtle", 422, "at most 2 texts in the body"
 TOLD = HEAD + CONTEXT + phrase(33, 39, "Delara") + phrase(2, 8, "Velton")
 
 
@@ -68,7 +69,8 @@ def test_a_text_without_mentions_goes_back_as_it_is(server: Running) -> None:
         ("<a", "text/turtle", 422, "Turtle in the body"),
         ("", "text/turtle", 422, "a text in the body"),
         (HEAD + CONTEXT + phrase(3, 9, "Velton"), "text/turtle", 422, "nif:anchorOf 'Velton' in http://t/1"),
-        (TOLD + phrase(9, 15, "smiled"), "text/turtle", 422, "at most 2 mentions in a request"),
+        (TOLD + phrase(9, 15, "smiled"), "text/turtle", 422, "at most 2 mentions in the body"),
+        (HEAD + CONTEXT + CONTEXT.replace("t/1", "t/2") + CONTEXT.replace("t/1", "t/3"), *TOO_MANY_TEXTS),
         (TOLD + "<http://a> <http://b> 1 .\n" * 100_000, "text/turtle", 422, "at most 100,000 triples in the body"),
         ("<http://a> <http://b> " + "<<( <http://a> <http://b> " * 20_000, "text/turtle", 422, "at most 100 <<"),
     ],

@@ -100,6 +100,19 @@ def test_more_mentions_than_a_batch_are_answered_and_too_many_refused(server: Ru
     assert (said(refused)["expected"], said(refused)["found"]) == ("at most 20 mentions in a text", "24")
 
 
+def test_a_text_with_more_answers_than_a_batch_may_have_is_refused(linker: Linker, names: list[str]) -> None:
+    with running(linker, max_top_k=1000) as server:
+        text = {"text": ". ".join(names[:7])}
+        found = server.client.post("/annotate", json=text | {"top_k": 1000}).json()
+        assert len(found["annotations"]) == 7
+        text = {"text": ". ".join(names * 6)}
+        refused = server.client.post("/annotate", json=text | {"top_k": 1000})
+        assert refused.status_code == 422
+        assert refused.json()["error"]["expected"] == "at most 64,000 answers to a text"
+        assert refused.json()["error"]["found"] == "72 mentions with 1,000 each"
+        assert server.still_answers()
+
+
 def test_a_text_that_is_too_long_to_be_looked_through_is_refused(
     server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,11 +3,13 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -18,8 +20,7 @@ from waiting import HANG, wait_until
 from dim.cli.serve import closing_line, serve
 from dim.data.entity import Entity
 from dim.errors import ConfigError, DimError
-from dim.serve.control import Ended, ReloadNow
-from dim.serve.server import bound_socket
+from dim.serve.control import Ended, Opened, Reloaded, ReloadNow
 from dim.serve.settings import Settings
 from dim.serve.source import Source
 from dim.serve.workers import SPAWN, Workers, _Worker, num_threads
@@ -101,6 +102,28 @@ def test_a_reload_is_that_of_all(tmp_path: Path, tmp_path_factory: pytest.TempPa
         assert sizes() == {302}
 
 
+def test_one_that_opens_the_linker_of_before_meanwhile_is_reloaded_too() -> None:
+    async def reload() -> None:
+        with socket.socket() as listener:
+            workers = Workers(Source("linker"), Settings(), listener, 2)
+        loop = workers._loop = asyncio.get_running_loop()
+        (ours, at_first), (other, at_second) = SPAWN.Pipe(), SPAWN.Pipe()
+        first, second = (_Worker(cast(Any, None), end, loop.create_future()) for end in (ours, other))
+        workers._alive = {first, second}
+        workers._take(first, Opened(300, ""))  # the second still opens what stood there before
+        reloading = asyncio.create_task(workers._reload())
+        assert isinstance(await asyncio.to_thread(at_first.recv), ReloadNow)
+        workers._take(first, Reloaded(None))
+        workers._take(second, Opened(300, ""))
+        assert await asyncio.to_thread(at_second.poll, HANG)
+        assert isinstance(at_second.recv(), ReloadNow)
+        assert not reloading.done()
+        workers._take(second, Reloaded(None))
+        assert await reloading is None
+
+    asyncio.run(reload())
+
+
 @pytest.mark.long
 def test_they_end_with_the_process_that_looks_after_them(folder: Path) -> None:
     with process(folder, "workers=2") as (served, client):
@@ -136,24 +159,6 @@ def test_no_module_of_the_folder_that_they_are_started_in_is_imported(folder: Pa
             assert list(tmp_path.glob("*-imported")) == []
         finally:
             served.terminate()
-
-
-def test_one_that_is_still_opening_the_linker_opens_it_once_more(tmp_path: Path) -> None:
-    async def asked_to() -> object:
-        with bound_socket("127.0.0.1", 0) as listener:
-            workers = Workers(Source(str(tmp_path)), Settings(), listener, 1)
-        ours, theirs = SPAWN.Pipe()
-        opening = _Worker(SPAWN.Process(), ours, asyncio.get_running_loop().create_future())
-        workers._alive.add(opening)
-        reloading = asyncio.create_task(workers._reload())
-        await asyncio.sleep(0)
-        message = theirs.recv() if theirs.poll() else None
-        if opening.reloaded is not None:
-            opening.reloaded.set_result(None)
-        assert await reloading is None
-        return message
-
-    assert isinstance(asyncio.run(asked_to()), ReloadNow)
 
 
 def test_no_process_is_refused(tmp_path: Path) -> None:
