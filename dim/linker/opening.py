@@ -24,7 +24,8 @@ def check_is_folder(model: str) -> None:
     """Raises ConfigError, or DataError, where no linker's folder stands there, which alone can be changed."""
     folder = check_name(model)
     if is_run(folder) or not folder.is_dir():
-        found, remedy = f"an id on the hub, {model}", "Get its folder, such as by Linker.from_pretrained and save."
+        found = f"no folder {model}"
+        remedy = "Check the path; of an id on the hub, save the linker first: Linker.from_pretrained(ID).save(FOLDER)."
         if is_run(folder):
             found, remedy = f"a run at {model}", "Write its linker, and serve that: dim export RUN FOLDER."
         raise ConfigError("a linker's folder, whose entities may come and go", found, remedy)

@@ -184,13 +184,14 @@ def test_only_a_linkers_folder_with_a_token_is_writable(
     with pytest.raises(ConfigError, match="a token beside writable"):
         serve(str(place), port=0, writable=True)
     (tmp_path / "config.yaml").touch()
-    for model, found in ((str(tmp_path), "a run"), ("someone/linker", "an id on the hub")):
+    for model, found in ((str(tmp_path), "a run"), ("someone/linker", "no folder someone/linker")):
         with pytest.raises(ConfigError, match=f"a linker's folder, whose entities may come and go[\\s\\S]*{found}"):
             serve(model, port=0, writable=True, token="a")
     with pytest.raises(DataError, match="a linker's folder"):
         serve(str(place.parent), port=0, writable=True, token="a")
 
 
+@pytest.mark.long
 def test_a_folder_that_dim_add_changed_is_answered_by_after_sighup(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "more.csv").write_text("id;name;aliases\nm3;Emil Nolde;Nolde|E. Nolde\n")
     with process(folder, "token='tell-nobody', writable=True") as (served, client):
