@@ -29,6 +29,7 @@ from dim.training.task import LinkingTask
 
 FOLDER, FOLDS = "ranker", "ranker-folds"  #: Of a run, where its ranker is, and where the folds are that it was made of.
 RANKED = results_kind("results of dim rank", lambda entry: str(entry.get("system")).endswith("+ ranker"))
+ENOUGH = 500  #: Mentions of tune: of 72 a ranker of GEMEL learned to be worse, and to be too sure (docs/how_to/generative.md).
 NIL_SHARE_OF_TRAINING = 0.3  #: Of the training mentions, how many are seen once more with their gold held out.
 
 Rows = NDArray[np.int64]
@@ -70,9 +71,9 @@ def rank(
         overwrite: Whether to replace results in `out`, which this command wrote.
         trust: Packages, separated by commas, whose classes the run may name beside dim's; they are imported.
         unseen: What the ranker learns of. `folds`: the training mentions, as said. `tune`: by the run's own vectors the
-            mentions by which it chose its epoch, fewer of them, and nothing is fitted again. By default `folds`, and
-            `tune` where the run trained an encoder, which takes as long again for each fold, or asks a language model,
-            which scores the names of some 20 candidates a mention.
+            mentions by which it chose its epoch, fewer of them, and nothing is fitted again. By default `folds`; and
+            `tune`, where that has 500 mentions at least, if the run trained an encoder, which takes as long again for
+            each fold, or asks a language model, which scores the names of some 20 candidates a mention.
 
     Raises:
         ConfigError: The run's method scores no entities; `out` holds results; a share is out of range.
@@ -103,7 +104,7 @@ def _rank(
     task = open_run(run, device, dataset, trusted)
     if not (task.scores_all or task.scores_given):
         raise ConfigError("a run that scores entities", f"{type(task).__name__}, which scores none", "Name another.")
-    unseen = unseen or ("tune" if len(task.trained_encoders) or not task.scores_all else "folds")
+    unseen = unseen or _usual(task)
     if unseen == split == "tune":
         raise ConfigError(
             "another split than the one that the ranker learns of (--unseen tune)",
@@ -152,6 +153,11 @@ class Training:
     folds: Rows
     held_out: Lists
     folds_held_out: Rows
+
+
+def _usual(task: LinkingTask) -> Unseen:
+    is_costly = bool(len(task.trained_encoders)) or not task.scores_all
+    return "tune" if is_costly and len(task.datamodule.rows("tune")) >= ENOUGH else "folds"
 
 
 def _training_lists(finder: Finder, towers: Iterable[tuple[Rows, LinkingTask]], seed: int) -> Training:

@@ -28,7 +28,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     chosen = ["--model.examples", "NoExamples", *sizes, "--model.tie_break", "Popularity", "--trainer.max_epochs", "1"]
     assert main(["fit", *gemel_options(folder / "world", folder / "run", *chosen)]) == 0
     asked = ["rank", "--run", str(folder / "run"), "--folds", "2", "--num_candidates", "4"]
-    assert main([*asked, "--nil_precision", "0.5"]) == 0
+    assert main([*asked, "--nil_precision", "0.5", "--unseen", "tune"]) == 0
     return folder
 
 
