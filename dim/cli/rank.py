@@ -29,7 +29,7 @@ from dim.training.task import LinkingTask
 
 FOLDER, FOLDS = "ranker", "ranker-folds"  #: Of a run, where its ranker is, and where the folds are that it was made of.
 RANKED = results_kind("results of dim rank", lambda entry: str(entry.get("system")).endswith("+ ranker"))
-ENOUGH = 500  #: Mentions of tune: of 72 a ranker of GEMEL learned to be worse, and to be too sure (docs/how_to/generative.md).
+ENOUGH = 500  #: Mentions of tune. Of 72 one of GEMEL learned to be worse and too sure (docs/how_to/generative.md).
 NIL_SHARE_OF_TRAINING = 0.3  #: Of the training mentions, how many are seen once more with their gold held out.
 
 Rows = NDArray[np.int64]
