@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from releases import PEOPLE, entity_rows, mention_rows, write_dim_release, write_image, write_table, write_tables
 
 from dim.__main__ import main
@@ -156,11 +157,13 @@ def test_the_readme_goes_from_two_tables_to_answers(tmp_path: Path, monkeypatch:
     section = README.read_text(encoding="utf-8").split("## Your own data")[1]
     lines = section.split("```sh\n")[1].split("```")[0].splitlines()
     commands = [shlex.split(line, comments=True)[3:] for line in lines]
-    assert [words[0] for words in commands] == ["prepare", "fit", "export", "link", "link"]
+    assert [words[0] for words in commands] == ["prepare", "fit", "export", "link", "link", "annotate"]
     monkeypatch.chdir(tmp_path)
     write_table(tmp_path / "my_tables" / "entities.csv", without_images(entity_rows()))
     write_table(tmp_path / "my_tables" / "mentions.csv", without_images(mention_rows()))
     write_table(tmp_path / "new.csv", [{"mention": "Turing", "context": "Turing at a meeting"}])
+    (tmp_path / "article.txt").write_text("In May Alan Turing came.", encoding="utf-8")
+    Image.new("RGB", (40, 40), (200, 30, 30)).save(tmp_path / "photo.jpg")
     for words in commands:
         if words[0] == "fit":
             fitted(words, tmp_path, monkeypatch)
