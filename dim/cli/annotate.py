@@ -10,7 +10,7 @@ from dim.data.files import open_text
 from dim.display.terminal import Console
 from dim.errors import ConfigError, DataError
 from dim.linker import Annotation
-from dim.linker.answer_files import ANSWERS, check_format, write_results
+from dim.linker.answer_files import ANSWERS, as_written, check_format, write_results
 from dim.linker.finders.named import FinderKind, open_finder
 from dim.linker.given import check_top_k
 from dim.linker.opening import open_linker
@@ -109,17 +109,11 @@ def _read(path: Path, encoding: str | None) -> str:
 
 
 def _write(annotations: Sequence[Annotation], output: Path, evidence: bool) -> None:
-    rows = []
-    for each in annotations:
-        row = each.to_dict()
-        answers = row.pop(ANSWERS)
-        rows.append(row | {ANSWERS: [answer if evidence else _without_evidence(answer) for answer in answers]})
+    rows = [
+        each.to_dict() | {ANSWERS: [as_written(answer, evidence) for answer in each.answers]} for each in annotations
+    ]
     write_results(rows, output)
     Console().print(f"{len(rows):,} mentions linked: {output}", soft_wrap=True, highlight=False)
-
-
-def _without_evidence(answer: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in answer.items() if name != "evidence"}
 
 
 def _nothing(finder: FinderKind, num_entities: int, ignore_case: bool) -> str:

@@ -64,7 +64,7 @@ def read_grid(path: Path) -> list[Setting]:
         raise ConfigError(f"a setting in {path}", "none", "Write option: [values], or a list of mappings.")
     points = [{option.lstrip("-"): value for option, value in point.items()} for point in points]
     short = _short({option for point in points for option in point})
-    options = [tuple(f"--{option}={_written(value, option)}" for option, value in point.items()) for point in points]
+    options = [tuple(f"--{option}={written(value, option)}" for option, value in point.items()) for point in points]
     names = _unlike([_named(point, short) for point in points], options)
     return [Setting(name, of) for name, of in zip(names, options, strict=True)]
 
@@ -114,7 +114,7 @@ def _mark(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
-def _written(value: Any, option: str) -> str:
+def written(value: Any, option: str) -> str:
     """A value as the command line takes it."""
     try:
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

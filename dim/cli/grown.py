@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
+from dim.cli.grid import written
 from dim.core.known_classes import trusted_by
 from dim.core.wrong_line import split_line
 from dim.display.lines import say
@@ -114,13 +114,13 @@ def _kept(recipe: Recipe, is_untrained: bool) -> Iterator[str]:
     """Options of `fit` by which a run reads as the linker does."""
     for name, encoder in recipe["encoders"].items():
         if encoder is not None:
-            yield f"--data.{name}={json.dumps(encoder)}"
+            yield f"--data.{name}={written(encoder, name)}"
     for name in ("context_template", "num_images", *READS):
         if name in recipe:
-            yield f"--data.{name}={json.dumps(recipe[name]) if not isinstance(recipe[name], str) else recipe[name]}"
+            yield f"--data.{name}={written(recipe[name], name)}"
     if not is_untrained:
         for name, value in (recipe["model"].get("init_args") or {}).items():
-            yield f"--model.{name}={json.dumps(value) if not isinstance(value, str) else value}"
+            yield f"--model.{name}={written(value, name)}"
 
 
 def _entities_of(linker: Linker) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from dim.core.files import atomic_path, explain_write_errors, put_in_place
 from dim.data.csv_rows import ANSWER_COLUMNS
 from dim.display.spreadsheet import spreadsheet_writer
 from dim.errors import ConfigError
+from dim.linker.answer import Answer
 
 LINES = (".jsonl", ".ndjson")
 FORMATS = (*LINES, ".csv", ".tsv", ".parquet")
@@ -33,6 +34,12 @@ ANSWER = {
     "images": pa.list_(pa.string()),
     "evidence": pa.map_(pa.string(), pa.float64()),
 }
+
+
+def as_written(answer: Answer, evidence: bool) -> dict[str, Any]:
+    """An answer as a row has it, with its evidence or without."""
+    values = answer.to_dict()
+    return values if evidence else {name: value for name, value in values.items() if name != "evidence"}
 
 
 def check_format(output: Path) -> None:

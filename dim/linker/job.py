@@ -26,10 +26,11 @@ from dim.images.data_url import image_bytes, is_data_url
 from dim.images.decoders import Decoders
 from dim.images.found_files import path_on_disk
 from dim.images.regions import split_region
-from dim.linker.answer import ASKED, IMAGE, READ, Answer, Question, question_of
+from dim.linker.answer import ASKED, IMAGE, READ, Question, question_of
 from dim.linker.answer_files import (
     ANSWERS,
     ERROR,
+    as_written,
     check_format,
     json_line,
     name_whole,
@@ -242,7 +243,7 @@ def _answer_rows(linker: Linker, batch: list[_Row], options: Options) -> list[di
     return [
         row.kept | {ERROR: short(outcome)}
         if isinstance(outcome, Exception)
-        else row.kept | {ANSWERS: [_as_json(answer, options.evidence) for answer in outcome]}
+        else row.kept | {ANSWERS: [as_written(answer, options.evidence) for answer in outcome]}
         for row, outcome in zip(batch, link_each(linker, [row.question for row in batch], options.top_k), strict=True)
     ]
 
@@ -262,11 +263,6 @@ def one_ahead(items: Iterable[Item], work: Callable[[Item], Made]) -> Iterator[M
                 yield ready.popleft().result()
         for last in ready:
             yield last.result()
-
-
-def _as_json(answer: Answer, evidence: bool) -> dict[str, Any]:
-    values = answer.to_dict()
-    return values if evidence else {name: value for name, value in values.items() if name != "evidence"}
 
 
 def _question(row: dict[str, Any] | DataError, source: Path) -> Question:

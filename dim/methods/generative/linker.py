@@ -157,15 +157,13 @@ class GenerativeLinker(RankedLinker):
 
     def _by_names(self, questions: Sequence[Question], top_k: int) -> list[list[Answer]]:
         prompts, images_of = self._prompts(questions)
-        by_length = np.argsort([prompt.length(self.task.prefix_length) for prompt in prompts], kind="stable")
         found: dict[int, list[Answer]] = {}
         for is_scored in (False, True):
-            places = [place for place in by_length.tolist() if (questions[place].candidates is not None) == is_scored]
-            for start in range(0, len(places), self.task.batch_size):
-                chosen = places[start : start + self.task.batch_size]
+            places = [place for place, asked in enumerate(questions) if (asked.candidates is not None) == is_scored]
+            for chosen in self.task.batches_of(prompts, places):
                 encoded, _ = self.task.encode([prompts[place] for place in chosen], images_of)
-                asked = {place: questions[place] for place in chosen}
-                answers_of = self._of_candidates(encoded, asked) if is_scored else self._write(encoded)
+                own = {place: questions[place] for place in chosen}
+                answers_of = self._of_candidates(encoded, own) if is_scored else self._write(encoded)
                 found |= zip(chosen, answers_of, strict=True)
         for place, answers in found.items():
             check_finite(place, [answer.score for answer in answers], "the language model's scores")

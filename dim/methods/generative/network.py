@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Literal, NoReturn
 
 import numpy as np
@@ -254,12 +254,16 @@ class GEMELNetwork(Method):
         tokens: Callable[[Rows], list[list[int]]],
         without: Sequence[Rows] | None = None,
     ) -> Likelihoods:
-        """Those of prompts, as of `Likelihoods`; prompts of about one length share a batch."""
-        by_length = np.argsort([prompt.length(self.prefix_length) for prompt in prompts], kind="stable").tolist()
-        places = [by_length[start : start + self.batch_size] for start in range(0, len(by_length), self.batch_size)]
-        batches = [(of, self.encode([prompts[place] for place in of], images_of)[0]) for of in places]
+        """Those of prompts, as of `Likelihoods`."""
+        of_each = self.batches_of(prompts, range(len(prompts)))
+        batches = [(of, self.encode([prompts[place] for place in of], images_of)[0]) for of in of_each]
         model, at_once = self.language_model, self.score_batch_size
         return Likelihoods(model, self.decoder, batches, choices, ranked, tokens, at_once, without)
+
+    def batches_of(self, prompts: Sequence[Prompt], places: Iterable[int]) -> list[list[int]]:
+        """Some places of prompts in batches: those of about one length share one."""
+        ordered = sorted(places, key=lambda place: prompts[place].length(self.prefix_length))
+        return [ordered[start : start + self.batch_size] for start in range(0, len(ordered), self.batch_size)]
 
     def on_scoring_start(self) -> None:
         """Brings the language model to the device."""
@@ -280,13 +284,11 @@ class GEMELNetwork(Method):
         """
         mentions = rows.cpu().numpy()
         prompts = self.prompts.of(mentions)
-        by_length = np.argsort([prompt.length(self.prefix_length) for prompt in prompts], kind="stable")
         answer = self._write if self.data.protocol.is_written else self._score
         found: dict[int, Answers] = {}
-        for start in range(0, len(mentions), self.batch_size):
-            chosen = by_length[start : start + self.batch_size]
+        for chosen in self.batches_of(prompts, range(len(prompts))):
             encoded, _ = self._encode([prompts[place] for place in chosen])
-            found |= zip(chosen.tolist(), answer(encoded, mentions[chosen]), strict=True)
+            found |= zip(chosen, answer(encoded, mentions[chosen]), strict=True)
             self.tell_ranked(len(chosen))
         answers = [found[place] for place in range(len(mentions))]
         return Ranked.from_lists(
