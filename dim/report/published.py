@@ -25,8 +25,8 @@ def published_results() -> pd.DataFrame:
 def quoted(head: dict[str, Any]) -> pd.DataFrame:
     """The published rows that may stand beside a group; empty where there are none.
 
-    Columns: model, top1 … mrr (shares, NaN where not published), protocol_note (`verified`, or what is not known)
-    and source.
+    Columns: model, top1 … mrr (shares, NaN where not published), protocol_note (`verified`, what is not known, or why
+    it is doubtful) and source.
 
     Args:
         head: The metrics of the group: dataset, protocol, kb_size.
@@ -37,9 +37,16 @@ def quoted(head: dict[str, Any]) -> pd.DataFrame:
     if head["protocol"] == "full_kb":
         same_size &= table["kb_size"].notna()
     rows = table[fits & same_size.astype(bool)].sort_values("top1", kind="stable", ignore_index=True)
-    notes = ["verified" if v == "yes" else f"protocol not verified ({v})" for v in rows["verified"]]
+    notes = list(map(_note, rows["verified"]))
     shares = {column: rows[column].astype(float) / 100 for column in COLUMNS}
     return pd.DataFrame({"model": rows["model"], **shares, "protocol_note": notes, "source": rows["source"]})
+
+
+def _note(verified: str) -> str:
+    """What a table says beside a figure; `doubtful` is one that another source contradicts."""
+    if verified == "yes":
+        return "verified"
+    return verified if verified.startswith("doubtful") else f"protocol not verified ({verified})"
 
 
 def family(protocol: str) -> str | None:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from published_page import DATASETS, DOCUMENT, PROTOCOLS, page
 
 import dim.report.published as published
 from dim.report.published import family, published_results, quoted
@@ -46,3 +47,16 @@ def test_protocols_that_nobody_verified_are_marked():
     rows = quoted(HEAD | {"protocol": "candidates(released, 100, gold injected)", "kb_size": 18880})
     assert len(rows) > 5
     assert rows["protocol_note"].str.startswith("protocol not verified (protocol as reported by the source)").all()
+
+
+def test_a_figure_that_another_source_contradicts_says_so():
+    rows = quoted({"dataset": "WikiMEL", "protocol": "generative(5 beams)", "kb_size": 18880}).set_index("model")
+    assert rows.loc["GPT-3.5-Turbo", "protocol_note"].startswith("doubtful: another source gives WikiMEL 73.80")
+    assert rows.loc["GELR", "protocol_note"] == "protocol not verified (names in the tree not stated)"
+
+
+def test_the_page_of_published_figures_has_every_figure_of_the_file():
+    assert set(published_results()["protocol"]) == set(PROTOCOLS)
+    assert set(published_results()["dataset"]) == set(DATASETS)
+    assert not published_results().duplicated(["protocol", "dataset", "model"]).any()
+    assert DOCUMENT.read_text(encoding="utf-8") == page()
