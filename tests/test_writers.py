@@ -30,6 +30,7 @@ OTHERS = {
     "link": "a new file: tests/test_link.py",
     "annotate": "a new file: tests/test_annotate_command.py",
     "nif": "a new file: tests/test_nif.py",
+    "collective": "results, and the run's ranker anew: tests/test_collective.py",
     "unpack": "new folders, never over one: tests/data/test_hdf5_images.py",
     "fetch-images": "new files, each at once: tests/test_fetch_images.py",
     "configs": "new files",

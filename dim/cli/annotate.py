@@ -32,6 +32,7 @@ def annotate(
     as_json: bool = False,
     output: Path | None = None,
     evidence: bool = False,
+    collective: bool = False,
     encoding: str | None = None,
     device: str = "auto",
     trust: str | None = None,
@@ -56,6 +57,7 @@ def annotate(
         output: A new file in the place of the screen, by its name in JSON lines (.jsonl), .csv, .tsv or .parquet: a row
             a mention, with `start`, `end` (characters of the text, from 0), `mention` and its answers.
         evidence: Write what each score was made of into the file, too.
+        collective: Answer the mentions together, as `dim collective` has learned it.
         encoding: Of the input; the default is what its first bytes tell, or UTF-8.
         device: `auto`, `cpu`, `cuda` …
         trust: Packages, separated by commas, whose classes the linker's folder may name; they are imported.
@@ -73,7 +75,7 @@ def annotate(
         text = _read(input, encoding)
     linker = open_linker(model, device, trust, dataset, image_root)
     found = open_finder(linker.knowledge, finder, finder_model, finder_labels, ignore_case)
-    annotations = linker.annotate(text, image=image, top_k=top_k, finder=found)
+    annotations = linker.annotate(text, image=image, top_k=top_k, finder=found, collective=collective)
     say_calibration(linker)
     if output is not None:
         _write(annotations, output, evidence)

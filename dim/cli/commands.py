@@ -161,6 +161,12 @@ COMMANDS = {
         by_name=True,
         interrupted="the folds that were fitted are kept; the same command goes on with the others",
     ),
+    "collective": Command(
+        "dim.cli.collective",
+        ("collective",),
+        "answer the mentions of a text together, by what goes together",
+        by_name=True,
+    ),
     "hold-out": Command(
         "dim.cli.hold_out",
         ("hold_out",),

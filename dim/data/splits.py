@@ -9,10 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dim.core.files import content_hash
+from dim.data.dataset import attributes_of
 from dim.images.regions import split_region
 
 # The draw is part of a dataset, not of a training run: it has one seed for ever.
 SPLIT_SEED = "dim-splits-1"
+DOCUMENT = "document"  #: The attribute of a mention that names its text.
 
 
 def caption_groups(mentions: pd.DataFrame) -> NDArray[np.int64]:
@@ -39,6 +41,27 @@ def caption_groups(mentions: pd.DataFrame) -> NDArray[np.int64]:
             parents[find(row)] = find(first_row.setdefault(key, row))
     roots = np.array([find(row) for row in range(len(mentions))], dtype=np.int64)
     return np.unique(roots, return_inverse=True)[1].astype(np.int64)
+
+
+def text_groups(mentions: pd.DataFrame) -> NDArray[np.int64]:
+    """The number of each mention's text: those of one `document` (attribute), else of one non-empty context, share it.
+
+    Example:
+        >>> table = pd.DataFrame({"context": ["a", "b", "a", "", ""], "attributes": [None] * 5})
+        >>> table.loc[1, "attributes"] = '{"document": 7}'
+        >>> text_groups(table).tolist()
+        [0, 1, 0, 2, 3]
+    """
+    numbers: dict[tuple[str, str], int] = {}
+    found = np.empty(len(mentions), np.int64)
+    for row, (context, attributes) in enumerate(zip(mentions["context"], mentions["attributes"], strict=True)):
+        document = attributes_of(attributes).get(DOCUMENT)
+        if document is not None:
+            key = "document", str(document)
+        else:
+            key = ("context", context) if context else ("alone", str(row))
+        found[row] = numbers.setdefault(key, len(numbers))
+    return found
 
 
 def draw_captions(mentions: pd.DataFrame, share: float, purpose: str) -> NDArray[np.bool_]:

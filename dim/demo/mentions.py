@@ -84,6 +84,32 @@ def today(looks: NDArray[np.int8], rng: np.random.Generator) -> NDArray[np.int8]
     return shown
 
 
+def documents(population: Population, plan: Plan, size: int, rng: np.random.Generator) -> list[str | None]:
+    """The text of each mention: up to `size` of one split and of different families, whose employer is the same.
+
+    A stranger has none, and whoever is left alone.
+    """
+    employers = population.facts[plan.family, plan.member, list(FACTS).index("employer")]
+    keys, which = np.unique(np.column_stack([population.splits[plan.family], employers]), axis=0, return_inverse=True)
+    found: list[list[int]] = []
+    for key in range(len(keys)):
+        started: list[list[int]] = []
+        for mention in rng.permutation(np.flatnonzero((which == key) & (plan.member != STRANGER))).tolist():
+            families = (text for text in started if plan.family[mention] not in plan.family[text])
+            if (text := next(families, None)) is None:
+                started.append(text := [])
+            text.append(mention)
+            if len(text) == size:
+                started.remove(text)
+                found.append(text)
+        found += [text for text in started if len(text) > 1]
+    names: list[str | None] = [None] * len(plan)
+    for number, text in enumerate(found):
+        for mention in text:
+            names[mention] = f"d{number}"
+    return names
+
+
 def sentences(names: list[str], facts: NDArray[np.int8], rng: np.random.Generator) -> list[tuple[str, int]]:
     """A sentence for each mention, and where in it the name begins.
 

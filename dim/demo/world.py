@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from dim.core.output import output_folder
 from dim.data.dataset import ANSWERS, CAPTIONS, SPLITS, Dataset, dataset_kind, keep_answers, write_folder
+from dim.data.splits import DOCUMENT
 from dim.demo.drawing import STYLES_OF, Picture, draw_all, picture_paths
-from dim.demo.mentions import MENTIONS_PER_FAMILY, UNTOLD, Plan, plan_mentions, sentences
+from dim.demo.mentions import MENTIONS_PER_FAMILY, UNTOLD, Plan, documents, plan_mentions, sentences
 from dim.demo.population import FAMILY_SIZE, STRANGER, Codes, Population, populate
 from dim.demo.texts import brief_texts, refreshed_texts
 from dim.demo.vocabulary import FACTS, LOOKS
@@ -38,6 +39,7 @@ def demo_world(
     seed: int = 0,
     num_images: int | None = None,
     num_mentions: int = 60_000,
+    mentions_a_document: int = 1,
     overwrite: bool = False,
 ) -> Dataset:
     """Writes a made-up dataset folder and opens it; the same arguments always write the same world.
@@ -54,17 +56,22 @@ def demo_world(
         num_images: Draw at most so many pictures, those of mentions first; the other rows have no image. None draws
             all (12 KiB each).
         num_mentions: Write at most so many mentions; the families beyond them are in the KB alone.
+        mentions_a_document: From 2 on, mentions of different families whose people have one employer are said to be of
+            one text, at most so many together (the attribute `document`), for `dim collective`; 1: none are.
         overwrite: Whether another world at `root` may be replaced, too.
 
     Raises:
         ConfigError: A size is out of range, or something else stands at `root`.
     """
     _check_sizes(num_entities, num_images, num_mentions)
+    if mentions_a_document < 1:
+        raise ConfigError("at least 1 mention a document", str(mentions_a_document), "Raise --mentions_a_document.")
     made_with: dict[str, Any] = {
         "num_entities": num_entities,
         "seed": seed,
         "num_images": num_images,
         "num_mentions": num_mentions,
+        **({"mentions_a_document": mentions_a_document} if mentions_a_document > 1 else {}),
     }
     overwrite = overwrite or _is_as_made(Path(root), made_with)
     with output_folder(root, WORLD, "dim demo-world", overwrite=overwrite) as folder:
@@ -86,7 +93,14 @@ def _is_as_made(root: Path, made_with: dict[str, Any]) -> bool:
     return is_same and not added and captions.null_count == len(captions)
 
 
-def _write(folder: Path, num_entities: int, seed: int, num_images: int | None, num_mentions: int) -> None:
+def _write(
+    folder: Path,
+    num_entities: int,
+    seed: int,
+    num_images: int | None,
+    num_mentions: int,
+    mentions_a_document: int = 1,
+) -> None:
     for_people, for_mentions, for_texts, for_pictures = (np.random.default_rng([seed, part]) for part in range(4))
     population = populate(num_entities, num_mentions // MENTIONS_PER_FAMILY, for_people)
     people = for_people.permutation(num_entities)  # KB row → person
@@ -99,7 +113,9 @@ def _write(folder: Path, num_entities: int, seed: int, num_images: int | None, n
     looks = population.looks[np.divmod(people, FAMILY_SIZE)]
     of_entities = _pictures(looks, ["kb"] * num_entities, MISSING_ENTITY_IMAGES, left, for_pictures)
     mentions["images"], entities["images"] = _images(of_mentions, "mentions"), _images(of_entities, "kb")
-    mentions["attributes"] = _evidence(plan, mentions, of_mentions)
+    for_documents = np.random.default_rng([seed, 4])
+    of_text = documents(population, plan, mentions_a_document, for_documents) if mentions_a_document > 1 else None
+    mentions["attributes"] = _evidence(plan, mentions, of_mentions, of_text)
     draw_all(of_mentions, folder / "images" / "mentions")
     draw_all(of_entities, folder / "images" / "kb")
     write_folder(
@@ -116,6 +132,7 @@ def _write(folder: Path, num_entities: int, seed: int, num_images: int | None, n
             "seed": seed,
             "num_images": num_images,
             "num_mentions": num_mentions,
+            **({"mentions_a_document": mentions_a_document} if mentions_a_document > 1 else {}),
         },
     )
 
@@ -223,18 +240,22 @@ def _images(pictures: list[Picture | None], folder: str) -> pd.Series:
     return pd.Series([[f"{folder}/{picture.path}"] if picture else [] for picture in pictures], dtype=object)
 
 
-def _evidence(plan: Plan, mentions: pd.DataFrame, pictures: list[Picture | None]) -> list[str]:
-    """What sentence and picture really tell, for `solve`."""
-    rows = zip(plan.facts.tolist(), plan.looks.tolist(), mentions["context"], pictures, strict=True)
+def _evidence(
+    plan: Plan, mentions: pd.DataFrame, pictures: list[Picture | None], texts: list[str | None] | None
+) -> list[str]:
+    """What sentence and picture really tell, for `solve`, and which text a mention is of."""
+    of_text = [{}] * len(plan) if texts is None else [{DOCUMENT: text} if text else {} for text in texts]
+    rows = zip(plan.facts.tolist(), plan.looks.tolist(), mentions["context"], pictures, of_text, strict=True)
     return [
         json.dumps(
             {
                 "facts": _named(_FACT_VALUES, facts) if context else {},
                 "looks": _named(_LOOK_VALUES, looks) if picture else {},
                 "style": picture.style if picture else None,
+                **text,
             }
         )
-        for facts, looks, context, picture in rows
+        for facts, looks, context, picture, text in rows
     ]
 
 

@@ -13,7 +13,7 @@ from dim.features.live import ImageInput
 from dim.linker.annotate import Annotation, Marked, Spans, marked_questions
 from dim.linker.answer import LONGEST_MENTION, QuestionError
 from dim.linker.finders.contract import MentionFinder
-from dim.linker.given import as_row, each_of
+from dim.linker.given import as_row, check_top_k, each_of
 
 if TYPE_CHECKING:
     from dim.linker.linker import Linker
@@ -40,18 +40,20 @@ Given = Document | Mapping[str, Any] | str  #: What a caller may give a document
 Where = Callable[[int, int | None], str]  #: The words for a document's place and, of one of its spans, the span's.
 
 
-def annotated(linker: Linker, document: Document, top_k: int, finder: MentionFinder | None) -> list[Annotation]:
+def annotated(
+    linker: Linker, document: Document, top_k: int, finder: MentionFinder | None, collective: bool = False
+) -> list[Annotation]:
     """The annotations of one document; see `Linker.annotate`."""
     if document.spans is not None and finder is not None:
         raise ConfigError("spans, or a finder of them", "both", "Take one of them out.")
-    return _annotations(linker, [document], top_k, finder, _of_one)[0]
+    return _annotations(linker, [document], top_k, finder, collective, _of_one)[0]
 
 
 def annotated_batch(
-    linker: Linker, documents: Iterable[Given], top_k: int, finder: MentionFinder | None
+    linker: Linker, documents: Iterable[Given], top_k: int, finder: MentionFinder | None, collective: bool = False
 ) -> list[list[Annotation]]:
     """The annotations of each document; see `Linker.annotate_batch`."""
-    return _annotations(linker, documents_of(documents), top_k, finder, _of_many)
+    return _annotations(linker, documents_of(documents), top_k, finder, collective, _of_many)
 
 
 def documents_of(given: Any) -> list[Document]:
@@ -95,22 +97,39 @@ def _document(given: Any, where: str) -> Document:
 
 
 def _annotations(
-    linker: Linker, documents: Sequence[Document], top_k: int, finder: MentionFinder | None, where: Where
+    linker: Linker,
+    documents: Sequence[Document],
+    top_k: int,
+    finder: MentionFinder | None,
+    collective: bool,
+    where: Where,
 ) -> list[list[Annotation]]:
+    top_k = check_top_k(top_k)
+    together = linker.together() if collective else None
+    count = top_k if together is None else together.count(top_k)
     mentions: list[list[Marked]] = []
     for number, document in enumerate(documents):
         with _explained(where(number, None)):
             mentions.append(marked(document, finder or linker.name_finder, linker.context_sentences))
     try:
-        found = iter(linker.link_batch([question for own in mentions for *_, question in own], top_k))
+        answers = linker.link_batch([question for own in mentions for *_, question in own], count)
     except QuestionError as error:
         places = [(number, span) for number, own in enumerate(mentions) for span in range(len(own))]
         with _explained(where(*places[error.place])):
             raise error.plain from error.plain.__cause__
-    return [
-        [Annotation(start, end, document.text[start:end], next(found)) for start, end, _ in own]
-        for document, own in zip(documents, mentions, strict=True)
-    ]
+    found, start = [], 0
+    for document, own in zip(documents, mentions, strict=True):
+        of_text = answers[start : start + len(own)]
+        start += len(own)
+        if together is not None:
+            of_text = together.answers([question for *_, question in own], of_text, top_k)
+        found.append(
+            [
+                Annotation(start, end, document.text[start:end], each)
+                for (start, end, _), each in zip(own, of_text, strict=True)
+            ]
+        )
+    return found
 
 
 @contextmanager

@@ -36,6 +36,7 @@ from dim.linker.kinds import kind_of_folder, kind_of_task
 from dim.linker.knowledge import Given, Knowledge, entities_of
 from dim.linker.places import check_linker, check_name, run_folder
 from dim.linker.sources import folder_of, noted_commit
+from dim.linker.together import Together
 from dim.reranker.ranker import Ranker
 from dim.search.vector_index import KindOrAuto, VectorIndex, check_kind
 
@@ -441,6 +442,7 @@ class Linker(ModelHubMixin, ABC):
         image: ImageInput | Sequence[ImageInput] | None = None,
         top_k: int = 5,
         finder: MentionFinder | None = None,
+        collective: bool = False,
     ) -> list[Annotation]:
         """The answers to the mentions of a text, in the order of the spans.
 
@@ -454,15 +456,21 @@ class Linker(ModelHubMixin, ABC):
             image: Belongs to every mention; as of `link`.
             top_k: Answers a mention at most.
             finder: Finds the mentions (`dim.linker.finders`, or any object with `find`); None: `name_finder`.
+            collective: Whether mentions are answered together, so that entities that go together are likelier; what
+                counts how much, `dim collective` has learned.
 
         Raises:
             DataError: A span marks no name in the text, or the image cannot be used; the message names the span.
-            ConfigError: Both spans and a finder are given.
+            ConfigError: Both spans and a finder are given; or `collective`, and nothing was learned for it.
         """
-        return annotated(self, Document(text, spans, image), top_k, finder)
+        return annotated(self, Document(text, spans, image), top_k, finder, collective)
 
     def annotate_batch(
-        self, documents: Iterable[GivenDocument], top_k: int = 5, finder: MentionFinder | None = None
+        self,
+        documents: Iterable[GivenDocument],
+        top_k: int = 5,
+        finder: MentionFinder | None = None,
+        collective: bool = False,
     ) -> list[list[Annotation]]:
         """The answers to the mentions of many texts, in their order; each is what `annotate` gives.
 
@@ -471,11 +479,22 @@ class Linker(ModelHubMixin, ABC):
                 columns.
             top_k: Answers a mention at most.
             finder: Finds the mentions of the texts without spans; None: `name_finder`.
+            collective: As of `annotate`, the mentions of each text together.
 
         Raises:
             DataError: As `annotate`; the message names the document.
+            ConfigError: As `annotate`.
         """
-        return annotated_batch(self, documents, top_k, finder)
+        return annotated_batch(self, documents, top_k, finder, collective)
+
+    def together(self) -> Together:
+        """What answers the mentions of a text together.
+
+        Raises:
+            ConfigError: Nothing was learned for it.
+        """
+        remedy = "Run dim collective --run RUN, then dim export; or leave collective out."
+        raise ConfigError("a linker that has learned to answer a text's mentions together", "none", remedy)
 
     @cached_property
     def name_finder(self) -> DictionaryFinder:

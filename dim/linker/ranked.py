@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dim.collective.coherence import Coherence
+from dim.collective.collective import Collective
 from dim.data.dataset import NIL
 from dim.data.entity import Entity
 from dim.display.log import log
@@ -20,6 +22,7 @@ from dim.inference.scored import Scored
 from dim.linker.answer import Answer, Question, check_finite, of_question
 from dim.linker.knowledge import Knowledge
 from dim.linker.linker import Linker
+from dim.linker.together import Together
 from dim.reranker.candidates import competing
 from dim.reranker.entities import EntityFacts
 from dim.reranker.fact_files import load_facts, save_facts
@@ -191,6 +194,16 @@ class RankedLinker(Linker):
             _, names, aliases, texts, popularity = self._by_row(*columns)
             self._features = PairFeatures(EntityFacts(names, aliases, texts, np.array(popularity, np.float64)))
         return self._features
+
+    def together(self) -> Together:
+        """As of `Linker`, where its ranker has learned it."""
+        learned = None if self.ranker is None else Collective.of_facts(self.ranker.facts)
+        return super().together() if learned is None else Together(self.knowledge, learned, self.coherence)
+
+    @property
+    def coherence(self) -> Coherence:
+        """How well its entities go together, of the KB as it is."""
+        return Coherence(self.features.facts)
 
     def _by_row(self, *columns: tuple[str, Any]) -> tuple[Any, ...]:
         """The rows of the KB, and each column by row; rows of entities that are gone have what stands beside it."""

@@ -63,6 +63,8 @@ def _fields(body: bytes, content_type: str, without: str) -> tuple[dict[str, Any
     top_k = values.get("top_k", "")
     if top_k.isascii() and top_k.isdigit() and len(top_k) < 10:  # a form has texts alone
         values["top_k"] = int(top_k)
+    if values.get("collective") in ("true", "false"):
+        values["collective"] = values["collective"] == "true"
     return values, image
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from dim.errors import DataError
+from dim.errors import ConfigError, DataError
 from dim.features.live import ReadyImage
 from dim.linker import Document, Linker, Question
 from dim.linker.annotate import Marked
 from dim.linker.documents import marked
 from dim.linker.each import Outcome
+from dim.linker.together import Together
 from dim.serve.problems import Problem
 from dim.serve.reader import while_there
 from dim.serve.schema import AnnotatedMention, AnnotatedText, AskedMany, AskedOfMany, AskedText
@@ -77,9 +79,12 @@ async def annotated(served: Served, request: Request, asked: AskedText, image: b
         image: The bytes of a file that belongs to every mention.
 
     Raises:
-        Problem: 413 or 422, the image or the text cannot be used; 503.
+        Problem: 413 or 422, the image or the text cannot be used, or nothing was learned to answer mentions together;
+            503.
     """
     edition = served.edition
+    together = _together(edition.linker) if asked.collective else None
+    count = asked.top_k if together is None else together.count(asked.top_k)
     if asked.spans is None and len(asked.text) > LONGEST_TEXT:
         found, remedy = f"{len(asked.text):,}", "Send it in parts, or mark its mentions."
         raise Problem(422, f"a text of at most {LONGEST_TEXT:,} characters", found, remedy)
@@ -91,18 +96,38 @@ async def annotated(served: Served, request: Request, asked: AskedText, image: b
     batcher, outcomes = served.batcher, list[Outcome]()
     with batcher.place_of_text():
         mentions = await while_there(request, _in_time(served, read()))
-        _check_answers(served, len(mentions), asked.top_k)
+        _check_answers(served, len(mentions), count)
         questions = [question for *_, question in mentions]
         most = served.settings.max_batch  # at once, as of any request, so that others have their turn
         for start in range(0, len(questions), most):
             part = questions[start : start + most]
             with batcher.places(len(part), of_text=True):
-                outcomes += await while_there(request, batcher.answer(edition.linker, part, asked.top_k))
+                outcomes += await while_there(request, batcher.answer(edition.linker, part, count))
+        if together is not None:
+            outcomes = await while_there(request, _beside(served, together, questions, outcomes, asked.top_k))
     annotations = [
         AnnotatedMention(start=start, end=end, mention=asked.text[start:end], answers=served.answers_of(outcome))
         for (start, end, _), outcome in zip(mentions, outcomes, strict=True)
     ]
     return AnnotatedText(text=asked.text, annotations=annotations)
+
+
+async def _beside(
+    served: Served, together: Together, questions: Sequence[Question], outcomes: Sequence[Outcome], top_k: int
+) -> list[Outcome]:
+    """The answers to the mentions together, unless one of them has none."""
+    alone = [each for each in outcomes if not isinstance(each, Exception)]
+    if len(alone) < len(outcomes):
+        return list(outcomes)
+    work = partial(together.answers, questions, alone, top_k)
+    return list(await asyncio.get_running_loop().run_in_executor(served.finding, work))
+
+
+def _together(linker: Linker) -> Together:
+    try:
+        return linker.together()
+    except ConfigError as error:
+        raise Problem(422, error.expected, error.found, "Leave collective out.") from error
 
 
 def _check_answers(served: Served, num_mentions: int, top_k: int) -> None:

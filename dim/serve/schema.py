@@ -115,6 +115,7 @@ class AskedText(Strict):
         Few,
     ]
     top_k: TopK = 5
+    collective: bool = Field(False, description="Answer its mentions together, if the linker has learned it.")
 
 
 class AskedPicturedText(AskedText):

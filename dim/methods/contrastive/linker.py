@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from dim.collective.coherence import Coherence
 from dim.data.entity import Entity
 from dim.features.live import LiveEncoder
 from dim.inference.method import Method
@@ -179,6 +180,18 @@ class ContrastiveLinker(RankedLinker):
         if self.sparse is None and num_sparse and len(self.index):
             self.index, self.sparse = parted(self.index, num_sparse, self.knowledge.next_row)
         super().rebuild_index(kind)
+
+    @property
+    def coherence(self) -> Coherence:
+        """As of `RankedLinker`, by its vectors, too."""
+        return Coherence(self.features.facts, self._dense)
+
+    def _dense(self, rows: Rows) -> NDArray[np.float32]:
+        """The dense vectors [m, d] of rows [m]; zeros for an entity without one."""
+        found = np.zeros((len(rows), self.index.width), np.float32)
+        is_there = self.index.has(rows)
+        found[is_there] = self.index.vectors_of(rows[is_there])
+        return found
 
     def _add_scored(self, rows: Rows, entities: list[Entity]) -> None:
         starts = range(0, len(entities), BATCH)

@@ -1,0 +1,1 @@
+"""The mentions of one text, answered together: what goes together is likelier."""

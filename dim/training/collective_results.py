@@ -1,0 +1,206 @@
+"""What answering the mentions of a text together changes on a split: ranks, calibration, and a control."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from dim.collective.coherence import Coherence
+from dim.collective.collective import FACT, Alone, Collective
+from dim.core import provenance
+from dim.core.progress import tracked
+from dim.data.splits import text_groups
+from dim.display.terminal import Console
+from dim.evaluation.intervals import Bootstrap
+from dim.evaluation.result_files import write_result
+from dim.evaluation.results import measure, percent, print_results
+from dim.evaluation.significance import paired_randomization
+from dim.inference.places import read_config
+from dim.inference.two_towers import TwoTowersNetwork
+from dim.reranker.calibration import expected_calibration_error
+from dim.reranker.finder import Finder
+from dim.reranker.ranker import OPTIONS, Judged, Ranker
+from dim.training.beside import ranks_beside_baselines
+from dim.training.ranker_results import to_ranked
+from dim.training.saved_run import identity_of_run
+from dim.training.task import LinkingTask
+
+Rows = NDArray[np.int64]
+
+
+class Texts:
+    """The mentions of a split as its ranker answers them, text by text.
+
+    Args:
+        task: The run's method.
+        finder: Of candidates, as the ranker was trained with.
+        ranker: The run's.
+        split: Of its dataset.
+
+    Attributes:
+        split: As given.
+        rows: [n] mention rows.
+        lists: Their candidates.
+        judged: What the ranker says of each, alone.
+        alone: The same, for `Collective`.
+        groups: [n], the number of each mention's text.
+    """
+
+    def __init__(self, task: LinkingTask, finder: Finder, ranker: Ranker, split: str) -> None:
+        self.split, self.rows = split, task.datamodule.rows(split)
+        self.lists = finder.lists(task, self.rows.numpy())
+        self.judged = ranker.judge(self.lists)
+        self.groups = text_groups(task.data.dataset.mentions.iloc[self.rows.numpy()])
+        names = [finder.mentions[row] for row in self.rows.tolist()]
+        parts = zip(names, self.lists.starts[:-1], self.lists.starts[1:], self.judged, self.lists.gold, strict=True)
+        self.alone = [
+            Alone(name, self.lists.rows[start:end], said.probabilities, int(gold))
+            for name, start, end, said, gold in parts
+        ]
+
+    @property
+    def shares_text(self) -> NDArray[np.bool_]:
+        """Whether each mention [n] has others in its text."""
+        found: NDArray[np.bool_] = np.bincount(self.groups)[self.groups] > 1
+        return found
+
+    def of_groups(self, groups: Rows) -> list[Rows]:
+        """The places of the mentions of each text that has several."""
+        order = np.argsort(groups, kind="stable")
+        parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+        return [part for part in parts if len(part) > 1]
+
+    def by_text(self) -> list[list[Alone]]:
+        """The mentions of each text that has several."""
+        return [[self.alone[place] for place in part] for part in self.of_groups(self.groups)]
+
+    def together(self, collective: Collective, coherence: Coherence, groups: Rows, label: str) -> list[Judged]:
+        """What is said of each mention where those of one group are answered together."""
+        found = list(self.judged)
+        for part in tracked(texts := self.of_groups(groups), label, len(texts)):
+            likely = collective.together([self.alone[place] for place in part], coherence)
+            for place, probabilities in zip(part, likely, strict=True):
+                order = np.argsort(-probabilities, kind="stable")
+                found[place] = replace(self.judged[place], order=order, probabilities=probabilities)
+        return found
+
+    def hits(self, judged: Sequence[Judged]) -> NDArray[np.bool_]:
+        """Whether the gold of each mention [n] is the first candidate, where the KB has it."""
+        firsts = [int(said.order[0]) if len(said.order) else -1 for said in judged]
+        found: NDArray[np.bool_] = (np.array(firsts) == self.lists.gold) & (self.lists.gold >= 0)
+        return found
+
+
+def coherence_of(task: LinkingTask, finder: Finder) -> Coherence:
+    """Of a run's entities: by its vectors, if it has any, and by their texts."""
+    if not isinstance(task, TwoTowersNetwork):
+        return Coherence(finder.facts)
+    vectors = task.kb_vectors.float().cpu().numpy()
+    return Coherence(finder.facts, lambda rows: vectors[rows])
+
+
+def shuffled(groups: Rows, shares: NDArray[np.bool_], seed: int) -> Rows:
+    """Groups [n] of the same sizes, of other mentions: those that share a text are dealt out anew."""
+    found = groups.copy()
+    found[shares] = np.random.default_rng(seed).permutation(groups[shares])
+    return found
+
+
+def evaluate_collective(
+    run: Path, task: LinkingTask, texts: Texts, collective: Collective, coherence: Coherence, ranker: Ranker, out: Path
+) -> None:
+    """Answers a split text by text, writes what is found to `out`, and prints it beside each mention alone."""
+    data = task.data
+    golds = data.golds_of(texts.rows).numpy()
+    judged = texts.together(collective, coherence, texts.groups, "texts")
+    frame = ranks_beside_baselines(data, texts.rows, texts.split, to_ranked(texts.lists, judged, golds))
+    others = shuffled(texts.groups, texts.shares_text, task.seed)
+    control = texts.together(collective, coherence, others, "shuffled texts")
+    method = describe(texts, golds[:, 0] >= 0, judged, control) | {FACT: collective.to_fact()}
+    options = {name: ranker.facts[name] for name in OPTIONS if name in ranker.facts}
+    metrics = measure(
+        data.dataset,
+        frame,
+        answers_nil=ranker.nil_threshold is not None,
+        model=type(task).__name__,
+        system=f"{type(task).__name__} + ranker + {FACT}",
+        features=data.fingerprints,
+        missing_images=data.missing_images,
+        seed=task.seed,
+        chosen={},
+        method=method,
+        hardware=provenance.hardware(),
+        checkpoint=task.checkpoint,
+        config=read_config(run) | {"rank": options, FACT: collective.to_fact()},
+    )
+    identity = identity_of_run(run, task) | {"ranker": options, FACT: collective.to_fact()}
+    write_result(out, frame, metrics, identity, of_owner=True)
+    console = Console()
+    print_results(console, metrics, frame)
+    console.print(collective_table(method))
+    console.print(f"written: {out / 'metrics.json'}, {out / 'ranks.parquet'}", soft_wrap=True)
+
+
+def describe(
+    texts: Texts, in_kb: NDArray[np.bool_], judged: Sequence[Judged], control: Sequence[Judged]
+) -> dict[str, Any]:
+    """Top-1 and calibration of mentions alone, of those together, and of mentions put together at random.
+
+    Args:
+        texts: Of the split.
+        in_kb: [n], whether the KB has a mention's entity: of these alone is spoken.
+        judged: Those of each text together.
+        control: Those of texts dealt out anew.
+    """
+    ways = {"alone": texts.judged, "together": judged, "shuffled": control}
+    hits = {name: texts.hits(said).astype(float) for name, said in ways.items()}
+    sure = {name: np.array([said.probabilities.max(initial=0) for said in of]) for name, of in ways.items()}
+    found: dict[str, Any] = {}
+    for name, which in (("all", in_kb), ("shared", in_kb & texts.shares_text)):
+        if not which.any():
+            continue
+        gain = hits["together"] - hits["alone"]
+        low, high = Bootstrap(texts.groups[which]).interval(gain[which][:, None])
+        found[name] = {
+            "n": int(which.sum()),
+            "top1": {way: float(values[which].mean()) for way, values in hits.items()},
+            "calibration_error": {
+                way: expected_calibration_error(sure[way][which], hits[way][which]) for way in ("alone", "together")
+            },
+            "gain": {"mean": float(gain[which].mean()), "low": float(low[0]), "high": float(high[0])},
+            "p": paired_randomization(hits["together"][which], hits["alone"][which], clusters=texts.groups[which]),
+        }
+    return {"beside_alone": found}
+
+
+def collective_table(method: dict[str, Any]) -> Table:
+    """Mentions alone, those of a text together, and put together at random; what coherence weighs below."""
+    weights = ", ".join(f"{name} {value:+.2f}" for name, value in method[FACT]["weights"].items())
+    errors = method["beside_alone"]["all"]["calibration_error"]
+    table = Table(
+        title="Top-1, each mention alone and those of a text together",
+        caption=f"shared: a text with others; shuffled: texts of mentions drawn at random\n"
+        f"gain: 95% interval over texts; p: paired randomisation\n"
+        f"ECE {errors['alone']:.3f} → {errors['together']:.3f}\nweights: {weights}",
+        caption_justify="left",
+    )
+    for heading in ("", "n", "alone", "together", "gain", "p", "shuffled"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for name, part in method["beside_alone"].items():
+        gain = part["gain"]
+        table.add_row(
+            name,
+            f"{part['n']:,}",
+            percent(part["top1"]["alone"]),
+            percent(part["top1"]["together"]),
+            f"{100 * gain['mean']:+.1f} [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]",
+            f"{part['p']:.4f}",
+            percent(part["top1"]["shuffled"]),
+        )
+    return table

@@ -1,0 +1,89 @@
+"""`dim collective` on a demo world whose mentions stand in texts, and what its linker does with it."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dim.__main__ import main
+from dim.demo import demo_world
+from dim.errors import ConfigError
+from dim.linker import Linker
+
+
+@pytest.fixture(scope="module")
+def ranked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of names with its ranker, over texts of three mentions."""
+    folder = tmp_path_factory.mktemp("collective")
+    world, run = folder / "world", folder / "run"
+    demo_world(world, num_entities=300, seed=1, num_images=0, mentions_a_document=3)
+    options = ["--data.root", str(world), "--data.entity_text", "refreshed", "--run", str(run)]
+    assert main(["fit", "--config", "baselines/names", *options]) == 0
+    assert main(["rank", "--run", str(run), "--folds", "2"]) == 0
+    return run
+
+
+def test_a_split_is_answered_text_by_text_and_the_linker_takes_it_along(
+    ranked: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="learned"):
+        Linker.from_checkpoint(ranked).annotate("Bob sang.", [(0, 3)], collective=True)
+    assert main(["collective", "--run", str(ranked), "--learn", "train"]) == 0
+    printed = capsys.readouterr().out
+    assert "texts of" in printed
+    assert "shuffled: texts of mentions drawn at random" in printed
+    metrics = json.loads((ranked / "collective" / "metrics.json").read_text())
+    assert metrics["system"] == "NamesOnly + ranker + collective"
+    beside = metrics["method"]["beside_alone"]
+    assert beside["shared"]["n"] <= beside["all"]["n"] == metrics["n"]
+    assert beside["all"]["top1"]["together"] == metrics["top1"]
+    alone = json.loads((ranked / "ranked" / "metrics.json").read_text())
+    assert beside["all"]["top1"]["alone"] == alone["top1"]
+    assert metrics["method"]["collective"]["weights"]["words"] > 0  # those of a text have one employer
+    assert main(["collective", "--run", str(ranked)]) == 1  # results stand there
+
+    assert main(["export", str(ranked), str(tmp_path / "linker")]) == 0
+    linker = Linker.from_pretrained(tmp_path / "linker")
+    mentions = pd.read_parquet(ranked.parent / "world" / "mentions.parquet")
+    mentions = mentions[mentions["split"] == "dev"]
+    documents = mentions["attributes"].map(lambda cell: json.loads(cell).get("document"))
+    one = mentions[documents == documents.dropna().iloc[0]]
+    text, spans = "", []
+    for row in one.itertuples():
+        sentence = row.context or row.mention
+        start = len(text) + sentence.index(row.mention)
+        spans.append((start, start + len(row.mention)))
+        text += sentence + " "
+    apart, together = linker.annotate(text, spans), linker.annotate(text, spans, collective=True)
+    assert [each.mention for each in together] == one["mention"].tolist()
+    assert [len(each.answers) for each in together] == [len(each.answers) for each in apart]
+    assert any(a.answers[0].probability != b.answers[0].probability for a, b in zip(apart, together, strict=True))
+    for each in together:
+        said = [answer.probability for answer in each.answers]
+        assert said == sorted(said, reverse=True)
+    # A mention alone, and each text of several by itself.
+    assert linker.annotate(text, spans[:1], collective=True)[0] == apart[0]
+    batch = linker.annotate_batch([{"text": text, "spans": spans}, {"text": text, "spans": spans[:1]}], collective=True)
+    assert batch == [together, apart[:1]]
+
+
+def test_a_run_without_a_ranker_and_splits_without_texts_are_refused(
+    ranked: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = ["--out", str(tmp_path / "out")]
+    assert main(["collective", "--run", str(ranked), "--learn", "dev", *out]) == 1
+    assert "two splits" in capsys.readouterr().err
+    assert main(["collective", "--run", str(ranked), "--top", "1", *out]) == 1
+    assert "--top" in capsys.readouterr().err
+    (ranked / "ranker").rename(ranked / "elsewhere")
+    try:
+        assert main(["collective", "--run", str(ranked), *out]) == 1
+        assert "dim rank --run" in capsys.readouterr().err
+    finally:
+        (ranked / "elsewhere").rename(ranked / "ranker")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("three years")
+    assert main(["collective", "--run", str(ranked), "--overwrite", "true", *out]) == 1
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "three years"
