@@ -21,7 +21,12 @@ from dim.evaluation.result_files import write_result
 from dim.evaluation.results import measure, percent, print_results
 from dim.evaluation.significance import paired_randomization
 from dim.inference.places import read_config
-from dim.reranker.calibration import NUM_BINS, expected_calibration_error, reliability
+from dim.reranker.calibration import (
+    NUM_BINS,
+    calibration_error_by_chance,
+    expected_calibration_error,
+    reliability,
+)
 from dim.reranker.features import FEATURES
 from dim.reranker.finder import Finder
 from dim.reranker.held_out import ATTRIBUTE
@@ -123,6 +128,7 @@ def describe(frame: pd.DataFrame, vectors: Ranked, ranker: Ranker) -> dict[str, 
         "calibration": {
             "measure": f"expected calibration error, {NUM_BINS} equal bins, mentions whose entity the KB has",
             "error": expected_calibration_error(probability[answered], hit[answered]),
+            "by_chance": calibration_error_by_chance(probability[answered]),
             "bins": reliability(probability[answered], hit[answered]),
             "temperature": ranker.temperature,
         },
@@ -188,8 +194,9 @@ def beside_vectors(method: dict[str, Any], what: str = "vectors") -> Table:
         method: As `describe` gives it.
         what: Ranks where there is no ranker.
     """
-    error, p = method["calibration"]["error"], method["p"]
-    table = Table(title=f"Top-1 beside the {what} alone", caption=f"p {p:.4f} (paired randomisation) · ECE {error:.3f}")
+    p, error, (_, most) = method["p"], method["calibration"]["error"], method["calibration"]["by_chance"]
+    caption = f"p {p:.4f} (paired randomisation) · ECE {error:.3f} (up to {most:.3f} is chance)"
+    table = Table(title=f"Top-1 beside the {what} alone", caption=caption)
     for heading in ("gold", "n", f"{what} only", "ranker"):
         table.add_column(heading, justify="left" if heading == "gold" else "right")
     for name, label in (("all", "all"), ("seen", "seen in training"), ("unseen", "not seen")):

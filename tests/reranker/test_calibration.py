@@ -5,7 +5,13 @@ import pytest
 import torch
 from torchmetrics.functional.classification import binary_calibration_error
 
-from dim.reranker.calibration import expected_calibration_error, fit_temperature, reliability, softmax
+from dim.reranker.calibration import (
+    calibration_error_by_chance,
+    expected_calibration_error,
+    fit_temperature,
+    reliability,
+    softmax,
+)
 from dim.reranker.nil import best_f1, linking_scores, threshold_for
 
 
@@ -64,3 +70,15 @@ def test_linking_scores_by_hand():
     assert found["in_kb_precision"] == pytest.approx(1 / 3)
     assert found["in_kb_recall"] == pytest.approx(1 / 3)
     assert (found["nil_recall_trivial"], found["nil_recall_confusable"]) == (1, 0)
+
+
+def test_the_error_by_chance_is_that_of_answers_which_are_as_sure_as_they_say():
+    generator = np.random.default_rng(3)
+    said = generator.beta(4, 1, size=800)
+    errors = [expected_calibration_error(said, generator.random(len(said)) < said) for _ in range(300)]
+    mean, most = calibration_error_by_chance(said)
+    assert mean == pytest.approx(np.mean(errors), abs=0.001)
+    assert np.mean(np.array(errors) <= most) == pytest.approx(0.95, abs=0.03)
+    assert expected_calibration_error(said, generator.random(len(said)) < said**2) > most  # too sure
+    assert calibration_error_by_chance(np.repeat(said, 20))[0] < mean / 3
+    assert np.isnan(calibration_error_by_chance([])).all()
