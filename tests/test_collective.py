@@ -35,12 +35,12 @@ def test_a_split_is_answered_text_by_text_and_the_linker_takes_it_along(
     assert "shuffled: texts of mentions drawn at random" in printed
     metrics = json.loads((ranked / "collective" / "metrics.json").read_text())
     assert metrics["system"] == "NamesOnly + ranker + collective"
-    beside = metrics["method"]["beside_alone"]
+    beside = metrics["method"]["collective"]["beside_alone"]
     assert beside["shared"]["n"] <= beside["all"]["n"] == metrics["n"]
     assert beside["all"]["top1"]["together"] == metrics["top1"]
     alone = json.loads((ranked / "ranked" / "metrics.json").read_text())
     assert beside["all"]["top1"]["alone"] == alone["top1"]
-    assert metrics["method"]["collective"]["weights"]["words"] > 0  # those of a text have one employer
+    assert metrics["method"]["collective"]["learned"]["weights"]["words"] > 0  # those of a text have one employer
     assert main(["collective", "--run", str(ranked)]) == 1  # results stand there
 
     assert main(["export", str(ranked), str(tmp_path / "linker")]) == 0

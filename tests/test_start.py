@@ -14,7 +14,7 @@ from dim.cli.trainer_line import PARTS, options_of_fit
 from dim.core import options
 
 #: Their options take objects, whose classes are to be imported, or are another class's.
-FULL = {"refresh", "caption", "embed", "demo-lm", "linker"}
+FULL = {"refresh", "caption", "embed", "demo-lm", "linker", "judge"}
 WRONG = (
     "fit --config demo --data.batch_sise 3",
     "fit --lr 1 --config nowhere.yaml",

@@ -27,6 +27,7 @@ OTHERS = {
     "refresh": "a text and answers of the dataset: tests/refresh/test_refresh.py",
     "compare": "runs of dim fit, and a report: below",
     "report": "files that are reports already: below",
+    "judge": "results, a judge and answers of the run: tests/judge/test_judge_command.py",
     "link": "a new file: tests/test_link.py",
     "annotate": "a new file: tests/test_annotate_command.py",
     "nif": "a new file: tests/test_nif.py",

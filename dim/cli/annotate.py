@@ -9,6 +9,7 @@ from pathlib import Path
 from dim.data.files import open_text
 from dim.display.terminal import Console
 from dim.errors import ConfigError, DataError
+from dim.judge.folder import SAVED
 from dim.linker import Annotation
 from dim.linker.answer_files import ANSWERS, as_written, check_format, write_results
 from dim.linker.finders.named import FinderKind, open_finder
@@ -38,6 +39,7 @@ def annotate(
     trust: str | None = None,
     dataset: Path | None = None,
     image_root: Path | None = None,
+    judge: str = SAVED,
 ) -> None:
     """Finds the mentions of a text, and links each to the entities of a linker's KB.
 
@@ -63,6 +65,8 @@ def annotate(
         trust: Packages, separated by commas, whose classes the linker's folder may name; they are imported.
         dataset: Of a run, where its dataset stands now, if it has moved.
         image_root: Of a linker's folder, where the images of its KB stand that are not in it; answers name no others.
+        judge: Who reads the mentions that the ranker is not sure of, where `dim judge` set one up: `saved`, `none`, or
+            the URL of the server that has its model.
     """
     check_top_k(top_k)
     if bool(text) == (input is not None):
@@ -73,7 +77,7 @@ def annotate(
         _check_output(output, as_json)
     if input is not None:
         text = _read(input, encoding)
-    linker = open_linker(model, device, trust, dataset, image_root)
+    linker = open_linker(model, device, trust, dataset, image_root, judge)
     found = open_finder(linker.knowledge, finder, finder_model, finder_labels, ignore_case)
     annotations = linker.annotate(text, image=image, top_k=top_k, finder=found, collective=collective)
     say_calibration(linker)

@@ -78,7 +78,7 @@ def collective(
             soft_wrap=True,
         )
         learned = Collective.fit(known.by_text(), coherence, top)
-        evaluate_collective(run, task, asked, learned, coherence, ranker, out)
+        evaluate_collective(run, task, finder, ranker, asked, learned, coherence, out)
         ranker.facts[FACT] = learned.to_fact()
         ranker.save(run / "ranker")
         console.print(f"saved with the ranker: {run / 'ranker'}", soft_wrap=True)

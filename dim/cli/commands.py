@@ -167,6 +167,12 @@ COMMANDS = {
         "answer the mentions of a text together, by what goes together",
         by_name=True,
     ),
+    "judge": Command(
+        "dim.cli.judge",
+        ("judge",),
+        "have a judge read the mentions that a run's ranker is least sure of; its gain by share judged",
+        interrupted="the answers that came are kept; the same command asks for the rest",
+    ),
     "hold-out": Command(
         "dim.cli.hold_out",
         ("hold_out",),

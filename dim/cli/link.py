@@ -13,6 +13,7 @@ from dim.core.output import check_target
 from dim.display.terminal import Console
 from dim.encoders.device import Backend, Precision
 from dim.errors import ConfigError
+from dim.judge.folder import SAVED
 from dim.linker import Linker, Question
 from dim.linker.answer import asked_alone
 from dim.linker.backends import check_backend_answers, with_backend
@@ -42,6 +43,7 @@ def link(
     trust: str | None = None,
     dataset: Path | None = None,
     image_root: Path | None = None,
+    judge: str = SAVED,
 ) -> None:
     """Links one mention, or each row of a file, to the entities of a linker's KB.
 
@@ -68,6 +70,8 @@ def link(
         trust: Packages, separated by commas, whose classes the linker's folder may name; they are imported.
         dataset: Of a run, where its dataset stands now, if it has moved.
         image_root: Of a linker's folder, where the images of its KB stand that are not in it; answers name no others.
+        judge: Who reads the mentions that the ranker is not sure of, where `dim judge` set one up: `saved`, `none`, or
+            the URL of the server that has its model.
     """
     check_top_k(top_k)
     if (input is None) != (output is None) or (input is not None and (mention or context or image or candidates)):
@@ -84,7 +88,7 @@ def link(
             raise ConfigError(f"--{used} beside --input", "none", "Use --as_json true: it has all evidence.")
         question = Question(mention, context, image, candidates)
         with asked_alone():
-            linker = open_linker(model, device, trust, dataset, image_root)
+            linker = open_linker(model, device, trust, dataset, image_root, judge)
             show(linker.link_batch([question], top_k)[0], as_json)
         say_calibration(linker)
     else:
@@ -94,7 +98,7 @@ def link(
                 "--as_json for one --mention", "--input", "The name of --output says the format: x.jsonl."
             )
         with folder_lock(output, "dim link"):
-            options = Options(model, top_k, batch_size, device, evidence, encoding, trust, dataset, image_root)
+            options = Options(model, top_k, batch_size, device, evidence, encoding, trust, dataset, image_root, judge)
             link_file(input, output, options)
 
 

@@ -21,6 +21,7 @@ from dim.display.lines import say_json
 from dim.display.terminal import Console
 from dim.errors import ConfigError, DataError
 from dim.evaluation.gerbil import Linked, Measured, measured
+from dim.judge.folder import SAVED
 from dim.linker import Answer, Linker
 from dim.linker.annotate import marked_questions
 from dim.linker.opening import open_linker
@@ -65,6 +66,7 @@ def nif(
     trust: str | None = None,
     dataset: Path | None = None,
     image_root: Path | None = None,
+    judge: str = SAVED,
 ) -> None:
     """Links the mentions that a NIF file marks, and measures the answers as GERBIL does.
 
@@ -85,6 +87,8 @@ def nif(
         trust: Packages, separated by commas, whose classes the linker's folder may name; they are imported.
         dataset: Of a run, where its dataset stands now, if it has moved.
         image_root: Of a linker's folder, where the images of its KB stand that are not in it.
+        judge: Who reads the mentions that the ranker is not sure of, where `dim judge` set one up: `saved`, `none`, or
+            the URL of the server that has its model.
 
     Raises:
         DataError: The file cannot be read, or names no entity that the KB has.
@@ -96,7 +100,7 @@ def nif(
     with explain_read_errors(input):
         documents = read_nif(input.read_bytes(), str(input))
     documents = [Document(each.uri, each.text, tuple(p for p in each.phrases if p.uris)) for each in documents]
-    linker = open_linker(model, device, trust, dataset, image_root)
+    linker = open_linker(model, device, trust, dataset, image_root, judge)
     facts = facts_of(documents, linker, named)
     check(facts, documents, input)
     answers = linked(linker, documents)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dim.core.known_classes import trusted_by
 from dim.core.locks import folder_lock
@@ -17,24 +13,20 @@ from dim.core.progress import shown
 from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.evaluation.results import results_kind
+from dim.judge.cross_training import CROSS_ENCODER as CROSS_ENCODERS
+from dim.judge.cross_training import EPOCHS, MOST_LISTS, TOP_K, CrossTraining
 from dim.reranker.features import FEATURES
 from dim.reranker.finder import Finder
 from dim.reranker.lists import Lists
 from dim.reranker.nil import threshold_for
 from dim.reranker.ranker import RANKER, Ranker
-from dim.training.crossfit import caption_folds, cross_fit
+from dim.training.cases import CROSS_ENCODER, fit_cross_encoder
 from dim.training.ranker_results import best_vector, evaluate
 from dim.training.saved_run import open_run
-from dim.training.task import LinkingTask
+from dim.training.unseen import FOLDS, Training, Unseen, training_lists, unseen_towers, usual
 
-FOLDER, FOLDS = "ranker", "ranker-folds"  #: Of a run, where its ranker is, and where the folds are that it was made of.
+FOLDER = "ranker"  #: Of a run, where its ranker is.
 RANKED = results_kind("results of dim rank", lambda entry: str(entry.get("system")).endswith("+ ranker"))
-ENOUGH = 500  #: Mentions of tune. Of 72 one of GEMEL learned to be worse and too sure (docs/how_to/generative.md).
-NIL_SHARE_OF_TRAINING = 0.3  #: Of the training mentions, how many are seen once more with their gold held out.
-
-Rows = NDArray[np.int64]
-#: Which mentions, that its vectors have not seen, a ranker learns of: all of train, by folds, or those of `tune`.
-Unseen = Literal["folds", "tune"]
 
 
 def rank(
@@ -50,6 +42,10 @@ def rank(
     overwrite: bool = False,
     trust: str | None = None,
     unseen: Unseen | None = None,
+    cross_encoder: str | None = None,
+    cross_candidates: int = TOP_K,
+    cross_lists: int = MOST_LISTS,
+    cross_epochs: int = EPOCHS,
 ) -> None:
     """Trains a ranker over candidates of dense and lexical search, saves it in RUN/ranker, and evaluates it.
 
@@ -74,17 +70,35 @@ def rank(
             mentions by which it chose its epoch, fewer of them, and nothing is fitted again. By default `folds`; and
             `tune`, where that has 500 mentions at least, if the run trained an encoder, which takes as long again for
             each fold, or asks a language model, which scores the names of some 20 candidates a mention.
+        cross_encoder: Trains a judge, too, for `dim judge`: a text encoder of Transformers, a folder or an id on the
+            hub, that learns to read a mention beside a candidate. It is written to RUN/cross_encoder.
+        cross_candidates: Of a list that it learns of, the best by the ranker.
+        cross_lists: Lists that it learns of at most, those of which the ranker is least sure.
+        cross_epochs: Rounds through them.
 
     Raises:
         ConfigError: The run's method scores no entities; `out` holds results; a share is out of range.
     """
     out = out or run / "ranked"
+    cross = CrossTraining(top_k=cross_candidates, most_lists=cross_lists, epochs=cross_epochs)
     _check(out, num_candidates, nil_precision, nil_share, overwrite)
     with folder_lock(run, "dim rank"), folder_lock(out, "dim rank"):
         check_target(out, RANKED, overwrite=overwrite)  # another process may have written it until now
         _make_room(run)
         _rank(
-            run, folds, num_candidates, split, nil_precision, nil_share, out, device, dataset, trusted_by(trust), unseen
+            run,
+            folds,
+            num_candidates,
+            split,
+            nil_precision,
+            nil_share,
+            out,
+            device,
+            dataset,
+            trusted_by(trust),
+            unseen,
+            cross_encoder,
+            cross,
         )
 
 
@@ -100,11 +114,13 @@ def _rank(
     dataset: Path | None,
     trusted: tuple[str, ...],
     unseen: Unseen | None,
+    cross_encoder: str | None,
+    cross: CrossTraining,
 ) -> None:
     task = open_run(run, device, dataset, trusted)
     if not (task.scores_all or task.scores_given):
         raise ConfigError("a run that scores entities", f"{type(task).__name__}, which scores none", "Name another.")
-    unseen = unseen or _usual(task)
+    unseen = unseen or usual(task)
     if unseen == split == "tune":
         raise ConfigError(
             "another split than the one that the ranker learns of (--unseen tune)",
@@ -113,7 +129,7 @@ def _rank(
         )
     console = Console()
     finder = Finder(task, num_candidates)
-    training = _training_lists(finder, _towers(run, task, folds, device, unseen), task.seed)
+    training = training_lists(finder, unseen_towers(run, task, folds, device, unseen), task.seed)
     with shown("training the ranker", None):
         ranker = Ranker.fit(training.lists, training.folds, tuple(FEATURES), seed=task.seed)
         thresholds = _fit_nil(ranker, training, nil_share, nil_precision, task.seed)
@@ -136,41 +152,9 @@ def _rank(
     ranker.save(run / FOLDER)
     evaluate(run, task, finder, ranker, split, out)
     console.print(f"the ranker: {run / FOLDER}", soft_wrap=True)
-
-
-@dataclass(frozen=True)
-class Training:
-    """Lists of what the ranker learns of, by vectors that did not see it, and again with the golds held out.
-
-    Attributes:
-        lists: Of all of them; of several golds they hold the first at most.
-        folds: [len(lists)], the fold of each.
-        held_out: Of some of them, as if the KB lacked the gold, or all of its surname.
-        folds_held_out: [len(held_out)].
-    """
-
-    lists: Lists
-    folds: Rows
-    held_out: Lists
-    folds_held_out: Rows
-
-
-def _usual(task: LinkingTask) -> Unseen:
-    is_costly = bool(len(task.trained_encoders)) or not task.scores_all
-    return "tune" if is_costly and len(task.datamodule.rows("tune")) >= ENOUGH else "folds"
-
-
-def _training_lists(finder: Finder, towers: Iterable[tuple[Rows, LinkingTask]], seed: int) -> Training:
-    generator = np.random.default_rng(seed)
-    parts, copies = [], []
-    for rows, tower in towers:
-        parts.append(finder.lists(tower, rows, finder.other_golds(rows)))
-        drawn = rows[generator.random(len(rows)) < NIL_SHARE_OF_TRAINING]
-        copies.append(finder.lists(tower, drawn, finder.hold_out(drawn, generator)))
-    folds, folds_held_out = (
-        np.repeat(np.arange(len(found)), [len(part) for part in found]) for found in (parts, copies)
-    )
-    return Training(Lists.concatenate(parts), folds, Lists.concatenate(copies), folds_held_out)
+    if cross_encoder is not None:
+        made = fit_cross_encoder(run, task, finder, ranker, training, unseen, cross_encoder, cross, device)
+        console.print(f"the cross-encoder: {made}; next: dim judge {run}", soft_wrap=True)
 
 
 def _check(out: Path, num_candidates: int, nil_precision: float | None, nil_share: float, overwrite: bool) -> None:
@@ -190,23 +174,7 @@ def _make_room(run: Path) -> None:
     if older.exists() and not (run / FOLDS).exists():
         older.rename(run / FOLDS)
     check_target(run / FOLDER, RANKER, overwrite=True)
-
-
-def _towers(
-    run: Path, task: LinkingTask, folds: int, device: str, unseen: Unseen
-) -> Iterable[tuple[Rows, LinkingTask]]:
-    if unseen == "tune":
-        rows = task.datamodule.rows("tune").numpy()
-        rows = rows[task.data.gold.cpu().numpy()[rows] >= 0]
-        if not len(rows):
-            raise ConfigError("mentions of tune whose entity the KB has", "none", "Use --unseen folds.")
-        of_fold = caption_folds(task, rows, folds)
-        Console().print(f"the ranker learns of {len(rows):,} mentions of tune, which no weights saw", soft_wrap=True)
-        return ((rows[of_fold == fold], task) for fold in range(folds))
-    if task.is_trained:
-        return cross_fit(run, task, run / FOLDS, folds, device)
-    # Without weights there is nothing that could have seen a mention.
-    return ((rows, task) for rows in np.array_split(task.datamodule.train_rows().numpy(), folds))
+    check_target(run / CROSS_ENCODER, CROSS_ENCODERS, overwrite=True)
 
 
 def _fit_nil(ranker: Ranker, training: Training, share: float, precision: float | None, seed: int) -> float | None:

@@ -55,6 +55,7 @@ def serve(
     access_log: Literal["none", "text", "json"] = "none",
     uri_prefix: str = "",
     writable: bool = False,
+    judge: str = "saved",
 ) -> None:
     """Answers questions to a linker over HTTP, with a page at /, until it is stopped.
 
@@ -105,6 +106,8 @@ def serve(
             Q42. By default an id that is no URI is named urn:dim:ID.
         writable: Have POST and DELETE /entities change the folder of `model`, for who has the token: it is saved there,
             as `dim add` and `dim remove` do, and answered by at once.
+        judge: Who reads the mentions that the ranker is not sure of, where `dim judge` set one up: `saved`, `none`, or
+            the URL of the server that has its model.
     """
     token = token if token is not None else os.environ.get(TOKEN) or None
     settings = Settings(
@@ -137,9 +140,8 @@ def serve(
 
     names = names_of(host, token, allowed_hosts)
     settings = replace(settings, max_connections=allow_connections(max_connections), allowed_hosts=names)
-    source = Source(
-        model, device, dataset, trust, image_root, FinderOptions(finder, finder_model, finder_labels, ignore_case)
-    )
+    finding = FinderOptions(finder, finder_model, finder_labels, ignore_case)
+    source = Source(model, device, dataset, trust, image_root, finding, judge)
     console = Console()
     with bound_socket(host, port) as listener:
         status = Console(stderr=True).status("Loading the linker …")

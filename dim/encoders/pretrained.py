@@ -143,7 +143,7 @@ class Pretrained:
         else:
             options |= {"revision": self.pinned.commit, "local_files_only": self.pinned.is_offline}
         try:
-            with _no_bar() if is_folder else nullcontext(), unasked():
+            with no_bar() if is_folder else nullcontext(), unasked():
                 # Said each time: where it is not, Transformers asks on stdin.
                 return make(self.path, trust_remote_code=False, **options)
         except Exception as error:  # each file format and the hub client raise their own kinds
@@ -325,8 +325,8 @@ def unasked() -> Iterator[None]:
 
 
 @contextmanager
-def _no_bar() -> Iterator[None]:
-    """In it Transformers shows no progress: reading a folder takes a moment; a download keeps its own bar."""
+def no_bar() -> Iterator[None]:
+    """In it Transformers shows no progress: reading or writing a folder takes a moment; a download keeps its bar."""
     was_shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
@@ -334,3 +334,14 @@ def _no_bar() -> Iterator[None]:
     finally:
         if was_shown:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def unreported() -> Iterator[None]:
+    """In it Transformers does not tell which weights a model lacks: of a head that is about to be trained all."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)

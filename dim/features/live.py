@@ -29,15 +29,18 @@ class ReadyImage:
     Attributes:
         pixels: Of each image, for the image encoder; empty: it is not asked.
         captioned: Of the first, for the captioner; None: it is not asked.
+        seen: The first, for a judge; None: none sees it.
     """
 
     pixels: tuple[Any, ...] = ()
     captioned: Any = None
+    seen: Image.Image | None = None
 
     @classmethod
     def together(cls, images: Sequence[ReadyImage]) -> ReadyImage:
         """Those of one owner, at least one, as one."""
-        return cls(tuple(pixels for image in images for pixels in image.pixels), images[0].captioned)
+        pixels = tuple(each for image in images for each in image.pixels)
+        return cls(pixels, images[0].captioned, images[0].seen)
 
 
 Span = tuple[int, int]  #: A mention's first character in its text, and one past its last.

@@ -64,6 +64,8 @@ def model_card(
     name = first.name if first else "a name"
     whole = f"{about['dataset']} (KB {about['kb_hash']})" if about["kb_hash"] else str(about["dataset"])
     table = [["made of" if about.get("is_untrained") else "trained on", whole], *map(list, rows.items())]
+    if about.get("judge"):
+        table.append(["judge", str(about["judge"])])
     licence = {"license": str(about["licence"]).lower()} if about.get("licence") else None
     return CARD.format(
         licence=yaml.safe_dump(licence, allow_unicode=True, width=math.inf) if licence else "",

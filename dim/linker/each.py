@@ -43,8 +43,8 @@ def read_images(linker: Linker, questions: Sequence[Question], decoders: Decoder
     """
     if not linker.reads_images:
         return list(questions)
-    known = linker.image_reader
-    reader = ImageReader(known.live, known.wanted, decoders.decode)
+    known = linker.question_reader
+    reader = ImageReader(known.live, known.wanted, decoders.decode, known.seen_side)
 
     def readied(question: Question) -> Question | Exception:
         try:

@@ -13,6 +13,7 @@ from dim.inference.method import Method
 from dim.linker.annotate import usual_sentences
 from dim.reranker.ranker import OPTIONS, Ranker
 
+JUDGED = "judged"  #: In a run's folder: what `dim judge` found, unless it was told another place.
 SAMPLE = 2_000  #: Contexts, about, whose sentences are counted: all of a million take longer than opening the run.
 RANKED = "ranked"  #: In a run's folder: what `dim rank` found, unless it was told another place.
 #: What a figure never stands without.
@@ -37,6 +38,25 @@ def figures_of_run(run: Path, ranker: Ranker | None = None, by: str = "vectors")
         *(_figure(f"this linker: {by} and ranker", entry) for entry in ranked),
         *(_figure(f"its {by} alone", entry) for entry in own),
     ]
+
+
+def with_judge(figures: Sequence[Figure], run: Path, fingerprint: str, share: float | None) -> list[Figure]:
+    """The figures of a linker that has a judge: first those of ranker and judge together, where they are of this judge.
+
+    Args:
+        figures: Without it.
+        run: The run's folder.
+        fingerprint: Of the judge.
+        share: Of the mentions that it was set up to judge.
+    """
+    entries = read_results(run / JUDGED).of_own_weights
+    own = [entry for entry in entries if ((entry.get("method") or {}).get("judge") or {}).get("share") == share]
+    own = [entry for entry in own if entry["method"]["judge"].get("fingerprint") == fingerprint]
+    if not own:
+        return list(figures)
+    before = [each | {"system": str(each["system"]).replace("this linker:", "its", 1)} for each in figures]
+    told = f"this linker: ranker, and a judge of {share:.0%} of the mentions"
+    return [*(_figure(told, entry) for entry in own), *before]
 
 
 def about_run(

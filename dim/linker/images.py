@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import replace
+
+from PIL import Image
 
 from dim.errors import DataError
 from dim.features.live import ImageInput, LiveEncoder, ReadyImage
@@ -22,10 +25,18 @@ class ImageReader:
         live: The encoders.
         wanted: The fields.
         decode: Decodes; by default this process.
+        seen_side: Pixels of the longer side of what a judge sees; None: none sees images.
     """
 
-    def __init__(self, live: LiveEncoder, wanted: Sequence[str], decode: Decode = decode_here) -> None:
-        self.live, self.wanted, self.decode = live, wanted, decode
+    def __init__(
+        self, live: LiveEncoder, wanted: Sequence[str], decode: Decode = decode_here, seen_side: int | None = None
+    ) -> None:
+        self.live, self.wanted, self.decode, self.seen_side = live, wanted, decode, seen_side
+
+    def ready(self, image: Image.Image) -> ReadyImage:
+        """A decoded image as encoders take it, and as a judge sees it."""
+        found = self.live.ready(image, self.wanted)
+        return found if self.seen_side is None else replace(found, seen=seen(image, self.seen_side))
 
     def open(self, image: ImageInput | Sequence[ImageInput] | None) -> ReadyImage | None:
         """The image of a question or an entity; of several the first usable ones, as many as the encoders are given.
@@ -38,7 +49,7 @@ class ImageReader:
         if isinstance(image, Sequence) and not isinstance(image, str | bytes):
             return self._first_usable(image)
         try:
-            return self.live.ready(open_image(image, self.live.draft_side, self.decode), self.wanted)
+            return self.ready(open_image(image, self.live.draft_side, self.decode))
         except (UnusableImageError, OSError) as error:
             shown = f"{len(image)} bytes" if isinstance(image, bytes) else str(image)
             is_url = isinstance(image, str) and "://" in image
@@ -55,6 +66,13 @@ class ImageReader:
                 if (ready := self.open(image)) is not None:
                     usable.append(ready)
         return ReadyImage.together(usable) if usable else None
+
+
+def seen(image: Image.Image, side: int) -> Image.Image:
+    """A copy whose longer side has at most so many pixels."""
+    copy = image.copy()
+    copy.thumbnail((side, side))
+    return copy
 
 
 def question_images(questions: Sequence[Question], reader: ImageReader, reads_images: bool) -> list[ReadyImage | None]:

@@ -26,6 +26,7 @@ from dim.images.data_url import image_bytes, is_data_url
 from dim.images.decoders import Decoders
 from dim.images.found_files import path_on_disk
 from dim.images.regions import split_region
+from dim.judge.folder import SAVED
 from dim.linker.answer import ASKED, IMAGE, READ, Question, question_of
 from dim.linker.answer_files import (
     ANSWERS,
@@ -47,7 +48,7 @@ from dim.linker.shown import say_calibration
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 KNOWN = (*MENTION_COLUMNS, *SYNONYMS.values())
-DECIDING = ("top_k", "batch_size", "evidence", "encoding", "image_root")  #: Options that the answers hang on.
+DECIDING = ("top_k", "batch_size", "evidence", "encoding", "image_root", "judge")  #: Options that the answers hang on.
 NUM_DECODERS, IMAGE_S = 2, 120.0  #: Processes that decode images, and seconds that one may take.
 MOST_NAMED = 10  #: Columns in a note.
 GO_ON = "Free some space, and run the same command again: it goes on where it stood."
@@ -66,6 +67,7 @@ class Options:
     trust: str | None = None
     dataset: Path | None = None
     image_root: Path | None = None
+    judge: str = SAVED
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,8 @@ def link_file(source: Path, output: Path, options: Options) -> None:
         console.print(f"{counted.total:,} rows answered before: {output}", soft_wrap=True)
         return
     done, failed = _resume(journal, state, asked)
-    linker = open_linker(options.model, options.device, options.trust, options.dataset, options.image_root)
+    where = (options.dataset, options.image_root, options.judge)
+    linker = open_linker(options.model, options.device, options.trust, *where)
     say_calibration(linker)
     if content_of(options.model, options.dataset) != content:
         raise ConfigError("a model that stays", f"another at {options.model} meanwhile", "Run the same command again.")

@@ -22,16 +22,21 @@ from dim.encoders.device import resolve_device
 from dim.errors import ConfigError, DataError
 from dim.features.live import ImageInput, LiveEncoder
 from dim.inference.method import Method
+from dim.judge.contract import Judge
+from dim.judge.folder import SAVED
+from dim.judge.stage import JudgeStage
 from dim.linker.annotate import MOST_SENTENCES, Annotation, Spans
 from dim.linker.answer import Answer, Asking, Question, QuestionError, asked, asked_alone, questions_of, shortened
 from dim.linker.answers import Answers
 from dim.linker.documents import Document, annotated, annotated_batch
 from dim.linker.documents import Given as GivenDocument
 from dim.linker.entity_table import KeptImages, check_images
+from dim.linker.figures import with_judge
 from dim.linker.finders import DictionaryFinder, MentionFinder
 from dim.linker.folder import LINKER, MANIFEST
 from dim.linker.given import check_path, check_top_k, ids_of
 from dim.linker.images import ImageReader
+from dim.linker.judged import JUDGE, reader_for, stage_for, told_of
 from dim.linker.kinds import kind_of_folder, kind_of_task
 from dim.linker.knowledge import Given, Knowledge, entities_of
 from dim.linker.places import check_linker, check_name, run_folder
@@ -61,6 +66,7 @@ class Linker(ModelHubMixin, ABC):
         index: Of the KB's vectors; None: it searches none.
         home: The folder that it was opened from or last saved to.
         run: The run that it was made of.
+        judge: Reads the mentions that its ranker is not sure of beside their best candidates; None: nothing does.
 
     Example:
         >>> linker = Linker.from_checkpoint("runs/wikimel")  # doctest: +SKIP
@@ -73,6 +79,7 @@ class Linker(ModelHubMixin, ABC):
     index: VectorIndex | None = None
     home: Path | None = None
     run: Path | None = None
+    judge: JudgeStage | None = None
 
     def __init__(self, knowledge: Knowledge, live: LiveEncoder, about: dict[str, Any]) -> None:
         self.knowledge, self.live, self.about = knowledge, live, about
@@ -165,6 +172,7 @@ class Linker(ModelHubMixin, ABC):
         index: KindOrAuto = "auto",
         dataset: str | Path | None = None,
         trusted: Sequence[str] = (),
+        judge: JudgeStage | Judge | str | None = SAVED,
     ) -> Linker:
         """The linker of a trained run, with the KB of its dataset.
 
@@ -175,6 +183,7 @@ class Linker(ModelHubMixin, ABC):
             dataset: Where the run's dataset stands now, if it has moved.
             trusted: What the names of classes outside dim may begin with, such as `my_package.`: they are imported, and
                 run what they like.
+            judge: As of `from_pretrained`; `dim judge` sets it up.
 
         Raises:
             ConfigError: There is no trained run, its method has no linker or another one, or there is no such index or
@@ -190,6 +199,10 @@ class Linker(ModelHubMixin, ABC):
         task = open_run(run, device, None if dataset is None else Path(dataset), trusted)
         kind = cls._kind(kind_of_task(task, str(run)), f"{type(task).__name__} at {run}", "from_checkpoint")
         linker = kind.of_run(task, run, index)
+        linker.judge = stage = stage_for(linker, run / JUDGE, judge, device, trusted, is_ours=True)
+        if stage is not None:
+            figures = with_judge(linker.about["figures"], run, stage.judge.fingerprint, stage.facts.get("share"))
+            linker.about = linker.about | {"figures": figures}
         linker.run = run
         return linker
 
@@ -291,6 +304,7 @@ class Linker(ModelHubMixin, ABC):
         folder = check_path(folder, "the folder to write")
         check_images(images)
         about = about_saved(self.about, images, trusted)
+        about = about | {"judge": None if self.judge is None else told_of(self.judge)}
         with self.saved_at(folder, overwrite) as place:
             self.write(place, about, check)
 
@@ -333,6 +347,7 @@ class Linker(ModelHubMixin, ABC):
         token: str | bool | None = None,
         trusted: Sequence[str] = (),
         image_root: str | Path | None = None,
+        judge: JudgeStage | Judge | str | None = SAVED,
     ) -> Linker:
         """The linker in a folder that `save` wrote, or on the Hugging Face hub.
 
@@ -346,6 +361,9 @@ class Linker(ModelHubMixin, ABC):
                 run what they like.
             image_root: Where the KB's images stand that are not in the folder (`save` with `images="paths"`); without
                 it the entities have none of these.
+            judge: Who judges the mentions that the ranker is not sure of: `saved`: the judge that the folder has, if
+                any; None: nobody; the URL of the server that has its model, or a judge in its place that is the same
+                (`ServerJudge`); or a stage of your own.
 
         Raises:
             DataError: There is no linker, a damaged one, one of another format, or one that names classes which are
@@ -358,11 +376,18 @@ class Linker(ModelHubMixin, ABC):
         check_linker(folder)
         kind = cls._kind(kind_of_folder(folder, MANIFEST), f"the linker in {folder}", "from_pretrained")
         linker = kind.read(folder, device, trusted, image_root)
+        linker.judge = stage_for(linker, folder / JUDGE, judge, device, trusted)
         # What a folder says of trust is for people; the caller's word counts.
         linker.about = linker.about | {"trusted": list(packages(trusted))}
         linker.about = noted_commit(linker.about, folder_or_id, folder)
         linker.home = folder.resolve()
         return linker
+
+    @property
+    def question_reader(self) -> ImageReader:
+        """Makes the images of questions ready for its encoders, and for its judge, where that sees images."""
+        reader = self.image_reader
+        return reader if self.judge is None else reader_for(self.judge, reader)
 
     @property
     def context_sentences(self) -> int:

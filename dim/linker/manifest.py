@@ -48,6 +48,7 @@ class About(TypedDict):
     figures: NotRequired[list[Figure] | dict[str, Any] | None]
     images: NotRequired[Literal["copies", "paths", "none"]]
     trusted: NotRequired[list[str]]
+    judge: NotRequired[str | None]
     hub: NotRequired[str]
 
 

@@ -9,10 +9,14 @@ from dim.core.files import hash_parts
 from dim.core.known_classes import trusted_by
 from dim.errors import ConfigError
 from dim.inference.places import read_config
+from dim.judge.folder import SAVED
 from dim.linker.folder import MANIFEST
+from dim.linker.judged import JUDGE
 from dim.linker.linker import Linker
 from dim.linker.places import RUN, check_linker, check_name
 from dim.linker.sources import folder_of
+
+NOBODY = "none"  #: On a command line: no judge.
 
 
 def is_run(folder: Path) -> bool:
@@ -51,7 +55,7 @@ def content_of(model: str, dataset: Path | None = None) -> str:
         check_linker(folder)
         files = [folder / MANIFEST]
     else:
-        ranker = sorted(path for path in (folder / "ranker").rglob("*") if path.is_file())
+        ranker = sorted(path for name in ("ranker", JUDGE) for path in (folder / name).rglob("*") if path.is_file())
         root = dataset or Path(str(read_config(folder)["data"]["root"]))
         files = [folder / RUN, folder / "checkpoints" / "best.ckpt", *ranker, root / "dataset.json"]
     return hash_parts(_digest(file) for file in files)
@@ -70,6 +74,7 @@ def open_linker(
     trust: str | None = None,
     dataset: Path | None = None,
     image_root: Path | None = None,
+    judge: str = SAVED,
 ) -> Linker:
     """The linker of a folder that `save` or `dim export` wrote, of a run of `dim fit`, or of the hub.
 
@@ -79,17 +84,18 @@ def open_linker(
         trust: Packages, separated by commas, whose classes the folder may name; they are imported.
         dataset: Of a run, where its dataset stands now, if it has moved.
         image_root: Of a linker's folder, where the images of its KB stand that are not in it.
+        judge: `saved`: the judge that it has, if any; `none`: nobody judges; or the URL of the server of its judge.
 
     Raises:
         DataError: There is no linker, or a damaged one.
         ConfigError: The run's method has none, or `dataset` stands beside what is no run, or `image_root` beside one.
     """
-    folder = check_name(model)
+    folder, asked = check_name(model), None if judge == NOBODY else judge
     if is_run(folder):
         if image_root is not None:
             remedy = "Leave it out: the run's dataset says where its images stand."
             raise ConfigError("a linker's folder beside --image_root", f"a run at {model}", remedy)
-        return Linker.from_checkpoint(folder, device, dataset=dataset, trusted=trusted_by(trust))
+        return Linker.from_checkpoint(folder, device, dataset=dataset, trusted=trusted_by(trust), judge=asked)
     if dataset is not None:
         raise ConfigError("a run beside --dataset", f"{model}, which has its KB in it", "Leave --dataset out.")
-    return Linker.from_pretrained(model, device, trusted=trusted_by(trust), image_root=image_root)
+    return Linker.from_pretrained(model, device, trusted=trusted_by(trust), image_root=image_root, judge=asked)

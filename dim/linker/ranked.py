@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,11 @@ from dim.display.log import log
 from dim.display.markdown import markdown_text
 from dim.features.live import LiveEncoder
 from dim.inference.scored import Scored
+from dim.judge.contract import Verdict
+from dim.judge.folder import save_stage
 from dim.linker.answer import Answer, Question, check_finite, of_question
+from dim.linker.judged import EVIDENCE as OF_JUDGE
+from dim.linker.judged import JUDGE, ask, evidence_of
 from dim.linker.knowledge import Knowledge
 from dim.linker.linker import Linker
 from dim.linker.together import Together
@@ -114,7 +118,8 @@ class RankedLinker(Linker):
     def evidence(self) -> Mapping[str, str]:
         """The ranker's features, or the method's score and the name's."""
         names = self.ranker.names if self.ranker is not None else (self.score_name, "name")
-        return {name: FEATURES.get(name, "what the method scores by") for name in names}
+        told = {name: FEATURES.get(name, "what the method scores by") for name in names}
+        return told if self.judge is None else told | OF_JUDGE
 
     def _index(self, rows: Rows, entities: list[Entity]) -> None:
         features, self._features = self._features, None  # made anew, should any of this be interrupted
@@ -157,13 +162,36 @@ class RankedLinker(Linker):
             self._told_few = told_few(questions, found, min(top_k, len(self)))
         features = [self._describe(question, part) for question, part in zip(questions, found, strict=True)]
         parts = zip((part.rows for part in found), features, [-1] * len(found), strict=True)
-        judged = self.ranker.judge(Lists.join(parts))
+        before = self.ranker.judge(Lists.join(parts))
+        judged, verdicts = self._judge(questions, found, before)
         for place, verdict in enumerate(judged):
             check_finite(place, np.append(verdict.scores, verdict.nil_probability or 0.0), "the ranker's scores")
         return [
-            self._by_ranker(part, described, verdict, top_k)
-            for part, described, verdict in zip(found, features, judged, strict=True)
+            self._by_ranker(part, described, said, top_k, self._of_judge(verdict, first))
+            for part, described, said, verdict, first in zip(found, features, judged, verdicts, before, strict=True)
         ]
+
+    def _judge(
+        self, questions: Sequence[Question], found: Sequence[Candidates], before: list[Judged]
+    ) -> tuple[list[Judged], list[Verdict | None]]:
+        """What ranker and judge say together; the ranker alone where there is no judge, or it is not asked."""
+        stage = self.judge
+        if stage is None:
+            return before, [None] * len(before)
+        shown = [
+            [self.knowledge.entities[int(part.rows[place])] for place in said.order[: stage.top_k]]
+            if stage.asks(said)
+            else []
+            for part, said in zip(found, before, strict=True)
+        ]
+        return ask(stage, questions, shown, before)
+
+    def _of_judge(self, verdict: Verdict | None, before: Judged) -> Callable[[int], Mapping[str, float]]:
+        """What the evidence of a candidate, by its place, says of the judge."""
+        if verdict is None or self.judge is None:
+            return lambda _: {}
+        top_k = self.judge.top_k
+        return lambda place: evidence_of(verdict, before, place, top_k)
 
     def _allowed(self, question: Question) -> Rows | None:
         if question.candidates is None:
@@ -218,10 +246,12 @@ class RankedLinker(Linker):
         return rows, *filled
 
     def write_ranker(self, place: Path) -> None:
-        """Writes the ranker, if there is one, and the facts that it reads, into a linker's folder."""
+        """Writes the ranker, if there is one, the facts that it reads, and a judge into a linker's folder."""
         if self.ranker is not None:
             self.ranker.save(place / RANKER)
             save_facts(self.features.facts, place / FACTS)
+            if self.judge is not None:
+                save_stage(self.judge, self.ranker, place / JUDGE, with_model=True)
 
     def _by_scores(self, found: Candidates, top_k: int) -> list[Answer]:
         return [
@@ -233,14 +263,21 @@ class RankedLinker(Linker):
             for place in np.lexsort((found.rows, -found.scores))[:top_k]
         ]
 
-    def _by_ranker(self, found: Candidates, features: NDArray[np.float64], judged: Judged, top_k: int) -> list[Answer]:
+    def _by_ranker(
+        self,
+        found: Candidates,
+        features: NDArray[np.float64],
+        judged: Judged,
+        top_k: int,
+        of_judge: Callable[[int], Mapping[str, float]],
+    ) -> list[Answer]:
         assert self.ranker is not None
         missing = judged.nil_probability or 0.0
         answers = [
             self._answer(
                 int(found.rows[place]),
                 float(judged.scores[place]),
-                dict(zip(self.ranker.names, features[place].tolist(), strict=True)),
+                {**dict(zip(self.ranker.names, features[place].tolist(), strict=True)), **of_judge(int(place))},
                 float(judged.probabilities[place]) * (1 - missing),
             )
             for place in judged.order[:top_k]

@@ -17,7 +17,7 @@ from dim.linker.answer import Answer
 from dim.linker.linker import Linker
 
 #: The evidence that is shown; JSON has all.
-SHOWN = ("vectors", "name", "exact", "rest_in_context", "words_share", "per_token")
+SHOWN = ("vectors", "name", "exact", "rest_in_context", "words_share", "per_token", "judge")
 NOT_THERE = "the KB has no such entity"
 TEXT_LINES = 2  #: Of an entity's text at most.
 

@@ -46,6 +46,7 @@ class Answer:
             the model's context; None: nothing was cut.
         tokens_by: Who counted the tokens: the `server`, a `tokenizer` for a server that did not, or nobody for some of
             them: those are what was set aside, an upper `bound`. None in records of before.
+        alternatives: As of `Reply`, where log-probabilities were asked for and came.
     """
 
     entity_id: str
@@ -69,6 +70,7 @@ class Answer:
     system_fingerprint: str | None = None
     whole_hash: str | None = None
     tokens_by: str | None = None
+    alternatives: list[dict[str, float]] | None = None
 
 
 _HINTS = get_type_hints(Answer)

@@ -230,6 +230,7 @@ class Asker:
             system_fingerprint=reply.system_fingerprint,
             whole_hash=request.whole_hash,
             tokens_by=counted_by,
+            alternatives=reply.alternatives,
         )
 
 

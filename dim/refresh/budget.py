@@ -140,6 +140,11 @@ class Budget:
             self._settled.notify_all()
         return used[0], used[1]
 
+    def renew(self) -> None:
+        """Makes it ready for another event loop; what was used stays used, and no call is in flight any more."""
+        self._reserved_in = self._reserved_out = self.num_in_flight = 0
+        self._settled = asyncio.Condition()
+
     def told(self) -> str:
         """What was sent and used, in words, what servers reported apart from what they did not."""
         timed_out = f" ({self.num_timed_out:,} timed out)" if self.num_timed_out else ""

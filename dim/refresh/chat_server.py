@@ -78,9 +78,8 @@ class ChatServer:
     @property
     def asked(self) -> Parameters:
         """What is sent beside the prompt."""
-        return Parameters(
-            self.temperature, self.max_tokens, self.seed, self.max_tokens_field, dict(self.request_fields)
-        )
+        fields = dict(self.request_fields)
+        return Parameters(self.temperature, self.max_tokens, self.seed, self.max_tokens_field, fields)
 
     @property
     def template_options(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
@@ -106,9 +107,12 @@ class Endpoint:
                 raise self._openai.APIConnectionError(request=response.http_request) from error
 
     def takes_less(self, reply: Reply) -> bool:
-        """Whether a server refused to stream; then it is asked to no more, and the same question may be put again."""
+        """Whether a server refused to stream, or log-probabilities; it is asked for less then, by the same question."""
         if reply.status != "rejected":
             return False
+        if self.parameters.logprobs is not None and "logprobs" in reply.detail:
+            self.parameters = replace(self.parameters, logprobs=None)
+            return True
         named = next((name for name in ("stream_options", "stream") if name in reply.detail), "")
         kept = {} if named == "stream" else {"stream": True} if named else self._streaming
         is_less = len(kept) < len(self._streaming)

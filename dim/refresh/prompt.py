@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta
 from jinja2.sandbox import SandboxedEnvironment
@@ -36,6 +36,8 @@ class Parameters:
         seed: None sends none.
         max_tokens_field: How the server calls `max_tokens`.
         request_fields: Further fields of the request.
+        logprobs: Of each token of an answer so many alternatives are asked for, with their log-probabilities; None:
+            none. They change no answer.
     """
 
     temperature: float | None = 0.0
@@ -43,6 +45,7 @@ class Parameters:
     seed: int | None = 0
     max_tokens_field: str = "max_tokens"
     request_fields: dict[str, Any] = field(default_factory=dict)
+    logprobs: int | None = None
 
     def check(self) -> None:
         """Raises ConfigError where the further fields are none of their own."""
@@ -56,12 +59,15 @@ class Parameters:
     def as_request(self) -> dict[str, float | int]:
         """The parameters as fields of a request, the further ones aside; absent ones left out."""
         fields = {"temperature": self.temperature, "seed": self.seed, self.max_tokens_field: self.max_tokens}
+        if self.logprobs is not None:
+            fields |= {"logprobs": True, "top_logprobs": self.logprobs}
         return {name: value for name, value in fields.items() if value is not None}
 
     def as_json(self) -> dict[str, Any]:
         """The parameters for a record."""
         fields = asdict(self)
-        return fields if self.request_fields else {name: fields[name] for name in fields if name != "request_fields"}
+        unused = [name for name in ("request_fields", "logprobs") if not fields[name]]
+        return {name: value for name, value in fields.items() if name not in unused}
 
     def of_hash(self) -> list[str]:
         """What of them can change a finished answer, as parts of a hash. Without further fields they are as ever.
@@ -98,19 +104,26 @@ class PromptTemplate:
     A line `---` splits it into the system message and the user's; without one, all of it is the user's.
 
     Args:
-        path: Jinja2, with the fields `FIELDS` and the filter `plain`, which writes lists and objects in words.
+        path: Jinja2, with the fields `fields` and the filter `plain`, which writes lists and objects in words.
+
+    Attributes:
+        default: The template in use where none is named.
+        fields: What a template may name.
 
     Raises:
         ConfigError: The file cannot be read, is no Jinja2, or names a field that does not exist.
     """
 
+    default: ClassVar[Path] = DEFAULT_TEMPLATE
+    fields: ClassVar[tuple[str, ...]] = FIELDS
+
     def __init__(self, path: Path | None = None) -> None:
-        self.path = Path(path or DEFAULT_TEMPLATE)
+        self.path = Path(path or self.default)
         try:
             self.source = self.path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
-                f"a prompt template at {self.path}", str(error), f"Copy and edit {DEFAULT_TEMPLATE}."
+                f"a prompt template at {self.path}", str(error), f"Copy and edit {self.default}."
             ) from error
         # Split before rendering, so that a line of an entity's own text splits nothing.
         head, line, tail = f"\n{self.source}\n".partition("\n---\n")
@@ -119,17 +132,17 @@ class PromptTemplate:
 
     def _parse(self, source: str, first_line: int) -> Template:
         try:
-            unknown = meta.find_undeclared_variables(_environment().parse(source)) - set(FIELDS)
+            unknown = meta.find_undeclared_variables(_environment().parse(source)) - set(self.fields)
             template = _environment().from_string(source)
         except TemplateSyntaxError as error:
             raise ConfigError(
                 f"a Jinja2 template in {self.path}",
                 f"line {first_line + error.lineno}: {error.message}",
-                f"Compare it with {DEFAULT_TEMPLATE}.",
+                f"Compare it with {self.default}.",
             ) from error
         if unknown:
             raise ConfigError(
-                f"a template of the fields {', '.join(FIELDS)} in {self.path}",
+                f"a template of the fields {', '.join(self.fields)} in {self.path}",
                 ", ".join(sorted(unknown)),
                 "Use one of these fields, or take it out.",
             )
@@ -152,18 +165,30 @@ class PromptTemplate:
             "type": entity.type or "",
             "attributes": dict(entity.attributes),
         }
+        return self.fill(fields, entity.id)
+
+    def fill(self, fields: Mapping[str, Any], of: str) -> Prompt:
+        """The prompt with these fields.
+
+        Args:
+            fields: Each of `fields`.
+            of: What it is about, for messages.
+
+        Raises:
+            ConfigError: The template fails on them, or renders nothing.
+        """
         try:
             system = self._system.render(fields).strip() if self._system else ""
             user = self._user.render(fields).strip()
         except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
             raise ConfigError(
                 f"a template that renders for every entity ({self.path})",
-                f"{error} for {entity.id}",
+                f"{error} for {of}",
                 "Attributes differ between entities: write attributes.get('name', '').",
             ) from error
         if not user:
             raise ConfigError(
-                f"a question from {self.path}", f"an empty prompt for {entity.id}", "Write text in the template."
+                f"a question from {self.path}", f"an empty prompt for {of}", "Write text in the template."
             )
         return Prompt(system, user)
 

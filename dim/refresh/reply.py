@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -29,6 +30,7 @@ FAULTS: frozenset[Status] = RETRIED | {"malformed", "rejected"}
 
 #: Where servers put what a reasoning model thinks, beside the text or in its place.
 THOUGHTS = ("reasoning_content", "reasoning", "tool_calls")
+MOST_TOKENS = 32  #: Of an answer, whose alternatives are kept: a judge's is a letter.
 LONGEST_LOOP = 60  #: Characters that are shown of what an answer repeats.
 LONGEST_WORDS = 200  #: Characters that are shown of a server's own words.
 #: Where servers put them, as OpenAI, FastAPI and others do.
@@ -61,6 +63,7 @@ class Reply:
         retry_after: Seconds that the server asks to wait.
         system_fingerprint: The state of the server in its own words, where it says any.
         is_all: Whether `text` is all that the model wrote: thoughts may stand beside it.
+        alternatives: Of its first tokens the most probable ones with their log-probabilities; None: it gave none.
     """
 
     status: Status
@@ -73,6 +76,7 @@ class Reply:
     retry_after: float | None = None
     system_fingerprint: str | None = None
     is_all: bool = True
+    alternatives: list[dict[str, float]] | None = None
 
 
 def read_reply(body: str) -> Reply:
@@ -111,6 +115,7 @@ def read_reply(body: str) -> Reply:
         detail,
         system_fingerprint=state if isinstance(state, str) else None,
         is_all=not any(message.get(name) for name in THOUGHTS) and not (refusal and content),
+        alternatives=_alternatives(choice.get("logprobs")),
     )
 
 
@@ -177,6 +182,24 @@ def _judge(content: str, has_refusal: bool, reason: Any) -> tuple[Status, str]:
 
 def _first(choices: Any) -> dict[str, Any]:
     return choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+
+
+def _alternatives(logprobs: Any) -> list[dict[str, float]] | None:
+    """Of the first tokens the alternatives that a server gives, the token itself among them; None: it gave none."""
+    tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
+    found = []
+    for token in tokens[:MOST_TOKENS] if isinstance(tokens, list) else ():
+        others = token.get("top_logprobs") if isinstance(token, dict) else None
+        each = [token, *(others if isinstance(others, list) else ())]
+        found.append({one["token"]: float(one["logprob"]) for one in each if _is_token(one)})
+    return found or None
+
+
+def _is_token(one: Any) -> bool:
+    if not isinstance(one, dict) or not isinstance(one.get("token"), str):
+        return False
+    value = one.get("logprob")
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _count(usage: Any, key: str) -> int | None:

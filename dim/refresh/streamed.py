@@ -31,6 +31,7 @@ async def whole_answer(lines: AsyncIterator[str]) -> str:
     model, reason, usage, fingerprint = None, None, None, None
     said: dict[str, list[str]] = {name: [] for name in ("content", "refusal", *THOUGHTS)}
     is_done = False
+    tokens: list[Any] = []
     async for line in lines:
         data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
         if data == DONE:
@@ -50,6 +51,9 @@ async def whole_answer(lines: AsyncIterator[str]) -> str:
         choices = chunk.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
         reason, delta = choice.get("finish_reason") or reason, choice.get("delta")
+        logprobs = choice.get("logprobs")
+        listed = logprobs.get("content") if isinstance(logprobs, dict) else None
+        tokens += listed if isinstance(listed, list) else []
         for name, parts in said.items():
             part = delta.get(name) if isinstance(delta, dict) else None
             # Of what is no text it only counts that it was there.
@@ -57,6 +61,6 @@ async def whole_answer(lines: AsyncIterator[str]) -> str:
     if reason is None and not is_done:
         raise StreamBrokenError("the stream ended before the answer")
     message: dict[str, Any] = {name: "".join(parts) for name, parts in said.items() if parts}
-    whole = [{"message": message, "finish_reason": reason}]
+    whole = [{"message": message, "finish_reason": reason, "logprobs": {"content": tokens} if tokens else None}]
     document = {"model": model, "choices": whole, "usage": usage, "system_fingerprint": fingerprint}
     return json.dumps(document, ensure_ascii=False)

@@ -11,6 +11,7 @@ from dim.evaluation.results import COLUMNS, HEADINGS, percent
 from dim.report.breakdown import Breakdown
 from dim.report.comparison import Comparison, Estimate, Test
 from dim.report.contents import Contents, Part
+from dim.report.judged import HEAD, NOTES, TITLE, judged_rows
 from dim.report.published import NONE
 from dim.report.texts import SideBySide
 
@@ -85,6 +86,8 @@ def grids_of(part: Part, columns: Sequence[str] | None = None) -> list[tuple[str
     sections.append(("Entity texts side by side", texts_grids(part)))
     if breakdowns:
         sections.append(("Top-1 by kind of mention", [breakdown_grid(part.comparison, found) for found in breakdowns]))
+    if rows := judged_rows(part.comparison):
+        sections.append(("Judged", [Grid(TITLE, HEAD, rows, num_labels=2, notes=list(NOTES))]))
     if part.quoted is not None:
         sections.append(("Published figures (quoted)", [quoted_grid(part)]))
     return sections

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dim.display.visible import visible_line
 from dim.report.comparison import Comparison
+from dim.report.judged import judged_runs
 from dim.report.kb_curve import expected_top1
 from dim.report.systems import System
 
@@ -120,6 +121,40 @@ def kb_size_curve(comparison: Comparison) -> Figure | None:
     return figure
 
 
+def judge_curve(comparison: Comparison) -> Figure | None:
+    """Top-1 over the share of mentions that a judge reads; None where no system has a judge."""
+    curves = judged_runs(comparison)
+    if not curves:
+        return None
+    colours = {row.name: colour for row, colour, _ in styled(comparison)}
+    with mpl.rc_context(STYLE):
+        figure, axes = _lines_figure()
+        lowest, highest = 1.0, 0.0
+        for name, judge in curves:
+            shares = [100 * step["share"] for step in judge["curve"]]
+            top1 = [step["top1"] for step in judge["curve"]]
+            axes.plot(shares, [100 * value for value in top1], color=colours[name], marker="o", label=shorten(name))
+            lowest, highest = min(lowest, *top1), max(highest, *top1)
+            if (control := judge.get("control")) is not None:
+                at, value = 100 * judge["share"], control["top1"]
+                label = shorten(f"{name}, others' texts")
+                axes.plot([at], [100 * value], color=colours[name], marker="x", linestyle="", label=label)
+                lowest, highest = min(lowest, value), max(highest, value)
+        axes.tick_params(which="both", length=0)
+        axes.set_ylim(*near(lowest, highest))
+        axes.set_xlabel("mentions judged, those of which the ranker is least sure (%)")
+        axes.set_ylabel("Top-1 (%)")
+        lines = axes.get_lines()
+        axes.legend(
+            lines,
+            [str(line.get_label()) for line in lines],
+            loc="center left",
+            bbox_to_anchor=(1.01, 0.5),
+            fontsize=8.5,
+        )
+    return figure
+
+
 def curve_sizes(kb_size: int) -> NDArray[np.int64]:
     """About sixty sizes from 1 to the whole KB, evenly on a log scale.
 
@@ -147,6 +182,7 @@ def figures(comparison: Comparison) -> dict[str, Figure]:
         "Top-1 with 95% intervals": intervals(comparison),
         "Rank of the gold": rank_distribution(comparison),
         "Top-1 over the size of the KB": kb_size_curve(comparison),
+        "Top-1 over the share of mentions judged": judge_curve(comparison),
     }
     return {title: figure for title, figure in found.items() if figure is not None}
 
@@ -211,6 +247,10 @@ def _finish(axes: Axes, x: str, y: str) -> None:
     axes.set_ylim(near(lowest / 100, 1)[0], 100.6)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
+    _legend(axes)
+
+
+def _legend(axes: Axes) -> None:
     lines = axes.get_lines()  # each of them: by itself a legend leaves out names that begin with `_`
     names = [str(line.get_label()) for line in lines]
     axes.legend(lines, names, loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8.5)

@@ -22,6 +22,8 @@ SHORT = (
     "too_late",
     "popularity",
     "alias",
+    "judge",
+    "ranker_probability",
 )
 
 

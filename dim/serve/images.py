@@ -67,11 +67,11 @@ class Images:
         Raises:
             Problem: 413, too many pixels; 422, it cannot be used.
         """
-        most, live, wanted = self.settings.max_pixels, reader.live, reader.wanted
+        most, live = self.settings.max_pixels, reader.live
 
         def work(memory: int, job: Job) -> ReadyImage:
             asked = Asked(side=live.draft_side, has_icons=False, pixels=most, memory=memory)
-            return live.ready(self.decoders.opened(data, asked, job), wanted)
+            return reader.ready(self.decoders.opened(data, asked, job))
 
         try:
             return await self._as_needed(len(data), work, most)

@@ -48,7 +48,7 @@ async def _ready(served: Served, linker: Linker, asked: AskedMany) -> dict[int, 
 
     async def ready(image: bytes) -> Ready:
         try:
-            return await served.images.ready(image, linker.image_reader)
+            return await served.images.ready(image, linker.question_reader)
         except Problem as problem:
             return problem
 
@@ -90,7 +90,7 @@ async def annotated(served: Served, request: Request, asked: AskedText, image: b
         raise Problem(422, f"a text of at most {LONGEST_TEXT:,} characters", found, remedy)
 
     async def read() -> list[Marked]:
-        ready = None if image is None else await served.images.ready(image, edition.linker.image_reader)
+        ready = None if image is None else await served.images.ready(image, edition.linker.question_reader)
         return await _marked(served, edition, asked, ready)
 
     batcher, outcomes = served.batcher, list[Outcome]()

@@ -104,7 +104,7 @@ class Served:
         async def answered() -> list[Outcome]:
             try:
                 async with asyncio.timeout(self.settings.timeout_s):
-                    ready = await self.images.ready(image, linker.image_reader)
+                    ready = await self.images.ready(image, linker.question_reader)
                     return await self.batcher.answer(linker, [Question(mention, context, ready, candidates)], top_k)
             except TimeoutError as error:
                 raise self.batcher.too_late() from error

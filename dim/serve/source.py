@@ -33,6 +33,7 @@ class Source:
     trust: str | None = None
     image_root: Path | None = None
     finder: FinderOptions = FinderOptions()
+    judge: str = "saved"
 
     def opened(self, settings: Settings) -> Edition:
         """The linker as it stands there now, with the pictures of its folder, ready for its first question.
@@ -50,7 +51,7 @@ class Source:
             check_is_folder(self.model)
         while True:
             images = KeptImages(Path(self.model)) if Path(self.model).is_dir() else None
-            linker = open_linker(self.model, self.device, self.trust, self.dataset, self.image_root)
+            linker = open_linker(self.model, self.device, self.trust, self.dataset, self.image_root, self.judge)
             if images is not None:
                 images.keep(image for entity in linker.knowledge for image in entity.images)
             if images is None or images.is_of_this_folder():

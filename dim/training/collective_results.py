@@ -13,22 +13,17 @@ from rich.table import Table
 
 from dim.collective.coherence import Coherence
 from dim.collective.collective import FACT, Alone, Collective
-from dim.core import provenance
 from dim.core.progress import tracked
 from dim.data.splits import text_groups
 from dim.display.terminal import Console
 from dim.evaluation.intervals import Bootstrap
-from dim.evaluation.result_files import write_result
-from dim.evaluation.results import measure, percent, print_results
+from dim.evaluation.results import percent
 from dim.evaluation.significance import paired_randomization
-from dim.inference.places import read_config
 from dim.inference.two_towers import TwoTowersNetwork
 from dim.reranker.calibration import expected_calibration_error
 from dim.reranker.finder import Finder
-from dim.reranker.ranker import OPTIONS, Judged, Ranker
-from dim.training.beside import ranks_beside_baselines
-from dim.training.ranker_results import to_ranked
-from dim.training.saved_run import identity_of_run
+from dim.reranker.ranker import Judged, Ranker
+from dim.training.ranker_results import After, print_written, write_ranked
 from dim.training.task import LinkingTask
 
 Rows = NDArray[np.int64]
@@ -113,38 +108,25 @@ def shuffled(groups: Rows, shares: NDArray[np.bool_], seed: int) -> Rows:
 
 
 def evaluate_collective(
-    run: Path, task: LinkingTask, texts: Texts, collective: Collective, coherence: Coherence, ranker: Ranker, out: Path
+    run: Path,
+    task: LinkingTask,
+    finder: Finder,
+    ranker: Ranker,
+    texts: Texts,
+    collective: Collective,
+    coherence: Coherence,
+    out: Path,
 ) -> None:
     """Answers a split text by text, writes what is found to `out`, and prints it beside each mention alone."""
-    data = task.data
-    golds = data.golds_of(texts.rows).numpy()
     judged = texts.together(collective, coherence, texts.groups, "texts")
-    frame = ranks_beside_baselines(data, texts.rows, texts.split, to_ranked(texts.lists, judged, golds))
     others = shuffled(texts.groups, texts.shares_text, task.seed)
     control = texts.together(collective, coherence, others, "shuffled texts")
-    method = describe(texts, golds[:, 0] >= 0, judged, control) | {FACT: collective.to_fact()}
-    options = {name: ranker.facts[name] for name in OPTIONS if name in ranker.facts}
-    metrics = measure(
-        data.dataset,
-        frame,
-        answers_nil=ranker.nil_threshold is not None,
-        model=type(task).__name__,
-        system=f"{type(task).__name__} + ranker + {FACT}",
-        features=data.fingerprints,
-        missing_images=data.missing_images,
-        seed=task.seed,
-        chosen={},
-        method=method,
-        hardware=provenance.hardware(),
-        checkpoint=task.checkpoint,
-        config=read_config(run) | {"rank": options, FACT: collective.to_fact()},
-    )
-    identity = identity_of_run(run, task) | {"ranker": options, FACT: collective.to_fact()}
-    write_result(out, frame, metrics, identity, of_owner=True)
-    console = Console()
-    print_results(console, metrics, frame)
-    console.print(collective_table(method))
-    console.print(f"written: {out / 'metrics.json'}, {out / 'ranks.parquet'}", soft_wrap=True)
+    in_kb = finder.golds[texts.rows.numpy()][:, 0] >= 0
+    found = describe(texts, in_kb, judged, control) | {"learned": collective.to_fact()}
+    after = After(FACT, found, collective.to_fact())
+    metrics, frame = write_ranked(run, task, finder, ranker, texts.split, texts.lists, judged, out, after)
+    print_written(task, metrics, frame, out)
+    Console().print(collective_table(found))
 
 
 def describe(
@@ -179,10 +161,10 @@ def describe(
     return {"beside_alone": found}
 
 
-def collective_table(method: dict[str, Any]) -> Table:
+def collective_table(found: dict[str, Any]) -> Table:
     """Mentions alone, those of a text together, and put together at random; what coherence weighs below."""
-    weights = ", ".join(f"{name} {value:+.2f}" for name, value in method[FACT]["weights"].items())
-    errors = method["beside_alone"]["all"]["calibration_error"]
+    weights = ", ".join(f"{name} {value:+.2f}" for name, value in found["learned"]["weights"].items())
+    errors = found["beside_alone"]["all"]["calibration_error"]
     table = Table(
         title="Top-1, each mention alone and those of a text together",
         caption=f"shared: a text with others; shuffled: texts of mentions drawn at random\n"
@@ -192,7 +174,7 @@ def collective_table(method: dict[str, Any]) -> Table:
     )
     for heading in ("", "n", "alone", "together", "gain", "p", "shuffled"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-    for name, part in method["beside_alone"].items():
+    for name, part in found["beside_alone"].items():
         gain = part["gain"]
         table.add_row(
             name,

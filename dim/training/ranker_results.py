@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,55 @@ Rows = NDArray[np.int64]
 
 def evaluate(run: Path, task: LinkingTask, finder: Finder, ranker: Ranker, split: str, out: Path) -> None:
     """Ranks a split by the run's own vectors and the ranker, writes what is found to `out`, and prints it."""
+    rows = task.datamodule.rows(split)
+    lists = finder.lists(task, rows.numpy())
+    print_written(task, *write_ranked(run, task, finder, ranker, split, lists, ranker.judge(lists), out), out)
+
+
+@dataclass(frozen=True)
+class After:
+    """What comes after the ranker.
+
+    Attributes:
+        name: `judge` or `collective`.
+        found: What it found, for the results' `method`.
+        options: What it was told, for the run's identity and options.
+    """
+
+    name: str
+    found: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+
+def write_ranked(
+    run: Path,
+    task: LinkingTask,
+    finder: Finder,
+    ranker: Ranker,
+    split: str,
+    lists: Lists,
+    judged: Sequence[Judged],
+    out: Path,
+    after: After | None = None,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Writes what is found of a split to `out`, with what needs no training and the vectors alone beside it.
+
+    Args:
+        run: The run's folder.
+        task: Its method, opened.
+        finder: Of its candidates.
+        ranker: Its ranker.
+        split: What is evaluated.
+        lists: The candidates of the split's mentions.
+        judged: What is said of them: by the ranker, or by what comes after it.
+        out: The folder.
+        after: That; None: nothing does.
+
+    Returns:
+        The entry of metrics.json, and the rows of ranks.parquet.
+    """
     data, rows = task.data, task.datamodule.rows(split)
     mentions = data.dataset.mentions.iloc[rows.numpy()]
-    lists = finder.lists(task, rows.numpy())
-    judged = ranker.judge(lists)
     golds = finder.golds[rows.numpy()]
     frame = ranks_beside_baselines(data, rows, split, to_ranked(lists, judged, golds))
     with torch.inference_mode():
@@ -55,14 +101,16 @@ def evaluate(run: Path, task: LinkingTask, finder: Finder, ranker: Ranker, split
     kinds = [attributes_of(known).get(ATTRIBUTE) for known in mentions["attributes"]]
     method = describe(frame, vectors, ranker)
     method["nil"] = describe_nil(lists, judged, golds, kinds, ranker)
-    config = read_config(run)
-    options = {name: ranker.facts[name] for name in OPTIONS if name in ranker.facts}
+    options: dict[str, Any] = {"rank": {name: ranker.facts[name] for name in OPTIONS if name in ranker.facts}}
+    system = f"{type(task).__name__} + ranker"
+    if after is not None:
+        method[after.name], options[after.name], system = after.found, after.options, f"{system} + {after.name}"
     metrics = measure(
         data.dataset,
         frame,
         answers_nil=ranker.nil_threshold is not None,
         model=type(task).__name__,
-        system=f"{type(task).__name__} + ranker",
+        system=system,
         features=data.fingerprints,
         missing_images=data.missing_images,
         seed=task.seed,
@@ -70,10 +118,16 @@ def evaluate(run: Path, task: LinkingTask, finder: Finder, ranker: Ranker, split
         method=method,
         hardware=provenance.hardware(),
         checkpoint=task.checkpoint,
-        config=config | {"rank": options},
+        config=read_config(run) | options,
     )
-    write_result(out, frame, metrics, identity_of_run(run, task) | {"ranker": options}, of_owner=True)
-    console = Console()
+    of_ranker = {"ranker": options["rank"]} | ({} if after is None else {after.name: after.options})
+    write_result(out, frame, metrics, identity_of_run(run, task) | of_ranker, of_owner=True)
+    return metrics, frame
+
+
+def print_written(task: LinkingTask, metrics: dict[str, Any], frame: pd.DataFrame, out: Path) -> None:
+    """Prints what `write_ranked` wrote."""
+    console, method = Console(), metrics["method"]
     print_results(console, metrics, frame)
     console.print(beside_vectors(method, "vectors" if task.scores_all else "language model"))
     if method["nil"] is not None:
@@ -188,16 +242,17 @@ def _pair(hit: NDArray[np.bool_], before: NDArray[np.bool_]) -> dict[str, float 
 
 
 def beside_vectors(method: dict[str, Any], what: str = "vectors") -> Table:
-    """Top-1 of the ranker beside the vectors alone, on entities that training saw and on others, and calibration.
+    """Top-1 of the ranker, and of a judge after it, beside the vectors alone, by what training saw, and calibration.
 
     Args:
         method: As `describe` gives it.
         what: Ranks where there is no ranker.
     """
+    after = next((name for name in ("judge", "collective") if name in method), "")
     p, error, (_, most) = method["p"], method["calibration"]["error"], method["calibration"]["by_chance"]
     caption = f"p {p:.4f} (paired randomisation) · ECE {error:.3f} (up to {most:.3f} is chance)"
     table = Table(title=f"Top-1 beside the {what} alone", caption=caption)
-    for heading in ("gold", "n", f"{what} only", "ranker"):
+    for heading in ("gold", "n", f"{what} only", "ranker" + (f", {after}" if after else "")):
         table.add_column(heading, justify="left" if heading == "gold" else "right")
     for name, label in (("all", "all"), ("seen", "seen in training"), ("unseen", "not seen")):
         part = method["top1"][name]

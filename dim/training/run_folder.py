@@ -31,6 +31,7 @@ OLD_PREDICTIONS = ("predictions.jsonl", "predictions.json")
 OWN = (
     *("config.yaml", "metrics.json", "ranks.parquet", "checkpoints", "logs", "wandb.json", "places.json"),
     *("predictions", *OLD_PREDICTIONS, ".predict", "ranker", "ranker-folds", "ranked", UNFINISHED),
+    *("cross_encoder", "cross_encoder.partial", "judge", "judged", "answers", "collective"),
 )
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from tiny_text import write_bert
 
 from dim.__main__ import main
 from dim.cli.hold_out import hold_out
@@ -61,7 +62,7 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(place):
     made = fit(place, place / "world", "run")
-    rank(made, folds=2)
+    rank(made, folds=2, cross_encoder=str(write_bert(place / "bert")), cross_lists=16, cross_candidates=3)
     return made
 
 
@@ -141,6 +142,11 @@ def test_the_folds_of_an_older_version_are_moved_out_of_the_ranker_s_folder_and_
     (older / "ranker" / "ranker.json").unlink()  # a ranker without it is no run without ranker
     with pytest.raises(CheckpointError, match="a ranker at"):
         Linker.from_checkpoint(older, device="cpu")
+
+
+def test_the_cross_encoder_learns_of_training_mentions_by_vectors_that_did_not_see_them(run):
+    facts = json.loads((run / "cross_encoder" / "cross_encoder.json").read_text())
+    assert (facts["learned_of"], facts["num_lists"], facts["top_k"]) == ("train, by folds", 16, 3)
 
 
 def test_only_a_part_of_train_is_trained_on(run):

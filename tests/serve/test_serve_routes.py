@@ -18,6 +18,7 @@ from waiting import HANG, wait_until
 from dim.data.entity import Entity
 from dim.errors import ConfigError
 from dim.linker import Answer, Linker, Question
+from dim.linker.judged import EVIDENCE as OF_JUDGE
 from dim.methods.generative.linker import EVIDENCE
 from dim.reranker.features import FEATURES
 from dim.serve.evidence import SHORT
@@ -201,7 +202,7 @@ def test_the_short_evidence_is_what_the_page_has_plain_words_for() -> None:
     plain = re.search(r"const PLAIN = {(.*?)};", script, re.DOTALL)
     assert plain is not None
     assert tuple(re.findall(r"^ +(\w+):", plain[1], re.MULTILINE)) == SHORT
-    assert set(SHORT) <= {*FEATURES, *EVIDENCE}
+    assert set(SHORT) <= {*FEATURES, *EVIDENCE, *OF_JUDGE}
 
 
 def test_health_readiness_and_metrics(client: httpx.Client, server: Running) -> None:

@@ -19,8 +19,10 @@ const PLAIN = {
   too_late: "After its time",
   popularity: "How well known it is",
   alias: "Found by an alias",
+  judge: "What the judge that read it says",
+  ranker_probability: "Without the judge",
 };
-const ALWAYS = ["vectors", "name", "likelihood"];
+const ALWAYS = ["judge", "vectors", "name", "likelihood"];
 
 /** The parts that tell the answers of a list apart: name → the value whose bar is full. */
 export function headlinesOf(evidences) {

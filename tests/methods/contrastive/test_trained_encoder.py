@@ -158,7 +158,7 @@ def test_its_ranker_learns_of_tune_which_no_weights_saw_where_that_has_enough(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = shutil.copytree(trained, tmp_path / "run")
-    monkeypatch.setattr("dim.cli.rank.ENOUGH", 5)
+    monkeypatch.setattr("dim.training.unseen.ENOUGH", 5)
     assert main(["rank", "--run", str(run), "--folds", "3"]) == 0
     assert "mentions of tune, which no weights saw" in " ".join(capsys.readouterr().out.split())
     assert not (run / "ranker-folds").exists()

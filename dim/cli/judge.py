@@ -1,0 +1,192 @@
+"""`dim judge`: a judge over the ranker's best candidates, asked where that pays, recorded, resumable, evaluated."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from dim.core.coroutines import sigterm_as_ctrl_c
+from dim.core.known_classes import trusted_by
+from dim.core.locks import folder_lock
+from dim.core.output import check_target
+from dim.display.terminal import Console, Text
+from dim.errors import ConfigError
+from dim.evaluation.results import percent, results_kind
+from dim.judge.contract import Judge
+from dim.judge.cross_training import TOP_K, facts_of
+from dim.judge.folder import JUDGE, save_stage
+from dim.judge.named import CrossEncoderJudge
+from dim.linker.run_ranker import ranker_of_run
+from dim.reranker.finder import Finder
+from dim.training.cases import CROSS_ENCODER, RunCases
+from dim.training.judging import Asking, judge_split, learn
+from dim.training.ranker_results import After, print_written, write_ranked
+from dim.training.saved_run import open_run
+
+FOLDER = "judge"  #: Of a run, where its judge is set up.
+JUDGED = results_kind("results of dim judge", lambda entry: str(entry.get("system")).endswith("+ judge"))
+
+
+def judge(
+    run: Path,
+    judge: Judge | None = None,
+    share: float = 0.2,
+    top_k: int = TOP_K,
+    num_learned: int = 500,
+    curve: float | None = None,
+    control: bool = True,
+    split: str = "dev",
+    out: Path | None = None,
+    device: str = "auto",
+    dataset: Path | None = None,
+    overwrite: bool = False,
+    trust: str | None = None,
+) -> None:
+    """Has a judge read the mentions that the ranker is least sure of beside its best candidates, and evaluates it.
+
+    What the judge says and what the ranker says are weighed by numbers that are learned on mentions of tune, so that
+    the result is a calibrated probability again. The judge is set up in RUN/judge, from where `dim export` and `dim
+    link` take it. Answers of language models are kept at once in RUN/answers, and never asked for again: stopped at any
+    moment, the same command goes on.
+
+    Args:
+        run: A finished run with a ranker (`dim rank`).
+        judge: Who judges. The default is the cross-encoder that `dim rank --cross_encoder` trained. A model behind a
+            server: --judge ServerJudge --judge.model NAME --judge.base_url URL, with its budget, such as
+            --judge.max_cost. A model of Transformers here: --judge LocalModelJudge --judge.path FOLDER.
+        share: Of the mentions, those of which the ranker is least sure: so many are judged.
+        top_k: Candidates that the judge is shown.
+        num_learned: Mentions of tune that the weights are learned on, at most.
+        curve: Up to which share of mentions more are judged, to show the gain by the share judged. By default all for a
+            cross-encoder, and none beyond `share` for a language model.
+        control: Judge the same mentions again with the candidates' texts shuffled among them: what is gained then is
+            not gained by reading texts.
+        split: What is evaluated.
+        out: Folder for the ranks and metrics, that `dim report` compares with the run's own; by default RUN/judged.
+        device: Where the run's vectors are computed.
+        dataset: Where the run's dataset stands now, if it has moved.
+        overwrite: Whether to replace results in `out`, which this command wrote.
+        trust: Packages, separated by commas, whose classes the run may name beside dim's; they are imported.
+
+    Raises:
+        ConfigError: The run has no ranker, or no judge; `out` holds results; an option is out of range; or the server
+            answers nobody (wrong key, URL or model).
+    """
+    out = out or run / "judged"
+    chosen = judge if judge is not None else _cross_encoder(run, device)
+    _check(chosen, share, top_k, num_learned, curve, split)
+    check_target(out, JUDGED, overwrite=overwrite)
+    check_target(run / FOLDER, JUDGE, overwrite=True)
+    reach = curve if curve is not None else share if chosen.is_costly else 1.0
+    asking = Asking(chosen, top_k, share, num_learned, 0, run)
+    with sigterm_as_ctrl_c(), folder_lock(run, "dim judge"), folder_lock(out, "dim judge"):
+        check_target(out, JUDGED, overwrite=overwrite)  # another process may have written it until now
+        _judge(run, asking, reach, control, split, out, device, dataset, trusted_by(trust))
+
+
+def _judge(
+    run: Path,
+    asking: Asking,
+    curve: float,
+    control: bool,
+    split: str,
+    out: Path,
+    device: str,
+    dataset: Path | None,
+    trusted: tuple[str, ...],
+) -> None:
+    task = open_run(run, device, dataset, trusted)
+    ranker = ranker_of_run(run, task)
+    if ranker is None:
+        raise ConfigError(f"a run with a ranker at {run}", "none", f"Train it first: dim rank --run {run}.")
+    asking.seed, console = task.seed, Console()
+    finder = Finder(task, int(ranker.facts["num_candidates"]))
+    cases = RunCases(task, finder)
+    stage = learn(task, finder, ranker, cases, asking)
+    weights = stage.weights
+    console.print(
+        f"weights learned on {weights.num:,} mentions of tune: ranker {weights.ranker:.2f}, judge {weights.judge:.2f}",
+        soft_wrap=True,
+    )
+    save_stage(stage, ranker, run / FOLDER, with_model=False)
+    rows = task.datamodule.rows(split).numpy()
+    lists = finder.lists(task, rows)
+    images = task.data.dataset.mentions["images"].iloc[rows]
+    clusters = [str(own[0]) if len(own) else f"row {place}" for place, own in enumerate(images)]
+    outcome = judge_split(
+        stage, asking, cases, rows, lists, ranker.judge(lists), finder.golds[rows], clusters, curve, control
+    )
+    options = {"share": asking.share, "top_k": asking.top_k, "judge": asking.judge.fingerprint}
+    after = After("judge", outcome.summary, options)
+    metrics, frame = write_ranked(run, task, finder, ranker, split, lists, outcome.judged, out, after)
+    print_written(task, metrics, frame, out)
+    print_judged(console, outcome.summary)
+    console.print(f"the judge: {run / FOLDER}; next: dim export {run} FOLDER", soft_wrap=True)
+
+
+def print_judged(console: Console, found: dict[str, Any]) -> None:
+    """Prints what a judge changed: Top-1 and calibration, the curve, costs and the control."""
+    before, after = found["before"], found["after"]
+    table = Table(title=f"Judged by {found['judge']} · top {found['top_k']} candidates")
+    for heading in ("mentions judged", "Top-1", "ECE"):
+        table.add_column(heading, justify="right")
+    for step in found["curve"]:
+        marked = "bold" if math.isclose(step["share"], found["share"]) else ""
+        cells = (f"{step['share']:.0%}", percent(step["top1"]), f"{step['calibration_error']:.3f}")
+        table.add_row(*(Text(cell, marked) for cell in cells))
+    console.print(table)
+    console.print(
+        f"Top-1 {percent(before['top1'])} → {percent(after['top1'])} with {found['judged']:,} mentions judged "
+        f"({found['share']:.0%}); {found['wins']} won, {found['losses']} lost, p {found['p']:.4f} (paired "
+        f"randomisation); ECE {before['calibration_error']:.3f} → {after['calibration_error']:.3f}",
+        soft_wrap=True,
+    )
+    console.print(f"verdicts: {_counts(found['verdicts'])}{_used(found)}", soft_wrap=True)
+    console.print(f"learned on tune: {_counts(found['learned']['verdicts'])}{_used(found['learned'])}", soft_wrap=True)
+    if (control := found.get("control")) is not None:
+        console.print(
+            f"control, candidates' texts shuffled: Top-1 {percent(control['top1'])}, against the judge's "
+            f"{percent(after['top1'])} p {control['p']:.4f}; {_counts(control['verdicts'])}{_used(control)}",
+            soft_wrap=True,
+        )
+    if found["weights"]["judge"] == 0:
+        console.print("the judge tells nothing beyond the ranker on tune: its weight is 0", soft_wrap=True)
+
+
+def _counts(verdicts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {kind}" for kind, count in verdicts.items()) or "none"
+
+
+def _used(found: dict[str, Any]) -> str:
+    """What was used, where anything was: `; 50 requests, 9,000 tokens in, 100 out, cost 0.0123`."""
+    if not found["requests"] and not found["tokens_in"]:
+        return ""
+    cost = "" if found["cost"] is None else f", cost {found['cost']:,.4f}"
+    requests = f"{found['requests']:,} requests, " if found["requests"] else ""
+    return f"; {requests}{found['tokens_in']:,} tokens in, {found['tokens_out']:,} out{cost}"
+
+
+def _cross_encoder(run: Path, device: str) -> Judge:
+    folder = run / CROSS_ENCODER
+    if not folder.is_dir():
+        raise ConfigError(
+            f"a judge, or a cross-encoder at {folder}",
+            "neither",
+            f"Train one: dim rank --run {run} --cross_encoder TEXT_ENCODER; or name a judge: --judge ServerJudge.",
+        )
+    return CrossEncoderJudge(str(folder.absolute()), int(facts_of(folder).get("max_length", 192)), device=device)
+
+
+def _check(judge: Judge, share: float, top_k: int, num_learned: int, curve: float | None, split: str) -> None:
+    for name, value in (("share", share), ("curve", share if curve is None else curve)):
+        if not 0 < value <= 1:
+            raise ConfigError(f"--{name} above 0 and at most 1", f"{value:g}", "Such as 0.2.")
+    if not 2 <= top_k <= judge.most_candidates:
+        raise ConfigError(f"--top_k between 2 and {judge.most_candidates:,}", str(top_k), "Change it.")
+    if num_learned < 1:
+        raise ConfigError("--num_learned of at least 1", str(num_learned), "Raise it.")
+    if split == "tune":
+        raise ConfigError("another split than tune, on which the weights are learned", "--split tune", "Evaluate dev.")

@@ -1,0 +1,251 @@
+"""A judge over the ranker's best candidates: its weights, learned on tune, and what it finds on a split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dim.evaluation.significance import paired_randomization, win_tie_loss
+from dim.judge.contract import Case, Judge, Verdict, counted
+from dim.judge.stage import JudgeStage, combined, least_sure, shown_of, top_probability
+from dim.judge.weights import JudgeWeights
+from dim.reranker.calibration import expected_calibration_error, softmax
+from dim.reranker.finder import Finder
+from dim.reranker.lists import Lists
+from dim.reranker.network import scores_of
+from dim.reranker.ranker import Judged, Ranker
+from dim.training.cases import RunCases
+from dim.training.crossfit import caption_folds
+from dim.training.task import LinkingTask
+from dim.training.unseen import rows_in_kb
+
+SHARES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)  #: Of mentions judged, for the curve.
+
+Rows = NDArray[np.int64]
+
+
+@dataclass
+class Asking:
+    """Who is asked, and how much.
+
+    Attributes:
+        judge: The judge.
+        top_k: Candidates that it is shown.
+        share: Of the mentions that are judged.
+        num_learned: Mentions of tune, at most, that the weights are learned on.
+        seed: Of the control.
+        record: As of `Judge.decide`.
+    """
+
+    judge: Judge
+    top_k: int
+    share: float
+    num_learned: int
+    seed: int
+    record: Path | None = None
+
+    def verdicts(self, cases: RunCases, rows: Rows, lists: Lists, judged: Sequence[Judged], places: Rows) -> Verdicts:
+        """The judge's verdicts on some mentions of a split, the places [m] of which are given in order of asking."""
+        asked = [self.case(cases, int(rows[place]), lists, judged[place], int(place)) for place in places]
+        return Verdicts(places, asked, self.judge.decide(asked, self.record))
+
+    def case(self, cases: RunCases, row: int, lists: Lists, said: Judged, place: int) -> Case:
+        """The case of a mention."""
+        best = lists.rows[lists.starts[place] + said.order[: self.top_k]]
+        return cases.of(row, best, self.judge.image_side if self.judge.reads_images else None)
+
+
+@dataclass
+class Verdicts:
+    """Verdicts on the mentions at `places` [m] of a split, with their cases."""
+
+    places: Rows
+    cases: list[Case]
+    found: list[Verdict]
+
+    def first(self, num: int) -> dict[int, Verdict]:
+        """Those of the first `num`, by place."""
+        pairs = zip(self.places.tolist()[:num], self.found, strict=False)
+        return dict(pairs)
+
+
+@dataclass
+class Outcome:
+    """What became of a split.
+
+    Attributes:
+        judged: What ranker and judge say together of each mention.
+        summary: For metrics.json: the curve, costs, tests, the control.
+    """
+
+    judged: list[Judged]
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+def learn(task: LinkingTask, finder: Finder, ranker: Ranker, cases: RunCases, asking: Asking) -> JudgeStage:
+    """The stage of a judge: its weights and threshold, learned on tune, which trained neither ranker nor judge.
+
+    Of a ranker that learned of tune each mention has the probabilities of the network that did not see it.
+    """
+    rows = rows_in_kb(task, "tune")
+    lists = finder.lists(task, rows, finder.other_golds(rows))
+    judged = unseen_judged(task, ranker, rows, lists)
+    sure = np.array([top_probability(said) for said in judged])
+    threshold = float(np.quantile(sure, asking.share)) if len(sure) else 0.0
+    places = least_sure(judged, asking.share)
+    # Of more than are wanted some of all degrees of doubt, as they are met later.
+    places = places[np.linspace(0, len(places) - 1, min(len(places), asking.num_learned)).round().astype(int)]
+    told = asking.verdicts(cases, rows, lists, judged, places)
+    shown = [
+        shown_of(judged[place], verdict, asking.top_k, int(lists.gold[place]))
+        for place, verdict in zip(told.places.tolist(), told.found, strict=True)
+        if verdict.scores is not None
+    ]
+    facts = {"learned_of": "tune", "share": asking.share, "verdicts": counted(told.found), **used(told.found)}
+    return JudgeStage(asking.judge, JudgeWeights.fit(shown), threshold, asking.top_k, facts)
+
+
+def unseen_judged(task: LinkingTask, ranker: Ranker, rows: Rows, lists: Lists) -> list[Judged]:
+    """What a ranker says of mentions of tune, by networks that did not see them."""
+    if ranker.facts.get("unseen") != "tune":
+        return ranker.judge(lists)
+    folds = caption_folds(task, rows, int(ranker.facts["folds"]))
+    scores = scores_of(ranker.network, lists, folds).astype(np.float64)
+    found = []
+    for start, end in zip(lists.starts[:-1], lists.starts[1:], strict=True):
+        own = scores[start:end]
+        found.append(Judged(np.argsort(-own, kind="stable"), own, softmax(own, ranker.temperature), None, False))
+    return found
+
+
+def judge_split(
+    stage: JudgeStage,
+    asking: Asking,
+    cases: RunCases,
+    rows: Rows,
+    lists: Lists,
+    judged: list[Judged],
+    golds: Rows,
+    clusters: Sequence[str],
+    curve: float,
+    control: bool,
+) -> Outcome:
+    """Judges a split: the mentions that the budget allows, for the curve those beyond, and the control.
+
+    Args:
+        stage: The judge with its weights.
+        asking: How much.
+        cases: Of the run.
+        rows: [n], the split's mentions.
+        lists: Their candidates.
+        judged: What the ranker says of them.
+        golds: [n, num_golds] KB rows, -1 as padding, and for NIL.
+        clusters: [n] labels, as of `paired_randomization`.
+        curve: The share of mentions that is asked for the curve.
+        control: Whether the same are asked again with the texts of others.
+    """
+    places = least_sure(judged, max(asking.share, curve))
+    num = int(np.ceil(asking.share * len(rows)))
+    told = asking.verdicts(cases, rows, lists, judged, places[:num])
+    further = asking.verdicts(cases, rows, lists, judged, places[num:])
+    everything = Verdicts(places, [*told.cases, *further.cases], [*told.found, *further.found])
+    measure = _Measure(lists, golds, judged, list(clusters))
+
+    def after(verdicts: dict[int, Verdict]) -> list[Judged]:
+        return [
+            combined(said, verdicts[place], asking.top_k, stage.weights) if place in verdicts else said
+            for place, said in enumerate(judged)
+        ]
+
+    final = after(everything.first(num))
+    shares = [share for share in SHARES if share <= curve or share == asking.share]
+    steps = sorted({*shares, asking.share})
+    summary = {
+        "judge": asking.judge.label,
+        "fingerprint": asking.judge.fingerprint,
+        "top_k": asking.top_k,
+        "share": asking.share,
+        "judged": len(told.places),
+        "threshold": stage.threshold,
+        "weights": vars(stage.weights) | {},
+        "learned": stage.facts,
+        "verdicts": counted(told.found),
+        **used(told.found),
+        **measure.beside(final),
+        "curve": [
+            {"share": share, **measure.figures(after(everything.first(int(np.ceil(share * len(rows))))))}
+            for share in steps
+        ],
+        "curve_used": used(further.found),
+    }
+    if control:
+        others = [case.with_others_texts(asking.seed) for case in told.cases]
+        said = Verdicts(told.places, others, asking.judge.decide(others, asking.record))
+        shuffled = after(said.first(num))
+        summary["control"] = {
+            "verdicts": counted(said.found),
+            **used(said.found),
+            **measure.figures(shuffled),
+            "p": measure.p(final, shuffled),
+        }
+    return Outcome(final, summary)
+
+
+class _Measure:
+    """Figures of answers, over the mentions whose entity the KB has."""
+
+    def __init__(self, lists: Lists, golds: Rows, before: list[Judged], clusters: list[str]) -> None:
+        self.lists, self.golds, self.before = lists, golds, before
+        self.in_kb = golds[:, 0] >= 0
+        self.clusters = np.array(clusters, dtype=object)[self.in_kb]
+
+    def hits(self, judged: Sequence[Judged]) -> NDArray[np.bool_]:
+        """Whether the first answer is right [num_in_kb]."""
+        firsts = [
+            int(self.lists.rows[start + said.order[0]]) if len(said.order) and not said.says_nil else -1
+            for start, said in zip(self.lists.starts[:-1], judged, strict=True)
+        ]
+        right = ((np.array(firsts)[:, None] == self.golds) & (self.golds >= 0)).any(1)
+        found: NDArray[np.bool_] = right[self.in_kb]
+        return found
+
+    def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
+        """Top-1, and the calibration error of the first answers."""
+        hits = self.hits(judged)
+        first = np.array([said.probabilities[said.order[0]] if len(said.order) else np.nan for said in judged])
+        probability = first[self.in_kb]
+        answered = np.isfinite(probability)
+        error = expected_calibration_error(probability[answered], hits[answered])
+        return {"top1": float(hits.mean()) if len(hits) else float("nan"), "calibration_error": error}
+
+    def p(self, judged: Sequence[Judged], others: Sequence[Judged]) -> float:
+        """Of the paired test of Top-1."""
+        return paired_randomization(self.hits(judged), self.hits(others), clusters=self.clusters)
+
+    def beside(self, judged: Sequence[Judged]) -> dict[str, Any]:
+        """Before and after, with the paired test."""
+        wins, ties, losses = win_tie_loss(self.hits(judged), self.hits(self.before))
+        return {
+            "before": self.figures(self.before),
+            "after": self.figures(judged),
+            "p": self.p(judged, self.before),
+            "wins": wins,
+            "ties": ties,
+            "losses": losses,
+        }
+
+
+def used(verdicts: Sequence[Verdict]) -> dict[str, float | int | None]:
+    """Requests, tokens and money of some verdicts, as the record has them; money None where no price was given."""
+    costs = [verdict.cost for verdict in verdicts if verdict.cost is not None]
+    return {
+        "requests": sum(verdict.requests for verdict in verdicts),
+        "tokens_in": sum(verdict.tokens_in for verdict in verdicts),
+        "tokens_out": sum(verdict.tokens_out for verdict in verdicts),
+        "cost": sum(costs) if costs else None,
+    }
