@@ -29,7 +29,7 @@ def test_a_split_is_answered_text_by_text_and_the_linker_takes_it_along(
 ) -> None:
     with pytest.raises(ConfigError, match="learned"):
         Linker.from_checkpoint(ranked).annotate("Bob sang.", [(0, 3)], collective=True)
-    assert main(["collective", "--run", str(ranked), "--learn", "train"]) == 0
+    assert main(["collective", str(ranked), "--learn", "train"]) == 0
     printed = capsys.readouterr().out
     assert "texts of" in printed
     assert "shuffled: texts of mentions drawn at random" in printed
@@ -41,7 +41,7 @@ def test_a_split_is_answered_text_by_text_and_the_linker_takes_it_along(
     alone = json.loads((ranked / "ranked" / "metrics.json").read_text())
     assert beside["all"]["top1"]["alone"] == alone["top1"]
     assert metrics["method"]["collective"]["learned"]["weights"]["words"] > 0  # those of a text have one employer
-    assert main(["collective", "--run", str(ranked)]) == 1  # results stand there
+    assert main(["collective", str(ranked)]) == 1  # results stand there
 
     assert main(["export", str(ranked), str(tmp_path / "linker")]) == 0
     linker = Linker.from_pretrained(tmp_path / "linker")
@@ -72,18 +72,18 @@ def test_a_run_without_a_ranker_and_splits_without_texts_are_refused(
     ranked: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     out = ["--out", str(tmp_path / "out")]
-    assert main(["collective", "--run", str(ranked), "--learn", "dev", *out]) == 1
+    assert main(["collective", str(ranked), "--learn", "dev", *out]) == 1
     assert "two splits" in capsys.readouterr().err
-    assert main(["collective", "--run", str(ranked), "--top", "1", *out]) == 1
+    assert main(["collective", str(ranked), "--top", "1", *out]) == 1
     assert "--top" in capsys.readouterr().err
     (ranked / "ranker").rename(ranked / "elsewhere")
     try:
-        assert main(["collective", "--run", str(ranked), *out]) == 1
+        assert main(["collective", str(ranked), *out]) == 1
         assert "dim rank --run" in capsys.readouterr().err
     finally:
         (ranked / "elsewhere").rename(ranked / "ranker")
     assert not (tmp_path / "out").exists()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("three years")
-    assert main(["collective", "--run", str(ranked), "--overwrite", "true", *out]) == 1
+    assert main(["collective", str(ranked), "--overwrite", "true", *out]) == 1
     assert (tmp_path / "out" / "thesis.txt").read_text() == "three years"

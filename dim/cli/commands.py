@@ -165,7 +165,6 @@ COMMANDS = {
         "dim.cli.collective",
         ("collective",),
         "answer the mentions of a text together, by what goes together",
-        by_name=True,
     ),
     "judge": Command(
         "dim.cli.judge",

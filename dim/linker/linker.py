@@ -518,7 +518,7 @@ class Linker(ModelHubMixin, ABC):
         Raises:
             ConfigError: Nothing was learned for it.
         """
-        remedy = "Run dim collective --run RUN, then dim export; or leave collective out."
+        remedy = "Run dim collective RUN, then dim export; or leave collective out."
         raise ConfigError("a linker that has learned to answer a text's mentions together", "none", remedy)
 
     @cached_property
