@@ -122,6 +122,10 @@ def test_images_that_are_not_in_the_linkers_folder_are_found_or_asked_for(place:
         (["--from", "linkers/mine", "--mentions", "letters/none.csv", "--data.root", "d"], "nothing there"),
         (["--from", "linkers/mine", "--mentions=", "--data.root", "d"], "--mentions with its value"),
         (["--from", "--mentions", "letters/new.csv", "--data.root", "d"], "--from with its value"),
+        (
+            ["--from", "linkers/mine", "--data.root", "d", "--allow_missing", "true"],
+            "--allow_missing true or false, beside",
+        ),
         (["--from", "nowhere", "--mentions", "letters/new.csv", "--data.root", "d"], "nowhere"),
     ],
 )
@@ -132,6 +136,19 @@ def test_what_is_missing_is_said(place: Path, capsys: pytest.CaptureFixture[str]
     assert said in capsys.readouterr().err
     assert not (place / "d").exists()
     assert not (place / "runs").exists()
+
+
+def test_mentions_of_entities_that_it_lacks_are_left_out_as_the_message_says(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Linker.from_entities("museum/entities.csv").save("linkers/mine")
+    line = ["fit", "--from", "linkers/mine", "--mentions", "letters/plain.csv", "--data.root", "d", "--run", "runs/it"]
+    assert main(line) == 1
+    said = capsys.readouterr().err
+    assert "E9" in said
+    assert "--allow_missing=true" in said
+    from_linker([*line, "--allow_missing=true"])
+    assert len(Dataset(place / "d").mentions) == 40
 
 
 def test_what_was_prepared_of_another_linker_or_without_one_stays(place: Path) -> None:

@@ -20,6 +20,7 @@ from dim.releases.fit_command import IMAGES, TEXT
 from dim.releases.prepare import prepare_mentions
 
 FROM, MENTIONS, ROOT = "--from", "--mentions", "--data.root"
+ALLOW = "--allow_missing"  #: As of `dim prepare`, whose messages name it.
 DIM = {"DIM", "DIMNetwork"}  #: The method of the configs, and what answers of it.
 
 
@@ -36,13 +37,17 @@ def from_linker(arguments: Sequence[str]) -> list[str]:
         ConfigError: One option lacks another or its value, or the shipped configs do not fit the linker's method.
         DataError: The linker cannot be opened, or the mentions cannot be read.
     """
-    rest, given = _parted(arguments, (FROM, MENTIONS))
-    if not given:
+    rest, given = _parted(arguments, (FROM, MENTIONS, ALLOW))
+    if not given.keys() & {FROM, MENTIONS}:
         return list(arguments)
     if empty := [name for name, value in given.items() if not value or value.startswith("--")]:
         raise ConfigError(f"{empty[0]} with its value", "none", f"{FROM} has a linker's folder, {MENTIONS} a table.")
     if FROM not in given:
         raise ConfigError(f"a linker beside {MENTIONS}", f"no {FROM}", f"Name its folder: {FROM} linkers/mine.")
+    if (allowed := given.get(ALLOW, "false").lower()) not in ("true", "false") or (
+        ALLOW in given and MENTIONS not in given
+    ):
+        raise ConfigError(f"{ALLOW} true or false, beside {MENTIONS}", str(given[ALLOW]), "Change it, or leave it out.")
     options = dict(split_line(rest[1:]))
     if not (root := options.get(ROOT.strip("-")) or options.get("dataset")):
         raise ConfigError(
@@ -62,7 +67,8 @@ def from_linker(arguments: Sequence[str]) -> list[str]:
             table, entities = Path(folder) / "entities.parquet", _entities_of(linker)
             entities.to_parquet(table)
             images = root_of_images or _images_of_both(entities, Path(mentions))
-            prepare_mentions(Path(mentions), table, Path(root), Path(given[FROM]), Path(images) if images else None)
+            of_images = Path(images) if images else None
+            prepare_mentions(Path(mentions), table, Path(root), Path(given[FROM]), of_images, allowed == "true")
         rest = _parted(rest, ("--data.images",))[0]  # the dataset says it
     config = IMAGES if recipe["encoders"].get("image_encoder") else TEXT
     kept = list(_kept(recipe, is_untrained))

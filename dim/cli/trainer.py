@@ -146,6 +146,12 @@ class DimCLI(LightningCLI):
             default=None,
             help="Beside --from: a table of mentions, or its folder; the dataset of both is written to --data.root.",
         )
+        parser.add_argument(
+            "--allow_missing",
+            type=bool | None,
+            default=None,
+            help="Beside --mentions: whether rows that cannot be read, or whose entity it lacks, are left out.",
+        )
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.set_defaults(
             {"early_stopping.monitor": MONITOR, "early_stopping.mode": "max", "early_stopping.patience": 10}
@@ -180,7 +186,7 @@ class DimCLI(LightningCLI):
             for name in (name for name in MACHINES if f"--{name}" not in given):
                 options[name] = MACHINES[name]
         options.pop("trust", None)  # the command line counts, never a file
-        for name in ("from", "mentions"):  # read by then, where the command line has them
+        for name in ("from", "mentions", "allow_missing"):  # read by then, where the command line has them
             if options.pop(name, None) is not None:
                 found = f"{name} in a file, or of dim {args[0]}"
                 raise ConfigError(f"--{name} on the command line of dim fit", found, "Name it there.")

@@ -11,7 +11,7 @@ from dim.core.wrong_line import Line, wrong_name
 
 REQUIRED = ("run", "data.root", "model")
 #: The options of `fit` that are dim's own and no class's.
-OWN = ("run", "dataset", "trust", "overwrite", "from", "mentions")
+OWN = ("run", "dataset", "trust", "overwrite", "from", "mentions", "allow_missing")
 #: Whose arguments the others are.
 PARTS = (
     ("pytorch_lightning.trainer.trainer", "Trainer", "__init__"),

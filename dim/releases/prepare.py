@@ -151,7 +151,14 @@ def prepare(
         )
 
 
-def prepare_mentions(mentions: Path, entities: Path, out: Path, linker: Path, images: Path | None = None) -> Dataset:
+def prepare_mentions(
+    mentions: Path,
+    entities: Path,
+    out: Path,
+    linker: Path,
+    images: Path | None = None,
+    allow_missing: bool = False,
+) -> Dataset:
     """The dataset of mentions whose KB is that of a linker.
 
     Args:
@@ -161,6 +168,7 @@ def prepare_mentions(mentions: Path, entities: Path, out: Path, linker: Path, im
             linker before, which is replaced.
         linker: Its folder, of which the dataset has its name.
         images: A folder that holds the images of both; None: entities have none.
+        allow_missing: As of `prepare`.
 
     Raises:
         DataError, ConfigError, StorageError: As `prepare`.
@@ -172,7 +180,7 @@ def prepare_mentions(mentions: Path, entities: Path, out: Path, linker: Path, im
         raise DataError(f"a table of mentions, or its folder, at {mentions}", "nothing there", remedy)
     overwrite = _is_of(out, mentions, linker)
     with claimed_folder(out, PREPARED, "dim fit --from", sources=[mentions], overwrite=overwrite) as check_again:
-        made = Tables(entities=entities), [out], linker.name, images
+        made = Tables(allow_broken=allow_missing, entities=entities), [out], linker.name, images, None, allow_missing
         return _prepare(mentions, out, *made, check_again=check_again, entities_from=_place(linker))
 
 
