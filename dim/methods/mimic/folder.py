@@ -76,7 +76,11 @@ def write(
     """
     trusted = about.get("trusted", ())
     read_classes(about["recipe"], MIMICNetwork, trusted, UNTRUSTED)
-    weights = {name: value.contiguous().cpu() for name, value in asked.task.state_dict().items()}
+    weights = {
+        name: value.contiguous().cpu()
+        for name, value in asked.task.state_dict().items()
+        if not name.startswith("trained_encoders.")  # those that were trained stand with their files
+    }
     (place / "model.safetensors").write_bytes(save(weights))  # save_file lets nobody else read the file
     write_entities(knowledge, place, about.get("images", "paths"))
     _write_cache(cache, place / PARTS)

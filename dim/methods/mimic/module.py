@@ -17,7 +17,7 @@ from dim.training.task import LinkingTask
 
 
 class MIMIC(MIMICNetwork, LinkingTask):
-    """MIMIC (arXiv 2307.09721) over tokens and patches of frozen encoders.
+    """MIMIC (arXiv 2307.09721) over the tokens and patches of frozen encoders, or of a text encoder that is trained.
 
     It reads one text a side, so `--data.text_template '{name} [SEP] {text}' --data.name_alone true`, and encoders that
     give each token and patch.
@@ -32,11 +32,15 @@ class MIMIC(MIMICNetwork, LinkingTask):
         dropout: Of the features; the paper has none.
         cache_type: Of what is kept of the KB while it is asked: `int8` is that of the tokens, with a scale each.
         learning_rate: Peak learning rate of AdamW.
+        encoder_learning_rate: Peak learning rate of a text encoder that is trained (`--data.text_encoder.train`); the
+            paper's, which trains all.
         weight_decay: Of weights; biases, gains and scales have none.
         warmup_steps: Steps of linear warm-up.
         schedule: How the rate goes on from its peak to the last step.
         seed: Of the initial weights and of dropout (the CLI passes `seed_everything`).
     """
+
+    trains_encoders = True
 
     def __init__(
         self,
@@ -48,6 +52,7 @@ class MIMIC(MIMICNetwork, LinkingTask):
         dropout: float = 0.0,
         cache_type: CacheType = "float16",
         learning_rate: float = 1e-3,
+        encoder_learning_rate: float = 1e-5,
         weight_decay: float = 1e-4,
         warmup_steps: int = 100,
         schedule: Literal["constant", "linear", "cosine"] = "cosine",
@@ -61,6 +66,7 @@ class MIMIC(MIMICNetwork, LinkingTask):
             hidden,
             dropout,
             cache_type,
+            encoder_learning_rate,
             learning_rate=learning_rate,
             weight_decay=weight_decay,
             warmup_steps=warmup_steps,

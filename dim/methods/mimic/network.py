@@ -49,9 +49,11 @@ class MIMICNetwork(Method):
         hidden: int = 96,
         dropout: float = 0.0,
         cache_type: CacheType = "float16",
+        encoder_learning_rate: float = 1e-5,
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        self.encoder_learning_rate = encoder_learning_rate
         self.units, self.text_whole, self.image_whole = units, text_whole, image_whole
         self.whole_width, self.hidden, self.dropout, self.cache_type = whole_width, hidden, dropout, cache_type
 
@@ -171,7 +173,7 @@ def chosen_widths(units: Sequence[Unit] | None, found: Widths) -> Widths:
 
 def check_many(kind: str, table: FeatureTable, module: DataModule) -> None:
     """Raises ConfigError where an encoder gives one vector of each text or image: nothing in it can be looked at."""
-    if table.lengths is None and MENTION[kind] not in module.blank:
+    if not table.has_several and MENTION[kind] not in module.blank:
         ways = {
             "text": "--data.text_encoder.pooling tokens (TransformersTextEncoder), or .tokens true (TinyTextEncoder)",
             "image": "--data.image_encoder.patches true (OpenClipEncoder, TinyImageEncoder)",

@@ -83,12 +83,13 @@ class TextUnit(nn.Module):
     def forward(self, mention: MentionText, entity: EntityText) -> Tensor:
         """Scores [m, n]."""
         (n, t, d), (m, k, _) = entity.queries.shape, mention.keys.shape
-        logits = entity.queries.flatten(0, 1) @ mention.keys.flatten(0, 1).T / math.sqrt(d)  # [n · t, m · k]
-        logits = logits.view(n * t, m, k)
+        keys = mention.keys.flatten(0, 1) / math.sqrt(d)
+        # The many tokens of the entities are neighbours in memory: that takes half as long as the few of a mention.
+        logits = (keys @ entity.queries.flatten(0, 1).T).view(m, k, n * t)
         if mention.mask is not None:  # a finite number: of a mention without tokens nothing becomes NaN
-            logits = logits.masked_fill(~mention.mask, torch.finfo(logits.dtype).min)
-        heard = _mean(softmax(logits, dim=-1).view(n, t, m * k), entity.mask).view(n, m, k).transpose(0, 1)
-        context = self.norm(heard @ mention.values)  # [m, n, d]
+            logits = logits.masked_fill(~mention.mask[:, :, None], torch.finfo(logits.dtype).min)
+        heard = _mean(softmax(logits, dim=1).view(m, k, n, t), entity.mask)  # [m, k, n]
+        context = self.norm(heard.transpose(1, 2) @ mention.values)  # [m, n, d]
         global_to_local = (context * entity.target).sum(-1)  # [m, n]
         global_to_global = mention.whole @ entity.whole.T
         scores: Tensor = (global_to_global + global_to_local) / 2
@@ -96,11 +97,10 @@ class TextUnit(nn.Module):
 
 
 def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
-    """The mean [n, c] over the tokens of values [n, t, c]; zeros where there is none."""
+    """The mean [m, k, n] over the tokens of values [m, k, n, t]; zeros where there is none."""
     if mask is None:
-        return values.sum(1) / max(1, values.shape[1])
-    weights = mask / mask.sum(1, keepdim=True).clamp_min(1)
-    return (weights[:, None] @ values)[:, 0]
+        return values.sum(-1) / max(1, values.shape[-1])
+    return (values * (mask / mask.sum(1, keepdim=True).clamp_min(1))).sum(-1)
 
 
 class Seen(NamedTuple):

@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 import torch
 from fit_options import fit_options
+from tiny_text import write_bert
 
 from dim.__main__ import main
 from dim.data.dataset import Dataset
 from dim.demo import demo_world
+from dim.encoders.text import TransformersTextEncoder
 from dim.errors import DataError
 from dim.linker import Answer, Linker
 from dim.training.saved_run import open_run
@@ -117,6 +119,26 @@ def test_one_kind_of_features_has_one_unit(
     questions = [question for question in asked(world) if units == ["text"] or question["image"]]
     assert scores(opened.link_batch(questions)) == scores(linker.link_batch(questions))
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["method"]["units"] == units
+
+
+def test_a_text_encoder_is_trained_with_it_and_its_linker_answers_by_it(world: Dataset, tmp_path: Path) -> None:
+    bert = write_bert(tmp_path / "bert")
+    encoder = ["--data.text_encoder", "TransformersTextEncoder", "--data.text_encoder.path", str(bert), *TEXT[6:]]
+    tokens = ["--data.text_encoder.pooling", "tokens", "--data.text_encoder.max_length", "24"]
+    trained = ["--data.text_encoder.train", "full", "--model.encoder_learning_rate", "0.01", *SHORT]
+    assert main(["fit", *fit_options(world.root, tmp_path / "run", *encoder, *tokens, *MODEL, *trained)]) == 0
+    linker = Linker.from_checkpoint(tmp_path / "run", device="cpu")
+    linker.save(tmp_path / "linker")
+    opened = Linker.from_pretrained(tmp_path / "linker", device="cpu")
+    found, again = (scores(each.link_batch(asked(world), top_k=3)) for each in (linker, opened))
+    assert [[name for name, _ in each] for each in found] == [[name for name, _ in each] for each in again]
+    np.testing.assert_allclose(
+        *([[score for _, score in each] for each in every] for every in (found, again)), rtol=1e-3
+    )
+    before = TransformersTextEncoder(str(bert), pooling="tokens").encode_text(["ada"])
+    after = opened.live.text_encoder
+    assert after is not None
+    assert np.abs(after.encode_text(["ada"]) - before).max() > 1e-3
 
 
 def test_another_gold_of_a_batch_is_a_negative_and_the_same_is_none(run: Path) -> None:
