@@ -12,6 +12,8 @@ from dim.methods.mimic.matcher import Matcher
 from dim.methods.mimic.parts import MentionParts
 from dim.search.scores import Scores
 
+TOGETHER = 4  #: Mentions that are compared with some entities at once: half the time of one at a time.
+
 
 def joint(by_unit: dict[str, Tensor]) -> Tensor:
     """The mean [m, n] of the units' scores: what a pair's score is."""
@@ -19,7 +21,9 @@ def joint(by_unit: dict[str, Tensor]) -> Tensor:
 
 
 class Interactions(Scores):
-    """The joint scores of mentions with entities of caches. What a mention gets hangs on no other mention.
+    """The joint scores of mentions with entities of caches.
+
+    Mentions of like length are compared `TOGETHER`, always the same ones.
 
     Args:
         matcher: The network.
@@ -33,30 +37,36 @@ class Interactions(Scores):
     ) -> None:
         rows = torch.arange(sum(map(len, caches))) if rows is None else rows
         super().__init__(len(mentions), len(rows))
-        self.matcher, self.caches, self.rows = matcher, caches, rows
-        self._mentions = [mentions.one(place) for place in range(len(mentions))]
+        self.matcher, self.caches, self.rows, self.mentions = matcher, caches, rows, mentions
+        self._groups = list(mentions.lengths.argsort(stable=True).split(TOGETHER)) if len(mentions) else []
 
     def of(self, entities: slice) -> Tensor:
         """Scores [B, stop - start]."""
-        return self._scores(self.rows[entities], range(self.num_mentions))
+        return self._scores(self.rows[entities], self._groups)
 
     def of_some(self, entities: slice, mentions: Tensor) -> Tensor:
-        """The same of some mentions alone."""
-        return self._scores(self.rows[entities], mentions.tolist())
+        """The same of some mentions, and of those that are compared with them."""
+        is_wanted = torch.zeros(self.num_mentions, dtype=torch.bool, device=mentions.device)
+        is_wanted[mentions] = True
+        groups = [group for group in self._groups if is_wanted[group.to(mentions.device)].any()]
+        return self._scores(self.rows[entities], groups)[mentions]
 
     def at(self, entities: Tensor) -> Tensor:
         """Scores [B, n] of the pairs alone; they differ from those of a slice by the rounding of sums."""
-        found = [self._scores(self.rows[own], [place]) for place, own in enumerate(entities.cpu())]
+        places = torch.arange(self.num_mentions, device=self.mentions.lengths.device).split(1)
+        found = [self._scores(self.rows[own], [one])[one] for own, one in zip(entities.cpu(), places, strict=True)]
         return torch.cat(found) if found else torch.zeros(entities.shape, device=entities.device)
 
     @torch.no_grad()
-    def _scores(self, rows: Tensor, mentions: Sequence[int]) -> Tensor:
-        scores, first = torch.zeros(len(mentions), len(rows), device=self.caches[0].device), 0
+    def _scores(self, rows: Tensor, groups: Sequence[Tensor]) -> Tensor:
+        """Scores [B, n] of the mentions of these groups; zeros of others."""
+        scores, first = torch.zeros(self.num_mentions, len(rows), device=self.caches[0].device), 0
+        mentions = [self.mentions.some(group) for group in groups]
         for cache in self.caches:
             here = ((rows >= first) & (rows < first + len(cache))).nonzero().flatten()
             for places, parts in cache.read(rows[here] - first):  # they become float32 once for all mentions
                 columns = here[places].to(scores.device)
-                for place, mention in enumerate(mentions):
-                    scores[place, columns] = joint(self.matcher(self._mentions[mention], parts))[0]
+                for group, asked in zip(groups, mentions, strict=True):
+                    scores[group[:, None], columns] = joint(self.matcher(asked, parts))
             first += len(cache)
         return scores

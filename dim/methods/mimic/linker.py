@@ -121,7 +121,7 @@ class MIMICLinker(RankedLinker):
         places = np.flatnonzero(self._is_there)
         mentions = self.asked.mentions(questions)
         for place in range(len(questions)):
-            for part in mentions.one(place).tensors():
+            for part in mentions.some(torch.tensor([place])).tensors():
                 check_finite(place, part.cpu().numpy(), "what the encoders say of a question")
         scores = Interactions(self.asked.task.matcher, mentions, self._caches, torch.from_numpy(places))
         return ByColumn(scores.held(), self._rows[places])

@@ -20,7 +20,7 @@ from dim.methods.mimic.matcher import UNITS, Matcher, Unit, Whole
 from dim.methods.mimic.parts import EntityParts, MentionParts
 
 ENTITY_BATCH = 4096  #: Entities whose parts are made at once, where each has one vector.
-MENTION_BATCH = 64  #: Mentions that are ranked at once: a line of progress moves with each.
+MENTION_BATCH = 128  #: Mentions that are ranked at once: a line of progress moves with each.
 #: What of mentions, and of entities, is read as `text` and as `image`.
 MENTION, ENTITY = {"text": "context", "image": "image"}, {"text": "text", "image": "image"}
 NEEDED: dict[Unit, tuple[str, ...]] = {"text": ("text",), "vision": ("image",), "cross": ("text", "image")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from dim.methods.mimic.units import EntityText, MentionText, Seen
@@ -27,17 +28,25 @@ class MentionParts(NamedTuple):
         text = [] if self.text is None else list(self.text[:3])
         return [*text, *(self.vision or ()), *([] if self.cross is None else [self.cross])]
 
-    def one(self, place: int) -> MentionParts:
-        """Those of one mention, without padding: what is computed with them hangs on no other mention."""
+    @property
+    def lengths(self) -> Tensor:
+        """How many tokens [m] each has."""
+        if self.text is None or self.text.mask is None:
+            return torch.zeros(len(self), dtype=torch.long)
+        return self.text.mask.sum(1)
+
+    def some(self, places: Tensor) -> MentionParts:
+        """Those of mentions [b], with no more padding than their longest needs."""
         text, vision, cross = self.text, self.vision, self.cross
-        part = slice(place, place + 1)
-        if text is not None:
-            kept = slice(None) if text.mask is None else text.mask[place]
-            text = MentionText(text.whole[part], text.keys[part, kept], text.values[part, kept], None)
+        if text is not None and text.mask is not None:
+            mask = text.mask[places]
+            longest = int(mask.sum(1).max())
+            cut = None if bool(mask[:, :longest].all()) else mask[:, :longest]
+            text = MentionText(text.whole[places], text.keys[places, :longest], text.values[places, :longest], cut)
         return MentionParts(
             text,
-            None if vision is None else Seen(*(each[part] for each in vision)),
-            None if cross is None else cross[part],
+            None if vision is None else Seen(*(each[places] for each in vision)),
+            None if cross is None else cross[places],
         )
 
 
