@@ -10,7 +10,7 @@ from torch import Tensor
 from dim.methods.mimic.entity_cache import EntityCache
 from dim.methods.mimic.matcher import Matcher
 from dim.methods.mimic.parts import MentionParts
-from dim.search.scores import Scores
+from dim.search.scores import SLICE, Scores
 
 TOGETHER = 4  #: Mentions that are compared with some entities at once: half the time of one at a time.
 
@@ -39,20 +39,36 @@ class Interactions(Scores):
         super().__init__(len(mentions), len(rows))
         self.matcher, self.caches, self.rows, self.mentions = matcher, caches, rows, mentions
         self._groups = list(mentions.lengths.argsort(stable=True).split(TOGETHER)) if len(mentions) else []
+        self._whole: Tensor | None = None
+
+    def held(self) -> Scores:
+        """Itself: where the KB is one slice its scores are computed when they are asked for, and held from then on.
+
+        Of a few candidates alone they never are.
+        """
+        return self
 
     def of(self, entities: slice) -> Tensor:
         """Scores [B, stop - start]."""
-        return self._scores(self.rows[entities], self._groups)
+        if self.num_entities > SLICE:
+            return self._scores(self.rows[entities], self._groups)
+        if self._whole is None:
+            self._whole = self._scores(self.rows, self._groups)
+        return self._whole[:, entities]
 
     def of_some(self, entities: slice, mentions: Tensor) -> Tensor:
         """The same of some mentions, and of those that are compared with them."""
+        if self.num_entities <= SLICE:
+            return self.of(entities)[mentions]
         is_wanted = torch.zeros(self.num_mentions, dtype=torch.bool, device=mentions.device)
         is_wanted[mentions] = True
         groups = [group for group in self._groups if is_wanted[group.to(mentions.device)].any()]
         return self._scores(self.rows[entities], groups)[mentions]
 
     def at(self, entities: Tensor) -> Tensor:
-        """Scores [B, n] of the pairs alone; they differ from those of a slice by the rounding of sums."""
+        """Scores [B, n] of the pairs alone, unless all are held; they differ by the rounding of sums."""
+        if self._whole is not None:
+            return self._whole.gather(1, entities)
         places = torch.arange(self.num_mentions, device=self.mentions.lengths.device).split(1)
         found = [self._scores(self.rows[own], [one])[one] for own, one in zip(entities.cpu(), places, strict=True)]
         return torch.cat(found) if found else torch.zeros(entities.shape, device=entities.device)

@@ -54,18 +54,25 @@ def test_scores_in_chunks_are_those_of_all_at_once(
 ) -> None:
     monkeypatch.setattr("dim.methods.mimic.entity_cache.TOKENS_AT_ONCE", {"cpu": most})
     expected, scores = whole(matcher, fields), interactions(matcher, fields, "float32")
-    torch.testing.assert_close(scores.whole(), expected, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(scores.of(slice(2, 6)), expected[:, 2:6], atol=1e-5, rtol=1e-5)
     rows = torch.tensor([[3, 0, 6]] * 7)
     torch.testing.assert_close(scores.at(rows), expected.gather(1, rows), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(scores.whole(), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(scores.of(slice(2, 6)), expected[:, 2:6], atol=1e-5, rtol=1e-5)
+    assert torch.equal(scores.at(rows), scores.whole().gather(1, rows))  # held by now
 
 
-def test_what_a_mention_gets_hangs_on_no_other_mention(
-    matcher: Matcher, fields: tuple[dict[str, FieldVectors], ...]
+def test_of_a_larger_kb_some_mentions_have_to_the_last_digit_what_all_have(
+    matcher: Matcher, fields: tuple[dict[str, FieldVectors], ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scores = interactions(matcher, fields, "float16")
-    some = torch.tensor([5, 2])
-    assert torch.equal(scores.of_some(slice(0, 7), some), scores.whole()[some])
+    expected = whole(matcher, fields)
+    for name in ("dim.methods.mimic.interactions.SLICE", "dim.search.scores.SLICE"):
+        monkeypatch.setattr(name, 3)
+    scores = interactions(matcher, fields, "float32")
+    some, parts = torch.tensor([5, 2]), list(scores.slices())
+    assert len(parts) == 3
+    for part in parts:
+        torch.testing.assert_close(scores.of(part), expected[:, part], atol=1e-5, rtol=1e-5)
+        assert torch.equal(scores.of_some(part, some), scores.of(part)[some])
 
 
 @pytest.mark.parametrize(("kind", "error"), [("float16", 2e-3), ("int8", 2e-2)])
