@@ -1,6 +1,7 @@
 """MIMIC from `fit` to an exported linker, on a small demo world with images."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -173,3 +174,17 @@ def test_what_mimic_cannot_look_into_is_refused(
     chosen = [] if units is None else ["--model.units", units]
     assert main(["fit", *fit_options(world.root, tmp_path / "run", *encoders, *MODEL, *chosen, *SHORT)]) == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("quick_ranker")
+def test_a_ranker_learns_of_its_scores_and_its_linker_answers_by_it(world: Dataset, run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    line = ["rank", "--run", str(tmp_path / "run"), "--folds", "2", "--unseen", "folds", "--device", "cpu"]
+    assert main(line) == 0
+    linker = Linker.from_checkpoint(tmp_path / "run", device="cpu")
+    linker.save(tmp_path / "linker")
+    opened = Linker.from_pretrained(tmp_path / "linker", device="cpu")
+    found, again = linker.link_batch(asked(world), top_k=3), opened.link_batch(asked(world), top_k=3)
+    assert scores(found) == scores(again)
+    assert all(answer.probability is not None for answers in found for answer in answers)
