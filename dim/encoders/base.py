@@ -270,6 +270,11 @@ class ImageEncoder(Encoder):
         return 1
 
     @property
+    def gives_whole_first(self) -> bool:
+        """Whether the first vector of an image is one of the whole image."""
+        return self.num_patches == 1
+
+    @property
     def draft_side(self) -> int | None:
         """Pixels of the short side down to which a JPEG may be decoded (`load_image`); None: at its full size.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -55,6 +55,7 @@ class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
             ViT pools before it, of its own width (1,024 for ViT-L/14), for images alone.
         patches: Give the vectors of a ViT's patches, after its last normalisation, not the one that it pools, for
             a method that looks at each. Of the ViT's own width, for images alone.
+        class_token: With `patches`, give that of the class token before them: it stands for the whole image.
         revision: A branch, tag or commit of what `model` or `pretrained` names on the hub. A run records the commit.
         tokenizer_revision: The same of the tokenizer, where the model takes it from another place on the hub.
         preprocess: How images are prepared, where a file of weights does not say: a tag of the model, whose way is
@@ -85,9 +86,12 @@ class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
         tokenizer_revision: str | None = None,
         preprocess: dict[str, Any] | str | None = None,
         backend: Backend = "torch",
+        class_token: bool = False,
     ) -> None:
         check_backend(backend, precision, device, {"compile_model": True} if compile_model else {})
-        self.backend = backend
+        if class_token and not patches:
+            raise ConfigError("class_token beside patches: true", "class_token: true alone", "Leave it out.")
+        self.backend, self.class_token = backend, class_token
         is_on_hub = model.startswith(HUB)
         is_path = model.startswith(LOCAL)
         name, weights = (model, None) if is_on_hub else (model if is_path else model.replace("/", "-"), pretrained)
@@ -108,6 +112,7 @@ class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
             *source.known_revisions,
             source.preprocess,
             self._computing.known_name,
+            self.class_token,
         )
 
     @property
@@ -137,7 +142,12 @@ class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
             each if isinstance(each, list | tuple) else (each, each)
             for each in (self._vit["image_size"], self._vit["patch_size"])
         )
-        return int(sides[0] // sizes[0]) * int(sides[1] // sizes[1])
+        return int(sides[0] // sizes[0]) * int(sides[1] // sizes[1]) + self.class_token
+
+    @property
+    def gives_whole_first(self) -> bool:
+        """Without patches, or with the class token before them."""
+        return not self.patches or self.class_token
 
     @cached_property
     def fingerprint(self) -> str:
@@ -178,7 +188,9 @@ class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
 
     @property
     def _pooled(self) -> str:
-        return ", patches=True" if self.patches else "" if self.projection else ", projection=False"
+        if self.patches:
+            return f", patches=True{', class_token=True' if self.class_token else ''}"
+        return "" if self.projection else ", projection=False"
 
     @property
     def draft_side(self) -> int | None:
@@ -274,7 +286,7 @@ class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
 
     @property
     def _read_image(self) -> Callable[[nn.Module, Tensor], Tensor]:
-        return _encode_patches if self.patches else _encode_pixels
+        return partial(_encode_patches, has_class=self.class_token) if self.patches else _encode_pixels
 
     def _compiled(self, function: Callable[[nn.Module, Tensor], Tensor]) -> Callable[[nn.Module, Tensor], Tensor]:
         if not self.compile_model:
@@ -322,13 +334,20 @@ def _normalized(batch: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return values.sub_(mean).div_(std)
 
 
-def _encode_patches(model: nn.Module, pixels: Tensor) -> Tensor:
+def _encode_patches(model: nn.Module, pixels: Tensor, has_class: bool) -> Tensor:
     visual: Any = model.visual
     found = visual.forward_intermediates(
-        pixels, indices=1, normalize_intermediates=True, intermediates_only=True, output_fmt="NLC"
+        pixels,
+        indices=1,
+        normalize_intermediates=True,
+        intermediates_only=True,
+        output_fmt="NLC",
+        output_extra_tokens=has_class,
     )
-    patches: Tensor = found["image_intermediates"][-1]  # [batch, patches, width]
-    return patches.flatten(0, 1)
+    vectors: Tensor = found["image_intermediates"][-1]  # [batch, patches, width]
+    if has_class:
+        vectors = torch.cat([found["image_intermediates_prefix"][-1], vectors], dim=1)
+    return vectors.flatten(0, 1)
 
 
 def _encode_pixels(model: nn.Module, pixels: Tensor) -> Tensor:

@@ -109,8 +109,6 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
         document_prompt: str | None = None,
         backend: Backend = "torch",
     ) -> None:
-        if train != "frozen" and pooling == "tokens":
-            raise ConfigError("a pooling of texts whose encoder is trained", "tokens", "Use pooling: mean, or cls.")
         if lora_rank < 1:
             raise ConfigError("a lora_rank of at least 1", str(lora_rank), "Raise it.")
         if truncate_dim is not None and truncate_dim < 1:

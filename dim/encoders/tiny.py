@@ -43,12 +43,13 @@ class TinyTextEncoder(TextEncoder):
 
     Args:
         width: Columns of a feature row; more of them mean fewer collisions.
+        tokens: Give each word's vector, too, behind that of the whole text, for a method that looks at each.
     """
 
-    def __init__(self, width: int = 1024) -> None:
+    def __init__(self, width: int = 1024, tokens: bool = False) -> None:
         if width < MIN_WIDTH or width % 2:
             raise ConfigError(f"an even width of at least {MIN_WIDTH}", str(width), "Use a width such as 1024.")
-        self._width = width
+        self._width, self.tokens = width, tokens
 
     @property
     def width(self) -> int:
@@ -58,16 +59,24 @@ class TinyTextEncoder(TextEncoder):
     @property
     def fingerprint(self) -> str:
         """Class, version and sizes: all that decides the output."""
-        return f"TinyTextEncoder-v{VERSION}-{self._width}"
+        return f"TinyTextEncoder-v{VERSION}-{self._width}{'-tokens' if self.tokens else ''}"
+
+    def num_vectors(self, texts: Sequence[str]) -> NDArray[np.int64] | None:
+        """With `tokens` one of the text, and one of each word that says something."""
+        return np.array([1 + len(_words(text)) for text in texts], np.int64) if self.tokens else None
 
     def encode_text(self, texts: Sequence[str]) -> Features:
         """Features [len(texts), width], float32; each row has length 1, or 0 where the text has no word.
+
+        With `tokens` a text's row stands before those of its words.
 
         Example:
             >>> a, b, c = TinyTextEncoder().encode_text(["Ada Moreau", "A. Moreau", "Hugo Stern"])
             >>> bool(a @ b > a @ c)
             True
         """
+        if self.tokens:
+            texts = [part for text in texts for part in (text, *_words(text))]
         numbers: dict[str, int] = {}
         rows, terms, counts = [], [], []
         for row, text in enumerate(texts):
@@ -85,9 +94,13 @@ class TinyTextEncoder(TextEncoder):
         return unit
 
 
+def _words(text: str) -> list[str]:
+    return [word for word in _WORD.findall(text.casefold()) if word not in _STOP_WORDS]
+
+
 def _terms(text: str) -> list[str]:
     """The words of a text and their pairs; a pair holds a space."""
-    words = [word for word in _WORD.findall(text.casefold()) if word not in _STOP_WORDS]
+    words = _words(text)
     return words + [f"{first} {second}" for first, second in pairwise(words)]
 
 
@@ -148,11 +161,28 @@ class TinyImageEncoder(ImageEncoder):
     """Image as the mean colour of each cell of a fine grid and the colours found in each cell of a coarse one.
 
     Levels are stretched first, so that a faded or tinted picture is seen as if it were neither. Length 1.
+
+    Args:
+        patches: Give each coarse cell's vector, too, behind that of the whole image, for a method that looks at each:
+            the same columns, those of other cells at 0, scaled to length 1.
     """
 
     _SIDE = 32
     _FINE, _COARSE = 8, 4
     _LEVELS = 3  # a channel; 27 colours
+
+    def __init__(self, patches: bool = False) -> None:
+        self.patches = patches
+
+    @property
+    def num_patches(self) -> int:
+        """1, or with `patches` one more than there are coarse cells."""
+        return 1 + self._COARSE**2 if self.patches else 1
+
+    @property
+    def gives_whole_first(self) -> bool:
+        """It does."""
+        return True
 
     @property
     def width(self) -> int:
@@ -162,7 +192,8 @@ class TinyImageEncoder(ImageEncoder):
     @property
     def fingerprint(self) -> str:
         """Class, version and sizes: all that decides the output."""
-        return f"TinyImageEncoder-v{VERSION}-{self._SIDE}-{self._FINE}-{self._COARSE}-{self._LEVELS}"
+        of_patches = "-patches" if self.patches else ""
+        return f"TinyImageEncoder-v{VERSION}-{self._SIDE}-{self._FINE}-{self._COARSE}-{self._LEVELS}{of_patches}"
 
     def preprocess(self, image: Image.Image) -> NDArray[np.uint8]:
         """Pixels [32, 32, 3], uint8."""
@@ -170,7 +201,7 @@ class TinyImageEncoder(ImageEncoder):
         return np.asarray(levelled.resize((self._SIDE, self._SIDE), Image.Resampling.BOX))
 
     def encode_image(self, pixels: Any) -> Features:
-        """Features [batch, width], float32, of pixels [batch, 32, 32, 3]; each row has length 1."""
+        """Features [batch · num_patches, width], float32, of pixels [batch, 32, 32, 3]; each row has length 1."""
         pixels = np.asarray(pixels, dtype=np.uint8)
         colours = _cells(pixels / 255.0, self._FINE).mean(axis=3) - 0.5  # [B, fine, fine, 3]
         steps = np.minimum(pixels // (256 // self._LEVELS), self._LEVELS - 1).astype(np.int64)
@@ -178,8 +209,21 @@ class TinyImageEncoder(ImageEncoder):
         cells = _cells(found[..., None], self._COARSE)[..., 0]  # [B, coarse, coarse, pixels]
         shares = np.stack([(cells == colour).mean(axis=3) for colour in range(self._LEVELS**3)], axis=-1)
         features = np.concatenate([_rows(colours), _rows(np.sqrt(shares))], axis=1)
-        unit: Features = (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
+        if self.patches:
+            features = np.stack([features, *(features * cell for cell in self._in_cells())], axis=1)
+            features = features.reshape(-1, self.width)
+        lengths = np.linalg.norm(features, axis=1, keepdims=True)
+        unit: Features = (features / np.where(lengths == 0, 1, lengths)).astype(np.float32)
         return unit
+
+    @classmethod
+    def _in_cells(cls) -> NDArray[np.bool_]:
+        """Which columns [cells, width] are of each coarse cell: the fine cells in it come first, then its colours."""
+        cells = np.arange(cls._COARSE**2)
+        places = np.arange(cls._FINE) * cls._COARSE // cls._FINE
+        fine = (places[:, None] * cls._COARSE + places).repeat(3)  # the coarse cell of each fine one, a channel each
+        is_in: NDArray[np.bool_] = np.concatenate([fine.ravel(), cells.repeat(cls._LEVELS**3)]) == cells[:, None]
+        return is_in
 
 
 def _cells(pixels: NDArray[Any], count: int) -> NDArray[Any]:

@@ -105,6 +105,11 @@ class FeatureTable:
         return self.matrix.shape[1]
 
     @property
+    def has_several(self) -> bool:
+        """Whether an input may have several vectors."""
+        return self.lengths is not None
+
+    @property
     def most(self) -> int:
         """Vectors of one owner, at most."""
         return 1 if self.lengths is None else max(1, int(self.lengths.max())) if len(self.lengths) else 1

@@ -24,7 +24,8 @@ class TrainedTable(FeatureTable):
     Each different text is encoded once, in pieces of texts of like length, so that little is padding. What a
     gradient needs of the pieces is kept up to `graph_bytes`. Of further ones the vectors alone are kept, and `backward`
     encodes them again, one piece at a time, with the same dropout (as GradCache, arXiv 2101.06983, does with each): the
-    memory of a step does not grow with the batch, and its gradient is the same.
+    memory of a step does not grow with the batch, and its gradient is the same. A text has as many vectors as the
+    encoder says (`num_vectors`): one, or one a token.
 
     Args:
         encoder: It.
@@ -37,6 +38,16 @@ class TrainedTable(FeatureTable):
         super().__init__(torch.empty(0, encoder.width), rows)
         self.encoder, self.texts, self.graph_bytes = encoder, texts, graph_bytes
 
+    @property
+    def has_several(self) -> bool:
+        """Whether the encoder gives several vectors of a text."""
+        return self.encoder.num_vectors([""]) is not None
+
+    @property
+    def most(self) -> int:
+        """Vectors of one owner, at most."""
+        return int(self._counts.max()) if self.has_several and len(self._counts) else 1
+
     def one_each(self) -> FeatureTable:
         """Raises NotImplementedError: what it would be changes from step to step."""
         raise NotImplementedError("the vectors of a field that is trained are in no table")
@@ -45,19 +56,31 @@ class TrainedTable(FeatureTable):
         """The vectors of owners [b], on their device; each different text is encoded once."""
         rows = self.rows.index_select(0, owners.to(self.rows.device)).cpu()
         wanted, place = rows[rows >= 0].unique(return_inverse=True)
-        present = (rows >= 0).to(owners.device)
-        vectors = torch.zeros(len(owners), self.width, device=owners.device)
+        present = rows >= 0
+        counts = self._counts[rows.clamp_min(0)] * present
+        steps = torch.arange(max(1, int(counts.max())) if len(counts) else 1)
+        mask = (steps < counts[:, None]).to(owners.device)  # [b, t]
+        vectors = torch.zeros(*mask.shape, self.width, device=owners.device)
         if len(wanted):
-            encoded = self._encoded(wanted).to(owners.device)
-            vectors = vectors.index_put((present.nonzero().flatten(),), encoded[place.to(owners.device)])
-        return FieldVectors(vectors[:, None], present[:, None])
+            encoded, starts = self._encoded(wanted)
+            places = torch.zeros(len(rows), dtype=torch.long)
+            places[present] = starts[place]
+            found = (places[:, None] + steps)[mask.cpu()].to(encoded.device)
+            vectors = vectors.index_put(mask.nonzero(as_tuple=True), encoded[found].to(owners.device))
+        return FieldVectors(vectors, mask)
 
     @cached_property
     def _lengths(self) -> Tensor:
         return torch.tensor(self.encoder.num_tokens(self.texts))
 
-    def _encoded(self, wanted: Tensor) -> Tensor:
-        """Vectors [w, width] of texts [w], at least one."""
+    @cached_property
+    def _counts(self) -> Tensor:
+        """Vectors of each text."""
+        counts = self.encoder.num_vectors(self.texts)
+        return torch.ones(len(self.texts), dtype=torch.long) if counts is None else torch.from_numpy(counts)
+
+    def _encoded(self, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """The vectors [v, width] of texts [w], at least one, and where those of each start [w]."""
         order, parts, graph = pieces(self._lengths[wanted], PIECE, CALL), [], _Graph(self.encoder)
         for piece in order:
             texts = [self.texts[row] for row in wanted[piece].tolist()]
@@ -66,7 +89,11 @@ class TrainedTable(FeatureTable):
             else:
                 with graph:
                     parts.append(self.encoder.forward_text(texts))
-        return torch.cat(parts)[torch.cat(order).argsort().to(parts[0].device)]
+        encoded = torch.cat(order)
+        counts = self._counts[wanted[encoded]]
+        starts = torch.empty_like(counts)
+        starts[encoded] = counts.cumsum(0) - counts
+        return torch.cat(parts), starts
 
 
 def _without_graph(encoder: TrainableTextEncoder, texts: Sequence[str]) -> Tensor:

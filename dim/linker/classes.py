@@ -16,6 +16,7 @@ ANSWERING = {
     "dim.methods.baselines.names.NamesOnly": "name_methods.NameMethod",
     "dim.methods.contrastive.module.DIM": "network.DIMNetwork",
     "dim.methods.generative.module.GEMEL": "network.GEMELNetwork",
+    "dim.methods.mimic.module.MIMIC": "network.MIMICNetwork",
 }
 #: Classes in a method's package that an option of it means where it names none: the only ones that its type allows.
 UNNAMED = {"dim.methods.generative.module.GEMEL": ("language_model.LanguageModel",)}

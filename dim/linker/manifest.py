@@ -90,3 +90,19 @@ class GenerativeManifest(Manifest):
     fingerprints: dict[str, str]
     next_row: int
     image_width: int | None
+
+
+class FieldFacts(TypedDict):
+    """The fields that a method reads, with the columns of their vectors."""
+
+    mention_fields: dict[str, int]
+    entity_fields: dict[str, int]
+
+
+class MIMICManifest(Manifest):
+    """Of a MIMIC linker."""
+
+    about: About
+    fingerprints: dict[str, str]
+    next_row: int
+    fields: FieldFacts

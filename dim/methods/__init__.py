@@ -1,1 +1,1 @@
-"""The methods: contrastive (DIM), generative (GEMEL), and baselines."""
+"""The methods: contrastive (DIM), generative (GEMEL), MIMIC, and baselines."""

@@ -117,6 +117,20 @@ def test_patches_are_the_tokens_that_open_clip_gives_beside_what_it_pools(weight
         encoder.encode_text(TEXTS)
 
 
+def test_the_class_token_stands_before_the_patches_as_the_vit_pools_it(weights: Path) -> None:
+    both, patches = clip(weights, patches=True, class_token=True), clip(weights, patches=True)
+    pooled = clip(weights, projection=False)
+    pixels = np.stack([both.preprocess(photo()), both.preprocess(photo((20, 60)))])
+    found = both.encode_image(pixels).reshape(2, both.num_patches, both.width)
+    np.testing.assert_allclose(found[:, 0], pooled.encode_image(pixels), atol=1e-6)
+    np.testing.assert_allclose(found[:, 1:].reshape(-1, both.width), patches.encode_image(pixels), atol=1e-6)
+    assert (both.gives_whole_first, patches.gives_whole_first, pooled.gives_whole_first) == (True, False, True)
+    assert both.fingerprint != patches.fingerprint
+    assert pickle.loads(pickle.dumps(both)).fingerprint == both.fingerprint
+    with pytest.raises(ConfigError, match="class_token beside patches"):
+        clip(weights, class_token=True)
+
+
 def test_without_projection_another_network_is_refused() -> None:
     with pytest.raises(ConfigError, match="a ViT of open_clip"):
         _ = OpenClipEncoder("RN50", None, random_seed=0, projection=False).width

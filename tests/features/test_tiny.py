@@ -122,3 +122,32 @@ def test_a_picture_of_nothing_still_has_a_caption() -> None:
     caption, *rest = TinyCaptioner().caption([Image.new("RGB", (5, 9), (200, 40, 40))])
     assert caption.startswith("a person with ")
     assert not rest
+
+
+def test_tokens_are_the_text_and_each_of_its_words_as_they_are_alone() -> None:
+    encoder, plain = TinyTextEncoder(64, tokens=True), TinyTextEncoder(64)
+    texts = ["Ada Moreau of the plains", "", "chess"]
+    counts = encoder.num_vectors(texts)
+    assert counts is not None
+    assert counts.tolist() == [4, 1, 2]
+    parts = [texts[0], "ada", "moreau", "plains", "", "chess", "chess"]
+    assert np.array_equal(encoder.encode_text(texts), plain.encode_text(parts))
+    assert encoder.fingerprint != plain.fingerprint
+
+
+def test_patches_are_parts_of_the_image_that_hold_each_column_once() -> None:
+    encoder, plain = TinyImageEncoder(patches=True), TinyImageEncoder()
+    pixels = np.stack([plain.preprocess(image) for _, image in pictures("flat", 3)])
+    found = encoder.encode_image(pixels).reshape(3, encoder.num_patches, encoder.width)
+    whole = plain.encode_image(pixels)
+    np.testing.assert_allclose(found[:, 0], whole, atol=1e-6)
+    in_cells = encoder._in_cells()
+    assert in_cells.sum(0).tolist() == [1] * encoder.width
+    for cell, own in enumerate(in_cells, start=1):
+        part = whole * own
+        np.testing.assert_allclose(found[:, cell], part / np.linalg.norm(part, axis=1, keepdims=True), atol=1e-5)
+    other = pixels.copy()
+    other[:, :8, :8] = 255 - other[:, :8, :8]  # the first cell alone
+    changed = np.abs(encoder.encode_image(other).reshape(found.shape) - found).max(axis=(0, 2)) > 1e-6
+    assert changed[:2].all()
+    assert not changed[2:].any()

@@ -69,6 +69,33 @@ def test_gradients_of_pieces_are_those_of_one_padded_batch(bert: Path, graph_byt
             torch.testing.assert_close(gradients[name], p.grad, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("graph_bytes", [1e9, 0])
+def test_of_each_token_the_vectors_and_gradients_are_those_of_one_padded_batch(bert: Path, graph_bytes: float) -> None:
+    found: list[tuple[Tensor, dict[str, Tensor]]] = []
+    for plain in (True, False):
+        encoder = TransformersTextEncoder(str(bert), train="full", pooling="tokens")
+        for module in encoder.network.train().modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0
+        counts = encoder.num_vectors(TEXTS)
+        assert counts is not None
+        if plain:
+            texts = [*encoder.forward_text(TEXTS).split(counts.tolist()), torch.zeros(0, 16)]
+            vectors = torch.nn.utils.rnn.pad_sequence([texts[row] for row in ROWS[OWNERS].tolist()], batch_first=True)
+        else:
+            table = TrainedTable(encoder, TEXTS, ROWS, graph_bytes)
+            vectors, mask = table.take(OWNERS)
+            assert mask.sum(1).tolist() == [0 if row < 0 else counts[row] for row in ROWS[OWNERS].tolist()]
+            assert (table.most, table.has_several) == (max(counts), True)
+        loss_of(vectors.flatten(0, 1)).backward()
+        gradients = {name: p.grad for name, p in encoder.network.named_parameters() if p.grad is not None}
+        found.append((vectors.detach(), gradients))
+    torch.testing.assert_close(found[0][0], found[1][0], atol=1e-5, rtol=1e-5)
+    assert found[0][1].keys() == found[1][1].keys()
+    for name, gradient in found[0][1].items():
+        torch.testing.assert_close(found[1][1][name], gradient, atol=1e-5, rtol=1e-4)
+
+
 def test_what_is_encoded_again_has_the_dropout_that_it_had(bert: Path) -> None:
     kept, again = step(bert, 1e9, dropout=0.3), step(bert, 0, dropout=0.3)
     assert torch.equal(kept[0], again[0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from dim.errors import ConfigError, DataError
 from dim.features.live import LiveEncoder
 from dim.inference.method import Method
 from dim.linker.answer import Question, of_question
+from dim.linker.by_column import ByColumn
 from dim.linker.card import model_card
 from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.figures import about_run
@@ -29,41 +29,16 @@ from dim.linker.ranked import RankedLinker, card_of_ranker, names_of, ranker_row
 from dim.linker.recipe import ENCODERS, make, read_classes, recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
 from dim.methods.baselines.text_method import TextMethod
-from dim.reranker.candidates import best_rows_of
 from dim.reranker.entities import EntityFacts
 from dim.reranker.ranker import Ranker
 from dim.search.entity_names import EntityNames
-from dim.search.scores import HeldScores, Scores, scores_at
+from dim.search.scores import HeldScores
 from dim.search.vector_index import KindOrAuto
 
 FORMAT, OLDER = 2, (1,)
 CPU = torch.device("cpu")
 
 Rows = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class ByColumn:
-    """Scores of a method whose columns are the entities that are there now (`dim.inference.scored.Scored`).
-
-    Attributes:
-        scores: Of n questions.
-        rows: [num_entities], the row in the KB of each column, ascending.
-    """
-
-    scores: Scores
-    rows: Rows
-
-    def nearest(self, count: int) -> list[Rows]:
-        """By all scores; equal ones by row."""
-        columns = best_rows_of(self.scores, count)
-        beside = scores_at(self.scores, columns)
-        best = [of[np.lexsort((of, -scores))] for of, scores in zip(columns, beside, strict=True)]
-        return [self.rows[of] for of in best]
-
-    def at(self, rows: Sequence[Rows]) -> list[NDArray[np.float32]]:
-        """The same scores."""
-        return scores_at(self.scores, [np.searchsorted(self.rows, of_question) for of_question in rows])
 
 
 class BaselineLinker(RankedLinker):

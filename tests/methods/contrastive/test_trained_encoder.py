@@ -69,8 +69,6 @@ def test_texts_are_encoded_when_they_are_taken_each_once_and_gradients_reach_the
     assert all((p.grad is not None) == ("pooler" not in name) for name, p in encoder.network.named_parameters())
     with pytest.raises(ConfigError, match="weights in fp32 to be trained"):
         TransformersTextEncoder(str(bert), train="full", precision="bf16")
-    with pytest.raises(ConfigError, match="a pooling of texts whose encoder is trained"):
-        TransformersTextEncoder(str(bert), train="lora", pooling="tokens")
 
 
 @pytest.mark.parametrize("train", ["full", "lora"])

@@ -1,0 +1,38 @@
+"""Scores of questions with the entities that are there now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dim.reranker.candidates import best_rows_of
+from dim.search.scores import Scores, scores_at
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ByColumn:
+    """Scores of a method whose columns are the entities that are there now (`dim.inference.scored.Scored`).
+
+    Attributes:
+        scores: Of n questions.
+        rows: [num_entities], the row in the KB of each column, ascending.
+    """
+
+    scores: Scores
+    rows: Rows
+
+    def nearest(self, count: int) -> list[Rows]:
+        """By all scores; equal ones by row."""
+        columns = best_rows_of(self.scores, count)
+        beside = scores_at(self.scores, columns)
+        best = [of[np.lexsort((of, -scores))] for of, scores in zip(columns, beside, strict=True)]
+        return [self.rows[of] for of in best]
+
+    def at(self, rows: Sequence[Rows]) -> list[NDArray[np.float32]]:
+        """The same scores."""
+        return scores_at(self.scores, [np.searchsorted(self.rows, of_question) for of_question in rows])
