@@ -130,7 +130,8 @@ def _judge(
 def print_judged(console: Console, found: dict[str, Any]) -> None:
     """Prints what a judge changed: Top-1 and calibration, the curve, costs and the control."""
     before, after = found["before"], found["after"]
-    table = Table(title=f"Judged by {found['judge']} · top {found['top_k']} candidates")
+    console.print(f"judged by {found['judge']}, which sees {found['top_k']} candidates:", soft_wrap=True)
+    table = Table()
     for heading in ("mentions judged", "Top-1", "ECE"):
         table.add_column(heading, justify="right")
     for step in found["curve"]:

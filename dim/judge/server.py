@@ -144,7 +144,7 @@ class ServerJudge(ChatServer, Judge):
                     if file is not None:
                         append(file, answer)
                     latest[answer.request_hash] = answer
-                    advance(answer)
+                    advance(replace(answer, status="ok") if self._is_finished(answer) else answer)  # a cut one is read
 
                 has_answered = any(answer.status == "ok" for answer in latest.values())
                 asker = self.asker(endpoint, self.spent, TokenCounter(), self.prompt_hash, keep, has_answered)

@@ -141,7 +141,8 @@ def judge_curve(comparison: Comparison) -> Figure | None:
                 axes.plot([at], [100 * value], color=colours[name], marker="x", linestyle="", label=label)
                 lowest, highest = min(lowest, value), max(highest, value)
         axes.tick_params(which="both", length=0)
-        axes.set_ylim(*near(lowest, highest))
+        room = max(0.3, 15 * (highest - lowest))  # points: a judge of a few mentions gains little, and that is the plot
+        axes.set_ylim(max(0.0, 100 * lowest - room), min(100.5, 100 * highest + room))
         axes.set_xlabel("mentions judged, those of which the ranker is least sure (%)")
         axes.set_ylabel("Top-1 (%)")
         lines = axes.get_lines()
