@@ -131,7 +131,8 @@ def _rank(
     finder = Finder(task, num_candidates)
     training = training_lists(finder, unseen_towers(run, task, folds, device, unseen), task.seed)
     with shown("training the ranker", None):
-        ranker = Ranker.fit(training.lists, training.folds, tuple(FEATURES), seed=task.seed)
+        is_known = finder.golds[training.rows][:, 0] >= 0
+        ranker = Ranker.fit(training.lists, training.folds, tuple(FEATURES), seed=task.seed, is_known=is_known)
         thresholds = _fit_nil(ranker, training, nil_share, nil_precision, task.seed)
     if nil_precision is not None and ranker.nil_threshold is None:
         console.print(f"NIL: no threshold reaches a precision of {nil_precision:g}, so NIL is never answered")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -47,6 +50,53 @@ def fit_temperature(scores: Floats, gold: NDArray[np.int64]) -> float:
 
     bounds = (np.log(0.1), np.log(10.0))
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
+
+@dataclass(frozen=True)
+class Absence:
+    """How probable it is that the gold is no candidate, though the KB has it: a logistic curve of how sure a list is.
+
+    Attributes:
+        base: The log-odds of it where the first candidate has probability 0.5.
+        slope: Is added for each unit of that probability's log-odds.
+    """
+
+    base: float
+    slope: float
+
+    @classmethod
+    def fit(cls, top: Floats, is_absent: NDArray[np.bool_]) -> Self | None:
+        """Of lists [n], by the probability of their first candidate; None where the gold is never absent.
+
+        Args:
+            top: [n], of networks that did not see these lists.
+            is_absent: [n].
+        """
+        if not is_absent.any() or is_absent.all():
+            return None
+        from scipy.optimize import minimize
+        from scipy.special import expit
+
+        evidence = np.stack([np.ones(len(top)), _log_odds(top)], axis=1)
+        signs = np.where(is_absent, -1.0, 1.0)
+
+        def loss(weights: Floats) -> tuple[float, Floats]:
+            odds = signs * (evidence @ weights)
+            far = np.array([0.0, weights[1]])  # of few lists no steep curve is learned
+            return float(np.logaddexp(0, odds).sum() + far @ far / 2), (signs * expit(odds)) @ evidence + far
+
+        base, slope = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B").x
+        return cls(float(base), float(slope))
+
+    def of(self, top: float) -> float:
+        """The probability, by that of the first candidate."""
+        return float(1 / (1 + np.exp(-self.base - self.slope * _log_odds(np.array(top)))))
+
+
+def _log_odds(probability: Floats) -> Floats:
+    clipped = probability.clip(1e-6, 1 - 1e-6)
+    found: Floats = np.log(clipped) - np.log1p(-clipped)
+    return found
 
 
 def reliability(probability: ArrayLike, correct: ArrayLike, num_bins: int = NUM_BINS) -> list[dict[str, float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from dim.core.folder_files import peek_json
 from dim.core.output import Kind, output_folder
 from dim.core.sealed import open_sealed, seal
 from dim.errors import CheckpointError, DataError
-from dim.reranker.calibration import fit_temperature, softmax
+from dim.reranker.calibration import Absence, fit_temperature, softmax
 from dim.reranker.lists import Lists
 from dim.reranker.network import RankerNetwork, scores_of, train
 from dim.reranker.nil import describe_lists, threshold_for, train_nil
@@ -40,7 +40,8 @@ class Judged:
     Attributes:
         order: [c] places in the list, the best first.
         scores: [c], in the order of the list.
-        probabilities: [c], in the order of the list; they sum to 1: given that the KB has the entity.
+        probabilities: [c], in the order of the list: given that the KB has the entity. What they lack of 1 is that none
+            of the candidates is it.
         nil_probability: How probable it is that the KB has none of them; None where that was not trained.
         says_nil: Whether that reaches the threshold; False where there is none.
     """
@@ -59,6 +60,7 @@ class Ranker:
         network: Scores candidates.
         names: The features that it reads, in order.
         temperature: Of the softmax over a list.
+        absence: That the entity is no candidate; None: of lists that always held it, or by an older version.
         nil: Tells whether the KB has the entity, from `describe_lists`; None: not trained.
         nil_threshold: From which NIL probability on the answer is NIL; None: never.
         facts: Where it comes from: run, folds, seed, figures …
@@ -72,14 +74,23 @@ class Ranker:
         nil: RankerNetwork | None = None,
         nil_threshold: float | None = None,
         facts: dict[str, Any] | None = None,
+        absence: Absence | None = None,
     ) -> None:
-        self.network, self.names, self.temperature = network.eval(), names, temperature
+        self.network, self.names, self.temperature, self.absence = network.eval(), names, temperature, absence
         self.nil, self.nil_threshold = None if nil is None else nil.eval(), nil_threshold
         self.facts = facts or {}
 
     @classmethod
     def fit(
-        cls, lists: Lists, folds: Rows, names: tuple[str, ...], *, hidden: int = 64, seed: int = 0, epochs: int = 12
+        cls,
+        lists: Lists,
+        folds: Rows,
+        names: tuple[str, ...],
+        *,
+        hidden: int = 64,
+        seed: int = 0,
+        epochs: int = 12,
+        is_known: NDArray[np.bool_] | None = None,
     ) -> Ranker:
         """A ranker trained and calibrated on lists whose features come from out-of-fold vectors.
 
@@ -87,12 +98,13 @@ class Ranker:
         and the ranker is the mean of all.
 
         Args:
-            lists: The candidates of training mentions; lists without their gold teach nothing and are left out.
+            lists: The candidates of training mentions; those without their gold teach how probable that is, no more.
             folds: [n], 0 to the number of folds - 1.
             names: The features' names.
             hidden: Hidden units.
             seed: Of weights, order and dropout.
             epochs: Rounds through the lists.
+            is_known: [n], whether the KB has the mention's entity; None: of all.
 
         Raises:
             DataError: No list holds its gold.
@@ -107,7 +119,13 @@ class Ranker:
         usable = lists.take(kept)
         train(network, usable, folds[kept], seed=seed, epochs=epochs)
         table = usable.table(scores_of(network, usable, folds[kept])).astype(np.float64)
-        return cls(network, names, fit_temperature(table, usable.gold))
+        ranker = cls(network, names, fit_temperature(table, usable.gold))
+        asked = np.flatnonzero((np.diff(lists.starts) > 0) & (True if is_known is None else is_known))
+        told = lists.take(asked)
+        scores = told.table(scores_of(network, told, folds[asked])).astype(np.float64)
+        top = np.array([softmax(own, ranker.temperature).max() for own in scores])
+        ranker.absence = Absence.fit(top, told.gold < 0)
+        return ranker
 
     def fit_nil(
         self, lists: Lists, folds: Rows, is_nil: NDArray[np.bool_], share: float, *, hidden: int = 16, seed: int = 0
@@ -158,12 +176,15 @@ class Ranker:
         found = []
         for place, (start, end) in enumerate(zip(lists.starts[:-1], lists.starts[1:], strict=True)):
             part = scores[start:end]
+            probabilities = softmax(part, self.temperature)
+            if self.absence is not None and len(part):
+                probabilities *= 1 - self.absence.of(float(probabilities.max()))
             missing = None if nil is None else float(nil[place])
             found.append(
                 Judged(
                     order=np.argsort(-part, kind="stable"),
                     scores=part,
-                    probabilities=softmax(part, self.temperature),
+                    probabilities=probabilities,
                     nil_probability=missing,
                     says_nil=missing is not None and self.nil_threshold is not None and missing >= self.nil_threshold,
                 )
@@ -200,6 +221,7 @@ class Ranker:
         document = {
             "features": list(self.names),
             "temperature": self.temperature,
+            "absence": None if self.absence is None else asdict(self.absence),
             "nil_threshold": self.nil_threshold,
             **self.facts,
         }
@@ -223,7 +245,7 @@ class Ranker:
             raise CheckpointError(error.expected, error.found, error.remedy) from error
         except (OSError, SafetensorError) as error:
             raise _unreadable(folder, error) from error
-        known = ("format", "content", "format_version", "files", "features", "temperature", "nil_threshold")
+        own = ("format", "content", "format_version", "files", "features", "temperature", "absence", "nil_threshold")
         try:
             return cls(
                 _restore(tensors, "network"),
@@ -231,7 +253,10 @@ class Ranker:
                 document["temperature"],
                 _restore(tensors, "nil") if "nil.first" in tensors else None,
                 document["nil_threshold"],
-                {name: value for name, value in document.items() if name not in known},
+                {name: value for name, value in document.items() if name not in own},
+                None
+                if (known := document.get("absence")) is None
+                else Absence(float(known["base"]), float(known["slope"])),
             )
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             raise _unreadable(folder, error) from error

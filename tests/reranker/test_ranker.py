@@ -8,6 +8,7 @@ import torch
 from lacking import small_files
 
 from dim.errors import CheckpointError, ConfigError, DataError, StorageError
+from dim.reranker.calibration import Absence
 from dim.reranker.candidates import best_rows, best_rows_of, unite
 from dim.reranker.lists import Lists
 from dim.reranker.network import RankerNetwork, scores_of, train
@@ -61,6 +62,23 @@ def test_its_probabilities_are_about_right_on_new_lists(ranker):
     assert abs(said.mean() - hits(ranker, lists).mean()) < 0.04
 
 
+def test_probabilities_know_of_golds_that_are_no_candidates():
+    lists = made_up(num_lists=1200, seed=6, with_gold=0.85)
+    folds = np.arange(1200) % 4
+    ranker = Ranker.fit(lists, folds, NAMES, hidden=16, seed=3)
+    new = made_up(num_lists=3000, seed=7, with_gold=0.85)
+    said = np.array([judged.probabilities.max() for judged in ranker.judge(new)])
+    assert said.mean() == pytest.approx(hits(ranker, new).mean(), abs=0.03)
+    assert ranker.absence is not None
+    assert ranker.absence.slope < 0  # the surer a list is, the likelier it holds the gold
+    ranker.absence = None
+    sure = np.array([judged.probabilities.max() for judged in ranker.judge(new)])
+    assert sure.mean() > hits(ranker, new).mean() + 0.05
+    # What the KB lacks is no word against the lists.
+    is_known = lists.gold >= 0
+    assert Ranker.fit(lists, folds, NAMES, hidden=16, seed=3, epochs=1, is_known=is_known).absence is None
+
+
 def test_the_same_seed_gives_the_same_ranker_and_another_gives_another():
     lists, folds = made_up(60), np.arange(60) % 2
     first, again, other = (Ranker.fit(lists, folds, NAMES, hidden=4, seed=seed, epochs=2) for seed in (5, 5, 6))
@@ -99,7 +117,7 @@ def test_saved_and_loaded_it_judges_alike(ranker, tmp_path):
     assert weights[is_nil].sum() / weights.sum() == pytest.approx(0.1)
     assert probabilities[is_nil].mean() > probabilities[~is_nil].mean()
     ranker.choose_threshold(probabilities, is_nil, weights, precision=0.3)
-    ranker.facts = {"seed": 3}
+    ranker.facts, ranker.absence = {"seed": 3}, Absence(-3.0, -0.5)
     ranker.save(tmp_path / "ranker")
     assert sorted(path.name for path in (tmp_path / "ranker").iterdir()) == ["ranker.json", "ranker.safetensors"]
     again = Ranker.load(tmp_path / "ranker")
@@ -107,6 +125,8 @@ def test_saved_and_loaded_it_judges_alike(ranker, tmp_path):
     for mine, theirs in zip(ranker.judge(lists), again.judge(lists), strict=True):
         assert np.array_equal(mine.probabilities, theirs.probabilities)
         assert (mine.nil_probability, mine.says_nil) == (theirs.nil_probability, theirs.says_nil)
+        assert mine.probabilities.sum() < 1
+    ranker.absence = None
 
 
 def test_a_list_is_judged_alike_alone_and_among_others(ranker):
