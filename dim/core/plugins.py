@@ -29,20 +29,25 @@ def loaded(group: str, read: Callable[[Any], Found], but: str | None = None) -> 
         but: How the names begin of those that are not imported.
 
     Raises:
-        ConfigError: dim's own are not there: it was installed before it had them.
+        ConfigError: dim's own are not there: it was installed by another version.
     """
     found = sorted(entry_points(group=group), key=lambda point: (not point.value.startswith(OURS), point.value))
     if group != CONVERTERS and not any(point.value.startswith(OURS) for point in found):
-        raise ConfigError("dim as it is installed", "an installation of another version", "Run: pip install -e .")
+        raise _of_another_version()
     for point in (each for each in found if but is None or not each.value.startswith(but)):
         try:
             each = read(point.load())
         except Exception as error:  # whatever that module raises
             if point.value.startswith(OURS):
-                raise
+                is_gone = isinstance(error, ModuleNotFoundError) and str(error.name).startswith(OURS)
+                raise _of_another_version() if is_gone else error
             warn(f"{point.value} of an installed package is left out: {type(error).__name__}: {error}")
         else:
             yield each
+
+
+def _of_another_version() -> ConfigError:
+    return ConfigError("dim as it is installed", "an installation of another version", "Run: pip install -e .")
 
 
 def classes_in(module: ModuleType, only: Collection[str] | None = None) -> list[type]:
