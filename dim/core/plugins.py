@@ -39,8 +39,9 @@ def loaded(group: str, read: Callable[[Any], Found], but: str | None = None) -> 
             each = read(point.load())
         except Exception as error:  # whatever that module raises
             if point.value.startswith(OURS):
-                is_gone = isinstance(error, ModuleNotFoundError) and str(error.name).startswith(OURS)
-                raise _of_another_version() if is_gone else error
+                if isinstance(error, ModuleNotFoundError) and str(error.name).startswith(OURS):
+                    raise _of_another_version() from error
+                raise
             warn(f"{point.value} of an installed package is left out: {type(error).__name__}: {error}")
         else:
             yield each
