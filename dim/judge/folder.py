@@ -77,7 +77,7 @@ def save_stage(stage: JudgeStage, ranker: Ranker, folder: Path, with_model: bool
             {
                 "judge": saved,
                 "label": stage.judge.label,
-                "fingerprint": stage.judge.fingerprint,
+                "fingerprint": stage.fingerprint,
                 "weights": asdict(stage.weights),
                 "threshold": stage.threshold,
                 "top_k": stage.top_k,
@@ -134,7 +134,9 @@ def open_stage(
             "Run dim judge RUN with this one, or give the one that it was run with.",
         )
     weights = JudgeWeights(**manifest["weights"])
-    return JudgeStage(given, weights, manifest["threshold"], manifest["top_k"], manifest["facts"], is_muted)
+    found = JudgeStage(given, weights, manifest["threshold"], manifest["top_k"], manifest["facts"], is_muted)
+    found.learned_with = manifest["fingerprint"]
+    return found
 
 
 def _given(

@@ -28,6 +28,8 @@ class JudgeStage:
         facts: Where it comes from; JSON.
         rests_until: Of a server that could not be asked: by `time.monotonic`, when it is tried again.
         is_muted: Whether it is kept and not asked: of a server that whoever opened the folder did not name.
+        learned_with: The fingerprint of the judge that the weights were learned with; None: `judge` is that one. One
+            that is muted may be another, as a template does not travel.
     """
 
     judge: Judge
@@ -37,6 +39,12 @@ class JudgeStage:
     facts: dict[str, Any] = field(default_factory=dict)
     is_muted: bool = False
     rests_until: float = 0.0
+    learned_with: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the judge whose verdicts the weights are for."""
+        return self.learned_with or self.judge.fingerprint
 
     def asks(self, said: Judged) -> bool:
         """Whether a mention is judged: it is open, and the ranker is not sure."""

@@ -63,6 +63,10 @@ def test_a_template_of_ones_own_does_not_travel_and_whoever_has_it_gives_the_jud
     with pytest.raises(ConfigError, match="the judge whose weights were learned"):
         open_stage(tmp_path / "judge", ranker, "http://127.0.0.1:2/v1")
     assert not open_stage(tmp_path / "judge", ranker, stage.judge).is_muted
+    save_stage(open_stage(tmp_path / "judge", ranker), ranker, tmp_path / "again", with_model=True)  # as dim add does
+    with pytest.raises(ConfigError, match="the judge whose weights were learned"):
+        open_stage(tmp_path / "again", ranker, "http://127.0.0.1:2/v1")
+    assert not open_stage(tmp_path / "again", ranker, stage.judge).is_muted
 
 
 @pytest.mark.parametrize(
