@@ -62,12 +62,13 @@ def save_stage(stage: JudgeStage, ranker: Ranker, folder: Path, with_model: bool
         ConfigError: Something else stands there.
     """
     with output_folder(folder, JUDGE, "a save of a judge", overwrite=True) as place:
-        saved, has_model = stage.judge.saved(), False
+        saved, fingerprint = stage.judge.saved(), stage.fingerprint
         if with_model and saved["init_args"].get("template") is not None:
             saved["init_args"]["template"] = None  # whoever opens it gives the judge: a template is a program
-        if with_model and stage.judge.write_model(place / MODEL):
+        copied = stage.judge.write_model(place / MODEL) if with_model else None
+        if copied is not None:
             saved["init_args"].pop("path")
-            has_model = True
+            fingerprint = copied.fingerprint
         elif (path := saved["init_args"].get("path")) and Path(path).is_relative_to(folder.parent.absolute()):
             saved["init_args"]["path"] = str(Path(path).relative_to(folder.parent.absolute()))  # they move together
         seal(
@@ -77,13 +78,13 @@ def save_stage(stage: JudgeStage, ranker: Ranker, folder: Path, with_model: bool
             {
                 "judge": saved,
                 "label": stage.judge.label,
-                "fingerprint": stage.fingerprint,
+                "fingerprint": fingerprint,
                 "weights": asdict(stage.weights),
                 "threshold": stage.threshold,
                 "top_k": stage.top_k,
                 "temperature": ranker.temperature,
                 "facts": stage.facts,
-                "has_model": has_model,
+                "has_model": copied is not None,
             },
             FACTS,
         )

@@ -3,9 +3,13 @@
 import json
 
 import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_text import write_bert
 
 from dim.core.sealed import seal
 from dim.errors import CheckpointError, ConfigError, DataError
+from dim.judge.cross_encoder import CrossEncoderJudge
 from dim.judge.folder import CONTENT, FACTS, FORMAT, open_stage, save_stage
 from dim.judge.server import ServerJudge
 from dim.judge.stage import JudgeStage
@@ -98,6 +102,19 @@ def test_of_another_ranker_a_run_s_judge_is_left_aside_and_a_linker_s_refused(st
     assert "was set up with another ranker" in caplog.text
     with pytest.raises(CheckpointError, match="the ranker that the judge"):
         open_stage(tmp_path / "judge", shipped("vectors"))
+
+
+def test_a_model_that_is_copied_as_safetensors_is_known_by_the_copy(stage, ranker, tmp_path):
+    model = write_bert(tmp_path / "model")
+    torch.save(load_file(model / "model.safetensors"), model / "pytorch_model.bin")
+    (model / "model.safetensors").unlink()
+    stage.judge = CrossEncoderJudge(str(model), device="cpu")
+    save_stage(stage, ranker, tmp_path / "linker" / "judge", with_model=True)
+    assert (tmp_path / "linker" / "judge" / "model" / "model.safetensors").is_file()
+    opened = open_stage(tmp_path / "linker" / "judge", ranker, device="cpu")
+    save_stage(opened, ranker, tmp_path / "again" / "judge", with_model=True)
+    assert opened.fingerprint == opened.judge.fingerprint
+    assert open_stage(tmp_path / "again" / "judge", ranker).fingerprint == opened.fingerprint
 
 
 def test_a_damaged_folder_is_refused(stage, ranker, tmp_path):
