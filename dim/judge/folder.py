@@ -65,6 +65,9 @@ def save_stage(stage: JudgeStage, ranker: Ranker, folder: Path, with_model: bool
         saved, fingerprint = stage.judge.saved(), stage.fingerprint
         if with_model and saved["init_args"].get("template") is not None:
             saved["init_args"]["template"] = None  # whoever opens it gives the judge: a template is a program
+        for name in ("path", "template"):  # as the command was given it, from where that was run
+            if (given := saved["init_args"].get(name)) and Path(given).exists():
+                saved["init_args"][name] = str(Path(given).absolute())
         copied = stage.judge.write_model(place / MODEL) if with_model else None
         if copied is not None:
             saved["init_args"].pop("path")

@@ -1,6 +1,7 @@
 """A judge's folder, of one's own and of a stranger: what it may name, and what it may not."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -115,6 +116,27 @@ def test_a_model_that_is_copied_as_safetensors_is_known_by_the_copy(stage, ranke
     save_stage(opened, ranker, tmp_path / "again" / "judge", with_model=True)
     assert opened.fingerprint == opened.judge.fingerprint
     assert open_stage(tmp_path / "again" / "judge", ranker).fingerprint == opened.fingerprint
+
+
+def test_a_run_s_judge_that_was_named_from_a_folder_is_found_from_another(stage, ranker, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    write_bert(home / "run" / "cross_encoder")
+    write_bert(home / "model")
+    (home / "mine.txt").write_text("{{ mention }} {{ none }}")
+    monkeypatch.chdir(home)
+    for name, judge in (
+        ("inside", CrossEncoderJudge("run/cross_encoder", device="cpu")),
+        ("outside", CrossEncoderJudge("model", device="cpu")),
+        ("asked", ServerJudge("tiny", template=Path("mine.txt"))),
+    ):
+        stage.judge = judge
+        save_stage(stage, ranker, home / "run" / name, with_model=False)
+        monkeypatch.chdir(tmp_path)
+        assert open_stage(home / "run" / name, ranker, is_ours=True).judge.fingerprint == judge.fingerprint
+        monkeypatch.chdir(home)
+    (home / "run").rename(tmp_path / "moved")
+    opened = open_stage(tmp_path / "moved" / "inside", ranker, is_ours=True).judge
+    assert opened.path == str(tmp_path / "moved" / "cross_encoder")
 
 
 def test_a_damaged_folder_is_refused(stage, ranker, tmp_path):
