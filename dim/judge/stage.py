@@ -85,7 +85,7 @@ def shown_of(said: Judged, verdict: Verdict, top_k: int, gold: int = -1) -> Show
     places = said.order[:top_k]
     seen = np.flatnonzero(places == gold)
     probabilities = said.probabilities[places]
-    rest = max(0.0, float(said.probabilities.sum() - probabilities.sum()))
+    rest = float(said.probabilities[said.order[top_k:]].sum())  # as a difference the little that is left were 0
     return Shown(probabilities, rest, verdict, int(seen[0]) if len(seen) else len(places))
 
 
