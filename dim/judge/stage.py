@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dim.errors import ConfigError
 from dim.judge.contract import Judge, Verdict
 from dim.judge.weights import JudgeWeights, Shown
 from dim.reranker.ranker import Judged
@@ -30,6 +31,9 @@ class JudgeStage:
         is_muted: Whether it is kept and not asked: of a server that whoever opened the folder did not name.
         learned_with: The fingerprint of the judge that the weights were learned with; None: `judge` is that one. One
             that is muted may be another, as a template does not travel.
+
+    Raises:
+        ConfigError: `top_k` is out of the judge's range.
     """
 
     judge: Judge
@@ -40,6 +44,11 @@ class JudgeStage:
     is_muted: bool = False
     rests_until: float = 0.0
     learned_with: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.top_k <= self.judge.most_candidates:
+            expected = f"a judge's top_k between 2 and {self.judge.most_candidates:,}"
+            raise ConfigError(expected, str(self.top_k), "Change it, or set the judge up again: dim judge RUN.")
 
     @property
     def fingerprint(self) -> str:

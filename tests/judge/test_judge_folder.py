@@ -33,10 +33,10 @@ def stage():
     )
 
 
-def changed(folder, **judge):
+def changed(folder, top_k=4, **judge):
     """The folder with another judge, sealed as its maker would."""
     facts = json.loads((folder / FACTS).read_text())
-    facts["judge"] = {**facts["judge"], **judge}
+    facts["judge"], facts["top_k"] = {**facts["judge"], **judge}, top_k
     about = {name: value for name, value in facts.items() if name not in ("content", "format_version", "files", "seal")}
     (folder / FACTS).unlink()
     seal(folder, CONTENT, FORMAT, about, FACTS)
@@ -88,6 +88,13 @@ def test_a_stranger_s_judge_names_no_class_and_no_place_of_this_machine(stage, r
     save_stage(stage, ranker, tmp_path / "judge", with_model=True)
     with pytest.raises(DataError, match=message):
         open_stage(changed(tmp_path / "judge", **judge), ranker)
+
+
+@pytest.mark.parametrize("top_k", [-1, 1, 26])
+def test_a_stranger_s_judge_is_shown_no_more_candidates_than_it_has_letters_for(stage, ranker, tmp_path, top_k):
+    save_stage(stage, ranker, tmp_path / "judge", with_model=True)
+    with pytest.raises(ConfigError, match="top_k between 2 and 25"):
+        open_stage(changed(tmp_path / "judge", top_k), ranker, "http://127.0.0.1:2/v1")
 
 
 def test_a_stranger_s_address_is_not_asked(stage, ranker, tmp_path):
