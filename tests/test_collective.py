@@ -1,8 +1,10 @@
 """`dim collective` on a demo world whose mentions stand in texts, and what its linker does with it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -10,6 +12,12 @@ from dim.__main__ import main
 from dim.demo import demo_world
 from dim.errors import ConfigError
 from dim.linker import Linker
+from dim.reranker.finder import Finder
+from dim.reranker.ranker import Ranker
+from dim.training.collective_results import Texts
+from dim.training.judging import unseen_judged
+from dim.training.saved_run import open_run
+from dim.training.unseen import rows_in_kb
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +74,38 @@ def test_a_split_is_answered_text_by_text_and_the_linker_takes_it_along(
     assert linker.annotate(text, spans[:1], collective=True)[0] == apart[0]
     batch = linker.annotate_batch([{"text": text, "spans": spans}, {"text": text, "spans": spans[:1]}], collective=True)
     assert batch == [together, apart[:1]]
+
+
+def test_of_a_ranker_that_learned_of_tune_the_networks_count_that_did_not_see_a_mention(ranked: Path) -> None:
+    task = open_run(ranked, "cpu")
+    made = Ranker.load(ranked / "ranker")
+    finder = Finder(task, int(made.facts["num_candidates"]))
+    seen = Texts(task, finder, made, "tune", is_learned_of=True)
+    made.facts["unseen"] = "tune"
+    unseen = Texts(task, finder, made, "tune", is_learned_of=True)
+    rows = rows_in_kb(task, "tune")
+    expected = iter(unseen_judged(task, made, rows, finder.lists(task, rows)))
+    for one, other, gold in zip(unseen.alone, seen.alone, unseen.golds[:, 0], strict=True):
+        if gold < 0:
+            np.testing.assert_array_equal(one.probabilities, other.probabilities)
+        else:
+            np.testing.assert_array_equal(one.probabilities, next(expected).probabilities)
+            assert not np.allclose(one.probabilities, other.probabilities)
+
+
+def test_every_gold_is_right_and_nil_is_not(ranked: Path) -> None:
+    task = open_run(ranked, "cpu")
+    made = Ranker.load(ranked / "ranker")
+    finder = Finder(task, int(made.facts["num_candidates"]))
+    firsts = [int(finder.lists(task, np.array([row])).rows[0]) for row in range(len(finder.golds))]
+    finder.golds = np.column_stack([finder.golds, firsts])  # another gold, which a list has at its first place
+    texts = Texts(task, finder, made, "dev")
+    best = [int(part.rows[said.order[0]]) for part, said in zip(texts.alone, texts.judged, strict=True)]
+    assert texts.hits(texts.judged).tolist() == [row in of for row, of in zip(best, texts.golds.tolist(), strict=True)]
+    own = Texts(task, finder, made, "dev", is_learned_of=True)
+    for part, golds in zip(own.alone, own.golds, strict=True):  # the others are not against the first
+        assert golds[0] == golds[1] or golds[1] not in part.rows
+    assert not texts.hits([replace(said, says_nil=True) for said in texts.judged]).any()
 
 
 def test_a_run_without_a_ranker_and_splits_without_texts_are_refused(

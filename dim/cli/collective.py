@@ -66,7 +66,7 @@ def collective(
             raise ConfigError("a run with a ranker", f"none at {run}", f"Run dim rank --run {run} first.")
         finder = Finder(task, int(ranker.facts["num_candidates"]))
         coherence = coherence_of(task, finder)
-        known, asked = (Texts(task, finder, ranker, each) for each in (learn, split))
+        known, asked = (Texts(task, finder, ranker, each, each == learn) for each in (learn, split))
         for texts in (known, asked):
             if not texts.shares_text.any():
                 remedy = "Give mentions of one text the same context, or a document attribute."

@@ -181,6 +181,8 @@ def _make_room(run: Path) -> None:
 def _fit_nil(ranker: Ranker, training: Training, share: float, precision: float | None, seed: int) -> float | None:
     """Trains NIL and sets its threshold; gives the threshold of a plain score (the best one by vector) beside it."""
     lists = Lists.concatenate([training.lists, training.held_out])
+    if not len(training.held_out):  # of a few mentions by chance none was drawn: NIL is then never answered
+        return None
     is_nil = np.arange(len(lists)) >= len(training.lists)
     folds = np.concatenate([training.folds, training.folds_held_out])
     probabilities, weights = ranker.fit_nil(lists, folds, is_nil, share, seed=seed)

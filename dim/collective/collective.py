@@ -100,8 +100,10 @@ class Collective:
             weights = {name: float(told["weights"][name]) for name in COHERENCE}
             if set(told["weights"]) != set(COHERENCE) or not np.isfinite(list(weights.values())).all():
                 raise ValueError(", ".join(told["weights"]))
-            return cls(weights, int(told["top"]))
-        except (KeyError, TypeError, ValueError) as error:
+            if (top := int(told["top"])) < 2:
+                raise ValueError(f"{top} candidates")
+            return cls(weights, top)
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             remedy = "Run dim collective RUN again, and dim export."
             raise CheckpointError(f"weights of {', '.join(COHERENCE)} in a ranker", str(error), remedy) from error
 

@@ -144,9 +144,12 @@ class Judge(ABC):
     def options(self) -> dict[str, Any]:
         """The options that its verdicts hang on, and what else it is made again with elsewhere."""
 
-    def write_model(self, folder: Path) -> bool:
-        """Copies the files of its model into a new folder; False where it has none that can go along."""
-        return False
+    def write_model(self, folder: Path) -> Judge | None:
+        """Copies the files of its model into a new folder; gives the same judge of the copy.
+
+        That may have another fingerprint: pickled weights become safetensors. None: it has no files that can go along.
+        """
+        return None
 
 
 def counted(verdicts: Sequence[Verdict]) -> Mapping[str, int]:

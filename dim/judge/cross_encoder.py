@@ -71,12 +71,12 @@ class CrossEncoderJudge(KnownByItsFiles, Judge):
         named = {"path": self.path, "max_length": self.max_length, "precision": self.precision}
         return named | dict(self.pinned_options)
 
-    def write_model(self, folder: Path) -> bool:
+    def write_model(self, folder: Path) -> Judge | None:
         """Copies what loading reads; of an id on the hub nothing, which stays there at its commit."""
         if self.source.home is None:
-            return False
+            return None
         self.copy_model(self.source.home, folder)
-        return True
+        return CrossEncoderJudge(**(self.options() | {"path": str(folder)}))
 
     def decide(self, cases: Sequence[Case], record: Path | None = None) -> list[Verdict]:
         """A verdict on each case. It never abstains, and nothing is recorded: it says the same again.

@@ -47,6 +47,7 @@ class StageManifest(Manifest):
     temperature: float
     facts: dict[str, Any]
     has_model: NotRequired[bool]
+    lacks_template: NotRequired[bool]
 
 
 def save_stage(stage: JudgeStage, ranker: Ranker, folder: Path, with_model: bool) -> None:
@@ -62,12 +63,18 @@ def save_stage(stage: JudgeStage, ranker: Ranker, folder: Path, with_model: bool
         ConfigError: Something else stands there.
     """
     with output_folder(folder, JUDGE, "a save of a judge", overwrite=True) as place:
-        saved, has_model = stage.judge.saved(), False
+        saved, fingerprint = stage.judge.saved(), stage.fingerprint
+        lacks_template = stage.is_muted and fingerprint != stage.judge.fingerprint
         if with_model and saved["init_args"].get("template") is not None:
             saved["init_args"]["template"] = None  # whoever opens it gives the judge: a template is a program
-        if with_model and stage.judge.write_model(place / MODEL):
+            lacks_template = True
+        for name in ("path", "template"):  # as the command was given it, from where that was run
+            if (given := saved["init_args"].get(name)) and Path(given).exists():
+                saved["init_args"][name] = str(Path(given).absolute())
+        copied = stage.judge.write_model(place / MODEL) if with_model else None
+        if copied is not None:
             saved["init_args"].pop("path")
-            has_model = True
+            fingerprint = fingerprint if stage.is_muted else copied.fingerprint
         elif (path := saved["init_args"].get("path")) and Path(path).is_relative_to(folder.parent.absolute()):
             saved["init_args"]["path"] = str(Path(path).relative_to(folder.parent.absolute()))  # they move together
         seal(
@@ -77,13 +84,14 @@ def save_stage(stage: JudgeStage, ranker: Ranker, folder: Path, with_model: bool
             {
                 "judge": saved,
                 "label": stage.judge.label,
-                "fingerprint": stage.judge.fingerprint,
+                "fingerprint": fingerprint,
                 "weights": asdict(stage.weights),
                 "threshold": stage.threshold,
                 "top_k": stage.top_k,
                 "temperature": ranker.temperature,
                 "facts": stage.facts,
-                "has_model": has_model,
+                "has_model": copied is not None,
+                "lacks_template": lacks_template,
             },
             FACTS,
         )
@@ -112,8 +120,8 @@ def open_stage(
         is_ours: Whether it is that of a run, which names places on this machine; a linker's folder may not.
 
     Returns:
-        It, muted where the judge is behind a server that was not given; None for a run whose ranker is another now.
-        A warning says so.
+        It, muted where the judge is behind a server that was not given, or asked by a template of its own; None for a
+        run whose ranker is another now. A warning says so.
 
     Raises:
         DataError: The folder is damaged, or names a class that is neither dim's nor trusted.
@@ -134,7 +142,9 @@ def open_stage(
             "Run dim judge RUN with this one, or give the one that it was run with.",
         )
     weights = JudgeWeights(**manifest["weights"])
-    return JudgeStage(given, weights, manifest["threshold"], manifest["top_k"], manifest["facts"], is_muted)
+    found = JudgeStage(given, weights, manifest["threshold"], manifest["top_k"], manifest["facts"], is_muted)
+    found.learned_with = manifest["fingerprint"]
+    return found
 
 
 def _given(
@@ -149,7 +159,7 @@ def _given(
     if not is_ours and chosen.options.get("template") is not None:
         found = str(chosen.options["template"])[:200]
         raise DataError("a judge that names no template, which is a program", found, "Save the linker again.")
-    is_served = issubclass(chosen.kind, ServerJudge)
+    is_served, lacks_template = issubclass(chosen.kind, ServerJudge), manifest.get("lacks_template", False)
     if judge != SAVED and not is_served:
         raise ConfigError("a judge behind a server beside a URL", f"{chosen.kind.__name__}", "Leave the URL out.")
     if is_served:
@@ -161,11 +171,17 @@ def _given(
             )
         chosen.options["base_url"] = None if judge == SAVED else judge
     else:
+        if lacks_template:
+            LOG.warning(
+                "the judge %s asked by a template of its own, which does not travel; it is asked where you give it "
+                "(judge=); without it answers are the ranker's",
+                manifest["label"],
+            )
         _place(chosen, folder, manifest, is_ours)
         chosen.options["device"] = device
     found = made(chosen)
     assert isinstance(found, Judge)
-    return found, is_served and judge == SAVED
+    return found, judge == SAVED and (is_served or lacks_template)
 
 
 def _place(chosen: Chosen, folder: Path, manifest: dict[str, Any], is_ours: bool) -> None:

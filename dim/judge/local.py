@@ -88,12 +88,12 @@ class LocalModelJudge(KnownByItsFiles, Judge):
         own = {"path": self.path, "sees_images": self.sees_images, "template": template, "seed": self.seed}
         return own | {"precision": self.precision, **self.pinned_options}
 
-    def write_model(self, folder: Path) -> bool:
+    def write_model(self, folder: Path) -> Judge | None:
         """Copies what loading reads; of an id on the hub nothing, which stays there at its commit."""
         if self.source.home is None:
-            return False
+            return None
         self.copy_model(self.source.home, folder)
-        return True
+        return LocalModelJudge(**(self.options() | {"path": str(folder)}))
 
     def decide(self, cases: Sequence[Case], record: Path | None = None) -> list[Verdict]:
         """A verdict on each case; one that is in the record is not worked out again."""

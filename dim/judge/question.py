@@ -21,8 +21,9 @@ MOST = len(ascii_uppercase) - 1  #: Candidates of a question: the last letter is
 REACH, LONGEST_TEXT = 1000, 400  #: Characters of a context on each side of the mention, and of a candidate's text.
 SURE = 0.9  #: The share that an answer without log-probabilities gives what it chose.
 
-_BEGINNING = r"(?:the\s+)?(?:correct\s+)?(?:answer|entry|option|letter)?(?:\s+is)?"
-_ANSWER = re.compile(rf"\W*(?:{_BEGINNING}\W*)?\b([A-Za-z])(?:\W*$|\s*[).:\]*]|\s*\n)", re.IGNORECASE)
+# Possessive: a server may say ten thousand blanks, and none of them is tried twice.
+_BEGINNING = r"(?:the\s++)?+(?:correct\s++)?+(?:answer|entry|option|letter)?+(?:\s++is)?"
+_ANSWER = re.compile(rf"\W*+(?:{_BEGINNING}\W*+)?\b([A-Za-z])(?:\W*$|\s*[).:\]*]|\s*\n)", re.IGNORECASE)
 
 
 class JudgeTemplate(PromptTemplate):
@@ -108,7 +109,8 @@ class Asked:
 def letter_of(text: str, asked: Asked) -> str | None:
     """The letter that an answer names; None where it names none, or does not say it plainly.
 
-    An answer that is the name of one candidate alone counts as its letter.
+    An answer that is the name of one candidate alone counts as its letter, also where it begins as a letter does:
+    "B. B. King".
 
     Example:
         >>> from dim.judge.contract import Candidate
@@ -118,17 +120,23 @@ def letter_of(text: str, asked: Asked) -> str | None:
         >>> [letter_of(text, two) for text in ("A woman of that name", "D", "A or B", "", "I think it is Ada")]
         [None, None, None, None, None]
     """
-    if (found := _ANSWER.match(text)) is not None:
-        letter, rest = found[1].upper(), text[found.end() :]
-        if letter not in asked.letters or _names_another(rest, letter, asked):
-            return None
-        return letter
+    said = _bare(text)
     same = [
         letter
         for letter, place in zip(asked.letters, asked.order, strict=False)
-        if _line(asked.case.candidates[place].name).casefold() == _line(text).strip(" .").casefold()
+        if len(said) > 1 and _bare(asked.case.candidates[place].name) == said
     ]
-    return same[0] if len(same) == 1 else None
+    if same:
+        return same[0] if len(same) == 1 else None
+    if (found := _ANSWER.match(text)) is None:
+        return None
+    letter, rest = found[1].upper(), text[found.end() :]
+    return None if letter not in asked.letters or _names_another(rest, letter, asked) else letter
+
+
+def _bare(name: str) -> str:
+    """A name as it is compared: some end in a dot, and so do answers."""
+    return _line(name).strip(" .").casefold()
 
 
 def _names_another(rest: str, letter: str, asked: Asked) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dim.errors import ConfigError
 from dim.judge.contract import Judge, Verdict
 from dim.judge.weights import JudgeWeights, Shown
 from dim.reranker.ranker import Judged
@@ -28,6 +29,11 @@ class JudgeStage:
         facts: Where it comes from; JSON.
         rests_until: Of a server that could not be asked: by `time.monotonic`, when it is tried again.
         is_muted: Whether it is kept and not asked: of a server that whoever opened the folder did not name.
+        learned_with: The fingerprint of the judge that the weights were learned with; None: `judge` is that one. One
+            that is muted may be another, as a template does not travel.
+
+    Raises:
+        ConfigError: `top_k` is out of the judge's range.
     """
 
     judge: Judge
@@ -37,6 +43,17 @@ class JudgeStage:
     facts: dict[str, Any] = field(default_factory=dict)
     is_muted: bool = False
     rests_until: float = 0.0
+    learned_with: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.top_k <= self.judge.most_candidates:
+            expected = f"a judge's top_k between 2 and {self.judge.most_candidates:,}"
+            raise ConfigError(expected, str(self.top_k), "Change it, or set the judge up again: dim judge RUN.")
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the judge whose verdicts the weights are for."""
+        return self.learned_with or self.judge.fingerprint
 
     def asks(self, said: Judged) -> bool:
         """Whether a mention is judged: it is open, and the ranker is not sure."""
@@ -77,7 +94,7 @@ def shown_of(said: Judged, verdict: Verdict, top_k: int, gold: int = -1) -> Show
     places = said.order[:top_k]
     seen = np.flatnonzero(places == gold)
     probabilities = said.probabilities[places]
-    rest = max(0.0, float(said.probabilities.sum() - probabilities.sum()))
+    rest = float(said.probabilities[said.order[top_k:]].sum())  # as a difference the little that is left were 0
     return Shown(probabilities, rest, verdict, int(seen[0]) if len(seen) else len(places))
 
 

@@ -48,8 +48,11 @@ def stage_for(
     """The stage that a linker is opened with; see `Linker.from_pretrained`.
 
     Raises:
-        ConfigError: A judge, or its URL, is given where none was set up.
+        ConfigError: A judge, or its URL, is given where none was set up; or a stage where there is no ranker.
     """
+    ranker = getattr(linker, "ranker", None)
+    if isinstance(judge, JudgeStage) and ranker is None:
+        raise ConfigError("a linker with a ranker, which the judge reads after", "none", "Leave judge out.")
     if judge is None or isinstance(judge, JudgeStage):
         return judge
     if not KIND.stands_at(folder):
@@ -58,7 +61,7 @@ def stage_for(
         if judge != SAVED:
             remedy = "Set it up with its run, then export that: dim judge RUN; or give a JudgeStage."
             raise ConfigError(f"a judge at {folder}, with its weights", "none", remedy)
-    return open_stage(folder, getattr(linker, "ranker", None), judge, device, trusted, is_ours)
+    return open_stage(folder, ranker, judge, device, trusted, is_ours)
 
 
 def reader_for(stage: JudgeStage, reader: ImageReader) -> ImageReader:

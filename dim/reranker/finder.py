@@ -12,7 +12,7 @@ from dim.core.progress import tracked
 from dim.inference.method import Method
 from dim.reranker.candidates import best_rows_of, competing
 from dim.reranker.entities import EntityFacts
-from dim.reranker.features import Asked, PairFeatures
+from dim.reranker.features import FEATURES, Asked, PairFeatures
 from dim.reranker.lists import Lists
 from dim.search.entity_names import EntityNames
 from dim.search.scores import BATCH, scores_at, scores_by_slice
@@ -54,6 +54,8 @@ class Finder:
 
     def lists(self, tower: Method, rows: Rows, without: Sequence[Rows] | None = None) -> Lists:
         """The candidates of mention rows [n], scored by `tower`; without KB rows that are held out from each."""
+        if not len(rows):
+            return Lists.of_none(len(FEATURES))
         starts = range(0, len(rows), BATCH)
         steps = tracked(starts, "candidates", len(starts))
         found = (

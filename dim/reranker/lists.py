@@ -32,8 +32,14 @@ class Lists:
         return len(self.gold)
 
     @classmethod
+    def of_none(cls, num_features: int) -> Lists:
+        """The lists of no mention."""
+        none = np.empty(0, np.int64)
+        return cls(np.empty((0, num_features), np.float32), none, np.zeros(1, np.int64), none)
+
+    @classmethod
     def join(cls, parts: Iterable[tuple[Rows, NDArray[np.float64], int | Rows]]) -> Lists:
-        """The lists of mentions, each as KB rows [c], features [c, num_features] and the KB rows of its golds."""
+        """The lists of mentions, one at least: KB rows [c], features [c, num_features], KB rows of the golds."""
         rows, features, gold = zip(*parts, strict=True)
         places = [np.flatnonzero(np.isin(found, wanted)) for found, wanted in zip(rows, gold, strict=True)]
         return cls(

@@ -23,7 +23,8 @@ from dim.inference.two_towers import TwoTowersNetwork
 from dim.reranker.calibration import expected_calibration_error
 from dim.reranker.finder import Finder
 from dim.reranker.ranker import Judged, Ranker
-from dim.training.ranker_results import After, print_written, write_ranked
+from dim.training.judging import unseen_judged
+from dim.training.ranker_results import After, hits_of, print_written, write_ranked
 from dim.training.task import LinkingTask
 
 Rows = NDArray[np.int64]
@@ -37,20 +38,32 @@ class Texts:
         finder: Of candidates, as the ranker was trained with.
         ranker: The run's.
         split: Of its dataset.
+        is_learned_of: Whether weights are learned of it: then of several golds none is against the first, and a ranker
+            that learned of this split itself says of each mention what its network says that did not see it.
 
     Attributes:
         split: As given.
         rows: [n] mention rows.
+        golds: [n, num_golds], their KB rows.
         lists: Their candidates.
         judged: What the ranker says of each, alone.
         alone: The same, for `Collective`.
         groups: [n], the number of each mention's text.
     """
 
-    def __init__(self, task: LinkingTask, finder: Finder, ranker: Ranker, split: str) -> None:
+    def __init__(
+        self, task: LinkingTask, finder: Finder, ranker: Ranker, split: str, is_learned_of: bool = False
+    ) -> None:
         self.split, self.rows = split, task.datamodule.rows(split)
-        self.lists = finder.lists(task, self.rows.numpy())
+        rows = self.rows.numpy()
+        self.golds = finder.golds[rows]
+        self.lists = finder.lists(task, rows, finder.other_golds(rows) if is_learned_of else None)
         self.judged = ranker.judge(self.lists)
+        if is_learned_of and split == "tune":
+            in_kb = np.flatnonzero(self.golds[:, 0] >= 0)
+            unseen = unseen_judged(task, ranker, rows[in_kb], self.lists.take(in_kb))
+            for place, said in zip(in_kb.tolist(), unseen, strict=True):
+                self.judged[place] = said
         self.groups = text_groups(task.data.dataset.mentions.iloc[self.rows.numpy()])
         names = [finder.mentions[row] for row in self.rows.tolist()]
         parts = zip(names, self.lists.starts[:-1], self.lists.starts[1:], self.judged, self.lists.gold, strict=True)
@@ -86,10 +99,8 @@ class Texts:
         return found
 
     def hits(self, judged: Sequence[Judged]) -> NDArray[np.bool_]:
-        """Whether the gold of each mention [n] is the first candidate, where the KB has it."""
-        firsts = [int(said.order[0]) if len(said.order) else -1 for said in judged]
-        found: NDArray[np.bool_] = (np.array(firsts) == self.lists.gold) & (self.lists.gold >= 0)
-        return found
+        """As of `hits_of`."""
+        return hits_of(self.lists, judged, self.golds)
 
 
 def coherence_of(task: LinkingTask, finder: Finder) -> Coherence:

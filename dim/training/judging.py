@@ -21,6 +21,7 @@ from dim.reranker.network import scores_of
 from dim.reranker.ranker import Judged, Ranker
 from dim.training.cases import RunCases
 from dim.training.crossfit import caption_folds
+from dim.training.ranker_results import hits_of
 from dim.training.task import LinkingTask
 from dim.training.unseen import rows_in_kb
 
@@ -206,12 +207,7 @@ class _Measure:
 
     def hits(self, judged: Sequence[Judged]) -> NDArray[np.bool_]:
         """Whether the first answer is right [num_in_kb]."""
-        firsts = [
-            int(self.lists.rows[start + said.order[0]]) if len(said.order) and not said.says_nil else -1
-            for start, said in zip(self.lists.starts[:-1], judged, strict=True)
-        ]
-        right = ((np.array(firsts)[:, None] == self.golds) & (self.golds >= 0)).any(1)
-        found: NDArray[np.bool_] = right[self.in_kb]
+        found: NDArray[np.bool_] = hits_of(self.lists, judged, self.golds)[self.in_kb]
         return found
 
     def figures(self, judged: Sequence[Judged]) -> dict[str, float]:

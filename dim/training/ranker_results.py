@@ -156,6 +156,16 @@ def to_ranked(lists: Lists, judged: Sequence[Judged], golds: Rows) -> Ranked:
     return Ranked.from_lists(rows, scores, golds, np.array(probability, dtype=np.float64))
 
 
+def hits_of(lists: Lists, judged: Sequence[Judged], golds: Rows) -> NDArray[np.bool_]:
+    """Whether the first answer to each mention [n] is one of its golds; NIL never is. As of `to_ranked`."""
+    firsts = [
+        int(lists.rows[start + said.order[0]]) if len(said.order) and not said.says_nil else NIL_ROW
+        for start, said in zip(lists.starts[:-1], judged, strict=True)
+    ]
+    found: NDArray[np.bool_] = ((np.array(firsts, np.int64)[:, None] == golds) & (golds >= 0)).any(1)
+    return found
+
+
 def describe(frame: pd.DataFrame, vectors: Ranked, ranker: Ranker) -> dict[str, Any]:
     """What stands beside the ranker's figures: the vectors alone, seen and unseen entities, calibration.
 

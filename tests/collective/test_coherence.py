@@ -63,6 +63,12 @@ def test_what_was_learned_comes_back_from_a_rankers_facts() -> None:
     learned = Collective(dict.fromkeys(COHERENCE, 0.5), top=7)
     assert Collective.of_facts({"collective": learned.to_fact()}) == learned
     assert Collective.of_facts({}) is None
-    for damaged in ({"weights": {"vectors": 1.0}, "top": 5}, {"weights": dict.fromkeys(COHERENCE, "x"), "top": 5}, 3):
+    of_all = dict.fromkeys(COHERENCE, 1.0)
+    for damaged in (
+        {"weights": {"vectors": 1.0}, "top": 5},
+        {"weights": dict.fromkeys(COHERENCE, "x"), "top": 5},
+        *({"weights": of_all, "top": top} for top in (0, 1, -3, "many", float("inf"), None)),
+        3,
+    ):
         with pytest.raises(CheckpointError, match="dim collective"):
             Collective.of_facts({"collective": damaged})

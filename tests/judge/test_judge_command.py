@@ -158,6 +158,13 @@ def test_another_judge_does_not_get_the_weights(run, tmp_path):
         Linker.from_checkpoint(run, device="cpu", judge=other)
 
 
+def test_a_stage_for_a_linker_without_a_ranker_is_refused(run, tmp_path_factory):
+    stage = Linker.from_checkpoint(run, device="cpu").judge
+    with pytest.raises(ConfigError, match="a linker with a ranker"):
+        Linker.from_checkpoint(demo_run(tmp_path_factory), device="cpu", judge=stage)
+    assert Linker.from_checkpoint(run, device="cpu", judge=stage).judge is stage
+
+
 def test_identity_tells_the_judge(run):
     identity = read_results(run / "judged").identity
     assert identity["judge"]["share"] == 0.3

@@ -1,11 +1,16 @@
 """A judge's folder, of one's own and of a stranger: what it may name, and what it may not."""
 
 import json
+from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_text import write_bert
 
 from dim.core.sealed import seal
 from dim.errors import CheckpointError, ConfigError, DataError
+from dim.judge.cross_encoder import CrossEncoderJudge
 from dim.judge.folder import CONTENT, FACTS, FORMAT, open_stage, save_stage
 from dim.judge.server import ServerJudge
 from dim.judge.stage import JudgeStage
@@ -28,10 +33,10 @@ def stage():
     )
 
 
-def changed(folder, **judge):
+def changed(folder, top_k=4, **judge):
     """The folder with another judge, sealed as its maker would."""
     facts = json.loads((folder / FACTS).read_text())
-    facts["judge"] = {**facts["judge"], **judge}
+    facts["judge"], facts["top_k"] = {**facts["judge"], **judge}, top_k
     about = {name: value for name, value in facts.items() if name not in ("content", "format_version", "files", "seal")}
     (folder / FACTS).unlink()
     seal(folder, CONTENT, FORMAT, about, FACTS)
@@ -63,6 +68,10 @@ def test_a_template_of_ones_own_does_not_travel_and_whoever_has_it_gives_the_jud
     with pytest.raises(ConfigError, match="the judge whose weights were learned"):
         open_stage(tmp_path / "judge", ranker, "http://127.0.0.1:2/v1")
     assert not open_stage(tmp_path / "judge", ranker, stage.judge).is_muted
+    save_stage(open_stage(tmp_path / "judge", ranker), ranker, tmp_path / "again", with_model=True)  # as dim add does
+    with pytest.raises(ConfigError, match="the judge whose weights were learned"):
+        open_stage(tmp_path / "again", ranker, "http://127.0.0.1:2/v1")
+    assert not open_stage(tmp_path / "again", ranker, stage.judge).is_muted
 
 
 @pytest.mark.parametrize(
@@ -81,6 +90,13 @@ def test_a_stranger_s_judge_names_no_class_and_no_place_of_this_machine(stage, r
         open_stage(changed(tmp_path / "judge", **judge), ranker)
 
 
+@pytest.mark.parametrize("top_k", [-1, 1, 26])
+def test_a_stranger_s_judge_is_shown_no_more_candidates_than_it_has_letters_for(stage, ranker, tmp_path, top_k):
+    save_stage(stage, ranker, tmp_path / "judge", with_model=True)
+    with pytest.raises(ConfigError, match="top_k between 2 and 25"):
+        open_stage(changed(tmp_path / "judge", top_k), ranker, "http://127.0.0.1:2/v1")
+
+
 def test_a_stranger_s_address_is_not_asked(stage, ranker, tmp_path):
     save_stage(stage, ranker, tmp_path / "judge", with_model=True)
     folder = changed(tmp_path / "judge", init_args={"model": "tiny", "base_url": "http://stranger.example/v1"})
@@ -94,6 +110,40 @@ def test_of_another_ranker_a_run_s_judge_is_left_aside_and_a_linker_s_refused(st
     assert "was set up with another ranker" in caplog.text
     with pytest.raises(CheckpointError, match="the ranker that the judge"):
         open_stage(tmp_path / "judge", shipped("vectors"))
+
+
+def test_a_model_that_is_copied_as_safetensors_is_known_by_the_copy(stage, ranker, tmp_path):
+    model = write_bert(tmp_path / "model")
+    torch.save(load_file(model / "model.safetensors"), model / "pytorch_model.bin")
+    (model / "model.safetensors").unlink()
+    stage.judge = CrossEncoderJudge(str(model), device="cpu")
+    save_stage(stage, ranker, tmp_path / "linker" / "judge", with_model=True)
+    assert (tmp_path / "linker" / "judge" / "model" / "model.safetensors").is_file()
+    opened = open_stage(tmp_path / "linker" / "judge", ranker, device="cpu")
+    save_stage(opened, ranker, tmp_path / "again" / "judge", with_model=True)
+    assert opened.fingerprint == opened.judge.fingerprint
+    assert open_stage(tmp_path / "again" / "judge", ranker).fingerprint == opened.fingerprint
+
+
+def test_a_run_s_judge_that_was_named_from_a_folder_is_found_from_another(stage, ranker, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    write_bert(home / "run" / "cross_encoder")
+    write_bert(home / "model")
+    (home / "mine.txt").write_text("{{ mention }} {{ none }}")
+    monkeypatch.chdir(home)
+    for name, judge in (
+        ("inside", CrossEncoderJudge("run/cross_encoder", device="cpu")),
+        ("outside", CrossEncoderJudge("model", device="cpu")),
+        ("asked", ServerJudge("tiny", template=Path("mine.txt"))),
+    ):
+        stage.judge = judge
+        save_stage(stage, ranker, home / "run" / name, with_model=False)
+        monkeypatch.chdir(tmp_path)
+        assert open_stage(home / "run" / name, ranker, is_ours=True).judge.fingerprint == judge.fingerprint
+        monkeypatch.chdir(home)
+    (home / "run").rename(tmp_path / "moved")
+    opened = open_stage(tmp_path / "moved" / "inside", ranker, is_ours=True).judge
+    assert opened.path == str(tmp_path / "moved" / "cross_encoder")
 
 
 def test_a_damaged_folder_is_refused(stage, ranker, tmp_path):

@@ -101,6 +101,14 @@ def test_none_of_them_moves_what_it_takes_to_those_that_were_not_shown():
     assert after.probabilities[0] / after.probabilities[1] == pytest.approx(0.5 / 0.3)
 
 
+def test_what_moves_to_those_that_were_not_shown_is_not_lost_where_they_had_next_to_nothing():
+    before = said([0.6, 0.4, 2e-17, 1e-17])
+    after = combined(before, verdict(0.05, 0.05, none=0.9), 2, JudgeWeights(0.3, 1))
+    assert after.probabilities.sum() == pytest.approx(1)
+    assert after.probabilities[2] == pytest.approx(2 * after.probabilities[3])
+    assert after.probabilities[2] > 0.01
+
+
 def test_the_least_sure_are_asked_first_and_never_a_nil_or_a_single_candidate():
     judged = [said([0.9, 0.1]), said([0.5, 0.5]), said([1.0]), said([0.4, 0.6], says_nil=True, nil=0.9), said([])]
     assert least_sure(judged, 1.0).tolist() == [1, 0]

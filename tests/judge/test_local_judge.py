@@ -10,9 +10,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dim.errors import ConfigError
 from dim.judge.contract import Candidate, Case
+from dim.judge.folder import open_stage, save_stage
 from dim.judge.local import LocalModelJudge
 from dim.judge.question import Asked
+from dim.judge.stage import JudgeStage
+from dim.judge.weights import JudgeWeights
 from dim.refresh.answers import AnswerLog
+from dim.reranker.shipped import shipped
 
 TEMPLATE = (
     "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}<end>{% endfor %}"
@@ -45,6 +49,20 @@ def test_its_verdict_is_the_softmax_over_the_letters_as_the_next_token(model):
     assert np.exp(found.scores)[asked.order] == pytest.approx(shares[:3], rel=1e-4)
     assert np.exp(found.none) == pytest.approx(shares[3], rel=1e-4)
     assert found.tokens_in == tokens(text, add_special_tokens=False, return_tensors="pt")["input_ids"].shape[1]
+
+
+def test_a_template_of_its_own_stays_at_home_and_the_linker_is_opened_all_the_same(model, tmp_path, caplog):
+    (tmp_path / "mine.txt").write_text(
+        "{{ mention }} {% for each in options %}{{ each.letter }}{% endfor %} {{ none }}"
+    )
+    mine, ranker = LocalModelJudge(str(model), template=tmp_path / "mine.txt", device="cpu"), shipped("names")
+    save_stage(JudgeStage(mine, JudgeWeights(), 0.5, 3), ranker, tmp_path / "judge", with_model=True)
+    opened = open_stage(tmp_path / "judge", ranker, device="cpu")
+    assert opened.is_muted
+    assert "a template of its own, which does not travel" in caplog.text
+    save_stage(opened, ranker, tmp_path / "again", with_model=True)
+    assert open_stage(tmp_path / "again", ranker, device="cpu").is_muted
+    assert not open_stage(tmp_path / "again", ranker, mine).is_muted
 
 
 def test_what_is_in_the_record_is_not_worked_out_again(model, tmp_path, monkeypatch):

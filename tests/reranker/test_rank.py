@@ -99,6 +99,16 @@ def test_it_may_learn_of_tune_without_another_fit(run, place):
         rank(other, unseen="tune", split="tune", overwrite=True)
 
 
+def test_of_a_few_mentions_none_may_be_drawn_to_be_held_out(run, place, monkeypatch):
+    monkeypatch.setattr("dim.training.unseen.NIL_SHARE_OF_TRAINING", 0.0)
+    monkeypatch.setattr("dim.reranker.network.LEAST_STEPS", 20)
+    other = shutil.copytree(run, place / "of_few")
+    rank(other, folds=3, unseen="tune", nil_precision=0.5, overwrite=True)
+    made = Ranker.load(other / "ranker")
+    assert (made.nil, made.nil_threshold) == (None, None)
+    assert of_dev(other, "ranked")[0]["n"] == of_dev(run, "ranked")[0]["n"]
+
+
 def test_seen_and_unseen_make_up_the_whole(run):
     top1 = of_dev(run, "ranked")[0]["method"]["top1"]
     for system in ("ranker", "vectors"):

@@ -19,9 +19,7 @@ class MentionParts(NamedTuple):
     cross: Tensor | None
 
     def __len__(self) -> int:  # of mentions, not of units
-        found = self.text or self.vision
-        assert found is not None
-        return len(found[0])
+        return len(self.tensors()[0])
 
     def tensors(self) -> list[Tensor]:
         """All that is there, but masks."""

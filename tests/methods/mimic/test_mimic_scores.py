@@ -9,7 +9,7 @@ from torch import Tensor
 from dim.features.batch import FieldVectors
 from dim.methods.mimic.entity_cache import EntityCache, joined
 from dim.methods.mimic.interactions import Interactions, joint
-from dim.methods.mimic.matcher import UNITS, Matcher
+from dim.methods.mimic.matcher import UNITS, Matcher, Unit
 from dim.methods.mimic.module import _contrast
 
 TEXTS, IMAGES = [4, 1, 3, 0, 4, 2, 1], [3, 3, 0, 3, 3, 3, 0]  # tokens and patches of seven owners
@@ -59,6 +59,15 @@ def test_scores_in_chunks_are_those_of_all_at_once(
     torch.testing.assert_close(scores.whole(), expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(scores.of(slice(2, 6)), expected[:, 2:6], atol=1e-5, rtol=1e-5)
     assert torch.equal(scores.at(rows), scores.whole().gather(1, rows))  # held by now
+
+
+@pytest.mark.parametrize("units", [("text",), ("vision",), ("cross",), ("vision", "cross")])
+def test_units_alone_are_compared_as_all_are(
+    fields: tuple[dict[str, FieldVectors], ...], units: tuple[Unit, ...]
+) -> None:
+    some = Matcher(units, 6, 5, 8, 4, 0.0, "mean", "first").eval()
+    expected, scores = whole(some, fields), interactions(some, fields, "float32")
+    torch.testing.assert_close(scores.whole(), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_of_a_larger_kb_some_mentions_have_to_the_last_digit_what_all_have(
