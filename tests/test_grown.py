@@ -66,7 +66,7 @@ def test_its_entities_and_what_was_added_are_the_kb_and_its_encoder_is_the_runs(
     assert dataset.texts("brief").tolist()[:2] == ["Ada Moreau paints", "Bo Silva paints"]
     assert len(dataset.mentions) == 41
     config = read_yaml(place / "runs/it/config.yaml", dict, "it", "")
-    assert config["data"]["text_encoder"]["init_args"] == {"width": 64}
+    assert config["data"]["text_encoder"]["init_args"]["width"] == 64
     assert "from" not in config
     again = from_linker([*line[:3], "--data.root", "data/mine", "--run", "runs/more"])  # the dataset is there by now
     assert not any(word.startswith("--mentions") for word in again)

@@ -178,7 +178,11 @@ def _cross_encoder(run: Path, device: str) -> Judge:
             "neither",
             f"Train one: dim rank --run {run} --cross_encoder TEXT_ENCODER; or name a judge: --judge ServerJudge.",
         )
-    return CrossEncoderJudge(str(folder.absolute()), int(facts_of(folder).get("max_length", 192)), device=device)
+    max_length = facts_of(folder).get("max_length", 192)
+    if type(max_length) is not int:
+        remedy = f"Train it again: dim rank --run {run} --cross_encoder TEXT_ENCODER --overwrite true."
+        raise ConfigError(f"a whole number as max_length of {folder}", repr(max_length), remedy)
+    return CrossEncoderJudge(str(folder.absolute()), max_length, device=device)
 
 
 def _check(judge: Judge, share: float, top_k: int, num_learned: int, curve: float | None, split: str) -> None:

@@ -44,7 +44,7 @@ class StageManifest(Manifest):
     weights: Weights
     threshold: float
     top_k: int
-    temperature: float
+    ranker: str
     facts: dict[str, Any]
     has_model: NotRequired[bool]
     lacks_template: NotRequired[bool]
@@ -88,7 +88,7 @@ def save_stage(stage: JudgeStage, ranker: Ranker, folder: Path, with_model: bool
                 "weights": asdict(stage.weights),
                 "threshold": stage.threshold,
                 "top_k": stage.top_k,
-                "temperature": ranker.temperature,
+                "ranker": ranker.fingerprint,
                 "facts": stage.facts,
                 "has_model": copied is not None,
                 "lacks_template": lacks_template,
@@ -129,7 +129,7 @@ def open_stage(
         ConfigError: `judge` is another than the one whose weights these are, or a URL, and the judge has no server.
     """
     manifest = open_sealed(folder, CONTENT, FORMAT, FACTS, REMEDY, StageManifest)
-    if ranker is None or ranker.temperature != manifest["temperature"]:
+    if ranker is None or ranker.fingerprint != manifest["ranker"]:
         if not is_ours:
             raise CheckpointError(f"the ranker that the judge in {folder} was set up with", "another, or none", REMEDY)
         LOG.warning("%s was set up with another ranker and is not asked; dim judge RUN sets it up anew", folder)

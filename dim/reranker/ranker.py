@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from dim.core.files import regular
+from dim.core.files import hash_parts, regular
 from dim.core.folder_files import peek_json
 from dim.core.output import Kind, output_folder
 from dim.core.sealed import open_sealed, seal
@@ -203,6 +203,20 @@ class Ranker:
             found[filled] = logits.sigmoid().mean(0).numpy()
         return found
 
+    @property
+    def fingerprint(self) -> str:
+        """Names what its probabilities come from: its weights, and its calibration."""
+        parts = (value.numpy().tobytes() for value in self._tensors().values())
+        return hash_parts([str(self.temperature), str(self.absence), *parts])
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        networks = {"network": self.network} | ({} if self.nil is None else {"nil": self.nil})
+        return {
+            f"{part}.{name}": value.contiguous()
+            for part, made in networks.items()
+            for name, value in made.state_dict().items()
+        }
+
     def save(self, folder: Path) -> None:
         """Writes the ranker as one sealed folder: its weights, and ranker.json with their checksum and all else.
 
@@ -212,12 +226,6 @@ class Ranker:
             ConfigError: The folder holds other files, or another process writes it.
             StorageError: The disk is full, or it may not be written.
         """
-        networks = {"network": self.network} | ({} if self.nil is None else {"nil": self.nil})
-        tensors = {
-            f"{part}.{name}": value.contiguous()
-            for part, made in networks.items()
-            for name, value in made.state_dict().items()
-        }
         document = {
             "features": list(self.names),
             "temperature": self.temperature,
@@ -226,7 +234,7 @@ class Ranker:
             **self.facts,
         }
         with output_folder(folder, RANKER, "a save of a ranker", overwrite=True) as place:
-            (place / WEIGHTS).write_bytes(save(tensors))  # save_file lets nobody else read the file
+            (place / WEIGHTS).write_bytes(save(self._tensors()))  # save_file lets nobody else read the file
             seal(place, CONTENT, FORMAT, document, FACTS)
 
     @classmethod

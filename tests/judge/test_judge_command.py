@@ -138,10 +138,22 @@ def test_a_linker_s_folder_has_the_judge_and_its_model(run, tmp_path):
         Linker.from_pretrained(tmp_path / "again", device="cpu", judge="http://localhost:1/v1")
 
 
+def test_facts_of_a_cross_encoder_that_are_none_are_said(run, tmp_path, capsys):
+    facts = run / "cross_encoder" / "cross_encoder.json"
+    kept = facts.read_text()
+    facts.write_text(kept.replace('"max_length": ', '"max_length": "x", "was": '))
+    try:
+        assert main(["judge", str(run), "--out", str(tmp_path / "out")]) == 1
+    finally:
+        facts.write_text(kept)
+    assert "max_length of" in capsys.readouterr().err
+
+
 def test_a_judge_of_another_ranker_is_not_asked(run, tmp_path, caplog):
     other = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("cross_encoder"))
     made = Ranker.load(other / "ranker")
-    made.temperature *= 2
+    with torch.no_grad():
+        made.network.first.mul_(2)  # with the same temperature
     made.save(other / "ranker")
     assert Linker.from_checkpoint(other, device="cpu", dataset=run.parent / "world").judge is None
     assert "was set up with another ranker" in caplog.text
