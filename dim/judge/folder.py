@@ -21,6 +21,8 @@ LOG = log("dim")
 CONTENT, FORMAT, FACTS, MODEL = "judge", 1, "judge.json", "model"
 REMEDY = "Run dim judge RUN again."
 SAVED = "saved"
+#: Of a judge that a linker asks at a URL: somebody waits for the answer, and the ranker has one.
+PATIENCE = {"timeout_s": 20.0, "retries": 1}
 
 #: For `dim.core.output`.
 JUDGE = sealed_kind("a judge", [CONTENT], FACTS)
@@ -169,7 +171,7 @@ def _given(
                 "without it answers are the ranker's",
                 manifest["label"],
             )
-        chosen.options["base_url"] = None if judge == SAVED else judge
+        chosen.options.update({"base_url": None} if judge == SAVED else {"base_url": judge, **PATIENCE})
     else:
         if lacks_template:
             LOG.warning(
