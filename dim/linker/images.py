@@ -9,6 +9,7 @@ from dataclasses import replace
 from PIL import Image
 
 from dim.errors import DataError
+from dim.features.batch import Batch
 from dim.features.live import ImageInput, LiveEncoder, ReadyImage
 from dim.images.given import Decode, decode_here, open_image
 from dim.images.reading import UnusableImageError
@@ -73,6 +74,19 @@ def seen(image: Image.Image, side: int) -> Image.Image:
     copy = image.copy()
     copy.thumbnail((side, side))
     return copy
+
+
+def encoded_questions(
+    questions: Sequence[Question], live: LiveEncoder, reader: ImageReader, reads_images: bool, fields: Sequence[str]
+) -> Batch:
+    """Some fields of questions, encoded. Raises QuestionError as `question_images`."""
+    return live.mentions(
+        [question.mention for question in questions],
+        [question.context for question in questions],
+        question_images(questions, reader, reads_images),
+        tuple(fields),
+        [question.span for question in questions],
+    )
 
 
 def question_images(questions: Sequence[Question], reader: ImageReader, reads_images: bool) -> list[ReadyImage | None]:

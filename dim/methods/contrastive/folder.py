@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import save
 
 from dim.core.moved_classes import renamed
 from dim.core.sealed import open_sealed, seal
@@ -18,16 +17,15 @@ from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.folder import (
     MANIFEST,
     REMEDY,
-    UNTRUSTED,
     check_fingerprints,
-    fingerprints,
     live_encoders,
     read_weights,
 )
 from dim.linker.knowledge import Knowledge
 from dim.linker.manifest import LinkerManifest
+from dim.linker.method_files import check_classes, write_method
 from dim.linker.ranked import card_of_ranker, ranker_row, read_ranker
-from dim.linker.recipe import Recipe, check_widths, located, make, read_classes, write_encoder_files
+from dim.linker.recipe import Recipe, check_widths, located, make
 from dim.methods.contrastive.towers import Towers, make_towers, tower_facts
 from dim.reranker.entities import EntityFacts
 from dim.reranker.ranker import Ranker
@@ -57,27 +55,15 @@ def write(
         DataError: The linker has classes that nothing would make again (`about["trusted"]` says which may be others
             than dim's), or files of an encoder are gone.
     """
-    trusted = about.get("trusted", ())
-    read_classes(about["recipe"], TwoTowersNetwork, trusted, UNTRUSTED)
+    check_classes(about, TwoTowersNetwork)
     facts: dict[str, Any] = {"next_row": knowledge.next_row, "towers": tower_facts(towers.task)}
-    weights = {
-        name: value.contiguous().cpu()
-        for name, value in towers.task.state_dict().items()
-        if not name.startswith("trained_encoders.")  # those that were trained stand with their files
-    }
-    (place / "model.safetensors").write_bytes(save(weights))  # save_file lets nobody else read the file
     write_entities(knowledge, place, about.get("images", "paths"))
     index.save(place / "index")
     if sparse is not None:
         sparse.save(place / "sparse")
     names.save(place / "names")
     write_ranker(place)
-    recipe, converted = write_encoder_files(about["recipe"], live_encoders(towers.live), place)
-    facts["about"] = about | {"recipe": recipe}
-    facts["fingerprints"] = fingerprints(towers.live)
-    if converted:  # of these the copy has other files, and by them another fingerprint
-        copies = fingerprints(make(located(recipe, place), "cpu", TwoTowersNetwork, trusted)[1])
-        facts["fingerprints"] |= {name: copies[name] for name in converted}
+    facts |= write_method(place, towers.task, towers.live, about, TwoTowersNetwork)
     card = model_card(about, knowledge, card_rows(about, index, ranker), **card_of_ranker(ranker))
     (place / "README.md").write_text(card, encoding="utf-8")
     seal(place, CONTENT, FORMAT, facts, MANIFEST)

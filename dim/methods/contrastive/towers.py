@@ -20,7 +20,7 @@ from dim.features.batch import Batch, FieldVectors
 from dim.features.live import LiveEncoder, ReadyImage
 from dim.inference.two_towers import TwoTowersNetwork, Widths
 from dim.linker.answer import Question, check_finite
-from dim.linker.images import WITHOUT_IMAGES, ImageReader, question_images
+from dim.linker.images import WITHOUT_IMAGES, ImageReader, encoded_questions
 from dim.linker.knowledge import Knowledge
 from dim.linker.linker import BATCH
 from dim.linker.recipe import SAVE_AGAIN, load_weights
@@ -59,13 +59,7 @@ class Towers:
             DataError: As `question_images`; or what the encoders say of a question is not finite.
         """
         widths = self.task.field_widths[0]
-        batch = self.live.mentions(
-            [question.mention for question in questions],
-            [question.context for question in questions],
-            question_images(questions, self.image_reader, self.reads_images),
-            tuple(widths),
-            [question.span for question in questions],
-        )
+        batch = encoded_questions(questions, self.live, self.image_reader, self.reads_images, tuple(widths))
         vectors = _unit(self.task.encode_mentions(batch.filled(widths, len(questions), self.task.device)))
         for place, vector in enumerate(vectors):
             check_finite(place, vector, "vectors of a question")

@@ -9,7 +9,7 @@ import torch
 from dim.data.entity import Entity
 from dim.features.live import LiveEncoder
 from dim.linker.answer import Question
-from dim.linker.images import ImageReader, question_images
+from dim.linker.images import ImageReader, encoded_questions
 from dim.methods.mimic.network import MIMICNetwork
 from dim.methods.mimic.parts import EntityParts, MentionParts
 
@@ -39,13 +39,7 @@ class Asked:
     def mentions(self, questions: Sequence[Question]) -> MentionParts:
         """The parts of questions. Raises QuestionError as `question_images`."""
         widths = self.task.field_widths[0]
-        batch = self.live.mentions(
-            [question.mention for question in questions],
-            [question.context for question in questions],
-            question_images(questions, self.image_reader, self.reads_images),
-            tuple(widths),
-            [question.span for question in questions],
-        )
+        batch = encoded_questions(questions, self.live, self.image_reader, self.reads_images, tuple(widths))
         return self.task.mention_parts(batch.filled(widths, len(questions), self.task.device))
 
     @torch.inference_mode()

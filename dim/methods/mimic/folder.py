@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save
 from torch import Tensor
 
 from dim.core.folder_files import read_array
@@ -23,14 +22,13 @@ from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.folder import (
     MANIFEST,
     REMEDY,
-    UNTRUSTED,
     check_fingerprints,
-    fingerprints,
     live_encoders,
     read_weights,
 )
 from dim.linker.knowledge import Knowledge
 from dim.linker.manifest import FieldFacts, MIMICManifest
+from dim.linker.method_files import check_classes, write_method
 from dim.linker.ranked import card_of_ranker, ranker_row, read_ranker
 from dim.linker.recipe import (
     SAVE_AGAIN,
@@ -38,8 +36,6 @@ from dim.linker.recipe import (
     load_weights,
     located,
     make,
-    read_classes,
-    write_encoder_files,
 )
 from dim.methods.mimic.asked import Asked
 from dim.methods.mimic.entity_cache import EntityCache
@@ -74,29 +70,17 @@ def write(
         DataError: The linker has classes that nothing would make again (`about["trusted"]` says which may be others
             than dim's), or files of an encoder are gone.
     """
-    trusted = about.get("trusted", ())
-    read_classes(about["recipe"], MIMICNetwork, trusted, UNTRUSTED)
-    weights = {
-        name: value.contiguous().cpu()
-        for name, value in asked.task.state_dict().items()
-        if not name.startswith("trained_encoders.")  # those that were trained stand with their files
-    }
-    (place / "model.safetensors").write_bytes(save(weights))  # save_file lets nobody else read the file
+    check_classes(about, MIMICNetwork)
     write_entities(knowledge, place, about.get("images", "paths"))
     _write_cache(cache, place / PARTS)
     names.save(place / "names")
     write_ranker(place)
-    recipe, converted = write_encoder_files(about["recipe"], live_encoders(asked.live), place)
     mention, entity = asked.task.field_widths
     facts: dict[str, Any] = {
         "next_row": knowledge.next_row,
         "fields": {"mention_fields": mention, "entity_fields": entity},
-        "about": about | {"recipe": recipe},
-        "fingerprints": fingerprints(asked.live),
+        **write_method(place, asked.task, asked.live, about, MIMICNetwork),
     }
-    if converted:  # of these the copy has other files, and by them another fingerprint
-        copies = fingerprints(make(located(recipe, place), "cpu", MIMICNetwork, trusted)[1])
-        facts["fingerprints"] |= {name: copies[name] for name in converted}
     rows = {
         "encoders": encoder_names(about),
         "kept of the KB": f"{asked.task.cache_type}, {cache.nbytes / 1e6:,.1f} MB",
