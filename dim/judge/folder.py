@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,7 @@ LOG = log("dim")
 CONTENT, FORMAT, FACTS, MODEL = "judge", 1, "judge.json", "model"
 REMEDY = "Run dim judge RUN again."
 SAVED = "saved"
+_URL = re.compile(r"https?://[^/\s]+")
 #: Of a judge that a linker asks at a URL: somebody waits for the answer, and the ranker has one.
 PATIENCE = {"timeout_s": 20.0, "retries": 1}
 
@@ -157,6 +159,9 @@ def _given(
 
     if isinstance(judge, Judge):
         return judge, False
+    if judge != SAVED and not _URL.match(judge):
+        remedy = "Such as http://localhost:8000/v1."
+        raise ConfigError("`saved`, nobody (`none` on a command line), or the URL of a judge's server", judge, remedy)
     chosen = KnownClasses(CLASSES, trusted, "a judge").read(manifest["judge"], Judge, "judge")
     if not is_ours and chosen.options.get("template") is not None:
         found = str(chosen.options["template"])[:200]

@@ -54,6 +54,9 @@ def test_a_stage_is_what_it_was_and_names_no_address_price_or_limit(stage, ranke
     assert not asked.is_muted
     assert (asked.judge.base_url, asked.judge.model) == ("http://127.0.0.1:2/v1", "tiny")
     assert (asked.judge.timeout_s, asked.judge.retries) == (20, 1)  # somebody waits for the answer
+    for mistyped in ("nobody", "http://", "localhost:2/v1"):
+        with pytest.raises(ConfigError, match="the URL of a judge's server"):
+            open_stage(tmp_path / "judge", ranker, mistyped)
     given = ServerJudge("tiny", "http://127.0.0.1:3/v1")
     assert open_stage(tmp_path / "judge", ranker, given).judge is given
     with pytest.raises(ConfigError, match="the judge whose weights were learned"):
