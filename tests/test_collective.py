@@ -16,6 +16,7 @@ from dim.reranker.finder import Finder
 from dim.reranker.ranker import Ranker
 from dim.training.collective_results import Texts
 from dim.training.judging import unseen_judged
+from dim.training.ranker_results import hits_of
 from dim.training.saved_run import open_run
 from dim.training.unseen import rows_in_kb
 
@@ -101,11 +102,14 @@ def test_every_gold_is_right_and_nil_is_not(ranked: Path) -> None:
     finder.golds = np.column_stack([finder.golds, firsts])  # another gold, which a list has at its first place
     texts = Texts(task, finder, made, "dev")
     best = [int(part.rows[said.order[0]]) for part, said in zip(texts.alone, texts.judged, strict=True)]
-    assert texts.hits(texts.judged).tolist() == [row in of for row, of in zip(best, texts.golds.tolist(), strict=True)]
+    assert hits_of(texts.lists, texts.judged, texts.golds).tolist() == [
+        row in of for row, of in zip(best, texts.golds.tolist(), strict=True)
+    ]
     own = Texts(task, finder, made, "dev", is_learned_of=True)
     for part, golds in zip(own.alone, own.golds, strict=True):  # the others are not against the first
         assert golds[0] == golds[1] or golds[1] not in part.rows
-    assert not texts.hits([replace(said, says_nil=True) for said in texts.judged]).any()
+    nil = [replace(said, says_nil=True) for said in texts.judged]
+    assert not hits_of(texts.lists, nil, texts.golds).any()
 
 
 def test_a_run_without_a_ranker_and_splits_without_texts_are_refused(

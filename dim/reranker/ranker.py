@@ -159,8 +159,13 @@ class Ranker:
         """Sets the threshold of NIL for a precision; none where it cannot be reached."""
         self.nil_threshold = threshold_for(probabilities, is_nil, precision, weights)
 
-    def judge(self, lists: Lists) -> list[Judged]:
+    def judge(self, lists: Lists, folds: Rows | None = None) -> list[Judged]:
         """What it says of each list; an empty list gets empty answers.
+
+        Args:
+            lists: The candidates of n mentions.
+            folds: [n], of lists that it learned of: each is judged by the network that did not see its fold, and of NIL
+                nothing is said. None: by all networks.
 
         Raises:
             DataError: The features are not those that it was trained on.
@@ -171,8 +176,8 @@ class Ranker:
                 str(lists.features.shape[1]),
                 "Use the encoders that its run was trained with.",
             )
-        scores = scores_of(self.network, lists).astype(np.float64)
-        nil = self._nil_probabilities(lists, scores.astype(np.float32))
+        scores = scores_of(self.network, lists, folds).astype(np.float64)
+        nil = None if folds is not None else self._nil_probabilities(lists, scores.astype(np.float32))
         found = []
         for place, (start, end) in enumerate(zip(lists.starts[:-1], lists.starts[1:], strict=True)):
             part = scores[start:end]

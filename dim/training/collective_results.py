@@ -20,11 +20,10 @@ from dim.evaluation.intervals import Bootstrap
 from dim.evaluation.results import percent
 from dim.evaluation.significance import paired_randomization
 from dim.inference.two_towers import TwoTowersNetwork
-from dim.reranker.calibration import expected_calibration_error
 from dim.reranker.finder import Finder
 from dim.reranker.ranker import Judged, Ranker
 from dim.training.judging import unseen_judged
-from dim.training.ranker_results import After, hits_of, print_written, write_ranked
+from dim.training.ranker_results import After, first_figures, hits_of, print_written, write_ranked
 from dim.training.task import LinkingTask
 
 Rows = NDArray[np.int64]
@@ -78,29 +77,26 @@ class Texts:
         found: NDArray[np.bool_] = np.bincount(self.groups)[self.groups] > 1
         return found
 
-    def of_groups(self, groups: Rows) -> list[Rows]:
-        """The places of the mentions of each text that has several."""
-        order = np.argsort(groups, kind="stable")
-        parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-        return [part for part in parts if len(part) > 1]
-
     def by_text(self) -> list[list[Alone]]:
         """The mentions of each text that has several."""
-        return [[self.alone[place] for place in part] for part in self.of_groups(self.groups)]
+        return [[self.alone[place] for place in part] for part in several(self.groups)]
 
     def together(self, collective: Collective, coherence: Coherence, groups: Rows, label: str) -> list[Judged]:
         """What is said of each mention where those of one group are answered together."""
         found = list(self.judged)
-        for part in tracked(texts := self.of_groups(groups), label, len(texts)):
+        for part in tracked(texts := several(groups), label, len(texts)):
             likely = collective.together([self.alone[place] for place in part], coherence)
             for place, probabilities in zip(part, likely, strict=True):
                 order = np.argsort(-probabilities, kind="stable")
                 found[place] = replace(self.judged[place], order=order, probabilities=probabilities)
         return found
 
-    def hits(self, judged: Sequence[Judged]) -> NDArray[np.bool_]:
-        """As of `hits_of`."""
-        return hits_of(self.lists, judged, self.golds)
+
+def several(groups: Rows) -> list[Rows]:
+    """The places of the mentions of each text, by groups [n], that has several."""
+    order = np.argsort(groups, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+    return [part for part in parts if len(part) > 1]
 
 
 def coherence_of(task: LinkingTask, finder: Finder) -> Coherence:
@@ -132,40 +128,35 @@ def evaluate_collective(
     judged = texts.together(collective, coherence, texts.groups, "texts")
     others = shuffled(texts.groups, texts.shares_text, task.seed)
     control = texts.together(collective, coherence, others, "shuffled texts")
-    in_kb = finder.golds[texts.rows.numpy()][:, 0] >= 0
-    found = describe(texts, in_kb, judged, control) | {"learned": collective.to_fact()}
+    found = describe(texts, judged, control) | {"learned": collective.to_fact()}
     after = After(FACT, found, collective.to_fact())
     metrics, frame = write_ranked(run, task, finder, ranker, texts.split, texts.lists, judged, out, after)
     print_written(task, metrics, frame, out)
     Console().print(collective_table(found))
 
 
-def describe(
-    texts: Texts, in_kb: NDArray[np.bool_], judged: Sequence[Judged], control: Sequence[Judged]
-) -> dict[str, Any]:
+def describe(texts: Texts, judged: Sequence[Judged], control: Sequence[Judged]) -> dict[str, Any]:
     """Top-1 and calibration of mentions alone, of those together, and of mentions put together at random.
+
+    Of mentions alone is spoken whose entity the KB has.
 
     Args:
         texts: Of the split.
-        in_kb: [n], whether the KB has a mention's entity: of these alone is spoken.
         judged: Those of each text together.
         control: Those of texts dealt out anew.
     """
     ways = {"alone": texts.judged, "together": judged, "shuffled": control}
-    hits = {name: texts.hits(said).astype(float) for name, said in ways.items()}
-    sure = {name: np.array([said.probabilities.max(initial=0) for said in of]) for name, of in ways.items()}
-    found: dict[str, Any] = {}
+    hits = {name: hits_of(texts.lists, said, texts.golds) for name, said in ways.items()}
+    gain = hits["together"].astype(float) - hits["alone"]
+    found, in_kb = dict[str, Any](), texts.golds[:, 0] >= 0
     for name, which in (("all", in_kb), ("shared", in_kb & texts.shares_text)):
         if not which.any():
             continue
-        gain = hits["together"] - hits["alone"]
+        figures = {way: first_figures(hits[way], said, which) for way, said in ways.items()}
         low, high = Bootstrap(texts.groups[which]).interval(gain[which][:, None])
         found[name] = {
             "n": int(which.sum()),
-            "top1": {way: float(values[which].mean()) for way, values in hits.items()},
-            "calibration_error": {
-                way: expected_calibration_error(sure[way][which], hits[way][which]) for way in ("alone", "together")
-            },
+            **{name: {way: of[name] for way, of in figures.items()} for name in ("top1", "calibration_error")},
             "gain": {"mean": float(gain[which].mean()), "low": float(low[0]), "high": float(high[0])},
             "p": paired_randomization(hits["together"][which], hits["alone"][which], clusters=texts.groups[which]),
         }

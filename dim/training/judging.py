@@ -14,14 +14,12 @@ from dim.evaluation.significance import paired_randomization, win_tie_loss
 from dim.judge.contract import Case, Judge, Verdict, counted
 from dim.judge.stage import JudgeStage, combined, least_sure, shown_of, top_probability
 from dim.judge.weights import JudgeWeights
-from dim.reranker.calibration import expected_calibration_error, softmax
 from dim.reranker.finder import Finder
 from dim.reranker.lists import Lists
-from dim.reranker.network import scores_of
 from dim.reranker.ranker import Judged, Ranker
 from dim.training.cases import RunCases
 from dim.training.crossfit import caption_folds
-from dim.training.ranker_results import hits_of
+from dim.training.ranker_results import first_figures, hits_of
 from dim.training.task import LinkingTask
 from dim.training.unseen import rows_in_kb
 
@@ -115,13 +113,7 @@ def unseen_judged(task: LinkingTask, ranker: Ranker, rows: Rows, lists: Lists) -
     """What a ranker says of mentions of tune, by networks that did not see them."""
     if ranker.facts.get("unseen") != "tune":
         return ranker.judge(lists)
-    folds = caption_folds(task, rows, int(ranker.facts["folds"]))
-    scores = scores_of(ranker.network, lists, folds).astype(np.float64)
-    found = []
-    for start, end in zip(lists.starts[:-1], lists.starts[1:], strict=True):
-        own = scores[start:end]
-        found.append(Judged(np.argsort(-own, kind="stable"), own, softmax(own, ranker.temperature), None, False))
-    return found
+    return ranker.judge(lists, caption_folds(task, rows, int(ranker.facts["folds"])))
 
 
 def judge_split(
@@ -212,12 +204,7 @@ class _Measure:
 
     def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
         """Top-1, and the calibration error of the first answers."""
-        hits = self.hits(judged)
-        first = np.array([said.probabilities[said.order[0]] if len(said.order) else np.nan for said in judged])
-        probability = first[self.in_kb]
-        answered = np.isfinite(probability)
-        error = expected_calibration_error(probability[answered], hits[answered])
-        return {"top1": float(hits.mean()) if len(hits) else float("nan"), "calibration_error": error}
+        return first_figures(hits_of(self.lists, judged, self.golds), judged, self.in_kb)
 
     def p(self, judged: Sequence[Judged], others: Sequence[Judged]) -> float:
         """Of the paired test of Top-1."""

@@ -166,6 +166,20 @@ def hits_of(lists: Lists, judged: Sequence[Judged], golds: Rows) -> NDArray[np.b
     return found
 
 
+def first_figures(hits: NDArray[np.bool_], judged: Sequence[Judged], which: NDArray[np.bool_]) -> dict[str, float]:
+    """Top-1, and the calibration error of the first answers, of some mentions; Top-1 is NaN for none.
+
+    Args:
+        hits: [n], as of `hits_of`.
+        judged: What is said of n mentions; one without candidates has no probability to be off.
+        which: [n], whom it is about.
+    """
+    first = np.array([said.probabilities[said.order[0]] if len(said.order) else np.nan for said in judged])
+    told = which & np.isfinite(first)
+    top1 = float(hits[which].mean()) if which.any() else float("nan")
+    return {"top1": top1, "calibration_error": expected_calibration_error(first[told], hits[told])}
+
+
 def describe(frame: pd.DataFrame, vectors: Ranked, ranker: Ranker) -> dict[str, Any]:
     """What stands beside the ranker's figures: the vectors alone, seen and unseen entities, calibration.
 

@@ -8,7 +8,7 @@ import torch
 from lacking import small_files
 
 from dim.errors import CheckpointError, ConfigError, DataError, StorageError
-from dim.reranker.calibration import Absence
+from dim.reranker.calibration import Absence, softmax
 from dim.reranker.candidates import best_rows, best_rows_of, unite
 from dim.reranker.lists import Lists
 from dim.reranker.network import RankerNetwork, scores_of, train
@@ -77,6 +77,21 @@ def test_probabilities_know_of_golds_that_are_no_candidates():
     # What the KB lacks is no word against the lists.
     is_known = lists.gold >= 0
     assert Ranker.fit(lists, folds, NAMES, hidden=16, seed=3, epochs=1, is_known=is_known).absence is None
+
+
+def test_lists_that_it_learned_of_are_judged_by_the_networks_that_did_not_see_them(ranker):
+    lists, folds = made_up(400, seed=1), np.arange(400) % 4
+    scores = scores_of(ranker.network, lists, folds).astype(np.float64)
+    ranker.absence = Absence(-1.0, -0.5)
+    try:
+        judged = ranker.judge(lists, folds)
+    finally:
+        ranker.absence = None
+    for said, start, end in zip(judged, lists.starts, lists.starts[1:], strict=False):
+        alone = softmax(scores[start:end], ranker.temperature)
+        np.testing.assert_array_equal(said.scores, scores[start:end])
+        np.testing.assert_allclose(said.probabilities, alone * (1 - Absence(-1.0, -0.5).of(alone.max())))
+        assert (said.nil_probability, said.says_nil) == (None, False)
 
 
 def test_the_same_seed_gives_the_same_ranker_and_another_gives_another():
