@@ -11,12 +11,9 @@ from dim.core.output import check_target
 from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.evaluation.results import results_kind
-from dim.linker.run_ranker import ranker_of_run
-from dim.reranker.finder import Finder
 from dim.training.collective_results import Texts, coherence_of, evaluate_collective
-from dim.training.saved_run import open_run
+from dim.training.ranked_run import open_ranked
 
-OUT = FACT  #: Folder of a run's.
 RESULTS = results_kind("results of dim collective", lambda entry: str(entry.get("system")).endswith(f"+ {FACT}"))
 
 
@@ -52,7 +49,7 @@ def collective(
     Raises:
         ConfigError: The run has no ranker; no text of a split has several mentions; `out` holds results.
     """
-    out = out or run / OUT
+    out = out or run / FACT
     check_target(out, RESULTS, overwrite=overwrite)
     if top < 2:
         raise ConfigError("at least 2 candidates", str(top), "Raise --top.")
@@ -60,11 +57,7 @@ def collective(
         raise ConfigError("two splits", f"--split {split} and --learn {learn}", "Learn of another than is evaluated.")
     with folder_lock(run, "dim collective"), folder_lock(out, "dim collective"):
         check_target(out, RESULTS, overwrite=overwrite)  # another process may have written it until now
-        task = open_run(run, device, dataset, trusted_by(trust))
-        ranker = ranker_of_run(run, task)
-        if ranker is None:
-            raise ConfigError("a run with a ranker", f"none at {run}", f"Run dim rank --run {run} first.")
-        finder = Finder(task, int(ranker.facts["num_candidates"]))
+        task, ranker, finder = open_ranked(run, device, dataset, trusted_by(trust))
         coherence = coherence_of(task, finder)
         known, asked = (Texts(task, finder, ranker, each, each == learn) for each in (learn, split))
         for texts in (known, asked):

@@ -19,12 +19,10 @@ from dim.judge.contract import Judge
 from dim.judge.cross_training import TOP_K, facts_of
 from dim.judge.folder import JUDGE, save_stage
 from dim.judge.named import CrossEncoderJudge
-from dim.linker.run_ranker import ranker_of_run
-from dim.reranker.finder import Finder
 from dim.training.cases import CROSS_ENCODER, RunCases
 from dim.training.judging import Asking, judge_split, learn
+from dim.training.ranked_run import open_ranked
 from dim.training.ranker_results import After, print_written, write_ranked
-from dim.training.saved_run import open_run
 
 FOLDER = "judge"  #: Of a run, where its judge is set up.
 JUDGED = results_kind("results of dim judge", lambda entry: str(entry.get("system")).endswith("+ judge"))
@@ -98,12 +96,8 @@ def _judge(
     dataset: Path | None,
     trusted: tuple[str, ...],
 ) -> None:
-    task = open_run(run, device, dataset, trusted)
-    ranker = ranker_of_run(run, task)
-    if ranker is None:
-        raise ConfigError(f"a run with a ranker at {run}", "none", f"Train it first: dim rank --run {run}.")
+    task, ranker, finder = open_ranked(run, device, dataset, trusted)
     asking.seed, console = task.seed, Console()
-    finder = Finder(task, int(ranker.facts["num_candidates"]))
     cases = RunCases(task, finder)
     stage = learn(task, finder, ranker, cases, asking)
     weights = stage.weights
