@@ -71,6 +71,7 @@ class RankedLinker(Linker):
         facts: Of its entities, for the ranker; None: they are worked out at the first question.
     """
 
+    vectors_of: Callable[[Rows], NDArray[np.float32]] | None = None  #: Of rows [m], [m, d], if it has any.
     score_name = "vectors"  #: What the evidence of an answer calls the method's score, where there is no ranker.
 
     def __init__(
@@ -86,6 +87,7 @@ class RankedLinker(Linker):
         self._names, self.ranker = names, ranker
         # They grow with the KB; None: to be made
         self._features = None if facts is None else PairFeatures(facts)
+        self._coherence: Coherence | None = None  # until entities come or go
         self._told_few = False
 
     @abstractmethod
@@ -123,6 +125,7 @@ class RankedLinker(Linker):
 
     def _index(self, rows: Rows, entities: list[Entity]) -> None:
         features, self._features = self._features, None  # made anew, should any of this be interrupted
+        self._coherence = None
         if features is not None:
             features.facts.add(*_known(entities))
         self._add_scored(rows, entities)
@@ -136,6 +139,7 @@ class RankedLinker(Linker):
 
     def _forget(self, rows: Rows) -> None:
         features, self._features = self._features, None
+        self._coherence = None
         self._remove_scored(rows)
         if self._names is not None:
             self._names.remove(rows)
@@ -231,7 +235,9 @@ class RankedLinker(Linker):
     @property
     def coherence(self) -> Coherence:
         """How well its entities go together, of the KB as it is."""
-        return Coherence(self.features.facts)
+        if self._coherence is None:
+            self._coherence = Coherence(self.features.facts, self.vectors_of)
+        return self._coherence
 
     def _by_row(self, *columns: tuple[str, Any]) -> tuple[Any, ...]:
         """The rows of the KB, and each column by row; rows of entities that are gone have what stands beside it."""

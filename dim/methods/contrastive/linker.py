@@ -10,7 +10,6 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from dim.collective.coherence import Coherence
 from dim.data.entity import Entity
 from dim.features.live import LiveEncoder
 from dim.inference.method import Method
@@ -179,14 +178,10 @@ class ContrastiveLinker(RankedLinker):
         num_sparse = self.towers.task.num_sparse
         if self.sparse is None and num_sparse and len(self.index):
             self.index, self.sparse = parted(self.index, num_sparse, self.knowledge.next_row)
+        self._coherence = None
         super().rebuild_index(kind)
 
-    @property
-    def coherence(self) -> Coherence:
-        """As of `RankedLinker`, by its vectors, too."""
-        return Coherence(self.features.facts, self._dense)
-
-    def _dense(self, rows: Rows) -> NDArray[np.float32]:
+    def vectors_of(self, rows: Rows) -> NDArray[np.float32]:
         """The dense vectors [m, d] of rows [m]; zeros for an entity without one."""
         found = np.zeros((len(rows), self.index.width), np.float32)
         is_there = self.index.has(rows)
