@@ -145,14 +145,7 @@ def judge_curve(comparison: Comparison) -> Figure | None:
         axes.set_ylim(max(0.0, 100 * lowest - room), min(100.5, 100 * highest + room))
         axes.set_xlabel("mentions judged, those of which the ranker is least sure (%)")
         axes.set_ylabel("Top-1 (%)")
-        lines = axes.get_lines()
-        axes.legend(
-            lines,
-            [str(line.get_label()) for line in lines],
-            loc="center left",
-            bbox_to_anchor=(1.01, 0.5),
-            fontsize=8.5,
-        )
+        _legend(axes)
     return figure
 
 
