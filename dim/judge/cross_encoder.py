@@ -15,17 +15,18 @@ from torch import Tensor
 from dim.core.progress import shown
 from dim.encoders.device import DTYPES, Precision, resolve_device
 from dim.encoders.lengths import pieces
-from dim.encoders.pretrained import KnownByItsFiles, check_whole
+from dim.encoders.pretrained import check_whole
 from dim.errors import ConfigError, DataError
 from dim.features.around import text_around
-from dim.judge.contract import Candidate, Case, Judge, Verdict
+from dim.judge.contract import Candidate, Case, Verdict
+from dim.judge.model_judge import ModelJudge
 
 PIECE, CALL = 2048, 40  #: Tokens that go through the network together at most, and how long a call takes, in tokens.
 REACH = 300  #: Characters of a context on each side of the mention that are read.
 SHORTEST = 16  #: Tokens of a pair, at least.
 
 
-class CrossEncoderJudge(KnownByItsFiles, Judge):
+class CrossEncoderJudge(ModelJudge):
     """Any sequence classifier of Transformers with one output, or two of which the second says that a pair fits.
 
     `dim rank --cross_encoder` trains one of any text encoder on a run's own mentions; one that somebody else trained is
@@ -58,11 +59,6 @@ class CrossEncoderJudge(KnownByItsFiles, Judge):
         self.path, self.max_length, self.precision = str(path), max_length, precision
         self.device, self.revision = device, revision
 
-    @property
-    def label(self) -> str:
-        """The name of its folder, or its id."""
-        return Path(self.path).name if self.source.is_folder else self.path
-
     def _named(self, content: str) -> str:
         return f"CrossEncoderJudge({content}, max_length={self.max_length}, precision={self.precision})"
 
@@ -70,13 +66,6 @@ class CrossEncoderJudge(KnownByItsFiles, Judge):
         """Path, length and precision."""
         named = {"path": self.path, "max_length": self.max_length, "precision": self.precision}
         return named | dict(self.pinned_options)
-
-    def write_model(self, folder: Path) -> Judge | None:
-        """Copies what loading reads; of an id on the hub nothing, which stays there at its commit."""
-        if self.source.home is None:
-            return None
-        self.copy_model(self.source.home, folder)
-        return CrossEncoderJudge(**(self.options() | {"path": str(folder)}))
 
     def decide(self, cases: Sequence[Case], record: Path | None = None) -> list[Verdict]:
         """A verdict on each case. It never abstains, and nothing is recorded: it says the same again.

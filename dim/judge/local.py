@@ -15,10 +15,11 @@ import torch
 from dim.core.files import content_hash
 from dim.core.progress import tracked
 from dim.encoders.device import DTYPES, Precision, resolve_device
-from dim.encoders.pretrained import KnownByItsFiles, check_whole
+from dim.encoders.pretrained import check_whole
 from dim.errors import ConfigError, DataError
 from dim.images.scaled import scaled_down
-from dim.judge.contract import Case, Judge, Verdict
+from dim.judge.contract import Case, Verdict
+from dim.judge.model_judge import ModelJudge
 from dim.judge.question import MOST, Asked, JudgeTemplate
 from dim.judge.server import record_name
 from dim.refresh.answers import Answer, AnswerLog, append
@@ -27,7 +28,7 @@ from dim.refresh.prompt import Prompt
 MOST_PIXELS = 512 * 512  #: Of an image; larger ones are scaled down before the model's own processor scales them.
 
 
-class LocalModelJudge(KnownByItsFiles, Judge):
+class LocalModelJudge(ModelJudge):
     """A causal language model with a chat template, or with `sees_images` an image-text-to-text model.
 
     It is shown lettered candidates as a server's model is, and the log-probabilities of the letters as the next token
@@ -70,11 +71,6 @@ class LocalModelJudge(KnownByItsFiles, Judge):
         """As asked."""
         return self.sees_images
 
-    @property
-    def label(self) -> str:
-        """The name of its folder, or its id."""
-        return Path(self.path).name if self.source.is_folder else self.path
-
     def _named(self, content: str) -> str:
         prompt = content_hash(self.prompts.source)[:16]
         return (
@@ -87,13 +83,6 @@ class LocalModelJudge(KnownByItsFiles, Judge):
         template = None if self.template is None else str(self.template)
         own = {"path": self.path, "sees_images": self.sees_images, "template": template, "seed": self.seed}
         return own | {"precision": self.precision, **self.pinned_options}
-
-    def write_model(self, folder: Path) -> Judge | None:
-        """Copies what loading reads; of an id on the hub nothing, which stays there at its commit."""
-        if self.source.home is None:
-            return None
-        self.copy_model(self.source.home, folder)
-        return LocalModelJudge(**(self.options() | {"path": str(folder)}))
 
     def decide(self, cases: Sequence[Case], record: Path | None = None) -> list[Verdict]:
         """A verdict on each case; one that is in the record is not worked out again."""
