@@ -24,6 +24,7 @@ Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 TOLD = 4  #: Strings a wanted entity that say early what the worst of the best scores: one may have several of them.
+KEPT = 1024  #: Mentions whose answers are kept.
 MOST_ADDED = 8  #: Times as many words has the large part as the small one, which entities are added to.
 
 
@@ -120,6 +121,7 @@ class EntityNames:
         """Takes all entities, and which of them are there."""
         self._large, self._small, self._live = part, self._part([], part.counts[:0]), live
         self._last: tuple[str, Query] | None = None
+        self._kept: dict[str, Rows] = {}
 
     def __len__(self) -> int:
         return int(self._live.sum())
@@ -140,11 +142,22 @@ class EntityNames:
         Entities that share nothing with the mention fill up what is left, in the order of their rows.
         """
         k = min(k, len(self))
-        answers: dict[str, Rows] = {}
-        for mention in mentions:
-            if mention not in answers:
-                answers[mention] = self._best(mention, k) if k else np.empty(0, np.int64)
-        return np.array([answers[mention] for mention in mentions], dtype=np.int64).reshape(len(mentions), k)
+        found = [self._found(mention, k)[:k] for mention in mentions] if k else []
+        return np.array(found, dtype=np.int64).reshape(len(mentions), k)
+
+    def _found(self, mention: str, k: int) -> Rows:
+        """The k best or more: what was found for the last mentions is kept until entities come or go."""
+        found = self._kept.pop(mention, None)
+        if found is None or len(found) < k:
+            found = self._best(mention, k)
+        self._kept[mention] = found
+        if len(self._kept) > KEPT:
+            del self._kept[next(iter(self._kept))]
+        return found
+
+    def forget_answers(self) -> None:
+        """Searches for every mention anew."""
+        self._kept.clear()
 
     def _best(self, mention: str, k: int) -> Rows:
         query = self._query(mention)
@@ -182,6 +195,7 @@ class EntityNames:
     def add(self, names: Sequence[str], aliases: Sequence[Sequence[str]] | None = None) -> Rows:
         """Makes entities findable at once; returns their rows [m]. Many in one call cost less than one at a time."""
         given, counts = _strings(names, aliases)
+        self.forget_answers()
         first, small = self.num_rows, self._small.joined(self._part(given, counts))
         live = np.concatenate([self._live, np.ones(len(counts), dtype=bool)])
         if MOST_ADDED * small.size > self._large.size:
@@ -201,6 +215,7 @@ class EntityNames:
         Raises:
             DataError: A row was never given, or its entity is removed already; nothing is removed then.
         """
+        self.forget_answers()
         self._live[self._checked_rows(rows)] = False
 
     def save(self, folder: Path) -> None:

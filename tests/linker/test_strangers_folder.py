@@ -353,7 +353,9 @@ def test_arrays_that_do_not_fit_each_other_are_refused(saved: Path, tmp_path: Pa
         np.lib.format.write_array_header_1_0(file, claimed)  # type: ignore[arg-type]
     np.save(tmp_path / "short.npy", array[:-1])
     np.save(tmp_path / "other.npy", np.array(["a"]))
-    np.save(tmp_path / "far.npy", array[None] if array.dtype.kind in "bU" else array + np.array(10**6).astype(array.dtype))
+    np.save(
+        tmp_path / "far.npy", array[None] if array.dtype.kind in "bU" else array + np.array(10**6).astype(array.dtype)
+    )
     for wrong in ("long", "short", "other", "far"):
         if wrong == "far" and name in OTHER_WEIGHTS:
             continue  # other weights are weights
