@@ -23,7 +23,8 @@ from waiting import ending
 from dim.__main__ import main
 from dim.core import folder_files
 from dim.core.arrow_file import write_arrow
-from dim.core.sealed import _seal, _sha256
+from dim.core.checksums import sha256
+from dim.core.sealed import _seal
 from dim.data import dataset as dataset_module
 from dim.data.dataset import Dataset
 from dim.errors import ConfigError, DataError, DimError
@@ -66,7 +67,7 @@ def imported(tmp_path: Path) -> Iterator[Path]:
 def put(folder: Path, name: str, content: bytes) -> None:
     """Puts a file in the place of one that the manifest lists."""
     (folder / name).write_bytes(content)
-    facts = {"bytes": len(content), "sha256": _sha256(folder / name)}
+    facts = {"bytes": len(content), "sha256": sha256(folder / name)}
     reseal(folder, lambda manifest: manifest["files"].update({name: facts}))
 
 
@@ -249,7 +250,7 @@ def test_files_that_the_manifest_does_not_list_are_refused_and_those_of_hubs_are
 def test_a_file_that_leads_out_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("private")
-    facts = {"bytes": 7, "sha256": _sha256(secret)}
+    facts = {"bytes": 7, "sha256": sha256(secret)}
     for name in ("../secret.txt", str(secret), "index/../../secret.txt", "a\0b"):
         before = (folder / MANIFEST).read_text()
         reseal(folder, lambda manifest, name=name: manifest["files"].update({name: facts}))
@@ -365,7 +366,7 @@ def test_arrays_that_do_not_fit_each_other_are_refused(saved: Path, tmp_path: Pa
         manifest.pop("seal")
         manifest["files"][f"{name}.npy"] = {
             "bytes": len(content),
-            "sha256": _sha256(tmp_path / "names" / f"{name}.npy"),
+            "sha256": sha256(tmp_path / "names" / f"{name}.npy"),
         }
         (tmp_path / "names" / "index.json").write_text(json.dumps({**manifest, "seal": _seal(manifest)}))
         with pytest.raises(DataError, match="a name index"):

@@ -209,7 +209,7 @@ def test_what_is_left_out_of_a_search_is_not_among_the_best():
 
 @pytest.mark.parametrize("settled", [0, 1])
 def test_a_file_that_is_damaged_after_it_was_opened_is_refused_when_it_is_opened_again(tmp_path, monkeypatch, settled):
-    monkeypatch.setattr("dim.core.sealed.SETTLED", settled)
+    monkeypatch.setattr("dim.core.checksums.SETTLED", settled)
     EntityNames(NAMES).save(tmp_path / "names")
     EntityNames.load(tmp_path / "names", not_asked)
     path = tmp_path / "names" / "idf.npy"
