@@ -225,8 +225,7 @@ class RankedLinker(Linker):
         """What the ranker reads of the KB as it is."""
         if self._features is None:
             columns = ("name", ""), ("aliases", ()), ("text", None), ("popularity", np.nan)
-            names, aliases, texts, popularity = by_row(self.knowledge, *columns)
-            self._features = PairFeatures(EntityFacts(names, aliases, texts, np.array(popularity, np.float64)))
+            self._features = PairFeatures(EntityFacts(*by_row(self.knowledge, *columns)))
         return self._features
 
     def together(self) -> Together:
