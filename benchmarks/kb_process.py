@@ -24,6 +24,7 @@ from dim.data.entity import Entity
 from dim.linker.answer import Question
 from dim.linker.ranked import NUM_CANDIDATES
 from dim.methods.contrastive.linker import ContrastiveLinker
+from dim.search.stores import WIDER
 
 NUM_WARM, NUM_EXACT = 20, 100
 BATCH, TIE = 2**16, 1e-3  # IVF keeps vectors as float16
@@ -68,11 +69,12 @@ def measure(folder: Path, num_entities: int, seed: int) -> dict[str, float | str
 
 def parts_of(linker: ContrastiveLinker, question: Question) -> dict[str, Callable[[], object]]:
     """The parts of a link that have a search of their own."""
-    scores = linker.by_vector(linker.towers.queries([question]))
+    scores = linker.by_vector(linker.towers.queries([question]), [question.mention])
+    linker.names.forget_answers()
     return {
         "encode": lambda: linker.towers.queries([question]),
-        "vectors": lambda: scores.nearest(NUM_CANDIDATES),
-        "names": lambda: linker.names.search([question.mention], NUM_CANDIDATES),
+        "names": lambda: linker.names.search([question.mention], WIDER * NUM_CANDIDATES),
+        "vectors": lambda: scores.nearest(NUM_CANDIDATES),  # which knows whose names are alike by now
     }
 
 
@@ -88,7 +90,7 @@ def recall(linker: ContrastiveLinker, questions: list[Question]) -> float:
     found = []
     for scores, question in zip(every, questions, strict=True):
         least = np.partition(scores, len(scores) - NUM_CANDIDATES)[len(scores) - NUM_CANDIDATES]
-        [nearest] = linker.by_vector(linker.towers.queries([question])).nearest(NUM_CANDIDATES)
+        [nearest] = linker.by_vector(linker.towers.queries([question]), [question.mention]).nearest(NUM_CANDIDATES)
         found.append(float((scores[np.searchsorted(rows, nearest)] >= least - TIE).mean()))
     return float(np.mean(found))
 

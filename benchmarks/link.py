@@ -139,7 +139,8 @@ def measure_single(linker: ContrastiveLinker, questions: Sequence[Question]) -> 
 
 def _parts(linker: ContrastiveLinker, question: Question) -> dict[str, float]:
     """Milliseconds of the parts of `link`, each called on its own."""
-    scores = linker.by_vector(linker.towers.queries([question]))
+    scores = linker.by_vector(linker.towers.queries([question]), [question.mention])
+    linker.names.forget_answers()
     return {
         "encode": 1000 * seconds(lambda: linker.towers.queries([question])),
         "vectors": 1000 * seconds(lambda: scores.nearest(NUM_CANDIDATES)),
@@ -173,11 +174,12 @@ def measure_kinds(
     queries = [linker.towers.queries([question]) for question in questions]
     built = linker.index
     linker.index = VectorIndex.build(vectors, kind="exact")
-    expected = [linker.by_vector(query).nearest(10)[0] for query in queries]
+    asked = [(query, [question.mention]) for query, question in zip(queries, questions, strict=True)]
+    expected = [linker.by_vector(*each).nearest(10)[0] for each in asked]
     results: dict[str, float] = {}
     for kind in kinds:
         linker.index = built if kind == kinds[0] else VectorIndex.build(vectors, kind=kind)
-        found = [linker.by_vector(query) for query in queries]
+        found = [linker.by_vector(*each) for each in asked]
         times = [1000 * seconds(lambda one=one: one.nearest(NUM_CANDIDATES)) for one in found]  # type: ignore[misc]
         hits = [np.isin(own, one.nearest(10)[0]).mean() for own, one in zip(expected, found, strict=True)]
         results |= {f"search_{kind}": float(np.median(times)), f"recall_{kind}": float(np.mean(hits))}

@@ -227,6 +227,12 @@ def regular(path: Path) -> Path:
     return path
 
 
+def cache_folder() -> Path:
+    """Where what can be made again is kept: `~/.cache/dim`, or below `XDG_CACHE_HOME`."""
+    caches = os.environ.get("XDG_CACHE_HOME")
+    return (Path(caches) if caches else Path.home() / ".cache") / "dim"
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented UTF-8 JSON, atomically."""
     with atomic_path(path) as temporary:

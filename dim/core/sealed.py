@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
-import time
 from collections.abc import Collection, Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict
 
+from dim.core.checksums import CHECKSUMS, sha256
 from dim.core.files import content_hash
 from dim.core.folder_files import peek_json, read_json, refit
 from dim.core.output import UNASKED, Kind, files_in, output_folder
@@ -21,7 +19,6 @@ from dim.errors import DataError
 
 MANIFEST = "index.json"
 REMEDY = "Build it again: dim index."
-SETTLED = 1.0  #: Seconds after which a change of a file changes its time, too, whatever the system's clock is good for.
 #: What hubs and their clients leave in a folder; nothing of dim reads it.
 LEFT_BY_HUBS = (".gitattributes", ".gitignore", ".git", ".git/*", ".cache/huggingface/*", "README.md", "LICENSE*")
 
@@ -72,7 +69,7 @@ def sealed_folder(
 def seal(folder: Path, content: str, version: int, about: Mapping[str, Any], name: str = MANIFEST) -> None:
     """Writes the manifest of all that is in a folder; `sealed_folder` has the rest."""
     files = {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
@@ -107,7 +104,7 @@ def open_sealed(
     kind: type = Manifest,
     older: Collection[int] = (),
 ) -> dict[str, Any]:
-    """The manifest of a folder of `sealed_folder`, once every file has been read and found unchanged.
+    """The manifest of a folder of `sealed_folder`, once every file was read, now or before, and found unchanged.
 
     Nothing else is in the folder but what hubs and systems leave there (`LEFT_BY_HUBS`, `output.UNASKED`), and no
     file is a link that leads out of it.
@@ -138,7 +135,7 @@ def open_sealed(
         raise DataError(what, f"a damaged {name} (its content does not fit its seal)", remedy)
     manifest = refit(manifest, kind, name, what, remedy)
     _check_names(folder, manifest["files"], name, what, remedy)
-    with ThreadPoolExecutor() as pool:  # a checksum holds up nobody else
+    with CHECKSUMS.kept(folder), ThreadPoolExecutor() as pool:  # a checksum holds up nobody else
         list(pool.map(lambda file: _check(folder / file, manifest["files"][file], what, remedy), manifest["files"]))
     return manifest
 
@@ -187,26 +184,8 @@ def _check(path: Path, facts: Mapping[str, Any], what: str, remedy: str) -> None
     size = path.stat().st_size
     if size != facts["bytes"]:
         raise DataError(what, f"a damaged file {path.name} ({size:,} bytes instead of {facts['bytes']:,})", remedy)
-    if _known_sha256(path) != facts["sha256"]:
+    if CHECKSUMS.of(path) != facts["sha256"]:
         raise DataError(what, f"a damaged file {path.name} (its SHA-256 differs)", remedy)
-
-
-def _known_sha256(path: Path) -> str:
-    """That of a file which may have been read already: the manifests of a folder and of one inside both list it."""
-    found = path.stat()
-    if time.time() - max(found.st_mtime, found.st_ctime) < SETTLED:
-        return _sha256(path)
-    return _sha256_once(path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
-
-
-@lru_cache(maxsize=1024)
-def _sha256_once(path: Path, _state: tuple[int, ...]) -> str:
-    return _sha256(path)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _seal(manifest: Mapping[str, Any]) -> str:

@@ -7,7 +7,6 @@ the runtime on whatever CPU, it has to make the same of them. For that no weight
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from dim.core.files import content_hash
+from dim.core.files import cache_folder, content_hash
 from dim.core.locks import folder_lock
 from dim.core.sealed import MANIFEST, Manifest, open_sealed, sealed_folder
 from dim.display.terminal import Console
@@ -113,8 +112,7 @@ def of_pixels(network: nn.Module, read: Callable[[nn.Module, Tensor], Tensor], p
 
 def exports_folder() -> Path:
     """Where exports stand that belong to no linker's folder."""
-    caches = os.environ.get("XDG_CACHE_HOME")
-    return (Path(caches) if caches else Path.home() / ".cache") / "dim" / "exports"
+    return cache_folder() / "exports"
 
 
 def export_place(model: Path | None, backend: str, key: str) -> tuple[Path, bool]:

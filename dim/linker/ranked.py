@@ -17,11 +17,13 @@ from dim.data.dataset import NIL
 from dim.data.entity import Entity
 from dim.display.log import log
 from dim.display.markdown import markdown_text
+from dim.errors import DataError
 from dim.features.live import LiveEncoder
 from dim.inference.scored import Scored
 from dim.judge.contract import Verdict
 from dim.judge.folder import save_stage
 from dim.linker.answer import Answer, Question, check_finite, of_question
+from dim.linker.folder import REMEDY
 from dim.linker.judged import EVIDENCE as OF_JUDGE
 from dim.linker.judged import JUDGE, ask, evidence_of
 from dim.linker.knowledge import Knowledge
@@ -213,9 +215,9 @@ class RankedLinker(Linker):
     def names(self) -> EntityNames:
         """The names and aliases of the KB as it is."""
         if self._names is None:
-            rows, names, aliases = self._by_row(("name", ""), ("aliases", ()))
+            names, aliases = by_row(self.knowledge, ("name", ""), ("aliases", ()))
             self._names = EntityNames(names, aliases)
-            self._names.remove(np.setdiff1d(np.arange(len(names)), rows))
+            self._names.remove(np.setdiff1d(np.arange(len(names)), self.knowledge.rows))
         return self._names
 
     @property
@@ -223,8 +225,7 @@ class RankedLinker(Linker):
         """What the ranker reads of the KB as it is."""
         if self._features is None:
             columns = ("name", ""), ("aliases", ()), ("text", None), ("popularity", np.nan)
-            _, names, aliases, texts, popularity = self._by_row(*columns)
-            self._features = PairFeatures(EntityFacts(names, aliases, texts, np.array(popularity, np.float64)))
+            self._features = PairFeatures(EntityFacts(*by_row(self.knowledge, *columns)))
         return self._features
 
     def together(self) -> Together:
@@ -238,18 +239,6 @@ class RankedLinker(Linker):
         if self._coherence is None:
             self._coherence = Coherence(self.features.facts, self.vectors_of)
         return self._coherence
-
-    def _by_row(self, *columns: tuple[str, Any]) -> tuple[Any, ...]:
-        """The rows of the KB, and each column by row; rows of entities that are gone have what stands beside it."""
-        table, size = self.knowledge.table(), self.knowledge.next_row
-        rows = table["row"].to_numpy()
-        filled = []
-        for name, missing in columns:
-            values = [missing] * size
-            for row, value in zip(rows.tolist(), table[name].to_pylist(), strict=True):
-                values[row] = value
-            filled.append(values)
-        return rows, *filled
 
     def write_ranker(self, place: Path) -> None:
         """Writes the ranker, if there is one, the facts that it reads, and a judge into a linker's folder."""
@@ -332,6 +321,36 @@ def ranker_row(ranker: Ranker | None) -> dict[str, str]:
         "ranker": _ranker_row(ranker),
         "NIL": _nil_row(ranker),
     }
+
+
+def by_row(knowledge: Knowledge, *columns: tuple[str, Any]) -> tuple[list[Any], ...]:
+    """Columns of a KB by row; rows of entities that are gone have what stands beside a column's name."""
+    table, size = knowledge.table(), knowledge.next_row
+    rows = table["row"].to_pylist()
+    filled = []
+    for name, missing in columns:
+        values = [missing] * size
+        for row, value in zip(rows, table[name].to_pylist(), strict=True):
+            values[row] = value
+        filled.append(values)
+    return tuple(filled)
+
+
+def read_names(folder: Path, knowledge: Knowledge) -> EntityNames:
+    """The names in a linker's folder.
+
+    Raises:
+        DataError: There are none, damaged ones, or those of another KB.
+    """
+
+    def given() -> tuple[list[str], list[tuple[str, ...]]]:
+        names, aliases = by_row(knowledge, ("name", ""), ("aliases", ()))
+        return names, aliases
+
+    names = EntityNames.load(folder / "names", given)
+    if not np.array_equal(names.rows, knowledge.rows):
+        raise DataError(f"entities and names of one KB in {folder}", "two", REMEDY)
+    return names
 
 
 def names_of(knowledge: Knowledge) -> EntityNames:

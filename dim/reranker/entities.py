@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dim.reranker.columns import Column
 from dim.reranker.words import STEM, Vocabulary, WordLists, find_years, fold, split_name, split_words
@@ -14,6 +14,7 @@ from dim.reranker.words import STEM, Vocabulary, WordLists, find_years, fold, sp
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
+BLOCK = 2**16  #: Rows whose words are Python numbers at once.
 NO_WORD = -1  #: In the place of the number of a word.
 
 
@@ -51,7 +52,7 @@ class EntityFacts:
         names: Sequence[str] = (),
         aliases: Sequence[Sequence[str]] = (),
         texts: Sequence[str | None] = (),
-        popularity: Floats | None = None,
+        popularity: ArrayLike | None = None,
     ) -> None:
         self.vocabulary, self.stems, self.strings = Vocabulary(), Vocabulary(), Vocabulary()
         self.own_strings, self.name_words, self.hint_words = WordLists(), WordLists(), WordLists()
@@ -69,9 +70,18 @@ class EntityFacts:
         names: Sequence[str],
         aliases: Sequence[Sequence[str]],
         texts: Sequence[str | None],
-        popularity: Floats | None = None,
+        popularity: ArrayLike | None = None,
     ) -> None:
         """Appends rows; as of the class."""
+        known = np.full(len(names), np.nan) if popularity is None else np.asarray(popularity, np.float64)
+        for start in range(0, len(names), BLOCK):
+            part = slice(start, start + BLOCK)
+            self._append(names[part], aliases[part], texts[part], known[part])
+        self._weights.clear()
+
+    def _append(
+        self, names: Sequence[str], aliases: Sequence[Sequence[str]], texts: Sequence[str | None], popularity: Floats
+    ) -> None:
         parts = [split_name(name) for name in names]
         strings = [
             dict.fromkeys([fold(short), fold(name), *map(fold, more)])
@@ -102,9 +112,7 @@ class EntityFacts:
         years = [find_years(" ".join(filter(None, (text, hint)))) for text, (_, hint) in zip(texts, parts, strict=True)]
         self.first_years.append(np.array([min(found) if found else np.nan for found in years], np.float64))
         self.last_years.append(np.array([max(found) if len(found) > 1 else np.nan for found in years], np.float64))
-        known = np.full(len(names), np.nan) if popularity is None else np.asarray(popularity, np.float64)
-        self.popularity.append(known)
-        self._weights.clear()
+        self.popularity.append(popularity)
 
     def remove(self, rows: Rows) -> None:
         """Empties rows [m]: each is then that of an entity of a blank name, and nothing else."""

@@ -3,46 +3,52 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from dim.core.sealed import open_sealed, sealed_folder
 from dim.errors import DataError
-from dim.search.lexical import name_counter, ngrams_of
-from dim.search.name_files import CONTENT, FORMAT_VERSION, NGRAM, OLDER, NameArrays, read_names, write_names
-from dim.search.postings import Postings, Query
+from dim.search.jagged import spans
+from dim.search.lexical import ngrams_of
+from dim.search.name_counts import NGRAM, count_known, count_ngrams, numbered
+from dim.search.name_files import CONTENT, FORMAT_VERSION, OLDER, NameArrays, read_names, read_older, write_names
+from dim.search.name_words import NameWords, Query, ngram_counts
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 TOLD = 4  #: Strings a wanted entity that say early what the worst of the best scores: one may have several of them.
-FEW = 100_000  #: Strings: of fewer, all that share something are scored faster than it is found who need not be.
-MOST_ADDED = 8  #: Times as many postings has the large part as the small one, which entities are added to.
+KEPT = 1024  #: Mentions whose answers are kept.
+MOST_ADDED = 8  #: Times as many words has the large part as the small one, which entities are added to.
 
 
+@dataclass(frozen=True)
 class Part:
     """Entities one after another, by their strings.
 
-    Args:
-        postings: Of all their strings, entity by entity.
-        counts: [num_entities], how many strings each has, 1 or more.
+    Attributes:
+        strings: All of them, entity by entity.
+        counts: [num_entities], how many each has, 1 or more.
     """
 
-    def __init__(self, postings: Postings, counts: Rows) -> None:
-        self.postings, self.counts = postings, counts
-        self._are_few = len(postings.lengths) < FEW
-        self._last: tuple[Query, Floats] | None = None
+    strings: NameWords
+    counts: Rows
 
     @cached_property
     def ends(self) -> Rows:
         """[num_entities], the string after the last one of each."""
         return np.cumsum(self.counts)
+
+    @property
+    def size(self) -> int:
+        """Words of all strings."""
+        return len(self.strings.string_words.values)
 
     def best(self, query: Query, k: int, live: NDArray[np.bool_]) -> tuple[Rows, Floats]:
         """The k entities that are `live` with the best strings, best first, and their scores; fewer where fewer share.
@@ -50,41 +56,23 @@ class Part:
         Of equal ones the first are taken.
         """
         live = live[: len(self.counts)]
-        if self._are_few:
-            best = np.where(live, self._all_scores(query), 0)
-            entities = np.flatnonzero(best >= max(_worst(best, k), np.finfo(np.float32).tiny))
-            best = best[entities]
-        else:
-            strings = self.postings.hopeful(
-                query, TOLD * k, lambda strings, scores: _worst(self._of_entities(strings, scores, live)[1], k)
-            )
-            scores = self.postings.scores(query, strings).astype(np.float32)
-            entities, best = self._of_entities(strings, scores, live)
+        strings = self.strings.hopeful(
+            query, TOLD * k, lambda strings, scores: _worst(self._of_entities(strings, scores, live)[1], k)
+        )
+        scores = self.strings.scores(query, strings).astype(np.float32)
+        entities, best = self._of_entities(strings, scores, live)
         order = np.argsort(-best, kind="stable")[:k]
         return entities[order], best[order]
 
     def scores(self, query: Query, entities: Rows) -> Floats:
-        """The score [m] of the best string of each of some entities [m], ascending."""
-        if self._are_few:
-            return self._all_scores(query)[entities]
+        """The score [m] of the best string of each of some entities [m]."""
         counts = self.counts[entities]
-        starts = np.cumsum(counts) - counts
-        strings = np.arange(counts.sum()) + np.repeat(self.ends[entities] - counts - starts, counts)
-        scores = self.postings.scores(query, strings).astype(np.float32)
-        best: Floats = np.maximum.reduceat(scores, starts) if len(starts) else scores
+        strings = spans(self.ends[entities] - counts, counts)
+        scores = self.strings.scores(query, strings).astype(np.float32)
+        best: Floats = np.maximum.reduceat(scores, np.cumsum(counts) - counts) if len(counts) else scores
         return best
 
-    def _all_scores(self, query: Query) -> Floats:
-        """The score of the best string of each entity; those of the last query are kept."""
-        if self._last is None or self._last[0] is not query:
-            scores = self.postings.all_scores(query).astype(np.float32)
-            starts = self.ends - self.counts
-            self._last = query, np.maximum.reduceat(scores, starts) if len(starts) else scores
-        return self._last[1]
-
-    def _of_entities(
-        self, strings: NDArray[np.int32], scores: NDArray[Any], live: NDArray[np.bool_]
-    ) -> tuple[Rows, NDArray[Any]]:
+    def _of_entities(self, strings: Rows, scores: NDArray[Any], live: NDArray[np.bool_]) -> tuple[Rows, NDArray[Any]]:
         """Of the entities that are `live` among those of some strings, ascending: their places and best scores."""
         owners = np.searchsorted(self.ends, strings, side="right")
         first = np.flatnonzero(np.diff(owners, prepend=-1))
@@ -93,7 +81,7 @@ class Part:
 
     def joined(self, other: Part) -> Part:
         """With further entities."""
-        return Part(self.postings.joined(other.postings), np.concatenate([self.counts, other.counts]))
+        return Part(self.strings.joined(other.strings), np.concatenate([self.counts, other.counts]))
 
 
 def _worst(scores: NDArray[Any], k: int) -> float:
@@ -120,24 +108,20 @@ class EntityNames:
 
     def __init__(self, names: Sequence[str], aliases: Sequence[Sequence[str]] | None = None) -> None:
         strings, counts = _strings(names, aliases)
-        counter = name_counter()
-        try:
-            found = counter.fit_transform(strings)
-        except ValueError as error:
-            raise DataError("names to compare", str(error), "Give the entities names.") from error
-        with_ngram = np.bincount(found.indices, minlength=found.shape[1]).astype(np.float32)
-        self._ngrams = np.array(sorted(counter.vocabulary_), NGRAM)
-        self._idf = np.log(np.float32(1 + len(strings)) / (1 + with_ngram)) + 1
-        self._set(Part(Postings.of(found, self._idf), counts), np.ones(len(counts), dtype=bool))
+        by_words, words = numbered(strings)
+        self._ngrams, found = count_ngrams(words)
+        if not len(self._ngrams):
+            raise DataError("names to compare", "no word in any of them", "Give the entities names.")
+        width = len(self._ngrams)
+        with_ngram = sum(np.bincount(block.indices, minlength=width) for block in ngram_counts(by_words, found))
+        self._idf = np.log(np.float32(1 + len(strings)) / (1 + np.float32(with_ngram))) + 1
+        self._set(Part(NameWords.of(by_words, found, self._idf), counts), np.ones(len(counts), dtype=bool))
 
     def _set(self, part: Part, live: NDArray[np.bool_]) -> None:
         """Takes all entities, and which of them are there."""
-        self._large, self._live = part, live
+        self._large, self._small, self._live = part, self._part([], part.counts[:0]), live
         self._last: tuple[str, Query] | None = None
-        none = np.empty(0, np.int32)
-        self._small = Part(
-            Postings.of(sp.csr_matrix((none, none, [0]), (0, len(self._idf))), self._idf), part.counts[:0]
-        )
+        self._kept: dict[str, Rows] = {}
 
     def __len__(self) -> int:
         return int(self._live.sum())
@@ -158,11 +142,22 @@ class EntityNames:
         Entities that share nothing with the mention fill up what is left, in the order of their rows.
         """
         k = min(k, len(self))
-        answers: dict[str, Rows] = {}
-        for mention in mentions:
-            if mention not in answers:
-                answers[mention] = self._best(mention, k) if k else np.empty(0, np.int64)
-        return np.array([answers[mention] for mention in mentions], dtype=np.int64).reshape(len(mentions), k)
+        found = [self._found(mention, k)[:k] for mention in mentions] if k else []
+        return np.array(found, dtype=np.int64).reshape(len(mentions), k)
+
+    def _found(self, mention: str, k: int) -> Rows:
+        """The k best or more: what was found for the last mentions is kept until entities come or go."""
+        found = self._kept.pop(mention, None)
+        if found is None or len(found) < k:
+            found = self._best(mention, k)
+        self._kept[mention] = found
+        if len(self._kept) > KEPT:
+            del self._kept[next(iter(self._kept))]
+        return found
+
+    def forget_answers(self) -> None:
+        """Searches for every mention anew."""
+        self._kept.clear()
 
     def _best(self, mention: str, k: int) -> Rows:
         query = self._query(mention)
@@ -199,19 +194,20 @@ class EntityNames:
 
     def add(self, names: Sequence[str], aliases: Sequence[Sequence[str]] | None = None) -> Rows:
         """Makes entities findable at once; returns their rows [m]. Many in one call cost less than one at a time."""
-        strings, counts = _strings(names, aliases)
-        told = [self._counts(string) for string in strings]
-        ends = np.cumsum([0, *(len(columns) for columns, _ in told)])
-        columns = np.concatenate([ends[:0], *(columns for columns, _ in told)])
-        times = np.concatenate([ends[:0], *(times for _, times in told)])
-        new = Postings.of(sp.csr_matrix((times, columns, ends), shape=(len(strings), len(self._idf))), self._idf)
-        first, small = self.num_rows, self._small.joined(Part(new, counts))
+        given, counts = _strings(names, aliases)
+        self.forget_answers()
+        first, small = self.num_rows, self._small.joined(self._part(given, counts))
         live = np.concatenate([self._live, np.ones(len(counts), dtype=bool)])
-        if MOST_ADDED * len(small.postings.strings) > len(self._large.postings.strings):
+        if MOST_ADDED * small.size > self._large.size:
             self._set(self._large.joined(small), live)
         else:
             self._small, self._live = small, live
-        return np.arange(first, first + len(counts))
+        return np.arange(first, self.num_rows)
+
+    def _part(self, strings: Sequence[str], counts: Rows) -> Part:
+        """Entities by their strings, entity by entity."""
+        by_words, words = numbered(strings)
+        return Part(NameWords.of(by_words, count_known(words, self._ngrams), self._idf), counts)
 
     def remove(self, rows: ArrayLike) -> None:
         """Leaves entities [m] out of every answer from now on.
@@ -219,26 +215,37 @@ class EntityNames:
         Raises:
             DataError: A row was never given, or its entity is removed already; nothing is removed then.
         """
+        self.forget_answers()
         self._live[self._checked_rows(rows)] = False
 
     def save(self, folder: Path) -> None:
         """Writes the index; a process that is killed meanwhile leaves what was there before."""
         whole = self._large.joined(self._small) if len(self._small.counts) else self._large
         with sealed_folder(folder, CONTENT, FORMAT_VERSION, {"count": len(self)}) as place:
-            write_names(place, NameArrays(self._ngrams, self._idf, whole.postings, whole.counts, self._live))
+            write_names(place, NameArrays(self._ngrams, self._idf, whole.strings, whole.counts, self._live))
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """The index as it was saved; its postings stay on the disk.
+    def load(cls, folder: Path, given: Callable[[], tuple[Sequence[str], Sequence[Sequence[str]]]]) -> Self:
+        """The index as it was saved; its lists stay on the disk.
+
+        Args:
+            folder: Of `save`.
+            given: Names and aliases by row, of removed entities too, which may be blank: one of an older format is made
+                of them anew, with its weights.
 
         Raises:
             DataError: No index, a damaged one, or one of another format.
         """
         version = open_sealed(folder, CONTENT, FORMAT_VERSION, older=OLDER)["format_version"]
-        found = read_names(folder, version)
         index = cls.__new__(cls)
-        index._ngrams, index._idf = found.ngrams, found.idf
-        index._set(Part(found.postings, found.counts), found.live)
+        if version == FORMAT_VERSION:
+            found = read_names(folder)
+            index._ngrams, index._idf = found.ngrams, found.idf
+            index._set(Part(found.strings, found.counts), found.live)
+        else:
+            names, aliases = given()
+            index._ngrams, index._idf, live = read_older(folder, version, len(names))
+            index._set(index._part(*_strings(names, aliases)), live)
         return index
 
     def _counts(self, string: str) -> tuple[Rows, Rows]:

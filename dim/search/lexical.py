@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,7 +16,7 @@ from dim.search.scores import SLICE, Scores
 from dim.search.sparse import SparseKB, SparseProducts
 
 if TYPE_CHECKING:
-    from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 SEARCHED = 64  # mentions that are searched at once: sorting takes four times the memory of their scores
 SIZES = (2, 3, 4)  #: Characters of an n-gram, as `name_vectorizer` has them.
@@ -30,22 +30,19 @@ def name_vectorizer() -> TfidfVectorizer:
     # A saved index does without: scikit-learn takes as long to import as half of torch
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    return TfidfVectorizer(**_options(), sublinear_tf=True, dtype=np.float32)
-
-
-def name_counter() -> CountVectorizer:
-    """An unfitted count of the same n-grams."""
-    from sklearn.feature_extraction.text import CountVectorizer
-
-    return CountVectorizer(**_options(), dtype=np.int32)
-
-
-def _options() -> dict[str, Any]:
-    return {"preprocessor": _lowered, "analyzer": "char_wb", "ngram_range": (SIZES[0], SIZES[-1])}
+    sizes = SIZES[0], SIZES[-1]
+    return TfidfVectorizer(
+        preprocessor=_lowered, analyzer="char_wb", ngram_range=sizes, sublinear_tf=True, dtype=np.float32
+    )
 
 
 def _lowered(text: str) -> str:
     return one_form(text).lower().replace("\0", " ")  # NumPy takes it for the end of a text
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, which no n-gram reaches over."""
+    return _lowered(text).split()
 
 
 def ngrams_of(text: str) -> list[str]:
@@ -56,7 +53,7 @@ def ngrams_of(text: str) -> list[str]:
         [' a', 'ad', 'da', 'a ', ' ad', 'ada', 'da ', ' ada', 'ada ']
     """
     found = []
-    for word in _lowered(text).split():
+    for word in words_of(text):
         padded = f" {word} "
         for size in SIZES:
             found += [padded[start : start + size] for start in range(max(1, len(padded) - size + 1))]

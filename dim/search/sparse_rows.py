@@ -21,6 +21,7 @@ MOST_COLUMNS = 2**24
 FEW = 2**18  # values of all rows: with fewer, one product of matrices is faster than one a query
 
 Floats = NDArray[np.float32]
+Rows = NDArray[np.int64]
 
 
 class Facts(Manifest):
@@ -63,6 +64,13 @@ class SparseRows:
         """Inner products [b, num_rows] of queries [b, width] with all rows; each depends on its two vectors alone."""
         products = _products(queries, self._postings)
         return products + _products(queries, self._added) if self._added.nnz else products
+
+    def at(self, query: sp.csr_matrix, rows: Rows) -> Floats:
+        """Inner products [m] of one query [1, width] with rows [m]: those of `products`, without the other rows'."""
+        products = np.zeros(len(rows), np.float32)
+        for part in (self._postings, self._added) if self._added.nnz else (self._postings,):
+            products += _products_at(query, part, rows.astype(part.indices.dtype))
+        return products
 
     def add(self, rows: ArrayLike, vectors: sp.csr_matrix) -> None:
         """Takes vectors [m, width] of rows [m] that have none; many in one call cost less than one at a time."""
@@ -113,6 +121,8 @@ class SparseRows:
             shape = manifest["width"], num_rows
             postings = sp.csr_matrix((values.astype(np.float32, copy=False), rows, starts), shape=shape)
             postings.check_format(full_check=True)  # SciPy is told these places without looking
+            if not postings.has_sorted_indices:
+                raise ValueError("rows in another order")
         except (ValueError, OverflowError) as error:
             raise DataError(f"{what} of {num_rows:,} rows", f"damaged arrays ({error})", REMEDY) from error
         for array in (rows, values):
@@ -125,6 +135,20 @@ def _products(queries: sp.csr_matrix, postings: sp.csr_matrix) -> Floats:
     if postings.nnz >= FEW:
         return sparse_products(queries, postings)
     products: Floats = queries.toarray() @ postings
+    return products
+
+
+def _products_at(query: sp.csr_matrix, postings: sp.csr_matrix, rows: NDArray[np.integer]) -> Floats:
+    """Those of rows [m] alone, column by column as SciPy adds them up."""
+    products = np.zeros(len(rows), np.float32)
+    for column, value in zip(query.indices.tolist(), query.data, strict=True):
+        own = slice(postings.indptr[column], postings.indptr[column + 1])
+        there, values = postings.indices[own], postings.data[own]
+        if len(there):
+            places = np.searchsorted(there, rows)
+            places[places == len(there)] = 0
+            has_it = np.flatnonzero(there[places] == rows)
+            products[has_it] += value * values[places[has_it]]
     return products
 
 

@@ -149,6 +149,11 @@ class VectorIndex:
         return int(self._live.sum()) + self.num_added
 
     @property
+    def compares_all(self) -> bool:
+        """Whether a search compares each vector, so that it finds the nearest for sure."""
+        return self.kind in ("exact", "flat")
+
+    @property
     def num_added(self) -> int:
         """Vectors added since the build."""
         return len(self._side_ids)

@@ -54,11 +54,27 @@ def test_scores_are_cosines_of_all_columns_though_the_index_holds_those_of_the_t
     questions = questions_of(run)[:20]
     queries = linker.towers.queries(questions)
     expected = queries @ whole_vectors(linker).T
-    scores = linker.by_vector(queries)
+    scores = linker.by_vector(queries, [question.mention for question in questions])
     for row, nearest in zip(expected, scores.nearest(15), strict=True):
         np.testing.assert_allclose(row[nearest], -np.sort(-row)[:15], atol=1e-6)
     everyone = [np.arange(300)] * 20
     np.testing.assert_allclose(np.stack(scores.at(everyone)), expected, atol=1e-6)
+
+
+def test_an_index_that_does_not_compare_all_finds_who_is_near_by_vector_or_by_name(run: Path) -> None:
+    linker, questions = linker_of(run), questions_of(run)[:20]
+    assert isinstance(linker, ContrastiveLinker)
+    queries, mentions = linker.towers.queries(questions), [question.mention for question in questions]
+    expected = linker.by_vector(queries, mentions).nearest(15)
+    linker.rebuild_index("ivf")
+    scores = linker.by_vector(queries, mentions)
+    found = scores.nearest(15)
+    shares = [np.isin(own, others).mean() for own, others in zip(expected, found, strict=True)]
+    assert np.mean(shares) > 0.9
+    every = queries @ whole_vectors(linker).T
+    for row, own, told in zip(every, found, scores.at(found), strict=True):
+        np.testing.assert_allclose(told, row[own], atol=2e-3)  # float16
+        assert (np.diff(told) <= 0).all()
 
 
 def test_questions_are_scored_a_part_at_a_time(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,8 @@ from waiting import ending
 from dim.__main__ import main
 from dim.core import folder_files
 from dim.core.arrow_file import write_arrow
-from dim.core.sealed import _seal, _sha256
+from dim.core.checksums import sha256
+from dim.core.sealed import _seal
 from dim.data import dataset as dataset_module
 from dim.data.dataset import Dataset
 from dim.errors import ConfigError, DataError, DimError
@@ -66,7 +67,7 @@ def imported(tmp_path: Path) -> Iterator[Path]:
 def put(folder: Path, name: str, content: bytes) -> None:
     """Puts a file in the place of one that the manifest lists."""
     (folder / name).write_bytes(content)
-    facts = {"bytes": len(content), "sha256": _sha256(folder / name)}
+    facts = {"bytes": len(content), "sha256": sha256(folder / name)}
     reseal(folder, lambda manifest: manifest["files"].update({name: facts}))
 
 
@@ -249,7 +250,7 @@ def test_files_that_the_manifest_does_not_list_are_refused_and_those_of_hubs_are
 def test_a_file_that_leads_out_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("private")
-    facts = {"bytes": 7, "sha256": _sha256(secret)}
+    facts = {"bytes": 7, "sha256": sha256(secret)}
     for name in ("../secret.txt", str(secret), "index/../../secret.txt", "a\0b"):
         before = (folder / MANIFEST).read_text()
         reseal(folder, lambda manifest, name=name: manifest["files"].update({name: facts}))
@@ -339,7 +340,12 @@ def test_other_tables_are_refused(folder: Path, tmp_path: Path, form: str) -> No
     assert read(folder, "cpu")
 
 
-@pytest.mark.parametrize("name", ["ngrams", "idf", "starts", "strings", "lengths", "counts", "live"])
+LISTS = ("string_words", "word_strings", "word_ngrams", "ngram_words")
+OTHER_WEIGHTS = ("idf", "lengths", "reaches", "norms", "word_times", "ngram_times")
+NAME_FILES = ["ngrams", "counts", "live", *LISTS, *(f"{name}_starts" for name in LISTS), *OTHER_WEIGHTS]
+
+
+@pytest.mark.parametrize("name", NAME_FILES)
 def test_arrays_that_do_not_fit_each_other_are_refused(saved: Path, tmp_path: Path, name: str) -> None:
     shutil.copytree(saved / "names", tmp_path / "names")
     array = np.load(saved / "names" / f"{name}.npy")
@@ -348,9 +354,11 @@ def test_arrays_that_do_not_fit_each_other_are_refused(saved: Path, tmp_path: Pa
         np.lib.format.write_array_header_1_0(file, claimed)  # type: ignore[arg-type]
     np.save(tmp_path / "short.npy", array[:-1])
     np.save(tmp_path / "other.npy", np.array(["a"]))
-    np.save(tmp_path / "far.npy", array[None] if array.dtype.kind in "bU" else array + array.dtype.type(10**6))
+    np.save(
+        tmp_path / "far.npy", array[None] if array.dtype.kind in "bU" else array + np.array(10**6).astype(array.dtype)
+    )
     for wrong in ("long", "short", "other", "far"):
-        if (name, wrong) in {("idf", "far"), ("lengths", "far")}:
+        if wrong == "far" and name in OTHER_WEIGHTS:
             continue  # other weights are weights
         content = (tmp_path / f"{wrong}.npy").read_bytes()
         (tmp_path / "names" / f"{name}.npy").write_bytes(content)
@@ -358,11 +366,11 @@ def test_arrays_that_do_not_fit_each_other_are_refused(saved: Path, tmp_path: Pa
         manifest.pop("seal")
         manifest["files"][f"{name}.npy"] = {
             "bytes": len(content),
-            "sha256": _sha256(tmp_path / "names" / f"{name}.npy"),
+            "sha256": sha256(tmp_path / "names" / f"{name}.npy"),
         }
         (tmp_path / "names" / "index.json").write_text(json.dumps({**manifest, "seal": _seal(manifest)}))
         with pytest.raises(DataError, match="a name index"):
-            EntityNames.load(tmp_path / "names")
+            EntityNames.load(tmp_path / "names", lambda: ([], []))
 
 
 BRACKETS = "[" * 20_000

@@ -64,7 +64,10 @@ def test_rows_that_come_and_go_score_as_a_matrix_of_those_that_are_there(steps: 
             known[here] = 0
     queries = vectors(4, seed + 1)[:, :NUM_SPARSE]
     assert rows.num_rows == last
-    np.testing.assert_allclose(rows.products(sp.csr_matrix(queries)), queries @ known[:last].T, atol=1e-6)
+    products = rows.products(sp.csr_matrix(queries))
+    np.testing.assert_allclose(products, queries @ known[:last].T, atol=1e-6)
+    asked = np.array([last - 1, 0, 5, 5])
+    np.testing.assert_array_equal(rows.at(sp.csr_matrix(queries[:1]), asked), products[0][asked])
 
 
 def test_few_rows_are_scored_to_the_last_digit_as_many_are(monkeypatch: pytest.MonkeyPatch) -> None:

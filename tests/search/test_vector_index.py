@@ -315,7 +315,7 @@ def test_a_save_that_dies_leaves_the_old_index(tmp_path):
         from dim.search.vector_index import VectorIndex
         index = VectorIndex.load(Path({str(tmp_path / "index")!r}))
         index.remove([1, 2, 3])
-        sealed._sha256 = lambda path: os._exit(9)  # all files are written, the manifest is not
+        sealed.sha256 = lambda path: os._exit(9)  # all files are written, the manifest is not
         index.save(Path({str(tmp_path / "index")!r}))
     """
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

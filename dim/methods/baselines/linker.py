@@ -25,7 +25,7 @@ from dim.linker.folder import MANIFEST, REMEDY, UNTRUSTED
 from dim.linker.images import ImageReader
 from dim.linker.knowledge import Knowledge, knowledge_of
 from dim.linker.manifest import BaselineManifest
-from dim.linker.ranked import RankedLinker, card_of_ranker, names_of, ranker_row, read_ranker
+from dim.linker.ranked import RankedLinker, card_of_ranker, names_of, ranker_row, read_names, read_ranker
 from dim.linker.recipe import ENCODERS, make, read_classes, recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
 from dim.methods.baselines.text_method import TextMethod
@@ -121,9 +121,7 @@ class BaselineLinker(RankedLinker):
         task, _ = make(about["recipe"], device, TextMethod, trusted)
         task.check()
         knowledge = read_entities(folder, manifest["next_row"], image_root)
-        names = EntityNames.load(folder / "names")
-        if not np.array_equal(names.rows, knowledge.rows):
-            raise DataError(f"entities and names of one KB in {folder}", "two", REMEDY)
+        names = read_names(folder, knowledge)
         ranker, facts = read_ranker(folder, names.num_rows)
         return cls(task, knowledge, names, ranker, about, facts)
 

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dim.core.moved_classes import renamed
 from dim.core.sealed import open_sealed, seal
 from dim.errors import DataError
@@ -24,7 +22,7 @@ from dim.linker.folder import (
 from dim.linker.knowledge import Knowledge
 from dim.linker.manifest import LinkerManifest
 from dim.linker.method_files import check_classes, write_method
-from dim.linker.ranked import card_of_ranker, ranker_row, read_ranker
+from dim.linker.ranked import card_of_ranker, ranker_row, read_names, read_ranker
 from dim.linker.recipe import Recipe, check_widths, located, make
 from dim.methods.contrastive.towers import Towers, make_towers, tower_facts
 from dim.reranker.entities import EntityFacts
@@ -99,9 +97,7 @@ def read(
     towers = Towers(task, live)
     check_fingerprints(manifest["fingerprints"], live_encoders(live))
     knowledge = read_entities(folder, manifest["next_row"], image_root)
-    index, names = VectorIndex.load(folder / "index"), EntityNames.load(folder / "names")
-    if not np.array_equal(names.rows, knowledge.rows):
-        raise DataError(f"entities and names of one KB in {folder}", "two", REMEDY)
+    index, names = VectorIndex.load(folder / "index"), read_names(folder, knowledge)
     sparse = SparseRows.load(folder / "sparse", names.num_rows) if (folder / "sparse").exists() else None
     found = index.width + (sparse.width if sparse is not None else 0)
     if found != width or (sparse is not None and sparse.width != task.num_sparse):

@@ -29,7 +29,7 @@ from dim.reranker.entities import EntityFacts
 from dim.reranker.ranker import Ranker
 from dim.search.entity_names import EntityNames
 from dim.search.sparse_rows import SparseRows
-from dim.search.stores import FLOATS_AT_ONCE
+from dim.search.stores import FLOATS_AT_ONCE, WIDER
 from dim.search.vector_index import KindOrAuto, VectorIndex
 
 Rows = NDArray[np.int64]
@@ -42,43 +42,65 @@ class ByVector:
         queries: [n, index.width], the dense columns of questions' unit vectors.
         index: Of the KB's.
         beside: The sparse columns [n, rows.width] of the questions, and those of the KB; None: there are none.
+        alike: Gives so many rows whose names are alike for each question. Where the index does not compare all vectors,
+            these may be the nearest by what is beside it.
     """
 
     def __init__(
-        self, queries: NDArray[np.float32], index: VectorIndex, beside: tuple[sp.csr_matrix, SparseRows] | None = None
+        self,
+        queries: NDArray[np.float32],
+        index: VectorIndex,
+        beside: tuple[sp.csr_matrix, SparseRows] | None,
+        alike: Callable[[int], Sequence[Rows]],
     ) -> None:
-        self.queries, self.index, self.beside = queries, index, beside
+        self.queries, self.index, self.beside, self.alike = queries, index, beside, alike
         step = max(1, FLOATS_AT_ONCE // max(1, beside[1].num_rows)) if beside is not None else max(1, len(queries))
         self._parts = [slice(start, start + step) for start in range(0, len(queries), step)]
-        self._last: tuple[slice, NDArray[np.float32] | None] | None = None
+        self._last: tuple[slice, NDArray[np.float32]] | None = None
 
     def nearest(self, count: int) -> list[Rows]:
         """By approximate search, where the index is of such a kind."""
-        found = [self.index.search(self.queries[part], count, self._beside(part))[1] for part in self._parts]
-        return [rows[rows >= 0] for each in found for rows in each]
+        if self.beside is None:
+            return _there(self.index.search(self.queries, count)[1])
+        if self.index.compares_all:
+            found = [self.index.search(self.queries[part], count, self._products(part))[1] for part in self._parts]
+            return [rows for each in found for rows in _there(each)]
+        by_either = zip(
+            _there(self.index.search(self.queries, WIDER * count)[1]), self.alike(WIDER * count), strict=True
+        )
+        rows = [np.union1d(dense, names[self.index.has(names)]) for dense, names in by_either]
+        return [
+            own[np.argsort(-scores, kind="stable")[:count]] for own, scores in zip(rows, self.at(rows), strict=True)
+        ]
 
     def at(self, rows: Sequence[Rows]) -> list[NDArray[np.float32]]:
         """Exact cosines; 0 for an entity without a vector."""
-        scores: list[NDArray[np.float32]] = []
-        for part in self._parts:
-            dense = [
-                self.index.scores_of(query[None], own[None], missing=0.0)[0]
-                for query, own in zip(self.queries[part], rows[part], strict=True)
-            ]
-            beside = self._beside(part)
-            if beside is not None:
-                dense = [one + other[own] for one, other, own in zip(dense, beside, rows[part], strict=True)]
-            scores += dense
-        return scores
+        dense = [
+            self.index.scores_of(query[None], own[None], missing=0.0)[0]
+            for query, own in zip(self.queries, rows, strict=True)
+        ]
+        return dense if self.beside is None else [a + b for a, b in zip(dense, self._products_at(rows), strict=True)]
 
-    def _beside(self, part: slice) -> NDArray[np.float32] | None:
+    def _products_at(self, rows: Sequence[Rows]) -> list[NDArray[np.float32]]:
+        assert self.beside is not None
+        queries, of_kb = self.beside
+        if not self.index.compares_all:
+            return [of_kb.at(queries[place], own) for place, own in enumerate(rows)]
+        products = ((self._products(part), rows[part]) for part in self._parts)
+        return [found[own] for block, asked in products for found, own in zip(block, asked, strict=True)]
+
+    def _products(self, part: slice) -> NDArray[np.float32]:
         """The products [b, num_rows] of the sparse columns; those that were asked for last are kept."""
-        if self.beside is None:
-            return None
+        assert self.beside is not None
         if self._last is None or self._last[0] != part:
             queries, rows = self.beside
             self._last = part, rows.products(queries[part])
         return self._last[1]
+
+
+def _there(found: NDArray[np.int64]) -> list[Rows]:
+    """The ids of each row that are some."""
+    return [rows[rows >= 0] for rows in found]
 
 
 class ContrastiveLinker(RankedLinker):
@@ -209,12 +231,13 @@ class ContrastiveLinker(RankedLinker):
             self.sparse.remove(rows)
 
     def _score(self, questions: Sequence[Question]) -> ByVector:
-        return self.by_vector(self.towers.queries(questions))
+        return self.by_vector(self.towers.queries(questions), [question.mention for question in questions])
 
-    def by_vector(self, queries: NDArray[np.float32]) -> ByVector:
+    def by_vector(self, queries: NDArray[np.float32], mentions: Sequence[str]) -> ByVector:
         """The scores of questions' unit vectors [n, width]."""
         dense, sparse = self._parted(queries)
-        return ByVector(dense, self.index, None if self.sparse is None or sparse is None else (sparse, self.sparse))
+        beside = None if self.sparse is None or sparse is None else (sparse, self.sparse)
+        return ByVector(dense, self.index, beside, lambda count: list(self.names.search(mentions, count)))
 
     def _parted(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], sp.csr_matrix | None]:
         return (vectors, None) if self.sparse is None else self.sparse.parted(vectors)

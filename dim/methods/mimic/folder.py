@@ -29,7 +29,7 @@ from dim.linker.folder import (
 from dim.linker.knowledge import Knowledge
 from dim.linker.manifest import FieldFacts, MIMICManifest
 from dim.linker.method_files import check_classes, write_method
-from dim.linker.ranked import card_of_ranker, ranker_row, read_ranker
+from dim.linker.ranked import card_of_ranker, ranker_row, read_names, read_ranker
 from dim.linker.recipe import (
     SAVE_AGAIN,
     check_widths,
@@ -108,9 +108,7 @@ def read(folder: Path, device: str, trusted: Sequence[str] = (), image_root: str
     check_widths(live, manifest["fields"])
     check_fingerprints(manifest["fingerprints"], live_encoders(live))
     knowledge = read_entities(folder, manifest["next_row"], image_root)
-    names = EntityNames.load(folder / "names")
-    if not np.array_equal(names.rows, knowledge.rows):
-        raise DataError(f"entities and names of one KB in {folder}", "two", REMEDY)
+    names = read_names(folder, knowledge)
     cache = _read_cache(folder / PARTS, like, len(knowledge))
     ranker, facts = read_ranker(folder, names.num_rows)
     return Asked(task, live), knowledge, cache, names, ranker, about, facts
