@@ -24,6 +24,8 @@ _OPTIONS: dict[str, dict[str, str]] = {
     "onnx": {"backend": "onnx"},
     "openvino": {"backend": "openvino"},
     "openvino_bf16": {"backend": "openvino", "precision": "bf16"},
+    "onnx_int8": {"backend": "onnx", "precision": "int8"},
+    "openvino_int8": {"backend": "openvino", "precision": "int8"},
 }
 
 
@@ -40,7 +42,8 @@ def bench_encode(
 
     Args:
         text_encoder: The folder of a Transformers text encoder; None: a BERT of MiniLM's shape, with random weights.
-        backends: Of `torch`, `onnx`, `openvino`, `openvino_bf16` (a CPU that computes so): torch is always timed.
+        backends: Of `torch`, `onnx`, `openvino`, `openvino_bf16` (a CPU that computes so), `onnx_int8` and
+            `openvino_int8`; torch is always timed.
         num_mentions: Encoded one at a time, name and context in one call.
         batch_size: Texts a call, of like length.
         rounds: Such calls.

@@ -19,7 +19,7 @@ from dim.display.lines import warn
 from dim.encoders.backends import check_backend
 from dim.encoders.base import Features, Owner, TextEncoder
 from dim.encoders.chosen_backend import ByBackend, ChosenBackend
-from dim.encoders.device import Backend, Precision, check_compiler, deferred, to_device
+from dim.encoders.device import Backend, EncoderPrecision, check_compiler, deferred, to_device
 from dim.encoders.encoder_check import check_texts
 from dim.encoders.exported import MOST_SAMPLED, TEXTS, ExportFacts, ToExport
 from dim.encoders.lengths import by_length
@@ -98,7 +98,7 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
         pooling: Pooling = "as_saved",
         max_length: int | Literal["as_saved"] | None = "as_saved",
         normalize: bool | Literal["as_saved"] = "as_saved",
-        precision: Precision = "fp32",
+        precision: EncoderPrecision = "fp32",
         device: str = "auto",
         revision: str | None = None,
         compile_model: bool = False,
@@ -350,7 +350,8 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
         """Network and tokenizer, each loaded at first use."""
         if self._computing.name != "torch":  # which has the weights in a file of its own
             return TextModel(self.source, self.pooling, "fp32", "cpu", "frozen", self.lora_rank)
-        return TextModel(self.source, self.pooling, self.precision, self.device, self.train, self.lora_rank)
+        precision = self._computing.torch_precision
+        return TextModel(self.source, self.pooling, precision, self.device, self.train, self.lora_rank)
 
     @cached_property
     def _computing(self) -> ChosenBackend:
