@@ -111,7 +111,7 @@ def _cosine(expected: np.ndarray, parts: Sequence[np.ndarray]) -> float:
 def _print(results: dict[str, dict[str, float]], title: str) -> None:
     table = Table(title=title, caption="one: a mention's name and context in one call, the ratio a median of pairs")
     for column in ("", "one p50 ms", "p99 ms", "of torch's", "texts a second", "times torch's", "least cosine"):
-        table.add_column(column, justify="right" if column else "left")
+        table.add_column(column, justify="right" if column else "left", no_wrap=not column)
     for name, row in results.items():
         one = f"{row['one_p50']:.2f}", f"{row['one_p99']:.2f}", f"{row['one_ratio']:.2f}"
         table.add_row(name, *one, f"{row['batch']:,.0f}", f"{row['batch_ratio']:.2f}", f"{row['cosine']:.6f}")

@@ -44,7 +44,7 @@ class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
         pretrained: Its weights: a tag such as `openai` (downloaded at first use), a file, or a folder as downloaded
             from a hub (`open_clip_config.json` and weights). A folder brings its own architecture, so that `model`
             is not looked at. Of pickled weights (`.pt`, `.pth`, `.bin`) tensors alone are read, with `weights_only`.
-        precision: Of weights and arithmetic; the features are float32 always.
+        precision: Of weights and arithmetic, `int8` by `onnx` and `openvino` alone; the features are float32 always.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
         random_seed: Draw the weights at random instead (`pretrained` is null then), for benchmarks and tests.
         draft: Decode large JPEGs at 1/2, 1/4 or 1/8 of their size, at least twice the model's. Faster, and slightly

@@ -36,7 +36,7 @@ class TransformersImageEncoder(KnownByItsFiles, ByBackend, ImageEncoder):
             vector), `cls` (the first token) or `mean` of all tokens. None: `projected` where there is such a space,
             else `pooler` where the model has one with weights, else `cls`.
         normalize: Scale each vector to length 1.
-        precision: Of weights and arithmetic; the features are float32 always.
+        precision: Of weights and arithmetic, `int8` by `onnx` and `openvino` alone; the features are float32 always.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
         revision: A branch, tag or commit on the hub; has no meaning for a folder. A run records the commit.
         backend: What computes the network, as of `TransformersTextEncoder`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -21,19 +22,20 @@ def with_int8_weights(model: Any) -> Any:
 
     graph = model.graph
     kept = {each.name: each for each in graph.initializer}
-    uses = [name for node in graph.node for name in node.input]
-    nodes = []
+    uses = Counter(name for node in graph.node for name in node.input)
+    nodes, rounded = [], {}
     for node in graph.node:
         name = node.input[1] if node.op_type == "MatMul" else ""
-        if name in kept and len(kept[name].dims) == 2 and uses.count(name) == 1:
+        if name in kept and len(kept[name].dims) == 2 and uses[name] == 1:
             whole, scales = _in_blocks(numpy_helper.to_array(kept[name]))
             given = [f"{name}.int8", f"{name}.scales"]
-            graph.initializer.remove(kept[name])
-            graph.initializer.extend(map(numpy_helper.from_array, (whole, scales), given))
+            rounded[name] = list(map(numpy_helper.from_array, (whole, scales), given))
             nodes.append(helper.make_node("DequantizeLinear", given, [name], name=name, axis=0, block_size=GROUP))
         nodes.append(node)
-    del graph.node[:]
+    tensors = [tensor for name, each in kept.items() for tensor in rounded.get(name, [each])]
+    del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
+    graph.initializer.extend(tensors)
     return model
 
 

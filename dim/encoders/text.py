@@ -66,7 +66,7 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
         max_length: Tokens after which a text is cut; `as_saved`: what the folder says; None: the most that the model
             takes.
         normalize: Scale each vector to length 1; `as_saved`: where the folder does.
-        precision: Of weights and arithmetic; the features are float32 always.
+        precision: Of weights and arithmetic, `int8` by `onnx` and `openvino` alone; the features are float32 always.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
         revision: A branch, tag or commit on the hub; has no meaning for a folder. A run records the commit.
         train: `frozen`: features are computed once and kept. `full` trains all weights of the model within a run's
@@ -82,7 +82,7 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
         backend: What computes on a CPU: `torch`; `onnx` (ONNX Runtime, extra `onnx`) or `openvino` (an extra, too),
             mostly faster: the model is exported once, kept, and compared with torch wherever it is opened; `auto`, the
             first of openvino and onnx that is installed and gives the same vectors, else torch. `openvino` has
-            precision bf16, too.
+            precision bf16, too, and both have int8, whose vectors differ: `dim export` measures what that costs.
 
     Raises:
         ConfigError: The model does not exist, cannot be reached, or does not fit the options, or nothing here can

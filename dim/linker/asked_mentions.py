@@ -16,7 +16,6 @@ from dim.errors import DataError
 from dim.inference.places import read_config
 from dim.linker.answer import Question
 from dim.linker.images import ImageReader
-from dim.releases.prepare import open_dataset
 
 SPLITS = ("dev", "tune")  #: The first that has mentions is asked.
 
@@ -50,8 +49,11 @@ def mentions_of_run(
         with_images: Whether their images are asked, too.
         seed: Of what is drawn.
     """
+    from dim.releases.prepare import open_dataset  # every release: a tenth of a second, of all commands beside this one
+
     data = read_config(run)["data"]
-    opened = open_dataset(Path(dataset or data["root"]), Path(data["cache_dir"]), data.get("images"))
+    images = data.get("images") if dataset is None else None
+    opened = open_dataset(Path(dataset or data["root"]), Path(data["cache_dir"]), Path(images) if images else None)
     table = opened.mentions
     for split in SPLITS:
         rows = table[(table["split"] == split) & table["mention"].str.strip().astype(bool)]

@@ -24,6 +24,7 @@ from dim.linker import Linker
 from dim.linker.answer import Question
 from dim.linker.asked_mentions import AskedMentions, mentions_of_run, with_ready_images
 from dim.linker.backend_check import Measuring, agreement, least_beside
+from dim.linker.card import encoder_names
 from dim.linker.compared import compared
 
 INT8 = ["--backend", "onnx", "--precision", "int8", "--num_measured", "20"]
@@ -95,7 +96,7 @@ def test_mentions_are_those_of_dev_whose_entity_the_kb_has(run: Path) -> None:
     assert (few.split, len(few.questions), few.num_there) == ("dev", 7, len(every.questions))
     known = {entity.id for entity in linker_of(run)}
     assert all(set(golds) <= known and golds for golds in every.golds)
-    assert few == mentions_of_run(run, 7)
+    assert few == mentions_of_run(run, 7) == mentions_of_run(run, 7, run.parent / "world")
     assert set(few.questions) <= set(every.questions)
 
 
@@ -149,3 +150,12 @@ def test_a_text_that_hangs_on_its_neighbours_is_seen() -> None:
 def test_what_cannot_be_measured_is_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Measuring(**options)
+
+
+def test_the_card_says_what_computes_the_encoders() -> None:
+    encoder = {"class_path": "dim.encoders.text.TransformersTextEncoder", "init_args": {"path": "x"}}
+    told = encoder_names({"recipe": {"encoders": {"text_encoder": encoder, "image_encoder": None}}})
+    assert told == "text_encoder: TransformersTextEncoder"
+    encoder["init_args"] = {"backend": "onnx", "precision": "int8"}
+    told = encoder_names({"recipe": {"encoders": {"text_encoder": encoder}}})
+    assert told == "text_encoder: TransformersTextEncoder by onnx in int8"
