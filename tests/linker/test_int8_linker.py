@@ -77,13 +77,17 @@ def test_a_bad_rounding_is_refused_and_nothing_is_written_unless_one_insists(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     monkeypatch.setattr(int8, "LEVELS", 1)  # each weight becomes -1, 0 or 1
     target = tmp_path / "linker"
-    assert main(["export", str(run), str(target), *INT8]) == 1  # by its vectors alone
-    assert "a cosine of 0.98 at least" in capsys.readouterr().err
-    assert not target.exists()
-    monkeypatch.setitem(LEAST_OF_BACKENDS, "int8", -1.0)
-    assert main(["export", str(run), str(target), *INT8]) == 1  # by the answers
+    monkeypatch.setitem(
+        LEAST_OF_BACKENDS, "int8", -1.0
+    )  # else its vectors alone are refused: tests/features/test_int8.py
+    assert main(["export", str(run), str(target), *INT8]) == 1
     said = " ".join(capsys.readouterr().err.split())
     assert "at most 0.3 points of Top-1 less than by the run's own encoder, on 20 of " in said
+    assert not target.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr("dim.linker.backend_check.LEAST_BESIDE", 1.1)
+        assert main(["export", str(run), str(target), *INT8, "--max_loss", "100"]) == 1
+    assert "do not hang on its neighbours in a batch" in " ".join(capsys.readouterr().err.split())
     assert not target.exists()
     assert main(["export", str(run), str(target), *INT8, said.split("nevertheless: ")[1].split()[0], "100"]) == 0
     assert target.is_dir()
@@ -98,6 +102,11 @@ def test_mentions_are_those_of_dev_whose_entity_the_kb_has(run: Path) -> None:
     assert all(set(golds) <= known and golds for golds in every.golds)
     assert few == mentions_of_run(run, 7) == mentions_of_run(run, 7, run.parent / "world")
     assert set(few.questions) <= set(every.questions)
+
+
+def test_a_dataset_without_such_mentions_has_none(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dim.linker.asked_mentions.SPLITS", ("nowhere",))
+    assert mentions_of_run(run, 7) is None
 
 
 def test_right_answers_losses_and_agreement_are_counted() -> None:
