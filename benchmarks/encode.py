@@ -24,6 +24,8 @@ _OPTIONS: dict[str, dict[str, str]] = {
     "onnx": {"backend": "onnx"},
     "openvino": {"backend": "openvino"},
     "openvino_bf16": {"backend": "openvino", "precision": "bf16"},
+    "onnx_int8": {"backend": "onnx", "precision": "int8"},
+    "openvino_int8": {"backend": "openvino", "precision": "int8"},
 }
 
 
@@ -40,7 +42,8 @@ def bench_encode(
 
     Args:
         text_encoder: The folder of a Transformers text encoder; None: a BERT of MiniLM's shape, with random weights.
-        backends: Of `torch`, `onnx`, `openvino`, `openvino_bf16` (a CPU that computes so): torch is always timed.
+        backends: Of `torch`, `onnx`, `openvino`, `openvino_bf16` (a CPU that computes so), `onnx_int8` and
+            `openvino_int8`; torch is always timed.
         num_mentions: Encoded one at a time, name and context in one call.
         batch_size: Texts a call, of like length.
         rounds: Such calls.
@@ -108,7 +111,7 @@ def _cosine(expected: np.ndarray, parts: Sequence[np.ndarray]) -> float:
 def _print(results: dict[str, dict[str, float]], title: str) -> None:
     table = Table(title=title, caption="one: a mention's name and context in one call, the ratio a median of pairs")
     for column in ("", "one p50 ms", "p99 ms", "of torch's", "texts a second", "times torch's", "least cosine"):
-        table.add_column(column, justify="right" if column else "left")
+        table.add_column(column, justify="right" if column else "left", no_wrap=not column)
     for name, row in results.items():
         one = f"{row['one_p50']:.2f}", f"{row['one_p99']:.2f}", f"{row['one_ratio']:.2f}"
         table.add_row(name, *one, f"{row['batch']:,.0f}", f"{row['batch_ratio']:.2f}", f"{row['cosine']:.6f}")

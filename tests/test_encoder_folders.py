@@ -18,7 +18,7 @@ from dim.__main__ import main
 from dim.data.dataset import Dataset
 from dim.encoders.joint import SentenceTransformersEncoder
 from dim.linker import Linker
-from dim.linker.backends import agreement
+from dim.linker.backend_check import agreement
 
 PROMPTS = {"prompts": {"query": "who is ", "document": "this is "}}
 SMALL = ["--model", "DIM", "--model.width", "16", "--model.num_heads", "2", "--trainer.max_epochs", "1"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,12 +12,13 @@ from dim.core.known_classes import trusted_by
 from dim.core.locks import folder_lock
 from dim.core.output import check_target
 from dim.display.terminal import Console
-from dim.encoders.device import Backend, Precision
+from dim.encoders.device import Backend, EncoderPrecision
 from dim.errors import ConfigError
 from dim.judge.folder import SAVED
 from dim.linker import Linker, Question
 from dim.linker.answer import asked_alone
-from dim.linker.backends import check_backend_answers, with_backend
+from dim.linker.backend_check import MOST_LOST, NUM_MEASURED, Measuring, check_backend_answers
+from dim.linker.backends import with_backend
 from dim.linker.changed import changed_folder
 from dim.linker.folder import LINKER
 from dim.linker.given import check_top_k
@@ -112,7 +114,9 @@ def export(
     verify: bool = True,
     dataset: Path | None = None,
     backend: Backend | None = None,
-    precision: Precision | None = None,
+    precision: EncoderPrecision | None = None,
+    max_loss: float = MOST_LOST,
+    num_measured: int = NUM_MEASURED,
 ) -> None:
     """Writes the linker of a run into one folder: weights, KB, index, local encoders, a model card; no pickle.
 
@@ -134,15 +138,19 @@ def export(
         backend: What computes the text encoder of the linker on a CPU: `torch`, `onnx`, `openvino` or `auto` (see
             `TransformersTextEncoder`); None: as in the run. Its export goes along, and its answers are compared with
             those of the run's own encoder.
-        precision: Of that backend; None: as in the run.
+        precision: Of that backend; None: as in the run. `int8` (of `onnx` and `openvino`) has other vectors: Top-1 is
+            measured on mentions of the run's dev split (else tune), asked one by one and in batches.
+        max_loss: Points of Top-1 that int8 may lose there; where it loses more, nothing is written.
+        num_measured: Mentions that are asked for that, at most.
     """
     check_target(folder, LINKER, sources=[run], overwrite=overwrite)  # before long work
     trusted = trusted_by(trust)
+    measuring = Measuring(max_loss, num_measured, dataset)
     linker = Linker.from_checkpoint(run, index=index, dataset=dataset, trusted=trusted)
     checks: list[Callable[..., None]] = [check_opens] if verify else []
     if backend is not None or precision is not None:
         linker.about = with_backend(linker.about, linker.live, backend, precision)
-        checks = [check_backend_answers]
+        checks = [partial(check_backend_answers, measuring=measuring)]
 
     def check(place: Path) -> None:
         for each in checks:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dim.display.lines import warn
-from dim.encoders.device import Backend, Precision, resolve_device
+from dim.encoders.device import Backend, EncoderPrecision, resolve_device
 from dim.encoders.onnx_runtime import OnnxRuntime
 from dim.encoders.openvino_runtime import OpenVinoRuntime
 from dim.errors import ConfigError
@@ -36,17 +36,17 @@ class Runtime(Protocol):
     """
 
     name: str
-    precisions: tuple[Precision, ...]
+    precisions: tuple[EncoderPrecision, ...]
     call: int
 
     @property
     def is_installed(self) -> bool:
         """Whether a network can be written and run."""
 
-    def write(self, program: ExportedProgram, names: Sequence[str], folder: Path) -> None:
+    def write(self, program: ExportedProgram, names: Sequence[str], folder: Path, is_int8: bool) -> None:
         """Writes a network, whose inputs have these names, into a folder. Raises ConfigError where it cannot."""
 
-    def opened(self, folder: Path, precision: Precision) -> Run:
+    def opened(self, folder: Path, precision: EncoderPrecision) -> Run:
         """What runs the network that stands in a folder. Raises ConfigError where it cannot."""
 
 
@@ -54,7 +54,7 @@ class Runtime(Protocol):
 RUNTIMES: dict[str, Runtime] = {each.name: each for each in (OpenVinoRuntime(), OnnxRuntime())}
 
 
-def check_backend(backend: Backend, precision: Precision, device: str, of_torch: Mapping[str, Any]) -> None:
+def check_backend(backend: Backend, precision: EncoderPrecision, device: str, of_torch: Mapping[str, Any]) -> None:
     """Raises ConfigError where an encoder's options do not go with its backend.
 
     Args:
@@ -63,6 +63,9 @@ def check_backend(backend: Backend, precision: Precision, device: str, of_torch:
         device: Where it computes.
         of_torch: Options by name that torch alone has, where they are set.
     """
+    if precision == "int8" and backend in ("torch", "auto"):
+        remedy = "Say backend: onnx or openvino. auto takes what answers as torch does, which int8 does not quite."
+        raise ConfigError("another backend than torch for precision int8", f"backend: {backend}", remedy)
     if backend == "torch":
         return
     for option, value in of_torch.items():
@@ -74,7 +77,7 @@ def check_backend(backend: Backend, precision: Precision, device: str, of_torch:
         raise ConfigError(f"device: cpu for backend {backend}", device, "Leave device out, or use backend: torch.")
 
 
-def fastest(precision: Precision, is_the_same: Callable[[str], object]) -> str:
+def fastest(precision: EncoderPrecision, is_the_same: Callable[[str], object]) -> str:
     """The name of the fastest runtime that is installed and gives what torch gives; where there is none, `torch`.
 
     Args:

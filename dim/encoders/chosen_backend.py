@@ -15,9 +15,10 @@ from torch import Tensor
 
 from dim.core.sealed import MANIFEST
 from dim.encoders.backends import fastest
-from dim.encoders.device import Backend, Precision, resolve_device
+from dim.encoders.device import Backend, EncoderPrecision, Precision, resolve_device
 from dim.encoders.encoder_check import check_same
-from dim.encoders.exported import BESIDE, Exported, ToExport, export_place, open_export, write_export
+from dim.encoders.exported import BESIDE, Exported, ToExport, export_name, export_place, open_export, write_export
+from dim.encoders.int8 import RECIPE
 from dim.encoders.weights import hash_files
 
 
@@ -52,7 +53,7 @@ class ChosenBackend:
     """
 
     asked: Backend
-    precision: Precision
+    precision: EncoderPrecision
     device: str
     source: Source
     key: Callable[[], str]
@@ -68,6 +69,11 @@ class ChosenBackend:
     def torch_device(self) -> torch.device:
         """Where torch has what it makes ready: beside another backend on the CPU."""
         return resolve_device(self.device if self.name == "torch" else "cpu")
+
+    @property
+    def torch_precision(self) -> Precision:
+        """In which torch has it: beside another backend in fp32."""
+        return self.precision if self.name == "torch" and self.precision != "int8" else "fp32"
 
     @property
     def known_name(self) -> str:
@@ -96,12 +102,14 @@ class ChosenBackend:
             return ""
         place, is_beside = self._place(self.name)
         # An export that came with the model is not known by the model's weights alone.
-        return f", backend={self.name}" + (f"@{hash_files([place / MANIFEST])}" if is_beside else "")
+        made = f"@{hash_files([place / MANIFEST])}" if is_beside else f", {RECIPE}" if self._is_int8 else ""
+        return f", backend={self.name}{made}"
 
     def write(self, target: Path) -> str:
         """Writes the export into a folder with a copy of the model, where it is found when that is opened; its name."""
-        if self.exported is not None and not (target / BESIDE / self.name).exists():
-            shutil.copytree(self._place(self.name)[0], target / BESIDE / self.name)
+        beside = target / BESIDE / export_name(self.name, self._is_int8)
+        if self.exported is not None and not beside.exists():
+            shutil.copytree(self._place(self.name)[0], beside)
         return self.name
 
     @cached_property
@@ -116,14 +124,20 @@ class ChosenBackend:
     def _open(self, name: str) -> Exported:
         place, _ = self._place(name)
         if not (place / MANIFEST).exists():
-            write_export(self.load, place, name)
+            write_export(self.load, place, name, self._is_int8)
         export = open_export(place, name, self.precision)
         for tokens, expected in export.sample:
-            check_same(self.features(export(tokens), tokens), self.features(expected, tokens), name, self.source.path)
+            found = self.features(export(tokens), tokens)
+            check_same(found, self.features(expected, tokens), name, self.precision, self.source.path)
         return export
 
+    @property
+    def _is_int8(self) -> bool:
+        return self.precision == "int8"
+
     def _place(self, name: str) -> tuple[Path, bool]:
-        return export_place(self.source.home, name, f"{self.source.content}, {self.key()}")
+        key = f"{self.source.content}, {self.key()}" + (f", {RECIPE}" if self._is_int8 else "")
+        return export_place(self.source.home, export_name(name, self._is_int8), key)
 
 
 class ByBackend(ABC):

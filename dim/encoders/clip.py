@@ -22,7 +22,7 @@ from dim.encoders.backends import check_backend
 from dim.encoders.base import Features, ImageEncoder, TextEncoder
 from dim.encoders.chosen_backend import ByBackend, ChosenBackend
 from dim.encoders.clip_source import HUB, LOCAL, ClipSource
-from dim.encoders.device import DTYPES, Backend, Precision, check_compiler, deferred, to_device
+from dim.encoders.device import DTYPES, Backend, EncoderPrecision, Precision, check_compiler, deferred, to_device
 from dim.encoders.encoder_check import pictures
 from dim.encoders.exported import PIXELS, ToExport, of_pixels
 from dim.encoders.model_files import clip_files, copy_files, load_clip_weights
@@ -44,7 +44,7 @@ class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
         pretrained: Its weights: a tag such as `openai` (downloaded at first use), a file, or a folder as downloaded
             from a hub (`open_clip_config.json` and weights). A folder brings its own architecture, so that `model`
             is not looked at. Of pickled weights (`.pt`, `.pth`, `.bin`) tensors alone are read, with `weights_only`.
-        precision: Of weights and arithmetic; the features are float32 always.
+        precision: Of weights and arithmetic, `int8` by `onnx` and `openvino` alone; the features are float32 always.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
         random_seed: Draw the weights at random instead (`pretrained` is null then), for benchmarks and tests.
         draft: Decode large JPEGs at 1/2, 1/4 or 1/8 of their size, at least twice the model's. Faster, and slightly
@@ -75,7 +75,7 @@ class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
         self,
         model: str = "ViT-B-32-quickgelu",
         pretrained: str | None = "openai",
-        precision: Precision = "fp32",
+        precision: EncoderPrecision = "fp32",
         device: str = "auto",
         random_seed: int | None = None,
         draft: bool = False,
@@ -204,7 +204,7 @@ class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
         key = (self.source.fingerprint, self.precision, str(self.model_device), self.projection)
         model = _loaded.get(key)
         if model is None:
-            model = _loaded[key] = self._load(self.precision, self.model_device)
+            model = _loaded[key] = self._load(self._computing.torch_precision, self.model_device)
         return model
 
     def _load(self, precision: Precision, device: torch.device) -> nn.Module:
@@ -266,8 +266,7 @@ class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
         """The model's input [batch, 3, height, width] on its device, by open_clip's arithmetic."""
         batch = pixels if isinstance(pixels, Tensor) else self.to_device(pixels)
         # Another backend takes fp32, whatever it computes in.
-        dtype = DTYPES[self.precision if self._computing.name == "torch" else "fp32"]
-        return _normalized(batch, *self._mean_and_std).to(dtype)
+        return _normalized(batch, *self._mean_and_std).to(DTYPES[self._computing.torch_precision])
 
     @cached_property
     def _mean_and_std(self) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,8 @@ from dim.encoders.base import Features
 from dim.errors import ConfigError
 
 Precision = Literal["fp32", "bf16", "fp16"]
+#: Of an encoder; `int8` is of other backends than torch (`dim.encoders.int8`).
+EncoderPrecision = Literal["fp32", "bf16", "fp16", "int8"]
 #: What computes an encoder's network (`dim.encoders.backends`).
 Backend = Literal["torch", "onnx", "openvino", "auto"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

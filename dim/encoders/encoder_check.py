@@ -11,18 +11,20 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from dim.encoders.device import Precision
+from dim.encoders.device import EncoderPrecision
 from dim.errors import ConfigError
 
+#: The same in int8: where the last digit differs, as between shapes of a batch, a number may be rounded otherwise.
+LEAST_BESIDE = 0.999
 _TEXTS = ("Anna", "Anna Moreau, who plays the violin, was born in a small town by the sea in 1931.")
 #: The least cosine of a text alone with itself beside a longer one; the arithmetic of a half has three digits.
-_LEAST: dict[Precision, float] = {"fp32": 0.9999, "bf16": 0.98, "fp16": 0.99}
+_LEAST: dict[EncoderPrecision, float] = {"fp32": 0.9999, "bf16": 0.98, "fp16": 0.99, "int8": LEAST_BESIDE}
 
 #: The least cosine of a vector with the one that torch makes in fp32 of the same text.
-LEAST_OF_BACKENDS = 0.9999
+LEAST_OF_BACKENDS: dict[EncoderPrecision, float] = {"fp32": 0.9999, "bf16": 0.9999, "fp16": 0.9999, "int8": 0.98}
 
 
-def remedy_for(precision: Precision) -> str:
+def remedy_for(precision: EncoderPrecision) -> str:
     """What to do where an encoder cannot be used."""
     return "Name another model." if precision == "fp32" else "Use precision fp32, or name another model."
 
@@ -50,7 +52,7 @@ def tried(compute: Callable[[], Tensor], what: str, remedy: str) -> Tensor:
     return features
 
 
-def check_texts(encode: Callable[[Sequence[str]], Tensor], width: int, precision: Precision, path: str) -> None:
+def check_texts(encode: Callable[[Sequence[str]], Tensor], width: int, precision: EncoderPrecision, path: str) -> None:
     """As `check_inputs`, of texts."""
     check_inputs(encode, _TEXTS, "text", width, precision, path)
 
@@ -66,7 +68,7 @@ def check_inputs(
     inputs: Sequence[Any],
     kind: Literal["text", "image"],
     width: int,
-    precision: Precision,
+    precision: EncoderPrecision,
     path: str,
 ) -> None:
     """Encodes an input alone and beside another.
@@ -99,12 +101,12 @@ def check_inputs(
         )
 
 
-def check_same(found: Tensor, expected: Tensor, backend: str, path: str) -> None:
+def check_same(found: Tensor, expected: Tensor, backend: str, precision: EncoderPrecision, path: str) -> None:
     """Raises ConfigError where a backend's vectors [n, width] are not those of torch, by the cosine of each."""
     cosine = float(cosine_similarity(found, expected).min()) if found.isfinite().all() else float("nan")
-    if not cosine >= LEAST_OF_BACKENDS:
+    if not cosine >= (least := LEAST_OF_BACKENDS[precision]):
         raise ConfigError(
-            f"vectors by backend {backend} as torch gives them ({path}): a cosine of {LEAST_OF_BACKENDS} at least",
+            f"vectors by backend {backend} as torch gives them ({path}): a cosine of {least} at least",
             f"{cosine:.6f}",
             "Use backend: torch, or where it is another precision: fp32.",
         )

@@ -22,7 +22,7 @@ from dim.core.locks import folder_lock
 from dim.core.sealed import MANIFEST, Manifest, open_sealed, sealed_folder
 from dim.display.terminal import Console
 from dim.encoders.backends import RUNTIMES, Run
-from dim.encoders.device import Precision
+from dim.encoders.device import EncoderPrecision
 from dim.errors import ConfigError, DataError, StorageError
 
 CONTENT, FORMAT = "exported encoder", 1
@@ -30,6 +30,7 @@ MOST_SAMPLED = 512  #: Tokens of a text that torch and a runtime are compared on
 BESIDE = "exported"  #: The folder beside a model's files that holds those of each runtime.
 SAMPLE = "sample.safetensors"
 PIXELS = "pixels"  #: What a network is given that reads images.
+INT8 = "_int8"  #: Behind a runtime's name, that of the folder of an export whose weights are int8.
 #: Texts that torch and the runtime are compared on: of several lengths and scripts, and one that is cut.
 TEXTS = (
     ("Anna Moreau, who plays the violin, was born in a small town by the sea in 1931.", "Anna", ""),
@@ -115,26 +116,32 @@ def exports_folder() -> Path:
     return cache_folder() / "exports"
 
 
-def export_place(model: Path | None, backend: str, key: str) -> tuple[Path, bool]:
+def export_name(backend: str, is_int8: bool) -> str:
+    """The name of an export's folder beside the model's files."""
+    return f"{backend}{INT8}" if is_int8 else backend
+
+
+def export_place(model: Path | None, name: str, key: str) -> tuple[Path, bool]:
     """Where a network's export stands, or shall stand, and whether that is beside the model's own files.
 
     Args:
         model: The model's folder; None: it is on a hub.
-        backend: The runtime's name.
+        name: As of `export_name`.
         key: Of what the network computes.
     """
-    if model is not None and (model / BESIDE / backend).is_dir():
-        return model / BESIDE / backend, True
-    return exports_folder() / f"{backend}-{content_hash(key, str(FORMAT))}", False
+    if model is not None and (model / BESIDE / name).is_dir():
+        return model / BESIDE / name, True
+    return exports_folder() / f"{name}-{content_hash(key, str(FORMAT))}", False
 
 
-def write_export(load: Callable[[], ToExport], place: Path, backend: str) -> None:
+def write_export(load: Callable[[], ToExport], place: Path, backend: str, is_int8: bool = False) -> None:
     """Writes a network, and what it makes of some batches, into a folder; one that stands there already is kept.
 
     Args:
         load: Gives it.
         place: The folder.
         backend: The runtime's name.
+        is_int8: Whether its weights shall be.
 
     Raises:
         ConfigError: The runtime is missing, or the network cannot be exported.
@@ -147,7 +154,7 @@ def write_export(load: Callable[[], ToExport], place: Path, backend: str) -> Non
             with sealed_folder(place, CONTENT, FORMAT, facts) as folder, _said_of(backend):
                 given = [{name: batch[name] for name in facts["inputs"]} for batch in batches]
                 made = [network(batch) for batch in given]
-                RUNTIMES[backend].write(_program(network, given[0]), facts["inputs"], folder)
+                RUNTIMES[backend].write(_program(network, given[0]), facts["inputs"], folder, is_int8)
                 (folder / SAMPLE).write_bytes(save(_packed(batches, made)))
 
 
@@ -175,7 +182,7 @@ def _said_of(backend: str) -> Iterator[None]:
         ) from error
 
 
-def open_export(place: Path, backend: str, precision: Precision) -> Exported:
+def open_export(place: Path, backend: str, precision: EncoderPrecision) -> Exported:
     """The network that `write_export` wrote.
 
     Raises:

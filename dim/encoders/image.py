@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel
 from dim.encoders.backends import check_backend
 from dim.encoders.base import Features, ImageEncoder
 from dim.encoders.chosen_backend import ByBackend, ChosenBackend
-from dim.encoders.device import DTYPES, Backend, Precision, deferred, to_device
+from dim.encoders.device import DTYPES, Backend, EncoderPrecision, Precision, deferred, to_device
 from dim.encoders.encoder_check import check_inputs, pictures, remedy_for
 from dim.encoders.exported import PIXELS, ToExport, of_pixels
 from dim.encoders.pretrained import KnownByItsFiles, check_whole
@@ -36,7 +36,7 @@ class TransformersImageEncoder(KnownByItsFiles, ByBackend, ImageEncoder):
             vector), `cls` (the first token) or `mean` of all tokens. None: `projected` where there is such a space,
             else `pooler` where the model has one with weights, else `cls`.
         normalize: Scale each vector to length 1.
-        precision: Of weights and arithmetic; the features are float32 always.
+        precision: Of weights and arithmetic, `int8` by `onnx` and `openvino` alone; the features are float32 always.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
         revision: A branch, tag or commit on the hub; has no meaning for a folder. A run records the commit.
         backend: What computes the network, as of `TransformersTextEncoder`.
@@ -53,7 +53,7 @@ class TransformersImageEncoder(KnownByItsFiles, ByBackend, ImageEncoder):
         path: str,
         pooling: Literal["projected", "pooler", "cls", "mean"] | None = None,
         normalize: bool = False,
-        precision: Precision = "fp32",
+        precision: EncoderPrecision = "fp32",
         device: str = "auto",
         revision: str | None = None,
         backend: Backend = "torch",
@@ -149,7 +149,7 @@ class TransformersImageEncoder(KnownByItsFiles, ByBackend, ImageEncoder):
     def _forward(self, pixels: Tensor) -> Tensor:
         export = self._computing.exported
         if export is None:
-            read = self._read(self._has_pooler, self.network, pixels.to(DTYPES[self.precision]))
+            read = self._read(self._has_pooler, self.network, pixels.to(DTYPES[self._computing.torch_precision]))
         else:
             read = export({PIXELS: pixels})
         features = read.float().flatten(1)
@@ -175,7 +175,7 @@ class TransformersImageEncoder(KnownByItsFiles, ByBackend, ImageEncoder):
 
     @cached_property
     def _loaded(self) -> tuple[nn.Module, bool]:
-        return self._load(self.precision, self._torch_device)
+        return self._load(self._computing.torch_precision, self._torch_device)
 
     def _load(self, precision: Precision, device: torch.device) -> tuple[nn.Module, bool]:
         """The model, and whether its pooling layer, if it has one, has weights."""

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dim.encoders.device import Precision
+from dim.encoders.device import EncoderPrecision
 from dim.encoders.onnx_file import check_whole
+from dim.encoders.onnx_int8 import with_int8_weights
 from dim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
 
 FILE = "model.onnx"
 MOST_BYTES = 2**31 - 2**24  #: Of the weights: a file of protobuf holds 2 GB, and some of it is the graph's.
+_BLOCKS = 21  #: The first version of ONNX whose weights may have several scales a column.
 
 
 class OnnxRuntime:
-    """ONNX Runtime, in fp32."""
+    """ONNX Runtime, in fp32 or int8."""
 
     name = "onnx"
-    precisions: tuple[Precision, ...] = ("fp32",)
+    precisions: tuple[EncoderPrecision, ...] = ("fp32", "int8")
     call = 16
 
     @property
@@ -36,13 +38,14 @@ class OnnxRuntime:
         """Whether a network can be written and run."""
         return all(find_spec(package) is not None for package in ("onnx", "onnxscript", "onnxruntime"))
 
-    def write(self, program: ExportedProgram, names: Sequence[str], folder: Path) -> None:
+    def write(self, program: ExportedProgram, names: Sequence[str], folder: Path, is_int8: bool) -> None:
         """Writes a network into a folder.
 
         Args:
             program: It.
             names: Of its inputs.
             folder: It stands there.
+            is_int8: Whether its weights are.
 
         Raises:
             ConfigError: A package is missing, or it has more weights than such a file holds.
@@ -55,11 +58,19 @@ class OnnxRuntime:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what torch itself calls
             written: Any = torch.onnx.export(
-                program, dynamo=True, verbose=False, input_names=list(names), output_names=["features"]
+                program,
+                dynamo=True,
+                verbose=False,
+                input_names=list(names),
+                output_names=["features"],
+                opset_version=_BLOCKS if is_int8 else None,
             )
-            written.save(folder / FILE, external_data=False)
+            if is_int8:
+                (folder / FILE).write_bytes(with_int8_weights(written.model_proto).SerializeToString())
+            else:
+                written.save(folder / FILE, external_data=False)
 
-    def opened(self, folder: Path, precision: Precision) -> Any:
+    def opened(self, folder: Path, precision: EncoderPrecision) -> Any:
         """What runs the network that stands in a folder: inputs by name → its output.
 
         Raises:
@@ -78,6 +89,8 @@ class OnnxRuntime:
         options.log_severity_level = 3
         # Its threads wait busily within a call alone: what follows, torch's towers, needs the cores.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        # Else it multiplies weights in int8 as floats: slower than those of fp32.
+        options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "4")
         session = onnxruntime.InferenceSession(str(folder / FILE), options, providers=["CPUExecutionProvider"])
 
         def run(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:

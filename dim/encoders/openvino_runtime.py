@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dim.encoders.device import Precision
+from dim.encoders.device import EncoderPrecision
+from dim.encoders.int8 import GROUP, quantized
 from dim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ _TELEMETRY = "openvino_telemetry"
 
 
 class OpenVinoRuntime:
-    """OpenVINO, in fp32 or, on a CPU that has it, in bf16; the weights stand there in fp32."""
+    """OpenVINO, in fp32 or, on a CPU that has it, in bf16, where the weights stand there in fp32; or in int8."""
 
     name = "openvino"
-    precisions: tuple[Precision, ...] = ("fp32", "bf16")
+    precisions: tuple[EncoderPrecision, ...] = ("fp32", "bf16", "int8")
     call = 64  # it makes itself ready anew for each shape
 
     @property
@@ -37,13 +38,14 @@ class OpenVinoRuntime:
         """Whether a network can be written and run."""
         return find_spec("openvino") is not None
 
-    def write(self, program: ExportedProgram, names: Sequence[str], folder: Path) -> None:
+    def write(self, program: ExportedProgram, names: Sequence[str], folder: Path, is_int8: bool) -> None:
         """Writes a network into a folder.
 
         Args:
             program: It.
             names: Of its inputs.
             folder: It stands there.
+            is_int8: Whether its weights are.
 
         Raises:
             ConfigError: OpenVINO is missing.
@@ -54,9 +56,11 @@ class OpenVinoRuntime:
             model = openvino.convert_model(program)
         for given, name in zip(model.inputs, names, strict=True):
             given.tensor.set_names({name})
+        if is_int8:
+            _to_int8(model)
         openvino.save_model(model, folder / FILE, compress_to_fp16=False)
 
-    def opened(self, folder: Path, precision: Precision) -> Any:
+    def opened(self, folder: Path, precision: EncoderPrecision) -> Any:
         """What runs the network that stands in a folder: inputs by name → its output.
 
         Raises:
@@ -71,11 +75,14 @@ class OpenVinoRuntime:
                 "Use precision: fp32.",
             )
         options = {
-            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],  # else it chooses by the CPU
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",  # else it chooses by the CPU
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",
             "ENABLE_CPU_PINNING": False,  # others work on these cores, too
         }
+        if precision == "int8":
+            _check_int8()
+            options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = GROUP
         compiled = core.compile_model(folder / FILE, "CPU", options)
         kept = local()  # a request is one thread's
 
@@ -86,6 +93,32 @@ class OpenVinoRuntime:
             return found
 
         return run
+
+
+def _to_int8(model: Any) -> None:
+    """Changes a model's matrices of weights to int8 with a scale a row, as OpenVINO knows them: Convert, Multiply."""
+    from openvino import opset13 as ops
+
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != "MatMul":
+            continue
+        constant, said = node.input_value(1).get_node(), node.get_attributes()
+        if constant.get_type_name() != "Constant" or len(constant.shape) != 2:
+            continue
+        weights = constant.data if said["transpose_b"] else constant.data.T  # [columns of the output, of the input]
+        whole, scales = quantized(weights, 1)
+        rounded = ops.multiply(ops.convert(ops.constant(whole), "f32"), ops.constant(scales))
+        product = ops.matmul(node.input_value(0), rounded, said["transpose_a"], True)
+        product.set_friendly_name(node.get_friendly_name())
+        node.output(0).replace(product.output(0))
+
+
+def _check_int8() -> None:
+    """Raises ConfigError where the CPU has no products of int8: OpenVINO would make floats of the weights."""
+    known = torch.cpu.get_capabilities()
+    if not any(known.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8")):
+        expected = "a CPU that multiplies int8 (AVX-512 VNNI, AVX-VNNI or AMX)"
+        raise ConfigError(expected, f"{known.get('cpu_name', 'another')}", "Use precision: fp32.")
 
 
 @cache

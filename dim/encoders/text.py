@@ -19,7 +19,7 @@ from dim.display.lines import warn
 from dim.encoders.backends import check_backend
 from dim.encoders.base import Features, Owner, TextEncoder
 from dim.encoders.chosen_backend import ByBackend, ChosenBackend
-from dim.encoders.device import Backend, Precision, check_compiler, deferred, to_device
+from dim.encoders.device import Backend, EncoderPrecision, check_compiler, deferred, to_device
 from dim.encoders.encoder_check import check_texts
 from dim.encoders.exported import MOST_SAMPLED, TEXTS, ExportFacts, ToExport
 from dim.encoders.lengths import by_length
@@ -66,7 +66,7 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
         max_length: Tokens after which a text is cut; `as_saved`: what the folder says; None: the most that the model
             takes.
         normalize: Scale each vector to length 1; `as_saved`: where the folder does.
-        precision: Of weights and arithmetic; the features are float32 always.
+        precision: Of weights and arithmetic, `int8` by `onnx` and `openvino` alone; the features are float32 always.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
         revision: A branch, tag or commit on the hub; has no meaning for a folder. A run records the commit.
         train: `frozen`: features are computed once and kept. `full` trains all weights of the model within a run's
@@ -82,7 +82,7 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
         backend: What computes on a CPU: `torch`; `onnx` (ONNX Runtime, extra `onnx`) or `openvino` (an extra, too),
             mostly faster: the model is exported once, kept, and compared with torch wherever it is opened; `auto`, the
             first of openvino and onnx that is installed and gives the same vectors, else torch. `openvino` has
-            precision bf16, too.
+            precision bf16, too, and both have int8, whose vectors differ: `dim export` measures what that costs.
 
     Raises:
         ConfigError: The model does not exist, cannot be reached, or does not fit the options, or nothing here can
@@ -98,7 +98,7 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
         pooling: Pooling = "as_saved",
         max_length: int | Literal["as_saved"] | None = "as_saved",
         normalize: bool | Literal["as_saved"] = "as_saved",
-        precision: Precision = "fp32",
+        precision: EncoderPrecision = "fp32",
         device: str = "auto",
         revision: str | None = None,
         compile_model: bool = False,
@@ -350,7 +350,8 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
         """Network and tokenizer, each loaded at first use."""
         if self._computing.name != "torch":  # which has the weights in a file of its own
             return TextModel(self.source, self.pooling, "fp32", "cpu", "frozen", self.lora_rank)
-        return TextModel(self.source, self.pooling, self.precision, self.device, self.train, self.lora_rank)
+        precision = self._computing.torch_precision
+        return TextModel(self.source, self.pooling, precision, self.device, self.train, self.lora_rank)
 
     @cached_property
     def _computing(self) -> ChosenBackend:

@@ -80,6 +80,12 @@ def model_card(
 
 
 def encoder_names(about: dict[str, Any]) -> str:
-    """The classes of a linker's encoders."""
-    classes = {name: value["class_path"] for name, value in about["recipe"]["encoders"].items() if value}
-    return ", ".join(f"{name}: {kind.rpartition('.')[2]}" for name, kind in classes.items())
+    """The classes of a linker's encoders, and what computes them, if that is not torch in fp32."""
+    found = {name: value for name, value in about["recipe"]["encoders"].items() if value}
+    return ", ".join(f"{name}: {value['class_path'].rpartition('.')[2]}{_by(value)}" for name, value in found.items())
+
+
+def _by(chosen: Mapping[str, Any]) -> str:
+    options = chosen.get("init_args") or {}
+    how = options.get("backend", "torch"), options.get("precision", "fp32")
+    return "" if how == ("torch", "fp32") else f" by {how[0]} in {how[1]}"

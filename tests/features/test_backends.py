@@ -117,8 +117,8 @@ def _wrong(opened: Any) -> Any:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"backend": "onnx", "precision": "bf16"}, "a precision of backend onnx .fp32."),
-        ({"backend": "openvino", "precision": "fp16"}, "a precision of backend openvino .fp32, bf16."),
+        ({"backend": "onnx", "precision": "bf16"}, "a precision of backend onnx .fp32, int8."),
+        ({"backend": "openvino", "precision": "fp16"}, "a precision of backend openvino .fp32, bf16, int8."),
         ({"backend": "onnx", "train": "full"}, "train beside backend: torch"),
         ({"backend": "auto", "compile_model": True}, "compile_model beside backend: torch"),
         ({"backend": "onnx", "device": "meta"}, "device: cpu for backend onnx"),

@@ -19,7 +19,7 @@ from dim.encoders.text import TransformersTextEncoder
 from dim.errors import DataError
 from dim.linker import Linker
 from dim.linker.answer import Answer
-from dim.linker.backends import agreement
+from dim.linker.backend_check import agreement
 from dim.linker.reopened import check_opens, check_same
 
 #: A user's own encoder, which reads a folder of its own.
@@ -216,7 +216,7 @@ def test_a_folder_that_answers_otherwise_is_not_written(
     place: Path, bert: Path, caches: Path, tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = agreement([[answer("Q1")]], [[answer("Q2")]])
-    monkeypatch.setattr("dim.linker.backends.agreement", lambda *_: other)
+    monkeypatch.setattr("dim.linker.backend_check.agreement", lambda *_: other)
     assert main(["export", str(bert), str(tmp_path / "x"), "--backend", "onnx"]) == 1
     assert "0.0% of 1 first answers the same" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
