@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dim.reranker.candidates import best_rows_of
+from dim.search.entity_names import EntityNames
 from dim.search.scores import Scores, scores_at
 
 Rows = NDArray[np.int64]
@@ -36,3 +37,25 @@ class ByColumn:
     def at(self, rows: Sequence[Rows]) -> list[NDArray[np.float32]]:
         """The same scores."""
         return scores_at(self.scores, [np.searchsorted(self.rows, of_question) for of_question in rows])
+
+
+@dataclass(frozen=True)
+class ByName:
+    """Scores of a method that counts names alone (`dim.inference.scored.Scored`): who is best is searched for.
+
+    Attributes:
+        mentions: [n].
+        names: By row.
+    """
+
+    mentions: Sequence[str]
+    names: EntityNames
+
+    def nearest(self, count: int) -> list[Rows]:
+        """The best; equal ones by row."""
+        return list(self.names.search(self.mentions, count))
+
+    def at(self, rows: Sequence[Rows]) -> list[NDArray[np.float32]]:
+        """The same scores."""
+        pairs = zip(self.mentions, rows, strict=True)
+        return [self.names.scores_of([mention], own[None])[0] for mention, own in pairs]

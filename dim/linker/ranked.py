@@ -39,7 +39,7 @@ from dim.reranker.shipped import ORIGIN, calibrated_on
 from dim.search.entity_names import EntityNames
 
 LOG = log("dim")
-RANKER, FACTS = "ranker", "facts"  #: Folders of a linker's.
+RANKER, FACTS, NAMES = "ranker", "facts", "names"  #: Folders of a linker's.
 NUM_CANDIDATES = 32  #: That each of scores and names brings; a ranker says how many it was trained with.
 
 Rows = NDArray[np.int64]
@@ -215,9 +215,7 @@ class RankedLinker(Linker):
     def names(self) -> EntityNames:
         """The names and aliases of the KB as it is."""
         if self._names is None:
-            names, aliases = by_row(self.knowledge, ("name", ""), ("aliases", ()))
-            self._names = EntityNames(names, aliases)
-            self._names.remove(np.setdiff1d(np.arange(len(names)), self.knowledge.rows))
+            self._names = names_by_row(self.knowledge)
         return self._names
 
     @property
@@ -336,8 +334,16 @@ def by_row(knowledge: Knowledge, *columns: tuple[str, Any]) -> tuple[list[Any], 
     return tuple(filled)
 
 
-def read_names(folder: Path, knowledge: Knowledge) -> EntityNames:
-    """The names in a linker's folder.
+def names_by_row(knowledge: Knowledge, aliases: bool = True, weighed_by_names: bool = False) -> EntityNames:
+    """The names of a KB, and its aliases where they count, by row."""
+    names, others = by_row(knowledge, ("name", ""), ("aliases", ()))
+    found = EntityNames(names, others if aliases else None, weighed_by_names)
+    found.remove(np.setdiff1d(np.arange(len(names)), knowledge.rows))
+    return found
+
+
+def read_names(folder: Path, knowledge: Knowledge, name: str = NAMES) -> EntityNames:
+    """The names in a linker's folder, below a name.
 
     Raises:
         DataError: There are none, damaged ones, or those of another KB.
@@ -347,7 +353,7 @@ def read_names(folder: Path, knowledge: Knowledge) -> EntityNames:
         names, aliases = by_row(knowledge, ("name", ""), ("aliases", ()))
         return names, aliases
 
-    names = EntityNames.load(folder / "names", given)
+    names = EntityNames.load(folder / name, given)
     if not np.array_equal(names.rows, knowledge.rows):
         raise DataError(f"entities and names of one KB in {folder}", "two", REMEDY)
     return names

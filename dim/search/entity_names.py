@@ -92,8 +92,8 @@ def _worst(scores: NDArray[Any], k: int) -> float:
 class EntityNames:
     """Names and aliases of a KB, compared with a mention by the cosine of `NameIndex`; an entity counts by its best.
 
-    The weights are fitted once, on all strings of the first KB; n-grams that come later have none. Rows are stable:
-    an added entity gets the next row, and the row of a removed one is never used again.
+    The weights are fitted once, on all strings of the first KB, or on its names; other n-grams have none. Rows are
+    stable: an added entity gets the next row, and the row of a removed one is never used again.
 
     A large part is as it was built, or stays on the disk that it was opened from; a small one beside it takes what is
     added, until it is so large that both are joined.
@@ -101,21 +101,30 @@ class EntityNames:
     Args:
         names: One name an entity.
         aliases: Other names of each entity; empty ones are left out.
+        weighed_by_names: Whether weights are fitted on the names alone, as those of `NameIndex` are.
 
     Raises:
         DataError: Names and aliases differ in number, or no name has two letters to compare.
     """
 
-    def __init__(self, names: Sequence[str], aliases: Sequence[Sequence[str]] | None = None) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        aliases: Sequence[Sequence[str]] | None = None,
+        weighed_by_names: bool = False,
+    ) -> None:
         strings, counts = _strings(names, aliases)
-        by_words, words = numbered(strings)
+        fitted = names if weighed_by_names else strings
+        by_words, words = numbered(fitted)
         self._ngrams, found = count_ngrams(words)
         if not len(self._ngrams):
             raise DataError("names to compare", "no word in any of them", "Give the entities names.")
         width = len(self._ngrams)
         with_ngram = sum(np.bincount(block.indices, minlength=width) for block in ngram_counts(by_words, found))
-        self._idf = np.log(np.float32(1 + len(strings)) / (1 + np.float32(with_ngram))) + 1
-        self._set(Part(NameWords.of(by_words, found, self._idf), counts), np.ones(len(counts), dtype=bool))
+        self._idf = np.log(np.float32(1 + len(fitted)) / (1 + np.float32(with_ngram))) + 1
+        is_same = fitted is strings
+        part = Part(NameWords.of(by_words, found, self._idf), counts) if is_same else self._part(strings, counts)
+        self._set(part, np.ones(len(counts), dtype=bool))
 
     def _set(self, part: Part, live: NDArray[np.bool_]) -> None:
         """Takes all entities, and which of them are there."""

@@ -169,3 +169,16 @@ def test_shipped_rankers_say_where_they_come_from_and_order_unseen_mentions_bett
         assert unseen["top1"] > unseen["top1_of_its_scores"] + 0.02
         assert unseen["calibration_error"] < 0.03
         assert {"data", "trained_on", "commit", "date"} <= set(origin)
+
+
+def test_where_names_alone_count_no_entity_is_scored_that_is_not_near(table, monkeypatch):
+    folder = made(table)
+    monkeypatch.setattr("dim.methods.baselines.name_methods.NameIndex", None)  # which scores all
+    linker = Linker.from_pretrained(folder)
+    assert ids(linker, "Mahmoud Said")[0] == "m3"
+    linker.add_entities({"id": "m5", "name": "Gabriele Münter", "aliases": ["Ella"]})
+    linker.remove_entities("m4")
+    assert ids(linker, "Ella")[0] == "m5"
+    linker.save(folder)
+    assert ids(Linker.from_pretrained(folder), "Mahmoud Mokhtar")[0] != "m4"
+    assert ids(Linker.from_pretrained(folder), "Münter")[0] == "m5"

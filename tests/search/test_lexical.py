@@ -265,3 +265,11 @@ def test_ngrams_are_those_of_scikit_learn() -> None:
     for _ in range(2_000):
         text = "".join(drawn.choices(letters, k=drawn.randrange(14)))
         assert ngrams_of(text) == analyzed(text)
+
+
+def test_names_may_be_weighed_as_by_the_name_index_that_knows_no_aliases():
+    index, expected = EntityNames(NAMES, ALIASES, weighed_by_names=True), NameIndex(NAMES, ALIASES)
+    mentions = ["Annie", "Annie Stone", "Lee", "zz"]
+    rows = np.tile(np.arange(12), (4, 1))
+    np.testing.assert_allclose(index.scores_of(mentions, rows), expected.scores(mentions).whole(), atol=1e-6)
+    assert not np.allclose(index.scores_of(mentions, rows), EntityNames(NAMES, ALIASES).scores_of(mentions, rows))

@@ -17,7 +17,7 @@ from dim.errors import ConfigError, DataError
 from dim.features.live import LiveEncoder
 from dim.inference.method import Method
 from dim.linker.answer import Question, of_question
-from dim.linker.by_column import ByColumn
+from dim.linker.by_column import ByColumn, ByName
 from dim.linker.card import model_card
 from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.figures import about_run
@@ -25,7 +25,16 @@ from dim.linker.folder import MANIFEST, REMEDY, UNTRUSTED
 from dim.linker.images import ImageReader
 from dim.linker.knowledge import Knowledge, knowledge_of
 from dim.linker.manifest import BaselineManifest
-from dim.linker.ranked import RankedLinker, card_of_ranker, names_of, ranker_row, read_names, read_ranker
+from dim.linker.ranked import (
+    NAMES,
+    RankedLinker,
+    card_of_ranker,
+    names_by_row,
+    names_of,
+    ranker_row,
+    read_names,
+    read_ranker,
+)
 from dim.linker.recipe import ENCODERS, make, read_classes, recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
 from dim.methods.baselines.text_method import TextMethod
@@ -36,6 +45,7 @@ from dim.search.scores import HeldScores
 from dim.search.vector_index import KindOrAuto
 
 FORMAT, OLDER = 2, (1,)
+SCORED = "scored_names"  #: The folder of the names by which a method scores.
 CPU = torch.device("cpu")
 
 Rows = NDArray[np.int64]
@@ -44,7 +54,8 @@ Rows = NDArray[np.int64]
 class BaselineLinker(RankedLinker):
     """Links mentions by what a `TextMethod` makes of names and texts, and by its run's ranker, if any.
 
-    When entities come or go, the KB is indexed anew at the next question: that takes as long as at the start.
+    When entities come or go, the KB is indexed anew at the next question: that takes as long as at the start. Names
+    that alone count are not: they keep the weights that they had.
 
     Args:
         task: The method, with its options.
@@ -53,6 +64,7 @@ class BaselineLinker(RankedLinker):
         ranker: Orders the candidates; None: the method's scores do.
         about: What it comes from; JSON.
         facts: As of `RankedLinker`.
+        scored: By which a method scores that counts names alone; None: they are indexed at the first question.
     """
 
     method = TextMethod
@@ -68,9 +80,10 @@ class BaselineLinker(RankedLinker):
         ranker: Ranker | None,
         about: dict[str, Any],
         facts: EntityFacts | None = None,
+        scored: EntityNames | None = None,
     ) -> None:
         super().__init__(knowledge, LiveEncoder(), about, names, ranker, facts)
-        self.task = task
+        self.task, self._scored = task, scored
         self._indexed: Rows | None = None  # the rows that the task has indexed; None: others than those of the KB
 
     @classmethod
@@ -123,13 +136,16 @@ class BaselineLinker(RankedLinker):
         knowledge = read_entities(folder, manifest["next_row"], image_root)
         names = read_names(folder, knowledge)
         ranker, facts = read_ranker(folder, names.num_rows)
-        return cls(task, knowledge, names, ranker, about, facts)
+        scored = read_names(folder, knowledge, SCORED) if (folder / SCORED).exists() else None
+        return cls(task, knowledge, names, ranker, about, facts, scored)
 
     def write(self, place: Path, about: dict[str, Any], check: Callable[[Path], None] | None = None) -> None:
         """As of `Linker`."""
         read_classes(about["recipe"], TextMethod, about.get("trusted", ()), UNTRUSTED)
         write_entities(self.knowledge, place, about.get("images", "paths"))
-        self.names.save(place / "names")
+        self.names.save(place / NAMES)
+        if self.task.counted and len(self.knowledge):
+            self.scored_names.save(place / SCORED)
         self.write_ranker(place)
         rows = {"method": type(self.task).__name__, **ranker_row(self.ranker)}
         card = model_card(about, self.knowledge, rows, by="scores", **card_of_ranker(self.ranker))
@@ -143,19 +159,37 @@ class BaselineLinker(RankedLinker):
         """Reads none."""
         return ImageReader(self.live, ())
 
+    @property
+    def _counts_aliases(self) -> bool:
+        return self.task.counted == "names and aliases"
+
+    @property
+    def scored_names(self) -> EntityNames:
+        """What a method that counts names alone scores by, of the KB as it is."""
+        if self._scored is None:
+            self._scored = names_by_row(self.knowledge, aliases=self._counts_aliases, weighed_by_names=True)
+        return self._scored
+
     def _add_scored(self, rows: Rows, entities: list[Entity]) -> None:
         self._indexed = None
+        if self._scored is not None:
+            aliases = [entity.aliases for entity in entities] if self._counts_aliases else None
+            self._scored.add([entity.name for entity in entities], aliases)
 
     def _remove_scored(self, rows: Rows) -> None:
         self._indexed = None
+        if self._scored is not None:
+            self._scored.remove(rows)
 
-    def _score(self, questions: Sequence[Question]) -> ByColumn:
+    def _score(self, questions: Sequence[Question]) -> ByColumn | ByName:
         for place, question in enumerate(questions):
             if not question.mention.strip():
                 with of_question(place):
                     raise DataError("a mention", "an image alone, which this linker does not read", "Give the name.")
         if not len(self.knowledge):
             return ByColumn(HeldScores(torch.zeros(len(questions), 0)), np.empty(0, np.int64))
+        if self.task.counted:
+            return ByName([question.mention for question in questions], self.scored_names)
         if self._indexed is None:
             table = self.knowledge.table()
             names, texts = table["name"].to_pylist(), table["text"].to_pylist()

@@ -26,6 +26,7 @@ class NameMethod(TextMethod):
     def __init__(self, seed: int = 0, aliases: bool = False) -> None:
         super().__init__(seed=seed)
         self.aliases = aliases
+        self.counted = "names and aliases" if aliases else "names"
 
     def index_kb(
         self, names: Sequence[str], texts: Sequence[str | None], popularity: NDArray[np.float64], of: str
@@ -66,7 +67,7 @@ class PopularityMethod(NameMethod):
 
     def __init__(self, weight: float | None = None, seed: int = 0, aliases: bool = False) -> None:
         super().__init__(seed, aliases)
-        self.weight = weight
+        self.weight, self.counted = weight, None
 
     def index_kb(
         self, names: Sequence[str], texts: Sequence[str | None], popularity: NDArray[np.float64], of: str

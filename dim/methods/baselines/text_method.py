@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -25,10 +26,13 @@ class TextMethod(Method):
     linker (`dim.methods.baselines.linker`) without a line more.
 
     Attributes:
+        counted: The strings of an entity, where a score is their cosine in `NameIndex` and nothing else: a linker then
+            searches for the best in the place of scoring all. None: other things count.
         kb_aliases: [num_entities], other names of each entity, none where a run leaves names out; set before
             `index_kb`.
     """
 
+    counted: Literal["names", "names and aliases"] | None = None
     kb_aliases: Sequence[Sequence[str]] = ()
 
     @abstractmethod
