@@ -12,6 +12,7 @@ from dim.core.choices import check_choice
 from dim.core.folder_files import read_array
 from dim.core.sealed import REMEDY, Manifest, open_sealed, sealed_folder
 from dim.errors import ConfigError, DataError
+from dim.search.codes import CodeStore, build_codes
 from dim.search.recall import SPARE, Recall, RecallSample
 from dim.search.stores import ExactStore, FaissStore, Floats, Rows, Storage, Store, build_faiss
 
@@ -40,6 +41,8 @@ class Parameters(TypedDict):
 
     effort: NotRequired[int]
     width: NotRequired[int]
+    storage: NotRequired[str]
+    rescored: NotRequired[int]
 
 
 class Facts(Manifest):
@@ -55,6 +58,13 @@ class Facts(Manifest):
 def check_kind(kind: object) -> None:
     """Raises ConfigError where there is no such kind of index."""
     check_choice("the kind of an index", kind, get_args(KindOrAuto))
+
+
+def check_storage(storage: object, kind: KindOrAuto) -> None:
+    """Raises ConfigError where there is no such storage, or not of this kind of index."""
+    check_choice("the storage of an index", storage, get_args(Storage))
+    if storage == "int4" and kind not in ("auto", "ivf"):
+        raise ConfigError("storage int4 of an index of kind ivf or auto", f"kind {kind}", "Choose another of the two.")
 
 
 class VectorIndex:
@@ -110,6 +120,8 @@ class VectorIndex:
             k: Answers that a search is tuned for.
             wanted_recall: Share of the k nearest that IVF and HNSW are tuned to find, with the least effort.
             storage: Of a coordinate in IVF and HNSW; "int8" halves the memory and rounds scores to about 0.001.
+                "int4", of IVF alone, keeps codes of 4 bits in memory, which choose candidates, and float16 on the disk,
+                which scores them.
             seed: Of k-means and of the samples.
             progress: Show a bar, on stderr.
 
@@ -118,7 +130,7 @@ class VectorIndex:
             ConfigError: `k` or `wanted_recall` is out of range, or there is no such kind or storage.
         """
         check_kind(kind)
-        check_choice("the storage of an index", storage, get_args(Storage))
+        check_storage(storage, kind)
         if k < 1 or not 0 < wanted_recall <= 1:
             raise ConfigError(
                 "k ≥ 1 and 0 < wanted_recall ≤ 1", f"k={k}, wanted_recall={wanted_recall}", "Choose others."
@@ -132,7 +144,11 @@ class VectorIndex:
         wanted: Kind = ("exact" if len(rows) < EXACT_BELOW else "ivf") if kind == "auto" else kind
         if wanted == "exact" or not len(rows):
             return cls(ExactStore(values), rows, values.shape[1], "exact", exact, {})
-        store = build_faiss(values, wanted, storage, seed, progress)
+        store = (
+            build_codes(values, seed, progress)
+            if wanted == "ivf" and storage == "int4"
+            else build_faiss(values, wanted, "int8" if storage == "int8" else "float16", seed, progress)
+        )
         queries = None if recall_queries is None else _checked_queries(recall_queries, values.shape[1])
         sample = RecallSample(values, queries if queries is not None and len(queries) else None, k, seed)
         if wanted != "flat":
@@ -143,6 +159,8 @@ class VectorIndex:
         parameters: dict[str, Any] = {"effort": store.effort, "most": store.most, "width": store.width, "seed": seed}
         if wanted != "flat":
             parameters["storage"] = storage
+        if isinstance(store, CodeStore):
+            parameters["rescored"] = store.rescored
         return cls(store, rows, values.shape[1], wanted, sample.measure(store, wanted_recall), parameters)
 
     def __len__(self) -> int:
@@ -293,11 +311,7 @@ class VectorIndex:
         """
         manifest = open_sealed(folder, CONTENT, FORMAT_VERSION, kind=Facts)
         kind, parameters = manifest["kind"], manifest["parameters"]
-        store: Store = (
-            ExactStore.load(folder)
-            if kind == "exact"
-            else FaissStore.load(folder, kind, parameters.get("effort", 0), parameters.get("width", 0))
-        )
+        store = _stored(folder, kind, parameters)
         what, width = f"a {CONTENT} in {folder}", manifest["width"]
         ids, live, added, vectors = (
             read_array(folder / f"{name}.npy", what, REMEDY, kinds, 2 if name == "added_vectors" else 1)
@@ -320,6 +334,15 @@ class VectorIndex:
         )
         index._live, index._side_ids, index._side = live, added, ExactStore(vectors)
         return index
+
+
+def _stored(folder: Path, kind: Kind, parameters: Parameters) -> Store:
+    if kind == "exact":
+        return ExactStore.load(folder)
+    effort, width = parameters.get("effort", 0), parameters.get("width", 0)
+    if parameters.get("storage") == "int4":
+        return CodeStore.load_codes(folder, effort, width, parameters.get("rescored", 0))
+    return FaissStore.load(folder, kind, effort, width)
 
 
 def _nearest(
