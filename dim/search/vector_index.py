@@ -78,13 +78,22 @@ class VectorIndex:
         kind: Of the fixed part.
         recall: Measured at build time on the fixed part.
         parameters: What the build chose, for people to read.
+        recall_queries: As of `build`, kept and saved for the next one; None: none were given.
         num_added: Vectors beside the fixed part.
     """
 
     def __init__(
-        self, store: Store, ids: Rows, width: int, kind: Kind, recall: Recall, parameters: dict[str, Any]
+        self,
+        store: Store,
+        ids: Rows,
+        width: int,
+        kind: Kind,
+        recall: Recall,
+        parameters: dict[str, Any],
+        recall_queries: Floats | None = None,
     ) -> None:
         self.kind, self.width, self.recall, self.parameters = kind, width, recall, parameters
+        self.recall_queries = recall_queries
         self._store, self._store_ids = store, ids
         self._are_counted = np.array_equal(ids, np.arange(len(ids)))
         self._live = np.ones(len(ids), dtype=bool)
@@ -116,7 +125,9 @@ class VectorIndex:
             ids: [n], int64, all different and not negative; by default 0 … n-1.
             kind: "exact": a matrix product; "flat", "ivf", "hnsw": of FAISS.
                 HNSW built by several threads differs from build to build.
-            recall_queries: [b, d]; by default 500 vectors of the KB with noise.
+            recall_queries: [b, d], such as will be asked; by default 500 vectors of the KB with noise. Where queries
+                are further from the vectors than these from each other, as texts from images, an index that was tuned
+                without them misses much of what they ask for, and says a recall that is not theirs.
             k: Answers that a search is tuned for.
             wanted_recall: Share of the k nearest that IVF and HNSW are tuned to find, with the least effort.
             storage: Of a coordinate in IVF and HNSW; "int8" halves the memory and rounds scores to about 0.001.
@@ -141,27 +152,28 @@ class VectorIndex:
             order = np.argsort(rows)
             values, rows = np.ascontiguousarray(values[order]), rows[order]
         exact = Recall(1.0, 1.0, min(k, len(rows)), 0, wanted_recall)
+        queries = None if recall_queries is None else _checked_queries(recall_queries, values.shape[1])
+        queries = None if queries is None or not len(queries) else queries
         wanted: Kind = ("exact" if len(rows) < EXACT_BELOW else "ivf") if kind == "auto" else kind
         if wanted == "exact" or not len(rows):
-            return cls(ExactStore(values), rows, values.shape[1], "exact", exact, {})
+            return cls(ExactStore(values), rows, values.shape[1], "exact", exact, {}, queries)
         store = (
             build_codes(values, seed, progress)
             if wanted == "ivf" and storage == "int4"
             else build_faiss(values, wanted, "int8" if storage == "int8" else "float16", seed, progress)
         )
-        queries = None if recall_queries is None else _checked_queries(recall_queries, values.shape[1])
-        sample = RecallSample(values, queries if queries is not None and len(queries) else None, k, seed)
+        sample = RecallSample(values, queries, k, seed)
         if wanted != "flat":
             sample.tune(store, wanted_recall)
         if kind == "auto" and store.effort > MOST_PROBED * store.most:
             tried = {"tried": "ivf", "probes": store.effort, "lists": store.most}
-            return cls(ExactStore(values), rows, values.shape[1], "exact", exact, tried)
+            return cls(ExactStore(values), rows, values.shape[1], "exact", exact, tried, queries)
         parameters: dict[str, Any] = {"effort": store.effort, "most": store.most, "width": store.width, "seed": seed}
         if wanted != "flat":
             parameters["storage"] = storage
         if isinstance(store, CodeStore):
             parameters["rescored"] = store.rescored
-        return cls(store, rows, values.shape[1], wanted, sample.measure(store, wanted_recall), parameters)
+        return cls(store, rows, values.shape[1], wanted, sample.measure(store, wanted_recall), parameters, queries)
 
     def __len__(self) -> int:
         return int(self._live.sum()) + self.num_added
@@ -297,6 +309,8 @@ class VectorIndex:
             self._store.save(place)
             arrays = {"ids": self._store_ids, "live": self._live}
             arrays |= {"added_ids": self._side_ids, "added_vectors": self._side.vectors}
+            if self.recall_queries is not None:
+                arrays["recall_queries"] = self.recall_queries
             for name, array in arrays.items():
                 np.save(place / f"{name}.npy", array, allow_pickle=False)
 
@@ -324,16 +338,21 @@ class VectorIndex:
                 f"{len(store):,} of width {store.vector_width}, {len(ids):,}, {len(live):,} and {len(added):,} of them"
             )
             raise DataError(f"{what} of vectors of width {width} with their ids", found, REMEDY)
-        index = cls(
-            store,
-            ids,
-            width,
-            kind,
-            Recall(**{name: manifest["recall"][name] for name in Measured.__annotations__}),
-            parameters,
-        )
+        recall = Recall(**{name: manifest["recall"][name] for name in Measured.__annotations__})
+        index = cls(store, ids, width, kind, recall, parameters, _asked(folder, what, width))
         index._live, index._side_ids, index._side = live, added, ExactStore(vectors)
         return index
+
+
+def _asked(folder: Path, what: str, width: int) -> Floats | None:
+    """The `recall_queries` that an index was saved with."""
+    path = folder / "recall_queries.npy"
+    if not path.exists():
+        return None
+    queries: Floats = read_array(path, what, REMEDY, "f", 2)
+    if queries.shape[1] != width:
+        raise DataError(f"{what} of width {width} with its queries", f"queries of {queries.shape[1]}", REMEDY)
+    return queries
 
 
 def _stored(folder: Path, kind: Kind, parameters: Parameters) -> Store:

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.modalities import Modalities
+from benchmarks.search_curve import World
 from dim.errors import ConfigError, DataError
 from dim.search import vector_index
 from dim.search.codes import CodeStore, build_codes
@@ -355,6 +357,29 @@ def clustered(num, width=64, seed=0):
     vectors = unit(20, width, seed)[np.random.default_rng(seed).integers(0, 20, num)]
     vectors = vectors + 0.5 * unit(num, width, seed + 1)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_the_queries_that_it_was_tuned_on_are_kept_and_saved(tmp_path):
+    vectors, queries = unit(600), unit(70, seed=3)
+    for kind in ("exact", "ivf"):
+        build(vectors, kind=kind, recall_queries=queries).save(tmp_path / "index")
+        np.testing.assert_array_equal(VectorIndex.load(tmp_path / "index").recall_queries, queries)
+    build(vectors, recall_queries=queries[:0]).save(tmp_path / "index")
+    assert VectorIndex.load(tmp_path / "index").recall_queries is None
+    with pytest.raises(DataError, match=r"vectors \[n, 16\]\nfound    an array \[1, 8\]"):
+        build(vectors, recall_queries=unit(1, 8))
+
+
+def test_queries_of_another_law_need_more_effort_than_an_index_is_tuned_for_without_them():
+    rng = np.random.default_rng(0)
+    law = Modalities.draw(World.draw(60, 32, rng), 4000, 1.0, 2.0, rng)
+    alone = build(law.images, kind="int4", k=10)
+    told = build(law.images, kind="int4", k=10, recall_queries=law.texts(300, rng))
+    texts = RecallSample(law.images, law.texts(300, rng), 10)
+    assert alone.recall.is_reached
+    assert texts.measure(alone._store, 0.98).at_10 < 0.9
+    assert texts.measure(told._store, 0.98).at_10 > 0.97
+    assert told._store.effort > 3 * alone._store.effort
 
 
 def test_codes_choose_more_candidates_than_answers_and_float16_scores_them():
