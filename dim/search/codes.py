@@ -83,9 +83,9 @@ class CodeStore(FaissStore):
     def _candidates(self, width: int) -> int:
         return max(width, self.rescored * math.ceil(width / self.width))
 
-    def _parameters(self, effort: int, width: int) -> Any:
-        factor = self._candidates(width) / width
-        return faiss.IndexRefineSearchParameters(k_factor=factor, base_index_params=probing(self.codes, effort))
+    def _parameters(self, effort: int, width: int, candidates: int) -> Any:
+        lists = probing(self.codes, effort)
+        return faiss.IndexRefineSearchParameters(k_factor=candidates / width, base_index_params=lists)
 
     def vectors_at(self, positions: Rows) -> Floats:
         """The vectors [m, d], as float16 keeps them."""

@@ -164,6 +164,7 @@ class FaissStore:
         self.index, self.kind, self.effort, self.width = index, kind, effort, width
         # An open file stays the one that is mapped, whatever takes its name: `save` copies it.
         self._file = path.open("rb") if path else None
+        self._last: tuple[tuple[int, int, int], Any] | None = None
 
     @classmethod
     def load(cls, folder: Path, kind: FaissKind, effort: int, width: int) -> FaissStore:
@@ -208,10 +209,21 @@ class FaissStore:
         if beside is not None:
             return self._found_beside(queries, width, beside)
         effort = min(self.effort * math.ceil(width / self.width), self.most)
-        scores, positions = self.index.search(queries, width, params=self._parameters(effort, width))
+        scores, positions = self.index.search(queries, width, params=self._told(effort, width))
         return np.where(positions < 0, np.float32(-np.inf), scores), positions
 
-    def _parameters(self, effort: int, width: int) -> Any:
+    def _told(self, effort: int, width: int) -> Any:
+        """`_parameters`, kept for the next search: to make them takes as long as to search for one query."""
+        asked = effort, width, self._candidates(width)
+        if self._last is None or self._last[0] != asked:
+            self._last = asked, self._parameters(*asked)
+        return self._last[1]
+
+    def _candidates(self, width: int) -> int:
+        """How many vectors are chosen for so many answers."""
+        return width
+
+    def _parameters(self, effort: int, width: int, candidates: int) -> Any:
         """What FAISS is told of a search for `width` answers."""
         if self.kind == "ivf":
             return probing(self.index, effort)

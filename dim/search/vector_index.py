@@ -12,6 +12,7 @@ from dim.core.choices import check_choice
 from dim.core.folder_files import read_array
 from dim.core.sealed import REMEDY, Manifest, open_sealed, sealed_folder
 from dim.errors import ConfigError, DataError
+from dim.search.checked import checked_ids, checked_queries, checked_vectors, refuse_unknown, some
 from dim.search.codes import CodeStore, build_codes
 from dim.search.recall import SPARE, Recall, RecallSample
 from dim.search.stores import ExactStore, FaissStore, Floats, Rows, Storage, Store, build_faiss
@@ -20,7 +21,6 @@ FORMAT_VERSION = 1
 CONTENT = "vector index"
 EXACT_BELOW = 50_000  #: Vectors; see `VectorIndex.build`.
 MOST_PROBED = 0.25  #: Of the lists of IVF, beyond which "auto" falls back on exact search.
-LONGEST = 1 + 1e-2  # of unit vectors that were kept as float16
 
 Kind = Literal["exact", "flat", "ivf", "hnsw"]
 KindOrAuto = Literal["auto", "exact", "flat", "ivf", "hnsw"]
@@ -146,13 +146,13 @@ class VectorIndex:
             raise ConfigError(
                 "k ≥ 1 and 0 < wanted_recall ≤ 1", f"k={k}, wanted_recall={wanted_recall}", "Choose others."
             )
-        values = _checked_vectors(vectors)
-        rows = _checked_ids(np.arange(len(values)) if ids is None else ids, len(values))
+        values = checked_vectors(vectors)
+        rows = checked_ids(np.arange(len(values)) if ids is None else ids, len(values))
         if np.any(rows[1:] < rows[:-1]):  # equal scores are sorted by position, which then is by id
             order = np.argsort(rows)
             values, rows = np.ascontiguousarray(values[order]), rows[order]
         exact = Recall(1.0, 1.0, min(k, len(rows)), 0, wanted_recall)
-        queries = None if recall_queries is None else _checked_queries(recall_queries, values.shape[1])
+        queries = None if recall_queries is None else checked_queries(recall_queries, values.shape[1])
         queries = None if queries is None or not len(queries) else queries
         wanted: Kind = ("exact" if len(rows) < EXACT_BELOW else "ivf") if kind == "auto" else kind
         if wanted == "exact" or not len(rows):
@@ -203,12 +203,13 @@ class VectorIndex:
         Raises:
             DataError: Queries of another width, or not finite.
         """
-        values = _checked_queries(queries, self.width)
+        values = checked_queries(queries, self.width)
         of_store, of_side = (None, None) if beside is None else self._columns_of(beside)
-        parts = [_nearest(self._store, self._store_ids, self._live, values, k, of_store)]
-        if self.num_added:
-            parts.append(_nearest(self._side, self._side_ids, np.ones(self.num_added, bool), values, k, of_side))
-        scores, ids = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
+        fixed = _nearest(self._store, self._store_ids, self._live, values, k, of_store)
+        if not self.num_added:
+            return fixed
+        added = _nearest(self._side, self._side_ids, np.ones(self.num_added, bool), values, k, of_side)
+        scores, ids = np.concatenate([fixed[0], added[0]], axis=1), np.concatenate([fixed[1], added[1]], axis=1)
         return _best(scores, ids, k)
 
     def _columns_of(self, beside: Floats) -> tuple[Floats, Floats]:
@@ -230,12 +231,12 @@ class VectorIndex:
         Raises:
             DataError: An id is unknown, or queries are of another width, or not finite.
         """
-        values, wanted = _checked_queries(queries, self.width), np.asarray(ids, dtype=np.int64)
+        values, wanted = checked_queries(queries, self.width), np.asarray(ids, dtype=np.int64)
         if wanted.ndim != 2 or len(wanted) != len(values):
             raise DataError(f"ids [{len(values)}, k]", f"{list(wanted.shape)}", "Give each query its own ids.")
         is_there = self.has(wanted.ravel()).reshape(wanted.shape)
         if missing is None:
-            _refuse_unknown(wanted[~is_there])
+            refuse_unknown(wanted[~is_there])
         scores = np.full(wanted.shape, missing, dtype=np.float32)
         for query, own, known, found in zip(values, wanted, is_there, scores, strict=True):
             found[known] = np.einsum("d,kd->k", query, self._vectors(own[known]))
@@ -248,7 +249,7 @@ class VectorIndex:
             DataError: An id is unknown.
         """
         wanted = np.asarray(ids, dtype=np.int64)
-        _refuse_unknown(wanted[~self.has(wanted)])
+        refuse_unknown(wanted[~self.has(wanted)])
         return self._vectors(wanted)
 
     def _vectors(self, wanted: Rows) -> Floats:
@@ -267,11 +268,11 @@ class VectorIndex:
         Raises:
             DataError: An id is there already or twice, or the vectors are longer than 1 or of another width.
         """
-        values = _checked_vectors(vectors, self.width)
-        rows = _checked_ids(ids, len(values))
+        values = checked_vectors(vectors, self.width)
+        rows = checked_ids(ids, len(values))
         known = self.has(rows)
         if known.any():
-            raise DataError("ids that the index lacks", f"{_some(rows[known])} in it", "Remove them first.")
+            raise DataError("ids that the index lacks", f"{some(rows[known])} in it", "Remove them first.")
         self._side = ExactStore(np.concatenate([self._side.vectors, values]))
         self._side_ids = np.concatenate([self._side_ids, rows])
 
@@ -281,8 +282,8 @@ class VectorIndex:
         Raises:
             DataError: An id is unknown or named twice; nothing is removed then.
         """
-        rows = _checked_ids(ids, np.asarray(ids).size)
-        _refuse_unknown(rows[~self.has(rows)])
+        rows = checked_ids(ids, np.asarray(ids).size)
+        refuse_unknown(rows[~self.has(rows)])
         self._live &= ~np.isin(self._store_ids, rows)
         kept = ~np.isin(self._side_ids, rows)
         self._side, self._side_ids = ExactStore(self._side.vectors[kept]), self._side_ids[kept]
@@ -396,46 +397,3 @@ def _best(scores: Floats, ids: Rows, k: int) -> tuple[Floats, Rows]:
         return best, best_ids
     missing = ((0, 0), (0, k - order.shape[1]))
     return np.pad(best, missing, constant_values=-np.inf), np.pad(best_ids, missing, constant_values=-1)
-
-
-def _checked_queries(queries: ArrayLike, width: int) -> Floats:
-    values = np.ascontiguousarray(queries, dtype=np.float32)
-    if values.ndim != 2 or values.shape[1] != width:
-        raise DataError(f"vectors [n, {width}]", f"an array {list(values.shape)}", "Use the encoder of this index.")
-    if not np.isfinite(values).all():
-        raise DataError("finite vectors", "NaN or infinity", "Look at what made them.")
-    return values
-
-
-def _checked_vectors(vectors: ArrayLike, width: int | None = None) -> Floats:
-    values = np.ascontiguousarray(vectors, dtype=np.float32)
-    values = _checked_queries(values, width or (values.shape[1] if values.ndim == 2 else 0))
-    lengths = np.sqrt(np.einsum("nd,nd->n", values, values))
-    wrong = lengths > LONGEST
-    if wrong.any():
-        row = int(wrong.argmax())
-        found = f"{int(wrong.sum()):,} others, the first in row {row} of length {lengths[row]:.3g}"
-        raise DataError("vectors of length 1 at most", found, "Divide each by its length.")
-    return values
-
-
-def _checked_ids(ids: ArrayLike, count: int) -> Rows:
-    array = np.asarray(ids)
-    if array.shape != (count,) or (array.size and array.dtype.kind not in "iu"):
-        raise DataError(f"{count:,} whole numbers as ids", f"{array.dtype} {list(array.shape)}", "Give one a vector.")
-    rows = array.astype(np.int64)
-    unique, counts = np.unique(rows, return_counts=True)
-    if (counts > 1).any():
-        raise DataError("each id once", f"{_some(unique[counts > 1])} more often", "Leave the repeated ones out.")
-    if rows.size and unique[0] < 0:
-        raise DataError("ids from 0 up", f"{_some(unique[unique < 0])}", "-1 means that there is no answer.")
-    return rows
-
-
-def _refuse_unknown(ids: Rows) -> None:
-    if ids.size:
-        raise DataError("ids of the index", f"{_some(np.unique(ids))} unknown to it", "Look at its ids.")
-
-
-def _some(ids: Rows) -> str:
-    return ", ".join(map(str, ids[:5].tolist())) + (f" … ({len(ids):,})" if len(ids) > 5 else "")
