@@ -14,6 +14,7 @@ Floats = NDArray[np.float32]
 
 POINTS_A_LIST = 40  # training vectors a list: FAISS warns below 39
 ROUNDS = 8  # of k-means
+SHARED = 0.25  # cosine of two unit vectors, on the average, from which on they lie in a cone
 FEW = 512  # lists whose centres are compared one by one
 COLUMNS_A_CODE = 8  # of a centre, at most
 COMPARED_A_PROBE, COMPARED = 4, 8  # centres that their codes choose, for each list that is probed and at least
@@ -27,6 +28,8 @@ def num_lists_for(num_vectors: int) -> int:
 def centres_of(vectors: Floats, seed: int) -> Any:
     """A FAISS index of the centres of lists for `vectors` [n, d], n ≥ 1, by spherical k-means.
 
+    Where the vectors lie in a cone, as those of one modality do, the centres are at right angles to its axis: what all
+    vectors share tells no list from another, and otherwise a list of what is like nothing attracts everything.
     From `FEW` centres on, codes of 4 bits for 8 columns choose the few that are compared, in k-means as in a search: of
     4,000 centres of 512 columns that takes a fifth of the time.
     """
@@ -34,10 +37,16 @@ def centres_of(vectors: Floats, seed: int) -> Any:
     clustering = faiss.Clustering(width, num_lists)
     clustering.niter, clustering.seed, clustering.spherical = ROUNDS, seed + 1, True
     clustering.min_points_per_centroid, clustering.max_points_per_centroid = 1, POINTS_A_LIST
-    points = sample(vectors, num_lists * POINTS_A_LIST, seed)
+    points = _told_apart(sample(vectors, num_lists * POINTS_A_LIST, seed))
     centres = faiss.IndexFlatIP(width) if num_lists < FEW else _coded(points)
     clustering.train(points, centres)
     return centres
+
+
+def _told_apart(points: Floats) -> Floats:
+    mean = points.mean(axis=0)
+    shared = float(mean @ mean)
+    return points if shared < SHARED else points - (points @ mean / shared)[:, None] * mean
 
 
 def _coded(points: Floats) -> Any:

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -382,6 +383,18 @@ def test_queries_of_another_law_need_more_effort_than_an_index_is_tuned_for_with
     assert told._store.effort > 3 * alone._store.effort
 
 
+def test_a_cone_that_all_vectors_share_does_not_choose_their_lists(monkeypatch):
+    rng = np.random.default_rng(0)
+    law = Modalities.draw(World.draw(300, 128, rng), 6000, 1.0, 1.0, rng)
+    texts = law.texts(300, rng)
+    index = build(law.images, kind="ivf", k=10, recall_queries=texts)
+    centres = np.stack([index._store.index.quantizer.reconstruct(place) for place in range(10)])
+    assert np.abs(centres @ law.images.mean(axis=0)).max() < 0.01
+    monkeypatch.setattr("dim.search.centres.SHARED", 1.0)
+    before = build(law.images, kind="ivf", k=10, recall_queries=texts)
+    assert index._store.effort < before._store.effort / 4
+
+
 def test_codes_choose_more_candidates_than_answers_and_float16_scores_them():
     vectors = clustered(3000)
     index = build(vectors, kind="int4", k=10)
@@ -463,6 +476,22 @@ def test_codes_of_vectors_that_are_all_alike_answer():
     np.testing.assert_allclose(scores, 1, atol=1e-3)
     many = np.concatenate([vectors, np.zeros((20, 64), np.float32)])
     assert build(many, kind="int4").search(unit(3, 64, seed=3), 5)[1].min() >= 0
+
+
+def test_codes_answer_with_columns_beside_them_and_in_several_threads():
+    vectors, rng = clustered(3000), np.random.default_rng(5)
+    beside = rng.random((40, 3000), dtype=np.float32) * (rng.random((40, 3000)) < 0.01)
+    index, other = (build(vectors, kind=kind, k=10) for kind in ("int4", "ivf"))
+    index._store.effort = other._store.effort = other._store.most
+    scores, found = index.search(vectors[:40], 10, beside)
+    expected = other.search(vectors[:40], 10, beside)
+    assert (found == expected[1]).mean() > 0.97
+    np.testing.assert_allclose(scores, expected[0], atol=2e-3)
+    asked = [vectors[start : start + 50] for start in range(0, 1000, 50)]
+    alone = [index.search(queries, 10)[1] for queries in asked]
+    with ThreadPoolExecutor(4) as pool:
+        for one, other in zip(alone, pool.map(lambda queries: index.search(queries, 10)[1], asked), strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_codes_are_of_ivf_alone():
