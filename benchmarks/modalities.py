@@ -225,7 +225,7 @@ def _plot(curves: Sequence[Effort], tuned: Sequence[Tuned]) -> Figure:
     """Recall@10 over the lists that are probed, a panel a storage, with what tuning chose."""
     storages = list(dict.fromkeys(point.storage for point in curves))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(1.5 + 4 * len(storages), 3.6), layout="constrained")
+        figure = Figure(figsize=(2.5 + 4 * len(storages), 3.6), layout="constrained")
         for axes, storage in zip(figure.subplots(1, len(storages), squeeze=False)[0], storages, strict=True):
             own = [point for point in curves if point.storage == storage]
             for colour, name in zip(PALETTE, ("images", "texts"), strict=False):
@@ -238,7 +238,7 @@ def _plot(curves: Sequence[Effort], tuned: Sequence[Tuned]) -> Figure:
             axes.set_title(storage)
             axes.set_xlabel("lists probed (log scale)")
             axes.set_ylabel("recall@10")
-        figure.axes[-1].legend()
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right center")
     return figure
 
 
