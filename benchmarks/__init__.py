@@ -14,6 +14,7 @@ from benchmarks.kb import bench_kb
 from benchmarks.likelihoods import bench_likelihoods
 from benchmarks.link import bench_link
 from benchmarks.memory import bench_memory
+from benchmarks.modalities import bench_modalities
 from benchmarks.rank import bench_rank
 from benchmarks.search import bench_search
 from benchmarks.serve import bench_serve
@@ -34,6 +35,7 @@ __all__ = [
     "bench_likelihoods",
     "bench_link",
     "bench_memory",
+    "bench_modalities",
     "bench_rank",
     "bench_search",
     "bench_serve",

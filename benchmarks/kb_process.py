@@ -23,8 +23,7 @@ from benchmarks.own_memory import memory
 from dim.data.entity import Entity
 from dim.linker.answer import Question
 from dim.linker.ranked import NUM_CANDIDATES
-from dim.methods.contrastive.linker import ContrastiveLinker
-from dim.search.stores import WIDER
+from dim.methods.contrastive.linker import WIDER, ContrastiveLinker
 
 NUM_WARM, NUM_EXACT = 20, 100
 BATCH, TIE = 2**16, 1e-3  # IVF keeps vectors as float16

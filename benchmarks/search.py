@@ -11,12 +11,20 @@ from rich.table import Table
 from torch.nn.functional import normalize
 
 from benchmarks.clock import seconds
-from benchmarks.search_curve import GOAL_RATIO, GOAL_RECALL, Point, check_curve, curve_table, measure_curve, write_curve
+from benchmarks.search_curve import (
+    GOAL_RATIO,
+    GOAL_RECALL,
+    IndexName,
+    Point,
+    check_curve,
+    curve_table,
+    measure_curve,
+    write_curve,
+)
 from dim.core.provenance import commit, hardware
 from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.search.exact import ExactIndex
-from dim.search.vector_index import Kind
 
 SIZES = (10_000, 31_623, 100_000, 316_228, 1_000_000)
 
@@ -28,7 +36,7 @@ def bench_search(
     k: int = 20,
     repeats: int = 7,
     sizes: list[int] | None = None,
-    kinds: list[Kind] | None = None,
+    kinds: list[IndexName] | None = None,
     num_centres: int = 10_000,
     batch: int = 256,
     curve_repeats: int = 3,
@@ -46,7 +54,7 @@ def bench_search(
         k: Answers a query of the first table.
         repeats: Turns of the first table; the ratio is the median of the turns' ratios.
         sizes: Vectors in the growing KBs; by default five from 10,000 to 1,000,000. An empty list leaves them out.
-        kinds: Indexes over them: exact, flat, ivf, hnsw; by default exact and ivf.
+        kinds: Indexes over them: exact, flat, ivf, hnsw, int4 (IVF of that storage); by default exact, ivf and int4.
         num_centres: Centres of the growing KBs.
         batch: Queries a search in the growing KBs.
         curve_repeats: Turns over the growing KBs.
@@ -55,7 +63,7 @@ def bench_search(
     Returns:
         The points of the growing KBs.
     """
-    chosen, indexes = list(SIZES) if sizes is None else sizes, kinds or ["exact", "ivf"]
+    chosen, indexes = list(SIZES) if sizes is None else sizes, kinds or ["exact", "ivf", "int4"]
     if out is not None:
         check_curve(out)
     if min([1, *chosen, num_centres, batch, curve_repeats]) < 1:
@@ -74,13 +82,14 @@ def bench_search(
 
 def _print_curve(points: Sequence[Point], title: str) -> None:
     largest = max(point.num_entities for point in points)
-    rivals = [p for p in points if p.num_entities == largest and p.kind in ("ivf", "hnsw")]
+    rivals = [p for p in points if p.num_entities == largest and p.kind in ("ivf", "int4", "hnsw")]
     Console().print(curve_table(points, title))
     for point in rivals:
         is_met = point.recall_at_10 >= GOAL_RECALL and point.ratio >= GOAL_RATIO
         Console().print(
             f"{largest:,} vectors, {point.kind}: recall@10 {point.recall_at_10:.4f} (goal ≥ {GOAL_RECALL}) at"
-            f" {point.ratio:.1f} × FAISS flat (goal ≥ {GOAL_RATIO:.0f}): {'met' if is_met else 'not met'}",
+            f" {point.ratio:.1f} × FAISS flat (goal ≥ {GOAL_RATIO:.0f}), {point.bytes_in_memory:,.0f} bytes a vector in"
+            f" memory: {'met' if is_met else 'not met'}",
             soft_wrap=True,
         )
 

@@ -10,6 +10,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import faiss
 import matplotlib as mpl
@@ -23,8 +24,10 @@ from benchmarks.clock import seconds
 from dim.core.files import atomic_path
 from dim.core.output import check_file
 from dim.report.plots import PALETTE, STYLE
-from dim.search.vector_index import Kind, VectorIndex
+from dim.search.codes import CodeStore
+from dim.search.vector_index import VectorIndex
 
+IndexName = Literal["exact", "flat", "ivf", "hnsw", "int4"]  #: A kind of `VectorIndex`, or IVF whose storage is int4.
 GOAL_RECALL, GOAL_RATIO = 0.98, 10.0
 K = 10
 NUM_TUNING = 500  # queries that set the effort; the timed ones are others
@@ -70,6 +73,7 @@ class Point:
         queries_per_second: In batches.
         single_ms: Median milliseconds of one query alone.
         bytes_per_vector: Of all files of the saved index.
+        bytes_in_memory: The same without the vectors of int4, of which a search reads a few from the disk.
         load_seconds: To open the saved index and read its checksums.
         load: Processes that the machine ran or wanted to run, in the last minute, when this was measured.
     """
@@ -86,10 +90,17 @@ class Point:
     effort: int
     lists: int
     load: float
+    bytes_in_memory: float
 
 
 def measure_curve(
-    sizes: Sequence[int], kinds: Sequence[Kind], num_centres: int, width: int, batch: int, repeats: int, seed: int = 0
+    sizes: Sequence[int],
+    kinds: Sequence[IndexName],
+    num_centres: int,
+    width: int,
+    batch: int,
+    repeats: int,
+    seed: int = 0,
 ) -> Iterator[Point]:
     """Yields one point a size and kind, and one of FAISS flat a size; vectors and queries follow one law.
 
@@ -97,7 +108,7 @@ def measure_curve(
 
     Args:
         sizes: Vectors in the KB; a smaller KB is the beginning of a larger one.
-        kinds: Of `VectorIndex`.
+        kinds: Of the indexes.
         num_centres: Of the law.
         width: Of the vectors.
         batch: Queries a search.
@@ -120,11 +131,12 @@ def measure_curve(
             flat_seconds += turns
             yield point
         speed = batch / median(flat_seconds)
-        yield Point(size, "FAISS flat", 1.0, speed, 1.0, flat_single, 4.0 * width, 0.0, 0.0, 0, 0, os.getloadavg()[0])
+        memory, load = 4.0 * width, os.getloadavg()[0]
+        yield Point(size, "FAISS flat", 1.0, speed, 1.0, flat_single, memory, 0.0, 0.0, 0, 0, load, memory)
 
 
 def _measure(
-    kind: Kind,
+    kind: IndexName,
     vectors: NDArray[np.float32],
     tuning: NDArray[np.float32],
     queries: NDArray[np.float32],
@@ -134,11 +146,9 @@ def _measure(
     folder: Path,
 ) -> tuple[Point, list[float]]:
     built: list[VectorIndex] = []
-    build_seconds = seconds(
-        lambda: built.append(
-            VectorIndex.build(vectors, kind=kind, recall_queries=tuning, k=K, wanted_recall=GOAL_RECALL, progress=True)
-        )
-    )
+    build = partial(VectorIndex.build, recall_queries=tuning, k=K, wanted_recall=GOAL_RECALL, progress=True)
+    own = partial(build, kind="ivf", storage="int4") if kind == "int4" else partial(build, kind=kind)
+    build_seconds = seconds(lambda: built.append(own(vectors)))
     built.pop().save(folder / "index")
     loaded: list[VectorIndex] = []
     load_seconds = seconds(lambda: loaded.append(VectorIndex.load(folder / "index")))
@@ -152,11 +162,13 @@ def _measure(
         for part in islice(cycle(parts), repeats + 1)
     ][1:]
     speed = len(parts[0]) / median(own for _, own in turns)
-    size = sum(path.stat().st_size for path in (folder / "index").iterdir()) / len(vectors)
+    sizes = {path.name: path.stat().st_size / len(vectors) for path in (folder / "index").iterdir()}
+    size = sum(sizes.values())
     point = Point(
-        len(vectors), index.kind, recall, speed, median(a / b for a, b in turns),
+        len(vectors), kind, recall, speed, median(a / b for a, b in turns),
         _single(partial(index.search, k=K), queries), size, build_seconds, load_seconds,
         index.parameters.get("effort", 0), index.parameters.get("most", 0), os.getloadavg()[0],
+        size - sizes.get(CodeStore.VECTORS, 0),
     )  # fmt: skip
     return point, [peer for peer, _ in turns]
 
@@ -169,7 +181,7 @@ def curve_table(points: Sequence[Point], title: str) -> Table:
     """The points as a table, the goals beside the largest KB."""
     table = Table(title=title)
     headings = (
-        "entities", "index", "recall@10", "queries/s", "× flat", "one query ms", "bytes/vector", "build s",
+        "entities", "index", "recall@10", "queries/s", "× flat", "one query ms", "bytes/vector", "in memory", "build s",
         "load s", "effort", "load",
     )  # fmt: skip
     for heading in headings:
@@ -178,7 +190,7 @@ def curve_table(points: Sequence[Point], title: str) -> Table:
         table.add_row(
             f"{point.num_entities:,}", point.kind, f"{point.recall_at_10:.4f}", f"{point.queries_per_second:,.0f}",
             f"{point.ratio:.1f}", f"{point.single_ms:.2f}", f"{point.bytes_per_vector:,.0f}",
-            f"{point.build_seconds:.0f}", f"{point.load_seconds:.1f}",
+            f"{point.bytes_in_memory:,.0f}", f"{point.build_seconds:.0f}", f"{point.load_seconds:.1f}",
             f"{point.effort:,}/{point.lists:,}" if point.effort else "", f"{point.load:.1f}",
         )  # fmt: skip
     return table

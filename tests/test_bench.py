@@ -20,15 +20,19 @@ def test_search_is_timed_against_one_matrix_product(capsys):
 def test_indexes_over_growing_kbs_are_measured_against_faiss_flat(capsys, tmp_path):
     points = bench_search(
         num_entities=500, num_queries=8, width=32, repeats=1,
-        sizes=[1000, 6000], kinds=["exact", "ivf", "hnsw"], num_centres=60, batch=32, curve_repeats=2, out=tmp_path,
+        sizes=[1000, 6000], kinds=["exact", "ivf", "int4", "hnsw"], num_centres=60, batch=32, curve_repeats=2,
+        out=tmp_path,
     )  # fmt: skip
     shown = " ".join(capsys.readouterr().out.split())
     assert [(p.num_entities, p.kind) for p in points] == [
-        (size, kind) for size in (1000, 6000) for kind in ("exact", "ivf", "hnsw", "FAISS flat")
+        (size, kind) for size in (1000, 6000) for kind in ("exact", "ivf", "int4", "hnsw", "FAISS flat")
     ]
     assert all(p.recall_at_10 == 1 for p in points if p.kind in ("exact", "FAISS flat"))
     assert all(p.recall_at_10 > 0.9 for p in points)  # tuned for 0.98 on 500 other queries
-    exact, ivf = (next(p for p in points[4:] if p.kind == kind) for kind in ("exact", "ivf"))
+    exact, ivf, int4 = (next(p for p in points[5:] if p.kind == kind) for kind in ("exact", "ivf", "int4"))
+    assert ivf.bytes_in_memory == ivf.bytes_per_vector
+    assert int4.bytes_in_memory < int4.bytes_per_vector - 2 * 32 + 1
+    assert int4.bytes_in_memory < 0.7 * ivf.bytes_in_memory
     assert 128 < exact.bytes_per_vector < 150
     assert ivf.bytes_per_vector < 0.8 * exact.bytes_per_vector
     assert "6,000 vectors, ivf: recall@10" in shown

@@ -11,6 +11,7 @@ from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from demo_run import demo_run, linker_of, questions_of, world_of
@@ -494,14 +495,16 @@ def test_export_says_what_it_wrote(run, tmp_path, capsys):
     assert "a run with its config.yaml" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["exact", pytest.param("flat", marks=pytest.mark.long), "ivf", "hnsw"])
+@pytest.mark.parametrize("kind", ["exact", pytest.param("flat", marks=pytest.mark.long), "ivf", "int4", "hnsw"])
 def test_an_index_of_each_kind_reaches_its_recall_and_keeps_the_answers(model, run, tmp_path, capsys, kind):
     folder = shutil.copytree(model, tmp_path / "model")
-    assert main(["index", str(folder), "--kind", kind]) == 0
+    options = ["--kind", "ivf", "--storage", "int4"] if kind == "int4" else ["--kind", kind]
+    assert main(["index", str(folder), *options]) == 0
     shown = capsys.readouterr().out
-    assert f"index: {kind}, 300 vectors of" in shown
+    named, storage = ("ivf", " as int4") if kind == "int4" else (kind, " as float16" if kind in ("ivf", "hnsw") else "")
+    assert f"index: {named}, 300 vectors of 64{storage}, " in shown
     linker, questions = Linker.from_pretrained(folder, device="cpu"), questions_of(run)
-    assert linker.index.kind == kind
+    assert linker.index.kind == named
     recall = 1.0
     if kind != "exact":
         recall = float(re.search(r"recall@10 ([\d.]+)", shown)[1])
@@ -511,3 +514,28 @@ def test_an_index_of_each_kind_reaches_its_recall_and_keeps_the_answers(model, r
     assert sum(a == b for a, b in zip(before, after, strict=True)) >= (recall - 0.05) * len(questions)
     if kind in ("exact", "flat"):
         assert before == after
+
+
+def test_the_storage_of_an_index_must_go_with_its_kind(model, tmp_path, capsys):
+    folder = shutil.copytree(model, tmp_path / "model")
+    assert main(["index", str(folder), "--kind", "hnsw", "--storage", "int4"]) == 1
+    assert "storage int4 of an index of kind ivf or auto" in capsys.readouterr().err
+    assert Linker.from_pretrained(folder, device="cpu").index.kind == "exact"
+
+
+def test_an_index_is_tuned_on_mentions_of_tune_also_where_it_is_built_anew(model, run, tmp_path, capsys, monkeypatch):
+    rows = np.flatnonzero(world_of(run).mentions["split"] == "tune")
+    assert Linker.from_pretrained(model, device="cpu").index.recall_queries is None, "they are few"
+    monkeypatch.setattr("dim.methods.contrastive.linker.LEAST_ASKED", len(rows))
+    linker = Linker.from_checkpoint(run, device="cpu", index="ivf")
+    assert linker.index.recall.num_queries == len(rows)
+    dense = linker.towers.queries(questions_of(run, "tune"))[:, -64:]
+    apart = np.abs(dense[:, None] - linker.index.recall_queries).max(axis=2)
+    assert apart.min(axis=0).max() < 1e-3
+    assert apart.min(axis=1).max() < 1e-3
+    linker.save(tmp_path / "linker")
+    assert main(["index", str(tmp_path / "linker"), "--kind", "hnsw"]) == 0
+    assert f"over {len(rows)} mentions of tune" in capsys.readouterr().out
+    again = Linker.from_pretrained(tmp_path / "linker", device="cpu").index
+    np.testing.assert_array_equal(again.recall_queries, linker.index.recall_queries)
+    assert again.recall.num_queries == len(rows)

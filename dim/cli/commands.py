@@ -225,6 +225,7 @@ COMMANDS = {
             "bench_train",
             "bench_train_encoder",
             "bench_search",
+            "bench_modalities",
             "bench_rank",
             "bench_convert",
             "bench_dump",

@@ -165,17 +165,22 @@ def export(
 
 
 def index(
-    folder: Path, kind: Literal["auto", "exact", "flat", "ivf", "hnsw"] = "auto", trust: str | None = None
+    folder: Path,
+    kind: Literal["auto", "exact", "flat", "ivf", "hnsw"] = "auto",
+    storage: Literal["float16", "int8", "int4"] = "float16",
+    trust: str | None = None,
 ) -> None:
     """Builds the index of a linker's folder anew, such as after many entities were added, or of another kind.
 
     Args:
         folder: A folder that `dim export` or `Linker.save` wrote.
         kind: `auto` chooses by the size of the KB.
+        storage: Of a coordinate in `ivf` and `hnsw`. `int4`, of `ivf` alone, keeps 4 bits in memory, which choose
+            candidates, and float16 on the disk, which scores them.
         trust: Packages, separated by commas, whose classes the folder may name beside dim's; they are imported.
     """
     with changed_folder(folder, "dim index", trust) as linker:
-        linker.rebuild_index(kind)
+        linker.rebuild_index(kind, storage)
     _say_index(linker)
     Console().print(f"written: {folder}", soft_wrap=True)
 
@@ -192,12 +197,13 @@ def _image_root(linker: Linker) -> str | None:
 def _say_index(linker: Linker) -> None:
     if (found := linker.index) is None:
         return
-    recall = (
-        "exact"
-        if found.kind == "exact"
-        else f"recall@10 {found.recall.at_10:.3f}, @{found.recall.k} {found.recall.at_k:.3f}"
-    )
-    Console().print(f"index: {found.kind}, {len(found):,} vectors of {found.width}, {recall}", soft_wrap=True)
+    recall = "exact"
+    if found.kind != "exact":
+        of = "mentions of tune" if found.recall_queries is not None else "vectors of the KB with noise"
+        recall = f"recall@10 {found.recall.at_10:.3f}, @{found.recall.k} {found.recall.at_k:.3f}"
+        recall += f" over {found.recall.num_queries:,} {of}"
+    storage = f" as {found.parameters['storage']}" if "storage" in found.parameters else ""
+    Console().print(f"index: {found.kind}, {len(found):,} vectors of {found.width}{storage}, {recall}", soft_wrap=True)
 
 
 def _size(folder: Path) -> int:

@@ -64,6 +64,10 @@ class TwoTowersNetwork(Method):
         """Vectors [B, D] of mention rows [B]."""
         return self.encode_mentions(self.data.mentions(rows, tuple(self.field_widths[0])))
 
+    def dense_queries(self, rows: Tensor) -> Tensor:
+        """The dense columns [B, D - num_sparse] of the unit vectors of mention rows [B]."""
+        return self._parted(self.queries(rows))[0]
+
     def entities(self, rows: Tensor) -> Tensor:
         """Vectors [B, D] of KB rows [B]."""
         return self.encode_entities(self.data.entities(rows, tuple(self.field_widths[1])))

@@ -43,7 +43,8 @@ from dim.linker.places import check_linker, check_name, run_folder
 from dim.linker.sources import folder_of, noted_commit
 from dim.linker.together import Together
 from dim.reranker.ranker import Ranker
-from dim.search.vector_index import KindOrAuto, VectorIndex, check_kind
+from dim.search.stores import Storage
+from dim.search.vector_index import KindOrAuto, VectorIndex, check_kind, check_storage
 
 BATCH = 256
 
@@ -560,24 +561,28 @@ class Linker(ModelHubMixin, ABC):
         """
         self._forget(self.knowledge.remove(ids_of(ids, "what is removed")))
 
-    def rebuild_index(self, kind: KindOrAuto = "auto") -> None:
+    def rebuild_index(self, kind: KindOrAuto = "auto", storage: Storage = "float16") -> None:
         """Builds the index anew, of the vectors that it has; IVF and HNSW keep them rounded to half precision.
 
         Args:
             kind: `auto`, `exact`, `flat`, `ivf` or `hnsw`.
+            storage: Of a coordinate in IVF and HNSW: `float16`, `int8`, or, of IVF alone, `int4` in memory beside
+                float16 on the disk (`VectorIndex.build`).
 
         Raises:
-            ConfigError: There is no such kind, or this linker searches no vectors.
+            ConfigError: There is no such kind or storage, or this linker searches no vectors.
             DataError: There is no entity.
         """
         check_kind(kind)
+        check_storage(storage, kind)
         if self.index is None:
             remedy = "Leave it out: what it searches is always up to date."
             raise ConfigError("a linker that searches vectors", f"a {self.content}", remedy)
         if not len(self):
             raise DataError("entities to build an index of", "none", "Add some first.")
         ids = self.index.ids
-        self.index = VectorIndex.build(self.index.vectors_of(ids), ids, kind=kind)
+        queries = self.index.recall_queries
+        self.index = VectorIndex.build(self.index.vectors_of(ids), ids, kind, queries, storage=storage)
 
 
 def about_saved(about: dict[str, Any], images: KeptImages | None, trusted: Sequence[str]) -> dict[str, Any]:

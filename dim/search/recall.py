@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dim.search.codes import CodeStore
 from dim.search.stores import ExactStore, FaissStore, Floats, Rows, pair_scores
 
 AT = 10
@@ -83,22 +84,32 @@ class RecallSample:
     def tune(self, store: FaissStore, wanted: float) -> None:
         """Sets the store's least effort whose recall@k reaches `wanted`, or comes as near to it as the most does.
 
-        Recall counts less two standard errors, since the queries that choose the effort also measure it.
+        Where codes choose candidates, then the fewest of these. Recall counts less two standard errors, since the
+        queries that choose also measure it.
         """
         store.width = self.k + SPARE
-        effort = store.least
-        least = effort - 1
-        while (reached := self._surely(store, effort)) < wanted and effort < store.most:
-            least, effort = effort, min(2 * effort, store.most)
-        if reached < wanted:  # what the storage rounds away, no effort brings back
-            least, wanted = store.least - 1, reached
-        while effort - least > max(1, effort // 16):
-            middle = (least + effort) // 2
-            least, effort = (least, middle) if self._surely(store, middle) >= wanted else (middle, effort)
-        store.effort = effort
+        if isinstance(store, CodeStore):
+            store.rescored = store.most_rescored
+        reached = self._least(store, "effort", store.least, store.most, wanted)
+        if isinstance(store, CodeStore):
+            self._least(store, "rescored", store.width, store.most_rescored, min(wanted, reached))
 
-    def _surely(self, store: FaissStore, effort: int) -> float:
-        store.effort = effort
+    def _least(self, store: FaissStore, name: str, least: int, most: int, wanted: float) -> float:
+        """Sets the store's attribute to the least value that reaches `wanted`, and gives what the recall is then."""
+        value, below = least, least - 1
+        while (reached := self._surely(store, name, value)) < wanted and value < most:
+            below, value = value, min(2 * value, most)
+        if reached < wanted:  # what the storage rounds away, no effort brings back
+            below, wanted = least - 1, reached
+        while value - below > max(1, value // 16):
+            middle = (below + value) // 2
+            found = self._surely(store, name, middle)
+            below, value, reached = (below, middle, found) if found >= wanted else (middle, value, reached)
+        setattr(store, name, value)
+        return reached
+
+    def _surely(self, store: FaissStore, name: str, value: int) -> float:
+        setattr(store, name, value)
         hits = self.hits(store, self.k)
         return float(hits.mean() - 2 * hits.std() / np.sqrt(len(hits)))
 

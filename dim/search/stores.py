@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from dim.core.folder_files import read_array
 from dim.core.progress import shown
 from dim.errors import DataError
+from dim.search.centres import POINTS_A_LIST, centres_of, probing, sample
 from dim.search.exact import top_k
 from dim.search.half_precision import HalfPrecision
 
@@ -23,16 +25,13 @@ faiss: Any = typed_faiss  # its stubs lack half of what it offers
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 FaissKind = Literal["flat", "ivf", "hnsw"]
-Storage = Literal["float16", "int8"]
+Storage = Literal["float16", "int8", "int4"]
 
 REMEDY = "Build it again: dim index."
 QUERIES_AT_ONCE = 256
 FLOATS_AT_ONCE = 2**26  # of one array in a search: 256 MiB
 VECTORS_AT_ONCE = 2**16  # added to a FAISS index between two steps of the progress bar
-POINTS_A_LIST = 40  # training vectors a list of IVF: FAISS warns below 39
-ROUNDS = 8  # of k-means
 FLOATS_COPIED = 2**27  # of an exact store's vectors, at most
-WIDER = 4  # candidates of either part an answer, where vectors are a part of what counts
 FEW = 16  # queries at a time: of more, one matrix product is faster
 LINKS, CONSTRUCTION = 16, 80  # HNSW: links a vector, and candidates when a vector is added
 
@@ -164,6 +163,7 @@ class FaissStore:
         self.index, self.kind, self.effort, self.width = index, kind, effort, width
         # An open file stays the one that is mapped, whatever takes its name: `save` copies it.
         self._file = path.open("rb") if path else None
+        self._last: tuple[tuple[int, int, int], Any] | None = None
 
     @classmethod
     def load(cls, folder: Path, kind: FaissKind, effort: int, width: int) -> FaissStore:
@@ -201,35 +201,32 @@ class FaissStore:
         return int(self.index.nlist) if self.kind == "ivf" else max(1, len(self))
 
     def found(self, queries: Floats, width: int, beside: Floats | None = None) -> tuple[Floats, Rows]:
-        """Scores and positions [b, min(width, n)]; see `_found_beside` for what is added to the products."""
+        """Scores and positions [b, min(width, n)]; `beside` where the kind is flat alone."""
         width = min(width, len(self))
         if not len(queries) or not width:
             return np.empty((len(queries), width), np.float32), np.empty((len(queries), width), np.int64)
         if beside is not None:
-            return self._found_beside(queries, width, beside)
+            return self._exact.found(queries, width, beside)
         effort = min(self.effort * math.ceil(width / self.width), self.most)
-        parameters = None
-        if self.kind == "ivf":
-            parameters = faiss.SearchParametersIVF(nprobe=effort)
-        if self.kind == "hnsw":
-            parameters = faiss.SearchParametersHNSW(efSearch=max(effort, width))
-        scores, positions = self.index.search(queries, width, params=parameters)
+        scores, positions = self.index.search(queries, width, params=self._told(effort, width))
         return np.where(positions < 0, np.float32(-np.inf), scores), positions
 
-    def _found_beside(self, queries: Floats, width: int, beside: Floats) -> tuple[Floats, Rows]:
-        """As `found`, of the `WIDER` times as many best by either part; exact where the kind is."""
-        if self.kind == "flat":
-            return self._exact.found(queries, width, beside)
-        scores = np.full((len(queries), width), -np.inf, dtype=np.float32)
-        positions = np.full((len(queries), width), -1, dtype=np.int64)
-        looked_at = min(WIDER * width, len(self))
-        for place, nearest in enumerate(self.found(queries, looked_at)[1]):
-            most = top_k(torch.from_numpy(beside[place : place + 1]), looked_at)[1][0].numpy()
-            either = np.union1d(nearest[nearest >= 0], most)
-            sums = self.vectors_at(either) @ queries[place] + beside[place, either]
-            best = np.argsort(-sums, kind="stable")[:width]
-            scores[place], positions[place] = sums[best], either[best]
-        return scores, positions
+    def _told(self, effort: int, width: int) -> Any:
+        """`_parameters`, kept for the next search: to make them takes as long as to search for one query."""
+        asked = effort, width, self._candidates(width)
+        if self._last is None or self._last[0] != asked:
+            self._last = asked, self._parameters(*asked)
+        return self._last[1]
+
+    def _candidates(self, width: int) -> int:
+        """How many vectors are chosen for so many answers."""
+        return width
+
+    def _parameters(self, effort: int, width: int, candidates: int) -> Any:
+        """What FAISS is told of a search for `width` answers."""
+        if self.kind == "ivf":
+            return probing(self.index, effort)
+        return faiss.SearchParametersHNSW(efSearch=max(effort, width)) if self.kind == "hnsw" else None
 
     @cached_property
     def _exact(self) -> ExactStore:
@@ -257,7 +254,11 @@ class FaissStore:
 
 
 def build_faiss(
-    vectors: Floats, kind: FaissKind, storage: Storage = "float16", seed: int = 0, progress: bool = False
+    vectors: Floats,
+    kind: FaissKind,
+    storage: Literal["float16", "int8"] = "float16",
+    seed: int = 0,
+    progress: bool = False,
 ) -> FaissStore:
     """A store of a new FAISS index over `vectors` [n, d], n ≥ 1, with the least effort."""
     num, width = vectors.shape
@@ -269,31 +270,27 @@ def build_faiss(
         else:
             index = faiss.IndexHNSWSQ(width, _quantizer(storage), LINKS, faiss.METRIC_INNER_PRODUCT)
             index.hnsw.efConstruction = CONSTRUCTION
-            index.train(_sample(vectors, 2**16, seed))
-        for start in range(0, num, VECTORS_AT_ONCE):
-            block = np.ascontiguousarray(vectors[start : start + VECTORS_AT_ONCE])
+            index.train(sample(vectors, 2**16, seed))
+        for block in blocks(vectors):
             index.add(block)
             advance(len(block))
     return FaissStore(index, kind)
 
 
 def _trained_ivf(vectors: Floats, storage: Storage, seed: int) -> Any:
-    num, width = vectors.shape
-    num_lists = max(1, min(round(4 * math.sqrt(num)), num // POINTS_A_LIST))
-    coarse = faiss.IndexFlatIP(width)
+    centres, width = centres_of(vectors, seed), vectors.shape[1]
     # Without residuals: the score of a pair depends on the two vectors alone.
     index = faiss.IndexIVFScalarQuantizer(
-        coarse, width, num_lists, _quantizer(storage), faiss.METRIC_INNER_PRODUCT, False
+        centres, width, centres.ntotal, _quantizer(storage), faiss.METRIC_INNER_PRODUCT, False
     )
-    index.cp.niter, index.cp.seed, index.cp.spherical = ROUNDS, seed + 1, True
-    index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, POINTS_A_LIST
-    index.train(_sample(vectors, num_lists * POINTS_A_LIST, seed))
+    index.train(sample(vectors, centres.ntotal * POINTS_A_LIST, seed))  # the coordinates' range, for int8
     return index
 
 
-def _sample(vectors: Floats, size: int, seed: int) -> Floats:
-    rows = np.random.default_rng(seed).permutation(len(vectors))[:size]
-    return np.ascontiguousarray(vectors[np.sort(rows)])
+def blocks(vectors: Floats) -> Iterator[Floats]:
+    """The vectors, `VECTORS_AT_ONCE` at a time."""
+    for start in range(0, len(vectors), VECTORS_AT_ONCE):
+        yield np.ascontiguousarray(vectors[start : start + VECTORS_AT_ONCE])
 
 
 def _quantizer(storage: Storage) -> int:

@@ -12,14 +12,15 @@ from dim.core.choices import check_choice
 from dim.core.folder_files import read_array
 from dim.core.sealed import REMEDY, Manifest, open_sealed, sealed_folder
 from dim.errors import ConfigError, DataError
+from dim.search.checked import checked_ids, checked_queries, checked_vectors, refuse_unknown, some
+from dim.search.codes import CodeStore, build_codes
 from dim.search.recall import SPARE, Recall, RecallSample
 from dim.search.stores import ExactStore, FaissStore, Floats, Rows, Storage, Store, build_faiss
 
-FORMAT_VERSION = 1
+FORMAT_VERSION, OLDER = 2, (1,)  #: The older one has no codes beside the vectors that score.
 CONTENT = "vector index"
 EXACT_BELOW = 50_000  #: Vectors; see `VectorIndex.build`.
 MOST_PROBED = 0.25  #: Of the lists of IVF, beyond which "auto" falls back on exact search.
-LONGEST = 1 + 1e-2  # of unit vectors that were kept as float16
 
 Kind = Literal["exact", "flat", "ivf", "hnsw"]
 KindOrAuto = Literal["auto", "exact", "flat", "ivf", "hnsw"]
@@ -40,6 +41,8 @@ class Parameters(TypedDict):
 
     effort: NotRequired[int]
     width: NotRequired[int]
+    storage: NotRequired[str]
+    rescored: NotRequired[int]
 
 
 class Facts(Manifest):
@@ -57,6 +60,13 @@ def check_kind(kind: object) -> None:
     check_choice("the kind of an index", kind, get_args(KindOrAuto))
 
 
+def check_storage(storage: object, kind: KindOrAuto) -> None:
+    """Raises ConfigError where there is no such storage, or not of this kind of index."""
+    check_choice("the storage of an index", storage, get_args(Storage))
+    if storage == "int4" and kind not in ("auto", "ivf"):
+        raise ConfigError("storage int4 of an index of kind ivf or auto", f"kind {kind}", "Choose another of the two.")
+
+
 class VectorIndex:
     """The nearest vectors of a KB, unit vectors or a part of such, by inner product; made by `build` or `load`.
 
@@ -68,13 +78,22 @@ class VectorIndex:
         kind: Of the fixed part.
         recall: Measured at build time on the fixed part.
         parameters: What the build chose, for people to read.
+        recall_queries: As of `build`, kept and saved for the next one; None: none were given.
         num_added: Vectors beside the fixed part.
     """
 
     def __init__(
-        self, store: Store, ids: Rows, width: int, kind: Kind, recall: Recall, parameters: dict[str, Any]
+        self,
+        store: Store,
+        ids: Rows,
+        width: int,
+        kind: Kind,
+        recall: Recall,
+        parameters: dict[str, Any],
+        recall_queries: Floats | None = None,
     ) -> None:
         self.kind, self.width, self.recall, self.parameters = kind, width, recall, parameters
+        self.recall_queries = recall_queries
         self._store, self._store_ids = store, ids
         self._are_counted = np.array_equal(ids, np.arange(len(ids)))
         self._live = np.ones(len(ids), dtype=bool)
@@ -106,10 +125,14 @@ class VectorIndex:
             ids: [n], int64, all different and not negative; by default 0 … n-1.
             kind: "exact": a matrix product; "flat", "ivf", "hnsw": of FAISS.
                 HNSW built by several threads differs from build to build.
-            recall_queries: [b, d]; by default 500 vectors of the KB with noise.
+            recall_queries: [b, d], such as will be asked; by default 500 vectors of the KB with noise. Where queries
+                are further from the vectors than these from each other, as texts from images, an index that was tuned
+                without them misses much of what they ask for, and says a recall that is not theirs.
             k: Answers that a search is tuned for.
             wanted_recall: Share of the k nearest that IVF and HNSW are tuned to find, with the least effort.
             storage: Of a coordinate in IVF and HNSW; "int8" halves the memory and rounds scores to about 0.001.
+                "int4", of IVF alone, keeps codes of 4 bits in memory, which choose candidates, and float16 on the disk,
+                which scores them.
             seed: Of k-means and of the samples.
             progress: Show a bar, on stderr.
 
@@ -118,32 +141,39 @@ class VectorIndex:
             ConfigError: `k` or `wanted_recall` is out of range, or there is no such kind or storage.
         """
         check_kind(kind)
-        check_choice("the storage of an index", storage, get_args(Storage))
+        check_storage(storage, kind)
         if k < 1 or not 0 < wanted_recall <= 1:
             raise ConfigError(
                 "k ≥ 1 and 0 < wanted_recall ≤ 1", f"k={k}, wanted_recall={wanted_recall}", "Choose others."
             )
-        values = _checked_vectors(vectors)
-        rows = _checked_ids(np.arange(len(values)) if ids is None else ids, len(values))
+        values = checked_vectors(vectors)
+        rows = checked_ids(np.arange(len(values)) if ids is None else ids, len(values))
         if np.any(rows[1:] < rows[:-1]):  # equal scores are sorted by position, which then is by id
             order = np.argsort(rows)
             values, rows = np.ascontiguousarray(values[order]), rows[order]
         exact = Recall(1.0, 1.0, min(k, len(rows)), 0, wanted_recall)
+        queries = None if recall_queries is None else checked_queries(recall_queries, values.shape[1])
+        queries = None if queries is None or not len(queries) else queries
         wanted: Kind = ("exact" if len(rows) < EXACT_BELOW else "ivf") if kind == "auto" else kind
         if wanted == "exact" or not len(rows):
-            return cls(ExactStore(values), rows, values.shape[1], "exact", exact, {})
-        store = build_faiss(values, wanted, storage, seed, progress)
-        queries = None if recall_queries is None else _checked_queries(recall_queries, values.shape[1])
-        sample = RecallSample(values, queries if queries is not None and len(queries) else None, k, seed)
+            return cls(ExactStore(values), rows, values.shape[1], "exact", exact, {}, queries)
+        store = (
+            build_codes(values, seed, progress)
+            if wanted == "ivf" and storage == "int4"
+            else build_faiss(values, wanted, "int8" if storage == "int8" else "float16", seed, progress)
+        )
+        sample = RecallSample(values, queries, k, seed)
         if wanted != "flat":
             sample.tune(store, wanted_recall)
         if kind == "auto" and store.effort > MOST_PROBED * store.most:
             tried = {"tried": "ivf", "probes": store.effort, "lists": store.most}
-            return cls(ExactStore(values), rows, values.shape[1], "exact", exact, tried)
+            return cls(ExactStore(values), rows, values.shape[1], "exact", exact, tried, queries)
         parameters: dict[str, Any] = {"effort": store.effort, "most": store.most, "width": store.width, "seed": seed}
         if wanted != "flat":
             parameters["storage"] = storage
-        return cls(store, rows, values.shape[1], wanted, sample.measure(store, wanted_recall), parameters)
+        if isinstance(store, CodeStore):
+            parameters["rescored"] = store.rescored
+        return cls(store, rows, values.shape[1], wanted, sample.measure(store, wanted_recall), parameters, queries)
 
     def __len__(self) -> int:
         return int(self._live.sum()) + self.num_added
@@ -170,20 +200,25 @@ class VectorIndex:
             queries: [b, d], float32.
             k: Answers a query, ≥ 0.
             beside: [b, m], float32, m above every id: what is added to the product of a query with the vector of an
-                id, such as that of further columns. IVF and HNSW then choose among the best by either part.
+                id, such as that of further columns; of an index that compares all.
 
         Returns:
             Scores [b, k], float32, and ids [b, k], int64; -inf and -1 where there are fewer.
 
         Raises:
             DataError: Queries of another width, or not finite.
+            ConfigError: Something is `beside` an index that does not compare all.
         """
-        values = _checked_queries(queries, self.width)
+        values = checked_queries(queries, self.width)
+        if beside is not None and not self.compares_all:
+            remedy = "Score the candidates of each part, or build an exact one."
+            raise ConfigError("an index that compares all vectors, to add something to each", self.kind, remedy)
         of_store, of_side = (None, None) if beside is None else self._columns_of(beside)
-        parts = [_nearest(self._store, self._store_ids, self._live, values, k, of_store)]
-        if self.num_added:
-            parts.append(_nearest(self._side, self._side_ids, np.ones(self.num_added, bool), values, k, of_side))
-        scores, ids = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
+        fixed = _nearest(self._store, self._store_ids, self._live, values, k, of_store)
+        if not self.num_added:
+            return fixed
+        added = _nearest(self._side, self._side_ids, np.ones(self.num_added, bool), values, k, of_side)
+        scores, ids = np.concatenate([fixed[0], added[0]], axis=1), np.concatenate([fixed[1], added[1]], axis=1)
         return _best(scores, ids, k)
 
     def _columns_of(self, beside: Floats) -> tuple[Floats, Floats]:
@@ -205,12 +240,12 @@ class VectorIndex:
         Raises:
             DataError: An id is unknown, or queries are of another width, or not finite.
         """
-        values, wanted = _checked_queries(queries, self.width), np.asarray(ids, dtype=np.int64)
+        values, wanted = checked_queries(queries, self.width), np.asarray(ids, dtype=np.int64)
         if wanted.ndim != 2 or len(wanted) != len(values):
             raise DataError(f"ids [{len(values)}, k]", f"{list(wanted.shape)}", "Give each query its own ids.")
         is_there = self.has(wanted.ravel()).reshape(wanted.shape)
         if missing is None:
-            _refuse_unknown(wanted[~is_there])
+            refuse_unknown(wanted[~is_there])
         scores = np.full(wanted.shape, missing, dtype=np.float32)
         for query, own, known, found in zip(values, wanted, is_there, scores, strict=True):
             found[known] = np.einsum("d,kd->k", query, self._vectors(own[known]))
@@ -223,7 +258,7 @@ class VectorIndex:
             DataError: An id is unknown.
         """
         wanted = np.asarray(ids, dtype=np.int64)
-        _refuse_unknown(wanted[~self.has(wanted)])
+        refuse_unknown(wanted[~self.has(wanted)])
         return self._vectors(wanted)
 
     def _vectors(self, wanted: Rows) -> Floats:
@@ -242,11 +277,11 @@ class VectorIndex:
         Raises:
             DataError: An id is there already or twice, or the vectors are longer than 1 or of another width.
         """
-        values = _checked_vectors(vectors, self.width)
-        rows = _checked_ids(ids, len(values))
+        values = checked_vectors(vectors, self.width)
+        rows = checked_ids(ids, len(values))
         known = self.has(rows)
         if known.any():
-            raise DataError("ids that the index lacks", f"{_some(rows[known])} in it", "Remove them first.")
+            raise DataError("ids that the index lacks", f"{some(rows[known])} in it", "Remove them first.")
         self._side = ExactStore(np.concatenate([self._side.vectors, values]))
         self._side_ids = np.concatenate([self._side_ids, rows])
 
@@ -256,8 +291,8 @@ class VectorIndex:
         Raises:
             DataError: An id is unknown or named twice; nothing is removed then.
         """
-        rows = _checked_ids(ids, np.asarray(ids).size)
-        _refuse_unknown(rows[~self.has(rows)])
+        rows = checked_ids(ids, np.asarray(ids).size)
+        refuse_unknown(rows[~self.has(rows)])
         self._live &= ~np.isin(self._store_ids, rows)
         kept = ~np.isin(self._side_ids, rows)
         self._side, self._side_ids = ExactStore(self._side.vectors[kept]), self._side_ids[kept]
@@ -284,6 +319,8 @@ class VectorIndex:
             self._store.save(place)
             arrays = {"ids": self._store_ids, "live": self._live}
             arrays |= {"added_ids": self._side_ids, "added_vectors": self._side.vectors}
+            if self.recall_queries is not None:
+                arrays["recall_queries"] = self.recall_queries
             for name, array in arrays.items():
                 np.save(place / f"{name}.npy", array, allow_pickle=False)
 
@@ -296,13 +333,9 @@ class VectorIndex:
         Raises:
             DataError: No index, a damaged one, or one of another format.
         """
-        manifest = open_sealed(folder, CONTENT, FORMAT_VERSION, kind=Facts)
+        manifest = open_sealed(folder, CONTENT, FORMAT_VERSION, kind=Facts, older=OLDER)
         kind, parameters = manifest["kind"], manifest["parameters"]
-        store: Store = (
-            ExactStore.load(folder)
-            if kind == "exact"
-            else FaissStore.load(folder, kind, parameters.get("effort", 0), parameters.get("width", 0))
-        )
+        store = _stored(folder, kind, parameters)
         what, width = f"a {CONTENT} in {folder}", manifest["width"]
         ids, live, added, vectors = (
             read_array(folder / f"{name}.npy", what, REMEDY, kinds, 2 if name == "added_vectors" else 1)
@@ -315,16 +348,30 @@ class VectorIndex:
                 f"{len(store):,} of width {store.vector_width}, {len(ids):,}, {len(live):,} and {len(added):,} of them"
             )
             raise DataError(f"{what} of vectors of width {width} with their ids", found, REMEDY)
-        index = cls(
-            store,
-            ids,
-            width,
-            kind,
-            Recall(**{name: manifest["recall"][name] for name in Measured.__annotations__}),
-            parameters,
-        )
+        recall = Recall(**{name: manifest["recall"][name] for name in Measured.__annotations__})
+        index = cls(store, ids, width, kind, recall, parameters, _asked(folder, what, width))
         index._live, index._side_ids, index._side = live, added, ExactStore(vectors)
         return index
+
+
+def _asked(folder: Path, what: str, width: int) -> Floats | None:
+    """The `recall_queries` that an index was saved with."""
+    path = folder / "recall_queries.npy"
+    if not path.exists():
+        return None
+    queries: Floats = read_array(path, what, REMEDY, "f", 2)
+    if queries.shape[1] != width:
+        raise DataError(f"{what} of width {width} with its queries", f"queries of {queries.shape[1]}", REMEDY)
+    return queries
+
+
+def _stored(folder: Path, kind: Kind, parameters: Parameters) -> Store:
+    if kind == "exact":
+        return ExactStore.load(folder)
+    effort, width = parameters.get("effort", 0), parameters.get("width", 0)
+    if parameters.get("storage") == "int4":
+        return CodeStore.load_codes(folder, effort, width, parameters.get("rescored", 0))
+    return FaissStore.load(folder, kind, effort, width)
 
 
 def _nearest(
@@ -359,46 +406,3 @@ def _best(scores: Floats, ids: Rows, k: int) -> tuple[Floats, Rows]:
         return best, best_ids
     missing = ((0, 0), (0, k - order.shape[1]))
     return np.pad(best, missing, constant_values=-np.inf), np.pad(best_ids, missing, constant_values=-1)
-
-
-def _checked_queries(queries: ArrayLike, width: int) -> Floats:
-    values = np.ascontiguousarray(queries, dtype=np.float32)
-    if values.ndim != 2 or values.shape[1] != width:
-        raise DataError(f"vectors [n, {width}]", f"an array {list(values.shape)}", "Use the encoder of this index.")
-    if not np.isfinite(values).all():
-        raise DataError("finite vectors", "NaN or infinity", "Look at what made them.")
-    return values
-
-
-def _checked_vectors(vectors: ArrayLike, width: int | None = None) -> Floats:
-    values = np.ascontiguousarray(vectors, dtype=np.float32)
-    values = _checked_queries(values, width or (values.shape[1] if values.ndim == 2 else 0))
-    lengths = np.sqrt(np.einsum("nd,nd->n", values, values))
-    wrong = lengths > LONGEST
-    if wrong.any():
-        row = int(wrong.argmax())
-        found = f"{int(wrong.sum()):,} others, the first in row {row} of length {lengths[row]:.3g}"
-        raise DataError("vectors of length 1 at most", found, "Divide each by its length.")
-    return values
-
-
-def _checked_ids(ids: ArrayLike, count: int) -> Rows:
-    array = np.asarray(ids)
-    if array.shape != (count,) or (array.size and array.dtype.kind not in "iu"):
-        raise DataError(f"{count:,} whole numbers as ids", f"{array.dtype} {list(array.shape)}", "Give one a vector.")
-    rows = array.astype(np.int64)
-    unique, counts = np.unique(rows, return_counts=True)
-    if (counts > 1).any():
-        raise DataError("each id once", f"{_some(unique[counts > 1])} more often", "Leave the repeated ones out.")
-    if rows.size and unique[0] < 0:
-        raise DataError("ids from 0 up", f"{_some(unique[unique < 0])}", "-1 means that there is no answer.")
-    return rows
-
-
-def _refuse_unknown(ids: Rows) -> None:
-    if ids.size:
-        raise DataError("ids of the index", f"{_some(np.unique(ids))} unknown to it", "Look at its ids.")
-
-
-def _some(ids: Rows) -> str:
-    return ", ".join(map(str, ids[:5].tolist())) + (f" … ({len(ids):,})" if len(ids) > 5 else "")

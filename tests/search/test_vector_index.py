@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.modalities import Modalities
+from benchmarks.search_curve import World
 from dim.errors import ConfigError, DataError
 from dim.search import vector_index
+from dim.search.codes import CodeStore, build_codes
 from dim.search.half_precision import HalfPrecision
 from dim.search.recall import RecallSample, near
 from dim.search.stores import ExactStore, build_faiss
 from dim.search.vector_index import VectorIndex
 
-KINDS = ("exact", "flat", "ivf", "hnsw")
+KINDS = ("exact", "flat", "ivf", "int4", "hnsw")
+
+
+def build(vectors, ids=None, kind="auto", **options):
+    """An index; the kind "int4" is IVF with that storage."""
+    if kind == "int4":
+        kind, options = "ivf", {"storage": "int4", **options}
+    return VectorIndex.build(vectors, ids, kind=kind, **options)
+
+
+@pytest.fixture(params=["few", "many"])
+def centres(request, monkeypatch):
+    """With many lists, their centres are found by codes, too."""
+    if request.param == "many":
+        monkeypatch.setattr("dim.search.centres.FEW", 1)
 
 
 def unit(num, width=16, seed=0):
@@ -38,14 +56,17 @@ def everything(index):
     """The index, set to look at all of its vectors, so that its answers are those of an exact search."""
     if index.kind in ("ivf", "hnsw"):
         index._store.effort = index._store.most
+    if isinstance(index._store, CodeStore):
+        index._store.rescored = max(1, len(index._store))
     return index
 
 
+@pytest.mark.usefixtures("centres")
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_that_looks_at_everything_answers_as_a_loop_does(kind):
     vectors, queries = unit(400), unit(30, seed=1)
     ids = np.random.default_rng(2).permutation(1000)[:400]
-    index = everything(VectorIndex.build(vectors, ids, kind=kind))
+    index = everything(build(vectors, ids, kind=kind))
     scores, found = index.search(queries, 7)
     expected = oracle(vectors, ids, queries, 7)
     assert (scores.dtype, found.dtype) == (np.float32, np.int64)
@@ -88,7 +109,7 @@ def test_equal_vectors_come_by_their_id_and_a_query_does_not_feel_its_neighbours
 def test_ties_at_the_last_answer_go_to_the_smaller_ids(kind):
     vectors = np.repeat(unit(3), 40, axis=0)
     ids = np.arange(119, -1, -1)
-    index = everything(VectorIndex.build(vectors, ids, kind=kind))
+    index = everything(build(vectors, ids, kind=kind))
     for k in (1, 5, 39, 40):
         assert index.search(vectors[:1], k)[1][0].tolist() == list(range(80, 80 + k))
 
@@ -96,7 +117,7 @@ def test_ties_at_the_last_answer_go_to_the_smaller_ids(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_added_is_found_and_what_is_removed_is_not(kind):
     vectors, new = unit(500), unit(40, seed=5)
-    index = VectorIndex.build(vectors, kind=kind)
+    index = build(vectors, kind=kind)
     index.add(np.arange(1000, 1040), new)
     assert len(index) == 540
     assert index.num_added == 40
@@ -120,7 +141,7 @@ def test_what_is_added_is_found_and_what_is_removed_is_not(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_given_pairs_have_the_scores_of_the_search(kind, tmp_path):
     ids = np.random.default_rng(2).permutation(1000)[:400]
-    index = VectorIndex.build(unit(400), ids, kind=kind)
+    index = build(unit(400), ids, kind=kind)
     index.add([2000, 1500], unit(2, seed=7))
     index.remove(ids[:1])
     index.save(tmp_path / "index")
@@ -172,22 +193,22 @@ def test_vectors_that_are_not_unit_vectors_of_this_width_are_refused():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_index_of_nothing_or_of_one_vector_answers(kind):
-    empty = VectorIndex.build(np.empty((0, 16), np.float32), kind=kind)
+    empty = build(np.empty((0, 16), np.float32), kind=kind)
     scores, found = empty.search(unit(2), 3)
     assert found.tolist() == [[-1] * 3] * 2
     assert np.isneginf(scores).all()
     empty.add([5], unit(1))
     assert empty.search(unit(1), 2)[1].tolist() == [[5, -1]]
-    one = VectorIndex.build(unit(1), [7], kind=kind)
+    one = build(unit(1), [7], kind=kind)
     assert one.search(unit(1), 2)[1].tolist() == [[7, -1]]
     assert one.search(np.empty((0, 16)), 2)[1].shape == (0, 2)
     assert one.search(unit(1), 0)[1].shape == (1, 0)
 
 
-@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+@pytest.mark.parametrize("kind", ["ivf", "int4", "hnsw"])
 def test_the_least_effort_is_taken_that_reaches_the_wanted_recall_of_other_queries_too(kind):
     vectors = unit(4000, 128)
-    index = VectorIndex.build(vectors, kind=kind, k=10, wanted_recall=0.9)
+    index = build(vectors, kind=kind, k=10, wanted_recall=0.9)
     assert index.recall.is_reached
     assert index._store.least < index._store.effort < 0.9 * index._store.most
     queries = near(vectors, 400, seed=9)
@@ -196,7 +217,7 @@ def test_the_least_effort_is_taken_that_reaches_the_wanted_recall_of_other_queri
     measured = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found.tolist(), expected.tolist(), strict=True)])
     assert measured == pytest.approx(index.recall.at_k, abs=0.03)
     assert measured > 0.88
-    high = VectorIndex.build(vectors, kind=kind, k=10, wanted_recall=0.97)
+    high = build(vectors, kind=kind, k=10, wanted_recall=0.97)
     assert high._store.effort > index._store.effort
     index._store.effort = index._store.effort // 2
     assert RecallSample(vectors, None, 10).measure(index._store, 0.9).at_k < 0.9, "half the effort is not enough"
@@ -245,7 +266,7 @@ def test_auto_is_exact_for_a_small_kb_ivf_for_a_large_one_and_exact_where_ivf_wo
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_saved_index_answers_the_same_is_mapped_and_can_be_saved_over_itself(kind, tmp_path):
-    index = VectorIndex.build(unit(600), kind=kind)
+    index = build(unit(600), kind=kind)
     index.add([900, 901], unit(2, seed=8))
     index.remove([5, 901])
     index.save(tmp_path / "a")
@@ -253,9 +274,9 @@ def test_a_saved_index_answers_the_same_is_mapped_and_can_be_saved_over_itself(k
     queries = unit(25, seed=1)
     for one, other in zip(index.search(queries, 9), loaded.search(queries, 9), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert (len(loaded), loaded.kind, loaded.recall) == (len(index), kind, index.recall)
+    assert (len(loaded), loaded.kind, loaded.recall) == (len(index), index.kind, index.recall)
     if sys.platform == "linux":
-        name = "vectors.npy" if kind == "exact" else "faiss.index"
+        name = {"exact": "vectors.npy", "int4": "vectors.faiss"}.get(kind, "faiss.index")
         with Path("/proc/self/maps").open() as maps:
             assert any(line.rstrip().endswith(f"a/{name}") for line in maps)
     loaded.add([950], unit(1, seed=11))
@@ -268,11 +289,11 @@ def test_a_saved_index_answers_the_same_is_mapped_and_can_be_saved_over_itself(k
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
-@pytest.mark.parametrize("kind", ["exact", "ivf"])
+@pytest.mark.parametrize("kind", ["exact", "ivf", "int4"])
 def test_every_damaged_file_is_refused_with_what_to_do(kind, tmp_path):
-    VectorIndex.build(unit(600), kind=kind).save(tmp_path / "index")
+    build(unit(600), kind=kind).save(tmp_path / "index")
     files = sorted((tmp_path / "index").iterdir())
-    assert len(files) == 6
+    assert len(files) == (7 if kind == "int4" else 6)
     for path in files:
         content = path.read_bytes()
         for damaged in (content[:-2], content[: len(content) // 2] + b"\x01" + content[len(content) // 2 + 1 :]):
@@ -293,7 +314,7 @@ def test_another_version_another_content_and_no_folder_are_refused(tmp_path):
     path = tmp_path / "index" / "index.json"
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, "format_version": 99}))
-    with pytest.raises(DataError, match=r"of format 1\nfound    format 99\nto do    Build it again: dim index"):
+    with pytest.raises(DataError, match=r"of format 2\nfound    format 99\nto do    Build it again: dim index"):
         VectorIndex.load(tmp_path / "index")
     path.write_text(json.dumps({**manifest, "content": "pie"}))
     with pytest.raises(DataError, match=r"a vector index in .*\nfound    a pie"):
@@ -330,6 +351,161 @@ def test_a_build_is_the_same_every_time_and_int8_takes_half_of_float16(tmp_path)
     one, two, small = (tmp_path / name / "faiss.index" for name in ("one", "two", "int8"))
     assert one.read_bytes() == two.read_bytes()
     assert one.stat().st_size - small.stat().st_size == pytest.approx(3000 * 64, rel=0.05)
+
+
+def clustered(num, width=64, seed=0):
+    """Around a few centres, so that a list holds neighbours which differ by little."""
+    vectors = unit(20, width, seed)[np.random.default_rng(seed).integers(0, 20, num)]
+    vectors = vectors + 0.5 * unit(num, width, seed + 1)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_the_queries_that_it_was_tuned_on_are_kept_and_saved(tmp_path):
+    vectors, queries = unit(600), unit(70, seed=3)
+    for kind in ("exact", "ivf"):
+        build(vectors, kind=kind, recall_queries=queries).save(tmp_path / "index")
+        np.testing.assert_array_equal(VectorIndex.load(tmp_path / "index").recall_queries, queries)
+    build(vectors, recall_queries=queries[:0]).save(tmp_path / "index")
+    assert VectorIndex.load(tmp_path / "index").recall_queries is None
+    with pytest.raises(DataError, match=r"vectors \[n, 16\]\nfound    an array \[1, 8\]"):
+        build(vectors, recall_queries=unit(1, 8))
+
+
+def test_queries_of_another_law_need_more_effort_than_an_index_is_tuned_for_without_them():
+    rng = np.random.default_rng(0)
+    law = Modalities.draw(World.draw(60, 32, rng), 4000, 1.0, 2.0, rng)
+    alone = build(law.images, kind="int4", k=10)
+    told = build(law.images, kind="int4", k=10, recall_queries=law.texts(300, rng))
+    texts = RecallSample(law.images, law.texts(300, rng), 10)
+    assert alone.recall.is_reached
+    assert texts.measure(alone._store, 0.98).at_10 < 0.9
+    assert texts.measure(told._store, 0.98).at_10 > 0.97
+    assert told._store.effort > 3 * alone._store.effort
+
+
+def test_a_cone_that_all_vectors_share_does_not_choose_their_lists(monkeypatch):
+    rng = np.random.default_rng(0)
+    law = Modalities.draw(World.draw(300, 128, rng), 6000, 1.0, 1.0, rng)
+    texts = law.texts(300, rng)
+    index = build(law.images, kind="ivf", k=10, recall_queries=texts)
+    centres = np.stack([index._store.index.quantizer.reconstruct(place) for place in range(10)])
+    assert np.abs(centres @ law.images.mean(axis=0)).max() < 0.01
+    monkeypatch.setattr("dim.search.centres.SHARED", 1.0)
+    before = build(law.images, kind="ivf", k=10, recall_queries=texts)
+    assert index._store.effort < before._store.effort / 4
+
+
+def test_codes_choose_more_candidates_than_answers_and_float16_scores_them():
+    vectors = clustered(3000)
+    index = build(vectors, kind="int4", k=10)
+    store = index._store
+    assert index.recall.is_reached
+    assert store.width <= store.rescored < store.most_rescored
+    scores, found = index.search(vectors[:50], 10)
+    rounded = index.vectors_of(np.arange(3000))
+    np.testing.assert_allclose(rounded, vectors, atol=2**-12)
+    true = np.einsum("bd,bkd->bk", vectors[:50], rounded[found])
+    np.testing.assert_allclose(scores, true, atol=1e-6)
+    store.codes.nprobe = store.effort
+    by_codes, chosen = store.codes.search(vectors[:50], 10)
+    assert np.abs(by_codes - true).max() > 1e-3
+    assert 0.5 < (chosen[:, :, None] == found[:, None, :]).any(2).mean() < 0.97, "the codes alone would miss some"
+
+
+def test_int4_takes_a_quarter_of_float16_in_memory_and_a_build_is_the_same_every_time(tmp_path):
+    vectors = unit(1500, 96)
+    for name in ("one", "two"):
+        build(vectors, kind="int4").save(tmp_path / name)
+    build(vectors, kind="ivf").save(tmp_path / "float16")
+    one, two, float16 = (tmp_path / name / "faiss.index" for name in ("one", "two", "float16"))
+    assert one.read_bytes() == two.read_bytes()
+    assert (one.parent / "vectors.faiss").read_bytes() == (two.parent / "vectors.faiss").read_bytes()
+    assert (one.parent / "vectors.faiss").stat().st_size == pytest.approx(1500 * 96 * 2, rel=0.01)
+    blocks = 37 * 32 * (96 / 2 + 8)  # each of the 37 lists ends in a block of 32 codes that is not full
+    assert float16.stat().st_size - one.stat().st_size == pytest.approx(1500 * 96 * 1.5, abs=blocks)
+
+
+@pytest.mark.parametrize("width", [1, 7, 24])
+def test_int4_takes_vectors_of_any_width(width):
+    vectors = unit(800, width)
+    index = everything(build(vectors, kind="int4"))
+    assert (index.search(vectors, 1)[0] > 0.999).all()
+
+
+def test_a_query_of_codes_does_not_feel_its_neighbours():
+    vectors = clustered(3000)
+    index = build(vectors, kind="int4")
+    index._store.effort = 5
+    scores, found = index.search(vectors[:300], 10)
+    for place in range(0, 300, 30):
+        alone = index.search(vectors[place : place + 1], 10)
+        np.testing.assert_array_equal(alone[1][0], found[place])
+        np.testing.assert_array_equal(alone[0][0], scores[place])
+
+
+@pytest.mark.usefixtures("centres")
+def test_codes_find_what_float16_finds_where_lists_and_candidates_are_many():
+    vectors = clustered(3000)
+    index, other = (build(vectors, kind=kind, k=10) for kind in ("int4", "ivf"))
+    for one in (index, other):
+        one._store.effort = one._store.most
+    index._store.rescored = 600
+    queries = near(vectors, 100, seed=5)
+    assert index._store._candidates(index._store.width) < len(index)
+    np.testing.assert_array_equal(index.search(queries, 10)[1], other.search(queries, 10)[1])
+
+
+def test_codes_answer_a_zero_and_a_query_of_any_length():
+    vectors = clustered(3000)
+    index = build(vectors, kind="int4", k=10)
+    zero = index.search(np.zeros((2, 64)), 10)
+    assert (zero[0] == 0).all()
+    assert (zero[1] >= 0).all()
+    scores, found = index.search(vectors[:9], 10)
+    for length in (1e-30, 1e-3, 1e8):
+        longer = index.search(np.float32(length) * vectors[:9], 10)
+        assert (longer[1] == found).mean() > 0.8  # a code's level may be rounded to another one
+        np.testing.assert_allclose(longer[0][:, 0], np.float32(length) * scores[:, 0], rtol=1e-5)
+
+
+def test_codes_of_vectors_that_are_all_alike_answer():
+    vectors = np.repeat(unit(1, 64), 3000, axis=0)
+    index = build(vectors, kind="int4", k=10)
+    scores, found = index.search(vectors[:2], 10)
+    assert found.tolist() == [list(range(10))] * 2
+    np.testing.assert_allclose(scores, 1, atol=1e-3)
+    many = np.concatenate([vectors, np.zeros((20, 64), np.float32)])
+    assert build(many, kind="int4").search(unit(3, 64, seed=3), 5)[1].min() >= 0
+
+
+def test_codes_answer_in_several_threads():
+    vectors = clustered(3000)
+    index = build(vectors, kind="int4", k=10)
+    index._store.effort = index._store.most
+    asked = [vectors[start : start + 50] for start in range(0, 1000, 50)]
+    alone = [index.search(queries, 10)[1] for queries in asked]
+    with ThreadPoolExecutor(4) as pool:
+        for one, other in zip(alone, pool.map(lambda queries: index.search(queries, 10)[1], asked), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_codes_are_of_ivf_alone():
+    for kind in ("exact", "flat", "hnsw"):
+        with pytest.raises(ConfigError, match=rf"int4 of an index of kind ivf or auto\nfound    kind {kind}"):
+            VectorIndex.build(unit(20), kind=kind, storage="int4")
+    with pytest.raises(ConfigError, match=r"one of float16, int8, int4\nfound    'in4'\nto do    Did you mean int4"):
+        VectorIndex.build(unit(20), storage="in4")
+    assert VectorIndex.build(unit(20), storage="int4").kind == "exact"
+
+
+def test_a_folder_of_codes_that_does_not_hold_them_is_refused(tmp_path):
+    vectors = unit(600)
+    build_codes(vectors).save(tmp_path)
+    with pytest.raises(DataError, match=r"an effort of 1 for 1 answers of 0\nto do    Build it again: dim index"):
+        CodeStore.load_codes(tmp_path, 1, 1, 0)
+    (tmp_path / "vectors.faiss").write_bytes((tmp_path / "faiss.index").read_bytes())
+    with pytest.raises(DataError, match=r"IndexIVFPQFastScan and IndexIVFPQFastScan"):
+        CodeStore.load_codes(tmp_path, 1, 1, 1)
 
 
 def test_a_few_queries_get_the_answers_of_many():

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from numpy.typing import NDArray
 
 from dim.data.entity import Entity
@@ -28,11 +29,14 @@ from dim.methods.contrastive.towers import Towers
 from dim.reranker.entities import EntityFacts
 from dim.reranker.ranker import Ranker
 from dim.search.entity_names import EntityNames
+from dim.search.recall import NUM_SAMPLED
 from dim.search.sparse_rows import SparseRows
-from dim.search.stores import FLOATS_AT_ONCE, WIDER
+from dim.search.stores import FLOATS_AT_ONCE, Storage
 from dim.search.vector_index import KindOrAuto, VectorIndex
 
 Rows = NDArray[np.int64]
+WIDER = 4  # candidates by vector and by name an answer, where vectors are a part of what counts
+LEAST_ASKED = 100  # mentions that an index is tuned on: of fewer, the recall is too uncertain
 
 
 class ByVector:
@@ -149,7 +153,7 @@ class ContrastiveLinker(RankedLinker):
         return cls(
             Towers(task, live_encoder(module)),
             knowledge,
-            VectorIndex.build(vectors[has_vector], has_vector, kind=index),
+            VectorIndex.build(vectors[has_vector], has_vector, index, _asked(task)),
             None if sparse is None else SparseRows(sparse.copy()),  # those of the task stay whole
             names_of(knowledge),
             ranker,
@@ -195,13 +199,13 @@ class ContrastiveLinker(RankedLinker):
         """Makes the images of questions ready."""
         return self.towers.image_reader
 
-    def rebuild_index(self, kind: KindOrAuto = "auto") -> None:
+    def rebuild_index(self, kind: KindOrAuto = "auto", storage: Storage = "float16") -> None:
         """As of `Linker`; the index of an older version leaves its sparse columns then."""
         num_sparse = self.towers.task.num_sparse
         if self.sparse is None and num_sparse and len(self.index):
             self.index, self.sparse = parted(self.index, num_sparse, self.knowledge.next_row)
         self._coherence = None
-        super().rebuild_index(kind)
+        super().rebuild_index(kind, storage)
 
     def vectors_of(self, rows: Rows) -> NDArray[np.float32]:
         """The dense vectors [m, d] of rows [m]; zeros for an entity without one."""
@@ -241,6 +245,20 @@ class ContrastiveLinker(RankedLinker):
 
     def _parted(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], sp.csr_matrix | None]:
         return (vectors, None) if self.sparse is None else self.sparse.parted(vectors)
+
+
+def _asked(task: TwoTowersNetwork) -> NDArray[np.float32] | None:
+    """Vectors of mentions of tune, by which an index is tuned: what is asked for lies elsewhere than the KB's vectors.
+
+    None where there are fewer than `LEAST_ASKED`.
+    """
+    rows = np.flatnonzero(task.data.dataset.mentions["split"] == "tune")
+    rows = np.random.default_rng(0).permutation(rows)[:NUM_SAMPLED]
+    with torch.inference_mode():
+        parts = [task.dense_queries(part) for part in torch.from_numpy(rows).to(task.device).split(BATCH)]
+    vectors = np.concatenate([part.float().cpu().numpy() for part in parts])
+    vectors = vectors[vectors.any(axis=1)]
+    return vectors if len(vectors) >= LEAST_ASKED else None
 
 
 def _are_there(dense: NDArray[np.float32], sparse: sp.csr_matrix | sp.csc_matrix | None) -> NDArray[np.bool_]:
