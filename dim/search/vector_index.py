@@ -20,7 +20,7 @@ from dim.search.stores import ExactStore, FaissStore, Floats, Rows, Storage, Sto
 FORMAT_VERSION, OLDER = 2, (1,)  #: The older one has no codes beside the vectors that score.
 CONTENT = "vector index"
 EXACT_BELOW = 50_000  #: Vectors; see `VectorIndex.build`.
-MOST_PROBED = 0.25  #: Of the lists of IVF, beyond which "auto" falls back on exact search.
+MOST_PROBED = 0.1  #: Of the lists of IVF, beyond which "auto" is exact: a linker asks for several times the answers.
 
 Kind = Literal["exact", "flat", "ivf", "hnsw"]
 KindOrAuto = Literal["auto", "exact", "flat", "ivf", "hnsw"]
@@ -114,7 +114,7 @@ class VectorIndex:
     ) -> VectorIndex:
         """An index of vectors, its recall measured against exact search.
 
-        "auto" is exact below 50,000 vectors and IVF from there on, unless IVF must probe more than a quarter of its
+        "auto" is exact below 50,000 vectors and IVF from there on, unless IVF must probe more than a tenth of its
         lists to reach the wanted recall. The numbers come from `dim bench search`: up to 100,000 of its vectors, where
         IVF has to probe a third of the lists or more, exact search answers batches 1.6 times as fast; from 316,228 on
         one list is enough, and IVF is 45 times as fast or more. HNSW is never chosen: over 100,000 of these vectors it
