@@ -32,6 +32,14 @@ def public_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="module")
+def own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An empty folder of caches in the place of the user's, for the tests of a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("caches")))
+        yield
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Has Hypothesis try more where there is time."""
     if config.getoption("--long"):

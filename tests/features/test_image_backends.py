@@ -19,6 +19,7 @@ from dim.encoders.exported import BESIDE
 from dim.encoders.image import TransformersImageEncoder
 from dim.errors import ConfigError
 
+pytestmark = pytest.mark.usefixtures("own_caches")
 RUNTIMES = ("onnx", "openvino")
 TRANSFORMERS = [("clip", {}), ("siglip", {"pooling": "mean"}), ("vit", {"normalize": True}), ("convnext", {})]
 CLIPS: list[dict[str, Any]] = [{}, {"projection": False}, {"patches": True}]
@@ -31,14 +32,6 @@ def each(ways: list[Any], first: str) -> Any:
         for place, way in enumerate(ways)
         for backend in RUNTIMES
     ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def caches(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The user's folder of caches, for these tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("caches")))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -20,16 +20,9 @@ from dim.encoders.onnx_int8 import with_int8_weights
 from dim.encoders.text import TransformersTextEncoder
 from dim.errors import ConfigError
 
+pytestmark = pytest.mark.usefixtures("own_caches")
 RUNTIMES = ("onnx", "openvino")
 TEXTS = ["anna", "anna moreau who plays the violin, in a small town by the sea.", "a b", "paris " * 30]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def caches(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The user's folder of caches, for these tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("caches")))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """`dim export --precision int8` measures what it costs before the folder takes its place, and may write nothing."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,15 +26,8 @@ from dim.linker.backend_check import Measuring, agreement, least_beside
 from dim.linker.card import encoder_names
 from dim.linker.compared import compared
 
+pytestmark = pytest.mark.usefixtures("own_caches")
 INT8 = ["--backend", "onnx", "--precision", "int8", "--num_measured", "20"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The user's folder of caches, for these tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("caches")))
-        yield
 
 
 @pytest.fixture(scope="module")
