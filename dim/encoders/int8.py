@@ -29,9 +29,9 @@ def quantized(weights: NDArray[Any], axis: int) -> tuple[NDArray[np.int8], NDArr
         As `weights`, from -127 to 127; and as `weights`, 1 along the axis.
 
     Example:
-        >>> whole, scales = quantized(np.array([[1.0, -2.54], [0.0, 0.0]]), 1)
-        >>> whole.tolist(), scales.round(2).tolist()
-        ([[50, -127], [0, 0]], [[0.02], [1.0]])
+        >>> whole, scales = quantized(np.array([[20.0, -254.0], [0.0, 0.0]]), 1)
+        >>> whole.tolist(), scales.tolist()
+        ([[10, -127], [0, 0]], [[2.0], [1.0]])
     """
     most = np.abs(weights).max(axis, keepdims=True)
     scales = np.where(most > 0, most / LEVELS, 1).astype(np.float32)
