@@ -128,6 +128,8 @@ def _check(strings: NameWords, num_strings: int, num_ngrams: int) -> None:
     strings.ngram_words.check(num_ngrams, num_words)
     if not len(strings.lengths) == len(strings.reaches) == num_strings:
         raise ValueError("strings of another number")
+    if not (strings.string_words.sizes[strings.word_strings.values] > 0).all():
+        raise ValueError("words of strings that have none")
     for times, lists in (
         (strings.word_times, strings.word_ngrams), (strings.ngram_times, strings.ngram_words),
     ):  # fmt: skip

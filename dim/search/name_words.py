@@ -149,10 +149,10 @@ class NameWords:
         columns = np.searchsorted(query.columns, found)
         is_asked = np.flatnonzero(query.columns[columns.clip(max=size - 1)] == found) if size else places[:0]
         cells = owners[is_asked] * size + columns[is_asked]
-        times = np.bincount(cells, self.word_times[places[is_asked]], len(strings) * size).astype(np.int64)
-        factors = np.zeros(times.max(initial=0) + 1)
-        factors[1:] = 1 + np.log(np.arange(1, len(factors)))
-        products = np.einsum("mn,n->m", factors[times].reshape(len(strings), size), query.shares)
+        factors = np.bincount(cells, self.word_times[places[is_asked]], len(strings) * size)
+        more = np.flatnonzero(factors > 1)
+        factors[more] = 1 + np.log(factors[more])
+        products = np.einsum("mn,n->m", factors.reshape(len(strings), size), query.shares)
         return np.asarray(products / self.lengths[strings], np.float64)
 
     def _shares(self, query: Query) -> Floats:

@@ -2,6 +2,7 @@ import json
 import os
 import random
 import unicodedata
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -273,3 +274,15 @@ def test_names_may_be_weighed_as_by_the_name_index_that_knows_no_aliases():
     rows = np.tile(np.arange(12), (4, 1))
     np.testing.assert_allclose(index.scores_of(mentions, rows), expected.scores(mentions).whole(), atol=1e-6)
     assert not np.allclose(index.scores_of(mentions, rows), EntityNames(NAMES, ALIASES).scores_of(mentions, rows))
+
+
+def test_a_word_whose_list_names_a_string_without_words_is_refused(tmp_path):
+    index = EntityNames([*NAMES, ""])
+    part = index._large
+    wrong = part.strings.word_strings.values.copy()
+    wrong[0] = len(NAMES)
+    lists = replace(part.strings.word_strings, values=wrong)
+    index._large = replace(part, strings=replace(part.strings, word_strings=lists))
+    index.save(tmp_path / "names")
+    with pytest.raises(DataError, match="words of strings that have none"):
+        EntityNames.load(tmp_path / "names", not_asked)
