@@ -10,15 +10,12 @@ from statistics import median
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.table import Table
 
 from benchmarks.clock import seconds
-from benchmarks.search_curve import GOAL_RECALL, NUM_TUNING, K, World
-from dim.core.files import atomic_path
-from dim.core.output import check_file
+from benchmarks.search_curve import GOAL_RECALL, NUM_TUNING, K, World, check_curve, write_curve
 from dim.core.provenance import commit, hardware
 from dim.display.terminal import Console
 from dim.errors import ConfigError
@@ -137,7 +134,7 @@ def bench_modalities(
         found = f"{num_entities}, {width}, {num_centres}, {batch}, {repeats}, {cone}, {noise}"
         raise ConfigError("counts from 1 up, a width from 2 up, cone and noise from 0 up", found, "Choose others.")
     if out is not None:
-        _check(out)
+        check_curve(out, "modalities", Effort.__slots__)
     rng = np.random.default_rng(0)
     law = Modalities.draw(World.draw(num_centres, width, rng), num_entities, cone, noise, rng)
     samples = _samples(law, rng)
@@ -150,7 +147,7 @@ def bench_modalities(
     _print(curves, tuned, f"texts ask for {num_entities:,} images of width {width}: cone {cone}, noise {noise}")
     Console().print(f"{hardware()} · commit {commit()} · {repeats} turns", soft_wrap=True)
     if out is not None:
-        _write(curves, tuned, out)
+        write_curve(curves, _plot(curves, tuned), out, "modalities")
         Console().print(f"wrote {out / 'modalities.csv'} and {out / 'modalities.png'}", soft_wrap=True)
     return curves
 
@@ -199,26 +196,6 @@ def _print(curves: Sequence[Effort], tuned: Sequence[Tuned], title: str) -> None
             f" {'met' if each.of_texts >= GOAL_RECALL else 'not met'}",
             soft_wrap=True,
         )
-
-
-def _check(folder: Path) -> None:
-    """Raises ConfigError where `_write` would write over files of somebody else."""
-
-    def is_curve(_: Path) -> bool:
-        table = folder / "modalities.csv"
-        return table.is_file() and table.read_bytes().startswith(",".join(Effort.__slots__).encode())
-
-    for name in ("modalities.csv", "modalities.png"):
-        check_file(folder / name, "a curve", is_curve)
-
-
-def _write(curves: Sequence[Effort], tuned: Sequence[Tuned], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    frame = pd.DataFrame([{name: getattr(point, name) for name in Effort.__slots__} for point in curves])
-    with atomic_path(folder / "modalities.csv") as temporary:
-        frame.to_csv(temporary, index=False)
-    with atomic_path(folder / "modalities.png") as temporary:
-        _plot(curves, tuned).savefig(temporary, format="png", dpi=150, facecolor="white")
 
 
 def _plot(curves: Sequence[Effort], tuned: Sequence[Tuned]) -> Figure:

@@ -17,6 +17,7 @@ from benchmarks.search_curve import (
     IndexName,
     Point,
     check_curve,
+    curve_plot,
     curve_table,
     measure_curve,
     write_curve,
@@ -75,7 +76,7 @@ def bench_search(
         _print_curve(points, f"10 nearest of {width}-wide vectors around {num_centres:,} centres, batch {batch}")
         Console().print(f"{hardware()} · commit {commit()} · {curve_repeats} turns", soft_wrap=True)
     if out is not None and points:
-        write_curve(points, out)
+        write_curve(points, curve_plot(points), out)
         Console().print(f"wrote {out / 'search.csv'} and {out / 'search.png'}", soft_wrap=True)
     return points
 

@@ -10,7 +10,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any, Literal
 
 import faiss
 import matplotlib as mpl
@@ -196,25 +196,26 @@ def curve_table(points: Sequence[Point], title: str) -> Table:
     return table
 
 
-def check_curve(folder: Path) -> None:
+def check_curve(folder: Path, name: str = "search", columns: Sequence[str] = Point.__slots__) -> None:
     """Raises ConfigError where `write_curve` would write over files of somebody else."""
 
     def is_curve(_: Path) -> bool:
-        table = folder / "search.csv"
-        return table.is_file() and table.read_bytes().startswith(",".join(Point.__slots__).encode())
+        table = folder / f"{name}.csv"
+        return table.is_file() and table.read_bytes().startswith(",".join(columns).encode())
 
-    for name in ("search.csv", "search.png"):
-        check_file(folder / name, "a curve", is_curve)
+    for ending in ("csv", "png"):
+        check_file(folder / f"{name}.{ending}", "a curve", is_curve)
 
 
-def write_curve(points: Sequence[Point], folder: Path) -> None:
-    """Writes search.csv, one row a point, and search.png."""
+def write_curve(points: Sequence[Any], figure: Figure, folder: Path, name: str = "search") -> None:
+    """Writes search.csv, one row a point, and search.png, or under another name."""
     folder.mkdir(parents=True, exist_ok=True)
-    frame = pd.DataFrame([{name: getattr(point, name) for name in Point.__slots__} for point in points])
-    with atomic_path(folder / "search.csv") as temporary:
+    columns = type(points[0]).__slots__
+    frame = pd.DataFrame([{column: getattr(point, column) for column in columns} for point in points])
+    with atomic_path(folder / f"{name}.csv") as temporary:
         frame.to_csv(temporary, index=False)
-    with atomic_path(folder / "search.png") as temporary:
-        curve_plot(points).savefig(temporary, format="png", dpi=150, facecolor="white")
+    with atomic_path(folder / f"{name}.png") as temporary:
+        figure.savefig(temporary, format="png", dpi=150, facecolor="white")
 
 
 def curve_plot(points: Sequence[Point]) -> Figure:
