@@ -52,7 +52,7 @@ class Checksums:
         known = self._known.get(place)
         if known is not None and known["state"] == state:
             return known["sha256"]
-        self.read.append(path.stat().st_size)
+        self.read.append(state[2])
         found = sha256(path)
         if time.time() - max(state[-2:]) / 1e9 > SETTLED and _state(path) == state:
             self._known[place] = {"state": state, "sha256": found}
@@ -70,7 +70,7 @@ class Checksums:
         before = len(self.read)
         yield
         if sum(self.read[before:]) >= MANY_BYTES:
-            inside = ((path, known) for path, known in self._known.items() if place in path.parents)
+            inside = ((path, known) for path, known in list(self._known.items()) if place in path.parents)
             own = {path.relative_to(place).as_posix(): known for path, known in inside}
             with suppress(OSError, StorageError):  # then it is read again, that is all
                 write_json(file, Kept(folder=str(place), files=own))
