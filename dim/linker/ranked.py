@@ -336,10 +336,15 @@ def by_row(knowledge: Knowledge, *columns: tuple[str, Any]) -> tuple[list[Any], 
 
 def names_by_row(knowledge: Knowledge, aliases: bool = True, weighed_by_names: bool = False) -> EntityNames:
     """The names of a KB, and its aliases where they count, by row."""
-    names, others = by_row(knowledge, ("name", ""), ("aliases", ()))
+    names, others = _names_and_aliases(knowledge)
     found = EntityNames(names, others if aliases else None, weighed_by_names)
     found.remove(np.setdiff1d(np.arange(len(names)), knowledge.rows))
     return found
+
+
+def _names_and_aliases(knowledge: Knowledge) -> tuple[list[str], list[Sequence[str]]]:
+    names, aliases = by_row(knowledge, ("name", ""), ("aliases", ()))
+    return names, aliases
 
 
 def read_names(folder: Path, knowledge: Knowledge, name: str = NAMES) -> EntityNames:
@@ -348,21 +353,10 @@ def read_names(folder: Path, knowledge: Knowledge, name: str = NAMES) -> EntityN
     Raises:
         DataError: There are none, damaged ones, or those of another KB.
     """
-
-    def given() -> tuple[list[str], list[tuple[str, ...]]]:
-        names, aliases = by_row(knowledge, ("name", ""), ("aliases", ()))
-        return names, aliases
-
-    names = EntityNames.load(folder / name, given)
+    names = EntityNames.load(folder / name, lambda: _names_and_aliases(knowledge))
     if not np.array_equal(names.rows, knowledge.rows):
         raise DataError(f"entities and names of one KB in {folder}", "two", REMEDY)
     return names
-
-
-def names_of(knowledge: Knowledge) -> EntityNames:
-    """The names and aliases of a KB, in the order of its rows."""
-    table = knowledge.table()
-    return EntityNames(table["name"].to_pylist(), table["aliases"].to_pylist())
 
 
 def card_of_ranker(ranker: Ranker | None) -> dict[str, Any]:

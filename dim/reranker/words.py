@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dim.reranker.columns import Column
 from dim.reranker.known_words import KnownWords
+from dim.search.jagged import spans
 
 Ids = NDArray[np.int64]
 
@@ -198,8 +199,7 @@ class WordLists:
         """
         sizes = self.sizes[rows]
         owner = np.repeat(np.arange(len(rows)), sizes)
-        offset = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        return self._ids[self._starts[rows][owner] + offset].astype(np.int64), owner
+        return self._ids[spans(self._starts[rows], sizes)].astype(np.int64), owner
 
     def lists(self, rows: Ids) -> list[list[int]]:
         """The words of each of rows [c]."""

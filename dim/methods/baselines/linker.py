@@ -30,7 +30,6 @@ from dim.linker.ranked import (
     RankedLinker,
     card_of_ranker,
     names_by_row,
-    names_of,
     ranker_row,
     read_names,
     read_ranker,
@@ -106,7 +105,7 @@ class BaselineLinker(RankedLinker):
         return cls(
             task,
             knowledge,
-            names_of(knowledge),
+            names_by_row(knowledge),
             ranker,
             about_run(task, run, recipe, ranker, by="scores"),
         )
@@ -122,7 +121,7 @@ class BaselineLinker(RankedLinker):
         index: KindOrAuto,
     ) -> BaselineLinker:
         """As of `Linker.from_entities`; nothing is encoded."""
-        return cls(task, knowledge, names_of(knowledge), ranker, about)
+        return cls(task, knowledge, names_by_row(knowledge), ranker, about)
 
     @classmethod
     def read(

@@ -13,7 +13,7 @@ from dim.errors import ConfigError
 from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.protocols import Ranked
 from dim.inference.data import EVALUATION_BATCH
-from dim.methods.baselines.text_method import TextMethod
+from dim.methods.baselines.text_method import Counted, TextMethod
 from dim.search.lexical import NameIndex
 from dim.search.scores import Scores
 
@@ -26,7 +26,13 @@ class NameMethod(TextMethod):
     def __init__(self, seed: int = 0, aliases: bool = False) -> None:
         super().__init__(seed=seed)
         self.aliases = aliases
-        self.counted = "names and aliases" if aliases else "names"
+
+    @property
+    def counted(self) -> Counted | None:
+        """The strings that count, where a subclass has not other scores."""
+        if type(self).scores_for is not NameMethod.scores_for:
+            return None
+        return "names and aliases" if self.aliases else "names"
 
     def index_kb(
         self, names: Sequence[str], texts: Sequence[str | None], popularity: NDArray[np.float64], of: str
@@ -67,7 +73,7 @@ class PopularityMethod(NameMethod):
 
     def __init__(self, weight: float | None = None, seed: int = 0, aliases: bool = False) -> None:
         super().__init__(seed, aliases)
-        self.weight, self.counted = weight, None
+        self.weight = weight
 
     def index_kb(
         self, names: Sequence[str], texts: Sequence[str | None], popularity: NDArray[np.float64], of: str

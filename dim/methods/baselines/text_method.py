@@ -16,6 +16,7 @@ from dim.inference.data import LinkingData, Needs
 from dim.inference.method import Method
 from dim.search.scores import Scores
 
+Counted = Literal["names", "names and aliases"]
 READ = frozenset({"mention", "context", "name", "text"})  #: The fields whose texts are read.
 
 
@@ -26,13 +27,10 @@ class TextMethod(Method):
     linker (`dim.methods.baselines.linker`) without a line more.
 
     Attributes:
-        counted: The strings of an entity, where a score is their cosine in `NameIndex` and nothing else: a linker then
-            searches for the best in the place of scoring all. None: other things count.
         kb_aliases: [num_entities], other names of each entity, none where a run leaves names out; set before
             `index_kb`.
     """
 
-    counted: Literal["names", "names and aliases"] | None = None
     kb_aliases: Sequence[Sequence[str]] = ()
 
     @abstractmethod
@@ -60,6 +58,14 @@ class TextMethod(Method):
             contexts: [n], empty where there is none.
             device: Where the scores go.
         """
+
+    @property
+    def counted(self) -> Counted | None:
+        """The strings of an entity, where a score is their cosine in `NameIndex` and nothing else.
+
+        A linker then searches for the best in the place of scoring all. None: other things count.
+        """
+        return None
 
     @property
     def needs(self) -> Needs:

@@ -20,7 +20,7 @@ from dim.linker.figures import about_run
 from dim.linker.images import ImageReader
 from dim.linker.knowledge import Knowledge, knowledge_of
 from dim.linker.linker import BATCH
-from dim.linker.ranked import RankedLinker, names_of
+from dim.linker.ranked import RankedLinker, names_by_row
 from dim.linker.recipe import recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
 from dim.linker.sources import live_encoder
@@ -155,7 +155,7 @@ class ContrastiveLinker(RankedLinker):
             knowledge,
             VectorIndex.build(vectors[has_vector], has_vector, index, _asked(task)),
             None if sparse is None else SparseRows(sparse.copy()),  # those of the task stay whole
-            names_of(knowledge),
+            names_by_row(knowledge),
             ranker,
             about_run(task, run, recipe_of_run(run, type(task)), ranker),
         )
@@ -175,7 +175,7 @@ class ContrastiveLinker(RankedLinker):
         rows, vectors = knowledge.rows, towers.of_knowledge(knowledge)
         has_vector = _are_there(vectors, None)
         made = VectorIndex.build(vectors[has_vector], rows[has_vector], kind=index)
-        return cls(towers, knowledge, made, None, names_of(knowledge), ranker, about)
+        return cls(towers, knowledge, made, None, names_by_row(knowledge), ranker, about)
 
     @classmethod
     def read(

@@ -18,7 +18,7 @@ from dim.linker.figures import about_run
 from dim.linker.images import ImageReader
 from dim.linker.knowledge import Knowledge, knowledge_of
 from dim.linker.linker import BATCH
-from dim.linker.ranked import RankedLinker, names_of
+from dim.linker.ranked import RankedLinker, names_by_row
 from dim.linker.recipe import recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
 from dim.linker.sources import live_encoder
@@ -78,7 +78,7 @@ class MIMICLinker(RankedLinker):
         ranker = ranker_of_run(run, task)
         about = about_run(task, run, recipe_of_run(run, type(task)), ranker, by="scores")
         asked = Asked(task, live_encoder(task.datamodule))
-        return cls(asked, knowledge, task.cache, names_of(knowledge), ranker, about)
+        return cls(asked, knowledge, task.cache, names_by_row(knowledge), ranker, about)
 
     @classmethod
     def read(

@@ -12,7 +12,9 @@ from dim.__main__ import main
 from dim.data.dataset import Dataset, write_dataset
 from dim.demo import demo_world
 from dim.encoders.tiny import TinyTextEncoder
+from dim.methods.baselines.bm25 import BM25
 from dim.methods.baselines.bm25_index import words
+from dim.methods.baselines.names import NamesAndPopularity, NamesOnly
 from dim.search import scores as sliced
 
 
@@ -153,7 +155,16 @@ def test_what_is_left_out_or_shuffled_reaches_no_model(place, capsys):
 
 
 def test_untrained_methods_say_that_there_is_nothing_to_train():
-    from dim.methods.baselines.names import NamesOnly
 
     with pytest.raises(NotImplementedError, match="NamesOnly has no weights"):
         NamesOnly().loss_of(None)
+
+
+def test_a_linker_searches_by_names_alone_where_nothing_else_is_scored():
+    class Longer(NamesOnly):
+        def scores_for(self, mentions, contexts, device):
+            raise NotImplementedError
+
+    assert NamesOnly().counted == "names"
+    assert NamesOnly(aliases=True).counted == "names and aliases"
+    assert Longer().counted is NamesAndPopularity(weight=0.1).counted is BM25().counted is None
