@@ -32,7 +32,7 @@ QUERIES_AT_ONCE = 256
 FLOATS_AT_ONCE = 2**26  # of one array in a search: 256 MiB
 VECTORS_AT_ONCE = 2**16  # added to a FAISS index between two steps of the progress bar
 FLOATS_COPIED = 2**27  # of an exact store's vectors, at most
-FEW = 16  # queries at a time: of more, one matrix product is faster
+FEW = 6  # queries at a time: of more, one matrix product is faster
 LINKS, CONSTRUCTION = 16, 80  # HNSW: links a vector, and candidates when a vector is added
 
 
