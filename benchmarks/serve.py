@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
 from rich.table import Table
 
 from benchmarks.made_up_linker import Shape, draw_questions, make_linker, make_world
@@ -77,12 +76,12 @@ def bench_serve(
     if rounds < 1 or seconds < 0.5 or not 1 <= clients <= most:
         found = f"{rounds} rounds, {seconds:g} s, {clients} clients"
         raise ConfigError(f"a round, half a second and 1 to {most} clients at least", found, "Change it.")
-    if find_spec("locust") is None:
-        raise MissingExtraError("locust", "bench")
     is_other_backend = backend != "torch" or precision is not None
     if workers > 1 and is_other_backend:
         found = f"{workers} workers and the backend {backend}"
         raise ConfigError("one thing to compare: workers, or a backend", found, "Leave one out.")
+    if find_spec("locust") is None:
+        raise MissingExtraError("locust", "bench")
     title = (
         f"{num_entities:,} entities, {text_encoder.name if text_encoder else f'{shape} (random)'}, {clients} clients"
     )
@@ -155,9 +154,7 @@ def _recipe(linker: ContrastiveLinker, encoder: Path, device: str) -> dict[str, 
 
 
 def _print_facts(rounds: int, seconds: float) -> None:
-    facts = (
-        f"{torch.get_num_threads()} threads, {rounds} turns of {seconds:g} s, load {os.getloadavg()[0]:.1f} at the end"
-    )
+    facts = f"{rounds} turns of {seconds:g} s · load {os.getloadavg()[0]:.1f} at the end"
     Console().print(f"{hardware()} · commit {commit()} · {facts}", soft_wrap=True)
 
 
