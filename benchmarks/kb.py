@@ -78,7 +78,7 @@ def bench_kb(
         for size in sorted(sizes):
             place = (folder or Path(temporary)) / str(size)
             place.mkdir(parents=True)
-            found = _run("kb_linker", place, size, seed) | _run("kb_process", place, size, seed)
+            found = _run("kb_linker", size, place, str(size), str(seed)) | _run("kb_process", size, place)
             found |= {"size": size, "load": os.getloadavg()[0]} | _disk(place / "linker", size)
             found["resident_mb"] = found["anon_mb"] + found["mapped_mb"]
             results.append(found)
@@ -92,9 +92,9 @@ def bench_kb(
     return results
 
 
-def _run(module: str, place: Path, size: int, seed: int) -> dict[str, Any]:
+def _run(module: str, size: int, place: Path, *others: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{module}", str(place), str(size), str(seed)],
+        [sys.executable, "-m", f"benchmarks.{module}", str(place), *others],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         cwd=Path(__file__).parents[1],
         capture_output=True,

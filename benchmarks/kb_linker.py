@@ -100,21 +100,60 @@ def make_up(num_entities: int, seed: int) -> MadeUp:
     return MadeUp(entities, dense, golds, mentions, contexts, asked / np.linalg.norm(asked, axis=1, keepdims=True))
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a saved linker and added to it, without the KB that it was made of.
+
+    Attributes:
+        mentions: As of `MadeUp`, with `contexts` and `asked`.
+        added: NUM_ADDED entities that it lacks.
+        dense: [NUM_ADDED, WIDTH], their vectors.
+    """
+
+    mentions: list[str]
+    contexts: list[str]
+    asked: Vectors
+    added: list[Entity]
+    dense: Vectors
+
+    @classmethod
+    def of(cls, made_up: MadeUp, num_entities: int) -> Asked:
+        """Of a KB whose first entities are saved."""
+        added, dense = made_up.entities[num_entities:], made_up.dense[num_entities:]
+        return cls(made_up.mentions, made_up.contexts, made_up.asked, added, dense)
+
+    def write(self, folder: Path) -> None:
+        """Writes asked.json and asked.npz."""
+        added = [[entity.id, entity.name, entity.aliases, entity.text] for entity in self.added]
+        texts = {"mentions": self.mentions, "contexts": self.contexts, "added": added}
+        (folder / "asked.json").write_text(json.dumps(texts))
+        np.savez(folder / "asked.npz", asked=self.asked, dense=self.dense)
+
+    @classmethod
+    def read(cls, folder: Path) -> Asked:
+        """What `write` wrote."""
+        texts, vectors = json.loads((folder / "asked.json").read_text()), np.load(folder / "asked.npz")
+        added = [Entity(each, name, tuple(aliases), text) for each, name, aliases, text in texts["added"]]
+        return cls(texts["mentions"], texts["contexts"], vectors["asked"], added, vectors["dense"])
+
+
 class DrawnTowers(Towers):
     """Towers whose dense vectors were drawn: of a question, after its texts were encoded; of an entity, in their place.
 
     Args:
         towers: That do the work.
-        made_up: By mention and context, or by the entity's id.
+        asked: The vectors of questions, by mention and context.
+        entities: Those whose vectors were drawn.
+        dense: Their vectors.
     """
 
-    def __init__(self, towers: Towers, made_up: MadeUp) -> None:
+    def __init__(self, towers: Towers, asked: MadeUp | Asked, entities: Sequence[Entity], dense: Vectors) -> None:
         super().__init__(towers.task, towers.live)
         self.spelled = Towers(towers.task, replace(towers.live, text_encoder=Constant()))
         self.num_sparse = towers.task.num_sparse
-        pairs = zip(made_up.mentions, made_up.contexts, strict=True)
-        self.asked = dict(zip(pairs, made_up.asked, strict=True))
-        self.known = dict(zip((entity.id for entity in made_up.entities), made_up.dense, strict=True))
+        pairs = zip(asked.mentions, asked.contexts, strict=True)
+        self.asked = dict(zip(pairs, asked.asked, strict=True))
+        self.known = dict(zip((entity.id for entity in entities), dense, strict=True))
 
     def queries(self, questions: Sequence[Question]) -> Vectors:
         """Encoded, then drawn."""
@@ -154,7 +193,7 @@ def save_linker(folder: Path, made_up: MadeUp, num_entities: int, seed: int) -> 
     texts = [*(entity.text or "" for entity in entities[:10_000]), *made_up.contexts]
     encoder = TransformersTextEncoder(str(write_text_encoder(folder / "encoder", texts, "minilm", seed)), device="cpu")
     towers = make_towers(encoder, [entity.name for entity in entities[:10_000]], seed)
-    drawn, dense, sparse = DrawnTowers(towers, made_up), [], []
+    drawn, dense, sparse = DrawnTowers(towers, made_up, made_up.entities, made_up.dense), [], []
     tick("towers")
     for start in range(0, num_entities, BATCH):
         unit = drawn.entities(entities[start : start + BATCH])
@@ -181,6 +220,7 @@ def save_linker(folder: Path, made_up: MadeUp, num_entities: int, seed: int) -> 
     )  # fmt: skip
     tick("entities")
     linker.save(folder / "linker")
+    Asked.of(made_up, num_entities).write(folder)
     tick("save")
     return taken
 

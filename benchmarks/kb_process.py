@@ -1,4 +1,4 @@
-"""Opens a linker that `kb_linker` saved, asks it and adds to it: `python kb_process.py FOLDER NUM_ENTITIES SEED`.
+"""Opens a linker that `kb_linker` saved, asks it and adds to it: `python kb_process.py FOLDER`.
 
 In a process of its own, so that memory is of this work alone.
 """
@@ -18,7 +18,7 @@ import dim  # noqa: F401 - first: it mends the import of torchvision
 # isort: split
 import numpy as np
 
-from benchmarks.kb_linker import NUM_ADDED, DrawnTowers, MadeUp, make_up
+from benchmarks.kb_linker import Asked, DrawnTowers
 from benchmarks.own_memory import memory
 from dim.data.entity import Entity
 from dim.linker.answer import Question
@@ -30,18 +30,16 @@ BATCH, TIE = 2**16, 1e-3  # IVF keeps vectors as float16
 PARTS = ("encode", "vectors", "names")
 
 
-def measure(folder: Path, num_entities: int, seed: int) -> dict[str, float | str]:
+def measure(folder: Path) -> dict[str, float | str]:
     """What the table of `dim bench kb` shows of one size."""
     results: dict[str, float | str] = {}
     opened: list[Any] = []
     results |= spent("open", lambda: opened.append(ContrastiveLinker.from_pretrained(folder / "linker", "cpu")))
     linker: ContrastiveLinker = opened[0]
     results |= {"open_mb": memory("VmRSS"), "index": linker.index.kind}
-    own = memory("RssAnon")
-    made_up = make_up(num_entities, seed)
-    linker.towers = DrawnTowers(linker.towers, made_up)
-    beside = memory("RssAnon") - own
-    questions = [Question(*each) for each in zip(made_up.mentions, made_up.contexts, strict=True)]
+    asked = Asked.read(folder)
+    linker.towers = DrawnTowers(linker.towers, asked, asked.added, asked.dense)
+    questions = [Question(*each) for each in zip(asked.mentions, asked.contexts, strict=True)]
     results |= spent("first", lambda: linker.link_batch(questions[:1]))
     taken: dict[str, list[float]] = {}
     ids = []
@@ -59,10 +57,9 @@ def measure(folder: Path, num_entities: int, seed: int) -> dict[str, float | str
             taken.setdefault(name, []).append(time.process_time() - started[1])
     for name, times in taken.items():
         results[f"{name}_ms"] = 1000 * float(np.median(times[NUM_WARM:]))
-    # Drawn vectors and the made-up world, which a linker does not have, are left out.
-    results |= {"anon_mb": memory("RssAnon") - beside, "mapped_mb": memory("RssFile")}
+    results |= {"anon_mb": memory("RssAnon"), "mapped_mb": memory("RssFile")}
     results["recall"] = recall(linker, questions[:NUM_EXACT])
-    results |= growth(linker, made_up, num_entities, questions[0])
+    results |= growth(linker, asked.added, questions[0])
     return results
 
 
@@ -94,9 +91,8 @@ def recall(linker: ContrastiveLinker, questions: list[Question]) -> float:
     return float(np.mean(found))
 
 
-def growth(linker: ContrastiveLinker, made_up: MadeUp, num_entities: int, asked: Question) -> dict[str, float]:
+def growth(linker: ContrastiveLinker, new: list[Entity], asked: Question) -> dict[str, float]:
     """Seconds to add 1,000 entities and then one more, each with the next link."""
-    new = made_up.entities[num_entities : num_entities + NUM_ADDED]
     parts = {"add": new[:-1], "add_again": new[-1:]}
     found: dict[str, float] = {}
     for name, part in parts.items():
@@ -117,5 +113,4 @@ def spent(name: str, action: Callable[[], object]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    place, size, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    sys.stdout.write(json.dumps(measure(place, size, seed)) + "\n")
+    sys.stdout.write(json.dumps(measure(Path(sys.argv[1]))) + "\n")

@@ -77,9 +77,8 @@ def check_floor(
     """
     findings, ranks = [], np.full(len(rows), np.nan)
     names = dataset.entities["name"].tolist()
-    index = NameIndex(names) if splits and any(name.strip() for name in names) else None
-    aliases = aliases_of(dataset) if index is not None else None
-    with_aliases = NameIndex(names, aliases) if aliases is not None else None
+    aliases = aliases_of(dataset)
+    index = NameIndex(names, aliases) if splits and any(name.strip() for name in names) else None
     for split in splits:
         if index is None:
             findings.append(Finding(FLOOR, "not checked", "No entity has a name.", split))
@@ -88,15 +87,15 @@ def check_floor(
         golds = dataset.golds_of(dataset.mentions.iloc[places])
         out = used_up(rows, split, dataset.entities["id"].tolist())
         mentions = [rows.mention[i] for i in places.tolist()]
-        ranks[places], without = floor_ranks(index, mentions, golds, out)
+        ranks[places], without = floor_ranks(index.names_alone, mentions, golds, out)
         in_kb = places[golds[:, 0] >= 0]
         if not len(in_kb):
             findings.append(Finding(FLOOR, "not checked", "No row has an answer in the KB.", split))
             continue
         findings.append(floor := _floor(FLOOR, split, rows, ranks, in_kb, len(names), thresholds))
-        if with_aliases is not None:
+        if aliases is not None:
             by_aliases = np.full(len(rows), np.nan)
-            by_aliases[places], _ = floor_ranks(with_aliases, mentions, golds, out)
+            by_aliases[places], _ = floor_ranks(index, mentions, golds, out)
             findings.append(_floor(WITH_ALIASES, split, rows, by_aliases, in_kb, len(names), thresholds))
         findings.append(_without_train(split, floor, without[golds[:, 0] >= 0], out, rows, in_kb, thresholds))
     return findings, ranks

@@ -17,12 +17,13 @@ def rank_by_floors(
 ) -> dict[str, Ranked]:
     """What names lead to, by its key in `BASELINES`: `floor`, and `alias_floor` where the KB has aliases.
 
-    Arguments are as of `rank_by_name`.
+    Arguments are as of `rank_by_name`, of the KB of a dataset.
     """
-    names, aliases = dataset.entities["name"].tolist(), aliases_of(dataset)
-    found = {"floor": rank_by_name(mentions, names, gold, protocol, candidates)}
+    aliases = aliases_of(dataset)
+    index = NameIndex(dataset.entities["name"].tolist(), aliases)
+    found = {"floor": rank_by_name(index.names_alone, mentions, gold, protocol, candidates)}
     if aliases is not None:
-        found["alias_floor"] = rank_by_name(mentions, names, gold, protocol, candidates, aliases)
+        found["alias_floor"] = rank_by_name(index, mentions, gold, protocol, candidates)
     return found
 
 
@@ -33,27 +34,20 @@ def aliases_of(dataset: Dataset) -> list[list[str]] | None:
 
 
 def rank_by_name(
-    mentions: Sequence[str],
-    names: Sequence[str],
-    gold: Tensor,
-    protocol: Protocol,
-    candidates: Tensor | None,
-    aliases: Sequence[Sequence[str]] | None = None,
+    index: NameIndex, mentions: Sequence[str], gold: Tensor, protocol: Protocol, candidates: Tensor | None
 ) -> Ranked:
     """Ranks entities by the string similarity of their names to the mention (`dim.search.lexical`).
 
     Args:
+        index: The names of the KB.
         mentions: n mention strings.
-        names: One name an entity, in KB order.
         gold: [n] int64 KB rows, -1 for NIL; or [n, num_golds], -1 as padding.
         protocol: The protocol of the results that the floor shall stand beside.
         candidates: What the protocol gave for these mentions.
-        aliases: Other names of each entity, which then counts by the best of its strings; None: names alone.
 
     Returns:
         The outcome, in the order of the mentions.
     """
-    index = NameIndex(names, aliases)
     parts = []
     for start in range(0, len(gold), BATCH):
         part = slice(start, start + BATCH)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from dim.core.mapped import dropped
 
 CHUNK = 4096
 
@@ -89,12 +92,14 @@ class FeatureTable:
         rows: [n] int64, the input of each mention or entity, on the same device; -1 where the field is missing.
         starts: [num_inputs] int64, where the vectors of each input start in `matrix`; None: each has one.
         lengths: [num_inputs] int64, how many it has.
+        mapped: The array of the mapped cache that `matrix` is a view of; None: it is in memory.
     """
 
     matrix: Tensor
     rows: Tensor
     starts: Tensor | None = None
     lengths: Tensor | None = None
+    mapped: NDArray[np.float32] | NDArray[np.float16] | None = None
 
     def __post_init__(self) -> None:
         self._is_complete = bool((self.rows >= 0).all())
@@ -121,7 +126,7 @@ class FeatureTable:
 
     def to(self, device: torch.device) -> None:
         """Moves it. A copy even where it is there already: rows of a mapped file are slow to gather."""
-        self.matrix, self.rows = self.matrix.clone().to(device), self.rows.to(device)
+        self.matrix, self.rows, self.mapped = self.matrix.clone().to(device), self.rows.to(device), None
         if self.starts is not None and self.lengths is not None:
             self.starts, self.lengths = self.starts.to(device), self.lengths.to(device)
 
@@ -150,9 +155,9 @@ class FeatureTable:
         if self.starts is None or self.lengths is None:
             return self
         inputs = torch.arange(len(self.lengths), device=self.rows.device)
-        split = inputs.split(at_once([self], CHUNK))
-        parts = [self._ragged(part, self.starts, self.lengths, part.device).mean()[0] for part in split]
-        return FeatureTable(torch.cat(parts) if parts else self.matrix[:0].float(), self.rows)
+        split = passed([self], inputs, CHUNK)
+        means = (self._ragged(part, self.starts, self.lengths, part.device).mean()[0] for part in split)
+        return FeatureTable(stacked(means, len(inputs), self.matrix[:0].float()), self.rows)
 
     def _ragged(self, rows: Tensor, starts: Tensor, lengths: Tensor, device: torch.device) -> FieldVectors:
         counts = lengths[rows.clamp_min(0)] * (rows >= 0)
@@ -214,9 +219,37 @@ class SparseTable(FeatureTable):
         return torch.bincount(self.columns, minlength=self.width).float() / (len(self.first) - 1)
 
 
-def at_once(tables: Iterable[FeatureTable], most: int) -> int:
-    """How many owners are taken at once: `most` where each has one vector, fewer where they have many."""
-    return max(16, most // max((table.most for table in tables), default=1))
+def passed(tables: Collection[FeatureTable], owners: Tensor, most: int) -> Iterator[Tensor]:
+    """Owners [n] part by part, for who takes all of them: `most` at once, or fewer where they have many vectors.
+
+    What a part has read of mapped files counts to this process no more once the next part is asked for.
+    """
+    for part in owners.split(max(16, most // max((table.most for table in tables), default=1))):
+        yield part
+        for table in tables:
+            if table.mapped is not None:
+                dropped(table.mapped)
+
+
+def stacked(parts: Iterable[Tensor], count: int, otherwise: Tensor) -> Tensor:
+    """Parts [b, …] one below the other: [count, …], which `torch.cat` would have in memory twice.
+
+    Args:
+        parts: Of `count` rows together.
+        count: At least 0.
+        otherwise: What nothing stacked is.
+
+    Example:
+        >>> stacked(iter([torch.ones(1, 2), torch.zeros(2, 2)]), 3, torch.empty(0, 2)).tolist()
+        [[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]
+    """
+    whole, start = otherwise, 0
+    for part in parts:
+        if not start:
+            whole = part.new_empty(count, *part.shape[1:])
+        whole[start : start + len(part)] = part
+        start += len(part)
+    return whole
 
 
 def batch_of(tables: Mapping[str, FeatureTable], owners: Tensor, names: Iterable[str] | None = None) -> Batch:

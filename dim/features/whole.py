@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dim.core.files import write_json
 from dim.core.jobs import Workplace, checksum_of
+from dim.core.mapped import dropped
 from dim.display.lines import warn
 from dim.encoders.base import Features
 from dim.errors import DataError, StorageError
@@ -66,13 +67,14 @@ def damage(
         written = manifest.get(KEY)
         size = written["block_size"] if written else BLOCK_SIZE
         starts = np.arange(len(matrix) + 1) if starts is None else starts
-        blocks = [checksum_of(block) for block in _blocks(matrix, size, starts)]
-        here = {"block_size": size, "blocks": blocks, "files": _of_files(folder)}
-        _found[state] = _difference(written, here, len(starts) - 1) if written else None
-        if _found[state] is not None:
-            warn(f"warning: {folder} is damaged: {_found[state]}; its features are computed anew")
-            return _found[state]
-        _check_finite(folder, manifest, matrix, size, starts, rows, owner)
+        read = [(checksum_of(block), bool(np.isfinite(block).all())) for block in _blocks(matrix, size, starts)]
+        here = {"block_size": size, "blocks": [checksum for checksum, _ in read], "files": _of_files(folder)}
+        differs = _difference(written, here, len(starts) - 1) if written else None
+        if differs is not None:
+            warn(f"warning: {folder} is damaged: {differs}; its features are computed anew")
+        elif not all(is_finite for _, is_finite in read):
+            raise _not_finite(folder, manifest, matrix, size, starts, rows, owner)
+        _found[state] = differs
         if not written:
             _record(folder, {**manifest, KEY: here})
             _found[_state(folder)] = None
@@ -86,9 +88,10 @@ def _state(folder: Path) -> tuple[Any, ...]:
 
 
 def _blocks(matrix: Features, size: int, starts: NDArray[np.int64]) -> Iterator[Features]:
-    """The vectors of each `size` inputs."""
-    bounds = [*starts[:-1:size].tolist(), len(matrix)]
-    return (matrix[start:stop] for start, stop in pairwise(bounds))
+    """The vectors of each `size` inputs; of a mapped file no more than these count to this process."""
+    for start, stop in pairwise([*starts[:-1:size].tolist(), len(matrix)]):
+        yield matrix[start:stop]
+        dropped(matrix)
 
 
 def _of_files(folder: Path) -> dict[str, int]:
@@ -106,7 +109,7 @@ def _difference(written: Mapping[str, Any], here: Mapping[str, Any], num_rows: i
     return None if name is None else f"{name} differs from its checksum"
 
 
-def _check_finite(
+def _not_finite(
     folder: Path,
     manifest: Mapping[str, Any],
     matrix: Features,
@@ -114,20 +117,17 @@ def _check_finite(
     starts: NDArray[np.int64],
     rows: NDArray[np.int64],
     owner: Owner,
-) -> None:
-    for index, block in enumerate(_blocks(matrix, size, starts)):
-        is_finite = np.isfinite(block)
-        if not is_finite.all():
-            vector = int(starts[index * size]) + int(is_finite.all(axis=1).argmin())
-            row = int(np.searchsorted(starts, vector, side="right")) - 1
-            owners = np.flatnonzero(rows == row)
-            of = f", of {owner(int(owners[0]))}" if len(owners) else ""
-            raise DataError(
-                f"finite features of {manifest['field']} by {manifest['encoder']} in {folder}",
-                f"NaN or infinity in block {index + 1:,}, row {row:,}{of}",
-                "Remove that folder and run the same command again: it is computed anew, and an encoder that gives "
-                "such values is refused.",
-            )
+) -> DataError:
+    is_finite = np.concatenate([np.isfinite(block).all(axis=1) for block in _blocks(matrix, size, starts)])
+    row = int(np.searchsorted(starts, int(is_finite.argmin()), side="right")) - 1
+    owners = np.flatnonzero(rows == row)
+    of = f", of {owner(int(owners[0]))}" if len(owners) else ""
+    return DataError(
+        f"finite features of {manifest['field']} by {manifest['encoder']} in {folder}",
+        f"NaN or infinity in block {row // size + 1:,}, row {row:,}{of}",
+        "Remove that folder and run the same command again: it is computed anew, and an encoder that gives "
+        "such values is refused.",
+    )
 
 
 def _record(folder: Path, manifest: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import scipy.sparse as sp
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from dim.errors import ConfigError
-from dim.features.batch import Batch, FeatureTable, at_once
+from dim.features.batch import Batch, FeatureTable, passed, stacked
 from dim.inference.data import LinkingData
 from dim.inference.method import Method
 from dim.search.scores import Products, Scores, Summed
@@ -75,11 +75,20 @@ class TwoTowersNetwork(Method):
     def on_scoring_start(self) -> None:
         """Encodes the KB once."""
         rows = torch.arange(len(self.data.dataset.entities), device=self.device)
-        size = at_once([self.data.entity_fields[name] for name in self.field_widths[1]], ENTITY_BATCH)
-        parts = [self._parted(self.entities(part)) for part in rows.split(size)]
-        self.kb_vectors = torch.cat([dense for dense, _ in parts])
-        sparse = [each for _, each in parts if each is not None]
+        sparse: list[sp.csr_matrix] = []
+        self.kb_vectors = stacked(self._kb_parts(rows, sparse), len(rows), self.kb_vectors)
         self.kb_sparse = SparseKB(sp.vstack(sparse).T) if sparse else None
+
+    def on_scoring_end(self) -> None:
+        """Lets the KB's vectors go: of a large KB they are most of what a run has in memory."""
+        self.kb_vectors, self.kb_sparse = torch.empty(0), None
+
+    def _kb_parts(self, rows: Tensor, sparse: list[sp.csr_matrix]) -> Iterator[Tensor]:
+        for part in passed([self.data.entity_fields[name] for name in self.field_widths[1]], rows, ENTITY_BATCH):
+            dense, others = self._parted(self.entities(part))
+            if others is not None:
+                sparse.append(others)
+            yield dense
 
     def scores_of(self, rows: Tensor) -> Scores:
         """Cosines; 0 where a side has no vector."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,6 +79,13 @@ class NameIndex:
         others = [(row, alias) for row, of in enumerate(aliases or ()) for alias in of if alias.strip()]
         self._owners = np.array([row for row, _ in others], dtype=np.int64)
         self._aliases = self._vectorizer.transform([alias for _, alias in others]) if others else None
+
+    @property
+    def names_alone(self) -> NameIndex:
+        """The same without other names."""
+        alone = copy(self)
+        alone._aliases = None
+        return alone
 
     def scores(self, mentions: Sequence[str], device: torch.device | str = "cpu") -> Scores:
         """Cosines [n, num_entities] between 0 and 1, float32, in the order of the mentions."""

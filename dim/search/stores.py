@@ -33,6 +33,9 @@ FLOATS_AT_ONCE = 2**26  # of one array in a search: 256 MiB
 VECTORS_AT_ONCE = 2**16  # added to a FAISS index between two steps of the progress bar
 FLOATS_COPIED = 2**27  # of an exact store's vectors, at most
 FEW = 6  # queries at a time: of more, one matrix product is faster
+#: Up to so many queries FAISS is faster, as it takes one after the other, and from so many floats of queries on, as it
+#: multiplies matrices then (1.14 and 1.15).
+ONE_BY_ONE, MANY = 5, 2**17
 LINKS, CONSTRUCTION = 16, 80  # HNSW: links a vector, and candidates when a vector is added
 
 
@@ -73,8 +76,9 @@ class ExactStore:
     The candidates of a matrix product are compared again one pair at a time: the score of a pair then depends on
     neither its place in the matrix nor on the other queries, so equal vectors have equal scores.
 
-    For a few queries the candidates come from half precision, and are so many that none better is left out. That takes
-    half as much memory again, so of a matrix beyond 512 MiB, which may be mapped, no such copy is made.
+    FAISS finds the candidates where it is faster. Of a few queries with something beside they come from half
+    precision, so many that none better is left out. That takes half as much memory again, so of a matrix beyond
+    512 MiB, which may be mapped, no such copy is made.
 
     Args:
         vectors: [n, d], float32, of length 1 at most.
@@ -102,6 +106,9 @@ class ExactStore:
     def found(self, queries: Floats, width: int, beside: Floats | None = None) -> tuple[Floats, Rows]:
         """Scores and positions [b, min(width, n)]."""
         width = min(width, len(self))
+        if beside is None and (len(queries) <= ONE_BY_ONE or queries.size >= MANY):
+            positions = faiss.knn(queries, self.vectors, width, faiss.METRIC_INNER_PRODUCT)[1]
+            return pair_scores(queries, self.vectors, positions), positions
         scores = np.empty((len(queries), width), dtype=np.float32)
         positions = np.empty((len(queries), width), dtype=np.int64)
         step = max(1, min(QUERIES_AT_ONCE, FLOATS_AT_ONCE // max(1, len(self), width * self.vectors.shape[1])))
@@ -109,7 +116,7 @@ class ExactStore:
         for start in range(0, len(queries), step):
             part = slice(start, start + step)
             added = None if beside is None else beside[part]
-            if len(queries[part]) <= FEW and self.vectors.size <= FLOATS_COPIED:
+            if added is not None and len(queries[part]) <= FEW and self.vectors.size <= FLOATS_COPIED:
                 scores[part], positions[part] = self._few(queries[part], width, added)
                 continue
             products = torch.from_numpy(queries[part]) @ matrix
@@ -117,11 +124,10 @@ class ExactStore:
             scores[part] = pair_scores(queries[part], self.vectors, positions[part], added)
         return scores, positions
 
-    def _few(self, queries: Floats, width: int, beside: Floats | None) -> tuple[Floats, Rows]:
+    def _few(self, queries: Floats, width: int, beside: Floats) -> tuple[Floats, Rows]:
         """The exact scores and positions [b, width], best first, of a few queries."""
         products, error = self._half_precision.products(queries)
-        if beside is not None:
-            products += torch.from_numpy(beside)
+        products += torch.from_numpy(beside)
         looked_at = width
         while True:
             looked_at = min(2 * looked_at, len(self))

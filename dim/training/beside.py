@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 from dim.evaluation.floor import rank_by_floors
 from dim.evaluation.protocols import Ranked
 from dim.evaluation.results import ranks_frame
-from dim.features.batch import FeatureTable, at_once
+from dim.features.batch import FeatureTable, passed, stacked
 from dim.features.trained import TrainedTable
 from dim.inference.data import EVALUATION_BATCH, TEXT_FIELDS, LinkingData
 from dim.search.scores import Products
@@ -72,9 +72,9 @@ def rank_by_frozen_vectors(data: LinkingData, rows: Tensor) -> Ranked | None:
 
 def unit_sum(tables: dict[str, FeatureTable], names: Sequence[str], owners: Tensor) -> Tensor:
     """The sum [n, width] of the owners' unit vectors, itself scaled to unit length; zeros where all are missing."""
-    sums = torch.empty(len(owners), tables[names[0]].width, device=owners.device)
-    size = at_once([tables[name] for name in names], AT_ONCE)
-    for part, place in zip(owners.split(size), sums.split(size), strict=True):
-        vectors = [normalize(tables[name].take(part).mean()[0]) for name in names]
-        place.copy_(normalize(torch.stack(vectors).sum(0)))
-    return sums
+    read = [tables[name] for name in names]
+    sums = (
+        normalize(torch.stack([normalize(table.take(part).mean()[0]) for table in read]).sum(0))
+        for part in passed(read, owners, AT_ONCE)
+    )
+    return stacked(sums, len(owners), torch.empty(0, read[0].width, device=owners.device))

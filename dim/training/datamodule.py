@@ -303,7 +303,7 @@ class LinkingDataModule(LightningDataModule):
     def _stored(self, field: Field, features: FieldFeatures | Inputs, rows: Tensor) -> FeatureTable:
         if isinstance(features, FieldFeatures):
             # The cache is mapped copy-on-write: torch asks for writable memory, and nothing here writes.
-            table = FeatureTable(torch.from_numpy(features.matrix), rows)
+            table = FeatureTable(torch.from_numpy(features.matrix), rows, mapped=features.matrix)
             if features.starts is not None and features.lengths is not None:
                 table.starts, table.lengths = (torch.from_numpy(each) for each in (features.starts, features.lengths))
             return table

@@ -92,7 +92,7 @@ def test_ranks_are_those_of_rank_by_name_in_blocks_of_any_size(max_cells: int, m
     out[gold[gold >= 0]] = False
     out[:5] = False
     whole, without = floor_ranks(NameIndex(names), mentions, gold[:, None], out)
-    expected = rank_by_name(mentions, names, torch.from_numpy(gold), FullKB(), None)
+    expected = rank_by_name(NameIndex(names), mentions, torch.from_numpy(gold), FullKB(), None)
     np.testing.assert_array_equal(whole, expected.ranks)
     for row in np.flatnonzero(gold >= 0):
         scores = NameIndex(names).scores([mentions[row]]).whole()

@@ -8,6 +8,7 @@ from dim.errors import DataError
 from dim.evaluation.floor import rank_by_floors, rank_by_name
 from dim.evaluation.metrics import rank_gold
 from dim.evaluation.protocols import Candidates, FullKB
+from dim.search.lexical import NameIndex
 
 NAMES = ["Ann Lee", "Ann Li", "Bob Stone", "Carl Sand", "Ann Leeson"]
 
@@ -83,10 +84,10 @@ def test_released_candidates_that_are_not_there_are_an_error(tmp_path, dataset):
 
 def test_the_floor_ranks_by_name_under_the_same_candidates(dataset):
     mentions = dataset.mentions["mention"].tolist()
-    full = rank_by_name(mentions, NAMES, gold_of(dataset), FullKB(), None)
+    full = rank_by_name(NameIndex(NAMES), mentions, gold_of(dataset), FullKB(), None)
     np.testing.assert_array_equal(full.ranks, [1, 1, np.nan])
     limits = torch.tensor([[1, 0], [3, 4], [0, 1]])
-    limited = rank_by_name(mentions, NAMES, gold_of(dataset), Candidates(), limits)
+    limited = rank_by_name(NameIndex(NAMES), mentions, gold_of(dataset), Candidates(), limits)
     np.testing.assert_array_equal(limited.ranks, [1, np.nan, np.nan])
 
 

@@ -172,8 +172,8 @@ def test_names_are_scored_ranked_and_found_as_without_slices(size, monkeypatch):
     found = [index.scores(mentions).of(part) for part in HeldScores(torch.empty(1, len(NAMES))).slices()]
     cut = [index.scores(mentions).of(slice(start, 9)) for start in (0, 2, 8)]
     ranked = [
-        rank_by_name(mentions, NAMES, gold, FullKB(), None),
-        rank_by_name(mentions, NAMES, gold, FullKB(), limits),
+        rank_by_name(NameIndex(NAMES), mentions, gold, FullKB(), None),
+        rank_by_name(NameIndex(NAMES), mentions, gold, FullKB(), limits),
     ]
     rows = [index.search(mentions, k) for k in (1, 2, 5, 13, 99)]
     monkeypatch.setattr(sliced, "SLICE", 1000)

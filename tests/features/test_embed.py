@@ -360,8 +360,9 @@ def test_a_value_that_is_not_finite_in_an_older_cache_is_named_by_its_owner(tmp_
     np.save(folder / "matrix.npy", matrix)
     owner = int(np.flatnonzero(np.load(folder / "rows.npy") == 0)[0])
     named = f"of mention {dataset.mentions['id'].iloc[owner]}\nto do    Remove that folder"
-    with pytest.raises(DataError, match=f"finite features of mention by .*\n.*block 1, row 0, {named}"):
-        run(dataset, tmp_path / "cache", text_encoder=LengthEncoder())
+    for _ in range(2):  # once is not enough
+        with pytest.raises(DataError, match=f"finite features of mention by .*\n.*block 1, row 0, {named}"):
+            run(dataset, tmp_path / "cache", text_encoder=LengthEncoder())
 
 
 def test_an_encoder_that_gives_the_wrong_shape_is_refused(tmp_path: Path) -> None:

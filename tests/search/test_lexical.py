@@ -258,6 +258,9 @@ def test_a_name_index_with_aliases_scores_each_entity_by_its_best_string(width, 
     assert torch.equal(scores.of_some(slice(1, 3), some), scores.of(slice(1, 3))[some])
     assert (wanted > NameIndex(names).scores(mentions).whole().numpy() + 0.1).any()
     assert NameIndex(names, aliases).search(["Countess"], 1).tolist() == [[0]]
+    assert torch.equal(
+        NameIndex(names, aliases).names_alone.scores(mentions).whole(), NameIndex(names).scores(mentions).whole()
+    )
 
 
 def test_ngrams_are_those_of_scikit_learn() -> None:

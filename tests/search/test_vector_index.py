@@ -518,20 +518,24 @@ def test_a_few_queries_get_the_answers_of_many():
     for made in (vectors, unit(num, 40)):  # with columns that are mostly zero, and without
         store = ExactStore(made)
         queries = np.concatenate([made[:20] + 0.01, 1e4 * made[:3], 1e-6 * made[:3]])
-        one_by_one = [store.found(query[None], 10) for query in queries]
-        scores, positions = store.found(queries, 10)  # more than a few: one matrix product
+        nothing = np.zeros((len(queries), num), np.float32)
+        one_by_one = [store.found(query[None], 10, nothing[:1]) for query in queries]
+        assert "_half_precision" in vars(store)
+        scores, positions = store.found(queries, 10, nothing)  # more than a few: one matrix product
         np.testing.assert_array_equal(np.concatenate([found[1] for found in one_by_one]), positions)
         np.testing.assert_array_equal(np.concatenate([found[0] for found in one_by_one]), scores)
-    np.testing.assert_array_equal(store.found(np.zeros((1, 40), np.float32), 10)[0], 0)
+        np.testing.assert_array_equal(store.found(queries, 10)[0], scores)  # by FAISS, where nothing is beside them
+    np.testing.assert_array_equal(store.found(np.zeros((1, 40), np.float32), 10, nothing[:1])[0], 0)
 
 
 def test_of_a_large_matrix_no_copy_is_made(monkeypatch):
     monkeypatch.setattr("dim.search.stores.FLOATS_COPIED", 500 * 40 - 1)
     store = ExactStore(unit(500, 40))
-    found = store.found(store.vectors[:1], 10)
+    asked = store.vectors[:1], 10, np.zeros((1, 500), np.float32)
+    found = store.found(*asked)
     assert "_half_precision" not in vars(store)
     monkeypatch.setattr("dim.search.stores.FLOATS_COPIED", 500 * 40)
-    for ours, theirs in zip(store.found(store.vectors[:1], 10), found, strict=True):
+    for ours, theirs in zip(store.found(*asked), found, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert "_half_precision" in vars(store)
 
