@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Sequence
+import os
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
 from typing import Any
 
-import numpy as np
-import torch
 from rich.table import Table
 
 from benchmarks.made_up_linker import Shape, draw_questions, make_linker, make_world
-from benchmarks.serve_process import PER_REQUEST, Served, highest_memory, served
+from benchmarks.serve_clients import idle_ms, measure_closed, measure_open
+from benchmarks.serve_compared import Side, bench_compared
+from benchmarks.serve_process import PER_REQUEST, served
 from dim.core.provenance import commit, hardware
 from dim.display.terminal import Console
-from dim.errors import ConfigError, DimError, MissingExtraError
+from dim.encoders.device import Backend, EncoderPrecision
+from dim.errors import ConfigError, MissingExtraError
+from dim.linker.backends import with_backend
 from dim.methods.contrastive.linker import ContrastiveLinker
 from dim.serve.settings import Settings
 
 OVERLOAD = 3  # times the sustainable rate
 NUM_QUESTIONS = 2000
-NUM_IDLE = 20  # questions one after the other, for the time of an answer without load
-WARM_UP = 0.1  # of the time of a load, that is not counted
-_LOAD = Path(__file__).with_name("serve_load.py")
 _MODES = {"single": 1, "batched": Settings.batch_size}  # questions of a batch, at most
 _CAPTION = "each client asks again when it has its answer; in turns"
-
-Seen = list[tuple[float, float, int, str | None]]
 
 
 def bench_serve(
@@ -46,6 +39,8 @@ def bench_serve(
     shape: Shape = "minilm",
     seed: int = 0,
     workers: int = 1,
+    backend: Backend = "torch",
+    precision: EncoderPrecision | None = None,
 ) -> dict[str, float]:
     """Loads `dim serve` on this machine by Locust: text only, a name and its context, a request each.
 
@@ -65,32 +60,44 @@ def bench_serve(
         seed: Of the world, the questions and all weights.
         workers: More than one: in the place of all this, a server of so many processes against one of one process, in
             turns: their start, answers and memory.
+        backend: Another than torch: in the place of all this, a server of the same linker whose text encoder it
+            computes against one of torch, in turns, as with `workers`.
+        precision: Of the second server's encoder; None: fp32.
 
     Returns:
         What the tables show.
 
     Raises:
-        ConfigError: There is nothing to measure, or there are more clients than a server accepts questions.
+        ConfigError: There is nothing to measure, more than one thing is to be compared, there are more clients than a
+            server accepts questions, or the backend's package is missing.
         MissingExtraError: Locust is not installed.
     """
     most = Settings.queue_size // PER_REQUEST
     if rounds < 1 or seconds < 0.5 or not 1 <= clients <= most:
         found = f"{rounds} rounds, {seconds:g} s, {clients} clients"
         raise ConfigError(f"a round, half a second and 1 to {most} clients at least", found, "Change it.")
+    is_other_backend = backend != "torch" or precision is not None
+    if workers > 1 and is_other_backend:
+        found = f"{workers} workers and the backend {backend}"
+        raise ConfigError("one thing to compare: workers, or a backend", found, "Leave one out.")
     if find_spec("locust") is None:
         raise MissingExtraError("locust", "bench")
-    if workers > 1:
-        from benchmarks.serve_workers import bench_workers  # which measures by what stands here
-
+    title = (
+        f"{num_entities:,} entities, {text_encoder.name if text_encoder else f'{shape} (random)'}, {clients} clients"
+    )
+    if workers > 1 or is_other_backend:
         with TemporaryDirectory() as temporary:
-            questions = write_linker(Path(temporary), num_entities, text_encoder, device, shape, seed)
-            compared = bench_workers(Path(temporary) / "linker", questions, workers, clients, seconds, rounds, device)
-        Console().print(f"{num_entities:,} entities, {hardware()} · commit {commit()}", soft_wrap=True)
+            place = Path(temporary)
+            with Console(stderr=True).status("the world and the linker"):
+                linker, questions = write_linker(place, num_entities, text_encoder, device, shape, seed)
+                sides = _of_workers(place, workers) if workers > 1 else _of_backend(place, linker, backend, precision)
+            compared = bench_compared(sides, questions, clients, seconds, rounds, device, title)
+        _print_facts(rounds, seconds)
         return compared
     with TemporaryDirectory() as temporary, ExitStack() as stack:
         with Console(stderr=True).status("the world, the linker and two servers"):
             place = Path(temporary)
-            questions = write_linker(place, num_entities, text_encoder, device, shape, seed)
+            _, questions = write_linker(place, num_entities, text_encoder, device, shape, seed)
             both = stack.enter_context(served(place / "linker", device, list(_MODES.values())))
             servers = dict(zip(_MODES, both, strict=True))
             results = {f"{mode}_idle_ms": idle_ms(server, questions) for mode, server in servers.items()}
@@ -101,22 +108,36 @@ def bench_serve(
             for server in servers.values():
                 for name, count in server.stop_in_flight(questions, clients).items():
                     results[name] = results.get(name, 0) + count
-    model = text_encoder.name if text_encoder else f"{shape} (random)"
-    _print(results, f"{num_entities:,} entities, {model}, {clients} clients")
-    facts = f"{torch.get_num_threads()} threads, {rounds} turns of {seconds:g} s"
-    Console().print(f"{hardware()} · commit {commit()} · {facts}", soft_wrap=True)
+    _print(results, title)
+    _print_facts(rounds, seconds)
     return results
 
 
 def write_linker(
     place: Path, num_entities: int, text_encoder: Path | None, device: str, shape: Shape, seed: int
-) -> list[dict[str, str]]:
-    """Writes `place`/linker, and gives questions to it."""
+) -> tuple[ContrastiveLinker, list[dict[str, str]]]:
+    """Writes `place`/linker, and gives it with questions to it."""
     world, encoder = make_world(place, num_entities, text_encoder, shape, seed)
     linker, _ = make_linker(world, encoder, device, "exact", seed)
     linker.about["recipe"] = _recipe(linker, encoder, device)
     linker.save(place / "linker")
-    return [{"mention": q.mention, "context": q.context} for q in draw_questions(world, NUM_QUESTIONS, seed)]
+    return linker, [{"mention": q.mention, "context": q.context} for q in draw_questions(world, NUM_QUESTIONS, seed)]
+
+
+def _of_workers(place: Path, workers: int) -> tuple[Side, Side]:
+    folder = place / "linker"
+    one = Side("one", "one process", folder, ("--workers", "1"))
+    return one, Side("many", f"{workers} processes", folder, ("--workers", str(workers)))
+
+
+def _of_backend(
+    place: Path, linker: ContrastiveLinker, backend: Backend, precision: EncoderPrecision | None
+) -> tuple[Side, Side]:
+    """Writes the linker with its encoder by a backend beside the one of torch."""
+    linker.about = with_backend(linker.about, linker.live, backend, precision)
+    linker.save(place / "other")
+    label = f"{backend} {precision or 'fp32'}"
+    return Side("torch", "torch", place / "linker"), Side("backend", label, place / "other")
 
 
 def _recipe(linker: ContrastiveLinker, encoder: Path, device: str) -> dict[str, Any]:
@@ -132,116 +153,9 @@ def _recipe(linker: ContrastiveLinker, encoder: Path, device: str) -> dict[str, 
     }
 
 
-def idle_ms(server: Served, questions: Sequence[dict[str, str]]) -> float:
-    """Milliseconds of an answer, one question after the other; the median.
-
-    Raises:
-        DimError: There was another answer.
-    """
-    taken = []
-    for question in questions[:NUM_IDLE]:
-        started = perf_counter()
-        status, answer = server.ask("/link", json.dumps(question))
-        taken.append(1000 * (perf_counter() - started))
-        if status != 200:
-            raise DimError("200", f"{status}: {answer.decode()}", "Look at the server.")
-    return float(np.median(taken))
-
-
-def load(
-    server: Served, questions: Sequence[dict[str, str]], seconds: float, clients: int = 1, rate: float | None = None
-) -> dict[str, Any]:
-    """What Locust saw: see `benchmarks.serve_load.load`.
-
-    Raises:
-        DimError: It failed, or did not end.
-    """
-    plan = {
-        "url": server.url,
-        "bodies": [json.dumps(question) for question in questions],
-        "seconds": seconds,
-        "clients": clients,
-        "rate": rate,
-    }
-    done = subprocess.run(
-        [sys.executable, "-P", str(_LOAD)],  # -P: this folder's files are no top-level modules
-        input=json.dumps(plan),
-        capture_output=True,
-        text=True,
-        timeout=seconds + 150,
-    )
-    if done.returncode:
-        raise DimError("a load by Locust", f"exit {done.returncode}: {done.stderr[-2000:]}", "Run it by hand.")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def measure_closed(
-    servers: dict[str, Served], questions: Sequence[dict[str, str]], clients: int, seconds: float, rounds: int
-) -> dict[str, float]:
-    """Answers a second and milliseconds an answer of each server, in turns; the first tenth of each turn warms up.
-
-    `ratio` is that of the last server's answers a second to the first one's.
-    """
-    rates: dict[str, list[float]] = {mode: [] for mode in servers}
-    taken: dict[str, list[float]] = {mode: [] for mode in servers}
-    refused, cpu, asked = 0, 0.0, 0
-    before = {mode: _batches(server) for mode, server in servers.items()}
-    for place in range(rounds):
-        for mode in list(servers)[:: -1 if place % 2 else 1]:
-            found = load(servers[mode], questions, seconds, clients)
-            ended = [(start + ms / 1000, ms, status) for start, ms, status, _ in found["seen"]]
-            counted = [ms for end, ms, status in ended if status == 200 and WARM_UP * seconds <= end <= seconds]
-            rates[mode].append(len(counted) / ((1 - WARM_UP) * seconds))
-            taken[mode] += counted
-            refused += sum(status != 200 for _, _, status in ended)
-            cpu, asked = cpu + found["cpu_s"], asked + found["sent"]
-    results: dict[str, float] = {"closed_refused": refused, "locust_ms": 1000 * cpu / asked}
-    for mode, server in servers.items():
-        if not taken[mode]:
-            raise DimError("answers", "none", "Let it last longer: --seconds.")
-        batches, batched = (after - then for after, then in zip(_batches(server), before[mode], strict=True))
-        results |= {
-            f"{mode}_rate": float(np.median(rates[mode])),
-            f"{mode}_p50": float(np.median(taken[mode])),
-            f"{mode}_p99": float(np.quantile(taken[mode], 0.99)),
-            f"{mode}_batch": batched / batches,
-        }
-    first, *_, last = rates.values()
-    return results | {"ratio": float(np.median([ours / theirs for ours, theirs in zip(last, first, strict=True)]))}
-
-
-def _batches(server: Served) -> tuple[float, float]:
-    return server.metric("dim_batch_questions_count"), server.metric("dim_batch_questions_sum")
-
-
-def measure_open(server: Served, questions: Sequence[dict[str, str]], rate: float, seconds: float) -> dict[str, float]:
-    """What comes of questions that are sent at a rate, whether or not others are answered, and of memory meanwhile."""
-    before = server.memory_mb()
-    with highest_memory(server) as memory:
-        found = load(server, questions, seconds, rate=rate)
-    after_ms = idle_ms(server, questions)
-    seen: Seen = found["seen"]
-    answered = [ms for _, ms, status, _ in seen if status == 200]
-    busy = [ms for _, ms, status, retry in seen if status == 503 and (retry or "").isdigit()]
-    lasted = max(start for start, *_ in seen)
-    return {
-        "open_wanted": rate,
-        "open_rate": found["sent"] / lasted,
-        "open_sent": found["sent"],
-        "open_answered": len(answered),
-        "open_busy": len(busy),
-        "open_other": found["sent"] - len(answered) - len(busy),
-        "open_answered_rate": len(answered) / (max(start + ms / 1000 for start, ms, *_ in seen)),
-        "open_p50": float(np.median(answered)) if answered else 0.0,
-        "open_p99": float(np.quantile(answered, 0.99)) if answered else 0.0,
-        "open_busy_p99": float(np.quantile(busy, 0.99)) if busy else 0.0,
-        "open_locust_share": found["cpu_s"] / lasted,
-        "memory_before": before,
-        "memory_highest": memory[-1],
-        "memory_after": server.memory_mb(),
-        "open_after_ms": after_ms,
-    }
+def _print_facts(rounds: int, seconds: float) -> None:
+    facts = f"{rounds} turns of {seconds:g} s · load {os.getloadavg()[0]:.1f} at the end"
+    Console().print(f"{hardware()} · commit {commit()} · {facts}", soft_wrap=True)
 
 
 def _print(results: dict[str, float], title: str) -> None:

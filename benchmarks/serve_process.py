@@ -58,6 +58,10 @@ class Served:
         found = re.search(rf"^{name} (\S+)$", self.ask("/metrics")[1].decode(), re.MULTILINE)
         return float(found[1]) if found else 0.0
 
+    def cpu_s(self) -> float:
+        """The processor time that it and all its processes took until now, user and system, in seconds."""
+        return sum(_cpu_s(pid) for pid in _family(self.process.pid))
+
     def memory_mb(self) -> float:
         """Its resident memory."""
         pages = Path(f"/proc/{self.process.pid}/statm")
@@ -173,6 +177,14 @@ def _family(pid: int) -> list[int]:
         return [pid, *(each for child in children.read_text().split() for each in _family(int(child)))]
     except OSError:
         return [pid]
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has ended
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _proportional_mb(pid: int) -> float:

@@ -47,8 +47,26 @@ def test_several_processes_are_measured_against_one(capsys: pytest.CaptureFixtur
     assert 50 < found["one_memory_mb"] < found["many_memory_mb"]
     assert found["closed_refused"] == 0
     shown = " ".join(capsys.readouterr().out.split())
-    for said in ("dim serve --workers 2 against one process", "memory, MB", "1,000 entities", "commit"):
+    for said in ("one process", "2 processes", "memory, MB", "1,000 entities, tiny (random), 4 clients", "commit"):
         assert said in shown
+
+
+@pytest.mark.long
+def test_a_backend_is_measured_against_torch(capsys: pytest.CaptureFixture[str]) -> None:
+    found = bench_serve(num_entities=1000, clients=4, seconds=2, rounds=1, shape="tiny", backend="onnx")
+    for server in ("torch", "backend"):
+        assert found[f"{server}_rate"] > 0 < found[f"{server}_cpu_ms"]
+        assert 0 < found[f"{server}_p50"] <= found[f"{server}_p99"]
+    assert found["ratio"] == pytest.approx(found["backend_rate"] / found["torch_rate"])
+    assert found["closed_refused"] == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for said in ("onnx fp32", "processor an answer, ms", "1,000 entities, tiny (random), 4 clients", "load"):
+        assert said in shown
+
+
+def test_one_thing_is_compared_at_a_time() -> None:
+    with pytest.raises(ConfigError, match="one thing to compare: workers, or a backend"):
+        bench_serve(workers=2, backend="onnx")
 
 
 def test_nothing_to_measure_is_refused() -> None:

@@ -39,9 +39,9 @@ class Column(Generic[Number]):
     def __getitem__(self, places: ArrayLike) -> Any:
         """A copy of the values [m] at places [m], or the one at a place, counted from the front."""
         places, first = np.asarray(places), len(self._given)
+        if not first or self._size == first:  # all of it came at once, as it mostly did
+            return self._given[places] if first else self._grown[places]
         later = places >= first
-        if not later.any():
-            return self._given[places]
         found = np.empty(places.shape, self.dtype)
         found[~later], found[later] = self._given[places[~later]], self._grown[places[later] - first]
         return found

@@ -171,9 +171,9 @@ class PairFeatures:
         known = set(facts.vocabulary.find(words))
         context_words = set(facts.vocabulary.find(split_words(asked.context))) - known
         name_sizes = facts.name_words.sizes[rows].clip(min=1)
-        name_ids = facts.name_words.lists(rows)
-        name_words = [facts.vocabulary.words(found) for found in name_ids]
         ids, owner = facts.name_words.of(rows)
+        name_ids = facts.name_words.parted(rows, ids.tolist())
+        name_words = facts.name_words.parted(rows, facts.vocabulary.words(ids.tolist()))
         in_mention = self._marked(known, ids)
         covered_names = np.bincount(owner, in_mention, len(rows)) / name_sizes
         shared = [len(known.intersection(found)) for found in name_ids]

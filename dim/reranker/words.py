@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from dim.reranker.known_words import KnownWords
 from dim.search.jagged import spans
 
 Ids = NDArray[np.int64]
+Word = TypeVar("Word")  # its number, or itself
 
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 PARENTHESIS = re.compile(r"\s*\(([^()]*)\)\s*$")
@@ -201,8 +202,7 @@ class WordLists:
         owner = np.repeat(np.arange(len(rows)), sizes)
         return self._ids[spans(self._starts[rows], sizes)].astype(np.int64), owner
 
-    def lists(self, rows: Ids) -> list[list[int]]:
-        """The words of each of rows [c]."""
-        ids = self.of(rows)[0].tolist()
+    def parted(self, rows: Ids, words: list[Word]) -> list[list[Word]]:
+        """The words of rows [c] that `of` gave, or what stands for each of them: a list a row."""
         ends = np.cumsum(self.sizes[rows]).tolist()
-        return [ids[start:end] for start, end in pairwise([0, *ends])]
+        return [words[start:end] for start, end in pairwise([0, *ends])]

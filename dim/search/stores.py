@@ -32,7 +32,7 @@ QUERIES_AT_ONCE = 256
 FLOATS_AT_ONCE = 2**26  # of one array in a search: 256 MiB
 VECTORS_AT_ONCE = 2**16  # added to a FAISS index between two steps of the progress bar
 FLOATS_COPIED = 2**27  # of an exact store's vectors, at most
-FEW = 16  # queries at a time: of more, one matrix product is faster
+FEW = 6  # queries at a time: of more, one matrix product is faster
 #: Up to so many queries FAISS is faster, as it takes one after the other, and from so many floats of queries on, as it
 #: multiplies matrices then (1.14 and 1.15).
 ONE_BY_ONE, MANY = 5, 2**17

@@ -209,6 +209,8 @@ class AlignedLinear(nn.Linear):
 
     def __init__(self, size: int, width: int, gain: float = 1.0) -> None:
         super().__init__(size, width, bias=False)
+        if self.weight.is_meta:  # its weights come from a file; to begin there has torch import its compiler, a second
+            return
         with torch.no_grad():
             if size == width:
                 nn.init.eye_(self.weight)
