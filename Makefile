@@ -27,14 +27,14 @@ demo/world/dataset.json: $(INSTALLED)
 
 # Two workers, a core each: more threads would only wait for one another. CI also tests the page, in a browser.
 test: $(INSTALLED) $(if $(CI),browser)
-	$(BIN)/lint-imports --config setup.cfg --no-cache
+	$(BIN)/lint-imports --no-cache
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not ray and not ddp'
 
 # Everything, with the whole kill series, what --long alone runs, and the coverage (counting lines takes as long again).
 # Clusters and pairs of processes run one after the other.
 test-all: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) -e '.[long]'
-	$(BIN)/lint-imports --config setup.cfg --no-cache
+	$(BIN)/lint-imports --no-cache
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --long -n 2 --dist worksteal -m 'not ray and not ddp' --cov --cov-report=term:skip-covered --cov-fail-under=90
 	$(BIN)/python -m pytest --long -m 'ray or ddp' --durations=0 tests
 	$(MAKE) test-lavis
@@ -65,7 +65,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --config setup.cfg --no-cache
+	$(BIN)/lint-imports --no-cache
 
 $(INSTALLED): setup.cfg pyproject.toml constraints-cpu.txt
 	@echo "Making .venv and installing dim (a few minutes, once)"

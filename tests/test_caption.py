@@ -223,6 +223,12 @@ def test_an_image_is_asked_a_question_once(tmp_path: Path) -> None:
     assert captions(dataset) == ["Who? 1", "Who? 2", "Who? 1", "Who? 1", "Who? 1"]
 
 
+def test_where_no_mention_names_an_image_no_model_is_asked_for(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, [[], []])
+    with pytest.raises(DataError, match="none in tiny that names one"):
+        caption(dataset.root, Blip2Captioner(str(tmp_path / "absent")), cache_dir=tmp_path / "cache")
+
+
 def test_a_question_may_name_the_mention_and_nothing_else(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, [["1.png"]])
     with pytest.raises(ConfigError, match=r"a question of \{mention\}.*\nfound.*KeyError: 'context'(?s:.*)twice"):

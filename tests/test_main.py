@@ -47,6 +47,13 @@ def test_errors_of_the_input_end_with_status_one_and_three_parts(tmp_path, capsy
     assert "\nto do " in error
 
 
+def test_a_folder_called_dim_such_as_the_clone_itself_is_not_taken_for_the_package(tmp_path):
+    (tmp_path / "dim").mkdir()
+    for line in (["-m", "dim", "--version"], ["-c", "from dim import Linker"]):
+        done = subprocess.run([sys.executable, *line], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.long
 def test_no_module_of_the_folder_that_it_is_called_in_is_imported(tmp_path_factory, tmp_path):
     run = demo_run(tmp_path_factory)

@@ -98,6 +98,7 @@ def test_the_summary_counts_all_that_was_read_kept_and_left_out(
         "neither name, context nor usable image 1 first: train-000121",
         "mention is the gold's name 0.8% of those with an answer",
         "mentions without image 2",
+        "images left out 3 of mentions and entities",
         "no such file 2 first: gone.png; gone.jpg",
         "path leaves the image folder 1 first: ../secret.jpg",
         f"entities (the KB) 8 hash {dataset.kb_hash}",

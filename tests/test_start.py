@@ -112,6 +112,10 @@ def test_a_help_is_that_of_the_function_itself(name, capsys, monkeypatch) -> Non
     assert [help_of(line, capsys) for line in lines] == shown
 
 
+def test_the_help_of_fit_names_the_command_as_people_type_it(capsys) -> None:
+    assert help_of(["fit", "--help"], capsys).startswith("usage: dim fit [")
+
+
 def parts(name: str) -> list[str]:
     functions = COMMANDS[name].functions
     return [each.split("_", 1)[1] for each in functions] if len(functions) > 1 else []

@@ -328,6 +328,7 @@ def test_a_demo_world_is_made_again_but_not_over_what_was_added(
     world = place.new / "world"
     args = ["demo-world", str(world), "--num_entities=100", "--num_images=5", "--num_mentions=200"]
     assert main(args) == 0
+    assert f"written: {world}, 100 entities, mentions: train " in capsys.readouterr().out
     first = contents(world)
     assert sum(name.endswith(".png") for name in first) == 5
     assert main(args) == 0

@@ -101,7 +101,11 @@ def caption(
         source, said, answers, log = import_from.stem, given.by_mention, _imported(dataset, given, import_from), []
         _say_import(given, import_from)
     else:
-        check_images(absent_images(dataset, "mention"), check_limit(max_missing_images), dataset.image_root)
+        absent = absent_images(dataset, "mention")
+        if not absent.named:
+            remedy = "Give the mentions a column image, or captions of your own: --import_from FILE."
+            raise DataError("mentions with images to ask about", f"none in {dataset.name} that names one", remedy)
+        check_images(absent, check_limit(max_missing_images), dataset.image_root)
         asked: Captioner | CaptionServer = server or captioner or Blip2Captioner()
         inputs = _say_questions(dataset, asked.question, overwrite, before)
         if isinstance(asked, CaptionServer):

@@ -122,6 +122,12 @@ class DimCLI(LightningCLI):
         """The command that was asked for alone: making the options of all four takes longer than reading one's."""
         return {self.command: super().subcommands()[self.command]}
 
+    def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
+        """Adds them, whose help then names what people type: `dim fit`, not the file that Python was given."""
+        super()._add_subcommands(parser, **kwargs)
+        for name, command in self._subcommand_parsers.items():
+            command.prog = f"dim {name}"
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the run folder and early stopping to the options, and passes the seed on."""
         whole_numbers_first(parser)

@@ -29,7 +29,8 @@ def explain_read_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        remedy = how_to_get(path, "Check the path; a release has to be unpacked first.")
+        unpacked = "" if path.suffix else "; a release has to be unpacked first"
+        remedy = how_to_get(path, f"Check the path{unpacked}.")
         raise DataError(f"{path}", "nothing there", remedy) from error
     except NotADirectoryError as error:
         raise DataError(f"a folder at {path}", "a file", "Name the folder that holds the release.") from error

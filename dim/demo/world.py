@@ -18,6 +18,7 @@ from dim.demo.mentions import MENTIONS_PER_FAMILY, UNTOLD, Plan, documents, plan
 from dim.demo.population import FAMILY_SIZE, STRANGER, Codes, Population, populate
 from dim.demo.texts import brief_texts, refreshed_texts
 from dim.demo.vocabulary import FACTS, LOOKS
+from dim.display.lines import say
 from dim.errors import ConfigError
 
 MIN_ENTITIES, MAX_ENTITIES = 100, 1_000_000
@@ -77,7 +78,10 @@ def demo_world(
     with output_folder(root, WORLD, "dim demo-world", overwrite=overwrite) as folder:
         _write(folder, **made_with)
         keep_answers(Path(root), folder)
-    return Dataset(root)
+    world = Dataset(root)
+    counts = ", ".join(f"{split} {world.meta['num_mentions'][split]:,}" for split in SPLITS)
+    say(f"written: {root}, {num_entities:,} entities, mentions: {counts}")
+    return world
 
 
 def _is_as_made(root: Path, made_with: dict[str, Any]) -> bool:

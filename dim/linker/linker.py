@@ -39,7 +39,7 @@ from dim.linker.images import ImageReader
 from dim.linker.judged import JUDGE, reader_for, stage_for, told_of
 from dim.linker.kinds import kind_of_folder, kind_of_task
 from dim.linker.knowledge import Given, Knowledge, entities_of
-from dim.linker.places import check_linker, check_name, run_folder
+from dim.linker.places import check_linker, check_name, of_one_folder, run_folder
 from dim.linker.sources import folder_of, noted_commit
 from dim.linker.together import Together
 from dim.reranker.ranker import Ranker
@@ -367,17 +367,22 @@ class Linker(ModelHubMixin, ABC):
                 (`ServerJudge`); or a stage of your own.
 
         Raises:
-            DataError: There is no linker, a damaged one, one of another format, or one that names classes which are
-                neither dim's nor trusted.
+            DataError: There is no linker, a damaged one, one of another format, one that names classes which are
+                neither dim's nor trusted, or others took the folder's place each time that it was opened.
             ConfigError: It is of another kind than this class.
         """
         check_name(folder_or_id)
         resolve_device(device)  # before anything is read
         folder = folder_of(folder_or_id, revision=revision, cache_dir=cache_dir, token=token)
-        check_linker(folder)
-        kind = cls._kind(kind_of_folder(folder, MANIFEST), f"the linker in {folder}", "from_pretrained")
-        linker = kind.read(folder, device, trusted, image_root)
-        linker.judge = stage_for(linker, folder / JUDGE, judge, device, trusted)
+
+        def opened() -> Linker:
+            check_linker(folder)
+            kind = cls._kind(kind_of_folder(folder, MANIFEST), f"the linker in {folder}", "from_pretrained")
+            linker = kind.read(folder, device, trusted, image_root)
+            linker.judge = stage_for(linker, folder / JUDGE, judge, device, trusted)
+            return linker
+
+        linker = of_one_folder(folder, opened)
         # What a folder says of trust is for people; the caller's word counts.
         linker.about = linker.about | {"trusted": list(packages(trusted))}
         linker.about = noted_commit(linker.about, folder_or_id, folder)

@@ -66,7 +66,7 @@ def print_summary(dataset: Dataset) -> None:
         *_reasons(meta["skipped"]),
         ("mention is the gold's name", "n/a" if share is None else f"{share:.1%}", "of those with an answer"),
         ("mentions without image", f"{meta['mentions_without_image']:,}", ""),
-        *_reasons(meta["images"]),
+        *_images_left_out(meta["images"]),
         ("entities (the KB)", f"{meta['num_entities']:,}", f"hash {meta['kb_hash']}"),
         ("  without name", f"{meta['entities_without_name']:,}", ""),
         *((f"  without text '{v}'", f"{n:,}", "") for v, n in meta["entities_without_text"].items()),
@@ -109,6 +109,11 @@ def _print(dataset: Dataset, rows: Sequence[tuple[str, str, str]]) -> None:
     console.print(table)
     for note in dataset.meta["notes"]:
         console.print(Text(f"note: {note}"), soft_wrap=True)
+
+
+def _images_left_out(reasons: dict[str, Any]) -> list[tuple[str, str, str]]:
+    total = sum(of["count"] for of in reasons.values())
+    return [("images left out", f"{total:,}", "of mentions and entities"), *_reasons(reasons)] if reasons else []
 
 
 def _reasons(skipped: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -20,7 +20,7 @@ from dim.report.kb_curve import expected_top1
 from dim.report.systems import System
 
 PALETTE = ("#4478c4", "#e07b39", "#3f9d6b", "#c8537c", "#8a6fc4", "#2f9fb3", "#b08d2e", "#7d7f8c")
-GREYS = ("#8b8f98", "#a9adb5")
+GREYS = (("#8b8f98", "--"), ("#a9adb5", ":"), ("#8b8f98", "-."))
 #: Colours that the page replaces by its own, so that they follow the reader's theme.
 INK, RULE = "#121314", "#d1d2d3"
 STYLE: Any = {  # matplotlib's types list every key there is
@@ -162,7 +162,7 @@ def curve_sizes(kb_size: int) -> NDArray[np.int64]:
 def styled(comparison: Comparison) -> list[tuple[System, str, str]]:
     """Each row with its colour and dashes; baselines are grey."""
     group = comparison.group
-    grey = [(row, GREYS[i % len(GREYS)], "--" if i == 0 else ":") for i, row in enumerate(group.baselines)]
+    grey = [(row, *GREYS[i % len(GREYS)]) for i, row in enumerate(group.baselines)]
     dashes = ("-", "-.", (0, (5, 1)))
     coloured = [
         (row, PALETTE[i % len(PALETTE)], dashes[i // len(PALETTE) % len(dashes)]) for i, row in enumerate(group.systems)

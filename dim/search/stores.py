@@ -120,7 +120,8 @@ class ExactStore:
                 scores[part], positions[part] = self._few(queries[part], width, added)
                 continue
             products = torch.from_numpy(queries[part]) @ matrix
-            positions[part] = top_k(products if added is None else products.add_(torch.from_numpy(added)), width)[1]
+            products = products if added is None else products.add_(torch.from_numpy(added))
+            positions[part] = top_k(products, width)[1].numpy()
             scores[part] = pair_scores(queries[part], self.vectors, positions[part], added)
         return scores, positions
 

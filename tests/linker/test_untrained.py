@@ -1,6 +1,7 @@
 """A linker of entities alone: from a table to answers, without a mention and without training."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -9,8 +10,9 @@ from PIL import Image
 from dim.__main__ import main
 from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
 from dim.errors import ConfigError, DataError
-from dim.linker import Linker
+from dim.linker import Linker, ranked
 from dim.linker.folder import MANIFEST
+from dim.reranker.fact_files import load_facts
 from dim.reranker.shipped import shipped
 
 TABLE = """id;name;description;aliases;image
@@ -182,3 +184,38 @@ def test_where_names_alone_count_no_entity_is_scored_that_is_not_near(table, mon
     linker.save(folder)
     assert ids(Linker.from_pretrained(folder), "Mahmoud Mokhtar")[0] != "m4"
     assert ids(Linker.from_pretrained(folder), "Münter")[0] == "m5"
+
+
+@pytest.mark.parametrize("as_many", [False, True], ids=["more entities", "as many entities"])
+def test_a_folder_that_another_takes_the_place_of_while_it_is_opened_is_opened_anew(table, monkeypatch, as_many):
+    folder, more = made(table), table.parent / "more.csv"
+    more.write_text("id;name\nm5;Emil Nolde\n", encoding="utf-8")
+
+    def changed() -> None:
+        assert main(["add", str(folder), str(more)]) == 0
+        assert not as_many or main(["remove", str(folder), "m4"]) == 0
+
+    waiting = [changed]
+
+    def facts_of(*args: Any) -> Any:
+        if waiting:
+            waiting.pop()()
+        return load_facts(*args)
+
+    monkeypatch.setattr(ranked, "load_facts", facts_of)
+    linker = Linker.from_pretrained(folder)
+    assert not waiting
+    assert linker.link("Emil Nolde")[0].id == "m5"
+    assert len(linker) == (4 if as_many else 5)
+
+
+def test_a_folder_that_another_takes_the_place_of_each_time_is_an_error(table, monkeypatch):
+    folder = made(table)
+
+    def facts_of(*args: Any) -> Any:
+        (folder / MANIFEST).touch()
+        return load_facts(*args)
+
+    monkeypatch.setattr(ranked, "load_facts", facts_of)
+    with pytest.raises(DataError, match="another one in its place, 5 times"):
+        Linker.from_pretrained(folder)

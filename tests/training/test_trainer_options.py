@@ -87,7 +87,7 @@ def refused():
             yield pytest.param(name, value, marks=[pytest.mark.long] * (value != values[0]))
 
 
-@pytest.mark.parametrize(("name", "value"), refused())
+@pytest.mark.parametrize(("name", "value"), [*refused()])
 def test_an_option_that_is_refused_is_refused_before_data_is_read(world, tmp_path, capsys, name, value):
     assert fit(world.parent / "nowhere", tmp_path / "run", {name: value}) == 1
     error = capsys.readouterr().err
