@@ -197,13 +197,13 @@ def _image_root(linker: Linker) -> str | None:
 def _say_index(linker: Linker) -> None:
     if (found := linker.index) is None:
         return
-    recall = "exact"
+    recall = ""
     if found.kind != "exact":
         of = "mentions of tune" if found.recall_queries is not None else "vectors of the KB with noise"
-        recall = f"recall@10 {found.recall.at_10:.3f}, @{found.recall.k} {found.recall.at_k:.3f}"
+        recall = f", recall@10 {found.recall.at_10:.3f}, @{found.recall.k} {found.recall.at_k:.3f}"
         recall += f" over {found.recall.num_queries:,} {of}"
     storage = f" as {found.parameters['storage']}" if "storage" in found.parameters else ""
-    Console().print(f"index: {found.kind}, {len(found):,} vectors of {found.width}{storage}, {recall}", soft_wrap=True)
+    Console().print(f"index: {found.kind}, {len(found):,} vectors of {found.width}{storage}{recall}", soft_wrap=True)
 
 
 def _size(folder: Path) -> int:

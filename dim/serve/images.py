@@ -79,7 +79,8 @@ class Images:
             found = f"{error.header.pixels:,}"
             raise Problem(413, f"an image of at most {most:,} pixels", found, "Send a smaller one.") from error
         except UnusableImageError as error:
-            found = f"{len(data):,} bytes that are none" if isinstance(error, NoImageError) else error.reason
+            none = f"{len(data):,} bytes that are none" if data else "an empty file"
+            found = none if isinstance(error, NoImageError) else error.reason
             remedy = "Send another image, or none."
             raise Problem(422, "an image (JPEG, PNG, WebP, GIF …)", found, remedy) from error
 

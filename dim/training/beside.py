@@ -15,10 +15,11 @@ from dim.evaluation.results import ranks_frame
 from dim.features.batch import FeatureTable, passed, stacked
 from dim.features.trained import TrainedTable
 from dim.inference.data import EVALUATION_BATCH, TEXT_FIELDS, LinkingData
-from dim.search.scores import Products
+from dim.search.scores import Products, Scores
 
 Fields = tuple[str, ...]
 IMAGE_FIELDS: tuple[Fields, Fields] = (("image",), ("image",))
+MENTIONS_AT_ONCE = 4 * EVALUATION_BATCH  # the more, the less often a large KB is added up
 AT_ONCE = 8192  # owners whose fields are summed at once: the fields take several times the memory of the sums
 
 
@@ -62,12 +63,35 @@ def rank_by_frozen_vectors(data: LinkingData, rows: Tensor) -> Ranked | None:
     tables = [*(data.mention_fields[name] for name in of_mention), *(data.entity_fields[name] for name in of_entity)]
     if not of_mention or not of_entity or any(isinstance(table, TrainedTable) for table in tables):
         return None
-    kb = unit_sum(data.entity_fields, of_entity, torch.arange(len(data.dataset.entities)))
     parts = []
-    for batch in rows.split(EVALUATION_BATCH):
-        scores = Products(unit_sum(data.mention_fields, of_mention, batch), kb)
+    for batch in rows.split(MENTIONS_AT_ONCE):
+        scores = FrozenScores(unit_sum(data.mention_fields, of_mention, batch), data, of_entity)
         parts.append(data.protocol.rank(scores, data.golds_of(batch), data.candidates_of(batch)))
     return Ranked.concatenate(parts)
+
+
+class FrozenScores(Scores):
+    """Dot products with the unit sums of the KB's fields, which are added up a slice at a time, never all at once.
+
+    Args:
+        queries: [B, width].
+        data: The features.
+        fields: Of the entities.
+    """
+
+    def __init__(self, queries: Tensor, data: LinkingData, fields: Fields) -> None:
+        super().__init__(len(queries), len(data.dataset.entities))
+        self.queries, self.tables, self.fields = queries, data.entity_fields, fields
+
+    def of(self, entities: slice) -> Tensor:
+        """Products of `EVALUATION_BATCH` mentions at a time, whose last digit depends on how many there are."""
+        kb = unit_sum(self.tables, self.fields, torch.arange(entities.start, entities.stop))
+        return torch.cat([part @ kb.T for part in self.queries.split(EVALUATION_BATCH)])
+
+    def at(self, entities: Tensor) -> Tensor:
+        """Of the pairs alone."""
+        unique, places = entities.unique(return_inverse=True)
+        return Products(self.queries, unit_sum(self.tables, self.fields, unique)).at(places)
 
 
 def unit_sum(tables: dict[str, FeatureTable], names: Sequence[str], owners: Tensor) -> Tensor:

@@ -93,7 +93,7 @@ def icon_of_a_larger_picture() -> bytes:
         (lambda: png_header(60_000, 60_000) + chunk(b"IEND", b""), 413, "3,600,000,000"),
         (lambda: png_header(10_000, 4_001) + chunk(b"IEND", b""), 413, "40,010,000"),
         (lambda: b"no image at all", 422, "15 bytes that are none"),
-        (lambda: b"", 422, "0 bytes that are none"),
+        (lambda: b"", 422, "an empty file"),
         (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>", 422, "41 bytes that are none"),
         (icon_of_a_larger_picture, 422, "bytes that are none"),
         (lambda: picture()[:-2000], 422, "unreadable"),
