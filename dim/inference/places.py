@@ -290,7 +290,7 @@ def check_places(run: Path, config: Mapping[str, Any], option: str) -> None:
     """
     _check_root(run, Path(str(config["data"]["root"])), option)
     _check_files(run, config)
-    if any(config["data"].get(name) is not None for name in FROZEN):
+    if any(_is_kept(config["data"].get(name)) for name in FROZEN if name != "name_encoder"):
         _note_cache(run, Path(str(config["data"]["cache_dir"])))
 
 
@@ -323,6 +323,12 @@ def _check_files(run: Path, config: Mapping[str, Any]) -> None:
             f"nothing at {tried}",
             f"Put them back, or write where they are now into {run / CONFIG}.",
         )
+
+
+def _is_kept(encoder: Any) -> bool:
+    """Whether what an encoder of a configuration gives stands in the cache: of one that is trained it does not."""
+    options = encoder.get("init_args") if isinstance(encoder, Mapping) else None
+    return encoder is not None and (options or {}).get("train", "frozen") == "frozen"
 
 
 def _note_cache(run: Path, cache_dir: Path) -> None:

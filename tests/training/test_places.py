@@ -160,6 +160,17 @@ def test_data_root_says_it_too_and_test_refuses_another_dataset(project, capsys)
     assert "--run NEW --ckpt_path" in capsys.readouterr().err
 
 
+def test_a_run_whose_encoder_is_trained_misses_no_cache(project, capsys):
+    shutil.rmtree(project / "cache")
+    config = read_config(project / "runs" / "a")
+    told = []
+    for train in ("frozen", "full"):
+        config["data"]["text_encoder"]["init_args"]["train"] = train
+        check_places(project / "runs" / "a", config, "--dataset")
+        told.append("any more" in capsys.readouterr().err)
+    assert told == [True, False]
+
+
 def test_a_cache_that_is_gone_is_made_where_it_was_and_said(project, capsys):
     shutil.rmtree(project / "cache")
     capsys.readouterr()
