@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ class Record(TypedDict):
 class WandbRun(WandbLogger):
     """Logs a run to Weights & Biases: what the shipped configs name. Unless told otherwise offline, without an account.
 
+    Offline it does not print its summary, 30 lines of what the tables say, unless `WANDB_QUIET` is set to false.
+
     Args:
         project: Of Weights & Biases.
         offline: Whether it stays in the run's folder, from where `wandb sync` sends it.
@@ -32,6 +35,8 @@ class WandbRun(WandbLogger):
     """
 
     def __init__(self, project: str = "dim", offline: bool = True, **options: Any) -> None:
+        if offline:
+            os.environ.setdefault("WANDB_QUIET", "true")
         super().__init__(project=project, offline=offline, **options)
 
 

@@ -1,6 +1,9 @@
 """Weights & Biases, offline and without an account: what stands in its folders."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,3 +122,15 @@ def test_a_run_decides_neither_where_its_figures_go_nor_what_is_read_of_other_fo
         assert logger._wandb_init["tags"] == ["a"]
         assert (settings.git_root == "/", settings.base_url.startswith("http://elsewhere")) == (kept, kept)
         assert bool(settings.disable_git and settings.disable_code) is not kept
+
+
+def test_offline_no_summary_is_printed(tmp_path):
+    program = (
+        "from dim.training.wandb_run import WandbRun; run = WandbRun().experiment; run.log({'a': 1}); run.finish()"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert "offline-run" in done.stderr
+    assert "Run summary" not in done.stderr
