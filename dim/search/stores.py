@@ -34,7 +34,7 @@ VECTORS_AT_ONCE = 2**16  # added to a FAISS index between two steps of the progr
 FLOATS_COPIED = 2**27  # of an exact store's vectors, at most
 FEW = 6  # queries at a time: of more, one matrix product is faster
 #: Up to so many queries FAISS is faster, as it takes one after the other, and from so many floats of queries on, as it
-#: multiplies matrices then (1.14 and 1.15); on one thread, as two of its own wait for each other on cores that are busy.
+#: multiplies matrices then (1.14 and 1.15): on one thread, as several of its own wait for each other on busy cores.
 ONE_BY_ONE, MANY = 5, 2**17
 LINKS, CONSTRUCTION = 16, 80  # HNSW: links a vector, and candidates when a vector is added
 
