@@ -17,6 +17,7 @@ from fit_options import NAMES_AND_IMAGES, dim_options
 from dim.__main__ import main
 from dim.demo import demo_world
 from dim.evaluation.metrics import summarize_ranks
+from dim.methods.contrastive.module import DIM
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +224,15 @@ def test_candidates_are_a_protocol_of_their_own(place):
     assert metrics["protocol"] == "candidates(names, 5)"
     assert metrics["candidate_recall"] < 1
     assert metrics["top20"] == pytest.approx(metrics["candidate_recall"])
+
+
+def test_what_negatives_are_mined_by_is_let_go_before_the_first_step(place, monkeypatch):
+    sizes, loss_of = [], DIM.loss_of
+    monkeypatch.setattr(DIM, "loss_of", lambda task, rows: sizes.append(task.kb_vectors.numel()) or loss_of(task, rows))
+    few = ["--trainer.max_epochs", "1", "--data.image_encoder", "null", "--model.negatives", "MinedNegatives"]
+    assert main(["fit", *options(place, "mined", *few)]) == 0
+    assert sizes
+    assert not any(sizes)
 
 
 @pytest.mark.long  # test_resumed.py has what needs no kill

@@ -34,7 +34,7 @@ VECTORS_AT_ONCE = 2**16  # added to a FAISS index between two steps of the progr
 FLOATS_COPIED = 2**27  # of an exact store's vectors, at most
 FEW = 6  # queries at a time: of more, one matrix product is faster
 #: Up to so many queries FAISS is faster, as it takes one after the other, and from so many floats of queries on, as it
-#: multiplies matrices then (1.14 and 1.15).
+#: multiplies matrices then (1.14 and 1.15), if torch has but one thread, too.
 ONE_BY_ONE, MANY = 5, 2**17
 LINKS, CONSTRUCTION = 16, 80  # HNSW: links a vector, and candidates when a vector is added
 
@@ -106,8 +106,9 @@ class ExactStore:
     def found(self, queries: Floats, width: int, beside: Floats | None = None) -> tuple[Floats, Rows]:
         """Scores and positions [b, min(width, n)]."""
         width = min(width, len(self))
-        if beside is None and (len(queries) <= ONE_BY_ONE or queries.size >= MANY):
-            positions = faiss.knn(queries, self.vectors, width, faiss.METRIC_INNER_PRODUCT)[1]
+        multiplies = queries.size >= MANY and torch.get_num_threads() == 1
+        if beside is None and (len(queries) <= ONE_BY_ONE or multiplies):
+            positions = _nearest_by_faiss(queries, self.vectors, width)
             return pair_scores(queries, self.vectors, positions), positions
         scores = np.empty((len(queries), width), dtype=np.float32)
         positions = np.empty((len(queries), width), dtype=np.int64)
@@ -298,6 +299,17 @@ def blocks(vectors: Floats) -> Iterator[Floats]:
     """The vectors, `VECTORS_AT_ONCE` at a time."""
     for start in range(0, len(vectors), VECTORS_AT_ONCE):
         yield np.ascontiguousarray(vectors[start : start + VECTORS_AT_ONCE])
+
+
+def _nearest_by_faiss(queries: Floats, vectors: Floats, width: int) -> Rows:
+    """Positions [b, width], on one thread: several of FAISS's own wait for each other where cores are busy."""
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)  # of the calling thread's searches alone
+    try:
+        positions: Rows = faiss.knn(queries, vectors, width, faiss.METRIC_INNER_PRODUCT)[1]
+    finally:
+        faiss.omp_set_num_threads(threads)
+    return positions
 
 
 def _quantizer(storage: Storage) -> int:

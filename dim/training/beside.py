@@ -15,7 +15,7 @@ from dim.evaluation.results import ranks_frame
 from dim.features.batch import FeatureTable, passed, stacked
 from dim.features.trained import TrainedTable
 from dim.inference.data import EVALUATION_BATCH, TEXT_FIELDS, LinkingData
-from dim.search.scores import Products, Scores
+from dim.search.scores import SLICE, Products, Scores
 
 Fields = tuple[str, ...]
 IMAGE_FIELDS: tuple[Fields, Fields] = (("image",), ("image",))
@@ -63,9 +63,12 @@ def rank_by_frozen_vectors(data: LinkingData, rows: Tensor) -> Ranked | None:
     tables = [*(data.mention_fields[name] for name in of_mention), *(data.entity_fields[name] for name in of_entity)]
     if not of_mention or not of_entity or any(isinstance(table, TrainedTable) for table in tables):
         return None
-    parts = []
-    for batch in rows.split(MENTIONS_AT_ONCE):
-        scores = FrozenScores(unit_sum(data.mention_fields, of_mention, batch), data, of_entity)
+    num_entities, parts = len(data.dataset.entities), []
+    is_small = num_entities <= SLICE
+    kb = unit_sum(data.entity_fields, of_entity, torch.arange(num_entities)) if is_small else None
+    for batch in rows.split(EVALUATION_BATCH if is_small else MENTIONS_AT_ONCE):
+        asked = unit_sum(data.mention_fields, of_mention, batch)
+        scores = FrozenScores(asked, data, of_entity) if kb is None else Products(asked, kb)
         parts.append(data.protocol.rank(scores, data.golds_of(batch), data.candidates_of(batch)))
     return Ranked.concatenate(parts)
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.modalities import Modalities
 from benchmarks.search_curve import World
 from dim.errors import ConfigError, DataError
-from dim.search import vector_index
+from dim.search import stores, vector_index
 from dim.search.codes import CodeStore, build_codes
 from dim.search.half_precision import HalfPrecision
 from dim.search.recall import RecallSample, near
@@ -526,6 +527,20 @@ def test_a_few_queries_get_the_answers_of_many():
         np.testing.assert_array_equal(np.concatenate([found[0] for found in one_by_one]), scores)
         np.testing.assert_array_equal(store.found(queries, 10)[0], scores)  # by FAISS, where nothing is beside them
     np.testing.assert_array_equal(store.found(np.zeros((1, 40), np.float32), 10, nothing[:1])[0], 0)
+
+
+@pytest.mark.parametrize(("threads", "by_faiss"), [(1, True), (2, False)])
+def test_faiss_multiplies_matrices_on_one_thread_alone(threads, by_faiss, monkeypatch):
+    store, queries, before, asked = ExactStore(unit(300, 512)), unit(256, 512), torch.get_num_threads(), []
+    knn = stores.faiss.knn
+    monkeypatch.setattr(stores.faiss, "knn", lambda *args: asked.append(1) or knn(*args))
+    torch.set_num_threads(threads)
+    try:
+        scores = store.found(queries, 10)[0]
+    finally:
+        torch.set_num_threads(before)
+    assert bool(asked) == by_faiss
+    np.testing.assert_allclose(scores, -np.sort(-(queries @ store.vectors.T))[:, :10], atol=1e-5)
 
 
 def test_of_a_large_matrix_no_copy_is_made(monkeypatch):

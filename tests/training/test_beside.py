@@ -57,7 +57,8 @@ def test_frozen_vectors_rank_the_same_when_the_kb_is_added_up_in_slices(
     expected = data.protocol.rank(asked @ kb.T, data.gold, data.candidates)
     assert len(set(expected.ranks.tolist())) >= 5
     found = [rank_by_frozen_vectors(data, rows)]
-    monkeypatch.setattr(scores, "SLICE", 5)
+    for module in (scores, beside):
+        monkeypatch.setattr(module, "SLICE", 5)
     monkeypatch.setattr(beside, "MENTIONS_AT_ONCE", 4)
     found.append(rank_by_frozen_vectors(data, rows))
     for ranked in found:
@@ -66,16 +67,32 @@ def test_frozen_vectors_rank_the_same_when_the_kb_is_added_up_in_slices(
         np.testing.assert_allclose(ranked.scores, expected.scores, atol=1e-6)
 
 
-def test_of_a_large_kb_no_more_than_a_slice_is_added_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data, sizes = linking_data(tmp_path, FullKB(), None), []
-    monkeypatch.setattr(scores, "SLICE", 5)
-    whole = beside.unit_sum
+@pytest.fixture
+def summed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many owners were added up, call by call."""
+    sizes, whole = [], beside.unit_sum
 
     def noted(tables: dict[str, FeatureTable], names: tuple[str, ...], owners: torch.Tensor) -> torch.Tensor:
         sizes.append(len(owners))
         return whole(tables, names, owners)
 
     monkeypatch.setattr(beside, "unit_sum", noted)
+    return sizes
+
+
+def test_of_a_large_kb_no_more_than_a_slice_is_added_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, summed: list[int]
+) -> None:
+    for module in (scores, beside):
+        monkeypatch.setattr(module, "SLICE", 5)
+    data = linking_data(tmp_path, FullKB(), None)
     found = FrozenScores(torch.ones(2, WIDTH), data, ("name", "text"))
     data.protocol.rank(found, torch.tensor([0, 22]), None)
-    assert max(sizes) == 5
+    assert max(summed) == 5
+
+
+def test_a_kb_of_one_slice_is_added_up_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, summed: list[int]) -> None:
+    monkeypatch.setattr(beside, "EVALUATION_BATCH", 4)
+    monkeypatch.setattr(beside, "MENTIONS_AT_ONCE", 8)
+    rank_by_frozen_vectors(linking_data(tmp_path, FullKB(), None), torch.arange(NUM_MENTIONS))
+    assert sorted(summed) == [1, 4, 4, 4, 4, NUM_ENTITIES]

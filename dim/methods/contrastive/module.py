@@ -156,5 +156,6 @@ class DIM(DIMNetwork, TwoTowers):
         with torch.no_grad():
             self.on_scoring_start()
             scores = [self.scores_of(rows.to(self.device)) for rows in self.train_rows.split(BATCH)]
+        self.on_scoring_end()  # the scores alone hold the KB's vectors now
         self.train()
         return scores
