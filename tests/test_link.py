@@ -502,7 +502,7 @@ def test_an_index_of_each_kind_reaches_its_recall_and_keeps_the_answers(model, r
     assert main(["index", str(folder), *options]) == 0
     shown = capsys.readouterr().out
     named, storage = ("ivf", " as int4") if kind == "int4" else (kind, " as float16" if kind in ("ivf", "hnsw") else "")
-    assert f"index: {named}, 300 vectors of 64{storage}, " in shown
+    assert f"index: {named}, 300 vectors of 64{storage}{'' if kind == 'exact' else ','}" in shown
     linker, questions = Linker.from_pretrained(folder, device="cpu"), questions_of(run)
     assert linker.index.kind == named
     recall = 1.0
