@@ -76,7 +76,7 @@ class TwoTowersNetwork(Method):
         """Encodes the KB once."""
         rows = torch.arange(len(self.data.dataset.entities), device=self.device)
         sparse: list[sp.csr_matrix] = []
-        self.kb_vectors = stacked(self._kb_parts(rows, sparse), len(rows), self.kb_vectors)
+        self.kb_vectors = stacked(self._kb_parts(rows, sparse), len(rows), torch.empty(0))
         self.kb_sparse = SparseKB(sp.vstack(sparse).T) if sparse else None
 
     def on_scoring_end(self) -> None:
