@@ -104,6 +104,36 @@ def test_vectors_that_would_be_summed_with_a_text_are_those_of_names(world: Path
     assert main(["fit", *options, "--overwrite", "true", "--model.entity_fields", "[text]"]) != 0
 
 
+def test_a_name_that_stands_for_a_missing_text_is_all_the_text_that_there_is(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, folder = tmp_path / "run", tmp_path / "linker"
+    options = ["--data.name_alone", "true", "--data.name_encoder", "CharacterEncoder", "--model.fusion", "linear"]
+    options += ["--model.mention_fields", "[context, spelling]", "--model.entity_fields", "[text, spelling]"]
+    assert main(["fit", *tiny_options(world, run, *options)]) == 0
+    assert "no entity of bare has a text: its name stands there" in said(capsys)
+    assert main(["export", str(run), str(folder), "--verify", "false"]) == 0
+    linker = Linker.from_pretrained(folder)
+    entity = next(iter(linker.knowledge))
+    assert linker.link(entity.name, f"{entity.name} stayed.")[0].name == entity.name
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model.entity_fields", "[text, spelling]"], "expected fields of entity beside spelling"),
+        (["--model.mention_fields", "[spelling]"], "expected fields of mention beside spelling"),
+        (["--model.entity_tower", "identity"], "--model.entity_tower projection"),
+    ],
+)
+def test_towers_without_what_they_fuse_are_refused_by_name(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    options = ["--data.name_encoder", "CharacterEncoder", *options]
+    assert main(["fit", *tiny_options(world, tmp_path / "run", *options)]) != 0
+    assert message in said(capsys)
+
+
 def test_it_is_audited_and_shown(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", str(world)]) == 0
     assert "entities without text" in said(capsys)

@@ -250,11 +250,13 @@ class Dataset:
         return self._read_columns(f"{table}.parquet", [name])[name]
 
     def text_column(self, variant: str) -> pa.ChunkedArray:
-        """The text of each entity in KB order as Arrow, null where it has none.
+        """The text of each entity in KB order as Arrow, null where it has none; of a KB without texts, all null.
 
         Raises:
-            DataError: There is no such variant.
+            DataError: There are texts, and no such variant.
         """
+        if not self.variants:
+            return pa.chunked_array([pa.nulls(len(self.column("entities", "id")), pa.string())])
         self.check_variant(variant)
         table = self._read_columns(f"texts/{variant}.parquet", ["entity_id", "text"])
         ids, texts = self.column("entities", "id"), table["text"]
@@ -314,6 +316,7 @@ class Dataset:
         Raises:
             DataError: There is no such variant.
         """
+        self.check_variant(variant)
         return pd.Series(self.text_column(variant).to_numpy(zero_copy_only=False), self.entity_index, dtype=object)
 
     def text_table(self, variant: str) -> pd.DataFrame:

@@ -200,6 +200,8 @@ def embed_dataset(
     if any(field.name == "text" for field in wanted):
         if dataset.variants:
             dataset.check_variant(entity_text)  # before minutes of work on other fields
+        elif name_alone:
+            console.print(Text(f"no entity of {dataset.name} has a text: its name stands there"), soft_wrap=True)
         else:
             wanted = [field for field in wanted if field.name != "text"]
             console.print(Text(f"no entity of {dataset.name} has a text: names alone"), soft_wrap=True)

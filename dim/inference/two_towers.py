@@ -109,7 +109,8 @@ class TwoTowersNetwork(Method):
 def pick_entity(data: LinkingData, names: Sequence[str] | None) -> dict[str, int]:
     """As `pick`, of entities: of a KB without texts, what else is asked for does."""
     others = [name for name in names or () if name != "text"]
-    return pick("entity", data.entity_fields, others if others and not data.dataset.variants else names)
+    is_without = "text" not in data.entity_fields and not data.dataset.variants
+    return pick("entity", data.entity_fields, others if others and is_without else names)
 
 
 def pick(owner: str, tables: Mapping[str, FeatureTable], names: Sequence[str] | None) -> dict[str, int]:

@@ -75,8 +75,13 @@ class DIMNetwork(TwoTowersNetwork):
         self.field_widths = dict(mention), dict(entity)
         if "spelling" in mention and "spelling" in entity:
             self.spelling, self.num_sparse = SpellingPart(mention["spelling"]), mention["spelling"]
-        mention = {name: width for name, width in mention.items() if name != "spelling"}
-        entity = {name: width for name, width in entity.items() if name != "spelling"}
+        mention, entity = _fused("mention", mention), _fused("entity", entity)
+        if self.entity_tower == "identity" and "text" not in entity:
+            raise ConfigError(
+                "the field text, whose vectors entity_tower: identity takes",
+                f"the fields {', '.join(entity)}",
+                "Use --model.entity_tower projection.",
+            )
         width = entity["text"] if self.entity_tower == "identity" else self.width
         if self.fusion == "attention" and "mention" not in mention:
             raise ConfigError(
@@ -114,3 +119,13 @@ class DIMNetwork(TwoTowersNetwork):
             for name, field in batch.fields.items()
             if name != "spelling"
         }
+
+
+def _fused(owner: str, widths: Widths) -> Widths:
+    """The fields that the tower of mentions or entities fuses. Raises ConfigError where there are none."""
+    fused = {name: width for name, width in widths.items() if name != "spelling"}
+    if not fused:
+        remedy = f"Add one to --model.{owner}_fields"
+        remedy += "; --data.name_alone true has the name stand where a text is missing." if owner == "entity" else "."
+        raise ConfigError(f"fields of {owner} beside spelling", ", ".join(widths) or "none", remedy)
+    return fused
