@@ -22,11 +22,11 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=raw, **special)
 
 
-def write_bert(folder: Path, seed: int = 0) -> Path:
+def write_bert(folder: Path, seed: int = 0, positions: int = 64) -> Path:
     """A tiny BERT."""
     tokenizer().save_pretrained(folder)
     torch.manual_seed(seed)
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    config = BertConfig(vocab_size=len(WORDS), max_position_embeddings=64, initializer_range=0.3, **sizes)
+    config = BertConfig(vocab_size=len(WORDS), max_position_embeddings=positions, initializer_range=0.3, **sizes)
     BertModel(config).save_pretrained(folder)
     return folder
