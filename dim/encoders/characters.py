@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
-from functools import cached_property
-from importlib.metadata import version
-from typing import Any
+from functools import lru_cache
 
+import mmh3
 import numpy as np
 import scipy.sparse as sp
 
+from dim.core.ngrams import ngrams_within
 from dim.encoders.base import SparseTextEncoder
 
 
 class CharacterEncoder(SparseTextEncoder):
-    """Logarithmic counts of character n-grams within words (`char_wb`), hashed with signs into `width` columns.
+    """Logarithmic counts of character n-grams within words, hashed with signs into `width` columns.
 
+    The counts are those of scikit-learn's HashingVectorizer (analyzer `char_wb`, not normalised).
     What a sentence encoder makes of a rare name depends on its word pieces; spelling does not.
 
     Args:
@@ -27,15 +29,6 @@ class CharacterEncoder(SparseTextEncoder):
     def __init__(self, width: int = 1024, shortest: int = 2, longest: int = 4) -> None:
         self._width, self.shortest, self.longest = width, shortest, longest
 
-    @cached_property
-    def _vectorizer(self) -> Any:
-        from sklearn.feature_extraction.text import HashingVectorizer  # takes as long to import as half of torch
-
-        sizes = self.shortest, self.longest
-        return HashingVectorizer(
-            analyzer="char_wb", ngram_range=sizes, n_features=self.width, norm=None, dtype=np.float32
-        )
-
     @property
     def width(self) -> int:
         """Columns that the n-grams are hashed into."""
@@ -43,12 +36,28 @@ class CharacterEncoder(SparseTextEncoder):
 
     @property
     def fingerprint(self) -> str:
-        """The options, and scikit-learn's version, whose hash it is."""
-        return f"characters:{self.width}:{self.shortest}-{self.longest}:sklearn-{version('scikit-learn')}"
+        """The options, and the hash."""
+        return f"characters:{self.width}:{self.shortest}-{self.longest}:murmur3"
 
     def encode_sparse(self, texts: Sequence[str]) -> sp.csr_matrix:
         """Features [len(texts), width]: sign · (1 + ln|count|) in each column that has a count."""
-        counts: sp.csr_matrix = self._vectorizer.transform(texts)
+        found, ends = array("i"), array("q", [0])
+        for text in texts:
+            for word in text.lower().split():
+                found.extend(_signed_columns(word, self.shortest, self.longest, self.width))
+            ends.append(len(found))
+        columns = np.array(found)
+        signs = np.where(columns < 0, np.float32(-1), np.float32(1))
+        columns = np.where(columns < 0, ~columns, columns)
+        counts = sp.csr_matrix((signs, columns, np.array(ends)), (len(texts), self.width))
+        counts.sum_duplicates()
         counts.eliminate_zeros()  # n-grams of one column and other signs
         counts.data = np.sign(counts.data) * (1 + np.log(np.abs(counts.data)))
         return counts
+
+
+@lru_cache(2**16)
+def _signed_columns(word: str, shortest: int, longest: int, width: int) -> array[int]:
+    """The column of each n-gram of a word; with the sign -1 it comes as ~column, since -0 is 0."""
+    numbers = map(mmh3.hash, ngrams_within([word], range(shortest, longest + 1)))  # 32 bits, signed
+    return array("i", [number % width if number >= 0 else ~(-number % width) for number in numbers])

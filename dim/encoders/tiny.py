@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache, lru_cache
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+import mmh3
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -144,16 +145,8 @@ def _hashed(term: str, width: int) -> tuple[list[int], list[float]]:
     return columns, values
 
 
-@cache
-def _hash() -> Callable[..., int]:
-    from sklearn.utils import murmurhash3_32  # a command that encodes nothing does without
-
-    hashed: Callable[..., int] = murmurhash3_32
-    return hashed
-
-
 def _bucket(text: str, size: int) -> tuple[int, float]:
-    number = _hash()(text, positive=True)
+    number = mmh3.hash(text, signed=False)
     return (number >> 1) % size, 1.0 if number & 1 else -1.0
 
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dim.core.ngrams import ngrams_within
 from dim.core.text_form import one_form
 from dim.search.scores import SLICE, Scores
 from dim.search.sparse import SparseKB, SparseProducts
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
 SEARCHED = 64  # mentions that are searched at once: sorting takes four times the memory of their scores
-SIZES = (2, 3, 4)  #: Characters of an n-gram, as `name_vectorizer` has them.
+SIZES = range(2, 5)  #: Characters of an n-gram, as `name_vectorizer` has them.
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -53,14 +54,7 @@ def ngrams_of(text: str) -> list[str]:
         >>> ngrams_of("Ada")
         [' a', 'ad', 'da', 'a ', ' ad', 'ada', 'da ', ' ada', 'ada ']
     """
-    found = []
-    for word in words_of(text):
-        padded = f" {word} "
-        for size in SIZES:
-            found += [padded[start : start + size] for start in range(max(1, len(padded) - size + 1))]
-            if size >= len(padded):  # the word as a whole, once
-                break
-    return found
+    return list(ngrams_within(words_of(text), SIZES))
 
 
 class NameIndex:

@@ -7,7 +7,7 @@ from dim.features.batch import FeatureTable, SparseTable
 
 
 def test_features_are_signed_logarithmic_counts_of_hashed_ngrams():
-    texts = ["Anna Banana", "x", "", "漢字"]
+    texts = ["Anna Banana", "x", "", "漢字", "İstanbul", "a\u00a0b\u2003c", "ab\0cd", "Straße  ONE"]
     counts = (
         HashingVectorizer(analyzer="char_wb", ngram_range=(2, 4), n_features=64, norm=None).transform(texts).toarray()
     )
