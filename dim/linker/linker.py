@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from huggingface_hub import ModelHubMixin
 from numpy.typing import NDArray
 
 from dim.core.known_classes import packages
-from dim.core.output import check_target, output_folder
+from dim.core.output import output_folder
 from dim.core.plugins import RUNS, loaded
 from dim.data.entity import Entity
 from dim.encoders.base import ImageEncoder, TextEncoder
@@ -40,7 +39,7 @@ from dim.linker.judged import JUDGE, reader_for, stage_for, told_of
 from dim.linker.kinds import kind_of_folder, kind_of_task
 from dim.linker.knowledge import Given, Knowledge, entities_of
 from dim.linker.places import check_linker, check_name, of_one_folder, run_folder
-from dim.linker.sources import folder_of, noted_commit
+from dim.linker.sources import folder_of, noted_commit, pushed
 from dim.linker.together import Together
 from dim.reranker.ranker import Ranker
 from dim.search.stores import Storage
@@ -51,7 +50,7 @@ BATCH = 256
 Rows = NDArray[np.int64]
 
 
-class Linker(ModelHubMixin, ABC):
+class Linker(ABC):
     """Links mentions to the entities of its KB, which may grow and shrink without training.
 
     Made by `from_checkpoint` (a run of `dim fit`) or `from_pretrained` (what `save` wrote): the linker of the run's
@@ -320,26 +319,35 @@ class Linker(ModelHubMixin, ABC):
             yield new
         self.home = folder.resolve()
 
-    def save_pretrained(self, save_directory: str | Path, **options: Any) -> Any:
-        """As `save`, with the hub's name and options; the mixin's own would remove a config.json that stands there.
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        branch: str | None = None,
+        commit_message: str = "A linker of dim",
+        create_pr: bool = False,
+    ) -> str:
+        """Saves the linker to a repository on the Hugging Face hub, which is made where it is not there.
 
-        Raises:
-            ConfigError: Something else stands there.
+        Images go with it where the linker keeps copies; paths of this machine stay here.
+
+        Args:
+            repo_id: Its id, such as `you/my-linker`.
+            private: Whether a new repository is private; None: as its owner's are by default.
+            token: Of the hub; None: that of the login.
+            branch: Where the commit goes; None: main.
+            commit_message: Of the commit.
+            create_pr: Make it a pull request.
+
+        Returns:
+            The address of the commit.
         """
-        place = Path(save_directory)
-        check_target(place, LINKER, overwrite=self.home is not None and place.resolve() == self.home)
-        return super().save_pretrained(save_directory, **options)
-
-    def _save_pretrained(self, save_directory: Path) -> None:
-        # For push_to_hub, which makes a folder of its own first. Its config would say what `save` says, with paths of
-        # this machine.
-        self._hub_mixin_config = None
-        home = self.home
-        self.save(save_directory, "copies" if self.about.get("images") == "copies" else "none")
-        self.home = home  # the mixin's folder goes again
+        return pushed(self, repo_id, private, token, branch, commit_message, create_pr)
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]  # positional, and without the mixin's older options
+    def from_pretrained(
         cls,
         folder_or_id: str | Path,
         device: str = "auto",

@@ -1,17 +1,17 @@
-"""Where a linker comes from: a run, or a repository on the Hugging Face hub."""
+"""Where a linker comes from, a run or a repository on the Hugging Face hub, and how it gets there."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-from dim.encoders.hub import pin
 from dim.errors import ConfigError, DataError
 from dim.features.live import LiveEncoder
 from dim.inference.data import DataModule
+
+if TYPE_CHECKING:
+    from dim.linker.linker import Linker
 
 
 def live_encoder(module: DataModule) -> LiveEncoder:
@@ -47,6 +47,11 @@ def folder_of(
     model_id = str(folder_or_id)
     if model_id.startswith((".", "/", "~")) or model_id.count("/") > 1:
         raise DataError(f"a linker's folder at {model_id}", "no such folder", "Write one: dim export RUN FOLDER.")
+    from huggingface_hub import snapshot_download  # a linker of this machine does without
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    from dim.encoders.hub import pin
+
     try:
         pinned = pin(model_id, revision, "a linker", cache_dir, token)
         options: dict[str, Any] = {"local_files_only": pinned.is_offline, "cache_dir": cache_dir, "token": token}
@@ -66,3 +71,32 @@ def folder_of(
 def noted_commit(about: dict[str, Any], folder_or_id: str | Path, folder: Path) -> dict[str, Any]:
     """What a linker comes from, with the commit where that is the hub."""
     return about if Path(folder_or_id).is_dir() else about | {"hub": f"{folder_or_id}@{folder.name}"}
+
+
+def pushed(
+    linker: Linker,
+    repo_id: str,
+    private: bool | None,
+    token: str | None,
+    branch: str | None,
+    commit_message: str,
+    create_pr: bool,
+) -> str:
+    """The address of the commit of a linker that was saved to the hub; what its home is stays so."""
+    from huggingface_hub import HfApi
+
+    api, home = HfApi(token=token), linker.home
+    repository = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+    with TemporaryDirectory() as place:
+        try:
+            linker.save(Path(place) / "linker", "copies" if linker.about.get("images") == "copies" else "none")
+        finally:
+            linker.home = home
+        commit = api.upload_folder(
+            repo_id=repository,
+            folder_path=Path(place) / "linker",
+            revision=branch,
+            commit_message=commit_message,
+            create_pr=create_pr,
+        )
+    return str(commit)

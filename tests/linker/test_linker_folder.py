@@ -349,14 +349,3 @@ def test_copied_images_of_a_linker_are_those_of_the_folder_that_is_there(run: Pa
     there = {path: Path(path).read_bytes() for path in pictures if Path(path).exists()}
     assert len(there) == len(pictures) - 1  # an entity that left the KB has none; no picture is another entity's
     assert there.items() <= pictures.items()
-
-
-def test_the_hubs_way_to_save_keeps_to_the_same_rule(saved: Path, tmp_path: Path) -> None:
-    linker = Linker.from_pretrained(shutil.copytree(saved, tmp_path / "one"), device="cpu")
-    linker.save_pretrained(tmp_path / "two")
-    assert len(Linker.from_pretrained(tmp_path / "two", device="cpu")) == 300
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("somebody's model")
-    with pytest.raises(ConfigError, match=r"other files: config\.json"):
-        linker.save_pretrained(tmp_path / "model")
-    assert (tmp_path / "model" / "config.json").read_text() == "somebody's model"

@@ -48,7 +48,7 @@ def test_what_a_folder_names_outside_of_it_is_not_copied(saved: Path, tmp_path: 
     assert not answer.images
     linker.add_entities([NEW])
     linker.save(tmp_path / "mine")
-    linker.save_pretrained(tmp_path / "pushed")
+    linker.save(tmp_path / "pushed", images="copies")
     for written in (tmp_path / "mine", tmp_path / "pushed"):
         assert not holds(written, PRIVATE)
         assert not holds(written, (secrets / "photo.png").read_bytes())
