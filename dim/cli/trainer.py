@@ -323,10 +323,11 @@ class DimCLI(LightningCLI):
         seed, is_resumed = self._get(self.config, "seed_everything"), self._get(self.config, "ckpt_path") is not None
         record = follow_run(loggers, self.run, self.folder, seed, str(self.subcommand))
         self.start = RunStart(self.folder, self.config_dump, loggers, record, is_fit, is_resumed, self._complete)
-        callbacks: list[Callback] = [self.start, *as_list(configured["callbacks"]), self.writer]
+        callbacks: list[Callback] = [self.start, *as_list(configured["callbacks"])]
         if is_shown := configured["enable_progress_bar"] is not False:
             callbacks.append(progress_callback())
             is_shown = isinstance(callbacks[-1], ProgressBar)  # Lightning would add its own bar beside our lines
+        callbacks.append(self.writer)  # whose own work begins when all is ranked, and is shown as what it is
         if is_fit:
             callbacks += [StepLimit(), ResumedStates()]
             callbacks += [
