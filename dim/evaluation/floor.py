@@ -24,7 +24,7 @@ def rank_by_floors(
     index = NameIndex(tracked(names, "names indexed", len(names)), aliases)
     found = {"floor": rank_by_name(index.names_alone, mentions, gold, protocol, candidates)}
     if aliases is not None:
-        found["alias_floor"] = rank_by_name(index, mentions, gold, protocol, candidates, "string floor with aliases")
+        found["alias_floor"] = rank_by_name(index, mentions, gold, protocol, candidates, "alias floor")
     return found
 
 

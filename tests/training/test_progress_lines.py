@@ -177,7 +177,7 @@ def test_each_stage_of_an_evaluation_is_counted_by_itself(tmp_path_factory, tmp_
         ("dev, mention", dev),
         ("names indexed", num),
         ("string floor, mention", dev),
-        ("string floor with aliases, mention", dev),
+        ("alias floor, mention", dev),
         ("frozen vectors, mention", dev),
     ]
     ended = [line for line in lines if (counts := line.split(": ")[1].split(" of "))[0] == counts[1]]
