@@ -17,8 +17,9 @@ from dim.display.terminal import Console, TextColumn
 INTERVAL = 30.0  #: Seconds between two lines.
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 Item = TypeVar("Item")
-#: The bars on the terminal, the innermost last: work within other work joins it, as a terminal shows one set of bars.
-RUNNING: list[Progress] = []
+#: The bars on the terminal, the innermost last, and what has them drawn anew, where they do not do so by themselves.
+#: Work within other work joins them, as a terminal shows one set of bars.
+RUNNING: list[tuple[Progress, Callable[[], object]]] = []
 
 
 def duration(seconds: float) -> str:
@@ -166,19 +167,25 @@ def shown(
     if silent:
         yield lambda count=1: None
     elif console.is_terminal and RUNNING and total is not None:
-        task = (around := RUNNING[-1]).add_task(name, total=total, completed=done)
+        bars, draw = RUNNING[-1]
+        task = bars.add_task(name, total=total, completed=done)
+
+        def advance(count: float = 1) -> None:
+            bars.advance(task, count)
+            draw()
+
         try:
-            yield partial(around.advance, task)
+            yield advance
         finally:
-            around.update(task, visible=False)
+            bars.update(task, visible=False)
     elif console.is_terminal:
         with Progress(*columns, console=console, transient=passing or total is None) as progress:
             task = progress.add_task(name, total=total, completed=done)
-            RUNNING.append(progress)
+            RUNNING.append((progress, str))
             try:
                 yield partial(progress.advance, task)
             finally:
-                RUNNING.remove(progress)
+                RUNNING.pop()
     else:
         bar = Bar(name, total, done, unit, note)
         with Lines(bar.line, lambda line: console.print(line, highlight=False, soft_wrap=True)):

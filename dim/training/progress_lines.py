@@ -154,12 +154,12 @@ class ProgressBar(RichProgressBar):
         self._stop_leading()
 
     def _start_leading(self) -> None:
-        if self.progress is not None and self.progress not in RUNNING:
-            RUNNING.append(self.progress)
+        if self.progress is not None:
+            self._stop_leading()
+            RUNNING.append((self.progress, self.progress.soft_refresh))
 
     def _stop_leading(self) -> None:
-        if self.progress in RUNNING:
-            RUNNING.remove(self.progress)
+        RUNNING[:] = [each for each in RUNNING if each[0] is not self.progress]
 
     @property
     def _counts_mentions(self) -> bool:

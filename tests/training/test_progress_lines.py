@@ -148,9 +148,25 @@ def test_within_other_work_a_bar_joins_that_on_the_terminal_and_goes_with_its_wo
     console = Console(file=io.StringIO(), force_terminal=True, width=80)
     with shown("link", 4, console=console), shown("entities", 2, console=console) as advance:
         advance(2)
-        (bars,) = RUNNING
+        [(bars, _)] = RUNNING
         assert [(task.description, task.completed) for task in bars.tasks] == [("link", 0), ("entities", 2)]
     assert [task.visible for task in bars.tasks] == [True, False]
+    assert RUNNING == []
+
+
+def test_work_within_an_evaluation_is_seen_below_the_trainers_bar():
+    out = io.StringIO()
+    terminal = {"file": out, "force_terminal": True, "width": 80}
+
+    class Works(Callback):
+        def on_validation_start(self, trainer, module):
+            with shown("names indexed", 5, console=Console(**terminal)) as advance:
+                advance(3)
+                wait_until(lambda: "3/5" in out.getvalue())
+
+    bars = [ProgressBar(console_kwargs=terminal), Works()]
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
+    Trainer(accelerator="cpu", callbacks=bars, limit_val_batches=1, **quiet).validate(BoringModel(), verbose=False)
     assert RUNNING == []
 
 
