@@ -395,6 +395,10 @@ class DimCLI(LightningCLI):
         else:
             write_identity(self.run, self.writer.identity(self.model))
             say(f"The dataset has no dev split; to evaluate on test: dim test --config {self.run / 'config.yaml'}")
+        if process_of_run() == 0:
+            from dim.cli.next_steps import say_next_of_run  # what a linker needs is imported when all is done
+
+            say_next_of_run(self.model, self.run)
 
     def after_validate(self) -> None:
         """Prints the results."""
