@@ -163,8 +163,9 @@ def chosen_widths(units: Sequence[Unit] | None, found: Widths) -> Widths:
         lacking = " and ".join(missing) or "text or image"
         raise ConfigError(
             f"{lacking} of both mentions and entities, which MIMIC compares",
-            f"{', '.join(sorted(found)) or 'neither'} alone",
-            "Name an encoder (--data.text_encoder, --data.image_encoder), or leave the unit out (--model.units).",
+            f"{', '.join(sorted(found))} alone" if found else "neither",
+            "Name an encoder (--data.text_encoder, --data.image_encoder), or leave the unit out (--model.units); of a "
+            "KB without texts names are read by --data.text_template '{name} [SEP] {text}' --data.name_alone true.",
         )
     return {kind: width for kind, width in found.items() if kind in needed}
 
