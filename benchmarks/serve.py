@@ -53,7 +53,7 @@ def bench_serve(
         num_entities: Of the KB; at least 1,000.
         text_encoder: The folder of a Transformers text encoder; None: a BERT of MiniLM's shape.
         clients: Of the closed loop.
-        seconds: Of each turn; asking too much lasts twice as long.
+        seconds: Of each turn, which goes on where fewer answers than clients came; asking too much lasts twice as long.
         rounds: Turns of each server.
         device: Where encoder and towers compute.
         shape: Of the made encoder; `tiny` is for tests.

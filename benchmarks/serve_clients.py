@@ -52,6 +52,7 @@ def load(
         "seconds": seconds,
         "clients": clients,
         "rate": rate,
+        "warm_up_s": WARM_UP * seconds,
     }
     done = subprocess.run(
         [sys.executable, "-P", str(_LOAD)],  # -P: this folder's files are no top-level modules
@@ -86,8 +87,9 @@ def measure_closed(
             cpu_s[mode] += servers[mode].cpu_s() - began_s
             num_seen[mode] += len(found["seen"])
             ended = [(start + ms / 1000, ms, status) for start, ms, status, _ in found["seen"]]
-            counted = [ms for end, ms, status in ended if status == 200 and WARM_UP * seconds <= end <= seconds]
-            rates[mode].append(len(counted) / ((1 - WARM_UP) * seconds))
+            first_s, last_s = WARM_UP * seconds, found["lasted"]
+            counted = [ms for end, ms, status in ended if status == 200 and first_s <= end <= last_s]
+            rates[mode].append(len(counted) / (last_s - first_s))
             taken[mode] += counted
             refused += sum(status != 200 for _, _, status in ended)
             cpu, asked = cpu + found["cpu_s"], asked + found["sent"]

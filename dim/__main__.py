@@ -14,6 +14,7 @@ from dim.cli.commands import COMMANDS
 from dim.core.choices import nearest
 from dim.core.lazy import importing
 from dim.core.shortages import shortage
+from dim.core.termination import TERMINATION
 from dim.display.lines import say, warn
 from dim.errors import DimError
 
@@ -25,7 +26,7 @@ TRAINER_COMMANDS = {
 }
 
 
-#: What Ctrl-C leaves of them, and how to go on.
+#: What Ctrl-C and SIGTERM leave of them, and how to go on.
 TRAINER_INTERRUPTED = {
     "fit": "the last finished epoch is kept; the same command goes on from it with --ckpt_path last "
     "(where none was finished: without)",
@@ -59,7 +60,16 @@ def usage() -> str:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Runs one command. Returns the exit status: 0, 1 after an error with a remedy, 130 when interrupted."""
+    """Runs one command.
+
+    Returns:
+        The exit status: 0, 1 after an error with a remedy, 130 after Ctrl-C, 143 after SIGTERM.
+    """
+    with TERMINATION.taken():
+        return _run(args)
+
+
+def _run(args: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if args is None else args)
     name = arguments[0] if arguments else "--help"
     handler = signal.getsignal(signal.SIGINT)
@@ -110,7 +120,7 @@ def main(args: Sequence[str] | None = None) -> int:
         if signal.getsignal(signal.SIGINT) != handler:
             signal.signal(signal.SIGINT, handler)
         warn(f"\ninterrupted: {_left_by(name)}")
-        return 130
+        return 128 + (signal.SIGTERM if TERMINATION.came else signal.SIGINT)
     return 0
 
 

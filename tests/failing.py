@@ -36,6 +36,14 @@ class Interrupt(_Failing):
         signal.raise_signal(signal.SIGINT)
 
 
+class TerminateBesideResult(Callback):
+    """As `kill` would, once all mentions are ranked and nothing is written."""
+
+    def on_validation_end(self, trainer, pl_module):
+        if trainer.state.fn == "validate":
+            signal.raise_signal(signal.SIGTERM)
+
+
 class InterruptSetup(Callback):
     """As an impatient user would: Ctrl-C before the first epoch, and again while the trainer ends."""
 

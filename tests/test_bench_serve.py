@@ -1,12 +1,16 @@
 import sys
+from importlib.util import find_spec
 
 import pytest
 
 from benchmarks.serve import bench_serve
 from dim.errors import ConfigError, MissingExtraError
 
+loads = pytest.mark.skipif(find_spec("locust") is None, reason="pip install -e '.[bench]'")
+
 
 @pytest.mark.long
+@loads
 def test_a_server_is_loaded_with_batches_and_without_and_asked_too_much(capsys: pytest.CaptureFixture[str]) -> None:
     found = bench_serve(num_entities=1000, clients=4, seconds=0.5, rounds=1, shape="tiny")
     for mode in ("single", "batched"):
@@ -38,6 +42,7 @@ def test_a_server_is_loaded_with_batches_and_without_and_asked_too_much(capsys: 
 
 
 @pytest.mark.long
+@loads
 def test_several_processes_are_measured_against_one(capsys: pytest.CaptureFixture[str]) -> None:
     found = bench_serve(num_entities=1000, clients=4, seconds=0.5, rounds=1, shape="tiny", workers=2)
     for server in ("one", "many"):
@@ -52,8 +57,9 @@ def test_several_processes_are_measured_against_one(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.long
+@loads
 def test_a_backend_is_measured_against_torch(capsys: pytest.CaptureFixture[str]) -> None:
-    found = bench_serve(num_entities=1000, clients=4, seconds=2, rounds=1, shape="tiny", backend="onnx")
+    found = bench_serve(num_entities=1000, clients=4, seconds=0.5, rounds=1, shape="tiny", backend="onnx")
     for server in ("torch", "backend"):
         assert found[f"{server}_rate"] > 0 < found[f"{server}_cpu_ms"]
         assert 0 < found[f"{server}_p50"] <= found[f"{server}_p99"]

@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from page_browser import launched
+from playwright.sync_api import sync_playwright
+from waiting import HANG
 
 from dim.__main__ import TRAINER_COMMANDS, main
 from dim.cli.commands import COMMANDS
@@ -98,14 +101,29 @@ def test_every_page_of_the_folder_is_in_the_site() -> None:
     assert {str(page.relative_to(folder)) for page in folder.rglob("*.md")} <= set(told)
 
 
-@pytest.mark.long
-def test_the_site_is_built_without_a_warning_and_asks_nothing_of_the_network(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make docs` builds."""
     pytest.importorskip("mkdocs", reason="pip install -e '.[docs]'")
-    line = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    folder = tmp_path_factory.mktemp("docs") / "site"
+    line = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     subprocess.run(line, cwd=ROOT, check=True, capture_output=True)
-    pages = list((tmp_path / "site").rglob("*.html"))
+    return folder
+
+
+@pytest.mark.long
+def test_the_site_is_built_without_a_warning_and_asks_nothing_of_the_network(site: Path) -> None:
+    pages = list(site.rglob("*.html"))
     assert len(pages) > 40
     for page in pages:
         asked = re.findall(r'<(?:script|link|img|source)[^>]+(?:src|srcset|href)="(\w+:[^"]+)"', page.read_text())
         assert [each for each in asked if not each.startswith("data:")] == [], page
-    assert "usage: dim link" in (tmp_path / "site/reference/commands.html").read_text()
+    assert "usage: dim link" in (site / "reference/commands.html").read_text()
+
+
+@pytest.mark.long
+def test_the_site_is_searched_from_the_disk(site: Path) -> None:
+    with sync_playwright() as playwright, launched(playwright) as browser:
+        page = browser.new_page()
+        page.goto(f"{(site / 'how_to/link.html').as_uri()}?q=calibration")
+        page.wait_for_selector(".md-search-result__link", state="attached", timeout=1000 * HANG)

@@ -25,13 +25,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return demo_run(tmp_path_factory)
 
 
-def interrupted(args: list[str], place: Path, is_at_work: Callable[[str], bool]) -> str:
-    """What a command says that is interrupted, with all of its processes, as by a terminal, when it is at work."""
+def interrupted(args: list[str], place: Path, is_at_work: Callable[[str], bool], number: int = signal.SIGINT) -> str:
+    """What a command says that is interrupted when it is at work: with all its processes, as a terminal does it.
+
+    SIGTERM goes to its first process alone.
+    """
     log = place / "log"
     with command(args, log) as (pid, wait):
         wait_until(lambda: os.kill(pid, 0) is None and log.exists() and is_at_work(log.read_text()))
-        os.killpg(pid, signal.SIGINT)
-        assert wait() == 130, log.read_text()
+        (os.kill if number == signal.SIGTERM else os.killpg)(pid, number)
+        assert wait() == 128 + number, log.read_text()
     said = log.read_text()
     assert "Traceback" not in said, said
     log.unlink()
@@ -57,19 +60,21 @@ def config_of(world: Path, place: Path, epochs: int = 100_000) -> Path:
     return path
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("name", [*TRAINER_COMMANDS, *COMMANDS])
 def test_every_command_says_how_to_go_on(
-    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, number: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import dim.cli.trainer
 
-    monkeypatch.setattr(Command, "run", lambda *_: signal.raise_signal(signal.SIGINT))
-    monkeypatch.setattr(dim.cli.trainer, "run_trainer", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(Command, "run", lambda *_: signal.raise_signal(number))
+    monkeypatch.setattr(dim.cli.trainer, "run_trainer", lambda *_: signal.raise_signal(number))
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        assert main([name]) == 130
+        assert main([name]) == code
     finally:
         signal.signal(signal.SIGINT, before)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     said = COMMANDS[name].interrupted if name in COMMANDS else TRAINER_INTERRUPTED[name]
     assert capsys.readouterr().err == f"\ninterrupted: {said}\n"
     assert "the same command" in said
@@ -114,6 +119,22 @@ def test_ctrl_c_before_the_first_batch_and_again_leaves_all_as_it_was(
     assert main(options) == 0
 
 
+def test_sigterm_ends_validate_at_once_when_all_is_ranked(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = tiny_options(tiny_world(tmp_path_factory), tmp_path / "run")
+    assert main(["fit", *options]) == 0
+    results = [tmp_path / "run" / name for name in ("metrics.json", "ranks.parquet")]
+    before = [path.read_bytes() for path in results]
+    capsys.readouterr()
+    assert main(["validate", *options, "--trainer.callbacks", "failing.TerminateBesideResult"]) == 143
+    out, said = capsys.readouterr()
+    assert last_line(said) == f"interrupted: {TRAINER_INTERRUPTED['validate']}"
+    assert "full_kb" not in out
+    assert [path.read_bytes() for path in results] == before
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
 @pytest.mark.long
 def test_rank_keeps_the_folds_that_were_fitted(run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
@@ -125,11 +146,12 @@ def test_rank_keeps_the_folds_that_were_fitted(run: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.long
-def test_compare_ends_with_its_run_and_says_one_way_to_go_on(run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_compare_ends_with_its_run_and_says_one_way_to_go_on(run: Path, tmp_path: Path, number: int) -> None:
     config = config_of(run.parent / "world", tmp_path)
     args = ["compare", str(config), f"--runs={tmp_path / 'runs'}", "--seeds=2"]
     last = tmp_path / "runs" / "tiny" / "seed0" / "checkpoints" / "last.ckpt"
-    said = interrupted(args, tmp_path, lambda _: last.exists())
+    said = interrupted(args, tmp_path, lambda _: last.exists(), number)
     assert last_line(said) == f"interrupted: {COMMANDS['compare'].interrupted}"
     assert "2 of 2" not in said
 

@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from fit_options import fit_options, gemel_options
 from releases import PEOPLE, edit_json, write_dim_release, write_json
 from tiny_fit import tiny_options, tiny_world
+from tiny_lm import save_model, texts_of
 
 from dim.__main__ import main
 from dim.data.dataset import Dataset, write_dataset
@@ -132,6 +134,30 @@ def test_towers_without_what_they_fuse_are_refused_by_name(
     options = ["--data.name_encoder", "CharacterEncoder", *options]
     assert main(["fit", *tiny_options(world, tmp_path / "run", *options)]) != 0
     assert message in said(capsys)
+
+
+def test_mimic_reads_names_where_it_is_told_to_and_else_says_how(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    options = ["--data.text_encoder", "TinyTextEncoder", "--data.text_encoder.tokens", "true"]
+    options += ["--model", "MIMIC", "--model.hidden", "16", "--model.whole_width", "32", "--trainer.max_epochs", "1"]
+    assert main(["fit", *fit_options(world, run, *options)]) != 0
+    shown = said(capsys)
+    assert "expected text or image of both mentions and entities, which MIMIC compares found neither" in shown
+    assert "of a KB without texts names are read by --data.text_template '{name} [SEP] {text}'" in shown
+    options += ["--data.text_template", "{name} [SEP] {text}", "--data.name_alone", "true"]
+    assert main(["fit", *fit_options(world, run, *options)]) == 0
+    linker = Linker.from_checkpoint(run, device="cpu")
+    assert linker.link("Ada", "Ada stayed.", top_k=3)[2].text is None
+
+
+def test_gemel_without_images_is_refused_by_name(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_model(tmp_path / "lm", texts=texts_of(Dataset(world)))
+    assert main(["fit", *gemel_options(world, tmp_path / "run")]) != 0
+    assert "ask the model as it is: --model.train_mapper false" in said(capsys)
 
 
 def test_it_is_audited_and_shown(world: Path, capsys: pytest.CaptureFixture[str]) -> None:

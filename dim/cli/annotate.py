@@ -78,6 +78,8 @@ def annotate(
     if input is not None:
         text = _read(input, encoding)
     linker = open_linker(model, device, trust, dataset, image_root, judge)
+    if as_json or output is not None:  # which name the images of answers
+        linker.knowledge.tell_of_images_elsewhere()
     found = open_finder(linker.knowledge, finder, finder_model, finder_labels, ignore_case)
     annotations = linker.annotate(text, image=image, top_k=top_k, finder=found, collective=collective)
     say_calibration(linker)

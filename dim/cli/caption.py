@@ -10,7 +10,6 @@ from pathlib import Path
 import pandas as pd
 
 from dim.cli.served_captions import served_captions
-from dim.core.coroutines import sigterm_as_ctrl_c
 from dim.core.files import check_variant, content_hash, file_name_of
 from dim.core.locks import folder_lock
 from dim.core.plugins import encoder_classes
@@ -109,8 +108,7 @@ def caption(
         asked: Captioner | CaptionServer = server or captioner or Blip2Captioner()
         inputs = _say_questions(dataset, asked.question, overwrite, before)
         if isinstance(asked, CaptionServer):
-            with sigterm_as_ctrl_c():
-                found, told, stop = served_captions(asked, inputs, dataset, name or _name_of(asked.model))
+            found, told, stop = served_captions(asked, inputs, dataset, name or _name_of(asked.model))
             for line in told:
                 _say(line)
         else:

@@ -18,6 +18,7 @@ from dim.cli.grid import Setting, check_settings, read_grid, tune_table
 from dim.cli.report import check_options, report
 from dim.core.files import write_json
 from dim.core.folder_files import read_json
+from dim.core.termination import TERMINATION
 from dim.display.terminal import Console, Text
 from dim.errors import ConfigError
 from dim.evaluation.significance import ROUNDS
@@ -178,6 +179,8 @@ def fit(experiment: Experiment, resume: bool) -> bool:
         try:
             code = process.wait()
         except KeyboardInterrupt:  # which a terminal sends to both
+            if TERMINATION.came:  # to this process, mostly; it counts once where both have it
+                process.terminate()
             try:
                 process.wait(timeout=5)
             except subprocess.TimeoutExpired:

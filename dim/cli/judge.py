@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.table import Table
 
-from dim.core.coroutines import sigterm_as_ctrl_c
 from dim.core.known_classes import trusted_by
 from dim.core.locks import folder_lock
 from dim.core.output import check_target
@@ -80,7 +79,7 @@ def judge(
     check_target(run / FOLDER, JUDGE, overwrite=True)
     reach = curve if curve is not None else share if chosen.is_costly else 1.0
     asking = Asking(chosen, top_k, share, num_learned, 0, run)
-    with sigterm_as_ctrl_c(), folder_lock(run, "dim judge"), folder_lock(out, "dim judge"):
+    with folder_lock(run, "dim judge"), folder_lock(out, "dim judge"):
         check_target(out, JUDGED, overwrite=overwrite)  # another process may have written it until now
         _judge(run, asking, reach, control, split, out, device, dataset, trusted_by(trust))
 

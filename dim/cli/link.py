@@ -91,6 +91,8 @@ def link(
         question = Question(mention, context, image, candidates)
         with asked_alone():
             linker = open_linker(model, device, trust, dataset, image_root, judge)
+            if as_json:  # which names the images of answers
+                linker.knowledge.tell_of_images_elsewhere()
             show(linker.link_batch([question], top_k)[0], as_json)
         say_calibration(linker)
     else:

@@ -1,4 +1,4 @@
-"""What is done with a linker's folder after it was written."""
+"""What is done with a linker's folder after it was written, and with a run after it was fitted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from pathlib import Path
 from shlex import join
 
 from dim.display.terminal import Console, Text
+from dim.errors import ConfigError
+from dim.inference.method import Method
 from dim.linker import Linker
+from dim.linker.kinds import kind_of_task
 
 
 def say_next(written: str, linker: Linker, folder: Path, image_root: str | None) -> None:
@@ -27,3 +30,19 @@ def say_next(written: str, linker: Linker, folder: Path, image_root: str | None)
         ["serve", "--model", str(folder), *more],
     ):
         console.print(Text(f"  {join(['python', '-m', 'dim', *words])}"), soft_wrap=True)
+
+
+def say_next_of_run(task: Method, run: Path) -> None:
+    """Prints what is done with a run, as far as its method can: a ranker beside it, its linker; a line, or none."""
+    steps = []
+    if task.scores_all or task.scores_given:
+        steps.append(f"{join(['dim', 'rank', '--run', str(run)])} (learns to weigh names, too)")
+    try:
+        kind_of_task(task, str(run))
+    except ConfigError:  # of a package whose method has none
+        pass
+    else:
+        folder = f"linkers/{run.resolve().name}"
+        steps.append(f"{join(['dim', 'export', str(run), folder])} (its linker, to link and serve with)")
+    if steps:
+        Console().print(Text(f"next: {', or '.join(steps)}"), soft_wrap=True)

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from dim.core.coroutines import run_to_end, sigterm_as_ctrl_c
+from dim.core.coroutines import run_to_end
 from dim.core.files import check_variant, content_hash, file_name_of
 from dim.data.dataset import ANSWERS, Dataset, add_texts
 from dim.display.terminal import Console, Text
@@ -104,7 +104,7 @@ def refresh(
     run.check_variant_is_ours(replace)
     old = old_texts(dataset, source_text)
     log = AnswerLog(dataset.root, run.variant)
-    with sigterm_as_ctrl_c(), nullcontext() if dry_run else log.held():
+    with nullcontext() if dry_run else log.held():
         run.check_unchanged()
         answers, num_torn = log.read()
         plan = run.plan(old, answers, limit, context or run.counter.context)

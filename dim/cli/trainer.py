@@ -32,6 +32,7 @@ from dim.core.known_classes import imported_class, lacking, only_these, trusted_
 from dim.core.locks import folder_lock
 from dim.core.moved_classes import current, renamed
 from dim.core.options import Explained
+from dim.core.replaced import State, state_of
 from dim.core.shortages import shortage
 from dim.core.wrong_line import split_line
 from dim.display.lines import say
@@ -114,6 +115,7 @@ class DimCLI(LightningCLI):
 
     def __init__(self, held: ExitStack, trusted: tuple[str, ...] = (), **options: Any) -> None:
         self.held, self.trusted, self.command = held, trusted, str(options["args"][0])
+        self.read: dict[Path, State] = {}  # folder of a configuration → as it stood there before it was read
         # Every process gets whole batches of rows and takes its share itself (dim.core.distributed).
         defaults = {"enable_model_summary": False, "logger": False, "use_distributed_sampler": False}
         super().__init__(trainer_defaults=defaults, **options)
@@ -170,6 +172,7 @@ class DimCLI(LightningCLI):
         """Parses `args`; the parent warns about `sys.argv`, which is not read here."""
         if args[0] != "fit":
             for path in (Path(value) for name, value in split_line(args) if name and "config".startswith(name)):
+                self.read[path.parent] = state_of(path.parent, (CONFIG,))
                 check_config(path)
         self.config = parser.parse_args(args)
         options = self.config[self.config["subcommand"]]
@@ -231,9 +234,19 @@ class DimCLI(LightningCLI):
         if process_of_run() == 0:
             self.held.enter_context(folder_lock(self.run, f"dim {self.subcommand}"))
             settle_run(self.run)
+            self._check_stayed()
         self.folder = self.run  # what this command writes
         if self.subcommand == "fit" and not options["trainer"].get("fast_dev_run"):
             self.folder = folder_to_fit(self.run, options["ckpt_path"] is not None, options["overwrite"])
+
+    def _check_stayed(self) -> None:
+        """Refuses options of one run for another, which took its place before its lock was had."""
+        if self.run in self.read and state_of(self.run, (CONFIG,)) != self.read[self.run]:
+            raise ConfigError(
+                f"a run at {self.run} that stays",
+                "another one in its place since its config.yaml was read",
+                "Run the same command again.",
+            )
 
     def instantiate_classes(self) -> None:
         """Instantiates the classes; names the one that its options do not make."""
@@ -323,10 +336,11 @@ class DimCLI(LightningCLI):
         seed, is_resumed = self._get(self.config, "seed_everything"), self._get(self.config, "ckpt_path") is not None
         record = follow_run(loggers, self.run, self.folder, seed, str(self.subcommand))
         self.start = RunStart(self.folder, self.config_dump, loggers, record, is_fit, is_resumed, self._complete)
-        callbacks: list[Callback] = [self.start, *as_list(configured["callbacks"]), self.writer]
+        callbacks: list[Callback] = [self.start, *as_list(configured["callbacks"])]
         if is_shown := configured["enable_progress_bar"] is not False:
             callbacks.append(progress_callback())
             is_shown = isinstance(callbacks[-1], ProgressBar)  # Lightning would add its own bar beside our lines
+        callbacks.append(self.writer)  # whose own work begins when all is ranked, and is shown as what it is
         if is_fit:
             callbacks += [StepLimit(), ResumedStates()]
             callbacks += [
@@ -394,6 +408,10 @@ class DimCLI(LightningCLI):
         else:
             write_identity(self.run, self.writer.identity(self.model))
             say(f"The dataset has no dev split; to evaluate on test: dim test --config {self.run / 'config.yaml'}")
+        if process_of_run() == 0:
+            from dim.cli.next_steps import say_next_of_run  # what a linker needs is imported when all is done
+
+            say_next_of_run(self.model, self.run)
 
     def after_validate(self) -> None:
         """Prints the results."""

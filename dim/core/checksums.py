@@ -1,4 +1,4 @@
-"""Checksums of files, remembered as long as the files stay as they are: a large one is read once, not at each start.
+"""What was read of files, such as checksums, remembered as long as they stay as they are: a large one is read once.
 
 As Git does with its index, a file is known again by its device, inode, size and times: whoever writes to it changes
 the last of them. What of a large folder was read is kept in `~/.cache/dim/checksums`; without that all is read again.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypedDict
@@ -22,10 +22,11 @@ MANY_BYTES = 2**26  #: Of a folder; what takes shorter to read is not kept.
 
 
 class Known(TypedDict):
-    """A file as it was read."""
+    """A file as it was read, what for, and what came of it."""
 
     state: list[int]
-    sha256: str
+    kind: str
+    found: str
 
 
 class Kept(TypedDict):
@@ -48,14 +49,24 @@ class Checksums:
 
     def of(self, path: Path) -> str:
         """The SHA-256 of a file, in hexadecimal, read or known."""
+        return self.found(path, "sha256", lambda: sha256(path))
+
+    def found(self, path: Path, kind: str, read: Callable[[], str]) -> str:
+        """What `read` finds of a file, read or known; what it raises is not remembered.
+
+        Args:
+            path: Of the file.
+            kind: All that `read` depends on beside the file.
+            read: Reads it.
+        """
         state, place = _state(path), path.absolute()
         known = self._known.get(place)
-        if known is not None and known["state"] == state:
-            return known["sha256"]
+        if known is not None and (known["state"], known["kind"]) == (state, kind):
+            return known["found"]
         self.read.append(state[2])
-        found = sha256(path)
+        found = read()
         if time.time() - max(state[-2:]) / 1e9 > SETTLED and _state(path) == state:
-            self._known[place] = {"state": state, "sha256": found}
+            self._known[place] = {"state": state, "kind": kind, "found": found}
         return found
 
     @contextmanager

@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TimeRemainingColumn
 
@@ -16,6 +17,9 @@ from dim.display.terminal import Console, TextColumn
 INTERVAL = 30.0  #: Seconds between two lines.
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 Item = TypeVar("Item")
+#: The bars on the terminal, the innermost last, and what has them drawn anew, where they do not do so by themselves.
+#: Work within other work joins them, as a terminal shows one set of bars.
+RUNNING: list[tuple[Progress, Callable[[], object]]] = []
 
 
 def duration(seconds: float) -> str:
@@ -34,11 +38,15 @@ def duration(seconds: float) -> str:
 class Lines:
     """Says a line every `INTERVAL` seconds while its block runs, also when the work itself stands still.
 
+    While work within it has lines of its own, these alone are said.
+
     Args:
         line: Gives the line.
         say: Takes it.
         wait: Waits so many seconds, and returns True once there is nothing more to say; by default by the clock.
     """
+
+    _innermost_last: ClassVar[list[Lines]] = []
 
     def __init__(
         self, line: Callable[[], str], say: Callable[[str], None], wait: Callable[[float], bool] | None = None
@@ -50,9 +58,11 @@ class Lines:
 
     def _run(self) -> None:
         while not self._wait(INTERVAL):
-            self.say(self.line())
+            if self._innermost_last[-1] is self:
+                self.say(self.line())
 
     def __enter__(self) -> Lines:
+        self._innermost_last.append(self)
         self._thread.start()
         return self
 
@@ -61,6 +71,7 @@ class Lines:
     ) -> None:
         self._ended.set()
         self._thread.join()
+        self._innermost_last.remove(self)
 
 
 class Bar:
@@ -85,7 +96,12 @@ class Bar:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name, self.total, self.done, self.before, self.unit, self.note = name, total, done, done, unit, note
-        self._clock, self._start = clock, clock()
+        self._clock = clock
+        self.begin()
+
+    def begin(self) -> None:
+        """Counts the time from now on: what went before was other work."""
+        self._start = self._clock()
 
     def advance(self, count: int = 1) -> None:
         """So much more is done."""
@@ -131,6 +147,8 @@ def shown(
 ) -> Iterator[Callable[..., None]]:
     """Shows how far work is, on a terminal by a bar, else by lines; nothing where it takes less than half a minute.
 
+    Within other work that is shown, its bar stands below the other's, and its lines in their place.
+
     Args:
         name: What is done.
         total: Of how many; None: nobody knows.
@@ -148,10 +166,26 @@ def shown(
     console = console or Console(stderr=True)
     if silent:
         yield lambda count=1: None
+    elif console.is_terminal and RUNNING and total is not None:
+        bars, draw = RUNNING[-1]
+        task = bars.add_task(name, total=total, completed=done)
+
+        def advance(count: float = 1) -> None:
+            bars.advance(task, count)
+            draw()
+
+        try:
+            yield advance
+        finally:
+            bars.update(task, visible=False)
     elif console.is_terminal:
         with Progress(*columns, console=console, transient=passing or total is None) as progress:
             task = progress.add_task(name, total=total, completed=done)
-            yield lambda count=1: progress.advance(task, count)
+            RUNNING.append((progress, str))
+            try:
+                yield partial(progress.advance, task)
+            finally:
+                RUNNING.pop()
     else:
         bar = Bar(name, total, done, unit, note)
         with Lines(bar.line, lambda line: console.print(line, highlight=False, soft_wrap=True)):

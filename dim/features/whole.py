@@ -1,9 +1,14 @@
-"""Whether features on the disk are still what was written: a checksum a block, compared once a process."""
+"""Whether features on the disk are still what was written: a checksum a block, compared while files may have changed.
+
+`dim.core.checksums` remembers between processes what was compared: a large matrix is read once, not at each start.
+"""
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dim.core.files import write_json
+from dim.core.checksums import CHECKSUMS
+from dim.core.files import content_hash, write_json
 from dim.core.jobs import Workplace, checksum_of
 from dim.core.mapped import dropped
 from dim.display.lines import warn
@@ -49,7 +55,8 @@ def damage(
 ) -> str | None:
     """What of a finished folder is not as it was written, in words that stderr gets, too; None where all is.
 
-    All of it is read once a process. Where an older version wrote no checksums, those of what is found are recorded.
+    The matrix is read where its file is not known to be as it was read before. Where an older version wrote no
+    checksums, those of what is found are recorded.
 
     Args:
         folder: The features.
@@ -64,20 +71,18 @@ def damage(
     """
     state = _state(folder)
     if state not in _found:
-        written = manifest.get(KEY)
-        size = written["block_size"] if written else BLOCK_SIZE
         starts = np.arange(len(matrix) + 1) if starts is None else starts
-        read = [(checksum_of(block), bool(np.isfinite(block).all())) for block in _blocks(matrix, size, starts)]
-        here = {"block_size": size, "blocks": [checksum for checksum, _ in read], "files": _of_files(folder)}
-        differs = _difference(written, here, len(starts) - 1) if written else None
-        if differs is not None:
-            warn(f"warning: {folder} is damaged: {differs}; its features are computed anew")
-        elif not all(is_finite for _, is_finite in read):
-            raise _not_finite(folder, manifest, matrix, size, starts, rows, owner)
-        _found[state] = differs
-        if not written:
+        read = partial(_checksums, folder, manifest, matrix, rows, owner, starts)
+        if KEY in manifest:
+            _found[state] = differs = _difference(folder, manifest[KEY], read, len(starts) - 1)
+            if differs is not None:
+                warn(f"warning: {folder} is damaged: {differs}; its features are computed anew")
+        else:
+            here = {"block_size": BLOCK_SIZE, "blocks": read(), "files": _of_files(folder)}
+            _found[state] = None
             _record(folder, {**manifest, KEY: here})
             _found[_state(folder)] = None
+            return None
     return _found[state]
 
 
@@ -98,31 +103,47 @@ def _of_files(folder: Path) -> dict[str, int]:
     return {name: zlib.crc32((folder / name).read_bytes()) for name in FILES if (folder / name).exists()}
 
 
-def _difference(written: Mapping[str, Any], here: Mapping[str, Any], num_rows: int) -> str | None:
-    for index, pair in enumerate(zip(written["blocks"], here["blocks"], strict=True)):
-        if pair[0] != pair[1]:
-            size, count = written["block_size"], len(here["blocks"])
-            last = min(num_rows, (index + 1) * size) - 1
-            return f"block {index + 1:,} of {count:,} (rows {index * size:,} to {last:,}) differs from its checksum"
-    differing = (name for name, checksum in written["files"].items() if here["files"].get(name) != checksum)
-    name = next(differing, None)
+def _difference(folder: Path, written: Mapping[str, Any], read: Callable[[], list[int]], num_rows: int) -> str | None:
+    """What of the files is not as it was written; the matrix is read where that is not known."""
+
+    def differing_block() -> str:
+        here = read()
+        for index, pair in enumerate(zip(written["blocks"], here, strict=True)):
+            if pair[0] != pair[1]:
+                first = index * written["block_size"]
+                rows = f"rows {first:,} to {min(num_rows, first + written['block_size']) - 1:,}"
+                return f"block {index + 1:,} of {len(here):,} ({rows}) differs from its checksum"
+        return ""
+
+    with CHECKSUMS.kept(folder):
+        kind = f"blocks as of {content_hash(json.dumps(written))}"
+        if differs := CHECKSUMS.found(folder / MATRIX, kind, differing_block):
+            return differs
+    here = _of_files(folder)
+    name = next((name for name, checksum in written["files"].items() if here.get(name) != checksum), None)
     return None if name is None else f"{name} differs from its checksum"
 
 
-def _not_finite(
+def _checksums(
     folder: Path,
     manifest: Mapping[str, Any],
     matrix: Features,
-    size: int,
-    starts: NDArray[np.int64],
     rows: NDArray[np.int64],
     owner: Owner,
-) -> DataError:
+    starts: NDArray[np.int64],
+) -> list[int]:
+    """Of each block of the matrix. Raises DataError where it is as it was written, and not finite."""
+    written = manifest.get(KEY)
+    size = written["block_size"] if written else BLOCK_SIZE
+    read = [(checksum_of(block), bool(np.isfinite(block).all())) for block in _blocks(matrix, size, starts)]
+    here = [checksum for checksum, _ in read]
+    if all(is_finite for _, is_finite in read) or (written and here != written["blocks"]):
+        return here
     is_finite = np.concatenate([np.isfinite(block).all(axis=1) for block in _blocks(matrix, size, starts)])
     row = int(np.searchsorted(starts, int(is_finite.argmin()), side="right")) - 1
     owners = np.flatnonzero(rows == row)
     of = f", of {owner(int(owners[0]))}" if len(owners) else ""
-    return DataError(
+    raise DataError(
         f"finite features of {manifest['field']} by {manifest['encoder']} in {folder}",
         f"NaN or infinity in block {row // size + 1:,}, row {row:,}{of}",
         "Remove that folder and run the same command again: it is computed anew, and an encoder that gives "

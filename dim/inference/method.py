@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, ClassVar, Literal
 
@@ -12,7 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dim.core.distributed import process_index
+from dim.core.progress import shown
 from dim.evaluation.protocols import Ranked
+from dim.features.batch import passed
 from dim.inference.data import DataModule, LinkingData, Needs
 from dim.inference.scored import Scored
 from dim.search.scores import Scores
@@ -117,6 +120,19 @@ class Method(nn.Module):
     def data(self) -> LinkingData:
         """The data of its run."""
         return self.datamodule.linking_data
+
+    def kb_rows(self, fields: Iterable[str], most: int) -> Iterator[Tensor]:
+        """The rows of the KB part by part, for who encodes these fields of it, while it is shown how far that is.
+
+        Args:
+            fields: Of the entities.
+            most: Entities of a part; fewer where they have many vectors.
+        """
+        rows = torch.arange(len(self.data.dataset.entities), device=self.device)
+        with shown("entities encoded", len(rows), silent=process_index() > 0, passing=True) as advance:
+            for part in passed([self.data.entity_fields[name] for name in fields], rows, most):
+                yield part
+                advance(len(part))
 
     def rank(self, rows: Tensor) -> Ranked:
         """The outcome for mention rows [B]: it depends on these rows, the weights and the KB alone."""

@@ -23,6 +23,8 @@ from dim.errors import ConfigError, DataError
 from dim.evaluation.result_files import METRICS, read_results
 
 CONFIG, PLACES, FORMAT = "config.yaml", "places.json", 1
+#: What of a run stays as it is until another takes its place, or its ranker or judge is made anew.
+STEADY = (CONFIG, "ranker", "judge")
 ROOT, CACHE, IMAGES = "data.root", "data.cache_dir", "data.images"
 FOLDERS = (ROOT, CACHE, IMAGES)
 #: Options of encoders, language models and scorers that may name a local file or folder.

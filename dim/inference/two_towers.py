@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from dim.errors import ConfigError
-from dim.features.batch import Batch, FeatureTable, passed, stacked
+from dim.features.batch import Batch, FeatureTable, stacked
 from dim.inference.data import LinkingData
 from dim.inference.method import Method
 from dim.search.scores import Products, Scores, Summed
@@ -74,17 +74,16 @@ class TwoTowersNetwork(Method):
 
     def on_scoring_start(self) -> None:
         """Encodes the KB once."""
-        rows = torch.arange(len(self.data.dataset.entities), device=self.device)
         sparse: list[sp.csr_matrix] = []
-        self.kb_vectors = stacked(self._kb_parts(rows, sparse), len(rows), torch.empty(0))
+        self.kb_vectors = stacked(self._kb_parts(sparse), len(self.data.dataset.entities), torch.empty(0))
         self.kb_sparse = SparseKB(sp.vstack(sparse).T) if sparse else None
 
     def on_scoring_end(self) -> None:
         """Lets the KB's vectors go: of a large KB they are most of what a run has in memory."""
         self.kb_vectors, self.kb_sparse = torch.empty(0), None
 
-    def _kb_parts(self, rows: Tensor, sparse: list[sp.csr_matrix]) -> Iterator[Tensor]:
-        for part in passed([self.data.entity_fields[name] for name in self.field_widths[1]], rows, ENTITY_BATCH):
+    def _kb_parts(self, sparse: list[sp.csr_matrix]) -> Iterator[Tensor]:
+        for part in self.kb_rows(self.field_widths[1], ENTITY_BATCH):
             dense, others = self._parted(self.entities(part))
             if others is not None:
                 sparse.append(others)

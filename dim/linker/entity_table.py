@@ -22,7 +22,7 @@ from dim.images.found_files import path_on_disk
 from dim.images.reading import UnusableImageError, decode_image, find_image, num_decoders, read_image
 from dim.images.regions import split_region, with_region
 from dim.linker.entity_columns import SCHEMA
-from dim.linker.image_roots import ImageRoots, warn_of_images_elsewhere
+from dim.linker.image_roots import ImageRoots
 from dim.linker.knowledge import Knowledge
 
 FILE, IMAGES = "entities.arrow", "images"
@@ -50,6 +50,7 @@ def write_entities(knowledge: Knowledge, place: Path, images: KeptImages) -> Non
     elsewhere = knowledge.images_elsewhere if images != "none" else {}
     if images == "copies":
         _check_sources(knowledge, with_images, elsewhere)
+        knowledge.tell_of_images_elsewhere()
         (place / IMAGES).mkdir()
     pool = ThreadPoolExecutor(num_decoders())
     try:
@@ -75,9 +76,7 @@ def read_entities(folder: Path, next_row: int, image_root: str | Path | None = N
         image_root: Another folder that its images may stand in.
     """
     roots = ImageRoots(folder, () if image_root is None else (Path(image_root),))
-    knowledge = Knowledge.from_table(_read_table(folder, next_row), next_row, roots)
-    warn_of_images_elsewhere(sum(1 for _ in knowledge.entities.images_elsewhere()), folder)
-    return knowledge
+    return Knowledge.from_table(_read_table(folder, next_row), next_row, roots)
 
 
 def _read_table(folder: Path, next_row: int) -> pa.Table:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-LOG = logging.getLogger("dim")
 
 
 @dataclass(frozen=True)
@@ -69,14 +66,3 @@ def _storage(folder: Path) -> Path:
     """The folder itself, or that of its repository in the hub's cache, where a commit is made of links to blobs."""
     is_commit = folder.parent.name == "snapshots" and (folder.parent.parent / "blobs").is_dir()
     return folder.parent.parent if is_commit else folder
-
-
-def warn_of_images_elsewhere(count: int, folder: Path) -> None:
-    """Says that entities name images which are not opened."""
-    if count:
-        LOG.warning(
-            "%s entities name images outside of %s, which are neither shown nor copied; "
-            "say where they stand: --image_root FOLDER, or image_root= in Python",
-            f"{count:,}",
-            folder,
-        )

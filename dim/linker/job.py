@@ -136,6 +136,7 @@ def link_file(source: Path, output: Path, options: Options) -> None:
     done, failed = _resume(journal, state, asked)
     where = (options.dataset, options.image_root, options.judge)
     linker = open_linker(options.model, options.device, options.trust, *where)
+    linker.knowledge.tell_of_images_elsewhere()  # answers in a file name their images
     say_calibration(linker)
     if content_of(options.model, options.dataset) != content:
         raise ConfigError("a model that stays", f"another at {options.model} meanwhile", "Run the same command again.")

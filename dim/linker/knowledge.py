@@ -64,6 +64,16 @@ class Knowledge:
         """Row → the paths that were set aside. They are written again, and that is all."""
         return dict(self.entities.images_elsewhere())
 
+    def tell_of_images_elsewhere(self) -> None:
+        """Warns of them, where images are going to be shown, named in answers or copied: these are not."""
+        if self._roots is not None and (count := sum(1 for _ in self.entities.images_elsewhere())):
+            LOG.warning(
+                "%s entities name images outside of %s, which are neither shown nor copied; "
+                "say where they stand: --image_root FOLDER, or image_root= in Python",
+                f"{count:,}",
+                self._roots.base,
+            )
+
     def image_root(self, row: int, image: str) -> Path:
         """The folder that an image of an entity may not leave."""
         if self._roots is None or row >= self._first_added:

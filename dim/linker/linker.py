@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from dim.core.known_classes import packages
 from dim.core.output import output_folder
 from dim.core.plugins import RUNS, loaded
+from dim.core.replaced import of_one_folder
 from dim.data.entity import Entity
 from dim.encoders.base import ImageEncoder, TextEncoder
 from dim.encoders.device import resolve_device
 from dim.errors import ConfigError, DataError
 from dim.features.live import ImageInput, LiveEncoder
 from dim.inference.method import Method
+from dim.inference.places import STEADY
 from dim.judge.contract import Judge
 from dim.judge.folder import SAVED
 from dim.judge.stage import JudgeStage
@@ -38,7 +40,7 @@ from dim.linker.images import ImageReader
 from dim.linker.judged import JUDGE, reader_for, stage_for, told_of
 from dim.linker.kinds import kind_of_folder, kind_of_task
 from dim.linker.knowledge import Given, Knowledge, entities_of
-from dim.linker.places import check_linker, check_name, of_one_folder, run_folder
+from dim.linker.places import check_linker, check_name, run_folder
 from dim.linker.sources import folder_of, noted_commit, pushed
 from dim.linker.together import Together
 from dim.reranker.ranker import Ranker
@@ -190,19 +192,24 @@ class Linker(ABC):
                 device.
             CheckpointError: The run's data changed since.
             DataError: The dataset is not where it was, or `dataset` is another one; or the run names classes which are
-                neither dim's nor trusted.
+                neither dim's nor trusted, or others took its place each time that it was opened.
         """
         check_kind(index)
         run = run_folder(run)
         resolve_device(device)
         open_run: Callable[..., Method] = next(loaded(RUNS, lambda found: found))
-        task = open_run(run, device, None if dataset is None else Path(dataset), trusted)
-        kind = cls._kind(kind_of_task(task, str(run)), f"{type(task).__name__} at {run}", "from_checkpoint")
-        linker = kind.of_run(task, run, index)
-        linker.judge = stage = stage_for(linker, run / JUDGE, judge, device, trusted, is_ours=True)
-        if stage is not None:
-            figures = with_judge(linker.about["figures"], run, stage.judge.fingerprint, stage.facts.get("share"))
-            linker.about = linker.about | {"figures": figures}
+
+        def opened() -> Linker:
+            task = open_run(run, device, None if dataset is None else Path(dataset), trusted)
+            kind = cls._kind(kind_of_task(task, str(run)), f"{type(task).__name__} at {run}", "from_checkpoint")
+            linker = kind.of_run(task, run, index)
+            linker.judge = stage = stage_for(linker, run / JUDGE, judge, device, trusted, is_ours=True)
+            if stage is not None:
+                figures = with_judge(linker.about["figures"], run, stage.judge.fingerprint, stage.facts.get("share"))
+                linker.about = linker.about | {"figures": figures}
+            return linker
+
+        linker = of_one_folder(run, STEADY, "a run", opened)
         linker.run = run
         return linker
 
@@ -390,7 +397,7 @@ class Linker(ABC):
             linker.judge = stage_for(linker, folder / JUDGE, judge, device, trusted)
             return linker
 
-        linker = of_one_folder(folder, opened)
+        linker = of_one_folder(folder, (MANIFEST,), "a linker's folder", opened)
         # What a folder says of trust is for people; the caller's word counts.
         linker.about = linker.about | {"trusted": list(packages(trusted))}
         linker.about = noted_commit(linker.about, folder_or_id, folder)

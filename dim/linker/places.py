@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from dim.errors import ConfigError, DataError
 from dim.linker.entity_table import FILE, OLDER_FILE
@@ -12,8 +11,6 @@ from dim.linker.folder import MANIFEST
 from dim.linker.given import check_path
 
 RUN = "config.yaml"
-OPENINGS = 5  #: Of a folder that others take the place of meanwhile.
-Opened = TypeVar("Opened")
 
 
 def run_folder(run: Any) -> Path:
@@ -56,39 +53,3 @@ def check_linker(folder: Path) -> None:
     elif (folder.parent / MANIFEST).exists():
         found, remedy = "a part of one", f"Name {folder.parent}."
     raise DataError(f"a linker's folder at {folder}", found, remedy)
-
-
-def of_one_folder(folder: Path, opened: Callable[[], Opened]) -> Opened:
-    """What `opened` makes of a linker's folder, of one and the same: another may take its place while it is read.
-
-    `dim add`, `dim export` and a server that entities come to put a new folder in its place. What was read by then is
-    of the old one, whose files may be gone or, where both have as many entities, of the same shape.
-
-    Raises:
-        DataError: Another took its place each time.
-        Exception: What `opened` raises of a folder that stayed.
-    """
-    for _ in range(OPENINGS):
-        before = _which(folder)
-        try:
-            found = opened()
-        except Exception:
-            if _which(folder) == before:
-                raise
-            continue
-        if _which(folder) == before:
-            return found
-    raise DataError(
-        f"a linker's folder at {folder} that stays while it is opened",
-        f"another one in its place, {OPENINGS} times",
-        "Open it again once who writes it has ended.",
-    )
-
-
-def _which(folder: Path) -> tuple[int, ...] | None:
-    """Tells the folder that has a name now from others that had it, or will."""
-    try:
-        found = (folder / MANIFEST).stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_mtime_ns

@@ -19,6 +19,7 @@ BRIEF = "brief"  #: The text in the first of the languages that has one; beside 
 NO_JSON, NO_ITEM, OTHER_CLASS, NO_LABEL = "no JSON", "no item", "of other classes", "without a label in these languages"
 _ITEM_ID = re.compile(r"Q[1-9]\d*")
 _ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder an item
+_WITHIN = bytes(set(range(32, 256)) - set(b'{}[]"'))  # what no form hangs on
 _SIZE = 8  #: Bytes that tell a message's length.
 COLUMNS = ("id", "name", "aliases", "type", "popularity", "images", "attributes")
 
@@ -72,8 +73,9 @@ def extract(block: bytes, wanted: Wanted, first_line: int = 1) -> Extracted:
         line = line.strip(b" \t\r,")
         if line in (b"", b"[", b"]"):
             continue
-        # Four of five items of a dump are of other classes: to look for the id is ten times as fast as to parse.
-        if marks and not any(mark in line for mark in marks):
+        # Four of five items of a dump are of other classes: to look for the id, and at the brackets, is ten times as
+        # fast as to parse.
+        if marks and not any(mark in line for mark in marks) and _looks_whole(line):
             found.left.add(OTHER_CLASS, f"line {number}")
             continue
         try:
@@ -85,6 +87,24 @@ def extract(block: bytes, wanted: Wanted, first_line: int = 1) -> Extracted:
         if reason is not None:
             found.left.add(reason, f"line {number}")
     return found
+
+
+def _looks_whole(line: bytes) -> bool:
+    """Whether a line may well be one JSON object, by its ends, brackets, quotes and characters."""
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    marks = line.translate(None, _WITHIN)
+    counts = [marks.count(mark) for mark in b'{}[]"']
+    return (
+        line.startswith(b'{"')
+        and line.endswith(b"}")
+        and counts[0] == counts[1]
+        and counts[2] == counts[3]
+        and counts[4] % 2 == 0
+        and sum(counts) == len(marks)  # the others are control characters
+    )
 
 
 def _add(item: Any, wanted: Wanted, found: Extracted) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from typing import TYPE_CHECKING
 
@@ -67,7 +67,7 @@ class NameIndex:
         aliases: Other names of each entity, which then counts by the best of its strings; None: names alone.
     """
 
-    def __init__(self, names: Sequence[str], aliases: Sequence[Sequence[str]] | None = None) -> None:
+    def __init__(self, names: Iterable[str], aliases: Sequence[Sequence[str]] | None = None) -> None:
         self._vectorizer = name_vectorizer()
         self._names = SparseKB(self._vectorizer.fit_transform(names).T)
         others = [(row, alias) for row, of in enumerate(aliases or ()) for alias in of if alias.strip()]

@@ -56,6 +56,7 @@ class Source:
                 images.keep(image for entity in linker.knowledge for image in entity.images)
             if images is None or images.is_of_this_folder():
                 finder = open_finder(linker.knowledge, **asdict(self.finder))
+                linker.knowledge.tell_of_images_elsewhere()
                 linker.link("a", top_k=1)  # so that the first question does not wait for what is made on first use
                 finder.find("a")
                 return Edition(linker, settings, images, finder)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from dim.core.progress import shown
 from dim.evaluation.floor import rank_by_floors
 from dim.evaluation.protocols import Ranked
 from dim.evaluation.results import ranks_frame
@@ -66,11 +67,41 @@ def rank_by_frozen_vectors(data: LinkingData, rows: Tensor) -> Ranked | None:
     num_entities, parts = len(data.dataset.entities), []
     is_small = num_entities <= SLICE
     kb = unit_sum(data.entity_fields, of_entity, torch.arange(num_entities)) if is_small else None
-    for batch in rows.split(EVALUATION_BATCH if is_small else MENTIONS_AT_ONCE):
-        asked = unit_sum(data.mention_fields, of_mention, batch)
-        scores = FrozenScores(asked, data, of_entity) if kb is None else Products(asked, kb)
-        parts.append(data.protocol.rank(scores, data.golds_of(batch), data.candidates_of(batch)))
+    with shown("frozen vectors, mention", len(rows), passing=True) as advance:
+        for batch in rows.split(EVALUATION_BATCH if is_small else MENTIONS_AT_ONCE):
+            asked = unit_sum(data.mention_fields, of_mention, batch)
+            told = Shared(len(batch), 2 * num_entities, advance)  # ranking passes the KB twice at most
+            scores = FrozenScores(asked, data, of_entity, told.did) if kb is None else Products(asked, kb)
+            parts.append(data.protocol.rank(scores, data.golds_of(batch), data.candidates_of(batch)))
+            told.end()
     return Ranked.concatenate(parts)
+
+
+class Shared:
+    """Tells of a batch, by the share of the work on it that is done, how many of its items are.
+
+    Args:
+        size: Items.
+        most: What the work is, in other units; it may be less.
+        advance: Hears how many items more are done.
+    """
+
+    def __init__(self, size: int, most: int, advance: Callable[[int], object]) -> None:
+        self.size, self.most, self.advance = size, most, advance
+        self._done = self._told = 0
+
+    def did(self, count: int) -> None:
+        """So much more of the work is done."""
+        self._done += count
+        self._tell(self.size * self._done // self.most)
+
+    def end(self) -> None:
+        """All of it is done."""
+        self._tell(self.size)
+
+    def _tell(self, items: int) -> None:
+        self.advance(items - self._told)
+        self._told = items
 
 
 class FrozenScores(Scores):
@@ -80,16 +111,19 @@ class FrozenScores(Scores):
         queries: [B, width].
         data: The features.
         fields: Of the entities.
+        told: Hears how many entities more were scored.
     """
 
-    def __init__(self, queries: Tensor, data: LinkingData, fields: Fields) -> None:
+    def __init__(self, queries: Tensor, data: LinkingData, fields: Fields, told: Callable[[int], object] = int) -> None:
         super().__init__(len(queries), len(data.dataset.entities))
-        self.queries, self.tables, self.fields = queries, data.entity_fields, fields
+        self.queries, self.tables, self.fields, self.told = queries, data.entity_fields, fields, told
 
     def of(self, entities: slice) -> Tensor:
         """Products of `EVALUATION_BATCH` mentions at a time, whose last digit depends on how many there are."""
         kb = unit_sum(self.tables, self.fields, torch.arange(entities.start, entities.stop))
-        return torch.cat([part @ kb.T for part in self.queries.split(EVALUATION_BATCH)])
+        found = torch.cat([part @ kb.T for part in self.queries.split(EVALUATION_BATCH)])
+        self.told(len(kb))
+        return found
 
     def at(self, entities: Tensor) -> Tensor:
         """Of the pairs alone."""

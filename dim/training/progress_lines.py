@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import RichProgressBar
 
 from dim.core.distributed import process_of_run
-from dim.core.progress import Bar, Lines, duration
+from dim.core.progress import RUNNING, Bar, Lines, duration
 from dim.display.lines import warn
 from dim.training.task import LinkingTask
 
@@ -54,13 +54,21 @@ class WholeFit:
 
 
 class ProgressBar(RichProgressBar):
-    """Lightning's bar without the logger's version number; where a method of ours ranks, it counts mentions."""
+    """Lightning's bar without the logger's version number; where a method of ours ranks, it counts mentions.
+
+    What a method does beside, such as encoding the KB, is shown below it.
+    """
 
     _num_ranked = 0
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._whole = WholeFit()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begins to show."""
+        super().on_train_start(trainer, pl_module)
+        self._start_leading()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begins to count."""
@@ -135,6 +143,24 @@ class ProgressBar(RichProgressBar):
         super().on_predict_end(trainer, pl_module)
         stop_listening(pl_module)
 
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Is gone."""
+        super().teardown(trainer, pl_module, stage)
+        self._stop_leading()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Is gone."""
+        super().on_exception(trainer, pl_module, exception)
+        self._stop_leading()
+
+    def _start_leading(self) -> None:
+        if self.progress is not None:
+            self._stop_leading()
+            RUNNING.append((self.progress, self.progress.soft_refresh))
+
+    def _stop_leading(self) -> None:
+        RUNNING[:] = [each for each in RUNNING if each[0] is not self.progress]
+
     @property
     def _counts_mentions(self) -> bool:
         """Not in Lightning's trial of two batches before a fit."""
@@ -144,6 +170,7 @@ class ProgressBar(RichProgressBar):
         return num_mentions(loader, num_batches) if self._counts_mentions else num_batches
 
     def _listen(self, module: LightningModule) -> None:
+        self._start_leading()
         if isinstance(module, LinkingTask) and self._counts_mentions:
             self._num_ranked = 0
             module.heard = self._advance
@@ -208,6 +235,10 @@ class TrainingLines(Callback):
         if self._bar is not None:
             self._bar.advance(count)
 
+    def _begin_batch(self, number: int) -> None:
+        if self._bar is not None and number == 0:  # the KB was encoded before
+            self._bar.begin()
+
     def _advance_batch(self, module: LightningModule) -> None:
         if not isinstance(module, LinkingTask):
             self._advance()
@@ -243,6 +274,12 @@ class TrainingLines(Callback):
         loader, num_batches = trainer.val_dataloaders, _sum(trainer.num_val_batches)
         self._follow_ranking("tune" if trainer.state.fn == "fit" else "dev", pl_module, loader, num_batches)
 
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        """Begins to take the time."""
+        self._begin_batch(batch_idx)
+
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
         """Counts it."""
         self._advance_batch(pl_module)
@@ -256,6 +293,12 @@ class TrainingLines(Callback):
         loader, num_batches = trainer.test_dataloaders, _sum(trainer.num_test_batches)
         self._follow_ranking("test", pl_module, loader, num_batches)
 
+    def on_test_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        """The same."""
+        self._begin_batch(batch_idx)
+
     def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
         """Counts it."""
         self._advance_batch(pl_module)
@@ -268,6 +311,12 @@ class TrainingLines(Callback):
         """Begins to count what is answered."""
         loader, num_batches = trainer.predict_dataloaders, _sum(trainer.num_predict_batches)
         self._follow_ranking("predict", pl_module, loader, num_batches)
+
+    def on_predict_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        """The same."""
+        self._begin_batch(batch_idx)
 
     def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
         """Counts it."""

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from dim.core.files import content_hash
 from dim.core.folder_files import read_yaml
 from dim.core.known_classes import KnownClasses, made
+from dim.core.replaced import of_one_folder
 from dim.encoders.device import resolve_device
 from dim.errors import ConfigError, DataError
 from dim.evaluation.result_files import read_results
-from dim.inference.places import check_dataset, check_places, read_config
+from dim.inference.places import CONFIG, check_dataset, check_places, read_config
 from dim.releases.prepare import open_dataset
 from dim.search.scores import scores_at, scores_by_slice
 from dim.training.checkpoint import BEST
@@ -44,7 +45,12 @@ def open_run(run: Path, device: str = "auto", dataset: Path | None = None, trust
         ConfigError: There is no finished run.
         CheckpointError: Its data changed since.
         DataError: Its dataset is not where it was, or `dataset` is another one; or as `instantiate_run`.
+        ReplacedError: Others took its place each time that it was opened.
     """
+    return of_one_folder(run, (CONFIG,), "a run", lambda: _opened(run, device, dataset, trusted))
+
+
+def _opened(run: Path, device: str, dataset: Path | None, trusted: Sequence[str]) -> LinkingTask:
     task, datamodule = instantiate_run(run, dataset, trusted)
     checkpoint = run / BEST if task.is_trained else None
     if checkpoint is not None and not checkpoint.exists():

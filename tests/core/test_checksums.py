@@ -45,6 +45,12 @@ def test_another_process_reads_what_has_changed_alone(folder: Path) -> None:
     assert read_of(folder)[1] == [100]
 
 
+def test_a_file_that_was_read_for_something_else_is_read_again(folder: Path) -> None:
+    sums = Checksums()
+    assert [sums.found(folder / "one", kind, lambda kind=kind: f"a {kind}") for kind in "xxy"] == ["a x", "a x", "a y"]
+    assert sums.read == [100, 100]
+
+
 def test_what_was_just_written_is_not_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checksums, "SETTLED", 3600)
     assert read_of(folder)[1] == [100, 200]

@@ -84,11 +84,36 @@ def test_lines_that_are_no_entity_are_counted_by_reason_and_place() -> None:
         [],
     ]
     left = extract(lines(*items), Wanted(("en", "de"), ("Q5",)), first_line=11).left
-    assert left.counts == {NO_ITEM: 1, NO_LABEL: 1, OTHER_CLASS: 3, NO_JSON: 1}
+    assert left.counts == {NO_ITEM: 2, NO_LABEL: 1, OTHER_CLASS: 2, NO_JSON: 1}
     assert left.examples == {
-        NO_ITEM: ["line 13"], NO_LABEL: ["line 14"], OTHER_CLASS: ["line 15", "line 16", "line 18"],
+        NO_ITEM: ["line 13", "line 18"], NO_LABEL: ["line 14"], OTHER_CLASS: ["line 15", "line 16"],
         NO_JSON: ["line 17"],
     }  # fmt: skip
+
+
+CITY = {"P31": [claim("Q515")]}
+WHOLE = json.dumps(item("Q3", claims=CITY)).encode()
+ODD = json.dumps(item("Q3", claims=CITY, labels={"en": value('a "} b', "en")})).encode()
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"oops",
+        b"{not json}",
+        WHOLE[:200],
+        WHOLE[200:],
+        WHOLE.replace(b'}}, "descriptions": {', b"", 1),
+        WHOLE[:150] + WHOLE,
+        WHOLE.replace(b"Douglas", b"Doug\xff\xfe", 1),
+        WHOLE.replace(b"Douglas", b"Doug\0las", 1),
+    ],
+    ids=["a word", "in brackets", "cut off", "its end", "a hole", "two in one", "no UTF-8", "a null byte"],
+)
+def test_a_broken_line_is_none_of_another_class(damaged: bytes) -> None:
+    asked = Wanted(("en", "de"), ("Q5",))
+    assert extract(lines(WHOLE, ODD), asked).left.counts == {OTHER_CLASS: 2}
+    assert extract(lines(WHOLE, damaged), asked).left.counts == {OTHER_CLASS: 1, NO_JSON: 1}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Features that are not what was written are found when they are opened, and never trained on."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from lacking import no_privileges
 
+from dim.core import checksums
 from dim.core.jobs import Block, Workplace
 from dim.errors import DataError, StorageError
 from dim.features import whole
@@ -115,6 +117,69 @@ def test_a_value_that_is_not_finite_is_named_by_encoder_block_and_owner(folder: 
     with pytest.raises(DataError, match=f"by an encoder in .*\nfound .*block 1, row 4, of mention m{owner}\nto do"):
         open_features(folder, lambda row: f"mention m{row}")
     assert "checksums" not in json.loads((folder / "manifest.json").read_text())
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process learns of files is kept for the next one, however few bytes they have and how new they are."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    monkeypatch.setattr(checksums, "MANY_BYTES", 1)
+    monkeypatch.setattr(checksums, "SETTLED", 0)
+
+
+def in_a_new_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[bool, int]:
+    """Whether a process that starts takes the features, and how many blocks of the matrix it reads."""
+    read, checksum = [], whole.checksum_of
+
+    def noted(rows: np.ndarray) -> int:
+        read.append(len(rows))
+        return checksum(rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(whole, "checksum_of", noted)
+        patch.setattr(whole, "_found", {})
+        patch.setattr(whole, "CHECKSUMS", checksums.Checksums())
+        return open_features(folder) is not None, len(read)
+
+
+def test_another_process_reads_a_matrix_only_where_its_file_has_changed(
+    folder: Path, kept: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert in_a_new_process(folder, monkeypatch) == (True, 3)
+    assert in_a_new_process(folder, monkeypatch) == (True, 0)
+    path = folder / "matrix.npy"
+    before = path.stat()
+    flip(path, before.st_size - 1)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as if nothing had been written
+    assert in_a_new_process(folder, monkeypatch) == (False, 3)
+    flip(path, before.st_size - 1)
+    assert in_a_new_process(folder, monkeypatch) == (True, 3)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["checksums"]["blocks"][1] += 1
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert in_a_new_process(folder, monkeypatch) == (False, 3)
+
+
+def test_what_is_known_of_a_matrix_says_nothing_of_the_files_beside_it(
+    folder: Path, kept: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert in_a_new_process(folder, monkeypatch) == (True, 3)
+    flip(folder / "rows.npy", (folder / "rows.npy").stat().st_size - 8)
+    assert in_a_new_process(folder, monkeypatch) == (False, 0)
+
+
+def test_a_matrix_that_is_not_finite_is_refused_by_every_process(
+    folder: Path, kept: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = np.load(folder / "matrix.npy")
+    matrix[4, 1] = np.nan
+    np.save(folder / "matrix.npy", matrix)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["checksums"]["blocks"][1] = whole.checksum_of(matrix[3:6])
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    for _ in range(2):
+        with pytest.raises(DataError, match="NaN or infinity in block 2, row 4"):
+            in_a_new_process(folder, monkeypatch)
 
 
 def test_all_is_read_once_a_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """What a linker's folder says of images stays in it: a path of its own choosing is neither followed nor copied."""
 
-import logging
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +11,15 @@ from PIL import Image
 from small_hub import small_hub, use_hub
 from strangers import PRIVATE, holds, leading_out, make_home, naming
 
+from dim.__main__ import main
 from dim.data.dataset import Dataset
 from dim.errors import ConfigError, DataError
 from dim.linker import Entity, Linker
 from dim.linker.entity_table import KeptImages
 from dim.linker.knowledge import knowledge_of
 from dim.linker.opening import open_linker
+from dim.serve.settings import Settings
+from dim.serve.source import Source
 
 NEW = Entity("new1", "Zyxtral Quovane")
 
@@ -88,10 +90,7 @@ def test_images_of_ones_own_dataset_are_there_where_their_folder_is_said(
     linker = linker_of(run)
     entity = next(entity for entity in linker.knowledge if entity.images)
     linker.save(tmp_path / "mine", images=kept)
-    with caplog.at_level(logging.WARNING, "dim"):
-        bare = Linker.from_pretrained(tmp_path / "mine", device="cpu")
-    assert "264 entities name images outside of" in caplog.text
-    assert "--image_root FOLDER, or image_root= in Python" in caplog.text
+    bare = Linker.from_pretrained(tmp_path / "mine", device="cpu")
     row = bare.knowledge.row(entity.id)
     assert bare.knowledge.entities[row].images == ()
     with pytest.raises(DataError, match=r"264 entities without; tried .*\n.*open it with image_root"):
@@ -99,7 +98,6 @@ def test_images_of_ones_own_dataset_are_there_where_their_folder_is_said(
     bare.add_entities([NEW])
     bare.save(tmp_path / "mine")  # nothing is forgotten
     root = Dataset(run.parent / "world").image_root
-    caplog.clear()
     again = open_linker(str(tmp_path / "mine"), "cpu", image_root=root)
     assert not caplog.records
     assert again.knowledge.entities[row].images == entity.images
@@ -107,6 +105,37 @@ def test_images_of_ones_own_dataset_are_there_where_their_folder_is_said(
     assert holds(tmp_path / "copied", Path(entity.images[0]).read_bytes())
     with pytest.raises(ConfigError, match="a linker's folder beside --image_root"):
         open_linker(str(run), "cpu", image_root=root)
+
+
+def test_images_elsewhere_are_told_of_where_they_would_be_shown(
+    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    linker_of(run).save(tmp_path / "mine", images="paths")
+    mine, root = tmp_path / "mine", Dataset(run.parent / "world").image_root
+    (tmp_path / "asked.csv").write_text("mention\nAda\n")
+    alone = ["--model", str(mine), "--device", "cpu"]
+    file = ["--input", str(tmp_path / "asked.csv"), "--output"]
+
+    def told() -> int:
+        count = caplog.text.count("264 entities name images outside of")
+        assert count == caplog.text.count("--image_root FOLDER, or image_root= in Python") == len(caplog.records)
+        caplog.clear()
+        return count
+
+    assert main(["link", *alone, "--mention", "Ada"]) == 0
+    assert main(["annotate", *alone, "--text", "Ada stayed."]) == 0
+    assert told() == 0
+    assert main(["link", *alone, "--mention", "Ada", "--as_json", "true"]) == 0
+    assert told() == 1
+    assert main(["link", *alone, *file, str(tmp_path / "answers.jsonl")]) == 0
+    assert told() == 1
+    assert main(["annotate", *alone, "--text", "Ada stayed.", "--as_json", "true"]) == 0
+    assert told() == 1
+    Source(str(mine), "cpu").opened(Settings())
+    assert told() == 1
+    Source(str(mine), "cpu", image_root=root).opened(Settings())
+    assert main(["link", *alone, "--mention", "Ada", "--as_json", "true", "--image_root", str(root)]) == 0
+    assert told() == 0
 
 
 def test_a_runs_images_stay_in_its_datasets_image_folder(run: Path, tmp_path: Path, secrets: Path) -> None:

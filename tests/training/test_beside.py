@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from dim.core.progress import Bar
 from dim.data.dataset import write_dataset
 from dim.evaluation.protocols import Candidates, FullKB, Protocol
 from dim.features.batch import FeatureTable
@@ -60,7 +61,18 @@ def test_frozen_vectors_rank_the_same_when_the_kb_is_added_up_in_slices(
     for module in (scores, beside):
         monkeypatch.setattr(module, "SLICE", 5)
     monkeypatch.setattr(beside, "MENTIONS_AT_ONCE", 4)
+    counts: list[int] = []
+    advance = Bar.advance
+
+    def heard(self: Bar, count: int = 1) -> None:
+        advance(self, count)
+        counts.append(self.done)
+
+    monkeypatch.setattr(Bar, "advance", heard)
     found.append(rank_by_frozen_vectors(data, rows))
+    assert counts == sorted(counts)
+    assert counts[-1] == NUM_MENTIONS
+    assert is_limited or {1, 2} < set(counts)  # within a batch of four, too
     for ranked in found:
         assert ranked is not None
         np.testing.assert_array_equal(ranked.ranks, expected.ranks)

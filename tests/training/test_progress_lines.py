@@ -9,10 +9,11 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.demos.boring_classes import BoringModel
 from rich.console import Console
 from tiny_fit import tiny_options, tiny_world
+from waiting import wait_until
 
 import dim.core.progress
 from dim.__main__ import main
-from dim.core.progress import INTERVAL, Bar, Lines, shown, tracked
+from dim.core.progress import INTERVAL, RUNNING, Bar, Lines, shown, tracked
 from dim.data.dataset import Dataset
 from dim.training.progress_lines import ProgressBar, TrainingLines, WholeFit
 
@@ -130,22 +131,75 @@ def test_lines_of_a_fold_begin_with_its_name():
     lines._end()
 
 
-def test_ranking_is_counted_in_mentions_whatever_the_batches(tmp_path_factory, tmp_path, monkeypatch):
-    world, lines = tiny_world(tmp_path_factory), []
-    advance = TrainingLines._advance
+def test_within_other_work_the_lines_of_the_inner_alone_are_said():
+    outer, inner = Moments(), Moments()
+    with Lines(lambda: "outer", outer.lines.put, outer.wait):
+        with Lines(lambda: "inner", inner.lines.put, inner.wait):
+            outer.answers.put(False)
+            assert inner.pass_one() == "inner"
+            wait_until(lambda: len(outer.asked) == 2)  # its half minute passed, and it waits for the next
+            inner.end()
+        assert outer.lines.empty()
+        assert outer.pass_one() == "outer"
+        outer.end()
+
+
+def test_within_other_work_a_bar_joins_that_on_the_terminal_and_goes_with_its_work():
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    with shown("link", 4, console=console), shown("entities", 2, console=console) as advance:
+        advance(2)
+        [(bars, _)] = RUNNING
+        assert [(task.description, task.completed) for task in bars.tasks] == [("link", 0), ("entities", 2)]
+    assert [task.visible for task in bars.tasks] == [True, False]
+    assert RUNNING == []
+
+
+def test_work_within_an_evaluation_is_seen_below_the_trainers_bar():
+    out = io.StringIO()
+    terminal = {"file": out, "force_terminal": True, "width": 80}
+
+    class Works(Callback):
+        def on_validation_start(self, trainer, module):
+            with shown("names indexed", 5, console=Console(**terminal)) as advance:
+                advance(3)
+                wait_until(lambda: "3/5" in out.getvalue())
+
+    bars = [ProgressBar(console_kwargs=terminal), Works()]
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
+    Trainer(accelerator="cpu", callbacks=bars, limit_val_batches=1, **quiet).validate(BoringModel(), verbose=False)
+    assert RUNNING == []
+
+
+def test_each_stage_of_an_evaluation_is_counted_by_itself(tmp_path_factory, tmp_path, monkeypatch):
+    world, lines, said_alone = tiny_world(tmp_path_factory), [], []
+    advance = Bar.advance
 
     def heard(self, count=1):
         advance(self, count)
-        if self._bar is not None and "mention" in self._bar.name:
-            lines.append(self._bar.line().partition(" (")[0])
+        innermost = Lines._innermost_last[-1].line.__self__
+        if "epoch" not in self.name:
+            lines.append(self.line().partition(" (")[0])
+            said_alone.append(innermost is self)
 
-    monkeypatch.setattr(TrainingLines, "_advance", heard)
+    monkeypatch.setattr(Bar, "advance", heard)
     options = ["--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "true"]
     assert main(["fit", *tiny_options(world, tmp_path / "run", *options)]) == 0
-    mentions = Dataset(world).mentions
-    for split in ("tune", "dev"):
-        count = int((mentions["split"] == split).sum())
-        assert f"{split}, mention: {count:,} of {count:,}" in lines
+    mentions = Dataset(world).mentions["split"].value_counts()
+    tune, dev, num = mentions["tune"], mentions["dev"], len(Dataset(world).entities)
+    stages = [
+        ("entities encoded", num),
+        ("tune, mention", tune),
+        ("entities encoded", num),
+        ("dev, mention", dev),
+        ("names indexed", num),
+        ("string floor, mention", dev),
+        ("alias floor, mention", dev),
+        ("frozen vectors, mention", dev),
+    ]
+    ended = [line for line in lines if (counts := line.split(": ")[1].split(" of "))[0] == counts[1]]
+    assert ended[-len(stages) :] == [f"{name}: {count:,} of {count:,}" for name, count in stages]
+    assert all(said_alone)
+    assert not Lines._innermost_last
 
 
 def test_the_bar_of_a_terminal_counts_mentions_where_they_are_ranked(tmp_path_factory, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import shutil
 import signal
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from forked_commands import ended
 from tiny_fit import tiny_options, tiny_world
 
 from dim.__main__ import main
+from dim.cli.next_steps import say_next_of_run
 from dim.core.locks import folder_lock
 from dim.errors import CheckpointError
 from dim.linker import Linker
@@ -56,6 +58,18 @@ def weights(run: Path, name: str = "best") -> str:
 
 def metrics_of(run: Path) -> dict:
     return json.loads((run / "metrics.json").read_text())
+
+
+def test_fit_ends_with_what_is_done_next_as_far_as_its_method_can(world, tmp_path, capsys):
+    run = tmp_path / "my run"
+    assert main(["fit", *tiny_options(world, run)]) == 0
+    rank, export = f"dim rank --run '{run}'", f"dim export '{run}' 'linkers/my run'"
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"next: {rank} (learns to weigh names, too), or {export} (its linker, to link and serve with)"
+    say_next_of_run(SimpleNamespace(scores_all=True), Path("run"))  # of a package whose method has no linker
+    assert capsys.readouterr().out == "next: dim rank --run run (learns to weigh names, too)\n"
+    say_next_of_run(SimpleNamespace(scores_all=False, scores_given=False), Path("run"))
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(

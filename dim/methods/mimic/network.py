@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dim.core.choices import check_choice
 from dim.errors import ConfigError
-from dim.features.batch import Batch, FeatureTable, FieldVectors, passed
+from dim.features.batch import Batch, FeatureTable, FieldVectors
 from dim.inference.data import DataModule, LinkingData, Needs
 from dim.inference.method import Method
 from dim.methods.mimic.entity_cache import CacheType, EntityCache
@@ -139,8 +139,7 @@ class MIMICNetwork(Method):
 
     @torch.no_grad()
     def _kb_parts(self) -> Iterator[EntityParts]:
-        rows = torch.arange(len(self.data.dataset.entities), device=self.device)
-        for part in passed([self.data.entity_fields[name] for name in self.field_widths[1]], rows, ENTITY_BATCH):
+        for part in self.kb_rows(self.field_widths[1], ENTITY_BATCH):
             yield self.entities(part)
 
     def scores_of(self, rows: Tensor) -> Interactions:
@@ -164,8 +163,9 @@ def chosen_widths(units: Sequence[Unit] | None, found: Widths) -> Widths:
         lacking = " and ".join(missing) or "text or image"
         raise ConfigError(
             f"{lacking} of both mentions and entities, which MIMIC compares",
-            f"{', '.join(sorted(found)) or 'neither'} alone",
-            "Name an encoder (--data.text_encoder, --data.image_encoder), or leave the unit out (--model.units).",
+            f"{', '.join(sorted(found))} alone" if found else "neither",
+            "Name an encoder (--data.text_encoder, --data.image_encoder), or leave the unit out (--model.units); of a "
+            "KB without texts names are read by --data.text_template '{name} [SEP] {text}' --data.name_alone true.",
         )
     return {kind: width for kind, width in found.items() if kind in needed}
 
