@@ -30,7 +30,6 @@ from dim.core.distributed import process_of_run
 from dim.core.folder_files import is_bounded
 from dim.core.known_classes import imported_class, lacking, only_these, trusted_by
 from dim.core.locks import folder_lock
-from dim.core.moved_classes import current, renamed
 from dim.core.options import Explained
 from dim.core.replaced import State, state_of
 from dim.core.shortages import shortage
@@ -88,11 +87,11 @@ _load_yaml = get_loader("yaml")
 
 
 def load_yaml(text: str) -> Any:
-    """What jsonargparse reads of a text or a file, if it is of a size that it can take; classes by today's names."""
+    """What jsonargparse reads of a text or a file, if it is of a size that it can take."""
     value = _load_yaml(text)
     if not is_bounded(value):
         raise yaml.YAMLError("values that are too many, or too deep in one another")
-    return renamed(value)
+    return value
 
 
 set_loader("yaml", load_yaml, exceptions=(yaml.YAMLError,))
@@ -430,7 +429,7 @@ def _as_before(options: Any, folder: Path, given: set[str]) -> None:
         folder: Of the run.
         given: The options of the command line.
     """
-    config = renamed(stated_config(folder))
+    config = stated_config(folder)
     for name, value in lacking(LinkingDataModule, config.get("data") or {}).items():
         if f"--data.{name}" not in given:
             options["data"][name] = value
@@ -537,8 +536,7 @@ OPTIONS: dict[str, Any] = {
 
 def run_trainer(arguments: Sequence[str]) -> None:
     """Runs `fit`, `validate`, `test` or `predict` with the given command line."""
-    # The options of the trainer's commands are no texts of users': a class by its former name is that class.
-    arguments = ["=".join(map(current, word.split("="))) for word in with_config_files(arguments)]
+    arguments = with_config_files(arguments)
     # Adam's squares of tiny gradients become denormal numbers, which processors multiply some 100 times slower.
     # Here, before the first operation: the threads of torch's pool take the setting from the one that starts them.
     torch.set_flush_denormal(True)

@@ -29,7 +29,6 @@ from jsonargparse._common import denying_import_path_entry, parsing_settings
 from jsonargparse._optionals import _get_config_read_mode
 from jsonargparse._paths import Path as ParserPath
 
-from dim.core.moved_classes import current
 from dim.core.typed import WORD, Mismatch, shown, typed
 from dim.errors import ConfigError, DataError
 
@@ -337,7 +336,7 @@ def imported_class(path: str) -> type | None:
         >>> imported_class("dim.core.known_classes.Chosen") is Chosen, imported_class("antigravity.Nothing")
         (True, None)
     """
-    module, _, name = current(path).rpartition(".")
+    module, _, name = path.rpartition(".")
     found = vars(sys.modules[module]).get(name) if module in sys.modules else None
     return found if isinstance(found, type) else None
 

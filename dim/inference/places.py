@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from dim.core.files import write_json
 from dim.core.folder_files import read_json, read_yaml
-from dim.core.moved_classes import renamed
 from dim.data.dataset import Dataset
 from dim.display.lines import warn
 from dim.encoders.base import FROZEN
@@ -171,20 +169,17 @@ def stated_config(run: Path) -> dict[str, Any]:
 def read_config(run: Path) -> dict[str, Any]:
     """The config.yaml of a run, each path named by where it stands now; one that is nowhere stays as it was given.
 
-    Classes have their names of today.
-
     Raises:
         ConfigError: There is none.
     """
     config = stated_config(run)
-    found: dict[str, Any] = renamed(deepcopy(config))
     for option, place in located(run, config).items():
         *parents, name = option.split(".")
-        owner = found
+        owner = config
         for parent in parents:
             owner = owner[parent]
         owner[name] = place
-    return found
+    return config
 
 
 def located(run: Path, config: Mapping[str, Any]) -> dict[str, str]:

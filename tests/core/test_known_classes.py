@@ -24,22 +24,19 @@ from waiting import ending
 
 from dim.__main__ import main
 from dim.core.known_classes import Chosen, KnownClasses, made, only_these
-from dim.core.moved_classes import renamed
 from dim.core.typed import Mismatch, typed
 from dim.encoders.base import ImageEncoder, TextEncoder
 from dim.encoders.tiny import TinyTextEncoder
 from dim.errors import DataError
 from dim.inference.places import RunConfig, RunPlaces
 from dim.linker.manifest import GenerativeManifest, LinkerManifest
-from dim.methods.baselines.bm25 import BM25
 from dim.methods.contrastive.losses import NPair, ReleasedNPair
 from dim.methods.contrastive.module import DIM
 from dim.methods.contrastive.negatives import NameNegatives, Negatives
 from dim.methods.generative.language_model import LanguageModel
 from dim.training.registry import registered
-from dim.training.saved_run import RunScorer, classes_of_runs, known_to_runs
+from dim.training.saved_run import classes_of_runs, known_to_runs
 from dim.training.task import LinkingTask
-from dim.training.tie_break import Popularity
 
 #: Where a class stands in a configuration, or a parser could take one.
 OPTIONS = (
@@ -525,31 +522,3 @@ JSON = st.recursive(
 def test_whatever_stands_in_a_file_is_of_the_type_or_a_mismatch(value: Any, hint: Any) -> None:
     with suppress(Mismatch):  # and nothing else
         assert typed(value, hint) == value
-
-
-@pytest.mark.parametrize(
-    ("old", "kind"),
-    [
-        ("dim.contrastive.module.DIM", DIM),
-        ("dim.contrastive.losses.NPair", NPair),
-        ("dim.features.tiny.TinyTextEncoder", TinyTextEncoder),
-        ("dim.generative.language_model.LanguageModel", LanguageModel),
-        ("dim.saved_run.RunScorer", RunScorer),
-        ("dim.scorer.Popularity", Popularity),
-        ("dim.baselines.bm25.BM25", BM25),
-    ],
-)
-def test_a_class_is_found_by_the_name_that_it_had(old: str, kind: type) -> None:
-    assert KnownClasses((*OWN, RunScorer)).named(old, "an option") is kind
-    today = f"{kind.__module__}.{kind.__qualname__}"
-    told = {"a": [old, {"class_path": old, "init_args": {"text": f"{old} is a class", "n": 1}}]}
-    assert renamed(told)["a"] == [today, {"class_path": today, "init_args": {"text": f"{old} is a class", "n": 1}}]
-
-
-def test_a_configuration_with_the_old_names_of_classes_is_parsed(capsys: pytest.CaptureFixture[str]) -> None:
-    line = ["--run", "r", "--data.root", "w", "--model", "dim.contrastive.module.DIM"]
-    with pytest.raises(SystemExit, match="0"):  # of the parser, which prints what it has read
-        main(["test", *line, "--data.text_encoder", "dim.features.tiny.TinyTextEncoder", "--print_config"])
-    said = capsys.readouterr().out
-    assert "class_path: dim.methods.contrastive.module.DIM" in said
-    assert "class_path: dim.encoders.tiny.TinyTextEncoder" in said

@@ -120,7 +120,7 @@ def test_what_a_module_merely_imports_is_not_known() -> None:
 @pytest.mark.long
 def test_runs_of_format_2_are_told_by_options_that_their_old_classes_say() -> None:
     """In a process of its own: nothing is imported that the command does not import."""
-    name = "dim.generative.module.GEMEL"
+    name = "dim.methods.generative.module.GEMEL"
     models = [{"class_path": name, "init_args": {"score_batch_size": size, "nil": True}} for size in (4, 64)]
     script = f"""
 import json

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dim.core.moved_classes import renamed
 from dim.core.sealed import open_sealed, seal
 from dim.data.entity import Entity
 from dim.errors import ConfigError, DataError
@@ -129,7 +128,7 @@ class BaselineLinker(RankedLinker):
     ) -> BaselineLinker:
         """As of `Linker`; it computes on the CPU."""
         manifest = open_sealed(folder, cls.content, FORMAT, MANIFEST, REMEDY, BaselineManifest, OLDER)
-        about: dict[str, Any] = manifest["about"] | {"recipe": renamed(manifest["about"]["recipe"])}
+        about: dict[str, Any] = manifest["about"]
         task, _ = make(about["recipe"], device, TextMethod, trusted)
         task.check()
         knowledge = read_entities(folder, manifest["next_row"], image_root)

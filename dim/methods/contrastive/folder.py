@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dim.core.moved_classes import renamed
 from dim.core.sealed import open_sealed, seal
 from dim.errors import DataError
 from dim.inference.two_towers import TwoTowersNetwork
@@ -89,7 +88,7 @@ def read(
         DataError: There is no linker, a damaged one, one of another format, or its encoders are not what they were.
     """
     manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, LinkerManifest, OLDER)
-    recipe: Recipe = located(renamed(manifest["about"]["recipe"]), folder, manifest["files"])
+    recipe: Recipe = located(manifest["about"]["recipe"], folder, manifest["files"])
     about = manifest["about"] | {"recipe": recipe}  # a later `write` finds the encoders' files
     task, live = make(recipe, device, TwoTowersNetwork, trusted)
     width = make_towers(task, manifest["towers"], read_weights(folder / "model.safetensors"))

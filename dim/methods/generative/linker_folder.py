@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import torch
 from safetensors.torch import save
 
-from dim.core.moved_classes import renamed
 from dim.core.sealed import open_sealed, seal
 from dim.core.typed import shown
 from dim.encoders.device import resolve_device
@@ -113,7 +112,7 @@ def read(folder: Path, device: str, trusted: Sequence[str] = (), image_root: str
             not dim's, or its language model or encoders are not what they were.
     """
     manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, GenerativeManifest, OLDER)
-    recipe = located(renamed(manifest["about"]["recipe"]), folder, manifest["files"])
+    recipe = located(manifest["about"]["recipe"], folder, manifest["files"])
     about = manifest["about"] | {"recipe": recipe}
     task, live = make(recipe, device, GEMELNetwork, trusted)
     task.check()

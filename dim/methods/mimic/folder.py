@@ -13,7 +13,6 @@ from torch import Tensor
 
 from dim.core.folder_files import read_array
 from dim.core.mapped import dropped
-from dim.core.moved_classes import renamed
 from dim.core.sealed import open_sealed, seal
 from dim.errors import DataError
 from dim.features.batch import Batch, FieldVectors
@@ -100,7 +99,7 @@ def read(folder: Path, device: str, trusted: Sequence[str] = (), image_root: str
         DataError: There is no linker, a damaged one, one of another format, or its encoders are not what they were.
     """
     manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, MIMICManifest)
-    recipe = located(renamed(manifest["about"]["recipe"]), folder, manifest["files"])
+    recipe = located(manifest["about"]["recipe"], folder, manifest["files"])
     about = manifest["about"] | {"recipe": recipe}  # a later `write` finds the encoders' files
     task, live = make(recipe, device, MIMICNetwork, trusted)
     task.check()
