@@ -502,9 +502,6 @@ def check_checkpoint(path: Path, seed: int, datamodule: LinkingDataModule) -> No
                 f"Use it with --data.{option} {saved[option]!r}, or fit again.",
             )
     found = saved.get("seed")
-    beside = path.resolve().parent.parent / "config.yaml"
-    if found is None and beside.exists():  # of an older version; its run tells
-        found = stated_config(beside.parent).get("seed_everything")
     if found is not None and found != seed:
         raise CheckpointError(
             f"weights of seed {seed}",

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from dim.display.lines import warn
 from dim.encoders.model_files import copy_files, every_file
 from dim.errors import DataError
 
@@ -32,10 +31,6 @@ class Frozen(Protocol):
     @property
     def fingerprint(self) -> str:
         """A string that changes whenever the output would."""
-
-    @property
-    def former_fingerprints(self) -> Mapping[str, str]:
-        """Fingerprints that earlier versions of dim gave to the same → what a user should know of that, or nothing."""
 
     @property
     def pinned_options(self) -> Mapping[str, str]:
@@ -59,31 +54,8 @@ class Frozen(Protocol):
         """
 
 
-def is_known(frozen: Frozen, recorded: str | None, name: str) -> bool:
-    """Whether a fingerprint that was recorded is this one's, by this version's rule or an earlier one's.
-
-    Where the earlier one says less than what is loaded now, stderr gets a line.
-
-    Args:
-        frozen: An encoder, captioner or language model.
-        recorded: In a run, a checkpoint or a linker.
-        name: What it is there, for the line: `text_encoder`.
-    """
-    if recorded is None or recorded == frozen.fingerprint:
-        return recorded is not None
-    said = frozen.former_fingerprints.get(recorded)
-    if said:
-        warn(f"warning: {name}: {said}; fit again to have it pinned")
-    return said is not None
-
-
 class LocalModel:
     """What encoders and captioners share: by default they have files of their own, and nothing on a hub."""
-
-    @property
-    def former_fingerprints(self) -> Mapping[str, str]:
-        """None: its fingerprint is what it was."""
-        return {}
 
     @property
     def pinned_options(self) -> Mapping[str, str]:

@@ -152,12 +152,9 @@ class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
     @cached_property
     def fingerprint(self) -> str:
         """Names architecture, preprocessing, precision, draft decoding, and the content of the weights."""
-        return self._named(self.source.fingerprint)
-
-    @property
-    def former_fingerprints(self) -> Mapping[str, str]:
-        """Those of weights that were not pinned, and of folders by the rule of earlier versions."""
-        return {self._named(source): said for source, said in self.source.former_fingerprints.items()}
+        draft = f", draft={self.draft_side}" if self.draft else ""
+        computing = f"precision={self.precision}{draft}{self._pooled}{self._computing.described}"
+        return f"OpenClipEncoder({self.source.fingerprint}, {computing})"
 
     @property
     def pinned_options(self) -> Mapping[str, str]:
@@ -181,10 +178,6 @@ class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
         is_converted = copy_files(source if is_folder else source.parent, files, target, load_clip_weights)
         self.write_export(target)
         return is_converted
-
-    def _named(self, source: str) -> str:
-        draft = f", draft={self.draft_side}" if self.draft else ""
-        return f"OpenClipEncoder({source}, precision={self.precision}{draft}{self._pooled}{self._computing.described})"
 
     @property
     def _pooled(self) -> str:

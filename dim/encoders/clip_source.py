@@ -245,25 +245,9 @@ class ClipSource:
     @cached_property
     def fingerprint(self) -> str:
         """Names architecture, preprocessing, and the content of the weights (of a tag: its address)."""
-        return self._named(self._weights_id, self._tokenizer_name)
-
-    @property
-    def former_fingerprints(self) -> dict[str, str]:
-        """What earlier versions knew it by → what a user should know of that; nothing where it says as much."""
-        if self.model_name.startswith(HUB):
-            return {}
-        address = self._tag.get("hf_hub") or self._tag.get("url")
-        weights = f"{self.pretrained} of {address}" if address else self._weights_id
-        if self.is_local:
-            weights = _former_hash(Path(str(self.pretrained)))
-        pinned = self.pinned_options
-        of = " and ".join(dict.fromkeys(filter(None, (self.hub_id, self.tokenizer_id))))
-        said = f"{of} was not pinned when this was made; its commit is now {pinned}, and may have been another"
-        return {self._named(weights, ""): said if pinned else ""}
-
-    def _named(self, weights: str, tokenizer: str) -> str:
+        weights = f"weights={self._weights_id}{self._tokenizer_name}"
         setup = content_hash(json.dumps([self.config, self.preprocess_config], sort_keys=True, default=str))
-        return f"{'folder' if self.is_local else self.model_name}, weights={weights}{tokenizer}, setup={setup}"
+        return f"{'folder' if self.is_local else self.model_name}, {weights}, setup={setup}"
 
     @property
     def _tokenizer_name(self) -> str:
@@ -389,11 +373,6 @@ class ClipSource:
                 "Give a local folder with pretrained that holds the tokenizer's files too.",
             ) from error
         return lambda texts, num_tokens=None: tokenizer(list(texts), num_tokens)
-
-
-def _former_hash(folder: Path) -> str:
-    """The hash of a folder by the rule of earlier versions: all files but Markdown."""
-    return hash_files(path for path in folder.iterdir() if path.suffix != ".md" and path.is_file())
 
 
 @contextmanager

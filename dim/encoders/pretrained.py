@@ -68,16 +68,6 @@ class Pretrained:
             return hash_files(transformers_files(Path(self.path)))
         return f"{self.path}@{self.pinned.commit}"
 
-    @property
-    def former_contents(self) -> dict[str, str]:
-        """What earlier versions knew it by → what a user should know of that; nothing where it says as much."""
-        if self.is_folder:
-            return {_former_hash(Path(self.path)): ""}
-        commit, asked = self.pinned.commit, self.revision or "main"
-        names = {"main"} if asked == commit else {asked}
-        said = f"{self.path} was not pinned when this was made; its commit is now {commit}, and may have been another"
-        return {f"{self.path}@{name}": said for name in names}
-
     def find(self, name: str) -> Path | None:
         """A file beside the model, by its name there; None where there is none.
 
@@ -181,11 +171,6 @@ class KnownByItsFiles:
     def fingerprint(self) -> str:
         """Names the content of the folder (of a hub id: its commit) and each option that changes the output."""
         return self._named(self.source.content)
-
-    @property
-    def former_fingerprints(self) -> Mapping[str, str]:
-        """Those of a branch that was not pinned, and of folders by the rule of earlier versions."""
-        return {self._named(content): said for content, said in self.source.former_contents.items()}
 
     @property
     def pinned_options(self) -> Mapping[str, str]:
@@ -302,15 +287,6 @@ def _read(path: Path, default: Any = None) -> Any:
         return peek_json(path, Any)
     except (OSError, ValueError):
         return {} if default is None else default
-
-
-def _former_hash(folder: Path) -> str:
-    """The hash of a folder by the rule of earlier versions: all files of five suffixes."""
-    suffixes = {".json", ".txt", ".model", ".safetensors", ".bin"}
-    files = [file for file in folder.iterdir() if file.suffix in suffixes and file.is_file()]
-    if any(file.suffix == ".safetensors" for file in files):
-        files = [file for file in files if file.suffix != ".bin"]
-    return hash_files(files)
 
 
 @contextmanager

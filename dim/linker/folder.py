@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from dim.core.sealed import sealed_kind
-from dim.encoders.base import Frozen, is_known
+from dim.encoders.base import Frozen
 from dim.errors import DataError
 from dim.features.live import LiveEncoder
 from dim.linker.kinds import Contents
@@ -35,7 +35,7 @@ def check_fingerprints(recorded: Mapping[str, str], found: Mapping[str, Frozen])
     """Raises DataError where an encoder is not what it was."""
     for name, expected in recorded.items():
         encoder = found.get(name)
-        if encoder is None or not is_known(encoder, expected, name):
+        if encoder is None or encoder.fingerprint != expected:
             here = None if encoder is None else encoder.fingerprint
             raise DataError(f"the {name} that the linker was trained with ({expected})", f"{here}", "Get its weights.")
 

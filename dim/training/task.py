@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dim.core.distributed import gathered, num_processes, process_index
-from dim.encoders.base import FROZEN, is_known
 from dim.errors import CheckpointError, ConfigError
 from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.protocols import Protocol, Ranked
@@ -276,20 +275,19 @@ class LinkingTask(Method, LightningModule):
         # What stands in a fingerprint only where it is asked for may stand in one of the two.
         at_default = {key: "not set" for key in AT_DEFAULT if key in saved}
         for key, value in (at_default | here["dim"]).items():
-            if key == "seed" and saved.get(key, value) != value:
+            if key in ("dataset", "fields") or saved.get(key) == value:  # of fields the weights' shapes tell, below
+                continue
+            if key == "seed":
                 raise CheckpointError(
                     f"weights of seed {value}",
-                    f"a checkpoint of seed {saved[key]}",
-                    f"Use it as what it is: --seed_everything {saved[key]}, or name a checkpoint of this run.",
+                    f"a checkpoint of seed {saved.get(key)}",
+                    f"Use it as what it is: --seed_everything {saved.get(key)}, or name a checkpoint of this run.",
                 )
-            frozen = getattr(self, key, None) or getattr(self.datamodule, key, None) if key in FROZEN else None
-            is_same = saved.get(key) == value or (frozen is not None and is_known(frozen, saved.get(key), key))
-            if not is_same and key not in ("dataset", "seed", "fields"):  # older checkpoints lack the last two
-                raise CheckpointError(
-                    f"a checkpoint whose {key} is {value} (dataset {here['dim']['dataset']})",
-                    f"{saved.get(key, 'none')} (dataset {saved.get('dataset', 'unknown')})",
-                    "Use the checkpoint with the data, texts and encoders that it was trained on, or fit again.",
-                )
+            raise CheckpointError(
+                f"a checkpoint whose {key} is {value} (dataset {here['dim']['dataset']})",
+                f"{saved.get(key, 'none')} (dataset {saved.get('dataset', 'unknown')})",
+                "Use the checkpoint with the data, texts and encoders that it was trained on, or fit again.",
+            )
         mine = {name: tuple(value.shape) for name, value in self.state_dict().items()}
         theirs = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
         if mine != theirs:

@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save, save_file
 from small_hub import NOWHERE, Hub, small_hub, use_hub
 from tiny_text import tokenizer
 
-from dim.encoders.base import is_known
 from dim.encoders.clip import OpenClipEncoder
 from dim.errors import ConfigError, DataError
 from dim.images.reading import load_image
@@ -290,8 +289,6 @@ def test_what_is_on_the_hub_is_one_commit(hub: Hub, monkeypatch: pytest.MonkeyPa
     away = OpenClipEncoder(model, pretrained)
     assert away.fingerprint == new.fingerprint
     np.testing.assert_array_equal(away.encode_text(TEXTS), new.encode_text(TEXTS))
-    if named_by == "tag":  # what was recorded before commits were
-        assert is_known(new, new.fingerprint.replace(f"@{second}", ""), "text_encoder")
 
 
 def test_its_description_is_that_of_the_commit_too(hub: Hub) -> None:
@@ -335,9 +332,6 @@ def test_what_a_folder_holds_beside_what_open_clip_reads_does_not_count(tmp_path
     for name, content in clip_files(1).items():
         (tmp_path / name).write_bytes(content)
     before = OpenClipEncoder(pretrained=str(tmp_path))
-    (former,) = before.former_fingerprints
-    assert former != before.fingerprint
-    assert is_known(before, former, "image_encoder")
     (tmp_path / ".gitattributes").unlink()
     (tmp_path / "open_clip_pytorch_model.bin").write_bytes(b"the same weights, pickled")
     now = OpenClipEncoder(pretrained=str(tmp_path))

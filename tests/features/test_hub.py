@@ -1,7 +1,6 @@
 """What is named by an id on a hub is one commit: the branch may move, the network may be away."""
 
 import pickle
-import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -19,7 +18,6 @@ from tiny_blip2 import make_blip2
 from tiny_lm import save_model
 from tiny_text import write_bert
 
-from dim.encoders.base import is_known
 from dim.encoders.blip2 import Blip2Captioner
 from dim.encoders.chat_captioner import TransformersCaptioner
 from dim.encoders.text import TransformersTextEncoder
@@ -194,34 +192,6 @@ def test_language_models_and_captioners_are_pinned_too(online: Hub, tmp_path: Pa
         assert all(torch.equal(a, b) for a, b in zip(weights.parameters(), expected.parameters(), strict=True))
         assert kind(f"lab/{name}").fingerprint != frozen.fingerprint == kind(f"lab/{name}", revision=first).fingerprint
         assert pickle.loads(pickle.dumps(frozen)).fingerprint == frozen.fingerprint
-
-
-def test_what_was_recorded_before_commits_were_is_known_and_named(
-    online: Hub, berts: list[Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    commit = online.publish("lab/bert", berts[0])
-    encoder = text("lab/bert")
-    former = encoder.fingerprint.replace(commit, "main")
-    assert is_known(encoder, former, "text_encoder")
-    said = capsys.readouterr().err
-    assert "warning: text_encoder: lab/bert was not pinned when this was made" in said
-    assert commit in said
-    assert not is_known(encoder, former.replace("bert@", "bart@"), "text_encoder")
-    assert not is_known(encoder, encoder.fingerprint.replace(commit, "a" * 40), "text_encoder")
-    assert is_known(encoder, encoder.fingerprint, "text_encoder")
-    assert not capsys.readouterr().err
-
-
-def test_a_folder_that_was_hashed_by_the_rule_before_is_known(berts: list[Path], tmp_path: Path) -> None:
-    folder = shutil.copytree(berts[0], tmp_path / "bert")
-    (folder / "bpe.codes").write_text("a b 1\n")
-    (folder / "pytorch_model.bin.index.json").write_text("{}")
-    now = text(str(folder))
-    (former,) = now.former_fingerprints
-    assert former != now.fingerprint
-    assert is_known(now, former, "text_encoder")
-    (folder / "vocab.txt").write_text("changed")
-    assert not is_known(text(str(folder)), former, "text_encoder")
 
 
 @pytest.mark.long

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 from demo_run import demo_run, linker_of
 from fit_options import fit_options
 from small_hub import NOWHERE, Hub, small_hub, use_hub
-from test_linker_folder import reseal
 from tiny_text import write_bert
 from waiting import HANG
 
@@ -160,34 +158,3 @@ def test_an_exported_linker_loads_the_commit_that_it_was_trained_with(
     use_hub(monkeypatch, NOWHERE, tmp_path / "empty-cache")
     with pytest.raises(ConfigError, match=rf"lab/bert at {first}[\s\S]*no connection to the hub"):
         Linker.from_pretrained(tmp_path / "linker", device="cpu")
-
-
-def test_a_run_and_a_linker_of_before_open_and_say_that_they_are_not_pinned(
-    place: Place, commits: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    first, second = commits
-    place.hub.repositories["lab/bert"].branches["main"] = first  # it did not move meanwhile
-    try:
-        run = tmp_path / "run"
-        (run / "checkpoints").mkdir(parents=True)
-        config = (place.folder / "old" / "config.yaml").read_text()
-        (run / "config.yaml").write_text(config.replace(f"revision: {first}", "revision: null"))
-        saved = torch.load(place.folder / "old" / "checkpoints" / "best.ckpt", weights_only=True)
-        saved["dim"]["text_encoder"] = saved["dim"]["text_encoder"].replace(first, "main")
-        torch.save(saved, run / "checkpoints" / "best.ckpt")
-        linker = linker_of(run)
-        said = capsys.readouterr().err
-        assert f"warning: text_encoder: lab/bert was not pinned when this was made; its commit is now {first}" in said
-        linker.save(tmp_path / "linker")  # which is pinned from now on
-        assert first in (tmp_path / "linker" / "linker.json").read_text()
-        Linker.from_pretrained(tmp_path / "linker")
-        assert "not pinned" not in capsys.readouterr().err
-
-        def unpinned(facts: dict[str, Any]) -> None:
-            facts["fingerprints"]["text_encoder"] = facts["fingerprints"]["text_encoder"].replace(first, "main")
-            facts["about"]["recipe"]["encoders"]["text_encoder"]["init_args"]["revision"] = None
-
-        Linker.from_pretrained(reseal(tmp_path / "linker", tmp_path / "before", unpinned))
-        assert "warning: text_encoder: lab/bert was not pinned" in capsys.readouterr().err
-    finally:
-        place.hub.repositories["lab/bert"].branches["main"] = second

@@ -67,12 +67,7 @@ class LanguageModel(Tokenized):
     @cached_property
     def fingerprint(self) -> str:
         """Names the content of the folder (of a hub id: its commit) and each option that changes the output."""
-        return self._named(self.source.content)
-
-    @property
-    def former_fingerprints(self) -> Mapping[str, str]:
-        """Those of a branch that was not pinned, and of folders by the rule of earlier versions."""
-        return {self._named(content): said for content, said in self.source.former_contents.items()}
+        return f"{self.source.content}, precision={self.precision}, quantization={self.quantization}"
 
     @property
     def pinned_options(self) -> Mapping[str, str]:
@@ -86,9 +81,6 @@ class LanguageModel(Tokenized):
     def copy_model(self, source: Path, target: Path) -> bool:
         """Copies what Transformers reads of a folder; pickled weights as safetensors."""
         return copy_files(source, transformers_files(source), target, load_pickled)
-
-    def _named(self, content: str) -> str:
-        return f"{content}, precision={self.precision}, quantization={self.quantization}"
 
     @cached_property
     def config(self) -> Any:
