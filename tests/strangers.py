@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
 from dim.core.arrow_file import write_arrow
 from dim.core.sealed import seal
-from dim.linker.entity_table import FILE, OLDER_FILE
+from dim.linker.entity_table import FILE
 from dim.linker.folder import MANIFEST
 from dim.methods.contrastive.folder import FORMAT
 
@@ -36,23 +35,15 @@ def naming(saved: Path, target: Path, images: Callable[[Path], list[str]]) -> st
     row = int(frame.index[frame["images"].str.len() > 0][0])
     frame.at[row, "images"] = images(place)
     write_arrow(pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False), place / FILE)
-    _seal(place, FORMAT)
+    _seal(place)
     return str(frame.at[row, "id"])
 
 
-def make_older(folder: Path) -> Path:
-    """Makes a linker's folder one of format 1, whose entities stand in a Parquet file."""
-    pq.write_table(pa.ipc.open_file((folder / FILE).read_bytes()).read_all(), folder / OLDER_FILE)
-    (folder / FILE).unlink()
-    _seal(folder, 1)
-    return folder
-
-
-def _seal(place: Path, version: int) -> None:
+def _seal(place: Path) -> None:
     facts = json.loads((place / MANIFEST).read_text())
     (place / MANIFEST).unlink()
     about = {name: value for name, value in facts.items() if name not in ("content", "format_version", "files", "seal")}
-    seal(place, facts["content"], version, about, MANIFEST)
+    seal(place, facts["content"], FORMAT, about, MANIFEST)
 
 
 def leading_out(how: str, home: Path) -> Callable[[Path], list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
-from collections.abc import Collection, Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -18,7 +18,7 @@ from dim.core.output import UNASKED, Kind, files_in, output_folder
 from dim.errors import DataError
 
 MANIFEST = "index.json"
-REMEDY = "Build it again: dim index."
+REMEDY = "Build it again; a linker's by dim export (of entities alone: dim linker)."
 #: What hubs and their clients leave in a folder; nothing of dim reads it.
 LEFT_BY_HUBS = (".gitattributes", ".gitignore", ".git", ".git/*", ".cache/huggingface/*", "README.md", "LICENSE*")
 
@@ -102,7 +102,6 @@ def open_sealed(
     name: str = MANIFEST,
     remedy: str = REMEDY,
     kind: type = Manifest,
-    older: Collection[int] = (),
 ) -> dict[str, Any]:
     """The manifest of a folder of `sealed_folder`, once every file was read, now or before, and found unchanged.
 
@@ -116,7 +115,6 @@ def open_sealed(
         name: Of the manifest.
         remedy: What to do where it is not what it should be.
         kind: A TypedDict of what the manifest says.
-        older: Versions that are read, too.
 
     Raises:
         DataError: There is no such folder, it holds something else, has another version, or is damaged.
@@ -129,7 +127,7 @@ def open_sealed(
     found = manifest.get("content"), manifest.get("format_version")
     if found[0] != content:
         raise DataError(what, f"a {str(found[0])[:80]}", remedy)
-    if found[1] not in (version, *older):
+    if found[1] != version:
         raise DataError(f"{what} of format {version}", f"format {str(found[1])[:80]}", remedy)
     if manifest.pop("seal", None) != _seal(manifest):
         raise DataError(what, f"a damaged {name} (its content does not fit its seal)", remedy)

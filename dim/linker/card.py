@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from dim.display.markdown import markdown_table, markdown_text, python_string
+from dim.display.markdown import markdown_table, python_string
 from dim.linker.figures import figures_table
 from dim.linker.knowledge import Knowledge
 
@@ -54,12 +54,7 @@ def model_card(
         has_ranker: Whether a ranker answers.
         by: What the run's own method ranks by.
     """
-    figures = about.get("figures") or []
-    if isinstance(figures, Mapping):  # of a linker that an older version made: those of its vectors
-        lines = [f"- {markdown_text(f'{name}: {value}')}" for name, value in figures.items()]
-        told = "Figures of the run, without a ranker:\n\n" + "\n".join(lines) if lines else ""
-    else:
-        told = figures_table(figures, has_ranker, by)
+    told = figures_table(about.get("figures") or [], has_ranker, by)
     first = next(iter(knowledge), None)
     name = first.name if first else "a name"
     whole = f"{about['dataset']} (KB {about['kb_hash']})" if about["kb_hash"] else str(about["dataset"])

@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 
 from dim.core.arrow_file import map_arrow, write_arrow
 from dim.core.choices import check_choice
-from dim.core.folder_files import read_parquet
 from dim.data.given_values import check_half
 from dim.data.missing_images import MAX_MISSING_IMAGES
 from dim.errors import DataError
@@ -26,7 +25,6 @@ from dim.linker.image_roots import ImageRoots
 from dim.linker.knowledge import Knowledge
 
 FILE, IMAGES = "entities.arrow", "images"
-OLDER_FILE = "entities.parquet"  #: Of folders of format 1.
 MOST_ROWS = 2**40  #: That a KB ever gives.
 
 #: Whether a folder has the KB's images, their paths on this machine, or nothing of them.
@@ -67,8 +65,7 @@ def write_entities(knowledge: Knowledge, place: Path, images: KeptImages) -> Non
 def read_entities(folder: Path, next_row: int, image_root: str | Path | None = None) -> Knowledge:
     """The KB of a folder that `write_entities` wrote.
 
-    Its table is mapped: every text is looked at once, and stays on the disk, where several processes share it. Parquet,
-    as older versions wrote it, is read whole.
+    Its table is mapped: every text is looked at once, and stays on the disk, where several processes share it.
 
     Args:
         folder: It stands there, and so do its images; paths that lead out of it are not followed.
@@ -81,26 +78,15 @@ def read_entities(folder: Path, next_row: int, image_root: str | Path | None = N
 
 def _read_table(folder: Path, next_row: int) -> pa.Table:
     """The table, once it is what `Knowledge.table` gives. Raises DataError where it is not."""
-    is_older = not (folder / FILE).exists() and (folder / OLDER_FILE).exists()
-    file = folder / (OLDER_FILE if is_older else FILE)
+    file = folder / FILE
     what, remedy = f"the entities of a linker in {file}", "Save the linker again, or get it again from where it came."
-    table = _read_older(file, what, remedy) if is_older else map_arrow(file, SCHEMA, what, remedy)
+    table = map_arrow(file, SCHEMA, what, remedy)
     if any(table[name].null_count for name in ("row", "id", "name")):
         raise DataError(what, "entities without a row, an id or a name", remedy)
     rows = table["row"].to_numpy()
     is_once = (rows[1:] > rows[:-1]).all() or len(np.unique(rows)) == len(rows)
     if not is_once or not 0 <= next_row < MOST_ROWS or not ((rows >= 0) & (rows < next_row)).all():
         raise DataError(what, f"rows that are not below {next_row}, each once", remedy)
-    return table
-
-
-def _read_older(file: Path, what: str, remedy: str) -> pa.Table:
-    table = read_parquet(file, what, remedy)
-    try:
-        table = table.select(SCHEMA.names).cast(SCHEMA)
-        table.validate(full=True)  # Arrow takes bytes that are no characters for a text
-    except (KeyError, ValueError, pa.ArrowException) as error:
-        raise DataError(what, f"another table ({' '.join(str(error).split())[:200]})", remedy) from error
     return table
 
 

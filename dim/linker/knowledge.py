@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dim.core.text_form import one_form
@@ -157,10 +156,7 @@ class Knowledge:
     @classmethod
     def from_table(cls, table: pa.Table, next_row: int, roots: ImageRoots | None = None) -> Knowledge:
         """The KB of a table that `table` gave."""
-        popularity = table["popularity"]
-        finite = pc.if_else(pc.is_finite(popularity), popularity, None)  # older versions took infinity
-        place = table.schema.names.index("popularity")
-        return cls(EntityColumns(table.set_column(place, "popularity", finite)), next_row, roots)
+        return cls(EntityColumns(table), next_row, roots)
 
 
 def entity_of(given: object, where: str = "the entity") -> Entity:

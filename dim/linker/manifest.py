@@ -16,7 +16,7 @@ class RecipeFacts(TypedDict):
     context_reach: NotRequired[int | Literal["auto"]]
     text_template: NotRequired[str]
     name_alone: NotRequired[bool]
-    num_images: NotRequired[int]
+    num_images: int
 
 
 class Figure(TypedDict):
@@ -45,7 +45,7 @@ class About(TypedDict):
     run: NotRequired[str | None]
     is_untrained: NotRequired[bool]
     context_sentences: NotRequired[int]
-    figures: NotRequired[list[Figure] | dict[str, Any] | None]
+    figures: NotRequired[list[Figure] | None]
     images: NotRequired[Literal["copies", "paths", "none"]]
     trusted: NotRequired[list[str]]
     judge: NotRequired[str | None]
@@ -64,7 +64,6 @@ class TowerFacts(TypedDict):
 
     mention_fields: dict[str, int]
     entity_fields: dict[str, int]
-    has_spelling: NotRequired[bool]  # of older versions
 
 
 class LinkerManifest(Manifest):

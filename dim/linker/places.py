@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dim.errors import ConfigError, DataError
-from dim.linker.entity_table import FILE, OLDER_FILE
+from dim.linker.entity_table import FILE
 from dim.linker.folder import MANIFEST
 from dim.linker.given import check_path
 
@@ -41,7 +41,7 @@ def check_name(name: Any) -> Path:
 def check_linker(folder: Path) -> None:
     """Raises DataError where a folder holds something else than a linker, whole or damaged."""
     is_dataset = (folder / "dataset.json").exists()
-    has_entities = any((folder / name).exists() for name in (FILE, OLDER_FILE))
+    has_entities = (folder / FILE).exists()
     if (folder / MANIFEST).exists() or (has_entities and not is_dataset):
         return
     found = f"no file {MANIFEST}"

@@ -336,15 +336,10 @@ def by_row(knowledge: Knowledge, *columns: tuple[str, Any]) -> tuple[list[Any], 
 
 def names_by_row(knowledge: Knowledge, aliases: bool = True, weighed_by_names: bool = False) -> EntityNames:
     """The names of a KB, and its aliases where they count, by row."""
-    names, others = _names_and_aliases(knowledge)
+    names, others = by_row(knowledge, ("name", ""), ("aliases", ()))
     found = EntityNames(names, others if aliases else None, weighed_by_names)
     found.remove(np.setdiff1d(np.arange(len(names)), knowledge.rows))
     return found
-
-
-def _names_and_aliases(knowledge: Knowledge) -> tuple[list[str], list[Sequence[str]]]:
-    names, aliases = by_row(knowledge, ("name", ""), ("aliases", ()))
-    return names, aliases
 
 
 def read_names(folder: Path, knowledge: Knowledge, name: str = NAMES) -> EntityNames:
@@ -353,7 +348,7 @@ def read_names(folder: Path, knowledge: Knowledge, name: str = NAMES) -> EntityN
     Raises:
         DataError: There are none, damaged ones, or those of another KB.
     """
-    names = EntityNames.load(folder / name, lambda: _names_and_aliases(knowledge))
+    names = EntityNames.load(folder / name)
     if not np.array_equal(names.rows, knowledge.rows):
         raise DataError(f"entities and names of one KB in {folder}", "two", REMEDY)
     return names
@@ -390,10 +385,7 @@ def _nil_row(ranker: Ranker | None) -> str:
 
 
 def read_ranker(folder: Path, num_rows: int) -> tuple[Ranker | None, EntityFacts | None]:
-    """The ranker in a linker's folder, if there is one, and the facts of the KB's rows that it reads, if they are.
-
-    Folders of older versions lack the facts.
-    """
+    """The ranker in a linker's folder, if there is one, and the facts of the KB's rows that it reads."""
     ranker, facts = folder / RANKER, folder / FACTS
     return (
         Ranker.load(ranker) if ranker.exists() else None,

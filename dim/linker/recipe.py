@@ -206,11 +206,10 @@ def make(recipe: Recipe, device: str, kind: type[Made], trusted: Sequence[str] =
         if "device" in parameters(encoder.kind)[0]:
             encoder.options["device"] = device
     task: Made = made(method)
-    num_images = recipe.get("num_images", LiveEncoder.num_images)  # an older version had one
     return task, LiveEncoder(
         **made(encoders),
         context_template=recipe["context_template"],
-        num_images=num_images,
+        num_images=recipe["num_images"],
         **{name: recipe[name] for name in READS if name in recipe},
     )
 

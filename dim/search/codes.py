@@ -10,9 +10,10 @@ import faiss as typed_faiss
 import numpy as np
 
 from dim.core.progress import shown
+from dim.core.sealed import REMEDY
 from dim.errors import DataError
 from dim.search.centres import centres_of, probing, sample
-from dim.search.stores import REMEDY, FaissStore, Floats, Rows, blocks
+from dim.search.stores import FaissStore, Floats, Rows, blocks
 
 faiss: Any = typed_faiss  # its stubs lack half of what it offers
 

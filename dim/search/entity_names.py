@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from dim.errors import DataError
 from dim.search.jagged import spans
 from dim.search.lexical import ngrams_of
 from dim.search.name_counts import NGRAM, count_known, count_ngrams, numbered
-from dim.search.name_files import CONTENT, FORMAT_VERSION, OLDER, NameArrays, read_names, read_older, write_names
+from dim.search.name_files import CONTENT, FORMAT_VERSION, NameArrays, read_names, write_names
 from dim.search.name_words import NameWords, Query, ngram_counts
 
 Rows = NDArray[np.int64]
@@ -234,27 +234,19 @@ class EntityNames:
             write_names(place, NameArrays(self._ngrams, self._idf, whole.strings, whole.counts, self._live))
 
     @classmethod
-    def load(cls, folder: Path, given: Callable[[], tuple[Sequence[str], Sequence[Sequence[str]]]]) -> Self:
+    def load(cls, folder: Path) -> Self:
         """The index as it was saved; its lists stay on the disk.
 
         Args:
             folder: Of `save`.
-            given: Names and aliases by row, of removed entities too, which may be blank: one of an older format is made
-                of them anew, with its weights.
 
         Raises:
             DataError: No index, a damaged one, or one of another format.
         """
-        version = open_sealed(folder, CONTENT, FORMAT_VERSION, older=OLDER)["format_version"]
-        index = cls.__new__(cls)
-        if version == FORMAT_VERSION:
-            found = read_names(folder)
-            index._ngrams, index._idf = found.ngrams, found.idf
-            index._set(Part(found.strings, found.counts), found.live)
-        else:
-            names, aliases = given()
-            index._ngrams, index._idf, live = read_older(folder, version, len(names))
-            index._set(index._part(*_strings(names, aliases)), live)
+        open_sealed(folder, CONTENT, FORMAT_VERSION)
+        found, index = read_names(folder), cls.__new__(cls)
+        index._ngrams, index._idf = found.ngrams, found.idf
+        index._set(Part(found.strings, found.counts), found.live)
         return index
 
     def _counts(self, string: str) -> tuple[Rows, Rows]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dim.core.folder_files import read_array, read_json
+from dim.core.folder_files import read_array
 from dim.core.mapped import dropped
 from dim.core.sealed import REMEDY
 from dim.errors import DataError
@@ -18,7 +18,6 @@ from dim.search.name_counts import NGRAM
 from dim.search.name_words import NameWords
 
 CONTENT, FORMAT_VERSION = "name index", 3
-OLDER = (1, 2)  #: Formats of strings by their n-grams, without the words; the first has the n-grams as JSON.
 MOST_ALIASES = 100_000  #: Of an entity.
 LISTS = ("string_words", "word_strings", "word_ngrams", "ngram_words")
 KINDS = {"word_times": "u", "ngram_times": "u", "lengths": "f", "reaches": "f", "norms": "f"}
@@ -78,29 +77,6 @@ def read_names(folder: Path) -> NameArrays:
     for array in (*mapped.values(), *(part for each in lists.values() for part in (each.starts, each.values))):
         dropped(array)
     return NameArrays(ngrams, idf, strings, counts.astype(np.int64, copy=False), live)
-
-
-def read_older(
-    folder: Path, version: int, num_rows: int
-) -> tuple[NDArray[np.str_], NDArray[np.float32], NDArray[np.bool_]]:
-    """The n-grams, their weights, and which rows are there, of an older format.
-
-    Raises:
-        DataError: They do not fit each other.
-    """
-    idf, live = _array(folder, "idf", "f"), _array(folder, "live", "b")
-    if version == 1:
-        read = read_json(folder / "ngrams.json", list[str], f"a {CONTENT} in {folder}", REMEDY)
-        ngrams = np.array(read or [""], NGRAM)
-    else:
-        ngrams = _array(folder, "ngrams", "U")
-    try:
-        _check_weights(ngrams, idf)
-        if len(live) != num_rows:
-            raise ValueError(f"{len(live):,} rows in the place of {num_rows:,}")
-    except ValueError as error:
-        raise _damaged(folder, error) from error
-    return ngrams, idf, live
 
 
 def _array(folder: Path, name: str, kind: str, is_mapped: bool = False) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dim.core.folder_files import read_array
 from dim.core.progress import shown
+from dim.core.sealed import REMEDY
 from dim.errors import DataError
 from dim.search.centres import POINTS_A_LIST, centres_of, probing, sample
 from dim.search.exact import top_k
@@ -27,7 +28,6 @@ Rows = NDArray[np.int64]
 FaissKind = Literal["flat", "ivf", "hnsw"]
 Storage = Literal["float16", "int8", "int4"]
 
-REMEDY = "Build it again: dim index."
 QUERIES_AT_ONCE = 256
 FLOATS_AT_ONCE = 2**26  # of one array in a search: 256 MiB
 VECTORS_AT_ONCE = 2**16  # added to a FAISS index between two steps of the progress bar

@@ -17,7 +17,7 @@ from dim.search.codes import CodeStore, build_codes
 from dim.search.recall import SPARE, Recall, RecallSample
 from dim.search.stores import ExactStore, FaissStore, Floats, Rows, Storage, Store, build_faiss
 
-FORMAT_VERSION, OLDER = 2, (1,)  #: The older one has no codes beside the vectors that score.
+FORMAT_VERSION = 2
 CONTENT = "vector index"
 EXACT_BELOW = 50_000  #: Vectors; see `VectorIndex.build`.
 MOST_PROBED = 0.1  #: Of the lists of IVF, beyond which "auto" is exact: a linker asks for several times the answers.
@@ -333,7 +333,7 @@ class VectorIndex:
         Raises:
             DataError: No index, a damaged one, or one of another format.
         """
-        manifest = open_sealed(folder, CONTENT, FORMAT_VERSION, kind=Facts, older=OLDER)
+        manifest = open_sealed(folder, CONTENT, FORMAT_VERSION, kind=Facts)
         kind, parameters = manifest["kind"], manifest["parameters"]
         store = _stored(folder, kind, parameters)
         what, width = f"a {CONTENT} in {folder}", manifest["width"]

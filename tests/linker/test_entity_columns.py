@@ -5,11 +5,9 @@ import unicodedata
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,9 +17,9 @@ from dim.core.text_form import one_form
 from dim.data.entity import Entity
 from dim.errors import DataError
 from dim.linker.entity_columns import ANY_FORM, RANGES, SCHEMA, EntityColumns
-from dim.linker.entity_table import FILE, OLDER_FILE, read_entities
+from dim.linker.entity_table import FILE, read_entities
 from dim.linker.image_roots import ImageRoots
-from dim.linker.knowledge import Knowledge, knowledge_of
+from dim.linker.knowledge import knowledge_of
 
 TEXTS = st.text(st.sampled_from("aé\u0301e \u2003한글王\u0e38"), min_size=1, max_size=5)
 NAMES = TEXTS.filter(lambda text: bool(text.strip()))
@@ -129,20 +127,12 @@ def test_bytes_that_are_no_characters_are_refused(tmp_path: Path) -> None:
     half = pa.array([b"\xed\xa0\xbd"], pa.binary()).view(pa.string())
     for column in ("id", "name", "text"):
         wrong = table.set_column(SCHEMA.names.index(column), column, half)
-        for file, write in ((OLDER_FILE, pq.write_table), (FILE, write_arrow)):
-            write(wrong, tmp_path / file)
-            with pytest.raises(DataError, match="the entities of a linker"):
-                read_entities(tmp_path, 1)
-            (tmp_path / file).unlink()
+        write_arrow(wrong, tmp_path / FILE)
+        with pytest.raises(DataError, match="the entities of a linker"):
+            read_entities(tmp_path, 1)
 
 
 def test_half_a_character_in_a_dataset_is_named() -> None:
     values = {"id": ["1"], "name": ["\ud83d"], "aliases": [[]], "type": [None], "popularity": [None], "images": [[]]}
     with pytest.raises(DataError, match=r"half of one, U\+D83D"):
         knowledge_of(pd.DataFrame(values, dtype=object), [None], Path("/kb"))
-
-
-def test_infinity_that_older_versions_took_is_no_popularity() -> None:
-    bare = {"name": "Ada", "aliases": [], "text": None, "type": None, "images": []}
-    told = {row: {"id": str(row), "popularity": value, **bare} for row, value in enumerate([np.inf, np.nan, 2.0])}
-    assert [each.popularity for each in Knowledge.from_table(table_of(told), 3)] == [None, None, 2.0]

@@ -4,7 +4,6 @@ import pandas as pd
 import pytest
 
 from dim.evaluation.result_files import write_result
-from dim.linker.card import model_card
 from dim.linker.figures import figures_of_run, figures_table
 from dim.linker.ranked import ranker_row
 from dim.reranker.network import RankerNetwork
@@ -67,8 +66,3 @@ def test_the_card_says_when_nil_is_answered():
     said = "answered where its probability reaches 0.430 (threshold for a precision of 0.8)"
     assert ranker_row(ranker())["NIL"] == said
     assert ranker_row(ranker(nil_threshold=None))["NIL"] == ranker_row(None)["NIL"] == "never answered"
-
-
-def test_figures_that_an_older_linker_brought_along_say_what_they_are_of():
-    about = {"figures": {"demo · dev · full_kb · n 450": "Top-1 79.1"}, "dataset": "demo", "kb_hash": "k"}
-    assert "Figures of the run, without a ranker:\n\n- demo · dev" in model_card(about, (), {})

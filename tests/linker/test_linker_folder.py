@@ -17,7 +17,6 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from demo_run import demo_run, linker_of, questions_of
-from strangers import make_older
 from tiny_text import write_bert
 
 from dim.__main__ import main
@@ -207,19 +206,6 @@ def reseal(folder: Path, target: Path, change: Callable[[dict[str, Any]], None],
     with sealed_folder(target, CONTENT, version, facts, MANIFEST) as place:
         shutil.copytree(folder, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
     return target
-
-
-def test_a_folder_of_the_format_before_answers_as_it_did_and_is_saved_in_todays(
-    saved: Path, run: Path, tmp_path: Path
-) -> None:
-    older, questions = make_older(shutil.copytree(saved, tmp_path / "older")), questions_of(run)[:20]
-    linker = Linker.from_pretrained(older, device="cpu")
-    expected = Linker.from_pretrained(saved, device="cpu")
-    assert list(linker) == list(expected)
-    assert_same(linker.link_batch(questions), expected.link_batch(questions))
-    linker.save(older)
-    assert {path.name for path in older.glob("entities.*")} == {"entities.arrow"}
-    assert_same(Linker.from_pretrained(older, device="cpu").link_batch(questions), expected.link_batch(questions))
 
 
 def test_the_entities_of_a_folder_are_mapped_and_read_by_pandas_alone(saved: Path, tmp_path: Path) -> None:

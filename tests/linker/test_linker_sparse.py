@@ -1,6 +1,5 @@
-"""n-grams of names stand beside a linker's index; folders that hold them in it are read as they were."""
+"""n-grams of names stand beside a linker's index."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from dim.linker import KnownEntity, Linker
 from dim.linker.folder import MANIFEST
 from dim.methods.contrastive.folder import CONTENT, FORMAT
 from dim.methods.contrastive.linker import ContrastiveLinker
-from dim.search.vector_index import Kind, VectorIndex
+from dim.search.vector_index import VectorIndex
 
 NEW = KnownEntity("new1", "Zyxtral Quovane", (), "Zyxtral Quovane kept bees in the tower of Grumhold.")
 
@@ -26,18 +25,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole_vectors(linker: ContrastiveLinker) -> np.ndarray:
     """The vectors [n, num_ngrams + D] of all entities, by row."""
     return linker.towers.entities(list(linker.knowledge))
-
-
-def older(linker: ContrastiveLinker, folder: Path, kind: Kind) -> Path:
-    """The linker's folder as version 1 wrote it: an index of all columns, and nothing beside it."""
-    linker.save(folder)
-    facts = open_sealed(folder, CONTENT, FORMAT, MANIFEST)
-    shutil.rmtree(folder / "sparse")
-    VectorIndex.build(whole_vectors(linker), linker.knowledge.rows, kind=kind).save(folder / "index")
-    about = {name: value for name, value in facts.items() if name not in ("content", "format_version", "files")}
-    (folder / MANIFEST).unlink()
-    seal(folder, CONTENT, 1, about, MANIFEST)
-    return folder
 
 
 def same(ours: list, theirs: list, tolerance: float) -> None:
@@ -98,41 +85,13 @@ def test_a_saved_linker_answers_the_same_after_entities_came_and_went(run: Path,
     assert {answer.id for answer in again.link("Zyxtral Quovane", "", top_k=2)} == {"new1", "new3"}
 
 
-@pytest.mark.parametrize("kind", ["exact", pytest.param("flat", marks=pytest.mark.long), "ivf"])
-def test_a_folder_of_version_1_answers_the_same_and_grows(run: Path, tmp_path: Path, kind: Kind) -> None:
-    linker, questions = linker_of(run), questions_of(run)[:20]
-    assert isinstance(linker, ContrastiveLinker)
-    old = Linker.from_pretrained(older(linker, tmp_path / "old", kind), device="cpu")
-    assert isinstance(old, ContrastiveLinker)
-    assert (old.sparse is None) == (kind != "exact")  # a FAISS index would have to be built anew
-    tolerance = 1e-6 if kind != "ivf" else 2e-3  # float16
-    same(old.link_batch(questions, top_k=5), linker.link_batch(questions, top_k=5), tolerance)
-    for each in (linker, old):
-        each.add_entities([NEW])
-        each.remove_entities([some_id(each)])
-    same(old.link_batch(questions, top_k=5), linker.link_batch(questions, top_k=5), tolerance)
-    old.save(tmp_path / "again")
-    again = Linker.from_pretrained(tmp_path / "again", device="cpu")
-    again.rebuild_index("exact")
-    assert isinstance(again, ContrastiveLinker)
-    assert again.sparse is not None
-    assert again.index.width == 64
-    same(again.link_batch(questions, top_k=5), linker.link_batch(questions, top_k=5), tolerance)
-
-
-def some_id(linker: Linker) -> str:
-    """The id of some entity."""
-    return next(iter(linker.knowledge)).id
-
-
 def test_an_index_of_other_columns_is_refused(run: Path, tmp_path: Path) -> None:
-    linker = linker_of(run)
-    assert isinstance(linker, ContrastiveLinker)
-    folder = older(linker, tmp_path / "old", "exact")
-    facts = open_sealed(folder, CONTENT, 1, MANIFEST)
-    VectorIndex.build(whole_vectors(linker)[:, :70] / 2).save(folder / "index")
+    folder = tmp_path / "linker"
+    linker_of(run).save(folder)
+    facts = open_sealed(folder, CONTENT, FORMAT, MANIFEST)
+    VectorIndex.build(np.eye(8, 70, dtype=np.float32)).save(folder / "index")
     about = {name: value for name, value in facts.items() if name not in ("content", "format_version", "files")}
     (folder / MANIFEST).unlink()
-    seal(folder, CONTENT, 1, about, MANIFEST)
-    with pytest.raises(DataError, match=r"an index of vectors of 1,088 columns[\s\S]*found    one of 70"):
+    seal(folder, CONTENT, FORMAT, about, MANIFEST)
+    with pytest.raises(DataError, match=r"vectors of 64 dense and 1,024 sparse columns[\s\S]*found    70 and 1,024"):
         Linker.from_pretrained(folder, device="cpu")

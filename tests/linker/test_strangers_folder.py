@@ -16,7 +16,6 @@ import yaml
 from demo_run import demo_run, linker_of
 from marker_module import NAME, forms, importable
 from mutated_manifest import check_mutations, reseal
-from strangers import make_older
 from tiny_text import write_bert
 from waiting import ending
 
@@ -279,16 +278,13 @@ def test_a_table_out_of_proportion_is_refused_by_what_its_metadata_says(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, form: str
 ) -> None:
     monkeypatch.setattr(folder_files, "LEAST", 2**18)
-    table = pq.read_table(make_older(folder) / "entities.parquet")
+    table = pa.ipc.open_file((folder / "entities.arrow").read_bytes()).read_all()
     text = ["ab" * 10_000] * len(table)
     wrong = table.set_column(table.schema.names.index("text"), "text", pa.array(text, pa.string()))
     options = {} if form == "repeated" else {"use_dictionary": False, "compression": "zstd"}
     pq.write_table(wrong, tmp_path / "wrong.parquet", **options)
-    put(folder, "entities.parquet", (tmp_path / "wrong.parquet").read_bytes())
-    with pytest.raises(
-        DataError, match=r"entities\.parquet, whose [\d,]+ bytes become 6,[\d,]+ in memory, more than 200"
-    ):
-        read(folder, "cpu")
+    with pytest.raises(DataError, match=r"wrong\.parquet, whose [\d,]+ bytes become 6,[\d,]+ in memory, more than 200"):
+        folder_files.read_parquet(tmp_path / "wrong.parquet", "a table", "again")
 
 
 def test_a_table_of_a_dataset_out_of_proportion_is_refused_and_a_context_of_many_mentions_is_not(
@@ -315,12 +311,9 @@ def test_a_table_of_a_dataset_out_of_proportion_is_refused_and_a_context_of_many
         pq.write_table(good, place)
 
 
-@pytest.mark.parametrize("form", ["arrow", "parquet"])
-def test_other_tables_are_refused(folder: Path, tmp_path: Path, form: str) -> None:
-    name = f"entities.{form}"
-    table = pa.ipc.open_file((folder / "entities.arrow").read_bytes()).read_all()
-    if form == "parquet":
-        make_older(folder)
+def test_other_tables_are_refused(folder: Path, tmp_path: Path) -> None:
+    name = "entities.arrow"
+    table = pa.ipc.open_file((folder / name).read_bytes()).read_all()
     good = (folder / name).read_bytes()
     for wrong, message in (
         (table.drop_columns(["name"]), "the entities of a linker"),
@@ -329,7 +322,7 @@ def test_other_tables_are_refused(folder: Path, tmp_path: Path, form: str) -> No
         (table.set_column(1, "id", pa.array([None] * len(table), pa.string())), "without a row, an id or a name"),
         (table.set_column(2, "name", pa.array([["a"]] * len(table))), "the entities of a linker"),
     ):
-        (write_arrow if form == "arrow" else pq.write_table)(wrong, tmp_path / "wrong")
+        write_arrow(wrong, tmp_path / "wrong")
         put(folder, name, (tmp_path / "wrong").read_bytes())
         with pytest.raises(DataError, match=message):
             read(folder, "cpu")
@@ -370,7 +363,7 @@ def test_arrays_that_do_not_fit_each_other_are_refused(saved: Path, tmp_path: Pa
         }
         (tmp_path / "names" / "index.json").write_text(json.dumps({**manifest, "seal": _seal(manifest)}))
         with pytest.raises(DataError, match="a name index"):
-            EntityNames.load(tmp_path / "names", lambda: ([], []))
+            EntityNames.load(tmp_path / "names")
 
 
 BRACKETS = "[" * 20_000

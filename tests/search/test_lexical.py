@@ -1,4 +1,3 @@
-import json
 import os
 import random
 import unicodedata
@@ -11,11 +10,9 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
 
-from dim.core.sealed import sealed_folder
 from dim.errors import DataError
 from dim.search.entity_names import EntityNames
 from dim.search.lexical import NameIndex, name_vectorizer, ngrams_of
-from dim.search.name_files import CONTENT
 
 NAMES = [f"{first} {last}" for first in ("Ann", "Bo", "Cy") for last in ("Lee", "Li", "Leeson", "Stone")]
 
@@ -137,14 +134,14 @@ def test_saved_names_answer_the_same_after_additions_and_removals(tmp_path):
     index.add(["Dee Stone"], [["Deedee"]])
     index.remove([3])
     index.save(tmp_path / "names")
-    loaded = EntityNames.load(tmp_path / "names", not_asked)
+    loaded = EntityNames.load(tmp_path / "names")
     mentions = ["Annie", "Deedee", "漢字", "lone", ""]
     np.testing.assert_array_equal(loaded.search(mentions, 8), index.search(mentions, 8))
     rows = np.tile(index.rows, (5, 1))
     np.testing.assert_array_equal(loaded.scores_of(mentions, rows), index.scores_of(mentions, rows))
     assert loaded.add(["Eve"]).tolist() == index.add(["Eve"]).tolist() == [14]
     loaded.save(tmp_path / "names")
-    assert len(EntityNames.load(tmp_path / "names", not_asked)) == 14
+    assert len(EntityNames.load(tmp_path / "names")) == 14
 
 
 def test_damaged_names_and_impossible_input_are_refused(tmp_path):
@@ -152,42 +149,11 @@ def test_damaged_names_and_impossible_input_are_refused(tmp_path):
     path = tmp_path / "names" / "ngrams.npy"
     path.write_bytes(path.read_bytes().replace("ann".encode("utf-32-le"), "anm".encode("utf-32-le"), 1))
     with pytest.raises(DataError, match=r"damaged file ngrams\.npy \(its SHA-256 differs\)"):
-        EntityNames.load(tmp_path / "names", not_asked)
+        EntityNames.load(tmp_path / "names")
     with pytest.raises(DataError, match=r"3 lists of aliases\nfound    1"):
         EntityNames(["a", "b", "c"], [[]])
     with pytest.raises(DataError, match=r"names to compare\nfound    no word"):
         EntityNames(["", " "])
-
-
-def not_asked():
-    raise AssertionError("an index of today's format needs no names")
-
-
-def as_older(index, folder, version):
-    """Writes what is read of an index of formats 1 and 2, which had no words."""
-    with sealed_folder(folder, CONTENT, version, {"count": len(index)}) as place:
-        np.save(place / "idf.npy", index._idf)
-        np.save(place / "live.npy", index._live)
-        if version == 1:
-            (place / "ngrams.json").write_text(json.dumps(index._ngrams.tolist()))
-        else:
-            np.save(place / "ngrams.npy", index._ngrams)
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_an_index_of_an_older_format_is_made_anew_with_its_weights(tmp_path, version):
-    names, aliases = [*NAMES, "Ann Ann Lee", "ha ha", "nanana", "x"], [*ALIASES, [], ["Bo bo bo"], [], []]
-    index = EntityNames(names, aliases)
-    index.add(["Dee Stoner"], [["Stoney"]])  # which is none of those that the weights are of
-    index.remove([3])
-    as_older(index, tmp_path / "names", version)
-    older = EntityNames.load(tmp_path / "names", lambda: ([*names, "Dee Stoner"], [*aliases, ["Stoney"]]))
-    mentions = ["Ann", "ha", "Bo bo", "nana", "zz", "Stoney"]
-    np.testing.assert_array_equal(older.search(mentions, 16), index.search(mentions, 16))
-    rows = np.tile(index.rows, (6, 1))
-    np.testing.assert_array_equal(older.scores_of(mentions, rows), index.scores_of(mentions, rows))
-    with pytest.raises(DataError, match="17 rows in the place of 16"):
-        EntityNames.load(tmp_path / "names", lambda: (names, aliases))
 
 
 def test_what_is_left_out_of_a_search_is_not_among_the_best():
@@ -212,12 +178,12 @@ def test_what_is_left_out_of_a_search_is_not_among_the_best():
 def test_a_file_that_is_damaged_after_it_was_opened_is_refused_when_it_is_opened_again(tmp_path, monkeypatch, settled):
     monkeypatch.setattr("dim.core.checksums.SETTLED", settled)
     EntityNames(NAMES).save(tmp_path / "names")
-    EntityNames.load(tmp_path / "names", not_asked)
+    EntityNames.load(tmp_path / "names")
     path = tmp_path / "names" / "idf.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     os.utime(path, (1, 1))  # as any later moment: the clock may stand still between two lines of a test
     with pytest.raises(DataError, match=r"damaged file idf\.npy \(its SHA-256 differs\)"):
-        EntityNames.load(tmp_path / "names", not_asked)
+        EntityNames.load(tmp_path / "names")
 
 
 def test_a_long_mention_is_answered():
@@ -288,4 +254,4 @@ def test_a_word_whose_list_names_a_string_without_words_is_refused(tmp_path):
     index._large = replace(part, strings=replace(part.strings, word_strings=lists))
     index.save(tmp_path / "names")
     with pytest.raises(DataError, match="words of strings that have none"):
-        EntityNames.load(tmp_path / "names", not_asked)
+        EntityNames.load(tmp_path / "names")

@@ -299,7 +299,7 @@ def test_every_damaged_file_is_refused_with_what_to_do(kind, tmp_path):
         content = path.read_bytes()
         for damaged in (content[:-2], content[: len(content) // 2] + b"\x01" + content[len(content) // 2 + 1 :]):
             path.write_bytes(damaged if damaged != content else content[:-1] + b"\x07")
-            with pytest.raises(DataError, match=rf"damaged (file )?{path.name}(.|\n)*Build it again: dim index"):
+            with pytest.raises(DataError, match=rf"damaged (file )?{path.name}(.|\n)*Build it again; a linker"):
                 VectorIndex.load(tmp_path / "index")
         path.unlink()
         with pytest.raises(DataError, match=f"no file {path.name}"):
@@ -315,7 +315,7 @@ def test_another_version_another_content_and_no_folder_are_refused(tmp_path):
     path = tmp_path / "index" / "index.json"
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, "format_version": 99}))
-    with pytest.raises(DataError, match=r"of format 2\nfound    format 99\nto do    Build it again: dim index"):
+    with pytest.raises(DataError, match=r"of format 2\nfound    format 99\nto do    Build it again; a linker"):
         VectorIndex.load(tmp_path / "index")
     path.write_text(json.dumps({**manifest, "content": "pie"}))
     with pytest.raises(DataError, match=r"a vector index in .*\nfound    a pie"):
@@ -502,7 +502,7 @@ def test_codes_are_of_ivf_alone():
 def test_a_folder_of_codes_that_does_not_hold_them_is_refused(tmp_path):
     vectors = unit(600)
     build_codes(vectors).save(tmp_path)
-    with pytest.raises(DataError, match=r"an effort of 1 for 1 answers of 0\nto do    Build it again: dim index"):
+    with pytest.raises(DataError, match=r"an effort of 1 for 1 answers of 0\nto do    Build it again; a linker"):
         CodeStore.load_codes(tmp_path, 1, 1, 0)
     (tmp_path / "vectors.faiss").write_bytes((tmp_path / "faiss.index").read_bytes())
     with pytest.raises(DataError, match=r"IndexIVFPQFastScan and IndexIVFPQFastScan"):

@@ -42,7 +42,7 @@ from dim.search.entity_names import EntityNames
 from dim.search.scores import HeldScores
 from dim.search.vector_index import KindOrAuto
 
-FORMAT, OLDER = 2, (1,)
+FORMAT = 2
 SCORED = "scored_names"  #: The folder of the names by which a method scores.
 CPU = torch.device("cpu")
 
@@ -127,7 +127,7 @@ class BaselineLinker(RankedLinker):
         cls, folder: Path, device: str, trusted: Sequence[str] = (), image_root: str | Path | None = None
     ) -> BaselineLinker:
         """As of `Linker`; it computes on the CPU."""
-        manifest = open_sealed(folder, cls.content, FORMAT, MANIFEST, REMEDY, BaselineManifest, OLDER)
+        manifest = open_sealed(folder, cls.content, FORMAT, MANIFEST, REMEDY, BaselineManifest)
         about: dict[str, Any] = manifest["about"]
         task, _ = make(about["recipe"], device, TextMethod, trusted)
         task.check()

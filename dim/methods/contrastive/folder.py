@@ -31,7 +31,6 @@ from dim.search.sparse_rows import SparseRows
 from dim.search.vector_index import VectorIndex
 
 CONTENT, FORMAT = "linker", 2
-OLDER = (1,)  #: Formats with the entities as Parquet, whose index holds the sparse columns, too.
 
 
 def write(
@@ -87,7 +86,7 @@ def read(
     Raises:
         DataError: There is no linker, a damaged one, one of another format, or its encoders are not what they were.
     """
-    manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, LinkerManifest, OLDER)
+    manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, LinkerManifest)
     recipe: Recipe = located(manifest["about"]["recipe"], folder, manifest["files"])
     about = manifest["about"] | {"recipe": recipe}  # a later `write` finds the encoders' files
     task, live = make(recipe, device, TwoTowersNetwork, trusted)
@@ -98,25 +97,9 @@ def read(
     knowledge = read_entities(folder, manifest["next_row"], image_root)
     index, names = VectorIndex.load(folder / "index"), read_names(folder, knowledge)
     sparse = SparseRows.load(folder / "sparse", names.num_rows) if (folder / "sparse").exists() else None
-    found = index.width + (sparse.width if sparse is not None else 0)
-    if found != width or (sparse is not None and sparse.width != task.num_sparse):
-        raise DataError(f"an index of vectors of {width:,} columns in {folder}", f"one of {found:,}", REMEDY)
-    if sparse is None and task.num_sparse and index.kind == "exact":
-        index, sparse = parted(index, task.num_sparse, names.num_rows)
+    wanted, found = (width - task.num_sparse, task.num_sparse), (index.width, 0 if sparse is None else sparse.width)
+    if found != wanted:
+        what = f"vectors of {wanted[0]:,} dense and {wanted[1]:,} sparse columns in {folder}"
+        raise DataError(what, f"{found[0]:,} and {found[1]:,}", REMEDY)
     ranker, facts = read_ranker(folder, names.num_rows)
     return towers, knowledge, index, sparse, names, ranker, about, facts
-
-
-def parted(index: VectorIndex, num_sparse: int, num_rows: int) -> tuple[VectorIndex, SparseRows]:
-    """An exact index, and the sparse columns beside it, of one that holds all columns.
-
-    Args:
-        index: It; the sparse columns come first.
-        num_sparse: Columns.
-        num_rows: More than every id.
-    """
-    vectors, rows = index.vectors_of(index.ids), index.ids
-    sparse = SparseRows.empty(num_sparse, num_rows)
-    dense, columns = sparse.parted(vectors)
-    sparse.add(rows, columns)
-    return VectorIndex.build(dense, rows, kind="exact"), sparse

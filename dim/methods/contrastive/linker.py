@@ -24,7 +24,7 @@ from dim.linker.ranked import RankedLinker, names_by_row
 from dim.linker.recipe import recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
 from dim.linker.sources import live_encoder
-from dim.methods.contrastive.folder import CONTENT, parted, read, write
+from dim.methods.contrastive.folder import CONTENT, read, write
 from dim.methods.contrastive.towers import Towers
 from dim.reranker.entities import EntityFacts
 from dim.reranker.ranker import Ranker
@@ -114,8 +114,7 @@ class ContrastiveLinker(RankedLinker):
         towers: The encoders and the network.
         knowledge: The KB.
         index: Of its vectors, by row.
-        sparse: Their sparse columns (`TwoTowers.num_sparse`); None: there are none, or the index holds them, as a FAISS
-            index of an older version does until it is built anew.
+        sparse: Their sparse columns (`TwoTowers.num_sparse`); None: there are none.
         names: Of its names and aliases, by row.
         ranker: Orders the candidates; None: their vectors do.
         about: What it comes from; JSON.
@@ -200,10 +199,7 @@ class ContrastiveLinker(RankedLinker):
         return self.towers.image_reader
 
     def rebuild_index(self, kind: KindOrAuto = "auto", storage: Storage = "float16") -> None:
-        """As of `Linker`; the index of an older version leaves its sparse columns then."""
-        num_sparse = self.towers.task.num_sparse
-        if self.sparse is None and num_sparse and len(self.index):
-            self.index, self.sparse = parted(self.index, num_sparse, self.knowledge.next_row)
+        """As of `Linker`."""
         self._coherence = None
         super().rebuild_index(kind, storage)
 

@@ -39,7 +39,7 @@ from dim.methods.generative.network import GEMELNetwork
 from dim.reranker.entities import EntityFacts
 from dim.reranker.ranker import Ranker
 
-CONTENT, FORMAT, OLDER = "generative linker", 3, (1, 2)
+CONTENT, FORMAT = "generative linker", 3
 LANGUAGE_MODEL = "language_model"
 NOTE = "Probabilities are shares of the likelihood of the names that were found; they are not calibrated."
 
@@ -111,7 +111,7 @@ def read(folder: Path, device: str, trusted: Sequence[str] = (), image_root: str
         DataError: There is no generative linker, a damaged one, one of another format, one that names classes which are
             not dim's, or its language model or encoders are not what they were.
     """
-    manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, GenerativeManifest, OLDER)
+    manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, GenerativeManifest)
     recipe = located(manifest["about"]["recipe"], folder, manifest["files"])
     about = manifest["about"] | {"recipe": recipe}
     task, live = make(recipe, device, GEMELNetwork, trusted)
