@@ -113,29 +113,6 @@ def test_the_identity_is_what_the_owner_said(tmp_path):
     assert read_results(tmp_path).identity == {"method": "a"}
 
 
-def test_results_of_format_2_are_read_and_kept(tmp_path):
-    entries = {
-        "dev": {"format": 2, "split": "dev", "protocol": "full_kb", "top1": 0.5},
-        "test": {"format": 2, "split": "test", "protocol": "full_kb", "top1": 0.25},
-    }
-    (tmp_path / "metrics.json").write_text(json.dumps(entries["test"] | {"splits": entries}))
-    pd.DataFrame({"mention_id": ["a", "b"], "split": ["dev", "test"], "rank": [2.0, 4.0]}).to_parquet(
-        tmp_path / "ranks.parquet"
-    )
-    old = read_results(tmp_path)
-    assert (old.own, old.identity, old.splits) == (("dev", "full_kb"), None, ["dev", "test"])
-    assert old.ranks("dev", "full_kb")["rank"].tolist() == [2.0]
-    write(tmp_path, "test", "full_kb", [1])
-    new = read_results(tmp_path)
-    assert {key: entry["top1"] for key, entry in new.entries.items()} == {
-        ("dev", "full_kb"): 0.5,
-        ("test", "full_kb"): 1.0,
-    }
-    assert top_of(tmp_path)[:2] == ("dev", "full_kb")
-    assert new.ranks("test", "full_kb")["rank"].tolist() == [1]
-    assert new.ranks("dev", "full_kb")["rank"].tolist() == [2.0]
-
-
 @pytest.mark.parametrize(
     ("text", "found"),
     [("", "is empty"), ("{", "cannot be read"), ("[]", "cannot be read"), ("{}", "holds no results by split")],

@@ -23,7 +23,7 @@ from dim.reranker.ranker import RANKER, Ranker
 from dim.training.cases import CROSS_ENCODER, fit_cross_encoder
 from dim.training.ranker_results import best_vector, evaluate
 from dim.training.saved_run import open_run
-from dim.training.unseen import FOLDS, Training, Unseen, training_lists, unseen_towers, usual
+from dim.training.unseen import Training, Unseen, training_lists, unseen_towers, usual
 
 FOLDER = "ranker"  #: Of a run, where its ranker is.
 RANKED = results_kind("results of dim rank", lambda entry: str(entry.get("system")).endswith("+ ranker"))
@@ -148,7 +148,7 @@ def _rank(
         "plain_threshold": thresholds,
         "calibration": f"temperature, on the {folds} folds of {'tune' if unseen == 'tune' else 'train'} left out",
     }
-    if unseen != "folds":  # which rankers of before learned of, all of them
+    if unseen != "folds":
         ranker.facts["unseen"] = unseen
     ranker.save(run / FOLDER)
     evaluate(run, task, finder, ranker, split, out)
@@ -170,10 +170,7 @@ def _check(out: Path, num_candidates: int, nil_precision: float | None, nil_shar
 
 
 def _make_room(run: Path) -> None:
-    """Moves the folds of an older version out of the ranker's folder, and makes sure that this may be replaced."""
-    older = run / FOLDER / "folds"
-    if older.exists() and not (run / FOLDS).exists():
-        older.rename(run / FOLDS)
+    """Makes sure that the ranker's folders may be replaced."""
     check_target(run / FOLDER, RANKER, overwrite=True)
     check_target(run / CROSS_ENCODER, CROSS_ENCODERS, overwrite=True)
 

@@ -178,7 +178,7 @@ class DimCLI(LightningCLI):
         given = {str(arg).partition("=")[0] for arg in args}
         for path in (Path(str(path)) for path in options.get("config") or []):
             if is_config_of(path.parent, path):
-                # Older versions kept them in a run's config.yaml, from where each later command took them again.
+                # They are asked for anew each time: whatever a run's config.yaml says of them counts for nothing.
                 for name in (name for name in ONE_TIME if f"--{name}" not in given):
                     options[name] = ONE_TIME[name]
                 self._settle(options, path.parent, is_named="--run" in given)

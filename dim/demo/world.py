@@ -91,10 +91,7 @@ def _is_as_made(root: Path, made_with: dict[str, Any]) -> bool:
     world = Dataset(root)
     added = any((root / name).exists() for name in (ANSWERS, CAPTIONS)) or world.variants != list(VARIANTS)
     captions = world.column("mentions", "caption")
-    # Worlds of older versions do not say all of it.
-    told = {"num_entities": world.meta["num_entities"], "seed": int(str(world.meta["source"]).rpartition(" ")[2])}
-    is_same = world.meta.get("made_with", made_with | told) == made_with
-    return is_same and not added and captions.null_count == len(captions)
+    return world.meta.get("made_with") == made_with and not added and captions.null_count == len(captions)
 
 
 def _write(

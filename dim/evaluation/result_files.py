@@ -19,11 +19,10 @@ from dim.display.lines import warn
 from dim.errors import DataError
 
 FORMAT = 3  #: Of metrics.json and ranks.parquet.
-#: Format 2 kept one result a split, whatever its protocol, and showed the last one at the top level.
-READABLE = (2, FORMAT)
 METRICS, RANKS = "metrics.json", "ranks.parquet"
 MOST = (2**30, 1000)  #: Bytes of memory that ranks may always take, and times their file that they may take.
-RANKS_SCHEMA = pa.schema([("split", pa.string()), ("rank", pa.float64())])  #: Of the columns that all versions have.
+#: Of the columns that are always read.
+RANKS_SCHEMA = pa.schema([("split", pa.string()), ("protocol", pa.string()), ("rank", pa.float64())])
 RANKS_HASH = "ranks_hash"  #: In an entry: which rows of ranks.parquet it is of.
 SPLIT_OF_RUN = "dev"  #: What the top level of metrics.json shows.
 
@@ -33,10 +32,9 @@ AT = " @ "  #: In a label, before the checkpoint.
 
 
 class Document(TypedDict):
-    """What dim reads of metrics.json: `results` by split and protocol, or `splits` of an older version."""
+    """What dim reads of metrics.json: `results` by split and protocol, and which of them the top level shows."""
 
     results: NotRequired[dict[str, dict[str, dict[str, Any]]]]
-    splits: NotRequired[dict[str, dict[str, Any]]]
     split: NotRequired[str]
     protocol: NotRequired[str]
     identity: NotRequired[dict[str, Any] | None]
@@ -54,7 +52,7 @@ class Results:
         entries: Split and label → their metrics and facts, in the order in which they were first written.
         own: Which of them the top level shows: dev under the protocol that `fit` evaluated, whatever is evaluated
             later. None: dev was not evaluated.
-        identity: What the run is (`dim.training.identity`); None: an older version wrote it, which recorded none.
+        identity: What the run is (`dim.training.identity`); None: nothing was evaluated.
     """
 
     folder: Path
@@ -98,31 +96,30 @@ class Results:
         """
         frame, label = self.all_ranks(), self.label(split, protocol)
         frame = frame[(frame["split"] == split) & (frame["protocol"] == label)]
-        if reason := foreign_ranks(self.entries.get((split, label), {}), frame):
+        entry = self.entries.get((split, label))
+        if entry is not None and (reason := foreign_ranks(entry, frame)):
             again = "Evaluate it again (dim validate, dim test)."
             raise DataError(f"{RANKS} and {METRICS} of one evaluation in {self.folder}", reason, again)
         return frame
 
     def all_ranks(self) -> pd.DataFrame:
-        """ranks.parquet. Tables of old, without a protocol, hold one result a split.
+        """ranks.parquet.
 
         Raises:
             DataError: It cannot be read.
         """
         what, remedy = f"ranks in {self.folder / RANKS}", "Move the file away and evaluate again: dim validate."
         frame: pd.DataFrame = read_parquet(self.folder / RANKS, what, remedy, most=MOST, like=RANKS_SCHEMA).to_pandas()
-        if "protocol" in frame:
-            return frame
-        return frame.assign(protocol=frame["split"].map(dict(self.entries.keys())))
+        return frame
 
 
 def foreign_ranks(entry: Mapping[str, Any], frame: pd.DataFrame) -> str | None:
     """Why the rows of ranks.parquet for a result cannot be those that its figures are of; None where they are.
 
-    A process that is killed between the two files leaves others. Entries of older versions do not tell.
+    A process that is killed between the two files leaves others.
     """
-    is_known = RANKS_HASH in entry and entry[RANKS_HASH] != _hash_of(frame)
-    return f"{RANKS} of another evaluation than {METRICS}: one was killed as it wrote them" if is_known else None
+    is_same = entry.get(RANKS_HASH) == _hash_of(frame)
+    return None if is_same else f"{RANKS} of another evaluation than {METRICS}: one was killed as it wrote them"
 
 
 def _hash_of(frame: pd.DataFrame) -> str:
@@ -147,7 +144,7 @@ def read_results(run: Path) -> Results:
     """The results in a run's folder; empty where it has no metrics.json.
 
     Raises:
-        DataError: metrics.json is damaged, or of a version before format 2.
+        DataError: metrics.json is damaged, or of another version.
     """
     path = run / METRICS
     if not path.exists():
@@ -157,16 +154,10 @@ def read_results(run: Path) -> Results:
     except (OSError, ValueError) as error:
         is_empty = path.is_file() and path.stat().st_size == 0
         raise _unreadable(run, "is empty" if is_empty else f"cannot be read ({error})") from error
-    if "results" in document:
-        by_split = document["results"]
-        found = [(split, protocol, entry) for split, of in by_split.items() for protocol, entry in of.items()]
-        own = (document["split"], document["protocol"]) if {"split", "protocol"} <= set(document) else None
-    elif "splits" in document:
-        found = [(split, str(entry.get("protocol")), entry) for split, entry in document["splits"].items()]
-        own = next(((split, protocol) for split, protocol, _ in found if split == SPLIT_OF_RUN), None)
-    else:
-        raise _unreadable(run, "holds no results by split: written by an older version")
-    entries = {(split, protocol): entry for split, protocol, entry in found}
+    if "results" not in document:
+        raise _unreadable(run, "holds no results by split and protocol: written by another version")
+    entries = {(split, protocol): entry for split, of in document["results"].items() for protocol, entry in of.items()}
+    own = (document["split"], document["protocol"]) if {"split", "protocol"} <= set(document) else None
     return Results(run, entries, own, document.get("identity"))
 
 

@@ -18,7 +18,7 @@ from dim.data.dataset import Dataset
 from dim.display.lines import warn
 from dim.encoders.base import FROZEN
 from dim.errors import ConfigError, DataError
-from dim.evaluation.result_files import METRICS, read_results
+from dim.evaluation.result_files import METRICS
 
 CONFIG, PLACES, FORMAT = "config.yaml", "places.json", 1
 #: What of a run stays as it is until another takes its place, or its ranker or judge is made anew.
@@ -189,7 +189,7 @@ def located(run: Path, config: Mapping[str, Any]) -> dict[str, str]:
         run: The run's folder.
         config: Its configuration, as config.yaml has it.
     """
-    known = _places(run, config)
+    known = _recorded(run)
     found = {}
     for option, given in paths_in(config):
         place = known.get(option)
@@ -204,21 +204,6 @@ def located(run: Path, config: Mapping[str, Any]) -> dict[str, str]:
         place_now = fitting[0] if fitting else Path(place.absolute)
         found[option] = given if Path(given).absolute() == place_now else str(place_now)
     return found
-
-
-def _places(run: Path, config: Mapping[str, Any]) -> dict[str, Place]:
-    if (run / PLACES).exists():
-        return _recorded(run)
-    # An older run tells its working directory by its own path, if it has not moved, and its dataset by its figures.
-    base = Path.cwd()
-    given, here = Path(str(config.get("run", ""))), run.resolve()
-    if not given.is_absolute() and here.parts[-len(given.parts) :] == given.parts:
-        base = Path(*here.parts[: -len(given.parts)])
-    places = {option: Place(value, str(Path(base / value).absolute())) for option, value in paths_in(config)}
-    folder = next((entry.get("dataset_folder") for entry in _entries(run)), None)
-    if folder and ROOT in places and not Path(places[ROOT].absolute).exists():
-        places[ROOT] = Place(places[ROOT].given, str(folder))
-    return {option: place for option, place in places.items() if option in (ROOT, CACHE) or _stands(place, run)}
 
 
 def _recorded(run: Path) -> dict[str, Place]:
@@ -237,24 +222,9 @@ def _places_file(run: Path) -> dict[str, Any]:
     return found
 
 
-def _stands(place: Place, run: Path) -> bool:
-    return any(path.exists() for path in place.candidates(run))
-
-
-def _entries(run: Path) -> list[dict[str, Any]]:
-    try:
-        return list(read_results(run).entries.values())
-    except DataError:
-        return []
-
-
 def dataset_of(run: Path) -> dict[str, Any]:
-    """What is known of a run's dataset: `name` and `hash`, or nothing of an older run that was never evaluated."""
-    path = run / PLACES
-    if path.exists():
-        return dict(_places_file(run)["dataset"])
-    entry = next(iter(_entries(run)), {})
-    return {"name": entry["dataset"], "hash": entry["dataset_hash"]} if "dataset_hash" in entry else {}
+    """What a run recorded of its dataset, such as `name` and `hash`; nothing where it has no places.json."""
+    return dict(_places_file(run)["dataset"]) if (run / PLACES).exists() else {}
 
 
 def _of_the_dataset(folders: list[Path], recorded: list[Path], run: Path) -> list[Path]:
@@ -294,9 +264,7 @@ def check_places(run: Path, config: Mapping[str, Any], option: str) -> None:
 def _check_root(run: Path, root: Path, option: str) -> None:
     if root.exists():
         return
-    known, path = dataset_of(run), run / CONFIG
-    config = stated_config(run) if path.exists() else {}
-    place = _places(run, config).get(ROOT)
+    known, place = dataset_of(run), _recorded(run).get(ROOT)
     tried = [] if place is None else place.candidates(run)
     if root.absolute() not in tried:  # another was named
         tried = [root.absolute()]

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dim.display.log import log
 from dim.errors import CheckpointError
 from dim.inference.method import Method
 from dim.reranker.ranker import RANKER, Ranker
-
-LOG = log("dim")
 
 
 def ranker_of_run(run: Path, task: Method) -> Ranker | None:
@@ -27,10 +24,8 @@ def ranker_of_run(run: Path, task: Method) -> Ranker | None:
         return None
     ranker = Ranker.load(folder)
     again = f"dim rank --run {run} --overwrite true"
-    if "weights" not in ranker.facts:
-        LOG.warning("%s: an older version did not record whose weights it goes with; %s makes it sure", folder, again)
-    weights = ranker.facts.get("weights")
-    check_weights(f"a ranker at {folder}", weights, task, f"Run {again}; without {folder} the vectors alone rank.")
+    remedy = f"Run {again}; without {folder} the vectors alone rank."
+    check_weights(f"a ranker at {folder}", ranker.facts.get("weights"), task, remedy)
     return ranker
 
 
@@ -39,7 +34,7 @@ def check_weights(derived: str, weights: str | None, task: Method, remedy: str) 
 
     Args:
         derived: What it is, such as "the ranker at runs/a/ranker".
-        weights: The hash of the weights that it says it belongs to; None: an older version did not record it.
+        weights: The hash of the weights that it says it belongs to; None: of a method without.
         task: The run's method, opened.
         remedy: What makes it anew.
 
@@ -47,7 +42,7 @@ def check_weights(derived: str, weights: str | None, task: Method, remedy: str) 
         CheckpointError: It belongs to other weights.
     """
     now = None if task.checkpoint is None else task.checkpoint["weights"]
-    if weights is not None and weights != now:
+    if weights != now:
         raise CheckpointError(
             f"{derived} made with the run's weights ({now})", f"one of other weights ({weights})", remedy
         )

@@ -62,10 +62,7 @@ def read_systems(paths: Sequence[Path], split: str, protocol: str | None = None)
         remedy = problems[0].remedy if problems else "Name the folders of finished runs."
         under = f" under {protocol}" if protocol else ""
         raise DataError(f"results on {split}{under} in the run folders", listed + more, remedy)
-    older = [str(run.folder) for _, run in runs if run.identity is None]
-    notes = [f"{', '.join(older)}: of an older version, which did not record what a run is; its options tell"] * bool(
-        older
-    )
+    notes: list[str] = []
     groups = [make_group(members, notes) for members in by_question(runs)]
     notes += [_why_apart(group, groups[0]) for group in groups[1:]]
     return Reading(groups, problems, notes)

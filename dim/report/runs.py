@@ -14,7 +14,7 @@ import pandas as pd
 
 from dim.errors import DataError
 from dim.evaluation.metrics import summarize_ranks
-from dim.evaluation.result_files import FORMAT, RANKS, READABLE, Results, foreign_ranks, read_results
+from dim.evaluation.result_files import FORMAT, RANKS, Results, foreign_ranks, read_results
 from dim.report.weights import changed_weights
 from dim.training.run_folder import UNFINISHED
 
@@ -33,13 +33,13 @@ class Run:
         folder: The run's folder.
         metrics: Its entry of `metrics.json` for them.
         ranks: Its rows of `ranks.parquet` for them that have a gold, by mention id.
-        identity: What the run is; None: an older version wrote it, which recorded none.
+        identity: What the run is.
     """
 
     folder: Path
     metrics: dict[str, Any]
     ranks: pd.DataFrame
-    identity: dict[str, Any] | None = None
+    identity: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -109,14 +109,15 @@ def read_run(folder: Path, split: str, protocol: str | None = None) -> Run | Pro
     if not isinstance(metrics, dict):
         return Problem(folder, _what_there_is(results, split, protocol), _how_to_get(results, split, protocol, again))
     version = metrics.get("format", 1)
-    if version not in READABLE:
+    if version != FORMAT:
         newer = isinstance(version, int) and version > FORMAT
         remedy = "Update dim." if newer else again
         return Problem(
             folder, f"results of {'a newer' if newer else 'an older'} format ({version}, not {FORMAT})", remedy
         )
-    if missing := [key for key in NEEDED if key not in metrics]:
-        return Problem(folder, f"metrics.json lacks {', '.join(missing)}", again)
+    missing = [key for key in NEEDED if key not in metrics]
+    if missing or results.identity is None:
+        return Problem(folder, f"metrics.json lacks {', '.join(missing) or 'the identity of its run'}", again)
     if changed := changed_weights(folder, metrics):
         return Problem(folder, *changed)
     ranks = _read_ranks(results, split, results.label(split, protocol))

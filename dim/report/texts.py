@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from dim.report.comparison import Comparison, Test
-from dim.report.configuration import identity
 from dim.report.systems import System
 
 NAME, TEXT = "name", "text"
@@ -136,7 +135,7 @@ def variant_of(system: System) -> Variant:
 
 def _facts(system: System) -> tuple[dict[str, Any], dict[str, Any], list[str] | None]:
     """The identity of a system, its features, and the entity fields that its method reads (None: all)."""
-    known = identity(system.runs[0])
+    known = system.runs[0].identity
     return known, known.get("features") or {}, _options(known).get("entity_fields")
 
 
@@ -184,7 +183,7 @@ def model_label(system: System) -> str:
     if own := system.runs[0].metrics.get("system"):
         return str(own)
     model = system.runs[0].metrics["model"]
-    fusion = _options(identity(system.runs[0])).get("fusion")
+    fusion = _options(system.runs[0].identity).get("fusion")
     return f"{model} ({fusion})" if fusion else str(model)
 
 

@@ -13,7 +13,7 @@ def changed_weights(folder: Path, metrics: dict[str, Any]) -> tuple[str, str] | 
 
     Args:
         folder: Of the figures: a run, or in a run what its ranker found.
-        metrics: The figures. Of an older version, which did not name its checkpoint, nothing can be said.
+        metrics: The figures; of a method without weights they name no checkpoint.
     """
     checkpoint = metrics.get("checkpoint")
     if not isinstance(checkpoint, dict) or checkpoint.get("file") != BEST.as_posix():

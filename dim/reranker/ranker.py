@@ -13,7 +13,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from dim.core.files import hash_parts, regular
-from dim.core.folder_files import peek_json
 from dim.core.output import Kind, output_folder
 from dim.core.sealed import open_sealed, seal
 from dim.errors import CheckpointError, DataError
@@ -23,7 +22,6 @@ from dim.reranker.network import RankerNetwork, scores_of, train
 from dim.reranker.nil import describe_lists, threshold_for, train_nil
 
 CONTENT, FORMAT = "ranker", 2
-UNSEALED = 1  #: The format before: two files, and nothing that says whether they belong together.
 WEIGHTS, FACTS = "ranker.safetensors", "ranker.json"
 REMEDY = "Run dim rank --run RUN again."
 #: Of `dim rank`: they stand in a ranker's facts and beside its figures.
@@ -249,16 +247,14 @@ class Ranker:
         Raises:
             CheckpointError: There is none, it is damaged, or of another version.
         """
-        document = _read_facts(folder)
         try:
-            if document.get("format") != UNSEALED:
-                document = open_sealed(folder, CONTENT, FORMAT, FACTS, REMEDY)
+            document = open_sealed(folder, CONTENT, FORMAT, FACTS, REMEDY)
             tensors = load_file(regular(folder / WEIGHTS))
         except DataError as error:
             raise CheckpointError(error.expected, error.found, error.remedy) from error
         except (OSError, SafetensorError) as error:
             raise _unreadable(folder, error) from error
-        own = ("format", "content", "format_version", "files", "features", "temperature", "absence", "nil_threshold")
+        own = ("content", "format_version", "files", "features", "temperature", "absence", "nil_threshold")
         try:
             return cls(
                 _restore(tensors, "network"),
@@ -273,14 +269,6 @@ class Ranker:
             )
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             raise _unreadable(folder, error) from error
-
-
-def _read_facts(folder: Path) -> dict[str, Any]:
-    try:
-        found = peek_json(folder / FACTS, Any)
-    except (OSError, ValueError) as error:
-        raise _unreadable(folder, error) from error
-    return found if isinstance(found, dict) else {}
 
 
 def _unreadable(folder: Path, error: Exception) -> CheckpointError:

@@ -106,17 +106,18 @@ def cross_fit(
     folds = caption_folds(task, rows, num_folds)
     config = stated_config(run)
     identity = content_hash(json.dumps(identity_of_run(run, task), sort_keys=True, default=str))
-    # What folds were known by before runs recorded their identity: it changes with places and machines.
-    of_config = content_hash(json.dumps({key: config[key] for key in ("model", "data")}, default=str))
     console = Console()
     for fold in range(num_folds):
         kept, left_out = rows[folds != fold], rows[folds == fold]
-        facts = {"rows": content_hash(kept.tobytes()), "dataset": dataset.hash, "seed": task.seed}
-        older = facts | {"config": of_config}
-        facts["identity"] = identity
+        facts = {
+            "rows": content_hash(kept.tobytes()),
+            "dataset": dataset.hash,
+            "seed": task.seed,
+            "identity": identity,
+        }
         home = folder / f"{fold + 1}of{num_folds}"
         said = f"fold {fold + 1} of {num_folds}: {len(kept):,} mentions, {len(left_out):,} left out"
-        if _read(home / "fold.json") in (facts, older):
+        if _read(home / "fold.json") == facts:
             remove_leftovers(home)
             console.print(f"{said}, found", soft_wrap=True)
         else:

@@ -25,12 +25,10 @@ UNFINISHED = "unfinished.json"  #: In a run's folder while `fit` is at work on i
 _UNFINISHED = {"what": "being written by dim fit, or left by one that ended early"}
 #: What a start leaves that ended before its first epoch; without weights and figures nothing is lost with it.
 _STARTED = ("config.yaml", "logs", "places.json", "wandb.json", UNFINISHED)
-#: Where versions before kept the answers of `predict`, of whichever split was the last.
-OLD_PREDICTIONS = ("predictions.jsonl", "predictions.json")
 #: What a run consists of, with what `rank` and `predict` derive from it.
 OWN = (
     *("config.yaml", "metrics.json", "ranks.parquet", "checkpoints", "logs", "wandb.json", "places.json"),
-    *("predictions", *OLD_PREDICTIONS, ".predict", "ranker", "ranker-folds", "ranked", UNFINISHED),
+    *("predictions", ".predict", "ranker", "ranker-folds", "ranked", UNFINISHED),
     *("cross_encoder", "cross_encoder.partial", "judge", "judged", "answers", "collective"),
 )
 

@@ -149,7 +149,7 @@ def check_config(path: Path) -> None:
 
 
 def identity_of_run(run: Path, task: LinkingTask) -> Identity:
-    """What an opened run is, as it recorded it; of an older one as its config.yaml says.
+    """What an opened run is, as it recorded it; of one that was never evaluated as its config.yaml says.
 
     Args:
         run: Its folder.

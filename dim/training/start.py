@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import Logger
 from dim.core.files import atomic_path, remove_leftovers, sync_names, write_json
 from dim.training.checkpoint import LAST, PREVIOUS, weights_of
 from dim.training.checkpoint_files import keep_as
-from dim.training.run_folder import NEW, OLD_PREDICTIONS, UNFINISHED, mark_unfinished
+from dim.training.run_folder import NEW, UNFINISHED, mark_unfinished
 
 #: Options that are for one call alone, with their defaults: they are not kept in a run's config.yaml.
 ONE_TIME: dict[str, Any] = {"ckpt_path": None, "overwrite": False}
@@ -84,8 +84,6 @@ class RunStart(Callback):
         """
         if self._weights_before is not None and self._weights_before != weights_of(self.folder):
             shutil.rmtree(self.folder / "predictions", ignore_errors=True)
-            for name in OLD_PREDICTIONS:
-                (self.folder / name).unlink(missing_ok=True)
         (self.folder / "checkpoints" / PREVIOUS).unlink(missing_ok=True)
         remove_leftovers(self.folder / "checkpoints")
         (self.folder / UNFINISHED).unlink(missing_ok=True)

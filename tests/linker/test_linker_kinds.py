@@ -1,8 +1,5 @@
 """Which linker opens what: of methods, of folders, of users' own classes and of installed packages."""
 
-import json
-import subprocess
-import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
@@ -115,17 +112,3 @@ def test_a_package_whose_module_names_no_classes_stops_nobody(
 def test_what_a_module_merely_imports_is_not_known() -> None:
     module: Any = SimpleNamespace(__all__=["Mine", "number"], Mine=Mine, number=1, Path=Path)
     assert classes_in(module) == [Mine]
-
-
-@pytest.mark.long
-def test_runs_of_format_2_are_told_by_options_that_their_old_classes_say() -> None:
-    """In a process of its own: nothing is imported that the command does not import."""
-    name = "dim.methods.generative.module.GEMEL"
-    models = [{"class_path": name, "init_args": {"score_batch_size": size, "nil": True}} for size in (4, 64)]
-    script = f"""
-import json
-from dim.report.configuration import told_by_options
-print(json.dumps([told_by_options({{"config": {{"model": model}}}})["method"] for model in {models!r}]))
-"""
-    first, second = json.loads(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
-    assert first == second == {"class": "GEMEL", "options": {"nil": True}}

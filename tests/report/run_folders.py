@@ -5,7 +5,10 @@ import pandas as pd
 
 from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.result_files import FORMAT, write_result
-from dim.report.configuration import told_by_options
+from dim.training.identity import identity_of
+from dim.training.saved_run import classes_of_runs
+
+CONTROLS = ("leave_out", "shuffle", "blank")
 
 #: Facts that the runs of these tests share.
 FACTS = {
@@ -24,10 +27,22 @@ def make_run(folder, ranks, *, split="dev", columns=None, **facts):
     floor = {key: summarize_ranks(frame[f"{key}_rank"][in_kb]) for key in ("floor", "frozen") if f"{key}_rank" in frame}
     metrics = {**FACTS, **summarize_ranks(frame["rank"][in_kb]), **floor, "split": split, "n": int(in_kb.sum())}
     folder.mkdir(parents=True, exist_ok=True)
-    identity = facts.pop("identity", told_by_options({**metrics, **facts}))
+    identity = facts.pop("identity", identity_by_options({**metrics, **facts}))
     metrics |= facts
     write_result(folder, frame.assign(protocol=metrics["protocol"]), metrics, identity)
     return folder
+
+
+def identity_by_options(metrics):
+    """What a run with these facts would record of itself."""
+    classes_of_runs()  # imports what its configuration names
+    config = metrics["config"]
+    controls = {name: ", ".join(config["data"][name]) for name in CONTROLS if config.get("data", {}).get(name)}
+    model = (metrics.get("method") or {}).get("language_model") or {}
+    parts = {"language_model": model["fingerprint"]} if "fingerprint" in model else {}
+    found = identity_of(config, controls | metrics["features"], parts)
+    found |= {"ranker": config["rank"]} if "rank" in config else {}
+    return found | {name: metrics[name] for name in ("model", "system") if metrics.get(name)}
 
 
 def make_ranks(ranks, split):

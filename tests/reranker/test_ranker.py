@@ -179,28 +179,6 @@ def test_a_damaged_folder_is_refused(ranker, tmp_path, damage):
         Ranker.load(tmp_path)
 
 
-def of_version_1(folder):
-    """The two files as they were written before the folder was sealed."""
-    facts = json.loads((folder / "ranker.json").read_text())
-    gone = ("content", "format_version", "files", "seal")
-    facts = {"format": 1, **{name: value for name, value in facts.items() if name not in gone}}
-    (folder / "ranker.json").write_text(json.dumps(facts, indent=2) + "\n")
-
-
-def test_a_ranker_of_two_files_that_nothing_seals_is_read_as_before_and_sealed_when_it_is_saved_again(ranker, tmp_path):
-    ranker.facts = {"num_candidates": 7}
-    ranker.save(tmp_path / "ranker")
-    of_version_1(tmp_path / "ranker")
-    lists = made_up(20, seed=9)
-    older = Ranker.load(tmp_path / "ranker")
-    assert older.facts == {"num_candidates": 7}
-    for mine, theirs in zip(ranker.judge(lists), older.judge(lists), strict=True):
-        assert np.array_equal(mine.probabilities, theirs.probabilities)
-    older.save(tmp_path / "ranker")
-    assert json.loads((tmp_path / "ranker" / "ranker.json").read_text())["format_version"] == 2
-    assert Ranker.load(tmp_path / "ranker").facts == {"num_candidates": 7}
-
-
 @pytest.mark.parametrize("old", ["ranker.safetensors", "ranker.json"])
 def test_the_file_of_one_ranker_beside_that_of_another_is_refused(ranker, tmp_path, old):
     other = Ranker.fit(made_up(60), np.arange(60) % 4, NAMES, hidden=16, seed=8, epochs=1)

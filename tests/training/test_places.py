@@ -16,7 +16,7 @@ from dim.data.dataset import write_dataset
 from dim.demo import demo_world
 from dim.errors import ConfigError, DataError
 from dim.evaluation.result_files import read_results
-from dim.inference.places import PLACES, check_places, read_config, record_places
+from dim.inference.places import check_places, read_config, record_places
 from dim.linker import Linker
 from dim.linker.opening import open_linker
 from dim.training.saved_run import open_run
@@ -178,14 +178,6 @@ def test_a_cache_that_is_gone_is_made_where_it_was_and_said(project, capsys):
     assert f"is not at {project / 'cache'} any more" in capsys.readouterr().err
     assert (project / "cache").exists()
     assert not Path("cache").exists()
-
-
-def test_a_run_of_an_older_version_tells_its_places_by_its_own(project):
-    run = project / "runs" / "a"
-    (run / PLACES).unlink()
-    assert open_run(run, "cpu").data.dataset.root == project / "world"
-    renamed = run.rename(project / "b")  # its own path tells nothing now; its figures name the dataset
-    assert Path(read_config(renamed)["data"]["root"]) == project / "world"
 
 
 def test_an_encoder_s_files_move_along_and_are_named_when_they_are_gone(tmp_path, monkeypatch):

@@ -105,7 +105,6 @@ def test_a_new_run_takes_the_place_of_the_old_one_and_of_what_was_derived_from_i
     for name in ("ranker", "ranked", "wandb"):
         (run / name).mkdir()
         (run / name / "old.json").write_text("{}")
-    (run / "predictions.jsonl").write_text("{}\n")
     old = weights(run)
     options = tiny_options(world, run, "--overwrite", "true", "--seed_everything", "1")
     assert main(["fit", *options]) == 0
@@ -280,11 +279,9 @@ def test_what_was_derived_from_a_run_names_its_weights(ranked):
 @pytest.mark.usefixtures("quick_ranker")
 def test_what_was_derived_from_other_weights_is_refused(world, ranked, capsys):
     old = weights(ranked)
-    (ranked / "predictions.jsonl").write_text("{}\n")
     assert main(["fit", *tiny_options(world, ranked, "--ckpt_path", "last", "--trainer.max_epochs", "6")]) == 0
     assert weights(ranked) != old, "six epochs are no better than one: this tests nothing"
     assert not (ranked / "predictions").exists()
-    assert not (ranked / "predictions.jsonl").exists()  # of an older version
     with pytest.raises(CheckpointError, match=f"one of other weights \\({old}\\)"):
         Linker.from_checkpoint(ranked, device="cpu")
     capsys.readouterr()
