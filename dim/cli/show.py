@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
+from dim.core.excerpts import few_of
 from dim.core.text_form import one_form
 from dim.data.dataset import NIL, SPLITS, Dataset, gold_ids
 from dim.display.terminal import Console, Text
@@ -124,8 +125,7 @@ def _entity_lines(dataset: Dataset, entity_id: str) -> Lines:
     for split in SPLITS:
         ids = mentions.loc[mentions["split"] == split, "id"].tolist()
         if ids:
-            more = f" … ({len(ids):,})" if len(ids) > NUM_SHOWN else ""
-            yield f"gold in {split}", ", ".join(ids[:NUM_SHOWN]) + more
+            yield f"gold in {split}", few_of(ids, NUM_SHOWN)
     if mentions.empty:
         yield "gold", "of no mention"
 

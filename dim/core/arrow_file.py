@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from dim.core.excerpts import one_line
 from dim.core.files import regular
 from dim.errors import DataError
 
@@ -43,8 +44,7 @@ def map_arrow(path: Path, schema: pa.Schema, what: str, remedy: str) -> pa.Table
     try:
         batches = list(_batches(path, schema))
     except (OSError, ValueError, struct.error, pa.ArrowException) as error:
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise DataError(what, f"a damaged {path.name} ({said})", remedy) from error
+        raise DataError(what, f"a damaged {path.name} ({type(error).__name__}: {one_line(error)})", remedy) from error
     return pa.Table.from_batches(batches, schema)
 
 

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
 
+from dim.core.excerpts import one_line
 from dim.core.files import regular
 from dim.core.typed import Mismatch, typed
 from dim.errors import DataError
@@ -119,8 +120,7 @@ def _read(path: Path, form: str, parse: Callable[[str], Any], hint: Any, what: s
     except RecursionError as error:
         raise DataError(what, f"a damaged {path.name} (more than {DEEPEST} levels)", remedy) from error
     except (OSError, ValueError, yaml.YAMLError) as error:
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise DataError(what, f"a damaged {path.name} ({said})", remedy) from error
+        raise DataError(what, f"a damaged {path.name} ({type(error).__name__}: {one_line(error)})", remedy) from error
 
 
 def _check_bytes(path: Path, form: str) -> None:
@@ -192,7 +192,7 @@ def read_array(
         # Each slice of NumPy's own class of mapped arrays takes several times as long.
         return array.view(np.ndarray) if is_empty or mapped else np.array(array)
     except (OSError, ValueError, TypeError, EOFError, OverflowError) as error:
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        said = f"{type(error).__name__}: {one_line(error)}"
         raise DataError(what, f"a damaged {path.name} ({said})", remedy) from error
 
 
@@ -249,7 +249,7 @@ def read_parquet(
         wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns], schema.metadata)
         return pa.concat_tables(kept) if kept else wanted.empty_table()
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        said = f"{type(error).__name__}: {one_line(error)}"
         raise DataError(what, f"a damaged {path.name} ({said})", remedy) from error
 
 

@@ -29,6 +29,7 @@ from jsonargparse._common import denying_import_path_entry, parsing_settings
 from jsonargparse._optionals import _get_config_read_mode
 from jsonargparse._paths import Path as ParserPath
 
+from dim.core.excerpts import one_line
 from dim.core.typed import WORD, Mismatch, shown, typed
 from dim.errors import ConfigError, DataError
 
@@ -207,7 +208,7 @@ def made(value: Any) -> Any:
         except (TypeError, ValueError, RuntimeError, OSError, MemoryError, ArithmeticError) as error:
             raise DataError(
                 f"options with which {value.kind.__name__} can be made",
-                " ".join(str(error).split())[:300],
+                one_line(error),
                 "Make the folder again, or upgrade dim.",
             ) from error
     if isinstance(value, dict):

@@ -22,6 +22,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
+from dim.core.excerpts import few_of
 from dim.core.files import WORKPLACE, atomic_path
 from dim.core.locks import LOCK_SUFFIX, folder_lock
 from dim.errors import ConfigError
@@ -92,7 +93,7 @@ def check_target(
         if not kind.stands_beside and (others := _strangers(place, list(kind.files(place)))):
             raise ConfigError(
                 wanted,
-                f"{kind.name} with files that it did not write: {_named(others)}",
+                f"{kind.name} with files that it did not write: {few_of(others, NUM_NAMED)}",
                 "Move them away, or choose another folder.",
             )
         if not overwrite:
@@ -109,7 +110,9 @@ def check_target(
         found = [name for name in found if name in MARKERS or _belongs(name, own) or _belongs(f"{name}/", own)]
     if found:
         what = next((what for name, what in MARKERS.items() if name in found), "other files")
-        raise ConfigError(wanted, f"{what}: {_named(found)}", "Choose another folder; nothing was changed here.")
+        raise ConfigError(
+            wanted, f"{what}: {few_of(found, NUM_NAMED)}", "Choose another folder; nothing was changed here."
+        )
 
 
 def check_file(target: str | Path, what: str, is_ours: Callable[[Path], bool], sources: Iterable[Path] = ()) -> None:
@@ -209,8 +212,3 @@ def _relation(place: Path, source: Path) -> str:
     if place.is_relative_to(source):
         return "a place inside"
     return "a folder that holds" if source.is_relative_to(place) else ""
-
-
-def _named(names: list[str]) -> str:
-    rest = f" … ({len(names):,} in all)" if len(names) > NUM_NAMED else ""
-    return ", ".join(names[:NUM_NAMED]) + rest

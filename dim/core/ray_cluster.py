@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dim import errors
+from dim.core.excerpts import first_line
 from dim.core.jobs import Block, Compute, Executor, Plan, ThisProcess, compute_block
 from dim.errors import ConfigError, DataError, DimError, MissingExtraError
 
@@ -152,7 +153,7 @@ class RayCluster(Executor):
         except (OSError, ValueError, RuntimeError) as error:
             raise ConfigError(
                 f"a Ray cluster at {self.address or 'this machine'}",
-                str(error).strip().splitlines()[0],
+                first_line(error),
                 "Start one with `ray start --head`, or leave --address out to use this machine alone.",
             ) from error
         self._is_open = True

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict
 
 from dim.core.checksums import CHECKSUMS, sha256
+from dim.core.excerpts import few_of
 from dim.core.files import content_hash
 from dim.core.folder_files import peek_json, read_json, refit
 from dim.core.output import UNASKED, Kind, files_in, output_folder
@@ -168,10 +169,9 @@ def _check_names(folder: Path, files: Mapping[str, Any], name: str, what: str, r
         and not any(fnmatchcase(found, pattern) or fnmatchcase(PurePosixPath(found).name, pattern) for pattern in known)
     ]
     if others:
-        shown = ", ".join(sorted(others)[:3]) + (f" … ({len(others):,} in all)" if len(others) > 3 else "")
         raise DataError(
             f"{what} with nothing but the files that {name} lists",
-            f"others: {shown}",
+            f"others: {few_of(sorted(others), 3)}",
             "Move them out if you know them; if you do not, get the folder again from where it came.",
         )
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from dim.core.excerpts import first_line
 from dim.display.lines import warn
 from dim.encoders.base import Captioner
 from dim.encoders.device import DTYPES, Precision, resolve_device
@@ -177,7 +178,7 @@ class TransformersCaptioner(KnownByItsFiles, Captioner):
             apart = float(np.max([_apart(*odds) for odds in zip(alone, together, strict=False)]))
             found = f"odds of a token differ by {apart:.2g}" if not apart <= _MOST[self.precision] else None
         except Exception as error:  # each family of models raises its own kinds
-            found = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0][:200]}"
+            found = f"{type(error).__name__}: {first_line(error)}"
         if found is not None:
             warn(f"note: {self.path} is asked one image at a time: its answers hang on their neighbours ({found})")
         return found is None

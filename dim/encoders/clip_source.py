@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dim.core.excerpts import first_line
 from dim.core.files import content_hash
 from dim.core.folder_files import peek_json
 from dim.encoders.clip_preprocess import Preprocess, check_activation, say_activation, tag_of_file
@@ -141,7 +142,7 @@ class ClipSource:
         except Exception as error:  # the hub's client raises those of its HTTP library too
             raise ConfigError(
                 f"a model of open_clip, with {name}, on the Hugging Face hub at {self.hub_id}",
-                f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0][:300]}",
+                f"{type(error).__name__}: {first_line(error)}",
                 "Check the id, or give a local folder or file with pretrained.",
             ) from error
         return Path(path)

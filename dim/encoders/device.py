@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dim.core.excerpts import first_line
 from dim.encoders.base import Features
 from dim.errors import ConfigError
 
@@ -33,8 +34,9 @@ def resolve_device(device: str) -> torch.device:
     try:
         return torch.empty(0, device=torch.device(device)).device
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"a device '{device}'", said, "Use cpu or auto, or a device of this machine.") from error
+        raise ConfigError(
+            f"a device '{device}'", first_line(error), "Use cpu or auto, or a device of this machine."
+        ) from error
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
@@ -73,7 +75,7 @@ def check_compiler(device_type: str) -> None:
     try:
         torch.compile(_sum_of_sines)(torch.ones(4, device=device_type))
     except Exception as error:  # dynamo, inductor and the C++ compiler raise many kinds
-        said = (str(error).strip() or "no message").splitlines()[0][:300]
+        said = first_line(error)
         raise ConfigError(
             f"a compiler that torch.compile can use for {device_type}",
             f"{type(error).__name__}: {said}",

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from dim.core.excerpts import first_line
 from dim.encoders.device import EncoderPrecision
 from dim.errors import ConfigError
 
@@ -45,8 +46,7 @@ def tried(compute: Callable[[], Tensor], what: str, remedy: str) -> Tensor:
     except ConfigError:
         raise
     except Exception as error:  # each family of models raises its own kinds
-        said = (str(error).strip().splitlines() or ["no message"])[0][:200]
-        raise ConfigError(what, f"{type(error).__name__}: {said}", remedy) from error
+        raise ConfigError(what, f"{type(error).__name__}: {first_line(error)}", remedy) from error
     if not features.isfinite().all():
         raise ConfigError(what, "NaN or infinity", remedy)
     return features

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from dim.core.excerpts import first_line, one_line
 from dim.core.files import cache_folder, content_hash
 from dim.core.locks import folder_lock
 from dim.core.sealed import MANIFEST, Manifest, open_sealed, sealed_folder
@@ -174,10 +175,9 @@ def _said_of(backend: str) -> Iterator[None]:
     except (ConfigError, StorageError):
         raise
     except Exception as error:
-        said = " ".join(str(error).split())[:200] or "no message"
         raise ConfigError(
             f"an encoder that can be exported for backend {backend}, with batches and texts of any length",
-            f"{type(error).__name__}: {said}",
+            f"{type(error).__name__}: {one_line(error)}",
             "Use another backend, or torch, with this model.",
         ) from error
 
@@ -198,7 +198,7 @@ def open_export(place: Path, backend: str, precision: EncoderPrecision) -> Expor
     except (ConfigError, DataError):
         raise
     except Exception as error:  # safetensors and each runtime raise their own kinds
-        said = (str(error).strip().splitlines() or ["no message"])[0][:200]
+        said = first_line(error)
         raise DataError(f"a network for {backend} in {place}", f"{type(error).__name__}: {said}", remedy) from error
     return Exported(frozenset(facts["inputs"]), facts["most_tokens"], run, RUNTIMES[backend].call, sample)
 

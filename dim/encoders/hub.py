@@ -11,6 +11,7 @@ from pathlib import Path
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+from dim.core.excerpts import first_line
 from dim.errors import ConfigError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -84,7 +85,7 @@ def _from_cache(model_id: str, revision: str | None, what: str, cached: Path, er
     )
     if not has_answered and ref.is_file():
         return Pinned(ref.read_text(encoding="utf-8").strip(), is_offline=True)
-    said = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0][:200]}"
+    said = f"{type(error).__name__}: {first_line(error)}"
     named = f"{model_id} at {revision}" if revision else model_id
     if has_answered:
         says = "no id can be so" if isinstance(error, HFValidationError) else "the hub says"

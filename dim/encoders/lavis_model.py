@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from dim.core.excerpts import first_line
 from dim.encoders.device import resolve_device
 from dim.encoders.weights import hash_files
 from dim.errors import ConfigError, DataError
@@ -140,10 +141,9 @@ class LavisModel:
         try:
             yield
         except Exception as error:  # LAVIS, Transformers and the hub client raise their own kinds
-            found = (str(error).strip().splitlines() or [""])[0][:300]
             raise ConfigError(
                 f"the model {self.name} at {self.path or self.model_type}",
-                f"{type(error).__name__}: {found}",
+                f"{type(error).__name__}: {first_line(error)}",
                 f"Check {CONFIG} and the files that it names, or make LAVIS's downloads reachable.",
             ) from error
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
+from dim.core.excerpts import first_line
 from dim.core.folder_files import peek_json, read_json
 from dim.errors import DataError
 
@@ -135,10 +136,9 @@ def write_safetensors(source: Path, target: Path, load: Callable[[Path], Any]) -
         tensors = {name: value.clone().contiguous() for name, value in state.items()}  # of tied weights each a copy
         data = save(tensors, metadata={"format": "pt"})
     except Exception as error:  # pickle, torch and safetensors raise their own kinds
-        said = (str(error).strip().splitlines() or ["no message"])[0][:200]
         raise DataError(
             f"weights in {source} that can be read as tensors by name (torch.load with weights_only)",
-            f"{type(error).__name__}: {said}",
+            f"{type(error).__name__}: {first_line(error)}",
             "Save them as safetensors: model.save_pretrained(folder), or safetensors.torch.save_file(state, file).",
         ) from error
     target.write_bytes(data)  # save_file lets nobody else read the file

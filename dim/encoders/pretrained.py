@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from transformers import dynamic_module_utils
 from transformers.utils import logging
 
+from dim.core.excerpts import few, first_line
 from dim.core.folder_files import peek_json
 from dim.encoders.hub import Pinned, check_local, pin
 from dim.encoders.model_files import copy_files, load_pickled, transformers_files
@@ -139,7 +140,7 @@ class Pretrained:
         except Exception as error:  # each file format and the hub client raise their own kinds
             if "trust_remote_code" in str(error):
                 raise own_code(self.what, self.path) from error
-            found = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0][:300]}"
+            found = f"{type(error).__name__}: {first_line(error)}"
             remedy = (
                 "Give a folder as written by save_pretrained: config.json, processor and tokenizer files, safetensors."
                 if is_folder
@@ -243,7 +244,6 @@ def check_folder(folder: Path, what: str) -> None:
 def _what_it_is(folder: Path) -> tuple[str, str]:
     """What stands in a folder in the place of a model, and what to do."""
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
     asked = "Give a folder as written by save_pretrained: config.json, processor and tokenizer files, safetensors."
     if not names:
         return "an empty folder", asked
@@ -265,8 +265,8 @@ def _what_it_is(folder: Path) -> tuple[str, str]:
             return f"weights for {framework} ({of_it[0]})", f"Get the model's safetensors for PyTorch. {asked}"
     inside = [path.parent.name for path in sorted(folder.glob("*/config.json"))]
     if len(inside) == 1:
-        return f"no config.json ({shown})", f"Name the folder with the model: {folder / inside[0]}."
-    return f"no config.json ({shown})", asked
+        return f"no config.json ({few(names, 5)})", f"Name the folder with the model: {folder / inside[0]}."
+    return f"no config.json ({few(names, 5)})", asked
 
 
 def _transformer_of(folder: Path) -> str | None:

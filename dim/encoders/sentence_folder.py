@@ -16,6 +16,7 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from dim.core.excerpts import first_line
 from dim.core.files import content_hash
 from dim.core.folder_files import peek_json
 from dim.encoders.model_files import load_pickled, safe_name, write_safetensors
@@ -83,8 +84,7 @@ class Head:
         except ConfigError:
             raise
         except Exception as error:  # pickle, safetensors and torch raise their own kinds
-            said = (str(error).strip().splitlines() or ["no message"])[0][:200]
-            raise refused(f"{self.kind} of {self.weights}: {type(error).__name__}: {said}") from error
+            raise refused(f"{self.kind} of {self.weights}: {type(error).__name__}: {first_line(error)}") from error
         return module.eval().requires_grad_(False)
 
     def _module(self, state: Mapping[str, Tensor]) -> nn.Module:

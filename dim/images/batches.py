@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from dim.core.excerpts import first_line
 from dim.errors import DataError
 from dim.images.reading import UnusableImageError, load_image
 
@@ -93,7 +94,7 @@ def decoded_batches(
     except RuntimeError as error:  # how DataLoader tells that a worker died
         raise DataError(
             "image workers that live to the end",
-            str(error).splitlines()[0],
+            first_line(error),
             "Probably the memory was full: lower num_workers and run again; it goes on from here.",
         ) from error
 

@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from dim.core.excerpts import one_line
 from dim.core.sealed import sealed_kind
 from dim.encoders.base import Frozen
 from dim.errors import DataError
@@ -27,7 +28,7 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
     try:
         found: dict[str, torch.Tensor] = load_file(file)
     except (OSError, ValueError, SafetensorError) as error:
-        raise DataError(f"weights of a linker in {file}", " ".join(str(error).split())[:200], REMEDY) from error
+        raise DataError(f"weights of a linker in {file}", one_line(error), REMEDY) from error
     return found
 
 

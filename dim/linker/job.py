@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dim.core.excerpts import few
 from dim.core.files import explain_write_errors, remove_leftovers, sync_names, write_json
 from dim.core.folder_files import json_value, read_json
 from dim.core.progress import shown
@@ -211,7 +212,7 @@ def count(source: Path, encoding: str | None, replaced: Collection[str] = ()) ->
         ("columns of the input that the answers' own columns replace", [name for name in columns if name in replaced]),
     ):
         if names:
-            notes.append(f"{said}: {', '.join(names[:MOST_NAMED])}{' …' if len(names) > MOST_NAMED else ''}")
+            notes.append(f"{said}: {few(names, MOST_NAMED)}")
     with source.open("rb") as file:
         return Counted(total, hashlib.file_digest(file, "sha256").hexdigest(), images.hexdigest(), notes)
 

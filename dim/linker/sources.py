@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from dim.core.excerpts import first_line
 from dim.errors import ConfigError, DataError
 from dim.features.live import LiveEncoder
 from dim.inference.data import DataModule
@@ -63,7 +64,7 @@ def folder_of(
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise DataError(
             f"a linker's folder or an id on the Hugging Face hub: {model_id}",
-            f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
+            f"{type(error).__name__}: {first_line(error)}",
             "Check the name, or give a local folder.",
         ) from error
 

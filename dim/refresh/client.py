@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from dim.core.excerpts import few_of
 from dim.core.retry_after import retry_after
 from dim.errors import ConfigError, MissingExtraError
 from dim.refresh.prompt import Parameters, Prompt
@@ -136,9 +137,8 @@ class Endpoint:
         names = [each["id"] for each in await self.models()]
         if not names:
             return f"the model '{self.model}' (the server lists none)"
-        shown = ", ".join(names[:NUM_LISTED]) + (f" … ({len(names):,})" if len(names) > NUM_LISTED else "")
         is_listed = "among" if self.model in names else "not among"
-        return f"the model '{self.model}' ({is_listed} those that the server lists: {shown})"
+        return f"the model '{self.model}' ({is_listed} those that the server lists: {few_of(names, NUM_LISTED)})"
 
     def patience(self, prompt: Prompt) -> asyncio.Timeout:
         """How long one try may take: `timeout_s`."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dim.core.excerpts import few
 from dim.data.entity import Entity
 from dim.refresh.prompt import Prompt, PromptTemplate
 from dim.refresh.tokens import TokenCounter
@@ -76,13 +77,13 @@ class Room:
         if self.cut:
             lines.append(
                 f"{len(self.cut):,} prompts lost the end of the old text: the context has {self.context:,} tokens, "
-                f"{self.max_tokens:,} of them for the answer: {_shown(self.cut)}"
+                f"{self.max_tokens:,} of them for the answer: {few(self.cut, 3)}"
             )
         if self.too_long:
             counted = "" if self.counter.is_exact else ", let --tokenizer FOLDER count exactly"
             lines.append(
                 f"{len(self.too_long):,} are too long even without an old text, and are not sent: "
-                f"{_shown(self.too_long)}. Lower --max_tokens, shorten the --template{counted}, or take a model with "
+                f"{few(self.too_long, 3)}. Lower --max_tokens, shorten the --template{counted}, or take a model with "
                 "a longer context"
             )
         return lines
@@ -112,7 +113,3 @@ def _start_of(text: str, num: int) -> str | None:
     """At most so many characters, up to the end of a word where words end in spaces; None: no text."""
     start = text[:num]
     return (start.rsplit(None, 1)[0] if " " in start.strip() else start).strip() or None
-
-
-def _shown(ids: Sequence[str]) -> str:
-    return ", ".join(ids[:3]) + (" …" if len(ids) > 3 else "")

@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from dim.core.excerpts import first_line
 from dim.core.folder_files import peek_json
 from dim.errors import ConfigError
 from dim.refresh.prompt import Prompt
@@ -119,7 +120,7 @@ def _load(folder: Path) -> Any:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
-            f"a Transformers tokenizer in {folder}", str(error).split("\n")[0], "Check --tokenizer, or leave it out."
+            f"a Transformers tokenizer in {folder}", first_line(error), "Check --tokenizer, or leave it out."
         ) from error
 
 

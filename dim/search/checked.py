@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dim.core.excerpts import few_of
 from dim.errors import DataError
 from dim.search.stores import Floats, Rows
 
@@ -56,4 +57,4 @@ def refuse_unknown(ids: Rows) -> None:
 
 def some(ids: Rows) -> str:
     """The first of the ids, and how many there are."""
-    return ", ".join(map(str, ids[:5].tolist())) + (f" … ({len(ids):,})" if len(ids) > 5 else "")
+    return few_of(ids.tolist(), 5)

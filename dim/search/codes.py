@@ -9,6 +9,7 @@ from typing import Any
 import faiss as typed_faiss
 import numpy as np
 
+from dim.core.excerpts import one_line
 from dim.core.progress import shown
 from dim.core.sealed import REMEDY
 from dim.errors import DataError
@@ -56,7 +57,7 @@ class CodeStore(FaissStore):
                 raise ValueError(f"{type(codes).__name__} and {type(vectors).__name__}")
             return cls(codes, vectors, effort, width, rescored)
         except (RuntimeError, ValueError, OSError) as error:
-            raise DataError(f"a FAISS index at {path}", " ".join(str(error).split())[:200], REMEDY) from error
+            raise DataError(f"a FAISS index at {path}", one_line(error), REMEDY) from error
 
     @property
     def most(self) -> int:

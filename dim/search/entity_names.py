@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dim.core.excerpts import few
 from dim.core.sealed import open_sealed, sealed_folder
 from dim.errors import DataError
 from dim.search.jagged import spans
@@ -270,8 +271,8 @@ class EntityNames:
         known[known] = self._live[wanted[known]]
         if not known.all():
             unknown = np.unique(wanted[~known])
-            shown = ", ".join(map(str, unknown[:5].tolist())) + (" …" if len(unknown) > 5 else "")
-            raise DataError("rows of entities that are there", f"{len(unknown)} others ({shown})", "Look at its rows.")
+            found = f"{len(unknown)} others ({few(unknown.tolist(), 5)})"
+            raise DataError("rows of entities that are there", found, "Look at its rows.")
         return wanted
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dim.core.excerpts import one_line
 from dim.core.folder_files import read_array
 from dim.core.progress import shown
 from dim.core.sealed import REMEDY
@@ -184,7 +185,7 @@ class FaissStore:
             index = faiss.read_index(str(path), flag | faiss.IO_FLAG_READ_ONLY)
             return cls(index, kind, effort, width, path)
         except (RuntimeError, ValueError, OSError) as error:
-            raise DataError(f"a FAISS index at {path}", " ".join(str(error).split())[:200], REMEDY) from error
+            raise DataError(f"a FAISS index at {path}", one_line(error), REMEDY) from error
 
     def __len__(self) -> int:
         return int(self.index.ntotal)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from starlette.responses import Response
 
+from dim.core.excerpts import few_of
 from dim.errors import InUseError, MemoryShortageError, StorageError
 from dim.linker import Linker
 from dim.serve.problems import Problem, busy
@@ -131,7 +132,7 @@ def _remove(linker: Linker, ids: list[str]) -> None:
 
 
 def _named(ids: list[str]) -> str:
-    return ", ".join(f"'{each}'" for each in ids[:3]) + (f" … ({len(ids):,})" if ids[3:] else "")
+    return few_of([f"'{each}'" for each in ids], 3)
 
 
 def _check_number(count: int, what: str, most: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NotRequired, TypedDict
 import torch
 from torch import Tensor
 
+from dim.core.excerpts import first_line
 from dim.core.files import hash_parts, regular
 from dim.core.typed import Mismatch, shown, typed
 from dim.display.lines import warn
@@ -74,7 +75,7 @@ def told_of(path: Path | str) -> Iterator[None]:
 
 def no_checkpoint(path: Path | str, error: Exception) -> CheckpointError:
     """What is told of a file in which something is not what `dim fit` writes."""
-    said = (str(error).splitlines() or [""])[0]
+    said = first_line(error)
     return CheckpointError(
         f"a checkpoint that dim fit wrote at {path}",
         said if isinstance(error, Mismatch) else f"{type(error).__name__}: {said}",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from dim.core.excerpts import one_line
 from dim.errors import ConfigError, DataError, MissingExtraError
 
 ENDS = frozenset(".!?…。！？")  #: Words that end a sentence.
@@ -73,6 +74,6 @@ def _loaded(model: str | Path, device: str) -> Any:
     try:
         return GLiNER.from_pretrained(str(model), map_location=device).eval()
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        found = " ".join(str(error).split())[:300]
+        found = one_line(error)
         remedy = "Name its folder, or its id on the hub (urchade/gliner_small-v2.1)."
         raise DataError(f"a model of GLiNER at {model}", found, remedy) from error

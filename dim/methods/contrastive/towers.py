@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
+from dim.core.excerpts import one_line
 from dim.core.progress import shown
 from dim.data.entity import Entity
 from dim.data.missing_images import MAX_MISSING_IMAGES, NamedImages, check_images, missing_sentence
@@ -148,8 +149,11 @@ def make_towers(task: TwoTowersNetwork, facts: Mapping[str, Any], weights: Mappi
         if query.shape != entity.shape or query.shape[1] < task.num_sparse:
             raise ValueError(f"queries {list(query.shape)} and entities {list(entity.shape)}")
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:  # torch's own
-        found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise DataError("the fields of a linker, their widths and its model's options", found, SAVE_AGAIN) from error
+        raise DataError(
+            "the fields of a linker, their widths and its model's options",
+            f"{type(error).__name__}: {one_line(error)}",
+            SAVE_AGAIN,
+        ) from error
     return query.shape[1]
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from dim.core.excerpts import first_line
 from dim.core.shortages import is_memory
 from dim.encoders.device import DTYPES, Precision
 from dim.encoders.model_files import copy_files, load_pickled, transformers_files
@@ -213,7 +214,7 @@ def explained_memory() -> Iterator[None]:
             raise
         raise ConfigError(
             "enough memory for the language model and its prompts",
-            (str(error).splitlines() or ["none"])[0],
+            first_line(error),
             "Lower --data.batch_size (training), --model.batch_size or --model.num_beams (answering), or the number of "
             "examples; or load the model in bf16 or quantized (--model.language_model.precision, .quantization).",
         ) from error

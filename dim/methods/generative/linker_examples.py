@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dim.core.excerpts import one_line
 from dim.core.files import content_hash
 from dim.core.folder_files import read_array, read_parquet
 from dim.errors import ConfigError, DataError
@@ -61,7 +62,7 @@ class TrainingMentions:
         try:
             table = table.select(SCHEMA.names).cast(SCHEMA)
         except (KeyError, ValueError, pa.ArrowException) as error:
-            raise DataError(what, f"another table ({' '.join(str(error).split())[:200]})", remedy) from error
+            raise DataError(what, f"another table ({one_line(error)})", remedy) from error
         is_whole = not any(column.null_count for column in table.columns)
         for name, vectors in (("string", strings), ("image", images)):
             rows = table[name].to_numpy()

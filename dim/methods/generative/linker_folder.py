@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from safetensors.torch import save
 
+from dim.core.excerpts import one_line
 from dim.core.sealed import open_sealed, seal
 from dim.core.typed import shown
 from dim.encoders.device import resolve_device
@@ -126,8 +127,7 @@ def read(folder: Path, device: str, trusted: Sequence[str] = (), image_root: str
             with torch.device("meta"):  # the weights say whether these widths are theirs, before they take any memory
                 task.mapper = FeatureMapper(*widths)
         except (TypeError, RuntimeError) as error:  # torch's own
-            found = " ".join(str(error).split())[:200]
-            raise DataError("the widths of a linker's mapper", found, REMEDY) from error
+            raise DataError("the widths of a linker's mapper", one_line(error), REMEDY) from error
         load_weights(task.mapper, read_weights(folder / "mapper.safetensors"))
         check_widths(live, {"mention_fields": {"image": manifest["image_width"]}, "entity_fields": {}})
     task.register_buffer("place", torch.empty(0), persistent=False)  # says where it computes, also without a mapper

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dim.core.excerpts import first_line
 from dim.core.shortages import is_memory
 from dim.display.lines import warn
 from dim.encoders.device import Precision
@@ -273,7 +274,7 @@ def _tried(make: Callable[[], Any]) -> Any:
     except Exception as error:
         if is_memory(error):
             raise
-        return f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0][:200]}"
+        return f"{type(error).__name__}: {first_line(error)}"
 
 
 def _refused(model: LanguageModel, why: str) -> ConfigError:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dim.core.excerpts import one_line
 from dim.core.folder_files import read_array
 from dim.core.mapped import dropped
 from dim.core.sealed import open_sealed, seal
@@ -131,8 +132,11 @@ def _made(task: MIMICNetwork, fields: FieldFacts, weights: Mapping[str, Tensor])
         with torch.inference_mode():
             return EntityCache.of([task.entity_parts(_nothing(entity))], task.cache_type)
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:  # torch's own
-        found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise DataError("the fields of a linker, their widths and its model's options", found, SAVE_AGAIN) from error
+        raise DataError(
+            "the fields of a linker, their widths and its model's options",
+            f"{type(error).__name__}: {one_line(error)}",
+            SAVE_AGAIN,
+        ) from error
 
 
 def _nothing(widths: Mapping[str, int]) -> Batch:
