@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext, redirect_stdout
 from functools import partial
 from io import StringIO
@@ -25,31 +25,27 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 
 from dim.cli.configs import with_config_files
 from dim.cli.making import explain_making
+from dim.cli.run_options import settle_options
 from dim.cli.trainer_line import trainer_line
 from dim.core.distributed import process_of_run
 from dim.core.folder_files import is_bounded
-from dim.core.known_classes import imported_class, lacking, only_these, trusted_by
+from dim.core.known_classes import only_these, trusted_by
 from dim.core.locks import folder_lock
 from dim.core.options import Explained
 from dim.core.replaced import State, state_of
 from dim.core.shortages import shortage
 from dim.core.wrong_line import split_line
 from dim.display.lines import say
-from dim.errors import CheckpointError, ConfigError, DimError
+from dim.errors import ConfigError, DimError
 from dim.evaluation.result_files import write_identity
 from dim.inference.places import (
     CONFIG,
-    FOLDERS,
     check_dataset,
     check_places,
-    is_config_of,
-    located,
-    paths_in,
     record_places,
-    stated_config,
 )
 from dim.releases.prepare import open_dataset
-from dim.training.checkpoint import no_checkpoint, read_checkpoint, to_resume_from
+from dim.training.checkpoint import check_checkpoint, checkpoint, no_checkpoint, to_resume_from
 from dim.training.checkpoint_files import RunCheckpoint, WholeCheckpoints
 from dim.training.datamodule import LinkingDataModule
 from dim.training.pinning import keep_commits, write_settled
@@ -66,8 +62,6 @@ from dim.training.wandb_run import end_wandb, follow_run
 from dim.training.writer import ResultWriter
 
 MONITOR = "tune/mrr"
-#: Which cluster computes: it is sent, and sends back, what Python unpickles.
-MACHINES = {"data.engine": "local", "data.address": None}
 #: What Lightning sets when it starts further processes; another run in this process would take it for its own.
 LAUNCH_VARIABLES = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
 #: What Lightning and jsonargparse warn of and a user cannot act on.
@@ -174,44 +168,7 @@ class DimCLI(LightningCLI):
                 self.read[path.parent] = state_of(path.parent, (CONFIG,))
                 check_config(path)
         self.config = parser.parse_args(args)
-        options = self.config[self.config["subcommand"]]
-        given = {str(arg).partition("=")[0] for arg in args}
-        for path in (Path(str(path)) for path in options.get("config") or []):
-            if is_config_of(path.parent, path):
-                # They are asked for anew each time: whatever a run's config.yaml says of them counts for nothing.
-                for name in (name for name in ONE_TIME if f"--{name}" not in given):
-                    options[name] = ONE_TIME[name]
-                self._settle(options, path.parent, is_named="--run" in given)
-                _as_before(options, path.parent, given)
-        if args[0] == "fit" and options["ckpt_path"] == "last":
-            begun = folder_to_fit(Path(options["run"]), resumed=True, overwrite=options["overwrite"])
-            if (begun / CONFIG).exists():
-                _as_before(options, begun, given)
-                _settled(options, given, (stated_config(begun).get("model") or {}).get("init_args") or {})
-        elif args[0] == "fit" and options["ckpt_path"] is None:
-            _settled(options, given, {})  # also where the configuration is that of a run, which settled its own
-        if args[0] != "fit":  # where it computes is for who asks to say, not for the run
-            for name in (name for name in MACHINES if f"--{name}" not in given):
-                options[name] = MACHINES[name]
-        options.pop("trust", None)  # the command line counts, never a file
-        for name in ("from", "mentions", "allow_missing"):  # read by then, where the command line has them
-            if options.pop(name, None) is not None:
-                found = f"{name} in a file, or of dim {args[0]}"
-                raise ConfigError(f"--{name} on the command line of dim fit", found, "Name it there.")
-        if (dataset := options.pop("dataset", None)) is not None:
-            options["data.root"] = dataset
-            options["data.images"] = None  # a dataset folder says itself where its images are
-
-    @staticmethod
-    def _settle(options: Any, folder: Path, is_named: bool) -> None:
-        """Takes the run whose config.yaml was given, and its files, from where they stand now."""
-        config = stated_config(folder)
-        if not is_named and options["run"] == config.get("run"):
-            options["run"] = options["trainer.default_root_dir"] = str(folder)
-        given = dict(paths_in(config))
-        for option, place in located(folder, config).items():
-            if str(options.get(option)) == given[option]:  # and not changed by a later option
-                options[option] = Path(place) if option in FOLDERS else place
+        settle_options(self.config[self.config["subcommand"]], [str(arg) for arg in args])
 
     def _parse_ckpt_path(self) -> None:
         """Nothing: a checkpoint of dim holds no options of the model."""
@@ -421,41 +378,6 @@ class DimCLI(LightningCLI):
         self.writer.show()
 
 
-def _as_before(options: Any, folder: Path, given: set[str]) -> None:
-    """Has options that a run's config.yaml lacks, since they came later, be as runs of before had them.
-
-    Args:
-        options: As they were parsed, with today's defaults.
-        folder: Of the run.
-        given: The options of the command line.
-    """
-    config = stated_config(folder)
-    for name, value in lacking(LinkingDataModule, config.get("data") or {}).items():
-        if f"--data.{name}" not in given:
-            options["data"][name] = value
-    model = config.get("model") or {}
-    kind = imported_class(str(model.get("class_path")))
-    if kind is None or options["model"]["class_path"] != model["class_path"]:
-        return
-    for name, value in lacking(kind, model.get("init_args") or {}).items():
-        if name in options["model"]["init_args"] and not {f"--model.{name}", f"--model.init_args.{name}"} & given:
-            options["model"]["init_args"][name] = value
-
-
-def _settled(options: Any, given: set[str], before: Mapping[str, Any]) -> None:
-    """Has what a method settles when it is fitted (`LinkingTask.settles`) be as it was settled before, if it was.
-
-    Args:
-        options: As they were parsed.
-        given: The options of the command line.
-        before: The options of the model with which the run began.
-    """
-    kind = imported_class(str(options["model"]["class_path"]))
-    for name in getattr(kind, "settles", ()):
-        if not {f"--model.{name}", f"--model.init_args.{name}"} & given:
-            options["model"]["init_args"][name] = before.get(name)
-
-
 def whole_numbers_first(parser: LightningArgumentParser) -> None:
     """Has `1` be one batch to options that take a number of batches or a share, whatever was imported before.
 
@@ -480,42 +402,6 @@ def trainer_error(error: Exception) -> ConfigError:
     return ConfigError(
         "options of the trainer that go together", str(error), "Change --trainer.…; dim fit --help lists the options."
     )
-
-
-def check_checkpoint(path: Path, seed: int, datamodule: LinkingDataModule) -> None:
-    """Refuses, before data is read, a file that is no checkpoint, and weights of another seed or other texts.
-
-    Raises:
-        ConfigError: There is no such file.
-        CheckpointError: It is no checkpoint, of another seed, or of other texts. The rest is compared when it loads.
-    """
-    if not path.is_file():
-        raise ConfigError(f"a checkpoint at --ckpt_path {path}", "no such file", "Name best, last, or a .ckpt file.")
-    saved = read_checkpoint(path).get("dim", {})
-    datamodule.trained_fields = saved.get("fields")
-    for option in ("entity_text", "context_template", "text_template"):
-        asked = getattr(datamodule, option)
-        if saved.get(option, asked) != asked:
-            raise CheckpointError(
-                f"a checkpoint whose {option} is {asked}",
-                f"{saved[option]} in {path}",
-                f"Use it with --data.{option} {saved[option]!r}, or fit again.",
-            )
-    found = saved.get("seed")
-    if found is not None and found != seed:
-        raise CheckpointError(
-            f"weights of seed {seed}",
-            f"a checkpoint of seed {found}: {path}",
-            f"Use it as what it is: --seed_everything {found}, or name a checkpoint of this run.",
-        )
-
-
-def checkpoint(run: Path, name: str) -> Path:
-    """The `best` weights on tune, or the `last` epoch's. Raises ConfigError where there are none."""
-    path = run / "checkpoints" / f"{name}.ckpt"
-    if not path.exists():
-        raise ConfigError(f"a checkpoint {path}", "none", "Run dim fit with the same --run first, or give --ckpt_path.")
-    return path
 
 
 #: What the trainer's commands are made of.

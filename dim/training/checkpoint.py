@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import torch
 from torch import Tensor
@@ -16,7 +16,10 @@ from dim.core.excerpts import first_line
 from dim.core.files import hash_parts, regular
 from dim.core.typed import Mismatch, shown, typed
 from dim.display.lines import warn
-from dim.errors import CheckpointError
+from dim.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    from dim.training.datamodule import LinkingDataModule
 
 BEST = Path("checkpoints") / "best.ckpt"  #: In a run's folder: the weights that its figures are of.
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  #: Beside it, of the last epochs.
@@ -149,6 +152,42 @@ def file_in(run: Path, path: Path) -> str:
     """How a checkpoint is named beside a figure: relative to its run, or, of another run, by its whole path."""
     path, run = path.resolve(), run.resolve()
     return path.relative_to(run).as_posix() if path.is_relative_to(run) else str(path)
+
+
+def check_checkpoint(path: Path, seed: int, datamodule: LinkingDataModule) -> None:
+    """Refuses, before data is read, a file that is no checkpoint, and weights of another seed or other texts.
+
+    Raises:
+        ConfigError: There is no such file.
+        CheckpointError: It is no checkpoint, of another seed, or of other texts. The rest is compared when it loads.
+    """
+    if not path.is_file():
+        raise ConfigError(f"a checkpoint at --ckpt_path {path}", "no such file", "Name best, last, or a .ckpt file.")
+    saved = read_checkpoint(path).get("dim", {})
+    datamodule.trained_fields = saved.get("fields")
+    for option in ("entity_text", "context_template", "text_template"):
+        asked = getattr(datamodule, option)
+        if saved.get(option, asked) != asked:
+            raise CheckpointError(
+                f"a checkpoint whose {option} is {asked}",
+                f"{saved[option]} in {path}",
+                f"Use it with --data.{option} {saved[option]!r}, or fit again.",
+            )
+    found = saved.get("seed")
+    if found is not None and found != seed:
+        raise CheckpointError(
+            f"weights of seed {seed}",
+            f"a checkpoint of seed {found}: {path}",
+            f"Use it as what it is: --seed_everything {found}, or name a checkpoint of this run.",
+        )
+
+
+def checkpoint(run: Path, name: str) -> Path:
+    """The `best` weights on tune, or the `last` epoch's. Raises ConfigError where there are none."""
+    path = run / "checkpoints" / f"{name}.ckpt"
+    if not path.exists():
+        raise ConfigError(f"a checkpoint {path}", "none", "Run dim fit with the same --run first, or give --ckpt_path.")
+    return path
 
 
 def to_resume_from(folder: Path) -> Path | None:
