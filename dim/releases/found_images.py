@@ -92,30 +92,35 @@ def look_up_images(release: Release, images: Path | None, root: Path | None = No
         return _without_folder(release, owners, images_named, [*placeholders, *unused])
     outside = [path for path, (state, _) in final.items() if state == "outside"]
     holding = folder_that_holds(outside, root, len(outside) < len(final)) if root is not None else None
-    problems = Skipped()
-    named, dropped = [], {}
-    has_image = [False] * len(release.mentions)
-    for owner, table in owners.items():
-        states = [[final[path][0] for path in paths] for paths in table["images"]]
-        for paths, of in zip(table["images"], states, strict=True):
-            for path, state in zip(paths, of, strict=True):
-                if state != "here":
-                    problems.add(REASONS[state], path)
-        absent = [
-            (paths[0], of[0]) for paths, of in zip(table["images"], states, strict=True) if paths and "here" not in of
-        ]
-        reasons = Counter(REASONS[state] for _, state in absent)
-        named.append(NamedImages(owner, sum(map(bool, states)), reasons, [path for path, _ in absent], holding))
+    problems, dropped = Skipped(), {}
+    named = [_named_by(owner, table, final, holding, problems) for owner, table in owners.items()]
+    of_mentions = release.mentions["images"].tolist() if "mention" in owners else [()] * len(release.mentions)
+    has_image = [any(final[path][0] == "here" for path in paths) for paths in of_mentions]
+    for of, table in zip(named, owners.values(), strict=True):
         table["images"] = [
             [final[path][1] for path in paths if final[path][0] != "outside"] for paths in table["images"]
         ]
-        if lost := sum(map(bool, states)) - int(table["images"].map(bool).sum()):
-            dropped[owner] = {REASONS["outside"]: lost}
-        if table is release.mentions:
-            has_image = ["here" in of for of in states]
+        if lost := of.named - int(table["images"].map(bool).sum()):
+            dropped[of.owner] = {REASONS["outside"]: lost}
     facts = {of.owner: of.as_json() for of in named}
     said = [*filter(None, [missing_sentence(facts)]), *placeholders, *unused]
     return LookedUp(problems, dropped, named, has_image, images_named, said)
+
+
+def _named_by(
+    owner: str, table: pd.DataFrame, final: Mapping[str, tuple[State, str]], holding: Path | None, problems: Skipped
+) -> NamedImages:
+    """What rows name and what is there of it; `problems` gets each path that is not."""
+    states = [[final[path][0] for path in paths] for paths in table["images"]]
+    absent = []
+    for paths, of in zip(table["images"], states, strict=True):
+        for path, state in zip(paths, of, strict=True):
+            if state != "here":
+                problems.add(REASONS[state], path)
+        if paths and "here" not in of:
+            absent.append((paths[0], of[0]))
+    reasons = Counter(REASONS[state] for _, state in absent)
+    return NamedImages(owner, sum(map(bool, states)), reasons, [path for path, _ in absent], holding)
 
 
 def _top(release: Release, images: Path | None, root: Path | None) -> Path | None:

@@ -255,15 +255,20 @@ def _prepare(
     )
     print_summary(dataset)
     if audit:
-        # Here, because it brings torch and scikit-learn along.
-        from dim.audit import audit_dataset, print_verdicts
-
-        found = audit_dataset(dataset, progress=True)
-        print_verdicts(found, Console())
-        write_json(dataset.root / AUDIT_FILE, found.as_json())
+        _audit(dataset)
     if says_next:
         print_fit_command(dataset, any(named.named > named.missing for named in looked_up.named))
     return dataset
+
+
+def _audit(dataset: Dataset) -> None:
+    """Looks for leaks, prints what was found, and keeps it in the folder."""
+    # Here, because it brings torch and scikit-learn along.
+    from dim.audit import audit_dataset, print_verdicts
+
+    found = audit_dataset(dataset, progress=True)
+    print_verdicts(found, Console())
+    write_json(dataset.root / AUDIT_FILE, found.as_json())
 
 
 def open_dataset(root: Path, cache_dir: Path, images: Path | None = None) -> Dataset:
