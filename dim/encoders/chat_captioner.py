@@ -19,6 +19,7 @@ from dim.encoders.base import Captioner
 from dim.encoders.device import DTYPES, Precision, resolve_device
 from dim.encoders.encoder_check import pictures, remedy_for, tried
 from dim.encoders.pretrained import KnownByItsFiles, check_whole, current_transformers
+from dim.encoders.special_tokens import as_plain_text, special_tokens
 from dim.errors import ConfigError
 from dim.images.scaled import scaled_down
 
@@ -130,7 +131,13 @@ class TransformersCaptioner(KnownByItsFiles, Captioner):
 
     def _inputs(self, asked: Sequence[tuple[Image.Image, str]]) -> Any:
         messages = [
-            {"role": "user", "content": [{"type": "image", "image": image}, {"type": "text", "text": self._text(said)}]}
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image", "image": image},
+                    {"type": "text", "text": as_plain_text(said, self._special_tokens)},
+                ],
+            }
             for image, said in asked
         ]
         inputs = self._processor.apply_chat_template(
@@ -143,18 +150,9 @@ class TransformersCaptioner(KnownByItsFiles, Captioner):
         )
         return inputs.to(self._torch_device, DTYPES[self.precision])
 
-    def _text(self, question: str) -> str:
-        """The question as text alone: a mention may be called as an image's token, or as that which ends a message."""
-        for token in self._special_tokens:
-            question = question.replace(token, f"{token[0]} {token[1:]}")
-        return question
-
     @cached_property
     def _special_tokens(self) -> list[str]:
-        tokenizer = self._processor.tokenizer
-        added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
-        found = {*tokenizer.all_special_tokens, *added, str(getattr(self._processor, "image_token", None) or "")}
-        return sorted((token for token in found if len(token) > 1), key=len, reverse=True)
+        return special_tokens(self._processor.tokenizer, self._processor)
 
     @cached_property
     def _takes_batches(self) -> bool:

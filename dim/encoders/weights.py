@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from dim.core.checksums import sha256
 from dim.core.files import content_hash
 
 
@@ -22,5 +22,4 @@ def hash_files(paths: Iterable[Path]) -> str:
 @cache
 def _hash_file(path: Path, size: int, mtime_ns: int) -> str:
     """Size and time are there for the memory alone: a file that changed is read again."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path)

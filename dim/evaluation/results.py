@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from dim.core import provenance
+from dim.core.checksums import sha256
 from dim.core.files import atomic_path, json_text, regular
 from dim.core.folder_files import peek_json
 from dim.core.output import Kind
@@ -188,8 +188,7 @@ def write_predictions(
                     for i, s in zip(ids, scores, strict=True)
                 ]
                 file.write(json.dumps({"mention_id": mention_id, "answers": answers}, ensure_ascii=False) + "\n")
-        with answers_file.open("rb") as file_:
-            facts["sha256"] = hashlib.file_digest(file_, "sha256").hexdigest()
+        facts["sha256"] = sha256(answers_file)
         facts_file.write_text(json_text(facts), encoding="utf-8")
     Console().print(f"{len(mention_ids):,} mentions answered: {path}", soft_wrap=True)
 

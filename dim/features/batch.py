@@ -71,6 +71,12 @@ class Batch:
 
     fields: Mapping[str, FieldVectors]
 
+    @classmethod
+    def zeros(cls, widths: Mapping[str, int]) -> Batch:
+        """One owner, which has a vector of zeros for each field of these widths."""
+        mask = torch.ones(1, 1, dtype=torch.bool)
+        return cls({name: FieldVectors(torch.zeros(1, 1, width), mask) for name, width in widths.items()})
+
     def filled(self, widths: Mapping[str, int], size: int, device: torch.device) -> Batch:
         """All fields of these widths, on a device; those that are not here are missing.
 

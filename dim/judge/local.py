@@ -16,6 +16,7 @@ from dim.core.files import content_hash
 from dim.core.progress import tracked
 from dim.encoders.device import DTYPES, Precision, resolve_device
 from dim.encoders.pretrained import check_whole
+from dim.encoders.special_tokens import as_plain_text, special_tokens
 from dim.errors import ConfigError, DataError
 from dim.images.scaled import scaled_down
 from dim.judge.contract import Case, Verdict
@@ -141,7 +142,7 @@ class LocalModelJudge(ModelJudge):
         )
 
     def _inputs(self, prompt: Prompt, case: Case) -> Any:
-        prompt = Prompt(prompt.system, self._plain(prompt.user))
+        prompt = Prompt(prompt.system, as_plain_text(prompt.user, self._special_tokens))
         image = case.image if self.sees_images else None
         parts: list[dict[str, Any]] = [{"type": "text", "text": prompt.user}]
         if image is not None:
@@ -161,17 +162,9 @@ class LocalModelJudge(ModelJudge):
         dtype = [DTYPES[self.precision]] if self.sees_images else []  # of pixels
         return inputs.to(self._torch_device, *dtype)
 
-    def _plain(self, text: str) -> str:
-        """The text as text alone: a mention may be called as that token which ends a message."""
-        for token in self._special_tokens:
-            text = text.replace(token, f"{token[0]} {token[1:]}")
-        return text
-
     @cached_property
     def _special_tokens(self) -> list[str]:
-        added = [str(token) for token in self._tokenizer.added_tokens_decoder.values() if token.special]
-        found = {*self._tokenizer.all_special_tokens, *added, str(getattr(self._processor, "image_token", None) or "")}
-        return sorted((token for token in found if len(token) > 1), key=len, reverse=True)
+        return special_tokens(self._tokenizer, self._processor)
 
     @cached_property
     def _takes_system(self) -> bool:

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dim.core.checksums import sha256
 from dim.core.excerpts import few
 from dim.core.files import explain_write_errors, remove_leftovers, sync_names, write_json
 from dim.core.folder_files import json_value, read_json
@@ -141,25 +142,32 @@ def link_file(source: Path, output: Path, options: Options) -> None:
     say_calibration(linker)
     if content_of(options.model, options.dataset) != content:
         raise ConfigError("a model that stays", f"another at {options.model} meanwhile", "Run the same command again.")
+    rows = islice(iter_table(source, options.encoding, KNOWN), done, None)
     with (
-        Decoders(NUM_DECODERS, IMAGE_S) as decoders,
         shown("link", counted.total, done=done, console=console) as advance,
         explain_write_errors(journal, GO_ON),
         journal.open("a", encoding="utf-8") as answered,
     ):
         sync_names(journal.parent)
-        rows = islice(iter_table(source, options.encoding, KNOWN), done, None)
-        batches = iter(lambda: list(islice(rows, options.batch_size)), [])
-        for batch in one_ahead(batches, lambda batch: _read_rows(linker, batch, source, decoders)):
-            results = _answer_rows(linker, batch, options)
-            failed.add(results, [row.where for row in batch])
+        for places, results in _answered(linker, rows, source, options):
+            failed.add(results, places)
             answered.writelines(json_line(result) for result in results)
             answered.flush()
             os.fsync(answered.fileno())
-            advance(len(batch))
+            advance(len(results))
     write_answers(journal, output)
     state.unlink()
     _report(counted.total, failed, output)
+
+
+def _answered(
+    linker: Linker, rows: Iterator[tuple[str, dict[str, Any] | DataError]], source: Path, options: Options
+) -> Iterator[tuple[list[str], list[dict[str, Any]]]]:
+    """A batch of rows at a time: where they stand, and what is written for each. Images are read one batch ahead."""
+    batches = iter(lambda: list(islice(rows, options.batch_size)), [])
+    with Decoders(NUM_DECODERS, IMAGE_S) as decoders:
+        for batch in one_ahead(batches, lambda batch: _read_rows(linker, batch, source, decoders)):
+            yield [row.where for row in batch], _answer_rows(linker, batch, options)
 
 
 class Failed:
@@ -213,8 +221,7 @@ def count(source: Path, encoding: str | None, replaced: Collection[str] = ()) ->
     ):
         if names:
             notes.append(f"{said}: {few(names, MOST_NAMED)}")
-    with source.open("rb") as file:
-        return Counted(total, hashlib.file_digest(file, "sha256").hexdigest(), images.hexdigest(), notes)
+    return Counted(total, sha256(source), images.hexdigest(), notes)
 
 
 def short(error: Exception) -> str:

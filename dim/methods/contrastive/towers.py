@@ -17,9 +17,9 @@ from dim.data.entity import Entity
 from dim.data.missing_images import MAX_MISSING_IMAGES, NamedImages, check_images, missing_sentence
 from dim.display.log import log
 from dim.errors import DataError
-from dim.features.batch import Batch, FieldVectors
+from dim.features.batch import Batch
 from dim.features.live import LiveEncoder, ReadyImage
-from dim.inference.two_towers import TwoTowersNetwork, Widths
+from dim.inference.two_towers import TwoTowersNetwork
 from dim.linker.answer import Question, check_finite
 from dim.linker.images import WITHOUT_IMAGES, ImageReader, encoded_questions
 from dim.linker.knowledge import Knowledge
@@ -144,8 +144,8 @@ def make_towers(task: TwoTowersNetwork, facts: Mapping[str, Any], weights: Mappi
         load_weights(task, {name: value for name, value in weights.items() if name in own or not _trains(task, name)})
         task.eval().requires_grad_(False)
         with torch.inference_mode():  # whatever the options are, they encode something
-            query = task.encode_mentions(_nothing(facts["mention_fields"]))
-            entity = task.encode_entities(_nothing(facts["entity_fields"]))
+            query = task.encode_mentions(Batch.zeros(facts["mention_fields"]))
+            entity = task.encode_entities(Batch.zeros(facts["entity_fields"]))
         if query.shape != entity.shape or query.shape[1] < task.num_sparse:
             raise ValueError(f"queries {list(query.shape)} and entities {list(entity.shape)}")
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:  # torch's own
@@ -160,8 +160,3 @@ def make_towers(task: TwoTowersNetwork, facts: Mapping[str, Any], weights: Mappi
 def _trains(task: TwoTowersNetwork, weight: str) -> bool:
     """Whether a weight is of what only training needs, such as the scale of a loss: a run's linker saves it, too."""
     return weight.partition(".")[0] in task.training_only
-
-
-def _nothing(widths: Widths) -> Batch:
-    mask = torch.ones(1, 1, dtype=torch.bool)
-    return Batch({name: FieldVectors(torch.zeros(1, 1, width), mask) for name, width in widths.items()})

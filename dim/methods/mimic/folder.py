@@ -16,7 +16,7 @@ from dim.core.folder_files import read_array
 from dim.core.mapped import dropped
 from dim.core.sealed import open_sealed, seal
 from dim.errors import DataError
-from dim.features.batch import Batch, FieldVectors
+from dim.features.batch import Batch
 from dim.linker.card import encoder_names, model_card
 from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.folder import (
@@ -130,18 +130,13 @@ def _made(task: MIMICNetwork, fields: FieldFacts, weights: Mapping[str, Tensor])
         load_weights(task, weights)
         task.eval().requires_grad_(False)
         with torch.inference_mode():
-            return EntityCache.of([task.entity_parts(_nothing(entity))], task.cache_type)
+            return EntityCache.of([task.entity_parts(Batch.zeros(entity))], task.cache_type)
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:  # torch's own
         raise DataError(
             "the fields of a linker, their widths and its model's options",
             f"{type(error).__name__}: {one_line(error)}",
             SAVE_AGAIN,
         ) from error
-
-
-def _nothing(widths: Mapping[str, int]) -> Batch:
-    mask = torch.ones(1, 1, dtype=torch.bool)
-    return Batch({name: FieldVectors(torch.zeros(1, 1, width), mask) for name, width in widths.items()})
 
 
 def _arrays(cache: EntityCache) -> dict[str, Tensor]:
