@@ -149,18 +149,13 @@ def export(
     trusted = trusted_by(trust)
     measuring = Measuring(max_loss, num_measured, dataset)
     linker = Linker.from_checkpoint(run, index=index, dataset=dataset, trusted=trusted)
-    checks: list[Callable[..., None]] = [check_opens] if verify else []
+    check: Callable[..., None] | None = check_opens if verify else None
     if backend is not None or precision is not None:
         linker.about = with_backend(linker.about, linker.live, backend, precision)
-        checks = [partial(check_backend_answers, measuring=measuring)]
-
-    def check(place: Path) -> None:
-        for each in checks:
-            each(place, linker=linker, trusted=trusted)
-
-    linker.save(folder, images, overwrite, trusted, check)
+        check = partial(check_backend_answers, measuring=measuring)
+    linker.save(folder, images, overwrite, trusted, check and partial(check, linker=linker, trusted=trusted))
     _say_index(linker)
-    if check_opens in checks:
+    if check is check_opens:
         Console().print("opened: in a new process, with the same answers", soft_wrap=True)
     root = _image_root(linker) if images == "paths" else None
     say_next(f"{folder} ({_size(folder) / 1e6:,.0f} MB, {len(linker):,} entities)", linker, folder, root)

@@ -115,22 +115,20 @@ def check_target(
         )
 
 
-def check_file(target: str | Path, what: str, is_ours: Callable[[Path], bool], sources: Iterable[Path] = ()) -> None:
+def check_file(target: str | Path, what: str, is_ours: Callable[[Path], bool]) -> None:
     """Makes sure that a file may be written at `target`: it is new, or an earlier one of the same command.
 
     Args:
         target: Where it shall stand.
         what: What it is, such as "a report".
         is_ours: Whether the file at a path is of this command.
-        sources: Files that it is made from; it is none of them.
 
     Raises:
         ConfigError: Something else stands there.
     """
     target = Path(target)
-    is_source = any(target.resolve() == source.resolve() for source in sources)
-    if is_source or target.is_dir() or (target.exists() and not is_ours(target)):
-        found = "a file that it is made from" if is_source else "a folder" if target.is_dir() else "another file"
+    if target.is_dir() or (target.exists() and not is_ours(target)):
+        found = "a folder" if target.is_dir() else "another file"
         raise ConfigError(f"a new file, or {what} written before, at {target}", found, "Choose another name.")
 
 

@@ -13,8 +13,6 @@ from dim.evaluation.results import BASELINES, COLUMNS
 from dim.evaluation.significance import holm, paired_randomization, win_tie_loss
 from dim.report.systems import Group, System
 
-TOP1 = 0  #: The column of Top-1 in `System.values`.
-
 
 @dataclass(frozen=True)
 class Estimate:

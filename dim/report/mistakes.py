@@ -78,14 +78,13 @@ class Mistakes:
     notes: list[str] = field(default_factory=list)
 
 
-def worst_mistakes(comparison: Comparison, limit: int = NUM_SHOWN, folder: Path | None = None) -> Mistakes:
-    """The mistakes of the best system of a group, the worst first.
+def worst_mistakes(comparison: Comparison, folder: Path | None = None) -> Mistakes:
+    """The mistakes of the best system of a group, the worst first, at most `NUM_SHOWN`.
 
     Texts and images come from the dataset folder that the run names, if it is still the one of the run.
 
     Args:
         comparison: The group.
-        limit: Mistakes at most.
         folder: Where the dataset stands now, if it has moved.
     """
     system = comparison.best
@@ -94,7 +93,7 @@ def worst_mistakes(comparison: Comparison, limit: int = NUM_SHOWN, folder: Path 
     frame = system.runs[0].ranks
     mean = system.ranks.mean(0)
     wrong = np.flatnonzero(system.ranks[0] > 1)
-    order = wrong[np.argsort(-mean[wrong], kind="stable")][:limit]
+    order = wrong[np.argsort(-mean[wrong], kind="stable")][:NUM_SHOWN]
     variant = (system.runs[0].metrics.get("features") or {}).get("entity_text")
     texts = None
     if dataset is not None and variant in dataset.variants:

@@ -158,8 +158,6 @@ def test_a_file_is_replaced_by_one_of_its_kind_alone(tmp_path: Path) -> None:
     for name, found in (("thesis.md", "another file"), (".", "a folder")):
         with pytest.raises(ConfigError, match=rf"a report written before, at .*\nfound    {found}"):
             check_file(tmp_path / name, "a report", is_ours)
-    with pytest.raises(ConfigError, match="a file that it is made from"):
-        check_file(tmp_path / "old.json", "a report", is_ours, [tmp_path / "old.json"])
 
 
 def test_a_file_above_it_is_named(tmp_path: Path) -> None:
