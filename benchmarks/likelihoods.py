@@ -11,10 +11,10 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.table import Table
 from torch import Tensor
 
+from dim.core.arrays import Doubles, Rows
 from dim.core.files import write_json
 from dim.core.folder_files import peek_json
 from dim.core.progress import tracked
@@ -34,9 +34,6 @@ from dim.reranker.finder import Finder
 from dim.reranker.lists import Lists
 from dim.training.saved_run import open_run
 from dim.training.task import LinkingTask
-
-Rows = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 #: Of the mean log-likelihood of a name's tokens, in nats, beside a cosine.
 WEIGHTS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -63,7 +60,7 @@ class Way:
         return f"written_{self.examples}_{'tree' if self.tree else 'free'}_{self.end}.json"
 
 
-def now() -> Floats:
+def now() -> Doubles:
     """Seconds by the clock, and of the processor: on a busy machine these say more."""
     return np.array([time.perf_counter(), time.process_time()])
 
@@ -245,7 +242,7 @@ def _write(gemels: dict[Way, GEMEL], model: ReadOnce, rows: Rows) -> dict[Way, d
     return {way: _facts(gemel, ranks[way], seconds[way]) for way, gemel in gemels.items()}
 
 
-def _facts(gemel: GEMEL, ranks: Floats, seconds: Floats) -> dict[str, Any]:
+def _facts(gemel: GEMEL, ranks: Doubles, seconds: Doubles) -> dict[str, Any]:
     about = gemel.describe()
     return {
         "hits": (ranks == 1).astype(int).tolist(),
@@ -258,7 +255,7 @@ def _facts(gemel: GEMEL, ranks: Floats, seconds: Floats) -> dict[str, Any]:
     }
 
 
-def _score(gemel: GEMEL, rows: Rows, lists: Lists) -> Floats:
+def _score(gemel: GEMEL, rows: Rows, lists: Lists) -> Doubles:
     """The score of the name of each listed entity, in the order of the lists: log-likelihood by token."""
     names = gemel.data.dataset.column("entities", "name").to_pylist()
     prompts = gemel.prompts.of(rows)
@@ -277,7 +274,7 @@ def _score(gemel: GEMEL, rows: Rows, lists: Lists) -> Floats:
     return scores
 
 
-def weigh(tune: Lists, dev: Lists, tune_scores: Floats, dev_scores: Floats) -> list[dict[str, Any]]:
+def weigh(tune: Lists, dev: Lists, tune_scores: Doubles, dev_scores: Doubles) -> list[dict[str, Any]]:
     """The string baseline and the run's vectors, alone and with the likelihoods beside them.
 
     Args:
@@ -302,7 +299,7 @@ def weigh(tune: Lists, dev: Lists, tune_scores: Floats, dev_scores: Floats) -> l
     return rows
 
 
-def _hits(lists: Lists, scores: Floats) -> Rows:
+def _hits(lists: Lists, scores: Doubles) -> Rows:
     """Whether the gold of each list [n] stands alone at the top: ties count against it."""
     hits = np.zeros(len(lists), np.int64)
     for place, (start, end) in enumerate(zip(lists.starts[:-1], lists.starts[1:], strict=True)):

@@ -16,13 +16,14 @@ from rich.table import Table
 
 from benchmarks.clock import seconds
 from benchmarks.search_curve import GOAL_RECALL, NUM_TUNING, K, World, check_curve, write_curve
+from dim.core.arrays import Floats
 from dim.core.provenance import commit, hardware
 from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.report.plots import PALETTE, STYLE
 from dim.search.codes import build_codes
 from dim.search.recall import RecallSample
-from dim.search.stores import FaissStore, Floats, Storage, build_faiss
+from dim.search.stores import FaissStore, Storage, build_faiss
 
 NUM_MEASURED = 512  # queries of each kind that are measured; those that tune are others
 

@@ -9,11 +9,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from dim.core.arrays import Doubles, Rows
 from dim.reranker.entities import EntityFacts
 from dim.reranker.words import fold
-
-Rows = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 SAMPLE = 1024  #: Entities whose mean stands for that of the KB.
 #: What is compared of a pair, and what it means.
@@ -39,7 +37,7 @@ class Coherence:
     def __init__(self, facts: EntityFacts, vectors: Callable[[Rows], NDArray[np.float32]] | None = None) -> None:
         self.facts, self.vectors = facts, vectors
 
-    def of(self, rows: Rows, mentions: Sequence[str], owners: Rows) -> Floats:
+    def of(self, rows: Rows, mentions: Sequence[str], owners: Rows) -> Doubles:
         """What speaks for each pair of candidates: [m, m, num_features], in the order of `COHERENCE`.
 
         Args:
@@ -58,14 +56,14 @@ class Coherence:
         return np.asarray(np.stack(parts, axis=2) * (owners[:, None] != owners)[:, :, None], np.float64)
 
     @cached_property
-    def _means(self) -> tuple[Floats, Floats]:
+    def _means(self) -> tuple[Doubles, Doubles]:
         """Those of unit vectors, and of words."""
         size = self.facts.size
         rows = np.unique(np.linspace(0, size - 1, min(size, SAMPLE)).astype(np.int64))
         vectors = np.zeros(0) if self.vectors is None else self._vectors(rows).mean(0)
         return vectors, np.asarray(self._words(rows).mean(0)).ravel()
 
-    def _vectors(self, rows: Rows) -> Floats:
+    def _vectors(self, rows: Rows) -> Doubles:
         assert self.vectors is not None
         found = self.vectors(rows).astype(np.float64)
         return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12), np.float64)
@@ -78,9 +76,9 @@ class Coherence:
         return sp.csr_matrix((values, (places, words)), (len(rows), len(self.facts.vocabulary)))
 
 
-def _near(unit: Floats | sp.csr_matrix, mean: Floats) -> Floats:
+def _near(unit: Doubles | sp.csr_matrix, mean: Doubles) -> Doubles:
     """The products [m, m] of unit vectors less their mean; 0 for one that has none."""
     products = unit @ unit.T
-    found: Floats = products.toarray() if sp.issparse(products) else products
+    found: Doubles = products.toarray() if sp.issparse(products) else products
     along, is_there = unit @ mean, found.diagonal() > 0
     return (found - along - along[:, None] + mean @ mean) * (is_there & is_there[:, None])

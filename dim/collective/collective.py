@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dim.collective.coherence import COHERENCE, Coherence
 from dim.collective.passage import Passage
 from dim.collective.weights import fit_weights
+from dim.core.arrays import Doubles, Rows
 from dim.errors import CheckpointError
-
-Rows = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 FACT = "collective"  #: Where a ranker's facts have it.
 TOP = 10  #: Candidates of a mention that are looked at together.
@@ -36,7 +33,7 @@ class Alone:
 
     mention: str
     rows: Rows
-    probabilities: Floats
+    probabilities: Doubles
     gold: int = -1
 
 
@@ -64,7 +61,7 @@ class Collective:
         found = fit_weights(passages, golds) if passages else np.zeros(len(COHERENCE))
         return cls(dict(zip(COHERENCE, found.tolist(), strict=True)), top)
 
-    def together(self, text: Sequence[Alone], coherence: Coherence) -> list[Floats]:
+    def together(self, text: Sequence[Alone], coherence: Coherence) -> list[Doubles]:
         """The probabilities [c] of each mention's candidates beside the others; one that stands alone keeps its own.
 
         Args:

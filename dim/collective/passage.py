@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-Rows = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from dim.core.arrays import Doubles, Rows
 
 WIDTH = 4096  #: Ways that are kept after each mention: six mentions with four candidates are exact.
 
@@ -24,8 +22,8 @@ class Passage:
         pairs: [m, m, num_features], of each pair of candidates of all mentions, in their order.
     """
 
-    own: Sequence[Floats]
-    pairs: Floats
+    own: Sequence[Doubles]
+    pairs: Doubles
 
     @cached_property
     def starts(self) -> Rows:
@@ -37,7 +35,7 @@ class Passage:
         """What each of a mention's pairs counts, so that all of them count as one, whatever the text's length."""
         return 1 / max(1, len(self.own) - 1)
 
-    def ways(self, weights: Floats, width: int = WIDTH) -> tuple[Rows, Floats]:
+    def ways(self, weights: Doubles, width: int = WIDTH) -> tuple[Rows, Doubles]:
         """The likeliest ways to answer all mentions, by beam search: the surest mention first.
 
         Args:
@@ -62,13 +60,13 @@ class Passage:
         found[:, order] = places - self.starts[order]
         return found, scores
 
-    def coherence(self, ways: Rows) -> Floats:
+    def coherence(self, ways: Rows) -> Doubles:
         """The features [w, num_features] of ways [w, n], summed over pairs of mentions as `ways` weights them."""
         places = ways + self.starts[:-1]
         # Each pair stands twice in the square.
         return np.stack([self.pairs[each[:, None], each].sum((0, 1)) for each in places]) * (self.share / 2)
 
-    def together(self, weights: Floats) -> list[Floats]:
+    def together(self, weights: Doubles) -> list[Doubles]:
         """The probabilities [c] of each mention's candidates, all others of the text considered."""
         ways, scores = self.ways(weights)
         likely = np.exp(scores - scores.max())

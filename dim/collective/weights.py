@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dim.collective.passage import Passage
-
-Rows = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from dim.core.arrays import Doubles, Rows
 
 RIDGE = 0.01  #: Half of it times the squared weights is taken from the log-likelihood: a few texts bound them.
 
@@ -26,12 +24,12 @@ class _Told:
         is_right: [w], whether a way has the gold of each mention whose gold is a candidate.
     """
 
-    scores: Floats
-    features: Floats
+    scores: Doubles
+    features: Doubles
     is_right: NDArray[np.bool_]
 
 
-def fit_weights(passages: Sequence[Passage], golds: Sequence[Rows], ridge: float = RIDGE) -> Floats:
+def fit_weights(passages: Sequence[Passage], golds: Sequence[Rows], ridge: float = RIDGE) -> Doubles:
     """The weights [num_features] under which the golds are most probable, each text as a whole.
 
     A mention whose gold is no candidate may mean any of them.
@@ -47,7 +45,7 @@ def fit_weights(passages: Sequence[Passage], golds: Sequence[Rows], ridge: float
     told = [each for each in each_told if each is not None]
     num_features = passages[0].pairs.shape[2] if len(passages) else 0
 
-    def loss(weights: Floats) -> tuple[float, Floats]:
+    def loss(weights: Doubles) -> tuple[float, Doubles]:
         value, slope = ridge / 2 * float(weights @ weights), ridge * weights
         for each in told:
             totals = each.scores + each.features @ weights
@@ -58,7 +56,7 @@ def fit_weights(passages: Sequence[Passage], golds: Sequence[Rows], ridge: float
                 slope = slope + sign * (likely / likely.sum()) @ each.features[which]
         return value, slope
 
-    found: Floats = minimize(loss, np.zeros(num_features), jac=True, method="L-BFGS-B").x
+    found: Doubles = minimize(loss, np.zeros(num_features), jac=True, method="L-BFGS-B").x
     return found
 
 

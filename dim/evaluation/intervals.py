@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dim.core.arrays import Doubles
 from dim.evaluation.significance import ROUNDS
 
 BLOCK = 512  #: Rounds whose weights are in memory as floats at once.
-
-Floats = NDArray[np.float64]
 
 
 class Bootstrap:
@@ -36,7 +35,7 @@ class Bootstrap:
 
     def interval(
         self, values: ArrayLike, where: ArrayLike | None = None, confidence: float = 0.95
-    ) -> tuple[Floats, Floats]:
+    ) -> tuple[Doubles, Doubles]:
         """The bounds [m] of the mean of each column.
 
         Args:
@@ -63,7 +62,7 @@ class Bootstrap:
             low[present], high[present] = np.nanpercentile(means[:, present], [tail, 100 - tail], axis=0)
         return low, high
 
-    def _by_cluster(self, values: Floats) -> Floats:
+    def _by_cluster(self, values: Doubles) -> Doubles:
         sums = np.zeros((self.num_clusters, values.shape[1]))
         np.add.at(sums, self._cluster, values)
         return sums

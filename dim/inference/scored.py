@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[np.int64]
+from dim.core.arrays import Rows
 
 
 class Scored(Protocol):

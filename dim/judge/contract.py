@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from dim.core.arrays import Doubles
 from dim.core.files import content_hash
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ class Verdict:
         cost: Money; None: no prices were given.
     """
 
-    scores: Floats | None
+    scores: Doubles | None
     none: float | None = None
     status: str = "ok"
     requests: int = 0

@@ -7,14 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dim.core.arrays import Rows
 from dim.errors import ConfigError
 from dim.judge.contract import Judge, Verdict
 from dim.judge.weights import JudgeWeights, Shown
 from dim.reranker.ranker import Judged
-
-Rows = NDArray[np.int64]
 
 
 @dataclass

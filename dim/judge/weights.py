@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dim.judge.contract import Floats, Verdict
+from dim.core.arrays import Doubles
+from dim.judge.contract import Verdict
 from dim.reranker.calibration import softmax
 
 LEAST = 1e-6  #: A probability below counts as this one: its logarithm would outweigh all that is known otherwise.
@@ -29,7 +30,7 @@ class Shown:
         gold: The place of the gold; c: it is among the others, or no candidate at all.
     """
 
-    probabilities: Floats
+    probabilities: Doubles
     rest: float
     verdict: Verdict
     gold: int = -1
@@ -100,7 +101,7 @@ class JudgeWeights:
         ranker, judge, others = map(float, found)
         return cls(ranker, judge, others, len(cases))
 
-    def combine(self, case: Shown) -> Floats:
+    def combine(self, case: Shown) -> Doubles:
         """The probability [c + 1] of each candidate that the judge saw, and last of all others together."""
         found = softmax(case.evidence @ np.array([self.ranker, self.judge, self.others]))
         if len(found) > len(case.probabilities):

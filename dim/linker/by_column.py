@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dim.core.arrays import Rows
 from dim.reranker.candidates import best_rows_of
 from dim.search.entity_names import EntityNames
 from dim.search.scores import Scores, scores_at
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from dim.core.arrays import Rows
 from dim.data.dataset import NIL
 from dim.data.entity import Entity
 from dim.errors import DataError
@@ -42,7 +43,6 @@ RANGES = (
 )
 ANY_FORM = "[^" + "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in RANGES) + "]"
 
-Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 

@@ -9,9 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from dim.core.arrays import Rows
 from dim.core.known_classes import packages
 from dim.core.output import output_folder
 from dim.core.plugins import RUNS, loaded
@@ -48,8 +46,6 @@ from dim.search.stores import Storage
 from dim.search.vector_index import KindOrAuto, VectorIndex, check_kind, check_storage
 
 BATCH = 256
-
-Rows = NDArray[np.int64]
 
 
 class Linker(ABC):

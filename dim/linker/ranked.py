@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dim.collective.coherence import Coherence
 from dim.collective.collective import Collective
+from dim.core.arrays import Doubles, Rows
 from dim.data.dataset import NIL
 from dim.data.entity import Entity
 from dim.display.log import log
@@ -41,9 +42,6 @@ from dim.search.entity_names import EntityNames
 LOG = log("dim")
 RANKER, FACTS, NAMES = "ranker", "facts", "names"  #: Folders of a linker's.
 NUM_CANDIDATES = 32  #: That each of scores and names brings; a ranker says how many it was trained with.
-
-Rows = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -286,7 +284,7 @@ class RankedLinker(Linker):
         return Answer(**told, score=score, probability=probability, evidence=evidence)
 
 
-def _known(entities: Sequence[Entity]) -> tuple[list[str], list[tuple[str, ...]], list[str | None], Floats]:
+def _known(entities: Sequence[Entity]) -> tuple[list[str], list[tuple[str, ...]], list[str | None], Doubles]:
     """What the ranker reads of entities: names, aliases, texts and popularity."""
     return (
         [entity.name for entity in entities],

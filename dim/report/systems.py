@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dim.core.arrays import Doubles
 from dim.evaluation.metrics import CUTOFFS
 from dim.evaluation.results import BASELINES, COLUMNS
 from dim.report.runs import Run
-
-Floats = NDArray[np.float64]
 
 
 @dataclass
@@ -31,25 +30,25 @@ class System:
     """
 
     name: str
-    ranks: Floats
+    ranks: Doubles
     runs: list[Run] = field(default_factory=list)
     folder: Path | None = None
     undefined: frozenset[str] = frozenset()
 
-    def values(self) -> Floats:
+    def values(self) -> Doubles:
         """Hits at each cut-off and the reciprocal rank [n, 6] of each mention, as means over seeds."""
         hits = [(self.ranks <= k).mean(0) for k in CUTOFFS]
         return np.stack([*hits, (1 / self.ranks).mean(0)], axis=1)
 
-    def seed_means(self) -> Floats:
+    def seed_means(self) -> Doubles:
         """Top-k and MRR [seeds, 6] of each seed."""
         hits = [(self.ranks <= k).mean(1) for k in CUTOFFS]
         return np.stack([*hits, (1 / self.ranks).mean(1)], axis=1)
 
     @property
-    def hits(self) -> Floats:
+    def hits(self) -> Doubles:
         """The share of seeds [n] that answer each mention right."""
-        hits: Floats = (self.ranks <= 1).mean(0)
+        hits: Doubles = (self.ranks <= 1).mean(0)
         return hits
 
 
@@ -96,7 +95,7 @@ def make_baselines(systems: Sequence[System]) -> list[System]:
     """The string floors and the frozen vectors, once each: of the features that most systems have."""
     found: list[System] = []
     for key, title in BASELINES.items():
-        distinct: list[tuple[Floats, list[str]]] = []
+        distinct: list[tuple[Doubles, list[str]]] = []
         for system in systems:
             frame = system.runs[0].ranks
             if f"{key}_rank" not in frame or frame[f"{key}_rank"].isna().all():
@@ -115,6 +114,6 @@ def make_baselines(systems: Sequence[System]) -> list[System]:
     return found
 
 
-def _rank_values(ranks: pd.Series) -> Floats:
+def _rank_values(ranks: pd.Series) -> Doubles:
     values = ranks.to_numpy(dtype=np.float64, na_value=np.nan)
     return np.where(np.isnan(values), np.inf, values)

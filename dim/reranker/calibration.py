@@ -8,12 +8,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dim.core.arrays import Doubles
+
 NUM_BINS = 15
 
-Floats = NDArray[np.float64]
 
-
-def softmax(scores: ArrayLike, temperature: float = 1.0) -> Floats:
+def softmax(scores: ArrayLike, temperature: float = 1.0) -> Doubles:
     """Probabilities of one list of scores [c]; empty for an empty list.
 
     Example:
@@ -24,11 +24,11 @@ def softmax(scores: ArrayLike, temperature: float = 1.0) -> Floats:
     if values.size == 0:
         return values
     raised = np.exp(values - values.max())
-    found: Floats = raised / raised.sum()
+    found: Doubles = raised / raised.sum()
     return found
 
 
-def fit_temperature(scores: Floats, gold: NDArray[np.int64]) -> float:
+def fit_temperature(scores: Doubles, gold: NDArray[np.int64]) -> float:
     """The temperature, between 0.1 and 10, under which the golds are most probable.
 
     Args:
@@ -65,7 +65,7 @@ class Absence:
     slope: float
 
     @classmethod
-    def fit(cls, top: Floats, is_absent: NDArray[np.bool_]) -> Self | None:
+    def fit(cls, top: Doubles, is_absent: NDArray[np.bool_]) -> Self | None:
         """Of lists [n], by the probability of their first candidate; None where the gold is never absent.
 
         Args:
@@ -80,7 +80,7 @@ class Absence:
         evidence = np.stack([np.ones(len(top)), _log_odds(top)], axis=1)
         signs = np.where(is_absent, -1.0, 1.0)
 
-        def loss(weights: Floats) -> tuple[float, Floats]:
+        def loss(weights: Doubles) -> tuple[float, Doubles]:
             odds = signs * (evidence @ weights)
             far = np.array([0.0, weights[1]])  # of few lists no steep curve is learned
             return float(np.logaddexp(0, odds).sum() + far @ far / 2), (signs * expit(odds)) @ evidence + far
@@ -93,9 +93,9 @@ class Absence:
         return float(1 / (1 + np.exp(-self.base - self.slope * _log_odds(np.array(top)))))
 
 
-def _log_odds(probability: Floats) -> Floats:
+def _log_odds(probability: Doubles) -> Doubles:
     clipped = probability.clip(1e-6, 1 - 1e-6)
-    found: Floats = np.log(clipped) - np.log1p(-clipped)
+    found: Doubles = np.log(clipped) - np.log1p(-clipped)
     return found
 
 

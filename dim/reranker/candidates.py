@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dim.core.arrays import Rows
 from dim.search.entity_names import EntityNames
 from dim.search.scores import Scores
-
-Rows = NDArray[np.int64]
 
 
 def best_rows(scores: NDArray[np.float32], k: int, without: Sequence[int] | Rows = ()) -> Rows:

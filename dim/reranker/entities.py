@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dim.core.arrays import Doubles, Rows
 from dim.reranker.columns import Column
 from dim.reranker.words import STEM, Vocabulary, WordLists, find_years, fold, split_name, split_words
-
-Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
 
 BLOCK = 2**16  #: Rows whose words are Python numbers at once.
 NO_WORD = -1  #: In the place of the number of a word.
@@ -62,7 +60,7 @@ class EntityFacts:
         self.genders = Column[np.int8](np.int8)
         # How many rows have each word (in its name, its hint and its text each), stem, string, and last word.
         self._with_word, self._with_stem, self._bearers, self._surnames = (Column[np.int64](np.int64) for _ in range(4))
-        self._weights: dict[str, Floats] = {}
+        self._weights: dict[str, Doubles] = {}
         self.add(names, aliases, texts, popularity)
 
     def add(
@@ -80,7 +78,7 @@ class EntityFacts:
         self._weights.clear()
 
     def _append(
-        self, names: Sequence[str], aliases: Sequence[Sequence[str]], texts: Sequence[str | None], popularity: Floats
+        self, names: Sequence[str], aliases: Sequence[Sequence[str]], texts: Sequence[str | None], popularity: Doubles
     ) -> None:
         parts = [split_name(name) for name in names]
         strings = [
@@ -178,16 +176,16 @@ class EntityFacts:
         return len(self.name_words)
 
     @property
-    def word_weights(self) -> Floats:
+    def word_weights(self) -> Doubles:
         """The rarity of each word of `vocabulary`."""
         return self._weight("words", self._with_word, len(self.vocabulary))
 
     @property
-    def stem_weights(self) -> Floats:
+    def stem_weights(self) -> Doubles:
         """The rarity of each of `stems`."""
         return self._weight("stems", self._with_stem, len(self.stems))
 
-    def _weight(self, name: str, counts: Column[np.int64], size: int) -> Floats:
+    def _weight(self, name: str, counts: Column[np.int64], size: int) -> Doubles:
         if name not in self._weights:
             counts.lengthen(size)
             self._weights[name] = rarity(counts.values, self.size)
@@ -242,13 +240,13 @@ def gender_of(words: Sequence[str]) -> int:
     return int("male" in words or "man" in words)
 
 
-def rarity(counts: Rows, num_rows: int) -> Floats:
+def rarity(counts: Rows, num_rows: int) -> Doubles:
     """How much a shared word tells [size]: its inverse document frequency, at least 0; 0 for one that no row has.
 
     Example:
         >>> rarity(np.array([1, 9, 0]), 9).round(2).tolist()
         [1.61, 0.0, 0.0]
     """
-    weights: Floats = np.log((1 + num_rows) / (1 + counts)).clip(min=0)
+    weights: Doubles = np.log((1 + num_rows) / (1 + counts)).clip(min=0)
     weights[counts == 0] = 0
     return weights

@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dim.core.arrays import Doubles, Rows
 from dim.reranker.columns import Column
 from dim.reranker.entities import NO_WORD, EntityFacts
 from dim.reranker.words import STEM, WordLists, find_years, fold, neighbours, split_words
-
-Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
 
 #: Feature → what it says.
 VECTOR_FEATURES = {
@@ -146,7 +144,7 @@ class PairFeatures:
         self.facts = facts
         self._word_marks, self._stem_marks = Column[np.float64](np.float64), Column[np.float64](np.float64)
 
-    def of(self, asked: Asked, rows: Rows, vectors: NDArray[Any], names: NDArray[Any]) -> Floats:
+    def of(self, asked: Asked, rows: Rows, vectors: NDArray[Any], names: NDArray[Any]) -> Doubles:
         """The features [c, num_features] of a mention's candidates.
 
         Args:
@@ -164,7 +162,7 @@ class PairFeatures:
         columns += self._others(asked, rows)
         return np.stack(columns, axis=1)
 
-    def _names(self, asked: Asked, rows: Rows, names: Floats) -> list[Floats]:
+    def _names(self, asked: Asked, rows: Rows, names: Doubles) -> list[Doubles]:
         facts = self.facts
         mention, context = fold(asked.mention).strip(), fold(asked.context)
         words = split_words(asked.mention)
@@ -221,7 +219,7 @@ class PairFeatures:
         found = self.facts.vocabulary.find(words)
         return found[0] if found else NO_WORD - len(words)
 
-    def _texts(self, asked: Asked, rows: Rows) -> list[Floats]:
+    def _texts(self, asked: Asked, rows: Rows) -> list[Doubles]:
         facts = self.facts
         mention, context = set(split_words(asked.mention)), split_words(asked.context)
         others = {word for word in context if word not in mention}
@@ -251,7 +249,7 @@ class PairFeatures:
             (facts.text_words.sizes[rows] == 0).astype(np.float64),
         ]
 
-    def _others(self, asked: Asked, rows: Rows) -> list[Floats]:
+    def _others(self, asked: Asked, rows: Rows) -> list[Doubles]:
         facts = self.facts
         popularity = facts.popularity[rows]
         alike = (
@@ -267,38 +265,40 @@ class PairFeatures:
             *(np.full(len(rows), float(value)) for value in alike),
         ]
 
-    def _marked(self, known: set[int], ids: Rows) -> Floats:
+    def _marked(self, known: set[int], ids: Rows) -> Doubles:
         self._word_marks.lengthen(len(self.facts.vocabulary))
         return marked(self._word_marks.values, list(known), 1, ids)
 
-    def _shared(self, known: set[int], lists: WordLists, weights: Floats, rows: Rows) -> tuple[Floats, Floats, Floats]:
+    def _shared(
+        self, known: set[int], lists: WordLists, weights: Doubles, rows: Rows
+    ) -> tuple[Doubles, Doubles, Doubles]:
         ids, owner = lists.of(rows)
         chosen = list(known)
         marks = self._word_marks if lists is self.facts.text_words else self._stem_marks
         marks.lengthen(len(weights))
         found = marked(marks.values, chosen, weights[chosen], ids)
-        total: Floats = np.bincount(owner, found, len(rows)).astype(np.float64)
-        best: Floats = np.zeros(len(rows))
+        total: Doubles = np.bincount(owner, found, len(rows)).astype(np.float64)
+        best: Doubles = np.zeros(len(rows))
         np.maximum.at(best, owner, found)
         return total, best, total / max(float(weights[chosen].sum()), 1e-9)
 
 
-def marked(marks: Floats, chosen: list[int], weights: Floats | float, ids: Rows) -> Floats:
+def marked(marks: Doubles, chosen: list[int], weights: Doubles | float, ids: Rows) -> Doubles:
     """The weights of numbers, 0 for those that are not chosen; `marks` are zeros, before and after."""
     marks[chosen] = weights
-    found: Floats = marks[ids]
+    found: Doubles = marks[ids]
     marks[chosen] = 0
     return found
 
 
-def sides(found: set[str], names: Sequence[Sequence[str]]) -> Floats:
+def sides(found: set[str], names: Sequence[Sequence[str]]) -> Doubles:
     """Whether each of some names [c] has one of the words that were found (1) or not (-1); 0 where none was found."""
     if not found:
         return np.zeros(len(names))
     return np.array([-1.0 if found.isdisjoint(words) else 1.0 for words in names])
 
 
-def lead(values: Floats) -> Floats:
+def lead(values: Doubles) -> Doubles:
     """How far each value [c] is above the best of the others; 0 where it stands alone.
 
     Example:
@@ -310,11 +310,11 @@ def lead(values: Floats) -> Floats:
     second, first = np.partition(values, len(values) - 2)[-2:]
     others = np.full(len(values), first)
     others[values.argmax()] = second
-    found: Floats = values - others
+    found: Doubles = values - others
     return found
 
 
-def rank(values: Floats) -> Floats:
+def rank(values: Doubles) -> Doubles:
     """The rank of each value [c], 1 for the highest; equal values share the worst.
 
     Example:
@@ -322,7 +322,7 @@ def rank(values: Floats) -> Floats:
         [2.0, 3.0, 2.0]
     """
     ordered = np.sort(values)
-    found: Floats = (len(values) - np.searchsorted(ordered, values, side="left")).astype(np.float64)
+    found: Doubles = (len(values) - np.searchsorted(ordered, values, side="left")).astype(np.float64)
     return found
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dim.core.arrays import Rows
 from dim.core.progress import tracked
 from dim.inference.method import Method
 from dim.reranker.candidates import best_rows_of, competing
@@ -16,8 +17,6 @@ from dim.reranker.features import FEATURES, Asked, PairFeatures
 from dim.reranker.lists import Lists
 from dim.search.entity_names import EntityNames
 from dim.search.scores import BATCH, scores_at, scores_by_slice
-
-Rows = NDArray[np.int64]
 
 
 class Finder:

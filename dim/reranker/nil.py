@@ -8,10 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from dim.core.arrays import Floats
 from dim.reranker.lists import Lists
 from dim.reranker.network import RankerNetwork, descend
-
-Floats = NDArray[np.float32]
 
 #: What stands before the features of the first candidate.
 LIST_FEATURES = ("top score", "lead of the top score", "top probability", "logarithm of the scores' mass")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from dim.core.arrays import Doubles, Rows
 from dim.core.files import hash_parts, regular
 from dim.core.output import Kind, output_folder
 from dim.core.sealed import open_sealed, seal
@@ -26,9 +27,6 @@ WEIGHTS, FACTS = "ranker.safetensors", "ranker.json"
 REMEDY = "Run dim rank --run RUN again."
 #: Of `dim rank`: they stand in a ranker's facts and beside its figures.
 OPTIONS = ("folds", "num_candidates", "nil_precision", "nil_share", "unseen")
-
-Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,8 @@ class Judged:
     """
 
     order: Rows
-    scores: Floats
-    probabilities: Floats
+    scores: Doubles
+    probabilities: Doubles
     nil_probability: float | None
     says_nil: bool
 
@@ -127,7 +125,7 @@ class Ranker:
 
     def fit_nil(
         self, lists: Lists, folds: Rows, is_nil: NDArray[np.bool_], share: float, *, hidden: int = 16, seed: int = 0
-    ) -> tuple[Floats, Floats]:
+    ) -> tuple[Doubles, Doubles]:
         """Trains the NIL probability on lists, some of whose golds were taken out of the KB.
 
         Args:
@@ -152,7 +150,7 @@ class Ranker:
         return votes[folds, np.arange(len(folds))], weights
 
     def choose_threshold(
-        self, probabilities: Floats, is_nil: NDArray[np.bool_], weights: Floats, precision: float
+        self, probabilities: Doubles, is_nil: NDArray[np.bool_], weights: Doubles, precision: float
     ) -> None:
         """Sets the threshold of NIL for a precision; none where it cannot be reached."""
         self.nil_threshold = threshold_for(probabilities, is_nil, precision, weights)
@@ -194,7 +192,7 @@ class Ranker:
             )
         return found
 
-    def _nil_probabilities(self, lists: Lists, scores: NDArray[np.float32]) -> Floats | None:
+    def _nil_probabilities(self, lists: Lists, scores: NDArray[np.float32]) -> Doubles | None:
         if self.nil is None:
             return None
         found = np.ones(len(lists))

@@ -7,10 +7,10 @@ from typing import Any
 
 import faiss as typed_faiss
 import numpy as np
-from numpy.typing import NDArray
+
+from dim.core.arrays import Floats
 
 faiss: Any = typed_faiss  # its stubs lack half of what it offers
-Floats = NDArray[np.float32]
 
 POINTS_A_LIST = 40  # training vectors a list: FAISS warns below 39
 ROUNDS = 8  # of k-means

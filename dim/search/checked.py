@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dim.core.arrays import Floats, Rows
 from dim.core.excerpts import few_of
 from dim.errors import DataError
-from dim.search.stores import Floats, Rows
 
 LONGEST = 1 + 1e-2  # of unit vectors that were kept as float16
 

@@ -9,12 +9,13 @@ from typing import Any
 import faiss as typed_faiss
 import numpy as np
 
+from dim.core.arrays import Floats, Rows
 from dim.core.excerpts import one_line
 from dim.core.progress import shown
 from dim.core.sealed import REMEDY
 from dim.errors import DataError
 from dim.search.centres import centres_of, probing, sample
-from dim.search.stores import FaissStore, Floats, Rows, blocks
+from dim.search.stores import FaissStore, blocks
 
 faiss: Any = typed_faiss  # its stubs lack half of what it offers
 

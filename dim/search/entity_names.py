@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dim.core.arrays import Floats, Rows
 from dim.core.excerpts import few
 from dim.core.sealed import open_sealed, sealed_folder
 from dim.errors import DataError
@@ -20,9 +21,6 @@ from dim.search.lexical import ngrams_of
 from dim.search.name_counts import NGRAM, count_known, count_ngrams, numbered
 from dim.search.name_files import CONTENT, FORMAT_VERSION, NameArrays, read_names, write_names
 from dim.search.name_words import NameWords, Query, ngram_counts
-
-Rows = NDArray[np.int64]
-Floats = NDArray[np.float32]
 
 TOLD = 4  #: Strings a wanted entity that say early what the worst of the best scores: one may have several of them.
 KEPT = 1024  #: Mentions whose answers are kept.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-Floats = NDArray[np.float32]
+from dim.core.arrays import Floats
 
 ROUNDING = 2.0**-9  # error of an inner product of unit vectors: both are rounded, and the sum, by 2**-11 each
 CHECKED = 32  # vectors whose products are compared with float32, to see that this processor keeps to that

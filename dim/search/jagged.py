@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[np.int64]
+from dim.core.arrays import Rows
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dim.core.arrays import Rows
 from dim.core.ngrams import ngrams_within
 from dim.core.text_form import one_form
 from dim.search.scores import SLICE, Scores
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 SEARCHED = 64  # mentions that are searched at once: sorting takes four times the memory of their scores
 SIZES = range(2, 5)  #: Characters of an n-gram, as `name_vectorizer` has them.
-
-Rows = NDArray[np.int64]
-Floats = NDArray[np.float32]
 
 
 def name_vectorizer() -> TfidfVectorizer:

@@ -16,10 +16,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from dim.core.arrays import Doubles, Rows
 from dim.search.jagged import Jagged, concatenated, spans
 
-Rows = NDArray[np.int64]
-Floats = NDArray[np.float64]
 Shorts = NDArray[np.float32]
 
 ROUNDING = 1e-5  #: More than a score is off that is worked out in single precision.
@@ -27,7 +26,7 @@ LEAST_SHARE = 0.1  #: Of a query; who shares less is not looked at apart.
 BLOCK = 2**16  #: Strings whose n-grams are counted together.
 CELLS = 2**22  #: Of a table of strings and n-grams.
 
-Worst = Callable[[Rows, Floats], float]
+Worst = Callable[[Rows, Doubles], float]
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Query:
     """
 
     columns: Rows
-    shares: Floats
+    shares: Doubles
 
     @classmethod
     def of(cls, columns: Rows, counts: Rows, idf: Shorts) -> Query:
@@ -135,13 +134,13 @@ class NameWords:
         strings = distinct(self.word_strings.values[spans(self.word_strings.starts[lists], sizes)])
         return strings[self._most(shares, strings) >= least]
 
-    def scores(self, query: Query, strings: Rows) -> Floats:
+    def scores(self, query: Query, strings: Rows) -> Doubles:
         """The cosines [m] of a query with some strings [m]; the same whichever others are asked for."""
         step = max(1, CELLS // max(1, len(query.columns)))
         parts = [self._scores(query, strings[start : start + step]) for start in range(0, len(strings), step)]
         return concatenated(parts, query.shares)
 
-    def _scores(self, query: Query, strings: Rows) -> Floats:
+    def _scores(self, query: Query, strings: Rows) -> Doubles:
         words, sizes = self.string_words.of(strings)
         places, inner = self.word_ngrams.places(words)
         owners = np.repeat(np.repeat(np.arange(len(strings)), sizes), inner)
@@ -155,7 +154,7 @@ class NameWords:
         products = np.einsum("mn,n->m", factors.reshape(len(strings), size), query.shares)
         return np.asarray(products / self.lengths[strings], np.float64)
 
-    def _shares(self, query: Query) -> Floats:
+    def _shares(self, query: Query) -> Doubles:
         """What each word [num_words] shares with a query, at least; a string shares the sum of its words at most."""
         parts = self.ngram_words.slices(query.columns)
         words = concatenated([self.ngram_words.values[part] for part in parts], self.ngram_words.values)
@@ -163,10 +162,10 @@ class NameWords:
         shares = np.repeat(query.shares, [part.stop - part.start for part in parts])
         more = np.flatnonzero(times > 1)
         shares[more] *= 1 + np.log(times[more].astype(np.float64))
-        found: Floats = np.bincount(words, shares, len(self.norms)).astype(np.float64, copy=False)
+        found: Doubles = np.bincount(words, shares, len(self.norms)).astype(np.float64, copy=False)
         return found
 
-    def _least(self, query: Query, shares: Floats, cosines: Floats, count: int, worst: Worst) -> float:
+    def _least(self, query: Query, shares: Doubles, cosines: Doubles, count: int, worst: Worst) -> float:
         """What the worst of the best scores at least, by the strings of the words nearest to a query."""
         near = cosines.max(initial=0)
         while near > 0:
@@ -179,7 +178,7 @@ class NameWords:
                 return least
         return 0.0
 
-    def _reaching(self, words: Rows, least: Floats) -> Rows:
+    def _reaching(self, words: Rows, least: Doubles) -> Rows:
         """How many strings of words [m] reach so far [m]: those at the beginning of each list."""
         starts, strings = self.word_strings.starts[words], self.word_strings.values
         low, high = starts, self.word_strings.starts[words + 1]
@@ -189,7 +188,7 @@ class NameWords:
             low, high = np.where(is_open & is_far, middle + 1, low), np.where(is_open & ~is_far, middle, high)
         return np.asarray(low - starts, np.int64)
 
-    def _most(self, shares: Floats, strings: NDArray[Any]) -> Floats:
+    def _most(self, shares: Doubles, strings: NDArray[Any]) -> Doubles:
         """What strings [m], of a word or more, score at most."""
         words, sizes = self.string_words.of(strings)
         sums = np.add.reduceat(shares[words], np.cumsum(sizes) - sizes) if len(words) else shares[:0]

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dim.core.arrays import Floats, Rows
 from dim.search.codes import CodeStore
-from dim.search.stores import ExactStore, FaissStore, Floats, Rows, pair_scores
+from dim.search.stores import ExactStore, FaissStore, pair_scores
 
 AT = 10
 NUM_SAMPLED = 500  # queries, where none are given

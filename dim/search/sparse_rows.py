@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from dim.core.arrays import Floats, Rows
 from dim.core.folder_files import read_array
 from dim.core.mapped import dropped
 from dim.core.sealed import REMEDY, Manifest, open_sealed, sealed_folder
@@ -19,9 +20,6 @@ FORMAT_VERSION = 1
 CONTENT = "sparse rows"
 MOST_COLUMNS = 2**24
 FEW = 2**18  # values of all rows: with fewer, one product of matrices is faster than one a query
-
-Floats = NDArray[np.float32]
-Rows = NDArray[np.int64]
 
 
 class Facts(Manifest):

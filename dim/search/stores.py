@@ -12,8 +12,8 @@ from typing import Any, Literal, Protocol
 import faiss as typed_faiss
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from dim.core.arrays import Floats, Rows
 from dim.core.excerpts import one_line
 from dim.core.folder_files import read_array
 from dim.core.progress import shown
@@ -24,8 +24,6 @@ from dim.search.exact import top_k
 from dim.search.half_precision import HalfPrecision
 
 faiss: Any = typed_faiss  # its stubs lack half of what it offers
-Floats = NDArray[np.float32]
-Rows = NDArray[np.int64]
 FaissKind = Literal["flat", "ivf", "hnsw"]
 Storage = Literal["float16", "int8", "int4"]
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, NotRequired, TypedDict, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dim.core.arrays import Floats, Rows
 from dim.core.choices import check_choice
 from dim.core.folder_files import read_array
 from dim.core.sealed import REMEDY, Manifest, open_sealed, sealed_folder
@@ -15,7 +16,7 @@ from dim.errors import ConfigError, DataError
 from dim.search.checked import checked_ids, checked_queries, checked_vectors, refuse_unknown, some
 from dim.search.codes import CodeStore, build_codes
 from dim.search.recall import SPARE, Recall, RecallSample
-from dim.search.stores import ExactStore, FaissStore, Floats, Rows, Storage, Store, build_faiss
+from dim.search.stores import ExactStore, FaissStore, Storage, Store, build_faiss
 
 FORMAT_VERSION = 2
 CONTENT = "vector index"

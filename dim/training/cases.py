@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dim.core.arrays import Rows
 from dim.core.files import content_hash
 from dim.display.lines import warn
 from dim.images.reading import UnusableImageError, load_image
@@ -23,8 +24,6 @@ from dim.training.task import LinkingTask
 from dim.training.unseen import Training, Unseen, rows_in_kb
 
 CROSS_ENCODER = "cross_encoder"  #: Of a run, where the cross-encoder is that was trained on it.
-
-Rows = NDArray[np.int64]
 
 
 class RunCases:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from dim.collective.coherence import Coherence
 from dim.collective.collective import FACT, Alone, Collective
+from dim.core.arrays import Rows
 from dim.core.progress import tracked
 from dim.data.splits import text_groups
 from dim.display.terminal import Console
@@ -25,8 +26,6 @@ from dim.reranker.ranker import Judged, Ranker
 from dim.training.judging import unseen_judged
 from dim.training.ranker_results import After, first_figures, hits_of, print_written, write_ranked
 from dim.training.task import LinkingTask
-
-Rows = NDArray[np.int64]
 
 
 class Texts:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dim.core.arrays import Rows
 from dim.evaluation.significance import paired_randomization, win_tie_loss
 from dim.judge.contract import Case, Judge, Verdict, counted
 from dim.judge.stage import JudgeStage, combined, least_sure, shown_of, top_probability
@@ -24,8 +25,6 @@ from dim.training.task import LinkingTask
 from dim.training.unseen import rows_in_kb
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)  #: Of mentions judged, for the curve.
-
-Rows = NDArray[np.int64]
 
 
 @dataclass

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from dim.core import provenance
+from dim.core.arrays import Rows
 from dim.data.dataset import attributes_of
 from dim.display.terminal import Console
 from dim.evaluation.metrics import summarize_ranks
@@ -22,12 +23,7 @@ from dim.evaluation.result_files import write_result
 from dim.evaluation.results import measure, percent, print_results
 from dim.evaluation.significance import paired_randomization
 from dim.inference.places import read_config
-from dim.reranker.calibration import (
-    NUM_BINS,
-    calibration_error_by_chance,
-    expected_calibration_error,
-    reliability,
-)
+from dim.reranker.calibration import NUM_BINS, calibration_error_by_chance, expected_calibration_error, reliability
 from dim.reranker.features import FEATURES
 from dim.reranker.finder import Finder
 from dim.reranker.held_out import ATTRIBUTE
@@ -39,8 +35,6 @@ from dim.training.beside import ranks_beside_baselines
 from dim.training.checkpoint import said_of
 from dim.training.saved_run import identity_of_run
 from dim.training.task import LinkingTask
-
-Rows = NDArray[np.int64]
 
 
 def evaluate(run: Path, task: LinkingTask, finder: Finder, ranker: Ranker, split: str, out: Path) -> None:

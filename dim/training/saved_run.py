@@ -13,6 +13,7 @@ import torch
 from jsonargparse import Namespace
 from numpy.typing import NDArray
 
+from dim.core.arrays import Rows
 from dim.core.files import content_hash
 from dim.core.folder_files import read_yaml
 from dim.core.known_classes import KnownClasses, made
@@ -29,7 +30,7 @@ from dim.training.identity import OF_METHODS, Identity, described, identity_of
 from dim.training.registry import OF_TRAINER, registered
 from dim.training.run_folder import settle_run
 from dim.training.task import LinkingTask
-from dim.training.tie_break import Rows, Scorer
+from dim.training.tie_break import Scorer
 
 
 def open_run(run: Path, device: str = "auto", dataset: Path | None = None, trusted: Sequence[str] = ()) -> LinkingTask:

@@ -8,9 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dim.core.arrays import Rows
 from dim.inference.data import LinkingData
-
-Rows = NDArray[np.int64]
 
 
 class Scorer(ABC):

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dim.core.arrays import Rows
 from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.reranker.finder import Finder
@@ -21,7 +21,6 @@ FOLDS = "ranker-folds"  #: Of a run, where the folds are.
 NIL_SHARE_OF_TRAINING = 0.3  #: Of the training mentions, how many are seen once more with their gold held out.
 ENOUGH = 500  #: Mentions of tune. Of 72 one of GEMEL learned to be worse and too sure (docs/how_to/generative.md).
 
-Rows = NDArray[np.int64]
 #: Which mentions, that its vectors have not seen, a ranker learns of: all of train, by folds, or those of `tune`.
 Unseen = Literal["folds", "tune"]
 

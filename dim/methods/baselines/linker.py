@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from dim.core.arrays import Rows
 from dim.core.sealed import open_sealed, seal
 from dim.data.entity import Entity
 from dim.errors import ConfigError, DataError
@@ -24,15 +24,7 @@ from dim.linker.folder import MANIFEST, REMEDY, UNTRUSTED
 from dim.linker.images import ImageReader
 from dim.linker.knowledge import Knowledge, knowledge_of
 from dim.linker.manifest import BaselineManifest
-from dim.linker.ranked import (
-    NAMES,
-    RankedLinker,
-    card_of_ranker,
-    names_by_row,
-    ranker_row,
-    read_names,
-    read_ranker,
-)
+from dim.linker.ranked import NAMES, RankedLinker, card_of_ranker, names_by_row, ranker_row, read_names, read_ranker
 from dim.linker.recipe import ENCODERS, make, read_classes, recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
 from dim.methods.baselines.text_method import TextMethod
@@ -45,8 +37,6 @@ from dim.search.vector_index import KindOrAuto
 FORMAT = 2
 SCORED = "scored_names"  #: The folder of the names by which a method scores.
 CPU = torch.device("cpu")
-
-Rows = NDArray[np.int64]
 
 
 class BaselineLinker(RankedLinker):

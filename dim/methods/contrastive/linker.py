@@ -11,6 +11,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
+from dim.core.arrays import Rows
 from dim.data.entity import Entity
 from dim.features.live import LiveEncoder
 from dim.inference.method import Method
@@ -34,7 +35,6 @@ from dim.search.sparse_rows import SparseRows
 from dim.search.stores import FLOATS_AT_ONCE, Storage
 from dim.search.vector_index import KindOrAuto, VectorIndex
 
-Rows = NDArray[np.int64]
 WIDER = 4  # candidates by vector and by name an answer, where vectors are a part of what counts
 LEAST_ASKED = 100  # mentions that an index is tuned on: of fewer, the recall is too uncertain
 

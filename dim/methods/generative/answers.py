@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dim.core.arrays import Rows
 from dim.data.dataset import NIL
 from dim.methods.generative.decoding import Written
 from dim.training.tie_break import Scorer
 
-Rows = NDArray[np.int64]
 NOBODY = np.array([-1])  #: The owner of a text that is no name of the KB.
 
 

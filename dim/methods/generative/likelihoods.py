@@ -9,13 +9,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from dim.core.arrays import Rows
 from dim.methods.generative.answers import Answers
 from dim.methods.generative.choices import Choices
 from dim.methods.generative.decoding import Decoder, Written
 from dim.methods.generative.language_model import LanguageModel
 from dim.methods.generative.ways import Encoded
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dim.core.arrays import Rows
 from dim.data.dataset import NIL
 from dim.data.entity import Entity
 from dim.errors import ConfigError, DataError
@@ -39,7 +40,6 @@ from dim.methods.generative.ways import Encoded
 from dim.search.vector_index import KindOrAuto
 from dim.training.tie_break import Popularity
 
-Rows = NDArray[np.int64]
 EVIDENCE = {
     "likelihood": "probability of the name that the language model wrote, over its tokens",
     "per_token": "its logarithm, divided by the tokens",

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dim.core.arrays import Rows
 from dim.core.excerpts import one_line
 from dim.core.files import content_hash
 from dim.core.folder_files import read_array, read_parquet
@@ -28,7 +29,6 @@ SCHEMA = pa.schema(
     ]
 )
 Vector = NDArray[np.float32]
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from dim.core.arrays import Rows
 from dim.data.dataset import NIL
 from dim.display.lines import warn
 from dim.errors import DataError
@@ -21,8 +22,6 @@ from dim.methods.generative.name_tree import NameTree
 from dim.methods.generative.names import build_tree, rows_of_names
 from dim.methods.generative.network import GEMELNetwork
 from dim.training.tie_break import Scorer
-
-Rows = NDArray[np.int64]
 
 
 class WritableNames:

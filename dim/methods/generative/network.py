@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dim.core.arrays import Rows
 from dim.core.distributed import gathered, process_index
 from dim.data.dataset import NIL
 from dim.display.lines import say, warn
@@ -19,7 +20,7 @@ from dim.errors import ConfigError
 from dim.evaluation.protocols import NIL_ROW, Ranked
 from dim.inference.data import LinkingData, Needs
 from dim.inference.method import Method
-from dim.methods.generative.answers import Answers, Ordering, Rows
+from dim.methods.generative.answers import Answers, Ordering
 from dim.methods.generative.choices import AnyToken, Choices
 from dim.methods.generative.decoding import Decoder, Written
 from dim.methods.generative.examples import Examples, NoExamples, SimilarExamples

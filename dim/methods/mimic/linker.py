@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from dim.core.arrays import Rows
 from dim.data.entity import Entity
 from dim.inference.method import Method
 from dim.linker.answer import Question, check_finite
@@ -31,8 +31,6 @@ from dim.reranker.entities import EntityFacts
 from dim.reranker.ranker import Ranker
 from dim.search.entity_names import EntityNames
 from dim.search.vector_index import KindOrAuto
-
-Rows = NDArray[np.int64]
 
 
 class MIMICLinker(RankedLinker):
