@@ -91,7 +91,7 @@ def bench_caption(
     table.add_row("one at a time", f"{single:,.2f}", "1.0")
     table.add_row(f"batches of {batch_size}", f"{batched:,.2f}", f"{ratio:.1f}")
     Console().print(table)
-    Console().print(f"{hardware()} · {captioner.device_name} · commit {commit()} · {rounds} rounds", soft_wrap=True)
+    Console().say(f"{hardware()} · {captioner.device_name} · commit {commit()} · {rounds} rounds")
     return {"single": single, "batched": batched, "ratio": ratio}
 
 

@@ -174,4 +174,4 @@ def _print(title: str, results: dict[str, float], rounds: int) -> None:
     if "audit_seconds" in results:
         table.add_row("dim prepare, once", f"{results['audit_seconds']:.2f}", "", f"{results['audit_memory']:,.0f}")
     Console().print(table)
-    Console().print(f"{hardware()} · commit {commit()} · {rounds} rounds", soft_wrap=True)
+    Console().say(f"{hardware()} · commit {commit()} · {rounds} rounds")

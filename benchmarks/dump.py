@@ -157,5 +157,5 @@ def _print(title: str, results: dict[str, float], rounds: int) -> None:
     )
     Console().print(table)
     goals = f"goals: ratio ≤ {MAX_RATIO}, memory ≤ {MAX_MEMORY} MB"
-    Console().print(f"{results['entities_per_second']:,.0f} entities a second; {goals}", soft_wrap=True)
-    Console().print(f"{hardware()} · commit {commit()} · {rounds} rounds", soft_wrap=True)
+    Console().say(f"{results['entities_per_second']:,.0f} entities a second; {goals}")
+    Console().say(f"{hardware()} · commit {commit()} · {rounds} rounds")

@@ -258,21 +258,19 @@ def _print(title: str, large: str, results: dict[str, Row]) -> None:
     title = f"mentions; duplicates: {COPIES} an image; draft: {large}"
     _table(console, title, results, ("batching", "duplicates", "draft"), names)
     row = results["decoding"]
-    console.print(
+    console.say(
         f"decoding and resizing {large} on one core: {row['full']:.1f}/s in full, {row['draft']:.1f}/s by draft "
         f"({row['ratio']:.2f} times); features differ by at most {row['difference']:.2%} of the largest value, "
-        f"cosine at least {row['cosine']:.5f}",
-        soft_wrap=True,
+        f"cosine at least {row['cosine']:.5f}"
     )
     if row := results.get("compile", {}):
-        console.print(
+        console.say(
             f"torch.compile, images: {row['eager']:.1f}/s without, {row['compiled']:.1f}/s with it "
-            f"({row['ratio']:.2f} times), {row['seconds']:.0f} s to compile",
-            soft_wrap=True,
+            f"({row['ratio']:.2f} times), {row['seconds']:.0f} s to compile"
         )
     if "gpu" in results:  # pragma: needs a GPU
         console.print(f"GPU busy during embed: {results['gpu']['utilization']:.0%} (goal ≥ 85%)")
-    console.print(f"{hardware()} · commit {commit()}", soft_wrap=True)
+    console.say(f"{hardware()} · commit {commit()}")
 
 
 def _table(console: Console, title: str, results: dict[str, Row], rows: Sequence[str], names: dict[str, str]) -> None:

@@ -86,7 +86,7 @@ def bench_encode(
     }
     _print(results, f"{text_encoder.name if text_encoder else f'{shape} (random)'}, batches of {batch_size}")
     facts = f"{torch.get_num_threads()} threads, {num_mentions} mentions, {rounds} batches"
-    Console().print(f"{hardware()} · commit {commit()} · {facts}", soft_wrap=True)
+    Console().say(f"{hardware()} · commit {commit()} · {facts}")
     return results
 
 

@@ -101,7 +101,7 @@ def bench_generate(
     results |= {"names": len(gemel.tree), "parameters": model.num_parameters}
     _print(results, chosen, f"{size} ({model.num_parameters / 1e6:,.0f}M, random), {gemel.device.type}", num_beams)
     facts = f"{rounds} turns of {num_mentions} mentions, {chosen.num_examples} examples each"
-    Console().print(f"{hardware()} · commit {commit()} · {facts}", soft_wrap=True)
+    Console().say(f"{hardware()} · commit {commit()} · {facts}")
     return results
 
 
@@ -228,4 +228,4 @@ def _print(results: dict[str, float], chosen: Setting, model: str, num_beams: in
     tokens = f"{of('prompt_tokens'):.0f} tokens of a prompt with prefix vectors, {of('new_tokens'):.0f} of its names"
     same = f"same names {of('same_names'):.1%}, different {of('different_names'):.1%}"
     gap = f"the rest within {CLOSE}, all scores within {of('score_gap'):.1g}"
-    Console().print(f"{tokens} · {same}, {gap}", soft_wrap=True)
+    Console().say(f"{tokens} · {same}, {gap}")

@@ -228,11 +228,10 @@ def _print(results: dict[str, float], seen: Seen) -> None:
         counts = [sum(seen[key] for key in seen if key[0] == route and key[2] == status) for status in statuses]
         table.add_row(route, *(f"{count:,}" if count else "" for count in counts))
     Console().print(table)
-    Console().print(
+    Console().say(
         f"/health, asked {of('health_asked'):,.0f} times: p50 {of('health_p50'):.1f} ms, p99 {of('health_p99'):.0f} ms "
         f"({of('health_quiet_p99'):.0f} before; goal: {HEALTH_MS}), longest {of('health_max'):.0f} ms; "
         f"memory {of('memory_before'):,.0f} MB, and {of('memory_growth'):,.0f} MB more at its highest "
-        f"(goal: {GROWTH_MB:,})",
-        soft_wrap=True,
+        f"(goal: {GROWTH_MB:,})"
     )
-    Console().print(f"{hardware()} · commit {commit()}", soft_wrap=True)
+    Console().say(f"{hardware()} · commit {commit()}")

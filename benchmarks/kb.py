@@ -85,10 +85,10 @@ def bench_kb(
             results[-1]["ratio"] = found["link_ms"] / results[0]["link_ms"]
     Console().print(kb_table(results))
     loads = ", ".join(f"{each['load']:.1f}" for each in results)
-    Console().print(f"{hardware()} · commit {commit()} · load at the end of each: {loads}", soft_wrap=True)
+    Console().say(f"{hardware()} · commit {commit()} · load at the end of each: {loads}")
     if out is not None:
         write_kb(results, out)
-        Console().print(f"wrote {out / 'kb.json'} and {out / 'kb.png'}", soft_wrap=True)
+        Console().say(f"wrote {out / 'kb.json'} and {out / 'kb.png'}")
     return results
 
 

@@ -177,7 +177,7 @@ def bench_likelihoods(
     _print(found)
     write_json(out / "results.json", found)
     facts = f"{len(dev)} mentions of dev and {len(tune)} of tune, seed {seed}; {CONFIDENCE}"
-    Console().print(f"{hardware()} · commit {commit()} · {facts}", soft_wrap=True)
+    Console().say(f"{hardware()} · commit {commit()} · {facts}")
     return found
 
 

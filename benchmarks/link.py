@@ -86,7 +86,7 @@ def bench_link(
     model = text_encoder.name if text_encoder else f"{shape} (random)"
     _print(results, f"{num_entities:,} entities, {model}, {kinds[0]} index, {'with' if ranker else 'no'} ranker", kinds)
     facts = f"{backend}, {torch.get_num_threads()} threads, {num_mentions} mentions, {rounds} batches of {batch_size}"
-    Console().print(f"{hardware()} · commit {commit()} · {facts}", soft_wrap=True)
+    Console().say(f"{hardware()} · commit {commit()} · {facts}")
     return results
 
 
@@ -205,4 +205,4 @@ def _print(results: dict[str, float], title: str, kinds: Sequence[Kind]) -> None
         parts.add_row(label, f"{of(f'{name}_p50'):.2f}", f"{of(f'{name}_p50') / of('link_p50'):.0%}")
     Console().print(parts)
     searches = [f"{kind} {of(f'search_{kind}'):.2f} ms (recall@10 {of(f'recall_{kind}'):.3f})" for kind in kinds]
-    Console().print(f"search by one vector: {', '.join(searches)}", soft_wrap=True)
+    Console().say(f"search by one vector: {', '.join(searches)}")

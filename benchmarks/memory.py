@@ -204,4 +204,4 @@ def _print(title: str, results: dict[str, float]) -> None:
     table.add_row("memory of it", f"{results['open_mb']:,.0f} MB", "")
     table.add_row("open a data module", f"{results['data_module_seconds']:.2f} s", "")
     Console().print(table)
-    Console().print(f"{hardware()} · commit {commit()}", soft_wrap=True)
+    Console().say(f"{hardware()} · commit {commit()}")

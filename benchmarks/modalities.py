@@ -146,10 +146,10 @@ def bench_modalities(
         tuned += [_tuned(store, storage, name, samples) for name in ("images", "texts")]
         curves += _curve(store, storage, samples, batch, repeats)
     _print(curves, tuned, f"texts ask for {num_entities:,} images of width {width}: cone {cone}, noise {noise}")
-    Console().print(f"{hardware()} · commit {commit()} · {repeats} turns", soft_wrap=True)
+    Console().say(f"{hardware()} · commit {commit()} · {repeats} turns")
     if out is not None:
         write_curve(curves, _plot(curves, tuned), out, "modalities")
-        Console().print(f"wrote {out / 'modalities.csv'} and {out / 'modalities.png'}", soft_wrap=True)
+        Console().say(f"wrote {out / 'modalities.csv'} and {out / 'modalities.png'}")
     return curves
 
 
@@ -191,11 +191,10 @@ def _print(curves: Sequence[Effort], tuned: Sequence[Tuned], title: str) -> None
     Console().print(table)
     for each in tuned:
         scored = f", {each.rescored} candidates scored" if each.rescored else ""
-        Console().print(
+        Console().say(
             f"{each.storage} tuned on {each.tuned_on}: {each.effort:,} lists{scored}; says recall@10 {each.said:.4f},"
             f" texts find {each.of_texts:.4f} (goal ≥ {GOAL_RECALL}):"
-            f" {'met' if each.of_texts >= GOAL_RECALL else 'not met'}",
-            soft_wrap=True,
+            f" {'met' if each.of_texts >= GOAL_RECALL else 'not met'}"
         )
 
 

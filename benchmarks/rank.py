@@ -131,4 +131,4 @@ def _print(found: list[Measured], title: str, rounds: int) -> None:
             f"{each.seconds / each.whole_seconds:.2f}",
         )
     Console().print(table)
-    Console().print(f"{hardware()} · commit {commit()} · the fastest of {rounds} turns", soft_wrap=True)
+    Console().say(f"{hardware()} · commit {commit()} · the fastest of {rounds} turns")

@@ -74,10 +74,10 @@ def bench_search(
     if chosen:
         points = list(measure_curve(chosen, indexes, num_centres, width, batch, curve_repeats))
         _print_curve(points, f"10 nearest of {width}-wide vectors around {num_centres:,} centres, batch {batch}")
-        Console().print(f"{hardware()} · commit {commit()} · {curve_repeats} turns", soft_wrap=True)
+        Console().say(f"{hardware()} · commit {commit()} · {curve_repeats} turns")
     if out is not None and points:
         write_curve(points, curve_plot(points), out)
-        Console().print(f"wrote {out / 'search.csv'} and {out / 'search.png'}", soft_wrap=True)
+        Console().say(f"wrote {out / 'search.csv'} and {out / 'search.png'}")
     return points
 
 
@@ -87,11 +87,10 @@ def _print_curve(points: Sequence[Point], title: str) -> None:
     Console().print(curve_table(points, title))
     for point in rivals:
         is_met = point.recall_at_10 >= GOAL_RECALL and point.ratio >= GOAL_RATIO
-        Console().print(
+        Console().say(
             f"{largest:,} vectors, {point.kind}: recall@10 {point.recall_at_10:.4f} (goal ≥ {GOAL_RECALL}) at"
             f" {point.ratio:.1f} × FAISS flat (goal ≥ {GOAL_RATIO:.0f}), {point.bytes_in_memory:,.0f} bytes a vector in"
-            f" memory: {'met' if is_met else 'not met'}",
-            soft_wrap=True,
+            f" memory: {'met' if is_met else 'not met'}"
         )
 
 
@@ -112,4 +111,4 @@ def _compare_with_product(num_entities: int, num_queries: int, width: int, k: in
     ratio = median(a / b for a, b in turns)
     table.add_row("exact search", f"{search:.3f}", f"{ratio:.2f}  (goal ≤ 1.6)")
     Console().print(table)
-    Console().print(f"{hardware()} · commit {commit()} · {repeats} turns", soft_wrap=True)
+    Console().say(f"{hardware()} · commit {commit()} · {repeats} turns")

@@ -155,7 +155,7 @@ def _recipe(linker: ContrastiveLinker, encoder: Path, device: str) -> dict[str, 
 
 def _print_facts(rounds: int, seconds: float) -> None:
     facts = f"{rounds} turns of {seconds:g} s · load {os.getloadavg()[0]:.1f} at the end"
-    Console().print(f"{hardware()} · commit {commit()} · {facts}", soft_wrap=True)
+    Console().say(f"{hardware()} · commit {commit()} · {facts}")
 
 
 def _print(results: dict[str, float], title: str) -> None:
@@ -171,13 +171,12 @@ def _print(results: dict[str, float], title: str) -> None:
     table.add_row("questions a batch", *(f"{of(f'{mode}_batch'):.1f}" for mode in _MODES), "")
     Console().print(table)
     _print_open(results)
-    Console().print(
+    Console().say(
         f"SIGTERM: {of('in_flight'):,.0f} questions in flight; accepted {of('accepted'):,.0f}, "
-        f"answered {of('answered'):,.0f} (goal: all)",
-        soft_wrap=True,
+        f"answered {of('answered'):,.0f} (goal: all)"
     )
     share = f"{of('open_locust_share'):.0%} of a core when too much is asked"
-    Console().print(f"Locust takes {of('locust_ms'):.2f} ms a question, and {share}", soft_wrap=True)
+    Console().say(f"Locust takes {of('locust_ms'):.2f} ms a question, and {share}")
 
 
 def _print_open(results: dict[str, float]) -> None:

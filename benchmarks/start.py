@@ -126,6 +126,4 @@ def _print(found: list[Start], rounds: int) -> None:
         )
     Console().print(table)
     busy = os.getloadavg()[0]
-    Console().print(
-        f"{hardware()} · commit {commit()} · medians of {rounds} turns · load {busy:.1f} at the end", soft_wrap=True
-    )
+    Console().say(f"{hardware()} · commit {commit()} · medians of {rounds} turns · load {busy:.1f} at the end")

@@ -62,7 +62,7 @@ def bench_train(
         figures = (f"{1000 * bare:.2f}", f"{1000 * fit:.2f}", f"{ratio:.2f}", f"{1000 * (fit - bare):.2f}")
         table.add_row(f"{batch_size:,}", f"{steps:,}", *figures)
     Console().print(table)
-    Console().print(f"{hardware()} · commit {commit()} · {epochs} epochs", soft_wrap=True)
+    Console().say(f"{hardware()} · commit {commit()} · {epochs} epochs")
 
 
 class RandomData(LinkingDataModule):

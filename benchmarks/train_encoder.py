@@ -82,7 +82,7 @@ def bench_train_encoder(
                 steps[kind, size].append(_measured([str(each) for each in options]))
     results = {each: {name: median(step[name] for step in found) for name in found[0]} for each, found in steps.items()}
     _print(results, f"{text_encoder.name if text_encoder else f'{shape} (random)'} on {world.name}, {precision}")
-    Console().print(f"{hardware()} · commit {commit()} · one thread, {rounds} rounds", soft_wrap=True)
+    Console().say(f"{hardware()} · commit {commit()} · one thread, {rounds} rounds")
     return results
 
 

@@ -103,7 +103,7 @@ def bench_trie(
     title = f"{len(tree):,} names, {results['tokens_a_name']:.2f} tokens a name, vocabulary of {vocab_size:,}"
     _print(title, f"{model.num_parameters() / 1e6:.0f}M, batch {batch_size}, {num_beams} beams", results)
     print_facts = f"made-up names, byte-level BPE trained on {num_words:,} of 250,000 made-up words, {rounds} batches"
-    Console().print(f"{hardware()} · commit {commit()} · {print_facts}", soft_wrap=True)
+    Console().say(f"{hardware()} · commit {commit()} · {print_facts}")
     return results
 
 

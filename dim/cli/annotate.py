@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dim.data.files import open_text
-from dim.display.terminal import Console
+from dim.display.lines import say, warn
 from dim.errors import ConfigError, DataError
 from dim.judge.folder import SAVED
 from dim.linker import Annotation
@@ -88,7 +88,7 @@ def annotate(
     elif annotations or as_json:
         show_annotations(annotations, as_json)
     if not annotations:
-        Console(stderr=True).print(_nothing(finder, len(linker), ignore_case), soft_wrap=True, highlight=False)
+        warn(_nothing(finder, len(linker), ignore_case))
 
 
 def _check_output(output: Path, as_json: bool) -> None:
@@ -121,7 +121,7 @@ def _write(annotations: Sequence[Annotation], output: Path, evidence: bool) -> N
         each.to_dict() | {ANSWERS: [as_written(answer, evidence) for answer in each.answers]} for each in annotations
     ]
     write_results(rows, output)
-    Console().print(f"{len(rows):,} mentions linked: {output}", soft_wrap=True, highlight=False)
+    say(f"{len(rows):,} mentions linked: {output}")
 
 
 def _nothing(finder: FinderKind, num_entities: int, ignore_case: bool) -> str:

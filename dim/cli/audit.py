@@ -64,7 +64,7 @@ def audit(
     console = Console()
     print_audit(found, console)
     _write_found(path, found, dataset)
-    console.print(Text(f"written: {path}"), soft_wrap=True)
+    console.say(Text(f"written: {path}"))
     if write_clean is not None:
         _write(dataset, found, clean(found), Path(write_clean), console)
     if write_hard is not None:
@@ -99,5 +99,5 @@ def _is_audit(path: Path) -> bool:
 def _write(dataset: Dataset, found: Audit, subset: Subset, root: Path, console: Console) -> None:
     written = write_subset(dataset, found, subset, root)
     counts = ", ".join(f"{split} {count:,}" for split, count in written.meta["num_mentions"].items())
-    console.print(Text(f"{written.name} → {root}: {counts}"), soft_wrap=True)
-    console.print(Text(f"  removed: {describe(subset) or 'nothing'}"), soft_wrap=True)
+    console.say(Text(f"{written.name} → {root}: {counts}"))
+    console.say(Text(f"  removed: {describe(subset) or 'nothing'}"))

@@ -17,7 +17,8 @@ from dim.core.ray_cluster import Engine, open_executor
 from dim.data.caption_file import GivenCaptions, read_captions
 from dim.data.dataset import Dataset
 from dim.data.missing_images import MAX_MISSING_IMAGES, NamedImages, check_images, check_limit
-from dim.display.terminal import Console, Text
+from dim.display.lines import say
+from dim.display.terminal import Console
 from dim.encoders.base import Captioner
 from dim.encoders.blip2 import Blip2Captioner
 from dim.errors import ConfigError, DataError
@@ -110,7 +111,7 @@ def caption(
         if isinstance(asked, CaptionServer):
             found, told, stop = served_captions(asked, inputs, dataset, name or _name_of(asked.model))
             for line in told:
-                _say(line)
+                say(line)
         else:
             with open_executor(engine, address) as executor:
                 means = Means(executor, batch_size, num_decoders(num_workers), Console(stderr=True))
@@ -130,13 +131,13 @@ def caption(
             )
         if len(answers):
             path = write_answers(now, record, answers, log)
-            _say(f"recorded  {path}: {len(answers):,} answers")
+            say(f"recorded  {path}: {len(answers):,} answers")
         dataset = write_captions(now, said, overwrite)
     _say_result(dataset, before)
     if isinstance(stop, BaseException):
         raise stop
     if stop:
-        _say(f"stopped   before the next call: {stop}. The same command goes on (a budget counts one run).")
+        say(f"stopped   before the next call: {stop}. The same command goes on (a budget counts one run).")
     return dataset
 
 
@@ -144,7 +145,7 @@ def _say_questions(dataset: Dataset, question: str, overwrite: bool, before: int
     inputs = caption_inputs(dataset, question, overwrite)
     num_asked = int((inputs.rows >= 0).sum())
     kept = "" if overwrite else f"; {before:,} mentions keep the caption that they have"
-    _say(f"{dataset.name}: {len(inputs.unique):,} questions about images, for {num_asked:,} mentions{kept}")
+    say(f"{dataset.name}: {len(inputs.unique):,} questions about images, for {num_asked:,} mentions{kept}")
     return inputs
 
 
@@ -189,24 +190,24 @@ def _name_of(model: str) -> str:
 
 
 def _say_import(given: GivenCaptions, path: Path) -> None:
-    _say(f"imported  {sum(said is not None for said in given.by_mention):,} mentions' captions from {path}")
+    say(f"imported  {sum(said is not None for said in given.by_mention):,} mentions' captions from {path}")
     for note in given.notes:
-        _say(f"note      {note}")
+        say(f"note      {note}")
     for what, names in (
         ("unknown to the dataset, left out", given.unknown),
         ("without a caption, left out", given.blank),
         ("given twice with another caption, the first is used", given.repeated),
     ):
         if names:
-            _say(f"          {len(names):,} {what}: {_examples(names)}")
+            say(f"          {len(names):,} {what}: {_examples(names)}")
 
 
 def _say_missing(dataset: Dataset, found: Captions) -> None:
     for reason, facts in found.manifest["unusable_files"].items():
-        _say(f"unusable  {facts['count']:,} {reason}: {_examples(facts['examples'], facts['count'])}")
+        say(f"unusable  {facts['count']:,} {reason}: {_examples(facts['examples'], facts['count'])}")
     silent = sum(isinstance(answer, str) and not answer for answer in found.answers["answer"].tolist())
     if silent:
-        _say(f"empty     {silent:,} answers; these mentions get no caption")
+        say(f"empty     {silent:,} answers; these mentions get no caption")
 
 
 def _say_result(dataset: Dataset, before: int) -> None:
@@ -218,13 +219,9 @@ def _say_result(dataset: Dataset, before: int) -> None:
         if not said
     )
     rest = ", ".join(f"{count:,} {what}" for what, count in sorted(counts.items())) or "none"
-    _say(f"captions  {sum(has):,} of {len(has):,} mentions in {dataset.root} ({before:,} before); left: {rest}")
+    say(f"captions  {sum(has):,} of {len(has):,} mentions in {dataset.root} ({before:,} before); left: {rest}")
 
 
 def _examples(names: list[str], count: int | None = None) -> str:
     shown = ", ".join(names[:NUM_EXAMPLES])
     return f"{shown} …" if (count or len(names)) > NUM_EXAMPLES else shown
-
-
-def _say(text: str) -> None:
-    Console().print(Text(text), soft_wrap=True)

@@ -65,13 +65,12 @@ def collective(
                 remedy = "Give mentions of one text the same context, or a document attribute."
                 raise ConfigError(f"texts with several mentions in {texts.split}", "none", remedy)
         console = Console()
-        console.print(
+        console.say(
             f"{learn}: {len(known.by_text()):,} texts of {int(known.shares_text.sum()):,} mentions to learn of; "
-            f"{split}: {len(asked.by_text()):,} of {int(asked.shares_text.sum()):,}",
-            soft_wrap=True,
+            f"{split}: {len(asked.by_text()):,} of {int(asked.shares_text.sum()):,}"
         )
         learned = Collective.fit(known.by_text(), coherence, top)
         evaluate_collective(run, task, finder, ranker, asked, learned, coherence, out)
         ranker.facts[FACT] = learned.to_fact()
         ranker.save(run / "ranker")
-        console.print(f"saved with the ranker: {run / 'ranker'}", soft_wrap=True)
+        console.say(f"saved with the ranker: {run / 'ranker'}")

@@ -122,7 +122,7 @@ def compare(
     check([each for each, state in zip(experiments, states, strict=True) if each.seed == 0 and state != "finished"])
     failed = []
     for number, (experiment, state) in enumerate(zip(experiments, states, strict=True), start=1):
-        console.print(Text(f"{number} of {len(experiments)}: {experiment.run} ({state})", "bold"), soft_wrap=True)
+        console.say(Text(f"{number} of {len(experiments)}: {experiment.run} ({state})", "bold"))
         if state != "finished" and not fit(experiment, resume=state == "unfinished"):
             failed.append(experiment)
     done = [folder for *_, folder in systems if any(map(is_finished, folder.glob("seed*")))]
@@ -145,7 +145,7 @@ def _print_runs(experiments: list[Experiment], failed: list[Experiment], console
         table.add_row(Text(str(experiment.run)), Text("failed", "bold red") if experiment in failed else "finished")
     console.print(table)
     for experiment in failed:
-        console.print(f"failed: python -m dim fit {shlex.join(experiment.arguments)}", soft_wrap=True)
+        console.say(f"failed: python -m dim fit {shlex.join(experiment.arguments)}")
 
 
 def check(experiments: Sequence[Experiment]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dim.core.choices import nearest
 from dim.core.files import atomic_path
+from dim.display.lines import say
 from dim.display.terminal import Console, Text
 from dim.errors import ConfigError
 
@@ -77,7 +78,7 @@ def configs_list() -> None:
     width = max(map(len, known)) + 2
     console = Console()
     for name, file in known.items():
-        console.print(Text(f"{name:<{width}}").append(about(file), "dim"), soft_wrap=True)
+        console.say(Text(f"{name:<{width}}").append(about(file), "dim"))
     console.print("\ndim fit --config NAME runs one as it is; dim configs copy NAME FOLDER gives a copy to change.")
 
 
@@ -106,5 +107,5 @@ def configs_copy(name: str, folder: Path) -> Path:
         raise ConfigError(f"a new file {copy}", "one that is there", "Choose another folder, or move the file away.")
     with atomic_path(copy) as temporary:
         temporary.write_bytes(known[name].read_bytes())
-    Console().print(f"{copy}; to run it: dim fit {OPTION} {copy}", soft_wrap=True, highlight=False)
+    say(f"{copy}; to run it: dim fit {OPTION} {copy}")
     return copy

@@ -58,5 +58,5 @@ def remove(folder: Path, ids: list[str], image_root: Path | None = None, trust: 
 
 def _say(what: str, linker: Linker, folder: Path) -> None:
     console = Console()
-    console.print(f"{what}; {folder} has {len(linker):,} entities now", soft_wrap=True, highlight=False)
-    console.print("a server of it answers by them after SIGHUP", soft_wrap=True, highlight=False)
+    console.say(f"{what}; {folder} has {len(linker):,} entities now", highlight=False)
+    console.say("a server of it answers by them after SIGHUP", highlight=False)

@@ -102,15 +102,14 @@ def _evaluate(
     print_results(console, metrics, frame)
     missed = int((frame["rank"].isna() & frame["gold"].notna()).sum())
     if foreign.depth is not None and missed:
-        console.print(
-            f"{missed:,} golds are in no list (at most {foreign.depth} answers): missed, so MRR is a lower bound",
-            soft_wrap=True,
+        console.say(
+            f"{missed:,} golds are in no list (at most {foreign.depth} answers): missed, so MRR is a lower bound"
         )
     for note in foreign.notes:
-        console.print(f"note: {note}", soft_wrap=True)
+        console.say(f"note: {note}")
     for reason, found in foreign.problems.as_json().items():
-        console.print(f"{found['count']:,} {reason}; first: {'; '.join(found['examples'])}", soft_wrap=True)
-    console.print(f"written: {run / 'metrics.json'}, {run / 'ranks.parquet'}", soft_wrap=True)
+        console.say(f"{found['count']:,} {reason}; first: {'; '.join(found['examples'])}")
+    console.say(f"written: {run / 'metrics.json'}, {run / 'ranks.parquet'}")
 
 
 def _check_run(run: Path, ranks: Path, dataset: Path, split: str, protocol: str, overwrite: bool) -> None:

@@ -62,19 +62,17 @@ def fetch_images(
     pace = Pace(delay_s, retries, max_wait_s=max_wait_s)
     with folder_lock(data.root, "dim fetch-images"):
         absent = {path: url for path, url in data.image_urls.items() if not (data.image_root / path).exists()}
-        console.print(
-            Text(f"{len(data.image_urls):,} images by URL, {len(data.image_urls) - len(absent):,} here already"),
-            soft_wrap=True,
+        console.say(
+            Text(f"{len(data.image_urls):,} images by URL, {len(data.image_urls) - len(absent):,} here already")
         )
         failed = _fetch(data, absent, limits, pace) if absent else Skipped()
-    console.print(Text(f"fetched {len(absent) - failed.total:,} into {data.image_root}"), soft_wrap=True)
+    console.say(Text(f"fetched {len(absent) - failed.total:,} into {data.image_root}"))
     for reason, count in failed.counts.most_common():
         first = ", ".join(failed.examples[reason][:2])
-        console.print(Text(f"  failed: {reason}: {count:,}, first {first}"), soft_wrap=True)
+        console.say(Text(f"  failed: {reason}: {count:,}, first {first}"))
     if failed.total:
-        console.print(
-            Text(f"all {failed.total:,} that failed: {data.root / FAILURE_FILE}; the same command tries them again"),
-            soft_wrap=True,
+        console.say(
+            Text(f"all {failed.total:,} that failed: {data.root / FAILURE_FILE}; the same command tries them again")
         )
 
 

@@ -59,8 +59,7 @@ def hold_out(
     said = "; ".join(
         f"{split}: {', '.join(f'{n:,} {kind}' for kind, n in kinds.items())}" for split, kinds in rest.num_nil.items()
     )
-    Console().print(
+    Console().say(
         f"{len(whole.entities) - len(rest.entities):,} of {len(whole.entities):,} entities held out; NIL mentions: "
-        f"{said or 'none'}; training mentions dropped: {sum(rest.num_dropped.values()):,}; written: {out}",
-        soft_wrap=True,
+        f"{said or 'none'}; training mentions dropped: {sum(rest.num_dropped.values()):,}; written: {out}"
     )

@@ -100,9 +100,8 @@ def _judge(
     cases = RunCases(task, finder)
     stage = learn(task, finder, ranker, cases, asking)
     weights = stage.weights
-    console.print(
-        f"weights learned on {weights.num:,} mentions of tune: ranker {weights.ranker:.2f}, judge {weights.judge:.2f}",
-        soft_wrap=True,
+    console.say(
+        f"weights learned on {weights.num:,} mentions of tune: ranker {weights.ranker:.2f}, judge {weights.judge:.2f}"
     )
     save_stage(stage, ranker, run / FOLDER, with_model=False)
     rows = task.datamodule.rows(split).numpy()
@@ -117,13 +116,13 @@ def _judge(
     metrics, frame = write_ranked(run, task, finder, ranker, split, lists, outcome.judged, out, after)
     print_written(task, metrics, frame, out)
     print_judged(console, outcome.summary)
-    console.print(f"the judge: {run / FOLDER}; next: dim export {run} FOLDER", soft_wrap=True)
+    console.say(f"the judge: {run / FOLDER}; next: dim export {run} FOLDER")
 
 
 def print_judged(console: Console, found: dict[str, Any]) -> None:
     """Prints what a judge changed: Top-1 and calibration, the curve, costs and the control."""
     before, after = found["before"], found["after"]
-    console.print(f"judged by {found['judge']}, which sees {found['top_k']} candidates:", soft_wrap=True)
+    console.say(f"judged by {found['judge']}, which sees {found['top_k']} candidates:")
     table = Table()
     for heading in ("mentions judged", "Top-1", "ECE"):
         table.add_column(heading, justify="right")
@@ -132,22 +131,20 @@ def print_judged(console: Console, found: dict[str, Any]) -> None:
         cells = (f"{step['share']:.0%}", percent(step["top1"]), f"{step['calibration_error']:.3f}")
         table.add_row(*(Text(cell, marked) for cell in cells))
     console.print(table)
-    console.print(
+    console.say(
         f"Top-1 {percent(before['top1'])} → {percent(after['top1'])} with {found['judged']:,} mentions judged "
         f"({found['share']:.0%}); {found['wins']} won, {found['losses']} lost, p {found['p']:.4f} (paired "
-        f"randomisation); ECE {before['calibration_error']:.3f} → {after['calibration_error']:.3f}",
-        soft_wrap=True,
+        f"randomisation); ECE {before['calibration_error']:.3f} → {after['calibration_error']:.3f}"
     )
-    console.print(f"verdicts: {_counts(found['verdicts'])}{_used(found)}", soft_wrap=True)
-    console.print(f"learned on tune: {_counts(found['learned']['verdicts'])}{_used(found['learned'])}", soft_wrap=True)
+    console.say(f"verdicts: {_counts(found['verdicts'])}{_used(found)}")
+    console.say(f"learned on tune: {_counts(found['learned']['verdicts'])}{_used(found['learned'])}")
     if (control := found.get("control")) is not None:
-        console.print(
+        console.say(
             f"control, candidates' texts shuffled: Top-1 {percent(control['top1'])}, against the judge's "
-            f"{percent(after['top1'])} p {control['p']:.4f}; {_counts(control['verdicts'])}{_used(control)}",
-            soft_wrap=True,
+            f"{percent(after['top1'])} p {control['p']:.4f}; {_counts(control['verdicts'])}{_used(control)}"
         )
     if found["weights"]["judge"] == 0:
-        console.print("the judge tells nothing beyond the ranker on tune: its weight is 0", soft_wrap=True)
+        console.say("the judge tells nothing beyond the ranker on tune: its weight is 0")
 
 
 def _counts(verdicts: dict[str, int]) -> str:

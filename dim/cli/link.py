@@ -156,7 +156,7 @@ def export(
     linker.save(folder, images, overwrite, trusted, check and partial(check, linker=linker, trusted=trusted))
     _say_index(linker)
     if check is check_opens:
-        Console().print("opened: in a new process, with the same answers", soft_wrap=True)
+        Console().say("opened: in a new process, with the same answers")
     root = _image_root(linker) if images == "paths" else None
     say_next(f"{folder} ({_size(folder) / 1e6:,.0f} MB, {len(linker):,} entities)", linker, folder, root)
 
@@ -179,7 +179,7 @@ def index(
     with changed_folder(folder, "dim index", trust) as linker:
         linker.rebuild_index(kind, storage)
     _say_index(linker)
-    Console().print(f"written: {folder}", soft_wrap=True)
+    Console().say(f"written: {folder}")
 
 
 def _image_root(linker: Linker) -> str | None:
@@ -200,7 +200,7 @@ def _say_index(linker: Linker) -> None:
         recall = f", recall@10 {found.recall.at_10:.3f}, @{found.recall.k} {found.recall.at_k:.3f}"
         recall += f" over {found.recall.num_queries:,} {of}"
     storage = f" as {found.parameters['storage']}" if "storage" in found.parameters else ""
-    Console().print(f"index: {found.kind}, {len(found):,} vectors of {found.width}{storage}{recall}", soft_wrap=True)
+    Console().say(f"index: {found.kind}, {len(found):,} vectors of {found.width}{storage}{recall}")
 
 
 def _size(folder: Path) -> int:

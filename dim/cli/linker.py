@@ -89,13 +89,12 @@ def _say(made: Linker, folder: Path, has_copies: bool) -> None:
     num_texts = len(table) - table["text"].null_count
     pictures = [image for entity in made for image in entity.images[:1] if Path(image).is_file()]
     has_aliases = sum(map(bool, table["aliases"].to_pylist()))
-    console.print(
+    console.say(
         f"entities: {len(table):,}; with a text {num_texts:,}, with aliases {has_aliases:,}, with an image "
         f"{len(pictures):,}",
-        soft_wrap=True,
         highlight=False,
     )
     probability = made.calibrated_on or "none: scores are cosines"
-    console.print(f"probabilities: {probability}", soft_wrap=True, highlight=False)
+    console.say(f"probabilities: {probability}", highlight=False)
     root = os.path.commonpath([Path(image).parent for image in pictures]) if pictures and not has_copies else None
     say_next(str(folder), made, folder, root)

@@ -194,7 +194,7 @@ def say(figures: dict[str, Measured], facts: Facts, as_json: bool, name: str) ->
         table.add_row(each, "micro", *(f"{100 * rate:.1f}" for rate in astuple(found.micro)), *counts)
         table.add_row("", "macro", *(f"{100 * rate:.1f}" for rate in astuple(found.macro)))
     Console().print(table)
-    Console().print(f"{hardware()} · commit {commit()}", soft_wrap=True)
+    Console().say(f"{hardware()} · commit {commit()}")
 
 
 def _caption(facts: Facts) -> str:

@@ -152,10 +152,10 @@ def _rank(
         ranker.facts["unseen"] = unseen
     ranker.save(run / FOLDER)
     evaluate(run, task, finder, ranker, split, out)
-    console.print(f"the ranker: {run / FOLDER}", soft_wrap=True)
+    console.say(f"the ranker: {run / FOLDER}")
     if cross_encoder is not None:
         made = fit_cross_encoder(run, task, finder, ranker, training, unseen, cross_encoder, cross, device)
-        console.print(f"the cross-encoder: {made}; next: dim judge {run}", soft_wrap=True)
+        console.say(f"the cross-encoder: {made}; next: dim judge {run}")
 
 
 def _check(out: Path, num_candidates: int, nil_precision: float | None, nil_share: float, overwrite: bool) -> None:

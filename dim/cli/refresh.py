@@ -13,7 +13,7 @@ from typing import IO, Any
 from dim.core.coroutines import run_to_end
 from dim.core.files import check_variant, content_hash, file_name_of
 from dim.data.dataset import ANSWERS, Dataset, add_texts
-from dim.display.terminal import Console, Text
+from dim.display.lines import say
 from dim.errors import ConfigError, DataError
 from dim.refresh.answers import Answer, AnswerLog, append
 from dim.refresh.asking import Asker
@@ -196,15 +196,15 @@ class _Run:
 
     def say_plan(self, plan: RefreshPlan, num_torn: int, limit: int | None) -> None:
         asked = len(plan.ids) if limit is None else min(limit, len(plan.ids))
-        _say(
+        say(
             f"{self.dataset.name}: {asked:,} entities to refresh as '{self.variant}' by {self.server.model}; "
             f"{asked - len(plan.pending) - len(plan.too_long):,} answered before, {len(plan.pending):,} left"
             + (f", {len(plan.too_long):,} too long" if plan.too_long else "")
         )
         if num_torn:
-            _say(f"{num_torn} line(s) of the record were torn by a kill; these answers are asked for again")
+            say(f"{num_torn} line(s) of the record were torn by a kill; these answers are asked for again")
         for line in self.room.told() if plan.pending or plan.too_long else ():
-            _say(f"context   {line}")
+            say(f"context   {line}")
 
     def print_dry_run(self, plan: RefreshPlan) -> None:
         self.counter.correct(plan.reported)
@@ -212,15 +212,15 @@ class _Run:
         tokens_out = self.server.max_tokens * len(plan.pending)
         cost = self.budget.prices.cost(tokens_in, tokens_out)
         about = "at most" if self.counter.is_exact else "about"
-        _say(f"requests  {len(plan.pending):,}")
-        _say(
+        say(f"requests  {len(plan.pending):,}")
+        say(
             f"tokens    {'' if self.counter.is_exact else 'about '}{tokens_in:,} in ({self.counter.method}), "
             f"at most {tokens_out:,} out"
         )
-        _say("cost      name --price_in and --price_out" if cost is None else f"cost      {about} {cost:,.4f}")
+        say("cost      name --price_in and --price_out" if cost is None else f"cost      {about} {cost:,.4f}")
         for request in plan.pending[:NUM_PROMPTS]:
-            _say(f"\n--- prompt for {request.entity_id}\n{request.prompt}")
-        _say("\nNothing was sent.")
+            say(f"\n--- prompt for {request.entity_id}\n{request.prompt}")
+        say("\nNothing was sent.")
 
     async def ask(self, plan: RefreshPlan, file: IO[bytes]) -> str:
         """Asks for what is pending. Returns why it stopped early, or nothing."""
@@ -241,21 +241,21 @@ class _Run:
         """Writes the variant from the finished answers, and prints what it is like."""
         statuses, table = plan.statuses(), plan.table()
         counts = ", ".join(f"{count:,} {status}" for status, count in statuses.items())
-        _say(f"sent      {self.budget.told()}")
+        say(f"sent      {self.budget.told()}")
         if self.budget.num_charged > self.budget.num_timed_out and not self.counter.is_exact:
-            _say("uncounted --tokenizer FOLDER, the model's own, counts what its server does not")
+            say("uncounted --tokenizer FOLDER, the model's own, counts what its server does not")
         if self.budget.num_timed_out and self.asker is not None:
-            _say(f"time-outs {self.asker.advice()} should do")
-        _say(f"entities  {counts}")
+            say(f"time-outs {self.asker.advice()} should do")
+        say(f"entities  {counts}")
         for answer in [answer for answer in plan.latest.values() if answer.status != "ok"][:NUM_PROMPTS]:
-            _say(f"          e.g. {answer.entity_id}: {answer.status}, {answer.detail}")
+            say(f"          e.g. {answer.entity_id}: {answer.status}, {answer.detail}")
         if table.empty:
-            _say(f"No answer is usable, so the text '{self.variant}' is not written.")
+            say(f"No answer is usable, so the text '{self.variant}' is not written.")
             return self.dataset
         quality = quality_report(plan.ids, plan.old, plan.texts(), sources_of(self.dataset, plan.old))
         facts = self._facts(plan, statuses) | {"quality": quality}
         dataset = add_texts(self.dataset.root, self.variant, table, **facts)
-        _say(
+        say(
             f"written   {dataset.root / 'texts' / self.variant}.parquet: {len(table):,} texts; "
             f"{len(plan.ids) - len(table):,} entities have none"
         )
@@ -288,7 +288,7 @@ class _Run:
 
     def say_stop(self, plan: RefreshPlan, stop: str) -> None:
         left = sum(plan.status(request.entity_id) != "ok" for request in plan.pending)
-        _say(
+        say(
             f"stopped   before the next call: {stop}. {left:,} entities are left; the same command goes on with them "
             "(a budget counts one run)."
         )
@@ -323,7 +323,3 @@ def _shown_variant(dataset: Dataset, variant: str | None, model: str | None) -> 
             f"one refreshed text in {dataset.root / 'answers'}", ", ".join(found) or "none", "Name it with --variant."
         )
     return found[0]
-
-
-def _say(text: str) -> None:
-    Console().print(Text(text), soft_wrap=True)

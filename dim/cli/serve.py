@@ -149,7 +149,7 @@ def serve(
         def begun(opened: Opened) -> None:
             status.stop()
             for line in opening_lines(model, opened, listener, settings, max_connections, workers):
-                console.print(line, soft_wrap=True, highlight=False)
+                console.say(line, highlight=False)
 
         with status:
             if workers == 1:
@@ -160,7 +160,7 @@ def serve(
                 from dim.serve.workers import Workers
 
                 ended = Workers(source, settings, listener, workers).run(begun)
-    console.print(closing_line(ended), soft_wrap=True)
+    console.say(closing_line(ended))
     if ended.interrupted:
         raise KeyboardInterrupt
 

@@ -188,7 +188,7 @@ def shown(
                 RUNNING.pop()
     else:
         bar = Bar(name, total, done, unit, note)
-        with Lines(bar.line, lambda line: console.print(line, highlight=False, soft_wrap=True)):
+        with Lines(bar.line, lambda line: console.say(line, highlight=False)):
             yield bar.advance
 
 

@@ -101,7 +101,7 @@ def demo_lm(
     _check(num_questions, size, learning_rate, batch_size)
     with output_folder(folder, MODEL, "dim demo-lm", sources=[dataset], overwrite=overwrite) as place:
         right = _make(place, Dataset(dataset), num_questions, size, learning_rate, batch_size, seed)
-    Console().print(f"written: {folder}", soft_wrap=True)
+    Console().say(f"written: {folder}")
     return right
 
 

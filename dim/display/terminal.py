@@ -39,6 +39,15 @@ class Console(rich.console.Console):
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, **options)
 
+    def say(self, text: str | rich.text.Text, highlight: bool | None = None) -> None:
+        """Prints a text in one line, however long it is: what is piped or copied is not broken.
+
+        Args:
+            text: It.
+            highlight: Whether numbers and paths are coloured; None: as of the console, which colours those of a `str`.
+        """
+        self.print(text, soft_wrap=True, highlight=highlight)
+
     def render_str(self, text: str, **options: Any) -> rich.text.Text:
         """The words of a string, as text."""
         return super().render_str(visible(text), **options)

@@ -190,7 +190,7 @@ def write_predictions(
                 file.write(json.dumps({"mention_id": mention_id, "answers": answers}, ensure_ascii=False) + "\n")
         facts["sha256"] = sha256(answers_file)
         facts_file.write_text(json_text(facts), encoding="utf-8")
-    Console().print(f"{len(mention_ids):,} mentions answered: {path}", soft_wrap=True)
+    Console().say(f"{len(mention_ids):,} mentions answered: {path}")
 
 
 def print_results(console: Console, metrics: dict[str, Any], frame: pd.DataFrame) -> None:
@@ -216,9 +216,9 @@ def print_results(console: Console, metrics: dict[str, Any], frame: pd.DataFrame
         notes.append(f"{metrics['num_nil']} NIL mentions not in these figures")
     if metrics["nil"] is not None:
         notes.append("NIL: " + ", ".join(f"{name} {percent(value)}" for name, value in metrics["nil"].items()))
-    console.print(" · ".join(notes), soft_wrap=True)
+    console.say(" · ".join(notes))
     if note := missing_sentence(metrics.get("missing_images") or {}):
-        console.print(note, soft_wrap=True)
+        console.say(note)
 
 
 def title_of(metrics: dict[str, Any]) -> str:

@@ -201,10 +201,10 @@ def embed_dataset(
         if dataset.variants:
             dataset.check_variant(entity_text)  # before minutes of work on other fields
         elif name_alone:
-            console.print(Text(f"no entity of {dataset.name} has a text: its name stands there"), soft_wrap=True)
+            console.say(Text(f"no entity of {dataset.name} has a text: its name stands there"))
         else:
             wanted = [field for field in wanted if field.name != "text"]
-            console.print(Text(f"no entity of {dataset.name} has a text: names alone"), soft_wrap=True)
+            console.say(Text(f"no entity of {dataset.name} has a text: names alone"))
     if captioner is not None and text_encoder is not None and "caption" not in leave_out:
         choices = replace(choices, captions=run.captions(captioner, max_missing_images))
     for field in wanted:  # before hours of work on other fields
@@ -267,7 +267,7 @@ class _Run:
             done = "cut around the mention" if is_cut else "not read: leave out context_reach, and they are"
             said = f"{behind.num_long:,} contexts are longer than the text encoder reads; {many}"
             said += f": {done}" if behind.places else ""
-            self.means.console.print(Text(said), soft_wrap=True)
+            self.means.console.say(Text(said))
         num_around = len(behind.places) if behind is not None and is_cut else 0
         return replace(Inputs.of_texts(contexts.texts), num_around=num_around)
 
@@ -306,7 +306,7 @@ class _Run:
             recipe = replace(recipe, block_size=max(LEAST_BLOCK, smaller))
             size = int(counts.sum()) * recipe.width * np.dtype(recipe.dtype).itemsize
             said = f"{int(counts.sum()):,} vectors of {recipe.width:,} {recipe.dtype}, {size / 1e6:,.0f} MB on the disk"
-            self.means.console.print(f"{field.name:<12} {said}", highlight=False, soft_wrap=True)
+            self.means.console.say(f"{field.name:<12} {said}", highlight=False)
         with self.cache.missing(recipe, inputs, counts) as work:
             if work is not None:
                 for block in self.means.compute(field.name, work, blocks, inputs.unique):
@@ -324,10 +324,9 @@ class _Run:
     def _say(self, field: Field, features: FieldFeatures, was_found: bool) -> None:
         manifest = features.manifest
         missing = ", ".join(f"{count:,} {reason}" for reason, count in manifest["missing"].items())
-        self.means.console.print(
+        self.means.console.say(
             f"{field.name:<12} {'found in cache' if was_found else 'embedded'}: "
             f"{manifest['num_present']:,} of {manifest['num_owners']:,} {field.owner} rows"
             + (f" (missing: {missing})" if missing else ""),
             highlight=False,
-            soft_wrap=True,
         )

@@ -102,7 +102,7 @@ def shown_progress(
         yield advance, stages
     if is_pending:
         line = stages.summary(work.num_rows_done - before)
-        console.print(f"{name:<12} {line}", highlight=False, soft_wrap=True)
+        console.say(f"{name:<12} {line}", highlight=False)
 
 
 class _Rate(ProgressColumn):

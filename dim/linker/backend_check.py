@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dim.display.lines import say
 from dim.display.terminal import Console
 from dim.encoders.base import TextEncoder
 from dim.encoders.encoder_check import LEAST_BESIDE
@@ -145,7 +146,7 @@ def _check_same_answers(opened: Linker, linker: Linker, by: Sequence[Computed]) 
             said,
             "Leave --precision out, or use --backend torch.",
         )
-    Console().print(f"{_listed(by)}; {said}", soft_wrap=True)
+    Console().say(f"{_listed(by)}; {said}")
 
 
 def _check_top1(opened: Linker, linker: Linker, by: Sequence[Computed], asked: AskedMentions, max_loss: float) -> None:
@@ -177,7 +178,7 @@ def _check_neighbours(opened: Linker, by: Sequence[Computed], asked: AskedMentio
             "Use another --backend, or --precision fp32.",
         )
     said = f"a text alone and beside {len(texts) - 1} others: a cosine of {cosine:.6f} at least"
-    Console().print(said, soft_wrap=True, highlight=False)
+    say(said)
 
 
 def least_beside(encoder: TextEncoder, texts: Sequence[str]) -> float:

@@ -124,7 +124,7 @@ def link_file(source: Path, output: Path, options: Options) -> None:
     console = Console(stderr=True)
     counted = count(source, options.encoding, own_columns(output))
     for note in counted.notes:
-        console.print(f"note: {note}", soft_wrap=True, highlight=False)
+        console.say(f"note: {note}", highlight=False)
     content = content_of(options.model, options.dataset)
     deciding = {name: str(value) if isinstance(value := getattr(options, name), Path) else value for name in DECIDING}
     asked = {"model": content, "input": counted.content, "images": counted.images, **deciding}
@@ -133,7 +133,7 @@ def link_file(source: Path, output: Path, options: Options) -> None:
             raise is_there
         state.unlink()
         remove_leftovers(output.parent)
-        console.print(f"{counted.total:,} rows answered before: {output}", soft_wrap=True)
+        console.say(f"{counted.total:,} rows answered before: {output}")
         return
     done, failed = _resume(journal, state, asked)
     where = (options.dataset, options.image_root, options.judge)
@@ -373,4 +373,4 @@ def _report(total: int, failed: Failed, output: Path) -> None:
             f"Put the input right; see {output}.",
         )
     errors = f" ({failed.count:,} error{'s' if failed.count > 1 else ''}; {first})" if failed.count else ""
-    Console().print(f"{total:,} rows answered: {output}{errors}", soft_wrap=True)
+    Console().say(f"{total:,} rows answered: {output}{errors}")

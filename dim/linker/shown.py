@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from dim.data.dataset import NIL
-from dim.display.lines import say, say_json
+from dim.display.lines import say, say_json, warn
 from dim.display.terminal import Console, Text
 from dim.display.visible import visible
 from dim.linker.annotate import Annotation
@@ -71,7 +71,7 @@ def _best(annotation: Annotation) -> tuple[str, ...]:
 def say_calibration(linker: Linker) -> None:
     """Says on stderr what the probabilities of a linker are calibrated on, where that is other data than its own."""
     if told := linker.calibrated_on:
-        Console(stderr=True).print(f"probabilities: {told}", soft_wrap=True, highlight=False)
+        warn(f"probabilities: {told}")
 
 
 def plain_lines(answers: Sequence[Answer]) -> list[str]:

@@ -32,8 +32,6 @@ def print_quality(quality: dict[str, Any], source_text: str, variant: str) -> No
     console.print(lengths)
     console.print(facts)
     if quality["examples"]:
-        console.print(
-            Text(f"{quality['num_new_names']:,} such names, e.g. {'; '.join(quality['examples'])}"), soft_wrap=True
-        )
+        console.say(Text(f"{quality['num_new_names']:,} such names, e.g. {'; '.join(quality['examples'])}"))
     for said in quality["unsupported"]:
-        console.print(Text(f"unsupported, e.g. {said}"), soft_wrap=True)
+        console.say(Text(f"unsupported, e.g. {said}"))

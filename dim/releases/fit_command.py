@@ -31,13 +31,13 @@ def print_fit_command(dataset: Dataset, has_images: bool) -> None:
     if dataset.image_urls:
         has_images = True
         console.print(Text("next, get the images that are named by URL:", style="bold"))
-        console.print(Text(f"  {join(['python', '-m', 'dim', 'fetch-images', str(dataset.root)])}"), soft_wrap=True)
+        console.say(Text(f"  {join(['python', '-m', 'dim', 'fetch-images', str(dataset.root)])}"))
     if reason := _why_no_fit(dataset):
         say = f"no fit: {reason}; a linker of another run links them (dim link --input)"
-        console.print(Text(say), soft_wrap=True)
+        console.say(Text(say))
         return
     console.print(Text(f"{'then' if dataset.image_urls else 'next'}, train and evaluate:", style="bold"))
-    console.print(Text(f"  {join(fit_command(dataset, has_images))}"), soft_wrap=True)
+    console.say(Text(f"  {join(fit_command(dataset, has_images))}"))
 
 
 def fit_command(dataset: Dataset, has_images: bool) -> list[str]:

@@ -312,7 +312,7 @@ def open_dataset(root: Path, cache_dir: Path, images: Path | None = None) -> Dat
                 found = folder.parent.glob(f"{glob.escape(root.resolve().stem)}-*")
                 earlier = sorted(found, key=_when_written, reverse=True)
                 return _prepare(root, folder, find_converter(root), earlier, images=images)
-    Console().print(Text(f"{root.resolve().stem}: prepared already, in {folder}"), soft_wrap=True)
+    Console().say(Text(f"{root.resolve().stem}: prepared already, in {folder}"))
     return Dataset(folder)
 
 

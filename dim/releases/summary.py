@@ -103,12 +103,12 @@ def _print(dataset: Dataset, rows: Sequence[tuple[str, str, str]]) -> None:
     for row in rows:
         table.add_row(*map(Text, row))
     console = Console()
-    console.print(Text(f"{dataset.name} → {dataset.root}", style="bold"), soft_wrap=True)
+    console.say(Text(f"{dataset.name} → {dataset.root}", style="bold"))
     for said in dataset.meta.get("said_of_images", ()):
-        console.print(Text(said, style="bold"), soft_wrap=True)
+        console.say(Text(said, style="bold"))
     console.print(table)
     for note in dataset.meta["notes"]:
-        console.print(Text(f"note: {note}"), soft_wrap=True)
+        console.say(Text(f"note: {note}"))
 
 
 def _images_left_out(reasons: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -32,9 +32,9 @@ def print_report(contents: Contents, columns: Sequence[str] = ()) -> None:
     if contents.problems:
         console.print(Text("Not compared:", style="bold yellow"))
         for line in problem_lines(contents):
-            console.print(Text(f"  {line}"), soft_wrap=True)
+            console.say(Text(f"  {line}"))
     for note in contents.notes:
-        console.print(Text(f"note: {note}"), soft_wrap=True)
+        console.say(Text(f"note: {note}"))
 
 
 def print_grid(console: Console, grid: Grid) -> None:

@@ -119,9 +119,9 @@ def cross_fit(
         said = f"fold {fold + 1} of {num_folds}: {len(kept):,} mentions, {len(left_out):,} left out"
         if _read(home / "fold.json") == facts:
             remove_leftovers(home)
-            console.print(f"{said}, found", soft_wrap=True)
+            console.say(f"{said}, found")
         else:
-            console.print(f"{said}, fitting", soft_wrap=True)
+            console.say(f"{said}, fitting")
             _fit(run, config, task, torch.from_numpy(kept), home, f"fold {fold + 1} of {num_folds}")
             write_json(home / "fold.json", facts)
         made, data = _instantiated(run, task)

@@ -127,8 +127,8 @@ def print_written(task: LinkingTask, metrics: dict[str, Any], frame: pd.DataFram
     if method["nil"] is not None:
         console.print(nil_table(method["nil"]))
     if task.checkpoint is not None:
-        console.print(said_of(task.checkpoint), soft_wrap=True, highlight=False)
-    console.print(f"written: {out / 'metrics.json'}, {out / 'ranks.parquet'}", soft_wrap=True)
+        console.say(said_of(task.checkpoint), highlight=False)
+    console.say(f"written: {out / 'metrics.json'}, {out / 'ranks.parquet'}")
 
 
 def to_ranked(lists: Lists, judged: Sequence[Judged], golds: Rows) -> Ranked:

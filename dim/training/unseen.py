@@ -92,7 +92,7 @@ def unseen_towers(
         if not len(rows):
             raise ConfigError("mentions of tune whose entity the KB has", "none", "Use --unseen folds.")
         of_fold = caption_folds(task, rows, folds)
-        Console().print(f"the ranker learns of {len(rows):,} mentions of tune, which no weights saw", soft_wrap=True)
+        Console().say(f"the ranker learns of {len(rows):,} mentions of tune, which no weights saw")
         yield from ((rows[of_fold == fold], task) for fold in range(folds))
     elif task.is_trained:
         yield from cross_fit(run, task, run / FOLDS, folds, device)

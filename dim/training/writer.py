@@ -9,6 +9,7 @@ import pandas as pd
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from dim.core import provenance
+from dim.display.lines import say
 from dim.display.terminal import Console
 from dim.evaluation.result_files import write_result
 from dim.evaluation.results import BASELINES, COLUMNS, measure, print_results, write_predictions
@@ -40,8 +41,8 @@ class ResultWriter(Callback):
         if self._found is not None:
             print_results(Console(), *self._found)
             if (checkpoint := self._found[0]["checkpoint"]) is not None:
-                Console().print(said_of(checkpoint), soft_wrap=True, highlight=False)
-            Console().print(f"written: {self.run / 'metrics.json'}, {self.run / 'ranks.parquet'}", soft_wrap=True)
+                say(said_of(checkpoint))
+            Console().say(f"written: {self.run / 'metrics.json'}, {self.run / 'ranks.parquet'}")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes dev's results (not those on tune, while fitting)."""
