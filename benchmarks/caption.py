@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from benchmarks.clock import seconds
-from dim.core.provenance import commit, hardware
+from dim.core.provenance import say_where
 from dim.display.terminal import Console
 from dim.encoders.blip2 import Blip2Captioner
 from dim.encoders.device import DTYPES, Precision, resolve_device
@@ -91,7 +91,7 @@ def bench_caption(
     table.add_row("one at a time", f"{single:,.2f}", "1.0")
     table.add_row(f"batches of {batch_size}", f"{batched:,.2f}", f"{ratio:.1f}")
     Console().print(table)
-    Console().say(f"{hardware()} · {captioner.device_name} · commit {commit()} · {rounds} rounds")
+    say_where(captioner.device_name, f"{rounds} rounds")
     return {"single": single, "batched": batched, "ratio": ratio}
 
 

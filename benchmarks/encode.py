@@ -12,7 +12,7 @@ from rich.table import Table
 
 from benchmarks.clock import seconds
 from benchmarks.made_up_linker import Shape, draw_questions, make_world
-from dim.core.provenance import commit, hardware
+from dim.core.provenance import say_where
 from dim.display.terminal import Console
 from dim.encoders.text import TransformersTextEncoder
 from dim.errors import ConfigError
@@ -86,7 +86,7 @@ def bench_encode(
     }
     _print(results, f"{text_encoder.name if text_encoder else f'{shape} (random)'}, batches of {batch_size}")
     facts = f"{torch.get_num_threads()} threads, {num_mentions} mentions, {rounds} batches"
-    Console().say(f"{hardware()} · commit {commit()} · {facts}")
+    say_where(facts)
     return results
 
 

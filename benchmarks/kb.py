@@ -17,7 +17,7 @@ from rich.table import Table
 
 from dim.core.files import atomic_path
 from dim.core.output import FRESH, check_file, check_target
-from dim.core.provenance import commit, hardware
+from dim.core.provenance import say_where
 from dim.display.terminal import Console
 from dim.errors import ConfigError, DimError
 from dim.report.plots import PALETTE, STYLE
@@ -85,7 +85,7 @@ def bench_kb(
             results[-1]["ratio"] = found["link_ms"] / results[0]["link_ms"]
     Console().print(kb_table(results))
     loads = ", ".join(f"{each['load']:.1f}" for each in results)
-    Console().say(f"{hardware()} · commit {commit()} · load at the end of each: {loads}")
+    say_where(f"load at the end of each: {loads}")
     if out is not None:
         write_kb(results, out)
         Console().say(f"wrote {out / 'kb.json'} and {out / 'kb.png'}")

@@ -18,7 +18,7 @@ from dim.core.arrays import Doubles, Rows
 from dim.core.files import write_json
 from dim.core.folder_files import peek_json
 from dim.core.progress import tracked
-from dim.core.provenance import commit, hardware
+from dim.core.provenance import say_where
 from dim.display.terminal import Console
 from dim.encoders.device import Precision
 from dim.errors import ConfigError
@@ -177,7 +177,7 @@ def bench_likelihoods(
     _print(found)
     write_json(out / "results.json", found)
     facts = f"{len(dev)} mentions of dev and {len(tune)} of tune, seed {seed}; {CONFIDENCE}"
-    Console().say(f"{hardware()} · commit {commit()} · {facts}")
+    say_where(facts)
     return found
 
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from benchmarks.clock import seconds
 from benchmarks.search_curve import GOAL_RECALL, NUM_TUNING, K, World, check_curve, write_curve
 from dim.core.arrays import Floats
-from dim.core.provenance import commit, hardware
+from dim.core.provenance import say_where
 from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.report.plots import PALETTE, STYLE
@@ -146,7 +146,7 @@ def bench_modalities(
         tuned += [_tuned(store, storage, name, samples) for name in ("images", "texts")]
         curves += _curve(store, storage, samples, batch, repeats)
     _print(curves, tuned, f"texts ask for {num_entities:,} images of width {width}: cone {cone}, noise {noise}")
-    Console().say(f"{hardware()} · commit {commit()} · {repeats} turns")
+    say_where(f"{repeats} turns")
     if out is not None:
         write_curve(curves, _plot(curves, tuned), out, "modalities")
         Console().say(f"wrote {out / 'modalities.csv'} and {out / 'modalities.png'}")

@@ -15,7 +15,7 @@ from benchmarks.made_up_linker import Shape, draw_questions, make_linker, make_w
 from benchmarks.serve_clients import idle_ms, measure_closed, measure_open
 from benchmarks.serve_compared import Side, bench_compared
 from benchmarks.serve_process import PER_REQUEST, served
-from dim.core.provenance import commit, hardware
+from dim.core.provenance import say_where
 from dim.display.terminal import Console
 from dim.encoders.device import Backend, EncoderPrecision
 from dim.errors import ConfigError, MissingExtraError
@@ -155,7 +155,7 @@ def _recipe(linker: ContrastiveLinker, encoder: Path, device: str) -> dict[str, 
 
 def _print_facts(rounds: int, seconds: float) -> None:
     facts = f"{rounds} turns of {seconds:g} s · load {os.getloadavg()[0]:.1f} at the end"
-    Console().say(f"{hardware()} · commit {commit()} · {facts}")
+    say_where(facts)
 
 
 def _print(results: dict[str, float], title: str) -> None:

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from rich.table import Table
 
 from benchmarks.made_up_linker import make_linker, make_world
-from dim.core.provenance import commit, hardware
+from dim.core.provenance import say_where
 from dim.display.terminal import Console
 from dim.errors import ConfigError, DimError
 
@@ -126,4 +126,4 @@ def _print(found: list[Start], rounds: int) -> None:
         )
     Console().print(table)
     busy = os.getloadavg()[0]
-    Console().say(f"{hardware()} · commit {commit()} · medians of {rounds} turns · load {busy:.1f} at the end")
+    say_where(f"medians of {rounds} turns · load {busy:.1f} at the end")

@@ -16,7 +16,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.table import Table
 from torch import Tensor
 
-from dim.core.provenance import commit, hardware
+from dim.core.provenance import say_where
 from dim.data.dataset import write_dataset
 from dim.display.terminal import Console
 from dim.encoders.tiny import TinyTextEncoder
@@ -62,7 +62,7 @@ def bench_train(
         figures = (f"{1000 * bare:.2f}", f"{1000 * fit:.2f}", f"{ratio:.2f}", f"{1000 * (fit - bare):.2f}")
         table.add_row(f"{batch_size:,}", f"{steps:,}", *figures)
     Console().print(table)
-    Console().say(f"{hardware()} · commit {commit()} · {epochs} epochs")
+    say_where(f"{epochs} epochs")
 
 
 class RandomData(LinkingDataModule):

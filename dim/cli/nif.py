@@ -11,7 +11,7 @@ from rich.table import Table
 
 from dim.core.files import atomic_path
 from dim.core.progress import shown
-from dim.core.provenance import commit, hardware
+from dim.core.provenance import say_where
 from dim.data.dataset import NIL
 from dim.data.entity_uris import EntityUris, ids_of
 from dim.data.files import explain_read_errors
@@ -194,7 +194,7 @@ def say(figures: dict[str, Measured], facts: Facts, as_json: bool, name: str) ->
         table.add_row(each, "micro", *(f"{100 * rate:.1f}" for rate in astuple(found.micro)), *counts)
         table.add_row("", "macro", *(f"{100 * rate:.1f}" for rate in astuple(found.macro)))
     Console().print(table)
-    Console().say(f"{hardware()} · commit {commit()}")
+    say_where()
 
 
 def _caption(facts: Facts) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 import dim
+from dim.display.terminal import Console
 
 PACKAGES = (
     "torch",
@@ -59,3 +60,8 @@ def hardware() -> str:
 def versions() -> dict[str, Any]:
     """Versions of Python, dim and the packages that a result depends on."""
     return {"python": sys.version.split()[0], "dim": dim.__version__} | {name: version(name) for name in PACKAGES}
+
+
+def say_where(*facts: str) -> None:
+    """Prints the line that stands below measured figures: the machine, the commit, and further facts."""
+    Console().say(" · ".join([hardware(), f"commit {commit()}", *facts]))
