@@ -26,7 +26,7 @@ from dim.encoders.weights import hash_files
 from dim.errors import ConfigError
 
 MODULES, PROMPTS = "modules.json", "config_sentence_transformers.json"
-#: Of the encoder; older versions name the file by the kind of model.
+#: Of the encoder; older versions of sentence-transformers name the file by the kind of model.
 SETTINGS = tuple(
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
@@ -174,7 +174,7 @@ def sentence_folder(source: Pretrained, runs_itself: bool = False) -> SentenceFo
     if source.is_folder and not (Path(source.path) / "config.json").is_file():
         return None  # loading says what is amiss
     modules = reader.read(MODULES, [])
-    # Of older versions the encoder stands in a folder of its own.
+    # Of older versions of sentence-transformers the encoder stands in a folder of its own.
     if not modules and source.is_folder and not runs_itself:
         above, name = Path(source.path).absolute().parent, Path(source.path).absolute().name
         reader = _Reader(Pretrained(str(above), None, source.what))

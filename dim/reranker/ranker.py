@@ -56,7 +56,7 @@ class Ranker:
         network: Scores candidates.
         names: The features that it reads, in order.
         temperature: Of the softmax over a list.
-        absence: That the entity is no candidate; None: of lists that always held it, or by an older version.
+        absence: That the entity is no candidate; None: of lists that always held it, as those of the shipped rankers.
         nil: Tells whether the KB has the entity, from `describe_lists`; None: not trained.
         nil_threshold: From which NIL probability on the answer is NIL; None: never.
         facts: Where it comes from: run, folds, seed, figures …

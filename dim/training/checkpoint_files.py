@@ -97,7 +97,7 @@ class RunCheckpoint(ModelCheckpoint):
 
     @property
     def state_key(self) -> str:
-        """As that of Lightning's class, under which older runs saved it."""
+        """As that of Lightning's class: the name that checkpoints have it under."""
         return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ class DIMNetwork(TwoTowersNetwork):
     """DIM without its loss and its negatives; the options are those of `DIM`."""
 
     training_only = TwoTowersNetwork.training_only | {"loss", "negatives"}
-    #: Options that older versions lacked, at what was so then: they make no other run of it (`dim.training.identity`).
+    #: Options that came later, at what was so before: they make no other run of it (`dim.training.identity`).
     later: ClassVar[dict[str, Any]] = {"several": "mean", "encoder_learning_rate": 5e-5}
 
     def __init__(
