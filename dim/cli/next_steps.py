@@ -22,14 +22,14 @@ def say_next(written: str, linker: Linker, folder: Path, image_root: str | None)
         image_root: Where the images of its KB stand that are not in it; None: it has them, or there are none.
     """
     console = Console()
-    console.print(Text(f"written: {written}; next, ask it, or serve it:"), soft_wrap=True)
+    console.say(Text(f"written: {written}; next, ask it, or serve it:"))
     name = next(iter(linker)).name
     more = [] if image_root is None else ["--image_root", image_root]
     for words in (
         ["link", "--model", str(folder), "--mention", name, "--context", f"{name} …"],
         ["serve", "--model", str(folder), *more],
     ):
-        console.print(Text(f"  {join(['python', '-m', 'dim', *words])}"), soft_wrap=True)
+        console.say(Text(f"  {join(['python', '-m', 'dim', *words])}"))
 
 
 def say_next_of_run(task: Method, run: Path) -> None:
@@ -45,4 +45,4 @@ def say_next_of_run(task: Method, run: Path) -> None:
         folder = f"linkers/{run.resolve().name}"
         steps.append(f"{join(['dim', 'export', str(run), folder])} (its linker, to link and serve with)")
     if steps:
-        Console().print(Text(f"next: {', or '.join(steps)}"), soft_wrap=True)
+        Console().say(Text(f"next: {', or '.join(steps)}"))
