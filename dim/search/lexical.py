@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from dim.core.arrays import Rows
 from dim.core.ngrams import ngrams_within
 from dim.core.text_form import one_form
 from dim.search.scores import SLICE, Scores
-from dim.search.sparse import SparseKB, SparseProducts
+from dim.search.sparse import SparseKB, SparseProducts, sparse_products
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -69,20 +70,24 @@ class NameIndex:
         self._vectorizer = name_vectorizer()
         self._names = SparseKB(self._vectorizer.fit_transform(names).T)
         others = [(row, alias) for row, of in enumerate(aliases or ()) for alias in of if alias.strip()]
-        self._owners = np.array([row for row, _ in others], dtype=np.int64)
-        self._aliases = self._vectorizer.transform([alias for _, alias in others]) if others else None
+        owners = np.array([row for row, _ in others], dtype=np.int64)
+        self._others = (
+            OtherStrings(self._vectorizer.transform([alias for _, alias in others]), owners) if others else None
+        )
 
     @property
     def names_alone(self) -> NameIndex:
         """The same without other names."""
         alone = copy(self)
-        alone._aliases = None
+        alone._others = None
         return alone
 
     def scores(self, mentions: Sequence[str], device: torch.device | str = "cpu") -> Scores:
         """Cosines [n, num_entities] between 0 and 1, float32, in the order of the mentions."""
-        of_names = SparseProducts(self._vectorizer.transform(mentions), self._names, device)
-        return of_names if self._aliases is None else BestStrings(of_names, self._aliases, self._owners)
+        queries = self._vectorizer.transform(mentions)
+        if self._others is None:
+            return SparseProducts(queries, self._names, device)
+        return BestStrings(SparseProducts(queries, self._names), self._others, device)
 
     def search(self, mentions: Sequence[str], k: int) -> NDArray[np.int64]:
         """The KB rows [n, k] of the k most similar names, best first; equal names in KB order."""
@@ -93,18 +98,46 @@ class NameIndex:
         return np.concatenate([*found, np.empty((0, k), dtype=np.int64)])[place]
 
 
+class OtherStrings:
+    """Further strings of entities, in parts that follow the slices of the KB.
+
+    Args:
+        vectors: [num_others, num_columns], float32.
+        owners: [num_others], the entity of each, ascending.
+
+    Attributes:
+        parts: Of at most `SLICE` strings, their owners and their postings [num_columns, num_strings].
+    """
+
+    def __init__(self, vectors: sp.csr_matrix, owners: Rows) -> None:
+        slices = np.arange(0, owners[-1] + SLICE, SLICE)
+        ends = np.searchsorted(owners, slices).tolist()
+        starts = [start for first, last in pairwise(ends) for start in range(first, last, SLICE)]
+        places = [slice(start, end) for start, end in pairwise([*starts, len(owners)])]
+        self.parts = [(owners[place], vectors[place].T.tocsr()) for place in places]
+
+    def of(self, entities: slice) -> Iterator[tuple[Rows, sp.csr_matrix]]:
+        """The parts of some entities, without what they have of others."""
+        for owners, postings in self.parts:
+            first, last = np.searchsorted(owners, [entities.start, entities.stop]).tolist()
+            if (first, last) == (0, len(owners)):
+                yield owners, postings
+            elif first < last:
+                yield owners[first:last], postings[:, first:last]
+
+
 class BestStrings(Scores):
     """Of each entity the best score of its strings.
 
     Args:
-        of_names: Of one string an entity.
-        others: [num_others, num_columns], float32, the vectors of further strings.
-        owners: [num_others], the entity of each, ascending.
+        of_names: Of one string an entity, on the CPU.
+        others: The further ones.
+        device: Where the scores go.
     """
 
-    def __init__(self, of_names: SparseProducts, others: sp.csr_matrix, owners: Rows) -> None:
+    def __init__(self, of_names: SparseProducts, others: OtherStrings, device: torch.device | str = "cpu") -> None:
         super().__init__(of_names.num_mentions, of_names.num_entities)
-        self.of_names, self.others, self.owners = of_names, others, owners
+        self.of_names, self.others, self.device = of_names, others, device
 
     def of(self, entities: slice) -> Tensor:
         """The best, string by string."""
@@ -115,14 +148,13 @@ class BestStrings(Scores):
         queries = self.of_names.queries[mentions.cpu().numpy()]
         return self._with_others(self.of_names.of_some(entities, mentions), queries, entities)
 
-    def _with_others(self, best: Tensor, queries: sp.csr_matrix, entities: slice) -> Tensor:
-        first, last = np.searchsorted(self.owners, [entities.start, entities.stop]).tolist()
-        for start in range(first, last, SLICE):
-            part = slice(start, min(start + SLICE, last))
-            scores = torch.from_numpy((queries @ self.others[part].T).toarray()).to(best)
-            columns = torch.from_numpy(self.owners[part] - entities.start).to(best.device)
-            best = best.scatter_reduce(1, columns.expand(len(scores), -1), scores, "amax")
-        return best
+    def _with_others(self, scores: Tensor, queries: sp.csr_matrix, entities: slice) -> Tensor:
+        best = scores.numpy()
+        for owners, postings in self.others.of(entities):
+            columns = owners - entities.start
+            for row, of_strings in zip(best, sparse_products(queries, postings), strict=True):
+                np.maximum.at(row, columns, of_strings)
+        return scores.to(self.device)
 
 
 def _best_of(scores: Scores, k: int) -> Rows:
