@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 import torch
@@ -20,7 +20,8 @@ from dim.search.scores import SLICE, Products, Scores
 
 Fields = tuple[str, ...]
 IMAGE_FIELDS: tuple[Fields, Fields] = (("image",), ("image",))
-MENTIONS_AT_ONCE = 4 * EVALUATION_BATCH  # the more, the less often a large KB is added up
+MENTIONS_AT_ONCE = 16 * EVALUATION_BATCH  # the more, the less often a large KB is added up
+SCORES_AT_ONCE = 4 * EVALUATION_BATCH * SLICE  # 256 MiB: of many mentions with a part of a slice
 AT_ONCE = 8192  # owners whose fields are summed at once: the fields take several times the memory of the sums
 
 
@@ -117,6 +118,12 @@ class FrozenScores(Scores):
     def __init__(self, queries: Tensor, data: LinkingData, fields: Fields, told: Callable[[int], object] = int) -> None:
         super().__init__(len(queries), len(data.dataset.entities))
         self.queries, self.tables, self.fields, self.told = queries, data.entity_fields, fields, told
+
+    def slices(self) -> Iterator[slice]:
+        """The slices of the KB, in its order, of at most `SCORES_AT_ONCE` scores each."""
+        width = max(1, min(SLICE, SCORES_AT_ONCE // max(1, self.num_mentions)))
+        for start in range(0, self.num_entities, width):
+            yield slice(start, min(start + width, self.num_entities))
 
     def of(self, entities: slice) -> Tensor:
         """Products of `EVALUATION_BATCH` mentions at a time, whose last digit depends on how many there are."""

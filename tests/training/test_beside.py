@@ -61,6 +61,7 @@ def test_frozen_vectors_rank_the_same_when_the_kb_is_added_up_in_slices(
     for module in (scores, beside):
         monkeypatch.setattr(module, "SLICE", 5)
     monkeypatch.setattr(beside, "MENTIONS_AT_ONCE", 4)
+    monkeypatch.setattr(beside, "SCORES_AT_ONCE", 12)  # three entities at once
     counts: list[int] = []
     advance = Bar.advance
 
