@@ -3,9 +3,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from dim.core.jobs import Block, Plan, Workplace
+from dim.display.terminal import Console
 from dim.features.progress import Stages, shown_progress
 
 
