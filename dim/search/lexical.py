@@ -110,7 +110,7 @@ class OtherStrings:
     """
 
     def __init__(self, vectors: sp.csr_matrix, owners: Rows) -> None:
-        slices = np.arange(0, owners[-1] + SLICE, SLICE)
+        slices = np.arange(0, owners[-1] + SLICE + 1, SLICE)  # the last one ends behind the last owner
         ends = np.searchsorted(owners, slices).tolist()
         starts = [start for first, last in pairwise(ends) for start in range(first, last, SLICE)]
         places = [slice(start, end) for start, end in pairwise([*starts, len(owners)])]

@@ -229,6 +229,17 @@ def test_a_name_index_with_aliases_scores_each_entity_by_its_best_string(width, 
     )
 
 
+@pytest.mark.parametrize("owner", range(5))
+def test_aliases_of_one_entity_count_wherever_its_slice_begins_or_ends(owner, monkeypatch):
+    for module in ("dim.search.scores", "dim.search.sparse", "dim.search.lexical"):
+        monkeypatch.setattr(f"{module}.SLICE", 2)
+    names = ["Ada Lovelace", "Alan Turing", "Grace Hopper", "Tony Hoare", "Donald Knuth"]
+    aliases = [["Tony Turing Lovelace"] if row == owner else [] for row in range(5)]
+    index = NameIndex(names, aliases)
+    assert index.search(["Tony Turing Lovelace"], 1).tolist() == [[owner]]
+    assert [len(owners) for owners, _ in index._others.parts] == [1]
+
+
 def test_ngrams_are_those_of_scikit_learn() -> None:
     analyzed, drawn = name_vectorizer().build_analyzer(), random.Random(0)
     letters = "aB éß  \t\n\u3000İ-.'日\u200bc\u0327"
