@@ -20,7 +20,10 @@ from dim.linker.recipe import ENCODERS
 MANIFEST = "linker.json"
 LINKER = sealed_kind("a linker", Contents(), MANIFEST)
 UNTRUSTED = "Whoever opens the linker must have this class, and say that it is trusted; if that is meant: {trust}."
-REMEDY = "Save the linker again, or get the folder again from where it came."
+REMEDY = (
+    "Save the linker again (dim export RUN FOLDER; of entities alone: dim linker), "
+    "or get the folder again from where it came."
+)
 
 
 def read_weights(file: Path) -> dict[str, torch.Tensor]:
@@ -37,8 +40,11 @@ def check_fingerprints(recorded: Mapping[str, str], found: Mapping[str, Frozen])
     for name, expected in recorded.items():
         encoder = found.get(name)
         if encoder is None or encoder.fingerprint != expected:
-            here = None if encoder is None else encoder.fingerprint
-            raise DataError(f"the {name} that the linker was trained with ({expected})", f"{here}", "Get its weights.")
+            raise DataError(
+                f"the {name} that the linker was trained with ({expected})",
+                "none" if encoder is None else encoder.fingerprint,
+                "Get its weights; where another version of dim made the folder, fit its run and export it again.",
+            )
 
 
 def fingerprints(live: LiveEncoder) -> dict[str, str]:

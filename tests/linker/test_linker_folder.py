@@ -197,6 +197,18 @@ def test_damage_to_any_file_is_found(saved: Path, tmp_path: Path, damage: Callab
     assert len(Linker.from_pretrained(folder)) == 300
 
 
+def test_a_linker_of_another_version_says_how_it_is_made_anew(saved: Path, tmp_path: Path) -> None:
+    def by_another_hash(facts: dict[str, Any]) -> None:
+        facts["fingerprints"]["name_encoder"] = "characters:1024:2-4:sklearn-1.5.0"
+
+    folder = reseal(saved, tmp_path / "hashed", by_another_hash)
+    with pytest.raises(DataError, match=r"sklearn-1\.5\.0\)\nfound .*murmur3\n.*another version .* fit .* export it"):
+        Linker.from_pretrained(folder)
+    folder = reseal(saved, tmp_path / "older", lambda facts: None, FORMAT - 1)
+    with pytest.raises(DataError, match=r"format 2\nfound    format 1\n.*dim export RUN FOLDER"):
+        Linker.from_pretrained(folder)
+
+
 def reseal(folder: Path, target: Path, change: Callable[[dict[str, Any]], None], version: int = FORMAT) -> Path:
     """A copy of a linker's folder with another manifest, whose seal is right."""
     facts = open_sealed(folder, CONTENT, FORMAT, MANIFEST)
