@@ -11,7 +11,7 @@ from dim.display.lines import say, warn
 from dim.errors import ConfigError, DataError
 from dim.judge.folder import SAVED
 from dim.linker import Annotation
-from dim.linker.answer_files import ANSWERS, as_written, check_format, write_results
+from dim.linker.answer_files import ANSWERS, as_written, check_format, names_images, write_results
 from dim.linker.finders.named import FinderKind, open_finder
 from dim.linker.given import check_top_k
 from dim.linker.opening import open_linker
@@ -78,7 +78,7 @@ def annotate(
     if input is not None:
         text = _read(input, encoding)
     linker = open_linker(model, device, trust, dataset, image_root, judge)
-    if as_json or output is not None:  # which name the images of answers
+    if as_json or (output is not None and names_images(output)):
         linker.knowledge.tell_of_images_elsewhere()
     found = open_finder(linker.knowledge, finder, finder_model, finder_labels, ignore_case)
     annotations = linker.annotate(text, image=image, top_k=top_k, finder=found, collective=collective)

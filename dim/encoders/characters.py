@@ -12,6 +12,9 @@ import scipy.sparse as sp
 
 from dim.core.ngrams import ngrams_within
 from dim.encoders.base import SparseTextEncoder
+from dim.errors import ConfigError
+
+MOST_COLUMNS = 2**24  #: As a linker's folder takes them (`dim.search.sparse_rows`).
 
 
 class CharacterEncoder(SparseTextEncoder):
@@ -24,9 +27,17 @@ class CharacterEncoder(SparseTextEncoder):
         width: Columns that the n-grams are hashed into.
         shortest: Characters of the shortest n-grams, the blank at a word's ends included.
         longest: Characters of the longest.
+
+    Raises:
+        ConfigError: No text has such n-grams, or there are no such columns.
     """
 
     def __init__(self, width: int = 1024, shortest: int = 2, longest: int = 4) -> None:
+        if not 1 <= width <= MOST_COLUMNS:
+            raise ConfigError(f"a width from 1 to {MOST_COLUMNS:,}", str(width), "Use a width such as 1024.")
+        if not 1 <= shortest <= longest:
+            found = f"shortest: {shortest} and longest: {longest}"
+            raise ConfigError("n-grams of a character or more, the shortest first", found, "Use such as 2 and 4.")
         self._width, self.shortest, self.longest = width, shortest, longest
 
     @property

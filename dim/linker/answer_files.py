@@ -19,8 +19,8 @@ from dim.display.spreadsheet import spreadsheet_writer
 from dim.errors import ConfigError
 from dim.linker.answer import Answer
 
-LINES = (".jsonl", ".ndjson")
-FORMATS = (*LINES, ".csv", ".tsv", ".parquet")
+LINES, TABLES = (".jsonl", ".ndjson"), (".csv", ".tsv")
+FORMATS = (*LINES, *TABLES, ".parquet")
 ANSWERS, ERROR = "answers", ANSWER_COLUMNS[-1]
 #: Part of an answer → column of a CSV file; a cell has all answers, best first, with `|` between them.
 CELLS = dict(zip(("id", "name", "score", "probability"), ANSWER_COLUMNS, strict=False))
@@ -48,9 +48,14 @@ def check_format(output: Path) -> None:
         raise ConfigError(f"an --output of {', '.join(FORMATS)}", str(output), "Name the file by its format.")
 
 
+def names_images(output: Path) -> bool:
+    """Whether answers in a file name the images of entities: cells of a table do not."""
+    return output.suffix.lower() not in TABLES
+
+
 def own_columns(output: Path) -> tuple[str, ...]:
     """The columns that answers take in a file, in the place of those that the questions have of these names."""
-    return (*(CELLS.values() if output.suffix.lower() in (".csv", ".tsv") else ()), ANSWERS, ERROR)
+    return (*(() if names_images(output) else CELLS.values()), ANSWERS, ERROR)
 
 
 def write_answers(journal: Path, output: Path) -> None:

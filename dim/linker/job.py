@@ -37,6 +37,7 @@ from dim.linker.answer_files import (
     check_format,
     json_line,
     name_whole,
+    names_images,
     own_columns,
     whole,
     write_answers,
@@ -138,7 +139,8 @@ def link_file(source: Path, output: Path, options: Options) -> None:
     done, failed = _resume(journal, state, asked)
     where = (options.dataset, options.image_root, options.judge)
     linker = open_linker(options.model, options.device, options.trust, *where)
-    linker.knowledge.tell_of_images_elsewhere()  # answers in a file name their images
+    if names_images(output):
+        linker.knowledge.tell_of_images_elsewhere()
     say_calibration(linker)
     if content_of(options.model, options.dataset) != content:
         raise ConfigError("a model that stays", f"another at {options.model} meanwhile", "Run the same command again.")

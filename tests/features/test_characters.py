@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 import torch
 from sklearn.feature_extraction.text import HashingVectorizer
 
 from dim.encoders.characters import CharacterEncoder
+from dim.errors import ConfigError
 from dim.features.batch import FeatureTable, SparseTable
 
 
@@ -15,6 +17,12 @@ def test_features_are_signed_logarithmic_counts_of_hashed_ngrams():
     features = CharacterEncoder(width=64).encode_text(texts)
     np.testing.assert_allclose(features, expected, rtol=1e-6)
     assert features.dtype == np.float32
+
+
+@pytest.mark.parametrize("options", [(0, 2, 4), (-1, 2, 4), (2**31, 2, 4), (64, 5, 4), (64, 0, 4)])
+def test_options_by_which_no_name_has_features_are_refused(options: tuple[int, int, int]) -> None:
+    with pytest.raises(ConfigError, match=r"a width from 1 to|n-grams of a character or more"):
+        CharacterEncoder(*options)
 
 
 def test_the_fingerprint_changes_with_every_option():

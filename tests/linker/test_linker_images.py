@@ -124,6 +124,8 @@ def test_images_elsewhere_are_told_of_where_they_would_be_shown(
 
     assert main(["link", *alone, "--mention", "Ada"]) == 0
     assert main(["annotate", *alone, "--text", "Ada stayed."]) == 0
+    assert main(["link", *alone, *file, str(tmp_path / "answers.csv")]) == 0
+    assert main(["annotate", *alone, "--text", "Ada stayed.", "--output", str(tmp_path / "found.tsv")]) == 0
     assert told() == 0
     assert main(["link", *alone, "--mention", "Ada", "--as_json", "true"]) == 0
     assert told() == 1
