@@ -86,8 +86,15 @@ class Handler(BaseHTTPRequestHandler):
             modes = [{"path": path, "uploadMode": "regular", "shouldIgnore": False} for path in paths]
             self.answer({"files": modes})
         elif action.startswith("commit/"):
-            lines = [line["value"] for line in map(json.loads, body.splitlines()) if line["key"] == "file"]
-            commit = self.server.publish(name, {file["path"]: base64.b64decode(file["content"]) for file in lines})
+            branch = action.partition("/")[2]
+            repository = self.server.repositories[name]
+            files = dict(repository.commits.get(repository.at(branch) or "", {}))
+            for line in map(json.loads, body.splitlines()):
+                if line["key"] == "file":
+                    files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+                elif line["key"] == "deletedFile":
+                    del files[line["value"]["path"]]
+            commit = self.server.publish(name, files, branch)
             self.answer(
                 {"success": True, "commitOid": commit, "commitUrl": f"{self.server.url}/{name}/commit/{commit}"}
             )

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from dim.core.excerpts import first_line
+from dim.core.folder_files import peek_json
+from dim.core.sealed import Manifest
 from dim.errors import ConfigError, DataError
 from dim.features.live import LiveEncoder
 from dim.inference.data import DataModule
+from dim.linker.folder import MANIFEST
 
 if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
     from dim.linker.linker import Linker
 
 
@@ -83,7 +89,10 @@ def pushed(
     commit_message: str,
     create_pr: bool,
 ) -> str:
-    """The address of the commit of a linker that was saved to the hub; what its home is stays so."""
+    """The address of the commit of a linker that was saved to the hub; what its home is stays so.
+
+    Files of the linker that stood there before go, since no folder with files that its manifest lacks is opened.
+    """
     from huggingface_hub import HfApi
 
     api, home = HfApi(token=token), linker.home
@@ -93,11 +102,24 @@ def pushed(
             linker.save(Path(place) / "linker", "copies" if linker.about.get("images") == "copies" else "none")
         finally:
             linker.home = home
+        before = _files_of_linker(api, repository, branch, Path(place) / "before")
         commit = api.upload_folder(
             repo_id=repository,
             folder_path=Path(place) / "linker",
             revision=branch,
             commit_message=commit_message,
             create_pr=create_pr,
+            delete_patterns=[glob.escape(name) for name in before] or None,
         )
     return str(commit)
+
+
+def _files_of_linker(api: HfApi, repository: str, branch: str | None, place: Path) -> list[str]:
+    """The files that the manifest of the linker in a repository names; none where there is no linker yet."""
+    from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError
+
+    try:
+        manifest = api.hf_hub_download(repository, MANIFEST, revision=branch, local_dir=place)
+        return list(peek_json(Path(manifest), Manifest)["files"])
+    except (EntryNotFoundError, RevisionNotFoundError, ValueError):  # the last one: a damaged manifest names none
+        return []

@@ -63,6 +63,22 @@ def test_a_linker_is_pushed_to_a_hub_and_loaded_from_it(
     assert hub.tokens == {"Bearer hf_of_the_tests"}
 
 
+def test_a_linker_takes_the_place_of_another_on_the_hub_whole(
+    hub: Hub, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_hub(monkeypatch, hub.url, tmp_path / "cache")
+    linker = linker_of(demo_run(tmp_path_factory))
+    linker.save(tmp_path / "pictured", images="copies")
+    hub.publish("someone/again", {"LICENSE": b"of its owner"})
+    Linker.from_pretrained(tmp_path / "pictured").push_to_hub("someone/again")
+    linker.push_to_hub("someone/again")
+    repository = hub.repositories["someone/again"]
+    first, *_, last = (set(repository.commits[commit]) for commit in [*repository.commits][1:])
+    assert {path.partition("/")[0] for path in first - last} == {"images"}
+    assert "LICENSE" in last
+    assert len(Linker.from_pretrained("someone/again")) == 300
+
+
 def test_a_linker_on_the_hub_is_its_commit_with_the_network_and_without(
     hub: Hub, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
