@@ -219,6 +219,14 @@ def test_the_entities_of_a_folder_are_mapped_and_read_by_pandas_alone(saved: Pat
     assert found == list(frame[["id", "name", "text"]].fillna("").itertuples(index=False, name=None))
 
 
+def test_spelling_by_any_version_of_scikit_learn_is_that_of_today(saved: Path, tmp_path: Path) -> None:
+    def as_before(facts: dict[str, Any]) -> None:
+        facts["fingerprints"]["name_encoder"] = "characters:1024:2-4:sklearn-1.6.1"
+
+    linker = Linker.from_pretrained(reseal(saved, tmp_path / "before", as_before), device="cpu")
+    assert len(linker) == 300
+
+
 def test_a_folder_of_another_format_is_refused(saved: Path, tmp_path: Path) -> None:
     folder = reseal(saved, tmp_path / "later", lambda facts: None, version=FORMAT + 1)
     with pytest.raises(DataError, match=rf"of format {FORMAT}\nfound    format {FORMAT + 1}\nto do    Save the linker"):
