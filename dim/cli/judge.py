@@ -116,7 +116,7 @@ def _judge(
     metrics, frame = write_ranked(run, task, finder, ranker, split, lists, outcome.judged, out, after)
     print_written(task, metrics, frame, out)
     print_judged(console, outcome.summary)
-    console.say(f"the judge: {run / FOLDER}; next: dim export {run} FOLDER")
+    console.say(f"the judge: {run / FOLDER}; next: python -m dim export {run} FOLDER")
 
 
 def print_judged(console: Console, found: dict[str, Any]) -> None:

@@ -33,16 +33,17 @@ def say_next(written: str, linker: Linker, folder: Path, image_root: str | None)
 
 
 def say_next_of_run(task: Method, run: Path) -> None:
-    """Prints what is done with a run, as far as its method can: a ranker beside it, its linker; a line, or none."""
+    """Prints what is done with a run, as far as its method can: a ranker beside it, its linker; a line each."""
     steps = []
     if task.scores_all or task.scores_given:
-        steps.append(f"{join(['dim', 'rank', '--run', str(run)])} (learns to weigh names, too)")
+        steps.append((["rank", "--run", str(run)], "learns to weigh names, too"))
     try:
         kind_of_task(task, str(run))
     except ConfigError:  # of a package whose method has none
         pass
     else:
-        folder = f"linkers/{run.resolve().name}"
-        steps.append(f"{join(['dim', 'export', str(run), folder])} (its linker, to link and serve with)")
+        steps.append((["export", str(run), f"linkers/{run.resolve().name}"], "its linker, to link and serve with"))
     if steps:
-        Console().say(Text(f"next: {', or '.join(steps)}"))
+        Console().say("next:")
+    for words, why in steps:
+        Console().say(Text(f"  {join(['python', '-m', 'dim', *words])}    # {why}"))

@@ -155,7 +155,7 @@ def _rank(
     console.say(f"the ranker: {run / FOLDER}")
     if cross_encoder is not None:
         made = fit_cross_encoder(run, task, finder, ranker, training, unseen, cross_encoder, cross, device)
-        console.say(f"the cross-encoder: {made}; next: dim judge {run}")
+        console.say(f"the cross-encoder: {made}; next: python -m dim judge {run}")
 
 
 def _check(out: Path, num_candidates: int, nil_precision: float | None, nil_share: float, overwrite: bool) -> None:

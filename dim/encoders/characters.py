@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Sequence
 from functools import lru_cache
@@ -65,6 +66,16 @@ class CharacterEncoder(SparseTextEncoder):
         counts.eliminate_zeros()  # n-grams of one column and other signs
         counts.data = np.sign(counts.data) * (1 + np.log(np.abs(counts.data)))
         return counts
+
+
+def as_now(fingerprint: str) -> str:
+    """A recorded fingerprint of any encoder as it is now: of this one scikit-learn, whose hash it was, stood in it.
+
+    Example:
+        >>> as_now("characters:1024:2-4:sklearn-1.7.2") == CharacterEncoder().fingerprint
+        True
+    """
+    return re.sub(r"^(characters:[^ ]*):sklearn-[^:]+$", r"\1:murmur3", fingerprint)
 
 
 @lru_cache(2**16)

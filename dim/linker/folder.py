@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from dim.core.excerpts import one_line
 from dim.core.sealed import sealed_kind
 from dim.encoders.base import Frozen
+from dim.encoders.characters import as_now
 from dim.errors import DataError
 from dim.features.live import LiveEncoder
 from dim.linker.kinds import Contents
@@ -39,7 +40,7 @@ def check_fingerprints(recorded: Mapping[str, str], found: Mapping[str, Frozen])
     """Raises DataError where an encoder is not what it was."""
     for name, expected in recorded.items():
         encoder = found.get(name)
-        if encoder is None or encoder.fingerprint != expected:
+        if encoder is None or encoder.fingerprint != as_now(str(expected)):
             raise DataError(
                 f"the {name} that the linker was trained with ({expected})",
                 "none" if encoder is None else encoder.fingerprint,

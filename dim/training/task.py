@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dim.core.distributed import gathered, num_processes, process_index
+from dim.encoders.characters import as_now
 from dim.errors import CheckpointError, ConfigError
 from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.protocols import Protocol, Ranked
@@ -270,6 +271,8 @@ class LinkingTask(Method, LightningModule):
             CheckpointError: Naming the first difference.
         """
         saved = checkpoint.get("dim", {})
+        if isinstance(spelled := saved.get("name_encoder"), str):
+            saved = saved | {"name_encoder": as_now(spelled)}
         here: dict[str, Any] = {}
         self.on_save_checkpoint(here)
         # What stands in a fingerprint only where it is asked for may stand in one of the two.

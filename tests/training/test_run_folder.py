@@ -60,14 +60,24 @@ def metrics_of(run: Path) -> dict:
     return json.loads((run / "metrics.json").read_text())
 
 
+def test_weights_of_spelling_by_scikit_learn_open_as_those_of_today(world, tmp_path):
+    run = tmp_path / "run"
+    assert main(["fit", *tiny_options(world, run, "--data.name_encoder", "CharacterEncoder")]) == 0
+    place = run / "checkpoints" / "best.ckpt"
+    checkpoint = torch.load(place, weights_only=True)
+    checkpoint["dim"]["name_encoder"] = "characters:1024:2-4:sklearn-1.6.1"
+    torch.save(checkpoint, place)
+    assert main(["validate", "--config", str(run / "config.yaml")]) == 0
+
+
 def test_fit_ends_with_what_is_done_next_as_far_as_its_method_can(world, tmp_path, capsys):
     run = tmp_path / "my run"
     assert main(["fit", *tiny_options(world, run)]) == 0
-    rank, export = f"dim rank --run '{run}'", f"dim export '{run}' 'linkers/my run'"
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert last == f"next: {rank} (learns to weigh names, too), or {export} (its linker, to link and serve with)"
+    rank = f"  python -m dim rank --run '{run}'    # learns to weigh names, too"
+    export = f"  python -m dim export '{run}' 'linkers/my run'    # its linker, to link and serve with"
+    assert capsys.readouterr().out.splitlines()[-3:] == ["next:", rank, export]
     say_next_of_run(SimpleNamespace(scores_all=True), Path("run"))  # of a package whose method has no linker
-    assert capsys.readouterr().out == "next: dim rank --run run (learns to weigh names, too)\n"
+    assert capsys.readouterr().out == "next:\n  python -m dim rank --run run    # learns to weigh names, too\n"
     say_next_of_run(SimpleNamespace(scores_all=False, scores_given=False), Path("run"))
     assert capsys.readouterr().out == ""
 
