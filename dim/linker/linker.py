@@ -326,6 +326,7 @@ class Linker(ABC):
         self,
         repo_id: str,
         *,
+        trusted: Sequence[str] = (),
         private: bool | None = None,
         token: str | None = None,
         branch: str | None = None,
@@ -338,6 +339,7 @@ class Linker(ABC):
 
         Args:
             repo_id: Its id, such as `you/my-linker`.
+            trusted: As of `save`.
             private: Whether a new repository is private; None: as its owner's are by default.
             token: Of the hub; None: that of the login.
             branch: Where the commit goes; None: main.
@@ -347,7 +349,7 @@ class Linker(ABC):
         Returns:
             The address of the commit.
         """
-        return pushed(self, repo_id, private, token, branch, commit_message, create_pr)
+        return pushed(self, repo_id, trusted, private, token, branch, commit_message, create_pr)
 
     @classmethod
     def from_pretrained(

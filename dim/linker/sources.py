@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from dim.core.sealed import Manifest
 from dim.errors import ConfigError, DataError
 from dim.features.live import LiveEncoder
 from dim.inference.data import DataModule
+from dim.linker.entity_table import KeptImages
 from dim.linker.folder import MANIFEST
 
 if TYPE_CHECKING:
@@ -83,6 +85,7 @@ def noted_commit(about: dict[str, Any], folder_or_id: str | Path, folder: Path) 
 def pushed(
     linker: Linker,
     repo_id: str,
+    trusted: Sequence[str],
     private: bool | None,
     token: str | None,
     branch: str | None,
@@ -96,12 +99,13 @@ def pushed(
     from huggingface_hub import HfApi
 
     api, home = HfApi(token=token), linker.home
-    repository = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
     with TemporaryDirectory() as place:
+        images: KeptImages = "copies" if linker.about.get("images") == "copies" else "none"
         try:
-            linker.save(Path(place) / "linker", "copies" if linker.about.get("images") == "copies" else "none")
+            linker.save(Path(place) / "linker", images, trusted=trusted)
         finally:
             linker.home = home
+        repository = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
         before = _files_of_linker(api, repository, branch, Path(place) / "before")
         commit = api.upload_folder(
             repo_id=repository,
