@@ -1,24 +1,16 @@
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import open_clip
 import pytest
-from open_clip import factory
+from tiny_clip import CONFIG, registered
 
 from benchmarks.embed import bench_embed
 
 
 @pytest.fixture
 def tiny_clip(tmp_path: Path) -> Iterator[str]:
-    path = tmp_path / "tiny-bench.json"
-    vision = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}
-    text = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
-    path.write_text(json.dumps({"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}))
-    open_clip.add_model_config(path)
-    yield "tiny-bench"
-    factory._MODEL_CONFIG_PATHS.remove(path)
-    factory._rescan_model_configs()
+    with registered(tmp_path / "configs", {"tiny-bench": CONFIG}):
+        yield "tiny-bench"
 
 
 @pytest.mark.long

@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import pandas as pd
 import pytest
 import yaml
 from fit_options import fit_options
 from lm_families import write_language_model
-from open_clip import factory
 from test_configs import ABLATIONS, CONFIGS, FOLDER, GENERATIVE
+from tiny_clip import CONFIG, registered
 from tiny_text import write_bert
 
 from dim.__main__ import main
@@ -48,18 +47,12 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, Any]]]:
     """For each kind of model that configs name, the options that make it a tiny one with random weights."""
     folder = tmp_path_factory.mktemp("models")
-    path = folder / "tiny-shipped.json"
-    vision = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}
-    text = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
-    path.write_text(json.dumps({"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}))
-    open_clip.add_model_config(path)
-    yield {
-        "TransformersTextEncoder": {"path": str(write_bert(folder / "bert", positions=128))},
-        "OpenClipEncoder": {"model": path.stem, "pretrained": None, "random_seed": 0},
-        "language_model": {"path": str(write_language_model(folder / "lm", "opt", max_position_embeddings=2048))},
-    }
-    factory._MODEL_CONFIG_PATHS.remove(path)
-    factory._rescan_model_configs()
+    with registered(folder / "configs", {"tiny-shipped": CONFIG}):
+        yield {
+            "TransformersTextEncoder": {"path": str(write_bert(folder / "bert", positions=128))},
+            "OpenClipEncoder": {"model": "tiny-shipped", "pretrained": None, "random_seed": 0},
+            "language_model": {"path": str(write_language_model(folder / "lm", "opt", max_position_embeddings=2048))},
+        }
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)

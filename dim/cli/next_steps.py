@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from shlex import join
 
@@ -29,7 +30,7 @@ def say_next(written: str, linker: Linker, folder: Path, image_root: str | None)
         ["link", "--model", str(folder), "--mention", name, "--context", f"{name} …"],
         ["serve", "--model", str(folder), *more],
     ):
-        console.say(Text(f"  {join(['python', '-m', 'dim', *words])}"))
+        console.say(_line(words))
 
 
 def say_next_of_run(task: Method, run: Path) -> None:
@@ -43,7 +44,13 @@ def say_next_of_run(task: Method, run: Path) -> None:
         pass
     else:
         steps.append((["export", str(run), f"linkers/{run.resolve().name}"], "its linker, to link and serve with"))
+    console = Console()
     if steps:
-        Console().say("next:")
+        console.say("next:")
     for words, why in steps:
-        Console().say(Text(f"  {join(['python', '-m', 'dim', *words])}    # {why}"))
+        console.say(_line(words).append(f"    # {why}"))
+
+
+def _line(words: Sequence[str]) -> Text:
+    """A command of dim as it is typed."""
+    return Text(f"  {join(['python', '-m', 'dim', *words])}")

@@ -38,12 +38,7 @@ from dim.core.wrong_line import split_line
 from dim.display.lines import say
 from dim.errors import ConfigError, DimError
 from dim.evaluation.result_files import write_identity
-from dim.inference.places import (
-    CONFIG,
-    check_dataset,
-    check_places,
-    record_places,
-)
+from dim.inference.places import CONFIG, check_dataset, check_places, record_places
 from dim.releases.prepare import open_dataset
 from dim.training.checkpoint import check_checkpoint, checkpoint, no_checkpoint, to_resume_from
 from dim.training.checkpoint_files import RunCheckpoint, WholeCheckpoints

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dim.core.excerpts import few
 from dim.errors import DataError
 from dim.releases.checks import MAX_UNKNOWN
 
@@ -40,7 +41,6 @@ class BrokenRows:
             notes.append(f"{count} cannot be read and were left out; first, {where}: {said}")
             return
         rows = "further row" if len(further) == 1 else "further rows"
-        more = f"; {len(further):,} {rows} cannot be read: {', '.join(further[:NUM_PLACES])}" if further else ""
-        more += " …" if len(further) > NUM_PLACES else ""
+        more = f"; {len(further):,} {rows} cannot be read: {few(further, NUM_PLACES)}" if further else ""
         remedy = f"{first.remedy} Or leave such rows out: --allow_missing=true."
         raise DataError(first.expected, f"{first.found}{more}", remedy)

@@ -51,10 +51,15 @@ class Scores(ABC):
                 found = torch.where(is_here, values, found)
         return found
 
+    @property
+    def at_once(self) -> int:
+        """Entities of a slice, at most."""
+        return SLICE
+
     def slices(self) -> Iterator[slice]:
-        """The slices of the KB, in its order, of at most `SLICE` entities each."""
-        for start in range(0, max(1, self.num_entities), SLICE):
-            yield slice(start, min(start + SLICE, self.num_entities))
+        """The slices of the KB, in its order, of at most `at_once` entities each."""
+        for start in range(0, max(1, self.num_entities), self.at_once):
+            yield slice(start, min(start + self.at_once, self.num_entities))
 
     def held(self) -> Scores:
         """The same, computed once and held in memory where the KB is one slice."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 import torch
@@ -119,11 +119,10 @@ class FrozenScores(Scores):
         super().__init__(len(queries), len(data.dataset.entities))
         self.queries, self.tables, self.fields, self.told = queries, data.entity_fields, fields, told
 
-    def slices(self) -> Iterator[slice]:
-        """The slices of the KB, in its order, of at most `SCORES_AT_ONCE` scores each."""
-        width = max(1, min(SLICE, SCORES_AT_ONCE // max(1, self.num_mentions)))
-        for start in range(0, self.num_entities, width):
-            yield slice(start, min(start + width, self.num_entities))
+    @property
+    def at_once(self) -> int:
+        """Fewer of many mentions: a slice has at most `SCORES_AT_ONCE` scores."""
+        return max(1, min(SLICE, SCORES_AT_ONCE // max(1, self.num_mentions)))
 
     def of(self, entities: slice) -> Tensor:
         """Products of `EVALUATION_BATCH` mentions at a time, whose last digit depends on how many there are."""

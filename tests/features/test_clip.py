@@ -8,33 +8,24 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from open_clip import factory
 from PIL import Image
 from safetensors.torch import load_file, save, save_file
 from small_hub import NOWHERE, Hub, small_hub, use_hub
+from tiny_clip import CONFIG, registered
 from tiny_text import tokenizer
 
 from dim.encoders.clip import OpenClipEncoder
 from dim.errors import ConfigError, DataError
 from dim.images.reading import load_image
 
-CONFIG = {
-    "embed_dim": 16,
-    "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
-}
 TEXTS = ["a", "Ana Silva [SEP] Ana Silva sings in Belo Horizonte.", "", "word " * 200]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Registers a tiny architecture under the name `tiny-clip`."""
-    path = tmp_path_factory.mktemp("configs") / "tiny-clip.json"
-    path.write_text(json.dumps(CONFIG))
-    open_clip.add_model_config(path)
-    yield
-    factory._MODEL_CONFIG_PATHS.remove(path)
-    factory._rescan_model_configs()
+    with registered(tmp_path_factory.mktemp("configs"), {"tiny-clip": CONFIG}):
+        yield
 
 
 @pytest.fixture(scope="module")

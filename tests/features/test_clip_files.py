@@ -11,20 +11,14 @@ import open_clip
 import pytest
 import torch
 from jsonargparse import ArgumentParser
-from open_clip import factory
 from PIL import Image
 from safetensors.torch import save_file
+from tiny_clip import CONFIG, registered
 from tiny_text import tokenizer
 
 from dim.encoders.clip import OpenClipEncoder
 from dim.errors import ConfigError, DataError
 
-SIZES = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}
-CONFIG = {
-    "embed_dim": 16,
-    "vision_cfg": SIZES,
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
-}
 TEXTS = ["a", "Ana Silva sings in Belo Horizonte."]
 OPENAI = {"mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711)}
 HALF = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicubic", "resize_mode": "squash"}
@@ -33,14 +27,9 @@ HALF = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicubic", "resi
 @pytest.fixture(scope="module", autouse=True)
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Registers `tiny-file` and the same with QuickGELU."""
-    folder, quick = tmp_path_factory.mktemp("configs"), {"quick_gelu": True}
-    for name, more in (("tiny-file", {}), ("tiny-file-quickgelu", quick)):
-        (folder / f"{name}.json").write_text(json.dumps(CONFIG | more))
-    before = list(factory._MODEL_CONFIG_PATHS)
-    open_clip.add_model_config(folder)
-    yield
-    factory._MODEL_CONFIG_PATHS[:] = before
-    factory._rescan_model_configs()
+    configs = {"tiny-file": CONFIG, "tiny-file-quickgelu": CONFIG | {"quick_gelu": True}}
+    with registered(tmp_path_factory.mktemp("configs"), configs):
+        yield
 
 
 @pytest.fixture
