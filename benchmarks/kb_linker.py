@@ -46,6 +46,7 @@ from dim.search.vector_index import VectorIndex
 
 NUM_CENTRES, NUM_QUESTIONS, NUM_ADDED = 10_000, 1_000, 1_001
 BATCH = 8192
+DENSE = "dense.npy"
 NOISE = 0.5  # length of what a question's vector has beside its gold's, as between entities of one centre
 
 Vectors = NDArray[np.float32]
@@ -57,7 +58,7 @@ class MadeUp:
 
     Attributes:
         entities: With their texts, one to three names each.
-        dense: [num_entities + NUM_ADDED, WIDTH], unit vectors.
+        dense: [num_entities + NUM_ADDED, WIDTH], unit vectors, on the disk.
         golds: [NUM_QUESTIONS], rows of `entities`.
         mentions: A name of each gold: full, of the family alone, or another one.
         contexts: A sentence around each.
@@ -72,8 +73,8 @@ class MadeUp:
     asked: Vectors
 
 
-def make_up(num_entities: int, seed: int) -> MadeUp:
-    """The same for the same arguments."""
+def make_up(folder: Path, num_entities: int, seed: int) -> MadeUp:
+    """The same for the same number and seed; writes the dense vectors to folder/dense.npy."""
     rng = np.random.default_rng(seed)
     count = num_entities + NUM_ADDED
     population = populate(count, 0, rng)
@@ -89,7 +90,8 @@ def make_up(num_entities: int, seed: int) -> MadeUp:
     ]
     texts = brief_texts(names, facts, rng)
     entities = [Entity(f"Q{row}", *each) for row, each in enumerate(zip(names, aliases, texts, strict=True))]
-    dense = World.draw(NUM_CENTRES, WIDTH, rng).vectors(count, rng)
+    dense = np.lib.format.open_memmap(folder / DENSE, "w+", np.dtype(np.float32), (count, WIDTH))
+    World.draw(NUM_CENTRES, WIDTH, rng).fill(dense, rng)
     golds = rng.integers(num_entities, size=NUM_QUESTIONS)
     mentions = []
     for row, kind in zip(golds.tolist(), rng.integers(3, size=NUM_QUESTIONS).tolist(), strict=True):
@@ -142,18 +144,15 @@ class DrawnTowers(Towers):
 
     Args:
         towers: That do the work.
-        asked: The vectors of questions, by mention and context.
-        entities: Those whose vectors were drawn.
-        dense: Their vectors.
+        asked: The vectors of questions, by mention and context, and of what is added.
     """
 
-    def __init__(self, towers: Towers, asked: MadeUp | Asked, entities: Sequence[Entity], dense: Vectors) -> None:
+    def __init__(self, towers: Towers, asked: Asked) -> None:
         super().__init__(towers.task, towers.live)
-        self.spelled = Towers(towers.task, replace(towers.live, text_encoder=Constant()))
-        self.num_sparse = towers.task.num_sparse
+        self.spelled = spelled(towers)
         pairs = zip(asked.mentions, asked.contexts, strict=True)
         self.asked = dict(zip(pairs, asked.asked, strict=True))
-        self.known = dict(zip((entity.id for entity in entities), dense, strict=True))
+        self.known = dict(zip((entity.id for entity in asked.added), asked.dense, strict=True))
 
     def queries(self, questions: Sequence[Question]) -> Vectors:
         """Encoded, then drawn."""
@@ -165,9 +164,14 @@ class DrawnTowers(Towers):
         return self._with(self.spelled.entities(entities, images), [self.known[entity.id] for entity in entities])
 
     def _with(self, unit: Vectors, drawn: Sequence[Vectors]) -> Vectors:
-        dense = unit[:, self.num_sparse :]
+        dense = unit[:, self.task.num_sparse :]
         dense[:] = np.stack(drawn) * np.linalg.norm(dense, axis=1, keepdims=True)
         return unit
+
+
+def spelled(towers: Towers) -> Towers:
+    """Towers that encode no text: what their vectors have of spelling, and how much of them that is, is as of these."""
+    return Towers(towers.task, replace(towers.live, text_encoder=Constant()))
 
 
 class Constant(TextEncoder):
@@ -193,19 +197,18 @@ def save_linker(folder: Path, made_up: MadeUp, num_entities: int, seed: int) -> 
     texts = [*(entity.text or "" for entity in entities[:10_000]), *made_up.contexts]
     encoder = TransformersTextEncoder(str(write_text_encoder(folder / "encoder", texts, "minilm", seed)), device="cpu")
     towers = make_towers(encoder, [entity.name for entity in entities[:10_000]], seed)
-    drawn, dense, sparse = DrawnTowers(towers, made_up, made_up.entities, made_up.dense), [], []
+    of_spelling, num_sparse, sparse = spelled(towers), towers.task.num_sparse, []
+    dense = made_up.dense[:num_entities]
     tick("towers")
     for start in range(0, num_entities, BATCH):
-        unit = drawn.entities(entities[start : start + BATCH])
-        sparse.append(sp.csr_matrix(unit[:, : drawn.num_sparse]))
-        dense.append(unit[:, drawn.num_sparse :])
+        unit = of_spelling.entities(entities[start : start + BATCH])
+        sparse.append(sp.csr_matrix(unit[:, :num_sparse]))
+        dense[start : start + BATCH] *= np.linalg.norm(unit[:, num_sparse:], axis=1, keepdims=True)
     rows = SparseRows(sp.csr_matrix(sp.vstack(sparse, format="csr").T))
-    vectors = np.concatenate(dense)
-    del sparse, dense
+    del sparse
     tick("vectors")
-    index = VectorIndex.build(vectors, wanted_recall=0.99, k=NUM_CANDIDATES)
+    index = VectorIndex.build(dense, wanted_recall=0.99, k=NUM_CANDIDATES)
     tick("index")
-    del vectors
     names = EntityNames([entity.name for entity in entities], [entity.aliases for entity in entities])
     tick("names")
     columns = ("id", "name", "aliases", "type", "popularity", "images")
@@ -221,12 +224,13 @@ def save_linker(folder: Path, made_up: MadeUp, num_entities: int, seed: int) -> 
     tick("entities")
     linker.save(folder / "linker")
     Asked.of(made_up, num_entities).write(folder)
+    (folder / DENSE).unlink()
     tick("save")
     return taken
 
 
 if __name__ == "__main__":
     place, size, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    parts = save_linker(place, make_up(size, seed), size, seed)
+    parts = save_linker(place, make_up(place, size, seed), size, seed)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     sys.stdout.write(json.dumps({"make_" + name: value for name, value in parts.items()} | {"make_mb": most}) + "\n")

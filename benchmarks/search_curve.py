@@ -52,10 +52,13 @@ class World:
         return cls(centres / np.linalg.norm(centres, axis=1, keepdims=True))
 
     def vectors(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """[count, width], float32; drawn in blocks, so that nothing else is as large."""
+        """[count, width], float32."""
+        return self.fill(np.empty((count, self.centres.shape[1]), dtype=np.float32), rng)
+
+    def fill(self, drawn: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        """Draws into an array [n, width], which may be a file, in blocks, so that nothing else is as large."""
         width = self.centres.shape[1]
-        drawn = np.empty((count, width), dtype=np.float32)
-        for start in range(0, count, BLOCK):
+        for start in range(0, len(drawn), BLOCK):
             block = drawn[start : start + BLOCK]
             rng.standard_normal(out=block, dtype=np.float32)
             block *= np.float32(0.5 / np.sqrt(width))

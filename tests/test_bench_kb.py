@@ -22,14 +22,14 @@ def test_a_growing_kb_is_opened_asked_and_added_to(capsys: pytest.CaptureFixture
     assert json.loads((tmp_path / "out" / "kb.json").read_text()) == results
     assert (tmp_path / "out" / "kb.png").read_bytes().startswith(b"\x89PNG")
     shown = " ".join(capsys.readouterr().out.split())
-    for said in ("300 │ 600", "add 1,000 and link, s", "≤ 1.5", "commit", "load at the end"):
+    for said in ("300 ┃ 600", "add 1,000 and link, s", "≤ 1.5", "commit", "load at the end"):
         assert said in shown
     with pytest.raises(ConfigError, match="linkers"):
         bench_kb([300], folder=tmp_path / "linkers")
 
 
-def test_what_is_made_up_is_the_same_again_and_its_golds_are_the_nearest() -> None:
-    world, again = make_up(500, 1), make_up(500, 1)
+def test_what_is_made_up_is_the_same_again_and_its_golds_are_the_nearest(tmp_path: Path) -> None:
+    world, again = make_up(tmp_path, 500, 1), make_up(tmp_path, 500, 1)
     assert world.entities == again.entities
     assert world.mentions == again.mentions
     assert {len(entity.aliases) for entity in world.entities} == {0, 1, 2}
