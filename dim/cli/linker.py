@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -80,10 +81,10 @@ def linker(
     )
     check = partial(check_opens, linker=made, trusted=trusted) if verify else None
     made.save(folder, "copies" if copy_images else "paths", overwrite, trusted, check)
-    _say(made, folder, copy_images)
+    _say(made, folder, copy_images, trusted)
 
 
-def _say(made: Linker, folder: Path, has_copies: bool) -> None:
+def _say(made: Linker, folder: Path, has_copies: bool, trusted: Sequence[str]) -> None:
     """What was made, and what to do with it."""
     console, table = Console(), made.knowledge.table()
     num_texts = len(table) - table["text"].null_count
@@ -97,4 +98,4 @@ def _say(made: Linker, folder: Path, has_copies: bool) -> None:
     probability = made.calibrated_on or "none: scores are cosines"
     console.say(f"probabilities: {probability}", highlight=False)
     root = os.path.commonpath([Path(image).parent for image in pictures]) if pictures and not has_copies else None
-    say_next(str(folder), made, folder, root)
+    say_next(str(folder), made, folder, root, trusted)

@@ -13,7 +13,7 @@ from dim.linker import Linker
 from dim.linker.kinds import kind_of_task
 
 
-def say_next(written: str, linker: Linker, folder: Path, image_root: str | None) -> None:
+def say_next(written: str, linker: Linker, folder: Path, image_root: str | None, trusted: Sequence[str] = ()) -> None:
     """Prints how the linker is asked, and served with its pictures.
 
     Args:
@@ -21,6 +21,7 @@ def say_next(written: str, linker: Linker, folder: Path, image_root: str | None)
         linker: Of the folder.
         folder: Where it stands.
         image_root: Where the images of its KB stand that are not in it; None: it has them, or there are none.
+        trusted: The packages whose classes it may name.
     """
     console = Console()
     console.say(Text(f"written: {written}; next, ask it, or serve it:"))
@@ -30,11 +31,17 @@ def say_next(written: str, linker: Linker, folder: Path, image_root: str | None)
         ["link", "--model", str(folder), "--mention", name, "--context", f"{name} …"],
         ["serve", "--model", str(folder), *more],
     ):
-        console.say(_line(words))
+        console.say(_line(words, trusted))
 
 
-def say_next_of_run(task: Method, run: Path) -> None:
-    """Prints what is done with a run, as far as its method can: a ranker beside it, its linker; a line each."""
+def say_next_of_run(task: Method, run: Path, trusted: Sequence[str] = ()) -> None:
+    """Prints what is done with a run, as far as its method can: a ranker beside it, its linker; a line each.
+
+    Args:
+        task: Its method.
+        run: Its folder.
+        trusted: The packages of others whose classes it names.
+    """
     steps = []
     if task.scores_all or task.scores_given:
         steps.append((["rank", "--run", str(run)], "learns to weigh names, too"))
@@ -48,9 +55,10 @@ def say_next_of_run(task: Method, run: Path) -> None:
     if steps:
         console.say("next:")
     for words, why in steps:
-        console.say(_line(words).append(f"    # {why}"))
+        console.say(_line(words, trusted).append(f"    # {why}"))
 
 
-def _line(words: Sequence[str]) -> Text:
+def _line(words: Sequence[str], trusted: Sequence[str]) -> Text:
     """A command of dim as it is typed."""
-    return Text(f"  {join(['python', '-m', 'dim', *words])}")
+    trust = ["--trust", ",".join(name.rstrip(".") for name in trusted)] if trusted else []
+    return Text(f"  {join(['python', '-m', 'dim', *words, *trust])}")

@@ -38,7 +38,7 @@ from dim.core.wrong_line import split_line
 from dim.display.lines import say
 from dim.errors import ConfigError, DimError
 from dim.evaluation.result_files import write_identity
-from dim.inference.places import CONFIG, check_dataset, check_places, record_places
+from dim.inference.places import CONFIG, check_dataset, check_places, read_config, record_places
 from dim.releases.prepare import open_dataset
 from dim.training.checkpoint import check_checkpoint, checkpoint, no_checkpoint, to_resume_from
 from dim.training.checkpoint_files import RunCheckpoint, WholeCheckpoints
@@ -49,7 +49,7 @@ from dim.training.progress_lines import ProgressBar, progress_callback
 from dim.training.registry import registered
 from dim.training.resumed import ResumedStates, failed_to_resume
 from dim.training.run_folder import folder_to_fit, replace_run, settle_run
-from dim.training.saved_run import check_config, check_parts, classes_of_runs
+from dim.training.saved_run import check_config, check_parts, classes_of_runs, packages_to_trust
 from dim.training.start import ONE_TIME, RunStart
 from dim.training.task import LinkingTask
 from dim.training.trainer_options import StepLimit, check_trainer
@@ -362,7 +362,7 @@ class DimCLI(LightningCLI):
         if process_of_run() == 0:
             from dim.cli.next_steps import say_next_of_run  # what a linker needs is imported when all is done
 
-            say_next_of_run(self.model, self.run)
+            say_next_of_run(self.model, self.run, packages_to_trust(read_config(self.run)))
 
     def after_validate(self) -> None:
         """Prints the results."""

@@ -15,6 +15,7 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, Union, get_args, get_origin
 
+from dim.core.abstract import abstract_names
 from dim.core.choices import nearest
 from dim.core.known_classes import REMEDY, UPGRADE
 from dim.core.wrong_line import Line, read_options, split_line, wrong_line
@@ -22,6 +23,10 @@ from dim.errors import ConfigError
 
 KEY = re.compile(r'[Pp]arser key "([\w.]+)"')
 REFUSED_KEY = re.compile(r"Option '([\w.]+)' is not accepted")
+#: Why a class that was named cannot be had, as jsonargparse says it.
+NOT_IMPORTED = re.compile(r"Problem with given class_path '[^']*':\s+(.+)")
+OF_ANOTHER_KIND = re.compile(r"Import path does not correspond to a subclass of (\w+)")
+IS_ABSTRACT = "Expected an instantiatable class, but is abstract"
 DENIED = re.compile(r"Importing '([\w.]+)' is not allowed")
 
 
@@ -135,6 +140,8 @@ def _wrong_value(parser: Any, message: str, line: Line) -> ConfigError:
         key, hint = found[1], getattr(options[found[1]], "_typehint", None)
         value = _given_value(_whole(key, line.given), line) or message.rpartition("value: ")[2].splitlines()[0]
         classes = sorted({kind.__name__ for kind in _classes_of(hint)})
+        if classes and (reason := _why_not(value, hint, message)):
+            return OptionError(key, line.given, lambda name: (f"--{name}: a class that can be used", *reason))
         if classes and not value.startswith(("{", "[", "Namespace")):
             closest = nearest(value, classes)
             likeness = SequenceMatcher(None, value.lower(), closest.lower()).ratio()
@@ -189,17 +196,35 @@ def said(hint: Any) -> str:
     return names.get(origin, getattr(origin, "__name__", str(origin)))
 
 
+def _why_not(name: str, hint: Any, message: str) -> tuple[str, str] | None:
+    """What was found in the place of a class that was named by its module, and what to do; None: no such was named."""
+    if reason := NOT_IMPORTED.search(message):
+        remedy = "Run in the folder that has the module, or name that folder in PYTHONPATH."
+        return f"{name}: {reason[1].strip()}", remedy
+    if IS_ABSTRACT in message:
+        kinds = (kind for part in get_args(hint) or (hint,) if inspect.isclass(part) for kind in _all_subclasses(part))
+        lacking = next((abstract_names(kind) for kind in kinds if name in (kind.__name__, _full_name(kind))), [])
+        return (
+            f"{name} without {', '.join(lacking)}",
+            "Write what it lacks: the class that it derives from says what each is.",
+        )
+    if "." in name and (kind := OF_ANOTHER_KIND.search(message)):
+        return f"{name}, which is no {kind[1]}", f"Derive it from {kind[1]}, or name another class."
+    return None
+
+
+def _full_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
 def _classes_of(hint: Any) -> Iterator[type]:
     """The classes that a type with classes of dim or of its libraries allows, those that can be made."""
     for part in get_args(hint) or (hint,):
         if inspect.isclass(part) and part.__module__.partition(".")[0] in ("dim", "pytorch_metric_learning"):
-            kinds = (kind for kind in (part, *_all_subclasses(part)) if not _is_abstract(kind))
-            yield from (kind for kind in kinds if not kind.__module__.startswith("benchmarks"))
-
-
-def _is_abstract(kind: type) -> bool:
-    # Lightning's modules are no ABCs, so that inspect.isabstract says no.
-    return any(getattr(getattr(kind, name, None), "__isabstractmethod__", False) for name in dir(kind))
+            kinds = (kind for kind in (part, *_all_subclasses(part)) if not abstract_names(kind))
+            yield from (
+                kind for kind in kinds if not kind.__module__.startswith("benchmarks") and kind.__name__[0] != "_"
+            )
 
 
 def _all_subclasses(kind: type) -> Iterator[type]:

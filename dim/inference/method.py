@@ -12,13 +12,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dim.core.abstract import abstract_names
 from dim.core.distributed import process_index
 from dim.core.progress import shown
+from dim.errors import ConfigError
 from dim.evaluation.protocols import Ranked
 from dim.features.batch import passed
 from dim.inference.data import DataModule, LinkingData, Needs
 from dim.inference.scored import Scored
 from dim.search.scores import Scores
+
+EXAMPLE = "docs/how_to/extend.md has an example of all that a method says."
 
 
 class Method(nn.Module):
@@ -45,6 +49,9 @@ class Method(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if lacking := abstract_names(type(self)):
+            what = f"a method that says what it does: {', '.join(lacking)}"
+            raise ConfigError(what, f"{type(self).__name__} without", EXAMPLE)
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.warmup_steps, self.schedule, self.seed = warmup_steps, schedule, seed
         self.chosen: dict[str, Any] = {}  #: What the method itself chose on tune, for metrics.json.
@@ -111,7 +118,6 @@ class Method(nn.Module):
         return next((each.device for each in chain(self.parameters(), self.buffers())), torch.device("cpu"))
 
     @property
-    @abstractmethod
     def datamodule(self) -> DataModule:
         """That of the run that it was opened from."""
         raise NotImplementedError(f"{type(self).__name__} of a folder has no run")

@@ -39,10 +39,27 @@ class TwoTowersNetwork(Method):
         kb_sparse: The sparse columns, where there are any.
     """
 
+    mention_fields: Sequence[str] | None = None  #: The fields that are read; None: all that the data has.
+    entity_fields: Sequence[str] | None = None
     field_widths: tuple[dict[str, int], dict[str, int]] = ({}, {})
     num_sparse: int = 0
     kb_vectors: Tensor = torch.empty(0)
     kb_sparse: SparseKB | None = None
+
+    def build(self, data: LinkingData) -> None:
+        """Makes both towers for the widths of the data.
+
+        Raises:
+            ConfigError: The data lacks a field.
+        """
+        if not data.mention_fields or not data.entity_fields:
+            raise ConfigError(
+                "an encoder of mentions and entities",
+                "no field that was encoded",
+                "Name one: --data.text_encoder TransformersTextEncoder --data.text_encoder.path FOLDER",
+            )
+        mention = pick("mention", data.mention_fields, self.mention_fields)
+        self.make_towers(mention, _picked_entity(data, self.entity_fields))
 
     @abstractmethod
     def make_towers(self, mention: Widths, entity: Widths) -> None:
@@ -105,7 +122,7 @@ class TwoTowersNetwork(Method):
         return unit[:, self.num_sparse :].contiguous(), sp.csr_matrix(unit[:, : self.num_sparse].float().cpu().numpy())
 
 
-def pick_entity(data: LinkingData, names: Sequence[str] | None) -> dict[str, int]:
+def _picked_entity(data: LinkingData, names: Sequence[str] | None) -> dict[str, int]:
     """As `pick`, of entities: of a KB without texts, what else is asked for does."""
     others = [name for name in names or () if name != "text"]
     is_without = "text" not in data.entity_fields and not data.dataset.variants

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dim.core.arrays import Rows
 from dim.core.files import content_hash
 from dim.core.folder_files import read_yaml
-from dim.core.known_classes import KnownClasses, made
+from dim.core.known_classes import KnownClasses, imported_class, made
 from dim.core.replaced import of_one_folder
 from dim.encoders.device import resolve_device
 from dim.errors import ConfigError, DataError
@@ -132,6 +132,13 @@ def _classes_in(part: Any) -> Iterator[str]:
 def classes_of_runs() -> tuple[type, ...]:
     """The classes that the config.yaml of a run may name without anybody's trust."""
     return (*registered(), *OF_TRAINER, LinkingDataModule, RunScorer)
+
+
+def packages_to_trust(config: Any) -> list[str]:
+    """The packages whose classes a run's configuration names, and which its user has to trust by name."""
+    known = set(classes_of_runs())
+    others = [name for name in _classes_in(config) if "." in name and imported_class(name) not in known]
+    return sorted({name.partition(".")[0] for name in others} - {"dim"})
 
 
 def check_config(path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from dim.__main__ import main
 
 CONFIG = "lightning_configs/demo.yaml"
+ENCODER = "half_classes.Encoder without encode_text, fingerprint, width"
 FIT = f"fit --config {CONFIG}"
 
 
@@ -32,6 +33,11 @@ FIT = f"fit --config {CONFIG}"
         (f"{FIT} --model DIMM", "--model: a class (BM25, DIM", "DIMM", "Did you mean DIM?"),
         (f"{FIT} --data.protocol Cand", "a class (Candidates, FullKB", "Cand", "Did you mean Candidates?"),
         (f"{FIT} --data.text_encoder Bert", "a class (", "Bert", "Name one of them"),
+        (f"{FIT} --model nowhere.Thing", "--model: a class", "nowhere.Thing: No module named 'nowhere'", "PYTHONPATH"),
+        (f"{FIT} --model half_classes.None_", "--model: a class", "has no attribute 'None_'", "PYTHONPATH"),
+        (f"{FIT} --model half_classes.Other", "--model: a class", "Other, which is no LinkingTask", "Derive it"),
+        (f"{FIT} --data.text_encoder half_classes.Encoder", "--data.text_encoder: a class", ENCODER, "what it lacks"),
+        (f"{FIT} --model half_classes.Method", "says what it does: encode_entities, ", "Method without", "extend.md"),
         (f"{FIT} --data.leave_out mension", "--data.leave_out as a list", "mension", "Change"),
         (f"{FIT} --data.root demo/none", "a dataset folder", "nothing there", "dim demo-world demo/none"),
         (f"{FIT} --data.root data/none", "a dataset folder", "nothing there", "--data.root FOLDER"),

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-
 from torch import Tensor
 
-from dim.inference.data import LinkingData
 from dim.methods.baselines.text_method import TextMethod
 from dim.training.task import LinkingTask
 
@@ -22,14 +19,6 @@ class Baseline(LinkingTask):
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__(seed=seed)
-
-    @abstractmethod
-    def build(self, data: LinkingData) -> None:
-        """Makes what scoring needs; called once.
-
-        Raises:
-            ConfigError: The data lacks what the baseline ranks by.
-        """
 
     def loss_of(self, rows: Tensor) -> Tensor:
         """Raises NotImplementedError: there is nothing to train."""

@@ -10,8 +10,8 @@ from torch.nn.functional import normalize
 
 from dim.errors import ConfigError
 from dim.features.batch import Batch
-from dim.inference.data import TEXT_FIELDS, LinkingData
-from dim.inference.two_towers import TwoTowersNetwork, Widths, pick, pick_entity
+from dim.inference.data import TEXT_FIELDS
+from dim.inference.two_towers import TwoTowersNetwork, Widths
 
 
 class FrozenNetwork(TwoTowersNetwork):
@@ -26,19 +26,12 @@ class FrozenNetwork(TwoTowersNetwork):
         super().__init__(seed=seed)
         self.mention_fields, self.entity_fields = tuple(mention_fields), tuple(entity_fields)
 
-    def build(self, data: LinkingData) -> None:
-        """Looks for the fields.
+    def make_towers(self, mention: Widths, entity: Widths) -> None:
+        """Nothing is made: the fields are compared as they are.
 
         Raises:
-            ConfigError: The data lacks a field, or the fields' widths differ: they are of different spaces.
+            ConfigError: Their widths differ: they are of different spaces.
         """
-        self.make_towers(
-            pick("mention", data.mention_fields, self.mention_fields),
-            pick_entity(data, self.entity_fields),
-        )
-
-    def make_towers(self, mention: Widths, entity: Widths) -> None:
-        """Nothing is made: the fields are compared as they are."""
         self.field_widths = dict(mention), dict(entity)
         if len({*mention.values(), *entity.values()}) != 1:
             named = [(owner, of_owner) for owner, of_owner in (("mention", mention), ("entity", entity))]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dim.errors import ConfigError
 from dim.features.batch import Batch, FieldVectors
 from dim.inference.data import LinkingData
-from dim.inference.two_towers import TwoTowersNetwork, Widths, pick, pick_entity
+from dim.inference.two_towers import TwoTowersNetwork, Widths
 from dim.methods.contrastive.fusion import AttentionFusion, IdentityTower, LinearFusion, SpellingPart, SumFusion
 
 
@@ -53,15 +53,7 @@ class DIMNetwork(TwoTowersNetwork):
 
     def build(self, data: LinkingData) -> None:
         """Makes both towers for the widths of the data."""
-        if not data.mention_fields or not data.entity_fields:
-            raise ConfigError(
-                "an encoder of mentions and entities",
-                "no field that was encoded",
-                "Name one: --data.text_encoder TransformersTextEncoder --data.text_encoder.path FOLDER",
-            )
-        mention = pick("mention", data.mention_fields, self.mention_fields)
-        entity = pick_entity(data, self.entity_fields)
-        self.make_towers(mention, entity)
+        super().build(data)
         if self.spelling is not None:
             self.spelling.weigh(data.entity_fields["spelling"].column_shares())
 
@@ -89,17 +81,23 @@ class DIMNetwork(TwoTowersNetwork):
                 f"the fields {', '.join(mention)}",
                 "Name a text encoder and keep the field, or use --model.fusion sum.",
             )
-        if self.fusion == "sum":
-            self.query_tower = SumFusion(mention, width, self.dropout)
-        elif self.fusion == "linear":
-            self.query_tower = LinearFusion(mention, width, self.dropout)
-        else:
-            self.query_tower = AttentionFusion(
-                mention, width, self.num_heads, self.dropout, self.several == "attention"
-            )
+        self.query_tower = self.make_fusion(mention, width)
         self.kb_tower = (
             IdentityTower() if self.entity_tower == "identity" else LinearFusion(entity, width, self.dropout)
         )
+
+    def make_fusion(self, widths: Widths, width: int) -> nn.Module:
+        """The query's fusion, which is called with its fields by name and gives vectors [B, width]; yours, if you like.
+
+        Args:
+            widths: Field → width, without spelling, which no fusion sees.
+            width: Of the vectors of entities, too.
+        """
+        if self.fusion == "sum":
+            return SumFusion(widths, width, self.dropout)
+        if self.fusion == "linear":
+            return LinearFusion(widths, width, self.dropout)
+        return AttentionFusion(widths, width, self.num_heads, self.dropout, self.several == "attention")
 
     def encode_mentions(self, batch: Batch) -> Tensor:
         """Query vectors [B, D] of mentions given by their fields."""
