@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -204,10 +205,12 @@ def save_linker(folder: Path, made_up: MadeUp, num_entities: int, seed: int) -> 
         unit = of_spelling.entities(entities[start : start + BATCH])
         sparse.append(sp.csr_matrix(unit[:, :num_sparse]))
         dense[start : start + BATCH] *= np.linalg.norm(unit[:, num_sparse:], axis=1, keepdims=True)
-    rows = SparseRows(sp.csr_matrix(sp.vstack(sparse, format="csr").T))
+    SparseRows(sp.csr_matrix(sp.vstack(sparse, format="csr").T)).save(folder / "sparse")
     del sparse
     tick("vectors")
-    index = VectorIndex.build(dense, wanted_recall=0.99, k=NUM_CANDIDATES)
+    VectorIndex.build(dense, wanted_recall=0.99, k=NUM_CANDIDATES).save(folder / "index")
+    # From here on vectors are mapped: names and entities need the memory.
+    index, rows = VectorIndex.load(folder / "index"), SparseRows.load(folder / "sparse", num_entities)
     tick("index")
     names = EntityNames([entity.name for entity in entities], [entity.aliases for entity in entities])
     tick("names")
@@ -225,6 +228,8 @@ def save_linker(folder: Path, made_up: MadeUp, num_entities: int, seed: int) -> 
     linker.save(folder / "linker")
     Asked.of(made_up, num_entities).write(folder)
     (folder / DENSE).unlink()
+    for name in ("index", "sparse"):
+        shutil.rmtree(folder / name)
     tick("save")
     return taken
 
