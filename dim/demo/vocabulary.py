@@ -32,10 +32,17 @@ _ENDS = _words(
 
 
 def surnames(at_least: int) -> list[str]:
-    """Different surnames, at least so many (up to about 250,000), in a fixed order."""
+    """Different surnames, at least so many (up to some 200 million), in a fixed order."""
     # Small worlds use short names: their parts recur, so that what is learnt of one name helps with another.
-    parts = product(_STARTS, _ENDS) if at_least <= len(_STARTS) * len(_ENDS) else product(_STARTS, _MIDDLES, _ENDS)
-    return list(dict.fromkeys("".join(part) for part in parts))
+    short, long = product(_STARTS, _ENDS), product(_STARTS, _MIDDLES, _ENDS)
+    if at_least <= len(_STARTS) * len(_ENDS):
+        return list(dict.fromkeys("".join(part) for part in short))
+    names = dict.fromkeys("".join(part) for part in long)
+    for first, second, start, end in product(_MIDDLES, _MIDDLES, _STARTS, _ENDS):
+        if len(names) >= at_least:
+            break
+        names[f"{start}{first}{second}{end}"] = None
+    return list(names)
 
 
 #: Kind of fact → value → (words in an entity's text, hint in a mention's sentence).

@@ -10,6 +10,7 @@ from PIL import Image
 
 from dim.data.dataset import SPLITS, Dataset
 from dim.demo import chance, demo_world, solve
+from dim.demo.vocabulary import surnames
 from dim.errors import ConfigError
 
 
@@ -74,6 +75,12 @@ def test_nil_mentions_and_only_they_have_no_gold(world: Dataset) -> None:
     assert (world.mentions["entity_id"].isna() == (world.mentions["type"] == "nil")).all()
     names = set(world.entities["name"])
     assert not names & set(world.mentions.loc[world.mentions["type"] == "nil", "mention"])
+
+
+def test_a_world_of_millions_has_a_surname_for_each_family() -> None:
+    names = surnames(270_500)
+    assert len(set(names)) == len(names) >= 270_500
+    assert names[:270_000] == surnames(2_000)  # smaller worlds stay what they are
 
 
 def test_full_names_are_unique_and_surnames_are_not(world: Dataset) -> None:
