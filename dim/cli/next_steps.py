@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from shlex import join
 
@@ -33,10 +33,10 @@ def say_next(written: str, linker: Linker, folder: Path, image_root: str | None)
         console.say(_line(words))
 
 
-def say_next_of_run(task: Method, run: Path) -> None:
+def say_next_of_run(task: Method, run: Path, is_ranked: bool = False) -> None:
     """Prints what is done with a run, as far as its method can: a ranker beside it, its linker; a line each."""
     steps = []
-    if task.scores_all or task.scores_given:
+    if not is_ranked and (task.scores_all or task.scores_given):
         steps.append((["rank", "--run", str(run)], "learns to weigh names, too"))
     try:
         kind_of_task(task, str(run))
@@ -49,6 +49,13 @@ def say_next_of_run(task: Method, run: Path) -> None:
         console.say("next:")
     for words, why in steps:
         console.say(_line(words).append(f"    # {why}"))
+
+
+def say_not_evaluated(splits: Container[str], run: Path) -> None:
+    """Says of a run whose dataset has no dev split that it has no figures, and what would give it some."""
+    command = join(["python", "-m", "dim", "test", "--config", str(run / "config.yaml")])
+    remedy = f"to evaluate on test: {command}" if "test" in splits else "and no test: nothing was evaluated"
+    Console().say(Text(f"no figures: the dataset has no dev split{';' if 'test' in splits else ''} {remedy}"))
 
 
 def _line(words: Sequence[str]) -> Text:
