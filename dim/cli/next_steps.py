@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Sequence
 from pathlib import Path
 from shlex import join
@@ -43,7 +44,7 @@ def say_next_of_run(task: Method, run: Path, is_ranked: bool = False) -> None:
     except ConfigError:  # of a package whose method has none
         pass
     else:
-        steps.append((["export", str(run), f"linkers/{run.resolve().name}"], "its linker, to link and serve with"))
+        steps.append((["export", str(run), f"linkers/{_name(run)}"], "its linker, to link and serve with"))
     console = Console()
     if steps:
         console.say("next:")
@@ -56,6 +57,12 @@ def say_not_evaluated(splits: Container[str], run: Path) -> None:
     command = join(["python", "-m", "dim", "test", "--config", str(run / "config.yaml")])
     remedy = f"to evaluate on test: {command}" if "test" in splits else "and no test: nothing was evaluated"
     Console().say(Text(f"no figures: the dataset has no dev split{';' if 'test' in splits else ''} {remedy}"))
+
+
+def _name(run: Path) -> str:
+    """What its linker is called: as the run, which of a seed stands in the folder of its system."""
+    run = run.resolve()
+    return f"{run.parent.name}_{run.name}" if re.fullmatch(r"seed\d+", run.name) else run.name
 
 
 def _line(words: Sequence[str]) -> Text:

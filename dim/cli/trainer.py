@@ -48,7 +48,7 @@ from dim.training.predict import predict_on_cluster
 from dim.training.progress_lines import ProgressBar, progress_callback
 from dim.training.registry import registered
 from dim.training.resumed import ResumedStates, failed_to_resume
-from dim.training.run_folder import folder_to_fit, replace_run, settle_run
+from dim.training.run_folder import COMPARED, folder_to_fit, replace_run, settle_run
 from dim.training.saved_run import check_config, check_parts, classes_of_runs
 from dim.training.start import ONE_TIME, RunStart
 from dim.training.task import LinkingTask
@@ -377,7 +377,8 @@ class DimCLI(LightningCLI):
 
             if not has_dev:
                 say_not_evaluated(splits, self.run)
-            say_next_of_run(self.model, self.run)
+            if not (self.run / COMPARED).exists():  # dim compare goes on by itself
+                say_next_of_run(self.model, self.run)
 
     def after_validate(self) -> None:
         """Prints the results."""
