@@ -65,3 +65,14 @@ def _classes(options: Any, key: str) -> Iterator[tuple[str, Namespace]]:
     elif isinstance(options, list):
         for value in options:
             yield from _classes(value, key)
+
+
+def check_whole(method: type) -> None:
+    """Raises ConfigError for a method that lacks what its base leaves to it, which the classes of Lightning let pass."""
+    lacking = [name for name in dir(method) if getattr(getattr(method, name, None), "__isabstractmethod__", False)]
+    if lacking:
+        raise ConfigError(
+            f"a method with all parts that {method.__mro__[1].__name__} leaves to it",
+            f"{method.__name__} without {', '.join(lacking)}",
+            "Write them; their docstrings in the base say what they return.",
+        )

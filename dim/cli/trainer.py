@@ -24,7 +24,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, Logger
 
 from dim.cli.configs import with_config_files
-from dim.cli.making import explain_making
+from dim.cli.making import check_whole, explain_making
 from dim.cli.run_options import settle_options
 from dim.cli.trainer_line import trainer_line
 from dim.core.distributed import process_of_run
@@ -216,6 +216,7 @@ class DimCLI(LightningCLI):
     def after_instantiate_classes(self) -> None:
         """Finds the checkpoint, and checks what can be checked before any data is read."""
         self.datamodule.trusted = self.trusted
+        check_whole(type(self.model))
         self.model.check()
         self.datamodule.check_trained(type(self.model).__name__, self.model.trains_encoders)
         if self.subcommand != "fit" or self.config_init[self.subcommand]["ckpt_path"] is not None:

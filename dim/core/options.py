@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, Union, get_args, get_origin
 
 from dim.core.choices import nearest
+from dim.core.excerpts import one_line
 from dim.core.known_classes import REMEDY, UPGRADE
 from dim.core.wrong_line import Line, read_options, split_line, wrong_line
 from dim.errors import ConfigError
@@ -103,7 +104,7 @@ def explain(parser: Any, message: str, error: Exception | None) -> ConfigError:
         return found
     if isinstance(inner, OptionError):
         return inner.inside(message)
-    return inner or _wrong_value(parser, message, line)
+    return inner or _wrong_value(parser, message, line, next(filter(None, reversed(chain)), None))
 
 
 def _parser_of_command(parser: Any) -> Any:
@@ -122,8 +123,8 @@ def _options_of(parser: Any) -> tuple[dict[str, bool], list[str]]:
     return options, [action.dest for action in actions if not action.option_strings and action.dest in options]
 
 
-def _wrong_value(parser: Any, message: str, line: Line) -> ConfigError:
-    """What jsonargparse says of a value, with the option's type in words."""
+def _wrong_value(parser: Any, message: str, line: Line, cause: BaseException | None) -> ConfigError:
+    """What jsonargparse says of a value, with the option's type in words; of a class by module and name, why not."""
     options = {action.dest: action for action in parser._actions}
     if refused := REFUSED_KEY.search(message):
         near = [name for name in options if name not in ("help", "config")]
@@ -141,7 +142,10 @@ def _wrong_value(parser: Any, message: str, line: Line) -> ConfigError:
             is_near = likeness > 0.8 or closest.lower().startswith(value.lower())
             meant = f"Did you mean {closest}?" if is_near else "Name one of them, or a class by module and name."
             known = ", ".join(classes)
-            return OptionError(key, line.given, lambda name: (f"--{name}: a class ({known})", value, meant))
+            found_it = f"{value}: {one_line(cause)}" if "." in value and cause is not None else value
+            if isinstance(cause, ModuleNotFoundError) and cause.name == value.partition(".")[0]:
+                meant = "Install it, or call python -m dim where it stands: modules of this folder are found so."
+            return OptionError(key, line.given, lambda name: (f"--{name}: a class ({known})", found_it, meant))
         remedy = "Change the value; the command's --help explains the option."
         return OptionError(key, line.given, lambda name: (f"--{name} as {said(hint)}", value, remedy))
     return ConfigError("options that fit the command", message.strip(), "The command's --help lists them.")

@@ -1,6 +1,7 @@
 """What a tired person types, and what it is answered."""
 
 import re
+import sys
 
 import pytest
 
@@ -84,6 +85,37 @@ def test_a_wrong_file_is_answered_by_what_was_meant(capsys, tmp_path, text, foun
     path = tmp_path / "config.yaml"
     path.write_text(text)
     assert main(["fit", "--config", str(path), "--run", str(tmp_path / "run")]) == 1
+    error = re.fullmatch(r"error: expected (.*)\nfound    (.*)\nto do    (.*)\n", capsys.readouterr().err)
+    assert error, "not three lines"
+    assert found in error[2]
+    assert remedy in error[3]
+
+
+@pytest.mark.parametrize(
+    ("written", "named", "found", "remedy"),
+    [
+        ("import notthere", "mine.Mine", "mine.Mine: No module named 'notthere'", "a class by module and name"),
+        ("class Mine(:", "mine.Mine", "mine.Mine: invalid syntax", "a class by module and name"),
+        ("class Mine: pass", "mine.Mine", "not correspond to a subclass of LinkingTask", "a class by module and name"),
+        ("class Mine: pass", "mine.Other", "module 'mine' has no attribute 'Other'", "a class by module and name"),
+        ("class Mine: pass", "mien.Mine", "mien.Mine: No module named 'mien'", "call python -m dim where it stands"),
+        (
+            "from dim.training.task import LinkingTask\nclass Mine(LinkingTask):\n    def build(self, data): pass",
+            "mine.Mine",
+            "Mine without loss_of, scores_of",
+            "Write them",
+        ),
+    ],
+)
+def test_a_method_of_ones_own_that_is_none_is_told_why(capsys, tmp_path, monkeypatch, written, named, found, remedy):
+    (tmp_path / "mine.py").write_text(f"{written}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    line = ["fit", "--run", str(tmp_path / "run"), "--data.root", str(tmp_path), "--model", named]
+    try:
+        assert main(line) == 1
+    finally:
+        sys.modules.pop("mine", None)
     error = re.fullmatch(r"error: expected (.*)\nfound    (.*)\nto do    (.*)\n", capsys.readouterr().err)
     assert error, "not three lines"
     assert found in error[2]
