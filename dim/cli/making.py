@@ -68,7 +68,7 @@ def _classes(options: Any, key: str) -> Iterator[tuple[str, Namespace]]:
 
 
 def check_whole(method: type) -> None:
-    """Raises ConfigError for a method that lacks what its base leaves to it, which the classes of Lightning let pass."""
+    """Raises ConfigError for a method that lacks what its base leaves to it, as Lightning does not."""
     lacking = [name for name in dir(method) if getattr(getattr(method, name, None), "__isabstractmethod__", False)]
     if lacking:
         raise ConfigError(
