@@ -188,7 +188,7 @@ def prepare_mentions(
 
 def _is_of(out: Path, root: Path, linker: Path | None = None) -> bool:
     """Whether what stands at `out` was prepared from that release, or from those mentions and that linker."""
-    wanted = _place(root), None if linker is None else _place(linker)
+    wanted = (_place(root), None) if linker is None else (_place_of_table(root), _place(linker))
     if not PREPARED.stands_at(out):
         return False
     meta = Dataset(out).meta
@@ -247,7 +247,7 @@ def _prepare(
         source=release.source,
         licence=release.licence,
         layout=converter.layout,
-        prepared_from=_place(root),
+        prepared_from=_place(root) if entities_from is None else _place_of_table(root),
         **({} if entities_from is None else {"entities_from": entities_from}),
         mentions_without_image=int((~has_image[captions.index]).sum()),
         images=looked_up.problems.as_json(),
@@ -385,8 +385,13 @@ def is_dataset_folder(path: Path) -> bool:
 
 
 def _place(root: Path) -> str:
-    """Tells a release from another without naming a folder of this machine."""
-    return content_hash(str(root.resolve()))
+    """Tells a release from another without naming a folder of this machine; of a file it is the folder."""
+    return content_hash(str((root.parent if root.is_file() else root).resolve()))
+
+
+def _place_of_table(mentions: Path) -> str:
+    """Tells a table of mentions, of which a folder may have several, or their folder."""
+    return content_hash(str(mentions.resolve()))
 
 
 def _raw_key(root: Path, images: Path | None) -> str:
