@@ -158,7 +158,7 @@ def export(
     if check is check_opens:
         Console().say("opened: in a new process, with the same answers")
     root = _image_root(linker) if images == "paths" else None
-    say_next(f"{folder} ({_size(folder) / 1e6:,.0f} MB, {len(linker):,} entities)", linker, folder, root)
+    say_next(f"{folder} ({_size(folder) / 1e6:,.0f} MB, {len(linker):,} entities)", linker, folder, root, trust)
 
 
 def index(

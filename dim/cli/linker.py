@@ -80,10 +80,10 @@ def linker(
     )
     check = partial(check_opens, linker=made, trusted=trusted) if verify else None
     made.save(folder, "copies" if copy_images else "paths", overwrite, trusted, check)
-    _say(made, folder, copy_images)
+    _say(made, folder, copy_images, trust)
 
 
-def _say(made: Linker, folder: Path, has_copies: bool) -> None:
+def _say(made: Linker, folder: Path, has_copies: bool, trust: str | None) -> None:
     """What was made, and what to do with it."""
     console, table = Console(), made.knowledge.table()
     num_texts = len(table) - table["text"].null_count
@@ -97,4 +97,4 @@ def _say(made: Linker, folder: Path, has_copies: bool) -> None:
     probability = made.calibrated_on or "none: scores are cosines"
     console.say(f"probabilities: {probability}", highlight=False)
     root = os.path.commonpath([Path(image).parent for image in pictures]) if pictures and not has_copies else None
-    say_next(str(folder), made, folder, root)
+    say_next(str(folder), made, folder, root, trust)

@@ -14,7 +14,7 @@ from dim.linker import Linker
 from dim.linker.kinds import kind_of_task
 
 
-def say_next(written: str, linker: Linker, folder: Path, image_root: str | None) -> None:
+def say_next(written: str, linker: Linker, folder: Path, image_root: str | None, trust: str | None = None) -> None:
     """Prints how the linker is asked, and served with its pictures.
 
     Args:
@@ -22,14 +22,16 @@ def say_next(written: str, linker: Linker, folder: Path, image_root: str | None)
         linker: Of the folder.
         folder: Where it stands.
         image_root: Where the images of its KB stand that are not in it; None: it has them, or there are none.
+        trust: What the command trusted: whoever asks the linker says the same.
     """
     console = Console()
     console.say(Text(f"written: {written}; next, ask it, or serve it:"))
     name = next(iter(linker)).name
     more = [] if image_root is None else ["--image_root", image_root]
+    trusted = [] if trust is None else ["--trust", trust]
     for words in (
-        ["link", "--model", str(folder), "--mention", name, "--context", f"{name} …"],
-        ["serve", "--model", str(folder), *more],
+        ["link", "--model", str(folder), "--mention", name, "--context", f"{name} …", *trusted],
+        ["serve", "--model", str(folder), *more, *trusted],
     ):
         console.say(_line(words))
 
