@@ -1,6 +1,7 @@
 """`dim compare` through the real command: runs, resumes, skips, and names what fails."""
 
 import json
+import shutil
 import sys
 
 import pytest
@@ -9,8 +10,9 @@ from dim.__main__ import main
 from dim.cli.compare import Experiment, fit
 from dim.cli.compare import compare as compare_runs
 from dim.cli.fit_lines import first_wrong
-from dim.cli.grid import Setting, read_grid, tune_of
+from dim.cli.grid import Setting, read_grid, tune_of, tune_table
 from dim.demo import demo_world
+from dim.display.terminal import Console
 from dim.errors import ConfigError, DimError
 
 CONFIG = """
@@ -52,6 +54,7 @@ def test_all_runs_are_made_once_resumed_where_they_broke_off_and_reported(place,
     shown = capfd.readouterr().out
     assert "1 of 2" in shown
     assert shown.count("(new)") == 2
+    assert "next:" not in shown
     assert "brief+refreshed" in shown
     runs = place / "runs"
     finished = {path: path.stat().st_mtime_ns for path in runs.glob("*/*/metrics.json")}
@@ -216,6 +219,9 @@ def test_the_settings_of_a_grid_are_runs_of_their_own_and_told_by_tune(place, ca
     table = shown.partition("Settings by tune")[2]
     assert all(each in table for each in (*found, "width=16", "width=32"))
     assert tune_of(place) == {}
+    long = shutil.copytree(folders[0].parent, place / f"{'width=16+' * 10}loss=NPair")  # names differ in their ends
+    Console(width=80).print(tune_table([long]))
+    assert "=NPair" in capfd.readouterr().out
 
 
 def test_lines_of_fit_are_read_and_not_run(place, capfd):

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from releases import PEOPLE, entity_rows, mention_rows, write_dim_release, write_image, write_table, write_tables
 
+from dim import Linker
 from dim.__main__ import main
 from dim.cli.configs import shipped
 from dim.releases.fit_command import IMAGES, MULTILINGUAL, TEXT
@@ -114,8 +115,17 @@ def test_entities_without_texts_leave_the_text_out(
     fitted(prepared(tmp_path / "mine", tmp_path / "out", capsys), tmp_path, monkeypatch)
 
 
+def answers_untrained(shown: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs the last line, as it was printed: a linker."""
+    words = shlex.split(shown.strip().splitlines()[-1])
+    assert words[:4] == ["python", "-m", "dim", "linker"]
+    monkeypatch.chdir(place)
+    assert main(words[3:]) == 0
+    assert Linker.from_pretrained(words[-1]).link("Ada", "")
+
+
 def test_where_no_mention_of_train_has_an_answer_no_fit_is_offered(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mentions = [{"mention": row["mention"], "context": row["context"]} for row in mention_rows()]
     write_table(tmp_path / "mine" / "entities.csv", entity_rows())
@@ -124,10 +134,11 @@ def test_where_no_mention_of_train_has_an_answer_no_fit_is_offered(
     shown = capsys.readouterr().out
     assert "no fit: no mention of train has an answer" in shown
     assert "dim fit" not in shown
+    answers_untrained(shown, tmp_path, monkeypatch)
 
 
 def test_where_train_is_too_small_for_a_tune_split_no_fit_is_offered(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_table(tmp_path / "mine" / "entities.csv", entity_rows())
     write_table(tmp_path / "mine" / "mentions.csv", mention_rows()[:2])
@@ -135,6 +146,7 @@ def test_where_train_is_too_small_for_a_tune_split_no_fit_is_offered(
     shown = capsys.readouterr().out
     assert "no fit: train has too few captions for a tune split" in shown
     assert "dim fit" not in shown
+    answers_untrained(shown, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(("alone", "lacking"), [("entities", "mentions"), ("mentions", "entities")])

@@ -114,6 +114,21 @@ def test_images_that_are_not_in_the_linkers_folder_are_found_or_asked_for(place:
     assert (dataset.image_root / dataset.entities["images"].iloc[1][0]).resolve() == place / "museum/1.png"
 
 
+def test_a_dataset_of_other_mentions_is_replaced_where_it_is_asked_for(place: Path) -> None:
+    Linker.from_entities("museum/entities.csv").save("linkers/mine")
+    table = pd.read_csv("letters/plain.csv").query("entity_id != 'E9'")
+    table.to_csv("letters/plain.csv", index=False)
+    table.iloc[:20].to_csv("letters/less.csv", index=False)
+    line = ["fit", "--from", "linkers/mine", "--data.root", "data/mine", "--run", "runs/it"]
+    from_linker([*line, "--mentions", "letters/plain.csv"])
+    from_linker([*line, "--mentions", "letters/plain.csv"])  # of the same it is replaced
+    with pytest.raises(ConfigError, match="--overwrite true"):
+        from_linker([*line, "--mentions", "letters/less.csv"])
+    assert len(Dataset(place / "data/mine").mentions) == 40
+    from_linker([*line, "--mentions", "letters/less.csv", "--overwrite", "true"])
+    assert len(Dataset(place / "data/mine").mentions) == 20
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

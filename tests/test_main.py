@@ -28,6 +28,15 @@ def test_an_unknown_command_names_the_nearest(capsys):
     assert nearest("sho", list(COMMANDS)) == "show"
 
 
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_list_of_words_stands_before_between_or_behind_options(tmp_path, capsys, at):
+    runs = [str(tmp_path / name) for name in "ab"]
+    assert main(["report", *runs[:at], "--split", "test", *runs[at:], "--published=false"]) == 1
+    err = capsys.readouterr().err
+    assert all(run in err for run in runs)
+    assert "a list" not in err
+
+
 def test_the_version_is_printed(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("dim ")

@@ -159,7 +159,12 @@ def test_a_run_on_another_dataset_is_refused(dataset: Dataset, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("wanted", "near"),
-    [("train-1", "train-000001"), ("Q10", "Q10"), ("alan turing", "Q101"), ("§", "mentions.parquet")],
+    [
+        ("train-1", "train-000001"),
+        ("Q10", "Q10"),
+        ("alan turing", "Q101"),
+        ("§", "Ids are such as train-000000 and Q1"),
+    ],
 )
 def test_an_unknown_id_names_the_nearest(dataset: Dataset, wanted: str, near: str) -> None:
     with pytest.raises(DataError) as caught:

@@ -8,13 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import signature
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from dim.cli.outline import arguments_of, outline
 from dim.core.lazy import importing
-from dim.core.wrong_line import Line, wrong_name
+from dim.core.wrong_line import Line, words_and_options, wrong_name
 from dim.errors import ConfigError
 
 BENCHMARKS = "benchmarks"
@@ -28,7 +27,7 @@ class Command:
         module: Where it stands.
         functions: Its name; of several, the first word chooses.
         help: What it does, for `dim --help`.
-        takes_many: Whether the words before the first option are together one argument, a list: its first.
+        takes_many: Whether the words that are no option's value are together one argument, a list: its first.
         num_single: Words before those of the list that are arguments of their own.
         by_name: Whether required arguments are options, too: --ranks FILE.
         default: The word that is meant where none stands.
@@ -52,11 +51,12 @@ class Command:
 
         args = list(args) or [self.default] * bool(self.default)
         functions = self._functions(name, args)
-        if self.takes_many and (words := list(takewhile(lambda arg: not arg.startswith("-"), args))):
+        if self.takes_many:
+            words, options = words_and_options(args)
             single, many = words[: self.num_single], words[self.num_single :]
             name_of_list = list(signature(functions[0]).parameters)[self.num_single]
             listed = f"--{name_of_list}={json.dumps(many)}" if self.by_name else json.dumps(many)
-            args = [*single, *([listed] if many else []), *args[len(words) :]]
+            args = [*single, *([listed] if many else []), *options]
         asked, command = functions[0], name
         if len(functions) > 1:
             parts = {function.__name__.split("_", 1)[1]: function for function in functions}

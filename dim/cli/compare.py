@@ -23,11 +23,10 @@ from dim.display.terminal import Console, Text
 from dim.errors import ConfigError
 from dim.evaluation.significance import ROUNDS
 from dim.images.decoder_process import same_imports
-from dim.training.run_folder import can_resume, is_finished
+from dim.training.run_folder import COMPARED, can_resume, is_finished
 
 INTERRUPTED = 130  #: How a command ends that was.
 ALONE = Setting()
-RECORD = "compare.json"  #: In a run's folder: the options that it was started with.
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Experiment:
         Raises:
             ConfigError: Another experiment stands in the run's folder.
         """
-        record = self.run / RECORD
+        record = self.run / COMPARED
         if not record.exists() and any((self.run / name).exists() for name in ("metrics.json", "checkpoints")):
             raise ConfigError(
                 f"a folder without a run, or the run of {' '.join(self.arguments)}, in {self.run}",
@@ -172,7 +171,7 @@ def check(experiments: Sequence[Experiment]) -> None:
 def fit(experiment: Experiment, resume: bool) -> bool:
     """Runs `dim fit` in a process of its own. Returns whether it ended well."""
     experiment.run.mkdir(parents=True, exist_ok=True)
-    write_json(experiment.run / RECORD, experiment.arguments)
+    write_json(experiment.run / COMPARED, experiment.arguments)
     more = ["--ckpt_path=last"] if resume else ["--overwrite=true"]
     command = [sys.executable, "-P", "-m", "dim", "fit", *experiment.arguments, *more]  # -P: no module of this folder
     with subprocess.Popen(command, env=same_imports()) as process:

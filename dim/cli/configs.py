@@ -79,7 +79,7 @@ def configs_list() -> None:
     console = Console()
     for name, file in known.items():
         console.say(Text(f"{name:<{width}}").append(about(file), "dim"))
-    console.print("\ndim fit --config NAME runs one as it is; dim configs copy NAME FOLDER gives a copy to change.")
+    console.say("\ndim fit --config NAME runs one as it is; dim configs copy NAME FOLDER gives a copy to change.")
 
 
 def configs_copy(name: str, folder: Path) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from dim.core.folder_files import read_yaml
 from dim.core.wrong_line import split_line
@@ -142,7 +142,8 @@ def tune_table(folders: Sequence[Path]) -> Table:
     """
     figures = {folder: [f for run in sorted(folder.glob("seed*")) if (f := tune_of(run))] for folder in folders}
     told = sorted((folder for folder in folders if figures[folder]), key=lambda each: -_mean(figures[each], "mrr"))
-    table = Table("system", "tune MRR", "tune Top-1", "seeds", title="Settings by tune, at the epoch that was kept")
+    system = Column("system", overflow="fold")  # settings differ in the end of their names
+    table = Table(system, "tune MRR", "tune Top-1", "seeds", title="Settings by tune, at the epoch that was kept")
     for place, folder in enumerate(told):
         cells = [_spread([each[name] for each in figures[folder]]) for name in ("mrr", "top1")]
         style = "bold" if place == 0 else ""

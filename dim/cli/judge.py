@@ -166,7 +166,8 @@ def _cross_encoder(run: Path, device: str) -> Judge:
         raise ConfigError(
             f"a judge, or a cross-encoder at {folder}",
             "neither",
-            f"Train one: dim rank --run {run} --cross_encoder TEXT_ENCODER; or name a judge: --judge ServerJudge.",
+            f"Train one: dim rank --run {run} --cross_encoder TEXT_ENCODER --overwrite true (its folds stay); or name "
+            "a judge: --judge ServerJudge.",
         )
     max_length = facts_of(folder).get("max_length", 192)
     if type(max_length) is not int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Container, Sequence
 from pathlib import Path
 from shlex import join
 
@@ -34,28 +35,42 @@ def say_next(written: str, linker: Linker, folder: Path, image_root: str | None,
         console.say(_line(words, trusted))
 
 
-def say_next_of_run(task: Method, run: Path, trusted: Sequence[str] = ()) -> None:
+def say_next_of_run(task: Method, run: Path, trusted: Sequence[str] = (), is_ranked: bool = False) -> None:
     """Prints what is done with a run, as far as its method can: a ranker beside it, its linker; a line each.
 
     Args:
         task: Its method.
         run: Its folder.
         trusted: The packages of others whose classes it names.
+        is_ranked: Whether it has a ranker.
     """
     steps = []
-    if task.scores_all or task.scores_given:
+    if not is_ranked and (task.scores_all or task.scores_given):
         steps.append((["rank", "--run", str(run)], "learns to weigh names, too"))
     try:
         kind_of_task(task, str(run))
     except ConfigError:  # of a package whose method has none
         pass
     else:
-        steps.append((["export", str(run), f"linkers/{run.resolve().name}"], "its linker, to link and serve with"))
+        steps.append((["export", str(run), f"linkers/{_name(run)}"], "its linker, to link and serve with"))
     console = Console()
     if steps:
         console.say("next:")
     for words, why in steps:
         console.say(_line(words, trusted).append(f"    # {why}"))
+
+
+def say_not_evaluated(splits: Container[str], run: Path) -> None:
+    """Says of a run whose dataset has no dev split that it has no figures, and what would give it some."""
+    command = join(["python", "-m", "dim", "test", "--config", str(run / "config.yaml")])
+    remedy = f"to evaluate on test: {command}" if "test" in splits else "and no test: nothing was evaluated"
+    Console().say(Text(f"no figures: the dataset has no dev split{';' if 'test' in splits else ''} {remedy}"))
+
+
+def _name(run: Path) -> str:
+    """What its linker is called: as the run, which of a seed stands in the folder of its system."""
+    run = run.resolve()
+    return f"{run.parent.name}_{run.name}" if re.fullmatch(r"seed\d+", run.name) else run.name
 
 
 def _line(words: Sequence[str], trusted: Sequence[str]) -> Text:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dim.cli.next_steps import say_next_of_run
 from dim.core.known_classes import trusted_by
 from dim.core.locks import folder_lock
 from dim.core.output import check_target
@@ -156,6 +157,8 @@ def _rank(
     if cross_encoder is not None:
         made = fit_cross_encoder(run, task, finder, ranker, training, unseen, cross_encoder, cross, device)
         console.say(f"the cross-encoder: {made}; next: python -m dim judge {run}")
+    else:
+        say_next_of_run(task, run, trusted, is_ranked=True)
 
 
 def _check(out: Path, num_candidates: int, nil_precision: float | None, nil_share: float, overwrite: bool) -> None:

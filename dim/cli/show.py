@@ -200,12 +200,11 @@ def _suggestion(wanted: str, dataset: Dataset) -> str:
     padded = f"{prefix}-{number:0>6}"
     if (dataset.mentions["id"] == padded).any():
         named = [padded]
-    near = named[:3] or [
-        entity_id
-        for ids in (dataset.mentions["id"].tolist(), dataset.entities["id"].tolist())
-        for entity_id in get_close_matches(wanted, ids, n=3, cutoff=0.8)
-    ]
-    return f"Did you mean {', '.join(near)}?" if near else f"Look it up in {dataset.root / 'mentions.parquet'}."
+    known = [ids for table in (dataset.mentions, dataset.entities) if (ids := table["id"].tolist())]
+    near = named[:3] or [each for ids in known for each in get_close_matches(wanted, ids, n=3, cutoff=0.8)]
+    if near:
+        return f"Did you mean {', '.join(near)}?"
+    return f"Ids are such as {' and '.join(ids[0] for ids in known)}; all stand in {dataset.root}/*.parquet."
 
 
 def _print(title: str, lines: Lines) -> None:

@@ -48,7 +48,7 @@ from dim.training.predict import predict_on_cluster
 from dim.training.progress_lines import ProgressBar, progress_callback
 from dim.training.registry import registered
 from dim.training.resumed import ResumedStates, failed_to_resume
-from dim.training.run_folder import folder_to_fit, replace_run, settle_run
+from dim.training.run_folder import COMPARED, folder_to_fit, replace_run, settle_run
 from dim.training.saved_run import check_config, check_parts, classes_of_runs, packages_to_trust
 from dim.training.start import ONE_TIME, RunStart
 from dim.training.task import LinkingTask
@@ -129,7 +129,12 @@ class DimCLI(LightningCLI):
             default=None,
             help="Packages, separated by commas, whose classes a run may name beside dim's; they are imported.",
         )
-        parser.add_argument("--overwrite", type=bool, default=False, help="Whether fit may replace what is in --run.")
+        parser.add_argument(
+            "--overwrite",
+            type=bool,
+            default=False,
+            help="Whether fit may replace what is in --run; beside --mentions also a dataset of others at --data.root.",
+        )
         parser.add_argument(
             "--from",
             type=str | None,
@@ -216,6 +221,7 @@ class DimCLI(LightningCLI):
         if self.subcommand != "fit" or self.config_init[self.subcommand]["ckpt_path"] is not None:
             keep_commits(self.folder, self.config_dump, self.model, self.datamodule)
         self.datamodule.needs = self.model.needs
+        self.datamodule.needed_splits = self._needed_splits()
         is_new = self.subcommand == "fit" and self._get(self.config_init, "ckpt_path") is None
         if is_fitted := (self.run / CONFIG).exists() and not is_new:
             check_places(self.run, self.config_dump, "--dataset")
@@ -239,6 +245,12 @@ class DimCLI(LightningCLI):
             # Embeds what is missing before the other processes start, or while they wait at its locks: a barrier
             # of theirs would time out.
             _ = self.datamodule.linking_data
+
+    def _needed_splits(self) -> tuple[str, ...]:
+        """Those that the command reads; what is not trained is evaluated on dev where there is one."""
+        fitted = ("train", "tune") if self.model.is_trained else ()
+        read = {"validate": ("dev",), "test": ("test",), "predict": (self.datamodule.predict_split,)}
+        return read.get(str(self.subcommand), fitted)
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Runs it; Ctrl-C, which Lightning turns into an exit, stays Ctrl-C."""
@@ -341,7 +353,8 @@ class DimCLI(LightningCLI):
                     "training that ended before",
                     "Raise --trainer.max_time, or lower --trainer.min_epochs and min_steps to at most max_steps.",
                 )
-        has_dev = "dev" in set(self.datamodule.linking_data.dataset.mentions["split"])
+        splits = set(self.datamodule.linking_data.dataset.mentions["split"])
+        has_dev = "dev" in splits
         self.checkpoints.resumes = False
         if has_dev:
             self.trainer.validate(
@@ -358,11 +371,14 @@ class DimCLI(LightningCLI):
             self.writer.show()
         else:
             write_identity(self.run, self.writer.identity(self.model))
-            say(f"The dataset has no dev split; to evaluate on test: dim test --config {self.run / 'config.yaml'}")
         if process_of_run() == 0:
-            from dim.cli.next_steps import say_next_of_run  # what a linker needs is imported when all is done
+            # Here, because it imports what a linker needs.
+            from dim.cli.next_steps import say_next_of_run, say_not_evaluated
 
-            say_next_of_run(self.model, self.run, packages_to_trust(read_config(self.run)))
+            if not has_dev:
+                say_not_evaluated(splits, self.run)
+            if not (self.run / COMPARED).exists():  # dim compare goes on by itself
+                say_next_of_run(self.model, self.run, packages_to_trust(read_config(self.run)))
 
     def after_validate(self) -> None:
         """Prints the results."""

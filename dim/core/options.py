@@ -24,7 +24,9 @@ from dim.errors import ConfigError
 KEY = re.compile(r'[Pp]arser key "([\w.]+)"')
 REFUSED_KEY = re.compile(r"Option '([\w.]+)' is not accepted")
 #: Why a class that was named cannot be had, as jsonargparse says it.
-NOT_IMPORTED = re.compile(r"Problem with given class_path '[^']*':\s+(.+)")
+NOT_HAD = re.compile(
+    r"Errors:\s+- (?:Problem with given class_path '[^']*':)?(.*?)(?=\n\s+- |\n\s*Given |\Z)", re.DOTALL
+)
 OF_ANOTHER_KIND = re.compile(r"Import path does not correspond to a subclass of (\w+)")
 IS_ABSTRACT = "Expected an instantiatable class, but is abstract"
 DENIED = re.compile(r"Importing '([\w.]+)' is not allowed")
@@ -198,9 +200,6 @@ def said(hint: Any) -> str:
 
 def _why_not(name: str, hint: Any, message: str) -> tuple[str, str] | None:
     """What was found in the place of a class that was named by its module, and what to do; None: no such was named."""
-    if reason := NOT_IMPORTED.search(message):
-        remedy = "Run in the folder that has the module, or name that folder in PYTHONPATH."
-        return f"{name}: {reason[1].strip()}", remedy
     if IS_ABSTRACT in message:
         kinds = (kind for part in get_args(hint) or (hint,) if inspect.isclass(part) for kind in _all_subclasses(part))
         lacking = next((abstract_names(kind) for kind in kinds if name in (kind.__name__, _full_name(kind))), [])
@@ -210,6 +209,9 @@ def _why_not(name: str, hint: Any, message: str) -> tuple[str, str] | None:
         )
     if "." in name and (kind := OF_ANOTHER_KIND.search(message)):
         return f"{name}, which is no {kind[1]}", f"Derive it from {kind[1]}, or name another class."
+    if "." in name and (reason := NOT_HAD.search(message)):
+        remedy = "Mend that; modules are found in the working folder, and in those that PYTHONPATH names."
+        return f"{name}: {' '.join(reason[1].split())}", remedy
     return None
 
 

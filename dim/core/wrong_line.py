@@ -95,17 +95,38 @@ def wrong_name(line: Line, options: Mapping[str, bool], positional: Sequence[str
 
 def split_line(given: Sequence[str]) -> Iterator[tuple[str | None, str]]:
     """Option names with their values, and words that are none with None as their name."""
+    for words in _apart(given):
+        name, sign, value = words[0].partition("=")
+        if not _is_option(words[0]):
+            yield None, words[0]
+        else:
+            yield name.lstrip("-").removesuffix("+"), value if sign else "".join(words[1:])
+
+
+def words_and_options(given: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words that stand for themselves, wherever they stand, and the options with their values.
+
+    Example:
+        >>> words_and_options(["--by", "type", "a", "--out=c.md", "b"])
+        (['a', 'b'], ['--by', 'type', '--out=c.md'])
+    """
+    words, options = list[str](), list[str]()
+    for part in _apart(given):
+        (options if _is_option(part[0]) else words).extend(part)
+    return words, options
+
+
+def _apart(given: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Each word that stands for itself, and each option with its value, as they were given."""
     rest = list(given)
     while rest:
         word = rest.pop(0)
-        if not word.startswith("-") or word == "-" or re.fullmatch(r"-[\d.]+", word):
-            yield None, word
-        elif "=" in word:
-            name, _, value = word.partition("=")
-            yield name.lstrip("-").removesuffix("+"), value
-        else:
-            has_value = bool(rest) and not rest[0].startswith("--")
-            yield word.lstrip("-").removesuffix("+"), rest.pop(0) if has_value else ""
+        has_value = _is_option(word) and "=" not in word and rest and not rest[0].startswith("--")
+        yield (word, rest.pop(0)) if has_value else (word,)
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith("-") and word != "-" and not re.fullmatch(r"-[\d.]+", word)
 
 
 def _wrong_word(word: str, line: Line, positional: Sequence[str]) -> ConfigError:

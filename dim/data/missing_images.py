@@ -137,14 +137,18 @@ def _where(root: Path | None, tried: Sequence[str], outside: Path | None) -> str
                 f"They stand outside: nothing is read there before you name the folder, --images {quote(str(outside))}."
             )
         return "Write paths relative to the image folder; dim prepare --images FOLDER names the one that holds all."
+    gone = [path for path in tried if not _is_file(root / path)]
     for folder in _folders_near(root):
-        if any(_is_file(folder / path) or _is_file(folder / Path(path).name) for path in tried):
-            return f"They stand in {folder}: prepare again with dim prepare --images {folder}."
-    if any("/" in path and _is_file(root / Path(path).name) for path in tried):
+        if any(_is_file(folder / path) or _is_file(folder / Path(path).name) for path in gone):
+            return f"They stand in {folder}: prepare again with dim prepare --images {quote(str(folder))}."
+    if any("/" in path and _is_file(root / Path(path).name) for path in gone):
         return f"They stand in {root} without the folders that their paths name: prepare again with dim prepare."
     packed = [path for folder in (root, root.parent) for path in packed_in(folder)]
-    if packed:
+    if packed and (gone or not tried):
         return f"Unpack it: {unpack_command(packed[0])}"
+    if len(gone) < len(tried):
+        broken = next(path for path in tried if path not in gone)
+        return f"Some stand there and cannot be read, first {root / broken}: replace them, and run this again."
     return "Put the images there, or prepare again with dim prepare --images FOLDER."
 
 

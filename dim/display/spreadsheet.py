@@ -9,19 +9,20 @@ from typing import TextIO
 
 #: How spreadsheets know a formula; a cell that begins with further `'` before it would be another one's form.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_ONE = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+_NUMBERS = re.compile(rf"{_ONE}(\|{_ONE})*")  # several, such as the scores of a row: whoever parts them reads numbers
 
 
 def spreadsheet_cell(text: str) -> str:
     """The text as a cell: with `'` before what a spreadsheet would take for a formula, as one types it there.
 
-    Numbers stay as they are.
+    Numbers stay as they are, and so do several with `|` between them.
 
     Example:
-        >>> [spreadsheet_cell(text) for text in ("=1+1", "-0.5", "'=1", "Ann's")]
-        ["'=1+1", '-0.5', "''=1", "Ann's"]
+        >>> [spreadsheet_cell(text) for text in ("=1+1", "-0.5|-2", "'=1", "Ann's")]
+        ["'=1+1", '-0.5|-2', "''=1", "Ann's"]
     """
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBERS.fullmatch(text) else text
 
 
 def spreadsheet_writer(file: TextIO, delimiter: str = ",") -> Callable[[Iterable[str]], None]:

@@ -50,8 +50,8 @@ class Method(nn.Module):
     ) -> None:
         super().__init__()
         if lacking := abstract_names(type(self)):
-            what = f"a method that says what it does: {', '.join(lacking)}"
-            raise ConfigError(what, f"{type(self).__name__} without", EXAMPLE)
+            found = f"{type(self).__name__} without {', '.join(lacking)}"
+            raise ConfigError("a method with all that its base leaves to it", found, EXAMPLE)
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.warmup_steps, self.schedule, self.seed = warmup_steps, schedule, seed
         self.chosen: dict[str, Any] = {}  #: What the method itself chose on tune, for metrics.json.

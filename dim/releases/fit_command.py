@@ -33,8 +33,9 @@ def print_fit_command(dataset: Dataset, has_images: bool) -> None:
         console.print(Text("next, get the images that are named by URL:", style="bold"))
         console.say(Text(f"  {join(['python', '-m', 'dim', 'fetch-images', str(dataset.root)])}"))
     if reason := _why_no_fit(dataset):
-        say = f"no fit: {reason}; a linker of another run links them (dim link --input)"
-        console.say(Text(say))
+        console.say(Text(f"no fit: {reason}; a linker of another run links them (dim link --input), or one untrained:"))
+        folder = f"linkers/{dataset.root.resolve().name}"
+        console.say(Text(f"  {join(['python', '-m', 'dim', 'linker', str(dataset.root), folder])}"))
         return
     console.print(Text(f"{'then' if dataset.image_urls else 'next'}, train and evaluate:", style="bold"))
     console.say(Text(f"  {join(fit_command(dataset, has_images))}"))

@@ -208,7 +208,11 @@ def _unused(folders: Sequence[Path], places: Iterable[Place]) -> list[str]:
     holding = {(place.folder / place.path).parent for place in places if place.folder is not None}
     idle = [folder for folder in dict.fromkeys(folders) if folder not in holding and folder.is_dir()]
     counts = {folder: count_images(folder) for folder in idle}
-    return [f"no row uses the images in {folder} ({count:,} files)" for folder, count in counts.items() if count]
+    return [
+        f"no row uses the images in {folder} ({count:,} file{'s' * (count > 1)})"
+        for folder, count in counts.items()
+        if count
+    ]
 
 
 def _without_folder(

@@ -158,6 +158,7 @@ def prepare_mentions(
     linker: Path,
     images: Path | None = None,
     allow_missing: bool = False,
+    overwrite: bool = False,
 ) -> Dataset:
     """The dataset of mentions whose KB is that of a linker.
 
@@ -169,6 +170,7 @@ def prepare_mentions(
         linker: Its folder, of which the dataset has its name.
         images: A folder that holds the images of both; None: entities have none.
         allow_missing: As of `prepare`.
+        overwrite: Whether a dataset at `out` of other mentions, or of another linker, may be replaced, too.
 
     Raises:
         DataError, ConfigError, StorageError: As `prepare`.
@@ -178,7 +180,7 @@ def prepare_mentions(
     if not is_there:
         remedy = how_to_get(mentions, f"Check the path; it counts from {Path.cwd()}.")
         raise DataError(f"a table of mentions, or its folder, at {mentions}", "nothing there", remedy)
-    overwrite = _is_of(out, mentions, linker)
+    overwrite = overwrite or _is_of(out, mentions, linker)
     with claimed_folder(out, PREPARED, "dim fit --from", sources=[mentions], overwrite=overwrite) as check_again:
         made = Tables(allow_broken=allow_missing, entities=entities), [out], linker.name, images, None, allow_missing
         return _prepare(mentions, out, *made, check_again=check_again, entities_from=_place(linker))
@@ -186,7 +188,7 @@ def prepare_mentions(
 
 def _is_of(out: Path, root: Path, linker: Path | None = None) -> bool:
     """Whether what stands at `out` was prepared from that release, or from those mentions and that linker."""
-    wanted = _place(root), None if linker is None else _place(linker)
+    wanted = (_place(root), None) if linker is None else (_place_of_table(root), _place(linker))
     if not PREPARED.stands_at(out):
         return False
     meta = Dataset(out).meta
@@ -245,7 +247,7 @@ def _prepare(
         source=release.source,
         licence=release.licence,
         layout=converter.layout,
-        prepared_from=_place(root),
+        prepared_from=_place(root) if entities_from is None else _place_of_table(root),
         **({} if entities_from is None else {"entities_from": entities_from}),
         mentions_without_image=int((~has_image[captions.index]).sum()),
         images=looked_up.problems.as_json(),
@@ -383,8 +385,13 @@ def is_dataset_folder(path: Path) -> bool:
 
 
 def _place(root: Path) -> str:
-    """Tells a release from another without naming a folder of this machine."""
+    """Tells a release from another without naming a folder of this machine; of a file it is the folder."""
     return content_hash(str((root.parent if root.is_file() else root).resolve()))
+
+
+def _place_of_table(mentions: Path) -> str:
+    """Tells a table of mentions, of which a folder may have several, or their folder."""
+    return content_hash(str(mentions.resolve()))
 
 
 def _raw_key(root: Path, images: Path | None) -> str:

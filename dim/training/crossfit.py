@@ -78,9 +78,13 @@ def caption_folds(task: LinkingTask, rows: NDArray[np.int64], num_folds: int) ->
     """
     mentions = task.data.dataset.mentions.iloc[rows]
     groups = caption_groups(mentions)
-    if not 2 <= num_folds <= groups.max() + 1:
+    most = int(groups.max()) + 1
+    if not 2 <= num_folds <= most:
         captions = f"captions of {mentions['split'].iloc[0]}"
-        raise ConfigError(f"between 2 and {groups.max() + 1} folds ({captions})", str(num_folds), "Change --folds.")
+        if most < 2:
+            raise ConfigError(f"two {captions} or more, for folds", str(most), "Add mentions, and fit again.")
+        wanted = "2 folds, as many as" if most == 2 else f"between 2 and {most} folds, at most as many as"
+        raise ConfigError(f"{wanted} {captions}", str(num_folds), "Change --folds.")
     return draw_folds(groups, num_folds, task.seed)
 
 

@@ -197,6 +197,8 @@ class LinkingDataModule(LightningDataModule):
         self.needs = Needs()
         #: The fields that weights were trained on: what came into the dataset since, such as captions, is none of them.
         self.trained_fields: Sequence[str] | None = None
+        #: Those that a command reads: where one has no mention, it ends before anything is embedded.
+        self.needed_splits: Sequence[str] = ()
         self.only: Tensor | None = None  #: Mention rows [n] that alone may be trained on, such as all but a fold.
         self.trusted: tuple[str, ...] = ()  #: As of `LinkingData`: by the user's word, never by a folder's.
         self._data: LinkingData | None = None
@@ -238,11 +240,12 @@ class LinkingDataModule(LightningDataModule):
         if not dataset.meta["num_mentions"]:
             remedy = "Name a dataset that has mentions; this one can be embedded, shown and audited."
             raise DataError(f"mentions in {dataset.name}", "a KB alone", remedy)
+        golds = torch.from_numpy(dataset.golds_of(dataset.mentions))
+        self._check_splits(dataset, golds[:, 0])
         with open_executor(self.engine, self.address) as executor:
             features = self._embed(dataset, executor)
         # A field that nobody has is no field: the model is not built for it.
         tables = {name: self._table(name, found, dataset) for name, found in features.items() if _has_any(found)}
-        golds = torch.from_numpy(dataset.golds_of(dataset.mentions))
         return LinkingData(
             dataset=dataset,
             mention_fields={each.read_as: tables[each.name] for each in fields_of("mention") if each.name in tables},
@@ -260,6 +263,20 @@ class LinkingDataModule(LightningDataModule):
             },
             trusted=self.trusted,
         )
+
+    def _check_splits(self, dataset: records.Dataset, gold: Tensor) -> None:
+        """Raises DataError where a needed split has no mention, or train none that can be trained on."""
+        rows = {name: dataset.split(name).index.to_numpy(dtype=np.int64, copy=True) for name in self.needed_splits}
+        if "train" not in rows:
+            return
+        least = min(self.batch_size, 2)  # of one row beside no other `EpochBatches` makes no batch
+        trained = len(rows["train"]) if self.needs.nil else int((gold[rows["train"]] >= 0).sum())
+        if trained < least:
+            raise DataError(
+                f"mentions of train with an answer in {dataset.name}, {least} or more",
+                f"{trained} of {len(rows['train']):,}",
+                "Add answers (entity_id), or link without training: dim linker DATASET FOLDER.",
+            )
 
     def _embed(self, dataset: records.Dataset, executor: Executor) -> dict[str, FieldFeatures | Inputs]:
         return embed_dataset(

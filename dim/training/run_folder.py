@@ -21,6 +21,7 @@ from dim.errors import ConfigError, DataError
 
 NEW = ".new"  #: In a run's folder: the run that will replace it.
 _READY, _MOVING, _OLD = ".new-ready", ".new-moving", ".old"  # the steps of the replacement
+COMPARED = "compare.json"  #: In a run's folder: the options that `dim compare` started it with.
 UNFINISHED = "unfinished.json"  #: In a run's folder while `fit` is at work on it, or where it ended early.
 _UNFINISHED = {"what": "being written by dim fit, or left by one that ended early"}
 #: What a start leaves that ended before its first epoch; without weights and figures nothing is lost with it.

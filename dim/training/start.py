@@ -15,6 +15,7 @@ from dim.core.files import atomic_path, remove_leftovers, sync_names, write_json
 from dim.training.checkpoint import LAST, PREVIOUS, weights_of
 from dim.training.checkpoint_files import keep_as
 from dim.training.run_folder import NEW, UNFINISHED, mark_unfinished
+from dim.training.wandb_run import begin_wandb
 
 #: Options that are for one call alone, with their defaults: they are not kept in a run's config.yaml.
 ONE_TIME: dict[str, Any] = {"ckpt_path": None, "overwrite": False}
@@ -57,6 +58,7 @@ class RunStart(Callback):
         if self._has_begun or trainer.fast_dev_run or trainer.sanity_checking:  # type: ignore[attr-defined]
             return
         self._has_begun = True
+        begin_wandb(self.loggers)
         if self.is_fit and trainer.is_global_zero:
             self._prepare()
         trainer.loggers = self.loggers

@@ -11,8 +11,10 @@ from typing import Any, NotRequired, TypedDict
 
 from pytorch_lightning.loggers import Logger, WandbLogger
 
+from dim.core.excerpts import one_line
 from dim.core.folder_files import read_json
 from dim.display.visible import visible_line
+from dim.errors import ConfigError
 
 RECORD = "wandb.json"  #: In a run's folder: the id under which Weights & Biases knows it.
 
@@ -110,6 +112,26 @@ def _read(path: Path) -> dict[str, Any]:
     what, remedy = f"the record of Weights & Biases at {path}", "Remove it: another run begins there."
     found: dict[str, Any] = read_json(path, Record, what, remedy) if path.exists() else {}
     return found
+
+
+def begin_wandb(loggers: Sequence[Logger]) -> None:
+    """Starts what is logged to Weights & Biases, before anything else of a run is written.
+
+    Raises:
+        ConfigError: It cannot be started: no login, no network, or a WANDB_… variable that it does not take.
+    """
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            import wandb
+
+            try:
+                _ = logger.experiment
+            except (wandb.Error, ValueError) as error:
+                remedy = (
+                    "Run wandb login and look at the WANDB_… variables, or leave it offline (--trainer.logger.offline "
+                    "true; wandb sync sends it later) or out (--trainer.logger false)."
+                )
+                raise ConfigError("a run that Weights & Biases can start", one_line(error), remedy) from error
 
 
 def end_wandb(loggers: Sequence[Logger], kind: type[BaseException] | None, *_: object) -> None:

@@ -1,13 +1,13 @@
 """What a tired person types, and what it is answered."""
 
 import re
+import sys
 
 import pytest
 
 from dim.__main__ import main
 
 CONFIG = "lightning_configs/demo.yaml"
-ENCODER = "half_classes.Encoder without encode_text, fingerprint, width"
 FIT = f"fit --config {CONFIG}"
 
 
@@ -33,11 +33,6 @@ FIT = f"fit --config {CONFIG}"
         (f"{FIT} --model DIMM", "--model: a class (BM25, DIM", "DIMM", "Did you mean DIM?"),
         (f"{FIT} --data.protocol Cand", "a class (Candidates, FullKB", "Cand", "Did you mean Candidates?"),
         (f"{FIT} --data.text_encoder Bert", "a class (", "Bert", "Name one of them"),
-        (f"{FIT} --model nowhere.Thing", "--model: a class", "nowhere.Thing: No module named 'nowhere'", "PYTHONPATH"),
-        (f"{FIT} --model half_classes.None_", "--model: a class", "has no attribute 'None_'", "PYTHONPATH"),
-        (f"{FIT} --model half_classes.Other", "--model: a class", "Other, which is no LinkingTask", "Derive it"),
-        (f"{FIT} --data.text_encoder half_classes.Encoder", "--data.text_encoder: a class", ENCODER, "what it lacks"),
-        (f"{FIT} --model half_classes.Method", "says what it does: encode_entities, ", "Method without", "extend.md"),
         (f"{FIT} --data.leave_out mension", "--data.leave_out as a list", "mension", "Change"),
         (f"{FIT} --data.root demo/none", "a dataset folder", "nothing there", "dim demo-world demo/none"),
         (f"{FIT} --data.root data/none", "a dataset folder", "nothing there", "--data.root FOLDER"),
@@ -94,3 +89,46 @@ def test_a_wrong_file_is_answered_by_what_was_meant(capsys, tmp_path, text, foun
     assert error, "not three lines"
     assert found in error[2]
     assert remedy in error[3]
+
+
+@pytest.mark.parametrize(
+    ("written", "named", "found", "remedy"),
+    [
+        ("import notthere", "mine.Mine", "mine.Mine: No module named 'notthere'", "PYTHONPATH"),
+        ("class Mine(:", "mine.Mine", "mine.Mine: invalid syntax", "PYTHONPATH"),
+        ("class Mine: pass", "mine.Mine", "mine.Mine, which is no LinkingTask", "Derive it from LinkingTask"),
+        ("class Mine: pass", "mine.Other", "module 'mine' has no attribute 'Other'", "PYTHONPATH"),
+        ("class Mine: pass", "mien.Mine", "mien.Mine: No module named 'mien'", "PYTHONPATH"),
+        (
+            "from dim.training.task import LinkingTask\nclass Mine(LinkingTask):\n    def build(self, data): pass",
+            "mine.Mine",
+            "Mine without loss_of, scores_of",
+            "extend.md",
+        ),
+    ],
+)
+def test_a_method_of_ones_own_that_is_none_is_told_why(capsys, tmp_path, monkeypatch, written, named, found, remedy):
+    (tmp_path / "mine.py").write_text(f"{written}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    line = ["fit", "--run", str(tmp_path / "run"), "--data.root", str(tmp_path), "--model", named]
+    try:
+        assert main(line) == 1
+    finally:
+        sys.modules.pop("mine", None)
+    error = re.fullmatch(r"error: expected (.*)\nfound    (.*)\nto do    (.*)\n", capsys.readouterr().err)
+    assert error, "not three lines"
+    assert found in error[2]
+    assert remedy in error[3]
+
+
+def test_an_encoder_of_ones_own_that_lacks_something_is_told_what(capsys, tmp_path, monkeypatch):
+    (tmp_path / "half.py").write_text("from dim.encoders.base import TextEncoder\nclass Half(TextEncoder): pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        assert main([*FIT.split(), "--run", str(tmp_path / "run"), "--data.text_encoder", "half.Half"]) == 1
+    finally:
+        sys.modules.pop("half", None)
+    error = capsys.readouterr().err
+    assert "--data.text_encoder: a class that can be used" in error
+    assert "half.Half without encode_text, fingerprint, width" in error

@@ -203,7 +203,7 @@ def test_a_folder_of_images_that_no_row_uses_is_said_first(tmp_path: Path, capsy
     root = write_dim_release(tmp_path / "wikimel", images=True)
     write_image(root / "posters" / "poster.png")
     prepare(root, tmp_path / "out", audit=False)
-    assert f"no row uses the images in {root}/posters (1 files)" in first_lines(capsys)
+    assert f"no row uses the images in {root}/posters (1 file)" in first_lines(capsys)
 
 
 def test_the_files_of_a_folder_that_rows_use_are_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +226,7 @@ def test_rows_whose_images_are_all_absent_are_said_first(tmp_path: Path, capsys:
     prepare(root, tmp_path / "out", audit=False)
     said = first_lines(capsys)
     assert "images: 28 of 28 mentions that name one have none (28 no such file)" in said
-    assert f"no row uses the images in {root}/images (1 files)" in said
+    assert f"no row uses the images in {root}/images (1 file)" in said
 
 
 def test_zips_that_came_out_of_the_tar_are_named_with_the_command(

@@ -62,6 +62,21 @@ def test_the_message_has_the_paths_tried_and_where_they_seem_to_stand(tmp_path: 
     assert "--max_missing_images 1" in text
 
 
+def test_files_that_stand_there_and_cannot_be_read_are_not_looked_for_elsewhere(tmp_path: Path) -> None:
+    write(tmp_path / "images/a.png")
+    found = NamedImages("mention", 4, {"unreadable": 4}, ["images/a.png"])
+    text = message(found, tmp_path)
+    assert f"Some stand there and cannot be read, first {tmp_path}/images/a.png: replace them" in text
+    assert "They stand in" not in text
+
+
+def test_a_folder_is_named_as_a_shell_takes_it(tmp_path: Path) -> None:
+    root = tmp_path / "release" / "images"
+    root.mkdir(parents=True)
+    write(root.parent / "old pictures/b.png")
+    assert f"--images '{root.parent}/old pictures'" in message(ALL_GONE, root)
+
+
 @pytest.mark.parametrize(
     ("found", "remedy"),
     [

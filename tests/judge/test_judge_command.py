@@ -200,7 +200,7 @@ def test_options_out_of_range_are_refused(run, options, message):
 
 def test_without_ranker_or_cross_encoder_the_remedy_is_named(run, tmp_path, tmp_path_factory):
     plain = demo_run(tmp_path_factory)
-    with pytest.raises(ConfigError, match=r"a judge, or a cross-encoder at"):
+    with pytest.raises(ConfigError, match=r"(?s)a judge, or a cross-encoder at.*--overwrite true"):
         judge(plain, out=tmp_path / "out")
     own = CrossEncoderJudge(str(run / "cross_encoder"), device="cpu")
     with pytest.raises(ConfigError, match="a run with a ranker"):

@@ -102,7 +102,9 @@ def test_a_class_that_is_trusted_by_name_is_exported_and_made_again(
 ) -> None:
     folder = tmp_path / "linker"
     assert main(["export", str(own), str(folder), "--trust", "own_encoders"]) == 0
-    assert "opened: in a new process" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "opened: in a new process" in shown
+    assert all(line.endswith("--trust own_encoders") for line in shown.splitlines()[-2:])  # what is done next
     assert json.loads((folder / "linker.json").read_text())["about"]["trusted"] == ["own_encoders."]
     assert (folder / "encoders" / "text_encoder" / "data" / "letters.bin").read_text() == "aeioustrn"
     with pytest.raises(

@@ -270,7 +270,7 @@ def test_answers_stay_until_they_may_be_replaced(run):
     ("options", "message"),
     [
         ({"folds": 1}, "between 2 and"),
-        ({"folds": 100_000}, "between 2 and"),
+        ({"folds": 100_000}, r"between 2 and \d+ folds, at most as many as captions of train"),
         ({"num_candidates": 0}, "at least 1 candidate"),
         ({"nil_precision": 1.0}, "--nil_precision between 0 and 1"),
         ({"nil_share": 0.0}, "--nil_share between 0 and 1"),

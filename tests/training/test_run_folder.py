@@ -21,6 +21,7 @@ from dim.errors import CheckpointError
 from dim.linker import Linker
 from dim.training.checkpoint import hash_weights
 from dim.training.run_folder import NEW, replace_run, settle_run
+from dim.training.saved_run import open_run
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,12 @@ def test_fit_ends_with_what_is_done_next_as_far_as_its_method_can(world, tmp_pat
     rank = f"  python -m dim rank --run '{run}'    # learns to weigh names, too"
     export = f"  python -m dim export '{run}' 'linkers/my run'    # its linker, to link and serve with"
     assert capsys.readouterr().out.splitlines()[-3:] == ["next:", rank, export]
+    task = open_run(run, "cpu")
+    capsys.readouterr()
+    say_next_of_run(task, Path("runs/texts/seed3"), is_ranked=True)
+    shown = capsys.readouterr().out
+    assert "export runs/texts/seed3 linkers/texts_seed3 " in shown  # each seed has a linker of its own
+    assert "dim rank" not in shown
     say_next_of_run(SimpleNamespace(scores_all=True), Path("run"))  # of a package whose method has no linker
     assert capsys.readouterr().out == "next:\n  python -m dim rank --run run    # learns to weigh names, too\n"
     say_next_of_run(SimpleNamespace(scores_all=False, scores_given=False), Path("run"))

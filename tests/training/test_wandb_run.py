@@ -103,6 +103,28 @@ def test_a_failed_start_leaves_none(world, tmp_path, wrong):
     assert not list(tmp_path.rglob("*wandb*"))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "offline", "found"),
+    [("WANDB_API_KEY", "short", "false", "API key must have"), ("WANDB_SILENT", "", "true", "valid boolean")],
+)
+def test_what_cannot_be_started_is_said_and_leaves_no_run(
+    world, tmp_path, monkeypatch, capsys, name, value, offline, found
+):
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv(name, value)
+    wandb.teardown()  # the library reads the environment once
+    run = tmp_path / "run"
+    assert main(["fit", *options(world, run, "--trainer.logger.offline", offline)]) == 1
+    err = capsys.readouterr().err
+    assert "expected a run that Weights & Biases can start\nfound" in err
+    assert found in err
+    assert "wandb login" in err
+    assert not (run / "config.yaml").exists()
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    wandb.teardown()
+    assert main(["fit", *options(world, run)]) == 0
+
+
 def test_a_run_that_was_fitted_without_is_evaluated_in_one_of_its_own(world, tmp_path):
     run = tmp_path / "run"
     assert main(["fit", *tiny_options(world, run)]) == 0
