@@ -18,6 +18,8 @@ from dim.__main__ import main
 from dim.data.dataset import write_dataset
 from dim.demo import demo_world
 
+#: Another differs from these by its dataset and by numbers alone; tests/test_configs.py reads them all.
+ALIKE = {"richpedia", "diverse", "richpedia_plus", "diverse_plus", "richpedia_text_finetuned", "gemel_wikidiverse"}
 SHORT = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2"]
 
 
@@ -62,7 +64,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[
         }
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "config",
+    [pytest.param(path, marks=[pytest.mark.long] * (path.stem in ALIKE), id=path.stem) for path in CONFIGS],
+)
 def test_a_shipped_config_fits_and_evaluates(
     config: Path,
     worlds: dict[str, Path],
