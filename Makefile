@@ -25,10 +25,11 @@ demo: $(INSTALLED) demo/world/dataset.json
 demo/world/dataset.json: $(INSTALLED)
 	$(DIM) demo-world demo/world --num_entities 2000
 
-# Two workers, a core each: more threads would only wait for one another. CI also tests the page, in a browser.
+# Two workers, a core each: more threads would only wait for one another. The processes that tests start find dim compiled,
+# also in a container that is told to keep no bytecode. CI also tests the page, in a browser.
 test: $(INSTALLED) $(if $(CI),browser)
 	$(BIN)/lint-imports --no-cache
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not ray and not ddp'
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not ray and not ddp'
 
 # Everything, with the whole kill series, what --long alone runs, and the coverage (counting lines takes as long again).
 # Clusters and pairs of processes run one after the other.
@@ -70,7 +71,8 @@ lint: $(INSTALLED)
 $(INSTALLED): setup.cfg pyproject.toml constraints-cpu.txt
 	@echo "Making .venv and installing dim (a few minutes, once)"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile $(CONSTRAINTS) -e '.[dev]'
+	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true  # on every core; pip compiles on one, for a minute
 	@touch $@
 
 .venv-oldest/.installed: setup.cfg constraints-oldest.txt

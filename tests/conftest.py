@@ -1,5 +1,6 @@
 """Fixtures for many tests. Standing here, it also puts `tests/` on the import path, for `tests/releases.py`."""
 
+import gc
 import os
 import shutil
 import signal
@@ -55,6 +56,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def num_kills(request: pytest.FixtureRequest) -> int:
     """How often a test that kills its subject does so."""
     return 10 if request.config.getoption("--long") else 2
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is imported and collected stays: to look through it for garbage, then and at every test, would find none."""
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

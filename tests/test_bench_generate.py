@@ -16,6 +16,12 @@ from dim.methods.generative.prompt import pad_left
 SMALL = {"size": "tiny", "num_names": 500, "num_mentions": 3, "batch_size": 2, "rounds": 1, "device": "cpu"}
 
 
+@pytest.fixture
+def quick_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tokenizer that has seen few words, for tests that do not ask how many tokens a name has."""
+    monkeypatch.setattr("benchmarks.random_lm.NUM_WORDS", 4000)
+
+
 @pytest.mark.long
 def test_gemel_is_timed_against_the_published_way_and_writes_the_same_names(capsys: pytest.CaptureFixture[str]) -> None:
     results = bench_generate(**SMALL, num_examples=2)  # fp32: it raises where names differ
@@ -37,6 +43,7 @@ def test_gemel_is_timed_against_the_published_way_and_writes_the_same_names(caps
     assert "commit" in shown
 
 
+@pytest.mark.usefixtures("quick_tokenizer")
 def test_the_published_loop_gathers_the_vectors_that_gemel_lays_out(tmp_path) -> None:
     rng = np.random.default_rng(0)
     data = MadeUpMentions(tmp_path, made_up_names(50, rng), 2, rng)
@@ -81,6 +88,7 @@ def test_ways_that_differ_are_an_error_in_fp32() -> None:
             check_agreement({"different_names": different, "score_gap": gap})
 
 
+@pytest.mark.usefixtures("quick_tokenizer")
 def test_one_beam_and_prompts_without_room_are_refused() -> None:
     with pytest.raises(ConfigError, match="num_beams of at least 2"):
         bench_generate(**SMALL, num_beams=1)

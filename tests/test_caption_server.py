@@ -5,15 +5,15 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from forked_commands import command
 from llm_servers import (
     KEY,
     Body,
@@ -310,23 +310,21 @@ def stalling_server() -> FaultyServer:
     return server
 
 
-def captioning(dataset: Dataset, server: FaultyServer, folder: Path) -> subprocess.Popen[bytes]:
+def captioning(
+    dataset: Dataset, server: FaultyServer, log: Path
+) -> AbstractContextManager[tuple[int, Callable[[], int]]]:
     """`dim caption` in a process of its own, with one question at a time."""
     options = ["--server.model", "tiny", "--server.concurrency", "1", "--server.question", "Who? {mention}"]
-    command = [sys.executable, "-m", "dim", "caption", str(dataset.root), *options]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, env=environment_of(server.url), cwd=folder, **pipes)
+    return command(["caption", str(dataset.root), *options], log, environment=environment_of(server.url))
 
 
 @pytest.mark.long
 def test_a_kill_loses_no_answer(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, [[f"{n}.png"] for n in range(1, 9)], mention=[f"Ana {n}" for n in range(8)])
-    with stalling_server() as server:
-        child = captioning(dataset, server, tmp_path)
-        wait_until(lambda: len(journal(dataset)) == 5 or child.poll() is not None)
-        assert child.poll() is None
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
+    with stalling_server() as server, captioning(dataset, server, tmp_path / "log") as (child, ended):
+        wait_until(lambda: len(journal(dataset)) == 5)
+        os.kill(child, signal.SIGKILL)
+        assert ended() == -signal.SIGKILL
     assert captions(dataset) == [None] * 8
     with FaultyServer(sees) as server:
         ask(dataset, server)
@@ -338,14 +336,13 @@ def test_a_kill_loses_no_answer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_ctrl_c_and_sigterm_leave_the_captions_that_came_written(tmp_path: Path, number: int) -> None:
     dataset = make_dataset(tmp_path, [[f"{n}.png"] for n in range(1, 9)], mention=[f"Ana {n}" for n in range(8)])
-    with stalling_server() as server:
-        child = captioning(dataset, server, tmp_path)
-        wait_until(lambda: len(server.requests) == 6 or child.poll() is not None)
-        child.send_signal(number)
-        said, errors = child.communicate(timeout=HANG)
-    assert child.returncode == 128 + number
-    assert b"what is finished is kept" in errors
-    assert b"sent      6 requests, 200 tokens in, 60 out; 1 cut off in flight" in said
+    with stalling_server() as server, captioning(dataset, server, tmp_path / "log") as (child, ended):
+        wait_until(lambda: len(server.requests) == 6)
+        os.kill(child, number)
+        assert ended() == 128 + number
+    said = (tmp_path / "log").read_text()
+    assert "what is finished is kept" in said
+    assert "sent      6 requests, 200 tokens in, 60 out; 1 cut off in flight" in said
     assert sum(each is not None for each in captions(Dataset(dataset.root))) == 4
 
 

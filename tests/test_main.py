@@ -58,7 +58,7 @@ def test_errors_of_the_input_end_with_status_one_and_three_parts(tmp_path, capsy
 
 def test_a_folder_called_dim_such_as_the_clone_itself_is_not_taken_for_the_package(tmp_path):
     (tmp_path / "dim").mkdir()
-    for line in (["-m", "dim", "--version"], ["-c", "from dim import Linker"]):
+    for line in (["-m", "dim", "--version"], ["-c", "from dim import Mention"]):
         done = subprocess.run([sys.executable, *line], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 

@@ -165,6 +165,7 @@ def test_a_loss_that_makes_pairs_of_its_own_is_refused(place: Path, capsys: pyte
     assert "several golds" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("quick_ranker")
 def test_a_ranker_is_taught_the_first_gold_and_ranks_the_best(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, made, lists_of = fit(place, "npair"), [], Finder.lists
 

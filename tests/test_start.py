@@ -3,10 +3,8 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from tiny_fit import tiny_options, tiny_world
 
 from dim.__main__ import main
 from dim.cli import commands, trainer
@@ -104,18 +102,6 @@ def test_what_commands_work_with_brings_no_more_than_they_need() -> None:
     found = {name: told[name] & unwanted[which] for which, each in WORK.items() for name in each}
     assert {name: modules for name, modules in found.items() if modules} == {}
     assert "torch" in told["dim.cli.audit"]
-
-
-def test_a_linker_that_reads_spelling_is_asked_without_what_trains(
-    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
-) -> None:
-    run, folder = tmp_path / "run", tmp_path / "linker"
-    assert (
-        main(["fit", *tiny_options(tiny_world(tmp_path_factory), run, "--data.name_encoder", "CharacterEncoder")]) == 0
-    )
-    assert main(["export", str(run), str(folder), "--verify", "false"]) == 0
-    [(_, status, modules)] = asked([f"link --model {folder} --mention Ada --context Ada"])
-    assert (status, (TRAINING | RARE) & modules) == (0, set())
 
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - FULL - {"bench"}))

@@ -1,9 +1,6 @@
 """Weights & Biases, offline and without an account: what stands in its folders."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +12,7 @@ from waiting import wait_until
 from wandb.proto import wandb_internal_pb2
 
 from dim.__main__ import main
-from dim.training.wandb_run import follow_run
+from dim.training.wandb_run import WandbRun, follow_run
 
 
 @pytest.fixture(autouse=True)
@@ -146,13 +143,19 @@ def test_a_run_decides_neither_where_its_figures_go_nor_what_is_read_of_other_fo
         assert bool(settings.disable_git and settings.disable_code) is not kept
 
 
-def test_offline_no_summary_is_printed(tmp_path):
-    program = (
-        "from dim.training.wandb_run import WandbRun; run = WandbRun().experiment; run.log({'a': 1}); run.finish()"
-    )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-    )
-    assert "offline-run" in done.stderr
-    assert "Run summary" not in done.stderr
+@pytest.mark.parametrize("quiet", [None, "false"])
+def test_offline_no_summary_is_printed_unless_it_is_asked_for(tmp_path, monkeypatch, capfd, quiet):
+    for name in ("WANDB_SILENT", "WANDB_QUIET"):
+        monkeypatch.setenv(name, "")  # what is set below is gone after the test
+        monkeypatch.delenv(name)
+    if quiet:
+        monkeypatch.setenv("WANDB_QUIET", quiet)
+    monkeypatch.chdir(tmp_path)
+    wandb.teardown()  # and reads its variables anew
+    run = WandbRun().experiment
+    run.log({"a": 1})
+    run.finish()
+    wandb.teardown()
+    said = capfd.readouterr().err
+    assert "offline-run" in said
+    assert ("Run summary" in said) is (quiet == "false")

@@ -28,6 +28,7 @@ def test_a_model_that_cannot_be_used_is_refused_before_anything_is_embedded(worl
 def test_metrics_and_stderr_say_that_a_model_is_slow(world, tmp_path, capsys):
     lm = write_language_model(tmp_path / "lm", "bart", max_position_embeddings=512)
     more = ["--model.language_model.path", str(lm), "--model.train_mapper", "false", "--model.num_beams", "2"]
+    more += ["--model.max_new_tokens", "12"]
     assert main(["fit", *gemel_options(world, tmp_path / "run", *more)]) == 0
     assert capsys.readouterr().err.count("answers exactly, but slowly: prompts go one at a time") == 1
     facts = json.loads((tmp_path / "run" / "metrics.json").read_text())["method"]["language_model"]
