@@ -124,5 +124,15 @@ def test_a_damaged_file_is_named_and_nothing_is_written_over_it(tmp_path, text, 
     assert (tmp_path / "metrics.json").read_text() == text
 
 
+@pytest.mark.parametrize(
+    ("folder", "command"), [("run", "dim validate"), ("ranked", "dim rank"), ("judged", "dim judge")]
+)
+def test_a_damaged_file_is_written_again_by_the_command_that_wrote_it(tmp_path, folder, command):
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "metrics.json").write_text("{")
+    with pytest.raises(DataError, match=rf"metrics.json cannot be read[\s\S]*evaluate again: {command}"):
+        read_results(tmp_path / folder)
+
+
 def test_what_is_not_defined_is_null_in_json():
     assert without_nan({"a": {"b": float("nan")}, "c": 1.0}) == {"a": {"b": None}, "c": 1.0}

@@ -49,7 +49,8 @@ def hardware() -> str:
             line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
         ]
         cpu = names[0] if names else cpu
-    parts = [cpu, f"{os.cpu_count()} cores", f"{torch.get_num_threads()} threads"]
+    threads = torch.get_num_threads()
+    parts = [cpu, f"{os.cpu_count()} cores", f"{threads} thread{'s' * (threads != 1)}"]
     if hasattr(os, "sysconf"):
         parts.append(f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB")
     if torch.cuda.is_available():

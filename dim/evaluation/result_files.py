@@ -98,7 +98,7 @@ class Results:
         frame = frame[(frame["split"] == split) & (frame["protocol"] == label)]
         entry = self.entries.get((split, label))
         if entry is not None and (reason := foreign_ranks(entry, frame)):
-            again = "Evaluate it again (dim validate, dim test)."
+            again = f"Evaluate it again: {_evaluating(self.folder)}."
             raise DataError(f"{RANKS} and {METRICS} of one evaluation in {self.folder}", reason, again)
         return frame
 
@@ -108,7 +108,8 @@ class Results:
         Raises:
             DataError: It cannot be read.
         """
-        what, remedy = f"ranks in {self.folder / RANKS}", "Move the file away and evaluate again: dim validate."
+        what = f"ranks in {self.folder / RANKS}"
+        remedy = f"Move the file away and evaluate again: {_evaluating(self.folder)}."
         frame: pd.DataFrame = read_parquet(self.folder / RANKS, what, remedy, most=MOST, like=RANKS_SCHEMA).to_pandas()
         return frame
 
@@ -162,9 +163,13 @@ def read_results(run: Path) -> Results:
 
 
 def _unreadable(run: Path, why: str) -> DataError:
-    return DataError(
-        f"results in {run / METRICS}", f"metrics.json {why}", "Move the file away and evaluate again: dim validate."
-    )
+    remedy = f"Move the file away and evaluate again: {_evaluating(run)}."
+    return DataError(f"results in {run / METRICS}", f"metrics.json {why}", remedy)
+
+
+def _evaluating(folder: Path) -> str:
+    """The command that writes the results of a folder."""
+    return {"ranked": "dim rank", "judged": "dim judge"}.get(folder.name, "dim validate, or dim test")
 
 
 def write_result(
