@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 import torch
 from fit_options import gemel_options
-from mutated_manifest import check_mutations
+from mutated_manifest import check_mutations, reseal
 from safetensors.torch import load_file
 from test_linker_start import ASKED
 from tiny_lm import save_model, texts_of
@@ -260,6 +260,19 @@ def test_a_damaged_folder_is_refused(saved: Path, tmp_path: Path, file: str) -> 
     (folder / file).write_bytes(content)
     with pytest.raises(DataError, match="damaged file"):
         Linker.from_pretrained(folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("length_penalty", 10**30), ("length_penalty", 1e300), ("num_beams", 10**30), ("max_new_tokens", 10**9)],
+)
+def test_a_folder_that_would_compute_without_an_end_is_refused(
+    saved: Path, tmp_path: Path, option: str, value: float
+) -> None:
+    shutil.copytree(saved, tmp_path / "linker")
+    reseal(tmp_path / "linker", lambda facts: facts["about"]["recipe"]["model"]["init_args"].update({option: value}))
+    with pytest.raises(ConfigError, match=f"{option} between"):
+        Linker.from_pretrained(tmp_path / "linker", device="cpu")
 
 
 @pytest.mark.long

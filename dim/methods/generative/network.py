@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from dim.core.arrays import Rows
 from dim.core.distributed import gathered, process_index
+from dim.core.typed import shown
 from dim.data.dataset import NIL
 from dim.display.lines import say, warn
 from dim.errors import ConfigError
@@ -35,6 +36,9 @@ from dim.methods.generative.self_check import Verdict, check_model
 from dim.methods.generative.tokenizer import Bos, End, NamePlace, NameRules
 from dim.methods.generative.ways import Encoded
 from dim.training.tie_break import Popularity, Scorer
+
+#: More than anybody asks for: a folder that says more would fill the memory, or compute without an end.
+MOST_BEAMS, MOST_TOKENS, MOST_PENALTY = 1_000, 4_096, 10
 
 
 class GEMELNetwork(Method):
@@ -140,21 +144,19 @@ class GEMELNetwork(Method):
 
     def check(self) -> None:
         """Raises ConfigError for numbers that are out of range."""
-        least = {
-            "num_beams": self.decoder.num_beams,
-            "batch_size": self.batch_size,
-            "score_batch_size": self.score_batch_size,
-            "prefix_length": self.prefix_length,
+        decoder, most = self.decoder, MOST_PENALTY
+        ranges = {
+            "num_beams": (decoder.num_beams, 1, MOST_BEAMS),
+            "batch_size": (self.batch_size, 1, None),
+            "score_batch_size": (self.score_batch_size, 1, None),
+            "prefix_length": (self.prefix_length, 1, None),
+            "max_new_tokens": (decoder.max_new_tokens, 2, MOST_TOKENS),  # a token and the end
+            "length_penalty": (decoder.length_penalty, -most, most),  # a length to the power of more is no number
         }
-        for name, value in least.items():
-            if value < 1:
-                raise ConfigError(f"{name} of at least 1", str(value), f"Raise --model.{name}.")
-        if self.decoder.max_new_tokens < 2:
-            raise ConfigError(
-                "max_new_tokens of at least 2 (a token and the end)",
-                str(self.decoder.max_new_tokens),
-                "Raise --model.max_new_tokens.",
-            )
+        for name, (value, low, high) in ranges.items():
+            if not (low <= value and (high is None or value <= high)):
+                wanted = f"at least {low}" if high is None else f"between {low} and {high:,}"
+                raise ConfigError(f"{name} {wanted}", shown(value), f"Change --model.{name}.")
 
     def try_parts(self) -> None:
         """Asks the language model whether it can be used, and how. Raises ConfigError where it cannot."""
