@@ -29,6 +29,7 @@ NOT_HAD = re.compile(
 )
 OF_ANOTHER_KIND = re.compile(r"Import path does not correspond to a subclass of (\w+)")
 IS_ABSTRACT = "Expected an instantiatable class, but is abstract"
+NESTED = re.compile(r"NestedArg\(key='([^']+)'")  #: An option of a class that was not named.
 DENIED = re.compile(r"Importing '([\w.]+)' is not allowed")
 
 
@@ -142,6 +143,17 @@ def _wrong_value(parser: Any, message: str, line: Line) -> ConfigError:
         key, hint = found[1], getattr(options[found[1]], "_typehint", None)
         value = _given_value(_whole(key, line.given), line) or message.rpartition("value: ")[2].splitlines()[0]
         classes = sorted({kind.__name__ for kind in _classes_of(hint)})
+        if classes and (nested := NESTED.match(value)):
+            known, option = ", ".join(classes), nested[1]
+            return OptionError(
+                key,
+                line.given,
+                lambda name: (
+                    f"--{name}, which has the option {option}",
+                    "no class of it",
+                    f"Name one, before: {known}.",
+                ),
+            )
         if classes and (reason := _why_not(value, hint, message)):
             return OptionError(key, line.given, lambda name: (f"--{name}: a class that can be used", *reason))
         if classes and not value.startswith(("{", "[", "Namespace")):

@@ -33,6 +33,7 @@ FIT = f"fit --config {CONFIG}"
         (f"{FIT} --model DIMM", "--model: a class (BM25, DIM", "DIMM", "Did you mean DIM?"),
         (f"{FIT} --data.protocol Cand", "a class (Candidates, FullKB", "Cand", "Did you mean Candidates?"),
         (f"{FIT} --data.text_encoder Bert", "a class (", "Bert", "Name one of them"),
+        ("judge runs/a --judge.path b", "--judge, which has the option path", "no class of it", "CrossEncoderJudge"),
         (f"{FIT} --data.leave_out mension", "--data.leave_out as a list", "mension", "Change"),
         (f"{FIT} --data.root demo/none", "a dataset folder", "nothing there", "dim demo-world demo/none"),
         (f"{FIT} --data.root data/none", "a dataset folder", "nothing there", "--data.root FOLDER"),
