@@ -45,10 +45,17 @@ def fit(world: Path, run: Path, *more: str) -> int:
     return main(["fit", "--config", "demo", "--run", str(run), *data, *without, *SMALL, *more])
 
 
-def test_a_loss_and_an_encoder(world: Path, folder: Path) -> None:
+def test_a_loss_and_an_encoder(world: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     loss = ["--model.loss", "my_loss.NearestMargin", "--model.loss.margin", "0.3"]
     encoder = ["--data.text_encoder", "my_encoder.LetterCounts"]
-    assert fit(world, folder / "run", *loss, *encoder) == 0
+    callback = ["--trainer.callbacks", "pytorch_lightning.callbacks.LambdaCallback"]
+    assert fit(world, folder / "run", *loss, *encoder, *callback) == 0
+    shown = capsys.readouterr().out  # folds of the ranker are trained as the run; a linker is not trained
+    assert f"rank --run {folder / 'run'} --trust my_encoder,my_loss,pytorch_lightning " in shown
+    assert "linkers/run --trust my_encoder,my_loss " in shown
+    export = ["export", str(folder / "run"), str(folder / "linker"), "--trust", "my_encoder,my_loss"]
+    assert main([*export, "--verify", "false"]) == 0
+    assert capsys.readouterr().out.count(" --trust my_encoder\n") == 2  # it names no loss
     config = (folder / "run" / "config.yaml").read_text()
     assert re.search(r"NearestMargin\n\s+init_args:\n\s+margin: 0.3", config)
     assert "LetterCounts" in config

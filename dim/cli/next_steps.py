@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from shlex import join
+from typing import Any
 
+from dim.core.known_classes import class_names, packages
 from dim.display.terminal import Console, Text
 from dim.errors import ConfigError
 from dim.inference.method import Method
@@ -22,9 +24,11 @@ def say_next(written: str, linker: Linker, folder: Path, image_root: str | None,
         linker: Of the folder.
         folder: Where it stands.
         image_root: Where the images of its KB stand that are not in it; None: it has them, or there are none.
-        trusted: The packages whose classes it may name.
+        trusted: Packages that were trusted as it was written; those are named whose classes are in it.
     """
-    console = Console()
+    console, judge = Console(), linker.judge and linker.judge.judge
+    named = [*class_names(linker.about["recipe"]), f"{type(judge).__module__}."]
+    trusted = [each for each in packages(trusted) if any(name.startswith(each) for name in named)]
     console.say(Text(f"written: {written}; next, ask it, or serve it:"))
     name = next(iter(linker)).name
     more = [] if image_root is None else ["--image_root", image_root]
@@ -35,34 +39,39 @@ def say_next(written: str, linker: Linker, folder: Path, image_root: str | None,
         console.say(_line(words, trusted))
 
 
-def say_next_of_run(task: Method, run: Path, trusted: Sequence[str] = (), is_ranked: bool = False) -> None:
+def say_next_of_run(task: Method, run: Path, config: Mapping[str, Any], is_ranked: bool = False) -> None:
     """Prints what is done with a run, as far as its method can: a ranker beside it, its linker; a line each.
 
     Args:
         task: Its method.
         run: Its folder.
-        trusted: The packages of others whose classes it names.
+        config: Its configuration.
         is_ranked: Whether it has a ranker.
     """
+    from dim.training.saved_run import packages_to_trust  # who says this of a linker pays for no trainer
+
+    trusted = packages_to_trust(answering := [config.get("model"), config.get("data")])
     steps = []
     if not is_ranked and (task.scores_all or task.scores_given):
-        steps.append((["rank", "--run", str(run)], "learns to weigh names, too"))
+        fitted_again = packages_to_trust([answering, (config.get("trainer") or {}).get("callbacks")])
+        steps.append((["rank", "--run", str(run)], fitted_again, "learns to weigh names, too"))
     try:
         kind_of_task(task, str(run))
     except ConfigError:  # of a package whose method has none
         pass
     else:
-        steps.append((["export", str(run), f"linkers/{_name(run)}"], "its linker, to link and serve with"))
+        words = ["export", str(run), f"linkers/{_name(run)}"]
+        steps.append((words, trusted, "its linker, to link and serve with"))
     console = Console()
     if steps:
         console.say("next:")
-    for words, why in steps:
-        console.say(_line(words, trusted).append(f"    # {why}"))
+    for words, needed, why in steps:
+        console.say(_line(words, needed).append(f"    # {why}"))
 
 
-def say_not_evaluated(splits: Container[str], run: Path) -> None:
+def say_not_evaluated(splits: Container[str], run: Path, trusted: Sequence[str]) -> None:
     """Says of a run whose dataset has no dev split that it has no figures, and what would give it some."""
-    command = join(["python", "-m", "dim", "test", "--config", str(run / "config.yaml")])
+    command = _line(["test", "--config", str(run / "config.yaml")], trusted).plain.strip()
     remedy = f"to evaluate on test: {command}" if "test" in splits else "and no test: nothing was evaluated"
     Console().say(Text(f"no figures: the dataset has no dev split{';' if 'test' in splits else ''} {remedy}"))
 

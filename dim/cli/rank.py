@@ -14,6 +14,7 @@ from dim.core.progress import shown
 from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.evaluation.results import results_kind
+from dim.inference.places import stated_config
 from dim.judge.cross_training import CROSS_ENCODER as CROSS_ENCODERS
 from dim.judge.cross_training import EPOCHS, MOST_LISTS, TOP_K, CrossTraining
 from dim.reranker.features import FEATURES
@@ -155,10 +156,11 @@ def _rank(
     evaluate(run, task, finder, ranker, split, out)
     console.say(f"the ranker: {run / FOLDER}")
     if cross_encoder is not None:
+        trust = f" --trust {','.join(each.rstrip('.') for each in trusted)}" if trusted else ""
         made = fit_cross_encoder(run, task, finder, ranker, training, unseen, cross_encoder, cross, device)
-        console.say(f"the cross-encoder: {made}; next: python -m dim judge {run}")
+        console.say(f"the cross-encoder: {made}; next: python -m dim judge {run}{trust}")
     else:
-        say_next_of_run(task, run, trusted, is_ranked=True)
+        say_next_of_run(task, run, stated_config(run), is_ranked=True)
 
 
 def _check(out: Path, num_candidates: int, nil_precision: float | None, nil_share: float, overwrite: bool) -> None:

@@ -375,10 +375,11 @@ class DimCLI(LightningCLI):
             # Here, because it imports what a linker needs.
             from dim.cli.next_steps import say_next_of_run, say_not_evaluated
 
+            config = read_config(self.run)
             if not has_dev:
-                say_not_evaluated(splits, self.run)
+                say_not_evaluated(splits, self.run, packages_to_trust(config))
             if not (self.run / COMPARED).exists():  # dim compare goes on by itself
-                say_next_of_run(self.model, self.run, packages_to_trust(read_config(self.run)))
+                say_next_of_run(self.model, self.run, config)
 
     def after_validate(self) -> None:
         """Prints the results."""

@@ -24,7 +24,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from jsonargparse import _common, set_parsing_settings
+from jsonargparse import Namespace, _common, set_parsing_settings
 from jsonargparse._common import denying_import_path_entry, parsing_settings
 from jsonargparse._optionals import _get_config_read_mode
 from jsonargparse._paths import Path as ParserPath
@@ -328,6 +328,18 @@ def parameters(kind: type) -> tuple[dict[str, Any], bool]:
         if not passes_on:
             return found, False
     return found, True
+
+
+def class_names(part: Any) -> Iterator[str]:
+    """The class names anywhere in parsed options."""
+    inner = vars(part) if isinstance(part, Namespace) else part
+    if isinstance(inner, Mapping):
+        if isinstance(inner.get("class_path"), str):
+            yield inner["class_path"]
+        inner = list(inner.values())
+    if isinstance(inner, list | tuple):
+        for each in inner:
+            yield from class_names(each)
 
 
 def imported_class(path: str) -> type | None:

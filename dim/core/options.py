@@ -23,10 +23,11 @@ from dim.errors import ConfigError
 
 KEY = re.compile(r'[Pp]arser key "([\w.]+)"')
 REFUSED_KEY = re.compile(r"Option '([\w.]+)' is not accepted")
-#: Why a class that was named cannot be had, as jsonargparse says it.
+#: A class that was named, also in a list, and why it cannot be had, as jsonargparse says it.
 NOT_HAD = re.compile(
-    r"Errors:\s+- (?:Problem with given class_path '[^']*':)?(.*?)(?=\n\s+- |\n\s*Given |\Z)", re.DOTALL
+    r"Errors:\s+- (?:Problem with given class_path '([^']*)':)?(.*?)(?=\n\s+- |\n\s*Given |\Z)", re.DOTALL
 )
+NAMES_CLASS = re.compile(r"Problem with given class_path|Import path does not correspond")  # also of a library's class
 OF_ANOTHER_KIND = re.compile(r"Import path does not correspond to a subclass of (\w+)")
 IS_ABSTRACT = "Expected an instantiatable class, but is abstract"
 NESTED = re.compile(r"NestedArg\(key='([^']+)'")  #: An option of a class that was not named.
@@ -154,7 +155,7 @@ def _wrong_value(parser: Any, message: str, line: Line) -> ConfigError:
                     f"Name one, before: {known}.",
                 ),
             )
-        if classes and (reason := _why_not(value, hint, message)):
+        if (classes or NAMES_CLASS.search(message)) and (reason := _why_not(value, hint, message)):
             return OptionError(key, line.given, lambda name: (f"--{name}: a class that can be used", *reason))
         if classes and not value.startswith(("{", "[", "Namespace")):
             closest = nearest(value, classes)
@@ -223,7 +224,7 @@ def _why_not(name: str, hint: Any, message: str) -> tuple[str, str] | None:
         return f"{name}, which is no {kind[1]}", f"Derive it from {kind[1]}, or name another class."
     if "." in name and (reason := NOT_HAD.search(message)):
         remedy = "Mend that; modules are found in the working folder, and in those that PYTHONPATH names."
-        return f"{name}: {' '.join(reason[1].split())}", remedy
+        return f"{reason[1] or name}: {' '.join(reason[2].split())}", remedy
     return None
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jsonargparse import Namespace
 from numpy.typing import NDArray
 
 from dim.core.arrays import Rows
 from dim.core.files import content_hash
 from dim.core.folder_files import read_yaml
-from dim.core.known_classes import KnownClasses, imported_class, made
+from dim.core.known_classes import KnownClasses, class_names, imported_class, made
 from dim.core.replaced import of_one_folder
 from dim.encoders.device import resolve_device
 from dim.errors import ConfigError, DataError
@@ -112,21 +111,9 @@ def check_parts(*parts: Any) -> None:
     """Raises DataError where a run's model or data names what is the trainer's, such as a logger, which would begin."""
     names = {kind.__name__ for kind in OF_TRAINER}
     for part in parts:
-        for name in _classes_in(part):
+        for name in class_names(part):
             if name.rpartition(".")[2] in names:
                 raise DataError("a model and data that name no part of the trainer", name[:200], "Take it out.")
-
-
-def _classes_in(part: Any) -> Iterator[str]:
-    """The class names anywhere in parsed options."""
-    inner = vars(part) if isinstance(part, Namespace) else part
-    if isinstance(inner, Mapping):
-        if isinstance(inner.get("class_path"), str):
-            yield inner["class_path"]
-        inner = list(inner.values())
-    if isinstance(inner, list | tuple):
-        for each in inner:
-            yield from _classes_in(each)
 
 
 def classes_of_runs() -> tuple[type, ...]:
@@ -137,7 +124,7 @@ def classes_of_runs() -> tuple[type, ...]:
 def packages_to_trust(config: Any) -> list[str]:
     """The packages whose classes a run's configuration names, and which its user has to trust by name."""
     known = set(classes_of_runs())
-    others = [name for name in _classes_in(config) if "." in name and imported_class(name) not in known]
+    others = [name for name in class_names(config) if "." in name and imported_class(name) not in known]
     return sorted({name.partition(".")[0] for name in others} - {"dim"})
 
 

@@ -133,3 +133,12 @@ def test_an_encoder_of_ones_own_that_lacks_something_is_told_what(capsys, tmp_pa
     error = capsys.readouterr().err
     assert "--data.text_encoder: a class that can be used" in error
     assert "half.Half without encode_text, fingerprint, width" in error
+
+
+def test_a_librarys_class_is_told_why_too_also_of_a_list(capsys, tmp_path):
+    (tmp_path / "mine.yaml").write_text("trainer: {callbacks: [{class_path: no_such_module.Mine}]}\n")
+    line = [*FIT.split(), "--run", str(tmp_path / "run")]
+    assert main([*line, "--config", str(tmp_path / "mine.yaml")]) == 1
+    assert "no_such_module.Mine: No module named 'no_such_module'" in capsys.readouterr().err
+    assert main([*line, "--trainer.logger", "collections.OrderedDict"]) == 1
+    assert "collections.OrderedDict, which is no Logger" in capsys.readouterr().err

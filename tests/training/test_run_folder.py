@@ -79,13 +79,13 @@ def test_fit_ends_with_what_is_done_next_as_far_as_its_method_can(world, tmp_pat
     assert capsys.readouterr().out.splitlines()[-3:] == ["next:", rank, export]
     task = open_run(run, "cpu")
     capsys.readouterr()
-    say_next_of_run(task, Path("runs/texts/seed3"), is_ranked=True)
+    say_next_of_run(task, Path("runs/texts/seed3"), {}, is_ranked=True)
     shown = capsys.readouterr().out
     assert "export runs/texts/seed3 linkers/texts_seed3 " in shown  # each seed has a linker of its own
     assert "dim rank" not in shown
-    say_next_of_run(SimpleNamespace(scores_all=True), Path("run"))  # of a package whose method has no linker
+    say_next_of_run(SimpleNamespace(scores_all=True), Path("run"), {})  # of a package whose method has no linker
     assert capsys.readouterr().out == "next:\n  python -m dim rank --run run    # learns to weigh names, too\n"
-    say_next_of_run(SimpleNamespace(scores_all=False, scores_given=False), Path("run"))
+    say_next_of_run(SimpleNamespace(scores_all=False, scores_given=False), Path("run"), {})
     assert capsys.readouterr().out == ""
 
 

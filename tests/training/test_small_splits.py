@@ -69,11 +69,13 @@ def test_a_run_without_figures_says_what_would_give_it_some(
 ) -> None:
     root = world(tmp_path, rows)
     capsys.readouterr()
-    assert main(["fit", *dim_options(root, tmp_path / "run", *SMALL)]) == 0
+    callback = ["--trainer.callbacks", "pytorch_lightning.callbacks.LambdaCallback"]
+    assert main(["fit", *dim_options(root, tmp_path / "run", *SMALL, *callback)]) == 0
     shown = capsys.readouterr().out
     assert (said or "next:") in shown
     assert ("no figures" in shown) == (said is not None)
     assert ("dim test --config" in shown) == (said == "test --")
+    assert ("config.yaml --trust pytorch_lightning\n" in shown) == (said == "test --")
     task = open_run(tmp_path / "run", "cpu")
     with pytest.raises(ConfigError, match="expected 2 folds, as many as captions of train\nfound    5"):
         caption_folds(task, task.data.dataset.split("train").index.to_numpy(), 5)
