@@ -370,7 +370,7 @@ class DimCLI(LightningCLI):
         if has_dev:
             self.writer.show()
         else:
-            write_identity(self.run, self.writer.identity(self.model))
+            write_identity(self.run, self.writer.identity(self.model, self.datamodule.linking_data))
         if process_of_run() == 0:
             # Here, because it imports what a linker needs.
             from dim.cli.next_steps import say_next_of_run, say_not_evaluated

@@ -13,6 +13,7 @@ from dim.display.lines import say
 from dim.display.terminal import Console
 from dim.evaluation.result_files import write_result
 from dim.evaluation.results import BASELINES, COLUMNS, measure, print_results, write_predictions
+from dim.inference.data import LinkingData
 from dim.inference.places import stated_config
 from dim.training.beside import ranks_beside_baselines
 from dim.training.checkpoint import file_in, said_of
@@ -69,12 +70,12 @@ class ResultWriter(Callback):
             return None
         return task.checkpoint | {"file": file_in(self.run, Path(trainer.ckpt_path))}
 
-    def identity(self, task: LinkingTask) -> Identity:
+    def identity(self, task: LinkingTask, data: LinkingData) -> Identity:
         """What the run is, by the configuration that `fit` wrote, or by this command's where there was no `fit`."""
         written = self.run / "config.yaml"
         is_fitted = written.exists() and not self.of_fit
         config = stated_config(self.run) if is_fitted else self.config
-        return identity_of(config, task.data.fingerprints, task.parts())
+        return identity_of(config, data.fingerprints, task.parts())
 
     def _write(self, trainer: Trainer, task: LightningModule, split: str) -> None:
         assert isinstance(task, LinkingTask)
@@ -99,7 +100,7 @@ class ResultWriter(Callback):
             checkpoint=self._checkpoint(trainer, task),
             config=self.config,
         )
-        write_result(self.run, frame, metrics, self.identity(task), self.of_fit)
+        write_result(self.run, frame, metrics, self.identity(task, task.data), self.of_fit)
         self._found = metrics, frame
         log_to_wandb(trainer, self.run, metrics)
 

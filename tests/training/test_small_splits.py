@@ -81,3 +81,11 @@ def test_a_run_without_figures_says_what_would_give_it_some(
         caption_folds(task, task.data.dataset.split("train").index.to_numpy(), 5)
     with pytest.raises(ConfigError, match="expected two captions of tune or more, for folds\nfound    1"):
         caption_folds(task, np.flatnonzero(task.data.dataset.mentions["split"] == "tune"), 2)
+
+
+def test_a_baseline_without_anything_to_evaluate_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, run = world(tmp_path, ROWS[4:]), tmp_path / "run"
+    line = ["fit", "--model", "NamesOnly", "--data.root", str(root), "--run", str(run), "--trainer.accelerator", "cpu"]
+    assert main(line) == 0
+    assert "no figures: the dataset has no dev split; to evaluate on test:" in capsys.readouterr().out
+    assert main(["test", "--config", str(run / "config.yaml")]) == 0
