@@ -69,8 +69,9 @@ def from_linker(arguments: Sequence[str]) -> list[str]:
             images = root_of_images or _images_of_both(entities, Path(mentions))
             of_images = Path(images) if images else None
             overwrite = str(options.get("overwrite")).lower() == "true"
-            made = Path(mentions), table, Path(root), Path(given[FROM]), of_images, allowed == "true", overwrite
-            prepare_mentions(*made)
+            prepare_mentions(
+                Path(mentions), table, Path(root), Path(given[FROM]), of_images, allowed == "true", overwrite
+            )
         rest = _parted(rest, ("--data.images",))[0]  # the dataset says it
     config = IMAGES if recipe["encoders"].get("image_encoder") else TEXT
     kept = list(_kept(recipe, is_untrained))

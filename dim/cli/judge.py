@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from dim.cli.next_steps import command_line
 from dim.core.known_classes import trusted_by
 from dim.core.locks import folder_lock
 from dim.core.output import check_target
@@ -116,7 +117,7 @@ def _judge(
     metrics, frame = write_ranked(run, task, finder, ranker, split, lists, outcome.judged, out, after)
     print_written(task, metrics, frame, out)
     print_judged(console, outcome.summary)
-    console.say(f"the judge: {run / FOLDER}; next: python -m dim export {run} FOLDER")
+    console.say(Text(f"the judge: {run / FOLDER}; next: {command_line(['export', str(run), 'FOLDER'], trusted)}"))
 
 
 def print_judged(console: Console, found: dict[str, Any]) -> None:

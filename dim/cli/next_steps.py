@@ -36,7 +36,7 @@ def say_next(written: str, linker: Linker, folder: Path, image_root: str | None,
         ["link", "--model", str(folder), "--mention", name, "--context", f"{name} …"],
         ["serve", "--model", str(folder), *more],
     ):
-        console.say(_line(words, trusted))
+        console.say(Text(f"  {command_line(words, trusted)}"))
 
 
 def say_next_of_run(task: Method, run: Path, config: Mapping[str, Any], is_ranked: bool = False) -> None:
@@ -66,12 +66,12 @@ def say_next_of_run(task: Method, run: Path, config: Mapping[str, Any], is_ranke
     if steps:
         console.say("next:")
     for words, needed, why in steps:
-        console.say(_line(words, needed).append(f"    # {why}"))
+        console.say(Text(f"  {command_line(words, needed)}    # {why}"))
 
 
 def say_not_evaluated(splits: Container[str], run: Path, trusted: Sequence[str]) -> None:
     """Says of a run whose dataset has no dev split that it has no figures, and what would give it some."""
-    command = _line(["test", "--config", str(run / "config.yaml")], trusted).plain.strip()
+    command = command_line(["test", "--config", str(run / "config.yaml")], trusted)
     remedy = f"to evaluate on test: {command}" if "test" in splits else "and no test: nothing was evaluated"
     Console().say(Text(f"no figures: the dataset has no dev split{';' if 'test' in splits else ''} {remedy}"))
 
@@ -82,7 +82,12 @@ def _name(run: Path) -> str:
     return f"{run.parent.name}_{run.name}" if re.fullmatch(r"seed\d+", run.name) else run.name
 
 
-def _line(words: Sequence[str], trusted: Sequence[str]) -> Text:
-    """A command of dim as it is typed."""
+def command_line(words: Sequence[str], trusted: Sequence[str] = ()) -> str:
+    """A command of dim as it is typed, with the packages that it is told to trust.
+
+    Example:
+        >>> command_line(["export", "my run"], ("mine.", "yours."))
+        "python -m dim export 'my run' --trust mine,yours"
+    """
     trust = ["--trust", ",".join(name.rstrip(".") for name in trusted)] if trusted else []
-    return Text(f"  {join(['python', '-m', 'dim', *words, *trust])}")
+    return join(["python", "-m", "dim", *words, *trust])

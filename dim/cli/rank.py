@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dim.cli.next_steps import say_next_of_run
+from dim.cli.next_steps import command_line, say_next_of_run
 from dim.core.known_classes import trusted_by
 from dim.core.locks import folder_lock
 from dim.core.output import check_target
 from dim.core.progress import shown
-from dim.display.terminal import Console
+from dim.display.terminal import Console, Text
 from dim.errors import ConfigError
 from dim.evaluation.results import results_kind
 from dim.inference.places import stated_config
@@ -156,9 +156,8 @@ def _rank(
     evaluate(run, task, finder, ranker, split, out)
     console.say(f"the ranker: {run / FOLDER}")
     if cross_encoder is not None:
-        trust = f" --trust {','.join(each.rstrip('.') for each in trusted)}" if trusted else ""
         made = fit_cross_encoder(run, task, finder, ranker, training, unseen, cross_encoder, cross, device)
-        console.say(f"the cross-encoder: {made}; next: python -m dim judge {run}{trust}")
+        console.say(Text(f"the cross-encoder: {made}; next: {command_line(['judge', str(run)], trusted)}"))
     else:
         say_next_of_run(task, run, stated_config(run), is_ranked=True)
 
