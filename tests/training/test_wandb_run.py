@@ -1,6 +1,7 @@
 """Weights & Biases, offline and without an account: what stands in its folders."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from waiting import wait_until
 from wandb.proto import wandb_internal_pb2
 
 from dim.__main__ import main
-from dim.training.wandb_run import WandbRun, follow_run
+from dim.training.wandb_run import WandbRun, begin_wandb, follow_run
 
 
 @pytest.fixture(autouse=True)
@@ -159,3 +160,20 @@ def test_offline_no_summary_is_printed_unless_it_is_asked_for(tmp_path, monkeypa
     said = capfd.readouterr().err
     assert "offline-run" in said
     assert ("Run summary" in said) is (quiet == "false")
+
+
+def test_the_first_fit_of_a_run_records_the_git_commit_and_warns_of_nothing(tmp_path, monkeypatch, capfd):
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first"]):
+        as_someone = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *as_someone, *command], cwd=tmp_path, check=True)
+    monkeypatch.setenv("WANDB_SILENT", "false")
+    wandb.teardown()  # and reads its variables anew
+    run = tmp_path / "runs" / "first"
+    logger = WandbRun()
+    follow_run([logger], run, run, 0, "fit")
+    begin_wandb([logger])
+    logger.experiment.finish()
+    wandb.teardown()
+    assert "WARNING" not in capfd.readouterr().err
+    (record,) = offline_runs(run)
+    assert len(record.git.commit) == 40
