@@ -39,7 +39,9 @@ def say_next(written: str, linker: Linker, folder: Path, image_root: str | None,
         console.say(Text(f"  {command_line(words, trusted)}"))
 
 
-def say_next_of_run(task: Method, run: Path, config: Mapping[str, Any], is_ranked: bool = False) -> None:
+def say_next_of_run(
+    task: Method, run: Path, config: Mapping[str, Any], is_ranked: bool = False, dataset: Path | None = None
+) -> None:
     """Prints what is done with a run, as far as its method can: a ranker beside it, its linker; a line each.
 
     Args:
@@ -47,6 +49,7 @@ def say_next_of_run(task: Method, run: Path, config: Mapping[str, Any], is_ranke
         run: Its folder.
         config: Its configuration.
         is_ranked: Whether it has a ranker.
+        dataset: Where its dataset was said to stand now; None: where the run says.
     """
     from dim.training.saved_run import packages_to_trust  # who says this of a linker pays for no trainer
 
@@ -66,7 +69,7 @@ def say_next_of_run(task: Method, run: Path, config: Mapping[str, Any], is_ranke
     if steps:
         console.say("next:")
     for words, needed, why in steps:
-        console.say(Text(f"  {command_line(words, needed)}    # {why}"))
+        console.say(Text(f"  {command_line(words, needed, dataset)}    # {why}"))
 
 
 def say_not_evaluated(splits: Container[str], run: Path, trusted: Sequence[str]) -> None:
@@ -82,12 +85,13 @@ def _name(run: Path) -> str:
     return f"{run.parent.name}_{run.name}" if re.fullmatch(r"seed\d+", run.name) else run.name
 
 
-def command_line(words: Sequence[str], trusted: Sequence[str] = ()) -> str:
-    """A command of dim as it is typed, with the packages that it is told to trust.
+def command_line(words: Sequence[str], trusted: Sequence[str] = (), dataset: Path | None = None) -> str:
+    """A command of dim as it is typed, with where the run's dataset stands now, and the packages that it is told to trust.
 
     Example:
         >>> command_line(["export", "my run"], ("mine.", "yours."))
         "python -m dim export 'my run' --trust mine,yours"
     """
+    moved = [] if dataset is None else ["--dataset", str(dataset)]
     trust = ["--trust", ",".join(name.rstrip(".") for name in trusted)] if trusted else []
-    return join(["python", "-m", "dim", *words, *trust])
+    return join(["python", "-m", "dim", *words, *moved, *trust])

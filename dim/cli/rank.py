@@ -157,9 +157,9 @@ def _rank(
     console.say(f"the ranker: {run / FOLDER}")
     if cross_encoder is not None:
         made = fit_cross_encoder(run, task, finder, ranker, training, unseen, cross_encoder, cross, device)
-        console.say(Text(f"the cross-encoder: {made}; next: {command_line(['judge', str(run)], trusted)}"))
+        console.say(Text(f"the cross-encoder: {made}; next: {command_line(['judge', str(run)], trusted, dataset)}"))
     else:
-        say_next_of_run(task, run, stated_config(run), is_ranked=True)
+        say_next_of_run(task, run, stated_config(run), is_ranked=True, dataset=dataset)
 
 
 def _check(out: Path, num_candidates: int, nil_precision: float | None, nil_share: float, overwrite: bool) -> None:

@@ -83,6 +83,8 @@ def test_fit_ends_with_what_is_done_next_as_far_as_its_method_can(world, tmp_pat
     shown = capsys.readouterr().out
     assert "export runs/texts/seed3 linkers/texts_seed3 " in shown  # each seed has a linker of its own
     assert "dim rank" not in shown
+    say_next_of_run(task, Path("run"), {}, dataset=Path("moved"))
+    assert capsys.readouterr().out.count(" --dataset moved ") == 2
     say_next_of_run(SimpleNamespace(scores_all=True), Path("run"), {})  # of a package whose method has no linker
     assert capsys.readouterr().out == "next:\n  python -m dim rank --run run    # learns to weigh names, too\n"
     say_next_of_run(SimpleNamespace(scores_all=False, scores_given=False), Path("run"), {})
