@@ -19,9 +19,9 @@ from releases import (
     write_tables,
 )
 
-from dim.data.dataset import Dataset, gold_ids
+from dim.data.dataset import Dataset, add_texts, gold_ids
 from dim.errors import ConfigError, DataError, DimError
-from dim.features.caption_store import write_captions
+from dim.features.caption_store import ANSWER_SCHEMA, write_answers, write_captions
 from dim.images.reading import load_image
 from dim.refresh.answers import AnswerLog
 from dim.releases.prepare import open_dataset, prepare
@@ -170,7 +170,7 @@ def test_melbench_is_recognized_as_a_folder_and_as_a_file(tmp_path: Path) -> Non
     root = write_melbench(tmp_path / "melbench")
     folder = prepare(root, tmp_path / "a")
     file = prepare(root / "Wikidata-MEL.json", tmp_path / "b")
-    assert folder.meta == file.meta
+    assert folder.meta | {"prepared_from": ""} == file.meta | {"prepared_from": ""}
     assert folder.meta["layout"] == "melbench"
     assert folder.variants == []
 
@@ -256,6 +256,36 @@ def test_an_earlier_dataset_is_replaced_but_nothing_else_is(root: Path, tmp_path
         prepare(root, tmp_path / "mine's")
     prepare(root, tmp_path / "mine's", overwrite=True)
     assert (tmp_path / "home" / "thesis.tex").read_text() == "precious"
+
+
+def test_another_release_of_the_same_folder_replaces_nothing_unasked(root: Path, tmp_path: Path) -> None:
+    write_tables(root)
+    prepare(root, tmp_path / "out", layout="dim", audit=False)
+    both = write_melbench(tmp_path / "melbench")
+    (both / "Richpedia-MEL.json").write_bytes((both / "Wikidata-MEL.json").read_bytes())
+    prepare(both / "Wikidata-MEL.json", tmp_path / "first", audit=False)
+    before = {name: (tmp_path / name / "dataset.json").read_bytes() for name in ("out", "first")}
+    with pytest.raises(ConfigError, match="written before"):
+        prepare(root, tmp_path / "out", layout="tables", audit=False)
+    with pytest.raises(ConfigError, match="written before"):
+        prepare(both / "Richpedia-MEL.json", tmp_path / "first", audit=False)
+    assert {name: (tmp_path / name / "dataset.json").read_bytes() for name in before} == before
+
+
+def test_what_models_said_of_a_dataset_is_not_dropped_unasked(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    dataset = prepare(root, out, audit=False)
+    add_texts(out, "refreshed-mine", dataset.text_table("brief"), model="mine")
+    with pytest.raises(ConfigError, match=r"found    one with what models said: refreshed-mine\nto do .*--overwrite"):
+        prepare(root, out, audit=False)
+    assert "refreshed-mine" in Dataset(out).variants
+    assert prepare(root, out, audit=False, overwrite=True).variants == ["brief", "brief_long"]
+    captioned = write_captions(Dataset(out), ["A portrait."] * len(Dataset(out).mentions), overwrite=True)
+    answers = {name: ["…"] for name in ANSWER_SCHEMA.names} | {"images": [["0.jpg"]]}
+    write_answers(captioned, "mine", pd.DataFrame(answers), [])
+    with pytest.raises(ConfigError, match="found    one with what models said: captions\n"):
+        prepare(root, out, audit=False)
+    assert (Dataset(out).mentions["caption"] == "A portrait.").all()
 
 
 def test_a_dataset_whose_refresh_runs_is_not_replaced(root: Path, tmp_path: Path) -> None:

@@ -117,7 +117,8 @@ def _judge(
     metrics, frame = write_ranked(run, task, finder, ranker, split, lists, outcome.judged, out, after)
     print_written(task, metrics, frame, out)
     print_judged(console, outcome.summary)
-    console.say(Text(f"the judge: {run / FOLDER}; next: {command_line(['export', str(run), 'FOLDER'], trusted, dataset)}"))
+    exporting = command_line(["export", str(run), "FOLDER"], trusted, dataset)
+    console.say(Text(f"the judge: {run / FOLDER}; next: {exporting}"))
 
 
 def print_judged(console: Console, found: dict[str, Any]) -> None:

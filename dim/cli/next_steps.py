@@ -86,7 +86,7 @@ def _name(run: Path) -> str:
 
 
 def command_line(words: Sequence[str], trusted: Sequence[str] = (), dataset: Path | None = None) -> str:
-    """A command of dim as it is typed, with where the run's dataset stands now, and the packages that it is told to trust.
+    """A command of dim as it is typed, with where a dataset stands now and the packages that are trusted.
 
     Example:
         >>> command_line(["export", "my run"], ("mine.", "yours."))

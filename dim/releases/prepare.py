@@ -11,7 +11,7 @@ import pandas as pd
 from dim.core.files import check_variant, content_hash, how_to_get, write_json
 from dim.core.locks import folder_lock
 from dim.core.output import claimed_folder
-from dim.data.dataset import AUDIT_FILE, FORMAT_VERSION, Dataset, dataset_kind, write_dataset
+from dim.data.dataset import AUDIT_FILE, CAPTIONS, FORMAT_VERSION, Dataset, dataset_kind, write_dataset
 from dim.data.files import explain_read_errors, list_names
 from dim.data.missing_images import (
     MAX_MISSING_IMAGES,
@@ -80,8 +80,8 @@ def prepare(
 
     Args:
         root: The release's folder (for MELBench and KGMEL also one of its files), or a dump. It is only read.
-        out: The dataset folder to write: a new or empty path, or what was prepared from the same `root` before, which
-            is replaced.
+        out: The dataset folder to write: a new or empty path, or what was prepared from the same `root` in the same
+            layout before, which is replaced if no `dim refresh` or `dim caption` added to it since.
         layout: The release's layout (`docs/reference/layouts.md` lists them), tables, or that of an installed
             package; `auto` tells it by the file names.
         name: The dataset's name; by default that of the release.
@@ -90,7 +90,7 @@ def prepare(
         allow_missing: Whether to go on when the KB lacks more than 1% of the answers, or more than 1% of the rows of
             your own tables cannot be read; these rows are left out.
         audit: Whether to look for leaks at the end, as `dim audit` does (seconds; a minute for a KB of 160,000).
-        overwrite: Whether a dataset at `out` that was prepared from another release may be replaced, too.
+        overwrite: Whether a dataset at `out` that was prepared from another release, or added to, may be replaced, too.
         max_missing_images: The share of mentions, and of entities, that may miss the images that they name; beyond,
             nothing is written. By default all may, with a note: images may come later, and `dim fit` stops without.
         encoding: Of your own tables, such as `cp1252`; the default is told by their first bytes, else UTF-8.
@@ -130,7 +130,7 @@ def prepare(
             "Leave the option out: a release says itself what its KB is.",
         )
     limit = check_limit(max_missing_images)
-    overwrite = overwrite or _is_of(out, root)
+    overwrite = overwrite or _is_as_prepared(out, _place(root), layout=converter.layout)
     sources = [root, *(texts or {}).values()]
     with claimed_folder(out, PREPARED, "dim prepare", sources=sources, overwrite=overwrite) as check_again:
         if isinstance(converter, Wikidata):
@@ -166,11 +166,11 @@ def prepare_mentions(
         mentions: A table of any name, or a folder that has it, or one a split.
         entities: A table of the KB; images by absolute paths.
         out: The dataset folder to write: a new or empty path, or what was prepared from the same mentions and the same
-            linker before, which is replaced.
+            linker before, which is replaced if nothing was added to it since.
         linker: Its folder, of which the dataset has its name.
         images: A folder that holds the images of both; None: entities have none.
         allow_missing: As of `prepare`.
-        overwrite: Whether a dataset at `out` of other mentions, or of another linker, may be replaced, too.
+        overwrite: Whether a dataset at `out` of other mentions or another linker, or added to, may be replaced, too.
 
     Raises:
         DataError, ConfigError, StorageError: As `prepare`.
@@ -180,19 +180,30 @@ def prepare_mentions(
     if not is_there:
         remedy = how_to_get(mentions, f"Check the path; it counts from {Path.cwd()}.")
         raise DataError(f"a table of mentions, or its folder, at {mentions}", "nothing there", remedy)
-    overwrite = overwrite or _is_of(out, mentions, linker)
+    overwrite = overwrite or _is_as_prepared(out, _place(mentions), layout=Tables.layout, linker=_place(linker))
     with claimed_folder(out, PREPARED, "dim fit --from", sources=[mentions], overwrite=overwrite) as check_again:
         made = Tables(allow_broken=allow_missing, entities=entities), [out], linker.name, images, None, allow_missing
         return _prepare(mentions, out, *made, check_again=check_again, entities_from=_place(linker))
 
 
-def _is_of(out: Path, root: Path, linker: Path | None = None) -> bool:
-    """Whether what stands at `out` was prepared from that release, or from those mentions and that linker."""
-    wanted = (_place(root), None) if linker is None else (_place_of_table(root), _place(linker))
+def _is_as_prepared(out: Path, place: str, layout: str, linker: str | None = None) -> bool:
+    """Whether what stands at `out` was prepared from the same, and is nothing but that.
+
+    Raises:
+        ConfigError: From the same, and models added to it since.
+    """
     if not PREPARED.stands_at(out):
         return False
     meta = Dataset(out).meta
-    return (meta.get("prepared_from"), meta.get("entities_from")) == wanted
+    if (meta.get("prepared_from"), meta.get("layout"), meta.get("entities_from")) != (place, layout, linker):
+        return False
+    if added := [*meta.get("text_facts", ()), *(["captions"] if (out / CAPTIONS).is_dir() else [])]:
+        raise ConfigError(
+            f"a dataset of dim prepare to which nothing was added, or a new folder, at {out}",
+            f"one with what models said: {', '.join(added)}",
+            "Choose another folder; or --overwrite true, and dim refresh or dim caption again: their answers are kept.",
+        )
+    return True
 
 
 def _prepare(
@@ -247,7 +258,7 @@ def _prepare(
         source=release.source,
         licence=release.licence,
         layout=converter.layout,
-        prepared_from=_place(root) if entities_from is None else _place_of_table(root),
+        prepared_from=_place(root),
         **({} if entities_from is None else {"entities_from": entities_from}),
         mentions_without_image=int((~has_image[captions.index]).sum()),
         images=looked_up.problems.as_json(),
@@ -385,13 +396,8 @@ def is_dataset_folder(path: Path) -> bool:
 
 
 def _place(root: Path) -> str:
-    """Tells a release from another without naming a folder of this machine; of a file it is the folder."""
-    return content_hash(str((root.parent if root.is_file() else root).resolve()))
-
-
-def _place_of_table(mentions: Path) -> str:
-    """Tells a table of mentions, of which a folder may have several, or their folder."""
-    return content_hash(str(mentions.resolve()))
+    """Tells a release, or a table, from another without naming a folder of this machine."""
+    return content_hash(str(root.resolve()))
 
 
 def _raw_key(root: Path, images: Path | None) -> str:
