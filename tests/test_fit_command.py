@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from PIL import Image
 from releases import PEOPLE, entity_rows, mention_rows, write_dim_release, write_image, write_table, write_tables
@@ -11,7 +12,8 @@ from releases import PEOPLE, entity_rows, mention_rows, write_dim_release, write
 from dim import Linker
 from dim.__main__ import main
 from dim.cli.configs import shipped
-from dim.releases.fit_command import IMAGES, MULTILINGUAL, TEXT
+from dim.releases.fit_command import IMAGES, LARGE_STEPS, MULTILINGUAL, TEXT, fit_command
+from dim.releases.prepare import prepare
 
 README = Path(__file__).parent.parent / "README.md"
 #: In the place of encoders that would be downloaded.
@@ -182,3 +184,11 @@ def test_the_readme_goes_from_two_tables_to_answers(tmp_path: Path, monkeypatch:
         else:
             assert main(words) == 0
     assert "Alan Turing" in (tmp_path / "answers.csv").read_text(encoding="utf-8")
+
+
+def test_many_mentions_are_trained_in_large_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = prepare(write_dim_release(tmp_path / "release"), tmp_path / "out", audit=False)
+    assert not set(LARGE_STEPS) & set(fit_command(small, has_images=False))
+    small.mentions = pd.concat([small.mentions] * 600, ignore_index=True)
+    assert " ".join(LARGE_STEPS) in " ".join(fit_command(small, has_images=False))
+    assert not set(LARGE_STEPS) & set(fit_command(small, has_images=True))  # not measured

@@ -13,6 +13,10 @@ from dim.display.terminal import Console, Text
 
 TEXT, IMAGES = "own_text", "own"  #: The shipped configs for data without and with images.
 MULTILINGUAL = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
+#: Training mentions from which on fewer, larger steps do as well: WikiMEL's 16,283 take a quarter of the time
+#: (79 s to 296 s, Top-1 on tune 89.1 to 89.3, on dev 88.2 both).
+MANY = 10_000
+LARGE_STEPS = ("--data.batch_size", "512", "--trainer.max_epochs", "4")
 _LOOKED_AT = 10_000  #: Mentions that tell the language.
 _FOREIGN = 0.01  #: The share of letters that English lacks from which on it may be another language (German has 2%).
 #: Words of two thirds of English sentences, and of those of no neighbour that is written in the same letters.
@@ -42,7 +46,7 @@ def print_fit_command(dataset: Dataset, has_images: bool) -> None:
 
 
 def fit_command(dataset: Dataset, has_images: bool) -> list[str]:
-    """The words of the `fit` that suits a dataset: its images, its entity text, its language.
+    """The words of the `fit` that suits a dataset: its images, its size, its entity text, its language.
 
     Args:
         dataset: What was prepared.
@@ -50,6 +54,8 @@ def fit_command(dataset: Dataset, has_images: bool) -> list[str]:
     """
     words = ["python", "-m", "dim", "fit", "--config", IMAGES if has_images else TEXT]
     words += ["--data.root", str(dataset.root), "--run", f"runs/{dataset.root.resolve().name}"]
+    if not has_images and (dataset.mentions["split"] == "train").sum() >= MANY:
+        words += LARGE_STEPS
     if not dataset.variants:
         words += ["--data.leave_out", "[text]"]
     elif "brief" not in dataset.variants:
