@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import PackageNotFoundError, version
 
 from dim import _torchvision
 from dim.core.lazy import lazily
 
+if os.name == "nt":  # its files know no locks that go with a process, nor names that change places
+    raise ImportError("dim runs on Linux and macOS; on Windows install it within WSL, the Linux of Windows")
 _torchvision.install()
 
 try:

@@ -52,7 +52,7 @@ from dim.training.run_folder import COMPARED, folder_to_fit, replace_run, settle
 from dim.training.saved_run import check_config, check_parts, classes_of_runs, packages_to_trust
 from dim.training.start import ONE_TIME, RunStart
 from dim.training.task import LinkingTask
-from dim.training.trainer_options import StepLimit, check_trainer
+from dim.training.trainer_options import StepLimit, accelerator_of, check_trainer
 from dim.training.wandb_run import end_wandb, follow_run
 from dim.training.writer import ResultWriter
 
@@ -323,7 +323,12 @@ class DimCLI(LightningCLI):
         self.checkpoints = WholeCheckpoints(resumes=is_fit)
         plugins = [self.checkpoints, *as_list(configured["plugins"])]
         return super().instantiate_trainer(
-            callbacks=callbacks, plugins=plugins, logger=False, enable_progress_bar=is_shown, **kwargs
+            accelerator=accelerator_of(configured["accelerator"]),
+            callbacks=callbacks,
+            plugins=plugins,
+            logger=False,
+            enable_progress_bar=is_shown,
+            **kwargs,
         )
 
     def _complete(self) -> None:

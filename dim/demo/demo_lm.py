@@ -31,6 +31,7 @@ from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.methods.generative.prompt import IGNORED
 from dim.training.progress_lines import ProgressBar, progress_callback
+from dim.training.trainer_options import accelerator_of
 
 MANIFEST = "demo_lm.json"  #: Says how the model was made.
 #: What Transformers writes of a model and its tokenizer, of any version so far.
@@ -226,6 +227,7 @@ def train(model: GPT2LMHeadModel, batches: list[list[Targeted]], learning_rate: 
     with warnings.catch_warnings(), torch.random.fork_rng():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         Trainer(
+            accelerator=accelerator_of("auto"),
             max_epochs=1,
             logger=False,
             enable_checkpointing=False,

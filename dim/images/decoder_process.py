@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
@@ -84,10 +85,10 @@ class Job:
 
 
 class _Shared:
-    """A file in memory by which a process gets images and gives them; some of its memory is kept for the next ones."""
+    """A file by which a process gets images and gives them; some of its memory is kept for the next ones."""
 
     def __init__(self) -> None:
-        self.handle = os.memfd_create("image")
+        self.handle = _file_without_a_name()
         self._map: mmap | None = None
 
     def write(self, data: bytes) -> None:
@@ -123,6 +124,15 @@ class _Shared:
         if self._map is not None:
             self._map.close()
             self._map = None
+
+
+def _file_without_a_name() -> int:
+    """An empty file, by its descriptor: in memory, or where a system has none such (macOS), in its temporary folder."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("image")
+    descriptor, name = tempfile.mkstemp()
+    Path(name).unlink()
+    return descriptor
 
 
 class DecoderProcess:

@@ -30,7 +30,6 @@ from __future__ import annotations
 import errno
 import io
 import math
-import os
 import stat
 import warnings
 from collections.abc import Iterator
@@ -41,6 +40,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from dim.core.cores import usable_cores
 from dim.images.found_files import path_on_disk
 from dim.images.regions import Box, split_region
 
@@ -54,7 +54,7 @@ _NO_SUCH_PATH = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, e
 
 def num_decoders(asked: int | None = None) -> int:
     """How many workers decode images: as many as asked for, else one a core, at most 8."""
-    return min(len(os.sched_getaffinity(0)), 8) if asked is None else asked
+    return min(usable_cores(), 8) if asked is None else asked
 
 
 class UnusableImageError(Exception):

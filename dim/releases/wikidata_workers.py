@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections import deque
@@ -12,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from queue import SimpleQueue
 
+from dim.core.cores import usable_cores
 from dim.data.skipped import Skipped
 from dim.errors import DataError
 from dim.images.decoder_process import same_imports
@@ -24,7 +24,7 @@ MOST = 8  #: Processes; more would wait for the one that reads.
 
 def num_workers() -> int:
     """A process a core, at most 8."""
-    return min(MOST, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return min(MOST, usable_cores())
 
 
 def extracted(blocks: Iterable[Block], wanted: Wanted, workers: int) -> Iterator[tuple[Block, Extracted]]:

@@ -25,6 +25,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from dim.core.cores import usable_cores
 from dim.errors import ConfigError, MemoryShortageError
 from dim.serve.control import AskReload, Ended, EndNow, Message, NotOpened, Opened, Reloaded, ReloadNow
 from dim.serve.metrics import FOLDER
@@ -256,7 +257,7 @@ class Workers:
 
 def num_threads(count: int) -> int:
     """The threads that each of some processes computes with, so that all together have a core each."""
-    return max(1, len(os.sched_getaffinity(0)) // count)
+    return max(1, usable_cores() // count)
 
 
 def _end_of(code: int | None) -> str:

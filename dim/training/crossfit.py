@@ -29,7 +29,7 @@ from dim.training.datamodule import LinkingDataModule
 from dim.training.progress_lines import ProgressBar, progress_callback
 from dim.training.saved_run import identity_of_run, instantiate_run, known_to_trainers
 from dim.training.task import LinkingTask
-from dim.training.trainer_options import StepLimit
+from dim.training.trainer_options import StepLimit, accelerator_of
 
 #: What of a run's trainer decides its weights; the rest is about logs and bars.
 TRAINER_OPTIONS = (
@@ -194,4 +194,4 @@ def _of_trainer(run: Path, config: dict[str, Any], trusted: Sequence[str]) -> tu
     named = given.get("callbacks") or []
     read = known.read(named if isinstance(named, list) else [named], list[Callback], "trainer.callbacks")
     callbacks: list[Callback] = make_read(read)
-    return make_read(options), callbacks
+    return make_read(options) | {"accelerator": accelerator_of(options.get("accelerator", "auto"))}, callbacks

@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.accelerators import MPSAccelerator
 
 from dim.errors import ConfigError
+
+
+def accelerator_of(asked: Any) -> Any:
+    """What a trainer computes on: what was asked for, and for `auto` no GPU of Apple, on which no run was tried."""
+    return "cpu" if asked == "auto" and MPSAccelerator.is_available() else asked
 
 
 @dataclass(frozen=True)
