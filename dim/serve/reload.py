@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from dim.display.log import log
 from dim.errors import DimError
 from dim.serve.problems import Problem, busy
 from dim.serve.served import Edition, Served
 
-LOG = logging.getLogger("dim.serve")
+LOG = log("dim.serve")
 
 
 class Reload:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import shutil
 import signal
@@ -13,6 +12,7 @@ from types import FrameType
 
 from fastapi import FastAPI
 
+from dim.display.log import log
 from dim.errors import DimError
 from dim.serve.control import AskReload, EndNow, NotOpened, Opened, Reloaded, ReloadNow
 from dim.serve.metrics import FOLDER
@@ -22,7 +22,7 @@ from dim.serve.server import BACKLOG, Server
 from dim.serve.settings import Settings
 from dim.serve.source import Source
 
-LOG = logging.getLogger("dim.serve")
+LOG = log("dim.serve")
 #: A process takes one connection at a time, so that those that have nothing to do get the others.
 AT_ONCE = 1
 

@@ -9,7 +9,6 @@ app, ends its processes by time, and knows no reload that a client waits for.
 from __future__ import annotations
 
 import asyncio
-import logging
 import multiprocessing
 import os
 import signal
@@ -25,6 +24,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from dim.display.log import log
 from dim.errors import ConfigError, MemoryShortageError
 from dim.serve.control import AskReload, Ended, EndNow, Message, NotOpened, Opened, Reloaded, ReloadNow
 from dim.serve.metrics import FOLDER
@@ -33,7 +33,7 @@ from dim.serve.settings import Settings
 from dim.serve.source import Source
 from dim.serve.worker import work
 
-LOG = logging.getLogger("dim.serve")
+LOG = log("dim.serve")
 SPAWN = multiprocessing.get_context("spawn")
 RETRY_S = 5.0  #: Until another process is tried, where one could not be started.
 THREADS = "OMP_NUM_THREADS"
