@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -102,15 +101,11 @@ class Served:
         linker = self.edition.linker
 
         async def answered() -> list[Outcome]:
-            try:
-                async with asyncio.timeout(self.settings.timeout_s):
-                    ready = await self.images.ready(image, linker.question_reader)
-                    return await self.batcher.answer(linker, [Question(mention, context, ready, candidates)], top_k)
-            except TimeoutError as error:
-                raise self.batcher.too_late() from error
+            ready = await self.images.ready(image, linker.question_reader)
+            return await self.batcher.answer(linker, [Question(mention, context, ready, candidates)], top_k)
 
         with self.batcher.places(1):
-            return (await while_there(request, answered()))[0]
+            return (await while_there(request, self.batcher.in_time(answered())))[0]
 
     def answers_of(self, outcome: Outcome) -> list[AnswerOut]:
         """The answers as JSON. Raises what stands there in their place."""
