@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -15,7 +15,6 @@ from dim.errors import MissingExtraError
 from dim.linker.annotate import marked_questions
 from dim.linker.each import Outcome
 from dim.serve.problems import Problem
-from dim.serve.reader import InChunks
 from dim.serve.served import Served
 from dim.serve.settings import Settings
 
@@ -48,8 +47,7 @@ def add_nif(router: APIRouter, served: Served, responses: dict[int | str, dict[s
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in TYPES:
             raise Problem(415, f"Content-Type: {TYPES[0]}", kind or "none", "Send NIF as Turtle.")
-        chunks = cast(InChunks, request)  # as every request of these routes
-        documents = await served.reader.read(chunks, lambda body: _read(body, served.settings), at_once=-1)
+        documents = await served.reader.read(request, lambda body: _read(body, served.settings), at_once=-1)
         spans = [[(each.start, each.end) for each in document.phrases] for document in documents]
         count = served.edition.linker.context_sentences
         marked = [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
@@ -13,7 +15,7 @@ from dim.serve.form import asked_with_image, text_with_image
 from dim.serve.nif import add_nif
 from dim.serve.pictured import annotated, answer_many
 from dim.serve.problems import Problem
-from dim.serve.reader import InChunks, check_type, reading_route
+from dim.serve.reader import check_type, reading_route
 from dim.serve.schema import (
     About,
     AnnotatedText,
@@ -29,6 +31,7 @@ from dim.serve.schema import (
 )
 from dim.serve.served import Served
 
+T = TypeVar("T")
 SAYS = {
     400: "The body cannot be read.",
     401: "The token is wrong, or there is none.",
@@ -64,6 +67,12 @@ def api(served: Served, changes: Changes | None = None) -> APIRouter:
     """
     router = APIRouter(route_class=reading_route(served.reader, served.settings))
 
+    async def form(request: Request, read: Callable[[bytes, str], T]) -> T:
+        """What a function makes of a form's body and type."""
+        check_type(request, "multipart/form-data")
+        content_type = request.headers["content-type"]
+        return await served.reader.read(request, lambda body: read(body, content_type), at_once=-1)
+
     @router.post("/link", responses=errors(*ASKING), response_model=Linked)
     async def link(request: Request, asked: AskedOne) -> Response:
         """Links one mention."""
@@ -77,10 +86,7 @@ def api(served: Served, changes: Changes | None = None) -> APIRouter:
     )
     async def link_image(request: Request) -> Response:
         """Links a mention with an uploaded image, or an image alone."""
-        check_type(request, "multipart/form-data")
-        content_type = request.headers["content-type"]
-        form = cast(InChunks, request)  # as every request of these routes
-        asked, image = await served.reader.read(form, lambda body: asked_with_image(body, content_type), at_once=-1)
+        asked, image = await form(request, asked_with_image)
         served.check_top_k(asked.top_k)
         parts = asked.mention, asked.context, asked.candidates
         outcome = await served.answer_with_image(request, parts, image, asked.top_k)
@@ -107,13 +113,7 @@ def api(served: Served, changes: Changes | None = None) -> APIRouter:
     )
     async def annotate_image(request: Request) -> Response:
         """Links the mentions of a text with an uploaded image, which belongs to all of them."""
-        check_type(request, "multipart/form-data")
-        content_type = request.headers["content-type"]
-
-        def read(body: bytes) -> tuple[AskedText, bytes]:
-            return text_with_image(body, content_type, served.settings)
-
-        asked, image = await served.reader.read(cast(InChunks, request), read, at_once=-1)
+        asked, image = await form(request, partial(text_with_image, settings=served.settings))
         served.check_top_k(asked.top_k)
         return _json(await annotated(served, request, asked, image))
 
