@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from dim.serve.app import create_app
 from dim.serve.control import Ended, Opened
+from dim.serve.metrics import num_accepted
 from dim.serve.process_log import set_up_log
 from dim.serve.reload import settle
 from dim.serve.server import run
@@ -33,4 +34,4 @@ def serve_alone(source: Source, settings: Settings, listener: socket.socket, beg
     begun(Opened(len(linker), linker.calibrated_on))
     del linker  # a reload lets go of it
     server = run(app, settings, listener)
-    return Ended(app.state.served.metrics.num_accepted(), 0, server.interrupted, server.force_exit)
+    return Ended(num_accepted(app.state.served.metrics.registry), 0, server.interrupted, server.force_exit)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -75,9 +74,9 @@ def busy(expected: str, found: str, seconds: int = 1) -> Problem:
     return Problem(503, expected, found, remedy, {"Retry-After": str(seconds)})
 
 
-def problem_of(error: DimError) -> Problem:
-    """An error of the linker as one of the request."""
-    return Problem(422, error.expected, error.found, error.remedy)
+def already_reloading() -> Problem:
+    """503: what is heard by who has the linker opened again while it is being opened."""
+    return busy("one reload at a time", "another that is under way", 5)
 
 
 def answer_errors(app: FastAPI) -> None:
@@ -94,7 +93,7 @@ def _problem(request: Request, error: Exception) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, DimError):
-        return problem_of(error)
+        return Problem(422, error.expected, error.found, error.remedy)  # the linker's is one of the request
     if isinstance(error, RequestValidationError):
         return invalid(error.errors())
     assert isinstance(error, HTTPException)
@@ -112,11 +111,6 @@ def invalid(errors: Sequence[Any]) -> Problem:
     found = "nothing" if first["type"] == "missing" else _snippet(first.get("input"))
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return Problem(422, f"{place}: {first['msg']}", found + more, "See /docs for what this route takes.")
-
-
-def reason(status: int) -> str:
-    """The words of a status."""
-    return HTTPStatus(status).phrase
 
 
 def _snippet(value: Any) -> str:

@@ -12,11 +12,12 @@ from types import FrameType
 
 from fastapi import FastAPI
 
+from dim.core.coroutines import Tasks
 from dim.display.log import log
 from dim.errors import DimError
 from dim.serve.control import AskReload, EndNow, NotOpened, Opened, Reloaded, ReloadNow
 from dim.serve.metrics import FOLDER
-from dim.serve.problems import Problem, busy
+from dim.serve.problems import Problem, already_reloading
 from dim.serve.process_log import set_up_log
 from dim.serve.server import BACKLOG, Server
 from dim.serve.settings import Settings
@@ -69,7 +70,7 @@ class ParentLink:
             Problem: 503, it is being opened already.
         """
         if self._asked is not None:
-            raise busy("one reload at a time", "another that is under way", 5)
+            raise already_reloading()
         self._asked = asyncio.get_running_loop().create_future()
         try:
             self.connection.send(AskReload())
@@ -98,7 +99,7 @@ class WorkerServer(Server):
         self.config.backlog = AT_ONCE
         self.link, self.served, self.own_reload = link, app.state.served, app.state.reload
         self.is_orphan = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begins to answer, and says so."""
@@ -126,9 +127,7 @@ class WorkerServer(Server):
             self.batcher.refuse()
             return
         if isinstance(message, ReloadNow):
-            task = asyncio.create_task(self._reload())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.begin(self._reload())
         elif isinstance(message, EndNow):
             self.batcher.refuse()
             self.should_exit = self.force_exit = True
