@@ -13,8 +13,9 @@ from dim.core.output import check_target
 from dim.core.progress import shown
 from dim.display.terminal import Console, Text
 from dim.errors import ConfigError
+from dim.evaluation.result_files import RANKED_FOLDER
 from dim.evaluation.results import results_kind
-from dim.inference.places import stated_config
+from dim.inference.places import RANKER_FOLDER, stated_config
 from dim.judge.cross_training import CROSS_ENCODER as CROSS_ENCODERS
 from dim.judge.cross_training import EPOCHS, MOST_LISTS, TOP_K, CrossTraining
 from dim.reranker.features import FEATURES
@@ -27,7 +28,6 @@ from dim.training.ranker_results import best_vector, evaluate
 from dim.training.saved_run import open_run
 from dim.training.unseen import Training, Unseen, training_lists, unseen_towers, usual
 
-FOLDER = "ranker"  #: Of a run, where its ranker is.
 RANKED = results_kind("results of dim rank", lambda entry: str(entry.get("system")).endswith("+ ranker"))
 
 
@@ -81,7 +81,7 @@ def rank(
     Raises:
         ConfigError: The run's method scores no entities; `out` holds results; a share is out of range.
     """
-    out = out or run / "ranked"
+    out = out or run / RANKED_FOLDER
     cross = CrossTraining(top_k=cross_candidates, most_lists=cross_lists, epochs=cross_epochs)
     _check(out, num_candidates, nil_precision, nil_share, overwrite)
     with folder_lock(run, "dim rank"), folder_lock(out, "dim rank"):
@@ -152,9 +152,9 @@ def _rank(
     }
     if unseen != "folds":
         ranker.facts["unseen"] = unseen
-    ranker.save(run / FOLDER)
+    ranker.save(run / RANKER_FOLDER)
     evaluate(run, task, finder, ranker, split, out)
-    console.say(f"the ranker: {run / FOLDER}")
+    console.say(f"the ranker: {run / RANKER_FOLDER}")
     if cross_encoder is not None:
         made = fit_cross_encoder(run, task, finder, ranker, training, unseen, cross_encoder, cross, device)
         console.say(Text(f"the cross-encoder: {made}; next: {command_line(['judge', str(run)], trusted)}"))
@@ -175,7 +175,7 @@ def _check(out: Path, num_candidates: int, nil_precision: float | None, nil_shar
 
 def _make_room(run: Path) -> None:
     """Makes sure that the ranker's folders may be replaced."""
-    check_target(run / FOLDER, RANKER, overwrite=True)
+    check_target(run / RANKER_FOLDER, RANKER, overwrite=True)
     check_target(run / CROSS_ENCODER, CROSS_ENCODERS, overwrite=True)
 
 

@@ -37,7 +37,7 @@ from dim.core.shortages import shortage
 from dim.core.wrong_line import split_line
 from dim.display.lines import say
 from dim.errors import ConfigError, DimError
-from dim.evaluation.result_files import write_identity
+from dim.evaluation.result_files import BEST, write_identity
 from dim.inference.places import CONFIG, check_dataset, check_places, read_config, record_places
 from dim.releases.prepare import open_dataset
 from dim.training.checkpoint import check_checkpoint, checkpoint, no_checkpoint, to_resume_from
@@ -346,7 +346,7 @@ class DimCLI(LightningCLI):
             return
         best = None
         if self.model.is_trained:
-            best = self.folder / "checkpoints" / "best.ckpt"
+            best = self.folder / BEST
             if not best.exists():
                 raise ConfigError(
                     "an epoch of training, with its evaluation on tune",

@@ -18,15 +18,13 @@ from dim.features.live import ReadyImage
 from dim.images.given import open_image
 from dim.images.reading import UnusableImageError
 from dim.judge.contract import Candidate, Case, Judge, Verdict
-from dim.judge.folder import JUDGE as KIND
-from dim.judge.folder import SAVED, open_stage
+from dim.judge.folder import JUDGE, SAVED, open_stage
 from dim.judge.stage import JudgeStage, combined
 from dim.linker.answer import Question
 from dim.linker.images import ImageReader, seen
 from dim.reranker.ranker import Judged
 
 LOG = log("dim")
-JUDGE = "judge"  #: A folder of a run's, and of a linker's.
 REST_S = 60  #: Seconds that a server is left alone which could not be asked.
 #: What the evidence of a judged mention says beside what the ranker reads.
 EVIDENCE = {
@@ -55,7 +53,7 @@ def stage_for(
         raise ConfigError("a linker with a ranker, which the judge reads after", "none", "Leave judge out.")
     if judge is None or isinstance(judge, JudgeStage):
         return judge
-    if not KIND.stands_at(folder):
+    if not JUDGE.stands_at(folder):
         if judge == SAVED and not folder.exists():
             return None
         if judge != SAVED:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dim.errors import CheckpointError
 from dim.inference.method import Method
+from dim.inference.places import RANKER_FOLDER
 from dim.reranker.ranker import RANKER, Ranker
 
 
@@ -19,7 +20,7 @@ def ranker_of_run(run: Path, task: Method) -> Ranker | None:
     Raises:
         CheckpointError: It was trained on other weights, or it is damaged.
     """
-    folder = run / "ranker"
+    folder = run / RANKER_FOLDER
     if not RANKER.stands_at(folder):
         return None
     ranker = Ranker.load(folder)
