@@ -126,19 +126,21 @@ def case_of(stage: JudgeStage, question: Question, entities: Sequence[Entity]) -
     return Case(key, question.mention, question.context, shown, _image(stage.judge, question))
 
 
-def evidence_of(verdict: Verdict, before: Judged, place: int, top_k: int) -> Mapping[str, float]:
-    """What an answer's evidence says of a judge that was asked.
+def evidence_of(stage: JudgeStage | None, verdict: Verdict | None, before: Judged, place: int) -> Mapping[str, float]:
+    """What an answer's evidence says of a judge; nothing where none was asked.
 
     Args:
-        verdict: The judge's.
+        stage: The judge.
+        verdict: What it said.
         before: What the ranker said.
         place: Of the candidate in the ranker's list.
-        top_k: Candidates that the judge saw.
     """
+    if stage is None or verdict is None:
+        return {}
     found = {"ranker_probability": float(before.probabilities[place])}
     if verdict.scores is None:
         return found | {"judge_abstained": 1.0}
-    shown = before.order[:top_k].tolist()
+    shown = before.order[: stage.top_k].tolist()
     if place in shown:
         found["judge"] = float(np.exp(verdict.scores[shown.index(place)]))
     return found if verdict.none is None else found | {"judge_none": float(np.exp(verdict.none))}

@@ -172,7 +172,7 @@ class RankedLinker(Linker):
         for place, verdict in enumerate(judged):
             check_finite(place, np.append(verdict.scores, verdict.nil_probability or 0.0), "the ranker's scores")
         return [
-            self._by_ranker(part, described, said, top_k, self._of_judge(verdict, first))
+            self._by_ranker(part, described, said, top_k, verdict, first)
             for part, described, said, verdict, first in zip(found, features, judged, verdicts, before, strict=True)
         ]
 
@@ -190,13 +190,6 @@ class RankedLinker(Linker):
             for part, said in zip(found, before, strict=True)
         ]
         return ask(stage, questions, shown, before)
-
-    def _of_judge(self, verdict: Verdict | None, before: Judged) -> Callable[[int], Mapping[str, float]]:
-        """What the evidence of a candidate, by its place, says of the judge."""
-        if verdict is None or self.judge is None:
-            return lambda _: {}
-        top_k = self.judge.top_k
-        return lambda place: evidence_of(verdict, before, place, top_k)
 
     def _allowed(self, question: Question) -> Rows | None:
         if question.candidates is None:
@@ -261,15 +254,20 @@ class RankedLinker(Linker):
         features: NDArray[np.float64],
         judged: Judged,
         top_k: int,
-        of_judge: Callable[[int], Mapping[str, float]],
+        verdict: Verdict | None,
+        before: Judged,
     ) -> list[Answer]:
+        """The answers by what ranker and judge say together; `verdict` is the judge's, `before` the ranker's word."""
         assert self.ranker is not None
         missing = judged.nil_probability or 0.0
         answers = [
             self._answer(
                 int(found.rows[place]),
                 float(judged.scores[place]),
-                {**dict(zip(self.ranker.names, features[place].tolist(), strict=True)), **of_judge(int(place))},
+                {
+                    **dict(zip(self.ranker.names, features[place].tolist(), strict=True)),
+                    **evidence_of(self.judge, verdict, before, int(place)),
+                },
                 float(judged.probabilities[place]) * (1 - missing),
             )
             for place in judged.order[:top_k]
