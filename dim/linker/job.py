@@ -43,7 +43,6 @@ from dim.linker.answer_files import (
     write_answers,
 )
 from dim.linker.each import link_each, read_images
-from dim.linker.given import check_top_k
 from dim.linker.linker import Linker
 from dim.linker.opening import content_of, open_linker
 from dim.linker.shown import say_calibration
@@ -113,7 +112,6 @@ def link_file(source: Path, output: Path, options: Options) -> None:
             options.
         DataError: `source` cannot be read, or none of its rows could be answered.
     """
-    check_top_k(options.top_k)
     if options.batch_size < 1:
         raise ConfigError("batch_size of at least 1", str(options.batch_size), "Raise it.")
     check_format(output)
