@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dim.core.folder_files import read_array
+from dim.core.folder_files import read_array, write_arrays
 from dim.core.mapped import dropped
 from dim.core.sealed import REMEDY
 from dim.errors import DataError
@@ -49,8 +49,7 @@ def write_names(folder: Path, names: NameArrays) -> None:
     for name in LISTS:
         lists: Jagged = getattr(names.strings, name)
         arrays |= {name: lists.values, f"{name}_starts": lists.starts}
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    write_arrays(folder, arrays)
 
 
 def read_names(folder: Path) -> NameArrays:
