@@ -15,6 +15,8 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, Union, get_args, get_origin
 
+from jsonargparse import ArgumentParser
+
 from dim.core.abstract import abstract_names
 from dim.core.choices import nearest
 from dim.core.known_classes import REMEDY, UPGRADE
@@ -55,6 +57,10 @@ class Explained:
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raises ConfigError."""
         raise explain(self, message, ex)
+
+
+class Parser(Explained, ArgumentParser):
+    """Of the plain commands; the trainer's has Lightning's beside `Explained`."""
 
 
 class OptionError(ConfigError):
