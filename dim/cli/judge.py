@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from dim.cli.next_steps import command_line
+from dim.core.command_line import command_line
 from dim.core.known_classes import trusted_by
 from dim.core.locks import folder_lock
 from dim.core.output import check_target

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
-from shlex import join
 from typing import Any
 
+from dim.core.command_line import command_line
 from dim.core.known_classes import class_names, packages
 from dim.display.terminal import Console, Text
 from dim.errors import ConfigError
@@ -80,14 +80,3 @@ def _name(run: Path) -> str:
     """What its linker is called: as the run, which of a seed stands in the folder of its system."""
     run = run.resolve()
     return f"{run.parent.name}_{run.name}" if re.fullmatch(r"seed\d+", run.name) else run.name
-
-
-def command_line(words: Sequence[str], trusted: Sequence[str] = ()) -> str:
-    """A command of dim as it is typed, with the packages that it is told to trust.
-
-    Example:
-        >>> command_line(["export", "my run"], ("mine.", "yours."))
-        "python -m dim export 'my run' --trust mine,yours"
-    """
-    trust = ["--trust", ",".join(name.rstrip(".") for name in trusted)] if trusted else []
-    return join(["python", "-m", "dim", *words, *trust])

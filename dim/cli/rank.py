@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dim.cli.next_steps import command_line, say_next_of_run
+from dim.cli.next_steps import say_next_of_run
+from dim.core.command_line import command_line
 from dim.core.known_classes import trusted_by
 from dim.core.locks import folder_lock
 from dim.core.output import check_target
