@@ -80,45 +80,33 @@ def judge(
     check_target(out, JUDGED, overwrite=overwrite)
     check_target(run / JUDGE_FOLDER, JUDGE, overwrite=True)
     reach = curve if curve is not None else share if chosen.is_costly else 1.0
-    asking = Asking(chosen, top_k, share, num_learned, 0, run)
+    trusted, console = trusted_by(trust), Console()
     with folder_lock(run, "dim judge"), folder_lock(out, "dim judge"):
         check_target(out, JUDGED, overwrite=overwrite)  # another process may have written it until now
-        _judge(run, asking, reach, control, split, out, device, dataset, trusted_by(trust))
-
-
-def _judge(
-    run: Path,
-    asking: Asking,
-    curve: float,
-    control: bool,
-    split: str,
-    out: Path,
-    device: str,
-    dataset: Path | None,
-    trusted: tuple[str, ...],
-) -> None:
-    task, ranker, finder = open_ranked(run, device, dataset, trusted)
-    asking.seed, console = task.seed, Console()
-    cases = RunCases(task, finder)
-    stage = learn(task, finder, ranker, cases, asking)
-    weights = stage.weights
-    console.say(
-        f"weights learned on {weights.num:,} mentions of tune: ranker {weights.ranker:.2f}, judge {weights.judge:.2f}"
-    )
-    save_stage(stage, ranker, run / JUDGE_FOLDER, with_model=False)
-    rows = task.datamodule.rows(split).numpy()
-    lists = finder.lists(task, rows)
-    images = task.data.dataset.mentions["images"].iloc[rows]
-    clusters = [str(own[0]) if len(own) else f"row {place}" for place, own in enumerate(images)]
-    outcome = judge_split(
-        stage, asking, cases, rows, lists, ranker.judge(lists), finder.golds[rows], clusters, curve, control
-    )
-    options = {"share": asking.share, "top_k": asking.top_k, "judge": asking.judge.fingerprint}
-    after = After("judge", outcome.summary, options)
-    metrics, frame = write_ranked(run, task, finder, ranker, split, lists, outcome.judged, out, after)
-    print_written(task, metrics, frame, out)
-    print_judged(console, outcome.summary)
-    console.say(Text(f"the judge: {run / JUDGE_FOLDER}; next: {command_line(['export', str(run), 'FOLDER'], trusted)}"))
+        task, ranker, finder = open_ranked(run, device, dataset, trusted)
+        asking = Asking(chosen, top_k, share, num_learned, task.seed, run)
+        cases = RunCases(task, finder)
+        stage = learn(task, finder, ranker, cases, asking)
+        weights = stage.weights
+        console.say(
+            f"weights learned on {weights.num:,} mentions of tune: ranker {weights.ranker:.2f}, "
+            f"judge {weights.judge:.2f}"
+        )
+        save_stage(stage, ranker, run / JUDGE_FOLDER, with_model=False)
+        rows = task.datamodule.rows(split).numpy()
+        lists = finder.lists(task, rows)
+        images = task.data.dataset.mentions["images"].iloc[rows]
+        clusters = [str(own[0]) if len(own) else f"row {place}" for place, own in enumerate(images)]
+        outcome = judge_split(
+            stage, asking, cases, rows, lists, ranker.judge(lists), finder.golds[rows], clusters, reach, control
+        )
+        options = {"share": share, "top_k": top_k, "judge": chosen.fingerprint}
+        after = After("judge", outcome.summary, options)
+        metrics, frame = write_ranked(run, task, finder, ranker, split, lists, outcome.judged, out, after)
+        print_written(task, metrics, frame, out)
+        print_judged(console, outcome.summary)
+        next_one = command_line(["export", str(run), "FOLDER"], trusted)
+        console.say(Text(f"the judge: {run / JUDGE_FOLDER}; next: {next_one}"))
 
 
 def print_judged(console: Console, found: dict[str, Any]) -> None:
