@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import warnings
@@ -28,6 +27,7 @@ from dim.cli.making import explain_making
 from dim.cli.run_options import settle_options
 from dim.cli.trainer_line import trainer_line
 from dim.core.distributed import process_of_run
+from dim.core.environment import restored
 from dim.core.folder_files import is_bounded
 from dim.core.known_classes import only_these, trusted_by
 from dim.core.locks import folder_lock
@@ -57,8 +57,9 @@ from dim.training.wandb_run import end_wandb, follow_run
 from dim.training.writer import ResultWriter
 
 MONITOR = "tune/mrr"
-#: What Lightning sets when it starts further processes; another run in this process would take it for its own.
-LAUNCH_VARIABLES = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
+#: Variables that Lightning sets when it starts further processes, which another run in this process would take for its
+#: own, and what the offline logger of Weights & Biases says to whatever comes later.
+CHANGED = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE", "WANDB_MODE")
 #: What Lightning and jsonargparse warn of and a user cannot act on.
 QUIET = (
     ".*does not have many workers.*",
@@ -441,8 +442,6 @@ def run_trainer(arguments: Sequence[str]) -> None:
         warnings.filterwarnings("ignore", message=message)
     # Lightning starts further processes with this process's command line, and tells them by the environment.
     argv, sys.argv = sys.argv, [sys.argv[0], *arguments]
-    # The offline logger of Weights & Biases says so in the environment, to whatever comes later.
-    environment = {name: os.environ.get(name) for name in (*LAUNCH_VARIABLES, "WANDB_MODE")}
     is_first = process_of_run() == 0
     Parser.line = trainer_line(arguments)
     registered()  # a YAML file names a class without its module once the class is known
@@ -452,13 +451,13 @@ def run_trainer(arguments: Sequence[str]) -> None:
     # The configuration of fit is the user's own word; that of a run may be a stranger's.
     door = nullcontext() if arguments[0] == "fit" else only_these(classes_of_runs(), trusted, typed_in)
     try:
-        with ExitStack() as held, door, nullcontext() if is_first else redirect_stdout(StringIO()):
+        with (
+            restored(CHANGED),
+            ExitStack() as held,
+            door,
+            nullcontext() if is_first else redirect_stdout(StringIO()),
+        ):
             DimCLI(held, trusted, **OPTIONS, args=arguments)
     finally:
         torch.set_flush_denormal(False)
         sys.argv = argv
-        for name, value in environment.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

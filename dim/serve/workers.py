@@ -13,8 +13,8 @@ import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from dim.core.coroutines import Tasks
+from dim.core.environment import restored
 from dim.display.log import log
 from dim.errors import ConfigError, MemoryShortageError
 from dim.serve.control import AskReload, Ended, EndNow, Message, NotOpened, Opened, Reloaded, ReloadNow
@@ -114,7 +115,9 @@ class Workers:
         ours, theirs = SPAWN.Pipe()
         process = SPAWN.Process(target=work, args=(self.source, self.settings, self.listener, theirs))
         threads = os.environ.get(THREADS) or str(num_threads(self.count))
-        with _environment({FOLDER: self._metrics, THREADS: threads, SAFE_PATH: "1"}):
+        seen = {FOLDER: self._metrics, THREADS: threads, SAFE_PATH: "1"}
+        with restored(seen):
+            os.environ.update(seen)
             process.start()
         theirs.close()
         worker = _Worker(process, ours, self._loop.create_future())
@@ -255,18 +258,3 @@ def num_threads(count: int) -> int:
 
 def _end_of(code: int | None) -> str:
     return f"signal {-code}" if code is not None and code < 0 else f"exit status {code}"
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Has processes that are started meanwhile see these variables."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
