@@ -142,5 +142,4 @@ def _check_number(count: int, what: str, most: int) -> None:
 
 
 def _told(added: int, removed: int, num_entities: int) -> Response:
-    told = Changed(added=added, removed=removed, entities=num_entities)
-    return Response(told.model_dump_json(), media_type="application/json")
+    return Changed(added=added, removed=removed, entities=num_entities).response()
