@@ -15,7 +15,7 @@ from dim.core.provenance import say_where
 from dim.data.dataset import NIL
 from dim.data.entity_uris import EntityUris, ids_of
 from dim.data.files import explain_read_errors
-from dim.data.nif import Document, Named, Phrase, misplaced, not_in_kb, read_nif, write_nif
+from dim.data.nif import Document, Named, Phrase, misplaced, named_as, read_nif, write_nif
 from dim.data.uri_file import read_uris
 from dim.display.lines import say_json
 from dim.display.terminal import Console
@@ -171,13 +171,8 @@ def judged(found: Found, linker: Linker, named: EntityUris, is_missed: bool) -> 
 
 def named_in(text: Document, found: Found, named: EntityUris) -> list[Named]:
     """The answers of a text as NIF has them."""
-    told = []
-    for each, answer in found:
-        if answer is not None:
-            is_nil = answer.id == NIL
-            uri = not_in_kb(text.text[each.start : each.end]) if is_nil else named.uri_of(answer.id)
-            told.append(Named(each.start, each.end, uri, answer.probability))
-    return told
+    answered = ((phrase, answer) for phrase, answer in found if answer is not None)
+    return [named_as(text.text, phrase, answer.id, answer.probability, named) for phrase, answer in answered]
 
 
 def say(figures: dict[str, Measured], facts: Facts, as_json: bool, name: str) -> None:

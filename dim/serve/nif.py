@@ -8,9 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from dim.data.dataset import NIL
 from dim.data.entity_uris import EntityUris
-from dim.data.nif import Document, Named, check_places, not_in_kb, read_nif, write_nif
+from dim.data.nif import Document, Named, check_places, named_as, read_nif, write_nif
 from dim.errors import MissingExtraError
 from dim.linker.annotate import marked_questions
 from dim.linker.each import Outcome
@@ -79,8 +78,5 @@ def _named(document: Document, outcomes: Sequence[Outcome], named: EntityUris) -
     for phrase, outcome in zip(document.phrases, outcomes, strict=True):
         if isinstance(outcome, Exception):
             raise outcome
-        for answer in outcome:
-            text = document.text[phrase.start : phrase.end]
-            uri = not_in_kb(text) if answer.id == NIL else named.uri_of(answer.id)
-            told.append(Named(phrase.start, phrase.end, uri, answer.probability))
+        told += [named_as(document.text, phrase, each.id, each.probability, named) for each in outcome]
     return told
