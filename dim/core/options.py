@@ -180,8 +180,8 @@ def _given_value(key: str, line: Line) -> str:
     options = dict(split_line(line.given))
     if key in options:
         return options[key]
-    for tree in (read_options(line.home / path) for name, path in split_line(line.given) if name in ("config", "c")):
-        found: Any = tree
+    for path in line.files:
+        found: Any = read_options(line.home / path)
         for part in key.split("."):
             found = found.get(part) if isinstance(found, dict) else None
         if found is not None:
