@@ -10,6 +10,7 @@ from typing import Literal
 from rich.table import Table
 
 from dim.core.files import atomic_path
+from dim.core.output import taken
 from dim.core.progress import shown
 from dim.core.provenance import say_where
 from dim.data.dataset import NIL
@@ -19,7 +20,7 @@ from dim.data.nif import Document, Named, Phrase, misplaced, named_as, read_nif,
 from dim.data.uri_file import read_uris
 from dim.display.lines import say_json
 from dim.display.terminal import Console
-from dim.errors import ConfigError, DataError
+from dim.errors import DataError
 from dim.evaluation.gerbil import Linked, Measured, measured
 from dim.judge.folder import SAVED
 from dim.linker import Answer, Linker
@@ -95,7 +96,7 @@ def nif(
         ConfigError: `output` is there already.
     """
     if output is not None and output.exists():
-        raise ConfigError(f"a new file {output}", "one that is there", "Name another --output, or remove it.")
+        raise taken(output)
     named = EntityUris(uri_prefix, read_uris(uris) if uris is not None else None)
     with explain_read_errors(input):
         documents = read_nif(input.read_bytes(), str(input))

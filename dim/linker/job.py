@@ -18,6 +18,7 @@ from dim.core.checksums import sha256
 from dim.core.excerpts import few
 from dim.core.files import explain_write_errors, remove_leftovers, sync_names, write_json
 from dim.core.folder_files import json_value, read_json
+from dim.core.output import taken
 from dim.core.progress import shown
 from dim.data.table_files import iter_table
 from dim.data.table_rows import MENTION_COLUMNS, SYNONYMS, read_columns
@@ -117,9 +118,8 @@ def link_file(source: Path, output: Path, options: Options) -> None:
     check_format(output)
     journal, state = output.with_name(f"{output.name}.partial"), output.with_name(f"{output.name}.state.json")
     there = output if output.exists() else whole(output)
-    is_there = ConfigError(f"a new file {there}", "one that is there", "Name another --output, or remove it.")
     if output.exists() and not state.exists():
-        raise is_there
+        raise taken(output)
     console = Console(stderr=True)
     counted = count(source, options.encoding, own_columns(output))
     for note in counted.notes:
@@ -129,7 +129,7 @@ def link_file(source: Path, output: Path, options: Options) -> None:
     asked = {"model": content, "input": counted.content, "images": counted.images, **deciding}
     if there.exists():
         if not _is_answered(output, journal, state, asked):
-            raise is_there
+            raise taken(there)
         state.unlink()
         remove_leftovers(output.parent)
         console.say(f"{counted.total:,} rows answered before: {output}")
