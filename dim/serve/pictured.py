@@ -137,12 +137,11 @@ def _check_answers(served: Served, num_mentions: int, top_k: int) -> None:
 
 
 async def _marked(served: Served, edition: Edition, asked: AskedText, image: ReadyImage | None) -> list[Marked]:
-    if asked.spans is not None:
-        spans = [(span.start, span.end) for span in asked.spans]
-        return marked(Document(asked.text, spans, image), edition.finder, edition.linker.context_sentences)
-    loop, sentences = asyncio.get_running_loop(), edition.linker.context_sentences
-    document = Document(asked.text, None, image)
-    found = await loop.run_in_executor(served.finding, marked, document, edition.finder, sentences)
+    spans = None if asked.spans is None else [(span.start, span.end) for span in asked.spans]
+    work = partial(marked, Document(asked.text, spans, image), edition.finder, edition.linker.context_sentences)
+    if spans is not None:
+        return work()
+    found = await asyncio.get_running_loop().run_in_executor(served.finding, work)
     if len(found) > served.settings.max_mentions:
         expected = f"at most {served.settings.max_mentions} mentions in a text"
         raise Problem(422, expected, f"{len(found):,}", "Send it in parts, or mark those that count.")

@@ -87,8 +87,7 @@ def api(served: Served, changes: Changes | None = None) -> APIRouter:
         """Links a mention with an uploaded image, or an image alone."""
         asked, image = await form(request, asked_with_image)
         served.check_top_k(asked.top_k)
-        parts = asked.mention, asked.context, asked.candidates
-        outcome = await served.answer_with_image(request, parts, image, asked.top_k)
+        outcome = await served.answer_with_image(request, asked, image)
         return Linked(answers=served.answers_of(outcome)).response()
 
     @router.post("/link/batch", responses=errors(*ASKING), response_model=LinkedMany)

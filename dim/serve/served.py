@@ -21,7 +21,7 @@ from dim.serve.kept_images import KeptImages
 from dim.serve.metrics import Metrics
 from dim.serve.problems import Problem, error_parts
 from dim.serve.reader import Reader, while_there
-from dim.serve.schema import AnswerOut, Candidates, ErrorParts, Failed, Linked
+from dim.serve.schema import AnswerOut, AskedWithImage, ErrorParts, Failed, Linked
 from dim.serve.settings import Settings
 
 
@@ -93,16 +93,14 @@ class Served:
         with self.batcher.places(len(questions)):
             return await while_there(request, self.batcher.answer(self.edition.linker, questions, top_k))
 
-    async def answer_with_image(
-        self, request: Request, asked: tuple[str, str, Candidates], image: bytes, top_k: int
-    ) -> Outcome:
-        """What comes of a question (mention, context, candidates) with an uploaded image."""
-        mention, context, candidates = asked
+    async def answer_with_image(self, request: Request, asked: AskedWithImage, image: bytes) -> Outcome:
+        """What comes of a question with an uploaded image."""
         linker = self.edition.linker
 
         async def answered() -> list[Outcome]:
             ready = await self.images.ready(image, linker.question_reader)
-            return await self.batcher.answer(linker, [Question(mention, context, ready, candidates)], top_k)
+            question = Question(asked.mention, asked.context, ready, asked.candidates)
+            return await self.batcher.answer(linker, [question], asked.top_k)
 
         with self.batcher.places(1):
             return (await while_there(request, self.batcher.in_time(answered())))[0]
