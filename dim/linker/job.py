@@ -200,7 +200,8 @@ def count(source: Path, encoding: str | None, replaced: Collection[str] = ()) ->
     for where, row in iter_table(source, encoding, KNOWN, notes):
         total += 1
         if isinstance(row, dict):
-            columns |= {name: None for name in row if name not in read_columns(row, READ)}
+            read = read_columns(row, READ)
+            columns |= {name: None for name in row if name not in read}
         if not asks or _names_images(row):
             try:
                 images.update(_state_of_images(_question(row, source)))
