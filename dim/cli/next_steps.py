@@ -40,14 +40,7 @@ def say_next(written: str, linker: Linker, folder: Path, image_root: str | None,
 
 
 def say_next_of_run(task: Method, run: Path, config: Mapping[str, Any], is_ranked: bool = False) -> None:
-    """Prints what is done with a run, as far as its method can: a ranker beside it, its linker; a line each.
-
-    Args:
-        task: Its method.
-        run: Its folder.
-        config: Its configuration.
-        is_ranked: Whether it has a ranker.
-    """
+    """Prints what is done with a run, as far as its method can: a ranker beside it, its linker; a line each."""
     from dim.training.saved_run import packages_to_trust  # who says this of a linker pays for no trainer
 
     trusted = packages_to_trust(answering := [config.get("model"), config.get("data")])

@@ -14,12 +14,7 @@ _HASHED = 4096  #: Rows that are Python objects at once.
 
 
 class TableWriter:
-    """Writes a Parquet file in row groups of one size, and hashes its columns as `column_hashes` does.
-
-    Args:
-        path: The file.
-        schema: Its columns.
-    """
+    """Writes a Parquet file in row groups of one size, and hashes its columns as `column_hashes` does."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._writer, self._schema = pq.ParquetWriter(path, schema), schema

@@ -90,13 +90,7 @@ def wrong_line(line: Line, options: Mapping[str, bool], positional: Sequence[str
 
 
 def wrong_name(line: Line, options: Mapping[str, bool], positional: Sequence[str] = ()) -> ConfigError | None:
-    """The error for a line with an option that does not exist, before there is a parser; None for any other line.
-
-    Args:
-        line: That was given.
-        options: As `wrong_line` takes them.
-        positional: The same.
-    """
+    """The error for a line with an option that does not exist, before there is a parser; None for any other line."""
     if line.options & {"help", "h"} or all(_is_known(name, options) for name in line.options):
         return None
     return wrong_line(line, options, positional)

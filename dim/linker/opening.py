@@ -42,10 +42,6 @@ def content_of(model: str, dataset: Path | None = None) -> str:
     Of a linker's folder its manifest counts, which has the checksum of each file; of a run its configuration, weights
     and ranker, and the hashes of its dataset.
 
-    Args:
-        model: As of `open_linker`.
-        dataset: As of `open_linker`.
-
     Raises:
         DataError: There is no linker.
     """

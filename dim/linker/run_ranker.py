@@ -13,10 +13,6 @@ from dim.reranker.ranker import RANKER, Ranker
 def ranker_of_run(run: Path, task: Method) -> Ranker | None:
     """The ranker that `dim rank` saved with a run; None where there is none.
 
-    Args:
-        run: Its folder.
-        task: Its method, opened.
-
     Raises:
         CheckpointError: It was trained on other weights, or it is damaged.
     """

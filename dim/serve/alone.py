@@ -16,13 +16,7 @@ from dim.serve.source import Source
 
 
 def serve_alone(source: Source, settings: Settings, listener: socket.socket, begun: Callable[[Opened], None]) -> Ended:
-    """Opens the linker and serves until SIGTERM or Ctrl-C; then all that was accepted is answered.
-
-    Args:
-        source: Of the linker.
-        settings: The limits.
-        listener: The address, bound.
-        begun: Is called before it answers.
+    """Opens the linker, says so to `begun`, and serves until SIGTERM or Ctrl-C; then all that was accepted is answered.
 
     Raises:
         DimError: The linker cannot be opened.

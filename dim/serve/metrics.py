@@ -18,9 +18,6 @@ class Metrics:
 
     Where the environment's PROMETHEUS_MULTIPROC_DIR was set before prometheus_client was imported, as `Workers` does,
     each process has its counts in files of that folder; whichever is asked sums them up.
-
-    Args:
-        version: Of dim.
     """
 
     def __init__(self, version: str) -> None:

@@ -32,13 +32,7 @@ TURTLE: dict[int | str, dict[str, Any]] = {
 
 
 def add_nif(router: APIRouter, served: Served, responses: dict[int | str, dict[str, Any]]) -> None:
-    """Adds the route.
-
-    Args:
-        router: To it.
-        served: Answers.
-        responses: Of errors, as they are documented.
-    """
+    """Adds the route, and documents its errors."""
 
     @router.post("/nif", responses={**TURTLE, **responses}, response_class=Response, openapi_extra=BODY)
     async def nif(request: Request) -> Response:

@@ -23,15 +23,7 @@ REMEDIES = {
 
 
 class Problem(HTTPException):
-    """An error with its status.
-
-    Args:
-        status: Of HTTP.
-        expected: As of `dim.errors.DimError`.
-        found: Likewise.
-        remedy: Likewise.
-        headers: Further headers of the answer.
-    """
+    """An error with its status of HTTP; its parts are those of `dim.errors.DimError`."""
 
     def __init__(
         self, status: int, expected: str, found: str, remedy: str, headers: Mapping[str, str] | None = None
@@ -63,13 +55,7 @@ def error_parts(expected: str, found: str, remedy: str) -> dict[str, str]:
 
 
 def busy(expected: str, found: str, seconds: int = 1) -> Problem:
-    """503: the same question may be answered later.
-
-    Args:
-        expected: As of `Problem`.
-        found: Likewise.
-        seconds: When to ask again.
-    """
+    """503: the same question may be answered in so many seconds."""
     remedy = f"Ask again in {seconds} s, as Retry-After says."
     return Problem(503, expected, found, remedy, {"Retry-After": str(seconds)})
 

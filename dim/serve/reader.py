@@ -131,11 +131,6 @@ def reading_route(reader: Reader, settings: Settings) -> type[APIRoute]:
 def parsed(model: type[M], value: Any, max_batch: int = 1) -> M:
     """A value as what a model says.
 
-    Args:
-        model: What is asked.
-        value: Of JSON.
-        max_batch: Questions of a request.
-
     Raises:
         Problem: 422, it is not.
     """

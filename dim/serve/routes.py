@@ -58,12 +58,7 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def api(served: Served, changes: Changes | None = None) -> APIRouter:
-    """All routes but the pages.
-
-    Args:
-        served: Answers.
-        changes: Of the KB; None: there are none.
-    """
+    """All routes but the pages; where there are no `changes`, those that change the KB refuse."""
     router = APIRouter(route_class=reading_route(served.reader, served.settings))
 
     async def form(request: Request, read: Callable[[bytes, str], T]) -> T:

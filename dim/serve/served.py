@@ -54,10 +54,6 @@ class Edition:
 class Served:
     """A linker that is served.
 
-    Args:
-        edition: Answers at first.
-        settings: The limits.
-
     Attributes:
         edition: What answers a question that comes now. One that came before keeps the one that it came to.
     """

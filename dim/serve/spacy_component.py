@@ -134,11 +134,6 @@ class DimLinker(Pipe):
     The image of a document, `doc._.image`, belongs to all its spans: a path, the bytes of a file, or an opened image,
     which spaCy cannot write with the document. Set it before the component's turn: `doc = nlp.make_doc(text)`,
     `doc._.image = "photo.jpg"`, `nlp(doc)`.
-
-    Args:
-        linker: Answers.
-        options: How it is asked.
-        name: Of the component in its pipeline.
     """
 
     def __init__(self, linker: Linker, options: Options, name: str = "dim_linker") -> None:

@@ -52,11 +52,7 @@ def work(source: Source, settings: Settings, listener: socket.socket, parent: Co
 
 
 class ParentLink:
-    """The connection to the process that looks after this one.
-
-    Args:
-        connection: To it.
-    """
+    """The connection to the process that looks after this one."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -86,13 +82,7 @@ class ParentLink:
 
 
 class WorkerServer(Server):
-    """A server that shares its address with others, and ends with the process that looks after it.
-
-    Args:
-        app: What `create_app` gave.
-        settings: As of `Server`.
-        link: To that process.
-    """
+    """A server that shares its address with others, and ends with the process that looks after it."""
 
     def __init__(self, app: FastAPI, settings: Settings, link: ParentLink) -> None:
         super().__init__(app, settings)

@@ -56,12 +56,6 @@ class _Worker:
 class Workers:
     """Starts processes that answer, and looks after them.
 
-    Args:
-        source: Of the linker, which each opens.
-        settings: The limits, of each process.
-        listener: The address, bound.
-        count: Of processes.
-
     Raises:
         ConfigError: There are none.
     """
