@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 import warnings
@@ -36,6 +35,7 @@ from dim.core.replaced import State, state_of
 from dim.core.shortages import shortage
 from dim.core.wrong_line import split_line
 from dim.display.lines import say
+from dim.display.log import quieten
 from dim.errors import ConfigError, DimError
 from dim.evaluation.result_files import BEST, write_identity
 from dim.inference.places import CONFIG, check_dataset, check_places, read_config, record_places
@@ -436,8 +436,7 @@ def run_trainer(arguments: Sequence[str]) -> None:
     # Adam's squares of tiny gradients become denormal numbers, which processors multiply some 100 times slower.
     # Here, before the first operation: the threads of torch's pool take the setting from the one that starts them.
     torch.set_flush_denormal(True)
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    quieten("pytorch_lightning", "lightning_fabric")
     for message in QUIET:
         warnings.filterwarnings("ignore", message=message)
     # Lightning starts further processes with this process's command line, and tells them by the environment.
