@@ -18,6 +18,7 @@ from torch import Tensor
 
 from dim.core.provenance import say_where
 from dim.data.dataset import write_dataset
+from dim.display.log import quieten
 from dim.display.terminal import Console
 from dim.encoders.tiny import TinyTextEncoder
 from dim.evaluation.protocols import FullKB
@@ -42,7 +43,7 @@ def bench_train(
         width: Of the features.
         epochs: Timed epochs of each, after one that warms up.
     """
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    quieten("pytorch_lightning", level=logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     table = Table(title=f"an epoch over {num_mentions:,} mentions, KB {num_entities:,}, features {width} wide")
     for column in ("batch", "steps", "bare loop ms/step", "fit ms/step", "ratio", "above it ms/step (goal ≤ 1)"):

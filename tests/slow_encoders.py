@@ -24,6 +24,7 @@ class SlowTextEncoder(TinyTextEncoder):
 
 class SlowImageEncoder(TinyImageEncoder):
     def __init__(self, pids: Path, seconds: float = 0.1) -> None:
+        super().__init__()
         self.pids, self.seconds = Path(pids), seconds
 
     def encode_image(self, pixels: Any) -> Features:

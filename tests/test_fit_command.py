@@ -12,7 +12,7 @@ from releases import PEOPLE, entity_rows, mention_rows, write_dim_release, write
 from dim import Linker
 from dim.__main__ import main
 from dim.cli.configs import shipped
-from dim.releases.fit_command import IMAGES, LARGE_STEPS, MULTILINGUAL, TEXT, fit_command
+from dim.releases.fit_command import IMAGES, LARGE_STEPS, MULTILINGUAL, TEXT, fit_words
 from dim.releases.prepare import prepare
 
 README = Path(__file__).parent.parent / "README.md"
@@ -188,7 +188,7 @@ def test_the_readme_goes_from_two_tables_to_answers(tmp_path: Path, monkeypatch:
 
 def test_many_mentions_are_trained_in_large_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = prepare(write_dim_release(tmp_path / "release"), tmp_path / "out", audit=False)
-    assert not set(LARGE_STEPS) & set(fit_command(small, has_images=False))
+    assert not set(LARGE_STEPS) & set(fit_words(small, has_images=False))
     small.mentions = pd.concat([small.mentions] * 600, ignore_index=True)
-    assert " ".join(LARGE_STEPS) in " ".join(fit_command(small, has_images=False))
-    assert not set(LARGE_STEPS) & set(fit_command(small, has_images=True))  # not measured
+    assert " ".join(LARGE_STEPS) in " ".join(fit_words(small, has_images=False))
+    assert not set(LARGE_STEPS) & set(fit_words(small, has_images=True))  # not measured

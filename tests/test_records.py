@@ -4,7 +4,8 @@ import shutil
 import pandas as pd
 import pytest
 
-from dim.core.tables import _column_hash, frame_hash
+from dim.core import tables
+from dim.core.tables import column_hashes, frame_hash
 from dim.data.dataset import MENTION_SCHEMA, Dataset, add_texts, write_dataset
 from dim.data.entity import Entity
 from dim.errors import DataError
@@ -130,11 +131,15 @@ def test_what_is_no_dataset_folder_is_refused(tmp_path, dataset):
 
 
 @pytest.mark.parametrize("num_rows", [0, 1, 5, 6, 7])
-def test_the_hash_of_a_column_does_not_depend_on_its_chunks(num_rows):
+def test_the_hash_of_a_column_does_not_depend_on_its_chunks(num_rows, monkeypatch):
+    def hashed(column, chunk=8192):
+        monkeypatch.setattr(tables, "_HASHED", chunk)
+        return column_hashes(pd.DataFrame({"column": column}))["column"]
+
     values = [None, "é", [], ["a", "b"], 1.5, "\ud83d", float("nan")][:num_rows]
     column = pd.Series(values, dtype=object, index=range(10, 10 + num_rows))
-    assert len({_column_hash(column, chunk) for chunk in (1, 2, 3, 7, 100)}) == 1
-    assert _column_hash(pd.Series(["a, b"])) != _column_hash(pd.Series(["a", "b"]))
+    assert len({hashed(column, chunk) for chunk in (1, 2, 3, 7, 100)}) == 1
+    assert hashed(pd.Series(["a, b"])) != hashed(pd.Series(["a", "b"]))
 
 
 def test_a_text_that_is_written_says_itself_what_it_is(dataset, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dim.core.output import taken
 from dim.data.files import open_text
 from dim.display.lines import say, warn
 from dim.errors import ConfigError, DataError
@@ -96,7 +97,7 @@ def _check_output(output: Path, as_json: bool) -> None:
         raise ConfigError("--as_json for the screen", "--output", "The name of --output says the format: x.jsonl.")
     check_format(output)
     if output.exists():
-        raise ConfigError(f"a new file {output}", "one that is there", "Name another --output, or remove it.")
+        raise taken(output)
 
 
 def _read(path: Path, encoding: str | None) -> str:

@@ -11,6 +11,7 @@ from dim.core.output import check_target
 from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.evaluation.results import results_kind
+from dim.inference.places import RANKER_FOLDER
 from dim.training.collective_results import Texts, coherence_of, evaluate_collective
 from dim.training.ranked_run import open_ranked
 
@@ -72,5 +73,5 @@ def collective(
         learned = Collective.fit(known.by_text(), coherence, top)
         evaluate_collective(run, task, finder, ranker, asked, learned, coherence, out)
         ranker.facts[FACT] = learned.to_fact()
-        ranker.save(run / "ranker")
-        console.say(f"saved with the ranker: {run / 'ranker'}")
+        ranker.save(run / RANKER_FOLDER)
+        console.say(f"saved with the ranker: {run / RANKER_FOLDER}")

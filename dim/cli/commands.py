@@ -47,7 +47,7 @@ class Command:
         """Parses `args` by the signature and calls the function."""
         from jsonargparse import auto_cli
 
-        from dim.cli.parser import Parser
+        from dim.core.options import Parser
 
         args = list(args) or [self.default] * bool(self.default)
         functions = self._functions(name, args)
@@ -57,22 +57,22 @@ class Command:
             name_of_list = list(signature(functions[0]).parameters)[self.num_single]
             listed = f"--{name_of_list}={json.dumps(many)}" if self.by_name else json.dumps(many)
             args = [*single, *([listed] if many else []), *options]
-        asked, command = functions[0], name
+        components: Any = functions[0]
+        asked, command, given = functions[0], name, args
         if len(functions) > 1:
-            parts = {function.__name__.split("_", 1)[1]: function for function in functions}
+            components = parts = {function.__name__.partition("_")[2]: function for function in functions}
             word = args[0] if args else ""
             if word not in parts and not word.startswith("-h") and word != "--help":
-                found = f"the word {word}" if word else "nothing"
-                raise ConfigError(f"dim {name} and one of {', '.join(parts)}", found, f"Such as: dim {name} embed.")
-            asked, command = parts.get(word, asked), word
+                found, remedy = f"the word {word}" if word else "nothing", f"Such as: dim {name} {next(iter(parts))}."
+                raise ConfigError(f"dim {name} and one of {', '.join(parts)}", found, remedy)
+            asked, command, given = parts.get(word, asked), word, args[1:]
         required = (
             key
             for key, value in signature(asked).parameters.items()
             if value.default is value.empty and value.kind is not value.VAR_KEYWORD
         )
-        Parser.line = Line(command, tuple(args[len(functions) > 1 :]), tuple(required))
-        components: Any = functions[0] if len(functions) == 1 else {f.__name__.split("_", 1)[1]: f for f in functions}
-        auto_cli(components, args=list(args), prog=f"dim {name}", as_positional=not self.by_name, parser_class=Parser)
+        Parser.line = Line(command, tuple(given), tuple(required))
+        auto_cli(components, args=args, prog=f"dim {name}", as_positional=not self.by_name, parser_class=Parser)
 
     def _functions(self, name: str, args: Sequence[str]) -> list[Callable[..., Any]]:
         """The functions, by their outlines where these say all that a command line needs."""

@@ -16,6 +16,7 @@ from rich.table import Table
 from dim.cli.configs import config_file, shipped
 from dim.cli.grid import Setting, check_settings, read_grid, tune_table
 from dim.cli.report import check_options, report
+from dim.core.command_line import command_line
 from dim.core.files import write_json
 from dim.core.folder_files import read_json
 from dim.core.termination import TERMINATION
@@ -144,7 +145,7 @@ def _print_runs(experiments: list[Experiment], failed: list[Experiment], console
         table.add_row(Text(str(experiment.run)), Text("failed", "bold red") if experiment in failed else "finished")
     console.print(table)
     for experiment in failed:
-        console.say(f"failed: python -m dim fit {shlex.join(experiment.arguments)}")
+        console.say(f"failed: {command_line(['fit', *experiment.arguments])}")
 
 
 def check(experiments: Sequence[Experiment]) -> None:
@@ -163,7 +164,7 @@ def check(experiments: Sequence[Experiment]) -> None:
         wrong = experiments[int(number)] if number.isdecimal() else None
         raise ConfigError(
             "lines of dim fit that can be read",
-            "one that cannot" if wrong is None else f"python -m dim fit {shlex.join(wrong.arguments)}",
+            "one that cannot" if wrong is None else command_line(["fit", *wrong.arguments]),
             "Its error stands above. Nothing was run.",
         )
 

@@ -13,10 +13,10 @@ from dim.data.dataset import NIL, Dataset
 from dim.display.terminal import Console
 from dim.errors import ConfigError, DataError
 from dim.evaluation.floor import rank_by_floors
-from dim.evaluation.foreign import read_ranks
+from dim.evaluation.foreign import Foreign, read_ranks
 from dim.evaluation.foreign_ids import MAX_UNKNOWN
 from dim.evaluation.protocols import FullKB
-from dim.evaluation.result_files import RANKS, read_results, write_result
+from dim.evaluation.result_files import METRICS, RANKS, read_results, write_result
 from dim.evaluation.results import measure, print_results, ranks_frame, results_kind
 from dim.releases.prepare import open_dataset
 
@@ -60,46 +60,45 @@ def evaluate(
     _check_run(run, ranks, dataset, split, protocol, overwrite)
     with folder_lock(run, "dim evaluate"):
         _check_run(run, ranks, dataset, split, protocol, overwrite)
-        _evaluate(ranks, dataset, run, name, split, protocol, cache_dir, max_unknown, encoding)
+        data = open_dataset(dataset, cache_dir)
+        _check_hash(ranks, data, split, protocol)
+        mentions = data.split(split)
+        foreign = read_ranks(ranks, data, mentions, protocol, max_unknown, encoding)
+        frame = _ranks(data, mentions, split, protocol, foreign)
+        asked = {"ranks": str(ranks), "dataset": str(dataset), "split": split, "protocol": protocol}
+        metrics = measure(
+            data,
+            frame,
+            depth=foreign.depth,
+            answers_nil=any(NIL in ids for ids in frame["top_ids"]),
+            model="external",
+            system=name or run.name,
+            features={},
+            seed=None,
+            hardware=None,
+            problems=foreign.problems.as_json(),
+            config={"evaluate": asked},
+        )
+        write_result(run, frame, metrics, {"system": name or run.name})
+        console = Console()
+        print_results(console, metrics, frame)
+        _say_problems(foreign, frame, console)
+        console.say(f"written: {run / METRICS}, {run / RANKS}")
 
 
-def _evaluate(
-    ranks: Path,
-    dataset: Path,
-    run: Path,
-    name: str | None,
-    split: str,
-    protocol: str,
-    cache_dir: Path,
-    max_unknown: float,
-    encoding: str | None,
-) -> None:
-    data = open_dataset(dataset, cache_dir)
-    _check_hash(ranks, data, split, protocol)
-    mentions = data.split(split)
-    foreign = read_ranks(ranks, data, mentions, protocol, max_unknown, encoding)
+def _ranks(data: Dataset, mentions: pd.DataFrame, split: str, protocol: str, foreign: Foreign) -> pd.DataFrame:
+    """A row a mention, as our own systems have them, with what names alone reach beside."""
     golds = torch.from_numpy(data.golds_of(mentions))
     beside = rank_by_floors(data, mentions["mention"].tolist(), golds, FullKB(), None)
     frame = ranks_frame(data, mentions, split=split, protocol=protocol, ranked=foreign.ranked, beside=beside)
     if protocol == "full_kb":
         # Every entity competed; a gold that is in no list was ranked, but nobody knows where.
         frame["candidate_hit"] = pd.Series([None] * len(frame), dtype=object)
-    metrics = measure(
-        data,
-        frame,
-        depth=foreign.depth,
-        answers_nil=any(NIL in ids for ids in frame["top_ids"]),
-        model="external",
-        system=name or run.name,
-        features={},
-        seed=None,
-        hardware=None,
-        problems=foreign.problems.as_json(),
-        config={"evaluate": {"ranks": str(ranks), "dataset": str(dataset), "split": split, "protocol": protocol}},
-    )
-    write_result(run, frame, metrics, {"system": name or run.name})
-    console = Console()
-    print_results(console, metrics, frame)
+    return frame
+
+
+def _say_problems(foreign: Foreign, frame: pd.DataFrame, console: Console) -> None:
+    """Says what of the table does not tell all that the figures need."""
     missed = int((frame["rank"].isna() & frame["gold"].notna()).sum())
     if foreign.depth is not None and missed:
         console.say(
@@ -109,7 +108,6 @@ def _evaluate(
         console.say(f"note: {note}")
     for reason, found in foreign.problems.as_json().items():
         console.say(f"{found['count']:,} {reason}; first: {'; '.join(found['examples'])}")
-    console.say(f"written: {run / 'metrics.json'}, {run / 'ranks.parquet'}")
 
 
 def _check_run(run: Path, ranks: Path, dataset: Path, split: str, protocol: str, overwrite: bool) -> None:

@@ -8,13 +8,15 @@ from typing import Any
 
 from rich.table import Table
 
-from dim.cli.next_steps import command_line
+from dim.core.command_line import command_line
 from dim.core.known_classes import trusted_by
 from dim.core.locks import folder_lock
 from dim.core.output import check_target
 from dim.display.terminal import Console, Text
 from dim.errors import ConfigError
+from dim.evaluation.result_files import JUDGED_FOLDER
 from dim.evaluation.results import percent, results_kind
+from dim.inference.places import JUDGE_FOLDER
 from dim.judge.contract import Judge
 from dim.judge.cross_training import TOP_K, facts_of
 from dim.judge.folder import JUDGE, save_stage
@@ -24,7 +26,6 @@ from dim.training.judging import Asking, judge_split, learn
 from dim.training.ranked_run import open_ranked
 from dim.training.ranker_results import After, print_written, write_ranked
 
-FOLDER = "judge"  #: Of a run, where its judge is set up.
 JUDGED = results_kind("results of dim judge", lambda entry: str(entry.get("system")).endswith("+ judge"))
 
 
@@ -73,52 +74,39 @@ def judge(
         ConfigError: The run has no ranker, or no judge; `out` holds results; an option is out of range; or the server
             answers nobody (wrong key, URL or model).
     """
-    out = out or run / "judged"
+    out = out or run / JUDGED_FOLDER
     chosen = judge if judge is not None else _cross_encoder(run, device)
     _check(chosen, share, top_k, num_learned, curve, split)
     check_target(out, JUDGED, overwrite=overwrite)
-    check_target(run / FOLDER, JUDGE, overwrite=True)
+    check_target(run / JUDGE_FOLDER, JUDGE, overwrite=True)
     reach = curve if curve is not None else share if chosen.is_costly else 1.0
-    asking = Asking(chosen, top_k, share, num_learned, 0, run)
+    trusted, console = trusted_by(trust), Console()
     with folder_lock(run, "dim judge"), folder_lock(out, "dim judge"):
         check_target(out, JUDGED, overwrite=overwrite)  # another process may have written it until now
-        _judge(run, asking, reach, control, split, out, device, dataset, trusted_by(trust))
-
-
-def _judge(
-    run: Path,
-    asking: Asking,
-    curve: float,
-    control: bool,
-    split: str,
-    out: Path,
-    device: str,
-    dataset: Path | None,
-    trusted: tuple[str, ...],
-) -> None:
-    task, ranker, finder = open_ranked(run, device, dataset, trusted)
-    asking.seed, console = task.seed, Console()
-    cases = RunCases(task, finder)
-    stage = learn(task, finder, ranker, cases, asking)
-    weights = stage.weights
-    console.say(
-        f"weights learned on {weights.num:,} mentions of tune: ranker {weights.ranker:.2f}, judge {weights.judge:.2f}"
-    )
-    save_stage(stage, ranker, run / FOLDER, with_model=False)
-    rows = task.datamodule.rows(split).numpy()
-    lists = finder.lists(task, rows)
-    images = task.data.dataset.mentions["images"].iloc[rows]
-    clusters = [str(own[0]) if len(own) else f"row {place}" for place, own in enumerate(images)]
-    outcome = judge_split(
-        stage, asking, cases, rows, lists, ranker.judge(lists), finder.golds[rows], clusters, curve, control
-    )
-    options = {"share": asking.share, "top_k": asking.top_k, "judge": asking.judge.fingerprint}
-    after = After("judge", outcome.summary, options)
-    metrics, frame = write_ranked(run, task, finder, ranker, split, lists, outcome.judged, out, after)
-    print_written(task, metrics, frame, out)
-    print_judged(console, outcome.summary)
-    exporting = command_line(["export", str(run), "FOLDER"], trusted, dataset)
-    console.say(Text(f"the judge: {run / FOLDER}; next: {exporting}"))
+        task, ranker, finder = open_ranked(run, device, dataset, trusted)
+        asking = Asking(chosen, top_k, share, num_learned, task.seed, run)
+        cases = RunCases(task, finder)
+        stage = learn(task, finder, ranker, cases, asking)
+        weights = stage.weights
+        console.say(
+            f"weights learned on {weights.num:,} mentions of tune: ranker {weights.ranker:.2f}, "
+            f"judge {weights.judge:.2f}"
+        )
+        save_stage(stage, ranker, run / JUDGE_FOLDER, with_model=False)
+        rows = task.datamodule.rows(split).numpy()
+        lists = finder.lists(task, rows)
+        images = task.data.dataset.mentions["images"].iloc[rows]
+        clusters = [str(own[0]) if len(own) else f"row {place}" for place, own in enumerate(images)]
+        outcome = judge_split(
+            stage, asking, cases, rows, lists, ranker.judge(lists), finder.golds[rows], clusters, reach, control
+        )
+        options = {"share": share, "top_k": top_k, "judge": chosen.fingerprint}
+        after = After("judge", outcome.summary, options)
+        metrics, frame = write_ranked(run, task, finder, ranker, split, lists, outcome.judged, out, after)
+        print_written(task, metrics, frame, out)
+        print_judged(console, outcome.summary)
+        next_one = command_line(["export", str(run), "FOLDER"], trusted, dataset)
+        console.say(Text(f"the judge: {run / JUDGE_FOLDER}; next: {next_one}"))
 
 
 def print_judged(console: Console, found: dict[str, Any]) -> None:

@@ -76,11 +76,12 @@ def link(
             the URL of the server that has its model.
     """
     check_top_k(top_k)
-    if (input is None) != (output is None) or (input is not None and (mention or context or image or candidates)):
+    asks_alone = bool(mention or context or image or candidates)
+    if (input is None) != (output is None) or (input is not None and asks_alone):
         raise ConfigError(
             "one --mention (with --context, --image, --candidates), or --input FILE with --output FILE",
-            "a mixture of both" if mention or context or image or candidates else "one of the two files",
-            "Take one of them out." if mention or context or image or candidates else "Name the other, too.",
+            "a mixture of both" if asks_alone else "one of the two files",
+            "Take one of them out." if asks_alone else "Name the other, too.",
         )
     if input is None:
         if not mention and image is None:

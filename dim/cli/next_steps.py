@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
-from shlex import join
 from typing import Any
 
+from dim.core.command_line import command_line
 from dim.core.known_classes import class_names, packages
 from dim.display.terminal import Console, Text
 from dim.errors import ConfigError
@@ -44,12 +44,7 @@ def say_next_of_run(
 ) -> None:
     """Prints what is done with a run, as far as its method can: a ranker beside it, its linker; a line each.
 
-    Args:
-        task: Its method.
-        run: Its folder.
-        config: Its configuration.
-        is_ranked: Whether it has a ranker.
-        dataset: Where its dataset was said to stand now; None: where the run says.
+    The commands name where the dataset of the run stands now, if that was said.
     """
     from dim.training.saved_run import packages_to_trust  # who says this of a linker pays for no trainer
 
@@ -83,15 +78,3 @@ def _name(run: Path) -> str:
     """What its linker is called: as the run, which of a seed stands in the folder of its system."""
     run = run.resolve()
     return f"{run.parent.name}_{run.name}" if re.fullmatch(r"seed\d+", run.name) else run.name
-
-
-def command_line(words: Sequence[str], trusted: Sequence[str] = (), dataset: Path | None = None) -> str:
-    """A command of dim as it is typed, with where a dataset stands now and the packages that are trusted.
-
-    Example:
-        >>> command_line(["export", "my run"], ("mine.", "yours."))
-        "python -m dim export 'my run' --trust mine,yours"
-    """
-    moved = [] if dataset is None else ["--dataset", str(dataset)]
-    trust = ["--trust", ",".join(name.rstrip(".") for name in trusted)] if trusted else []
-    return join(["python", "-m", "dim", *words, *moved, *trust])

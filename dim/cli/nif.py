@@ -10,16 +10,17 @@ from typing import Literal
 from rich.table import Table
 
 from dim.core.files import atomic_path
+from dim.core.output import taken
 from dim.core.progress import shown
 from dim.core.provenance import say_where
 from dim.data.dataset import NIL
 from dim.data.entity_uris import EntityUris, ids_of
 from dim.data.files import explain_read_errors
-from dim.data.nif import Document, Named, Phrase, misplaced, not_in_kb, read_nif, write_nif
+from dim.data.nif import Document, Named, Phrase, misplaced, named_as, read_nif, write_nif
 from dim.data.uri_file import read_uris
 from dim.display.lines import say_json
 from dim.display.terminal import Console
-from dim.errors import ConfigError, DataError
+from dim.errors import DataError
 from dim.evaluation.gerbil import Linked, Measured, measured
 from dim.judge.folder import SAVED
 from dim.linker import Answer, Linker
@@ -95,7 +96,7 @@ def nif(
         ConfigError: `output` is there already.
     """
     if output is not None and output.exists():
-        raise ConfigError(f"a new file {output}", "one that is there", "Name another --output, or remove it.")
+        raise taken(output)
     named = EntityUris(uri_prefix, read_uris(uris) if uris is not None else None)
     with explain_read_errors(input):
         documents = read_nif(input.read_bytes(), str(input))
@@ -171,13 +172,8 @@ def judged(found: Found, linker: Linker, named: EntityUris, is_missed: bool) -> 
 
 def named_in(text: Document, found: Found, named: EntityUris) -> list[Named]:
     """The answers of a text as NIF has them."""
-    told = []
-    for each, answer in found:
-        if answer is not None:
-            is_nil = answer.id == NIL
-            uri = not_in_kb(text.text[each.start : each.end]) if is_nil else named.uri_of(answer.id)
-            told.append(Named(each.start, each.end, uri, answer.probability))
-    return told
+    answered = ((phrase, answer) for phrase, answer in found if answer is not None)
+    return [named_as(text.text, phrase, answer.id, answer.probability, named) for phrase, answer in answered]
 
 
 def say(figures: dict[str, Measured], facts: Facts, as_json: bool, name: str) -> None:

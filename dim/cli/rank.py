@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from dim.cli.next_steps import command_line, say_next_of_run
+from dim.cli.next_steps import say_next_of_run
+from dim.core.command_line import command_line
 from dim.core.known_classes import trusted_by
 from dim.core.locks import folder_lock
 from dim.core.output import check_target
 from dim.core.progress import shown
 from dim.display.terminal import Console, Text
 from dim.errors import ConfigError
+from dim.evaluation.result_files import RANKED_FOLDER
 from dim.evaluation.results import results_kind
-from dim.inference.places import stated_config
+from dim.inference.places import RANKER_FOLDER, stated_config
 from dim.judge.cross_training import CROSS_ENCODER as CROSS_ENCODERS
 from dim.judge.cross_training import EPOCHS, MOST_LISTS, TOP_K, CrossTraining
 from dim.reranker.features import FEATURES
@@ -25,9 +27,9 @@ from dim.reranker.ranker import RANKER, Ranker
 from dim.training.cases import CROSS_ENCODER, fit_cross_encoder
 from dim.training.ranker_results import best_vector, evaluate
 from dim.training.saved_run import open_run
+from dim.training.task import LinkingTask
 from dim.training.unseen import Training, Unseen, training_lists, unseen_towers, usual
 
-FOLDER = "ranker"  #: Of a run, where its ranker is.
 RANKED = results_kind("results of dim rank", lambda entry: str(entry.get("system")).endswith("+ ranker"))
 
 
@@ -81,45 +83,44 @@ def rank(
     Raises:
         ConfigError: The run's method scores no entities; `out` holds results; a share is out of range.
     """
-    out = out or run / "ranked"
+    out = out or run / RANKED_FOLDER
     cross = CrossTraining(top_k=cross_candidates, most_lists=cross_lists, epochs=cross_epochs)
     _check(out, num_candidates, nil_precision, nil_share, overwrite)
+    trusted, console = trusted_by(trust), Console()
     with folder_lock(run, "dim rank"), folder_lock(out, "dim rank"):
         check_target(out, RANKED, overwrite=overwrite)  # another process may have written it until now
         _make_room(run)
-        _rank(
-            run,
-            folds,
-            num_candidates,
-            split,
-            nil_precision,
-            nil_share,
-            out,
-            device,
-            dataset,
-            trusted_by(trust),
-            unseen,
-            cross_encoder,
-            cross,
-        )
+        task = open_run(run, device, dataset, trusted)
+        unseen = _learned_of(task, unseen, split)
+        finder = Finder(task, num_candidates)
+        training = training_lists(finder, unseen_towers(run, task, folds, device, unseen), task.seed)
+        ranker, plain_threshold = _fitted(finder, training, task.seed, nil_share, nil_precision)
+        ranker.facts = {
+            "num_candidates": num_candidates,
+            "folds": folds,
+            "seed": task.seed,
+            "dataset": task.data.dataset.name,
+            "kb_hash": task.data.dataset.kb_hash,
+            "weights": None if task.checkpoint is None else task.checkpoint["weights"],
+            "nil_precision": nil_precision,
+            "nil_share": nil_share,
+            "plain_threshold": plain_threshold,
+            "calibration": f"temperature, on the {folds} folds of {'tune' if unseen == 'tune' else 'train'} left out",
+        }
+        if unseen != "folds":
+            ranker.facts["unseen"] = unseen
+        ranker.save(run / RANKER_FOLDER)
+        evaluate(run, task, finder, ranker, split, out)
+        console.say(f"the ranker: {run / RANKER_FOLDER}")
+        if cross_encoder is not None:
+            made = fit_cross_encoder(run, task, finder, ranker, training, unseen, cross_encoder, cross, device)
+            console.say(Text(f"the cross-encoder: {made}; next: {command_line(['judge', str(run)], trusted, dataset)}"))
+        else:
+            say_next_of_run(task, run, stated_config(run), is_ranked=True, dataset=dataset)
 
 
-def _rank(
-    run: Path,
-    folds: int,
-    num_candidates: int,
-    split: str,
-    nil_precision: float | None,
-    nil_share: float,
-    out: Path,
-    device: str,
-    dataset: Path | None,
-    trusted: tuple[str, ...],
-    unseen: Unseen | None,
-    cross_encoder: str | None,
-    cross: CrossTraining,
-) -> None:
-    task = open_run(run, device, dataset, trusted)
+def _learned_of(task: LinkingTask, unseen: Unseen | None, split: str) -> Unseen:
+    """What the ranker learns of. Raises ConfigError where the run scores nothing, or that is what is evaluated."""
     if not (task.scores_all or task.scores_given):
         raise ConfigError("a run that scores entities", f"{type(task).__name__}, which scores none", "Name another.")
     unseen = unseen or usual(task)
@@ -129,37 +130,20 @@ def _rank(
             "--split tune",
             "Evaluate dev, or use --unseen folds.",
         )
-    console = Console()
-    finder = Finder(task, num_candidates)
-    training = training_lists(finder, unseen_towers(run, task, folds, device, unseen), task.seed)
+    return unseen
+
+
+def _fitted(
+    finder: Finder, training: Training, seed: int, nil_share: float, nil_precision: float | None
+) -> tuple[Ranker, float | None]:
+    """The ranker, and the threshold that a plain score would have for NIL."""
     with shown("training the ranker", None):
         is_known = finder.golds[training.rows][:, 0] >= 0
-        ranker = Ranker.fit(training.lists, training.folds, tuple(FEATURES), seed=task.seed, is_known=is_known)
-        thresholds = _fit_nil(ranker, training, nil_share, nil_precision, task.seed)
+        ranker = Ranker.fit(training.lists, training.folds, tuple(FEATURES), seed=seed, is_known=is_known)
+        plain_threshold = _fit_nil(ranker, training, nil_share, nil_precision, seed)
     if nil_precision is not None and ranker.nil_threshold is None:
-        console.print(f"NIL: no threshold reaches a precision of {nil_precision:g}, so NIL is never answered")
-    ranker.facts = {
-        "num_candidates": num_candidates,
-        "folds": folds,
-        "seed": task.seed,
-        "dataset": task.data.dataset.name,
-        "kb_hash": task.data.dataset.kb_hash,
-        "weights": None if task.checkpoint is None else task.checkpoint["weights"],
-        "nil_precision": nil_precision,
-        "nil_share": nil_share,
-        "plain_threshold": thresholds,
-        "calibration": f"temperature, on the {folds} folds of {'tune' if unseen == 'tune' else 'train'} left out",
-    }
-    if unseen != "folds":
-        ranker.facts["unseen"] = unseen
-    ranker.save(run / FOLDER)
-    evaluate(run, task, finder, ranker, split, out)
-    console.say(f"the ranker: {run / FOLDER}")
-    if cross_encoder is not None:
-        made = fit_cross_encoder(run, task, finder, ranker, training, unseen, cross_encoder, cross, device)
-        console.say(Text(f"the cross-encoder: {made}; next: {command_line(['judge', str(run)], trusted, dataset)}"))
-    else:
-        say_next_of_run(task, run, stated_config(run), is_ranked=True, dataset=dataset)
+        Console().print(f"NIL: no threshold reaches a precision of {nil_precision:g}, so NIL is never answered")
+    return ranker, plain_threshold
 
 
 def _check(out: Path, num_candidates: int, nil_precision: float | None, nil_share: float, overwrite: bool) -> None:
@@ -175,7 +159,7 @@ def _check(out: Path, num_candidates: int, nil_precision: float | None, nil_shar
 
 def _make_room(run: Path) -> None:
     """Makes sure that the ranker's folders may be replaced."""
-    check_target(run / FOLDER, RANKER, overwrite=True)
+    check_target(run / RANKER_FOLDER, RANKER, overwrite=True)
     check_target(run / CROSS_ENCODER, CROSS_ENCODERS, overwrite=True)
 
 

@@ -71,13 +71,7 @@ def _find_run(options: Any, folder: Path, is_named: bool) -> None:
 
 
 def _as_before(options: Any, folder: Path, given: set[str]) -> None:
-    """Has options that a run's config.yaml lacks, since they came later, be as runs of before had them.
-
-    Args:
-        options: As they were parsed, with today's defaults.
-        folder: Of the run.
-        given: The options of the command line.
-    """
+    """Has options that a run's config.yaml lacks, since they came later, be as runs of before had them."""
     config = stated_config(folder)
     for name, value in lacking(LinkingDataModule, config.get("data") or {}).items():
         if f"--data.{name}" not in given:

@@ -27,12 +27,6 @@ def served_captions(
 ) -> tuple[Captions, list[str], str | BaseException]:
     """What a server says about pictures, from the record or asked now.
 
-    Args:
-        server: The server.
-        inputs: Of `caption_inputs`.
-        dataset: Whose folder holds the record of answers.
-        name: Of the record.
-
     Returns:
         The captions, lines on what was sent and what failed, and why asking stopped early, nothing where it did not:
         the error, or Ctrl-C, is to be raised once the captions are put to use.

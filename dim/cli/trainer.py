@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import signal
 import sys
 import warnings
@@ -28,6 +26,7 @@ from dim.cli.making import explain_making
 from dim.cli.run_options import settle_options
 from dim.cli.trainer_line import trainer_line
 from dim.core.distributed import process_of_run
+from dim.core.environment import restored
 from dim.core.folder_files import is_bounded
 from dim.core.known_classes import only_these, trusted_by
 from dim.core.locks import folder_lock
@@ -36,8 +35,9 @@ from dim.core.replaced import State, state_of
 from dim.core.shortages import shortage
 from dim.core.wrong_line import split_line
 from dim.display.lines import say
+from dim.display.log import quieten
 from dim.errors import ConfigError, DimError
-from dim.evaluation.result_files import write_identity
+from dim.evaluation.result_files import BEST, write_identity
 from dim.inference.places import CONFIG, check_dataset, check_places, read_config, record_places
 from dim.releases.prepare import open_dataset
 from dim.training.checkpoint import check_checkpoint, checkpoint, no_checkpoint, to_resume_from
@@ -57,8 +57,9 @@ from dim.training.wandb_run import end_wandb, follow_run
 from dim.training.writer import ResultWriter
 
 MONITOR = "tune/mrr"
-#: What Lightning sets when it starts further processes; another run in this process would take it for its own.
-LAUNCH_VARIABLES = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
+#: Variables that Lightning sets when it starts further processes, which another run in this process would take for its
+#: own, and what the offline logger of Weights & Biases says to whatever comes later.
+CHANGED = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE", "WANDB_MODE")
 #: What Lightning and jsonargparse warn of and a user cannot act on.
 QUIET = (
     ".*does not have many workers.*",
@@ -351,7 +352,7 @@ class DimCLI(LightningCLI):
             return
         best = None
         if self.model.is_trained:
-            best = self.folder / "checkpoints" / "best.ckpt"
+            best = self.folder / BEST
             if not best.exists():
                 raise ConfigError(
                     "an epoch of training, with its evaluation on tune",
@@ -440,14 +441,11 @@ def run_trainer(arguments: Sequence[str]) -> None:
     # Adam's squares of tiny gradients become denormal numbers, which processors multiply some 100 times slower.
     # Here, before the first operation: the threads of torch's pool take the setting from the one that starts them.
     torch.set_flush_denormal(True)
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    quieten("pytorch_lightning", "lightning_fabric")
     for message in QUIET:
         warnings.filterwarnings("ignore", message=message)
     # Lightning starts further processes with this process's command line, and tells them by the environment.
     argv, sys.argv = sys.argv, [sys.argv[0], *arguments]
-    # The offline logger of Weights & Biases says so in the environment, to whatever comes later.
-    environment = {name: os.environ.get(name) for name in (*LAUNCH_VARIABLES, "WANDB_MODE")}
     is_first = process_of_run() == 0
     Parser.line = trainer_line(arguments)
     registered()  # a YAML file names a class without its module once the class is known
@@ -457,13 +455,13 @@ def run_trainer(arguments: Sequence[str]) -> None:
     # The configuration of fit is the user's own word; that of a run may be a stranger's.
     door = nullcontext() if arguments[0] == "fit" else only_these(classes_of_runs(), trusted, typed_in)
     try:
-        with ExitStack() as held, door, nullcontext() if is_first else redirect_stdout(StringIO()):
+        with (
+            restored(CHANGED),
+            ExitStack() as held,
+            door,
+            nullcontext() if is_first else redirect_stdout(StringIO()),
+        ):
             DimCLI(held, trusted, **OPTIONS, args=arguments)
     finally:
         torch.set_flush_denormal(False)
         sys.argv = argv
-        for name, value in environment.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -34,11 +34,7 @@ def is_from_linker(arguments: Sequence[str]) -> bool:
 
 
 def check_names(arguments: Sequence[str]) -> None:
-    """Raises ConfigError for an option of `fit` that does not exist, before the parser's imports, which take seconds.
-
-    Args:
-        arguments: `fit` and its options.
-    """
+    """Raises ConfigError for an option of `fit` that does not exist, before the parser, which takes long to import."""
     line, parts = trainer_line(with_config_files(arguments)), [arguments_of(*part) for part in PARTS]
     # Of a Lightning that has them elsewhere, its parser tells.
     if all(parts) and (error := wrong_name(line, dict(options_of_fit(*parts)))):

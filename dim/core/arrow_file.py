@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from dim.core.excerpts import one_line
 from dim.core.files import regular
-from dim.errors import DataError
+from dim.core.folder_files import damaged
 
 BEGIN = b"ARROW1\0\0"
 ROWS = 2**16  #: Of a batch.
@@ -44,7 +43,7 @@ def map_arrow(path: Path, schema: pa.Schema, what: str, remedy: str) -> pa.Table
     try:
         batches = list(_batches(path, schema))
     except (OSError, ValueError, struct.error, pa.ArrowException) as error:
-        raise DataError(what, f"a damaged {path.name} ({type(error).__name__}: {one_line(error)})", remedy) from error
+        raise damaged(path, error, what, remedy) from error
     return pa.Table.from_batches(batches, schema)
 
 

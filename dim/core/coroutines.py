@@ -1,4 +1,4 @@
-"""Coroutines run to their end from plain code."""
+"""Coroutines that run to their end: from plain code, and where nobody waits for them."""
 
 from __future__ import annotations
 
@@ -18,3 +18,21 @@ def run_to_end(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(work)
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, work).result()
+
+
+class Tasks:
+    """Coroutines that nobody waits for; an event loop by itself may forget one before its end."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[None]] = set()
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Has one run, in the running event loop."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def cancel(self) -> None:
+        """Cancels those that run."""
+        for task in self._running:
+            task.cancel()

@@ -97,6 +97,11 @@ def refit(value: Any, hint: Any, name: str, what: str, remedy: str) -> Any:
         raise _mismatched(error, name, what, remedy) from error
 
 
+def damaged(path: Path, error: Exception, what: str, remedy: str) -> DataError:
+    """The error for a file that cannot be read as what it should be, by what a library says of it."""
+    return DataError(what, f"a damaged {path.name} ({type(error).__name__}: {one_line(error)})", remedy)
+
+
 def _mismatched(error: Mismatch, name: str, what: str, remedy: str) -> DataError:
     where = f"{error.where}: {error.found} in the place of {error.expected}"
     return DataError(what, f"a damaged {name} ({where})", remedy)
@@ -120,7 +125,7 @@ def _read(path: Path, form: str, parse: Callable[[str], Any], hint: Any, what: s
     except RecursionError as error:
         raise DataError(what, f"a damaged {path.name} (more than {DEEPEST} levels)", remedy) from error
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise DataError(what, f"a damaged {path.name} ({type(error).__name__}: {one_line(error)})", remedy) from error
+        raise damaged(path, error, what, remedy) from error
 
 
 def _check_bytes(path: Path, form: str) -> None:
@@ -192,8 +197,13 @@ def read_array(
         # Each slice of NumPy's own class of mapped arrays takes several times as long.
         return array.view(np.ndarray) if is_empty or mapped else np.array(array)
     except (OSError, ValueError, TypeError, EOFError, OverflowError) as error:
-        said = f"{type(error).__name__}: {one_line(error)}"
-        raise DataError(what, f"a damaged {path.name} ({said})", remedy) from error
+        raise damaged(path, error, what, remedy) from error
+
+
+def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Writes each array into a .npy file of its name, which `read_array` reads."""
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
 
 def _shape(path: Path) -> tuple[int, ...]:
@@ -249,8 +259,7 @@ def read_parquet(
         wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns], schema.metadata)
         return pa.concat_tables(kept) if kept else wanted.empty_table()
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        said = f"{type(error).__name__}: {one_line(error)}"
-        raise DataError(what, f"a damaged {path.name} ({said})", remedy) from error
+        raise damaged(path, error, what, remedy) from error
 
 
 def _is_like(found: pa.DataType, own: pa.DataType) -> bool:

@@ -129,15 +129,7 @@ class ThisProcess(Executor):
 
 
 def compute_block(compute: Compute, inputs: Sequence[Any], key: str, width: int, index: int) -> Block:
-    """One block of a larger plan, from its own inputs alone: the same as among all the others.
-
-    Args:
-        compute: What gives a block.
-        inputs: The inputs of this block.
-        key: The plan's key.
-        width: The plan's width.
-        index: The block's index in the plan.
-    """
+    """One block of a larger plan, from its own inputs alone: the same as among all the others."""
     (block,) = compute(inputs, Plan(key, len(inputs), width, max(1, len(inputs))), [0])
     return Block(index, block.rows, block.note)
 

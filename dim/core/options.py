@@ -15,6 +15,8 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, Union, get_args, get_origin
 
+from jsonargparse import ArgumentParser
+
 from dim.core.abstract import abstract_names
 from dim.core.choices import nearest
 from dim.core.known_classes import REMEDY, UPGRADE
@@ -55,6 +57,10 @@ class Explained:
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raises ConfigError."""
         raise explain(self, message, ex)
+
+
+class Parser(Explained, ArgumentParser):
+    """Of the plain commands; the trainer's has Lightning's beside `Explained`."""
 
 
 class OptionError(ConfigError):
@@ -174,8 +180,8 @@ def _given_value(key: str, line: Line) -> str:
     options = dict(split_line(line.given))
     if key in options:
         return options[key]
-    for tree in (read_options(line.home / path) for name, path in split_line(line.given) if name in ("config", "c")):
-        found: Any = tree
+    for path in line.files:
+        found: Any = read_options(line.home / path)
         for part in key.split("."):
             found = found.get(part) if isinstance(found, dict) else None
         if found is not None:

@@ -132,6 +132,11 @@ def check_file(target: str | Path, what: str, is_ours: Callable[[Path], bool]) -
         raise ConfigError(f"a new file, or {what} written before, at {target}", found, "Choose another name.")
 
 
+def taken(output: Path) -> ConfigError:
+    """The error for an `--output` that is there: answers replace nothing."""
+    return ConfigError(f"a new file {output}", "one that is there", "Name another --output, or remove it.")
+
+
 @contextmanager
 def claimed_folder(
     target: str | Path, kind: Kind, purpose: str, *, sources: Iterable[str | Path] = (), overwrite: bool = False

@@ -9,6 +9,7 @@ again; a killed driver goes on from the blocks that it had written.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ import numpy as np
 from dim import errors
 from dim.core.excerpts import first_line
 from dim.core.jobs import Block, Compute, Executor, Plan, ThisProcess, compute_block
+from dim.display.log import quieten
 from dim.errors import ConfigError, DataError, DimError, MissingExtraError
 
 Engine = Literal["local", "ray"]
@@ -137,8 +139,6 @@ class RayCluster(Executor):
     def _open(self) -> None:
         if self._is_open:
             return
-        import logging
-
         import ray
 
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -158,7 +158,7 @@ class RayCluster(Executor):
             ) from error
         self._is_open = True
         ray.data.DataContext.get_current().enable_progress_bars = False
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        quieten("ray.data", level=logging.ERROR)
 
     def _resources(self, num_items: int) -> dict[str, Any]:
         import ray

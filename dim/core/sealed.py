@@ -40,13 +40,7 @@ class Manifest(TypedDict):
 
 
 @contextmanager
-def sealed_folder(
-    folder: Path,
-    content: str,
-    version: int,
-    about: Mapping[str, Any],
-    name: str = MANIFEST,
-) -> Iterator[Path]:
+def sealed_folder(folder: Path, content: str, version: int, about: Mapping[str, Any]) -> Iterator[Path]:
     """Yields an empty folder to write files into; at the end it gets a manifest and takes the place of `folder`.
 
     A process that is killed before that leaves the old folder as it was.
@@ -57,14 +51,13 @@ def sealed_folder(
         content: What it holds, such as "vector index"; `open_sealed` asks for the same.
         version: Of the format.
         about: What else the manifest says; JSON. It is read at the end.
-        name: Of the manifest.
 
     Raises:
         ConfigError: Something else stands at `folder`, or another process writes it.
     """
-    with output_folder(folder, sealed_kind(f"a {content}", [content], name), "dim", overwrite=True) as temporary:
+    with output_folder(folder, sealed_kind(f"a {content}", [content]), "dim", overwrite=True) as temporary:
         yield temporary
-        seal(temporary, content, version, about, name)
+        seal(temporary, content, version, about)
 
 
 def seal(folder: Path, content: str, version: int, about: Mapping[str, Any], name: str = MANIFEST) -> None:

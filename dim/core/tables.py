@@ -17,6 +17,7 @@ from dim.core.files import content_hash, regular
 from dim.core.folder_files import json_value
 
 _ABOUT = b"dim"  #: In the footer of a Parquet file: what it says of itself.
+_HASHED = 8192  #: Rows that are Python objects at once.
 
 
 class Said(TypedDict):
@@ -101,11 +102,11 @@ class ColumnHash:
         return self._digest.hexdigest()
 
 
-def _column_hash(column: pd.Series[Any], chunk: int = 8192) -> str:
+def _column_hash(column: pd.Series[Any]) -> str:
     """Of the values as JSON, a chunk at a time: a column of long texts need not stand in memory once more."""
     found = ColumnHash()
-    for start in range(0, len(column), chunk):
-        found.update(column.iloc[start : start + chunk].tolist())
+    for start in range(0, len(column), _HASHED):
+        found.update(column.iloc[start : start + _HASHED].tolist())
     return found.hexdigest()
 
 

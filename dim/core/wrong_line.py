@@ -54,6 +54,16 @@ class Line:
     required: tuple[str, ...] = ()
     home: Path = Path()
 
+    @property
+    def options(self) -> set[str]:
+        """The names of the options in it."""
+        return {name for name, _ in split_line(self.given) if name is not None}
+
+    @property
+    def files(self) -> list[str]:
+        """The configuration files that it names, as it names them."""
+        return [value for name, value in split_line(self.given) if name in ("config", "c")]
+
 
 def wrong_line(line: Line, options: Mapping[str, bool], positional: Sequence[str] = ()) -> ConfigError | None:
     """The error for a line that no parser takes; None where its words alone do not tell.
@@ -66,29 +76,22 @@ def wrong_line(line: Line, options: Mapping[str, bool], positional: Sequence[str
     words = [value for name, value in split_line(line.given) if name is None]
     if len(words) > len(positional):
         return _wrong_word(words[len(positional)], line, positional)
-    for path in (value for name, value in split_line(line.given) if name in ("config", "c")):
+    for path in line.files:
         if found := _wrong_file(path, line.home):
             return found
-    named = {name for name, _ in split_line(line.given) if name is not None}
-    if unknown := [name for name in sorted(named | _keys_of_files(line)) if not _is_known(name, options)]:
+    there = line.options | _keys_of_files(line)
+    if unknown := [name for name in sorted(there) if not _is_known(name, options)]:
         meant = _meant(unknown[0], options)
         return ConfigError("an option that exists", f"Option '{unknown[0]}' is not accepted", f"Did you mean {meant}?")
-    there = named | _keys_of_files(line) | set(positional[: len(words)])
+    there |= set(positional[: len(words)])
     if missing := [name for name in line.required if not any(f"{key}.".startswith(f"{name}.") for key in there)]:
         return _missing(missing, line.command, positional, is_configured="data.root" in line.required)
     return None
 
 
 def wrong_name(line: Line, options: Mapping[str, bool], positional: Sequence[str] = ()) -> ConfigError | None:
-    """The error for a line with an option that does not exist, before there is a parser; None for any other line.
-
-    Args:
-        line: That was given.
-        options: As `wrong_line` takes them.
-        positional: The same.
-    """
-    named = {name for name, _ in split_line(line.given) if name is not None}
-    if named & {"help", "h"} or all(_is_known(name, options) for name in named):
+    """The error for a line with an option that does not exist, before there is a parser; None for any other line."""
+    if line.options & {"help", "h"} or all(_is_known(name, options) for name in line.options):
         return None
     return wrong_line(line, options, positional)
 
@@ -166,11 +169,7 @@ def _wrong_file(path: str, home: Path) -> ConfigError | None:
 
 def _keys_of_files(line: Line) -> set[str]:
     """The options that the configuration files name."""
-    keys: set[str] = set()
-    for name, path in split_line(line.given):
-        if name in ("config", "c"):
-            keys |= set(_flat(read_options(line.home / path), ""))
-    return keys
+    return {key for path in line.files for key in _flat(read_options(line.home / path), "")}
 
 
 def read_options(path: Path) -> Any:

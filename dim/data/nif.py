@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from dim.data.dataset import NIL
+from dim.data.entity_uris import EntityUris
 from dim.data.given_values import shown
 from dim.errors import DataError, MissingExtraError
 
@@ -159,6 +161,20 @@ def not_in_kb(name: str) -> str:
         'http://aksw.org/notInWiki/Cory_Curtis'
     """
     return NOT_IN_KB + quote("_".join(name.split()), safe="")
+
+
+def named_as(text: str, phrase: Phrase, entity_id: str, probability: float | None, uris: EntityUris) -> Named:
+    """What was answered to a mention.
+
+    Args:
+        text: That it stands in.
+        phrase: The mention.
+        entity_id: The answer; `NIL` where the KB lacks the entity.
+        probability: Of the answer, if it has one.
+        uris: How entities are named.
+    """
+    uri = not_in_kb(text[phrase.start : phrase.end]) if entity_id == NIL else uris.uri_of(entity_id)
+    return Named(phrase.start, phrase.end, uri, probability)
 
 
 def oxigraph() -> Any:

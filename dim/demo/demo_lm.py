@@ -6,7 +6,6 @@ mention of the dataset. In the place of an image stand, in some questions, words
 
 from __future__ import annotations
 
-import logging
 import time
 import warnings
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from dim.core.output import Kind, output_folder
 from dim.data.dataset import Dataset
 from dim.demo.demo_batches import MIN_VOCABULARY, Targeted, encode, make_batches, pad_right, train_tokenizer
 from dim.demo.documents import Question, draw_questions
+from dim.display.log import quieten
 from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.methods.generative.prompt import IGNORED
@@ -212,7 +212,7 @@ class _Pretraining(LightningModule):
 
 def train(model: GPT2LMHeadModel, batches: list[list[Targeted]], learning_rate: float) -> float:
     """Trains in place, each batch once, and returns the mean loss of the last twentieth of the steps."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    quieten("pytorch_lightning")
     task = _Pretraining(model, learning_rate, len(batches))
     # Nothing looks ahead at what fills a document up. Transformers would warn of padding tokens without a mask.
     pad = model.config.eos_token_id

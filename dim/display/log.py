@@ -27,3 +27,9 @@ def log(name: str) -> logging.Logger:
     logger = logging.getLogger(name)
     logger.addFilter(VISIBLE)  # once: what is there is not added again
     return logger
+
+
+def quieten(*names: str, level: int = logging.WARNING) -> None:
+    """Has libraries log nothing below a level; their loggers go by these names."""
+    for name in names:
+        logging.getLogger(name).setLevel(level)

@@ -26,7 +26,8 @@ RANKS_SCHEMA = pa.schema([("split", pa.string()), ("protocol", pa.string()), ("r
 RANKS_HASH = "ranks_hash"  #: In an entry: which rows of ranks.parquet it is of.
 SPLIT_OF_RUN = "dev"  #: What the top level of metrics.json shows.
 
-OWN_WEIGHTS = "checkpoints/best.ckpt"  #: In a run's folder: what its figures are of, unless they say otherwise.
+BEST = Path("checkpoints") / "best.ckpt"  #: In a run's folder: the weights that its figures are of.
+RANKED_FOLDER, JUDGED_FOLDER = "ranked", "judged"  #: What `dim rank` and `dim judge` find, unless told another place.
 
 AT = " @ "  #: In a label, before the checkpoint.
 
@@ -136,8 +137,8 @@ def label_of(run: Path, metrics: Mapping[str, Any]) -> str:
         run: The run's folder.
         metrics: The entry; its `checkpoint` names the file of the weights.
     """
-    file = (metrics.get("checkpoint") or {}).get("file", OWN_WEIGHTS)
-    is_own = file == OWN_WEIGHTS or not (run / OWN_WEIGHTS).exists()
+    file = (metrics.get("checkpoint") or {}).get("file", BEST.as_posix())
+    is_own = file == BEST.as_posix() or not (run / BEST).exists()
     return str(metrics["protocol"]) + ("" if is_own else f"{AT}{file}")
 
 
@@ -169,7 +170,7 @@ def _unreadable(run: Path, why: str) -> DataError:
 
 def _evaluating(folder: Path) -> str:
     """The command that writes the results of a folder."""
-    return {"ranked": "dim rank", "judged": "dim judge"}.get(folder.name, "dim validate, or dim test")
+    return {RANKED_FOLDER: "dim rank", JUDGED_FOLDER: "dim judge"}.get(folder.name, "dim validate, or dim test")
 
 
 def write_result(

@@ -21,8 +21,9 @@ from dim.errors import ConfigError, DataError
 from dim.evaluation.result_files import METRICS
 
 CONFIG, PLACES, FORMAT = "config.yaml", "places.json", 1
+RANKER_FOLDER, JUDGE_FOLDER = "ranker", "judge"  #: In a run's folder: what `dim rank` and `dim judge` set up.
 #: What of a run stays as it is until another takes its place, or its ranker or judge is made anew.
-STEADY = (CONFIG, "ranker", "judge")
+STEADY = (CONFIG, RANKER_FOLDER, JUDGE_FOLDER)
 ROOT, CACHE, IMAGES = "data.root", "data.cache_dir", "data.images"
 FOLDERS = (ROOT, CACHE, IMAGES)
 #: Options of encoders, language models and scorers that may name a local file or folder.

@@ -50,15 +50,9 @@ class Annotation:
 def marked_questions(
     text: str, spans: Spans, image: ImageInput | Sequence[ImageInput] | None = None, sentences: int = 1
 ) -> list[Marked]:
-    """Start, end and question of each mention that spans mark in a text, with its sentence as context.
+    """Start, end and question of each mention that spans mark in a text, with so many sentences as context.
 
     A mention that a line's end divides is asked with a blank there.
-
-    Args:
-        text: It.
-        spans: Of the mentions.
-        image: Of all of them.
-        sentences: Of a context (`Linker.context_sentences`).
 
     Raises:
         DataError: As `spans_in`.

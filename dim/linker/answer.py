@@ -159,6 +159,11 @@ class Answer:
         return asdict(self)
 
 
+def certainty(answer: Answer) -> float:
+    """What answers to one mention are compared by: the probability, or the score where there is none."""
+    return answer.score if answer.probability is None else answer.probability
+
+
 def question_of(given: object, where: str = "the question") -> Question:
     """The question that a caller asks by a `Question`, a row (see `dim.data.table_rows`), a record, or a name alone.
 

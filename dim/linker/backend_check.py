@@ -19,7 +19,7 @@ from dim.display.terminal import Console
 from dim.encoders.base import TextEncoder
 from dim.encoders.encoder_check import LEAST_BESIDE
 from dim.errors import ConfigError, DataError
-from dim.linker.answer import Answer, Question
+from dim.linker.answer import Answer, Question, certainty
 from dim.linker.asked_mentions import AskedMentions, mentions_of_run
 from dim.linker.backends import Computed, computed
 from dim.linker.compared import BATCH, compared, comparison_table
@@ -62,12 +62,8 @@ def agreement(ours: Sequence[Sequence[Answer]], others: Sequence[Sequence[Answer
 
 
 def _apart(one: Sequence[Answer], other: Sequence[Answer]) -> float:
-    there = {answer.id: _certainty(answer) for answer in other}
-    return max((abs(_certainty(answer) - there[answer.id]) for answer in one if answer.id in there), default=0.0)
-
-
-def _certainty(answer: Answer) -> float:
-    return answer.score if answer.probability is None else answer.probability
+    there = {answer.id: certainty(answer) for answer in other}
+    return max((abs(certainty(answer) - there[answer.id]) for answer in one if answer.id in there), default=0.0)
 
 
 @dataclass(frozen=True)
@@ -152,7 +148,7 @@ def _check_same_answers(opened: Linker, linker: Linker, by: Sequence[Computed]) 
 def _check_top1(opened: Linker, linker: Linker, by: Sequence[Computed], asked: AskedMentions, max_loss: float) -> None:
     drawn = f"{len(asked.questions):,} of {asked.num_there:,} {asked.split} mentions"
     rows = compared(linker, opened, asked)
-    Console().print(comparison_table(rows, ("run", "int8"), f"{_listed(by)}; {drawn}"))
+    Console().print(comparison_table(rows, f"{_listed(by)}; {drawn}"))
     worst = max(rows, key=lambda row: row.lost)
     if worst.lost > max_loss + _ROUNDING:
         accepted = ceil(10 * (worst.lost - _ROUNDING)) / 10

@@ -53,13 +53,7 @@ def _has_backends(encoder: Any, name: str) -> bool:
 
 @dataclass(frozen=True)
 class Computed:
-    """What computes an encoder of a linker that has backends.
-
-    Attributes:
-        name: Of `NAMES`.
-        backend: It.
-        precision: Of its arithmetic.
-    """
+    """What computes an encoder of a linker that has backends."""
 
     name: str
     backend: str

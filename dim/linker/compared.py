@@ -79,17 +79,15 @@ def _top1(firsts: Sequence[str], golds: Sequence[tuple[str, ...]]) -> float:
     return sum(first in right for first, right in zip(firsts, golds, strict=True)) / len(golds)
 
 
-def comparison_table(rows: Sequence[Compared], names: tuple[str, str], title: str) -> Table:
-    """What is shown of them.
+def comparison_table(rows: Sequence[Compared], title: str) -> Table:
+    """What is shown of a run's linker and one in int8.
 
     Args:
         rows: At least one.
-        names: Of the two linkers.
         title: Says what was asked.
     """
-    one, other = names
     table = Table(title=title, caption="same: first answers; ms: of a whole answer, a mention, by the clock")
-    for column in ("asked", f"Top-1 {one}", other, "lost", "same", f"ms {one}", other):
+    for column in ("asked", "Top-1 run", "int8", "lost", "same", "ms run", "int8"):
         table.add_column(column, justify="left" if column == "asked" else "right")
     for row in rows:
         shares = f"{100 * row.top1[0]:.1f}", f"{100 * row.top1[1]:.1f}", f"{row.lost:.1f}", f"{row.same:.1%}"

@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from dim.display.markdown import markdown_table
-from dim.evaluation.result_files import read_results
+from dim.evaluation.result_files import JUDGED_FOLDER, RANKED_FOLDER, read_results
 from dim.evaluation.results import percent
 from dim.inference.method import Method
 from dim.linker.annotate import usual_sentences
 from dim.reranker.ranker import OPTIONS, Ranker
 
-JUDGED = "judged"  #: In a run's folder: what `dim judge` found, unless it was told another place.
 SAMPLE = 2_000  #: Contexts, about, whose sentences are counted: all of a million take longer than opening the run.
-RANKED = "ranked"  #: In a run's folder: what `dim rank` found, unless it was told another place.
 #: What a figure never stands without.
 KEPT = ("dataset", "split", "protocol", "kb_size", "n", "seed", "top1", "top5", "mrr")
 
@@ -33,7 +31,7 @@ def figures_of_run(run: Path, ranker: Ranker | None = None, by: str = "vectors")
     own = read_results(run).of_own_weights
     if ranker is None:
         return [_figure("this linker", entry) for entry in own]
-    ranked = [entry for entry in read_results(run / RANKED).of_own_weights if _is_of(entry, ranker)]
+    ranked = [entry for entry in read_results(run / RANKED_FOLDER).of_own_weights if _is_of(entry, ranker)]
     return [
         *(_figure(f"this linker: {by} and ranker", entry) for entry in ranked),
         *(_figure(f"its {by} alone", entry) for entry in own),
@@ -49,7 +47,7 @@ def with_judge(figures: Sequence[Figure], run: Path, fingerprint: str, share: fl
         fingerprint: Of the judge.
         share: Of the mentions that it was set up to judge.
     """
-    entries = read_results(run / JUDGED).of_own_weights
+    entries = read_results(run / JUDGED_FOLDER).of_own_weights
     own = [entry for entry in entries if ((entry.get("method") or {}).get("judge") or {}).get("share") == share]
     own = [entry for entry in own if entry["method"]["judge"].get("fingerprint") == fingerprint]
     if not own:

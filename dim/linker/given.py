@@ -97,6 +97,12 @@ def check_top_k(top_k: Any) -> int:
     return count
 
 
+def check_labels(labels: Any) -> None:
+    """Raises ConfigError where labels are one text, whose letters would be taken for them."""
+    if isinstance(labels, str):
+        raise ConfigError("labels as a list", repr(labels), f"Write ['{labels}'].")
+
+
 def check_path(value: Any, what: str) -> Path:
     """A folder's path. Raises DataError where it is no text and no path."""
     if not isinstance(value, str | os.PathLike) or not os.fspath(value):

@@ -18,6 +18,7 @@ from dim.core.checksums import sha256
 from dim.core.excerpts import few
 from dim.core.files import explain_write_errors, remove_leftovers, sync_names, write_json
 from dim.core.folder_files import json_value, read_json
+from dim.core.output import taken
 from dim.core.progress import shown
 from dim.data.table_files import iter_table
 from dim.data.table_rows import MENTION_COLUMNS, SYNONYMS, read_columns
@@ -43,7 +44,6 @@ from dim.linker.answer_files import (
     write_answers,
 )
 from dim.linker.each import link_each, read_images
-from dim.linker.given import check_top_k
 from dim.linker.linker import Linker
 from dim.linker.opening import content_of, open_linker
 from dim.linker.shown import say_calibration
@@ -113,15 +113,13 @@ def link_file(source: Path, output: Path, options: Options) -> None:
             options.
         DataError: `source` cannot be read, or none of its rows could be answered.
     """
-    check_top_k(options.top_k)
     if options.batch_size < 1:
         raise ConfigError("batch_size of at least 1", str(options.batch_size), "Raise it.")
     check_format(output)
     journal, state = output.with_name(f"{output.name}.partial"), output.with_name(f"{output.name}.state.json")
     there = output if output.exists() else whole(output)
-    is_there = ConfigError(f"a new file {there}", "one that is there", "Name another --output, or remove it.")
     if output.exists() and not state.exists():
-        raise is_there
+        raise taken(output)
     console = Console(stderr=True)
     counted = count(source, options.encoding, own_columns(output))
     for note in counted.notes:
@@ -131,7 +129,7 @@ def link_file(source: Path, output: Path, options: Options) -> None:
     asked = {"model": content, "input": counted.content, "images": counted.images, **deciding}
     if there.exists():
         if not _is_answered(output, journal, state, asked):
-            raise is_there
+            raise taken(there)
         state.unlink()
         remove_leftovers(output.parent)
         console.say(f"{counted.total:,} rows answered before: {output}")
@@ -202,7 +200,8 @@ def count(source: Path, encoding: str | None, replaced: Collection[str] = ()) ->
     for where, row in iter_table(source, encoding, KNOWN, notes):
         total += 1
         if isinstance(row, dict):
-            columns |= {name: None for name in row if name not in read_columns(row, READ)}
+            read = read_columns(row, READ)
+            columns |= {name: None for name in row if name not in read}
         if not asks or _names_images(row):
             try:
                 images.update(_state_of_images(_question(row, source)))

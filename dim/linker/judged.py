@@ -18,15 +18,13 @@ from dim.features.live import ReadyImage
 from dim.images.given import open_image
 from dim.images.reading import UnusableImageError
 from dim.judge.contract import Candidate, Case, Judge, Verdict
-from dim.judge.folder import JUDGE as KIND
-from dim.judge.folder import SAVED, open_stage
+from dim.judge.folder import JUDGE, SAVED, open_stage
 from dim.judge.stage import JudgeStage, combined
 from dim.linker.answer import Question
 from dim.linker.images import ImageReader, seen
 from dim.reranker.ranker import Judged
 
 LOG = log("dim")
-JUDGE = "judge"  #: A folder of a run's, and of a linker's.
 REST_S = 60  #: Seconds that a server is left alone which could not be asked.
 #: What the evidence of a judged mention says beside what the ranker reads.
 EVIDENCE = {
@@ -55,7 +53,7 @@ def stage_for(
         raise ConfigError("a linker with a ranker, which the judge reads after", "none", "Leave judge out.")
     if judge is None or isinstance(judge, JudgeStage):
         return judge
-    if not KIND.stands_at(folder):
+    if not JUDGE.stands_at(folder):
         if judge == SAVED and not folder.exists():
             return None
         if judge != SAVED:
@@ -128,19 +126,21 @@ def case_of(stage: JudgeStage, question: Question, entities: Sequence[Entity]) -
     return Case(key, question.mention, question.context, shown, _image(stage.judge, question))
 
 
-def evidence_of(verdict: Verdict, before: Judged, place: int, top_k: int) -> Mapping[str, float]:
-    """What an answer's evidence says of a judge that was asked.
+def evidence_of(stage: JudgeStage | None, verdict: Verdict | None, before: Judged, place: int) -> Mapping[str, float]:
+    """What an answer's evidence says of a judge; nothing where none was asked.
 
     Args:
-        verdict: The judge's.
+        stage: The judge.
+        verdict: What it said.
         before: What the ranker said.
         place: Of the candidate in the ranker's list.
-        top_k: Candidates that the judge saw.
     """
+    if stage is None or verdict is None:
+        return {}
     found = {"ranker_probability": float(before.probabilities[place])}
     if verdict.scores is None:
         return found | {"judge_abstained": 1.0}
-    shown = before.order[:top_k].tolist()
+    shown = before.order[: stage.top_k].tolist()
     if place in shown:
         found["judge"] = float(np.exp(verdict.scores[shown.index(place)]))
     return found if verdict.none is None else found | {"judge_none": float(np.exp(verdict.none))}

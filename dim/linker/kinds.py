@@ -10,6 +10,7 @@ from dim.core.folder_files import peek_json
 from dim.core.plugins import LINKERS, loaded
 from dim.errors import ConfigError, DataError
 from dim.inference.method import Method
+from dim.linker.recipe import SAVE_AGAIN
 
 Kind = type[Any]  #: A subclass of `dim.linker.Linker`, which looks things up here and is not imported.
 
@@ -77,14 +78,13 @@ def kind_of_folder(folder: Path, manifest: str) -> Kind:
     Raises:
         DataError: It says nothing, or a kind that is not installed.
     """
-    remedy = "Save the linker again, or get the folder again from where it came."
     try:
         content = peek_json(folder / manifest, dict[str, Any])["content"]
     except OSError as error:
-        raise DataError(f"a linker in {folder}", f"no file {manifest}", remedy) from error
+        raise DataError(f"a linker in {folder}", f"no file {manifest}", SAVE_AGAIN) from error
     except (ValueError, KeyError) as error:
         found = f"a damaged {manifest} ({type(error).__name__}: {error})"
-        raise DataError(f"a linker in {folder}", found[:300], remedy) from error
+        raise DataError(f"a linker in {folder}", found[:300], SAVE_AGAIN) from error
     for kind in linker_kinds():
         if kind.content == content:
             return kind

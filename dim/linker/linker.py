@@ -20,7 +20,7 @@ from dim.encoders.device import resolve_device
 from dim.errors import ConfigError, DataError
 from dim.features.live import ImageInput, LiveEncoder
 from dim.inference.method import Method
-from dim.inference.places import STEADY
+from dim.inference.places import JUDGE_FOLDER, STEADY
 from dim.judge.contract import Judge
 from dim.judge.folder import SAVED
 from dim.judge.stage import JudgeStage
@@ -35,7 +35,7 @@ from dim.linker.finders import DictionaryFinder, MentionFinder
 from dim.linker.folder import LINKER, MANIFEST
 from dim.linker.given import check_path, check_top_k, ids_of
 from dim.linker.images import ImageReader
-from dim.linker.judged import JUDGE, reader_for, stage_for, told_of
+from dim.linker.judged import reader_for, stage_for, told_of
 from dim.linker.kinds import kind_of_folder, kind_of_task
 from dim.linker.knowledge import Given, Knowledge, entities_of
 from dim.linker.places import check_linker, check_name, run_folder
@@ -199,7 +199,7 @@ class Linker(ABC):
             task = open_run(run, device, None if dataset is None else Path(dataset), trusted)
             kind = cls._kind(kind_of_task(task, str(run)), f"{type(task).__name__} at {run}", "from_checkpoint")
             linker = kind.of_run(task, run, index)
-            linker.judge = stage = stage_for(linker, run / JUDGE, judge, device, trusted, is_ours=True)
+            linker.judge = stage = stage_for(linker, run / JUDGE_FOLDER, judge, device, trusted, is_ours=True)
             if stage is not None:
                 figures = with_judge(linker.about["figures"], run, stage.judge.fingerprint, stage.facts.get("share"))
                 linker.about = linker.about | {"figures": figures}
@@ -392,7 +392,7 @@ class Linker(ABC):
             check_linker(folder)
             kind = cls._kind(kind_of_folder(folder, MANIFEST), f"the linker in {folder}", "from_pretrained")
             linker = kind.read(folder, device, trusted, image_root)
-            linker.judge = stage_for(linker, folder / JUDGE, judge, device, trusted)
+            linker.judge = stage_for(linker, folder / JUDGE_FOLDER, judge, device, trusted)
             return linker
 
         linker = of_one_folder(folder, (MANIFEST,), "a linker's folder", opened)

@@ -59,8 +59,8 @@ class GenerativeAbout(About):
     reads_context: bool
 
 
-class TowerFacts(TypedDict):
-    """What `TwoTowers.make_towers` needs beside the weights."""
+class FieldFacts(TypedDict):
+    """The fields that a method reads, with the columns of their vectors."""
 
     mention_fields: dict[str, int]
     entity_fields: dict[str, int]
@@ -72,7 +72,7 @@ class LinkerManifest(Manifest):
     about: About
     fingerprints: dict[str, str]
     next_row: int
-    towers: TowerFacts
+    towers: FieldFacts
 
 
 class BaselineManifest(Manifest):
@@ -89,13 +89,6 @@ class GenerativeManifest(Manifest):
     fingerprints: dict[str, str]
     next_row: int
     image_width: int | None
-
-
-class FieldFacts(TypedDict):
-    """The fields that a method reads, with the columns of their vectors."""
-
-    mention_fields: dict[str, int]
-    entity_fields: dict[str, int]
 
 
 class MIMICManifest(Manifest):

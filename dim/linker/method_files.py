@@ -29,13 +29,6 @@ def write_method(
 ) -> dict[str, Any]:
     """Writes the weights of a method and the files of its encoders.
 
-    Args:
-        place: The linker's folder.
-        task: The method.
-        live: The encoders that it was trained with.
-        about: As of `check_classes`.
-        kind: The same.
-
     Returns:
         `about` with a recipe that names the files in the folder, and the `fingerprints` of the encoders there.
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
+from dim.core.checksums import sha256
 from dim.core.files import hash_parts
 from dim.core.known_classes import trusted_by
 from dim.errors import ConfigError
-from dim.inference.places import read_config
+from dim.evaluation.result_files import BEST
+from dim.inference.places import CONFIG, JUDGE_FOLDER, RANKER_FOLDER, read_config
 from dim.judge.folder import SAVED
 from dim.linker.folder import MANIFEST
-from dim.linker.judged import JUDGE
 from dim.linker.linker import Linker
-from dim.linker.places import RUN, check_linker, check_name
+from dim.linker.places import check_linker, check_name
 from dim.linker.sources import folder_of
 
 NOBODY = "none"  #: On a command line: no judge.
@@ -21,7 +21,7 @@ NOBODY = "none"  #: On a command line: no judge.
 
 def is_run(folder: Path) -> bool:
     """Whether a run stands there, and no linker."""
-    return (folder / RUN).exists() and not (folder / MANIFEST).exists()
+    return (folder / CONFIG).exists() and not (folder / MANIFEST).exists()
 
 
 def check_is_folder(model: str) -> None:
@@ -42,10 +42,6 @@ def content_of(model: str, dataset: Path | None = None) -> str:
     Of a linker's folder its manifest counts, which has the checksum of each file; of a run its configuration, weights
     and ranker, and the hashes of its dataset.
 
-    Args:
-        model: As of `open_linker`.
-        dataset: As of `open_linker`.
-
     Raises:
         DataError: There is no linker.
     """
@@ -55,17 +51,12 @@ def content_of(model: str, dataset: Path | None = None) -> str:
         check_linker(folder)
         files = [folder / MANIFEST]
     else:
-        ranker = sorted(path for name in ("ranker", JUDGE) for path in (folder / name).rglob("*") if path.is_file())
+        ranker = sorted(
+            path for name in (RANKER_FOLDER, JUDGE_FOLDER) for path in (folder / name).rglob("*") if path.is_file()
+        )
         root = dataset or Path(str(read_config(folder)["data"]["root"]))
-        files = [folder / RUN, folder / "checkpoints" / "best.ckpt", *ranker, root / "dataset.json"]
-    return hash_parts(_digest(file) for file in files)
-
-
-def _digest(file: Path) -> bytes:
-    if not file.is_file():
-        return b""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").digest()
+        files = [folder / CONFIG, folder / BEST, *ranker, root / "dataset.json"]
+    return hash_parts(bytes.fromhex(sha256(file)) if file.is_file() else b"" for file in files)
 
 
 def open_linker(

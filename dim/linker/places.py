@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from dim.errors import ConfigError, DataError
+from dim.inference.places import CONFIG
 from dim.linker.entity_table import FILE
 from dim.linker.folder import MANIFEST
 from dim.linker.given import check_path
-
-RUN = "config.yaml"
 
 
 def run_folder(run: Any) -> Path:
@@ -21,7 +20,7 @@ def run_folder(run: Any) -> Path:
         ConfigError: A linker stands there, or a part of a run.
     """
     folder = check_path(run, "a run's folder")
-    if not (folder / RUN).exists() and (above := [each for each in folder.parents[:2] if (each / RUN).exists()]):
+    if not (folder / CONFIG).exists() and (above := [each for each in folder.parents[:2] if (each / CONFIG).exists()]):
         raise ConfigError(f"a run's folder at {folder}", "a part of a run", f"Name {above[0]}.")
     if (folder / MANIFEST).exists():
         raise ConfigError(
@@ -46,7 +45,7 @@ def check_linker(folder: Path) -> None:
         return
     found = f"no file {MANIFEST}"
     remedy = "Write one (dim export RUN FOLDER, Linker.save), or get it again from where it came."
-    if (folder / RUN).exists():
+    if (folder / CONFIG).exists():
         found, remedy = "a run of dim fit", "Use Linker.from_checkpoint, or write its linker: dim export RUN FOLDER."
     elif is_dataset:
         found, remedy = "a dataset", "Name the run that was fit on it, or the folder that dim export made of the run."

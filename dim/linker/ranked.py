@@ -20,13 +20,14 @@ from dim.display.log import log
 from dim.display.markdown import markdown_text
 from dim.errors import DataError
 from dim.features.live import LiveEncoder
+from dim.inference.places import JUDGE_FOLDER, RANKER_FOLDER
 from dim.inference.scored import Scored
 from dim.judge.contract import Verdict
 from dim.judge.folder import save_stage
 from dim.linker.answer import Answer, Question, check_finite, of_question
 from dim.linker.folder import REMEDY
 from dim.linker.judged import EVIDENCE as OF_JUDGE
-from dim.linker.judged import JUDGE, ask, evidence_of
+from dim.linker.judged import ask, evidence_of
 from dim.linker.knowledge import Knowledge
 from dim.linker.linker import Linker
 from dim.linker.together import Together
@@ -40,7 +41,7 @@ from dim.reranker.shipped import ORIGIN, calibrated_on
 from dim.search.entity_names import EntityNames
 
 LOG = log("dim")
-RANKER, FACTS, NAMES = "ranker", "facts", "names"  #: Folders of a linker's.
+FACTS, NAMES = "facts", "names"  #: Folders of a linker's, beside those of ranker and judge, which it has as a run has.
 NUM_CANDIDATES = 32  #: That each of scores and names brings; a ranker says how many it was trained with.
 
 
@@ -171,7 +172,7 @@ class RankedLinker(Linker):
         for place, verdict in enumerate(judged):
             check_finite(place, np.append(verdict.scores, verdict.nil_probability or 0.0), "the ranker's scores")
         return [
-            self._by_ranker(part, described, said, top_k, self._of_judge(verdict, first))
+            self._by_ranker(part, described, said, top_k, verdict, first)
             for part, described, said, verdict, first in zip(found, features, judged, verdicts, before, strict=True)
         ]
 
@@ -189,13 +190,6 @@ class RankedLinker(Linker):
             for part, said in zip(found, before, strict=True)
         ]
         return ask(stage, questions, shown, before)
-
-    def _of_judge(self, verdict: Verdict | None, before: Judged) -> Callable[[int], Mapping[str, float]]:
-        """What the evidence of a candidate, by its place, says of the judge."""
-        if verdict is None or self.judge is None:
-            return lambda _: {}
-        top_k = self.judge.top_k
-        return lambda place: evidence_of(verdict, before, place, top_k)
 
     def _allowed(self, question: Question) -> Rows | None:
         if question.candidates is None:
@@ -239,10 +233,10 @@ class RankedLinker(Linker):
     def write_ranker(self, place: Path) -> None:
         """Writes the ranker, if there is one, the facts that it reads, and a judge into a linker's folder."""
         if self.ranker is not None:
-            self.ranker.save(place / RANKER)
+            self.ranker.save(place / RANKER_FOLDER)
             save_facts(self.features.facts, place / FACTS)
             if self.judge is not None:
-                save_stage(self.judge, self.ranker, place / JUDGE, with_model=True)
+                save_stage(self.judge, self.ranker, place / JUDGE_FOLDER, with_model=True)
 
     def _by_scores(self, found: Candidates, top_k: int) -> list[Answer]:
         return [
@@ -260,15 +254,20 @@ class RankedLinker(Linker):
         features: NDArray[np.float64],
         judged: Judged,
         top_k: int,
-        of_judge: Callable[[int], Mapping[str, float]],
+        verdict: Verdict | None,
+        before: Judged,
     ) -> list[Answer]:
+        """The answers by what ranker and judge say together; `verdict` is the judge's, `before` the ranker's word."""
         assert self.ranker is not None
         missing = judged.nil_probability or 0.0
         answers = [
             self._answer(
                 int(found.rows[place]),
                 float(judged.scores[place]),
-                {**dict(zip(self.ranker.names, features[place].tolist(), strict=True)), **of_judge(int(place))},
+                {
+                    **dict(zip(self.ranker.names, features[place].tolist(), strict=True)),
+                    **evidence_of(self.judge, verdict, before, int(place)),
+                },
                 float(judged.probabilities[place]) * (1 - missing),
             )
             for place in judged.order[:top_k]
@@ -384,7 +383,7 @@ def _nil_row(ranker: Ranker | None) -> str:
 
 def read_ranker(folder: Path, num_rows: int) -> tuple[Ranker | None, EntityFacts | None]:
     """The ranker in a linker's folder, if there is one, and the facts of the KB's rows that it reads."""
-    ranker, facts = folder / RANKER, folder / FACTS
+    ranker, facts = folder / RANKER_FOLDER, folder / FACTS
     return (
         Ranker.load(ranker) if ranker.exists() else None,
         load_facts(facts, num_rows) if facts.exists() else None,

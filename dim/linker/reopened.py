@@ -30,11 +30,6 @@ def check_opens(folder: Path, linker: Linker, trusted: Sequence[str] = ()) -> No
 
     It takes the time, and as much memory again, that opening the linker and its encoders takes.
 
-    Args:
-        folder: As `Linker.save` writes it.
-        linker: What was written.
-        trusted: As in `Linker.from_pretrained`.
-
     Raises:
         DataError: It does not open, or answers something else.
     """

@@ -6,20 +6,17 @@ from pathlib import Path
 
 from dim.errors import CheckpointError
 from dim.inference.method import Method
+from dim.inference.places import RANKER_FOLDER
 from dim.reranker.ranker import RANKER, Ranker
 
 
 def ranker_of_run(run: Path, task: Method) -> Ranker | None:
     """The ranker that `dim rank` saved with a run; None where there is none.
 
-    Args:
-        run: Its folder.
-        task: Its method, opened.
-
     Raises:
         CheckpointError: It was trained on other weights, or it is damaged.
     """
-    folder = run / "ranker"
+    folder = run / RANKER_FOLDER
     if not RANKER.stands_at(folder):
         return None
     ranker = Ranker.load(folder)

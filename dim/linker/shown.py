@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len
 from rich.console import RenderableType
@@ -13,7 +13,7 @@ from dim.display.lines import say, say_json, warn
 from dim.display.terminal import Console, Text
 from dim.display.visible import visible
 from dim.linker.annotate import Annotation
-from dim.linker.answer import Answer
+from dim.linker.answer import Answer, certainty
 from dim.linker.linker import Linker
 
 #: The evidence that is shown; JSON has all.
@@ -42,12 +42,12 @@ def show_annotations(annotations: Sequence[Annotation], as_json: bool, console: 
     if as_json:
         say_json([each.to_dict() for each in annotations], indent=2)
         return
-    is_calibrated = any(each.answers and each.answers[0].probability is not None for each in annotations)
-    heads = ("start", "end", "mention", "id", "name", "probability" if is_calibrated else "score", "text")
+    bests = [each.answers[0] for each in annotations if each.answers]
+    heads = ("start", "end", "mention", "id", "name", _head(bests), "text")
     rows = [_best(each) for each in annotations]
     if not console.is_terminal:
-        for line in (heads, *rows):
-            say("\t".join(" ".join(cell.split()) for cell in line))
+        for line in _tabbed([heads, *rows]):
+            say(line)
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for head in heads[:-1]:
@@ -64,8 +64,7 @@ def _best(annotation: Annotation) -> tuple[str, ...]:
     if not annotation.answers:
         return (*place, NIL, "no answer: nothing competes", "", "")
     answer = annotation.answers[0]
-    value = answer.score if answer.probability is None else answer.probability
-    return (*place, answer.id, _name(answer), f"{value:.4f}", answer.text or "")
+    return (*place, answer.id, _name(answer), f"{certainty(answer):.4f}", answer.text or "")
 
 
 def say_calibration(linker: Linker) -> None:
@@ -76,11 +75,19 @@ def say_calibration(linker: Linker) -> None:
 
 def plain_lines(answers: Sequence[Answer]) -> list[str]:
     """A heading, and a line an answer; nothing is cut."""
-    is_calibrated = bool(answers) and answers[0].probability is not None
-    lines = [("rank", "id", "name", "probability" if is_calibrated else "score", "text")]
+    lines = [("rank", "id", "name", _head(answers[:1]), "text")]
     for place, answer in enumerate(answers, start=1):
-        value = answer.score if answer.probability is None else answer.probability
-        lines.append((str(place), answer.id, answer.name, f"{value:.4f}", answer.text or ""))
+        lines.append((str(place), answer.id, answer.name, f"{certainty(answer):.4f}", answer.text or ""))
+    return _tabbed(lines)
+
+
+def _head(answers: Sequence[Answer]) -> str:
+    """What the numbers of answers are, at the head of their column."""
+    return "probability" if any(answer.probability is not None for answer in answers) else "score"
+
+
+def _tabbed(lines: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of cells as a pipe gets them."""
     return ["\t".join(" ".join(cell.split()) for cell in line) for line in lines]
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from shlex import join
 
 import pandas as pd
 
+from dim.core.command_line import command_line
 from dim.data.dataset import Dataset
 from dim.display.terminal import Console, Text
 
@@ -35,24 +35,24 @@ def print_fit_command(dataset: Dataset, has_images: bool) -> None:
     if dataset.image_urls:
         has_images = True
         console.print(Text("next, get the images that are named by URL:", style="bold"))
-        console.say(Text(f"  {join(['python', '-m', 'dim', 'fetch-images', str(dataset.root)])}"))
+        console.say(Text(f"  {command_line(['fetch-images', str(dataset.root)])}"))
     if reason := _why_no_fit(dataset):
         console.say(Text(f"no fit: {reason}; a linker of another run links them (dim link --input), or one untrained:"))
         folder = f"linkers/{dataset.root.resolve().name}"
-        console.say(Text(f"  {join(['python', '-m', 'dim', 'linker', str(dataset.root), folder])}"))
+        console.say(Text(f"  {command_line(['linker', str(dataset.root), folder])}"))
         return
     console.print(Text(f"{'then' if dataset.image_urls else 'next'}, train and evaluate:", style="bold"))
-    console.say(Text(f"  {join(fit_command(dataset, has_images))}"))
+    console.say(Text(f"  {command_line(fit_words(dataset, has_images))}"))
 
 
-def fit_command(dataset: Dataset, has_images: bool) -> list[str]:
+def fit_words(dataset: Dataset, has_images: bool) -> list[str]:
     """The words of the `fit` that suits a dataset: its images, its size, its entity text, its language.
 
     Args:
         dataset: What was prepared.
         has_images: As `print_fit_command`.
     """
-    words = ["python", "-m", "dim", "fit", "--config", IMAGES if has_images else TEXT]
+    words = ["fit", "--config", IMAGES if has_images else TEXT]
     words += ["--data.root", str(dataset.root), "--run", f"runs/{dataset.root.resolve().name}"]
     if not has_images and (dataset.mentions["split"] == "train").sum() >= MANY:
         words += LARGE_STEPS

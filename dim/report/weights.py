@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dim.training.checkpoint import BEST, weights_of
+from dim.evaluation.result_files import BEST
+from dim.training.checkpoint import weights_of
 
 
 def changed_weights(folder: Path, metrics: dict[str, Any]) -> tuple[str, str] | None:

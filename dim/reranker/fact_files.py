@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from dim.core.folder_files import read_array
+from dim.core.folder_files import read_array, write_arrays
 from dim.core.mapped import dropped
 from dim.core.sealed import REMEDY, open_sealed, sealed_folder
 from dim.errors import DataError
@@ -25,8 +23,7 @@ def save_facts(facts: EntityFacts, folder: Path) -> None:
     with sealed_folder(folder, CONTENT, FORMAT_VERSION, {"count": facts.size}) as place:
         for name in VOCABULARIES:
             write_words(getattr(facts, name), place, name)
-        for name, column in _columns(facts).items():
-            np.save(place / f"{name}.npy", column.values, allow_pickle=False)
+        write_arrays(place, {name: column.values for name, column in _columns(facts).items()})
 
 
 def load_facts(folder: Path, size: int) -> EntityFacts:

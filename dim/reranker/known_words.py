@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dim.core.folder_files import read_array
+from dim.core.folder_files import read_array, write_arrays
 from dim.core.mapped import dropped
 
 Ids = NDArray[np.int64]
@@ -87,13 +87,12 @@ def write_words(words: Iterable[str], folder: Path, name: str) -> None:
     hashes = hashes_of(told)
     order = np.argsort(hashes, kind="stable")
     parts: dict[str, NDArray[np.generic]] = {
-        "letters": np.frombuffer(b"".join(letters), np.uint8),
-        "ends": np.cumsum([len(each) for each in letters], dtype=np.int64),
-        "hashes": hashes[order],
-        "numbers": order.astype(np.int32),
+        f"{name}_letters": np.frombuffer(b"".join(letters), np.uint8),
+        f"{name}_ends": np.cumsum([len(each) for each in letters], dtype=np.int64),
+        f"{name}_hashes": hashes[order],
+        f"{name}_numbers": order.astype(np.int32),
     }
-    for part, array in parts.items():
-        np.save(folder / f"{name}_{part}.npy", array, allow_pickle=False)
+    write_arrays(folder, parts)
 
 
 def hashes_of(words: Sequence[str]) -> NDArray[np.uint64]:

@@ -236,9 +236,6 @@ class EntityNames:
     def load(cls, folder: Path) -> Self:
         """The index as it was saved; its lists stay on the disk.
 
-        Args:
-            folder: Of `save`.
-
         Raises:
             DataError: No index, a damaged one, or one of another format.
         """

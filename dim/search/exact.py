@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dim.search.scores import BATCH, Products, Scores
+from dim.search.scores import Scores
 
 NUM_LAYERS = 32  # columns that compete for one peak: the wider, the cheaper the first pass and the dearer the second
 
@@ -77,23 +77,3 @@ class Best:
         for part in scores.slices():
             best.add(scores.of(part), part.start)
         return best
-
-
-class ExactIndex:
-    """All vectors of a KB in memory, compared by dot product.
-
-    Args:
-        vectors: [num_entities, width], float32.
-    """
-
-    def __init__(self, vectors: Tensor) -> None:
-        self.vectors = vectors
-
-    def __len__(self) -> int:
-        return len(self.vectors)
-
-    def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """Scores [n, k] and KB rows [n, k] of the k nearest entities to each query [n, width], best first."""
-        k = min(k, len(self))
-        found = [Best.of(Products(chunk, self.vectors), k) for chunk in queries.split(BATCH)]
-        return torch.cat([best.values for best in found]), torch.cat([best.columns for best in found])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dim.core.folder_files import read_array
+from dim.core.folder_files import read_array, write_arrays
 from dim.core.mapped import dropped
 from dim.core.sealed import REMEDY
 from dim.errors import DataError
@@ -49,8 +49,7 @@ def write_names(folder: Path, names: NameArrays) -> None:
     for name in LISTS:
         lists: Jagged = getattr(names.strings, name)
         arrays |= {name: lists.values, f"{name}_starts": lists.starts}
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    write_arrays(folder, arrays)
 
 
 def read_names(folder: Path) -> NameArrays:
@@ -73,7 +72,7 @@ def read_names(folder: Path) -> NameArrays:
             raise ValueError("entities of another number of strings")
         _check(strings, int(counts.sum()), len(ngrams))
     except (ValueError, OverflowError) as error:
-        raise _damaged(folder, error) from error
+        raise DataError(f"a {CONTENT} in {folder}", f"damaged arrays ({error})", REMEDY) from error
     for array in (*mapped.values(), *(part for each in lists.values() for part in (each.starts, each.values))):
         dropped(array)
     return NameArrays(ngrams, idf, strings, counts.astype(np.int64, copy=False), live)
@@ -82,10 +81,6 @@ def read_names(folder: Path) -> NameArrays:
 def _array(folder: Path, name: str, kind: str, is_mapped: bool = False) -> NDArray[Any]:
     what = f"a {CONTENT} in {folder}"
     return read_array(folder / f"{name}.npy", what, REMEDY, kind, 1, "r" if is_mapped else None)
-
-
-def _damaged(folder: Path, error: Exception) -> DataError:
-    return DataError(f"a {CONTENT} in {folder}", f"damaged arrays ({error})", REMEDY)
 
 
 def _check_weights(ngrams: NDArray[np.str_], idf: NDArray[np.float32]) -> None:

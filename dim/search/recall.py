@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,10 +40,6 @@ class Recall:
     def is_reached(self) -> bool:
         """Whether `at_k` is at least what was wanted."""
         return self.at_k >= self.wanted
-
-    def as_json(self) -> dict[str, Any]:
-        """The attributes by name."""
-        return asdict(self)
 
     def __str__(self) -> str:
         if not self.num_queries:

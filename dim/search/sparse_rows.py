@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from dim.core.arrays import Floats, Rows
-from dim.core.folder_files import read_array
+from dim.core.folder_files import read_array, write_arrays
 from dim.core.mapped import dropped
 from dim.core.sealed import REMEDY, Manifest, open_sealed, sealed_folder
 from dim.errors import DataError
@@ -94,8 +94,7 @@ class SparseRows:
         """Writes them; a process that is killed meanwhile leaves what was there before."""
         postings = self._all()
         with sealed_folder(folder, CONTENT, FORMAT_VERSION, {"width": self.width}) as place:
-            for name, array in (("starts", postings.indptr), ("rows", postings.indices), ("values", postings.data)):
-                np.save(place / f"{name}.npy", array, allow_pickle=False)
+            write_arrays(place, {"starts": postings.indptr, "rows": postings.indices, "values": postings.data})
 
     @classmethod
     def load(cls, folder: Path, num_rows: int) -> Self:

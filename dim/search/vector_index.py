@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict, get_args
 
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dim.core.arrays import Floats, Rows
 from dim.core.choices import check_choice
-from dim.core.folder_files import read_array
+from dim.core.folder_files import read_array, write_arrays
 from dim.core.sealed import REMEDY, Manifest, open_sealed, sealed_folder
 from dim.errors import ConfigError, DataError
 from dim.search.checked import checked_ids, checked_queries, checked_vectors, refuse_unknown, some
@@ -313,7 +314,7 @@ class VectorIndex:
             "kind": self.kind,
             "width": self.width,
             "count": len(self),
-            "recall": self.recall.as_json(),
+            "recall": asdict(self.recall),
             "parameters": self.parameters,
         }
         with sealed_folder(folder, CONTENT, FORMAT_VERSION, about) as place:
@@ -322,8 +323,7 @@ class VectorIndex:
             arrays |= {"added_ids": self._side_ids, "added_vectors": self._side.vectors}
             if self.recall_queries is not None:
                 arrays["recall_queries"] = self.recall_queries
-            for name, array in arrays.items():
-                np.save(place / f"{name}.npy", array, allow_pickle=False)
+            write_arrays(place, arrays)
 
     @classmethod
     def load(cls, folder: Path) -> VectorIndex:

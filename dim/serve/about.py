@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
 from itertools import islice
 from urllib.parse import quote
 
@@ -12,7 +11,7 @@ from dim.data.entity import Entity
 from dim.linker import Linker
 from dim.serve.evidence import told
 from dim.serve.schema import About, Example
-from dim.serve.settings import NO_LIMITS, Settings
+from dim.serve.settings import Settings
 
 NUM_EXAMPLES = 6
 LOOKED_AT = 20_000  #: Entities, for examples.
@@ -20,7 +19,6 @@ LOOKED_AT = 20_000  #: Entities, for examples.
 
 def about(linker: Linker, settings: Settings) -> About:
     """The linker's size, abilities and evidence, questions to try, and the server's limits."""
-    limits = {name: value for name, value in asdict(settings).items() if name not in NO_LIMITS}
     return About(
         name=str(linker.about.get("dataset") or linker.about.get("run") or "dim"),
         entities=len(linker),
@@ -29,7 +27,7 @@ def about(linker: Linker, settings: Settings) -> About:
         calibrated_on=linker.calibrated_on,
         evidence=told(linker.evidence, settings.evidence),
         examples=_examples(linker, settings.root_path),
-        limits=limits,
+        limits=settings.limits,
         version=dim.__version__,
     )
 

@@ -17,10 +17,6 @@ class Admission:
     """Hands on what may be accepted. The rest it answers for a tenth of the work that the app would have with it.
 
     Without it a server that is asked too much spends its time on refusals.
-
-    Args:
-        app: Gets the rest.
-        batcher: Knows how much is accepted.
     """
 
     def __init__(self, app: ASGIApp, batcher: Batcher) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from dim.serve.app import create_app
 from dim.serve.control import Ended, Opened
+from dim.serve.metrics import num_accepted
 from dim.serve.process_log import set_up_log
 from dim.serve.reload import settle
 from dim.serve.server import run
@@ -15,13 +16,7 @@ from dim.serve.source import Source
 
 
 def serve_alone(source: Source, settings: Settings, listener: socket.socket, begun: Callable[[Opened], None]) -> Ended:
-    """Opens the linker and serves until SIGTERM or Ctrl-C; then all that was accepted is answered.
-
-    Args:
-        source: Of the linker.
-        settings: The limits.
-        listener: The address, bound.
-        begun: Is called before it answers.
+    """Opens the linker, says so to `begun`, and serves until SIGTERM or Ctrl-C; then all that was accepted is answered.
 
     Raises:
         DimError: The linker cannot be opened.
@@ -33,4 +28,4 @@ def serve_alone(source: Source, settings: Settings, listener: socket.socket, beg
     begun(Opened(len(linker), linker.calibrated_on))
     del linker  # a reload lets go of it
     server = run(app, settings, listener)
-    return Ended(app.state.served.metrics.num_accepted(), 0, server.interrupted, server.force_exit)
+    return Ended(num_accepted(app.state.served.metrics.registry), 0, server.interrupted, server.force_exit)

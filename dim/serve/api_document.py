@@ -33,11 +33,8 @@ def exact_document(app: FastAPI, settings: Settings) -> dict[str, Any]:
                 operation["responses"].pop("401", None)
             elif not is_open(path):
                 operation["security"] = [{"token": []}]
-            for status in ("503",):
-                if status in operation["responses"]:
-                    operation["responses"][status]["headers"] = {
-                        "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}
-                    }
+            if busy := operation["responses"].get("503"):
+                busy["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
     return document
 
 

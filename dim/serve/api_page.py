@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+LIMITS = {"minimum": "from", "maximum": "to", "maxLength": "characters up to"}  #: Of a schema, in words.
 EXAMPLES = {
     "/link": {"mention": "Jordan", "context": "Jordan won six titles with the Bulls."},
     "/link/batch": {"questions": [{"mention": "Jordan"}, {"mention": "Amman", "context": "Amman, in Jordan"}]},
@@ -91,9 +92,6 @@ def _kind(field: Mapping[str, Any]) -> str:
         return f"object of {_kind(field['additionalProperties'])}"
     limits = [f"{word} {int(field[key]):,}" for key, word in LIMITS.items() if key in field]
     return ", ".join([str(field.get("type", "anything")), *limits])
-
-
-LIMITS = {"minimum": "from", "maximum": "to", "maxLength": "characters up to"}
 
 
 def _named(schema: Mapping[str, Any]) -> str:

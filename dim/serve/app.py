@@ -132,7 +132,7 @@ def _add_reload(app: FastAPI, reload: Callable[[], Awaitable[None]], settings: S
         if settings.token is None:
             raise Problem(403, "a server with a token", "none", "Send it SIGHUP, or start it with a --token.")
         await reload()
-        return Response(State(status="reloaded").model_dump_json(), media_type="application/json")
+        return State(status="reloaded").response()
 
     app.post("/reload", include_in_schema=False)(reloaded)
 

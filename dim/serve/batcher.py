@@ -14,17 +14,19 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from dim.linker import Linker, Question
 from dim.linker.each import Outcome, link_each
 from dim.serve.metrics import Metrics
-from dim.serve.problems import Problem, busy
+from dim.serve.problems import busy
 from dim.serve.settings import Settings
 
+T = TypeVar("T")
 LONGEST_RETRY = 60  #: Seconds.
 
 
@@ -133,19 +135,29 @@ class Batcher:
         self._something_waits.set()
         if len(self._waiting) >= self.settings.batch_size:
             self._batch_is_full.set()
+
+        async def outcomes() -> list[Outcome]:
+            return [await each.outcome for each in waiting]
+
         try:
-            async with asyncio.timeout(self.settings.timeout_s):
-                return [await each.outcome for each in waiting]
-        except TimeoutError as error:
-            raise self.too_late() from error
+            return await self.in_time(outcomes())
         finally:
             for each in waiting:
                 each.outcome.cancel()
                 self.metrics.abandoned.inc(each.outcome.cancelled())
 
-    def too_late(self) -> Problem:
-        """What is said when there is no answer within `timeout_s`."""
-        return busy("an answer in time", f"none after {self.settings.timeout_s:g} s", self.retry_after())
+    async def in_time(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of work for questions that hold their places.
+
+        Raises:
+            Problem: 503, there is none within `timeout_s`.
+        """
+        try:
+            async with asyncio.timeout(self.settings.timeout_s):
+                return await work
+        except TimeoutError as error:
+            found = f"none after {self.settings.timeout_s:g} s"
+            raise busy("an answer in time", found, self.retry_after()) from error
 
     def retry_after(self) -> int:
         """In how many whole seconds what waits now will have been answered, by the measured rate."""

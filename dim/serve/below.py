@@ -7,12 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class Below:
-    """Answers what is asked below a path as what is asked without it: some proxies take it off, others do not.
-
-    Args:
-        app: Gets the rest.
-        root_path: Such as `/mel`; empty: there is none.
-    """
+    """Answers what is asked below a path, if there is one, as what is asked without it: not all proxies take it off."""
 
     def __init__(self, app: ASGIApp, root_path: str) -> None:
         self.app, self.root_path = app, root_path

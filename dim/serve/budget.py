@@ -7,11 +7,7 @@ from collections import deque
 
 
 class Budget:
-    """So many bytes at once, and no more.
-
-    Args:
-        total: The bytes.
-    """
+    """So many bytes at once, and no more."""
 
     def __init__(self, total: int) -> None:
         self.total = self.free = total

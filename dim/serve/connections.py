@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from http import HTTPStatus
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from dim.serve.problems import error_json, reason
+from dim.serve.problems import error_json
 from dim.serve.settings import Settings
 
 STATE = "dim.connection"
@@ -138,7 +139,7 @@ class Connection(asyncio.Protocol):
         body = error_json(expected, found, remedy)
         retry = [b"Retry-After: 1"] if status == 503 else []
         head = [
-            f"HTTP/1.1 {status} {reason(status)}".encode(),
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(),
             b"Content-Type: application/json",
             f"Content-Length: {len(body)}".encode(),
             b"Connection: close",

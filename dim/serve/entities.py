@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
@@ -11,13 +10,14 @@ from fastapi import APIRouter, Path
 from starlette.responses import Response
 
 from dim.core.excerpts import few_of
+from dim.display.log import log
 from dim.errors import InUseError, MemoryShortageError, StorageError
 from dim.linker import Linker
 from dim.serve.problems import Problem, busy
 from dim.serve.schema import AskedEntities, AskedIds, Changed
 from dim.serve.served import Served
 
-LOG = logging.getLogger("dim.serve")
+LOG = log("dim.serve")
 RETRY_S = 0.1  #: Until a reload is asked for again, where another is under way.
 
 Responses = dict[int | str, dict[str, Any]]
@@ -142,5 +142,4 @@ def _check_number(count: int, what: str, most: int) -> None:
 
 
 def _told(added: int, removed: int, num_entities: int) -> Response:
-    told = Changed(added=added, removed=removed, entities=num_entities)
-    return Response(told.model_dump_json(), media_type="application/json")
+    return Changed(added=added, removed=removed, entities=num_entities).response()

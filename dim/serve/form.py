@@ -23,10 +23,6 @@ MOST_PARTS = 1000  #: Of a form; `python_multipart` bounds the headers of each.
 def asked_with_image(body: bytes, content_type: str) -> tuple[AskedWithImage, bytes]:
     """What a form asks, and its image.
 
-    Args:
-        body: The whole of it.
-        content_type: The header, with the boundary.
-
     Raises:
         Problem: 400, 415 or 422, it is no such form.
     """

@@ -16,12 +16,7 @@ OPEN_FOLDERS = ("/page/", "/docs/")
 
 
 class Gate:
-    """Hands on requests that bear the token, and those for what is open; the others it answers with 401.
-
-    Args:
-        app: Gets the rest.
-        token: None: all may ask.
-    """
+    """Hands on requests that bear the token, if one is asked for, and those for what is open; the others hear 401."""
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
         self.app, self.token = app, token

@@ -23,9 +23,6 @@ class KeptImages:
 
     They take no room on the disk, and stay what they are when the folder is replaced, moved or deleted. Where the file
     system has no such links, or nothing may be written there, the pictures are read where they stand.
-
-    Args:
-        folder: Of the linker.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -18,9 +18,6 @@ class Metrics:
 
     Where the environment's PROMETHEUS_MULTIPROC_DIR was set before prometheus_client was imported, as `Workers` does,
     each process has its counts in files of that folder; whichever is asked sums them up.
-
-    Args:
-        version: Of dim.
     """
 
     def __init__(self, version: str) -> None:
@@ -51,10 +48,6 @@ class Metrics:
         workers = Gauge("dim_workers", "Processes that answer.", registry=registry, multiprocess_mode="livesum")
         workers.set(1)
 
-    def num_accepted(self) -> int:
-        """Questions that this process has accepted so far."""
-        return int(self.registry.get_sample_value("dim_questions_total") or 0)
-
     def text(self) -> bytes:
         """All of it, as Prometheus reads it."""
         if FOLDER not in os.environ:
@@ -63,3 +56,8 @@ class Metrics:
         MultiProcessCollector(registry)
         registry.register(self._info)  # it has no file
         return generate_latest(registry)
+
+
+def num_accepted(registry: CollectorRegistry) -> int:
+    """Questions that were accepted so far: by one process, or by all that a registry counts together."""
+    return int(registry.get_sample_value("dim_questions_total") or 0)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from dim.data.dataset import NIL
 from dim.data.entity_uris import EntityUris
-from dim.data.nif import Document, Named, check_places, not_in_kb, read_nif, write_nif
+from dim.data.nif import Document, Named, check_places, named_as, read_nif, write_nif
 from dim.errors import MissingExtraError
 from dim.linker.annotate import marked_questions
 from dim.linker.each import Outcome
 from dim.serve.problems import Problem
-from dim.serve.reader import InChunks
 from dim.serve.served import Served
 from dim.serve.settings import Settings
 
@@ -34,13 +32,7 @@ TURTLE: dict[int | str, dict[str, Any]] = {
 
 
 def add_nif(router: APIRouter, served: Served, responses: dict[int | str, dict[str, Any]]) -> None:
-    """Adds the route.
-
-    Args:
-        router: To it.
-        served: Answers.
-        responses: Of errors, as they are documented.
-    """
+    """Adds the route, and documents its errors."""
 
     @router.post("/nif", responses={**TURTLE, **responses}, response_class=Response, openapi_extra=BODY)
     async def nif(request: Request) -> Response:
@@ -48,8 +40,7 @@ def add_nif(router: APIRouter, served: Served, responses: dict[int | str, dict[s
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in TYPES:
             raise Problem(415, f"Content-Type: {TYPES[0]}", kind or "none", "Send NIF as Turtle.")
-        chunks = cast(InChunks, request)  # as every request of these routes
-        documents = await served.reader.read(chunks, lambda body: _read(body, served.settings), at_once=-1)
+        documents = await served.reader.read(request, lambda body: _read(body, served.settings), at_once=-1)
         spans = [[(each.start, each.end) for each in document.phrases] for document in documents]
         count = served.edition.linker.context_sentences
         marked = [
@@ -81,8 +72,5 @@ def _named(document: Document, outcomes: Sequence[Outcome], named: EntityUris) -
     for phrase, outcome in zip(document.phrases, outcomes, strict=True):
         if isinstance(outcome, Exception):
             raise outcome
-        for answer in outcome:
-            text = document.text[phrase.start : phrase.end]
-            uri = not_in_kb(text) if answer.id == NIL else named.uri_of(answer.id)
-            told.append(Named(phrase.start, phrase.end, uri, answer.probability))
+        told += [named_as(document.text, phrase, each.id, each.probability, named) for each in outcome]
     return told

@@ -17,11 +17,7 @@ TYPES = {
 
 
 class Pages:
-    """The files of a folder in this package.
-
-    Args:
-        folder: Its name.
-    """
+    """The files of a folder in this package."""
 
     def __init__(self, folder: str) -> None:
         self._files = {

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypeVar
 
 from starlette.requests import Request
 
@@ -21,7 +20,6 @@ from dim.serve.reader import while_there
 from dim.serve.schema import AnnotatedMention, AnnotatedText, AskedMany, AskedOfMany, AskedText
 from dim.serve.served import Edition, Served
 
-T = TypeVar("T")
 LONGEST_TEXT = 200_000  #: Characters of a text whose mentions are to be found.
 MOST_ANSWERS = 6_400  #: To a text: as many as the default limits of a batch allow, and a tenth of a second's writing.
 
@@ -40,7 +38,7 @@ async def answer_many(served: Served, request: Request, asked: AskedMany) -> lis
         return [next(outcomes) if isinstance(each, Question) else each for each in questions]
 
     with served.batcher.places(len(asked.questions)):
-        return await while_there(request, _in_time(served, answered()))
+        return await while_there(request, served.batcher.in_time(answered()))
 
 
 async def _ready(served: Served, linker: Linker, asked: AskedMany) -> dict[int, Ready]:
@@ -95,7 +93,7 @@ async def annotated(served: Served, request: Request, asked: AskedText, image: b
 
     batcher, outcomes = served.batcher, list[Outcome]()
     with batcher.place_of_text():
-        mentions = await while_there(request, _in_time(served, read()))
+        mentions = await while_there(request, batcher.in_time(read()))
         _check_answers(served, len(mentions), count)
         questions = [question for *_, question in mentions]
         most = served.settings.max_batch  # at once, as of any request, so that others have their turn
@@ -139,21 +137,12 @@ def _check_answers(served: Served, num_mentions: int, top_k: int) -> None:
 
 
 async def _marked(served: Served, edition: Edition, asked: AskedText, image: ReadyImage | None) -> list[Marked]:
-    if asked.spans is not None:
-        spans = [(span.start, span.end) for span in asked.spans]
-        return marked(Document(asked.text, spans, image), edition.finder, edition.linker.context_sentences)
-    loop, sentences = asyncio.get_running_loop(), edition.linker.context_sentences
-    document = Document(asked.text, None, image)
-    found = await loop.run_in_executor(served.finding, marked, document, edition.finder, sentences)
+    spans = None if asked.spans is None else [(span.start, span.end) for span in asked.spans]
+    work = partial(marked, Document(asked.text, spans, image), edition.finder, edition.linker.context_sentences)
+    if spans is not None:
+        return work()
+    found = await asyncio.get_running_loop().run_in_executor(served.finding, work)
     if len(found) > served.settings.max_mentions:
         expected = f"at most {served.settings.max_mentions} mentions in a text"
         raise Problem(422, expected, f"{len(found):,}", "Send it in parts, or mark those that count.")
     return found
-
-
-async def _in_time(served: Served, work: Coroutine[Any, Any, T]) -> T:
-    try:
-        async with asyncio.timeout(served.settings.timeout_s):
-            return await work
-    except TimeoutError as error:
-        raise served.batcher.too_late() from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -24,15 +23,7 @@ REMEDIES = {
 
 
 class Problem(HTTPException):
-    """An error with its status.
-
-    Args:
-        status: Of HTTP.
-        expected: As of `dim.errors.DimError`.
-        found: Likewise.
-        remedy: Likewise.
-        headers: Further headers of the answer.
-    """
+    """An error with its status of HTTP; its parts are those of `dim.errors.DimError`."""
 
     def __init__(
         self, status: int, expected: str, found: str, remedy: str, headers: Mapping[str, str] | None = None
@@ -64,20 +55,14 @@ def error_parts(expected: str, found: str, remedy: str) -> dict[str, str]:
 
 
 def busy(expected: str, found: str, seconds: int = 1) -> Problem:
-    """503: the same question may be answered later.
-
-    Args:
-        expected: As of `Problem`.
-        found: Likewise.
-        seconds: When to ask again.
-    """
+    """503: the same question may be answered in so many seconds."""
     remedy = f"Ask again in {seconds} s, as Retry-After says."
     return Problem(503, expected, found, remedy, {"Retry-After": str(seconds)})
 
 
-def problem_of(error: DimError) -> Problem:
-    """An error of the linker as one of the request."""
-    return Problem(422, error.expected, error.found, error.remedy)
+def already_reloading() -> Problem:
+    """503: what is heard by who has the linker opened again while it is being opened."""
+    return busy("one reload at a time", "another that is under way", 5)
 
 
 def answer_errors(app: FastAPI) -> None:
@@ -94,7 +79,7 @@ def _problem(request: Request, error: Exception) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, DimError):
-        return problem_of(error)
+        return Problem(422, error.expected, error.found, error.remedy)  # the linker's is one of the request
     if isinstance(error, RequestValidationError):
         return invalid(error.errors())
     assert isinstance(error, HTTPException)
@@ -112,11 +97,6 @@ def invalid(errors: Sequence[Any]) -> Problem:
     found = "nothing" if first["type"] == "missing" else _snippet(first.get("input"))
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return Problem(422, f"{place}: {first['msg']}", found + more, "See /docs for what this route takes.")
-
-
-def reason(status: int) -> str:
-    """The words of a status."""
-    return HTTPStatus(status).phrase
 
 
 def _snippet(value: Any) -> str:

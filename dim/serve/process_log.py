@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from dim.display.log import VISIBLE
+from dim.display.log import VISIBLE, quieten
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 FORMAT_OF_MANY = "%(asctime)s %(process)d %(levelname)s %(message)s"
@@ -17,7 +17,6 @@ def set_up_log(has_others: bool = False) -> None:
         has_others: Whether further processes write there: lines have the number of theirs.
     """
     logging.basicConfig(level=logging.WARNING, format=FORMAT_OF_MANY if has_others else FORMAT)
-    for handler in logging.getLogger().handlers:
+    for handler in logging.root.handlers:
         handler.addFilter(VISIBLE)
-    for name in ("python_multipart", "uvicorn.error"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # they warn of each client's mistake
+    quieten("python_multipart", "uvicorn.error", level=logging.ERROR)  # they warn of each client's mistake

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from fastapi import Request
 from fastapi.routing import APIRoute
@@ -51,18 +51,18 @@ class Reader:
         """Ends the thread."""
         self._thread.shutdown()
 
-    async def read(self, request: InChunks, read: Callable[[bytes], T], at_once: int = SHORT) -> T:
+    async def read(self, request: Request, read: Callable[[bytes], T], at_once: int = SHORT) -> T:
         """What a function makes of the body.
 
         Args:
-            request: Has the body.
+            request: Has the body; one of `reading_route`.
             read: Gets it.
             at_once: Bytes up to which it is called on the event loop.
 
         Raises:
             ClientLeftError: The client left before its turn came.
         """
-        chunks = await request.chunks()
+        chunks = await cast(InChunks, request).chunks()
 
         def read_whole() -> T:
             whole = b"".join(chunks)
@@ -130,11 +130,6 @@ def reading_route(reader: Reader, settings: Settings) -> type[APIRoute]:
 
 def parsed(model: type[M], value: Any, max_batch: int = 1) -> M:
     """A value as what a model says.
-
-    Args:
-        model: What is asked.
-        value: Of JSON.
-        max_batch: Questions of a request.
 
     Raises:
         Problem: 422, it is not.

@@ -31,15 +31,7 @@ CLOSE = (b"connection", b"close")
 
 
 class Recorder:
-    """Answers what nobody foresaw with 500 and an id that stands in the log, without a traceback for the client.
-
-    Args:
-        app: What is recorded.
-        metrics: Where it is counted.
-        log: Where it is written.
-        tracing: Where spans are made.
-        is_stopping: Whether connections shall end with their answer.
-    """
+    """Answers what nobody foresaw with 500 and an id that stands in the log, without a traceback for the client."""
 
     def __init__(
         self,

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from dim.core.coroutines import Tasks
+from dim.display.log import log
 from dim.errors import DimError
-from dim.serve.problems import Problem, busy
+from dim.serve.problems import Problem, already_reloading
 from dim.serve.served import Edition, Served
 
-LOG = logging.getLogger("dim.serve")
+LOG = log("dim.serve")
 
 
 class Reload:
@@ -28,7 +29,7 @@ class Reload:
     def __init__(self, served: Served, opened: Callable[[], Edition]) -> None:
         self.served, self.opened = served, opened
         self._is_running = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     async def reload(self) -> None:
         """Has the new linker answer what comes from now on; where it cannot be opened, the old one goes on.
@@ -38,7 +39,7 @@ class Reload:
             Problem: 503, it is being opened already.
         """
         if self._is_running:
-            raise busy("one reload at a time", "another that is under way", 5)
+            raise already_reloading()
         self._is_running = True
         try:
             self.served.show(await asyncio.to_thread(self.opened))
@@ -48,9 +49,7 @@ class Reload:
 
     def on_signal(self) -> None:
         """Begins it, and says in the log how it ended."""
-        task = asyncio.create_task(self._logged())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.begin(self._logged())
 
     async def _logged(self) -> None:
         try:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from dim.linker import Question
-from dim.serve.entities import Changes, add_entity_routes
+from dim.serve.entities import Changes, PathId, add_entity_routes
 from dim.serve.form import asked_with_image, text_with_image
 from dim.serve.nif import add_nif
 from dim.serve.pictured import annotated, answer_many
 from dim.serve.problems import Problem
-from dim.serve.reader import InChunks, check_type, reading_route
+from dim.serve.reader import check_type, reading_route
 from dim.serve.schema import (
     About,
     AnnotatedText,
@@ -29,6 +31,7 @@ from dim.serve.schema import (
 )
 from dim.serve.served import Served
 
+T = TypeVar("T")
 SAYS = {
     400: "The body cannot be read.",
     401: "The token is wrong, or there is none.",
@@ -46,7 +49,6 @@ SAYS = {
 ANY = (400, 401, 403, 408, 413, 500, 503)
 ASKING = (*ANY, 415, 422)
 
-EntityId = Annotated[str, Path(max_length=1000)]
 Place = Annotated[int, Path(ge=0, lt=2**31)]
 
 
@@ -56,13 +58,14 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def api(served: Served, changes: Changes | None = None) -> APIRouter:
-    """All routes but the pages.
-
-    Args:
-        served: Answers.
-        changes: Of the KB; None: there are none.
-    """
+    """All routes but the pages; where there are no `changes`, those that change the KB refuse."""
     router = APIRouter(route_class=reading_route(served.reader, served.settings))
+
+    async def form(request: Request, read: Callable[[bytes, str], T]) -> T:
+        """What a function makes of a form's body and type."""
+        check_type(request, "multipart/form-data")
+        content_type = request.headers["content-type"]
+        return await served.reader.read(request, lambda body: read(body, content_type), at_once=-1)
 
     @router.post("/link", responses=errors(*ASKING), response_model=Linked)
     async def link(request: Request, asked: AskedOne) -> Response:
@@ -70,34 +73,30 @@ def api(served: Served, changes: Changes | None = None) -> APIRouter:
         served.check_top_k(asked.top_k)
         question = Question(asked.mention, asked.context, None, asked.candidates)
         (outcome,) = await served.answer(request, [question], asked.top_k)
-        return _json(Linked(answers=served.answers_of(outcome)))
+        return Linked(answers=served.answers_of(outcome)).response()
 
     @router.post(
         "/link/image", responses=errors(*ASKING), response_model=Linked, openapi_extra={"requestBody": _form_schema()}
     )
     async def link_image(request: Request) -> Response:
         """Links a mention with an uploaded image, or an image alone."""
-        check_type(request, "multipart/form-data")
-        content_type = request.headers["content-type"]
-        form = cast(InChunks, request)  # as every request of these routes
-        asked, image = await served.reader.read(form, lambda body: asked_with_image(body, content_type), at_once=-1)
+        asked, image = await form(request, asked_with_image)
         served.check_top_k(asked.top_k)
-        parts = asked.mention, asked.context, asked.candidates
-        outcome = await served.answer_with_image(request, parts, image, asked.top_k)
-        return _json(Linked(answers=served.answers_of(outcome)))
+        outcome = await served.answer_with_image(request, asked, image)
+        return Linked(answers=served.answers_of(outcome)).response()
 
     @router.post("/link/batch", responses=errors(*ASKING), response_model=LinkedMany)
     async def link_batch(request: Request, asked: AskedMany) -> Response:
         """Links many mentions, which may share images; an error stands in the place of answers."""
         served.check_top_k(asked.top_k)
         outcomes = await answer_many(served, request, asked)
-        return _json(LinkedMany(results=[served.result_of(outcome) for outcome in outcomes]))
+        return LinkedMany(results=[served.result_of(outcome) for outcome in outcomes]).response()
 
     @router.post("/annotate", responses=errors(*ASKING), response_model=AnnotatedText)
     async def annotate(request: Request, asked: AskedPicturedText) -> Response:
         """Links the mentions of a text: those that are marked, or those that the server finds."""
         served.check_top_k(asked.top_k)
-        return _json(await annotated(served, request, asked, asked.image))
+        return (await annotated(served, request, asked, asked.image)).response()
 
     @router.post(
         "/annotate/image",
@@ -107,15 +106,9 @@ def api(served: Served, changes: Changes | None = None) -> APIRouter:
     )
     async def annotate_image(request: Request) -> Response:
         """Links the mentions of a text with an uploaded image, which belongs to all of them."""
-        check_type(request, "multipart/form-data")
-        content_type = request.headers["content-type"]
-
-        def read(body: bytes) -> tuple[AskedText, bytes]:
-            return text_with_image(body, content_type, served.settings)
-
-        asked, image = await served.reader.read(cast(InChunks, request), read, at_once=-1)
+        asked, image = await form(request, partial(text_with_image, settings=served.settings))
         served.check_top_k(asked.top_k)
-        return _json(await annotated(served, request, asked, image))
+        return (await annotated(served, request, asked, image)).response()
 
     add_nif(router, served, errors(*ASKING, 501))
     add_entity_routes(router, served, changes, errors(*ASKING, 409), errors(*ASKING, 404))
@@ -123,14 +116,14 @@ def api(served: Served, changes: Changes | None = None) -> APIRouter:
     @router.get("/about", responses=errors(*ANY), response_model=About)
     async def about() -> Response:
         """Says what this server links to, what its evidence means, and its limits."""
-        return _json(served.edition.about)
+        return served.edition.about.response()
 
     @router.get(
         "/entities/{entity_id:path}/images/{n}",
         responses={200: {"content": {"image/jpeg": {}}, "description": "A JPEG."}, **errors(*ANY, 404, 422)},
         response_class=Response,
     )
-    async def entity_image(entity_id: EntityId, n: Place) -> Response:
+    async def entity_image(entity_id: PathId, n: Place) -> Response:
         """Shows an image of an entity, at most 512 pixels a side."""
         edition = served.edition
         knowledge = edition.linker.knowledge
@@ -147,7 +140,7 @@ def api(served: Served, changes: Changes | None = None) -> APIRouter:
     @router.get("/health", responses=errors(*_without_token()), response_model=State)
     async def health() -> Response:
         """Says that the process lives."""
-        return _json(State(status="alive"))
+        return State(status="alive").response()
 
     @router.head("/ready", include_in_schema=False)
     @router.get("/ready", responses=errors(*_without_token()), response_model=State)
@@ -155,7 +148,7 @@ def api(served: Served, changes: Changes | None = None) -> APIRouter:
         """Says whether questions are accepted."""
         if served.batcher.is_stopping:
             raise Problem(503, "a server that runs", "it is stopping", "Ask another one.", {"Retry-After": "1"})
-        return _json(State(status="ready"))
+        return State(status="ready").response()
 
     @router.get(
         "/metrics",
@@ -171,11 +164,6 @@ def api(served: Served, changes: Changes | None = None) -> APIRouter:
 
 def _without_token() -> list[int]:
     return [status for status in ANY if status != 401]
-
-
-def _json(value: Linked | LinkedMany | AnnotatedText | About | State) -> Response:
-    # Serialised once, by Pydantic: FastAPI would validate what was made here.
-    return Response(value.model_dump_json(), media_type="application/json")
 
 
 def _form_schema() -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +21,7 @@ from dim.serve.kept_images import KeptImages
 from dim.serve.metrics import Metrics
 from dim.serve.problems import Problem, error_parts
 from dim.serve.reader import Reader, while_there
-from dim.serve.schema import AnswerOut, Candidates, ErrorParts, Failed, Linked
+from dim.serve.schema import AnswerOut, AskedWithImage, ErrorParts, Failed, Linked
 from dim.serve.settings import Settings
 
 
@@ -54,10 +53,6 @@ class Edition:
 
 class Served:
     """A linker that is served.
-
-    Args:
-        edition: Answers at first.
-        settings: The limits.
 
     Attributes:
         edition: What answers a question that comes now. One that came before keeps the one that it came to.
@@ -94,23 +89,17 @@ class Served:
         with self.batcher.places(len(questions)):
             return await while_there(request, self.batcher.answer(self.edition.linker, questions, top_k))
 
-    async def answer_with_image(
-        self, request: Request, asked: tuple[str, str, Candidates], image: bytes, top_k: int
-    ) -> Outcome:
-        """What comes of a question (mention, context, candidates) with an uploaded image."""
-        mention, context, candidates = asked
+    async def answer_with_image(self, request: Request, asked: AskedWithImage, image: bytes) -> Outcome:
+        """What comes of a question with an uploaded image."""
         linker = self.edition.linker
 
         async def answered() -> list[Outcome]:
-            try:
-                async with asyncio.timeout(self.settings.timeout_s):
-                    ready = await self.images.ready(image, linker.question_reader)
-                    return await self.batcher.answer(linker, [Question(mention, context, ready, candidates)], top_k)
-            except TimeoutError as error:
-                raise self.batcher.too_late() from error
+            ready = await self.images.ready(image, linker.question_reader)
+            question = Question(asked.mention, asked.context, ready, asked.candidates)
+            return await self.batcher.answer(linker, [question], asked.top_k)
 
         with self.batcher.places(1):
-            return (await while_there(request, answered()))[0]
+            return (await while_there(request, self.batcher.in_time(answered())))[0]
 
     def answers_of(self, outcome: Outcome) -> list[AnswerOut]:
         """The answers as JSON. Raises what stands there in their place."""

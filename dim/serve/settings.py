@@ -14,8 +14,6 @@ from dim.errors import ConfigError
 from dim.serve.access_log import Kind
 from dim.serve.evidence import HowMuch
 
-#: Settings that are no numbers.
-NO_LIMITS = frozenset({"token", "allowed_hosts", "root_path", "evidence", "access_log", "uri_prefix", "writable"})
 _ROOT = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
 
@@ -75,14 +73,12 @@ class Settings:
     writable: bool = False
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if each.name in NO_LIMITS:
-                continue
-            least = 0.0 if each.name == "batch_wait_ms" else 1.0 if each.type == "int" else 0.001
+        whole = {each.name for each in fields(self) if each.type == "int"}
+        for name, value in self.limits.items():
+            least = 0.0 if name == "batch_wait_ms" else 1.0 if name in whole else 0.001
             if not math.isfinite(value) or value < least:
                 raise ConfigError(
-                    f"a {each.name} of at least {least:g}",
+                    f"a {name} of at least {least:g}",
                     str(value),
                     "Raise it." if value < least else "Give a finite number.",
                 )
@@ -113,6 +109,11 @@ class Settings:
         EntityUris(self.uri_prefix)
         check_choice("evidence", self.evidence, get_args(HowMuch))
         check_choice("access_log", self.access_log, get_args(Kind))
+
+    @property
+    def limits(self) -> dict[str, int | float]:
+        """The settings that are numbers, by name."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.type in ("int", "float")}
 
     @property
     def least_decoding_bytes(self) -> int:

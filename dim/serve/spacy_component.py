@@ -41,12 +41,11 @@ class Options:
     overwrite: bool
 
     def __post_init__(self) -> None:
-        from dim.linker.given import check_top_k
+        from dim.linker.given import check_labels, check_top_k
 
         check_top_k(self.top_k)
         check_choice("context", self.context, get_args(Context))
-        if isinstance(self.labels, str):
-            raise ConfigError("labels as a list", repr(self.labels), f"Write ['{self.labels}'].")
+        check_labels(self.labels)
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ConfigError("threshold as a probability, 0 to 1", str(self.threshold), "Change it, or leave it out.")
 
@@ -135,11 +134,6 @@ class DimLinker(Pipe):
     The image of a document, `doc._.image`, belongs to all its spans: a path, the bytes of a file, or an opened image,
     which spaCy cannot write with the document. Set it before the component's turn: `doc = nlp.make_doc(text)`,
     `doc._.image = "photo.jpg"`, `nlp(doc)`.
-
-    Args:
-        linker: Answers.
-        options: How it is asked.
-        name: Of the component in its pipeline.
     """
 
     def __init__(self, linker: Linker, options: Options, name: str = "dim_linker") -> None:

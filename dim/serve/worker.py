@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import shutil
 import signal
@@ -13,16 +12,18 @@ from types import FrameType
 
 from fastapi import FastAPI
 
+from dim.core.coroutines import Tasks
+from dim.display.log import log
 from dim.errors import DimError
 from dim.serve.control import AskReload, EndNow, NotOpened, Opened, Reloaded, ReloadNow
 from dim.serve.metrics import FOLDER
-from dim.serve.problems import Problem, busy
+from dim.serve.problems import Problem, already_reloading
 from dim.serve.process_log import set_up_log
 from dim.serve.server import BACKLOG, Server
 from dim.serve.settings import Settings
 from dim.serve.source import Source
 
-LOG = logging.getLogger("dim.serve")
+LOG = log("dim.serve")
 #: A process takes one connection at a time, so that those that have nothing to do get the others.
 AT_ONCE = 1
 
@@ -51,11 +52,7 @@ def work(source: Source, settings: Settings, listener: socket.socket, parent: Co
 
 
 class ParentLink:
-    """The connection to the process that looks after this one.
-
-    Args:
-        connection: To it.
-    """
+    """The connection to the process that looks after this one."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -69,7 +66,7 @@ class ParentLink:
             Problem: 503, it is being opened already.
         """
         if self._asked is not None:
-            raise busy("one reload at a time", "another that is under way", 5)
+            raise already_reloading()
         self._asked = asyncio.get_running_loop().create_future()
         try:
             self.connection.send(AskReload())
@@ -85,20 +82,14 @@ class ParentLink:
 
 
 class WorkerServer(Server):
-    """A server that shares its address with others, and ends with the process that looks after it.
-
-    Args:
-        app: What `create_app` gave.
-        settings: As of `Server`.
-        link: To that process.
-    """
+    """A server that shares its address with others, and ends with the process that looks after it."""
 
     def __init__(self, app: FastAPI, settings: Settings, link: ParentLink) -> None:
         super().__init__(app, settings)
         self.config.backlog = AT_ONCE
         self.link, self.served, self.own_reload = link, app.state.served, app.state.reload
         self.is_orphan = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begins to answer, and says so."""
@@ -126,9 +117,7 @@ class WorkerServer(Server):
             self.batcher.refuse()
             return
         if isinstance(message, ReloadNow):
-            task = asyncio.create_task(self._reload())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.begin(self._reload())
         elif isinstance(message, EndNow):
             self.batcher.refuse()
             self.should_exit = self.force_exit = True

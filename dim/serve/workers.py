@@ -9,32 +9,33 @@ app, ends its processes by time, and knows no reload that a client waits for.
 from __future__ import annotations
 
 import asyncio
-import logging
 import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from dim.core.cores import usable_cores
+from dim.core.coroutines import Tasks
+from dim.core.environment import restored
+from dim.display.log import log
 from dim.errors import ConfigError, MemoryShortageError
 from dim.serve.control import AskReload, Ended, EndNow, Message, NotOpened, Opened, Reloaded, ReloadNow
-from dim.serve.metrics import FOLDER
-from dim.serve.problems import busy
+from dim.serve.metrics import FOLDER, num_accepted
+from dim.serve.problems import already_reloading
 from dim.serve.settings import Settings
 from dim.serve.source import Source
 from dim.serve.worker import work
 
-LOG = logging.getLogger("dim.serve")
+LOG = log("dim.serve")
 SPAWN = multiprocessing.get_context("spawn")
 RETRY_S = 5.0  #: Until another process is tried, where one could not be started.
 THREADS = "OMP_NUM_THREADS"
@@ -56,12 +57,6 @@ class _Worker:
 class Workers:
     """Starts processes that answer, and looks after them.
 
-    Args:
-        source: Of the linker, which each opens.
-        settings: The limits, of each process.
-        listener: The address, bound.
-        count: Of processes.
-
     Raises:
         ConfigError: There are none.
     """
@@ -73,7 +68,7 @@ class Workers:
         self.interrupted = self.forced = self._is_reloading = False
         self.num_died = 0
         self._alive: set[_Worker] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._error: Exception | None = None
 
     def run(self, begun: Callable[[Opened], None]) -> Ended:
@@ -98,7 +93,7 @@ class Workers:
         self._stopping, self._all_gone = asyncio.Event(), asyncio.Event()
         loop.add_signal_handler(signal.SIGTERM, self._end)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._do(self._reload_and_log()))
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.begin(self._reload_and_log()))
         started = [self._start() for _ in range(self.count)]
         try:
             opened = await asyncio.gather(*(worker.opened for worker in started))
@@ -107,8 +102,7 @@ class Workers:
         else:
             begun(opened[0])
         await self._all_gone.wait()
-        for task in self._tasks:
-            task.cancel()
+        self._tasks.cancel()
         if self._error is not None:
             raise self._error
 
@@ -116,7 +110,9 @@ class Workers:
         ours, theirs = SPAWN.Pipe()
         process = SPAWN.Process(target=work, args=(self.source, self.settings, self.listener, theirs))
         threads = os.environ.get(THREADS) or str(num_threads(self.count))
-        with _environment({FOLDER: self._metrics, THREADS: threads, SAFE_PATH: "1"}):
+        seen = {FOLDER: self._metrics, THREADS: threads, SAFE_PATH: "1"}
+        with restored(seen):
+            os.environ.update(seen)
             process.start()
         theirs.close()
         worker = _Worker(process, ours, self._loop.create_future())
@@ -140,7 +136,7 @@ class Workers:
         elif isinstance(message, Reloaded) and worker.reloaded is not None:
             worker.reloaded.set_result(message.error)
         elif isinstance(message, AskReload):
-            self._do(self._reload_for(worker))
+            self._tasks.begin(self._reload_for(worker))
 
     def _gone(self, worker: _Worker) -> None:
         self._loop.remove_reader(worker.process.sentinel)
@@ -163,7 +159,7 @@ class Workers:
             self._look_whether_all_are_gone()
         elif was_answering:
             LOG.error("a process that answered ended (%s): another takes its place", _end_of(code))
-            self._do(self._replace())
+            self._tasks.begin(self._replace())
 
     async def _replace(self) -> None:
         while not self._stopping.is_set():
@@ -197,7 +193,7 @@ class Workers:
     async def _reload(self) -> Exception | None:
         """Has all open the linker again; the first error, or None."""
         if self._is_reloading:
-            return busy("one reload at a time", "another that is under way", 5)
+            return already_reloading()
         self._is_reloading = True
         try:
             errors = await asyncio.gather(*(self._reload_one(worker) for worker in self._alive))
@@ -244,15 +240,10 @@ class Workers:
         if not self._alive:
             self._all_gone.set()
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     def _num_accepted(self) -> int:
         registry = CollectorRegistry()
         MultiProcessCollector(registry, self._metrics)
-        return int(registry.get_sample_value("dim_questions_total") or 0)
+        return num_accepted(registry)
 
 
 def num_threads(count: int) -> int:
@@ -262,18 +253,3 @@ def num_threads(count: int) -> int:
 
 def _end_of(code: int | None) -> str:
     return f"signal {-code}" if code is not None and code < 0 else f"exit status {code}"
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Has processes that are started meanwhile see these variables."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -17,12 +17,12 @@ from dim.core.files import hash_parts, regular
 from dim.core.typed import Mismatch, shown, typed
 from dim.display.lines import warn
 from dim.errors import CheckpointError, ConfigError
+from dim.evaluation.result_files import BEST
 
 if TYPE_CHECKING:
     from dim.training.datamodule import LinkingDataModule
 
-BEST = Path("checkpoints") / "best.ckpt"  #: In a run's folder: the weights that its figures are of.
-LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  #: Beside it, of the last epochs.
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  #: Beside `BEST`, of the last epochs.
 _UNREADABLE = (
     *(RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError),
     *(pickle.UnpicklingError, zipfile.BadZipFile),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from dim.core.folder_files import peek_json
 from dim.core.known_classes import made as make_read
 from dim.core.known_classes import parameters
 from dim.data.splits import caption_groups
+from dim.display.log import quieten
 from dim.display.terminal import Console
 from dim.encoders.device import resolve_device
 from dim.errors import ConfigError
@@ -147,8 +147,7 @@ def _read(path: Path) -> Any:
 
 
 def _fit(run: Path, config: dict[str, Any], task: LinkingTask, kept: torch.Tensor, home: Path, said: str) -> None:
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    quieten("pytorch_lightning", "lightning_fabric")
     (home / "fold.json").unlink(missing_ok=True)
     (home / "best.ckpt").unlink(missing_ok=True)
     made, datamodule = _instantiated(run, task)

@@ -27,7 +27,7 @@ from dim.training.unseen import rows_in_kb
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)  #: Of mentions judged, for the curve.
 
 
-@dataclass
+@dataclass(frozen=True)
 class Asking:
     """Who is asked, and how much.
 

@@ -19,11 +19,10 @@ from dim.core.known_classes import KnownClasses, class_names, imported_class, ma
 from dim.core.replaced import of_one_folder
 from dim.encoders.device import resolve_device
 from dim.errors import ConfigError, DataError
-from dim.evaluation.result_files import read_results
+from dim.evaluation.result_files import BEST, read_results
 from dim.inference.places import CONFIG, check_dataset, check_places, read_config
 from dim.releases.prepare import open_dataset
 from dim.search.scores import scores_at, scores_by_slice
-from dim.training.checkpoint import BEST
 from dim.training.datamodule import LinkingData, LinkingDataModule
 from dim.training.identity import OF_METHODS, Identity, described, identity_of
 from dim.training.registry import OF_TRAINER, registered
@@ -178,7 +177,7 @@ class RunScorer(Scorer):
     @property
     def fingerprint(self) -> str:
         """The run's weights; of a method without any, the method and its options."""
-        weights = self.run / "checkpoints" / "best.ckpt"
+        weights = self.run / BEST
         if weights.exists():
             return content_hash(weights.read_bytes())
         method = described(read_config(self.run).get("model"), OF_METHODS)

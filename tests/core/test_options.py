@@ -51,7 +51,8 @@ FIT = f"fit --config {CONFIG}"
         ("evaluate", "dim evaluate --ranks … --dataset … --run …", "no --ranks, --dataset and --run", "--help"),
         ("caption x --captioner Tiny", "--captioner: a class (", "Tiny", "Did you mean TinyCaptioner?"),
         ("bench", "dim bench and one of embed", "nothing", "Such as"),
-        ("bench foo", "dim bench and one of embed", "the word foo", "Such as"),
+        ("bench foo", "dim bench and one of embed", "the word foo", "Such as: dim bench embed."),
+        ("configs foo", "dim configs and one of list, copy", "the word foo", "Such as: dim configs list."),
     ],
 )
 def test_a_wrong_line_is_answered_by_what_was_meant(capsys, tmp_path, line, expected, found, remedy):

@@ -11,7 +11,7 @@ from dim.evaluation.metrics import TIE, rank_gold
 from dim.evaluation.protocols import Candidates, FullKB
 from dim.search import scores as sliced
 from dim.search import sparse
-from dim.search.exact import ExactIndex
+from dim.search.exact import Best
 from dim.search.lexical import NameIndex
 from dim.search.scores import HeldScores, Products, Scores
 
@@ -195,11 +195,11 @@ def test_names_are_scored_ranked_and_found_as_without_slices(size, monkeypatch):
 
 def test_exact_search_over_slices_finds_what_it_finds_over_the_whole(size):
     queries, vectors, _ = few_values(num_mentions=600)
-    values, rows = ExactIndex(vectors).search(queries, 6)
+    best = Best.of(Products(queries, vectors), 6)
     scores = queries @ vectors.T
-    assert torch.equal(values, scores.topk(6).values)
-    assert torch.equal(scores.gather(1, rows), values)
-    assert ExactIndex(vectors).search(queries[:0], 6)[1].shape == (0, 6)
+    assert torch.equal(best.values, scores.topk(6).values)
+    assert torch.equal(scores.gather(1, best.columns), best.values)
+    assert Best.of(Products(queries[:0], vectors), 6).columns.shape == (0, 6)
 
 
 def test_scores_of_one_s_own_need_one_method(monkeypatch):

@@ -20,7 +20,7 @@ from demo_run import demo_run, linker_of, questions_of
 from tiny_text import write_bert
 
 from dim.__main__ import main
-from dim.core.sealed import open_sealed, sealed_folder
+from dim.core.sealed import open_sealed, seal
 from dim.demo import demo_world
 from dim.errors import ConfigError, DataError
 from dim.linker import Answer, Entity, Linker
@@ -215,8 +215,8 @@ def reseal(folder: Path, target: Path, change: Callable[[dict[str, Any]], None],
     change(facts)
     for name in ("content", "format_version", "files"):
         facts.pop(name)
-    with sealed_folder(target, CONTENT, version, facts, MANIFEST) as place:
-        shutil.copytree(folder, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
+    shutil.copytree(folder, target, ignore=shutil.ignore_patterns(MANIFEST))
+    seal(target, CONTENT, version, facts, MANIFEST)
     return target
 
 

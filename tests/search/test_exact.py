@@ -1,9 +1,9 @@
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dim.search.exact import NUM_LAYERS, ExactIndex, top_k
+from dim.search.exact import NUM_LAYERS, Best, top_k
+from dim.search.scores import Products
 
 
 @settings(max_examples=60, deadline=None)
@@ -18,18 +18,17 @@ def test_top_k_gives_the_scores_of_torch_topk_and_columns_that_have_them(num_row
     assert all(len(set(row)) == k for row in columns.tolist())
 
 
-def test_search_over_chunks_is_the_search_over_the_whole_product():
+def test_the_best_by_dot_products_are_those_of_the_whole_product():
     generator = torch.Generator().manual_seed(0)
     queries, vectors = torch.randn(600, 16, generator=generator), torch.randn(2000, 16, generator=generator)
-    scores, rows = ExactIndex(vectors).search(queries, 20)
+    best = Best.of(Products(queries, vectors), 20)
     expected = (queries @ vectors.T).topk(20)
-    assert torch.allclose(scores, expected.values, atol=1e-5)
-    assert (rows == expected.indices).float().mean() > 0.999  # equal up to ties of rounding
+    assert torch.allclose(best.values, expected.values, atol=1e-5)
+    assert (best.columns == expected.indices).float().mean() > 0.999  # equal up to ties of rounding
 
 
-def test_k_beyond_the_kb_gives_all_and_no_query_gives_none():
-    index = ExactIndex(torch.eye(3))
-    assert index.search(torch.eye(3), 20)[1].shape == (3, 3)
-    assert index.search(torch.empty(0, 3), 2)[0].shape == (0, 2)
-    assert len(index) == 3
-    assert index.search(torch.eye(3), 1)[1].flatten().tolist() == pytest.approx([0, 1, 2])
+def test_as_many_as_there_are_are_all_and_no_query_has_none():
+    vectors = torch.eye(3)
+    assert Best.of(Products(vectors, vectors), 3).columns.shape == (3, 3)
+    assert Best.of(Products(torch.empty(0, 3), vectors), 2).values.shape == (0, 2)
+    assert Best.of(Products(vectors, vectors), 1).columns.flatten().tolist() == [0, 1, 2]

@@ -20,6 +20,7 @@ from dim.linker import Linker, Question
 from dim.linker.finders import DictionaryFinder
 from dim.serve import pictured
 from dim.serve.app import create_app
+from dim.serve.metrics import num_accepted
 from dim.serve.served import Edition
 from dim.serve.settings import Settings
 
@@ -286,7 +287,7 @@ def test_a_text_that_was_accepted_is_answered_though_the_server_stops(linker: Li
         assert server.client.post("/annotate", json={"text": "Ada"}).status_code == 503
         finder.go.set()
         assert [each["mention"] for each in asked.result().json()["annotations"]] == ["Ada"] * 3
-        assert server.batcher.metrics.num_accepted() == 4  # questions: the mentions, and that of the other
+        assert num_accepted(server.batcher.metrics.registry) == 4  # questions: the mentions, and that of the other
 
 
 def test_a_finder_that_takes_too_long_is_said(linker: Linker) -> None:

@@ -202,3 +202,24 @@ def test_what_died_is_said_at_the_end() -> None:
     assert closing_line(Ended(1234, 0, False, False)) == "stopped: all 1,234 accepted questions are answered"
     assert "got no answer" in closing_line(Ended(1234, 0, False, True))
     assert "1,234 questions were accepted; 2 processes died" in closing_line(Ended(1234, 2, False, False))
+
+
+def test_what_could_not_be_opened_is_one_line_of_the_process_that_looks_after_them() -> None:
+    program = r"""
+import asyncio
+from dim.errors import DataError
+from dim.serve.settings import Settings
+from dim.serve.source import Source
+from dim.serve.workers import Workers
+
+workers = Workers(Source("nowhere"), Settings(), None, 1)
+
+async def failed():
+    return DataError("a linker", "a \x1b[2J of two\nlines", "Install it.")
+
+workers._reload = failed
+asyncio.run(workers._reload_and_log())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert len(done.stderr.splitlines()) == 1
+    assert r"\x1b[2J of two" in done.stderr

@@ -15,7 +15,8 @@ from tiny_fit import tiny_options, tiny_world
 from dim.__main__ import main
 from dim.cli.compare import Experiment
 from dim.errors import CheckpointError
-from dim.training.checkpoint import BEST, hash_weights, read_checkpoint
+from dim.evaluation.result_files import BEST
+from dim.training.checkpoint import hash_weights, read_checkpoint
 from dim.training.checkpoint_files import WholeCheckpoints
 from dim.training.run_folder import UNFINISHED, is_finished
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dim.errors import ConfigError, DataError, MissingExtraError
+from dim.core.excerpts import one_line
+from dim.errors import DataError, MissingExtraError
+from dim.linker.given import check_labels
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -26,8 +28,7 @@ class SpacyFinder:
     """
 
     def __init__(self, pipeline: str | Path | Language, labels: Sequence[str] | None = None) -> None:
-        if isinstance(labels, str):
-            raise ConfigError("labels as a list", repr(labels), f"Write ['{labels}'].")
+        check_labels(labels)
         self.labels = None if labels is None else frozenset(labels)
         self.pipeline = _loaded(pipeline) if isinstance(pipeline, str | Path) else pipeline
 
@@ -52,6 +53,5 @@ def _loaded(pipeline: str | Path) -> Language:
     try:
         return spacy.load(pipeline)
     except OSError as error:
-        found = " ".join(str(error).split())
         remedy = "Name its folder, or install it: python -m spacy download en_core_web_sm."
-        raise DataError(f"a pipeline of spaCy at {pipeline}", found, remedy) from error
+        raise DataError(f"a pipeline of spaCy at {pipeline}", one_line(error), remedy) from error

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dim.core.arrays import Rows
 from dim.core.excerpts import one_line
 from dim.core.files import content_hash
-from dim.core.folder_files import read_array, read_parquet
+from dim.core.folder_files import read_array, read_parquet, write_arrays
 from dim.errors import ConfigError, DataError
 from dim.features.batch import FeatureTable
 from dim.methods.generative.examples import Examples, NoExamples, RandomExamples, SimilarExamples, Strings, draw
@@ -50,8 +50,7 @@ class TrainingMentions:
         """Writes them into a new folder."""
         folder.mkdir()
         pq.write_table(self.table, folder / "mentions.parquet")
-        np.save(folder / "strings.npy", self.strings, allow_pickle=False)
-        np.save(folder / "images.npy", self.images, allow_pickle=False)
+        write_arrays(folder, {"strings": self.strings, "images": self.images})
 
     @classmethod
     def load(cls, folder: Path) -> TrainingMentions:

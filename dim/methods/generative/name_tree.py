@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from dim.core.files import content_hash
-from dim.core.folder_files import read_array, read_json, refit
+from dim.core.folder_files import read_array, read_json, refit, write_arrays
 from dim.core.output import Kind, output_folder
 from dim.errors import DataError
 from dim.methods.generative.choices import OfNames
@@ -182,8 +182,7 @@ class NameTree:
             "left_out": self.left_out,
         }
         with output_folder(folder, TREE, "a tree of names", overwrite=True) as temporary:
-            for name, array in self._whole.arrays.items():
-                np.save(temporary / f"{name}.npy", array, allow_pickle=False)
+            write_arrays(temporary, self._whole.arrays)
             text = json.dumps(description, indent=2, ensure_ascii=False)
             (temporary / "tree.json").write_text(text + "\n", encoding="utf-8")
 
