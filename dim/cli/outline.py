@@ -34,8 +34,8 @@ def outline(module: str, name: str) -> _Function | None:
 
     Example:
         >>> from inspect import signature
-        >>> signature(outline("dim.cli.configs", "configs_copy"))
-        <Signature (name: str, folder: pathlib.Path)>
+        >>> list(signature(outline("dim.cli.configs", "configs_copy")).parameters)
+        ['name', 'folder']
     """
     module, name, function = _definition(module, name)
     if not isinstance(function, ast.FunctionDef) or function.args.kwarg is not None:
