@@ -68,9 +68,10 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# A .venv that is there stays that of its Python: made again by another it would be half of each.
 $(INSTALLED): setup.cfg pyproject.toml constraints-cpu.txt
 	@echo "Making .venv and installing dim (a few minutes, once)"
-	$(PYTHON) -m venv .venv
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-compile $(CONSTRAINTS) -e '.[dev]'
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true  # on every core; pip compiles on one, for a minute
 	@touch $@

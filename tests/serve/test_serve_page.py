@@ -10,7 +10,7 @@ import torch
 from demo_run import demo_run, linker_of, questions_of
 from page_browser import Watched, launched
 from page_looks import contrasts, has_no_overflow
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 from proxies import proxied
 from serving import Held, Running, running
 
@@ -269,6 +269,26 @@ def test_a_question_of_nothing_or_of_too_much_is_refused_in_words(watched: Watch
     expect(trouble).to_contain_text("The server cannot use this question.")
     expect(trouble.locator("dt")).to_have_text(["Expected", "Found", "What to do"])
     expect(trouble).to_contain_text("1000 characters")
+
+
+def test_what_is_asked_before_it_is_known_who_answers_is_asked_once_and_its_answer_stays(
+    watched: Watched, address: str, question: Question
+) -> None:
+    page = watched.open(address)
+    held: list[Route] = []
+    page.route("**/about", lambda route: held.append(route))
+    for mention, shown in (("", page.get_by_role("alert").locator("h2")), (question.mention, page.locator(".answer"))):
+        with page.expect_request("**/about"):
+            page.reload()
+        fill(page, mention)
+        num_asked = watched.requests.count(f"{address}/link")
+        link(page)
+        expect(shown).not_to_have_count(0)
+        with page.expect_response("**/about"):
+            held.pop().continue_()
+        expect(page.locator(".example")).not_to_have_count(0)
+        expect(shown).not_to_have_count(0)
+        assert watched.requests.count(f"{address}/link") == num_asked + bool(mention)
 
 
 def test_the_token_is_asked_for_kept_for_the_tab_and_sent_for_pictures_too(

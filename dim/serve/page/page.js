@@ -12,6 +12,7 @@ const image = new ImageField();
 
 let about = null;
 let running = null; // the AbortController of the question on its way
+let isAsked = false; // whether a question came before it was known who answers
 
 /** Says who answers here, and offers examples. */
 async function begin() {
@@ -51,6 +52,7 @@ async function askExample(example) {
 
 /** Asks what the fields hold, and shows the answers. */
 async function link() {
+  isAsked = true;
   running?.abort();
   const own = (running = new AbortController());
   keepInAddress();
@@ -138,8 +140,9 @@ async function askFields() {
 }
 
 async function beginAndAsk() {
+  isAsked = false;
   await begin();
-  await askFields();
+  if (!isAsked) await askFields();
 }
 
 async function start() {
