@@ -124,7 +124,7 @@ def begin_wandb(loggers: Sequence[Logger]) -> None:
         if isinstance(logger, WandbLogger):
             import wandb
 
-            Path(logger.save_dir or ".").mkdir(parents=True, exist_ok=True)  # wandb looks from there for the git commit
+            Path(logger.save_dir or ".").mkdir(parents=True, exist_ok=True)  # or wandb warns that git has none
             try:
                 _ = logger.experiment
             except (wandb.Error, ValueError) as error:

@@ -1,7 +1,6 @@
 """Weights & Biases, offline and without an account: what stands in its folders."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -162,10 +161,7 @@ def test_offline_no_summary_is_printed_unless_it_is_asked_for(tmp_path, monkeypa
     assert ("Run summary" in said) is (quiet == "false")
 
 
-def test_the_first_fit_of_a_run_records_the_git_commit_and_warns_of_nothing(tmp_path, monkeypatch, capfd):
-    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first"]):
-        as_someone = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-        subprocess.run(["git", *as_someone, *command], cwd=tmp_path, check=True)
+def test_the_first_fit_of_a_run_warns_of_no_folder(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("WANDB_SILENT", "false")
     wandb.teardown()  # and reads its variables anew
     run = tmp_path / "runs" / "first"
@@ -174,6 +170,6 @@ def test_the_first_fit_of_a_run_records_the_git_commit_and_warns_of_nothing(tmp_
     begin_wandb([logger])
     logger.experiment.finish()
     wandb.teardown()
-    assert "WARNING" not in capfd.readouterr().err
-    (record,) = offline_runs(run)
-    assert len(record.git.commit) == 40
+    said = capfd.readouterr().err
+    assert "offline-run" in said
+    assert "WARNING" not in said
