@@ -31,7 +31,12 @@ def linker_kinds() -> Iterator[Kind]:
 
 def _import_next() -> bool:
     """Whether there was another."""
-    kind = next(_further[0], None)
+    try:
+        kind = next(_further[0], None)
+    except BaseException:  # Ctrl-C among the imports, too: who asks again hears of all
+        _further.clear()
+        _found.clear()
+        raise
     if kind is not None:
         _found.append(kind)
     return kind is not None

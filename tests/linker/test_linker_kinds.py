@@ -112,3 +112,21 @@ def test_a_package_whose_module_names_no_classes_stops_nobody(
 def test_what_a_module_merely_imports_is_not_known() -> None:
     module: Any = SimpleNamespace(__all__=["Mine", "number"], Mine=Mine, number=1, Path=Path)
     assert classes_in(module) == [Mine]
+
+
+def test_who_asks_again_after_an_import_that_failed_hears_of_all(monkeypatch):
+    tries = []
+
+    def loaded(*_):
+        tries.append(1)
+        yield ContrastiveLinker
+        if len(tries) == 1:
+            raise KeyboardInterrupt
+        yield GenerativeLinker
+
+    monkeypatch.setattr(kinds, "loaded", loaded)
+    monkeypatch.setattr(kinds, "_found", [])
+    monkeypatch.setattr(kinds, "_further", [])
+    with pytest.raises(KeyboardInterrupt):
+        list(kinds.linker_kinds())
+    assert list(kinds.linker_kinds()) == [ContrastiveLinker, GenerativeLinker]
