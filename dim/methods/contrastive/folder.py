@@ -43,9 +43,8 @@ def write(
     ranker: Ranker | None,
     about: dict[str, Any],
     write_ranker: Callable[[Path], None],
-    check: Callable[[Path], None] | None = None,
 ) -> None:
-    """Writes a linker's files into an empty folder, and seals it; `check` gets it then, and may refuse it.
+    """Writes a linker's files into an empty folder, and seals it.
 
     Raises:
         DataError: The linker has classes that nothing would make again (`about["trusted"]` says which may be others
@@ -63,8 +62,6 @@ def write(
     card = model_card(about, knowledge, card_rows(about, index, ranker), **card_of_ranker(ranker))
     (place / "README.md").write_text(card, encoding="utf-8")
     seal(place, CONTENT, FORMAT, facts, MANIFEST)
-    if check is not None:
-        check(place)
 
 
 def card_rows(about: dict[str, Any], index: VectorIndex, ranker: Ranker | None) -> dict[str, str]:

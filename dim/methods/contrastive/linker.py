@@ -183,10 +183,10 @@ class ContrastiveLinker(RankedLinker):
         """As of `Linker`."""
         return cls(*read(folder, device, trusted, image_root))
 
-    def write(self, place: Path, about: dict[str, Any], check: Callable[[Path], None] | None = None) -> None:
+    def write(self, place: Path, about: dict[str, Any]) -> None:
         """As of `Linker`."""
         parts = self.towers, self.knowledge, self.index, self.sparse, self.names, self.ranker
-        write(place, *parts, about, self.write_ranker, check)
+        write(place, *parts, about, self.write_ranker)
 
     @property
     def reads_images(self) -> bool:

@@ -106,10 +106,10 @@ class GenerativeLinker(RankedLinker):
         """As of `Linker`."""
         return cls(read(folder, device, trusted, image_root))
 
-    def write(self, place: Path, about: dict[str, Any], check: Callable[[Path], None] | None = None) -> None:
+    def write(self, place: Path, about: dict[str, Any]) -> None:
         """As of `Linker`; the training mentions that examples are chosen from and a local language model go along."""
         parts = self.task, self.live, self.knowledge, self.choice.training, self.writable.tree, about, self.ranker
-        write(place, Parts(*parts), self.write_ranker, check)
+        write(place, Parts(*parts), self.write_ranker)
 
     def _add_scored(self, rows: Rows, entities: list[Entity]) -> None:
         # A name that is longer than the run writes is left out, which is said on stderr.

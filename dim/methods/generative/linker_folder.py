@@ -69,12 +69,8 @@ class Parts(NamedTuple):
     facts: EntityFacts | None = None
 
 
-def write(
-    place: Path, parts: Parts, write_ranker: Callable[[Path], None], check: Callable[[Path], None] | None = None
-) -> None:
+def write(place: Path, parts: Parts, write_ranker: Callable[[Path], None]) -> None:
     """Writes a linker's files into an empty folder, and seals it.
-
-    `check` gets the folder before it takes its place, and may refuse it.
 
     Raises:
         DataError: The linker has classes that nothing would make again (`about["trusted"]` says which may be others
@@ -101,8 +97,6 @@ def write(
         facts["fingerprints"] |= {name: copies[name] for name in converted}
     (place / "README.md").write_text(_card(parts), encoding="utf-8")
     seal(place, CONTENT, FORMAT, facts, MANIFEST)
-    if check is not None:
-        check(place)
 
 
 def read(folder: Path, device: str, trusted: Sequence[str] = (), image_root: str | Path | None = None) -> Parts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +85,13 @@ class MIMICLinker(RankedLinker):
         """As of `Linker`."""
         return cls(*read(folder, device, trusted, image_root))
 
-    def write(self, place: Path, about: dict[str, Any], check: Callable[[Path], None] | None = None) -> None:
+    def write(self, place: Path, about: dict[str, Any]) -> None:
         """As of `Linker`."""
         cache = self._caches[0]
         if len(self._caches) > 1 or not self._is_there.all():
             cache = joined(self._caches).take(torch.from_numpy(np.flatnonzero(self._is_there)))
         parts = self.asked, self.knowledge, cache, self.names, self.ranker
-        write(place, *parts, about, self.write_ranker, check)
+        write(place, *parts, about, self.write_ranker)
 
     @property
     def reads_images(self) -> bool:
