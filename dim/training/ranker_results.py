@@ -152,8 +152,15 @@ def to_ranked(lists: Lists, judged: Sequence[Judged], golds: Rows) -> Ranked:
 
 def hits_of(lists: Lists, judged: Sequence[Judged], golds: Rows) -> NDArray[np.bool_]:
     """Whether the first answer to each mention [n] is one of its golds; NIL never is. As of `to_ranked`."""
+    says_nil = np.array([said.says_nil for said in judged], dtype=bool)
+    found: NDArray[np.bool_] = _is_first(lists, judged, golds) & ~says_nil
+    return found
+
+
+def _is_first(lists: Lists, judged: Sequence[Judged], golds: Rows) -> NDArray[np.bool_]:
+    """Whether the best candidate of each mention [n] is one of its golds, whatever is said of NIL."""
     firsts = [
-        int(lists.rows[start + said.order[0]]) if len(said.order) and not said.says_nil else NIL_ROW
+        int(lists.rows[start + said.order[0]]) if len(said.order) else NIL_ROW
         for start, said in zip(lists.starts[:-1], judged, strict=True)
     ]
     found: NDArray[np.bool_] = ((np.array(firsts, np.int64)[:, None] == golds) & (golds >= 0)).any(1)
@@ -225,14 +232,7 @@ def describe_nil(
     is_nil = golds[:, 0] < 0
     if not is_nil.any() or any(said.nil_probability is None for said in judged):
         return None
-    filled = np.diff(lists.starts) > 0
-    firsts = np.array(
-        [
-            lists.rows[start + said.order[0]] if full else -1
-            for start, said, full in zip(lists.starts, judged, filled, strict=False)
-        ]
-    )
-    right = ((firsts[:, None] == golds) & (golds >= 0)).any(1)
+    right = _is_first(lists, judged, golds)
     labels = np.array([kind or "other" for kind in kinds], dtype=object)
     plain = ranker.facts.get("plain_threshold")
     systems = {
