@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +18,7 @@ from dim.data.dataset import LEAST, TIMES, Dataset
 from dim.encoders.base import Captioner
 from dim.errors import DataError
 from dim.features.blocks import Job, decoded_blocks
-from dim.features.cache import FeatureCache, Recipe
+from dim.features.cache import FeatureCache, Recipe, note_in_log
 from dim.features.fields import image_paths
 from dim.features.inputs import Inputs, file_state
 from dim.features.spread import Means
@@ -104,7 +102,7 @@ def cached_captions(
         if work is not None:
             blocks = partial(caption_blocks, captioner, root=image_root.absolute())
             for block in means.compute("captions", work, blocks, inputs.unique):
-                _note_date(work, block)
+                note_in_log(work, {"block": f"{work.plan.key}/{block.index}"})
                 work.write(block)
             _write_answers(work, inputs)
     features, folder = cache.written(recipe, inputs), cache.folder(recipe, inputs)
@@ -115,12 +113,6 @@ def cached_captions(
     by_owner = [said[row] if row >= 0 and has_text(said[row]) else None for row in features.rows]
     lines = read_json_lines(folder / "log.jsonl", dict[str, Any], f"the log of captions in {folder}", AGAIN)
     return Captions(by_owner, answers, [line for line in lines if "block" in line], features.manifest)
-
-
-def _note_date(work: Workplace, block: Block) -> None:
-    line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "block": f"{work.plan.key}/{block.index}"}
-    with (work.result / "log.jsonl").open("a", encoding="utf-8") as log:
-        log.write(json.dumps(line) + "\n")
 
 
 def _write_answers(work: Workplace, inputs: Inputs) -> None:
