@@ -123,7 +123,7 @@ def _write_answers(work: Workplace, inputs: Inputs) -> None:
         "answer": [caption for index in sorted(work.notes) for caption in work.notes[index]["captions"]],
         "block": [f"{plan.key}/{row // plan.block_size}" for row in range(plan.num_rows)],
     }
-    frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in table.items()})
+    frame = pd.DataFrame(table, dtype=object)
     frame.to_parquet(work.result / "captions.parquet", index=False)
 
 

@@ -13,6 +13,7 @@ from dim.core.text_form import one_form
 from dim.data.files import clean_text, json_type, list_names, read_json, read_object
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
+from dim.releases.entity_rows import named_entities
 from dim.releases.entity_texts import read_named_texts, texts_of_kb
 from dim.releases.image_folder import find_image_folder
 from dim.releases.mention_rows import MentionRows
@@ -149,8 +150,7 @@ def _row_problem(row: Any) -> str | None:
 
 def read_entities(root: Path, names: frozenset[str]) -> pd.DataFrame:
     """The KB in the order of the release; a further name of the same entity becomes an alias."""
-    entity_names: dict[str, str] = {}
-    aliases: dict[str, list[str]] = {}
+    spellings: dict[str, list[str]] = {}
     pairs = []
     if "qid2ne.json" in names:
         pairs += list(read_object(root / "qid2ne.json").items())
@@ -166,17 +166,11 @@ def read_entities(root: Path, names: frozenset[str]) -> pd.DataFrame:
                 "Download the release again.",
             )
         name = clean_text(name).strip()
-        if entity_names.setdefault(entity_id, name) != name:
-            aliases.setdefault(entity_id, []).append(name)
-    order = _read_order(root / ORDER_FILE) if ORDER_FILE in names else list(entity_names)
-    return pd.DataFrame(
-        {
-            "id": pd.Series(order, dtype=object),
-            # An entity without a name stays in the KB, so that KB sizes match those published; prepare counts it.
-            "name": pd.Series([entity_names.get(entity_id, "") for entity_id in order], dtype=object),
-            "aliases": pd.Series([aliases.get(entity_id, []) for entity_id in order], dtype=object),
-        }
-    )
+        known = spellings.setdefault(entity_id, [name])
+        if name != known[0]:
+            known.append(name)
+    # An entity without a name stays in the KB, so that KB sizes match those published; prepare counts it.
+    return named_entities(_read_order(root / ORDER_FILE) if ORDER_FILE in names else list(spellings), spellings)
 
 
 def read_text_files(

@@ -89,7 +89,7 @@ def read_kb(path: Path, root: Path) -> tuple[pd.DataFrame, Summaries, list[str]]
         ids.append(page.id)
         names.append(page.name)
         has_text.append(bool(page.text))
-    entities = pd.DataFrame({"id": pd.Series(ids, dtype=object), "name": pd.Series(names, dtype=object)})
+    entities = pd.DataFrame({"id": ids, "name": names}, dtype=object)
     firsts = ~entities["id"].duplicated().to_numpy()
     num_repeats = len(firsts) - int(firsts.sum())
     notes = [f"pages of {path.name} whose id came before were left out: {num_repeats:,}"] if num_repeats else []
