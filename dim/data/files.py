@@ -207,6 +207,22 @@ def field_problem(row: Any, types: Mapping[str, Any], required: Collection[str] 
     return None
 
 
+def check_row(
+    problem: str | None, what: str, path: Path, where: str, remedy: str = "Check --layout, or put the row right."
+) -> None:
+    """Raises DataError for a row that has a problem.
+
+    Args:
+        problem: As `field_problem` says it; None: the row has none.
+        what: Such rows and their fields: `rows of {id, sentence}`.
+        path: Where they are.
+        where: The row: `in line 3`.
+        remedy: What to do.
+    """
+    if problem is not None:
+        raise DataError(f"{what} in {path}", f"{problem} {where}", remedy)
+
+
 def clean_text(text: str) -> str:
     r"""The text in its one form, as UTF-8 can hold it: half of a surrogate pair (JSON allows "\ud83d" alone) is `?`."""
     return text if text.isascii() else one_form(text.encode("utf-8", "replace").decode("utf-8"))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dim.data.files import field_problem, read_json_lines
+from dim.data.files import check_row, field_problem, read_json_lines
 from dim.data.stream import read_items
 from dim.data.table_files import text_cell
 from dim.errors import DataError
@@ -93,13 +93,9 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         problem = field_problem(row, TYPES, required=REQUIRED)
         for candidate in row["candidates"] if problem is None else ():
             problem = problem or field_problem(candidate, {"Qid": str, "name": str, "description": str | None})
-        if problem:
-            raise DataError(
-                f"rows of {{{', '.join(REQUIRED)}}} in {path}",
-                f"{problem} in {'line' if lines else 'row'} {number}",
-                "Check --layout, or put the row right.",
-            )
-        yield f"{path.name} {'line' if lines else 'row'} {number}", row
+        where = f"{'line' if lines else 'row'} {number}"
+        check_row(problem, f"rows of {{{', '.join(REQUIRED)}}}", path, f"in {where}")
+        yield f"{path.name} {where}", row
 
 
 def _entities(raw: list[tuple[str, str, dict[str, Any]]]) -> EntityRows:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dim.data.files import field_problem, list_names, read_json_lines
+from dim.data.files import check_row, field_problem, list_names, read_json_lines
 from dim.data.table_files import text_cell
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
@@ -112,8 +112,7 @@ def _rows(path: Path, *required: str) -> Iterator[tuple[str, dict[str, Any]]]:
     types: dict[str, Any] = {"data_id": str, "image_id": str, "question": str, "entity_id": str | None}
     for number, row in read_json_lines(path):
         problem = field_problem(row, {name: types[name] for name in required} | {"entity_id": str | None}, required)
-        if problem:
-            raise DataError(f"rows of {{{', '.join(types)}}} in {path}", f"{problem} in line {number}", "Put it right.")
+        check_row(problem, f"rows of {{{', '.join(types)}}}", path, f"in line {number}", "Put it right.")
         yield f"{path.name} line {number}", row
 
 
