@@ -138,14 +138,19 @@ def parse_json(text: str, path: Path, first_line: int = 1) -> Any:
             f"column {error.colno}",
             "Download or write the file again.",
         ) from error
-    except RecursionError as error:
-        raise DataError(f"JSON in {path}", "brackets nested too deeply", "Download the file again.") from error
-    except RepeatedKeyError as error:
-        raise DataError(
-            f"every key once in {path}", f"the key {error} twice in one object", "Remove one of the two rows."
-        ) from error
-    except ValueError as error:  # a whole number of thousands of digits
-        raise DataError(f"JSON in {path}", str(error), "Write the number as a text, or leave it out.") from error
+    except (RecursionError, ValueError) as error:
+        raise refused_json(path, error) from error
+
+
+def refused_json(path: Path, error: RecursionError | ValueError) -> DataError:
+    """What is said of JSON without a syntax error that the decoder does not take."""
+    if isinstance(error, RecursionError):
+        return DataError(f"JSON in {path}", "brackets nested too deeply", "Download the file again.")
+    if isinstance(error, RepeatedKeyError):
+        found = f"the key {error} twice in one object"
+        return DataError(f"every key once in {path}", found, "Remove one of the two rows.")
+    # A whole number of thousands of digits.
+    return DataError(f"JSON in {path}", str(error), "Write the number as a text, or leave it out.")
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[int, Any]]:

@@ -87,7 +87,7 @@ def first_row(path: Path) -> tuple[str, Any]:
     bracket = text[:1]
     try:
         return bracket, json.JSONDecoder().raw_decode(text[1:].lstrip() if bracket == "[" else text)[0]
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return bracket, None
 
 

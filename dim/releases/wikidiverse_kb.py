@@ -77,7 +77,7 @@ def split_urls(value: str) -> list[str]:
     """
     try:
         items = json.loads(value)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         items = re.split(r"\[AND\]|@@@@|\s+", value)
     items = items if isinstance(items, list) else [items]
     urls = [item[0] if isinstance(item, list) and item else item for item in items]

@@ -111,7 +111,7 @@ def parse_box(value: Any) -> Box | None:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     if not isinstance(value, list) or len(value) != 4:
         return None
