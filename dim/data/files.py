@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -103,6 +104,14 @@ def _not_in_encoding(path: Path, error: UnicodeError) -> DataError:
                     remedy = "Save the file as UTF-8; of a table you can name the --encoding too."
                 break
     return DataError(f"UTF-8 text in {path}", found, remedy)
+
+
+def check_there(path: Path, what: str, remedy: str) -> None:
+    """Raises DataError where nothing is at a path that somebody named, with how to get it, and else the remedy."""
+    with explain_read_errors(path):
+        is_there = path.exists()
+    if not is_there:
+        raise DataError(f"{what} at {path}", "nothing there", how_to_get(path, remedy))
 
 
 def list_names(root: Path) -> frozenset[str]:
@@ -210,6 +219,13 @@ def field_problem(row: Any, types: Mapping[str, Any], required: Collection[str] 
         if not isinstance(row.get(name), allowed) or isinstance(row.get(name), bool):
             return f"no field '{name}'" if absent else f"{json_type(row[name])} as '{name}'"
     return None
+
+
+def check_once(columns: Sequence[str], path: Path) -> None:
+    """Raises DataError where a table has a column twice."""
+    twice = [name for name, count in Counter(columns).items() if count > 1]
+    if twice:
+        raise DataError(f"every column once in {path}", f"'{twice[0]}' twice", "Rename one of them.")
 
 
 def check_row(

@@ -13,7 +13,7 @@ from dim.errors import DataError
 from dim.releases.base import Converter, Release
 from dim.releases.entity_rows import EntityRows
 from dim.releases.mention_rows import MentionRows
-from dim.releases.split_files import SPLITS, find_matching_files, first_row
+from dim.releases.split_files import SPLIT_OF, find_matching_files, first_row
 
 REQUIRED = ("Qid", "name", "sentence", "candidates")
 TYPES = {"Qid": str, "name": str, "description": str | None, "sentence": str | None, "candidates": list}
@@ -84,7 +84,7 @@ def _files(root: Path) -> list[str]:
 
 def _split(file: str) -> str | None:
     stem = PurePosixPath(file).stem.lower()
-    return next((split for split, stems in SPLITS.items() if stem in stems), None)
+    return SPLIT_OF.get(stem)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
