@@ -227,12 +227,7 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, LoadedAnew, Promptable
             return deferred(self.forward_text(texts))
 
     def forward_text(self, texts: Sequence[str], prompt: str = "") -> Tensor:
-        """Features [len(texts), width] of one batch where the model computes, with gradients if it is trained.
-
-        Args:
-            texts: The batch.
-            prompt: Put before each.
-        """
+        """Features [len(texts), width] of one batch where the model computes, with gradients if it is trained."""
         _ = self._is_checked
         return self._forward(texts, prompt)
 

@@ -21,11 +21,7 @@ STAGES = ("decode", "transfer", "encode", "write")
 
 
 class Stages:
-    """The seconds that each stage took of this process, since it was made.
-
-    Args:
-        clock: Whose seconds count.
-    """
+    """The seconds that each stage took of this process, since it was made."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.seconds = dict.fromkeys(STAGES, 0.0)
@@ -77,12 +73,6 @@ def shown_progress(
     name: str, work: Workplace, console: Console, clock: Callable[[], float] = time.perf_counter
 ) -> Iterator[tuple[Callable[[int], None], Stages]]:
     """Shows a bar with rate, time left and limiting stage while the work lasts, and its summary at the end.
-
-    Args:
-        name: Of the field.
-        work: What is to be done.
-        console: Where it is shown.
-        clock: Whose seconds the summary counts.
 
     Yields:
         What is to be called with the number of inputs done, and the clock of the stages.

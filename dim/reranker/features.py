@@ -134,11 +134,7 @@ class Asked:
 
 
 class PairFeatures:
-    """Turns a mention and its candidates into numbers.
-
-    Args:
-        facts: Of the KB.
-    """
+    """Turns a mention and its candidates into numbers."""
 
     def __init__(self, facts: EntityFacts) -> None:
         self.facts = facts

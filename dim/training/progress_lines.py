@@ -18,11 +18,7 @@ from dim.training.task import LinkingTask
 
 
 class WholeFit:
-    """How long the epochs of a fit still take, with what belongs to them, such as mining and ranking tune.
-
-    Args:
-        clock: Seconds.
-    """
+    """How long the epochs of a fit still take, with what belongs to them, such as mining and ranking tune."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -205,12 +201,7 @@ def progress_callback(name: str = "") -> Callback:
 
 
 class TrainingLines(Callback):
-    """A line at the end of each epoch, and one every half minute within an epoch and while a split is ranked.
-
-    Args:
-        name: Stands before each line.
-        say: Takes a line.
-    """
+    """A line at the end of each epoch, and one every half minute within an epoch and while a split is ranked."""
 
     def __init__(self, name: str = "", say: Callable[[str], None] | None = None) -> None:
         self.name = f"{name}, " if name else ""
