@@ -60,8 +60,10 @@ def _stating(constructor: Callable[..., None]) -> Callable[..., None]:
     @wraps(constructor)
     def stating(self: LocalModel, *args: Any, **options: Any) -> None:
         if "stated" not in vars(self):
-            given = signature(constructor).bind(self, *args, **options).arguments
-            self.stated = dict(list(given.items())[1:])
+            given = signature(constructor).bind(self, *args, **options)
+            names = list(given.arguments)[1 : len(given.args)]
+            # Those of `**options` stand in kwargs by their own names.
+            self.stated = {**{name: given.arguments[name] for name in names}, **given.kwargs}
         constructor(self, *args, **options)
 
     return stating
