@@ -147,7 +147,7 @@ class TransformersCaptioner(KnownByItsFiles, LoadedAnew, Captioner):
 
     @cached_property
     def _special_tokens(self) -> list[str]:
-        return special_tokens(self._processor.tokenizer, self._processor)
+        return special_tokens(self._processor)
 
     @cached_property
     def _takes_batches(self) -> bool:
