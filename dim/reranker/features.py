@@ -74,45 +74,16 @@ OTHER_FEATURES = {
 FEATURES = {**VECTOR_FEATURES, **NAME_FEATURES, **TEXT_FEATURES, **OTHER_FEATURES}
 
 MALE = frozenset(
-    [
-        "he",
-        "his",
-        "him",
-        "himself",
-        "man",
-        "mr",
-        "sir",
-        "king",
-        "prince",
-        "lord",
-        "actor",
-        "father",
-        "son",
-        "brother",
-        "husband",
-        "boy",
-    ]
+    {
+        *("he", "his", "him", "himself", "man", "mr", "sir", "king", "prince", "lord", "actor"),
+        *("father", "son", "brother", "husband", "boy"),
+    }
 )
 FEMALE = frozenset(
-    [
-        "she",
-        "her",
-        "hers",
-        "herself",
-        "woman",
-        "mrs",
-        "ms",
-        "miss",
-        "lady",
-        "queen",
-        "princess",
-        "actress",
-        "mother",
-        "daughter",
-        "sister",
-        "wife",
-        "girl",
-    ]
+    {
+        *("she", "her", "hers", "herself", "woman", "mrs", "ms", "miss", "lady", "queen", "princess", "actress"),
+        *("mother", "daughter", "sister", "wife", "girl"),
+    }
 )
 
 
