@@ -13,7 +13,7 @@ from dim.core.arrow_file import write_arrow
 from dim.core.sealed import seal
 from dim.linker.entity_table import FILE
 from dim.linker.folder import MANIFEST
-from dim.methods.contrastive.folder import FORMAT
+from dim.methods.contrastive.linker import FORMAT
 
 PRIVATE = b"nobody else may read this"
 

@@ -14,9 +14,8 @@ from dim.errors import ConfigError
 from dim.linker import Linker
 from dim.reranker.finder import Finder
 from dim.reranker.ranker import Ranker
+from dim.training.answered import Answered, unseen_judged
 from dim.training.collective_results import Texts
-from dim.training.judging import unseen_judged
-from dim.training.ranker_results import hits_of
 from dim.training.saved_run import open_run
 from dim.training.unseen import rows_in_kb
 
@@ -83,12 +82,12 @@ def test_of_a_ranker_that_learned_of_tune_the_networks_count_that_did_not_see_a_
     task = open_run(ranked, "cpu")
     made = Ranker.load(ranked / "ranker")
     finder = Finder(task, int(made.facts["num_candidates"]))
-    seen = Texts(task, finder, made, "tune", is_learned_of=True)
+    seen = Texts(Answered.to_learn_of(task, finder, made, "tune"))
     made.facts["unseen"] = "tune"
-    unseen = Texts(task, finder, made, "tune", is_learned_of=True)
+    unseen = Texts(Answered.to_learn_of(task, finder, made, "tune"))
     rows = rows_in_kb(task, "tune")
     expected = iter(unseen_judged(task, made, rows, finder.lists(task, rows)))
-    for one, other, gold in zip(unseen.alone, seen.alone, unseen.golds[:, 0], strict=True):
+    for one, other, gold in zip(unseen.alone, seen.alone, unseen.answered.golds[:, 0], strict=True):
         if gold < 0:
             np.testing.assert_array_equal(one.probabilities, other.probabilities)
         else:
@@ -102,16 +101,16 @@ def test_every_gold_is_right_and_nil_is_not(ranked: Path) -> None:
     finder = Finder(task, int(made.facts["num_candidates"]))
     firsts = [int(finder.lists(task, np.array([row])).rows[0]) for row in range(len(finder.golds))]
     finder.golds = np.column_stack([finder.golds, firsts])  # another gold, which a list has at its first place
-    texts = Texts(task, finder, made, "dev")
-    best = [int(part.rows[said.order[0]]) for part, said in zip(texts.alone, texts.judged, strict=True)]
-    assert hits_of(texts.lists, texts.judged, texts.golds).tolist() == [
-        row in of for row, of in zip(best, texts.golds.tolist(), strict=True)
+    answered = Answered.of_split(task, finder, made, "dev")
+    best = [int(part.rows[said.order[0]]) for part, said in zip(Texts(answered).alone, answered.judged, strict=True)]
+    assert answered.hits(answered.judged).tolist() == [
+        row in of for row, of in zip(best, answered.golds.tolist(), strict=True)
     ]
-    own = Texts(task, finder, made, "dev", is_learned_of=True)
-    for part, golds in zip(own.alone, own.golds, strict=True):  # the others are not against the first
+    own = Texts(Answered.to_learn_of(task, finder, made, "dev"))
+    for part, golds in zip(own.alone, own.answered.golds, strict=True):  # the others are not against the first
         assert golds[0] == golds[1] or golds[1] not in part.rows
-    nil = [replace(said, says_nil=True) for said in texts.judged]
-    assert not hits_of(texts.lists, nil, texts.golds).any()
+    nil = [replace(said, says_nil=True) for said in answered.judged]
+    assert not answered.hits(nil).any()
 
 
 def test_a_run_without_a_ranker_and_splits_without_texts_are_refused(

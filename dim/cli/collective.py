@@ -12,6 +12,7 @@ from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.evaluation.results import results_kind
 from dim.inference.places import RANKER_FOLDER
+from dim.training.answered import Answered
 from dim.training.collective_results import Texts, coherence_of, evaluate_collective
 from dim.training.ranked_run import open_ranked
 
@@ -60,18 +61,19 @@ def collective(
         check_target(out, RESULTS, overwrite=overwrite)  # another process may have written it until now
         task, ranker, finder = open_ranked(run, device, dataset, trusted_by(trust))
         coherence = coherence_of(task, finder)
-        known, asked = (Texts(task, finder, ranker, each, each == learn) for each in (learn, split))
+        known = Texts(Answered.to_learn_of(task, finder, ranker, learn))
+        asked = Texts(Answered.of_split(task, finder, ranker, split))
         for texts in (known, asked):
             if not texts.shares_text.any():
                 remedy = "Give mentions of one text the same context, or a document attribute."
-                raise ConfigError(f"texts with several mentions in {texts.split}", "none", remedy)
+                raise ConfigError(f"texts with several mentions in {texts.answered.split}", "none", remedy)
         console = Console()
         console.say(
             f"{learn}: {len(known.by_text()):,} texts of {int(known.shares_text.sum()):,} mentions to learn of; "
             f"{split}: {len(asked.by_text()):,} of {int(asked.shares_text.sum()):,}"
         )
         learned = Collective.fit(known.by_text(), coherence, top)
-        evaluate_collective(run, task, finder, ranker, asked, learned, coherence, out)
+        evaluate_collective(run, asked, learned, coherence, out)
         ranker.facts[FACT] = learned.to_fact()
         ranker.save(run / RANKER_FOLDER)
         console.say(f"saved with the ranker: {run / RANKER_FOLDER}")

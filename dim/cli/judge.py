@@ -21,6 +21,7 @@ from dim.judge.contract import Judge
 from dim.judge.cross_training import TOP_K, facts_of
 from dim.judge.folder import JUDGE, save_stage
 from dim.judge.named import CrossEncoderJudge
+from dim.training.answered import Answered
 from dim.training.cases import CROSS_ENCODER, RunCases
 from dim.training.judging import Asking, judge_split, learn
 from dim.training.ranked_run import open_ranked
@@ -93,16 +94,11 @@ def judge(
             f"judge {weights.judge:.2f}"
         )
         save_stage(stage, ranker, run / JUDGE_FOLDER, with_model=False)
-        rows = task.datamodule.rows(split).numpy()
-        lists = finder.lists(task, rows)
-        images = task.data.dataset.mentions["images"].iloc[rows]
-        clusters = [str(own[0]) if len(own) else f"row {place}" for place, own in enumerate(images)]
-        outcome = judge_split(
-            stage, asking, cases, rows, lists, ranker.judge(lists), finder.golds[rows], clusters, reach, control
-        )
+        answered = Answered.of_split(task, finder, ranker, split)
+        outcome = judge_split(stage, asking, cases, answered, reach, control)
         options = {"share": share, "top_k": top_k, "judge": chosen.fingerprint}
         after = After("judge", outcome.summary, options)
-        metrics, frame = write_ranked(run, task, finder, ranker, split, lists, outcome.judged, out, after)
+        metrics, frame = write_ranked(run, answered, outcome.judged, out, after)
         print_written(task, metrics, frame, out)
         print_judged(console, outcome.summary)
         next_one = command_line(["export", str(run), "FOLDER"], trusted, dataset)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from dim.data.files import open_text, text_encoding
+from dim.data.files import check_once, open_text, text_encoding
 from dim.display.spreadsheet import text_of_cell
 from dim.errors import DataError
 
@@ -49,9 +48,7 @@ def iter_csv(
             raise _broken(path, error, first_line, first_line + reader.line_num) from error
         text_of = text_of_cell if tuple(columns[-len(ANSWER_COLUMNS) :]) == ANSWER_COLUMNS else str
         columns = [text_of(column) for column in columns]
-        twice = [name for name, count in Counter(columns).items() if count > 1]
-        if twice:
-            raise DataError(f"every column once in {path}", f"'{twice[0]}' twice", "Rename one of them.")
+        check_once(columns, path)
         names = name_columns(columns)
         while True:
             began = first_line + reader.line_num + 1

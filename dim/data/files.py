@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -105,6 +106,14 @@ def _not_in_encoding(path: Path, error: UnicodeError) -> DataError:
     return DataError(f"UTF-8 text in {path}", found, remedy)
 
 
+def check_there(path: Path, what: str, remedy: str) -> None:
+    """Raises DataError where nothing is at a path that somebody named, with how to get it, and else the remedy."""
+    with explain_read_errors(path):
+        is_there = path.exists()
+    if not is_there:
+        raise DataError(f"{what} at {path}", "nothing there", how_to_get(path, remedy))
+
+
 def list_names(root: Path) -> frozenset[str]:
     """The names in the folder `root`, or the one name of `root` if it is a file.
 
@@ -138,14 +147,19 @@ def parse_json(text: str, path: Path, first_line: int = 1) -> Any:
             f"column {error.colno}",
             "Download or write the file again.",
         ) from error
-    except RecursionError as error:
-        raise DataError(f"JSON in {path}", "brackets nested too deeply", "Download the file again.") from error
-    except RepeatedKeyError as error:
-        raise DataError(
-            f"every key once in {path}", f"the key {error} twice in one object", "Remove one of the two rows."
-        ) from error
-    except ValueError as error:  # a whole number of thousands of digits
-        raise DataError(f"JSON in {path}", str(error), "Write the number as a text, or leave it out.") from error
+    except (RecursionError, ValueError) as error:
+        raise refused_json(path, error) from error
+
+
+def refused_json(path: Path, error: RecursionError | ValueError) -> DataError:
+    """What is said of JSON without a syntax error that the decoder does not take."""
+    if isinstance(error, RecursionError):
+        return DataError(f"JSON in {path}", "brackets nested too deeply", "Download the file again.")
+    if isinstance(error, RepeatedKeyError):
+        found = f"the key {error} twice in one object"
+        return DataError(f"every key once in {path}", found, "Remove one of the two rows.")
+    # A whole number of thousands of digits.
+    return DataError(f"JSON in {path}", str(error), "Write the number as a text, or leave it out.")
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[int, Any]]:
@@ -205,6 +219,29 @@ def field_problem(row: Any, types: Mapping[str, Any], required: Collection[str] 
         if not isinstance(row.get(name), allowed) or isinstance(row.get(name), bool):
             return f"no field '{name}'" if absent else f"{json_type(row[name])} as '{name}'"
     return None
+
+
+def check_once(columns: Sequence[str], path: Path) -> None:
+    """Raises DataError where a table has a column twice."""
+    twice = [name for name, count in Counter(columns).items() if count > 1]
+    if twice:
+        raise DataError(f"every column once in {path}", f"'{twice[0]}' twice", "Rename one of them.")
+
+
+def check_row(
+    problem: str | None, what: str, path: Path, where: str, remedy: str = "Check --layout, or put the row right."
+) -> None:
+    """Raises DataError for a row that has a problem.
+
+    Args:
+        problem: As `field_problem` says it; None: the row has none.
+        what: Such rows and their fields: `rows of {id, sentence}`.
+        path: Where they are.
+        where: The row: `in line 3`.
+        remedy: What to do.
+    """
+    if problem is not None:
+        raise DataError(f"{what} in {path}", f"{problem} {where}", remedy)
 
 
 def clean_text(text: str) -> str:

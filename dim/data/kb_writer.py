@@ -17,12 +17,7 @@ from dim.data.dataset import ENTITY_SCHEMA, MENTION_SCHEMA, TEXT_SCHEMA, write_d
 
 
 class KbWriter:
-    """Writes the tables of a KB without mentions. Made by `kb_writer`.
-
-    Args:
-        entities: Takes the entities.
-        texts: Variant → takes its rows.
-    """
+    """Writes the tables of a KB without mentions. Made by `kb_writer`."""
 
     def __init__(self, entities: TableWriter, texts: Mapping[str, TableWriter]) -> None:
         self._entities, self._texts = entities, texts

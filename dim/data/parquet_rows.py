@@ -57,11 +57,6 @@ def write_packed_images(path: Path, folder: Path, image_columns: Collection[str]
 
     Those that stand there already stay, so a killed run goes on.
 
-    Args:
-        path: The table.
-        folder: Where they shall stand.
-        image_columns: As `iter_parquet`.
-
     Returns:
         How many images the cells hold; equal ones count each time.
     """

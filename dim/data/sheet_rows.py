@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
 from dim.core.folder_files import LEAST, TIMES
-from dim.data.files import explain_read_errors
+from dim.data.files import check_once, explain_read_errors
 from dim.errors import DataError, MissingExtraError
 
 
@@ -39,9 +38,7 @@ def iter_sheet(
     if not all(header[1]):
         raise DataError(f"a name for every column in {path}", f"an empty cell in {header[0]}", "Name the column.")
     columns = [str(cell).strip() for cell in header[1]]
-    twice = [name for name, count in Counter(columns).items() if count > 1]
-    if twice:
-        raise DataError(f"every column once in {path}", f"'{twice[0]}' twice", "Rename one of them.")
+    check_once(columns, path)
     names = name_columns(columns)
     for where, cells in rows:
         if len(cells) > len(names):

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn
 
 from dim.core.progress import shown
-from dim.data.files import RepeatedKeyError, json_type, open_text, unique_keys
+from dim.data.files import RepeatedKeyError, json_type, open_text, refused_json, unique_keys
 from dim.display.terminal import TextColumn
 from dim.errors import DataError
 
@@ -46,7 +46,7 @@ def read_members(path: Path) -> Iterator[tuple[str, Any]]:
     seen: set[str] = set()
     for key, value in _read(path, "{"):
         if key in seen:
-            raise _repeated(path, repr(key))
+            raise refused_json(path, RepeatedKeyError(repr(key)))
         seen.add(key)
         yield key, value
 
@@ -122,12 +122,8 @@ class _Window:
                 is_cut = error.msg.startswith("Unterminated string") or error.pos >= len(self.text) - _REACH
                 if not is_cut or not self._read_on():
                     raise self._error(error.msg, error.pos) from error
-            except RecursionError as error:
-                raise DataError(
-                    f"JSON in {self.path}", "brackets nested too deeply", "Download the file again."
-                ) from error
-            except RepeatedKeyError as error:
-                raise _repeated(self.path, str(error)) from error
+            except (RecursionError, ValueError) as error:
+                raise refused_json(self.path, error) from error
             else:
                 # A number near the window's end may go on behind it, even where `.` or `e-` follows.
                 if end + 2 < len(self.text) or not self._read_on():
@@ -172,7 +168,3 @@ class _Window:
             f"{'its end (truncated?)' if ends else message} at line {line}, column {column}",
             "Download or write the file again.",
         )
-
-
-def _repeated(path: Path, key: str) -> DataError:
-    return DataError(f"every key once in {path}", f"the key {key} twice in one object", "Remove one of the two rows.")

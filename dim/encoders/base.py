@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from inspect import signature
 from pathlib import Path
 from types import MappingProxyType
@@ -54,8 +54,34 @@ class Frozen(Protocol):
         """
 
 
+def _stating(constructor: Callable[..., None]) -> Callable[..., None]:
+    """A constructor that notes the options it is called with, unless a subclass's did before."""
+
+    @wraps(constructor)
+    def stating(self: LocalModel, *args: Any, **options: Any) -> None:
+        if "stated" not in vars(self):
+            given = signature(constructor).bind(self, *args, **options)
+            names = list(given.arguments)[1 : len(given.args)]
+            # Those of `**options` stand in kwargs by their own names.
+            self.stated = {**{name: given.arguments[name] for name in names}, **given.kwargs}
+        constructor(self, *args, **options)
+
+    return stating
+
+
 class LocalModel:
-    """What encoders and captioners share: by default they have files of their own, and nothing on a hub."""
+    """What encoders and captioners share: by default they have files of their own, and nothing on a hub.
+
+    Attributes:
+        stated: The options that it was made with, by name: a linker that is made of it writes them down.
+    """
+
+    stated: Mapping[str, Any] = MappingProxyType({})
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = _stating(cls.__init__)  # type: ignore[method-assign]
 
     @property
     def pinned_options(self) -> Mapping[str, str]:
@@ -73,32 +99,20 @@ class LocalModel:
         return copy_files(source if is_folder else source.parent, files, target, None)
 
 
-def _stating(constructor: Callable[..., None]) -> Callable[..., None]:
-    """A constructor that notes the options it is called with, unless a subclass's did before."""
+class LoadedAnew(LocalModel):
+    """What another process loads itself, if it needs it: it is sent its options, and no weights."""
 
-    @wraps(constructor)
-    def stating(self: Encoder, *args: Any, **options: Any) -> None:
-        if "stated" not in vars(self):
-            given = signature(constructor).bind(self, *args, **options).arguments
-            self.stated = dict(list(given.items())[1:])
-        constructor(self, *args, **options)
+    @property
+    def known_options(self) -> Mapping[str, Any]:
+        """Options that say more than those it was made with, so that the same is loaded: a commit, a chosen backend."""
+        return {}
 
-    return stating
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), **{**self.stated, **self.known_options}), ()
 
 
 class Encoder(LocalModel, ABC):
-    """What all encoders share. Constructors are cheap: weights load at the first call that needs them.
-
-    Attributes:
-        stated: The options that it was made with, by name: a linker that is made of it writes them down.
-    """
-
-    stated: Mapping[str, Any] = MappingProxyType({})
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if "__init__" in vars(cls):
-            cls.__init__ = _stating(cls.__init__)  # type: ignore[method-assign]
+    """What all encoders share. Constructors are cheap: weights load at the first call that needs them."""
 
     @property
     @abstractmethod

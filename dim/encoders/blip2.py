@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from dim.encoders.base import Captioner
+from dim.encoders.base import Captioner, LoadedAnew
 from dim.encoders.device import DTYPES, Precision, resolve_device
 from dim.encoders.pretrained import KnownByItsFiles, check_whole, current_transformers
 from dim.errors import ConfigError
@@ -21,7 +21,7 @@ from dim.errors import ConfigError
 QUESTION = "Question: Who are the characters in the picture? Answer:"  #: As DIM asks (arXiv 2407.12019).
 
 
-class Blip2Captioner(KnownByItsFiles, Captioner):
+class Blip2Captioner(KnownByItsFiles, LoadedAnew, Captioner):
     """Answers of BLIP-2, with an OPT or T5 inside.
 
     Args:
@@ -56,11 +56,6 @@ class Blip2Captioner(KnownByItsFiles, Captioner):
             )
         self.path, self.question, self.max_new_tokens, self.num_beams = path, question, max_new_tokens, num_beams
         self.precision, self.device, self.revision = precision, device, revision
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Another process loads the weights itself, if it needs them.
-        options = (self.question, self.max_new_tokens, self.num_beams, self.precision, self.device)
-        return type(self), (self.path, *options, self.source.known_revision)
 
     @property
     def model(self) -> str:

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn.functional import normalize
 
-from dim.encoders.base import Captioner, Encoder, Features, ImageEncoder, TextEncoder
+from dim.encoders.base import Captioner, Encoder, Features, ImageEncoder, LoadedAnew, TextEncoder
 from dim.encoders.blip2 import QUESTION
 from dim.encoders.lavis_model import LavisModel
 
 _MAX_TOKENS = 512  #: Positions of the Q-Former's BERT.
 
 
-class Blip2LavisCaptioner(Captioner):
+class Blip2LavisCaptioner(LoadedAnew, Captioner):
     """Answers of `blip2_opt` in salesforce-lavis.
 
     LAVIS takes one question a call, so images with the same question make a batch; where the question names the
@@ -53,11 +53,6 @@ class Blip2LavisCaptioner(Captioner):
         self.path, self.model_type, self.question = path, model_type, question
         self.max_new_tokens, self.num_beams, self.device = max_new_tokens, num_beams, device
         self.lavis = LavisModel("blip2_opt", model_type, path, device)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Another process loads the weights itself, if it needs them.
-        options = (self.model_type, self.question, self.max_new_tokens, self.num_beams, self.device)
-        return type(self), (self.path, *options)
 
     @property
     def model(self) -> str:
@@ -98,15 +93,12 @@ class Blip2LavisCaptioner(Captioner):
         return answers
 
 
-class _FeatureExtractor(Encoder):
+class _FeatureExtractor(LoadedAnew, Encoder):
     """What the two sides of `blip2_feature_extractor` share: the model and its fingerprint."""
 
     def __init__(self, path: str | None = None, model_type: str = "pretrain", device: str = "auto") -> None:
         self.path, self.model_type, self.device = path, model_type, device
         self.lavis = LavisModel("blip2_feature_extractor", model_type, path, device)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.path, self.model_type, self.device)
 
     def copy_model(self, source: Path, target: Path) -> bool:
         """Raises DataError: LAVIS reads pickled weights alone."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dim.core.excerpts import first_line
 from dim.display.lines import warn
-from dim.encoders.base import Captioner
+from dim.encoders.base import Captioner, LoadedAnew
 from dim.encoders.device import DTYPES, Precision, resolve_device
 from dim.encoders.encoder_check import pictures, remedy_for, tried
 from dim.encoders.pretrained import KnownByItsFiles, check_whole, current_transformers
@@ -40,7 +40,7 @@ _UNUSED = (
 )
 
 
-class TransformersCaptioner(KnownByItsFiles, Captioner):
+class TransformersCaptioner(KnownByItsFiles, LoadedAnew, Captioner):
     """Answers of a vision-language model that has a chat template: Qwen-VL, Gemma 3, LLaVA, InternVL and others.
 
     Each image is one message of a user, the question behind it; the likeliest token is taken each time. At first use
@@ -81,11 +81,6 @@ class TransformersCaptioner(KnownByItsFiles, Captioner):
             )
         self.path, self.question, self.max_new_tokens, self.max_pixels = path, question, max_new_tokens, max_pixels
         self.precision, self.device, self.revision = precision, device, revision
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Another process loads the weights itself, if it needs them.
-        options = (self.question, self.max_new_tokens, self.max_pixels, self.precision, self.device)
-        return type(self), (self.path, *options, self.source.known_revision)
 
     @property
     def model(self) -> str:
@@ -152,7 +147,7 @@ class TransformersCaptioner(KnownByItsFiles, Captioner):
 
     @cached_property
     def _special_tokens(self) -> list[str]:
-        return special_tokens(self._processor.tokenizer, self._processor)
+        return special_tokens(self._processor)
 
     @cached_property
     def _takes_batches(self) -> bool:

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dim.encoders.backends import check_backend
-from dim.encoders.base import Features, ImageEncoder, TextEncoder
+from dim.encoders.base import Features, ImageEncoder, LoadedAnew, TextEncoder
 from dim.encoders.chosen_backend import ByBackend, ChosenBackend
 from dim.encoders.clip_source import HUB, LOCAL, ClipSource
 from dim.encoders.device import DTYPES, Backend, EncoderPrecision, Precision, check_compiler, deferred, to_device
@@ -33,7 +33,7 @@ _CHUNK = 4096  # texts that are tokenised at once
 _loaded: WeakValueDictionary[tuple[str, str, str, bool], nn.Module] = WeakValueDictionary()
 
 
-class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
+class OpenClipEncoder(ByBackend, LoadedAnew, TextEncoder, ImageEncoder):
     """Raw (not normalised) CLIP features, as the DIM release takes them; texts are cut at the model's 77 tokens.
 
     Two encoders of the same model, weights and precision share one copy in memory.
@@ -99,21 +99,12 @@ class OpenClipEncoder(ByBackend, TextEncoder, ImageEncoder):
         self.precision, self.device = precision, device
         self.draft, self.compile_model, self.projection, self.patches = draft, compile_model, projection, patches
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Another process loads the weights itself, if it needs them.
-        source = self.source
-        options = (self.precision, self.device, source.random_seed, self.draft, self.compile_model)
-        pooling = (self.projection, self.patches)
-        named = (source.model_name, source.pretrained)
-        return type(self), (
-            *named,
-            *options,
-            *pooling,
-            *source.known_revisions,
-            source.preprocess,
-            self._computing.known_name,
-            self.class_token,
-        )
+    @property
+    def known_options(self) -> Mapping[str, Any]:
+        """The commits and the backend, as far as they are known."""
+        revision, tokenizer_revision = self.source.known_revisions
+        backend = self._computing.known_name
+        return {"revision": revision, "tokenizer_revision": tokenizer_revision, "backend": backend}
 
     @property
     def width(self) -> int:

@@ -138,12 +138,6 @@ def export_place(model: Path | None, name: str, key: str) -> tuple[Path, bool]:
 def write_export(load: Callable[[], ToExport], place: Path, backend: str, is_int8: bool = False) -> None:
     """Writes a network, and what it makes of some batches, into a folder; one that stands there already is kept.
 
-    Args:
-        load: Gives it.
-        place: The folder.
-        backend: The runtime's name.
-        is_int8: Whether its weights shall be.
-
     Raises:
         ConfigError: The runtime is missing, or the network cannot be exported.
     """

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
 from dim.encoders.backends import check_backend
-from dim.encoders.base import Features, ImageEncoder
+from dim.encoders.base import Features, ImageEncoder, LoadedAnew
 from dim.encoders.chosen_backend import ByBackend, ChosenBackend
 from dim.encoders.device import DTYPES, Backend, EncoderPrecision, Precision, deferred, to_device
 from dim.encoders.encoder_check import check_inputs, pictures, remedy_for
@@ -24,7 +24,7 @@ from dim.encoders.pretrained import KnownByItsFiles, check_whole
 from dim.errors import ConfigError
 
 
-class TransformersImageEncoder(KnownByItsFiles, ByBackend, ImageEncoder):
+class TransformersImageEncoder(KnownByItsFiles, ByBackend, LoadedAnew, ImageEncoder):
     """Image features of a Transformers model, each image prepared by the folder's own processor.
 
     At first use two pictures are encoded: an encoder that fails, gives NaN, or whose processor gives arrays of several
@@ -63,10 +63,10 @@ class TransformersImageEncoder(KnownByItsFiles, ByBackend, ImageEncoder):
         self.path, self.pooling, self.normalize = path, pooling, normalize
         self.precision, self.device, self.revision = precision, device, revision
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Another process loads the weights itself, if it needs them.
-        options = (self.pooling, self.normalize, self.precision, self.device, self.source.known_revision)
-        return type(self), (self.path, *options, self._computing.known_name)
+    @property
+    def known_options(self) -> Mapping[str, Any]:
+        """The commit and the backend, as far as they are known."""
+        return {**super().known_options, "backend": self._computing.known_name}
 
     def _named(self, content: str) -> str:
         return (

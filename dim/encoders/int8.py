@@ -18,21 +18,16 @@ LEVELS = 127  #: Whole numbers on either side of 0.
 RECIPE = f"groups of {GROUP}"  #: Part of what names vectors that are so made: it changes when they would.
 
 
-def quantized(weights: NDArray[Any], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """The whole numbers nearest to weights, and the scales that they are multiplied by.
+def quantized(weights: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """The whole numbers nearest to weights, from -127 to 127, and the scales that they are multiplied by.
 
-    Args:
-        weights: Finite, at least one along the axis.
-        axis: Those along it share a scale.
-
-    Returns:
-        As `weights`, from -127 to 127; and as `weights`, 1 along the axis.
+    Those along axis 1 share a scale: scales are as wide as `weights`, but for 1 there. Weights are finite.
 
     Example:
-        >>> whole, scales = quantized(np.array([[20.0, -254.0], [0.0, 0.0]]), 1)
+        >>> whole, scales = quantized(np.array([[20.0, -254.0], [0.0, 0.0]]))
         >>> whole.tolist(), scales.tolist()
         ([[10, -127], [0, 0]], [[2.0], [1.0]])
     """
-    most = np.abs(weights).max(axis, keepdims=True)
+    most = np.abs(weights).max(1, keepdims=True)
     scales = np.where(most > 0, most / LEVELS, 1).astype(np.float32)
     return np.rint(weights / scales).astype(np.int8), scales

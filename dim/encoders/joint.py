@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoConfig
 
-from dim.encoders.base import Features, ImageEncoder, Owner, TextEncoder
+from dim.encoders.base import Features, ImageEncoder, LoadedAnew, Owner, TextEncoder
 from dim.encoders.device import DTYPES, Precision, deferred, resolve_device
 from dim.encoders.encoder_check import check_inputs, check_texts, pictures
 from dim.encoders.pretrained import KnownByItsFiles
@@ -30,7 +30,7 @@ from dim.images.scaled import scaled_down
 _loaded: WeakValueDictionary[tuple[str, Precision, str], Any] = WeakValueDictionary()
 
 
-class SentenceTransformersEncoder(KnownByItsFiles, TextEncoder, ImageEncoder):
+class SentenceTransformersEncoder(KnownByItsFiles, LoadedAnew, TextEncoder, ImageEncoder):
     """Texts and images as a vision-language embedding model reads them: by its chat template, into one space.
 
     For folders of sentence-transformers whose encoder takes images (Qwen3-VL-Embedding, EmbeddingGemma 2 …), or texts
@@ -64,11 +64,6 @@ class SentenceTransformersEncoder(KnownByItsFiles, TextEncoder, ImageEncoder):
             raise ConfigError("max_pixels of at least 1", str(max_pixels), "Raise it.")
         self.path, self.max_pixels, self.precision, self.device = path, max_pixels, precision, device
         self.revision = revision
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Another process loads the weights itself, if it needs them.
-        options = (self.max_pixels, self.precision, self.device, self.source.known_revision)
-        return type(self), (self.path, *options)
 
     def _named(self, content: str) -> str:
         further = f"pooling={'+'.join(self.recipe.pooling)}, normalize={self.recipe.normalize}{self.recipe.further}"

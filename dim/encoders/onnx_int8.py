@@ -43,5 +43,5 @@ def _in_blocks(weights: Any) -> tuple[Any, Any]:
     """Whole numbers as weights [rows, columns], and scales [ceil(rows / GROUP), columns]."""
     rows, columns = weights.shape
     padded = np.pad(weights, ((0, -rows % GROUP), (0, 0))).reshape(-1, GROUP, columns)
-    whole, scales = quantized(padded, 1)
+    whole, scales = quantized(padded)
     return whole.reshape(-1, columns)[:rows], scales[:, 0]

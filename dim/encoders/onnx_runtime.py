@@ -41,12 +41,6 @@ class OnnxRuntime:
     def write(self, program: ExportedProgram, names: Sequence[str], folder: Path, is_int8: bool) -> None:
         """Writes a network into a folder.
 
-        Args:
-            program: It.
-            names: Of its inputs.
-            folder: It stands there.
-            is_int8: Whether its weights are.
-
         Raises:
             ConfigError: A package is missing, or it has more weights than such a file holds.
         """

@@ -41,12 +41,6 @@ class OpenVinoRuntime:
     def write(self, program: ExportedProgram, names: Sequence[str], folder: Path, is_int8: bool) -> None:
         """Writes a network into a folder.
 
-        Args:
-            program: It.
-            names: Of its inputs.
-            folder: It stands there.
-            is_int8: Whether its weights are.
-
         Raises:
             ConfigError: OpenVINO is missing.
         """
@@ -106,7 +100,7 @@ def _to_int8(model: Any) -> None:
         if constant.get_type_name() != "Constant" or len(constant.shape) != 2:
             continue
         weights = constant.data if said["transpose_b"] else constant.data.T  # [columns of the output, of the input]
-        whole, scales = quantized(weights, 1)
+        whole, scales = quantized(weights)
         rounded = ops.multiply(ops.convert(ops.constant(whole), "f32"), ops.constant(scales))
         product = ops.matmul(node.input_value(0), rounded, said["transpose_a"], True)
         product.set_friendly_name(node.get_friendly_name())

@@ -178,6 +178,11 @@ class KnownByItsFiles:
         """The commit as `revision`, of an id on the hub."""
         return self.source.pinned_options
 
+    @property
+    def known_options(self) -> Mapping[str, Any]:
+        """The commit, where it was looked up (`LoadedAnew`)."""
+        return {"revision": self.source.known_revision}
+
     def pin(self, options: Mapping[str, str]) -> None:
         """Has a commit (`revision`) loaded; called before anything is."""
         self.revision = self.source.revision = options["revision"]

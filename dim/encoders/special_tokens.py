@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def special_tokens(tokenizer: Any, processor: Any = None) -> list[str]:
-    """What a tokenizer of Transformers reads as more than text, the longest first.
+def special_tokens(processor: Any) -> list[str]:
+    """What a processor of Transformers, or a tokenizer alone, reads as more than text, the longest first.
 
-    Args:
-        tokenizer: It.
-        processor: That it belongs to, if any; it may have a token that stands for an image.
+    A processor may have a token that stands for an image.
     """
+    tokenizer = getattr(processor, "tokenizer", processor)
     added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
     found = {*tokenizer.all_special_tokens, *added, str(getattr(processor, "image_token", None) or "")}
     return sorted((token for token in found if len(token) > 1), key=len, reverse=True)

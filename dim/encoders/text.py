@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from dim.display.lines import warn
 from dim.encoders.backends import check_backend
-from dim.encoders.base import Features, Owner, TextEncoder
+from dim.encoders.base import Features, LoadedAnew, Owner, TextEncoder
 from dim.encoders.chosen_backend import ByBackend, ChosenBackend
 from dim.encoders.device import Backend, EncoderPrecision, check_compiler, deferred, to_device
 from dim.encoders.encoder_check import check_texts
@@ -47,7 +47,7 @@ Pooling = Literal[
 ]
 
 
-class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder):
+class TransformersTextEncoder(KnownByItsFiles, ByBackend, LoadedAnew, PromptableTextEncoder):
     """Sentence features of a Transformers model, by default as its folder says (sentence-transformers' modules.json).
 
     Texts are padded on the right, whatever the folder says, so that a text's features hang on it alone. Of models that
@@ -123,15 +123,10 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
         self.asked = Asked(pooling, max_length, normalize, truncate_dim, query_prompt, document_prompt)
         self.backend = backend
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Another process loads the weights itself, if it needs them.
-        asked = self.asked
-        options = (asked.pooling, asked.max_length, asked.normalize, self.precision, self.device)
-        training = (self.source.known_revision, self.compile_model, self.train, self.lora_rank)
-        return type(self), (
-            *(self.path, *options, *training),
-            *(asked.truncate_dim, asked.query_prompt, asked.document_prompt, self._computing.known_name),
-        )
+    @property
+    def known_options(self) -> Mapping[str, Any]:
+        """The commit and the backend, as far as they are known."""
+        return {**super().known_options, "backend": self._computing.known_name}
 
     @cached_property
     def recipe(self) -> SentenceRecipe:
@@ -232,12 +227,7 @@ class TransformersTextEncoder(KnownByItsFiles, ByBackend, PromptableTextEncoder)
             return deferred(self.forward_text(texts))
 
     def forward_text(self, texts: Sequence[str], prompt: str = "") -> Tensor:
-        """Features [len(texts), width] of one batch where the model computes, with gradients if it is trained.
-
-        Args:
-            texts: The batch.
-            prompt: Put before each.
-        """
+        """Features [len(texts), width] of one batch where the model computes, with gradients if it is trained."""
         _ = self._is_checked
         return self._forward(texts, prompt)
 

@@ -66,11 +66,6 @@ def reader_of(model: nn.Module) -> Callable[..., Any]:
 def read_of(output: Any, pooling: str, path: str) -> Tensor:
     """What is pooled of a reader's output: the vectors of tokens [batch, length, width], or what it pooled itself.
 
-    Args:
-        output: It.
-        pooling: The first kind of pooling.
-        path: Of the model, for messages.
-
     Raises:
         ConfigError: The pooling is `pooler`, and the model has no such layer.
     """
@@ -87,13 +82,7 @@ def read_of(output: Any, pooling: str, path: str) -> Tensor:
 
 
 class Reading(nn.Module):
-    """A model with what is pooled of its output as its output: what is exported to other runtimes.
-
-    Args:
-        model: Of Transformers.
-        pooling: As of `read_of`.
-        path: As of `read_of`.
-    """
+    """A model with what is pooled of its output as its output: what is exported to other runtimes."""
 
     def __init__(self, model: nn.Module, pooling: str, path: str) -> None:
         super().__init__()

@@ -56,12 +56,7 @@ class Reading:
         return Behind(len(long), {row: place for (row, _, place), cut in zip(located, unread, strict=True) if cut})
 
     def around(self, names: Sequence[str | None], behind: Behind) -> dict[int, str]:
-        """The widest parts around these mentions that it reads whole, by row.
-
-        Args:
-            names: Of all rows.
-            behind: What `behind` found in them.
-        """
+        """The widest parts around these mentions that it reads whole, by row."""
         of = [names[row] or "" for row in behind.places]
         windows = widest_windows(
             list(behind.places.values()), lambda rows, parts: self._are_cut([of[row] for row in rows], parts)

@@ -191,10 +191,10 @@ class FeatureCache:
                 yield None
                 return
             work = Workplace(self._workplace(folder), recipe.plan(inputs), lengths, recipe.dtype)
-            _log(work, "resumed" if work.notes else "started")
+            _note_event(work, "resumed" if work.notes else "started")
             yield work
             _describe(work, recipe, inputs)
-            _log(work, "finished")
+            _note_event(work, "finished")
             work.publish(folder)
 
     def written(self, recipe: Recipe, inputs: Inputs) -> FieldFeatures:
@@ -302,7 +302,12 @@ def by_reason(failures: Mapping[str, str]) -> dict[str, Any]:
     return {why: {"count": len(of), "examples": of[:_NUM_EXAMPLES]} for why, of in sorted(paths.items())}
 
 
-def _log(work: Workplace, event: str) -> None:
-    line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, "rows_done": work.num_rows_done}
+def _note_event(work: Workplace, event: str) -> None:
+    note_in_log(work, {"event": event, "rows_done": work.num_rows_done})
+
+
+def note_in_log(work: Workplace, facts: dict[str, Any]) -> None:
+    """Adds facts to the log of work, with the time."""
+    line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **facts}
     with (work.result / "log.jsonl").open("a", encoding="utf-8") as log:
         log.write(json.dumps(line) + "\n")

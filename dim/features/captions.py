@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +18,7 @@ from dim.data.dataset import LEAST, TIMES, Dataset
 from dim.encoders.base import Captioner
 from dim.errors import DataError
 from dim.features.blocks import Job, decoded_blocks
-from dim.features.cache import FeatureCache, Recipe
+from dim.features.cache import FeatureCache, Recipe, note_in_log
 from dim.features.fields import image_paths
 from dim.features.inputs import Inputs, file_state
 from dim.features.spread import Means
@@ -104,7 +102,7 @@ def cached_captions(
         if work is not None:
             blocks = partial(caption_blocks, captioner, root=image_root.absolute())
             for block in means.compute("captions", work, blocks, inputs.unique):
-                _note_date(work, block)
+                note_in_log(work, {"block": f"{work.plan.key}/{block.index}"})
                 work.write(block)
             _write_answers(work, inputs)
     features, folder = cache.written(recipe, inputs), cache.folder(recipe, inputs)
@@ -117,12 +115,6 @@ def cached_captions(
     return Captions(by_owner, answers, [line for line in lines if "block" in line], features.manifest)
 
 
-def _note_date(work: Workplace, block: Block) -> None:
-    line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "block": f"{work.plan.key}/{block.index}"}
-    with (work.result / "log.jsonl").open("a", encoding="utf-8") as log:
-        log.write(json.dumps(line) + "\n")
-
-
 def _write_answers(work: Workplace, inputs: Inputs) -> None:
     plan = work.plan
     table = {
@@ -131,7 +123,7 @@ def _write_answers(work: Workplace, inputs: Inputs) -> None:
         "answer": [caption for index in sorted(work.notes) for caption in work.notes[index]["captions"]],
         "block": [f"{plan.key}/{row // plan.block_size}" for row in range(plan.num_rows)],
     }
-    frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in table.items()})
+    frame = pd.DataFrame(table, dtype=object)
     frame.to_parquet(work.result / "captions.parquet", index=False)
 
 

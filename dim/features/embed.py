@@ -146,26 +146,10 @@ def embed_dataset(
     Fields of a mention are `mention`, `context`, `caption`, `image` and `spelling`; of an entity `name`, `text`,
     `entity_image` and `name_spelling`. An empty text is missing.
 
-    Args:
-        dataset: The dataset.
-        cache_dir: Features go to its folder `features`.
-        text_encoder: None: no field of text.
-        image_encoder: None: no field of images.
-        name_encoder: None: no field of spelling.
-        captioner: Captions the mentions that have images and no caption; not called without a text encoder.
-        entity_text: The variant of the entity texts.
-        context_template: What is encoded as the context.
-        context_reach: How much of a context is read.
-        text_template: What is encoded as the text of an entity.
-        name_alone: Whether the name alone stands where a mention has no context, or an entity no text.
-        num_images: Images an owner at most: the first usable ones.
-        feature_dtype: Of the numbers on the disk.
-        batch_size: Inputs an encoder call.
-        num_workers: Processes that decode images; None: one a core, at most 8.
-        max_missing_images: The share of mentions, and of entities, that may miss the images that they name.
-        leave_out: Fields that are not wanted.
-        executor: Where blocks are computed; None: in this process.
-        progress: Show bars and what was found, on stderr.
+    Options are as of `embed`; None as an encoder leaves its fields out, and a captioner is not called without a text
+    encoder. Features go to the folder `features` of `cache_dir`, but for the fields of `leave_out`, which are not
+    wanted. Blocks are computed where `executor` says, by default in this process. With `progress`, bars and what was
+    found are shown on stderr.
 
     Raises:
         ConfigError: An encoder or the template does not fit.

@@ -21,11 +21,7 @@ STAGES = ("decode", "transfer", "encode", "write")
 
 
 class Stages:
-    """The seconds that each stage took of this process, since it was made.
-
-    Args:
-        clock: Whose seconds count.
-    """
+    """The seconds that each stage took of this process, since it was made."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.seconds = dict.fromkeys(STAGES, 0.0)
@@ -58,6 +54,11 @@ class Stages:
         stage = max(self.seconds, key=self.seconds.__getitem__)
         return stage if self.seconds[stage] > 0 else None
 
+    @property
+    def limit(self) -> str:
+        """The limiting stage with its share: `limit: decode 71%`; empty before the first."""
+        return "" if self.limiting is None else f"limit: {self.limiting} {self.shares()[self.limiting]:.0%}"
+
     def summary(self, num_done: int) -> str:
         """Rate and shares in one line: `76/s in 3.4 s: decode 71%, encode 25%, write 1%, other 3%; limit: decode`."""
         shares = {stage: share for stage, share in self.shares().items() if share >= 0.005}
@@ -73,12 +74,6 @@ def shown_progress(
 ) -> Iterator[tuple[Callable[[int], None], Stages]]:
     """Shows a bar with rate, time left and limiting stage while the work lasts, and its summary at the end.
 
-    Args:
-        name: Of the field.
-        work: What is to be done.
-        console: Where it is shown.
-        clock: Whose seconds the summary counts.
-
     Yields:
         What is to be called with the number of inputs done, and the clock of the stages.
     """
@@ -93,11 +88,14 @@ def shown_progress(
     )
     is_pending = bool(work.pending)
 
-    def limit() -> str:
-        return "" if stages.limiting is None else f"limit: {stages.limiting} {stages.shares()[stages.limiting]:.0%}"
-
     with shown(
-        name, work.plan.num_rows, done=before, console=console, columns=columns, silent=not is_pending, note=limit
+        name,
+        work.plan.num_rows,
+        done=before,
+        console=console,
+        columns=columns,
+        silent=not is_pending,
+        note=lambda: stages.limit,
     ) as advance:
         yield advance, stages
     if is_pending:
@@ -121,5 +119,4 @@ class _Limit(ProgressColumn):
         self.stages = stages
 
     def render(self, task: Task) -> Text:
-        stage = self.stages.limiting
-        return Text("" if stage is None else f"limit: {stage} {self.stages.shares()[stage]:.0%}")
+        return Text(self.stages.limit)

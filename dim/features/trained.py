@@ -104,11 +104,7 @@ def _without_graph(encoder: TrainableTextEncoder, texts: Sequence[str]) -> Tenso
 
 
 class _Graph(saved_tensors_hooks):
-    """Adds up what is kept for gradients while it is entered; weights are there anyway.
-
-    Args:
-        encoder: Whose network computes.
-    """
+    """Adds up what is kept for gradients while it is entered; weights are there anyway."""
 
     def __init__(self, encoder: TrainableTextEncoder) -> None:
         super().__init__(self._kept, lambda tensor: tensor)

@@ -164,7 +164,7 @@ class LocalModelJudge(ModelJudge):
 
     @cached_property
     def _special_tokens(self) -> list[str]:
-        return special_tokens(self._tokenizer, self._processor)
+        return special_tokens(self._processor)
 
     @cached_property
     def _takes_system(self) -> bool:

@@ -104,13 +104,12 @@ class Linker(ABC):
         """The linker of a folder that `write` filled; as `from_pretrained`."""
 
     @abstractmethod
-    def write(self, place: Path, about: dict[str, Any], check: Callable[[Path], None] | None = None) -> None:
+    def write(self, place: Path, about: dict[str, Any]) -> None:
         """Writes all of it into an empty folder, and seals it with the manifest (`dim.core.sealed.seal`).
 
         Args:
             place: The folder.
             about: What the manifest says of where it comes from.
-            check: Is given the finished folder, and may refuse it.
 
         Raises:
             DataError: As `save`.
@@ -309,7 +308,9 @@ class Linker(ABC):
         about = about_saved(self.about, images, trusted)
         about = about | {"judge": None if self.judge is None else told_of(self.judge)}
         with self.saved_at(folder, overwrite) as place:
-            self.write(place, about, check)
+            self.write(place, about)
+            if check is not None:
+                check(place)
 
     @contextmanager
     def saved_at(self, folder: Path, overwrite: bool) -> Iterator[Path]:

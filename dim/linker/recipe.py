@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from dim.core.excerpts import one_line
 from dim.core.known_classes import REMEDY, UPGRADE, Chosen, KnownClasses, made, parameters
 from dim.core.plugins import all_classes
 from dim.core.sealed import leads_out
@@ -254,6 +256,19 @@ def check_widths(live: LiveEncoder, facts: Mapping[str, Any]) -> None:
             raise DataError(
                 f"an encoder of the field {field[:80]} with {width:,} columns", found, "Save the linker again."
             )
+
+
+@contextmanager
+def fitting_fields() -> Iterator[None]:
+    """Around making a linker's model for its fields: what fails in it is a DataError, as they do not fit it."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:  # torch's own
+        raise DataError(
+            "the fields of a linker, their widths and its model's options",
+            f"{type(error).__name__}: {one_line(error)}",
+            SAVE_AGAIN,
+        ) from error
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:

@@ -126,7 +126,7 @@ class Endpoint:
             async with asyncio.timeout(min(self.timeout_s, LISTED_IN_S)):
                 response = await self._client.models.with_raw_response.list()
                 listed = json.loads(self._redact(response.http_response.text))
-        except (TimeoutError, self._openai.OpenAIError, ValueError):
+        except (TimeoutError, self._openai.OpenAIError, ValueError, RecursionError):
             return []
         found = listed.get("data") if isinstance(listed, dict) else None
         rows = found if isinstance(found, list) else []

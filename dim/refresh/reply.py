@@ -90,7 +90,7 @@ def read_reply(body: str) -> Reply:
     """
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Reply("malformed", detail=f"no JSON: {body[:80]!r}")
     fields = document if isinstance(document, dict) else {}
     model = fields.get("model") if isinstance(fields.get("model"), str) else None
@@ -128,7 +128,7 @@ def own_words(body: str) -> str:
     """
     try:
         said: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = body
     place = ""
     while isinstance(said, dict | list) and said:

@@ -40,7 +40,7 @@ async def whole_answer(lines: AsyncIterator[str]) -> str:
             continue
         try:
             chunk = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             return data  # no JSON, as a whole body could be
         if not isinstance(chunk, dict):
             return data

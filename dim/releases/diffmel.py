@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dim.data.files import field_problem, read_json_lines
+from dim.data.files import check_row, field_problem, read_json_lines
 from dim.data.stream import read_items
 from dim.data.table_files import text_cell
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
 from dim.releases.entity_rows import EntityRows
 from dim.releases.mention_rows import MentionRows
-from dim.releases.split_files import SPLITS, find_matching_files, first_row
+from dim.releases.split_files import SPLIT_OF, find_matching_files, first_row
 
 REQUIRED = ("Qid", "name", "sentence", "candidates")
 TYPES = {"Qid": str, "name": str, "description": str | None, "sentence": str | None, "candidates": list}
@@ -84,7 +84,7 @@ def _files(root: Path) -> list[str]:
 
 def _split(file: str) -> str | None:
     stem = PurePosixPath(file).stem.lower()
-    return next((split for split, stems in SPLITS.items() if stem in stems), None)
+    return SPLIT_OF.get(stem)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -93,13 +93,9 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         problem = field_problem(row, TYPES, required=REQUIRED)
         for candidate in row["candidates"] if problem is None else ():
             problem = problem or field_problem(candidate, {"Qid": str, "name": str, "description": str | None})
-        if problem:
-            raise DataError(
-                f"rows of {{{', '.join(REQUIRED)}}} in {path}",
-                f"{problem} in {'line' if lines else 'row'} {number}",
-                "Check --layout, or put the row right.",
-            )
-        yield f"{path.name} {'line' if lines else 'row'} {number}", row
+        where = f"{'line' if lines else 'row'} {number}"
+        check_row(problem, f"rows of {{{', '.join(REQUIRED)}}}", path, f"in {where}")
+        yield f"{path.name} {where}", row
 
 
 def _entities(raw: list[tuple[str, str, dict[str, Any]]]) -> EntityRows:

@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from dim.core.text_form import one_form
-from dim.data.files import clean_text, json_type, list_names, read_json, read_object
+from dim.data.files import check_row, clean_text, field_problem, json_type, list_names, read_json, read_object
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
+from dim.releases.entity_rows import named_entities
 from dim.releases.entity_texts import read_named_texts, texts_of_kb
 from dim.releases.image_folder import find_image_folder
 from dim.releases.mention_rows import MentionRows
@@ -94,13 +95,7 @@ def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if not rows:
         raise DataError(f"mention rows in {path}", "an empty object", "Remove the file, or download it again.")
     for key, row in rows.items():
-        problem = _row_problem(row)
-        if problem:
-            raise DataError(
-                f"rows of {{id, sentence, imgPath, mentions, answer}} in {path}",
-                f"{problem} at the key '{key}'",
-                "Check --layout, or put the row right.",
-            )
+        check_row(_row_problem(row), "rows of {id, sentence, imgPath, mentions, answer}", path, f"at the key '{key}'")
         yield clean_text(key), row
 
 
@@ -133,14 +128,9 @@ def read_candidates(folder: Path, names: Container[str], rows: MentionRows) -> d
 
 
 def _row_problem(row: Any) -> str | None:
-    if not isinstance(row, dict):
-        return json_type(row)
-    missing = [name for name in ("mentions", "answer") if name not in row]
-    if missing:
-        return f"no field '{missing[0]}'"
-    for name, types in {"mentions": str, "sentence": str | None, "answer": str | None, "imgPath": str | None}.items():
-        if not isinstance(row.get(name), types):
-            return f"{json_type(row[name])} as '{name}'"
+    types = {"mentions": str, "sentence": str | None, "answer": str | None, "imgPath": str | None}
+    if problem := field_problem(row, types, required=("mentions", "answer")):
+        return problem
     images = row.get("img_list") or []
     if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
         return "no array of file names as 'img_list'"
@@ -149,8 +139,7 @@ def _row_problem(row: Any) -> str | None:
 
 def read_entities(root: Path, names: frozenset[str]) -> pd.DataFrame:
     """The KB in the order of the release; a further name of the same entity becomes an alias."""
-    entity_names: dict[str, str] = {}
-    aliases: dict[str, list[str]] = {}
+    spellings: dict[str, list[str]] = {}
     pairs = []
     if "qid2ne.json" in names:
         pairs += list(read_object(root / "qid2ne.json").items())
@@ -166,17 +155,11 @@ def read_entities(root: Path, names: frozenset[str]) -> pd.DataFrame:
                 "Download the release again.",
             )
         name = clean_text(name).strip()
-        if entity_names.setdefault(entity_id, name) != name:
-            aliases.setdefault(entity_id, []).append(name)
-    order = _read_order(root / ORDER_FILE) if ORDER_FILE in names else list(entity_names)
-    return pd.DataFrame(
-        {
-            "id": pd.Series(order, dtype=object),
-            # An entity without a name stays in the KB, so that KB sizes match those published; prepare counts it.
-            "name": pd.Series([entity_names.get(entity_id, "") for entity_id in order], dtype=object),
-            "aliases": pd.Series([aliases.get(entity_id, []) for entity_id in order], dtype=object),
-        }
-    )
+        known = spellings.setdefault(entity_id, [name])
+        if name != known[0]:
+            known.append(name)
+    # An entity without a name stays in the KB, so that KB sizes match those published; prepare counts it.
+    return named_entities(_read_order(root / ORDER_FILE) if ORDER_FILE in names else list(spellings), spellings)
 
 
 def read_text_files(

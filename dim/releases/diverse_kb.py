@@ -27,11 +27,7 @@ TEXT_FILES = {
 
 
 class EntityImages:
-    """Collects the entity images that rows carry beside their candidates and their golds.
-
-    Args:
-        images: Turns URLs into local names.
-    """
+    """Collects the entity images that rows carry beside their candidates and their golds."""
 
     def __init__(self, images: HashedImages) -> None:
         self._images = images

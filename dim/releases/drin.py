@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dim.data.files import clean_text, field_problem, list_names, open_text, read_json
+from dim.data.files import check_row, clean_text, field_problem, list_names, open_text, read_json
 from dim.data.table_files import text_cell
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
@@ -120,12 +120,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         problem = field_problem(row, types, required=("mentions", "answer"))
         if problem is None and key is None and row.get("id") is None:
             problem = "no field 'id'"
-        if problem:
-            raise DataError(
-                f"rows of {{id, sentence, mentions, answer}} in {path}",
-                f"{problem} in row {number}",
-                "Check --layout, or put the row right.",
-            )
+        check_row(problem, "rows of {id, sentence, mentions, answer}", path, f"in row {number}")
         yield clean_text(text_cell(row["id"]) if key is None else key), row
 
 

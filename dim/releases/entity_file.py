@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from dim.core.files import how_to_get
 from dim.data.dataset import Dataset
-from dim.data.files import explain_read_errors
+from dim.data.files import check_there
 from dim.data.missing_images import NamedImages
 from dim.errors import ConfigError, DataError
 from dim.releases.composed import compose_release
@@ -71,11 +70,7 @@ def read_entities(
         ConfigError: An option does not go with what stands there.
     """
     place = Path(place)
-    with explain_read_errors(place):
-        is_there = place.exists()
-    if not is_there:
-        remedy = how_to_get(place, f"Check the path; it counts from {Path.cwd()}.")
-        raise DataError(f"a table of entities, or a dataset folder, at {place}", "nothing there", remedy)
+    check_there(place, "a table of entities, or a dataset folder,", f"Check the path; it counts from {Path.cwd()}.")
     if is_dataset_folder(place):
         given = {"images": images, "encoding": encoding, "list_separator": list_separator}
         if used := [name for name, value in given.items() if value is not None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,6 +15,18 @@ from dim.releases.mention_rows import json_cell
 
 MERGED = "entities that stand twice were merged (names become aliases)"
 TWO_TEXTS = "of merged entities with two texts the first is kept"
+
+
+def named_entities(ids: Sequence[str], names: Mapping[str, Iterable[str]]) -> pd.DataFrame:
+    """Entities of which there are names alone: the first of each is its name (none: empty), the others are aliases.
+
+    Example:
+        >>> named_entities(["Q1", "Q2"], {"Q1": ["Ada", "A. Lovelace"]})["aliases"].tolist()
+        [['A. Lovelace'], []]
+    """
+    known = [list(names.get(entity_id, ())) for entity_id in ids]
+    columns = {"id": ids, "name": [(each or [""])[0] for each in known], "aliases": [each[1:] for each in known]}
+    return pd.DataFrame(columns, dtype=object)
 
 
 class EntityRows:
@@ -86,7 +98,7 @@ class EntityRows:
         """The entities (columns of `ENTITY_SCHEMA` without type and popularity)."""
         columns = {"id": self.ids, "name": self._names, "aliases": self._aliases}
         columns |= {"images": self._images, "attributes": self._attributes}
-        return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
+        return pd.DataFrame(columns, dtype=object)
 
     def texts(self) -> pd.DataFrame:
         """Their texts (columns of `TEXT_SCHEMA`); entities without a text are left out."""

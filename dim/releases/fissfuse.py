@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dim.data.files import field_problem, list_names, read_json_lines
+from dim.data.files import check_row, field_problem, list_names, read_json_lines
 from dim.data.table_files import text_cell
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
@@ -101,10 +101,7 @@ def _read_entities(root: Path) -> EntityRows:
     entities = EntityRows()
     for number, row in read_json_lines(path):
         problem = field_problem(row, {"qid": str, "name": str | None, "desc": str | None}, required=("qid",))
-        if problem:
-            raise DataError(
-                f"entities {{qid, id, name, desc}} in {path}", f"{problem} in line {number}", "Put the row right."
-            )
+        check_row(problem, "entities {qid, id, name, desc}", path, f"in line {number}", "Put the row right.")
         entities.add(
             row["qid"],
             name=row.get("name") or "",
@@ -127,12 +124,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 problem = "no array of ids as 'candidates'"
             elif "answer" not in row and not candidates:
                 problem = "neither 'answer' nor 'candidates'"
-        if problem:
-            raise DataError(
-                f"rows of {{mention_id, mentions, sentence, imgPath, candidates}} in {path}",
-                f"{problem} in line {number}",
-                "Check --layout, or put the row right.",
-            )
+        check_row(problem, "rows of {mention_id, mentions, sentence, imgPath, candidates}", path, f"in line {number}")
         yield f"{path.name} line {number}", row
     if not number:
         raise DataError(f"mention rows in {path}", "none", "Remove the file, or download it again.")

@@ -46,12 +46,7 @@ def print_fit_command(dataset: Dataset, has_images: bool) -> None:
 
 
 def fit_words(dataset: Dataset, has_images: bool) -> list[str]:
-    """The words of the `fit` that suits a dataset: its images, its size, its entity text, its language.
-
-    Args:
-        dataset: What was prepared.
-        has_images: As `print_fit_command`.
-    """
+    """The words of the `fit` that suits a dataset: its images, its size, its entity text, its language."""
     words = ["fit", "--config", IMAGES if has_images else TEXT]
     words += ["--data.root", str(dataset.root), "--run", f"runs/{dataset.root.resolve().name}"]
     if not has_images and (dataset.mentions["split"] == "train").sum() >= MANY:
@@ -71,9 +66,6 @@ def is_foreign(mentions: pd.DataFrame) -> bool:
     """Whether mentions are of another language than English: they have its letters, and their sentences not its words.
 
     Names, and how they are pronounced, have foreign letters in English sentences too (RichpediaMEL: 1.1%).
-
-    Args:
-        mentions: Rows with `mention` and `context`.
     """
     if foreign_share([*mentions["mention"], *mentions["context"].str[:200]]) <= _FOREIGN:
         return False

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from dim.data.files import json_type, list_names, read_json_lines
 from dim.data.table_files import text_cell
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
+from dim.releases.entity_rows import named_entities
 from dim.releases.hashed_images import HashedImages
 from dim.releases.image_folder import find_image_folder
 from dim.releases.mention_rows import is_nil
@@ -53,7 +52,8 @@ class Gemel(Converter):
         images = HashedImages(folder)
         names: dict[str, dict[str, None]] = {}
         rows = [row for split, file in files.items() for row in _read_split(root / file, split, images, names)]
-        entities = _entities(names)
+        # Sorted, so that the order of the KB says nothing of the splits.
+        entities = named_entities(sorted(names), names)
         mentions, row_notes = collect_mentions(rows, entities["id"], str)
         return Release(
             name=root.resolve().name,
@@ -119,13 +119,6 @@ def _entity_id(golden: str, name: str) -> str:
         ('Q42', 'D. Adams')
     """
     return golden.upper() if _ID.fullmatch(golden) else name
-
-
-def _entities(names: dict[str, dict[str, None]]) -> pd.DataFrame:
-    # Sorted, so that the order of the KB says nothing of the splits.
-    ids = sorted(names)
-    columns = {"id": ids, "name": [next(iter(names[i])) for i in ids], "aliases": [list(names[i])[1:] for i in ids]}
-    return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
 
 
 def _is_attribute(name: str, value: Any) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dim.data.files import clean_text, field_problem, list_names, read_object
+from dim.data.files import check_row, clean_text, field_problem, list_names, read_object
 from dim.data.stream import read_items
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
@@ -175,10 +175,5 @@ def _columns(row: Any, path: Path, number: int) -> list[list[str]]:
     columns = [] if problem else [row[name] if isinstance(row[name], list) else [row[name]] for name in _FIELDS]
     if not problem and not all(isinstance(value, str) for column in columns for value in column):
         problem = "something else than strings"
-    if problem:
-        raise DataError(
-            f"rows of {{id, sentence, mention, entity, answer}} in {path}",
-            f"{problem} in row {number}",
-            "Check --layout, or put the row right.",
-        )
+    check_row(problem, "rows of {id, sentence, mention, entity, answer}", path, f"in row {number}")
     return columns

@@ -59,7 +59,7 @@ class KgKb:
             "images": [[f"{KB_FOLDER}/image/{each}_0.jpg"] if self.has_images else [] for each in self.ids],
             "attributes": [json_cell(self.triples.get(each)) for each in self.ids],
         }
-        return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
+        return pd.DataFrame(columns, dtype=object)
 
     def texts(self) -> dict[str, pd.DataFrame]:
         """The descriptions as `brief`, the triples as `triples`; none that no entity has."""

@@ -22,6 +22,7 @@ from dim.releases.caption_splits import (
     size_notes,
 )
 from dim.releases.dim_release import row_images
+from dim.releases.entity_rows import named_entities
 from dim.releases.image_folder import find_image_folder
 from dim.releases.melbench_files import DATASETS, FILES, choose_file, is_melbench
 from dim.releases.mention_rows import MentionRows, is_nil
@@ -127,10 +128,4 @@ def _entities(triples: list[tuple[str, str, str | None]]) -> pd.DataFrame:
             known = names.setdefault(answer.strip(), [])
             if name and name not in known:
                 known.append(name)
-    return pd.DataFrame(
-        {
-            "id": pd.Series(list(names), dtype=object),
-            "name": pd.Series([(known or [""])[0] for known in names.values()], dtype=object),
-            "aliases": pd.Series([known[1:] for known in names.values()], dtype=object),
-        }
-    )
+    return named_entities(list(names), names)

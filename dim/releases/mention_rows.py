@@ -124,12 +124,13 @@ class MentionRows:
 
     def table(self) -> pd.DataFrame:
         """The mentions, in the order in which they were added."""
-        columns = ("id", "split", "mention", "context", "start", "end", "entity_id", "images", "candidates")
-        table = {name: pd.Series([row[name] for row in self._rows], dtype=object) for name in columns}
+        columns = (
+            *("id", "split", "mention", "context", "start", "end", "entity_id", "images", "candidates"),
+            *("type", "attributes", "image_key"),
+        )
         told = (name for name in ("other_golds", "lacks_golds") if any(row[name] for row in self._rows))
-        more = ("type", "attributes", "image_key", *told)
-        table |= {name: pd.Series([row[name] for row in self._rows], dtype=object) for name in more}
-        return pd.DataFrame(table).astype({"start": "Int64", "end": "Int64"})
+        table = {name: [row[name] for row in self._rows] for name in (*columns, *told)}
+        return pd.DataFrame(table, dtype=object).astype({"start": "Int64", "end": "Int64"})
 
     def _find(self, answer: str) -> str | None:
         answer = one_form(answer.strip())

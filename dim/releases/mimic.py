@@ -6,9 +6,8 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dim.data.files import field_problem, list_names
+from dim.data.files import check_row, field_problem, list_names
 from dim.data.stream import read_items
-from dim.errors import DataError
 from dim.releases.base import Converter, Release
 from dim.releases.mention_rows import MentionRows
 from dim.releases.mimic_kb import DESCRIBED_FILE, ENTITY_FILE, ID_FILE, read_kb, unquote_name
@@ -101,9 +100,4 @@ def _check_row(row: Any, path: Path, number: int) -> None:
         "imgPath": str | None,
     }
     problem = field_problem(row, allowed, required=("mentions", "answer"))
-    if problem:
-        raise DataError(
-            f"rows of {{id, sentence, imgPath, mentions, answer}} in {path}",
-            f"{problem} in row {number}",
-            "Check --layout, or put the row right.",
-        )
+    check_row(problem, "rows of {id, sentence, imgPath, mentions, answer}", path, f"in row {number}")

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 import pandas as pd
 
-from dim.data.files import clean_text, json_type, list_names
+from dim.data.files import check_row, clean_text, field_problem, json_type, list_names
 from dim.data.stream import read_items, read_members
 from dim.data.table_files import text_cell
 from dim.errors import DataError
@@ -112,13 +112,8 @@ def read_kb(root: Path, image_folder: str) -> MimicKB:
 
 def _read_entities(path: Path) -> Iterator[dict[str, Any]]:
     for number, row in read_items(path):
-        problem = _problem(row)
-        if problem:
-            raise DataError(
-                f"entities {{id, type, entity_name, attr or desc, image_list, qid}} in {path}",
-                f"{problem} in row {number}",
-                "Check --layout, or put the row right.",
-            )
+        what = "entities {id, type, entity_name, attr or desc, image_list, qid}"
+        check_row(_problem(row), what, path, f"in row {number}")
         yield row
 
 
@@ -156,12 +151,8 @@ def _image_list(row: dict[str, Any]) -> list[str]:
 
 
 def _problem(row: Any) -> str | None:
-    if not isinstance(row, dict):
-        return json_type(row)
-    for name, allowed in _TYPES.items():
-        value = row.get(name)
-        if not isinstance(value, allowed) or isinstance(value, bool):
-            return f"{json_type(value)} as '{name}'"
+    if problem := field_problem(row, _TYPES):
+        return problem
     if not any(text_cell(row.get(name)) for name in ("id", "qid", "answer")):
         return "neither 'id' nor 'qid'"
     images = row.get("image_list")

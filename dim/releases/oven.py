@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dim.data.files import field_problem, list_names, read_json_lines
+from dim.data.files import check_row, field_problem, list_names, read_json_lines
 from dim.data.table_files import text_cell
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
 from dim.releases.image_folder import ImageFolder
 from dim.releases.mention_rows import MentionRows
-from dim.releases.split_files import SPLITS, empty_splits
+from dim.releases.split_files import SPLIT_OF, SPLITS, empty_splits
 from dim.releases.wiki6m import KB_FILES, find_kb, read_kb
 
 OVEN_FILE = re.compile(r"oven_(entity|query)_(train|val|test)\.jsonl")
@@ -23,7 +23,6 @@ DATA_FOLDERS = {"OVEN": ("oven_data", "oven"), "InfoSeek": ("infoseek_data", "in
 IMAGE_FOLDERS = ("oven_images", "infoseek_images", "images")
 SUFFIXES = (".jpg", ".JPEG", ".png")
 NO_ENTITY = "no entity, as in the test files that are for the leaderboard"
-_SPLIT_OF = {stem: split for split, stems in SPLITS.items() for stem in stems}
 
 
 class Oven(Converter):
@@ -102,7 +101,7 @@ def _files(root: Path) -> tuple[str, list[tuple[str, Path]]]:
     for name, pattern in (("OVEN", OVEN_FILE), ("InfoSeek", INFOSEEK_FILE)):
         folders = [root, *(root / folder for folder in DATA_FOLDERS[name] if (root / folder).is_dir())]
         found = [(folder / file, pattern.fullmatch(file)) for folder in folders for file in sorted(list_names(folder))]
-        files = [(_SPLIT_OF[match[match.lastindex or 1]], path) for path, match in found if match]
+        files = [(SPLIT_OF[match[match.lastindex or 1]], path) for path, match in found if match]
         if files:
             return name, sorted(files, key=lambda of: list(SPLITS).index(of[0]))
     return "OVEN", []
@@ -112,8 +111,7 @@ def _rows(path: Path, *required: str) -> Iterator[tuple[str, dict[str, Any]]]:
     types: dict[str, Any] = {"data_id": str, "image_id": str, "question": str, "entity_id": str | None}
     for number, row in read_json_lines(path):
         problem = field_problem(row, {name: types[name] for name in required} | {"entity_id": str | None}, required)
-        if problem:
-            raise DataError(f"rows of {{{', '.join(types)}}} in {path}", f"{problem} in line {number}", "Put it right.")
+        check_row(problem, f"rows of {{{', '.join(types)}}}", path, f"in line {number}", "Put it right.")
         yield f"{path.name} line {number}", row
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from dim.core.files import check_variant, content_hash, how_to_get, write_json
+from dim.core.files import check_variant, content_hash, write_json
 from dim.core.locks import folder_lock
 from dim.core.output import claimed_folder
 from dim.data.dataset import AUDIT_FILE, CAPTIONS, FORMAT_VERSION, Dataset, dataset_kind, write_dataset
-from dim.data.files import explain_read_errors, list_names
+from dim.data.files import check_there, explain_read_errors, list_names
 from dim.data.missing_images import (
     MAX_MISSING_IMAGES,
     check_images,
@@ -175,11 +175,7 @@ def prepare_mentions(
     Raises:
         DataError, ConfigError, StorageError: As `prepare`.
     """
-    with explain_read_errors(mentions):
-        is_there = mentions.exists()
-    if not is_there:
-        remedy = how_to_get(mentions, f"Check the path; it counts from {Path.cwd()}.")
-        raise DataError(f"a table of mentions, or its folder, at {mentions}", "nothing there", remedy)
+    check_there(mentions, "a table of mentions, or its folder,", f"Check the path; it counts from {Path.cwd()}.")
     overwrite = overwrite or _is_as_prepared(out, _place(mentions), layout=Tables.layout, linker=_place(linker))
     with claimed_folder(out, PREPARED, "dim fit --from", sources=[mentions], overwrite=overwrite) as check_again:
         made = Tables(allow_broken=allow_missing, entities=entities), [out], linker.name, images, None, allow_missing
@@ -297,18 +293,12 @@ def open_dataset(root: Path, cache_dir: Path, images: Path | None = None) -> Dat
         ConfigError: `images` is given, and a dataset folder, which says itself where they are.
     """
     root = Path(root)
-    with explain_read_errors(root):
-        is_there = root.exists()
-    if not is_there:
-        raise DataError(
-            f"a dataset folder, or a release, at {root}",
-            "nothing there",
-            how_to_get(
-                root,
-                f"Check the path (it counts from {Path.cwd()}), or name another, as in --data.root FOLDER; "
-                "a release has to be unpacked first.",
-            ),
-        )
+    check_there(
+        root,
+        "a dataset folder, or a release,",
+        f"Check the path (it counts from {Path.cwd()}), or name another, as in --data.root FOLDER; "
+        "a release has to be unpacked first.",
+    )
     if is_dataset_folder(root):
         if images is not None:
             raise ConfigError(

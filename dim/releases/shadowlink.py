@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dim.data.files import field_problem, list_names
+from dim.data.files import check_row, field_problem, list_names
 from dim.data.stream import read_items
 from dim.data.table_files import text_cell
 from dim.errors import DataError
@@ -76,13 +76,8 @@ class ShadowLink(Converter):
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     types = {"example": str, "wiki_id": str | int, "entity_name": str, "entity_space_name": str | None, "span": list}
     for number, row in read_items(path):
-        problem = field_problem(row, types)
-        if problem:
-            raise DataError(
-                f"rows of {{example, span, wiki_id, entity_name}} in {path}",
-                f"{problem} in row {number}",
-                "Put it right.",
-            )
+        what = "rows of {example, span, wiki_id, entity_name}"
+        check_row(field_problem(row, types), what, path, f"in row {number}", "Put it right.")
         yield number, row
 
 

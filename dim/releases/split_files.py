@@ -12,6 +12,7 @@ from dim.data.files import explain_read_errors, json_type, list_names, read_json
 from dim.errors import DataError
 
 SPLITS = {"train": ("train",), "dev": ("dev", "valid", "val"), "test": ("test",)}
+SPLIT_OF = {stem: split for split, stems in SPLITS.items() for stem in stems}
 _HEAD = 1 << 16
 
 
@@ -53,8 +54,7 @@ def files_of_one(
         DataError: There are none, those of several datasets, or several of one split.
     """
     found = {file: match for file in sorted(list_names(root)) if (match := pattern.fullmatch(file))}
-    split_of = {stem: split for split, stems in SPLITS.items() for stem in stems}
-    files = {split_of[match[2].lower()]: file for file, match in found.items()}
+    files = {SPLIT_OF[match[2].lower()]: file for file, match in found.items()}
     datasets = {names[match[1].lower().replace("_", "")] for match in found.values()}
     if len(datasets) != 1 or len(files) < len(found):
         raise DataError(
@@ -87,7 +87,7 @@ def first_row(path: Path) -> tuple[str, Any]:
     bracket = text[:1]
     try:
         return bracket, json.JSONDecoder().raw_decode(text[1:].lstrip() if bracket == "[" else text)[0]
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return bracket, None
 
 

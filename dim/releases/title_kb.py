@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from dim.releases.entity_rows import named_entities
 from dim.releases.mention_rows import is_nil
 from dim.releases.raw_mentions import BadRow, RawMention
 from dim.releases.titles import title_id, title_name
@@ -47,13 +48,7 @@ def title_entities(listed: Iterable[str], candidates: Iterable[str], golds: Iter
             spellings.setdefault(entity_id, [title_name(value)])
     ids = list(spellings)
     ids = ids[:num_listed] + sorted(ids[num_listed:])
-    columns = {
-        "id": ids,
-        "name": [spellings[entity_id][0] for entity_id in ids],
-        "aliases": [spellings[entity_id][1:] for entity_id in ids],
-    }
-    table = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
-    return table, len(spellings) - known
+    return named_entities(ids, spellings), len(spellings) - known
 
 
 def _spell(spellings: dict[str, list[str]], values: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dim.data.files import clean_text, field_problem, list_names, read_json_lines
+from dim.data.files import check_row, clean_text, field_problem, list_names, read_json_lines
 from dim.data.streamed_texts import StreamedTexts
 from dim.errors import DataError
 
@@ -89,7 +89,7 @@ def read_kb(path: Path, root: Path) -> tuple[pd.DataFrame, Summaries, list[str]]
         ids.append(page.id)
         names.append(page.name)
         has_text.append(bool(page.text))
-    entities = pd.DataFrame({"id": pd.Series(ids, dtype=object), "name": pd.Series(names, dtype=object)})
+    entities = pd.DataFrame({"id": ids, "name": names}, dtype=object)
     firsts = ~entities["id"].duplicated().to_numpy()
     num_repeats = len(firsts) - int(firsts.sum())
     notes = [f"pages of {path.name} whose id came before were left out: {num_repeats:,}"] if num_repeats else []
@@ -107,11 +107,9 @@ def read_kb(path: Path, root: Path) -> tuple[pd.DataFrame, Summaries, list[str]]
 def _pages(path: Path) -> Iterator[_Page]:
     for number, row in read_json_lines(path):
         problem = field_problem(row, _TYPES, required=("wikidata_id",))
-        if problem or not row["wikidata_id"].strip():
-            raise DataError(
-                f"pages {{wikidata_id, wikipedia_title, wikipedia_summary}} in {path}",
-                f"{problem or 'an empty id'} in line {number}",
-                "Download it again.",
-            )
+        if problem is None and not row["wikidata_id"].strip():
+            problem = "an empty id"
+        what = "pages {wikidata_id, wikipedia_title, wikipedia_summary}"
+        check_row(problem, what, path, f"in line {number}", "Download it again.")
         texts = (row["wikidata_id"].strip(), row.get("wikipedia_title") or "", row.get("wikipedia_summary") or "")
         yield _Page(*map(clean_text, texts))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dim.data.files import field_problem, list_names
+from dim.data.files import check_row, field_problem, list_names
 from dim.data.splits import draw_captions
 from dim.data.stream import read_items
 from dim.data.table_files import text_cell
@@ -111,7 +111,7 @@ def parse_box(value: Any) -> Box | None:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     if not isinstance(value, list) or len(value) != 4:
         return None
@@ -155,10 +155,7 @@ def _read_entities(root: Path) -> EntityRows:
     entities = EntityRows()
     for number, row in read_items(path):
         problem = field_problem(row, {"id": str | int, "name": str | None, "description": str | None})
-        if problem:
-            raise DataError(
-                f"entities {{id, name, description}} in {path}", f"{problem} in row {number}", "Put the row right."
-            )
+        check_row(problem, "entities {id, name, description}", path, f"in row {number}", "Put the row right.")
         entity_id = text_cell(row["id"])
         entities.add(
             entity_id,
@@ -174,9 +171,4 @@ def _check_row(row: Any, path: Path, number: int) -> None:
     problem = field_problem(row, {"image": str, "wikiid": str | int | None}, required=("wikiid",))
     if problem is None and "boundingbox" not in row:
         problem = "no field 'boundingbox'"
-    if problem:
-        raise DataError(
-            f"rows of {{id, image, boundingbox, wikiid}} in {path}",
-            f"{problem} in row {number}",
-            "Check --layout, or put the row right.",
-        )
+    check_row(problem, "rows of {id, image, boundingbox, wikiid}", path, f"in row {number}")

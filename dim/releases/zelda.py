@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dim.data.files import field_problem, list_names, read_json_lines
+from dim.data.files import check_row, field_problem, list_names, read_json_lines
 from dim.data.table_files import text_cell
 from dim.errors import DataError
 from dim.releases.base import Converter, Release
@@ -97,10 +97,7 @@ def _is_zelda(path: Path) -> bool:
 def _documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, row in read_json_lines(path):
         problem = field_problem(row, {"text": str, **dict.fromkeys(LISTS, list)}, required=("text", *LISTS))
-        if problem:
-            raise DataError(
-                f"documents {{id, text, {', '.join(LISTS)}}} in {path}", f"{problem} in line {number}", "Put it right."
-            )
+        check_row(problem, f"documents {{id, text, {', '.join(LISTS)}}}", path, f"in line {number}", "Put it right.")
         yield f"{path.name} line {number}", row
 
 
@@ -126,9 +123,6 @@ def _read_entities(root: Path, files: list[tuple[str, Path]]) -> tuple[EntityRow
     types = {"wikipedia_id": str | int, "wikipedia_title": str, "description": str | None}
     for number, row in read_json_lines(path):
         problem = field_problem(row, types)
-        if problem:
-            raise DataError(
-                f"entities {{{', '.join(types)}}} in {path}", f"{problem} in line {number}", "Put it right."
-            )
+        check_row(problem, f"entities {{{', '.join(types)}}}", path, f"in line {number}", "Put it right.")
         entities.add(text_cell(row["wikipedia_id"]), name=row["wikipedia_title"], text=row.get("description") or "")
     return entities, []

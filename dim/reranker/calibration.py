@@ -138,7 +138,7 @@ def expected_calibration_error(probability: ArrayLike, correct: ArrayLike, num_b
     return float(sum(entry["n"] * abs(entry["probability"] - entry["correct"]) for entry in bins) / total)
 
 
-def calibration_error_by_chance(probability: ArrayLike, rounds: int = 1000, seed: int = 0) -> tuple[float, float]:
+def calibration_error_by_chance(probability: ArrayLike) -> tuple[float, float]:
     """The error that answers have whose probabilities mean what they say: its mean, and what 95% of draws stay below.
 
     It is above 0, as few answers in a bin are seldom right as often as expected; the fewer, the higher. A measured
@@ -146,8 +146,6 @@ def calibration_error_by_chance(probability: ArrayLike, rounds: int = 1000, seed
 
     Args:
         probability: [n] of the first answers, between 0 and 1.
-        rounds: Draws of right and wrong by these probabilities.
-        seed: Of the draws.
 
     Returns:
         NaN twice for no answer.
@@ -161,8 +159,8 @@ def calibration_error_by_chance(probability: ArrayLike, rounds: int = 1000, seed
     if not said.size:
         return float("nan"), float("nan")
     bins = np.minimum((said * NUM_BINS).astype(np.int64), NUM_BINS - 1)
-    generator, errors = np.random.default_rng(seed), np.empty(rounds)
-    for place in range(rounds):
+    generator, errors = np.random.default_rng(0), np.empty(1000)
+    for place in range(len(errors)):
         off = np.bincount(bins, (generator.random(len(said)) < said) - said, NUM_BINS)
         errors[place] = np.abs(off).sum() / len(said)
     return float(errors.mean()), float(np.quantile(errors, 0.95))

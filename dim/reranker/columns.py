@@ -16,9 +16,6 @@ class Column(Generic[Number]):
     What it was given whole, such as a mapped file, stays where it is; what comes later stands behind it, in an array
     that holds up to an eighth more than it has.
 
-    Args:
-        dtype: Of its values.
-
     Example:
         >>> column = Column[np.int64](np.int64)
         >>> column.hold(np.array([3, 4]))

@@ -29,10 +29,6 @@ def save_facts(facts: EntityFacts, folder: Path) -> None:
 def load_facts(folder: Path, size: int) -> EntityFacts:
     """Those that were saved, on their files: what changes is copied, a page at a time.
 
-    Args:
-        folder: Of `save_facts`.
-        size: The rows that are wanted.
-
     Raises:
         DataError: There are none, damaged ones, or those of another KB.
     """

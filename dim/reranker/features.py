@@ -74,45 +74,16 @@ OTHER_FEATURES = {
 FEATURES = {**VECTOR_FEATURES, **NAME_FEATURES, **TEXT_FEATURES, **OTHER_FEATURES}
 
 MALE = frozenset(
-    [
-        "he",
-        "his",
-        "him",
-        "himself",
-        "man",
-        "mr",
-        "sir",
-        "king",
-        "prince",
-        "lord",
-        "actor",
-        "father",
-        "son",
-        "brother",
-        "husband",
-        "boy",
-    ]
+    {
+        *("he", "his", "him", "himself", "man", "mr", "sir", "king", "prince", "lord", "actor"),
+        *("father", "son", "brother", "husband", "boy"),
+    }
 )
 FEMALE = frozenset(
-    [
-        "she",
-        "her",
-        "hers",
-        "herself",
-        "woman",
-        "mrs",
-        "ms",
-        "miss",
-        "lady",
-        "queen",
-        "princess",
-        "actress",
-        "mother",
-        "daughter",
-        "sister",
-        "wife",
-        "girl",
-    ]
+    {
+        *("she", "her", "hers", "herself", "woman", "mrs", "ms", "miss", "lady", "queen", "princess", "actress"),
+        *("mother", "daughter", "sister", "wife", "girl"),
+    }
 )
 
 
@@ -134,11 +105,7 @@ class Asked:
 
 
 class PairFeatures:
-    """Turns a mention and its candidates into numbers.
-
-    Args:
-        facts: Of the KB.
-    """
+    """Turns a mention and its candidates into numbers."""
 
     def __init__(self, facts: EntityFacts) -> None:
         self.facts = facts

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from dim.reranker.lists import Lists
 
 LEAST_STEPS = 300  #: Few lists need more rounds.
+LEARNING_RATE, WEIGHT_DECAY = 4e-3, 1e-2  #: Of AdamW; the rate rises to this from 0 and falls to 0.
 
 
 class RankerNetwork(nn.Module):
@@ -56,17 +57,7 @@ class RankerNetwork(nn.Module):
         return self.vote(features).mean(0)
 
 
-def train(
-    network: RankerNetwork,
-    lists: Lists,
-    folds: NDArray[np.int64],
-    *,
-    epochs: int = 12,
-    batch_size: int = 256,
-    learning_rate: float = 4e-3,
-    weight_decay: float = 1e-2,
-    seed: int = 0,
-) -> None:
+def train(network: RankerNetwork, lists: Lists, folds: NDArray[np.int64], *, epochs: int, seed: int) -> None:
     """Trains by the cross-entropy of the softmax over each list against its gold; a vote sees all folds but its own.
 
     Args:
@@ -74,9 +65,6 @@ def train(
         lists: Lists that hold their gold.
         folds: [n], between 0 and the network's votes - 1; with one vote -1: it sees all.
         epochs: Rounds through the lists; more where that makes fewer than `LEAST_STEPS` steps.
-        batch_size: Lists a step.
-        learning_rate: Peak of AdamW's rate, which rises from 0 and falls to 0.
-        weight_decay: Of the weights.
         seed: Of order and dropout.
     """
     features, starts = torch.from_numpy(lists.features), torch.from_numpy(lists.starts)
@@ -94,7 +82,7 @@ def train(
         return ((losses.view_as(sees) * sees).sum(1) / sees.sum(1).clamp_min(1)).sum()
 
     network.fit_scale(features)
-    descend(network, loss_of, len(lists), epochs, batch_size, learning_rate, weight_decay, seed)
+    descend(network, loss_of, len(lists), epochs, batch_size=256, seed=seed)
 
 
 def descend(
@@ -102,9 +90,8 @@ def descend(
     loss_of: Callable[[Tensor], Tensor],
     num_rows: int,
     epochs: int,
+    *,
     batch_size: int,
-    learning_rate: float,
-    weight_decay: float,
     seed: int,
 ) -> None:
     """Trains a network by AdamW, its rate rising from 0 and falling to 0, and leaves it ready to be used.
@@ -115,14 +102,12 @@ def descend(
         num_rows: How many there are.
         epochs: Rounds through them; more where that makes fewer than `LEAST_STEPS` steps.
         batch_size: Rows a step.
-        learning_rate: The highest.
-        weight_decay: Of the weights.
         seed: Of order and dropout.
     """
-    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     epochs = enough_epochs(num_rows, batch_size, epochs)
     steps = epochs * -(-num_rows // batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.1)
     torch.manual_seed(seed)
     network.train()
     for _ in range(epochs):

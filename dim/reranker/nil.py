@@ -40,11 +40,7 @@ def train_nil(
     weights: NDArray[np.float64],
     folds: NDArray[np.int64],
     *,
-    epochs: int = 40,
-    batch_size: int = 512,
-    learning_rate: float = 4e-3,
-    weight_decay: float = 1e-2,
-    seed: int = 0,
+    seed: int,
 ) -> None:
     """Trains to tell NIL by its logit; a vote sees all folds but its own.
 
@@ -54,10 +50,6 @@ def train_nil(
         is_nil: [n], whether the list lacks its gold because the KB does.
         weights: [n], how much each list counts.
         folds: [n].
-        epochs: Rounds; more of few lists (`enough_epochs`).
-        batch_size: Lists a step.
-        learning_rate: Peak of AdamW's rate.
-        weight_decay: Of the weights.
         seed: Of order and dropout.
     """
     features, wanted = torch.from_numpy(described), torch.from_numpy(is_nil.astype(np.float32))
@@ -71,7 +63,7 @@ def train_nil(
         return ((losses * weight).sum(1) / weight.sum(1).clamp_min(1e-6)).sum()
 
     network.fit_scale(features)
-    descend(network, loss_of, len(features), epochs, batch_size, learning_rate, weight_decay, seed)
+    descend(network, loss_of, len(features), epochs=40, batch_size=512, seed=seed)
 
 
 def threshold_for(

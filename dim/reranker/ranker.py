@@ -24,6 +24,7 @@ from dim.reranker.nil import describe_lists, threshold_for, train_nil
 
 CONTENT, FORMAT = "ranker", 2
 WEIGHTS, FACTS = "ranker.safetensors", "ranker.json"
+HIDDEN_OF_NIL = 16  #: Hidden units of the networks that tell NIL.
 REMEDY = "Run dim rank --run RUN again."
 #: Of `dim rank`: they stand in a ranker's facts and beside its figures.
 OPTIONS = ("folds", "num_candidates", "nil_precision", "nil_share", "unseen")
@@ -124,7 +125,7 @@ class Ranker:
         return ranker
 
     def fit_nil(
-        self, lists: Lists, folds: Rows, is_nil: NDArray[np.bool_], share: float, *, hidden: int = 16, seed: int = 0
+        self, lists: Lists, folds: Rows, is_nil: NDArray[np.bool_], share: float, *, seed: int = 0
     ) -> tuple[Doubles, Doubles]:
         """Trains the NIL probability on lists, some of whose golds were taken out of the KB.
 
@@ -133,7 +134,6 @@ class Ranker:
             folds: [n].
             is_nil: [n], which are NIL.
             share: The share of mentions that shall be NIL where the linker is used; NIL lists are weighted to it.
-            hidden: Hidden units.
             seed: Of weights, order and dropout.
 
         Returns:
@@ -143,7 +143,7 @@ class Ranker:
         torch.manual_seed(seed)
         described = describe_lists(lists, scores_of(self.network, lists, folds))
         weights = np.where(is_nil, share / is_nil.mean(), (1 - share) / (~is_nil).mean())
-        self.nil = RankerNetwork(described.shape[1], hidden, int(folds.max()) + 1)
+        self.nil = RankerNetwork(described.shape[1], HIDDEN_OF_NIL, int(folds.max()) + 1)
         train_nil(self.nil, described, is_nil, weights, folds, seed=seed)
         with torch.inference_mode():
             votes = self.nil.vote(torch.from_numpy(described)).sigmoid().numpy().astype(np.float64)

@@ -146,9 +146,6 @@ class Vocabulary:
 class WordLists:
     """Lists of word numbers, one a KB row, in flat arrays that grow at their end.
 
-    Args:
-        lists: One list a row.
-
     Attributes:
         sizes: How many words each row has.
     """

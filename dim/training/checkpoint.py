@@ -193,9 +193,6 @@ def checkpoint(run: Path, name: str) -> Path:
 def to_resume_from(folder: Path) -> Path | None:
     """The checkpoint that training goes on from: the last one that is whole, and with a note where that is not `last`.
 
-    Args:
-        folder: Where they are.
-
     Returns:
         None where there is none.
 

@@ -22,9 +22,9 @@ from dim.evaluation.results import percent
 from dim.evaluation.significance import paired_randomization
 from dim.inference.two_towers import TwoTowersNetwork
 from dim.reranker.finder import Finder
-from dim.reranker.ranker import Judged, Ranker
-from dim.training.judging import unseen_judged
-from dim.training.ranker_results import After, first_figures, hits_of, print_written, write_ranked
+from dim.reranker.ranker import Judged
+from dim.training.answered import Answered
+from dim.training.ranker_results import After, print_written, write_ranked
 from dim.training.task import LinkingTask
 
 
@@ -32,42 +32,22 @@ class Texts:
     """The mentions of a split as its ranker answers them, text by text.
 
     Args:
-        task: The run's method.
-        finder: Of candidates, as the ranker was trained with.
-        ranker: The run's.
-        split: Of its dataset.
-        is_learned_of: Whether weights are learned of it: then of several golds none is against the first, and a ranker
-            that learned of this split itself says of each mention what its network says that did not see it.
+        answered: They.
 
     Attributes:
-        split: As given.
-        rows: [n] mention rows.
-        golds: [n, num_golds], their KB rows.
-        lists: Their candidates.
-        judged: What the ranker says of each, alone.
-        alone: The same, for `Collective`.
+        answered: As given.
+        alone: What the ranker says of each, for `Collective`.
         groups: [n], the number of each mention's text.
     """
 
-    def __init__(
-        self, task: LinkingTask, finder: Finder, ranker: Ranker, split: str, is_learned_of: bool = False
-    ) -> None:
-        self.split, self.rows = split, task.datamodule.rows(split)
-        rows = self.rows.numpy()
-        self.golds = finder.golds[rows]
-        self.lists = finder.lists(task, rows, finder.other_golds(rows) if is_learned_of else None)
-        self.judged = ranker.judge(self.lists)
-        if is_learned_of and split == "tune":
-            in_kb = np.flatnonzero(self.golds[:, 0] >= 0)
-            unseen = unseen_judged(task, ranker, rows[in_kb], self.lists.take(in_kb))
-            for place, said in zip(in_kb.tolist(), unseen, strict=True):
-                self.judged[place] = said
-        self.groups = text_groups(task.data.dataset.mentions.iloc[self.rows.numpy()])
-        names = [finder.mentions[row] for row in self.rows.tolist()]
-        parts = zip(names, self.lists.starts[:-1], self.lists.starts[1:], self.judged, self.lists.gold, strict=True)
+    def __init__(self, answered: Answered) -> None:
+        self.answered = answered
+        lists, mentions = answered.lists, answered.task.data.dataset.mentions
+        self.groups = text_groups(mentions.iloc[answered.rows])
+        names = [answered.finder.mentions[row] for row in answered.rows.tolist()]
+        parts = zip(names, lists.starts[:-1], lists.starts[1:], answered.judged, lists.gold, strict=True)
         self.alone = [
-            Alone(name, self.lists.rows[start:end], said.probabilities, int(gold))
-            for name, start, end, said, gold in parts
+            Alone(name, lists.rows[start:end], said.probabilities, int(gold)) for name, start, end, said, gold in parts
         ]
 
     @property
@@ -82,12 +62,12 @@ class Texts:
 
     def together(self, collective: Collective, coherence: Coherence, groups: Rows, label: str) -> list[Judged]:
         """What is said of each mention where those of one group are answered together."""
-        found = list(self.judged)
+        found = list(self.answered.judged)
         for part in tracked(texts := several(groups), label, len(texts)):
             likely = collective.together([self.alone[place] for place in part], coherence)
             for place, probabilities in zip(part, likely, strict=True):
                 order = np.argsort(-probabilities, kind="stable")
-                found[place] = replace(self.judged[place], order=order, probabilities=probabilities)
+                found[place] = replace(found[place], order=order, probabilities=probabilities)
         return found
 
 
@@ -113,23 +93,15 @@ def shuffled(groups: Rows, shares: NDArray[np.bool_], seed: int) -> Rows:
     return found
 
 
-def evaluate_collective(
-    run: Path,
-    task: LinkingTask,
-    finder: Finder,
-    ranker: Ranker,
-    texts: Texts,
-    collective: Collective,
-    coherence: Coherence,
-    out: Path,
-) -> None:
+def evaluate_collective(run: Path, texts: Texts, collective: Collective, coherence: Coherence, out: Path) -> None:
     """Answers a split text by text, writes what is found to `out`, and prints it beside each mention alone."""
+    task = texts.answered.task
     judged = texts.together(collective, coherence, texts.groups, "texts")
     others = shuffled(texts.groups, texts.shares_text, task.seed)
     control = texts.together(collective, coherence, others, "shuffled texts")
     found = describe(texts, judged, control) | {"learned": collective.to_fact()}
     after = After(FACT, found, collective.to_fact())
-    metrics, frame = write_ranked(run, task, finder, ranker, texts.split, texts.lists, judged, out, after)
+    metrics, frame = write_ranked(run, texts.answered, judged, out, after)
     print_written(task, metrics, frame, out)
     Console().print(collective_table(found))
 
@@ -144,14 +116,15 @@ def describe(texts: Texts, judged: Sequence[Judged], control: Sequence[Judged]) 
         judged: Those of each text together.
         control: Those of texts dealt out anew.
     """
-    ways = {"alone": texts.judged, "together": judged, "shuffled": control}
-    hits = {name: hits_of(texts.lists, said, texts.golds) for name, said in ways.items()}
+    answered = texts.answered
+    ways = {"alone": answered.judged, "together": judged, "shuffled": control}
+    hits = {name: answered.hits(said) for name, said in ways.items()}
     gain = hits["together"].astype(float) - hits["alone"]
-    found, in_kb = dict[str, Any](), texts.golds[:, 0] >= 0
+    found, in_kb = dict[str, Any](), answered.in_kb
     for name, which in (("all", in_kb), ("shared", in_kb & texts.shares_text)):
         if not which.any():
             continue
-        figures = {way: first_figures(hits[way], said, which) for way, said in ways.items()}
+        figures = {way: answered.figures(said, which) for way, said in ways.items()}
         low, high = Bootstrap(texts.groups[which]).interval(gain[which][:, None])
         found[name] = {
             "n": int(which.sum()),

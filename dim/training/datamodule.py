@@ -122,16 +122,8 @@ class LinkingDataModule(LightningDataModule):
     #: say already.
     incidental: ClassVar[frozenset[str]] = frozenset(
         {
-            *(
-                "root",
-                "cache_dir",
-                "predict_split",
-                "embed_batch_size",
-                "num_workers",
-                "resident_gb",
-                "graph_gb",
-                "engine",
-            ),
+            *("root", "cache_dir", "predict_split", "engine"),
+            *("embed_batch_size", "num_workers", "resident_gb", "graph_gb"),
             *("images", "address", "seed", "text_encoder", "image_encoder", "name_encoder", "captioner", "entity_text"),
             *("context_template", "context_reach", "text_template", "name_alone", "num_images", "feature_dtype"),
             *("leave_out", "shuffle", "blank"),

@@ -16,13 +16,10 @@ from dim.judge.contract import Case, Judge, Verdict, counted
 from dim.judge.stage import JudgeStage, combined, least_sure, shown_of, top_probability
 from dim.judge.weights import JudgeWeights
 from dim.reranker.finder import Finder
-from dim.reranker.lists import Lists
 from dim.reranker.ranker import Judged, Ranker
+from dim.training.answered import Answered
 from dim.training.cases import RunCases
-from dim.training.crossfit import caption_folds
-from dim.training.ranker_results import first_figures, hits_of
 from dim.training.task import LinkingTask
-from dim.training.unseen import rows_in_kb
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)  #: Of mentions judged, for the curve.
 
@@ -47,15 +44,16 @@ class Asking:
     seed: int
     record: Path | None = None
 
-    def verdicts(self, cases: RunCases, rows: Rows, lists: Lists, judged: Sequence[Judged], places: Rows) -> Verdicts:
+    def verdicts(self, cases: RunCases, answered: Answered, places: Rows) -> Verdicts:
         """The judge's verdicts on some mentions of a split, the places [m] of which are given in order of asking."""
-        asked = [self.case(cases, int(rows[place]), lists, judged[place], int(place)) for place in places]
+        asked = [self._case(cases, answered, place) for place in places.tolist()]
         return Verdicts(places, asked, self.judge.decide(asked, self.record))
 
-    def case(self, cases: RunCases, row: int, lists: Lists, said: Judged, place: int) -> Case:
-        """The case of a mention."""
-        best = lists.rows[lists.starts[place] + said.order[: self.top_k]]
-        return cases.of(row, best, self.judge.image_side if self.judge.reads_images else None)
+    def _case(self, cases: RunCases, answered: Answered, place: int) -> Case:
+        lists, order = answered.lists, answered.judged[place].order
+        best = lists.rows[lists.starts[place] + order[: self.top_k]]
+        image_side = self.judge.image_side if self.judge.reads_images else None
+        return cases.of(int(answered.rows[place]), best, image_side)
 
 
 @dataclass
@@ -90,17 +88,16 @@ def learn(task: LinkingTask, finder: Finder, ranker: Ranker, cases: RunCases, as
 
     Of a ranker that learned of tune each mention has the probabilities of the network that did not see it.
     """
-    rows = rows_in_kb(task, "tune")
-    lists = finder.lists(task, rows, finder.other_golds(rows))
-    judged = unseen_judged(task, ranker, rows, lists)
+    answered = Answered.of_tune_in_kb(task, finder, ranker)
+    judged = answered.judged
     sure = np.array([top_probability(said) for said in judged])
     threshold = float(np.quantile(sure, asking.share)) if len(sure) else 0.0
     places = least_sure(judged, asking.share)
     # Of more than are wanted some of all degrees of doubt, as they are met later.
     places = places[np.linspace(0, len(places) - 1, min(len(places), asking.num_learned)).round().astype(int)]
-    told = asking.verdicts(cases, rows, lists, judged, places)
+    told = asking.verdicts(cases, answered, places)
     shown = [
-        shown_of(judged[place], verdict, asking.top_k, int(lists.gold[place]))
+        shown_of(judged[place], verdict, asking.top_k, int(answered.lists.gold[place]))
         for place, verdict in zip(told.places.tolist(), told.found, strict=True)
         if verdict.scores is not None
     ]
@@ -108,24 +105,8 @@ def learn(task: LinkingTask, finder: Finder, ranker: Ranker, cases: RunCases, as
     return JudgeStage(asking.judge, JudgeWeights.fit(shown), threshold, asking.top_k, facts)
 
 
-def unseen_judged(task: LinkingTask, ranker: Ranker, rows: Rows, lists: Lists) -> list[Judged]:
-    """What a ranker says of mentions of tune, by networks that did not see them."""
-    if ranker.facts.get("unseen") != "tune":
-        return ranker.judge(lists)
-    return ranker.judge(lists, caption_folds(task, rows, int(ranker.facts["folds"])))
-
-
 def judge_split(
-    stage: JudgeStage,
-    asking: Asking,
-    cases: RunCases,
-    rows: Rows,
-    lists: Lists,
-    judged: list[Judged],
-    golds: Rows,
-    clusters: Sequence[str],
-    curve: float,
-    control: bool,
+    stage: JudgeStage, asking: Asking, cases: RunCases, answered: Answered, curve: float, control: bool
 ) -> Outcome:
     """Judges a split: the mentions that the budget allows, for the curve those beyond, and the control.
 
@@ -133,20 +114,17 @@ def judge_split(
         stage: The judge with its weights.
         asking: How much.
         cases: Of the run.
-        rows: [n], the split's mentions.
-        lists: Their candidates.
-        judged: What the ranker says of them.
-        golds: [n, num_golds] KB rows, -1 as padding, and for NIL.
-        clusters: [n] labels, as of `paired_randomization`.
+        answered: The split's mentions.
         curve: The share of mentions that is asked for the curve.
         control: Whether the same are asked again with the texts of others.
     """
+    judged = answered.judged
     places = least_sure(judged, max(asking.share, curve))
-    num = int(np.ceil(asking.share * len(rows)))
-    told = asking.verdicts(cases, rows, lists, judged, places[:num])
-    further = asking.verdicts(cases, rows, lists, judged, places[num:])
+    num = int(np.ceil(asking.share * len(judged)))
+    told = asking.verdicts(cases, answered, places[:num])
+    further = asking.verdicts(cases, answered, places[num:])
     everything = Verdicts(places, [*told.cases, *further.cases], [*told.found, *further.found])
-    measure = _Measure(lists, golds, judged, list(clusters))
+    measure = _Measure(answered)
 
     def after(verdicts: dict[int, Verdict]) -> list[Judged]:
         return [
@@ -170,7 +148,7 @@ def judge_split(
         **used(told.found),
         **measure.beside(final),
         "curve": [
-            {"share": share, **measure.figures(after(everything.first(int(np.ceil(share * len(rows))))))}
+            {"share": share, **measure.figures(after(everything.first(int(np.ceil(share * len(judged))))))}
             for share in steps
         ],
         "curve_used": used(further.found),
@@ -191,19 +169,19 @@ def judge_split(
 class _Measure:
     """Figures of answers, over the mentions whose entity the KB has."""
 
-    def __init__(self, lists: Lists, golds: Rows, before: list[Judged], clusters: list[str]) -> None:
-        self.lists, self.golds, self.before = lists, golds, before
-        self.in_kb = golds[:, 0] >= 0
+    def __init__(self, answered: Answered) -> None:
+        self.answered, self.in_kb = answered, answered.in_kb
+        images = answered.task.data.dataset.mentions["images"].iloc[answered.rows]
+        clusters = [str(own[0]) if len(own) else f"row {place}" for place, own in enumerate(images)]
         self.clusters = np.array(clusters, dtype=object)[self.in_kb]
 
     def hits(self, judged: Sequence[Judged]) -> NDArray[np.bool_]:
         """Whether the first answer is right [num_in_kb]."""
-        found: NDArray[np.bool_] = hits_of(self.lists, judged, self.golds)[self.in_kb]
-        return found
+        return self.answered.hits(judged)[self.in_kb]
 
     def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
         """Top-1, and the calibration error of the first answers."""
-        return first_figures(hits_of(self.lists, judged, self.golds), judged, self.in_kb)
+        return self.answered.figures(judged, self.in_kb)
 
     def p(self, judged: Sequence[Judged], others: Sequence[Judged]) -> float:
         """Of the paired test of Top-1."""
@@ -211,11 +189,11 @@ class _Measure:
 
     def beside(self, judged: Sequence[Judged]) -> dict[str, Any]:
         """Before and after, with the paired test."""
-        wins, ties, losses = win_tie_loss(self.hits(judged), self.hits(self.before))
+        wins, ties, losses = win_tie_loss(self.hits(judged), self.hits(self.answered.judged))
         return {
-            "before": self.figures(self.before),
+            "before": self.figures(self.answered.judged),
             "after": self.figures(judged),
-            "p": self.p(judged, self.before),
+            "p": self.p(judged, self.answered.judged),
             "wins": wins,
             "ties": ties,
             "losses": losses,

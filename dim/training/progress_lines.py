@@ -18,11 +18,7 @@ from dim.training.task import LinkingTask
 
 
 class WholeFit:
-    """How long the epochs of a fit still take, with what belongs to them, such as mining and ranking tune.
-
-    Args:
-        clock: Seconds.
-    """
+    """How long the epochs of a fit still take, with what belongs to them, such as mining and ranking tune."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -205,12 +201,7 @@ def progress_callback(name: str = "") -> Callback:
 
 
 class TrainingLines(Callback):
-    """A line at the end of each epoch, and one every half minute within an epoch and while a split is ranked.
-
-    Args:
-        name: Stands before each line.
-        say: Takes a line.
-    """
+    """A line at the end of each epoch, and one every half minute within an epoch and while a split is ranked."""
 
     def __init__(self, name: str = "", say: Callable[[str], None] | None = None) -> None:
         self.name = f"{name}, " if name else ""
@@ -234,18 +225,6 @@ class TrainingLines(Callback):
     def _advance(self, count: int = 1) -> None:
         if self._bar is not None:
             self._bar.advance(count)
-
-    def _begin_batch(self, number: int) -> None:
-        if self._bar is not None and number == 0:  # the KB was encoded before
-            self._bar.begin()
-
-    def _advance_batch(self, module: LightningModule) -> None:
-        if not isinstance(module, LinkingTask):
-            self._advance()
-
-    def _end_ranking(self, module: LightningModule) -> None:
-        stop_listening(module)
-        self._end()
 
     def _end(self) -> None:
         self._lines.close()
@@ -274,57 +253,34 @@ class TrainingLines(Callback):
         loader, num_batches = trainer.val_dataloaders, _sum(trainer.num_val_batches)
         self._follow_ranking("tune" if trainer.state.fn == "fit" else "dev", pl_module, loader, num_batches)
 
-    def on_validation_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, *_: Any
-    ) -> None:
-        """Begins to take the time."""
-        self._begin_batch(batch_idx)
-
-    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
-        """Counts it."""
-        self._advance_batch(pl_module)
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Ends."""
-        self._end_ranking(pl_module)
-
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begins to count test."""
         loader, num_batches = trainer.test_dataloaders, _sum(trainer.num_test_batches)
         self._follow_ranking("test", pl_module, loader, num_batches)
-
-    def on_test_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, *_: Any
-    ) -> None:
-        """The same."""
-        self._begin_batch(batch_idx)
-
-    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
-        """Counts it."""
-        self._advance_batch(pl_module)
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Ends."""
-        self._end_ranking(pl_module)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begins to count what is answered."""
         loader, num_batches = trainer.predict_dataloaders, _sum(trainer.num_predict_batches)
         self._follow_ranking("predict", pl_module, loader, num_batches)
 
-    def on_predict_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, *_: Any
+    def _begin_batch(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """The same."""
-        self._begin_batch(batch_idx)
+        if self._bar is not None and batch_idx == 0:  # the KB was encoded before
+            self._bar.begin()
 
-    def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
-        """Counts it."""
-        self._advance_batch(pl_module)
+    def _end_batch(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
+        """Counts it, where no mentions are counted as they are ranked."""
+        if not isinstance(pl_module, LinkingTask):
+            self._advance()
 
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Ends."""
-        self._end_ranking(pl_module)
+    def _end_ranking(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        stop_listening(pl_module)
+        self._end()
+
+    on_validation_batch_start = on_test_batch_start = on_predict_batch_start = _begin_batch
+    on_validation_batch_end = on_test_batch_end = on_predict_batch_end = _end_batch
+    on_validation_end = on_test_end = on_predict_end = _end_ranking
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Ends."""

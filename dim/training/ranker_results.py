@@ -31,6 +31,7 @@ from dim.reranker.lists import Lists
 from dim.reranker.nil import best_f1, linking_scores
 from dim.reranker.ranker import OPTIONS, Judged, Ranker
 from dim.search.scores import BATCH
+from dim.training.answered import Answered
 from dim.training.beside import ranks_beside_baselines
 from dim.training.checkpoint import said_of
 from dim.training.saved_run import identity_of_run
@@ -39,9 +40,8 @@ from dim.training.task import LinkingTask
 
 def evaluate(run: Path, task: LinkingTask, finder: Finder, ranker: Ranker, split: str, out: Path) -> None:
     """Ranks a split by the run's own vectors and the ranker, writes what is found to `out`, and prints it."""
-    rows = task.datamodule.rows(split)
-    lists = finder.lists(task, rows.numpy())
-    print_written(task, *write_ranked(run, task, finder, ranker, split, lists, ranker.judge(lists), out), out)
+    answered = Answered.of_split(task, finder, ranker, split)
+    print_written(task, *write_ranked(run, answered, answered.judged, out), out)
 
 
 @dataclass(frozen=True)
@@ -60,25 +60,13 @@ class After:
 
 
 def write_ranked(
-    run: Path,
-    task: LinkingTask,
-    finder: Finder,
-    ranker: Ranker,
-    split: str,
-    lists: Lists,
-    judged: Sequence[Judged],
-    out: Path,
-    after: After | None = None,
+    run: Path, answered: Answered, judged: Sequence[Judged], out: Path, after: After | None = None
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Writes what is found of a split to `out`, with what needs no training and the vectors alone beside it.
 
     Args:
         run: The run's folder.
-        task: Its method, opened.
-        finder: Of its candidates.
-        ranker: Its ranker.
-        split: What is evaluated.
-        lists: The candidates of the split's mentions.
+        answered: The split's mentions.
         judged: What is said of them: by the ranker, or by what comes after it.
         out: The folder.
         after: That; None: nothing does.
@@ -86,15 +74,16 @@ def write_ranked(
     Returns:
         The entry of metrics.json, and the rows of ranks.parquet.
     """
-    data, rows = task.data, task.datamodule.rows(split)
-    mentions = data.dataset.mentions.iloc[rows.numpy()]
-    golds = finder.golds[rows.numpy()]
-    frame = ranks_beside_baselines(data, rows, split, to_ranked(lists, judged, golds))
+    task, ranker = answered.task, answered.ranker
+    data, rows = task.data, torch.from_numpy(answered.rows)
+    mentions = data.dataset.mentions.iloc[answered.rows]
+    ranked = to_ranked(answered.lists, judged, answered.golds)
+    frame = ranks_beside_baselines(data, rows, answered.split, ranked)
     with torch.inference_mode():
         vectors = Ranked.concatenate([task.rank(part.to(task.device)) for part in rows.split(BATCH)])
     kinds = [attributes_of(known).get(ATTRIBUTE) for known in mentions["attributes"]]
     method = describe(frame, vectors, ranker)
-    method["nil"] = describe_nil(lists, judged, golds, kinds, ranker)
+    method["nil"] = describe_nil(answered, judged, kinds)
     options: dict[str, Any] = {"rank": {name: ranker.facts[name] for name in OPTIONS if name in ranker.facts}}
     system = f"{type(task).__name__} + ranker"
     if after is not None:
@@ -150,30 +139,6 @@ def to_ranked(lists: Lists, judged: Sequence[Judged], golds: Rows) -> Ranked:
     return Ranked.from_lists(rows, scores, golds, np.array(probability, dtype=np.float64))
 
 
-def hits_of(lists: Lists, judged: Sequence[Judged], golds: Rows) -> NDArray[np.bool_]:
-    """Whether the first answer to each mention [n] is one of its golds; NIL never is. As of `to_ranked`."""
-    firsts = [
-        int(lists.rows[start + said.order[0]]) if len(said.order) and not said.says_nil else NIL_ROW
-        for start, said in zip(lists.starts[:-1], judged, strict=True)
-    ]
-    found: NDArray[np.bool_] = ((np.array(firsts, np.int64)[:, None] == golds) & (golds >= 0)).any(1)
-    return found
-
-
-def first_figures(hits: NDArray[np.bool_], judged: Sequence[Judged], which: NDArray[np.bool_]) -> dict[str, float]:
-    """Top-1, and the calibration error of the first answers, of some mentions; Top-1 is NaN for none.
-
-    Args:
-        hits: [n], as of `hits_of`.
-        judged: What is said of n mentions; one without candidates has no probability to be off.
-        which: [n], whom it is about.
-    """
-    first = np.array([said.probabilities[said.order[0]] if len(said.order) else np.nan for said in judged])
-    told = which & np.isfinite(first)
-    top1 = float(hits[which].mean()) if which.any() else float("nan")
-    return {"top1": top1, "calibration_error": expected_calibration_error(first[told], hits[told])}
-
-
 def describe(frame: pd.DataFrame, vectors: Ranked, ranker: Ranker) -> dict[str, Any]:
     """What stands beside the ranker's figures: the vectors alone, seen and unseen entities, calibration.
 
@@ -207,37 +172,26 @@ def describe(frame: pd.DataFrame, vectors: Ranked, ranker: Ranker) -> dict[str, 
     }
 
 
-def describe_nil(
-    lists: Lists, judged: Sequence[Judged], golds: Rows, kinds: Sequence[str | None], ranker: Ranker
-) -> dict[str, Any] | None:
+def describe_nil(answered: Answered, judged: Sequence[Judged], kinds: Sequence[str | None]) -> dict[str, Any] | None:
     """F1 in the KB and of NIL, by the ranker's probability and by a plain score; None where nothing is NIL.
 
     Each at the threshold chosen on training mentions for the precision that was asked for (absent where none was, or
     where none reaches it), and at the threshold that would be best for NIL's F1 on these very mentions.
 
     Args:
-        lists: The candidates of n mentions.
-        judged: What the ranker says of each.
-        golds: [n, num_golds] KB rows, -1 as padding, and for NIL.
+        answered: n mentions.
+        judged: What is said of each.
         kinds: [n], the kind of NIL (`dim.reranker.held_out`); None: not known.
-        ranker: With its thresholds.
     """
-    is_nil = golds[:, 0] < 0
+    ranker, is_nil = answered.ranker, ~answered.in_kb
     if not is_nil.any() or any(said.nil_probability is None for said in judged):
         return None
-    filled = np.diff(lists.starts) > 0
-    firsts = np.array(
-        [
-            lists.rows[start + said.order[0]] if full else -1
-            for start, said, full in zip(lists.starts, judged, filled, strict=False)
-        ]
-    )
-    right = ((firsts[:, None] == golds) & (golds >= 0)).any(1)
+    right = answered.is_first(judged)
     labels = np.array([kind or "other" for kind in kinds], dtype=object)
     plain = ranker.facts.get("plain_threshold")
     systems = {
         "ranker": (np.array([said.nil_probability for said in judged]), ranker.nil_threshold),
-        "plain score": (-best_vector(lists), None if plain is None else -plain),
+        "plain score": (-best_vector(answered.lists), None if plain is None else -plain),
     }
     found: dict[str, Any] = {"n": int(is_nil.sum()), "precision": ranker.facts.get("nil_precision")}
     for name, (scores, threshold) in systems.items():

@@ -143,12 +143,7 @@ def check_config(path: Path) -> None:
 
 
 def identity_of_run(run: Path, task: LinkingTask) -> Identity:
-    """What an opened run is, as it recorded it; of one that was never evaluated as its config.yaml says.
-
-    Args:
-        run: Its folder.
-        task: Its method, opened.
-    """
+    """What an opened run is, as it recorded it; of one that was never evaluated as its config.yaml says."""
     recorded = read_results(run).identity
     if recorded is not None:
         return recorded

@@ -101,6 +101,7 @@ def test_items_are_numbered_from_one_and_a_byte_order_mark_is_no_content(path: P
         ("[1 2]", "Expecting ',' delimiter at line 1, column 4"),
         ('[{"a": 1, "a": 2}]', "the key 'a' twice"),
         ("[" * 100_000, "nested too deeply"),
+        (f"[1, {'9' * 5_000}]", "value has 5000 digits"),
     ],
 )
 def test_what_is_no_array_is_named(path: Path, text: str, found: str) -> None:

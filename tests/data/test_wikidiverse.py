@@ -26,6 +26,7 @@ from dim.releases.base import Release
 from dim.releases.found_images import look_up_images
 from dim.releases.mention_rows import NOTHING_TO_READ
 from dim.releases.wikidiverse import SHAPE, WikiDiverse
+from dim.releases.wikidiverse_kb import split_urls
 
 GOLDS = sorted(PEOPLE)
 
@@ -162,6 +163,10 @@ def test_texts_belong_to_entities_and_lines_without_separator_are_counted(root: 
     notes = " ".join(release.notes)
     assert f"2 left out; first: {file.name} line 3; {file.name} line 4" in notes
     assert "lines of entity texts whose entity came before (the first counts): 1" in notes
+
+
+def test_a_field_of_images_that_no_decoder_reads_is_cut_as_text() -> None:
+    assert split_urls("9" * 5_000) == ["9" * 5_000]
 
 
 def test_an_entity_without_text_is_in_the_kb_without_text(root: Path) -> None:

@@ -102,6 +102,7 @@ def test_a_box_may_stick_out_and_one_without_area_stays_a_mention_whose_image_is
         ["images/0.jpg#xywh=5,5,0,4"],
     ]
     assert parse_box("[5, 5, 4, 9]") == (5.0, 5.0, -1.0, 4.0)
+    assert parse_box("[" * 100_000) is None
 
 
 def test_integer_ids_and_entities_that_stand_twice(root: Path) -> None:

@@ -104,7 +104,7 @@ def test_every_precision_has_bounds() -> None:
 
 def test_a_row_of_weights_is_rounded_by_its_own_scale() -> None:
     weights = np.random.default_rng(0).normal(size=(5, 70)) * np.array([[1e-6], [1.0], [1e6], [0.0], [3.0]])
-    whole, scales = quantized(weights, 1)
+    whole, scales = quantized(weights)
     assert whole.dtype == np.int8
     assert (np.abs(whole).max(1) == [127, 127, 127, 0, 127]).all()
     assert (np.abs(whole * scales.astype(float) - weights) <= scales * 0.5001).all()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,6 +76,22 @@ def test_a_pair_of_words_binds_a_colour_to_its_noun() -> None:
 def test_a_width_that_cannot_be_halved_or_is_too_small_is_refused(width: int) -> None:
     with pytest.raises(ConfigError, match="even width of at least 16"):
         TinyTextEncoder(width)
+
+
+class _TokensEncoder(TinyTextEncoder):
+    def __init__(self, tokens: bool = True, **options: Any) -> None:
+        super().__init__(tokens=tokens, **options)
+
+
+def test_the_options_that_an_encoder_was_made_with_make_it_again() -> None:
+    made: list[tuple[TinyTextEncoder, dict[str, Any]]] = [
+        (TinyTextEncoder(256, tokens=True), {"width": 256, "tokens": True}),
+        (_TokensEncoder(width=256), {"width": 256}),
+        (_TokensEncoder(False, width=256), {"tokens": False, "width": 256}),
+    ]
+    for encoder, stated in made:
+        assert encoder.stated == stated
+        assert type(encoder)(**stated).fingerprint == encoder.fingerprint
 
 
 def test_fingerprints_tell_widths_and_encoders_apart() -> None:

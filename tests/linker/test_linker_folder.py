@@ -26,7 +26,7 @@ from dim.errors import ConfigError, DataError
 from dim.linker import Answer, Entity, Linker
 from dim.linker.entity_table import read_entities
 from dim.linker.folder import MANIFEST
-from dim.methods.contrastive.folder import CONTENT, FORMAT
+from dim.methods.contrastive.linker import FORMAT, ContrastiveLinker
 
 NEW = Entity("new1", "Zyxtral Quovane", ("Old Zyx",), "Zyxtral Quovane kept bees.", "person", 2.5)
 
@@ -211,12 +211,12 @@ def test_a_linker_of_another_version_says_how_it_is_made_anew(saved: Path, tmp_p
 
 def reseal(folder: Path, target: Path, change: Callable[[dict[str, Any]], None], version: int = FORMAT) -> Path:
     """A copy of a linker's folder with another manifest, whose seal is right."""
-    facts = open_sealed(folder, CONTENT, FORMAT, MANIFEST)
+    facts = open_sealed(folder, ContrastiveLinker.content, FORMAT, MANIFEST)
     change(facts)
     for name in ("content", "format_version", "files"):
         facts.pop(name)
     shutil.copytree(folder, target, ignore=shutil.ignore_patterns(MANIFEST))
-    seal(target, CONTENT, version, facts, MANIFEST)
+    seal(target, ContrastiveLinker.content, version, facts, MANIFEST)
     return target
 
 

@@ -10,8 +10,7 @@ from dim.core.sealed import open_sealed, seal
 from dim.errors import DataError
 from dim.linker import KnownEntity, Linker
 from dim.linker.folder import MANIFEST
-from dim.methods.contrastive.folder import CONTENT, FORMAT
-from dim.methods.contrastive.linker import ContrastiveLinker
+from dim.methods.contrastive.linker import FORMAT, ContrastiveLinker
 from dim.search.vector_index import VectorIndex
 
 NEW = KnownEntity("new1", "Zyxtral Quovane", (), "Zyxtral Quovane kept bees in the tower of Grumhold.")
@@ -88,10 +87,10 @@ def test_a_saved_linker_answers_the_same_after_entities_came_and_went(run: Path,
 def test_an_index_of_other_columns_is_refused(run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "linker"
     linker_of(run).save(folder)
-    facts = open_sealed(folder, CONTENT, FORMAT, MANIFEST)
+    facts = open_sealed(folder, ContrastiveLinker.content, FORMAT, MANIFEST)
     VectorIndex.build(np.eye(8, 70, dtype=np.float32)).save(folder / "index")
     about = {name: value for name, value in facts.items() if name not in ("content", "format_version", "files")}
     (folder / MANIFEST).unlink()
-    seal(folder, CONTENT, FORMAT, about, MANIFEST)
+    seal(folder, ContrastiveLinker.content, FORMAT, about, MANIFEST)
     with pytest.raises(DataError, match=r"vectors of 64 dense and 1,024 sparse columns[\s\S]*found    70 and 1,024"):
         Linker.from_pretrained(folder, device="cpu")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,15 +102,13 @@ class LettersLinker(Linker):
         about["figures"] = figures_of_run(run)
         return cls(task.weights.detach().numpy(), knowledge, live_encoder(task.datamodule), about)
 
-    def write(self, place: Path, about: dict[str, Any], check: Callable[[Path], None] | None = None) -> None:
+    def write(self, place: Path, about: dict[str, Any]) -> None:
         """As of `Linker`."""
         np.save(place / "weights.npy", self.weights)
         write_entities(self.knowledge, place, about.get("images", "paths"))
         recipe, _ = write_encoder_files(about["recipe"], live_encoders(self.live), place)
         facts = {"next_row": self.knowledge.next_row, "fingerprints": fingerprints(self.live)}
         seal(place, self.content, 1, facts | {"about": about | {"recipe": recipe}}, MANIFEST)
-        if check is not None:
-            check(place)
 
     @classmethod
     def read(cls, folder: Path, device: str, trusted: Sequence[str], image_root: str | Path | None) -> LettersLinker:

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from dim.refresh.reply import is_refusal, read_reply, usable_text
+from dim.refresh.reply import is_refusal, own_words, read_reply, usable_text
 
 
 def body(content: Any, reason: str | None = "stop", **more: Any) -> str:
@@ -28,6 +28,7 @@ def body(content: Any, reason: str | None = "stop", **more: Any) -> str:
         ("", "malformed"),
         ("null", "malformed"),
         ("[]", "malformed"),
+        ("[" * 100_000, "malformed"),
         ('{"error": "no"}', "malformed"),
         ('{"choices": [null]}', "malformed"),
         ('{"choices": [{"message": "hi"}]}', "malformed"),
@@ -35,6 +36,10 @@ def body(content: Any, reason: str | None = "stop", **more: Any) -> str:
 )
 def test_a_body_has_the_status(text: str, status: str) -> None:
     assert read_reply(text).status == status
+
+
+def test_words_that_are_nested_too_deeply_are_shown_as_they_are() -> None:
+    assert own_words("[" * 100_000).startswith("[[[")
 
 
 def test_what_the_server_reports_is_kept() -> None:

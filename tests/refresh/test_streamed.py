@@ -37,6 +37,7 @@ def test_the_parts_are_put_together() -> None:
         (["data: [DONE]"], "empty"),
         (["data: {no JSON"], "malformed"),
         (["data: [1]"], "malformed"),
+        ([f"data: {'[' * 100_000}"], "malformed"),
         (
             ['data: {"choices": [7]}', 'data: {"choices": 7}', 'data: {"choices": [{"delta": 7}]}', "data: [DONE]"],
             "empty",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,7 @@ class BaselineLinker(RankedLinker):
         scored = read_names(folder, knowledge, SCORED) if (folder / SCORED).exists() else None
         return cls(task, knowledge, names, ranker, about, facts, scored)
 
-    def write(self, place: Path, about: dict[str, Any], check: Callable[[Path], None] | None = None) -> None:
+    def write(self, place: Path, about: dict[str, Any]) -> None:
         """As of `Linker`."""
         read_classes(about["recipe"], TextMethod, about.get("trusted", ()), UNTRUSTED)
         write_entities(self.knowledge, place, about.get("images", "paths"))
@@ -139,8 +139,6 @@ class BaselineLinker(RankedLinker):
         card = model_card(about, self.knowledge, rows, by="scores", **card_of_ranker(self.ranker))
         (place / "README.md").write_text(card, encoding="utf-8")
         seal(place, self.content, FORMAT, {"next_row": self.knowledge.next_row, "about": about}, MANIFEST)
-        if check is not None:
-            check(place)
 
     @property
     def image_reader(self) -> ImageReader:

@@ -12,21 +12,27 @@ import torch
 from numpy.typing import NDArray
 
 from dim.core.arrays import Rows
+from dim.core.sealed import open_sealed, seal
 from dim.data.entity import Entity
+from dim.errors import DataError
 from dim.features.live import LiveEncoder
 from dim.inference.method import Method
 from dim.inference.two_towers import TwoTowersNetwork
 from dim.linker.answer import Question
+from dim.linker.card import encoder_names, model_card
+from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.figures import about_run
+from dim.linker.folder import MANIFEST, REMEDY, check_fingerprints, live_encoders, read_weights
 from dim.linker.images import ImageReader
 from dim.linker.knowledge import Knowledge, knowledge_of
 from dim.linker.linker import BATCH
-from dim.linker.ranked import RankedLinker, names_by_row
-from dim.linker.recipe import recipe_of_run
+from dim.linker.manifest import LinkerManifest
+from dim.linker.method_files import check_classes, write_method
+from dim.linker.ranked import NAMES, RankedLinker, card_of_ranker, names_by_row, ranker_row, read_names, read_ranker
+from dim.linker.recipe import check_widths, located, make, recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
 from dim.linker.sources import live_encoder
-from dim.methods.contrastive.folder import CONTENT, read, write
-from dim.methods.contrastive.towers import Towers
+from dim.methods.contrastive.towers import Towers, make_towers, tower_facts
 from dim.reranker.entities import EntityFacts
 from dim.reranker.ranker import Ranker
 from dim.search.entity_names import EntityNames
@@ -35,6 +41,7 @@ from dim.search.sparse_rows import SparseRows
 from dim.search.stores import FLOATS_AT_ONCE, Storage
 from dim.search.vector_index import KindOrAuto, VectorIndex
 
+FORMAT = 2
 WIDER = 4  # candidates by vector and by name an answer, where vectors are a part of what counts
 LEAST_ASKED = 100  # mentions that an index is tuned on: of fewer, the recall is too uncertain
 
@@ -122,7 +129,7 @@ class ContrastiveLinker(RankedLinker):
     """
 
     method = TwoTowersNetwork
-    content = CONTENT
+    content = "linker"
     index: VectorIndex
 
     def __init__(
@@ -181,12 +188,44 @@ class ContrastiveLinker(RankedLinker):
         cls, folder: Path, device: str, trusted: Sequence[str] = (), image_root: str | Path | None = None
     ) -> ContrastiveLinker:
         """As of `Linker`."""
-        return cls(*read(folder, device, trusted, image_root))
+        manifest = open_sealed(folder, cls.content, FORMAT, MANIFEST, REMEDY, LinkerManifest)
+        recipe = located(manifest["about"]["recipe"], folder, manifest["files"])
+        about = manifest["about"] | {"recipe": recipe}  # a later `write` finds the encoders' files
+        task, live = make(recipe, device, TwoTowersNetwork, trusted)
+        width = make_towers(task, manifest["towers"], read_weights(folder / "model.safetensors"))
+        check_widths(live, manifest["towers"])
+        towers = Towers(task, live)
+        check_fingerprints(manifest["fingerprints"], live_encoders(live))
+        knowledge = read_entities(folder, manifest["next_row"], image_root)
+        index, names = VectorIndex.load(folder / "index"), read_names(folder, knowledge)
+        sparse = SparseRows.load(folder / "sparse", names.num_rows) if (folder / "sparse").exists() else None
+        wanted, found = (width - task.num_sparse, task.num_sparse), (index.width, 0 if sparse is None else sparse.width)
+        if found != wanted:
+            what = f"vectors of {wanted[0]:,} dense and {wanted[1]:,} sparse columns in {folder}"
+            raise DataError(what, f"{found[0]:,} and {found[1]:,}", REMEDY)
+        ranker, facts = read_ranker(folder, names.num_rows)
+        return cls(towers, knowledge, index, sparse, names, ranker, about, facts)
 
-    def write(self, place: Path, about: dict[str, Any], check: Callable[[Path], None] | None = None) -> None:
+    def write(self, place: Path, about: dict[str, Any]) -> None:
         """As of `Linker`."""
-        parts = self.towers, self.knowledge, self.index, self.sparse, self.names, self.ranker
-        write(place, *parts, about, self.write_ranker, check)
+        check_classes(about, TwoTowersNetwork)
+        write_entities(self.knowledge, place, about.get("images", "paths"))
+        self.index.save(place / "index")
+        if self.sparse is not None:
+            self.sparse.save(place / "sparse")
+        self.names.save(place / NAMES)
+        self.write_ranker(place)
+        task = self.towers.task
+        facts: dict[str, Any] = {"next_row": self.knowledge.next_row, "towers": tower_facts(task)}
+        facts |= write_method(place, task, self.live, about, TwoTowersNetwork)
+        rows = {
+            "encoders": encoder_names(about),
+            "index": f"{self.index.kind}, recall@10 {self.index.recall.at_10:.3f} against exact search",
+            **ranker_row(self.ranker),
+        }
+        card = model_card(about, self.knowledge, rows, **card_of_ranker(self.ranker))
+        (place / "README.md").write_text(card, encoding="utf-8")
+        seal(place, self.content, FORMAT, facts, MANIFEST)
 
     @property
     def reads_images(self) -> bool:

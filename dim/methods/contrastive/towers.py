@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
-from dim.core.excerpts import one_line
 from dim.core.progress import shown
 from dim.data.entity import Entity
 from dim.data.missing_images import MAX_MISSING_IMAGES, NamedImages, check_images, missing_sentence
@@ -24,7 +23,7 @@ from dim.linker.answer import Question, check_finite
 from dim.linker.images import WITHOUT_IMAGES, ImageReader, encoded_questions
 from dim.linker.knowledge import Knowledge
 from dim.linker.linker import BATCH
-from dim.linker.recipe import SAVE_AGAIN, load_weights
+from dim.linker.recipe import fitting_fields, load_weights
 
 LOG = log("dim")
 
@@ -137,7 +136,7 @@ def make_towers(task: TwoTowersNetwork, facts: Mapping[str, Any], weights: Mappi
     Raises:
         DataError: The weights are not those of such towers.
     """
-    try:
+    with fitting_fields():
         with torch.device("meta"):  # the weights say whether these widths are theirs, before they take any memory
             task.make_towers(facts["mention_fields"], facts["entity_fields"])
         own = task.state_dict()
@@ -148,12 +147,6 @@ def make_towers(task: TwoTowersNetwork, facts: Mapping[str, Any], weights: Mappi
             entity = task.encode_entities(Batch.zeros(facts["entity_fields"]))
         if query.shape != entity.shape or query.shape[1] < task.num_sparse:
             raise ValueError(f"queries {list(query.shape)} and entities {list(entity.shape)}")
-    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:  # torch's own
-        raise DataError(
-            "the fields of a linker, their widths and its model's options",
-            f"{type(error).__name__}: {one_line(error)}",
-            SAVE_AGAIN,
-        ) from error
     return query.shape[1]
 
 

@@ -11,35 +11,65 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save
 from torch import Tensor
 
 from dim.core.arrays import Rows
+from dim.core.sealed import open_sealed, seal
 from dim.data.dataset import NIL
 from dim.data.entity import Entity
+from dim.encoders.device import resolve_device
 from dim.errors import ConfigError, DataError
 from dim.evaluation.protocols import NIL_ROW
+from dim.features.live import LiveEncoder
 from dim.inference.method import Method
 from dim.linker.answer import Answer, Question, check_finite, of_question
+from dim.linker.card import encoder_names, model_card
+from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.figures import about_run
+from dim.linker.folder import MANIFEST, REMEDY, UNTRUSTED, check_fingerprints, live_encoders
 from dim.linker.images import ImageReader, question_images
-from dim.linker.knowledge import knowledge_of
-from dim.linker.ranked import RankedLinker
-from dim.linker.recipe import ENCODERS, Recipe, absolute, recipe_of_run
+from dim.linker.knowledge import Knowledge, knowledge_of
+from dim.linker.manifest import GenerativeManifest
+from dim.linker.ranked import RankedLinker, card_of_ranker, ranker_row, read_ranker
+from dim.linker.recipe import (
+    ENCODERS,
+    Recipe,
+    absolute,
+    check_widths,
+    make,
+    read_classes,
+    recipe_of_run,
+    write_encoder_files,
+)
 from dim.linker.run_ranker import ranker_of_run
 from dim.linker.sources import live_encoder
 from dim.methods.generative.decoding import Written
 from dim.methods.generative.examples import SimilarExamples
 from dim.methods.generative.likelihoods import Likelihoods
-from dim.methods.generative.linker_examples import ExampleChoice, padded, training_mentions
-from dim.methods.generative.linker_folder import CONTENT, Parts, language_model_options, read, write
+from dim.methods.generative.linker_examples import ExampleChoice, TrainingMentions, padded, training_mentions
+from dim.methods.generative.linker_folder import (
+    LANGUAGE_MODEL,
+    MAPPER,
+    all_fingerprints,
+    language_model_options,
+    located,
+    read_mapper,
+    write_language_model,
+)
 from dim.methods.generative.linker_names import WritableNames
 from dim.methods.generative.mapper import FeatureMapper
+from dim.methods.generative.name_tree import NameTree
 from dim.methods.generative.network import GEMELNetwork
 from dim.methods.generative.prompt import Prompt, Prompts
 from dim.methods.generative.ways import Encoded
+from dim.reranker.entities import EntityFacts
+from dim.reranker.ranker import Ranker
 from dim.search.vector_index import KindOrAuto
 from dim.training.tie_break import Popularity
 
+FORMAT = 3
+NOTE = "Probabilities are shares of the likelihood of the names that were found; they are not calibrated."
 EVIDENCE = {
     "likelihood": "probability of the name that the language model wrote, over its tokens",
     "per_token": "its logarithm, divided by the tokens",
@@ -64,13 +94,23 @@ class GenerativeLinker(RankedLinker):
     """
 
     method = GEMELNetwork
-    content = CONTENT
+    content = "generative linker"
 
-    def __init__(self, parts: Parts) -> None:
-        super().__init__(parts.knowledge, parts.live, parts.about, None, parts.ranker, parts.facts)
-        self.task = parts.task
-        self.writable = WritableNames(parts.task, parts.knowledge, parts.tree)
-        self.choice = ExampleChoice(parts.training, parts.task.examples)
+    def __init__(
+        self,
+        task: GEMELNetwork,
+        live: LiveEncoder,
+        knowledge: Knowledge,
+        training: TrainingMentions,
+        tree: NameTree | None,
+        about: dict[str, Any],
+        ranker: Ranker | None = None,
+        facts: EntityFacts | None = None,
+    ) -> None:
+        super().__init__(knowledge, live, about, None, ranker, facts)
+        self.task = task
+        self.writable = WritableNames(task, knowledge, tree)
+        self.choice = ExampleChoice(training, task.examples)
 
     @classmethod
     def of_run(cls, task: Method, run: Path, index: KindOrAuto = "auto") -> GenerativeLinker:
@@ -88,28 +128,90 @@ class GenerativeLinker(RankedLinker):
         name = model.name if (model := Path(task.language_model.path)).is_dir() else str(model)
         reads_context = "context" not in task.datamodule.leave_out
         return cls(
-            Parts(
-                task,
-                replace(every, **unread),
-                knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root),
-                training_mentions(task),
-                task.tree if task.constrained else None,
-                about_run(task, run, recipe, ranker, "likelihood", language_model=name, reads_context=reads_context),
-                ranker,
-            )
+            task,
+            replace(every, **unread),
+            knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root),
+            training_mentions(task),
+            task.tree if task.constrained else None,
+            about_run(task, run, recipe, ranker, "likelihood", language_model=name, reads_context=reads_context),
+            ranker,
         )
 
     @classmethod
     def read(
         cls, folder: Path, device: str, trusted: Sequence[str] = (), image_root: str | Path | None = None
     ) -> GenerativeLinker:
-        """As of `Linker`."""
-        return cls(read(folder, device, trusted, image_root))
+        """As of `Linker`.
 
-    def write(self, place: Path, about: dict[str, Any], check: Callable[[Path], None] | None = None) -> None:
-        """As of `Linker`; the training mentions that examples are chosen from and a local language model go along."""
-        parts = self.task, self.live, self.knowledge, self.choice.training, self.writable.tree, about, self.ranker
-        write(place, Parts(*parts), self.write_ranker, check)
+        Raises:
+            DataError: There is no generative linker, a damaged one, one of another format, one that names classes which
+                are not dim's, or its language model or encoders are not what they were.
+        """
+        manifest = open_sealed(folder, cls.content, FORMAT, MANIFEST, REMEDY, GenerativeManifest)
+        recipe = located(manifest["about"]["recipe"], folder, manifest["files"])
+        about = manifest["about"] | {"recipe": recipe}
+        task, live = make(recipe, device, GEMELNetwork, trusted)
+        task.check()
+        check_fingerprints(manifest["fingerprints"], live_encoders(live) | {LANGUAGE_MODEL: task.language_model})
+        if task.end == "auto":
+            found = "auto, which is chosen on a dataset"
+            raise DataError("a linker that says what ends a name (eos, line)", found, REMEDY)
+        task.settle_names()
+        if (width := manifest["image_width"]) is not None:
+            read_mapper(folder / MAPPER, task, width)
+            check_widths(live, {"mention_fields": {"image": width}, "entity_fields": {}})
+        task.register_buffer("place", torch.empty(0), persistent=False)  # says where it computes, also without a mapper
+        task.to(resolve_device(device)).eval().requires_grad_(False)
+        task.on_scoring_start()
+        task.try_parts()
+        knowledge = read_entities(folder, manifest["next_row"], image_root)
+        tree = NameTree.load(folder / "tree") if (folder / "tree").exists() else None
+        training, rankers = TrainingMentions.load(folder / "examples"), read_ranker(folder, knowledge.next_row)
+        return cls(task, live, knowledge, training, tree, about, *rankers)
+
+    def write(self, place: Path, about: dict[str, Any]) -> None:
+        """As of `Linker`; the training mentions that examples are chosen from and a local language model go along.
+
+        Raises:
+            DataError: The linker has classes that nothing would make again (`about["trusted"]` says which may be others
+                than dim's), or files of the language model or an encoder are gone or cannot become safetensors.
+        """
+        trusted = about.get("trusted", ())
+        read_classes(about["recipe"], GEMELNetwork, trusted, UNTRUSTED)
+        mapper, tree = self.task.mapper, self.writable.tree
+        weights = {name: value.contiguous().cpu() for name, value in mapper.state_dict().items()}
+        width = mapper.linear.in_features if isinstance(mapper, FeatureMapper) else None
+        facts: dict[str, Any] = {"next_row": self.knowledge.next_row, "image_width": width}
+        (place / MAPPER).write_bytes(save(weights))
+        write_entities(self.knowledge, place, about.get("images", "paths"))
+        self.choice.training.save(place / "examples")
+        self.write_ranker(place)
+        if tree is not None:
+            tree.save(place / "tree", {"tokenizer": self.task.language_model.tokenizer_hash})
+        recipe, converted = write_encoder_files(about["recipe"], live_encoders(self.live), place)
+        if write_language_model(recipe, self.task.language_model, place):
+            converted.add(LANGUAGE_MODEL)
+        facts["about"] = about | {"recipe": recipe}
+        facts["fingerprints"] = all_fingerprints(self.task, self.live)
+        if converted:  # of these the copy has other files, and by them another fingerprint
+            copies = all_fingerprints(*make(located(recipe, place), "cpu", GEMELNetwork, trusted))
+            facts["fingerprints"] |= {name: copies[name] for name in converted}
+        (place / "README.md").write_text(self._card(about), encoding="utf-8")
+        seal(place, self.content, FORMAT, facts, MANIFEST)
+
+    def _card(self, about: dict[str, Any]) -> str:
+        examples = self.task.examples
+        chosen = f"{type(examples).__name__} ({examples.num_examples})"
+        rows = {
+            "language model": about["language_model"],
+            "encoders": encoder_names(about) or "none",
+            "NIL": "an answer like any name" if self.task.nil else "never answered",
+            "in-context examples": f"{chosen}, of {len(self.choice.names):,} training mentions that are kept here",
+        }
+        kind = " whose names a language model writes"
+        if self.ranker is None:
+            return model_card(about, self.knowledge, rows, kind, NOTE)
+        return model_card(about, self.knowledge, rows | ranker_row(self.ranker), kind, **card_of_ranker(self.ranker))
 
     def _add_scored(self, rows: Rows, entities: list[Entity]) -> None:
         # A name that is longer than the run writes is left out, which is said on stderr.

@@ -90,10 +90,6 @@ class ExampleChoice:
     Two rules cannot be repeated exactly: images are the same where their features are, not where their paths are; and
     random examples are drawn by (seed, mention, context), since a question has no id.
 
-    Args:
-        training: The mentions to choose from.
-        examples: How the run chose.
-
     Raises:
         ConfigError: It chose in a way that needs a dataset.
     """

@@ -122,11 +122,7 @@ class WritableNames:
 
 
 class KnownPopularity(Scorer):
-    """The popularity of the entities of a linker's KB; unknown counts as least popular.
-
-    Args:
-        knowledge: The KB.
-    """
+    """The popularity of the entities of a linker's KB; unknown counts as least popular."""
 
     name = "popularity"
 

@@ -17,12 +17,7 @@ NUM_BEHIND = 1000  #: Names that are tokenised behind a whole prompt.
 
 
 class NameCheck:
-    """Takes names to tokens and back, and counts those that come back as another text.
-
-    Args:
-        model: Whose tokenizer it is.
-        names: All names of the tree.
-    """
+    """Takes names to tokens and back, and counts those that come back as another text."""
 
     def __init__(self, model: Tokenized, names: Collection[str]) -> None:
         self._model, self._names = model, frozenset(names)
@@ -71,12 +66,7 @@ def behind_prompt(model: Tokenized, names: Sequence[str]) -> dict[str, Any]:
 
 
 def say_names(facts: dict[str, Any], left_out: LeftOut) -> None:
-    """Says in one line where a tokenizer cannot write all names as they are.
-
-    Args:
-        facts: Of the tree.
-        left_out: Of the tree.
-    """
+    """Says in one line where a tokenizer cannot write all names as they are."""
     kinds = {f"left out ({why})": what for why, what in left_out.items()} | facts.get("written", {})
     parts = [f"{what['count']:,} {kind}, such as {what['first'][0]!r}" for kind, what in kinds.items()]
     behind = facts.get("behind_prompt", {})

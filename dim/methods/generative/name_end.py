@@ -71,13 +71,7 @@ def never_ended(model: LanguageModel, never: int, asked: int, longest: int) -> s
 
 
 def name_facts(model: LanguageModel, bos: str, end: str) -> dict[str, Any]:
-    """How prompts began and names ended, for metrics.json.
-
-    Args:
-        model: The language model.
-        bos: The option.
-        end: The option.
-    """
+    """How prompts began and names ended, for metrics.json."""
     tokenizer = model.tokenizer
     return {
         "bos": {"option": bos, "token": tokenizer.bos_token if model.start else None},

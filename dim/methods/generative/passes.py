@@ -58,12 +58,7 @@ class Beams:
 
 
 class Names:
-    """The logits of given names behind prompts.
-
-    Args:
-        model: The language model.
-        prompts: Of a batch.
-    """
+    """The logits of given names behind prompts."""
 
     def __init__(self, model: LanguageModel, prompts: Encoded) -> None:
         self.model, self.prompts = model, prompts

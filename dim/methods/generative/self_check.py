@@ -103,11 +103,7 @@ def _named(model: LanguageModel) -> str:
 
 
 class Trial:
-    """Two prompts, a few names, and what a model says of them.
-
-    Args:
-        model: The language model.
-    """
+    """Two prompts, a few names, and what a model says of them."""
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
@@ -174,9 +170,6 @@ class Trial:
         """The largest gap between a plain pass and those whose input vectors are moved by a step, up or down at random.
 
         Everything behind these vectors is rounded anew then, as it is where the same is computed in another way.
-
-        Args:
-            expected: What a plain pass says.
         """
         if self._rounding is None:
             prompts, gaps = self.prompts(), []

@@ -86,12 +86,7 @@ class SortedNames:
         )
 
     def graph(self, end: int, device: torch.device) -> NameGraph:
-        """The prefix tree with the end token after each name, on a device; made once.
-
-        Args:
-            end: The end token.
-            device: Where it is needed.
-        """
+        """The prefix tree with the end token after each name, on a device; made once."""
         if (end, device) not in self._graphs:
             self._graphs[end, device] = NameGraph.of_sorted(self.tokens, self.lengths, end).to(device)
         return self._graphs[end, device]

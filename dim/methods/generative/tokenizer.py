@@ -46,11 +46,7 @@ class NameRules:
 
 @dataclass
 class Tokenized:
-    """What a language model knows of texts by its tokenizer: a part of `LanguageModel`.
-
-    Args:
-        path: As of `LanguageModel`.
-    """
+    """What a language model knows of texts by its tokenizer: a part of `LanguageModel`."""
 
     path: str
 

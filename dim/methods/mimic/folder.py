@@ -1,8 +1,8 @@
-"""A MIMIC linker on disk: one folder, written whole, read only undamaged; the KB's parts are mapped."""
+"""What of MIMIC stands in its linker's folder alone: the KB's parts, which are mapped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,110 +11,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dim.core.excerpts import one_line
 from dim.core.folder_files import read_array
 from dim.core.mapped import dropped
-from dim.core.sealed import open_sealed, seal
 from dim.errors import DataError
 from dim.features.batch import Batch
-from dim.linker.card import encoder_names, model_card
-from dim.linker.entity_table import read_entities, write_entities
-from dim.linker.folder import (
-    MANIFEST,
-    REMEDY,
-    check_fingerprints,
-    live_encoders,
-    read_weights,
-)
-from dim.linker.knowledge import Knowledge
-from dim.linker.manifest import FieldFacts, MIMICManifest
-from dim.linker.method_files import check_classes, write_method
-from dim.linker.ranked import card_of_ranker, ranker_row, read_names, read_ranker
-from dim.linker.recipe import (
-    SAVE_AGAIN,
-    check_widths,
-    load_weights,
-    located,
-    make,
-)
-from dim.methods.mimic.asked import Asked
+from dim.linker.folder import REMEDY
+from dim.linker.manifest import FieldFacts
+from dim.linker.recipe import fitting_fields, load_weights
 from dim.methods.mimic.entity_cache import EntityCache
 from dim.methods.mimic.network import MENTION, MIMICNetwork
-from dim.reranker.entities import EntityFacts
-from dim.reranker.ranker import Ranker
-from dim.search.entity_names import EntityNames
 
-CONTENT, FORMAT = "MIMIC linker", 1
 PARTS = "parts"  #: The folder of the entities' parts: an array a file.
 QUERIES, SCALES, LENGTHS = "queries", "scales", "lengths"
 
-Parts = tuple[
-    Asked, Knowledge, EntityCache, EntityNames, Ranker | None, dict[str, Any], EntityFacts | None
-]  #: What a folder holds.
 
-
-def write(
-    place: Path,
-    asked: Asked,
-    knowledge: Knowledge,
-    cache: EntityCache,
-    names: EntityNames,
-    ranker: Ranker | None,
-    about: dict[str, Any],
-    write_ranker: Callable[[Path], None],
-    check: Callable[[Path], None] | None = None,
-) -> None:
-    """Writes a linker's files into an empty folder, and seals it; `check` gets it then, and may refuse it.
-
-    Raises:
-        DataError: The linker has classes that nothing would make again (`about["trusted"]` says which may be others
-            than dim's), or files of an encoder are gone.
-    """
-    check_classes(about, MIMICNetwork)
-    write_entities(knowledge, place, about.get("images", "paths"))
-    _write_cache(cache, place / PARTS)
-    names.save(place / "names")
-    write_ranker(place)
-    mention, entity = asked.task.field_widths
-    facts: dict[str, Any] = {
-        "next_row": knowledge.next_row,
-        "fields": {"mention_fields": mention, "entity_fields": entity},
-        **write_method(place, asked.task, asked.live, about, MIMICNetwork),
-    }
-    rows = {
-        "encoders": encoder_names(about),
-        "kept of the KB": f"{asked.task.cache_type}, {cache.nbytes / 1e6:,.1f} MB",
-        **ranker_row(ranker),
-    }
-    card = model_card(about, knowledge, rows, by="scores", **card_of_ranker(ranker))
-    (place / "README.md").write_text(card, encoding="utf-8")
-    seal(place, CONTENT, FORMAT, facts, MANIFEST)
-    if check is not None:
-        check(place)
-
-
-def read(folder: Path, device: str, trusted: Sequence[str] = (), image_root: str | Path | None = None) -> Parts:
-    """The parts of a linker's folder.
-
-    Raises:
-        DataError: There is no linker, a damaged one, one of another format, or its encoders are not what they were.
-    """
-    manifest = open_sealed(folder, CONTENT, FORMAT, MANIFEST, REMEDY, MIMICManifest)
-    recipe = located(manifest["about"]["recipe"], folder, manifest["files"])
-    about = manifest["about"] | {"recipe": recipe}  # a later `write` finds the encoders' files
-    task, live = make(recipe, device, MIMICNetwork, trusted)
-    task.check()
-    like = _made(task, manifest["fields"], read_weights(folder / "model.safetensors"))
-    check_widths(live, manifest["fields"])
-    check_fingerprints(manifest["fingerprints"], live_encoders(live))
-    knowledge = read_entities(folder, manifest["next_row"], image_root)
-    names = read_names(folder, knowledge)
-    cache = _read_cache(folder / PARTS, like, len(knowledge))
-    ranker, facts = read_ranker(folder, names.num_rows)
-    return Asked(task, live), knowledge, cache, names, ranker, about, facts
-
-
-def _made(task: MIMICNetwork, fields: FieldFacts, weights: Mapping[str, Tensor]) -> EntityCache:
+def made(task: MIMICNetwork, fields: FieldFacts, weights: Mapping[str, Tensor]) -> EntityCache:
     """Gives a model its network with its weights; returns what it makes of an entity, so that others are known by it.
 
     Raises:
@@ -122,7 +33,7 @@ def _made(task: MIMICNetwork, fields: FieldFacts, weights: Mapping[str, Tensor])
     """
     mention, entity = fields["mention_fields"], fields["entity_fields"]
     widths = {kind: mention[name] for kind, name in MENTION.items() if name in mention}
-    try:
+    with fitting_fields():
         with torch.device("meta"):  # the weights say whether these widths are theirs, before they take any memory
             task.make(widths)
         if (mention, entity) != task.field_widths or not widths:
@@ -130,13 +41,8 @@ def _made(task: MIMICNetwork, fields: FieldFacts, weights: Mapping[str, Tensor])
         load_weights(task, weights)
         task.eval().requires_grad_(False)
         with torch.inference_mode():
-            return EntityCache.of([task.entity_parts(Batch.zeros(entity))], task.cache_type)
-    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:  # torch's own
-        raise DataError(
-            "the fields of a linker, their widths and its model's options",
-            f"{type(error).__name__}: {one_line(error)}",
-            SAVE_AGAIN,
-        ) from error
+            of_one = EntityCache.of([task.entity_parts(Batch.zeros(entity))], task.cache_type)
+    return of_one
 
 
 def _arrays(cache: EntityCache) -> dict[str, Tensor]:
@@ -144,13 +50,14 @@ def _arrays(cache: EntityCache) -> dict[str, Tensor]:
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _write_cache(cache: EntityCache, place: Path) -> None:
+def write_cache(cache: EntityCache, place: Path) -> None:
+    """Writes the parts of entities into a new folder."""
     place.mkdir()
     for name, value in _arrays(cache).items():
         np.save(place / f"{name}.npy", value.cpu().numpy(), allow_pickle=False)
 
 
-def _read_cache(place: Path, like: EntityCache, size: int) -> EntityCache:
+def read_cache(place: Path, like: EntityCache, size: int) -> EntityCache:
     """The parts of `size` entities, on their files: pages come into memory as they are read.
 
     Raises:

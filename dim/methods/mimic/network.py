@@ -96,11 +96,7 @@ class MIMICNetwork(Method):
         return mention, entity
 
     def make(self, widths: Widths) -> None:
-        """Makes the network, without weights.
-
-        Args:
-            widths: What it reads.
-        """
+        """Makes the network, without weights."""
         self.widths = dict(widths)
         units = tuple(unit for unit in (self.units or UNITS) if all(kind in widths for kind in NEEDED[unit]))
         self.matcher = Matcher(
