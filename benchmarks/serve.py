@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from rich.table import Table
 
@@ -119,7 +118,6 @@ def write_linker(
     """Writes `place`/linker, and gives it with questions to it."""
     world, encoder = make_world(place, num_entities, text_encoder, shape, seed)
     linker, _ = make_linker(world, encoder, device, "exact", seed)
-    linker.about["recipe"] = _recipe(linker, encoder, device)
     linker.save(place / "linker")
     return linker, [{"mention": q.mention, "context": q.context} for q in draw_questions(world, NUM_QUESTIONS, seed)]
 
@@ -138,19 +136,6 @@ def _of_backend(
     linker.save(place / "other")
     label = f"{backend} {precision or 'fp32'}"
     return Side("torch", "torch", place / "linker"), Side("backend", label, place / "other")
-
-
-def _recipe(linker: ContrastiveLinker, encoder: Path, device: str) -> dict[str, Any]:
-    """How a server makes again what `make_linker` made."""
-    options = {"path": str(encoder), "device": device}
-    return {
-        "model": {"class_path": "dim.methods.contrastive.module.DIM", "init_args": {"width": linker.towers.task.width}},
-        "encoders": {
-            "text_encoder": {"class_path": "dim.encoders.text.TransformersTextEncoder", "init_args": options},
-            "name_encoder": {"class_path": "dim.encoders.characters.CharacterEncoder"},
-        },
-        "context_template": linker.towers.live.context_template,
-    }
 
 
 def _print_facts(rounds: int, seconds: float) -> None:
