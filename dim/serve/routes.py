@@ -111,7 +111,6 @@ def api(served: Served, changes: Changes | None = None) -> APIRouter:
         return (await annotated(served, request, asked, image)).response()
 
     add_nif(router, served, errors(*ASKING, 501))
-    add_entity_routes(router, served, changes, errors(*ASKING, 409), errors(*ASKING, 404))
 
     @router.get("/about", responses=errors(*ANY), response_model=About)
     async def about() -> Response:
@@ -135,6 +134,9 @@ def api(served: Served, changes: Changes | None = None) -> APIRouter:
             raise Problem(404, f"the number of one of {len(images)} images", str(n), "Take the path from an answer.")
         picture = await served.images.shown(*edition.picture(row, images[n]))
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+    # Behind the images, whose paths could also be those of entities: who uses a wrong method hears of the first.
+    add_entity_routes(router, served, changes, errors(*ASKING, 409), errors(*ASKING, 404))
 
     @router.head("/health", include_in_schema=False)
     @router.get("/health", responses=errors(*_without_token()), response_model=State)

@@ -182,6 +182,14 @@ def test_who_watches_asks_by_head(client: httpx.Client) -> None:
     assert client.head("/about").status_code == 405
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"), [("/entities/Q1/images/0", "GET"), ("/entities/Q1", "DELETE"), ("/entities/remove", "POST")]
+)
+def test_a_wrong_method_hears_of_the_routes_own(client: httpx.Client, path: str, allowed: str) -> None:
+    answer = client.put(path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
 def test_answers_say_as_much_of_their_evidence_as_is_wanted(linker: Linker) -> None:
     full = {f"part_{number}": float(number) for number in range(50)} | dict.fromkeys(SHORT, 0.5)
     answer = Answer("Q1", "Ada", None, 1.0, 0.5, full)
