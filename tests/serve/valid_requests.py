@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 import httpx
 import schemathesis
 from schemathesis.core.failures import AcceptedNegativeData
-from schemathesis.openapi.checks import RejectedPositiveData
+from schemathesis.openapi.checks import RejectedPositiveData, UnsupportedMethodResponse
 
 NAME = "Velton"
 #: A pixel.
@@ -49,6 +49,8 @@ def turtle(context: Any, value: Any) -> bytes:
 
 @schemathesis.hook
 def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool:
+    if case.method == "DELETE" and case.operation.path.endswith("/images/{n}"):  # an entity's id may end like that
+        return not isinstance(failure, UnsupportedMethodResponse)
     if case.media_type == "text/turtle":  # any text is right by the document, and hardly one of them is Turtle
         return not isinstance(failure, RejectedPositiveData | AcceptedNegativeData)
     if case.media_type != "multipart/form-data":
