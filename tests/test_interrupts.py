@@ -180,5 +180,5 @@ def test_serve_answers_and_ends(run: Path, tmp_path: Path) -> None:
         return False
 
     said = interrupted(args, tmp_path, answers)
-    assert "accepted questions are answered" in said
+    assert "accepted, and all answered" in said
     assert last_line(said) == f"interrupted: {COMMANDS['serve'].interrupted}"

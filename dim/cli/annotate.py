@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dim.core.output import taken
 from dim.data.files import open_text
+from dim.display.counts import count_of
 from dim.display.lines import say, warn
 from dim.errors import ConfigError, DataError
 from dim.judge.folder import SAVED
@@ -122,7 +123,7 @@ def _write(annotations: Sequence[Annotation], output: Path, evidence: bool) -> N
         each.to_dict() | {ANSWERS: [as_written(answer, evidence) for answer in each.answers]} for each in annotations
     ]
     write_results(rows, output)
-    say(f"{len(rows):,} mentions linked: {output}")
+    say(f"{count_of(len(rows), 'mention')} linked: {output}")
 
 
 def _nothing(finder: FinderKind, num_entities: int, ignore_case: bool) -> str:

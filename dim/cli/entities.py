@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dim.display.counts import count_of
 from dim.display.terminal import Console
 from dim.linker import Linker
 from dim.linker.changed import changed_folder
@@ -58,5 +59,5 @@ def remove(folder: Path, ids: list[str], image_root: Path | None = None, trust: 
 
 def _say(what: str, linker: Linker, folder: Path) -> None:
     console = Console()
-    console.say(f"{what}; {folder} has {len(linker):,} entities now", highlight=False)
+    console.say(f"{what}; {folder} has {count_of(len(linker), 'entity')} now", highlight=False)
     console.say("a server of it answers by them after SIGHUP", highlight=False)

@@ -12,6 +12,7 @@ import pandas as pd
 from dim.cli.grid import written
 from dim.core.known_classes import trusted_by
 from dim.core.wrong_line import split_line
+from dim.display.counts import count_of
 from dim.display.lines import say
 from dim.errors import ConfigError
 from dim.linker import Linker
@@ -76,7 +77,7 @@ def from_linker(arguments: Sequence[str]) -> list[str]:
     config = IMAGES if recipe["encoders"].get("image_encoder") else TEXT
     kept = list(_kept(recipe, is_untrained))
     said = ", ".join(option.partition("=")[0] for option in kept)
-    say(f"from {given[FROM]}: {len(linker):,} entities, and {said}")
+    say(f"from {given[FROM]}: {count_of(len(linker), 'entity')}, and {said}")
     return ["fit", "--config", config, *kept, *rest[1:]]
 
 

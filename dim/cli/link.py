@@ -11,6 +11,7 @@ from dim.cli.next_steps import say_next
 from dim.core.known_classes import trusted_by
 from dim.core.locks import folder_lock
 from dim.core.output import check_target
+from dim.display.counts import count_of
 from dim.display.terminal import Console
 from dim.encoders.device import Backend, EncoderPrecision
 from dim.errors import ConfigError
@@ -159,7 +160,9 @@ def export(
     if check is check_opens:
         Console().say("opened: in a new process, with the same answers")
     root = _image_root(linker) if images == "paths" else None
-    say_next(f"{folder} ({_size(folder) / 1e6:,.0f} MB, {len(linker):,} entities)", linker, folder, root, trusted)
+    say_next(
+        f"{folder} ({_size(folder) / 1e6:,.0f} MB, {count_of(len(linker), 'entity')})", linker, folder, root, trusted
+    )
 
 
 def index(

@@ -18,6 +18,7 @@ from dim.data.entity_uris import EntityUris, ids_of
 from dim.data.files import explain_read_errors
 from dim.data.nif import Document, Named, Phrase, misplaced, named_as, read_nif, write_nif
 from dim.data.uri_file import read_uris
+from dim.display.counts import count_of
 from dim.display.lines import say_json
 from dim.display.terminal import Console
 from dim.errors import DataError
@@ -182,7 +183,10 @@ def say(figures: dict[str, Measured], facts: Facts, as_json: bool, name: str) ->
         told = {"file": name, "protocol": "D2KB", **asdict(facts)}
         say_json(told | {"figures": {each: asdict(found) for each, found in figures.items()}}, indent=2)
         return
-    table = Table(title=f"{name}: {facts.texts:,} texts, {facts.mentions:,} mentions; D2KB", caption=_caption(facts))
+    table = Table(
+        title=f"{name}: {count_of(facts.texts, 'text')}, {count_of(facts.mentions, 'mention')}; D2KB",
+        caption=_caption(facts),
+    )
     for column in ("", "mean", "precision", "recall", "F1", "right", "wrong", "missed"):
         table.add_column(column, justify="left" if column in ("", "mean") else "right")
     for each, found in figures.items():

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from dim.display.counts import count_of
 from dim.display.terminal import Console
 from dim.errors import MissingExtraError
 from dim.serve.settings import Settings, is_loopback
@@ -180,12 +181,16 @@ def opening_lines(
     """What is said when the server begins: what it serves and where, and what its user should know."""
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}{settings.root_path}"
-    lines = [f"model: {model}, {opened.num_entities:,} entities", f"page:  {address}/", f"API:   {address}/docs"]
+    lines = [
+        f"model: {model}, {count_of(opened.num_entities, 'entity')}",
+        f"page:  {address}/",
+        f"API:   {address}/docs",
+    ]
     if workers > 1:
         from dim.serve.workers import num_threads
 
         threads = num_threads(workers)
-        lines.append(f"workers: {workers}, which compute with {threads} thread{'s' if threads > 1 else ''} each")
+        lines.append(f"workers: {workers}, which compute with {count_of(threads, 'thread')} each")
     if opened.calibrated_on:
         lines.append(f"probabilities: {opened.calibrated_on}")
     if settings.writable:
@@ -202,9 +207,10 @@ def opening_lines(
 
 def closing_line(ended: Ended) -> str:
     """What is said when the server has ended."""
+    asked = count_of(ended.num_accepted, "question")
     if ended.forced:
-        return f"stopped at once: {ended.num_accepted:,} questions were accepted; those that waited got no answer"
+        return f"stopped at once: {asked} accepted; those that waited got no answer"
     if not ended.num_died:
-        return f"stopped: all {ended.num_accepted:,} accepted questions are answered"
-    died = f"{ended.num_died} process{'es' if ended.num_died > 1 else ''}"
-    return f"stopped: {ended.num_accepted:,} questions were accepted; {died} died, and what they had then got no answer"
+        return f"stopped: {asked} accepted, and all answered"
+    died = count_of(ended.num_died, "process")
+    return f"stopped: {asked} accepted; {died} died, and what they had then got no answer"

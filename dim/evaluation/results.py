@@ -22,6 +22,7 @@ from dim.core.folder_files import peek_json
 from dim.core.output import Kind
 from dim.data.dataset import NIL, Dataset
 from dim.data.missing_images import missing_sentence
+from dim.display.counts import count_of
 from dim.display.terminal import Console, Text
 from dim.evaluation import breakdown
 from dim.evaluation.metrics import CUTOFFS, measure_nil, summarize_ranks
@@ -190,7 +191,7 @@ def write_predictions(
                 file.write(json.dumps({"mention_id": mention_id, "answers": answers}, ensure_ascii=False) + "\n")
         facts["sha256"] = sha256(answers_file)
         facts_file.write_text(json_text(facts), encoding="utf-8")
-    Console().say(f"{len(mention_ids):,} mentions answered: {path}")
+    Console().say(f"{count_of(len(mention_ids), 'mention')} answered: {path}")
 
 
 def print_results(console: Console, metrics: dict[str, Any], frame: pd.DataFrame) -> None:

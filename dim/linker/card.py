@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from dim.display.counts import count_of
 from dim.display.markdown import markdown_table, python_string
 from dim.linker.figures import figures_table
 from dim.linker.knowledge import Knowledge
@@ -17,7 +18,7 @@ library_name: dim
 tags: [entity-linking, multimodal]
 {licence}---
 
-# A dim linker of {count:,} entities{whose}
+# A dim linker of {count}{whose}
 
 Links a mention (a name in a sentence, with an image) to an entity of its knowledge base.
 
@@ -64,7 +65,7 @@ def model_card(
     licence = {"license": str(about["licence"]).lower()} if about.get("licence") else None
     return CARD.format(
         licence=yaml.safe_dump(licence, allow_unicode=True, width=math.inf) if licence else "",
-        count=len(knowledge),
+        count=count_of(len(knowledge), "entity"),
         whose=whose,
         mention=python_string(name),
         context=python_string(f"{name} …"),

@@ -22,6 +22,7 @@ from dim.core.output import taken
 from dim.core.progress import shown
 from dim.data.table_files import iter_table
 from dim.data.table_rows import MENTION_COLUMNS, SYNONYMS, read_columns
+from dim.display.counts import count_of
 from dim.display.terminal import Console
 from dim.errors import ConfigError, DataError, DimError
 from dim.features.inputs import file_state
@@ -132,7 +133,7 @@ def link_file(source: Path, output: Path, options: Options) -> None:
             raise taken(there)
         state.unlink()
         remove_leftovers(output.parent)
-        console.say(f"{counted.total:,} rows answered before: {output}")
+        console.say(f"{count_of(counted.total, 'row')} answered before: {output}")
         return
     done, failed = _resume(journal, state, asked)
     where = (options.dataset, options.image_root, options.judge)
@@ -373,5 +374,5 @@ def _report(total: int, failed: Failed, output: Path) -> None:
             f"an error in each of {total:,}; {first}",
             f"Put the input right; see {output}.",
         )
-    errors = f" ({failed.count:,} error{'s' if failed.count > 1 else ''}; {first})" if failed.count else ""
-    Console().say(f"{total:,} rows answered: {output}{errors}")
+    errors = f" ({count_of(failed.count, 'error')}; {first})" if failed.count else ""
+    Console().say(f"{count_of(total, 'row')} answered: {output}{errors}")

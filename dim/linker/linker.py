@@ -15,6 +15,7 @@ from dim.core.output import output_folder
 from dim.core.plugins import RUNS, loaded
 from dim.core.replaced import of_one_folder
 from dim.data.entity import Entity
+from dim.display.counts import count_of
 from dim.encoders.base import ImageEncoder, TextEncoder
 from dim.encoders.device import resolve_device
 from dim.errors import ConfigError, DataError
@@ -429,7 +430,7 @@ class Linker(ABC):
 
     def __repr__(self) -> str:
         whose = self.about.get("dataset") or self.about.get("run") or "no dataset"
-        return f"{type(self).__name__}({len(self):,} entities, {whose})"
+        return f"{type(self).__name__}({count_of(len(self), 'entity')}, {whose})"
 
     def link(
         self,

@@ -37,7 +37,7 @@ def test_sigterm_in_flight_loses_no_accepted_question(folder: Path) -> None:
         assert all(len(result["answers"]) == 5 for answer in answers for result in answer.json()["results"])
         out, err = served.communicate(timeout=HANG)
         assert served.returncode == 0, err
-        assert "stopped: all 160 accepted questions are answered" in out
+        assert "stopped: 160 questions accepted, and all answered" in out
         assert "Traceback" not in err
 
 

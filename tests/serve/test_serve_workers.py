@@ -59,7 +59,7 @@ def test_all_of_them_answer_are_counted_together_and_lose_nothing_at_their_end(f
         assert all(len(result["answers"]) == 5 for answer in answers for result in answer.json()["results"])
         out, err = served.communicate(timeout=HANG)
         assert served.returncode == 0, err
-        assert "stopped: all 160 accepted questions are answered" in out
+        assert "stopped: 160 questions accepted, and all answered" in out
         assert "Traceback" not in err
 
 
@@ -75,7 +75,7 @@ def test_one_that_dies_is_replaced(folder: Path) -> None:
         out, err = served.communicate(timeout=HANG)
         assert served.returncode == 0, err
         assert "a process that answered ended (signal 9): another takes its place" in err
-        assert "10 questions were accepted; 1 process died, and what they had then got no answer" in out
+        assert "10 questions accepted; 1 process died, and what they had then got no answer" in out
 
 
 @pytest.mark.long
@@ -199,9 +199,9 @@ def test_processes_share_the_cores() -> None:
 
 
 def test_what_died_is_said_at_the_end() -> None:
-    assert closing_line(Ended(1234, 0, False, False)) == "stopped: all 1,234 accepted questions are answered"
+    assert closing_line(Ended(1234, 0, False, False)) == "stopped: 1,234 questions accepted, and all answered"
     assert "got no answer" in closing_line(Ended(1234, 0, False, True))
-    assert "1,234 questions were accepted; 2 processes died" in closing_line(Ended(1234, 2, False, False))
+    assert "1,234 questions accepted; 2 processes died" in closing_line(Ended(1234, 2, False, False))
 
 
 def test_what_could_not_be_opened_is_one_line_of_the_process_that_looks_after_them() -> None:
