@@ -102,6 +102,13 @@ class NPair(NPairsLoss):  # type: ignore[misc]  # the library is untyped
 
 Loss: TypeAlias = NPair | ReleasedNPair | BaseMetricLossFunction
 
+#: Of the options of library losses that are objects, a class each.
+_PARTS = {
+    "distance": "distances.CosineSimilarity",
+    "reducer": "reducers.MeanReducer",
+    "embedding_regularizer": "regularizers.LpRegularizer",
+}
+
 
 def pairs_without(labels: Tensor, ref_labels: Tensor, left_out: Tensor) -> Pairs:
     """All pairs of rows [B] and references [R] by their labels, but for negatives that are left out [B, R].
@@ -134,6 +141,7 @@ def check_loss(loss: Loss, draws: bool = False, leaves_out: bool = False) -> Non
     """
     if isinstance(loss, ReleasedNPair):
         return
+    _check_parts(loss)
     loss = deepcopy(loss).cpu()  # some remember what they saw, and one in training may be elsewhere
     generator = torch.Generator().manual_seed(0)
     gold = torch.tensor([0, 1, 2, 2])
@@ -159,6 +167,19 @@ def check_loss(loss: Loss, draws: bool = False, leaves_out: bool = False) -> Non
             f"{type(loss).__name__}, which has no part in indices_tuple",
             "Name NPair, ReleasedNPair or NTXentLoss.",
         )
+
+
+def _check_parts(loss: Loss) -> None:
+    """Refuses what stands for an object of the library and is none: such an option is passed on as it was written."""
+    for name, example in _PARTS.items():
+        given = getattr(loss, name, None)
+        if isinstance(given, str | dict | list):
+            raise ConfigError(
+                f"an object of pytorch-metric-learning as the {name} of {type(loss).__name__}",
+                f"{given!r}, which names no class that can be had",
+                "Write it with its module, such as "
+                f"--model.loss.{name} '{{\"class_path\": \"pytorch_metric_learning.{example}\"}}'.",
+            )
 
 
 def _refusal(loss: Loss, reason: str) -> ConfigError:

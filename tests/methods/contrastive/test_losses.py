@@ -132,6 +132,13 @@ def test_losses_that_cannot_are_refused_by_name(loss):
 LEFT_OUT = torch.tensor([[False, True, False, False], [False] * 4, [True, False, False, True]])
 
 
+@pytest.mark.parametrize("given", ["CosineSimilarity", {"class_path": "pytorch_metric_learning.distances.Cosine"}])
+def test_a_part_that_is_no_object_is_refused_with_a_line_that_makes_one(given):
+    with pytest.raises(ConfigError, match="as the distance of NTXentLoss") as raised:
+        check_loss(NTXentLoss(distance=given))
+    assert "pytorch_metric_learning.distances.CosineSimilarity" in str(raised.value)
+
+
 def test_npair_masks_negatives_that_are_left_out():
     query, references = vectors(0, rows=3), vectors(1, rows=4)
     labels, others = torch.tensor([7, 8, 9]), torch.tensor([7, 8, 9, 5])
