@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from functools import cached_property
 from typing import Any, Literal
 
@@ -113,7 +114,9 @@ class TextModel:
         has_unread = self.pooling != ("pooler",) and any("pooler" in name for name, _ in model.named_modules())
         without = POOLER if has_unread else None
         config = LoraConfig(r=self.lora_rank, target_modules="all-linear", exclude_modules=without)
-        with torch.random.fork_rng(devices=[]):  # the same matrices whatever drew before
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # the same matrices whatever drew before
+            # peft 0.21 reads a property that Transformers has renamed.
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
             torch.manual_seed(0)
             with_lora: nn.Module = get_peft_model(model, config)
         return with_lora.eval()  # as the model in it is: the wrapper comes in training mode

@@ -73,7 +73,9 @@ def test_with_tokens_a_text_has_a_vector_a_token_whose_mean_is_the_pooled_one(fo
 
 
 @pytest.mark.parametrize("train", ["full", "lora"])
-def test_a_trained_half_of_t5_is_written_so_that_it_loads_again(folder: Path, tmp_path: Path, train: str) -> None:
+def test_a_trained_half_of_t5_is_written_so_that_it_loads_again(
+    folder: Path, tmp_path: Path, train: str, recwarn: pytest.WarningsRecorder
+) -> None:
     if train == "lora":
         pytest.importorskip("peft")
     torch.manual_seed(0)
@@ -88,6 +90,7 @@ def test_a_trained_half_of_t5_is_written_so_that_it_loads_again(folder: Path, tm
     again = TransformersTextEncoder(str(tmp_path / "written"), **options)
     assert not again.is_trained
     np.testing.assert_allclose(again.encode_text(TEXTS), encoder.encode_text(TEXTS), atol=1e-4)
+    assert not [str(each.message) for each in recwarn if "gradient_checkpointing" in str(each.message)]
 
 
 def test_texts_are_cut_at_max_length_or_at_what_the_model_takes(folder: Path) -> None:

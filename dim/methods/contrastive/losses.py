@@ -178,7 +178,7 @@ def _check_parts(loss: Loss) -> None:
                 f"an object of pytorch-metric-learning as the {name} of {type(loss).__name__}",
                 f"{given!r}, which names no class that can be had",
                 "Write it with its module, such as "
-                f"--model.loss.{name} '{{\"class_path\": \"pytorch_metric_learning.{example}\"}}'.",
+                f'--model.loss.{name} \'{{"class_path": "pytorch_metric_learning.{example}"}}\'.',
             )
 
 
