@@ -3,6 +3,7 @@ import pickle
 import pytest
 import torch
 from tiny_lm import save_model
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dim.errors import ConfigError
 from dim.methods.generative.language_model import LanguageModel, explained_memory
@@ -79,6 +80,26 @@ def test_half_precision_is_loaded_and_computes(folder):
     assert vectors.dtype == torch.bfloat16
     output = model.run(torch.ones(1, 3, dtype=torch.long), 1, vectors)
     assert output.logits.shape[:2] == (1, 1)
+
+
+def test_the_head_is_not_copied_for_each_prompt(folder):
+    model = LanguageModel(str(folder), precision="bf16")
+    mask = torch.ones(3, 5, dtype=torch.int64)
+    for num_logits in (1, 2):
+        with Sizes() as sizes:
+            model.run(mask, num_logits, model.embed(torch.arange(15).reshape(3, 5)), is_last=True)
+        assert sizes.largest <= model.model.get_output_embeddings().weight.numel()
+
+
+class Sizes(TorchDispatchMode):
+    """The most numbers of a tensor that an operation computes with; one that is spread over a batch counts as spread."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if not func.is_view:
+            self.largest = max([self.largest, *(each.numel() for each in args if isinstance(each, torch.Tensor))])
+        return func(*args, **kwargs or {})
 
 
 def test_no_model_there_says_what_stands_beside(tmp_path):
