@@ -10,7 +10,7 @@
 # many times as long; with the head of Llama 3 it would be 8 GB. In float32 nothing is copied. `.contiguous()` on the
 # slice, 9 kB, gives the same logits without any of it.
 # A user of dim would meet it with GEMEL in bf16 on a CPU: a quarter of the time in which prompts were read went to these
-# copies. dim has the head's input in one piece (`_in_one_piece` in dim/methods/generative/language_model.py).
+# copies. dim has the head's input in one piece (`frozen` in dim/encoders/pretrained.py).
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

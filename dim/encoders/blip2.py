@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dim.encoders.base import Captioner, LoadedAnew
 from dim.encoders.device import DTYPES, Precision, resolve_device
-from dim.encoders.pretrained import KnownByItsFiles, check_whole, current_transformers
+from dim.encoders.pretrained import KnownByItsFiles, check_whole, current_transformers, frozen
 from dim.errors import ConfigError
 
 QUESTION = "Question: Who are the characters in the picture? Answer:"  #: As DIM asks (arXiv 2407.12019).
@@ -109,7 +109,7 @@ class Blip2Captioner(KnownByItsFiles, LoadedAnew, Captioner):
         check_whole(report["missing_keys"], f"{self.WHAT} at {self.path}", "Choose another checkpoint.")
         if model.config.image_token_id is None:  # a checkpoint of the years before the prompt held image tokens
             model.config.image_token_id = self._image_token
-        return model.eval().requires_grad_(False).to(self._torch_device)
+        return frozen(model).to(self._torch_device)
 
     def _prompt(self, questions: Sequence[str]) -> dict[str, Tensor]:
         """Per row: image tokens, padding, question. The mask hides the padding, so its place does not matter.

@@ -18,7 +18,7 @@ from dim.display.lines import warn
 from dim.encoders.base import Captioner, LoadedAnew
 from dim.encoders.device import DTYPES, Precision, resolve_device
 from dim.encoders.encoder_check import pictures, remedy_for, tried
-from dim.encoders.pretrained import KnownByItsFiles, check_whole, current_transformers
+from dim.encoders.pretrained import KnownByItsFiles, check_whole, current_transformers, frozen
 from dim.encoders.special_tokens import as_plain_text, special_tokens
 from dim.errors import ConfigError
 from dim.images.scaled import scaled_down
@@ -199,7 +199,7 @@ class TransformersCaptioner(KnownByItsFiles, LoadedAnew, Captioner):
         for name in _UNUSED:
             setattr(model.generation_config, name, None)
         model.generation_config.pad_token_id = pad  # it says so on stderr where it has to choose one
-        return model.eval().requires_grad_(False).to(self._torch_device)
+        return frozen(model).to(self._torch_device)
 
     @cached_property
     def _processor(self) -> Any:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from torch import Tensor, nn
 from transformers import dynamic_module_utils
 from transformers.utils import logging
 
@@ -207,6 +208,21 @@ def current_transformers() -> Any:
             "Use dim's own environment, or Blip2LavisCaptioner in this one.",
         )
     return transformers
+
+
+def frozen(model: Any) -> Any:
+    """A language model in evaluation mode, without gradients, whose head is not copied for each prompt.
+
+    A head is given a slice, the last positions. Of vectors that do not lie side by side torch 2.13 makes a product for
+    each prompt, and a CPU copies frozen bf16 weights as often (findings/torch_copies_a_head_for_each_prompt.sh).
+    """
+    if (head := model.get_output_embeddings()) is not None:
+        head.register_forward_pre_hook(_in_one_piece)
+    return model.eval().requires_grad_(False)
+
+
+def _in_one_piece(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(each.contiguous() if isinstance(each, Tensor) else each for each in inputs)
 
 
 def check_whole(missing: Collection[str], of: str, remedy: str) -> None:

@@ -15,8 +15,9 @@ import torch
 from dim.core.files import content_hash
 from dim.core.progress import tracked
 from dim.encoders.device import DTYPES, Precision, resolve_device
-from dim.encoders.pretrained import check_whole
+from dim.encoders.pretrained import check_whole, frozen
 from dim.encoders.special_tokens import as_plain_text, special_tokens
+from dim.encoders.text_reader import accepted
 from dim.errors import ConfigError, DataError
 from dim.images.scaled import scaled_down
 from dim.judge.contract import Case, Verdict
@@ -116,7 +117,7 @@ class LocalModelJudge(ModelJudge):
         """The log-probabilities of the letters as the next token, as a record keeps them."""
         inputs = self._inputs(question.prompt(self.prompts), question.case)
         with torch.inference_mode():
-            logits = self.network(**inputs).logits[0, -1].float()
+            logits = self.network(**inputs, **self._last_alone).logits[0, -1].float()
         shares = logits.log_softmax(-1)[[self._tokens[letter] for letter in question.letters]].tolist()
         if not all(map(math.isfinite, shares)):
             found = "NaN or infinity"
@@ -212,6 +213,11 @@ class LocalModelJudge(ModelJudge):
         return found
 
     @cached_property
+    def _last_alone(self) -> dict[str, int]:
+        """Has a forward pass give logits for the last position alone, where it can."""
+        return {"logits_to_keep": 1} if "logits_to_keep" in accepted(self.network) else {}
+
+    @cached_property
     def network(self) -> Any:
         """The model, loaded at first use; its weights are never unpickled.
 
@@ -225,7 +231,7 @@ class LocalModelJudge(ModelJudge):
             kind, dtype=DTYPES[self.precision], use_safetensors=True, output_loading_info=True
         )
         check_whole(report["missing_keys"], f"{self.WHAT} at {self.path}", "Choose another checkpoint.")
-        return model.eval().requires_grad_(False).to(self._torch_device)
+        return frozen(model).to(self._torch_device)
 
     @cached_property
     def _torch_device(self) -> torch.device:

@@ -19,7 +19,7 @@ from dim.core.excerpts import first_line
 from dim.core.shortages import is_memory
 from dim.encoders.device import DTYPES, Precision
 from dim.encoders.model_files import copy_files, load_pickled, transformers_files
-from dim.encoders.pretrained import Pretrained, check_whole
+from dim.encoders.pretrained import Pretrained, check_whole, frozen
 from dim.errors import ConfigError
 from dim.methods.generative.model_kinds import check_gguf, check_kind, known_positions
 from dim.methods.generative.tokenizer import Tokenized
@@ -105,10 +105,8 @@ class LanguageModel(Tokenized):
         model, report = self._load(AutoModelForCausalLM, output_loading_info=True, **options)
         remedy = "Use a checkpoint of a causal language model."
         check_whole(report["missing_keys"], f"the language model at {self.path}", remedy)
-        frozen: nn.Module = model.eval().requires_grad_(False)
-        if (head := frozen.get_output_embeddings()) is not None:  # type: ignore[operator]
-            head.register_forward_pre_hook(_in_one_piece)
-        return frozen
+        ready: nn.Module = frozen(model)
+        return ready
 
     def to(self, device: torch.device) -> None:
         """Moves the weights, unless a device map placed them."""
@@ -220,15 +218,6 @@ def explained_memory() -> Iterator[None]:
             "Lower --data.batch_size (training), --model.batch_size or --model.num_beams (answering), or the number of "
             "examples; or load the model in bf16 or quantized (--model.language_model.precision, .quantization).",
         ) from error
-
-
-def _in_one_piece(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The last positions that a head is given, copied out of all.
-
-    Of vectors that do not lie side by side torch 2.13 makes a product for each prompt, for which a CPU copies bf16
-    weights as often (findings/torch_copies_a_head_for_each_prompt.sh).
-    """
-    return tuple(each.contiguous() if isinstance(each, Tensor) else each for each in inputs)
 
 
 def _check_package(name: str, what: str) -> None:

@@ -92,7 +92,7 @@ def test_the_head_is_not_copied_for_each_prompt(folder):
 
 
 class Sizes(TorchDispatchMode):
-    """The most numbers of a tensor that an operation computes with; one that is spread over a batch counts as spread."""
+    """The most numbers of a tensor that an operation computes with, as it is spread over a batch."""
 
     largest = 0
 
