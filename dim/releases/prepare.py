@@ -11,7 +11,7 @@ import pandas as pd
 from dim.core.files import check_variant, content_hash, write_json
 from dim.core.locks import folder_lock
 from dim.core.output import claimed_folder
-from dim.data.dataset import AUDIT_FILE, CAPTIONS, FORMAT_VERSION, Dataset, dataset_kind, write_dataset
+from dim.data.dataset import AUDIT_FILE, FORMAT_VERSION, Dataset, dataset_kind, write_dataset
 from dim.data.files import check_there, explain_read_errors, list_names
 from dim.data.missing_images import (
     MAX_MISSING_IMAGES,
@@ -190,13 +190,14 @@ def _is_as_prepared(out: Path, place: str, layout: str, linker: str | None = Non
     """
     if not PREPARED.stands_at(out):
         return False
-    meta = Dataset(out).meta
+    dataset = Dataset(out)
+    meta = dataset.meta
     if (meta.get("prepared_from"), meta.get("layout"), meta.get("entities_from")) != (place, layout, linker):
         return False
-    if added := [*meta.get("text_facts", ()), *(["captions"] if (out / CAPTIONS).is_dir() else [])]:
+    if dataset.added:
         raise ConfigError(
             f"a dataset of dim prepare to which nothing was added, or a new folder, at {out}",
-            f"one with what models said: {', '.join(added)}",
+            f"one with what models said: {', '.join(dataset.added)}",
             "Choose another folder; or --overwrite true, and dim refresh or dim caption again: their answers are kept.",
         )
     return True
