@@ -286,6 +286,9 @@ def test_what_models_said_of_a_dataset_is_not_dropped_unasked(root: Path, tmp_pa
     with pytest.raises(ConfigError, match="found    one with what models said: captions\n"):
         prepare(root, out, audit=False)
     assert (Dataset(out).mentions["caption"] == "A portrait.").all()
+    for overwrite in (True, False):  # the record of captions is kept, and is none of those that stand there
+        assert prepare(root, out, audit=False, overwrite=overwrite).mentions["caption"].isna().all()
+        assert (out / "captions" / "mine.parquet").exists()
 
 
 def test_a_dataset_whose_refresh_runs_is_not_replaced(root: Path, tmp_path: Path) -> None:

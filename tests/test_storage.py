@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from waiting import HANG
 
-from dim.core.files import WORKPLACE, atomic_path, content_hash, explain_write_errors, write_json
+from dim.core.files import WORKPLACE, atomic_path, content_hash, explain_write_errors, growing, write_json
 from dim.errors import DimError, MissingExtraError, StorageError
 
 
@@ -116,6 +116,21 @@ def test_what_is_written_is_on_the_disk_before_it_has_its_name_and_the_name_befo
         *[("whole", False, ["old"]), ("folder", False, ["old"]), ("deep", True, [])],
         *[("whole", True, ["new"]), ("folder", True, ["new"]), ("deep", True, ["old"])],
     ]
+
+
+def test_a_line_is_on_the_disk_when_it_was_added_and_a_torn_one_swallows_none(tmp_path, monkeypatch):
+    path, synced = tmp_path / "lines", []
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, bytes(data)[:3]))  # near a full disk
+    monkeypatch.setattr(os, "fsync", lambda _: synced.append(path.read_bytes()))
+    with growing(path) as add:
+        add(b"first\n")
+        add(b"second\nthird\n")
+    assert synced == [b"", b"first\n", b"first\nsecond\nthird\n"]  # the first time its name
+    path.write_bytes(b"first\nsec")
+    with growing(path) as add:
+        add(b"third\n")
+    assert path.read_bytes() == b"first\nsec\nthird\n"
 
 
 WATCH = """

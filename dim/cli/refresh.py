@@ -8,14 +8,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from dim.core.coroutines import run_to_end
 from dim.core.files import check_variant, content_hash, file_name_of
 from dim.data.dataset import ANSWERS, Dataset, add_texts
 from dim.display.lines import say
 from dim.errors import ConfigError, DataError
-from dim.refresh.answers import Answer, AnswerLog, append
+from dim.refresh.answers import Answer, AnswerLog, Keep
 from dim.refresh.asking import Asker
 from dim.refresh.budget import Budget
 from dim.refresh.chat_server import ChatServer
@@ -118,8 +118,8 @@ def refresh(
         stop = ""
         try:
             if plan.pending:
-                with log.open() as file:
-                    stop = run_to_end(run.ask(plan, file))
+                with log.open() as add:
+                    stop = run_to_end(run.ask(plan, add))
         finally:  # also after Ctrl-C, SIGTERM or an error: what came is put to use
             dataset = run.write(plan)
     if stop:
@@ -222,13 +222,13 @@ class _Run:
             say(f"\n--- prompt for {request.entity_id}\n{request.prompt}")
         say("\nNothing was sent.")
 
-    async def ask(self, plan: RefreshPlan, file: IO[bytes]) -> str:
+    async def ask(self, plan: RefreshPlan, add: Keep) -> str:
         """Asks for what is pending. Returns why it stopped early, or nothing."""
         with answer_progress("refresh", self.budget, len(plan.pending)) as advance:
             async with self.server.endpoint() as endpoint:
 
                 def keep(answer: Answer) -> None:
-                    append(file, answer)
+                    add(answer)
                     plan.add(answer)
                     advance(answer)
 

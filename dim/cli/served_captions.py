@@ -36,11 +36,11 @@ def served_captions(
     states = {path: _content(path, dataset.image_root) for paths, _ in items for path in paths}
     pictures = [Picture(paths, question, " ".join(states[path] for path in paths)) for paths, question in items]
     log = AnswerLog(dataset.root, f"captions-{check_variant(name)}", "dim caption")
-    with log.open() as file:
+    with log.open() as add:
         asking = CaptionAsking(server, pictures, dataset.image_root, log)
         stop: str | BaseException
         try:
-            stop = run_to_end(asking.run(file))
+            stop = run_to_end(asking.run(add))
         except (DimError, KeyboardInterrupt) as error:
             stop = error
     return _captions(asking, inputs), _told(asking), stop

@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -157,6 +157,33 @@ def sync_names(folder: Path) -> None:
     except OSError as error:
         if error.errno not in _NOT_FOR_FOLDERS:
             raise
+
+
+@contextmanager
+def growing(path: Path) -> Iterator[Callable[[bytes], None]]:
+    """Yields what adds lines to a file, and returns when they are on the disk itself: no kill or power cut loses them.
+
+    A line that was torn before gets its end, so that it swallows no other; whoever reads the file leaves it out.
+    """
+    with path.open("ab+", buffering=0) as file:
+        sync_names(path.parent)
+
+        def add(lines: bytes) -> None:
+            write_all(file.fileno(), lines)
+            os.fsync(file.fileno())
+
+        if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
+            add(b"\n")
+        yield add
+
+
+def write_all(descriptor: int, data: bytes, offset: int | None = None) -> None:
+    """Writes all of it, at the end or at an offset: one write may take less, near a full disk or past 2 GiB."""
+    view = memoryview(data)
+    while view:
+        written = os.write(descriptor, view) if offset is None else os.pwrite(descriptor, view, offset)
+        view = view[written:]
+        offset = None if offset is None else offset + written
 
 
 def make_folder(folder: Path) -> None:

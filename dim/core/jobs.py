@@ -29,7 +29,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dim.core.files import atomic_path, explain_write_errors, make_folder, put_in_place, sync_names, write_json
+from dim.core.files import (
+    atomic_path,
+    explain_write_errors,
+    growing,
+    make_folder,
+    put_in_place,
+    sync_names,
+    write_all,
+    write_json,
+)
 from dim.core.folder_files import json_value, peek_json
 from dim.errors import DataError
 
@@ -195,9 +204,8 @@ class Workplace:
         line = json.dumps({"block": block.index, "note": block.note, "checksum": block.checksum}) + "\n"
         with explain_write_errors(self.folder, "Free some space and run the same command again: it goes on from here."):
             self._write_rows(block)
-            with (self.folder / "progress.jsonl").open("ab", buffering=0) as progress:
-                _write_all(progress.fileno(), line.encode())
-                os.fsync(progress.fileno())
+            with growing(self.folder / "progress.jsonl") as add:
+                add(line.encode())
         self.notes[block.index], self._of_rows[block.index] = block.note, checksum_of(block.rows)
 
     def publish(self, final: Path) -> None:
@@ -263,7 +271,7 @@ class Workplace:
     def _write_rows(self, block: Block) -> None:
         fd = os.open(self.matrix_path, os.O_WRONLY)
         try:
-            _write_all(fd, block.rows.tobytes(), self._offset(self.plan.block(block.index).start))
+            write_all(fd, block.rows.tobytes(), self._offset(self.plan.block(block.index).start))
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -284,12 +292,3 @@ def _reserve(fd: int, size: int) -> None:
         os.posix_fallocate(fd, 0, size)
     else:  # macOS
         os.ftruncate(fd, size)
-
-
-def _write_all(fd: int, data: bytes, offset: int | None = None) -> None:
-    """One write may take less than it was given: near a full disk, or past 2 GiB."""
-    view = memoryview(data)
-    while view:
-        written = os.write(fd, view) if offset is None else os.pwrite(fd, view, offset)
-        view = view[written:]
-        offset = None if offset is None else offset + written

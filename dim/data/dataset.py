@@ -142,6 +142,9 @@ class Dataset:
     Args:
         root: The folder that holds `dataset.json`.
 
+    Attributes:
+        added: What models said of it since it was made: entity texts by their variant, and `captions`.
+
     Raises:
         DataError: The folder is no dataset folder, of another format version, or cannot be read.
     """
@@ -160,6 +163,7 @@ class Dataset:
                 "Run dim prepare again on the release.",
             )
         self.meta = refit(self.meta, About, "dataset.json", what, remedy)
+        self.added = list[str]()
         self._hear_tables()
 
     def _hear_tables(self) -> None:
@@ -167,8 +171,9 @@ class Dataset:
         for name in ("mentions", *(f"texts/{variant}" for variant in self.variants)):
             if about := said_by(self.root / f"{name}.parquet"):
                 self.meta["hashes"][name] = about["hash"]
-                if name != "mentions":
-                    variant = name.partition("/")[2]
+                variant = name.partition("/")[2]
+                self.added.append(variant or "captions")
+                if variant:
                     self.meta["texts"] = sorted({*self.meta["texts"], variant})
                     if facts := about.get("facts"):
                         self.meta["text_facts"] = self.meta.get("text_facts", {}) | {variant: facts}

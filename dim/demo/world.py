@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dim.core.output import output_folder
-from dim.data.dataset import ANSWERS, CAPTIONS, SPLITS, Dataset, dataset_kind, keep_answers, write_folder
+from dim.data.dataset import SPLITS, Dataset, dataset_kind, keep_answers, write_folder
 from dim.data.splits import DOCUMENT
 from dim.demo.drawing import STYLES_OF, Picture, draw_all, picture_paths
 from dim.demo.mentions import MENTIONS_PER_FAMILY, UNTOLD, Plan, documents, plan_mentions, sentences
@@ -27,7 +27,6 @@ MISSING_MENTION_IMAGES = 0.06
 MISSING_ENTITY_IMAGES = 0.12
 MISSING_CONTEXTS = 0.04
 MISSING_TEXTS = 0.04
-VARIANTS = ("brief", "refreshed")
 WORLD = dataset_kind("a demo world", lambda meta: str(meta.get("source")).startswith("made by dim"), has_images=True)
 
 _FACT_VALUES = [(kind, list(values)) for kind, values in FACTS.items()]
@@ -89,9 +88,7 @@ def _is_as_made(root: Path, made_with: dict[str, Any]) -> bool:
     if not WORLD.stands_at(root):
         return False
     world = Dataset(root)
-    added = any((root / name).exists() for name in (ANSWERS, CAPTIONS)) or world.variants != list(VARIANTS)
-    captions = world.column("mentions", "caption")
-    return world.meta.get("made_with") == made_with and not added and captions.null_count == len(captions)
+    return world.meta.get("made_with") == made_with and not world.added
 
 
 def _write(

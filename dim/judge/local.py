@@ -24,7 +24,7 @@ from dim.judge.contract import Case, Verdict
 from dim.judge.model_judge import ModelJudge
 from dim.judge.question import MOST, Asked, JudgeTemplate
 from dim.judge.server import record_name
-from dim.refresh.answers import Answer, AnswerLog, append
+from dim.refresh.answers import Answer, AnswerLog
 from dim.refresh.prompt import Prompt
 
 MOST_PIXELS = 512 * 512  #: Of an image; larger ones are scaled down before the model's own processor scales them.
@@ -93,13 +93,13 @@ class LocalModelJudge(ModelJudge):
             return [self._read(question, self._answer(question)) for question in questions]
         log = AnswerLog(record, record_name(self), "dim judge")
         found = []
-        with log.open() as file:
+        with log.open() as add:
             known = {answer.request_hash: answer for answer in log.read()[0]}
             for question in tracked(questions, "judge", len(questions)):
                 answer = known.get(self._key(question))
                 if answer is None:
                     answer = self._answer(question)
-                    append(file, answer)
+                    add(answer)
                 found.append(self._read(question, answer))
         return found
 

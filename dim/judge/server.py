@@ -8,7 +8,7 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar
 
 from dim.core.coroutines import run_to_end
 from dim.core.files import content_hash, file_name_of
@@ -16,7 +16,7 @@ from dim.display.log import log
 from dim.errors import ConfigError
 from dim.judge.contract import Case, Judge, Verdict
 from dim.judge.question import MOST, Asked, JudgeTemplate
-from dim.refresh.answers import Answer, AnswerLog, append
+from dim.refresh.answers import Answer, AnswerLog, Keep
 from dim.refresh.asking import Request
 from dim.refresh.budget import Budget
 from dim.refresh.chat_server import ChatServer
@@ -122,27 +122,27 @@ class ServerJudge(ChatServer, Judge):
         questions = [Asked.of(case, self.seed or 0) for case in cases]
         log = None if record is None else AnswerLog(record, record_name(self), "dim judge")
         with self._turn, ExitStack() as opened:
-            file = None if log is None else opened.enter_context(log.open())
+            add = None if log is None else opened.enter_context(log.open())
             known = [] if log is None else log.read()[0]
             latest = {answer.request_hash: answer for answer in sorted(known, key=self._is_finished)}
             self.spent.renew()
-            stop = run_to_end(self._ask(questions, latest, file))
+            stop = run_to_end(self._ask(questions, latest, add))
         if stop:
             LOG.warning("stopped before the next call: %s; what is left is the ranker's answer", stop)
         return [self._verdict(question, latest) for question in questions]
 
-    async def _ask(self, questions: Sequence[Asked], latest: dict[str, Answer], file: IO[bytes] | None) -> str:
+    async def _ask(self, questions: Sequence[Asked], latest: dict[str, Answer], add: Keep | None) -> str:
         """Asks what has no finished answer, and puts each answer into `latest`. Returns why it stopped early."""
         pending = [each for each in questions if not self._is_known(latest.get(self._key(each)))]
         if not pending:
             return ""
-        shows = file is not None
+        shows = add is not None
         with answer_progress("judge", self.spent, len(pending)) if shows else nullcontext(_nobody) as advance:
             async with self.endpoint() as endpoint:
 
                 def keep(answer: Answer) -> None:
-                    if file is not None:
-                        append(file, answer)
+                    if add is not None:
+                        add(answer)
                     latest[answer.request_hash] = answer
                     advance(replace(answer, status="ok") if self._is_finished(answer) else answer)  # a cut one is read
 

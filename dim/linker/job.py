@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from dim.core.checksums import sha256
 from dim.core.excerpts import few
-from dim.core.files import explain_write_errors, remove_leftovers, sync_names, write_json
+from dim.core.files import explain_write_errors, growing, remove_leftovers, write_json
 from dim.core.folder_files import json_value, read_json
 from dim.core.output import taken
 from dim.core.progress import shown
@@ -147,14 +147,11 @@ def link_file(source: Path, output: Path, options: Options) -> None:
     with (
         shown("link", counted.total, done=done, console=console) as advance,
         explain_write_errors(journal, GO_ON),
-        journal.open("a", encoding="utf-8") as answered,
+        growing(journal) as add,
     ):
-        sync_names(journal.parent)
         for places, results in _answered(linker, rows, source, options):
             failed.add(results, places)
-            answered.writelines(json_line(result) for result in results)
-            answered.flush()
-            os.fsync(answered.fileno())
+            add("".join(map(json_line, results)).encode())
             advance(len(results))
     write_answers(journal, output)
     state.unlink()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import IO, Any, get_type_hints
+from typing import Any, get_type_hints
 
-from dim.core.files import explain_write_errors, regular, sync_names
+from dim.core.files import explain_write_errors, growing, regular
 from dim.core.folder_files import json_value
 from dim.core.locks import folder_lock
 from dim.core.typed import Mismatch, typed
@@ -73,6 +72,7 @@ class Answer:
     alternatives: list[dict[str, float]] | None = None
 
 
+Keep = Callable[[Answer], None]  #: Takes an answer, which then stays.
 _HINTS = get_type_hints(Answer)
 
 
@@ -128,33 +128,20 @@ class AnswerLog:
             yield
 
     @contextmanager
-    def open(self) -> Iterator[IO[bytes]]:
-        """Opens the file to append answers with `append`; it is `held` meanwhile.
+    def open(self) -> Iterator[Keep]:
+        """Yields what adds an answer to the file, which is `held` meanwhile; a torn line counts as one.
 
         Raises:
             ConfigError: Another process holds it.
             StorageError: It cannot be written.
         """
-        with self.held(), explain_write_errors(self.path), self.path.open("ab+") as file:
-            sync_names(self.path.parent)
-            if file.tell() > 0:
-                file.seek(-1, 2)
-                if file.read() != b"\n":  # a torn line must not swallow the next one
-                    file.write(b"\n")
-                    file.flush()
-            yield file
+        with self.held(), explain_write_errors(self.path), growing(self.path) as add:
+            yield lambda answer: add(json.dumps(asdict(answer), ensure_ascii=False).encode("utf-8", "replace") + b"\n")
 
 
 def _remove_empty(folder: Path) -> None:
     with suppress(OSError):
         folder.rmdir()
-
-
-def append(file: IO[bytes], answer: Answer) -> None:
-    """Writes one answer to the disk itself, so that neither a kill nor a power cut loses what was paid for."""
-    file.write(json.dumps(asdict(answer), ensure_ascii=False).encode("utf-8", "replace") + b"\n")
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _parse(line: bytes) -> Answer:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar
 
 from dim.core.files import content_hash
 from dim.errors import ConfigError
 from dim.images.reading import UnusableImageError, load_image
-from dim.refresh.answers import Answer, AnswerLog, append
+from dim.refresh.answers import Answer, AnswerLog, Keep
 from dim.refresh.asking import Asker, Request
 from dim.refresh.budget import Budget
 from dim.refresh.chat_server import ChatServer
@@ -137,11 +137,11 @@ class CaptionAsking:
         """What may be used, and what was."""
         return self.server.budget()
 
-    async def run(self, file: IO[bytes]) -> str:
+    async def run(self, add: Keep) -> str:
         """Asks for what is pending.
 
         Args:
-            file: Of the record, open to append.
+            add: Keeps an answer in the log.
 
         Returns:
             Why it stopped early, in words; empty when all were asked.
@@ -157,16 +157,16 @@ class CaptionAsking:
         with answer_progress("caption", self.budget, len(pending)) as advance:
             async with server.endpoint() as endpoint:
                 if server.check_sight:
-                    await self._check_sight(endpoint, file)
+                    await self._check_sight(endpoint, add)
 
                 def keep(answer: Answer) -> None:
-                    self._keep(file, answer)
+                    self._keep(add, answer)
                     advance(answer)
 
                 self.asker = self._asker(endpoint, keep, self._has_answered)
                 return await self.asker.run(chain([first], requests))
 
-    async def _check_sight(self, endpoint: Endpoint, file: IO[bytes]) -> None:
+    async def _check_sight(self, endpoint: Endpoint, add: Keep) -> None:
         """Asks about a picture made for it, once for each server and model."""
         key = self.server.request_hash(SIGHT, endpoint.url)
         known = self.latest.get(key)
@@ -182,7 +182,7 @@ class CaptionAsking:
         is_told = answer.status == "ok" and picture.is_told_by(usable_text(answer.text))
         expected = f"{', '.join(picture.colours)}, {picture.number}"
         said = answer.text.strip()[:200] or f"nothing ({answer.status}, {answer.detail})"
-        self._keep(file, replace(answer, status="ok" if is_told else BLIND, detail=f"shown: {expected}"))
+        self._keep(add, replace(answer, status="ok" if is_told else BLIND, detail=f"shown: {expected}"))
         if not is_told:
             raise ConfigError(
                 f"a model that sees images: the answer to a picture of {expected}",
@@ -199,8 +199,8 @@ class CaptionAsking:
         prompt_hash = content_hash(self.server.question)
         return self.server.asker(endpoint, self.budget, TokenCounter(), prompt_hash, keep, has_answered)
 
-    def _keep(self, file: IO[bytes], answer: Answer) -> None:
-        append(file, answer)
+    def _keep(self, add: Keep, answer: Answer) -> None:
+        add(answer)
         self.latest[answer.request_hash] = answer
 
     def _requests(self, pending: Sequence[int]) -> Iterator[Request]:

@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from dim.data.dataset import Dataset
 from dim.data.skipped import Skipped
 from dim.data.streamed_texts import StreamedTexts
 
@@ -57,12 +59,26 @@ class Release:
     write_images: Callable[[Path], int] | None = None
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a release beside its layout, each as of `dim prepare`."""
+
+    name: str | None = None
+    images: Path | None = None
+    texts: Mapping[str, Path] = field(default_factory=dict)
+    max_missing_images: float = 1.0
+    nil_labels: Sequence[str] = ()
+
+
 class Converter(ABC):
     """Reads one published layout."""
 
     layout: str  #: The name that `dim prepare --layout` takes.
     needs: str  #: The files that make the layout, for the message where none is recognized.
     folders: Sequence[str] = ()  #: The subfolders whose files it reads: when one changes, `fit` prepares anew.
+    kind: str  #: What has the layout, for messages about its `options`.
+    options: Sequence[str] = ()  #: Those of `dim prepare` that it alone takes: arguments of its constructor.
+    allow_missing = False  #: As of `dim prepare`: whether rows that cannot be read are left out, however many.
 
     @abstractmethod
     def recognizes(self, root: Path) -> bool:
@@ -75,6 +91,17 @@ class Converter(ABC):
         Raises:
             DataError: A file is missing, unreadable, truncated or of another layout, or an id stands twice.
         """
+
+    def write_kb(self, root: Path, out: Path, asked: Asked, **facts: Any) -> Dataset | None:
+        """Writes the dataset folder of a KB that is too large for a `Release`; None: `read` has it, with mentions.
+
+        Args:
+            root: The release.
+            out: The folder.
+            asked: What else is asked.
+            **facts: Further keys of `dataset.json`.
+        """
+        return None
 
     def entity_id(self, key: str) -> str:
         """The id of the entity that `key` means in a file of entity texts; the key itself unless titles are ids."""

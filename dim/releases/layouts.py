@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from dim.core.choices import check_choice
 from dim.core.plugins import CONVERTERS, loaded
 from dim.data.files import list_names
-from dim.errors import DataError
+from dim.errors import ConfigError, DataError
 from dim.releases.base import Converter
 from dim.releases.diffmel import DiffMel
 from dim.releases.dim_release import DimRelease
@@ -62,13 +63,34 @@ def _made(kind: type[Converter]) -> Converter:
     return kind()
 
 
-def find_converter(root: Path, layout: str = "auto") -> Converter:
+def find_converter(root: Path, layout: str = "auto", allow_missing: bool = False, **options: str | None) -> Converter:
     """The converter of the layout named, or of the first layout that recognizes `root`.
 
+    Args:
+        root: The release.
+        layout: A layout, or `auto`.
+        allow_missing: As the converter has it.
+        **options: What some layouts alone take (`Converter.options`); None: not given.
+
     Raises:
-        ConfigError: There is no layout of that name.
+        ConfigError: There is no layout of that name, or an option is of another one.
         DataError: No layout recognizes it.
     """
+    kind: Callable[..., Converter] = type(found := _named(root, layout))
+    given = {name: value for name, value in options.items() if value is not None}
+    if wrong := next((name for name in given if name not in found.options), None):
+        other = next(converter for converter in converters() if wrong in converter.options)
+        raise ConfigError(
+            f"{other.kind} with {' or '.join(f'--{name}' for name in other.options)}",
+            f"the layout {found.layout} at {root}",
+            "Leave the option out: a release says itself what it is.",
+        )
+    converter = kind(**given)
+    converter.allow_missing = allow_missing
+    return converter
+
+
+def _named(root: Path, layout: str) -> Converter:
     check_choice("--layout", layout, ["auto", *(converter.layout for converter in converters())])
     names = list_names(root)
     for converter in converters():

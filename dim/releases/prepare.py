@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ import pandas as pd
 from dim.core.files import check_variant, content_hash, write_json
 from dim.core.locks import folder_lock
 from dim.core.output import claimed_folder
-from dim.data.dataset import AUDIT_FILE, CAPTIONS, FORMAT_VERSION, Dataset, dataset_kind, write_dataset
+from dim.data.dataset import AUDIT_FILE, FORMAT_VERSION, Dataset, dataset_kind, write_dataset
 from dim.data.files import check_there, explain_read_errors, list_names
 from dim.data.missing_images import (
     MAX_MISSING_IMAGES,
@@ -26,7 +27,7 @@ from dim.data.table_files import SUFFIXES
 from dim.display.terminal import Console, Text
 from dim.errors import ConfigError, DataError
 from dim.releases import kept_splits
-from dim.releases.base import Converter, Release
+from dim.releases.base import Asked, Converter, Release
 from dim.releases.checks import can_be_read, check_release
 from dim.releases.composed import compose_release
 from dim.releases.doubts import doubts_about
@@ -38,7 +39,6 @@ from dim.releases.layouts import converters, find_converter
 from dim.releases.mention_rows import reading_as_nil
 from dim.releases.summary import print_kb_summary, print_summary, summarize
 from dim.releases.tables import Tables
-from dim.releases.wikidata import Wikidata, prepare_dump, wanted_of
 
 #: Part of the key of prepared datasets: raise it when a converter's output changes.
 CONVERTER_VERSION = 5
@@ -114,41 +114,21 @@ def prepare(
         raise DataError(
             f"a release at {root}", "a dataset folder, prepared already", f"Use it as it is: --data.root {root}"
         )
-    converter = find_converter(root, layout)
-    if isinstance(converter, Tables):
-        converter = Tables(encoding, list_separator, allow_missing)
-    elif encoding is not None or list_separator is not None:
-        raise ConfigError(
-            "tables of your own with --encoding or --list_separator",
-            f"the layout {converter.layout} at {root}",
-            "Leave the option out: published layouts say themselves what they are.",
-        )
-    if (languages or classes) is not None and not isinstance(converter, Wikidata):
-        raise ConfigError(
-            "a dump of Wikidata with --languages or --classes",
-            f"the layout {converter.layout} at {root}",
-            "Leave the option out: a release says itself what its KB is.",
-        )
-    limit = check_limit(max_missing_images)
-    overwrite = overwrite or _is_as_prepared(out, _place(root), layout=converter.layout)
-    sources = [root, *(texts or {}).values()]
+    of_layout = {"encoding": encoding, "list_separator": list_separator, "languages": languages, "classes": classes}
+    converter = find_converter(root, layout, allow_missing, **of_layout)
+    asked = Asked(name, images, texts or {}, check_limit(max_missing_images), nil_labels)
+    facts = {"layout": converter.layout, "prepared_from": _place(root)}
+    sources = [root, *asked.texts.values()]
+    overwrite = overwrite or _is_as_prepared(out, facts)
     with claimed_folder(out, PREPARED, "dim prepare", sources=sources, overwrite=overwrite) as check_again:
-        if isinstance(converter, Wikidata):
-            if texts:
-                raise ConfigError(
-                    "a dump without --texts", f"--texts.{next(iter(texts))}", "Add them when it is prepared."
-                )
-            wanted, work = wanted_of(languages, classes), out.absolute().with_name(f".{out.name}.dim-parts")
-            facts = {"layout": converter.layout, "prepared_from": _place(root)}
-            dataset = prepare_dump(
-                root, out, wanted, name=name or root.name.split(".")[0], images=images, work=work, **facts
-            )
-            print_kb_summary(dataset)
-            return dataset
-        return _prepare(
-            *(root, out, converter, [out], name, images, texts, allow_missing, audit, check_again, limit, nil_labels),
-            says_next=True,
-        )
+        if (kb := converter.write_kb(root, out, asked, **facts)) is not None:
+            print_kb_summary(kb)
+            return kb
+        release, looked_up = _ready(root, out, converter, asked, [out])
+        check_again()
+        dataset = _written(out, release, looked_up, facts, audit)
+        print_fit_command(dataset, any(named.named > named.missing for named in looked_up.named))
+        return dataset
 
 
 def prepare_mentions(
@@ -176,108 +156,13 @@ def prepare_mentions(
         DataError, ConfigError, StorageError: As `prepare`.
     """
     check_there(mentions, "a table of mentions, or its folder,", f"Check the path; it counts from {Path.cwd()}.")
-    overwrite = overwrite or _is_as_prepared(out, _place(mentions), layout=Tables.layout, linker=_place(linker))
+    converter = Tables(allow_missing=allow_missing, entities=entities)
+    facts = {"layout": Tables.layout, "prepared_from": _place(mentions), "entities_from": _place(linker)}
+    overwrite = overwrite or _is_as_prepared(out, facts)
     with claimed_folder(out, PREPARED, "dim fit --from", sources=[mentions], overwrite=overwrite) as check_again:
-        made = Tables(allow_broken=allow_missing, entities=entities), [out], linker.name, images, None, allow_missing
-        return _prepare(mentions, out, *made, check_again=check_again, entities_from=_place(linker))
-
-
-def _is_as_prepared(out: Path, place: str, layout: str, linker: str | None = None) -> bool:
-    """Whether what stands at `out` was prepared from the same, and is nothing but that.
-
-    Raises:
-        ConfigError: From the same, and models added to it since.
-    """
-    if not PREPARED.stands_at(out):
-        return False
-    meta = Dataset(out).meta
-    if (meta.get("prepared_from"), meta.get("layout"), meta.get("entities_from")) != (place, layout, linker):
-        return False
-    if added := [*meta.get("text_facts", ()), *(["captions"] if (out / CAPTIONS).is_dir() else [])]:
-        raise ConfigError(
-            f"a dataset of dim prepare to which nothing was added, or a new folder, at {out}",
-            f"one with what models said: {', '.join(added)}",
-            "Choose another folder; or --overwrite true, and dim refresh or dim caption again: their answers are kept.",
-        )
-    return True
-
-
-def _prepare(
-    root: Path,
-    out: Path,
-    converter: Converter,
-    earlier: Iterable[Path],
-    name: str | None = None,
-    images: Path | None = None,
-    texts: dict[str, Path] | None = None,
-    allow_missing: bool = False,
-    audit: bool = True,
-    check_again: Callable[[], None] = lambda: None,
-    max_missing_images: float = 1.0,
-    nil_labels: Sequence[str] = (),
-    says_next: bool = False,
-    entities_from: str | None = None,
-) -> Dataset:
-    """`prepare`; splits that were drawn are those of the first of the `earlier` folders that knows the release."""
-    with reading_as_nil(nil_labels) as nil:
-        release = converter.read(root)
-    compose_release(release)
-    release.name = name or release.name
-    further = {
-        check_variant(variant): read_texts(path, release.entities["id"], converter.entity_id)
-        for variant, path in (texts or {}).items()
-    }
-    release.texts = {**release.texts, **further}
-    _leave_out_empty_texts(release)
-    check_release(release, allow_missing, tuple(nil.met))
-    release.notes += doubts_about(release, nil)
-    if release.write_images is not None:
-        _write_images(release, release.write_images, out.with_name(f"{out.name}{IMAGES}"))
-    folder = root.parent if root.is_file() else root
-    looked_up = look_up_images(release, images, folder)
-    said = _check_images(release, looked_up, max_missing_images, folder)
-    captions = release.mentions.assign(images=pd.Series(looked_up.images, release.mentions.index, dtype=object))
-    has_image = pd.Series(looked_up.has_image, captions.index, dtype=bool)
-    captions = captions[can_be_read(release, has_image)]
-    captions["split"] = _splits(captions, release.notes)
-    _keep_splits(captions, release.notes, earlier)
-    release.mentions = release.mentions.loc[captions.index].assign(split=captions["split"]).reset_index(drop=True)
-    check_again()
-    dataset = write_dataset(
-        out,
-        name=release.name,
-        entities=release.entities,
-        texts=release.texts,
-        mentions=release.mentions,
-        image_root=_image_root(release, out),
-        image_urls=release.image_urls,
-        source=release.source,
-        licence=release.licence,
-        layout=converter.layout,
-        prepared_from=_place(root),
-        **({} if entities_from is None else {"entities_from": entities_from}),
-        mentions_without_image=int((~has_image[captions.index]).sum()),
-        images=looked_up.problems.as_json(),
-        said_of_images=said,
-        images_dropped=looked_up.dropped,
-        **summarize(release),
-    )
-    print_summary(dataset)
-    if audit:
-        _audit(dataset)
-    if says_next:
-        print_fit_command(dataset, any(named.named > named.missing for named in looked_up.named))
-    return dataset
-
-
-def _audit(dataset: Dataset) -> None:
-    """Looks for leaks, prints what was found, and keeps it in the folder."""
-    # Here, because it brings torch and scikit-learn along.
-    from dim.audit import audit_dataset, print_verdicts
-
-    found = audit_dataset(dataset, progress=True)
-    print_verdicts(found, Console())
-    write_json(dataset.root / AUDIT_FILE, found.as_json())
+        ready = _ready(mentions, out, converter, Asked(linker.name, images), [out])
+        check_again()
+        return _written(out, *ready, facts)
 
 
 def open_dataset(root: Path, cache_dir: Path, images: Path | None = None) -> Dataset:
@@ -314,51 +199,97 @@ def open_dataset(root: Path, cache_dir: Path, images: Path | None = None) -> Dat
                 # The raw files changed, or dim did: what was drawn before stays.
                 found = folder.parent.glob(f"{glob.escape(root.resolve().stem)}-*")
                 earlier = sorted(found, key=_when_written, reverse=True)
-                return _prepare(root, folder, find_converter(root), earlier, images=images)
+                converter = find_converter(root)
+                ready = _ready(root, folder, converter, Asked(images=images), earlier)
+                return _written(folder, *ready, {"layout": converter.layout, "prepared_from": _place(root)})
     Console().say(Text(f"{root.resolve().stem}: prepared already, in {folder}"))
     return Dataset(folder)
 
 
-def _leave_out_empty_texts(release: Release) -> None:
-    empty = [variant for variant, table in release.texts.items() if table.empty]
-    release.texts = {variant: table for variant, table in release.texts.items() if variant not in empty}
+def _is_as_prepared(out: Path, facts: Mapping[str, str]) -> bool:
+    """Whether what stands at `out` was prepared from the same, and is nothing but that.
+
+    Raises:
+        ConfigError: From the same, and models added to it since.
+    """
+    if not PREPARED.stands_at(out):
+        return False
+    dataset = Dataset(out)
+    if any(dataset.meta.get(name) != facts.get(name) for name in ("layout", "prepared_from", "entities_from")):
+        return False
+    if dataset.added:
+        raise ConfigError(
+            f"a dataset of dim prepare to which nothing was added, or a new folder, at {out}",
+            f"one with what models said: {', '.join(dataset.added)}",
+            "Choose another folder; or --overwrite true, and dim refresh or dim caption again: their answers are kept.",
+        )
+    return True
+
+
+def _ready(
+    root: Path, out: Path, converter: Converter, asked: Asked, earlier: Iterable[Path]
+) -> tuple[Release, LookedUp]:
+    """A release as it shall be written, and what images it has.
+
+    Splits that were drawn are those of the first of the `earlier` folders that knows the release.
+    """
+    release = _read(root, converter, asked)
+    looked_up = _with_images(release, root, out, asked)
+    _divide(release, looked_up, earlier)
+    return release, looked_up
+
+
+def _read(root: Path, converter: Converter, asked: Asked) -> Release:
+    """A release with its further texts, in one Unicode form, that can be told from others and learned from."""
+    with reading_as_nil(asked.nil_labels) as nil:
+        release = converter.read(root)
+    compose_release(release)
+    release.name = asked.name or release.name
+    further = {
+        check_variant(variant): read_texts(path, release.entities["id"], converter.entity_id)
+        for variant, path in asked.texts.items()
+    }
+    texts = {**release.texts, **further}
+    release.texts = {variant: table for variant, table in texts.items() if not table.empty}
+    empty = [variant for variant in texts if variant not in release.texts]
     release.notes += [f"the text '{variant}' is empty for every entity: it is left out" for variant in empty]
+    check_release(release, converter.allow_missing, tuple(nil.met))
+    release.notes += doubts_about(release, nil)
+    return release
 
 
-def _check_images(release: Release, looked_up: LookedUp, limit: float, folder: Path) -> list[str]:
-    """What the summary says of images first, with what to do. Raises DataError where too many are missing."""
+def _with_images(release: Release, root: Path, out: Path, asked: Asked) -> LookedUp:
+    """Looks for the images; what is said of them ends with what to do. Raises DataError where too many are missing."""
+    if release.write_images is not None:
+        release.image_root = out.with_name(f"{out.name}{IMAGES}")
+        num_images = release.write_images(release.image_root)
+        release.notes.append(f"{num_images:,} images that stand in the tables were written to {release.image_root}")
+    folder = root.parent if root.is_file() else root
+    looked_up = look_up_images(release, asked.images, folder)
     said = list(looked_up.said)
     for named in looked_up.named:
-        check_images(named, limit, release.image_root)
+        check_images(named, asked.max_missing_images, release.image_root)
         # Without a folder the first lines say already what to do.
         if release.image_root is not None and named.missing > MAX_MISSING_IMAGES * named.named:
             said.append(f"{'. '.join(describe_missing(named, release.image_root))}")
     if looked_up.dropped:
         said += [f"images may wait in {path.name}: {unpack_command(path)}" for path in packed_in(folder)]
-    return said
+    return replace(looked_up, said=said)
 
 
-def _write_images(release: Release, write: Callable[[Path], int], folder: Path) -> None:
-    """Writes the images that the tables hold beside the dataset."""
-    num_images = write(folder)
-    release.image_root = folder
-    release.notes.append(f"{num_images:,} images that stand in the tables were written to {folder}")
-
-
-def _image_root(release: Release, out: Path) -> str:
-    """As `dataset.json` has it: images beside the dataset move with it."""
-    if release.image_root is None:
-        return "."
-    beside = release.write_images is not None and release.image_root == out.with_name(f"{out.name}{IMAGES}")
-    return f"../{release.image_root.name}" if beside else str(release.image_root.resolve())
-
-
-def _splits(mentions: pd.DataFrame, notes: list[str]) -> pd.Series:
-    """The splits of the release, or drawn ones, with `tune` carved from train."""
-    if mentions["split"].isna().all():
-        notes.append(DRAWN)
-        mentions = mentions.assign(split=draw_splits(mentions))
-    return carve_tune(mentions)
+def _divide(release: Release, looked_up: LookedUp, earlier: Iterable[Path]) -> None:
+    """Leaves out the mentions that tell nothing, and gives the others their splits and a column `has_image`."""
+    index = release.mentions.index
+    mentions = release.mentions.assign(has_image=pd.Series(looked_up.has_image, index, dtype=bool))
+    kept = can_be_read(release, mentions["has_image"])
+    # Those that name one image belong together, whether it is there or not.
+    captions = mentions.assign(images=pd.Series(looked_up.images, index, dtype=object))[kept]
+    if captions["split"].isna().all():
+        release.notes.append(DRAWN)
+        captions["split"] = draw_splits(captions)
+    captions["split"] = carve_tune(captions)
+    _keep_splits(captions, release.notes, earlier)
+    release.mentions = mentions[kept].assign(split=captions["split"]).reset_index(drop=True)
 
 
 def _keep_splits(mentions: pd.DataFrame, notes: list[str], earlier: Iterable[Path]) -> None:
@@ -373,6 +304,49 @@ def _keep_splits(mentions: pd.DataFrame, notes: list[str], earlier: Iterable[Pat
             mentions["split"], more = kept_splits.keep_splits(mentions, before, folder.name)
             notes += more
             return
+
+
+def _written(out: Path, release: Release, looked_up: LookedUp, facts: Mapping[str, str], audit: bool = True) -> Dataset:
+    """Writes the dataset folder, and prints what it holds."""
+    dataset = write_dataset(
+        out,
+        name=release.name,
+        entities=release.entities,
+        texts=release.texts,
+        mentions=release.mentions,
+        image_root=_image_root(release, out),
+        image_urls=release.image_urls,
+        source=release.source,
+        licence=release.licence,
+        **facts,
+        mentions_without_image=int((~release.mentions["has_image"]).sum()),
+        images=looked_up.problems.as_json(),
+        said_of_images=looked_up.said,
+        images_dropped=looked_up.dropped,
+        **summarize(release),
+    )
+    print_summary(dataset)
+    if audit:
+        _audit(dataset)
+    return dataset
+
+
+def _image_root(release: Release, out: Path) -> str:
+    """As `dataset.json` has it: images beside the dataset move with it."""
+    if release.image_root is None:
+        return "."
+    beside = release.write_images is not None and release.image_root == out.with_name(f"{out.name}{IMAGES}")
+    return f"../{release.image_root.name}" if beside else str(release.image_root.resolve())
+
+
+def _audit(dataset: Dataset) -> None:
+    """Looks for leaks, prints what was found, and keeps it in the folder."""
+    # Here, because it brings torch and scikit-learn along.
+    from dim.audit import audit_dataset, print_verdicts
+
+    found = audit_dataset(dataset, progress=True)
+    print_verdicts(found, Console())
+    write_json(dataset.root / AUDIT_FILE, found.as_json())
 
 
 def _when_written(folder: Path) -> float:

@@ -37,22 +37,24 @@ class Tables(Converter):
     Args:
         encoding: Of the files; None: as their first bytes tell, else UTF-8.
         list_separator: What separates aliases, images and candidates in a cell; None: told by the columns.
-        allow_broken: Whether rows that cannot be read are left out, however many.
+        allow_missing: Whether rows that cannot be read are left out, however many.
         entities: The table of the KB, where it stands elsewhere: then mentions alone are looked for.
     """
 
     layout = "tables"
     needs = f"entities and mentions (or train, validation, test), each as {', '.join(SUFFIXES)}"
     folders = FOLDERS
+    kind = "tables of your own"
+    options = ("encoding", "list_separator")
 
     def __init__(
         self,
         encoding: str | None = None,
         list_separator: str | None = None,
-        allow_broken: bool = False,
+        allow_missing: bool = False,
         entities: Path | None = None,
     ) -> None:
-        self.encoding, self.list_separator, self.allow_broken = encoding, list_separator, allow_broken
+        self.encoding, self.list_separator, self.allow_missing = encoding, list_separator, allow_missing
         self.entities = entities
 
     def recognizes(self, root: Path) -> bool:
@@ -75,7 +77,7 @@ class Tables(Converter):
             self._read(source, MENTION_COLUMNS, ("mention", "context"), notes, ids) for source in sources.mentions
         ]
         has_splits = all(table.source.split or "split" in table.columns for table in mention_files)
-        broken = BrokenRows(self.allow_broken)
+        broken = BrokenRows(self.allow_missing)
         rows = _mentions(mention_files, entities["id"], broken, images, has_splits)
         broken.check("mentions", notes)
         notes += _absent_splits(sources.mentions)
@@ -116,7 +118,7 @@ class Tables(Converter):
     ) -> tuple[list[OwnTable], pd.DataFrame, bool]:
         """The files, their entities with `text`, and whether a column has texts."""
         files = [self._read(source, ENTITY_COLUMNS, ("id", "name"), notes) for source in sources]
-        broken = BrokenRows(self.allow_broken)
+        broken = BrokenRows(self.allow_missing)
         entities, has_texts = _entities(files, broken, images, needs_name)
         broken.check("entities", notes)
         return files, entities, has_texts

@@ -26,7 +26,7 @@ from dim.data.skipped import Skipped
 from dim.display.lines import say
 from dim.display.terminal import TextColumn
 from dim.errors import ConfigError, DataError
-from dim.releases.base import Converter, Release
+from dim.releases.base import Asked, Converter, Release
 from dim.releases.dump_lines import DumpLines
 from dim.releases.image_folder import ImageFolder
 from dim.releases.wikidata_items import NO_JSON, Extracted, Wanted
@@ -40,10 +40,23 @@ _TEXT = "text of "  #: Before the columns of a part that are texts.
 
 
 class Wikidata(Converter):
-    """Tells a dump; `prepare_dump` reads it, because it is too large for a `Release`."""
+    """Writes the KB of a dump itself, because it is too large for a `Release`.
+
+    Args:
+        languages: Of names and texts, the first one first: `en,de`; None: `en`.
+        classes: Of items that are entities, `Q5,Q515`; None: all items are.
+
+    Raises:
+        ConfigError: A language cannot be the name of a text, or a class is no id.
+    """
 
     layout = "wikidata"
     needs = "a dump of Wikidata, an item a line: latest-all.json.gz or .bz2, or a part of one"
+    kind = "a dump of Wikidata"
+    options = ("languages", "classes")
+
+    def __init__(self, languages: str | None = None, classes: str | None = None) -> None:
+        self.wanted = _wanted(languages, classes)
 
     def recognizes(self, root: Path) -> bool:
         """Tells by the first item."""
@@ -60,13 +73,38 @@ class Wikidata(Converter):
             f"Prepare its KB first: dim prepare {root} FOLDER --languages en --classes Q5",
         )
 
+    def write_kb(self, root: Path, out: Path, asked: Asked, **facts: Any) -> Dataset:
+        """Writes the entities of a dump, or of a part of one, in which pictures of P18 have their names on Commons.
 
-def wanted_of(languages: str | None, classes: str | None) -> Wanted:
-    """What the options say, as `en,de` and `Q5,Q515`.
+        The dump is read in parts; each is a file in a folder beside `out` when it is done, so a kill costs one part at
+        most, and the same call ends with the same bytes. (What is compressed is unpacked again up to there.) The folder
+        goes at the end; what it holds of another dump, or of other options, goes at the start.
 
-    Raises:
-        ConfigError: A language cannot be the name of a text, or a class is no id.
-    """
+        Raises:
+            DataError: The dump cannot be read, or gives fewer than two entities; or the plan of unfinished work is
+                damaged.
+            ConfigError: Texts are asked for, or something else stands where unfinished work would.
+        """
+        for text in asked.texts:
+            raise ConfigError("a dump without --texts", f"--texts.{text}", "Add them when it is prepared.")
+        with explain_read_errors(root):
+            status = root.stat()
+        plan = {"size": status.st_size, "changed": status.st_mtime_ns, "languages": self.wanted.languages}
+        plan |= {"classes": self.wanted.classes, "version": VERSION, "part": PART}
+        work = out.absolute().with_name(f".{out.name}.dim-parts")
+        parts = _known_parts(work, content_hash(json.dumps(plan)))
+        lines = DumpLines(root)
+        if parts:
+            say(f"{root.name}: {len(parts):,} parts are there, up to line {sum(each['num_lines'] for each in parts):,}")
+        _read_parts(lines, self.wanted, work, parts, status.st_size)
+        with atomic_path(out) as temporary:
+            name = asked.name or root.name.split(".")[0]
+            _write(temporary, work, parts, self.wanted, asked.images, root, name, status.st_size, facts)
+        shutil.rmtree(work)
+        return Dataset(out)
+
+
+def _wanted(languages: str | None, classes: str | None) -> Wanted:
     said = [word.strip() for word in (languages or "en").split(",") if word.strip()]
     ids = [word.strip() for word in (classes or "").split(",") if word.strip()]
     if not said:
@@ -86,42 +124,6 @@ class _Part(TypedDict):
     left: dict[str, Any]
     is_last: bool
     is_cut: bool
-
-
-def prepare_dump(
-    path: Path, folder: Path, wanted: Wanted, *, name: str, images: Path | None, work: Path, **meta: Any
-) -> Dataset:
-    """Writes a dataset folder with the entities of a dump and no mentions.
-
-    The dump is read in parts; each is a file in `work` when it is done, so a kill costs one part at most, and the
-    same call ends with the same bytes. (What is compressed is unpacked again up to there.)
-
-    Args:
-        path: The dump, or a part of one.
-        folder: Where the dataset folder shall stand.
-        wanted: Which items, and what of each.
-        name: The dataset's name.
-        images: Where the pictures of P18 are, under their names on Commons; None: the KB has no images.
-        work: A folder of its own; removed at the end. What it holds of another dump, or of other options, goes.
-        **meta: Further keys of `dataset.json`.
-
-    Raises:
-        DataError: The dump cannot be read, or gives fewer than two entities; or the plan of unfinished work is damaged.
-        ConfigError: `work` holds something else.
-    """
-    with explain_read_errors(path):
-        status = path.stat()
-    plan = {"size": status.st_size, "changed": status.st_mtime_ns, "languages": wanted.languages}
-    plan |= {"classes": wanted.classes, "version": VERSION, "part": PART}
-    parts = _known_parts(work, content_hash(json.dumps(plan)))
-    lines = DumpLines(path)
-    if parts:
-        say(f"{path.name}: {len(parts):,} parts are there, up to line {sum(each['num_lines'] for each in parts):,}")
-    _read_parts(lines, wanted, work, parts, status.st_size)
-    with atomic_path(folder) as temporary:
-        _write(temporary, work, parts, wanted, images, path, name, status.st_size, meta)
-    shutil.rmtree(work)
-    return Dataset(folder)
 
 
 def _known_parts(work: Path, key: str) -> list[_Part]:

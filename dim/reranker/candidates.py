@@ -5,57 +5,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from dim.core.arrays import Rows
 from dim.search.entity_names import EntityNames
+from dim.search.exact import Best
 from dim.search.scores import Scores
 
 
-def best_rows(scores: NDArray[np.float32], k: int, without: Sequence[int] | Rows = ()) -> Rows:
-    """The k rows with the highest scores, in any order; fewer where there are no more.
-
-    Args:
-        scores: [num_entities].
-        k: How many.
-        without: Rows that are out of the question, each once.
-
-    Example:
-        >>> best_rows(np.array([0.9, 0.1, 0.5]), 1, without=[0]).tolist()
-        [2]
-    """
-    out = np.asarray(without, dtype=np.int64)
-    if len(out):
-        scores = scores.copy()
-        scores[out] = -np.inf
-    k = min(k, len(scores) - len(out))
-    return np.argpartition(-scores, k - 1)[:k].astype(np.int64) if k > 0 else np.empty(0, dtype=np.int64)
-
-
 def best_rows_of(scores: Scores, k: int, without: Sequence[Rows] | None = None) -> list[Rows]:
-    """For each of n mentions the k rows with the highest scores, as of `best_rows`.
+    """For each of n mentions the k rows with the highest scores, best first; fewer where there are no more.
 
     Args:
         scores: Of n mentions with the KB.
         k: How many a mention.
-        without: For each mention the rows that are out of the question, each once.
+        without: For each mention the rows that are out of the question, each once; their scores count as -inf.
+
+    Example:
+        >>> from dim.search.scores import HeldScores
+        >>> best_rows_of(HeldScores(torch.tensor([[0.9, 0.1, 0.5]])), 1, without=[np.array([0])])
+        [array([2])]
     """
-    found: list[list[Rows]] = [[] for _ in range(scores.num_mentions)]
-    values: list[list[NDArray[np.float32]]] = [[] for _ in found]
-    parts = list(scores.slices())
-    for part in parts:
-        block = scores.of(part).float().cpu().numpy()
-        for place, row in enumerate(block):
-            out = without[place] if without is not None else np.empty(0, dtype=np.int64)
-            best = best_rows(row, k, out[(out >= part.start) & (out < part.stop)] - part.start)
-            found[place].append(best + part.start)
-            values[place].append(row[best])
-    if len(parts) == 1:
-        return [rows for [rows] in found]
-    return [
-        rows[best_rows(beside, k)]
-        for rows, beside in zip(map(np.concatenate, found), map(np.concatenate, values), strict=True)
-    ]
+    best = Best(min(k, scores.num_entities))
+    for part in scores.slices():
+        block = scores.of(part)
+        if without is not None:
+            block = block.clone()
+            for row, out in zip(block, without, strict=True):
+                row[out[(out >= part.start) & (out < part.stop)] - part.start] = -torch.inf
+        best.add(block, part.start)
+    found = list(best.columns.cpu().numpy())
+    if without is None:
+        return found
+    return [rows[: max(0, scores.num_entities - len(out))] for rows, out in zip(found, without, strict=True)]
 
 
 def unite(dense: ArrayLike, mention: str, names: EntityNames, k: int, without: Sequence[int] | Rows = ()) -> Rows:

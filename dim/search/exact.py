@@ -11,10 +11,7 @@ NUM_LAYERS = 32  # columns that compete for one peak: the wider, the cheaper the
 
 
 def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k highest scores of each row and their columns, best first.
-
-    The result of `torch.topk` in less time: every k-th best value is the peak of its group of columns or shares
-    the group with a better one, so the k groups with the highest peaks hold the k best columns.
+    """The k highest scores of each row and their columns, best first; equal ones in the order of the columns.
 
     Args:
         scores: [n, num_columns], float.
@@ -26,6 +23,26 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     Example:
         >>> top_k(torch.tensor([[0.1, 0.9, 0.5]]), 2)[1]
         tensor([[1, 2]])
+    """
+    values, columns = _some_of_the_best(scores, min(k + 1, scores.shape[1]))  # one more tells of equals beyond k
+    is_equal = values[:, 1:] == values[:, :-1]
+    if not is_equal.any():
+        return values[:, :k], columns[:, :k]
+    columns, order = columns.sort(1)
+    values, order = values.gather(1, order).sort(dim=1, descending=True, stable=True)
+    columns = columns.gather(1, order)
+    for row in is_equal[:, k - 1 : k].any(1).nonzero().flatten().tolist():  # the last one has equals beyond
+        last = values[row, k]
+        num_better = int((values[row] != last).sum())
+        columns[row, num_better:k] = (scores[row] == last).nonzero()[: k - num_better, 0]
+    return values[:, :k], columns[:, :k]
+
+
+def _some_of_the_best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k highest scores of each row, best first, and columns that have them.
+
+    The result of `torch.topk` in less time: every k-th best value is the peak of its group of columns or shares
+    the group with a better one, so the k groups with the highest peaks hold the k best columns.
     """
     num_rows, num_columns = scores.shape
     num_groups = num_columns // NUM_LAYERS
@@ -44,9 +61,7 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 class Best:
-    """The k highest scores of each mention, kept while slices of the KB come in its order.
-
-    Of equal scores those of an earlier slice stand first; within one slice `top_k` decides.
+    """The k highest scores of each mention, kept while slices of the KB come in its order, in which equal ones stand.
 
     Args:
         k: At most the number of all entities.

@@ -16,6 +16,7 @@ from torch import Tensor
 from dim.core.arrays import Rows
 from dim.core.ngrams import ngrams_within
 from dim.core.text_form import one_form
+from dim.search.exact import Best
 from dim.search.scores import SLICE, Scores
 from dim.search.sparse import SparseKB, SparseProducts, sparse_products
 
@@ -94,7 +95,7 @@ class NameIndex:
         k = min(k, self._names.num_entities)
         unique, place = np.unique(np.asarray(mentions, dtype=object), return_inverse=True)
         starts = range(0, len(unique), SEARCHED)
-        found = [_best_of(self.scores(unique[start : start + SEARCHED].tolist()), k) for start in starts]
+        found = [Best.of(self.scores(unique[start : start + SEARCHED].tolist()), k).columns.numpy() for start in starts]
         return np.concatenate([*found, np.empty((0, k), dtype=np.int64)])[place]
 
 
@@ -155,25 +156,3 @@ class BestStrings(Scores):
             for row, of_strings in zip(best, sparse_products(queries, postings), strict=True):
                 np.maximum.at(row, columns, of_strings)
         return scores.to(self.device)
-
-
-def _best_of(scores: Scores, k: int) -> Rows:
-    """The KB rows [n, k] with the highest scores, best first; equal ones in KB order."""
-    rows, values = np.empty((scores.num_mentions, 0), np.int64), np.empty((scores.num_mentions, 0), np.float32)
-    for part in scores.slices():
-        block = scores.of(part).numpy()
-        width = block.shape[1]
-        here = np.argsort(-block, axis=1, kind="stable")[:, :k] if k > width // 4 else _largest(block, k)
-        rows = np.concatenate([rows, here + part.start], axis=1)
-        values = np.concatenate([values, np.take_along_axis(block, here, axis=1)], axis=1)
-        if part.start:
-            order = np.argsort(-values, axis=1, kind="stable")[:, :k]
-            rows, values = np.take_along_axis(rows, order, axis=1), np.take_along_axis(values, order, axis=1)
-    return rows
-
-
-def _largest(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    columns = np.argpartition(-scores, k, axis=1)[:, :k]
-    columns.sort(axis=1)
-    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(columns, order, axis=1)

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dim.data.dataset import SPLITS, Dataset
+from dim.data.dataset import SPLITS, Dataset, add_texts
 from dim.demo import chance, demo_world, solve
 from dim.demo.vocabulary import surnames
 from dim.errors import ConfigError
+from dim.features.caption_store import write_captions
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +158,19 @@ def test_sizes_out_of_range_are_refused(tmp_path: Path, arguments: dict[str, int
     with pytest.raises(ConfigError, match=message):
         demo_world(tmp_path / "world", **arguments)
     assert not (tmp_path / "world").exists()
+
+
+def test_what_models_said_of_a_world_is_not_dropped_unasked(tmp_path: Path) -> None:
+    world = demo_world(tmp_path / "world", num_entities=100, num_images=0)
+    record = world.root / "answers" / "new.jsonl"
+    record.parent.mkdir()
+    record.write_text("paid for")
+    add_texts(world.root, "new", world.text_table("brief"), model="mine")
+    with pytest.raises(ConfigError, match="a demo world, written before"):
+        demo_world(world.root, num_entities=100, num_images=0)
+    for overwrite in (True, False):  # the record is kept, and is none of the texts that stand there
+        world = demo_world(world.root, num_entities=100, num_images=0, overwrite=overwrite)
+        assert (world.variants, record.exists()) == (["brief", "refreshed"], True)
+    write_captions(world, ["A portrait."] * len(world.mentions), overwrite=False)
+    with pytest.raises(ConfigError, match="a demo world, written before"):
+        demo_world(world.root, num_entities=100, num_images=0)

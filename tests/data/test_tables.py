@@ -252,7 +252,7 @@ def test_all_rows_that_cannot_be_read_are_named_at_once(tmp_path: Path) -> None:
 
 def test_rows_that_cannot_be_read_are_left_out_where_that_is_said_or_they_are_few(tmp_path: Path) -> None:
     root = write(tmp_path / "some", entity_rows(), broken(mention_rows(), 3, 5))
-    release = Tables(allow_broken=True).read(root)
+    release = Tables(allow_missing=True).read(root)
     assert (len(release.mentions), release.rows_read) == (26, 28)
     assert release.skipped.counts == {"row that cannot be read": 2}
     note = "2 of 28 rows of mentions cannot be read and were left out; first, mentions.csv line 5: expected train"

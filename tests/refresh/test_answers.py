@@ -6,7 +6,7 @@ import pytest
 
 from dim.core.locks import folder_lock
 from dim.errors import ConfigError, DataError
-from dim.refresh.answers import Answer, AnswerLog, append
+from dim.refresh.answers import Answer, AnswerLog
 
 ANSWER = Answer(
     "Q1",
@@ -31,48 +31,48 @@ def test_answers_come_back_as_they_were(tmp_path: Path) -> None:
     log = AnswerLog(tmp_path, "new")
     assert log.read() == ([], 0)
     other = replace(ANSWER, entity_id="Q2", status="timeout", failures=["timeout"])
-    with log.open() as file:
-        append(file, ANSWER)
+    with log.open() as add:
+        add(ANSWER)
         assert log.read() == ([ANSWER], 0)  # there before the file is closed
-        append(file, other)
+        add(other)
     assert log.read() == ([ANSWER, other], 0)
 
 
 def test_a_lone_surrogate_does_not_break_the_record(tmp_path: Path) -> None:
     log = AnswerLog(tmp_path, "new")
-    with log.open() as file:
-        append(file, replace(ANSWER, text="a\ud800b"))
+    with log.open() as add:
+        add(replace(ANSWER, text="a\ud800b"))
     assert log.read()[0][0].text == "a?b"
 
 
 @pytest.mark.parametrize("kept", range(1, 40, 6))
 def test_a_torn_line_is_counted_and_swallows_no_other(tmp_path: Path, kept: int) -> None:
     log = AnswerLog(tmp_path, "new")
-    with log.open() as file:
-        append(file, ANSWER)
-        append(file, ANSWER)
+    with log.open() as add:
+        add(ANSWER)
+        add(ANSWER)
     whole = log.path.read_bytes()
     log.path.write_bytes(whole[: len(whole) // 2 + kept])
     assert log.read() == ([ANSWER], 1)
-    with log.open() as file:
-        append(file, replace(ANSWER, entity_id="Q3"))
+    with log.open() as add:
+        add(replace(ANSWER, entity_id="Q3"))
     assert [answer.entity_id for answer in log.read()[0]] == ["Q1", "Q3"]
 
 
 def test_a_whole_line_without_its_end_is_no_loss(tmp_path: Path) -> None:
     log = AnswerLog(tmp_path, "new")
-    with log.open() as file:
-        append(file, ANSWER)
+    with log.open() as add:
+        add(ANSWER)
     log.path.write_bytes(log.path.read_bytes()[:-1])
-    with log.open() as file:
-        append(file, ANSWER)
+    with log.open() as add:
+        add(ANSWER)
     assert log.read() == ([ANSWER, ANSWER], 0)
 
 
 def test_fields_of_a_later_version_are_left_out(tmp_path: Path) -> None:
     log = AnswerLog(tmp_path, "new")
-    with log.open() as file:
-        append(file, ANSWER)
+    with log.open() as add:
+        add(ANSWER)
     log.path.write_text(log.path.read_text().replace('{"entity_id"', '{"colour": 1, "entity_id"') + "[]\n{}\n")
     assert log.read() == ([ANSWER], 2)
 

@@ -9,7 +9,7 @@ from lacking import small_files
 
 from dim.errors import CheckpointError, ConfigError, DataError, StorageError
 from dim.reranker.calibration import Absence, softmax
-from dim.reranker.candidates import best_rows, best_rows_of, unite
+from dim.reranker.candidates import best_rows_of, unite
 from dim.reranker.lists import Lists
 from dim.reranker.network import RankerNetwork, scores_of, train
 from dim.reranker.nil import describe_lists
@@ -229,12 +229,13 @@ def test_candidates_without_some_rows_are_the_next_best():
     names = NameIndex(strings)
     out = np.argsort(-vectors)[:3]
     left = np.setdiff1d(np.arange(50), out)
-    dense = best_rows(vectors, 5, out)
+    scores = HeldScores(torch.from_numpy(vectors)[None])
+    [dense] = best_rows_of(scores, 5, [out])
     assert set(dense.tolist()) == {int(row) for row in left[np.argsort(-vectors[left])[:5]]}
     found = unite(dense, "person 7 of 9", EntityNames(strings), 5, out)
     by_name = [row for row in names.search(["person 7 of 9"], 50)[0] if row not in out][:5]
     assert set(found.tolist()) == {int(row) for row in [*dense, *by_name]}
-    assert sorted(best_rows(vectors, 100, out).tolist()) == left.tolist()
+    assert sorted(best_rows_of(scores, 100, [out])[0].tolist()) == left.tolist()
     assert unite(dense, "person", EntityNames(strings), 100, out).tolist() == left.tolist()
 
 
@@ -242,11 +243,12 @@ def test_the_best_rows_are_the_same_over_slices(monkeypatch):
     vectors = np.random.default_rng(0).permutation(50).astype(np.float32).reshape(2, 25)
     without = [np.array([24, 3, 7]), np.arange(25)]
     for out in (None, without):
-        expected = [best_rows(row, 4, [] if out is None else out[place]) for place, row in enumerate(vectors)]
+        left = [np.setdiff1d(np.arange(25), [] if out is None else out[place]) for place in range(2)]
+        expected = [rows[np.argsort(-row[rows])][:4] for row, rows in zip(vectors, left, strict=True)]
         for size in (1, 3, 7, 25):
             monkeypatch.setattr(sliced, "SLICE", size)
             found = best_rows_of(HeldScores(torch.from_numpy(vectors)), 4, out)
-            assert [set(rows.tolist()) for rows in found] == [set(rows.tolist()) for rows in expected]
+            assert [rows.tolist() for rows in found] == [rows.tolist() for rows in expected]
 
 
 def test_an_alias_brings_its_entity():

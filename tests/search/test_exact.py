@@ -6,16 +6,30 @@ from dim.search.exact import NUM_LAYERS, Best, top_k
 from dim.search.scores import Products
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(1, 5), st.integers(1, NUM_LAYERS * 12 + 7), st.integers(1, 4), st.integers(0, 10_000))
-def test_top_k_gives_the_scores_of_torch_topk_and_columns_that_have_them(num_rows, num_columns, k, seed):
+@settings(max_examples=100, deadline=None)
+@given(
+    *(st.integers(1, 5), st.integers(1, NUM_LAYERS * 12 + 7), st.integers(0, 4), st.integers(1, 1000)),
+    *(st.integers(1, NUM_LAYERS * 12 + 7), st.integers(0, 10_000)),
+)
+def test_the_best_are_those_of_a_stable_sort_over_any_slices(num_rows, num_columns, k, num_levels, size, seed):
     generator = torch.Generator().manual_seed(seed)
-    scores = torch.randint(0, 50, (num_rows, num_columns), generator=generator).float()
+    scores = torch.randint(0, num_levels, (num_rows, num_columns), generator=generator).float()
     k = min(k, num_columns)
+    expected = scores.sort(dim=1, descending=True, stable=True)
     values, columns = top_k(scores, k)
-    assert torch.equal(values, scores.topk(k).values)
-    assert torch.equal(scores.gather(1, columns), values)
-    assert all(len(set(row)) == k for row in columns.tolist())
+    assert torch.equal(values, expected.values[:, :k])
+    assert torch.equal(columns, expected.indices[:, :k])
+    best = Best(k)
+    for start in range(0, num_columns, size):
+        best.add(scores[:, start : start + size], start)
+    assert torch.equal(best.values, values)
+    assert torch.equal(best.columns, columns)
+
+
+def test_what_is_no_number_is_among_the_best_and_minus_infinity_is_not():
+    scores = torch.full((2, NUM_LAYERS * 12), -torch.inf)
+    scores[0, 7], scores[1, 9] = torch.nan, 1.0
+    assert top_k(scores, 3)[1].tolist() == [[7, 0, 1], [9, 0, 1]]
 
 
 def test_the_best_by_dot_products_are_those_of_the_whole_product():

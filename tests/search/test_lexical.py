@@ -45,6 +45,11 @@ def test_search_sorts_all_names_by_score_and_equal_names_by_row():
     assert index.search(["Ann Lee"], 2).tolist() == [[0, 12]]
 
 
+def test_of_more_equal_names_than_are_asked_for_the_first_are_found():
+    index = NameIndex(["Bo Li"] * 60 + ["Ann Lee"] * 100)
+    assert index.search(["Ann Lee", "Bo Li"], 5).tolist() == [[60, 61, 62, 63, 64], [0, 1, 2, 3, 4]]
+
+
 def test_repeated_mentions_and_unknown_characters_get_answers_of_their_own_row():
     found = NameIndex(NAMES).search(["Bo Li", "ß漢", "Bo Li"], 3)
     assert found.shape == (3, 3)
