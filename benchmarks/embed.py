@@ -24,6 +24,7 @@ from dim.encoders.clip import OpenClipEncoder
 from dim.encoders.device import Precision, resolve_device
 from dim.encoders.text import TransformersTextEncoder
 from dim.features.embed import embed_dataset
+from dim.features.fields import Choices
 from dim.features.inputs import Inputs
 from dim.images.reading import load_image
 
@@ -184,11 +185,11 @@ class _Clock:
             return seconds(
                 lambda: embed_dataset(
                     dataset,
+                    Choices(**encoder),  # type: ignore[arg-type]
                     cache_dir=Path(cache),
                     batch_size=self.batch_size,
                     num_workers=self.num_workers,
                     progress=False,
-                    **encoder,  # type: ignore[arg-type]
                 )
             )
 

@@ -172,7 +172,7 @@ class DrawnTowers(Towers):
 
 def spelled(towers: Towers) -> Towers:
     """Towers that encode no text: what their vectors have of spelling, and how much of them that is, is as of these."""
-    return Towers(towers.task, replace(towers.live, text_encoder=Constant()))
+    return Towers(towers.task, LiveEncoder(replace(towers.live.choices, text_encoder=Constant())))
 
 
 class Constant(TextEncoder):
@@ -221,7 +221,7 @@ def save_linker(folder: Path, made_up: MadeUp, num_entities: int, seed: int) -> 
     about: dict[str, Any] = {"dataset": "made up", "kb_hash": "", "recipe": recipe_of(folder / "encoder")}
     ranker = Ranker(RankerNetwork(len(FEATURES)), tuple(FEATURES), facts={"num_candidates": NUM_CANDIDATES})
     linker = ContrastiveLinker(
-        Towers(towers.task, LiveEncoder(text_encoder=encoder, name_encoder=towers.live.name_encoder)),
+        Towers(towers.task, LiveEncoder(replace(towers.live.choices, text_encoder=encoder))),
         knowledge, index, rows, names, ranker, about,
     )  # fmt: skip
     tick("entities")

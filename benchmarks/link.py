@@ -99,14 +99,15 @@ class Encoding:
     @property
     def encoder(self) -> TransformersTextEncoder:
         """The linker's."""
-        encoder = self.linker.towers.live.text_encoder
+        encoder = self.linker.towers.live.choices.text_encoder
         assert isinstance(encoder, TransformersTextEncoder)
         return encoder
 
     def texts(self, questions: Sequence[Question]) -> list[list[str]]:
         """What is encoded for questions, each different text once, in calls of texts of like length."""
         live = self.linker.towers.live
-        contexts = [live.context_template.format(mention=q.mention, context=q.context) for q in questions if q.context]
+        template = live.choices.context_template
+        contexts = [template.format(mention=q.mention, context=q.context) for q in questions if q.context]
         unique = sorted({*contexts, *(question.mention for question in questions)}, key=len)
         return [unique[start : start + live.batch_size] for start in range(0, len(unique), live.batch_size)]
 

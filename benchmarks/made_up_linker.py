@@ -21,11 +21,12 @@ from dim.encoders.characters import CharacterEncoder
 from dim.encoders.device import Backend, resolve_device
 from dim.encoders.text import TransformersTextEncoder
 from dim.encoders.tiny import TinyTextEncoder
+from dim.features.fields import Choices
 from dim.features.live import LiveEncoder
 from dim.linker import Question
 from dim.linker.knowledge import knowledge_of
 from dim.linker.ranked import NUM_CANDIDATES
-from dim.linker.recipe import Recipe
+from dim.linker.recipe import Recipe, reads_of
 from dim.methods.contrastive.linker import ContrastiveLinker
 from dim.methods.contrastive.module import DIM
 from dim.methods.contrastive.towers import Towers
@@ -91,7 +92,7 @@ def make_towers(encoder: TextEncoder, names: Sequence[str], seed: int) -> Towers
     assert task.spelling is not None
     task.spelling.weigh(frequency)
     task.eval().requires_grad_(False)
-    return Towers(task, LiveEncoder(text_encoder=encoder, name_encoder=spelling))
+    return Towers(task, LiveEncoder(Choices(text_encoder=encoder, name_encoder=spelling)))
 
 
 def make_linker(
@@ -147,6 +148,5 @@ def recipe_of(encoder_folder: Path | None) -> Recipe:
             "text_encoder": text_encoder,
             "name_encoder": {"class_path": "CharacterEncoder"},
         },
-        "context_template": LiveEncoder.context_template,
-        "num_images": LiveEncoder.num_images,
+        **reads_of({}),
     }

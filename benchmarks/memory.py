@@ -49,6 +49,7 @@ _COMMON = (
 import pyarrow.parquet as pq
 from dim.training.datamodule import LinkingDataModule
 from dim.features.embed import embed_dataset
+from dim.features.fields import Choices
 from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
 from dim.data.dataset import Dataset
 
@@ -68,7 +69,7 @@ for batch in pq.ParquetFile(root / "texts/{TEXT}.parquet").iter_batches(1024, co
 encoder = memory("VmRSS")
 start = time.perf_counter()
 embed_dataset(
-    Dataset(root), cache_dir=cache, entity_text="{TEXT}", batch_size=256, num_workers=workers, **encoders
+    Dataset(root), Choices(entity_text="{TEXT}", **encoders), cache_dir=cache, batch_size=256, num_workers=workers
 )
 seconds = time.perf_counter() - start
 print(json.dumps({{"encoder": encoder, "peak": memory("VmHWM"), "seconds": seconds}}))
@@ -80,7 +81,7 @@ _OPEN = (
 data = LinkingDataModule(root, cache, entity_text="{TEXT}", num_workers=workers, **encoders)
 before = memory("VmRSS")
 start = time.perf_counter()
-features = embed_dataset(Dataset(root), cache_dir=cache, entity_text="{TEXT}", progress=False, **encoders)
+features = embed_dataset(Dataset(root), Choices(entity_text="{TEXT}", **encoders), cache_dir=cache, progress=False)
 seconds = time.perf_counter() - start
 after = memory("VmHWM")
 start = time.perf_counter()

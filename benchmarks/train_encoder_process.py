@@ -32,7 +32,7 @@ LENGTH, WARM = 80, 8
 
 def plain_loop(task: DIM) -> tuple[Callable[[Tensor], Tensor], nn.Module]:
     """What one would write without a framework: one text a side, padded to a length, cosines, cross-entropy."""
-    encoder, data = task.datamodule.text_encoder, task.data
+    encoder, data = task.datamodule.choices.text_encoder, task.data
     assert isinstance(encoder, TransformersTextEncoder)
     network, tokenizer = encoder.network.train(), encoder.loaded.tokenizer
     mentions, names = data.dataset.mentions, data.dataset.entities["name"].tolist()

@@ -54,7 +54,7 @@ def main(run: str, unseen: str, name: str, data: str, of_unseen: str) -> None:
     # How often a KB lacks an entity is its own; and an alias, of which WikiMEL has none, looked like that.
     ranker.nil = None
     task = open_run(Path(run), "cpu")
-    encoder = task.datamodule.text_encoder
+    encoder = task.datamodule.choices.text_encoder
     ranker.facts[ORIGIN] = {
         "data": data,
         "trained_on": f"train, {len(task.datamodule.train_rows()):,} mentions, by dim rank of {type(task).__name__}",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from embedding import embedded
 from slow_encoders import SlowImageEncoder, SlowTextEncoder
 from waiting import HANG, let_work
 
@@ -21,7 +22,6 @@ from dim.demo import demo_world
 from dim.encoders.base import Features
 from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
 from dim.errors import ConfigError, DataError, MissingExtraError
-from dim.features.embed import embed_dataset
 
 BLOCK_SIZE = {"text": 12, "image": 12}
 FIELDS = ["context", "caption", "spelling", "name", "name_spelling", "image"]  # left out: two fields are enough
@@ -59,9 +59,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def run(dataset: Dataset, cache: Path, address: str | None = None, **options: object) -> dict[str, Features]:
     """All features; without an address in this process."""
     encoders = {"text_encoder": TinyTextEncoder(64), "image_encoder": TinyImageEncoder()} | options
-    shared = {"num_workers": 0, "batch_size": 5, "leave_out": FIELDS, "progress": False}
+    shared = {"batch_size": 5, "leave_out": FIELDS}
     with open_executor("ray" if address else "local", address) as executor:
-        found = embed_dataset(dataset, cache_dir=cache, executor=executor, **shared, **encoders)
+        found = embedded(dataset, cache, executor=executor, **shared, **encoders)
     return {name: features.dense() for name, features in found.items()}
 
 

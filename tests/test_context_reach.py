@@ -82,11 +82,11 @@ def test_a_run_of_before_reads_contexts_from_their_start_as_it_did(old: Path, pl
     before = json.loads((old / "metrics.json").read_text(encoding="utf-8"))
     assert "context_reach" not in before["features"]
     task = open_run(old, "cpu")
-    assert task.datamodule.context_reach is None
+    assert task.datamodule.choices.context_reach is None
     linker = Linker.from_checkpoint(old, device="cpu")
     linker.save(place / "old_folder")
-    assert linker.live.context_reach is None
-    assert Linker.from_pretrained(place / "old_folder", device="cpu").live.context_reach is None
+    assert linker.live.choices.context_reach is None
+    assert Linker.from_pretrained(place / "old_folder", device="cpu").live.choices.context_reach is None
     assert main(["validate", "--config", str(old / "config.yaml"), "--trainer.enable_progress_bar", "false"]) == 0
     after = json.loads((old / "metrics.json").read_text(encoding="utf-8"))
     assert (after["mrr"], after["features"]) == (before["mrr"], before["features"])

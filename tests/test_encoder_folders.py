@@ -89,8 +89,8 @@ def test_a_folder_of_texts_goes_the_whole_way(
     linker = check_whole_path(
         tmp_path, tiny_world(tmp_path_factory), "--data.text_encoder", "TransformersTextEncoder", *path
     )
-    assert linker.live.text_encoder is not None
-    assert linker.live.text_encoder.width == (12 if "Dense" in name else 16)
+    assert linker.live.choices.text_encoder is not None
+    assert linker.live.choices.text_encoder.width == (12 if "Dense" in name else 16)
 
 
 @pytest.mark.long
@@ -105,7 +105,7 @@ def test_a_folder_of_two_towers_goes_the_whole_way(
         for part in (f"--data.{name}", of, f"--data.{name}.path", folder, f"--data.{name}.device", "cpu")
     ]
     linker = check_whole_path(tmp_path, tiny_world(tmp_path_factory), *options, images=True)
-    texts, images = linker.live.text_encoder, linker.live.image_encoder
+    texts, images = linker.live.choices.text_encoder, linker.live.choices.image_encoder
     assert texts is not None
     assert images is not None
     assert texts.width == images.width
@@ -118,7 +118,7 @@ def test_a_folder_of_two_towers_goes_the_whole_way(
         image = next(Dataset(tiny_world(tmp_path_factory)).image_root.rglob("*.*"))
         asked = {"mention": "Bardini", "image": str(image)}
         assert agreement(other.link_batch([asked]), linker.link_batch([asked])).same_lists == 1
-        assert [getattr(other.live, name).backend_name for name in ("text_encoder", "image_encoder")] == [
+        assert [getattr(other.live.choices, name).backend_name for name in ("text_encoder", "image_encoder")] == [
             "openvino"
         ] * 2
 
@@ -132,7 +132,7 @@ def test_a_folder_of_a_joint_model_goes_the_whole_way(tmp_path: Path, tmp_path_f
         for part in (f"--data.{name}", "SentenceTransformersEncoder", f"--data.{name}.path", folder)
     ]
     linker = check_whole_path(tmp_path, tiny_world(tmp_path_factory), *options, images=True)
-    texts, images = linker.live.text_encoder, linker.live.image_encoder
+    texts, images = linker.live.choices.text_encoder, linker.live.choices.image_encoder
     assert isinstance(texts, SentenceTransformersEncoder)
     assert isinstance(images, SentenceTransformersEncoder)
     assert texts.network is images.network

@@ -125,7 +125,7 @@ def _kept(recipe: Recipe, is_untrained: bool) -> Iterator[str]:
     for name, encoder in recipe["encoders"].items():
         if encoder is not None:
             yield f"--data.{name}={written(encoder, name)}"
-    for name in ("context_template", "num_images", *READS):
+    for name in READS:
         if name in recipe:
             yield f"--data.{name}={written(recipe[name], name)}"
     if not is_untrained:

@@ -9,6 +9,7 @@ from typing import Any
 from dim.errors import ConfigError
 
 CONTEXT_FIELDS, TEXT_FIELDS = ("mention", "context"), ("name", "text")
+CONTEXT_TEMPLATE = "{mention} [SEP] {context}"  #: By default.
 
 
 def check_template(template: Any, fields: Collection[str], what: str) -> str:

@@ -21,8 +21,6 @@ from dim.errors import DataError
 
 Features = NDArray[np.float32]
 Owner = Literal["mention", "entity"]
-#: What of a run is frozen, by the names of its options.
-FROZEN = ("text_encoder", "image_encoder", "name_encoder", "captioner", "language_model")
 
 
 class Frozen(Protocol):
@@ -321,3 +319,13 @@ class Captioner(LocalModel, ABC):
     @abstractmethod
     def caption(self, images: Sequence[Any], questions: Sequence[str]) -> list[str]:
         """One answer for each of `preprocess`' results to the question beside it. One call is one batch."""
+
+
+#: The options of a run that name encoders, and what they are.
+ENCODERS = {
+    "text_encoder": TextEncoder,
+    "image_encoder": ImageEncoder,
+    "name_encoder": TextEncoder,
+    "captioner": Captioner,
+}
+FROZEN = (*ENCODERS, "language_model")  #: All that name what is frozen.

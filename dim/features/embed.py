@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dim.core.files import content_hash
 from dim.core.jobs import Block, Dtype, Executor, ThisProcess
 from dim.core.ray_cluster import Engine, open_executor
+from dim.core.templates import CONTEXT_TEMPLATE
 from dim.data.dataset import Dataset
 from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, check_limit
 from dim.display.terminal import Console, Text
@@ -27,7 +28,6 @@ from dim.features.fields import (
     Choices,
     ContextReach,
     Field,
-    check_reach,
     context_rows,
     read_contexts,
     reading_of,
@@ -52,7 +52,7 @@ def embed(
     captioner: Captioner | None = None,
     cache_dir: Path = Path("cache"),
     entity_text: str = "brief",
-    context_template: str = "{mention} [SEP] {context}",
+    context_template: str = CONTEXT_TEMPLATE,
     num_images: int = 1,
     feature_dtype: Dtype = "float32",
     batch_size: int = 64,
@@ -95,49 +95,42 @@ def embed(
     """
     if text_encoder is None and image_encoder is None:
         raise ConfigError("an encoder", "neither --text_encoder nor --image_encoder", "Name at least one of them.")
+    choices = Choices(
+        text_encoder=text_encoder,
+        image_encoder=image_encoder,
+        name_encoder=name_encoder,
+        captioner=captioner,
+        entity_text=entity_text,
+        context_template=context_template,
+        context_reach=context_reach,
+        text_template=text_template,
+        name_alone=name_alone,
+        num_images=num_images,
+        dtype=feature_dtype,
+    )
     with open_executor(engine, address) as executor:
         embed_dataset(
             open_dataset(root, cache_dir, images),
+            choices,
             cache_dir=cache_dir,
-            text_encoder=text_encoder,
-            image_encoder=image_encoder,
-            name_encoder=name_encoder,
-            captioner=captioner,
-            entity_text=entity_text,
-            context_template=context_template,
-            num_images=num_images,
-            feature_dtype=feature_dtype,
             batch_size=batch_size,
             num_workers=num_workers,
             max_missing_images=max_missing_images,
             executor=executor,
-            context_reach=context_reach,
-            text_template=text_template,
-            name_alone=name_alone,
         )
 
 
 def embed_dataset(
     dataset: Dataset,
+    choices: Choices,
     *,
     cache_dir: Path,
-    text_encoder: TextEncoder | None = None,
-    image_encoder: ImageEncoder | None = None,
-    name_encoder: TextEncoder | None = None,
-    captioner: Captioner | None = None,
-    entity_text: str = "brief",
-    context_template: str = "{mention} [SEP] {context}",
-    num_images: int = 1,
-    feature_dtype: Dtype = "float32",
     batch_size: int = 64,
     num_workers: int | None = None,
     max_missing_images: float = MAX_MISSING_IMAGES,
     leave_out: Sequence[str] = (),
     executor: Executor | None = None,
     progress: bool = True,
-    context_reach: ContextReach = "auto",
-    text_template: str = "{text}",
-    name_alone: bool = False,
 ) -> dict[str, FieldFeatures | Inputs]:
     """The features of each field that has an encoder, in the dataset's row order; its inputs, if none are kept of it.
 
@@ -146,22 +139,18 @@ def embed_dataset(
     Fields of a mention are `mention`, `context`, `caption`, `image` and `spelling`; of an entity `name`, `text`,
     `entity_image` and `name_spelling`. An empty text is missing.
 
-    Options are as of `embed`; None as an encoder leaves its fields out, and a captioner is not called without a text
-    encoder. Features go to the folder `features` of `cache_dir`, but for the fields of `leave_out`, which are not
-    wanted. Blocks are computed where `executor` says, by default in this process. With `progress`, bars and what was
-    found are shown on stderr.
+    A captioner is not called without a text encoder. Features go to the folder `features` of `cache_dir`, but for the
+    fields of `leave_out`, which are not wanted. Blocks are computed where `executor` says, by default in this process.
+    With `progress`, bars and what was found are shown on stderr. Other options are as of `embed`.
 
     Raises:
-        ConfigError: An encoder or the template does not fit.
+        ConfigError: The batch size is below 1, or the share of missing images is none.
         DataError: The dataset has other entity texts, but not this one (it may have none at all); too many images are
             missing; or an encoder gave a value that is not finite.
         StorageError: The cache cannot be written.
     """
     if batch_size < 1:
         raise ConfigError("a batch size of at least 1", str(batch_size), "Raise it.")
-    if num_images < 1:
-        raise ConfigError("at least 1 image an owner (num_images)", str(num_images), "Raise it.")
-    check_reach(context_reach)
     check_limit(max_missing_images)
     console = Console(stderr=True, quiet=not progress)
     run = _Run(
@@ -169,28 +158,18 @@ def embed_dataset(
         FeatureCache(cache_dir / "features"),
         Means(executor or ThisProcess(), batch_size, num_decoders(num_workers), console),
     )
-    encoders = {"text": text_encoder, "image": image_encoder, "name": name_encoder}
+    encoders = {"text": choices.text_encoder, "image": choices.image_encoder, "name": choices.name_encoder}
     wanted = [field for field in FIELDS if encoders[field.encoder] is not None and field.name not in leave_out]
-    choices = Choices(
-        entity_text=entity_text,
-        context_template=context_template,
-        context_reach=context_reach,
-        text_template=text_template,
-        name_alone=name_alone,
-        num_images=num_images,
-        dtype=feature_dtype,
-        reader=text_encoder,
-    )
     if any(field.name == "text" for field in wanted):
         if dataset.variants:
-            dataset.check_variant(entity_text)  # before minutes of work on other fields
-        elif name_alone:
+            dataset.check_variant(choices.entity_text)  # before minutes of work on other fields
+        elif choices.name_alone:
             console.say(Text(f"no entity of {dataset.name} has a text: its name stands there"))
         else:
             wanted = [field for field in wanted if field.name != "text"]
             console.say(Text(f"no entity of {dataset.name} has a text: names alone"))
-    if captioner is not None and text_encoder is not None and "caption" not in leave_out:
-        choices = replace(choices, captions=run.captions(captioner, max_missing_images))
+    if choices.captioner is not None and choices.text_encoder is not None and "caption" not in leave_out:
+        choices = replace(choices, captions=run.captions(choices.captioner, max_missing_images))
     for field in wanted:  # before hours of work on other fields
         encoder = encoders[field.encoder]
         if isinstance(encoder, ImageEncoder) and field.kind == "image" and not run.is_known(field, choices, encoder):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 import pandas as pd
@@ -12,9 +13,9 @@ import pyarrow.compute as pc
 
 from dim.core.choices import nearest
 from dim.core.jobs import Dtype
-from dim.core.templates import CONTEXT_FIELDS, TEXT_FIELDS, check_template
+from dim.core.templates import CONTEXT_FIELDS, CONTEXT_TEMPLATE, TEXT_FIELDS, check_template
 from dim.data.dataset import Dataset
-from dim.encoders.base import Owner, TextEncoder
+from dim.encoders.base import ENCODERS, Captioner, Frozen, ImageEncoder, Owner, TextEncoder
 from dim.errors import ConfigError
 from dim.features.around import text_around
 from dim.features.behind import Behind, Reading, Row
@@ -26,31 +27,59 @@ from dim.images.batches import Paths
 ContextReach = int | Literal["auto"] | None
 
 
+#: Choices that came later, as whatever was written before them had them.
+BEFORE: Mapping[str, Any] = MappingProxyType({"context_reach": None, "text_template": "{text}", "name_alone": False})
+
+
 @dataclass(frozen=True)
 class Choices:
-    """What a run decides about its fields.
+    """What is read of mentions and entities, and by which encoders. Keys of the feature cache hold how it prints.
 
     Attributes:
+        text_encoder: For mentions, contexts, captions, names and entity texts; None: no such field.
+        image_encoder: For the images of both.
+        name_encoder: For the spelling of mentions and names.
+        captioner: Says what a mention's image shows.
         entity_text: The variant of the entity texts.
         context_template: What is encoded as the context.
         context_reach: How much of a context is read.
         text_template: What is encoded as the text of an entity.
         name_alone: Whether the name alone stands where a mention has no context, or an entity no text.
-        captions: A captioner's words for each mention, used where the dataset has no caption; None: no captioner.
+        captions: The captioner's words for each mention, used where the dataset has no caption; None: there are none.
         num_images: Usable images an owner at most; the ones behind them are not looked at.
         dtype: Of features on the disk.
-        reader: The text encoder, whose reach `auto` keeps to; its fingerprint stands for it.
+
+    Raises:
+        ConfigError: A template names what it may not, or a number is below 1.
     """
 
+    text_encoder: TextEncoder | None = field(default=None, repr=False)
+    image_encoder: ImageEncoder | None = field(default=None, repr=False)
+    name_encoder: TextEncoder | None = field(default=None, repr=False)
+    captioner: Captioner | None = field(default=None, repr=False)
     entity_text: str = "brief"
-    context_template: str = "{mention} [SEP] {context}"
-    context_reach: ContextReach = None
+    context_template: str = CONTEXT_TEMPLATE
+    context_reach: ContextReach = "auto"
     text_template: str = "{text}"
     name_alone: bool = False
     captions: Sequence[str | None] | None = None
     num_images: int = 1
     dtype: Dtype = "float32"
-    reader: TextEncoder | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        check_template(self.context_template, CONTEXT_FIELDS, "a context_template")
+        check_template(self.text_template, TEXT_FIELDS, "a text_template")
+        if isinstance(reach := self.context_reach, int) and reach < 1:
+            remedy = "Raise it, or leave it out: contexts are cut around the mention where they have to be."
+            raise ConfigError("at least 1 character on either side (context_reach)", str(reach), remedy)
+        if self.num_images < 1:
+            raise ConfigError("at least 1 image an owner (num_images)", str(self.num_images), "Raise it.")
+
+    @property
+    def encoders(self) -> dict[str, Frozen]:
+        """Those that there are, the captioner among them, by their options."""
+        found = {name: getattr(self, name) for name in ENCODERS}
+        return {name: encoder for name, encoder in found.items() if encoder is not None}
 
 
 class Columns(Protocol):
@@ -119,12 +148,7 @@ class Contexts:
 
 
 def read_contexts(dataset: Columns, choices: Choices) -> Contexts:
-    """What is encoded as the contexts.
-
-    Raises:
-        ConfigError: The template does not fit.
-    """
-    template = check_template(choices.context_template, CONTEXT_FIELDS, "a context template")
+    """What is encoded as the contexts."""
     rows = context_rows(dataset)
     parts: list[str | None] = [context for _, context, *_ in rows]
     behind = None
@@ -140,7 +164,7 @@ def read_contexts(dataset: Columns, choices: Choices) -> Contexts:
         ]
     given = zip(rows, parts, strict=True)
     texts = [
-        _alone(name, choices) if part is None else template.format(mention=name, context=part)
+        _alone(name, choices) if part is None else choices.context_template.format(mention=name, context=part)
         for (name, *_), part in given
     ]
     return Contexts(texts, behind)
@@ -153,7 +177,7 @@ def _alone(name: str | None, choices: Choices) -> str | None:
 
 def reading_of(choices: Choices) -> Reading | None:
     """How the text encoder is given contexts; None: there is none."""
-    reader = choices.reader
+    reader = choices.text_encoder
     return None if reader is None else Reading(reader.reading("mention"), choices.context_template)
 
 
@@ -162,13 +186,6 @@ def context_rows(dataset: Columns) -> list[Row]:
     names, starts, ends = (dataset.column("mentions", name).to_pylist() for name in ("mention", "start", "end"))
     contexts = _texts(dataset.column("mentions", "context")).to_pylist()
     return list(zip(names, contexts, starts, ends, strict=True))
-
-
-def check_reach(reach: ContextReach) -> None:
-    """Raises ConfigError for a number of characters that is none."""
-    if isinstance(reach, int) and reach < 1:
-        remedy = "Raise it, or leave it out: contexts are cut around the mention where they have to be."
-        raise ConfigError("at least 1 character on either side (context_reach)", str(reach), remedy)
 
 
 def _mentions(dataset: Columns, _: Choices) -> pa.ChunkedArray:
@@ -180,8 +197,7 @@ def _names(dataset: Columns, _: Choices) -> pa.ChunkedArray:
 
 
 def _entity_texts(dataset: Columns, choices: Choices) -> Sequence[str | None] | pa.ChunkedArray:
-    template = check_template(choices.text_template, TEXT_FIELDS, "a template of entity texts")
-    texts = _texts(dataset.text_column(choices.entity_text))
+    texts, template = _texts(dataset.text_column(choices.entity_text)), choices.text_template
     if template == "{text}" and not choices.name_alone:
         return texts
     named = zip(dataset.column("entities", "name").to_pylist(), texts.to_pylist(), strict=True)

@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from dim.encoders.base import Captioner, Features, ImageEncoder, Owner, TextEncoder
+from dim.encoders.base import Features, ImageEncoder, Owner, TextEncoder
 from dim.errors import DataError
 from dim.features.batch import Batch, FeatureTable, batch_of
 from dim.features.blocks import encoded_images, encoded_texts
 from dim.features.captions import render_questions
-from dim.features.fields import Choices, ContextReach, fields_of
+from dim.features.fields import Choices, fields_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,45 +53,31 @@ class LiveEncoder:
     """Encodes what a caller gives by the rules of a dataset's fields.
 
     Attributes:
-        text_encoder: For mentions, contexts, captions, names and entity texts; None: no such field.
-        image_encoder: For the images of both.
-        name_encoder: For the spelling of mentions and names.
-        captioner: Says what a mention's image shows.
-        context_template: What is encoded as the context.
-        context_reach: How much of a context is read.
-        text_template: What is encoded as the text of an entity.
-        name_alone: Whether the name alone stands where a mention has no context, or an entity no text.
-        num_images: Images of a mention or an entity at most.
+        choices: What is read, and by which encoders.
         batch_size: Texts or images an encoder call.
     """
 
-    text_encoder: TextEncoder | None = None
-    image_encoder: ImageEncoder | None = None
-    name_encoder: TextEncoder | None = None
-    captioner: Captioner | None = None
-    context_template: str = "{mention} [SEP] {context}"
-    num_images: int = 1
+    choices: Choices
     batch_size: int = 64
-    context_reach: ContextReach = None
-    text_template: str = "{text}"
-    name_alone: bool = False
 
     @property
     def cuts_contexts(self) -> bool:
         """Whether a context is cut around its mention, where the encoder would not read that; else its start counts."""
-        if self.context_reach != "auto":
-            return self.context_reach is not None
-        return self.text_encoder is not None and self.text_encoder.reading("mention").are_cut([]) is not None
+        if self.choices.context_reach != "auto":
+            return self.choices.context_reach is not None
+        encoder = self.choices.text_encoder
+        return encoder is not None and encoder.reading("mention").are_cut([]) is not None
 
     @property
     def draft_side(self) -> int | None:
         """To which images may be decoded (`dim.images.reading.load_image`)."""
-        return self.image_encoder.draft_side if self.image_encoder is not None else None
+        encoder = self.choices.image_encoder
+        return encoder.draft_side if encoder is not None else None
 
     def ready(self, image: Image.Image, wanted: Sequence[str]) -> ReadyImage:
         """A decoded image as the encoders of the wanted fields take it; another thread may do it than computes."""
-        encoder = self.image_encoder if "image" in wanted else None
-        captioner = self.captioner if "caption" in wanted else None
+        encoder = self.choices.image_encoder if "image" in wanted else None
+        captioner = self.choices.captioner if "caption" in wanted else None
         with _READYING:
             return ReadyImage(
                 (encoder.preprocess(image),) if encoder is not None else (),
@@ -118,7 +104,7 @@ class LiveEncoder:
             spans: Where each mention stands in its text; None: at the first place of its name.
         """
         captions: list[str | None] = [None] * len(names)
-        if "caption" in wanted and self.captioner is not None:
+        if "caption" in wanted and self.choices.captioner is not None:
             captions = self._captions(names, images)
         places = [span or (None, None) for span in spans] if spans is not None else [(None, None)] * len(names)
         given = _Given(mention=names, context=contexts, caption=captions).at(places)
@@ -157,22 +143,16 @@ class LiveEncoder:
         wanted: Sequence[str],
     ) -> dict[str, FeatureTable]:
         fields = [field for field in fields_of(owner) if field.read_as in wanted]
-        choices = Choices(
-            context_template=self.context_template,
-            context_reach=self.context_reach,
-            text_template=self.text_template,
-            name_alone=self.name_alone,
-            reader=self.text_encoder,
-        )
+        choices = self.choices
         listed = {inputs: _listed(inputs(given, choices)) for inputs in {f.inputs for f in fields if f.kind == "text"}}
         tables: dict[str, FeatureTable] = {}
-        for encoder, kind in ((self.text_encoder, "text"), (self.name_encoder, "name")):
+        for encoder, kind in ((choices.text_encoder, "text"), (choices.name_encoder, "name")):
             # One call for all fields of an encoder: each different text once.
             texts = {field.read_as: listed[field.inputs] for field in fields if field.encoder == kind}
             if encoder is not None and texts:
                 tables |= self._of_texts(encoder.reading(owner), texts)
-        if self.image_encoder is not None and any(field.kind == "image" for field in fields):
-            tables["image"] = self._of_images(self.image_encoder, images)
+        if choices.image_encoder is not None and any(field.kind == "image" for field in fields):
+            tables["image"] = self._of_images(choices.image_encoder, images)
         return tables
 
     def _of_texts(self, encoder: TextEncoder, fields: Mapping[str, list[str | None]]) -> dict[str, FeatureTable]:
@@ -184,13 +164,14 @@ class LiveEncoder:
         return {name: _table(matrix, [place.get(text, -1) for text in texts], counts) for name, texts in fields.items()}
 
     def _of_images(self, encoder: ImageEncoder, images: Sequence[ReadyImage | None]) -> FeatureTable:
+        most = self.choices.num_images
         unique = {id(image): image for image in images if image is not None}  # each different image once
-        pixels = [pixels for image in unique.values() for pixels in image.pixels[: self.num_images]]
+        pixels = [pixels for image in unique.values() for pixels in image.pixels[:most]]
         every = [("all", pixels)] if pixels else []
         matrix = _joined([features for _, features in encoded_images(encoder, every, self.batch_size)], encoder.width)
         counts = None
-        if self.num_images > 1 or encoder.num_patches > 1:
-            used = [len(image.pixels[: self.num_images]) for image in unique.values()]
+        if most > 1 or encoder.num_patches > 1:
+            used = [len(image.pixels[:most]) for image in unique.values()]
             counts = encoder.num_patches * np.array(used, np.int64)
         place = {key: row for row, key in enumerate(unique)}
         return _table(matrix, [-1 if image is None else place[id(image)] for image in images], counts)
@@ -199,7 +180,7 @@ class LiveEncoder:
         return [range(count)[start : start + self.batch_size] for start in range(0, count, self.batch_size)]
 
     def _captions(self, names: Sequence[str], images: Sequence[ReadyImage | None]) -> list[str | None]:
-        captioner = self.captioner
+        captioner = self.choices.captioner
         assert captioner is not None
         questions = render_questions(captioner.question, names)
         captions: list[str | None] = [None] * len(names)

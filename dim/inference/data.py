@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from dim.data import dataset as records
-from dim.encoders.base import Captioner, ImageEncoder, TextEncoder
 from dim.evaluation import protocols
 from dim.features.batch import Batch, FeatureTable, batch_of
-from dim.features.fields import FIELDS, ContextReach
+from dim.features.fields import FIELDS, Choices
 from dim.search.scores import BATCH
 
 EVALUATION_BATCH = BATCH  # mentions that are ranked at once
@@ -117,15 +116,7 @@ class Needs:
 class DataModule(Protocol):
     """What a method reads of the data module of a run, beside its data: the options as the user gave them."""
 
-    text_encoder: TextEncoder | None
-    image_encoder: ImageEncoder | None
-    name_encoder: TextEncoder | None
-    captioner: Captioner | None
-    context_template: str
-    context_reach: ContextReach
-    text_template: str
-    name_alone: bool
-    num_images: int
+    choices: Choices
     cache_dir: Path
     leave_out: tuple[str, ...]
     shuffle: tuple[str, ...]

@@ -128,7 +128,7 @@ def _without_judge(linker: Linker) -> Iterator[None]:
 
 def _check_same_answers(opened: Linker, linker: Linker, by: Sequence[Computed]) -> None:
     entities = list(linker)
-    sees = linker.live.image_encoder is not None
+    sees = linker.live.choices.image_encoder is not None
     asked = [
         Question(each.name, each.text or "", each.images or None if sees else None)
         for each in entities[:: max(1, len(entities) // NUM_ASKED)]
@@ -161,7 +161,7 @@ def _check_top1(opened: Linker, linker: Linker, by: Sequence[Computed], asked: A
 
 def _check_neighbours(opened: Linker, by: Sequence[Computed], asked: AskedMentions) -> None:
     """What stands beside a text in a batch must say nothing: asked of the contexts of real mentions."""
-    encoder = opened.live.text_encoder
+    encoder = opened.live.choices.text_encoder
     texts = list(dict.fromkeys(each.context for each in asked.questions if each.context))[:BATCH]
     if encoder is None or not texts or not any(each.name == "text_encoder" for each in by):
         return

@@ -30,7 +30,7 @@ def with_backend(
     Raises:
         ConfigError: None of its encoders has backends.
     """
-    encoders: dict[str, Any] = {name: found for name in NAMES if (found := getattr(live, name)) is not None}
+    encoders: dict[str, Any] = {name: each for name, each in live.choices.encoders.items() if name in NAMES}
     with_backends = {name: each for name, each in encoders.items() if _has_backends(each, name)}
     if not with_backends:
         found = ", ".join(type(each).__name__ for each in encoders.values()) or "none"
@@ -67,7 +67,7 @@ def computed(linker: Linker) -> list[Computed]:
     """What computes those encoders of a linker that have backends."""
     found = []
     for name in NAMES:
-        if _has_backends(getattr(linker.live, name), name):
+        if _has_backends(getattr(linker.live.choices, name), name):
             options = linker.about["recipe"]["encoders"][name].get("init_args") or {}
             found.append(Computed(name, options.get("backend", "torch"), options.get("precision", "fp32")))
     return found

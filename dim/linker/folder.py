@@ -16,7 +16,6 @@ from dim.encoders.characters import as_now
 from dim.errors import DataError
 from dim.features.live import LiveEncoder
 from dim.linker.kinds import Contents
-from dim.linker.recipe import ENCODERS
 
 MANIFEST = "linker.json"
 LINKER = sealed_kind("a linker", Contents(), MANIFEST)
@@ -55,5 +54,4 @@ def fingerprints(live: LiveEncoder) -> dict[str, str]:
 
 def live_encoders(live: LiveEncoder) -> dict[str, Frozen]:
     """The encoders that there are, by their names in a recipe."""
-    found = {name: getattr(live, name) for name in ENCODERS}
-    return {name: encoder for name, encoder in found.items() if encoder is not None}
+    return live.choices.encoders

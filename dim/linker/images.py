@@ -60,7 +60,7 @@ class ImageReader:
     def _first_usable(self, images: Sequence[ImageInput]) -> ReadyImage | None:
         usable: list[ReadyImage] = []
         for place, image in enumerate(images):
-            if len(usable) == self.live.num_images:
+            if len(usable) == self.live.choices.num_images:
                 break
             is_last_hope = place == len(images) - 1 and not usable
             with nullcontext() if is_last_hope else suppress(DataError):

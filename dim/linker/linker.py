@@ -250,8 +250,7 @@ class Linker(ABC):
         check_kind(index)
         knowledge, told = given_knowledge(entities, image_encoder is not None, **how)
         recipe = recipe_of(knowledge, text_encoder, image_encoder)
-        live = LiveEncoder(text_encoder=text_encoder, image_encoder=image_encoder)
-        found, task = opened(recipe, live, trusted)
+        found, task, live = opened(recipe, text_encoder, image_encoder, trusted)
         kind: Any = cls._kind(found, "an untrained linker", "from_entities")
         about = told | {"recipe": recipe, "figures": [], "is_untrained": True, "trusted": list(packages(trusted))}
         used = ranker_for(recipe) if ranker == "shipped" else ranker

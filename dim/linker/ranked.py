@@ -198,8 +198,10 @@ class RankedLinker(Linker):
 
     def _describe(self, question: Question, found: Candidates) -> NDArray[np.float64]:
         """The ranker's features [c, num_features] of a question's candidates."""
-        has_image = question.image is not None and self.live.image_encoder is not None  # as the run's data has it
-        has_caption = question.image is not None and self.live.captioner is not None
+        has_image = (
+            question.image is not None and self.live.choices.image_encoder is not None
+        )  # as the run's data has it
+        has_caption = question.image is not None and self.live.choices.captioner is not None
         facts = Asked(question.mention, question.context, has_image, has_caption)
         return self.features.of(facts, found.rows, found.scores, found.names)
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,26 +17,20 @@ from dim.core.excerpts import one_line
 from dim.core.known_classes import REMEDY, UPGRADE, Chosen, KnownClasses, made, parameters
 from dim.core.plugins import all_classes
 from dim.core.sealed import leads_out
-from dim.core.templates import CONTEXT_FIELDS, TEXT_FIELDS, check_template
-from dim.encoders.base import Captioner, Frozen, ImageEncoder, TextEncoder, TrainableTextEncoder
+from dim.encoders.base import ENCODERS, Frozen, TrainableTextEncoder
 from dim.encoders.chosen_backend import ByBackend
 from dim.encoders.model_files import safe_name
 from dim.errors import DataError
+from dim.features.fields import BEFORE, Choices
 from dim.features.live import LiveEncoder
 from dim.inference.method import Method
 from dim.inference.places import read_config
 from dim.linker.classes import answering, named_in
 
-ENCODERS = {
-    "text_encoder": TextEncoder,
-    "image_encoder": ImageEncoder,
-    "name_encoder": TextEncoder,
-    "captioner": Captioner,
-}
 SAVE_AGAIN = "Save the linker again, or get the folder again from where it came."
 LONGEST_PATH, LONGEST_NAME = 4096, 255  #: Characters of a path; bytes of a file's name.
 BACKEND = ("backend", "precision")  #: Options of encoders that `dim export` may set.
-READS = ("context_reach", "text_template", "name_alone")  #: What of a run's data tells how texts are read.
+READS = ("context_template", "num_images", *BEFORE)  #: Of what a run chose, what a linker's folder says.
 FILES = ("path", "pretrained")  #: Options of encoders that may name a local file or folder.
 
 Recipe = dict[str, Any]
@@ -50,10 +45,25 @@ def recipe_of_run(run: Path, method: type[Method]) -> Recipe:
     return {
         "model": {"class_path": model["class_path"], "init_args": options},
         "encoders": {name: data.get(name) for name in ENCODERS},
-        "context_template": data.get("context_template", LiveEncoder.context_template),
-        "num_images": data.get("num_images", LiveEncoder.num_images),
-        **{name: data[name] for name in READS if data.get(name) not in (None, getattr(LiveEncoder, name))},
+        **reads_of(data),
     }
+
+
+def reads_of(data: Mapping[str, Any]) -> Recipe:
+    """What a recipe says of how a run's data is read: as its config.yaml does, but what `BEFORE` has goes unsaid."""
+    before = Choices(**BEFORE)
+    said = {name: data.get(name, getattr(before, name)) for name in READS}
+    return {name: value for name, value in said.items() if name not in BEFORE or value != BEFORE[name]}
+
+
+def choices_of(recipe: Recipe) -> Choices:
+    """What `reads_of` wrote; without the encoders.
+
+    Raises:
+        ConfigError: As `Choices`.
+    """
+    said = {**BEFORE, **recipe}
+    return Choices(**{name: said[name] for name in READS})
 
 
 def write_encoder_files(recipe: Recipe, encoders: Mapping[str, Frozen], folder: Path) -> tuple[Recipe, set[str]]:
@@ -199,21 +209,16 @@ def make(recipe: Recipe, device: str, kind: type[Made], trusted: Sequence[str] =
 
     Raises:
         DataError: The recipe names a class that is neither dim's nor trusted (nothing else is made from a file), or one
-            that this version of dim lacks; or its template names more than `{mention}` and `{context}`.
+            that this version of dim lacks.
+        ConfigError: As `Choices`.
     """
-    check_template(recipe["context_template"], CONTEXT_FIELDS, "a context template")
-    check_template(recipe.get("text_template", LiveEncoder.text_template), TEXT_FIELDS, "a template of entity texts")
+    choices = choices_of(recipe)  # checked before anything is made
     method, encoders = read_classes(recipe, kind, trusted)
     for encoder in encoders.values():
         if "device" in parameters(encoder.kind)[0]:
             encoder.options["device"] = device
     task: Made = made(method)
-    return task, LiveEncoder(
-        **made(encoders),
-        context_template=recipe["context_template"],
-        num_images=recipe["num_images"],
-        **{name: recipe[name] for name in READS if name in recipe},
-    )
+    return task, LiveEncoder(replace(choices, **made(encoders)))
 
 
 def read_classes(
@@ -250,7 +255,8 @@ def check_widths(live: LiveEncoder, facts: Mapping[str, Any]) -> None:
     """Raises DataError where an encoder gives vectors of another width than the towers take."""
     fields = [*facts["mention_fields"].items(), *facts["entity_fields"].items()]
     for field, width in fields:
-        encoder = {"image": live.image_encoder, "spelling": live.name_encoder}.get(field, live.text_encoder)
+        choices = live.choices
+        encoder = {"image": choices.image_encoder, "spelling": choices.name_encoder}.get(field, choices.text_encoder)
         if encoder is None or encoder.width != width:
             found = "no encoder" if encoder is None else f"one of {encoder.width:,} columns"
             raise DataError(

@@ -25,17 +25,7 @@ if TYPE_CHECKING:
 
 def live_encoder(module: DataModule) -> LiveEncoder:
     """The encoders of a run."""
-    return LiveEncoder(
-        text_encoder=module.text_encoder,
-        image_encoder=module.image_encoder,
-        name_encoder=module.name_encoder,
-        captioner=module.captioner,
-        context_template=module.context_template,
-        context_reach=module.context_reach,
-        text_template=module.text_template,
-        name_alone=module.name_alone,
-        num_images=module.num_images,
-    )
+    return LiveEncoder(module.choices)
 
 
 def folder_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pyarrow.compute as pc
 
 from dim.data.missing_images import MAX_MISSING_IMAGES, check_images, describe_missing, missing_sentence
 from dim.display.log import log
-from dim.encoders.base import ImageEncoder, TextEncoder
+from dim.encoders.base import ENCODERS, ImageEncoder, TextEncoder
 from dim.errors import ConfigError, DataError
+from dim.features.fields import Choices
 from dim.features.live import LiveEncoder
 from dim.inference.data import TEXT_FIELDS
 from dim.inference.method import Method
@@ -20,7 +22,7 @@ from dim.inference.two_towers import TwoTowersNetwork
 from dim.linker.images import WITHOUT_IMAGES
 from dim.linker.kinds import Kind, kind_of_task
 from dim.linker.knowledge import Knowledge, entities_of, knowledge_of
-from dim.linker.recipe import ENCODERS, Recipe, absolute, make, read_classes
+from dim.linker.recipe import Recipe, absolute, make, read_classes, reads_of
 from dim.releases.entity_file import EntityFile, read_entities
 from dim.reranker.ranker import Ranker
 from dim.reranker.shipped import shipped
@@ -96,14 +98,7 @@ def recipe_of(knowledge: Knowledge, text: TextEncoder | None, image: ImageEncode
     if of_mention:
         model = {"class_path": VECTORS, "init_args": {"mention_fields": of_mention, "entity_fields": of_entity}}
     encoders = dict.fromkeys(ENCODERS) | {"text_encoder": _stated(text), "image_encoder": _stated(image)}
-    return absolute(
-        {
-            "model": model,
-            "encoders": encoders,
-            "context_template": LiveEncoder.context_template,
-            "num_images": LiveEncoder.num_images,
-        }
-    )
+    return absolute({"model": model, "encoders": encoders, **reads_of({})})
 
 
 def _stated(encoder: TextEncoder | ImageEncoder | None) -> dict[str, Any] | None:
@@ -125,23 +120,26 @@ def _stated(encoder: TextEncoder | ImageEncoder | None) -> dict[str, Any] | None
     return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": options}
 
 
-def opened(recipe: Recipe, live: LiveEncoder, trusted: Sequence[str]) -> tuple[Kind, Method]:
-    """The kind of linker that answers by a recipe, and its method, with towers as wide as the encoders' vectors.
+def opened(
+    recipe: Recipe, text: TextEncoder | None, image: ImageEncoder | None, trusted: Sequence[str]
+) -> tuple[Kind, Method, LiveEncoder]:
+    """The kind of linker that answers by a recipe; its method, with towers as wide as the encoders' vectors; and these.
 
     Raises:
         DataError: An encoder is neither dim's nor trusted.
         ConfigError: Text and images are of different spaces.
     """
     read_classes(recipe, Method, trusted)  # the encoders are here; others that a folder would make are refused now
-    task, _ = make(recipe | {"encoders": dict.fromkeys(ENCODERS)}, "cpu", Method, trusted)
+    task, bare = make(recipe | {"encoders": dict.fromkeys(ENCODERS)}, "cpu", Method, trusted)
+    choices = replace(bare.choices, text_encoder=text, image_encoder=image)
     if isinstance(task, TwoTowersNetwork):
         options = recipe["model"]["init_args"]
-        task.make_towers(*(_widths(options[fields], live) for fields in ("mention_fields", "entity_fields")))
-    return kind_of_task(task, "an untrained linker"), task.eval().requires_grad_(False)
+        task.make_towers(*(_widths(options[fields], choices) for fields in ("mention_fields", "entity_fields")))
+    return kind_of_task(task, "an untrained linker"), task.eval().requires_grad_(False), LiveEncoder(choices)
 
 
-def _widths(fields: Iterable[str], live: LiveEncoder) -> dict[str, int]:
-    encoders = {field: live.image_encoder if field == "image" else live.text_encoder for field in fields}
+def _widths(fields: Iterable[str], choices: Choices) -> dict[str, int]:
+    encoders = {field: choices.image_encoder if field == "image" else choices.text_encoder for field in fields}
     return {field: encoder.width for field, encoder in encoders.items() if encoder is not None}
 
 

@@ -166,7 +166,7 @@ def check_checkpoint(path: Path, seed: int, datamodule: LinkingDataModule) -> No
     saved = read_checkpoint(path).get("dim", {})
     datamodule.trained_fields = saved.get("fields")
     for option in ("entity_text", "context_template", "text_template"):
-        asked = getattr(datamodule, option)
+        asked = getattr(datamodule.choices, option)
         if saved.get(option, asked) != asked:
             raise CheckpointError(
                 f"a checkpoint whose {option} is {asked}",

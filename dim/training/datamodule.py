@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,11 +17,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from dim.core.distributed import process_of_run
 from dim.core.jobs import Dtype, Executor
 from dim.core.ray_cluster import Engine, open_executor
-from dim.core.templates import TEXT_FIELDS, check_template
+from dim.core.templates import CONTEXT_TEMPLATE
 from dim.data import dataset as records
 from dim.data.missing_images import MAX_MISSING_IMAGES, check_limit
 from dim.encoders.base import (
-    FROZEN,
+    ENCODERS,
     Captioner,
     ImageEncoder,
     SparseTextEncoder,
@@ -33,7 +33,7 @@ from dim.errors import ConfigError, DataError
 from dim.evaluation.protocols import FullKB, Protocol
 from dim.features.batch import FeatureTable, SparseTable
 from dim.features.embed import FieldFeatures, embed_dataset
-from dim.features.fields import FIELDS, ContextReach, Field, check_fields, check_reach, fields_of
+from dim.features.fields import BEFORE, FIELDS, Choices, ContextReach, Field, check_fields, fields_of
 from dim.features.image_counts import used_images
 from dim.features.inputs import Inputs
 from dim.features.shuffle import derange
@@ -41,6 +41,9 @@ from dim.features.trained import TrainedTable
 from dim.inference.data import LinkingData as LinkingData  # packages of others name them here
 from dim.inference.data import Needs as Needs
 from dim.releases.prepare import open_dataset
+
+#: Fingerprints that stand only where an option is not at its default, and change what the weights saw.
+AT_DEFAULT = ("text_template", "name_alone", "num_images")
 
 
 class EpochBatches(Sampler[Tensor]):
@@ -124,14 +127,14 @@ class LinkingDataModule(LightningDataModule):
         {
             *("root", "cache_dir", "predict_split", "engine"),
             *("embed_batch_size", "num_workers", "resident_gb", "graph_gb"),
-            *("images", "address", "seed", "text_encoder", "image_encoder", "name_encoder", "captioner", "entity_text"),
+            *("images", "address", "seed", *ENCODERS, "entity_text"),
             *("context_template", "context_reach", "text_template", "name_alone", "num_images", "feature_dtype"),
             *("leave_out", "shuffle", "blank"),
         }
     )
 
     #: Options that came later, as runs of before had them.
-    later: ClassVar[dict[str, Any]] = {"context_reach": None, "text_template": "{text}", "name_alone": False}
+    later: ClassVar[Mapping[str, Any]] = BEFORE
 
     def __init__(
         self,
@@ -142,7 +145,7 @@ class LinkingDataModule(LightningDataModule):
         name_encoder: TextEncoder | None = None,
         captioner: Captioner | None = None,
         entity_text: str = "brief",
-        context_template: str = "{mention} [SEP] {context}",
+        context_template: str = CONTEXT_TEMPLATE,
         num_images: int = 1,
         feature_dtype: Dtype = "float32",
         leave_out: Sequence[str] = (),
@@ -169,13 +172,20 @@ class LinkingDataModule(LightningDataModule):
             raise ConfigError("a batch size of at least 1", str(batch_size), "Raise --data.batch_size.")
         for option, fields in (("leave_out", leave_out), ("shuffle", shuffle), ("blank", blank)):
             check_fields(fields, f"--data.{option}")
-        check_reach(context_reach)
-        check_template(text_template, TEXT_FIELDS, "a template of entity texts (--data.text_template)")
+        self.choices = Choices(
+            text_encoder=text_encoder,
+            image_encoder=image_encoder,
+            name_encoder=name_encoder,
+            captioner=captioner,
+            entity_text=entity_text,
+            context_template=context_template,
+            context_reach=context_reach,
+            text_template=text_template,
+            name_alone=name_alone,
+            num_images=num_images,
+            dtype=feature_dtype,
+        )
         self.root, self.cache_dir = Path(root), Path(cache_dir)
-        self.text_encoder, self.image_encoder = text_encoder, image_encoder
-        self.name_encoder, self.captioner = name_encoder, captioner
-        self.entity_text, self.context_template = entity_text, context_template
-        self.num_images, self.feature_dtype = num_images, feature_dtype
         self.leave_out, self.shuffle, self.blank = tuple(leave_out), tuple(shuffle), tuple(blank)
         self.protocol = protocol or FullKB()
         self.predict_split = predict_split
@@ -183,9 +193,7 @@ class LinkingDataModule(LightningDataModule):
         self.num_workers, self.resident_gb, self.seed = num_workers, resident_gb, seed
         self.graph_gb = graph_gb
         self.max_missing_images = check_limit(max_missing_images)
-        self.images, self.context_reach = images, context_reach
-        self.text_template, self.name_alone = text_template, name_alone
-        self.engine, self.address = engine, address
+        self.images, self.engine, self.address = images, engine, address
         self.needs = Needs()
         #: The fields that weights were trained on: what came into the dataset since, such as captions, is none of them.
         self.trained_fields: Sequence[str] | None = None
@@ -209,12 +217,12 @@ class LinkingDataModule(LightningDataModule):
     @property
     def trained_encoders(self) -> dict[str, TrainableTextEncoder]:
         """Those that are trained within the steps, by their options."""
-        encoder = self.text_encoder
+        encoder = self.choices.text_encoder
         return {"text_encoder": encoder} if isinstance(encoder, TrainableTextEncoder) and encoder.is_trained else {}
 
     def check_trained(self, method: str, trains_encoders: bool) -> None:
         """Raises ConfigError where an encoder is to be trained that this method, or these options, do not train."""
-        trained = next((name for name in FROZEN if is_trained(getattr(self, name, None))), None)
+        trained = next((name for name, encoder in self.choices.encoders.items() if is_trained(encoder)), None)
         if trained is None:
             return
         blanked = [field.name for field in FIELDS if field.encoder == "text" and field.name in self.blank]
@@ -273,18 +281,8 @@ class LinkingDataModule(LightningDataModule):
     def _embed(self, dataset: records.Dataset, executor: Executor) -> dict[str, FieldFeatures | Inputs]:
         return embed_dataset(
             dataset,
+            self.choices,
             cache_dir=self.cache_dir,
-            text_encoder=self.text_encoder,
-            image_encoder=self.image_encoder,
-            name_encoder=self.name_encoder,
-            captioner=self.captioner,
-            entity_text=self.entity_text,
-            context_template=self.context_template,
-            context_reach=self.context_reach,
-            text_template=self.text_template,
-            name_alone=self.name_alone,
-            num_images=self.num_images,
-            feature_dtype=self.feature_dtype,
             batch_size=self.embed_batch_size,
             num_workers=self.num_workers,
             max_missing_images=self.max_missing_images,
@@ -317,18 +315,19 @@ class LinkingDataModule(LightningDataModule):
                 table.starts, table.lengths = (torch.from_numpy(each) for each in (features.starts, features.lengths))
             return table
         if field.encoder == "name":
-            assert isinstance(self.name_encoder, SparseTextEncoder)
-            vectors = self.name_encoder.encode_sparse(features.unique)
-            return SparseTable(vectors, rows, getattr(torch, self.feature_dtype))
-        assert self.text_encoder is not None
-        encoder = self.text_encoder.reading(field.owner)
+            assert isinstance(self.choices.name_encoder, SparseTextEncoder)
+            vectors = self.choices.name_encoder.encode_sparse(features.unique)
+            return SparseTable(vectors, rows, getattr(torch, self.choices.dtype))
+        assert self.choices.text_encoder is not None
+        encoder = self.choices.text_encoder.reading(field.owner)
         assert isinstance(encoder, TrainableTextEncoder)
         return TrainedTable(encoder, features.unique, rows, self.graph_gb * 1e9)
 
     def _texts(self, dataset: records.Dataset) -> list[str | None]:
-        if "text" in self.leave_out or self.entity_text not in dataset.variants:
+        variant = self.choices.entity_text
+        if "text" in self.leave_out or variant not in dataset.variants:
             return [None] * len(dataset.entities)
-        texts = [text if text and text.strip() else None for text in dataset.texts(self.entity_text)]
+        texts = [text if text and text.strip() else None for text in dataset.texts(variant)]
         if "text" not in self.shuffle:
             return texts
         source = derange(np.array([text is not None for text in texts]), "text", self.seed)
@@ -346,33 +345,22 @@ class LinkingDataModule(LightningDataModule):
         return mentions
 
     def _fingerprints(self, dataset: records.Dataset, contexts: FieldFeatures | Inputs | None) -> dict[str, str]:
-        parts = {"entity_text": self.entity_text, "context_template": self.context_template}
-        if self.entity_text in dataset.variants:
-            parts["text_hash"] = dataset.text_hash(self.entity_text)
+        choices = self.choices
+        parts = {"entity_text": choices.entity_text, "context_template": choices.context_template}
+        if choices.entity_text in dataset.variants:
+            parts["text_hash"] = dataset.text_hash(choices.entity_text)
         # Where `auto` had nothing to cut, the run is what it is from the start of each context.
-        if isinstance(self.context_reach, int) or (contexts is not None and contexts.num_around):
-            parts["context_reach"] = str(self.context_reach)
-        if self.text_template != "{text}":
-            parts["text_template"] = self.text_template
-        if self.name_alone:
-            parts["name_alone"] = "True"
-        if self.num_images != 1:
-            parts["num_images"] = str(self.num_images)
-        if self.feature_dtype != "float32":
-            parts["feature_dtype"] = self.feature_dtype
-        if self.leave_out:
-            parts["leave_out"] = ", ".join(self.leave_out)
-        if self.shuffle:
-            parts["shuffle"] = ", ".join(self.shuffle)
-        if self.blank:
-            parts["blank"] = ", ".join(self.blank)
-        encoders = {
-            "text_encoder": self.text_encoder,
-            "image_encoder": self.image_encoder,
-            "name_encoder": self.name_encoder,
-            "captioner": self.captioner,
-        }
-        return parts | {name: encoder.fingerprint for name, encoder in encoders.items() if encoder is not None}
+        if isinstance(choices.context_reach, int) or (contexts is not None and contexts.num_around):
+            parts["context_reach"] = str(choices.context_reach)
+        for name in AT_DEFAULT:
+            if (value := getattr(choices, name)) != getattr(Choices, name):
+                parts[name] = str(value)
+        if choices.dtype != Choices.dtype:
+            parts["feature_dtype"] = choices.dtype
+        for name in ("leave_out", "shuffle", "blank"):
+            if fields := getattr(self, name):
+                parts[name] = ", ".join(fields)
+        return parts | {name: encoder.fingerprint for name, encoder in choices.encoders.items()}
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Shuffled batches of the training mentions. Raises ConfigError for batches that the method cannot train on."""

@@ -40,7 +40,7 @@ def keep_commits(run: Path, config: dict[str, Any], task: LinkingTask, datamodul
     before = stated_config(run)
     then = dict(_options(before))
     for name, now in _options(config):
-        frozen, old = getattr(datamodule, name, None) or getattr(task, name, None), then.get(name, {})
+        frozen, old = datamodule.choices.encoders.get(name) or getattr(task, name, None), then.get(name, {})
         known = [key for key in ("revision", "tokenizer_revision") if old.get(key) and now.get(key) is None]
         is_same = all(old.get(key) == now.get(key) for key in ("path", "model", "pretrained"))
         if frozen is not None and is_same and known:
@@ -51,7 +51,8 @@ def _pairs(
     config: dict[str, Any], task: LinkingTask, datamodule: LinkingDataModule
 ) -> list[tuple[dict[str, Any], Frozen]]:
     found = [
-        (options, getattr(datamodule, name, None) or getattr(task, name, None)) for name, options in _options(config)
+        (options, datamodule.choices.encoders.get(name) or getattr(task, name, None))
+        for name, options in _options(config)
     ]
     return [(options, frozen) for options, frozen in found if frozen is not None]
 

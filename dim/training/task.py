@@ -24,11 +24,9 @@ from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.protocols import Protocol, Ranked
 from dim.inference.method import Method
 from dim.training.checkpoint import describe_checkpoint, read_checkpoint
-from dim.training.datamodule import LinkingDataModule
+from dim.training.datamodule import AT_DEFAULT, LinkingDataModule
 
 CHECKPOINT_FORMAT = 1
-#: Fingerprints that stand only where an option is not at its default, and change what the weights saw.
-AT_DEFAULT = ("text_template", "name_alone", "num_images")
 
 
 class LinkingTask(Method, LightningModule):

@@ -10,6 +10,7 @@ from dim.data.splits import carve_tune
 from dim.encoders.tiny import TinyImageEncoder
 from dim.errors import DataError
 from dim.features.embed import embed_dataset
+from dim.features.fields import Choices
 from dim.releases.found_images import look_up_images
 from dim.releases.layouts import find_converter
 from dim.releases.mention_rows import UNKNOWN_ANSWER
@@ -170,7 +171,9 @@ def test_from_the_release_to_features_of_the_boxes(root: Path, tmp_path: Path) -
     write_json(root / "WIKIPerson_Test.json", [person(20, boundingbox="[70, 70, 90, 90]"), person(21)])
     dataset = prepare(root, tmp_path / "dataset")
     assert dataset.meta["mentions_without_image"] == 0
-    features = embed_dataset(dataset, image_encoder=TinyImageEncoder(), cache_dir=tmp_path / "cache", num_workers=0)
+    features = embed_dataset(
+        dataset, Choices(image_encoder=TinyImageEncoder()), cache_dir=tmp_path / "cache", num_workers=0
+    )
     image = features["image"]
     assert image.manifest["missing"] == {"empty region": 1}
     first, second, third = image.dense()[:3]

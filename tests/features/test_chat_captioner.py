@@ -27,6 +27,7 @@ from dim.encoders.chat_captioner import QUESTION, TransformersCaptioner
 from dim.encoders.device import DTYPES, Precision
 from dim.encoders.tiny import TinyTextEncoder
 from dim.errors import ConfigError, DataError
+from dim.features.fields import Choices
 from dim.features.live import LiveEncoder
 
 QUESTIONS = [QUESTION, "Who?", "Is Ana Lucia de Souza in this picture, and who is beside her?", "", "Is Bo here?"]
@@ -206,7 +207,7 @@ def test_another_process_gets_the_options_and_not_the_weights(folder: Path) -> N
 
 def test_a_question_s_images_of_other_sizes_are_captioned_together(folder: Path) -> None:
     asked, texts = captioner(folder, question="Is {mention} here?"), TinyTextEncoder(64)
-    live, names = LiveEncoder(texts, captioner=asked), ["Ana", "Bo", "Cy"]
+    live, names = LiveEncoder(Choices(texts, captioner=asked)), ["Ana", "Bo", "Cy"]
     images = [None, *(live.ready(image, ["caption"]) for image in photos()[:2])]
     values, mask = live.mentions(names, [""] * 3, images, ["caption"]).fields["caption"].mean()
     answers = ask(asked, photos()[:2], ["Is Bo here?", "Is Cy here?"])

@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from embedding import embedded
 from finished_files import finished_files
 from PIL import Image
 from releases import write_dim_release
@@ -23,7 +24,7 @@ from dim.data.dataset import Dataset, write_dataset
 from dim.demo import demo_world
 from dim.encoders.base import Captioner, Features, ImageEncoder, TextEncoder
 from dim.errors import ConfigError, DataError, StorageError
-from dim.features.embed import embed, embed_dataset
+from dim.features.embed import embed
 from dim.releases.prepare import prepare
 
 FORK = multiprocessing.get_context("fork")
@@ -108,9 +109,8 @@ def make_dataset(root: Path, num: int = 6, **changes: list[object]) -> Dataset:
 
 
 def run(dataset: Dataset, cache: Path, **options: object) -> dict[str, dim.features.embed.FieldFeatures]:
-    encoders = {"text_encoder": LengthEncoder(), "image_encoder": ColourEncoder(), "num_workers": 0, "progress": False}
-    encoders["max_missing_images"] = 1
-    return embed_dataset(dataset, cache_dir=cache, **(encoders | options))
+    given = {"text_encoder": LengthEncoder(), "image_encoder": ColourEncoder(), "max_missing_images": 1}
+    return embedded(dataset, cache, **given | options)
 
 
 def test_each_field_follows_the_rows_of_its_owners(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_another_template_is_another_context(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path)
     features = run(dataset, tmp_path / "cache", context_template="{{{context}}} {mention}")
     assert features["context"].dense()[1].tolist() == [len("{Ana 1 sings in Rome} Ana 1"), ord("{")]
-    with pytest.raises(ConfigError, match=r"a context template of \{mention\} and \{context\}(?s:.*)KeyError"):
+    with pytest.raises(ConfigError, match=r"a context_template of \{mention\} and \{context\}(?s:.*)KeyError"):
         run(dataset, tmp_path / "other", context_template="{sentence}")
 
 
@@ -228,7 +228,7 @@ def test_another_template_is_another_text_and_a_name_stands_alone_where_it_may(t
     found = run(dataset, tmp_path / "cache", **options, name_alone=True)
     assert found["text"].dense().tolist() == [[len("Ana (sings)"), ord("A")], [2, ord("B")]]
     assert found["context"].rows.tolist() == [0, -1]
-    with pytest.raises(ConfigError, match=r"a template of entity texts of \{name\} and \{text\}(?s:.*)KeyError"):
+    with pytest.raises(ConfigError, match=r"a text_template of \{name\} and \{text\}(?s:.*)KeyError"):
         run(dataset, tmp_path / "other", text_template="{description}")
 
 
@@ -483,21 +483,21 @@ def test_a_full_disk_is_an_error_with_its_remedy_and_the_next_run_goes_on(tmp_pa
     assert count(calls) == count(tmp_path / "calls-alone")
 
 
-ONE_SIDE = {"image_encoder": ColourEncoder(), "num_workers": 0, "progress": False}
+ONE_SIDE = {"image_encoder": ColourEncoder()}
 
 
 def test_most_images_gone_stop_before_anything_is_encoded(tmp_path: Path) -> None:
     calls = tmp_path / "calls"
     dataset = make_dataset(tmp_path, images=[["absent.png"]] * 2 + [["1.png"]] * 4)
     with pytest.raises(DataError, match=r"2 of 6 mentions without theirs \(2 not found\); tried .*absent.png"):
-        embed_dataset(dataset, cache_dir=tmp_path / "cache", text_encoder=LengthEncoder(calls), **ONE_SIDE)
+        embedded(dataset, tmp_path / "cache", text_encoder=LengthEncoder(calls), **ONE_SIDE)
     assert not calls.exists()
-    features = embed_dataset(dataset, cache_dir=tmp_path / "cache", max_missing_images=0.4, **ONE_SIDE)
+    features = embedded(dataset, tmp_path / "cache", max_missing_images=0.4, **ONE_SIDE)
     assert features["image"].mask.tolist() == [False] * 2 + [True] * 4
     # Found in the cache, they are as missing.
     with pytest.raises(DataError, match="2 of 6 mentions"):
-        embed_dataset(dataset, cache_dir=tmp_path / "cache", **ONE_SIDE)
-    embed_dataset(dataset, cache_dir=tmp_path / "cache", leave_out=["image"], **ONE_SIDE)
+        embedded(dataset, tmp_path / "cache", **ONE_SIDE)
+    embedded(dataset, tmp_path / "cache", leave_out=["image"], **ONE_SIDE)
 
 
 def test_images_of_the_kb_that_are_no_images_count_as_missing(tmp_path: Path) -> None:
@@ -505,7 +505,7 @@ def test_images_of_the_kb_that_are_no_images_count_as_missing(tmp_path: Path) ->
     for number in (0, 1):
         (tmp_path / f"images/{number}.png").write_text("<html>404</html>")
     with pytest.raises(DataError, match=r"entities without theirs \(4 unreadable\); tried .*0.png, .*1.png"):
-        embed_dataset(dataset, cache_dir=tmp_path / "cache", leave_out=["image"], **ONE_SIDE)
+        embedded(dataset, tmp_path / "cache", leave_out=["image"], **ONE_SIDE)
 
 
 def test_paths_that_were_dropped_for_want_of_a_folder_are_not_forgotten(tmp_path: Path) -> None:
@@ -513,7 +513,7 @@ def test_paths_that_were_dropped_for_want_of_a_folder_are_not_forgotten(tmp_path
     dataset = prepare(root, tmp_path / "out", audit=False)
     assert dataset.meta["images_dropped"] == {"mention": {"no image folder": 28}}
     with pytest.raises(DataError, match=r"28 of 28 mentions without theirs \(28 no image folder\)(?s:.*)Unpack"):
-        embed_dataset(dataset, cache_dir=tmp_path / "cache", **ONE_SIDE)
+        embedded(dataset, tmp_path / "cache", **ONE_SIDE)
 
 
 def test_captions_are_not_asked_for_images_that_are_gone(tmp_path: Path) -> None:

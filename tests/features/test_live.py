@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from embedding import embedded
 from PIL import Image
 
 from dim.data.dataset import Dataset, write_dataset
@@ -16,8 +17,8 @@ from dim.encoders.characters import CharacterEncoder
 from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
 from dim.encoders.tiny_captioner import TinyCaptioner
 from dim.errors import DataError
-from dim.features.embed import FieldFeatures, embed_dataset
-from dim.features.fields import FIELDS, ContextReach
+from dim.features.embed import FieldFeatures
+from dim.features.fields import FIELDS, Choices, ContextReach
 from dim.features.live import LiveEncoder, ReadyImage
 from dim.images.given import open_image
 from dim.images.reading import UnusableImageError
@@ -57,7 +58,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def live(**options: object) -> LiveEncoder:
-    return LiveEncoder(**{**ENCODERS, "batch_size": 3, **options})  # type: ignore[arg-type]
+    return LiveEncoder(Choices(**{**ENCODERS, **options}), batch_size=3)  # type: ignore[arg-type]
 
 
 def opened(dataset: Dataset, column: pd.Series, wanted: Sequence[str]) -> list[ReadyImage | None]:
@@ -77,7 +78,7 @@ def opened(dataset: Dataset, column: pd.Series, wanted: Sequence[str]) -> list[R
 def test_every_field_is_what_a_dataset_gives(
     dataset: Dataset, tmp_path: Path, options: dict[str, Any], contexts: int, described: int
 ) -> None:
-    stored = embed_dataset(dataset, cache_dir=tmp_path, num_workers=0, progress=False, **options, **ENCODERS)
+    stored = embedded(dataset, tmp_path, **options, **ENCODERS)
     encoder, spelled = live(**options), ENCODERS["name_encoder"]
     mentions, entities = dataset.mentions, dataset.entities
     texts = [text or None for text in dataset.texts("brief")]
@@ -124,9 +125,9 @@ def test_a_question_about_a_long_context_has_the_vector_of_its_row(tmp_path: Pat
     entities = pd.DataFrame({"id": ["Q1"], "name": ["Ada"]})
     dataset = write_dataset(tmp_path / "d", name="d", entities=entities, texts={}, mentions=mentions)
     options = {"text_encoder": ShortEncoder(1024), "context_reach": reach}
-    stored = embed_dataset(dataset, cache_dir=tmp_path / "cache", progress=False, **options)["context"]
+    stored = embedded(dataset, tmp_path / "cache", **options)["context"]
     assert isinstance(stored, FieldFeatures)
-    asked = LiveEncoder(**options).mentions(["Ada"] * 4, contexts, [None] * 4, ("context",), spans)
+    asked = LiveEncoder(Choices(**options)).mentions(["Ada"] * 4, contexts, [None] * 4, ("context",), spans)
     values, _ = asked.fields["context"].mean()
     np.testing.assert_allclose(values.numpy(), stored.dense(), atol=1e-6)
     from_start = ShortEncoder(1024).encode_text([f"Ada [SEP] {context}" for context in contexts])

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from embedding import embedded
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -17,7 +18,7 @@ from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
 from dim.errors import ConfigError, DataError
 from dim.features.batch import FeatureTable
 from dim.features.cache import FieldFeatures
-from dim.features.embed import embed_dataset
+from dim.features.fields import Choices
 from dim.features.live import LiveEncoder, ReadyImage
 from dim.linker.images import ImageReader
 
@@ -72,14 +73,13 @@ def table_of(features: FieldFeatures) -> FeatureTable:
     return FeatureTable(*(None if part is None else torch.from_numpy(np.array(part)) for part in parts))
 
 
-def embedded(dataset: Dataset, cache: Path, **options: object) -> dict[str, FieldFeatures]:
-    given = {"num_workers": 0, "progress": False, "max_missing_images": 1.0, "batch_size": 2, **options}
-    return embed_dataset(dataset, cache_dir=cache, **given)
+def features_of(dataset: Dataset, cache: Path, **options: object) -> dict[str, FieldFeatures]:
+    return embedded(dataset, cache, **{"max_missing_images": 1.0, "batch_size": 2, **options})
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 0), ("float16", 1e-3)])
 def test_a_text_has_a_vector_a_word(dataset: Dataset, tmp_path: Path, dtype: str, tolerance: float) -> None:
-    features = embedded(dataset, tmp_path, text_encoder=Words(), feature_dtype=dtype)["text"]
+    features = features_of(dataset, tmp_path, text_encoder=Words(), dtype=dtype)["text"]
     assert features.matrix.dtype == np.dtype(dtype)
     assert features.manifest["num_vectors"] == len(features.matrix) == 10
     vectors, mask = table_of(features).take(torch.arange(5))
@@ -104,13 +104,13 @@ def test_an_owners_usable_images_count_up_to_the_number_that_is_asked_for(datase
         (2, [[0, 1], [1], [], [], [2, 0]]),
         (5, [[0, 1, 2], [1], [], [], [2, 0]]),
     ):
-        features = embedded(dataset, tmp_path, image_encoder=encoder, num_images=most)["image"]
+        features = features_of(dataset, tmp_path, image_encoder=encoder, num_images=most)["image"]
         vectors, mask = table_of(features).take(torch.arange(5))
         assert mask.sum(1).tolist() == [len(images) for images in of_owners]
         for row, images in enumerate(of_owners):
             for place, image in enumerate(images):
                 np.testing.assert_allclose(vectors[row, place].numpy(), alone[image], atol=1e-6)
-        live = LiveEncoder(image_encoder=encoder, num_images=most)
+        live = LiveEncoder(Choices(image_encoder=encoder, num_images=most))
         reader = ImageReader(live, ("image",))
         asked: list[ReadyImage | None] = []
         for paths in dataset.mentions["images"]:
@@ -124,11 +124,11 @@ def test_an_owners_usable_images_count_up_to_the_number_that_is_asked_for(datase
             given.mean()[0].numpy(), table_of(features).take(torch.arange(5)).mean()[0], atol=1e-6
         )
     with pytest.raises(ConfigError, match="at least 1 image an owner"):
-        embedded(dataset, tmp_path, image_encoder=encoder, num_images=0)
+        features_of(dataset, tmp_path, image_encoder=encoder, num_images=0)
 
 
 def test_one_of_each_is_the_mean(dataset: Dataset, tmp_path: Path) -> None:
-    table = table_of(embedded(dataset, tmp_path, text_encoder=Words())["text"])
+    table = table_of(features_of(dataset, tmp_path, text_encoder=Words())["text"])
     one, owners = table.one_each(), torch.arange(5)
     assert one.starts is None
     np.testing.assert_allclose(one.take(owners).mean()[0], table.take(owners).mean()[0], atol=1e-7)
@@ -152,7 +152,7 @@ def test_killed_between_blocks_of_many_sizes_it_goes_on(tmp_path: Path) -> None:
 def test_what_it_takes_on_the_disk_is_said_before(
     dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    embedded(
+    features_of(
         dataset, tmp_path, text_encoder=Words(), progress=True, leave_out=["mention", "context", "caption", "name"]
     )
     said = " ".join(capsys.readouterr().err.split())

@@ -19,6 +19,7 @@ from dim.encoders.blip2_lavis import Blip2LavisCaptioner, Blip2LavisImageEncoder
 from dim.errors import ConfigError
 from dim.features.caption_store import read_answers
 from dim.features.embed import embed_dataset
+from dim.features.fields import Choices
 from dim.images.reading import load_image
 
 TEXTS = ["Ana sings in Rome", "bo", "", "ana " * 400]
@@ -106,9 +107,7 @@ def test_a_batch_of_different_questions_answers_as_lavis_does_one_by_one(opt: Pa
 def test_features_are_those_that_lavis_extracts(extractor: Path, tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path)
     text, image = Blip2LavisTextEncoder(str(extractor)), Blip2LavisImageEncoder(str(extractor))
-    features = embed_dataset(
-        dataset, cache_dir=tmp_path / "cache", text_encoder=text, image_encoder=image, num_workers=0, progress=False
-    )
+    features = embed_dataset(dataset, Choices(text, image), cache_dir=tmp_path / "cache", num_workers=0, progress=False)
     model, images = image.lavis.network, torch.from_numpy(np.stack(pixels(dataset, image)))
     with torch.no_grad():
         queries = model.extract_features({"image": images}, mode="image").image_embeds_proj.mean(dim=1)

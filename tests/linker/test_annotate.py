@@ -62,7 +62,7 @@ def test_the_image_of_a_text_is_encoded_once(
     linker: Linker, asked: list[Question], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     question = next(question for question in asked if question.image)
-    encoder, seen = linker.towers.live.image_encoder, []
+    encoder, seen = linker.towers.live.choices.image_encoder, []
     assert encoder is not None
     encode = encoder.encode_image
     monkeypatch.setattr(encoder, "encode_image", lambda pixels: (seen.append(len(pixels)), encode(pixels))[1])

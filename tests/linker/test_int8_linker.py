@@ -57,7 +57,7 @@ def test_a_folder_in_int8_is_measured_and_answers_as_it_did_wherever_it_goes(
     monkeypatch.setattr(torch.export, "export", None)  # what stands in the folder is enough
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
     again = Linker.from_pretrained(shutil.move(tmp_path / "linker", tmp_path / "moved"), device="cpu")
-    encoder = again.live.text_encoder
+    encoder = again.live.choices.text_encoder
     assert isinstance(encoder, TransformersTextEncoder)
     assert (encoder.backend, encoder.precision) == ("onnx", "int8")
     assert agreement(again.link_batch(asked), expected).same_lists == 1

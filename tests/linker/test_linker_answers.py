@@ -11,6 +11,7 @@ from demo_run import demo_run, linker_of, questions_of
 from PIL import Image
 
 from dim.errors import ConfigError, DataError
+from dim.features.live import LiveEncoder
 from dim.linker import Answer, Linker, Question
 from dim.reranker.features import FEATURES
 from dim.reranker.network import RankerNetwork
@@ -120,7 +121,7 @@ def test_a_question_of_one_part_is_answered(linker: Linker, with_image: Question
 def test_what_the_captioner_says_of_the_image_counts(run: Path, with_image: Question) -> None:
     linker = linker_of(run)
     said = linker.link("", image=with_image.image)
-    linker.towers.live = dataclasses.replace(linker.towers.live, captioner=None)
+    linker.towers.live = LiveEncoder(dataclasses.replace(linker.towers.live.choices, captioner=None))
     silent = linker.link("", image=with_image.image)
     assert [answer.score for answer in said] != pytest.approx([answer.score for answer in silent], abs=1e-4)
 

@@ -196,7 +196,7 @@ def test_the_folder_of_another_backend_has_its_export_and_answers_as_the_run_doe
     monkeypatch.setattr(torch.export, "export", None)  # what stands in the folder is enough
     moved = shutil.move(folder, place / f"moved_{backend}")
     opened = Linker.from_pretrained(moved)
-    encoder = opened.live.text_encoder
+    encoder = opened.live.choices.text_encoder
     assert isinstance(encoder, TransformersTextEncoder)
     assert encoder.backend == backend
     questions = [("anna", "anna sees the town"), ("b", "")]

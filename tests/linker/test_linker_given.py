@@ -405,7 +405,7 @@ def test_an_addition_that_fails_in_the_middle_leaves_the_kb_as_it_was(
 def test_an_entity_whose_vector_is_no_number_leaves_the_kb_as_it_was(run: Path) -> None:
     linker = linker_of(run)
     before = linker.link("Ada", top_k=20)
-    encoder = linker.live.text_encoder
+    encoder = linker.live.choices.text_encoder
     assert encoder is not None
     encode = encoder.encode_text
     encoder.encode_text = lambda texts: encode(texts) * (np.nan if "Bob" in texts else 1)  # type: ignore[method-assign]

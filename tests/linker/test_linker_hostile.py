@@ -14,6 +14,7 @@ from PIL import Image
 from dim.encoders.base import Features
 from dim.encoders.tiny import TinyTextEncoder
 from dim.errors import DataError
+from dim.features.live import LiveEncoder
 from dim.linker import Linker, Question
 
 
@@ -94,7 +95,7 @@ class Recorder(TinyTextEncoder):
 
 def test_the_mention_stands_early_in_what_is_encoded_of_a_long_text(run: Path) -> None:
     linker, recorder = linker_of(run), Recorder(256)
-    linker.towers.live = dataclasses.replace(linker.towers.live, text_encoder=recorder)
+    linker.towers.live = LiveEncoder(dataclasses.replace(linker.towers.live.choices, text_encoder=recorder))
     linker.link("Velton", "word " * 200_000 + "Velton" + " word" * 200_000)
     context = max(recorder.seen, key=len)
     assert len(context) < 21_000

@@ -19,6 +19,7 @@ from dim.__main__ import main
 from dim.encoders.base import Features
 from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
 from dim.errors import DataError
+from dim.features.live import LiveEncoder
 from dim.images.decoder_process import LOST
 from dim.images.decoders import Decoders
 from dim.linker import Linker, Question
@@ -70,10 +71,10 @@ def poisoned(run: Path, part: str, tmp_path: Path) -> tuple[Linker, Question]:
     """A linker, and the question that it computes no numbers of."""
     linker = linker_of(run)
     if part == "text encoder":
-        linker.live = linker.towers.live = replace(linker.live, text_encoder=DoubtfulTexts(256))
+        linker.live = linker.towers.live = LiveEncoder(replace(linker.live.choices, text_encoder=DoubtfulTexts(256)))
         return linker, Question(POISON)
     if part == "image encoder":
-        linker.live = linker.towers.live = replace(linker.live, image_encoder=DoubtfulImages())
+        linker.live = linker.towers.live = LiveEncoder(replace(linker.live.choices, image_encoder=DoubtfulImages()))
         grey = Image.linear_gradient("L").resize((32, 32))
         red = Image.merge("RGB", [grey.point(lambda level: 255), grey.point(lambda level: level // 2), grey])
         red.save(tmp_path / "red.png")

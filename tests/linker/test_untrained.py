@@ -58,8 +58,8 @@ def test_a_museums_table_becomes_a_linker_that_answers_in_its_languages(table, c
     assert answer.probability is not None
     assert answer.probability > 0.5
     assert linker["m1"].images == (str(table.parent / "photos" / "1.png"),)
-    assert linker.live.text_encoder is not None
-    assert linker.live.text_encoder.width == 64
+    assert linker.live.choices.text_encoder is not None
+    assert linker.live.choices.text_encoder.width == 64
     assert "not measured" in (folder / "README.md").read_text(encoding="utf-8")
 
 

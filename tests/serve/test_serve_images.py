@@ -24,6 +24,7 @@ from waiting import HANG, wait_until
 
 from dim.encoders.tiny import TinyImageEncoder
 from dim.errors import ConfigError
+from dim.features.live import LiveEncoder
 from dim.images.decoding_cost import FIXED_BYTES, MOST_BYTES
 from dim.linker import Answer, Entity, Linker, Question
 from dim.linker.opening import open_linker
@@ -159,7 +160,7 @@ def test_scaling_a_large_picture_does_not_hold_the_linkers_thread(
     run: Path, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     linker, slow, linking = linker_of(run), SlowScale(), list[str]()
-    linker.live = linker.towers.live = replace(linker.live, image_encoder=slow)
+    linker.live = linker.towers.live = LiveEncoder(replace(linker.live.choices, image_encoder=slow))
     answer = linker.link_batch
 
     def link_batch(questions: Sequence[Question], top_k: int = 5) -> list[list[Answer]]:

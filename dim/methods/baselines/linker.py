@@ -12,7 +12,9 @@ import torch
 from dim.core.arrays import Rows
 from dim.core.sealed import open_sealed, seal
 from dim.data.entity import Entity
+from dim.encoders.base import ENCODERS
 from dim.errors import ConfigError, DataError
+from dim.features.fields import Choices
 from dim.features.live import LiveEncoder
 from dim.inference.method import Method
 from dim.linker.answer import Question, of_question
@@ -25,7 +27,7 @@ from dim.linker.images import ImageReader
 from dim.linker.knowledge import Knowledge, knowledge_of
 from dim.linker.manifest import BaselineManifest
 from dim.linker.ranked import NAMES, RankedLinker, card_of_ranker, names_by_row, ranker_row, read_names, read_ranker
-from dim.linker.recipe import ENCODERS, make, read_classes, recipe_of_run
+from dim.linker.recipe import make, read_classes, recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
 from dim.methods.baselines.text_method import TextMethod
 from dim.reranker.entities import EntityFacts
@@ -70,7 +72,7 @@ class BaselineLinker(RankedLinker):
         facts: EntityFacts | None = None,
         scored: EntityNames | None = None,
     ) -> None:
-        super().__init__(knowledge, LiveEncoder(), about, names, ranker, facts)
+        super().__init__(knowledge, LiveEncoder(Choices()), about, names, ranker, facts)
         self.task, self._scored = task, scored
         self._indexed: Rows | None = None  # the rows that the task has indexed; None: others than those of the KB
 

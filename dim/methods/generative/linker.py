@@ -18,6 +18,7 @@ from dim.core.arrays import Rows
 from dim.core.sealed import open_sealed, seal
 from dim.data.dataset import NIL
 from dim.data.entity import Entity
+from dim.encoders.base import ENCODERS
 from dim.encoders.device import resolve_device
 from dim.errors import ConfigError, DataError
 from dim.evaluation.protocols import NIL_ROW
@@ -33,7 +34,6 @@ from dim.linker.knowledge import Knowledge, knowledge_of
 from dim.linker.manifest import GenerativeManifest
 from dim.linker.ranked import RankedLinker, card_of_ranker, ranker_row, read_ranker
 from dim.linker.recipe import (
-    ENCODERS,
     Recipe,
     absolute,
     check_widths,
@@ -43,7 +43,6 @@ from dim.linker.recipe import (
     write_encoder_files,
 )
 from dim.linker.run_ranker import ranker_of_run
-from dim.linker.sources import live_encoder
 from dim.methods.generative.decoding import Written
 from dim.methods.generative.examples import SimilarExamples
 from dim.methods.generative.likelihoods import Likelihoods
@@ -123,13 +122,12 @@ class GenerativeLinker(RankedLinker):
         _check(task, run)
         data, ranker = task.data, ranker_of_run(run, task)
         recipe = _recipe(task, run)
-        every = live_encoder(task.datamodule)
         unread: dict[str, Any] = dict.fromkeys(set(ENCODERS) - set(recipe["encoders"]))
         name = model.name if (model := Path(task.language_model.path)).is_dir() else str(model)
         reads_context = "context" not in task.datamodule.leave_out
         return cls(
             task,
-            replace(every, **unread),
+            LiveEncoder(replace(task.datamodule.choices, **unread)),
             knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root),
             training_mentions(task),
             task.tree if task.constrained else None,

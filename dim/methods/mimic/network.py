@@ -85,7 +85,7 @@ class MIMICNetwork(Method):
         for kind in self.widths:
             check_many(kind, data.mention_fields[MENTION[kind]], self.datamodule)
         if "text" in self.widths:
-            check_template(self.datamodule.text_template)
+            check_template(self.datamodule.choices.text_template)
         if "image" in self.widths:
             check_first(self.image_whole, self.datamodule)
 
@@ -189,7 +189,7 @@ def check_template(template: str) -> None:
 
 def check_first(whole: Whole, module: DataModule) -> None:
     """Raises ConfigError where the first of an image's vectors is a patch like others, and taken for the whole."""
-    encoder = module.image_encoder
+    encoder = module.choices.image_encoder
     if whole == "first" and encoder is not None and not encoder.gives_whole_first:
         raise ConfigError(
             "an image encoder whose first vector is that of the whole image",

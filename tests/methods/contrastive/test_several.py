@@ -73,7 +73,7 @@ def test_two_images_count_in_training_evaluation_and_answers_alike(
     assert found != scores(linker, asked(world, 1))
     linker.save(tmp_path / "linker")
     opened = Linker.from_pretrained(tmp_path / "linker", device="cpu")
-    assert opened.live.num_images == 2
+    assert opened.live.choices.num_images == 2
     assert scores(opened, asked(world, 2)) == found
 
 

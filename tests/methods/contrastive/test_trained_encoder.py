@@ -77,7 +77,7 @@ def test_a_trained_encoder_is_what_its_linker_answers_by(world: Path, bert: Path
     assert main(options(world, run, bert, "--data.text_encoder.train", train)) == 0
     task = open_run(run, "cpu")
     start = TransformersTextEncoder(str(bert)).encode_text(MENTIONS)
-    learned = task.datamodule.text_encoder.encode_text(MENTIONS)
+    learned = task.datamodule.choices.text_encoder.encode_text(MENTIONS)
     assert np.abs(learned - start).max() > 1e-3
     # The linker of the run answers by the trained weights, and so does its folder, whose encoder is frozen.
     rows = Dataset(world).split("dev").head(30)
@@ -89,7 +89,7 @@ def test_a_trained_encoder_is_what_its_linker_answers_by(world: Path, bert: Path
     np.testing.assert_allclose([[answer.score for answer in answers] for answers in found], scores, atol=1e-5)
     linker.save(tmp_path / "linker")
     opened = Linker.from_pretrained(tmp_path / "linker", device="cpu")
-    encoder = opened.live.text_encoder
+    encoder = opened.live.choices.text_encoder
     assert isinstance(encoder, TransformersTextEncoder)
     assert not encoder.is_trained
     np.testing.assert_allclose(encoder.encode_text(MENTIONS), learned, atol=1e-5)
@@ -107,10 +107,10 @@ def test_its_linker_may_be_computed_by_another_backend(
     run = tmp_path / "run"
     assert main(options(world, run, bert, "--data.text_encoder.train", "lora")) == 0
     assert main(["export", str(run), str(tmp_path / "linker"), "--backend", "onnx"]) == 0
-    encoder = Linker.from_pretrained(tmp_path / "linker", device="cpu").live.text_encoder
+    encoder = Linker.from_pretrained(tmp_path / "linker", device="cpu").live.choices.text_encoder
     assert isinstance(encoder, TransformersTextEncoder)
     assert (encoder.backend, encoder.is_trained) == ("onnx", False)
-    learned = open_run(run, "cpu").datamodule.text_encoder.encode_text(MENTIONS)
+    learned = open_run(run, "cpu").datamodule.choices.text_encoder.encode_text(MENTIONS)
     np.testing.assert_allclose(encoder.encode_text(MENTIONS), learned, atol=1e-5)
 
 
@@ -171,7 +171,7 @@ def test_its_ranker_learns_of_tune_which_no_weights_saw_where_that_has_enough(
 def test_each_fold_trains_an_encoder_of_its_own_which_has_not_seen_it(trained: Path, tmp_path: Path) -> None:
     run = shutil.copytree(trained, tmp_path / "run")
     task = open_run(run, "cpu")
-    before = task.datamodule.text_encoder.encode_text(MENTIONS)
+    before = task.datamodule.choices.text_encoder.encode_text(MENTIONS)
     seen: list[torch.Tensor] = []
     rows_of, fitted = [], []
     loss_of = DIM.loss_of
@@ -181,8 +181,8 @@ def test_each_fold_trains_an_encoder_of_its_own_which_has_not_seen_it(trained: P
             assert not np.isin(left_out, torch.cat(seen)).any()
             seen.clear()
             rows_of.append(left_out)
-            fitted.append(tower.datamodule.text_encoder.encode_text(MENTIONS))
+            fitted.append(tower.datamodule.choices.text_encoder.encode_text(MENTIONS))
     assert np.array_equal(np.sort(np.concatenate(rows_of)), np.sort(task.datamodule.train_rows().numpy()))
-    assert np.array_equal(task.datamodule.text_encoder.encode_text(MENTIONS), before)
+    assert np.array_equal(task.datamodule.choices.text_encoder.encode_text(MENTIONS), before)
     for one, other in combinations([before, *fitted], 2):
         assert np.abs(one - other).max() > 1e-4

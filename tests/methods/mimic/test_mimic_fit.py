@@ -137,7 +137,7 @@ def test_a_text_encoder_is_trained_with_it_and_its_linker_answers_by_it(world: D
         *([[score for _, score in each] for each in every] for every in (found, again)), rtol=1e-3
     )
     before = TransformersTextEncoder(str(bert), pooling="tokens").encode_text(["ada"])
-    after = opened.live.text_encoder
+    after = opened.live.choices.text_encoder
     assert after is not None
     assert np.abs(after.encode_text(["ada"]) - before).max() > 1e-3
 
