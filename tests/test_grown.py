@@ -67,6 +67,7 @@ def test_its_entities_and_what_was_added_are_the_kb_and_its_encoder_is_the_runs(
     assert len(dataset.mentions) == 41
     config = read_yaml(place / "runs/it/config.yaml", dict, "it", "")
     assert config["data"]["text_encoder"]["init_args"]["width"] == 64
+    assert config["data"]["context_reach"] == linker.live.choices.context_reach == "auto"
     assert "from" not in config
     again = from_linker([*line[:3], "--data.root", "data/mine", "--run", "runs/more"])  # the dataset is there by now
     assert not any(word.startswith("--mentions") for word in again)
@@ -74,6 +75,11 @@ def test_its_entities_and_what_was_added_are_the_kb_and_its_encoder_is_the_runs(
     grown.save("linkers/grown")
     kept = from_linker(["fit", "--from", "linkers/grown", "--data.root", "data/mine", "--run", "runs/more"])
     assert "--model.width=384" in kept
+    assert "--data.context_reach=auto" in kept
+    del grown.about["recipe"]["context_reach"]  # of a linker of before
+    grown.save("linkers/older")
+    kept = from_linker(["fit", "--from", "linkers/older", "--data.root", "data/mine", "--run", "runs/more"])
+    assert "--data.context_reach=null" in kept
 
 
 def test_images_of_entities_and_of_mentions_stand_in_folders_of_their_own(place: Path) -> None:

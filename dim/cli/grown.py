@@ -16,7 +16,7 @@ from dim.display.counts import count_of
 from dim.display.lines import say
 from dim.errors import ConfigError
 from dim.linker import Linker
-from dim.linker.recipe import READS, Recipe
+from dim.linker.recipe import READS, Recipe, choices_of
 from dim.releases.fit_command import IMAGES, TEXT
 from dim.releases.prepare import prepare_mentions
 
@@ -125,9 +125,9 @@ def _kept(recipe: Recipe, is_untrained: bool) -> Iterator[str]:
     for name, encoder in recipe["encoders"].items():
         if encoder is not None:
             yield f"--data.{name}={written(encoder, name)}"
-    for name in READS:
-        if name in recipe:
-            yield f"--data.{name}={written(recipe[name], name)}"
+    read = choices_of(recipe)
+    for name in READS:  # also what the recipe leaves unsaid, for fit has other defaults
+        yield f"--data.{name}={written(getattr(read, name), name)}"
     if not is_untrained:
         for name, value in (recipe["model"].get("init_args") or {}).items():
             yield f"--model.{name}={written(value, name)}"

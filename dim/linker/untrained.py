@@ -98,7 +98,7 @@ def recipe_of(knowledge: Knowledge, text: TextEncoder | None, image: ImageEncode
     if of_mention:
         model = {"class_path": VECTORS, "init_args": {"mention_fields": of_mention, "entity_fields": of_entity}}
     encoders = dict.fromkeys(ENCODERS) | {"text_encoder": _stated(text), "image_encoder": _stated(image)}
-    return absolute({"model": model, "encoders": encoders, **reads_of({})})
+    return absolute({"model": model, "encoders": encoders, **reads_of({"context_reach": Choices.context_reach})})
 
 
 def _stated(encoder: TextEncoder | ImageEncoder | None) -> dict[str, Any] | None:
