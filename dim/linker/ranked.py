@@ -198,10 +198,9 @@ class RankedLinker(Linker):
 
     def _describe(self, question: Question, found: Candidates) -> NDArray[np.float64]:
         """The ranker's features [c, num_features] of a question's candidates."""
-        has_image = (
-            question.image is not None and self.live.choices.image_encoder is not None
-        )  # as the run's data has it
-        has_caption = question.image is not None and self.live.choices.captioner is not None
+        choices, is_shown = self.live.choices, question.image is not None
+        has_image = is_shown and choices.image_encoder is not None  # as the run's data has it
+        has_caption = is_shown and choices.captioner is not None
         facts = Asked(question.mention, question.context, has_image, has_caption)
         return self.features.of(facts, found.rows, found.scores, found.names)
 
