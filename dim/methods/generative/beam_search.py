@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dim.methods.generative.choices import Choices
+from dim.methods.generative.choices import NextTokens
 
 #: (tokens [n], the rows [n] of the call before that they continue) → the logits [n, vocabulary] of what follows.
 Follow = Callable[[Tensor, Tensor], Tensor]
@@ -33,7 +33,7 @@ class Search:
 
     end: int
     max_new_tokens: int
-    choices: Choices
+    choices: NextTokens
 
     def beams(
         self,

@@ -26,7 +26,7 @@ class Offered(NamedTuple):
     places: Tensor
 
 
-class Choices(Protocol):
+class NextTokens(Protocol):
     """What may be written. A row stands at places [p], as many as the kind of choices needs to tell what it wrote."""
 
     def begin(self, count: int, device: torch.device) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dim.methods.generative.beam_search import NEVER, Search
-from dim.methods.generative.choices import Choices
+from dim.methods.generative.choices import NextTokens
 from dim.methods.generative.language_model import LanguageModel
 from dim.methods.generative.passes import Beams, Names
 from dim.methods.generative.ways import Encoded
@@ -50,7 +50,7 @@ class Decoder:
     length_penalty: float = 1.0
     early_stopping: bool | Literal["never"] = False
 
-    def write(self, model: LanguageModel, prompts: Encoded, choices: Choices) -> list[list[Written]]:
+    def write(self, model: LanguageModel, prompts: Encoded, choices: NextTokens) -> list[list[Written]]:
         """The names of each prompt, the best first.
 
         Args:

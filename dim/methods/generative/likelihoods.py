@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dim.core.arrays import Rows
 from dim.methods.generative.answers import Answers
-from dim.methods.generative.choices import Choices
+from dim.methods.generative.choices import NextTokens
 from dim.methods.generative.decoding import Decoder, Written
 from dim.methods.generative.language_model import LanguageModel
 from dim.methods.generative.ways import Encoded
@@ -36,7 +36,7 @@ class Likelihoods:
     model: LanguageModel
     decoder: Decoder
     batches: Sequence[tuple[Sequence[int], Encoded]]
-    choices: Choices | None
+    choices: NextTokens | None
     ranked: Callable[[int, Sequence[Written]], Answers]
     tokens: Callable[[Rows], list[list[int]]]
     names_at_once: int

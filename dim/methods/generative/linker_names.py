@@ -15,7 +15,7 @@ from dim.evaluation.protocols import NIL_ROW
 from dim.inference.data import LinkingData
 from dim.linker.knowledge import Knowledge
 from dim.methods.generative.answers import Ordering
-from dim.methods.generative.choices import Choices
+from dim.methods.generative.choices import NextTokens
 from dim.methods.generative.decoding import Written
 from dim.methods.generative.name_tokens import tokenize_names
 from dim.methods.generative.name_tree import NameTree
@@ -65,7 +65,7 @@ class WritableNames:
         """Whether there is any name."""
         return not self._task.constrained or self.tree is not None
 
-    def choices(self) -> Choices:
+    def choices(self) -> NextTokens:
         """What a decoder may write."""
         return self._task.choices(self.tree)
 

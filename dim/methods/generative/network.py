@@ -22,7 +22,7 @@ from dim.evaluation.protocols import NIL_ROW, Ranked
 from dim.inference.data import LinkingData, Needs
 from dim.inference.method import Method
 from dim.methods.generative.answers import Answers, Ordering
-from dim.methods.generative.choices import AnyToken, Choices
+from dim.methods.generative.choices import AnyToken, NextTokens
 from dim.methods.generative.decoding import Decoder, Written
 from dim.methods.generative.examples import Examples, NoExamples, SimilarExamples
 from dim.methods.generative.language_model import LanguageModel
@@ -221,7 +221,7 @@ class GEMELNetwork(Method):
         room = self.prefix_length, self.room()
         return Prompts(mentions, names, model.tokenize, examples, has_image, *room, model.start, of_examples)
 
-    def choices(self, tree: NameTree | None) -> Choices:
+    def choices(self, tree: NameTree | None) -> NextTokens:
         """What may be written: the names of a tree, if there is one; else what breaks no line before its end."""
         if tree is not None:
             return tree.choices(self.device)
@@ -252,7 +252,7 @@ class GEMELNetwork(Method):
         self,
         prompts: Sequence[Prompt],
         images_of: Callable[[Rows], Tensor],
-        choices: Choices | None,
+        choices: NextTokens | None,
         ranked: Callable[[int, Sequence[Written]], Answers],
         tokens: Callable[[Rows], list[list[int]]],
         without: Sequence[Rows] | None = None,
