@@ -96,7 +96,7 @@ class Served:
             self.process.send_signal(signal.SIGTERM)
             answers = [answer.result() for answer in waiting]
         said, _ = self.process.communicate(timeout=STOP_S)
-        total = re.search(r"all ([\d,]+) accepted questions are answered", said)
+        total = re.search(r"([\d,]+) questions? accepted, and all answered", said)
         if self.process.returncode or not total:
             raise DimError("a server that ends by itself", f"exit {self.process.returncode}: {said}", "Look at it.")
         answered = sum(len(json.loads(body)["results"]) for status, body in answers if status == 200)
