@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dim.search.scores import Scores
 
+FIRST = 64  # columns that are looked at first for equal scores, then so many times as many
 NUM_LAYERS = 32  # columns that compete for one peak: the wider, the cheaper the first pass and the dearer the second
 
 
@@ -32,10 +33,17 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     values, order = values.gather(1, order).sort(dim=1, descending=True, stable=True)
     columns = columns.gather(1, order)
     for row in is_equal[:, k - 1 : k].any(1).nonzero().flatten().tolist():  # the last one has equals beyond
-        last = values[row, k]
-        num_better = int((values[row] != last).sum())
-        columns[row, num_better:k] = (scores[row] == last).nonzero()[: k - num_better, 0]
+        num_better = int((values[row] != values[row, k]).sum())
+        columns[row, num_better:k] = _first_of(scores[row], values[row, k], k - num_better)
     return values[:, :k], columns[:, :k]
+
+
+def _first_of(scores: Tensor, value: Tensor, count: int) -> Tensor:
+    """The first `count` of the columns that have a value; where many do, it does not look at all of them."""
+    width = FIRST
+    while len(found := (scores[:width] == value).nonzero()[:, 0]) < count:
+        width *= FIRST
+    return found[:count]
 
 
 def _some_of_the_best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
