@@ -30,10 +30,11 @@ def best_rows_of(scores: Scores, k: int, without: Sequence[Rows] | None = None) 
     best = Best(min(k, scores.num_entities))
     for part in scores.slices():
         block = scores.of(part)
-        if without is not None:
+        here = [out[(out >= part.start) & (out < part.stop)] - part.start for out in without or ()]
+        if any(map(len, here)):
             block = block.clone()
-            for row, out in zip(block, without, strict=True):
-                row[out[(out >= part.start) & (out < part.stop)] - part.start] = -torch.inf
+            for row, out in zip(block, here, strict=True):
+                row[out] = -torch.inf
         best.add(block, part.start)
     found = list(best.columns.cpu().numpy())
     if without is None:

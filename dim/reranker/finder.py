@@ -113,7 +113,7 @@ class _AllScored:
         self._without, self._device = without, tower.device
 
     def nearest(self, count: int) -> list[Rows]:
-        """The best, in any order."""
+        """The best; equal ones by row."""
         return best_rows_of(self._scores, count, self._without)
 
     def at(self, rows: Sequence[Rows]) -> list[NDArray[np.float32]]:
