@@ -28,10 +28,7 @@ class ByColumn:
 
     def nearest(self, count: int) -> list[Rows]:
         """By all scores; equal ones by row."""
-        columns = best_rows_of(self.scores, count)
-        beside = scores_at(self.scores, columns)
-        best = [of[np.lexsort((of, -scores))] for of, scores in zip(columns, beside, strict=True)]
-        return [self.rows[of] for of in best]
+        return [self.rows[columns] for columns in best_rows_of(self.scores, count)]
 
     def at(self, rows: Sequence[Rows]) -> list[NDArray[np.float32]]:
         """The same scores."""
