@@ -279,6 +279,10 @@ def test_what_models_said_of_a_dataset_is_not_dropped_unasked(root: Path, tmp_pa
     with pytest.raises(ConfigError, match=r"found    one with what models said: refreshed-mine\nto do .*--overwrite"):
         prepare(root, out, audit=False)
     assert "refreshed-mine" in Dataset(out).variants
+    table = out / "texts" / "refreshed-mine.parquet"
+    pd.read_parquet(table).to_parquet(table, index=False)  # as before tables said it of themselves
+    with pytest.raises(ConfigError, match="found    one with what models said: refreshed-mine\n"):
+        prepare(root, out, audit=False)
     assert prepare(root, out, audit=False, overwrite=True).variants == ["brief", "brief_long"]
     captioned = write_captions(Dataset(out), ["A portrait."] * len(Dataset(out).mentions), overwrite=True)
     answers = {name: ["…"] for name in ANSWER_SCHEMA.names} | {"images": [["0.jpg"]]}

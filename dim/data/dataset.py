@@ -168,11 +168,14 @@ class Dataset:
 
     def _hear_tables(self) -> None:
         """Takes over what tables say of themselves that were written after `dataset.json`, such as before a kill."""
+        before = self.meta.get("text_facts", ())  # of texts that were added before tables said so
         for name in ("mentions", *(f"texts/{variant}" for variant in self.variants)):
-            if about := said_by(self.root / f"{name}.parquet"):
-                self.meta["hashes"][name] = about["hash"]
-                variant = name.partition("/")[2]
+            variant = name.partition("/")[2]
+            about = said_by(self.root / f"{name}.parquet")
+            if about or variant in before:
                 self.added.append(variant or "captions")
+            if about:
+                self.meta["hashes"][name] = about["hash"]
                 if variant:
                     self.meta["texts"] = sorted({*self.meta["texts"], variant})
                     if facts := about.get("facts"):
