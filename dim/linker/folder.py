@@ -49,9 +49,4 @@ def check_fingerprints(recorded: Mapping[str, str], found: Mapping[str, Frozen])
 
 def fingerprints(live: LiveEncoder) -> dict[str, str]:
     """What the encoders are known by."""
-    return {name: encoder.fingerprint for name, encoder in live_encoders(live).items()}
-
-
-def live_encoders(live: LiveEncoder) -> dict[str, Frozen]:
-    """The encoders that there are, by their names in a recipe."""
-    return live.choices.encoders
+    return {name: encoder.fingerprint for name, encoder in live.choices.encoders.items()}

@@ -10,7 +10,7 @@ from safetensors.torch import save
 
 from dim.features.live import LiveEncoder
 from dim.inference.method import Method
-from dim.linker.folder import UNTRUSTED, fingerprints, live_encoders
+from dim.linker.folder import UNTRUSTED, fingerprints
 from dim.linker.recipe import located, make, read_classes, write_encoder_files
 
 
@@ -41,7 +41,7 @@ def write_method(
         if not name.startswith("trained_encoders.")  # those that were trained stand with their files
     }
     (place / "model.safetensors").write_bytes(save(weights))  # save_file lets nobody else read the file
-    recipe, converted = write_encoder_files(about["recipe"], live_encoders(live), place)
+    recipe, converted = write_encoder_files(about["recipe"], live.choices.encoders, place)
     known = fingerprints(live)
     if converted:  # of these the copy has other files, and by them another fingerprint
         copies = fingerprints(make(located(recipe, place), "cpu", kind, about.get("trusted", ()))[1])

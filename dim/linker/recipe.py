@@ -253,9 +253,8 @@ def read_classes(
 
 def check_widths(live: LiveEncoder, facts: Mapping[str, Any]) -> None:
     """Raises DataError where an encoder gives vectors of another width than the towers take."""
-    fields = [*facts["mention_fields"].items(), *facts["entity_fields"].items()]
+    fields, choices = [*facts["mention_fields"].items(), *facts["entity_fields"].items()], live.choices
     for field, width in fields:
-        choices = live.choices
         encoder = {"image": choices.image_encoder, "spelling": choices.name_encoder}.get(field, choices.text_encoder)
         if encoder is None or encoder.width != width:
             found = "no encoder" if encoder is None else f"one of {encoder.width:,} columns"

@@ -1,4 +1,4 @@
-"""Where a linker comes from, a run or a repository on the Hugging Face hub, and how it gets there."""
+"""Where a linker comes from, a folder or a repository on the Hugging Face hub, and how it gets there."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from dim.core.excerpts import first_line
 from dim.core.folder_files import peek_json
 from dim.core.sealed import Manifest
 from dim.errors import ConfigError, DataError
-from dim.features.live import LiveEncoder
-from dim.inference.data import DataModule
 from dim.linker.entity_table import KeptImages
 from dim.linker.folder import MANIFEST
 
@@ -21,11 +19,6 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
     from dim.linker.linker import Linker
-
-
-def live_encoder(module: DataModule) -> LiveEncoder:
-    """The encoders of a run."""
-    return LiveEncoder(module.choices)
 
 
 def folder_of(

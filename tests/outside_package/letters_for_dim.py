@@ -14,14 +14,14 @@ from torch.nn.functional import cross_entropy
 
 from dim.core.sealed import Manifest, open_sealed, seal
 from dim.encoders.base import Features, TextEncoder
+from dim.features.live import LiveEncoder
 from dim.linker import Answer, Entity, Linker, Question
 from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.figures import figures_of_run
-from dim.linker.folder import MANIFEST, REMEDY, check_fingerprints, fingerprints, live_encoders
+from dim.linker.folder import MANIFEST, REMEDY, check_fingerprints, fingerprints
 from dim.linker.images import ImageReader
 from dim.linker.knowledge import knowledge_of
 from dim.linker.recipe import absolute, located, make, recipe_of_run, write_encoder_files
-from dim.linker.sources import live_encoder
 from dim.releases.base import Converter, Release
 from dim.releases.mention_rows import MentionRows
 from dim.training.datamodule import LinkingData
@@ -100,13 +100,13 @@ class LettersLinker(Linker):
         }
         knowledge = knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root)
         about["figures"] = figures_of_run(run)
-        return cls(task.weights.detach().numpy(), knowledge, live_encoder(task.datamodule), about)
+        return cls(task.weights.detach().numpy(), knowledge, LiveEncoder(task.datamodule.choices), about)
 
     def write(self, place: Path, about: dict[str, Any]) -> None:
         """As of `Linker`."""
         np.save(place / "weights.npy", self.weights)
         write_entities(self.knowledge, place, about.get("images", "paths"))
-        recipe, _ = write_encoder_files(about["recipe"], live_encoders(self.live), place)
+        recipe, _ = write_encoder_files(about["recipe"], self.live.choices.encoders, place)
         facts = {"next_row": self.knowledge.next_row, "fingerprints": fingerprints(self.live)}
         seal(place, self.content, 1, facts | {"about": about | {"recipe": recipe}}, MANIFEST)
 
@@ -116,7 +116,7 @@ class LettersLinker(Linker):
         manifest = open_sealed(folder, cls.content, 1, MANIFEST, REMEDY, LettersManifest)
         recipe = located(manifest["about"]["recipe"], folder, manifest["files"])
         _, live = make(recipe, device, Letters, trusted)
-        check_fingerprints(manifest["fingerprints"], live_encoders(live))
+        check_fingerprints(manifest["fingerprints"], live.choices.encoders)
         knowledge = read_entities(folder, manifest["next_row"], image_root)
         return cls(np.load(folder / "weights.npy"), knowledge, live, manifest["about"] | {"recipe": recipe})
 

@@ -22,7 +22,7 @@ from dim.linker.answer import Question
 from dim.linker.card import encoder_names, model_card
 from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.figures import about_run
-from dim.linker.folder import MANIFEST, REMEDY, check_fingerprints, live_encoders, read_weights
+from dim.linker.folder import MANIFEST, REMEDY, check_fingerprints, read_weights
 from dim.linker.images import ImageReader
 from dim.linker.knowledge import Knowledge, knowledge_of
 from dim.linker.linker import BATCH
@@ -31,7 +31,6 @@ from dim.linker.method_files import check_classes, write_method
 from dim.linker.ranked import NAMES, RankedLinker, card_of_ranker, names_by_row, ranker_row, read_names, read_ranker
 from dim.linker.recipe import check_widths, located, make, recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
-from dim.linker.sources import live_encoder
 from dim.methods.contrastive.towers import Towers, make_towers, tower_facts
 from dim.reranker.entities import EntityFacts
 from dim.reranker.ranker import Ranker
@@ -157,7 +156,7 @@ class ContrastiveLinker(RankedLinker):
         has_vector = np.flatnonzero(_are_there(vectors, None if sparse is None else sparse.T))
         ranker = ranker_of_run(run, task)
         return cls(
-            Towers(task, live_encoder(module)),
+            Towers(task, LiveEncoder(module.choices)),
             knowledge,
             VectorIndex.build(vectors[has_vector], has_vector, index, _asked(task)),
             None if sparse is None else SparseRows(sparse.copy()),  # those of the task stay whole
@@ -195,7 +194,7 @@ class ContrastiveLinker(RankedLinker):
         width = make_towers(task, manifest["towers"], read_weights(folder / "model.safetensors"))
         check_widths(live, manifest["towers"])
         towers = Towers(task, live)
-        check_fingerprints(manifest["fingerprints"], live_encoders(live))
+        check_fingerprints(manifest["fingerprints"], live.choices.encoders)
         knowledge = read_entities(folder, manifest["next_row"], image_root)
         index, names = VectorIndex.load(folder / "index"), read_names(folder, knowledge)
         sparse = SparseRows.load(folder / "sparse", names.num_rows) if (folder / "sparse").exists() else None

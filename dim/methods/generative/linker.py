@@ -28,7 +28,7 @@ from dim.linker.answer import Answer, Question, check_finite, of_question
 from dim.linker.card import encoder_names, model_card
 from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.figures import about_run
-from dim.linker.folder import MANIFEST, REMEDY, UNTRUSTED, check_fingerprints, live_encoders
+from dim.linker.folder import MANIFEST, REMEDY, UNTRUSTED, check_fingerprints
 from dim.linker.images import ImageReader, question_images
 from dim.linker.knowledge import Knowledge, knowledge_of
 from dim.linker.manifest import GenerativeManifest
@@ -150,7 +150,7 @@ class GenerativeLinker(RankedLinker):
         about = manifest["about"] | {"recipe": recipe}
         task, live = make(recipe, device, GEMELNetwork, trusted)
         task.check()
-        check_fingerprints(manifest["fingerprints"], live_encoders(live) | {LANGUAGE_MODEL: task.language_model})
+        check_fingerprints(manifest["fingerprints"], live.choices.encoders | {LANGUAGE_MODEL: task.language_model})
         if task.end == "auto":
             found = "auto, which is chosen on a dataset"
             raise DataError("a linker that says what ends a name (eos, line)", found, REMEDY)
@@ -186,7 +186,7 @@ class GenerativeLinker(RankedLinker):
         self.write_ranker(place)
         if tree is not None:
             tree.save(place / "tree", {"tokenizer": self.task.language_model.tokenizer_hash})
-        recipe, converted = write_encoder_files(about["recipe"], live_encoders(self.live), place)
+        recipe, converted = write_encoder_files(about["recipe"], self.live.choices.encoders, place)
         if write_language_model(recipe, self.task.language_model, place):
             converted.add(LANGUAGE_MODEL)
         facts["about"] = about | {"recipe": recipe}

@@ -12,7 +12,7 @@ from dim.core.excerpts import one_line
 from dim.core.typed import shown
 from dim.errors import DataError
 from dim.features.live import LiveEncoder
-from dim.linker.folder import REMEDY, live_encoders, read_weights
+from dim.linker.folder import REMEDY, read_weights
 from dim.linker.recipe import Recipe, copied, load_weights, located_file
 from dim.linker.recipe import located as with_encoders
 from dim.methods.generative.language_model import LanguageModel
@@ -24,7 +24,7 @@ LANGUAGE_MODEL, MAPPER = "language_model", "mapper.safetensors"
 
 def all_fingerprints(task: GEMELNetwork, live: LiveEncoder) -> dict[str, str]:
     """What the language model and the encoders are known by."""
-    every = live_encoders(live) | {LANGUAGE_MODEL: task.language_model}
+    every = live.choices.encoders | {LANGUAGE_MODEL: task.language_model}
     return {name: each.fingerprint for name, each in every.items()}
 
 

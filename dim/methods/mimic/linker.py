@@ -19,7 +19,7 @@ from dim.linker.by_column import ByColumn
 from dim.linker.card import encoder_names, model_card
 from dim.linker.entity_table import read_entities, write_entities
 from dim.linker.figures import about_run
-from dim.linker.folder import MANIFEST, REMEDY, check_fingerprints, live_encoders, read_weights
+from dim.linker.folder import MANIFEST, REMEDY, check_fingerprints, read_weights
 from dim.linker.images import ImageReader, encoded_questions
 from dim.linker.knowledge import Knowledge, knowledge_of
 from dim.linker.linker import BATCH
@@ -28,7 +28,6 @@ from dim.linker.method_files import check_classes, write_method
 from dim.linker.ranked import NAMES, RankedLinker, card_of_ranker, names_by_row, ranker_row, read_names, read_ranker
 from dim.linker.recipe import check_widths, located, make, recipe_of_run
 from dim.linker.run_ranker import ranker_of_run
-from dim.linker.sources import live_encoder
 from dim.methods.mimic.entity_cache import EntityCache, joined
 from dim.methods.mimic.folder import PARTS, made, read_cache, write_cache
 from dim.methods.mimic.interactions import Interactions
@@ -86,7 +85,7 @@ class MIMICLinker(RankedLinker):
         knowledge = knowledge_of(data.dataset.entities, data.texts, data.dataset.image_root)
         ranker = ranker_of_run(run, task)
         about = about_run(task, run, recipe_of_run(run, type(task)), ranker, by="scores")
-        live = live_encoder(task.datamodule)
+        live = LiveEncoder(task.datamodule.choices)
         return cls(task, live, knowledge, task.cache, names_by_row(knowledge), ranker, about)
 
     @classmethod
@@ -101,7 +100,7 @@ class MIMICLinker(RankedLinker):
         task.check()
         like = made(task, manifest["fields"], read_weights(folder / "model.safetensors"))
         check_widths(live, manifest["fields"])
-        check_fingerprints(manifest["fingerprints"], live_encoders(live))
+        check_fingerprints(manifest["fingerprints"], live.choices.encoders)
         knowledge = read_entities(folder, manifest["next_row"], image_root)
         names = read_names(folder, knowledge)
         cache = read_cache(folder / PARTS, like, len(knowledge))
