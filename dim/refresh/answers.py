@@ -129,7 +129,7 @@ class AnswerLog:
 
     @contextmanager
     def open(self) -> Iterator[Keep]:
-        """Yields what adds an answer to the file, which is `held` meanwhile; a torn line counts as one.
+        """Yields what adds an answer to the file, which is `held` meanwhile; a torn line gets its end.
 
         Raises:
             ConfigError: Another process holds it.

@@ -85,8 +85,9 @@ class Wikidata(Converter):
                 damaged.
             ConfigError: Texts are asked for, or something else stands where unfinished work would.
         """
-        for text in asked.texts:
-            raise ConfigError("a dump without --texts", f"--texts.{text}", "Add them when it is prepared.")
+        if asked.texts:
+            found = f"--texts.{next(iter(asked.texts))}"
+            raise ConfigError("a dump without --texts", found, "Add them when it is prepared.")
         with explain_read_errors(root):
             status = root.stat()
         plan = {"size": status.st_size, "changed": status.st_mtime_ns, "languages": self.wanted.languages}
