@@ -76,7 +76,7 @@ class Converter(ABC):
     layout: str  #: The name that `dim prepare --layout` takes.
     needs: str  #: The files that make the layout, for the message where none is recognized.
     folders: Sequence[str] = ()  #: The subfolders whose files it reads: when one changes, `fit` prepares anew.
-    kind: str  #: What has the layout, for messages about its `options`.
+    kind: str = "another layout"  #: What has it, for messages about its `options`.
     options: Sequence[str] = ()  #: Those of `dim prepare` that it alone takes: arguments of its constructor.
     allow_missing = False  #: As of `dim prepare`: whether rows that cannot be read are left out, however many.
 
