@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dim.core.excerpts import few
+from dim.display.counts import count_of
 from dim.errors import DataError
 from dim.releases.checks import MAX_UNKNOWN
 
@@ -40,7 +41,7 @@ class BrokenRows:
             count = f"{len(self._met):,} of {self.num_rows:,} rows of {table}"
             notes.append(f"{count} cannot be read and were left out; first, {where}: {said}")
             return
-        rows = "further row" if len(further) == 1 else "further rows"
-        more = f"; {len(further):,} {rows} cannot be read: {few(further, NUM_PLACES)}" if further else ""
+        count = count_of(len(further), "further row")
+        more = f"; {count} cannot be read: {few(further, NUM_PLACES)}" if further else ""
         remedy = f"{first.remedy} Or leave such rows out: --allow_missing=true."
         raise DataError(first.expected, f"{first.found}{more}", remedy)
