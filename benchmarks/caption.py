@@ -23,8 +23,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from benchmarks.clock import seconds
-from dim.core.provenance import say_where
+from benchmarks.clock import say_measured, seconds
 from dim.display.terminal import Console
 from dim.encoders.blip2 import Blip2Captioner
 from dim.encoders.device import DTYPES, Precision, resolve_device
@@ -91,7 +90,7 @@ def bench_caption(
     table.add_row("one at a time", f"{single:,.2f}", "1.0")
     table.add_row(f"batches of {batch_size}", f"{batched:,.2f}", f"{ratio:.1f}")
     Console().print(table)
-    say_where(captioner.device_name, f"{rounds} rounds")
+    say_measured(captioner.device_name, f"{rounds} rounds")
     return {"single": single, "batched": batched, "ratio": ratio}
 
 

@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 from rich.table import Table
 
+from benchmarks.clock import say_measured
 from dim.core.output import FRESH, check_target
-from dim.core.provenance import say_where
 from dim.display.terminal import Console
 
 MAX_MEMORY = 2000  # MB: the goal
@@ -174,4 +174,4 @@ def _print(title: str, results: dict[str, float], rounds: int) -> None:
     if "audit_seconds" in results:
         table.add_row("dim prepare, once", f"{results['audit_seconds']:.2f}", "", f"{results['audit_memory']:,.0f}")
     Console().print(table)
-    say_where(f"{rounds} rounds")
+    say_measured(f"{rounds} rounds")

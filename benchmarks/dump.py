@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 
 from rich.table import Table
 
+from benchmarks.clock import say_measured
 from benchmarks.made_up_dump import write_dump
 from dim.core.output import FRESH, check_target
-from dim.core.provenance import say_where
 from dim.data.dataset import Dataset
 from dim.display.terminal import Console
 
@@ -158,4 +158,4 @@ def _print(title: str, results: dict[str, float], rounds: int) -> None:
     Console().print(table)
     goals = f"goals: ratio ≤ {MAX_RATIO}, memory ≤ {MAX_MEMORY} MB"
     Console().say(f"{results['entities_per_second']:,.0f} entities a second; {goals}")
-    say_where(f"{rounds} rounds")
+    say_measured(f"{rounds} rounds")

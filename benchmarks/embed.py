@@ -14,10 +14,9 @@ import torch
 from numpy.typing import NDArray
 from rich.table import Table
 
-from benchmarks.clock import seconds
+from benchmarks.clock import say_measured, seconds
 from benchmarks.gpu import gpu_utilization
 from benchmarks.made_up import made_up_dataset
-from dim.core.provenance import say_where
 from dim.data.dataset import Dataset
 from dim.display.terminal import Console
 from dim.encoders.clip import OpenClipEncoder
@@ -271,7 +270,7 @@ def _print(title: str, large: str, results: dict[str, Row]) -> None:
         )
     if "gpu" in results:  # pragma: needs a GPU
         console.print(f"GPU busy during embed: {results['gpu']['utilization']:.0%} (goal ≥ 85%)")
-    say_where()
+    say_measured()
 
 
 def _table(console: Console, title: str, results: dict[str, Row], rows: Sequence[str], names: dict[str, str]) -> None:

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from benchmarks.clock import seconds
+from benchmarks.clock import say_measured, seconds
 from benchmarks.made_up_linker import Shape, draw_questions, make_world
-from dim.core.provenance import say_where
 from dim.display.terminal import Console
 from dim.encoders.text import TransformersTextEncoder
 from dim.errors import ConfigError
@@ -86,7 +85,7 @@ def bench_encode(
     }
     _print(results, f"{text_encoder.name if text_encoder else f'{shape} (random)'}, batches of {batch_size}")
     facts = f"{torch.get_num_threads()} threads, {num_mentions} mentions, {rounds} batches"
-    say_where(facts)
+    say_measured(facts)
     return results
 
 

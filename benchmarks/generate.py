@@ -12,12 +12,11 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from benchmarks.clock import seconds
+from benchmarks.clock import say_measured, seconds
 from benchmarks.made_up_mentions import MadeUpMentions
 from benchmarks.made_up_names import made_up_names
 from benchmarks.published import Names, Published
 from benchmarks.random_lm import RandomLanguageModel, Setting, Size, setting
-from dim.core.provenance import say_where
 from dim.display.terminal import Console
 from dim.encoders.device import Precision, resolve_device
 from dim.errors import ConfigError, DimError
@@ -101,7 +100,7 @@ def bench_generate(
     results |= {"names": len(gemel.tree), "parameters": model.num_parameters}
     _print(results, chosen, f"{size} ({model.num_parameters / 1e6:,.0f}M, random), {gemel.device.type}", num_beams)
     facts = f"{rounds} turns of {num_mentions} mentions, {chosen.num_examples} examples each"
-    say_where(facts)
+    say_measured(facts)
     return results
 
 

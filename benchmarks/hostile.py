@@ -17,10 +17,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from rich.table import Table
 
+from benchmarks.clock import say_measured
 from benchmarks.hostile_bodies import FORM_BODIES, FORM_TYPE, JSON_BODIES
 from benchmarks.serve import write_linker
 from benchmarks.serve_process import ANSWER_S, Served, served
-from dim.core.provenance import say_where
 from dim.display.terminal import Console
 from dim.errors import ConfigError, DimError
 from dim.serve.settings import Settings
@@ -234,4 +234,4 @@ def _print(results: dict[str, float], seen: Seen) -> None:
         f"memory {of('memory_before'):,.0f} MB, and {of('memory_growth'):,.0f} MB more at its highest "
         f"(goal: {GROWTH_MB:,})"
     )
-    say_where()
+    say_measured()

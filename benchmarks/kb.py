@@ -15,9 +15,9 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from benchmarks.clock import say_measured
 from dim.core.files import atomic_path
 from dim.core.output import FRESH, check_file, check_target
-from dim.core.provenance import say_where
 from dim.display.terminal import Console
 from dim.errors import ConfigError, DimError
 from dim.report.plots import PALETTE, STYLE
@@ -87,7 +87,7 @@ def bench_kb(
                 write_kb(results, out)
     Console().print(kb_table(results))
     loads = ", ".join(f"{each['load']:.1f}" for each in results)
-    say_where(f"load at the end of each: {loads}")
+    say_measured(f"load at the end of each: {loads}")
     if out is not None:
         Console().say(f"wrote {out / 'kb.json'} and {out / 'kb.png'}")
     return results

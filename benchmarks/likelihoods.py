@@ -14,11 +14,11 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
+from benchmarks.clock import say_measured
 from dim.core.arrays import Doubles, Rows
 from dim.core.files import write_json
 from dim.core.folder_files import peek_json
 from dim.core.progress import tracked
-from dim.core.provenance import say_where
 from dim.display.terminal import Console
 from dim.encoders.device import Precision
 from dim.errors import ConfigError
@@ -177,7 +177,7 @@ def bench_likelihoods(
     _print(found)
     write_json(out / "results.json", found)
     facts = f"{len(dev)} mentions of dev and {len(tune)} of tune, seed {seed}; {CONFIDENCE}"
-    say_where(facts)
+    say_measured(facts)
     return found
 
 

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from benchmarks.clock import seconds
+from benchmarks.clock import say_measured, seconds
 from benchmarks.made_up_linker import Kind, Shape, Vectors, draw_questions, make_linker, make_world
-from dim.core.provenance import say_where
 from dim.display.terminal import Console
 from dim.encoders.device import Backend
 from dim.encoders.text import TransformersTextEncoder
@@ -86,7 +85,7 @@ def bench_link(
     model = text_encoder.name if text_encoder else f"{shape} (random)"
     _print(results, f"{num_entities:,} entities, {model}, {kinds[0]} index, {'with' if ranker else 'no'} ranker", kinds)
     facts = f"{backend}, {torch.get_num_threads()} threads, {num_mentions} mentions, {rounds} batches of {batch_size}"
-    say_where(facts)
+    say_measured(facts)
     return results
 
 

@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from benchmarks.clock import seconds
+from benchmarks.clock import say_measured, seconds
 from dim.core.output import FRESH, check_target
-from dim.core.provenance import say_where
 from dim.data.dataset import Dataset, write_dataset
 from dim.demo.drawing import STYLES_OF, Picture, draw_all
 from dim.demo.mentions import sentences
@@ -205,4 +204,4 @@ def _print(title: str, results: dict[str, float]) -> None:
     table.add_row("memory of it", f"{results['open_mb']:,.0f} MB", "")
     table.add_row("open a data module", f"{results['data_module_seconds']:.2f} s", "")
     Console().print(table)
-    say_where()
+    say_measured()

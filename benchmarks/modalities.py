@@ -14,10 +14,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.table import Table
 
-from benchmarks.clock import seconds
+from benchmarks.clock import say_measured, seconds
 from benchmarks.search_curve import GOAL_RECALL, NUM_TUNING, K, World, check_curve, write_curve
 from dim.core.arrays import Floats
-from dim.core.provenance import say_where
 from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.report.plots import PALETTE, STYLE
@@ -146,7 +145,7 @@ def bench_modalities(
         tuned += [_tuned(store, storage, name, samples) for name in ("images", "texts")]
         curves += _curve(store, storage, samples, batch, repeats)
     _print(curves, tuned, f"texts ask for {num_entities:,} images of width {width}: cone {cone}, noise {noise}")
-    say_where(f"{repeats} turns")
+    say_measured(f"{repeats} turns")
     if out is not None:
         write_curve(curves, _plot(curves, tuned), out, "modalities")
         Console().say(f"wrote {out / 'modalities.csv'} and {out / 'modalities.png'}")

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from rich.table import Table
 
+from benchmarks.clock import say_measured
 from benchmarks.memory import MEASURED
-from dim.core.provenance import say_where
 from dim.display.terminal import Console
 from dim.errors import ConfigError, DimError
 
@@ -131,4 +131,4 @@ def _print(found: list[Measured], title: str, rounds: int) -> None:
             f"{each.seconds / each.whole_seconds:.2f}",
         )
     Console().print(table)
-    say_where(f"the fastest of {rounds} turns")
+    say_measured(f"the fastest of {rounds} turns")

@@ -10,7 +10,7 @@ import torch
 from rich.table import Table
 from torch.nn.functional import normalize
 
-from benchmarks.clock import seconds
+from benchmarks.clock import say_measured, seconds
 from benchmarks.search_curve import (
     GOAL_RATIO,
     GOAL_RECALL,
@@ -22,7 +22,6 @@ from benchmarks.search_curve import (
     measure_curve,
     write_curve,
 )
-from dim.core.provenance import say_where
 from dim.display.terminal import Console
 from dim.errors import ConfigError
 from dim.search.exact import Best
@@ -75,7 +74,7 @@ def bench_search(
     if chosen:
         points = list(measure_curve(chosen, indexes, num_centres, width, batch, curve_repeats))
         _print_curve(points, f"10 nearest of {width}-wide vectors around {num_centres:,} centres, batch {batch}")
-        say_where(f"{curve_repeats} turns")
+        say_measured(f"{curve_repeats} turns")
     if out is not None and points:
         write_curve(points, curve_plot(points), out)
         Console().say(f"wrote {out / 'search.csv'} and {out / 'search.png'}")
@@ -114,4 +113,4 @@ def _compare_with_product(num_entities: int, num_queries: int, width: int, k: in
     ratio = median(a / b for a, b in turns)
     table.add_row("exact search", f"{searched:.3f}", f"{ratio:.2f}  (goal ≤ 1.6)")
     Console().print(table)
-    say_where(f"{repeats} turns")
+    say_measured(f"{repeats} turns")

@@ -10,11 +10,11 @@ from tempfile import TemporaryDirectory
 
 from rich.table import Table
 
+from benchmarks.clock import say_measured
 from benchmarks.made_up_linker import Shape, draw_questions, make_linker, make_world
 from benchmarks.serve_clients import idle_ms, measure_closed, measure_open
 from benchmarks.serve_compared import Side, bench_compared
 from benchmarks.serve_process import PER_REQUEST, served
-from dim.core.provenance import say_where
 from dim.display.terminal import Console
 from dim.encoders.device import Backend, EncoderPrecision
 from dim.errors import ConfigError, MissingExtraError
@@ -140,7 +140,7 @@ def _of_backend(
 
 def _print_facts(rounds: int, seconds: float) -> None:
     facts = f"{rounds} turns of {seconds:g} s · load {os.getloadavg()[0]:.1f} at the end"
-    say_where(facts)
+    say_measured(facts)
 
 
 def _print(results: dict[str, float], title: str) -> None:

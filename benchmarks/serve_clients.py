@@ -105,8 +105,9 @@ def measure_closed(
             f"{mode}_cpu_ms": 1000 * cpu_s[mode] / num_seen[mode],
             f"{mode}_batch": batched / batches,
         }
-    first, *_, last = rates.values()
-    return results | {"ratio": float(np.median([ours / theirs for ours, theirs in zip(last, first, strict=True)]))}
+    of_each = list(rates.values())
+    pairs = zip(of_each[-1], of_each[0], strict=True)
+    return results | {"ratio": float(np.median([ours / theirs for ours, theirs in pairs]))}
 
 
 def _batches(server: Served) -> tuple[float, float]:

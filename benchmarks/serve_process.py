@@ -120,23 +120,29 @@ def served(folder: Path, device: str, batch_sizes: Sequence[int]) -> Iterator[li
 
 
 @contextmanager
-def timed_server(folder: Path, device: str, *more: str) -> Iterator[tuple[Served, float]]:
+def timed_server(folder: Path, device: str, *more: str, checkout: Path | None = None) -> Iterator[tuple[Served, float]]:
     """A server with further words of its line, and the seconds from its start until it was ready.
+
+    It runs the dim of a checkout, if one is named.
 
     Raises:
         DimError: It did not come.
     """
     began = time.perf_counter()
-    with _started(folder, device, *more) as (process, log):
+    with _started(folder, device, *more, checkout=checkout) as (process, log):
         server = Served(process, _port(process, log))
         _wait_until_ready(server)
         yield server, time.perf_counter() - began
 
 
 @contextmanager
-def _started(folder: Path, device: str, *more: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+def _started(
+    folder: Path, device: str, *more: str, checkout: Path | None = None
+) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
     words = ["--model", str(folder), "--port", "0", "--device", device, *more]
     surroundings = {name: value for name, value in os.environ.items() if name != "DIM_TOKEN"}
+    if checkout is not None:
+        surroundings["PYTHONPATH"] = str(checkout)
     with TemporaryFile("w+") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "dim", "serve", *words],

@@ -6,15 +6,16 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 from rich.table import Table
 
+from benchmarks.clock import say_measured
 from benchmarks.made_up_linker import make_linker, make_world
-from dim.core.provenance import say_where
 from dim.display.terminal import Console
 from dim.errors import ConfigError, DimError
 
@@ -82,24 +83,35 @@ def bench_start(checkout: Path | None = None, num_entities: int = 300, rounds: i
             make_linker(world, encoder_folder, "cpu", "exact", seed)[0].save(folder / name)
         for turn in range(rounds + 1):
             for place, line in taken:
-                cost = _started(line, place, folder)
+                cost = cost_of(*LINES[line], place, folder)
                 taken[place, line] += [cost] if turn else []
     found = [Start(line, *(_middle(taken[place, line]) for place in places)) for line in LINES]
     _print(found, rounds)
     return found
 
 
-def _started(line: str, checkout: Path, folder: Path) -> Cost:
-    words, status = LINES[line]
+def cost_of(words: Sequence[str], status: int, checkout: Path, folder: Path) -> Cost:
+    """What a line of Python takes in a process of its own.
+
+    Args:
+        words: Behind `python`.
+        status: How it ends.
+        checkout: Whose dim it runs.
+        folder: Where.
+
+    Raises:
+        DimError: It ended otherwise.
+    """
     environment = os.environ | {"PYTHONPATH": str(checkout)}
     begin = time.perf_counter()
-    with (folder / "said").open("w+") as said:
+    with TemporaryFile("w+") as said:
         process = subprocess.Popen([sys.executable, *words], cwd=folder, env=environment, stdout=said, stderr=said)
         _, ended, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - begin
         process.returncode = os.waitstatus_to_exitcode(ended)
         if process.returncode != status:
             said.seek(0)
+            line = " ".join(words)
             raise DimError(f"{line} of {checkout} to end with {status}", f"exit {process.returncode}", said.read())
     return Cost(usage.ru_utime + usage.ru_stime, wall)
 
@@ -126,4 +138,4 @@ def _print(found: list[Start], rounds: int) -> None:
         )
     Console().print(table)
     busy = os.getloadavg()[0]
-    say_where(f"medians of {rounds} turns · load {busy:.1f} at the end")
+    say_measured(f"medians of {rounds} turns · load {busy:.1f} at the end")

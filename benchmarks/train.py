@@ -16,7 +16,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.table import Table
 from torch import Tensor
 
-from dim.core.provenance import say_where
+from benchmarks.clock import say_measured
 from dim.data.dataset import write_dataset
 from dim.display.log import quieten
 from dim.display.terminal import Console
@@ -63,7 +63,7 @@ def bench_train(
         figures = (f"{1000 * bare:.2f}", f"{1000 * fit:.2f}", f"{ratio:.2f}", f"{1000 * (fit - bare):.2f}")
         table.add_row(f"{batch_size:,}", f"{steps:,}", *figures)
     Console().print(table)
-    say_where(f"{epochs} epochs")
+    say_measured(f"{epochs} epochs")
 
 
 class RandomData(LinkingDataModule):

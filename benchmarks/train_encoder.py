@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 
 from rich.table import Table
 
+from benchmarks.clock import say_measured
 from benchmarks.made_up_linker import Shape, write_text_encoder
-from dim.core.provenance import say_where
 from dim.data.dataset import Dataset
 from dim.demo import demo_world
 from dim.display.terminal import Console
@@ -82,7 +82,7 @@ def bench_train_encoder(
                 steps[kind, size].append(_measured([str(each) for each in options]))
     results = {each: {name: median(step[name] for step in found) for name in found[0]} for each, found in steps.items()}
     _print(results, f"{text_encoder.name if text_encoder else f'{shape} (random)'} on {world.name}, {precision}")
-    say_where(f"one thread, {rounds} rounds")
+    say_measured(f"one thread, {rounds} rounds")
     return results
 
 

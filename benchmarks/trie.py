@@ -16,9 +16,8 @@ import torch
 from rich.table import Table
 from transformers import GPT2Config, GPT2LMHeadModel, LogitsProcessor, PrefixConstrainedLogitsProcessor
 
-from benchmarks.clock import seconds
+from benchmarks.clock import say_measured, seconds
 from benchmarks.made_up_names import END, made_up_names, made_up_tokenizer
-from dim.core.provenance import say_where
 from dim.display.terminal import Console
 from dim.errors import DimError
 from dim.methods.generative.beam_search import Search
@@ -103,7 +102,7 @@ def bench_trie(
     title = f"{len(tree):,} names, {results['tokens_a_name']:.2f} tokens a name, vocabulary of {vocab_size:,}"
     _print(title, f"{model.num_parameters() / 1e6:.0f}M, batch {batch_size}, {num_beams} beams", results)
     print_facts = f"made-up names, byte-level BPE trained on {num_words:,} of 250,000 made-up words, {rounds} batches"
-    say_where(print_facts)
+    say_measured(print_facts)
     return results
 
 

@@ -238,6 +238,7 @@ COMMANDS = {
             "bench_serve",
             "bench_hostile",
             "bench_start",
+            "bench_earlier",
         ),
         "measure speed and memory against a peer or a ceiling",
     ),
