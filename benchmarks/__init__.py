@@ -6,6 +6,7 @@ import dim  # noqa: F401 - first: it mends the import of torchvision
 from benchmarks.caption import bench_caption
 from benchmarks.convert import bench_convert
 from benchmarks.dump import bench_dump
+from benchmarks.earlier import bench_earlier
 from benchmarks.embed import bench_embed
 from benchmarks.encode import bench_encode
 from benchmarks.generate import bench_generate
@@ -27,6 +28,7 @@ __all__ = [
     "bench_caption",
     "bench_convert",
     "bench_dump",
+    "bench_earlier",
     "bench_embed",
     "bench_encode",
     "bench_generate",

@@ -22,10 +22,16 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def say_measured(*facts: str) -> None:
-    """Prints the line below measured figures: machine, commit, these facts, and the load before the benchmark."""
-    busy = "" if LOAD_BEFORE < QUIET else ": busy, so that ratios in turns say more than seconds"
-    say_where(*facts, f"load {LOAD_BEFORE:.1f} before{busy}")
+def say_measured(*facts: str, load: float | None = None) -> None:
+    """Prints the line below measured figures: machine, commit, these facts, and the load before.
+
+    Args:
+        facts: More to say.
+        load: When measuring began; None: as it was when the benchmark began.
+    """
+    load = LOAD_BEFORE if load is None else load
+    busy = "" if load < QUIET else ": busy, so that ratios in turns say more than seconds"
+    say_where(*facts, f"load {load:.1f} before{busy}")
 
 
 def wait_until_quiet(most: float = QUIET, patience_s: float = 900) -> float:

@@ -194,7 +194,7 @@ def bench_earlier(
                 row.same.append(sum(one == other for one, other in pairs) / num_generated)
     rows += written
     _print(rows, f"today beside {checkout.name}, {text_encoder.name}, {num_entities:,} entities")
-    say_measured(f"{rounds} turns, load {load:.1f} before the first")
+    say_measured(f"{rounds} turns", load=load)
     write_json(folder / "earlier.json", {"rows": [vars(row) for row in rows], "load": load})
     return rows
 

@@ -141,8 +141,6 @@ def _started(
 ) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
     words = ["--model", str(folder), "--port", "0", "--device", device, *more]
     surroundings = {name: value for name, value in os.environ.items() if name != "DIM_TOKEN"}
-    if checkout is not None:
-        surroundings["PYTHONPATH"] = str(checkout)
     with TemporaryFile("w+") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "dim", "serve", *words],
@@ -150,6 +148,7 @@ def _started(
             stderr=log,
             text=True,
             env=surroundings,
+            cwd=checkout,  # whose dim `-m` finds there
         )
         try:
             yield process, log

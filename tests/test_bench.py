@@ -2,9 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import benchmarks
 from benchmarks.search import bench_search
 from benchmarks.search_curve import World
 from benchmarks.train import bench_train
+from dim.cli.commands import COMMANDS
 from dim.errors import ConfigError
 
 
@@ -63,3 +65,7 @@ def test_training_is_timed_against_a_bare_loop(capsys):
     shown = capsys.readouterr().out
     assert "bare loop" in shown
     assert "commit" in shown
+
+
+def test_the_command_line_has_every_benchmark() -> None:
+    assert sorted(COMMANDS["bench"].functions) == sorted(benchmarks.__all__)
