@@ -27,21 +27,21 @@ from dim.errors import ConfigError, DimError
 
 Way = Literal["torch", "fp32", "bf16"]
 #: How today's linker is exported.
-WAYS: dict[Way, tuple[str, list[str]]] = {
-    "torch": ("torch", []),
-    "fp32": ("OpenVINO fp32", ["--backend", "openvino", "--precision", "fp32"]),
-    "bf16": ("OpenVINO bf16", ["--backend", "openvino", "--precision", "bf16"]),
+WAYS: dict[Way, list[str]] = {
+    "torch": [],
+    "fp32": ["--backend", "openvino", "--precision", "fp32"],
+    "bf16": ["--backend", "openvino", "--precision", "bf16"],
 }
 #: What is measured of a linker: what it is called, its digits, and the goals by OpenVINO in fp32 and in bf16.
 LINKS = {
     "start": ("dim link, CPU s", 2, "≤ 0.5", "≤ 0.5"),
     "p50": ("mention, p50 ms", 1, "≤ 0.5", "≤ 0.42"),
     "p99": ("mention, p99 ms", 1, "≤ 0.6", "≤ 0.6"),
-    "batches": ("batches, a second", 0, "≥ 2.2", "≥ 2.8"),
-    "served": ("server, a second", 0, "≥ 2", "≥ 2"),
+    "batches": ("batches, /s", 0, "≥ 2.2", "≥ 2.8"),
+    "served": ("server, /s", 0, "≥ 2", "≥ 2"),
     "served_p99": ("server, p99 ms", 0, "≤ 1", "≤ 1"),
 }
-GENERATED = ("GEMEL, a second", 2, "≥ 2", "≥ 2")
+GENERATED = ("GEMEL, /s", 2, "≥ 2", "≥ 2")
 HERE = Path(__file__).resolve().parents[1]
 _PROCESS = Path(__file__).with_name("earlier_process.py")
 _SILENT = {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
@@ -227,7 +227,7 @@ def _make(earlier: Build, today: Build, package: Path, text_encoder: Path, confi
             for way in of_build:
                 if not build.linker(way).exists():
                     status.update(f"exports a linker of {build.checkout.name}")
-                    build.dim("export", build.run, build.linker(way), *WAYS[way][1])
+                    build.dim("export", build.run, build.linker(way), *WAYS[way])
 
 
 def _linker(
@@ -250,20 +250,22 @@ def _linker(
 
 
 def _print(rows: Sequence[Row], title: str) -> None:
-    caption = "a second: mentions, or answers; ratio: of today to before, median, least and most of the turns"
+    caption = (
+        "fp32, bf16: by OpenVINO, and of GEMEL; /s: mentions or answers a second\n"
+        "ratio: of today to before, median, least and most"
+    )
     table = Table(title=title, caption=caption)
-    for column in ("", "today by", "before", "today", "ratio", "turns", "goal"):
-        table.add_column(column, justify="left" if column in ("", "today by", "turns") else "right")
+    for column in ("", "by", "before", "today", "ratio", "turns", "goal"):
+        table.add_column(column, justify="left" if column in ("", "by", "turns") else "right", no_wrap=True)
     for above, row in zip([None, *rows], rows, strict=False):
         label, digits, *goals = GENERATED if row.name == "generated" else LINKS[row.name]
         is_first = above is None or above.name != row.name
         if is_first:
             table.add_section()
-        way = row.way if row.name == "generated" else WAYS[row.way][0]
         before, now, ratio = median(row.before), median(row.now), median(row.ratios)
         table.add_row(
             label if is_first else "",
-            way,
+            row.way,
             f"{before:,.{digits}f}",
             f"{now:,.{digits}f}",
             f"{ratio:.2f}",

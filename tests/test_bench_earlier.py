@@ -42,8 +42,7 @@ def test_both_builds_are_measured_on_the_same_rows_and_what_they_made_is_kept(
     assert found["p99"] >= found["p50"]
     shown = " ".join(capsys.readouterr().out.split())
     for said in (
-        "dim link, CPU s",
-        "OpenVINO fp32",
+        "│ dim link, CPU s │ fp32 │",
         "200 entities",
         "GEMEL in fp32: 100.0% of its",
         "before the first",
