@@ -29,6 +29,7 @@ def parsed(run, *configs):
 
 def instantiated(*arguments):
     """The objects that a command line of `fit` makes."""
+    classes_of_runs()  # as the command does: a class is known by its name once it is imported
     with ExitStack() as held:  # the objects outlive the lock of the run's folder
         return ParseOnly(held, **OPTIONS, args=["fit", *arguments])
 
