@@ -247,7 +247,9 @@ class _Run:
         if self.budget.num_timed_out and self.asker is not None:
             say(f"time-outs {self.asker.advice()} should do")
         say(f"entities  {counts}")
-        for answer in [answer for answer in plan.latest.values() if answer.status != "ok"][:NUM_PROMPTS]:
+        # One of each kind: many cut answers hide no server's own words.
+        firsts = {answer.status: answer for answer in reversed(plan.latest.values()) if answer.status != "ok"}
+        for answer in (firsts[status] for status in statuses if status in firsts):
             say(f"          e.g. {answer.entity_id}: {answer.status}, {answer.detail}")
         if table.empty:
             say(f"No answer is usable, so the text '{self.variant}' is not written.")
