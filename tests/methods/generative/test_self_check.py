@@ -41,6 +41,7 @@ def test_what_has_a_cache_is_exact_with_it(kind, tmp_path):
     assert check_model(model).facts["verdict"] == "exact"
     assert model.way == BATCHED
     assert apart(model) < MOST
+    assert apart(model, num_beams=1) < MOST
 
 
 @pytest.mark.parametrize("kind", MOVED)
