@@ -64,6 +64,13 @@ def test_every_ablation_changes_a_config_that_it_follows(config, bases, tmp_path
     assert chosen(base) != chosen(changed)
 
 
+@pytest.mark.parametrize("name", ["gemel_wikidiverse", "gemel_wikimel"])
+def test_the_published_gemel_begins_and_ends_names_as_the_release_does(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    model = parsed(tmp_path / "run", FOLDER / f"{name}.yaml").model
+    assert (model.bos, model.end, model.name_tokens) == ("never", "eos", "alone")
+
+
 def chosen(cli):
     """What the shipped ablations change."""
     data, model = cli.datamodule, cli.model
