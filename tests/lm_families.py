@@ -50,6 +50,7 @@ SMALL: tuple[tuple[Any, str], ...] = (
     (8, "sliding_window sliding_window_size attention_chunk_size window_size"),  # prompts are longer
     (16, "patch_size mamba_chunk_size chunk_size num_mel_bins"),
     (0.0, "dropout attention_dropout resid_pdrop embd_pdrop hidden_dropout"),
+    (3.0, "embedding_multiplier"),  # 1 by default: no scale would be seen
     (True, "is_decoder"),
 )
 SIZES = {name: value for value, names in SMALL for name in names.split()}
@@ -171,3 +172,27 @@ def apart(model: LanguageModel, lengths: tuple[int, ...] = (5, 23, 40), num_beam
             plain = np.mean([float(logs[length - 1 + i, token]) for i, token in enumerate([*name.tokens, end])])
             gaps += [abs(plain - name.score), abs(plain - score)]
     return float(max(gaps))
+
+
+@torch.no_grad()
+def scales(model: LanguageModel) -> tuple[float, float | None]:
+    """By how much a token's vector is scaled when it is looked up, and every vector behind that.
+
+    The latter is None where that is no product with one number, or the model does not show what its first layer reads.
+    """
+    tokens = torch.tensor([[7, 11, 23]])
+    vectors, weights = model.embed(tokens), model.model.get_input_embeddings().weight[tokens]
+    looked_up = float((vectors / weights).median())
+    step = torch.full_like(vectors, 0.01)
+
+    def first(given: torch.Tensor) -> torch.Tensor:
+        output = model.model(inputs_embeds=given.clone(), use_cache=False, output_hidden_states=True)
+        found: torch.Tensor = output.hidden_states[0]
+        return found
+
+    try:
+        grown = (first(vectors + step) - first(vectors)) / step
+    except (AttributeError, TypeError, IndexError, KeyError, RuntimeError):
+        return looked_up, None
+    is_number = grown.shape == step.shape and float(grown.std()) < 0.01 * float(grown.mean().abs())
+    return looked_up, float(grown.mean()) if is_number else None

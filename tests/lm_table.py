@@ -17,7 +17,7 @@ import dim
 # isort: split
 import torch
 import transformers
-from lm_families import KINDS, apart, write_language_model
+from lm_families import KINDS, apart, scales, write_language_model
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 from dim.errors import DimError
@@ -25,7 +25,7 @@ from dim.methods.generative.language_model import LanguageModel
 from dim.methods.generative.self_check import check_model
 
 DOCUMENT = Path(__file__).parent.parent / "docs/reference/language_models.md"
-HEAD = "| family | verdict | prompts, or why not | differs by |\n|---|---|---|---|\n"
+HEAD = "| family | verdict | prompts, or why not | differs by | scale |\n|---|---|---|---|---|\n"
 WITH_IMAGES = " with images"
 #: Folders with an image model, as they are published.
 WHOLE = (
@@ -47,7 +47,7 @@ GROUP, TIMEOUT = 14, 240  # families a process, and its seconds: one that hangs 
 def row(kind: str) -> str:
     """The line of a family, which is written into a folder."""
     if kind in LEFT_OUT:
-        return f"| {kind} | not tried | {LEFT_OUT[kind]} | |"
+        return f"| {kind} | not tried | {LEFT_OUT[kind]} | | |"
     make = AutoModelForImageTextToText if kind.endswith(WITH_IMAGES) else AutoModelForCausalLM
     with TemporaryDirectory() as folder:
         write_language_model(Path(folder), kind.removesuffix(WITH_IMAGES), make)
@@ -55,9 +55,15 @@ def row(kind: str) -> str:
         try:
             verdict = check_model(model)
         except DimError as error:
-            return f"| {kind} | refused | {_short(str(error.found), folder)} | |"
+            return f"| {kind} | refused | {_short(str(error.found), folder)} | | |"
         slow = "" if verdict.way.is_fast else f" ({_short('; '.join(verdict.faster), folder)})"
-        return f"| {kind} | {verdict.facts['verdict']} | {verdict.way}{slow} | {apart(model):.0e} |"
+        return f"| {kind} | {verdict.facts['verdict']} | {verdict.way}{slow} | {apart(model):.0e} | {_scale(model)} |"
+
+
+def _scale(model: LanguageModel) -> str:
+    """What a vector is multiplied by; nothing, where that is 1 or no number."""
+    words = zip(scales(model), ("looked up", "behind"), strict=True)
+    return ", ".join(f"× {by:.3g} {where}" for by, where in words if by is not None and abs(by - 1) > 0.01)
 
 
 def rows(kinds: list[str]) -> list[str]:
@@ -83,7 +89,7 @@ def _in_a_process(kinds: list[str]) -> list[str]:
     lines = [line for line in written.splitlines() if line.startswith("| ")]
     if len(kinds) == 1 and not lines:
         last = (said.strip().splitlines() or ["it said nothing"])[-1]
-        lines = [f"| {kinds[0]} | not tried | {_short(f'ended with {process.returncode}: {last}', '')} | |"]
+        lines = [f"| {kinds[0]} | not tried | {_short(f'ended with {process.returncode}: {last}', '')} | | |"]
     return lines
 
 

@@ -29,6 +29,7 @@ def parsed(run, *configs):
 
 def instantiated(*arguments):
     """The objects that a command line of `fit` makes."""
+    classes_of_runs()  # as the command does: a class is known by its name once it is imported
     with ExitStack() as held:  # the objects outlive the lock of the run's folder
         return ParseOnly(held, **OPTIONS, args=["fit", *arguments])
 
@@ -61,6 +62,13 @@ def test_every_ablation_changes_a_config_that_it_follows(config, bases, tmp_path
     changed = parsed(tmp_path / "changed", followed, config)
     assert changed.datamodule.batch_size == base.datamodule.batch_size > 1
     assert chosen(base) != chosen(changed)
+
+
+@pytest.mark.parametrize("name", ["gemel_wikidiverse", "gemel_wikimel"])
+def test_the_published_gemel_begins_and_ends_names_as_the_release_does(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    model = parsed(tmp_path / "run", FOLDER / f"{name}.yaml").model
+    assert (model.bos, model.end, model.name_tokens) == ("never", "eos", "alone")
 
 
 def chosen(cli):

@@ -14,7 +14,6 @@ from dim.core.jobs import Workplace
 from dim.demo import demo_world
 from dim.errors import CheckpointError
 from dim.training.predict import WORKPLACE, predict_on_cluster
-from dim.training.saved_run import classes_of_runs
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +73,6 @@ def test_blocks_answer_as_the_trainer_does_and_go_on_where_they_stood(place, mon
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    classes_of_runs()  # so that a command line may name them
     return demo_world(tmp_path_factory.mktemp("other") / "world", num_entities=300, num_images=0, seed=1).root
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from dim.core.coroutines import run_to_end
 from dim.core.files import check_variant, content_hash, file_name_of
 from dim.data.dataset import ANSWERS, Dataset, add_texts
+from dim.display.counts import count_of
 from dim.display.lines import say
 from dim.errors import ConfigError, DataError
 from dim.refresh.answers import Answer, AnswerLog, Keep
@@ -25,6 +26,7 @@ from dim.refresh.progress import answer_progress
 from dim.refresh.prompt import PromptTemplate
 from dim.refresh.quality import quality_report
 from dim.refresh.quality_shown import print_quality
+from dim.refresh.reply import RETRIED
 from dim.refresh.side_by_side import print_side_by_side
 from dim.refresh.tokens import TokenCounter
 from dim.releases.prepare import open_dataset
@@ -124,6 +126,10 @@ def refresh(
             dataset = run.write(plan)
     if stop:
         run.say_stop(plan, stop)
+    elif failed := sum(plan.statuses().get(status, 0) for status in RETRIED):
+        say(
+            f"left      {count_of(failed, 'entity')}, for which the server failed each try; the same command asks again"
+        )
     return dataset
 
 
@@ -247,7 +253,9 @@ class _Run:
         if self.budget.num_timed_out and self.asker is not None:
             say(f"time-outs {self.asker.advice()} should do")
         say(f"entities  {counts}")
-        for answer in [answer for answer in plan.latest.values() if answer.status != "ok"][:NUM_PROMPTS]:
+        # One of each kind: many cut answers hide no server's own words.
+        firsts = {answer.status: answer for answer in reversed(plan.latest.values()) if answer.status != "ok"}
+        for answer in (firsts[status] for status in statuses if status in firsts):
             say(f"          e.g. {answer.entity_id}: {answer.status}, {answer.detail}")
         if table.empty:
             say(f"No answer is usable, so the text '{self.variant}' is not written.")

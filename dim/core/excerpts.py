@@ -8,13 +8,16 @@ MOST = 300  #: Characters of what an error says.
 
 
 def first_line(error: BaseException) -> str:
-    r"""The first line of what an error says, cut to `MOST` characters; `no message` where it says nothing.
+    r"""The first line of what an error says, with what it announces; at most `MOST` characters.
 
     Example:
         >>> first_line(OSError("no such file\nlooked in /tmp")), first_line(OSError())
         ('no such file', 'no message')
+        >>> first_line(OSError("none of:\n(1) a file\n(2) a folder"))
+        'none of: (1) a file (2) a folder'
     """
-    return (str(error).strip().splitlines() or ["no message"])[0][:MOST]
+    first = (str(error).strip().splitlines() or ["no message"])[0].rstrip()
+    return one_line(error) if first.endswith(":") else first[:MOST]
 
 
 def one_line(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
-from transformers import dynamic_module_utils
+from transformers import PreTrainedTokenizerBase, dynamic_module_utils
 from transformers.utils import logging
 
 from dim.core.excerpts import few, first_line
@@ -122,10 +122,13 @@ class Pretrained:
             **options: Of `kind.from_pretrained`.
 
         Raises:
-            ConfigError: There is no such folder, or nothing of that kind in it, or the hub cannot be reached.
+            ConfigError: There is no such folder, or nothing of that kind in it, or the hub cannot be reached; or it is
+                a tokenizer without a vocabulary.
             DataError: It is of a kind whose code stands beside its weights, which is never run.
         """
-        return self.made(kind.from_pretrained, **options)
+        found = self.made(kind.from_pretrained, **options)
+        check_vocabulary(getattr(found, "tokenizer", found), f"{self.what} at {self.path}")  # a processor has its own
+        return found
 
     def made(self, make: Callable[..., Any], **options: Any) -> Any:
         """As `load`, by a function that takes the folder or id first: another library's way to open it."""
@@ -252,6 +255,25 @@ def own_code(what: str, path: str) -> DataError:
         f"one that brings code of its own (auto_map: {'; '.join(named)[:300] or 'on the hub'}), which dim never runs",
         "Use a model whose model_type the installed Transformers knows.",
     )
+
+
+def check_vocabulary(tokenizer: Any, what: str) -> None:
+    """Raises ConfigError for a tokenizer that knows special tokens alone: all texts would be one to it.
+
+    Of some families (BERT, GPT-2, Qwen, Gemma) Transformers makes such a one where its files are not there.
+
+    Args:
+        tokenizer: Whatever was loaded; what is no tokenizer of Transformers is left alone.
+        what: It, for the message.
+    """
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        return
+    if len(tokenizer) <= len({*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}):
+        raise ConfigError(
+            f"the tokenizer of {what}",
+            f"one without a vocabulary ({type(tokenizer).__name__})",
+            "Put its files (tokenizer.json, or vocab.txt and the like) beside config.json.",
+        )
 
 
 def check_folder(folder: Path, what: str) -> None:

@@ -111,17 +111,21 @@ def _text_of(prompt: Prompt) -> str:
 def _load(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
+    from dim.encoders.pretrained import check_vocabulary
+
     if not folder.is_dir():
         raise ConfigError(
             f"the folder of a Transformers tokenizer at {folder}", "no folder", "Check --tokenizer, or leave it out."
         )
     try:
         # Said: where it is not, Transformers asks on stdin whether the folder's own code shall run.
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
             f"a Transformers tokenizer in {folder}", first_line(error), "Check --tokenizer, or leave it out."
         ) from error
+    check_vocabulary(tokenizer, f"the model at {folder}")
+    return tokenizer
 
 
 def _context_of(folder: Path, tokenizer: Any) -> int | None:

@@ -101,6 +101,14 @@ def test_texts_are_cut_at_max_length_or_at_what_the_model_takes(folder: Path) ->
     np.testing.assert_allclose(whole[0], oracle(folder, long, "mean", 12), atol=1e-5)
 
 
+def test_a_folder_without_its_tokenizers_files_is_refused(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "copy")
+    for file in [*(tmp_path / "copy").glob("*token*"), *(tmp_path / "copy").glob("vocab*")]:
+        file.unlink()
+    with pytest.raises(ConfigError, match="one without a vocabulary"):
+        TransformersTextEncoder(str(tmp_path / "copy")).encode_text(TEXTS)  # all of them would have one vector
+
+
 def test_a_text_that_is_not_read_to_its_end_is_told(folder: Path) -> None:
     texts = ["anna", " ".join(["anna"] * 10), " ".join(["anna"] * 11), "a" * 99]
     assert list(TransformersTextEncoder(str(folder)).are_cut(texts)) == [False, False, True, False]

@@ -325,6 +325,20 @@ def test_a_dataset_that_is_written_anew_while_it_waits_is_asked_nothing(data: Pa
     assert not (data / "answers").exists()
 
 
+def test_the_record_says_what_was_asked_of_the_sampling_and_what_cannot_be_known(data: Path) -> None:
+    def states(number: int, question: str, body: Any) -> Any:
+        status, headers, answer = kind_answer(number, question, body)
+        return status, headers, answer | {"system_fingerprint": "fp_1"}
+
+    with FaultyServer(states) as server:
+        run(data, server, temperature=0.7, seed=3)
+    assert {(body["temperature"], body["seed"]) for _, _, body, _ in server.requests} == {(0.7, 3)}
+    sampling = Dataset(data).meta["text_facts"][VARIANT]["sampling"]
+    assert (sampling["asked"], sampling["system_fingerprints"]) == ({"temperature": 0.7, "seed": 3}, ["fp_1"])
+    assert sampling["not_known"].startswith("whether the server followed them")
+    assert {(line["parameters"]["seed"], line["system_fingerprint"]) for line in answers(data)} == {(3, "fp_1")}
+
+
 def test_further_fields_are_sent_recorded_and_part_of_the_question(data: Path) -> None:
     fields = {"stop": ["END"], "frequency_penalty": 0.3, "chat_template_kwargs": {"enable_thinking": False}}
     with FaultyServer(kind_answer) as server:

@@ -167,13 +167,25 @@ def test_what_was_answered_with_a_cut_text_is_known_whatever_the_context_is_take
     assert Dataset(data).texts(VARIANT).notna().sum() == 3
 
 
-def test_the_context_that_a_server_lists_counts_before_that_of_the_tokenizer(data: Path, capsys: Any) -> None:
+@pytest.mark.parametrize(
+    ("models", "has_tokenizer", "context"),
+    [
+        ([{"id": "tiny", "max_model_len": 800}], False, "800"),
+        ([{"id": "tiny", "max_model_len": 800}], True, "800"),
+        ([{"id": "other", "max_model_len": 800}], True, "1,024"),
+        ([{"id": "other"}], False, None),
+    ],
+)
+def test_the_context_that_a_server_lists_counts_before_that_of_the_tokenizer(
+    data: Path, tmp_path: Path, capsys: Any, models: list[dict[str, Any]], has_tokenizer: bool, context: str | None
+) -> None:
     table = pd.read_parquet(data / "texts" / "brief.parquet")
     table.loc[table["entity_id"] == "Q1", "text"] = "Bob ran. " * 500
     add_texts(data, "brief", table)
-    for models, context in (([{"id": "tiny", "max_model_len": 800}], "800"), ([{"id": "other"}], None)):
-        with FaultyServer(kind_answer, models=models) as server:
-            run(data, server, limit=2, variant=f"v{context}")
-        said = spoken(capsys)
-        assert (f"the context has {context} tokens" in said) == (context is not None)
-        assert ("the model's context is not known" in said) == (context is None)
+    words = re.findall(r"\w+|[^\w\s]", DEFAULT_TEMPLATE.read_text())
+    tokenizer = {"tokenizer": write_tiny_model(tmp_path / "tiny", words)} if has_tokenizer else {}
+    with FaultyServer(kind_answer, models=models) as server:
+        run(data, server, limit=2, **tokenizer)
+    said = spoken(capsys)
+    assert (f"the context has {context} tokens" in said) == (context is not None)
+    assert ("the model's context is not known" in said) == (context is None)

@@ -2,6 +2,7 @@ import asyncio
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -102,6 +103,10 @@ def test_every_fault_is_retried_or_recorded_and_never_becomes_text(
         in said
     )
     assert "4 texts; 12 entities have none" in said
+    assert "left 3 entities, for which the server failed each try; the same command asks again" in " ".join(
+        said.split()
+    )
+    assert sorted(re.findall(r"e\.g\. Q\d+: (\w+),", said)) == sorted(set(found.values()) - {"ok"})  # one of each kind
 
     with FaultyServer(kind_answer) as server:
         dataset = run(data, server)

@@ -58,3 +58,9 @@ def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
         TokenCounter(tmp_path / "none")
     with pytest.raises(ConfigError, match="a Transformers tokenizer in"):
         TokenCounter(tmp_path)
+    folder = write_tiny_model(tmp_path / "tiny", ["a"])
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    (folder / "config.json").write_text('{"model_type": "qwen3"}')  # of which Transformers makes an empty one
+    with pytest.raises(ConfigError, match="one without a vocabulary"):
+        TokenCounter(folder)

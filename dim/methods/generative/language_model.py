@@ -52,12 +52,19 @@ class LanguageModel(Tokenized):
     revision: str | None = None
 
     def __post_init__(self) -> None:
-        self.way: Way = WAYS[0]  #: How prompts go through it; the self-check settles it.
+        # The self-check settles both.
+        self.way: Way = WAYS[0]  #: How prompts go through it.
+        self.scale = 1.0  #: Of tokens' vectors, where the model scales them only if it looks them up itself.
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process loads the weights itself; what was settled about the model holds there, too.
         options = {name: self.__dict__[name] for name in self.__dataclass_fields__}
-        return options | {"revision": self.source.known_revision, "way": self.way, "_rules": self.rules}
+        return options | {
+            "revision": self.source.known_revision,
+            "way": self.way,
+            "scale": self.scale,
+            "_rules": self.rules,
+        }
 
     @cached_property
     def source(self) -> Pretrained:
@@ -142,7 +149,16 @@ class LanguageModel(Tokenized):
     def embed(self, tokens: Tensor) -> Tensor:
         """The input vectors [..., width] of tokens [...], in the model's precision."""
         vectors: Tensor = self._embedding(tokens)
-        return vectors
+        return vectors if self.scale == 1 else vectors * self.scale
+
+    @property
+    def scale_of_ids(self) -> float:
+        """By what the module that looks tokens up multiplies their vectors, as far as it says so; 1: by nothing."""
+        owners = (
+            module for module in self.model.modules() if any(child is self._embedding for child in module.children())
+        )
+        found = [getattr(owner, name, None) for owner in owners for name in ("embedding_multiplier", "embed_scale")]
+        return next((float(value) for value in found if isinstance(value, int | float)), 1.0)
 
     def run(self, mask: Tensor, num_logits: int, vectors: Tensor, past: Any = None, is_last: bool = False) -> Any:
         """One forward pass over left-padded input vectors, as `way` has it.

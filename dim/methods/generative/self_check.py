@@ -128,17 +128,31 @@ class Trial:
         by_ids = _tried(lambda: self._plain_logits(input_ids=tokens))
         if isinstance(by_ids, str):
             raise _refused(model, f"it cannot read a text: {by_ids}")
-        by_vectors = _tried(lambda: self._plain_logits(inputs_embeds=model.embed(tokens)))
-        if isinstance(by_vectors, str):
-            raise _refused(model, f"it cannot read input vectors (inputs_embeds): {by_vectors}")
-        apart, moved = _apart(by_ids, by_vectors), self._moved(model.embed(tokens))
-        rounding = (_apart(self._plain_logits(inputs_embeds=vectors), by_vectors) for vectors in moved)
-        if not apart <= self.tolerance(apart, lambda: max(rounding)):
+        model.scale = 1.0
+        apart = self._misread(by_ids)
+        if apart and (scale := model.scale_of_ids) != 1:  # Falcon-H1 and MVP scale vectors of ids alone
+            model.scale = scale
+            apart = self._misread(by_ids)
+        if apart:
             raise _refused(
                 model,
                 "it reads the ids of tokens beside their vectors: by ids, and by these ids' vectors, the likelihoods "
                 f"differ by {apart:.2g}",
             )
+
+    def _misread(self, by_ids: Tensor) -> float:
+        """By how much likelihoods behind tokens' vectors are off those behind their ids; 0 for no more than allowed.
+
+        Raises:
+            ConfigError: The model reads no vectors.
+        """
+        vectors = self.model.embed(self.tokens[:1])
+        by_vectors = _tried(lambda: self._plain_logits(inputs_embeds=vectors))
+        if isinstance(by_vectors, str):
+            raise _refused(self.model, f"it cannot read input vectors (inputs_embeds): {by_vectors}")
+        rounding = (_apart(self._plain_logits(inputs_embeds=moved), by_vectors) for moved in self._moved(vectors))
+        apart = _apart(by_ids, by_vectors)
+        return 0.0 if apart <= self.tolerance(apart, lambda: max(rounding)) else apart
 
     def plain(self, prompts: Encoded) -> list[dict[Name, float]]:
         """The score of each name behind each prompt, by a forward pass of this prompt alone.

@@ -7,6 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dim.errors import ConfigError
 from dim.methods.generative.language_model import LanguageModel, explained_memory
+from dim.methods.generative.self_check import check_model
 from dim.methods.generative.tokenizer import NameRules
 from dim.methods.generative.ways import WAYS
 
@@ -106,6 +107,21 @@ def test_no_model_there_says_what_stands_beside(tmp_path):
     (tmp_path / "opt-tiny").mkdir()
     with pytest.raises(ConfigError, match="beside it: opt-tiny"):
         _ = LanguageModel(str(tmp_path / "opt-tny")).model
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        ("llama", r"from one of: \(1\) a `tokenizers` library serialization file"),
+        ("gpt2", "one without a vocabulary"),  # which Transformers makes out of nothing
+    ],
+)
+def test_a_folder_without_a_tokenizer_says_so(kind, found, tmp_path):
+    for file in save_model(tmp_path / kind, kind).iterdir():
+        if "token" in file.name:
+            file.unlink()
+    with pytest.raises(ConfigError, match=found):
+        check_model(LanguageModel(str(tmp_path / kind)))
 
 
 def test_weights_of_another_kind_of_model_are_refused(tmp_path, folder):

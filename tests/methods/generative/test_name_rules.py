@@ -29,7 +29,7 @@ from dim.methods.generative.name_end import never_ended
 from dim.methods.generative.prompt import pad_left
 from dim.methods.generative.tokenizer import NameRules
 from dim.training.predict import AnswerBlocks
-from dim.training.saved_run import classes_of_runs, instantiate_run, open_run
+from dim.training.saved_run import instantiate_run, open_run
 
 BEFORE = ["--model.bos", "never", "--model.end", "eos", "--model.name_tokens", "alone"]
 UNTRAINED = ["--model.train_mapper", "false", "--data.leave_out", "[image]"]
@@ -43,7 +43,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("lm", "endless"):
         save_model(folder / name, kind="llama", tokens=metaspace_bpe(texts))
     lean_to_ends(folder / "lm", texts)
-    classes_of_runs()
     return folder
 
 

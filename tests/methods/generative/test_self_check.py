@@ -41,6 +41,7 @@ def test_what_has_a_cache_is_exact_with_it(kind, tmp_path):
     assert check_model(model).facts["verdict"] == "exact"
     assert model.way == BATCHED
     assert apart(model) < MOST
+    assert apart(model, num_beams=1) < MOST
 
 
 @pytest.mark.parametrize("kind", MOVED)
@@ -108,6 +109,20 @@ def test_vectors_enter_where_those_of_tokens_do(kind, tmp_path):
         by_ids = model.model(input_ids=tokens).logits
         by_vectors = model.run(torch.ones_like(tokens), tokens.shape[1], model.embed(tokens)).logits
     assert torch.allclose(by_ids, by_vectors, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [("falcon_h1", {"embedding_multiplier": 5.65}), ("mvp", {"scale_embedding": True})]
+)
+def test_vectors_are_scaled_where_a_model_scales_those_of_ids_alone(kind, options, tmp_path):
+    model, tokens = LanguageModel(str(write_language_model(tmp_path, kind, **options))), torch.arange(10, 22)[None]
+    check_model(model)
+    assert model.scale > 5
+    with torch.no_grad():
+        by_ids = model.model(input_ids=tokens).logits
+        by_vectors = model.model(inputs_embeds=model.embed(tokens)).logits
+    assert torch.allclose(by_ids, by_vectors, atol=1e-4)
+    assert apart(model) < MOST
 
 
 def test_the_generation_config_of_a_folder_has_no_say(tmp_path):

@@ -137,6 +137,19 @@ def test_what_is_normalised_or_merged_is_listed(models: dict[str, LanguageModel]
     assert "Café Zoë" in facts["word_piece"][OTHER_FORM]
 
 
+def test_blanks_before_punctuation_belong_to_a_name_whatever_a_folder_says(
+    models: dict[str, LanguageModel], tmp_path: Path
+) -> None:
+    save(models["unigram"].tokenizer, tmp_path)
+    options = peek_json(tmp_path / "tokenizer_config.json", dict)
+    write_json(tmp_path / "tokenizer_config.json", {**options, "clean_up_tokenization_spaces": True})
+    model, name = ruled(LanguageModel(str(tmp_path))), "Ada ? Olga !"
+    check = NameCheck(model, [name])
+    build_tree([name], np.arange(1), model, 64, check)
+    assert check.facts == {}
+    assert list(rows_of_names([name], np.arange(1), model)) == [name]
+
+
 def test_a_special_token_inside_a_name_is_text_or_leaves_it_out(model: LanguageModel) -> None:
     tree = build_tree(["Ada Olga", "</s>", "Ada </s> Olga"], np.arange(3), model, 64)
     assert all(model.tokenizer.eos_token_id not in tokens for tokens, _ in tree)
