@@ -22,6 +22,7 @@ from benchmarks.start import cost_of
 from dim.core.files import write_json
 from dim.core.progress import tracked
 from dim.data.dataset import Dataset
+from dim.display.counts import count_of
 from dim.display.terminal import Console
 from dim.errors import ConfigError, DimError
 
@@ -194,7 +195,7 @@ def bench_earlier(
                 row.same.append(sum(one == other for one, other in pairs) / num_generated)
     rows += written
     _print(rows, f"today beside {checkout.name}, {text_encoder.name}, {num_entities:,} entities")
-    say_measured(f"{rounds} turns", load=load)
+    say_measured(count_of(rounds, "turn"), load=load)
     write_json(folder / "earlier.json", {"rows": [vars(row) for row in rows], "load": load})
     return rows
 

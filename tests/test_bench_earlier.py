@@ -45,7 +45,7 @@ def test_both_builds_are_measured_on_the_same_rows_and_what_they_made_is_kept(
         "│ dim link, CPU s │ fp32 │",
         "200 entities",
         "GEMEL in fp32: 100.0% of its",
-        "before the first",
+        "1 turn · load",
     ):
         assert said in shown
     assert len(json.loads((folder / "earlier.json").read_text())["rows"]) == len(rows)
