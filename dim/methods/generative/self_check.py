@@ -22,8 +22,8 @@ from dim.methods.generative.passes import trained_logits
 from dim.methods.generative.ways import WAYS, Encoded, Way
 
 NUM_BEAMS = 4
-#: Of the two prompts: the padding of the shorter one is wider than a convolution of hybrid models. Longer ones hide more: with
-#: 20 tokens Zamba2 and ProphetNet, whose scores are off by 0.004 and 0.008 elsewhere, pass.
+#: Of the two prompts: the padding of the shorter one is wider than a convolution of hybrid models. Longer ones hide
+#: more: with 20 tokens Zamba2 and ProphetNet pass, whose scores are off by 0.004 and 0.008 elsewhere.
 LENGTHS = (12, 5)
 #: The most by which a name's score may differ from that of a plain forward pass, in nats a token: in fp32 always, in
 #: half precision and quantized whatever the model's own rounding makes (`Trial.rounding`).
