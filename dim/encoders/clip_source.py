@@ -33,7 +33,7 @@ from dim.encoders.model_files import (
     needs_conversion,
     write_safetensors,
 )
-from dim.encoders.pretrained import own_code, unasked
+from dim.encoders.pretrained import check_vocabulary, own_code, unasked
 from dim.encoders.weights import hash_files
 from dim.errors import ConfigError, DataError
 
@@ -363,6 +363,7 @@ class ClipSource:
                     tokenizer = open_clip.tokenizer.HFTokenizer(self.tokenizer_id, **options)
                 else:
                     tokenizer = open_clip.get_tokenizer(self._name, **options)
+            check_vocabulary(tokenizer, self.model_name)
         except ConfigError:
             raise
         except Exception as error:

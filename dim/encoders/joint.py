@@ -20,7 +20,7 @@ from transformers import AutoConfig
 from dim.encoders.base import Features, ImageEncoder, LoadedAnew, Owner, TextEncoder
 from dim.encoders.device import DTYPES, Precision, deferred, resolve_device
 from dim.encoders.encoder_check import check_inputs, check_texts, pictures
-from dim.encoders.pretrained import KnownByItsFiles
+from dim.encoders.pretrained import KnownByItsFiles, check_vocabulary
 from dim.encoders.sentence_folder import SentenceFolder, sentence_folder
 from dim.encoders.sentence_recipe import Asked, SentenceRecipe
 from dim.encoders.text_reader import width_of
@@ -163,6 +163,7 @@ class SentenceTransformersEncoder(KnownByItsFiles, LoadedAnew, TextEncoder, Imag
             raise ConfigError("the package sentence-transformers, for joint models", "none", remedy) from error
         _ = self._folder  # whose modules are looked at before any of them is made
         model = self.source.made(SentenceTransformer, device=device, model_kwargs={"dtype": DTYPES[self.precision]})
+        check_vocabulary(model, f"{self.WHAT} at {self.path}")
         return model.eval().requires_grad_(False)
 
     def copy_model(self, source: Path, target: Path) -> bool:

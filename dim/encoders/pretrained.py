@@ -127,7 +127,7 @@ class Pretrained:
             DataError: It is of a kind whose code stands beside its weights, which is never run.
         """
         found = self.made(kind.from_pretrained, **options)
-        check_vocabulary(getattr(found, "tokenizer", found), f"{self.what} at {self.path}")  # a processor has its own
+        check_vocabulary(found, f"{self.what} at {self.path}")
         return found
 
     def made(self, make: Callable[..., Any], **options: Any) -> Any:
@@ -257,15 +257,16 @@ def own_code(what: str, path: str) -> DataError:
     )
 
 
-def check_vocabulary(tokenizer: Any, what: str) -> None:
+def check_vocabulary(loaded: Any, what: str) -> None:
     """Raises ConfigError for a tokenizer that knows special tokens alone: all texts would be one to it.
 
     Of some families (BERT, GPT-2, Qwen, Gemma) Transformers makes such a one where its files are not there.
 
     Args:
-        tokenizer: Whatever was loaded; what is no tokenizer of Transformers is left alone.
+        loaded: A tokenizer of Transformers, or what has one, as a processor has; whatever else it is, is left alone.
         what: It, for the message.
     """
+    tokenizer = getattr(loaded, "tokenizer", loaded)
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         return
     if len(tokenizer) <= len({*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}):

@@ -131,6 +131,11 @@ def test_a_folder_brings_its_tokenizer_and_is_named_by_pretrained_alone(weights:
     assert encoder.source.preprocess_config["resize_mode"] == "squash"
     with pytest.raises(ConfigError, match=f"Set pretrained to the folder, {folder}"):
         OpenClipEncoder(f"local-dir:{folder}").encode_text(TEXTS)
+    for file in [*folder.glob("*token*"), *folder.glob("vocab*")]:
+        file.unlink()
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ConfigError, match="one without a vocabulary"):
+        OpenClipEncoder(pretrained=str(folder), device="cpu").encode_text(TEXTS)
 
 
 class _Published(torch.nn.Module):

@@ -60,6 +60,14 @@ def test_features_are_those_of_sentence_transformers(kind: str, tmp_path: Path) 
     assert half.fingerprint != ours.fingerprint
 
 
+def test_a_folder_without_its_tokenizers_files_is_refused(tmp_path: Path) -> None:
+    folder = write_joint(tmp_path / "joint", "qwen3", prompts=PROMPTS)
+    for file in [*folder.glob("*token*"), *folder.glob("vocab*")]:
+        file.unlink()
+    with pytest.raises(ConfigError, match="one without a vocabulary"):
+        encoder(folder).encode_text(TEXTS)
+
+
 def test_a_model_of_texts_with_a_chat_template_reads_them_by_it_and_no_image(tmp_path: Path) -> None:
     folder = write_joint(tmp_path / "chat", "qwen3", prompts=PROMPTS)
     theirs, ours = oracle(folder), encoder(folder)
