@@ -31,7 +31,7 @@ def say_measured(*facts: str, load: float | None = None) -> None:
     """
     load = LOAD_BEFORE if load is None else load
     busy = "" if load < QUIET else ": busy, so that ratios in turns say more than seconds"
-    say_where(*facts, f"load {load:.1f} before{busy}")
+    say_where(*facts, f"load {load:.2f} before{busy}")
 
 
 def wait_until_quiet(most: float = QUIET, patience_s: float = 900) -> float:

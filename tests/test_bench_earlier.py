@@ -80,5 +80,5 @@ def test_a_busy_machine_is_waited_for_and_said(
     monkeypatch.setattr(clock, "LOAD_BEFORE", 2.5)
     say_measured()
     quiet, busy = capsys.readouterr().out.splitlines()
-    assert quiet.endswith("3 turns · load 0.1 before")
-    assert busy.endswith("load 2.5 before: busy, so that ratios in turns say more than seconds")
+    assert quiet.endswith("3 turns · load 0.10 before")
+    assert busy.endswith("load 2.50 before: busy, so that ratios in turns say more than seconds")
