@@ -18,7 +18,7 @@ from rich.table import Table
 from benchmarks.clock import QUIET, say_measured, wait_until_quiet
 from benchmarks.serve_clients import measure_closed
 from benchmarks.serve_process import timed_server
-from benchmarks.start import cost_of
+from benchmarks.start import HERE, checked_checkout, cost_of
 from dim.core.files import write_json
 from dim.core.progress import tracked
 from dim.data.dataset import Dataset
@@ -43,7 +43,6 @@ LINKS = {
     "served_p99": ("server, p99 ms", 0, "≤ 1", "≤ 1"),
 }
 GENERATED = ("GEMEL, /s", 2, "≥ 2", "≥ 2")
-HERE = Path(__file__).resolve().parents[1]
 _PROCESS = Path(__file__).with_name("earlier_process.py")
 _SILENT = {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
 
@@ -162,10 +161,8 @@ def bench_earlier(
     """
     if min(rounds, num_mentions, batch_size, num_batches, clients, num_generated) < 1:
         raise ConfigError("mentions, a batch, a client and a round at least", "none of one of them", "Raise it.")
-    if not (checkout / "dim" / "__main__.py").is_file():
-        raise ConfigError(f"a checkout of dim at {checkout}", "none", "Make one: git worktree add FOLDER COMMIT.")
-    folder = folder.resolve()
-    earlier, today = Build(checkout.resolve(), folder / "earlier"), Build(HERE, folder / "today")
+    checkout, folder = checked_checkout(checkout), folder.resolve()
+    earlier, today = Build(checkout, folder / "earlier"), Build(HERE, folder / "today")
     _make(earlier, today, package.resolve(), text_encoder.resolve(), config, ways)
     dataset = Dataset(folder / "data")
     mentions, num_entities = dataset.split("dev").sample(frac=1, random_state=seed), len(dataset.entities)

@@ -39,6 +39,8 @@ GOALS = {LINKER: "≤ 1.6 × torch", **dict.fromkeys((ANSWER, BERT_ANSWER), "≤
 #: They have none: what they take is Lightning's and Transformers'.
 NO_GOAL = (TORCH, "dim fit --help", "import Transformers' BERT")
 
+HERE = Path(__file__).resolve().parents[1]  #: Today's checkout.
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -71,10 +73,7 @@ def bench_start(checkout: Path | None = None, num_entities: int = 300, rounds: i
     """
     if min(num_entities, rounds) < 1:
         raise ConfigError("num_entities and rounds from 1 up", "a smaller one", "Raise it.")
-    here = Path(__file__).resolve().parents[1]
-    places = [here] if checkout is None else [here, checkout.resolve()]
-    if not all((place / "dim" / "__main__.py").is_file() for place in places):
-        raise ConfigError(f"a checkout of dim at {checkout}", "none", "Make one: git worktree add FOLDER COMMIT.")
+    places = [HERE] if checkout is None else [HERE, checked_checkout(checkout)]
     taken: dict[tuple[Path, str], list[Cost]] = {(place, line): [] for place in places for line in LINES}
     with TemporaryDirectory() as place_of_linkers:
         folder = Path(place_of_linkers)
@@ -88,6 +87,13 @@ def bench_start(checkout: Path | None = None, num_entities: int = 300, rounds: i
     found = [Start(line, *(_middle(taken[place, line]) for place in places)) for line in LINES]
     _print(found, rounds)
     return found
+
+
+def checked_checkout(checkout: Path) -> Path:
+    """The absolute path of an earlier commit's checkout. Raises ConfigError where none is there."""
+    if not (checkout / "dim" / "__main__.py").is_file():
+        raise ConfigError(f"a checkout of dim at {checkout}", "none", "Make one: git worktree add FOLDER COMMIT.")
+    return checkout.resolve()
 
 
 def cost_of(words: Sequence[str], status: int, checkout: Path, folder: Path) -> Cost:

@@ -10,8 +10,9 @@ from tiny_lm import save_model, texts_of
 
 from benchmarks import clock
 from benchmarks.clock import say_measured, wait_until_quiet
-from benchmarks.earlier import HERE, LINKS, Row, bench_earlier
+from benchmarks.earlier import LINKS, Row, bench_earlier
 from benchmarks.made_up_linker import write_text_encoder
+from benchmarks.start import HERE
 from dim.demo import demo_world
 from dim.errors import ConfigError, DimError
 
