@@ -100,8 +100,8 @@ class Bar:
         self.begin()
 
     def begin(self) -> None:
-        """Counts the time from now on: what went before was other work."""
-        self._start = self._clock()
+        """Counts the time, and what is done in it, from now on: what went before was other work."""
+        self._start, self.before = self._clock(), self.done
 
     def advance(self, count: int = 1) -> None:
         """So much more is done."""

@@ -23,25 +23,33 @@ class WholeFit:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._starts: list[float] = []
+        self._steady = 0.0  # since when a batch follows on another
 
     def start_epoch(self) -> None:
         """Called as each begins."""
         self._starts.append(self._clock())
 
+    def end_first_batch(self) -> None:
+        """Called as the first batch of each is done: what it waited for, such as mining, comes once an epoch."""
+        self._steady = self._clock()
+
     def left(self, trainer: Trainer) -> str:
         """In words, at most, as it may stop early; empty where nobody knows.
 
-        An epoch takes as long as those before it. The first tells by its batches, not by what follows on them.
+        An epoch takes as long as those before it. The first tells by its batches behind the first one, not by what
+        follows on them.
         """
         num_epochs, num_batches = trainer.max_epochs or -1, trainer.num_training_batches
         if num_epochs < 2 or not self._starts:
             return ""
-        spent = self._clock() - self._starts[-1]
+        now = self._clock()
+        spent = now - self._starts[-1]
         done = trainer.fit_loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
-        by_batches = spent * (num_batches - done) / done if done else 0.0  # of this epoch, should it go on so
+        # Of this epoch, should it go on so.
+        by_batches = (now - self._steady) * (num_batches - done) / (done - 1) if done > 1 else 0.0
         if (before := len(self._starts) - 1) > 0:
             each = (self._starts[-1] - self._starts[0]) / before
-        elif done:
+        elif done > 1 or done == num_batches:
             each = spent + by_batches
         else:
             return ""
@@ -70,6 +78,14 @@ class ProgressBar(RichProgressBar):
         """Begins to count."""
         self._whole.start_epoch()
         super().on_train_epoch_start(trainer, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Counts it."""
+        if batch_idx == 0:
+            self._whole.end_first_batch()
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
@@ -240,8 +256,12 @@ class TrainingLines(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Counts it."""
+        """Counts it; the rate is that of those behind the first, which waits for what comes once an epoch."""
         self._advance()
+        if batch_idx == 0:
+            self._whole.end_first_batch()
+            if self._bar is not None:
+                self._bar.begin()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Says how the last epoch went."""

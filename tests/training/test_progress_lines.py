@@ -90,22 +90,35 @@ def test_the_time_of_all_epochs_is_that_of_the_first_batches_then_that_of_the_ep
             whole.start_epoch()
             said.append(whole.left(trainer))
 
-        def on_train_batch_end(self, trainer, module, *_):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
             minutes[0] += 10
+            if batch_idx == 0:
+                minutes[0] += 20  # negatives were mined before it, once an epoch
+                whole.end_first_batch()
             said.append(whole.left(trainer))
 
         def on_validation_end(self, trainer, module):
             minutes[0] += 20  # which the first epoch does not know of
 
-    options = {"max_epochs": max_epochs, "max_steps": 6, "limit_train_batches": 2, "limit_val_batches": 1}
+    options = {"max_epochs": max_epochs, "max_steps": 9, "limit_train_batches": 3, "limit_val_batches": 1}
     shown = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "num_sanity_val_steps": 0}
     Trainer(accelerator="cpu", callbacks=[Watch()], enable_model_summary=False, **options, **shown).fit(BoringModel())
     if stays:
         assert set(said) == {""}
         return
-    first = ["", "at most 50 min of all 3 epochs", "at most 40 min of all 3 epochs"]
-    second = [f"at most {minutes} min of all 3 epochs" for minutes in (80, 70, 60)]
-    assert said == [*first, *second, *(f"at most {minutes} min of all 3 epochs" for minutes in (40, 30, 20))]
+    first = ["", "", "at most 110 min of all 3 epochs", "at most 100 min of all 3 epochs"]
+    second = ["2 h 20 min", "110 min", "100 min", "90 min"]
+    third = ["70 min", "40 min", "30 min", "20 min"]
+    assert said == [*first, *(f"at most {time} of all 3 epochs" for time in (*second, *third))]
+
+
+def test_the_rate_of_batches_leaves_out_what_the_first_one_waits_for():
+    moments = iter([0.0, 600.0, 620.0])
+    bar = Bar("epoch 1 of 3, batch", 255, clock=lambda: next(moments))
+    bar.advance()
+    bar.begin()  # at 600 s: nine minutes of mining were no batch
+    bar.advance(10)
+    assert bar.line() == "epoch 1 of 3, batch: 11 of 255 (4%), 0.5/s, 8 min left"
 
 
 def test_a_fit_in_a_log_file_says_a_line_an_epoch(tmp_path_factory, tmp_path, capsys):

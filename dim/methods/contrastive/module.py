@@ -9,7 +9,8 @@ import torch
 from pytorch_metric_learning.losses.base_metric_loss_function import BaseMetricLossFunction
 from torch import Tensor
 
-from dim.core.distributed import encode_together, from_first
+from dim.core.distributed import encode_together, from_first, process_index
+from dim.core.progress import shown
 from dim.features.batch import Batch, FieldVectors
 from dim.methods.contrastive.losses import NPair, ReleasedNPair, check_loss, pairs_without
 from dim.methods.contrastive.negatives import Negatives, RareWordNegatives
@@ -153,9 +154,13 @@ class DIM(DIMNetwork, TwoTowers):
     def _train_scores(self) -> list[Scores]:
         """The scores of the training mentions with the KB, a batch each, by the current weights."""
         self.eval()
+        scores, is_first = [], process_index() == 0
         with torch.no_grad():
             self.on_scoring_start()
-            scores = [self.scores_of(rows.to(self.device)) for rows in self.train_rows.split(BATCH)]
+            with shown("training mentions encoded", len(self.train_rows), silent=not is_first, passing=True) as advance:
+                for rows in self.train_rows.split(BATCH):
+                    scores.append(self.scores_of(rows.to(self.device)))
+                    advance(len(rows))
         self.on_scoring_end()  # the scores alone hold the KB's vectors now
         self.train()
         return scores
