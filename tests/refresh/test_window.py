@@ -59,6 +59,7 @@ def ask_all(
         async def is_answered() -> bool:
             flight = await window.enter()
             tally.requests += 1
+            assert tally.requests <= 50 * num, "a window that never shrinks would ask for ever"
             tally.in_flight += 1
             tally.most_in_flight = max(tally.most_in_flight, tally.in_flight)
             start, answer = now(), asyncio.create_task(work())
