@@ -16,6 +16,7 @@ from benchmarks.modalities import Modalities
 from benchmarks.search_curve import World
 from dim.errors import ConfigError, DataError
 from dim.search import stores, vector_index
+from dim.search.centres import sample
 from dim.search.codes import CodeStore, build_codes
 from dim.search.half_precision import HalfPrecision
 from dim.search.recall import RecallSample, near
@@ -352,6 +353,17 @@ def test_a_build_is_the_same_every_time_and_int8_takes_half_of_float16(tmp_path)
     one, two, small = (tmp_path / name / "faiss.index" for name in ("one", "two", "int8"))
     assert one.read_bytes() == two.read_bytes()
     assert one.stat().st_size - small.stat().st_size == pytest.approx(3000 * 64, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+def test_int8_has_room_for_every_coordinate_and_not_for_those_of_a_sample_alone(kind, monkeypatch):
+    sampled = []
+    monkeypatch.setattr("dim.search.stores.sample", lambda *asked: sampled.append(sample(*asked)[:250]) or sampled[-1])
+    vectors = unit(300, 24)
+    index = VectorIndex.build(vectors, kind=kind, storage="int8")
+    assert 0 < len(sampled[-1]) < 300
+    steps = (vectors.max(axis=0) - vectors.min(axis=0)) / 255
+    assert (np.abs(index.vectors_of(np.arange(300)) - vectors) <= steps).all()
 
 
 def clustered(num, width=64, seed=0):
