@@ -186,6 +186,30 @@ def test_where_names_alone_count_no_entity_is_scored_that_is_not_near(table, mon
     assert ids(Linker.from_pretrained(folder), "Münter")[0] == "m5"
 
 
+def test_a_kb_that_was_updated_answers_as_the_same_kb_does(table, tmp_path):
+    linker = Linker.from_entities(table, TinyTextEncoder(64), allow_missing=True)
+    entities = list(linker)
+    context = "A painter, a judge in Alexandria, who painted shrimps"
+    asked = [{"mention": name, "context": context} for name in ("Mahmoud", "Said", *NAMES)]
+    expected = linker.link_batch(asked)
+    for _ in range(3):  # as whoever brings texts up to date does
+        linker.remove_entities([entity.id for entity in entities])
+        linker.add_entities(entities)
+    linker.save(tmp_path / "updated")
+    opened = Linker.from_pretrained(tmp_path / "updated")
+    opened.remove_entities([entity.id for entity in entities])
+    opened.add_entities(entities)
+    unasked = Linker.from_entities(table, TinyTextEncoder(64), allow_missing=True)  # its facts are made afterwards
+    unasked.remove_entities([entity.id for entity in entities])
+    unasked.add_entities(entities)
+    for other in (linker, opened, unasked):
+        for before, now in zip(expected, other.link_batch(asked), strict=True):
+            assert [answer.id for answer in now] == [answer.id for answer in before]
+            assert [answer.probability for answer in now] == pytest.approx([each.probability for each in before])
+            for old, new in zip(before, now, strict=True):
+                assert new.evidence == pytest.approx(old.evidence)
+
+
 @pytest.mark.parametrize("as_many", [False, True], ids=["more entities", "as many entities"])
 def test_a_folder_that_another_takes_the_place_of_while_it_is_opened_is_opened_anew(table, monkeypatch, as_many):
     folder, more = made(table), table.parent / "more.csv"
