@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from dim.__main__ import main
+from dim.collective.coherence import Coherence
 from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
 from dim.errors import ConfigError, DataError
 from dim.linker import Linker, ranked
@@ -208,6 +210,23 @@ def test_a_kb_that_was_updated_answers_as_the_same_kb_does(table, tmp_path):
             assert [answer.probability for answer in now] == pytest.approx([each.probability for each in before])
             for old, new in zip(before, now, strict=True):
                 assert new.evidence == pytest.approx(old.evidence)
+
+
+def test_coherence_is_that_of_the_kb_as_it_is(table):
+    linker = Linker.from_entities(table, TinyTextEncoder(64), allow_missing=True)
+    rows, owners = np.array([0, 1, 2]), np.array([0, 1, 2])
+
+    def found() -> Any:
+        anew = Coherence(linker.features.facts, linker.vectors_of).of(rows, NAMES[:3], owners)
+        np.testing.assert_array_equal(linker.coherence.of(rows, NAMES[:3], owners), anew)
+        return anew
+
+    before = found()
+    linker.add_entities([{"id": f"n{place}", "name": "Emil Nolde", "text": "painter of Egypt"} for place in range(9)])
+    grown = found()
+    linker.remove_entities([f"n{place}" for place in range(8)])
+    assert not (grown == before).all()
+    assert not (found() == grown).all()
 
 
 @pytest.mark.parametrize("as_many", [False, True], ids=["more entities", "as many entities"])

@@ -541,6 +541,19 @@ def test_a_few_queries_get_the_answers_of_many():
     np.testing.assert_array_equal(store.found(np.zeros((1, 40), np.float32), 10, nothing[:1])[0], 0)
 
 
+def test_half_precision_leaves_out_none_that_is_better():
+    query, others = unit(1, 40), unit(300, 40, seed=1)
+    vectors = query + 1e-4 * others  # half precision tells few of them apart, and takes worse ones first
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    store = ExactStore(vectors)
+    scores, positions = store.found(query, 3, np.zeros((1, 300), np.float32))
+    assert "_half_precision" in vars(store)
+    expected = np.sort(np.einsum("d,kd->k", query[0], vectors))[::-1][:3]
+    np.testing.assert_array_equal(scores[0], expected)
+    nearly = store._half_precision.products(query)[0][0].numpy()
+    assert not set(positions[0]) <= set(np.argsort(-nearly, kind="stable")[:6])
+
+
 @pytest.mark.parametrize(("threads", "by_faiss"), [(1, True), (2, False)])
 def test_faiss_multiplies_matrices_on_one_thread_alone(threads, by_faiss, monkeypatch):
     store, queries, before, asked = ExactStore(unit(300, 512)), unit(256, 512), torch.get_num_threads(), []
