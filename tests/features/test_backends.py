@@ -142,6 +142,12 @@ def test_bf16_is_computed_where_it_is_asked_for_and_nowhere_else(folder: Path) -
     assert fp32.fingerprint != bf16.fingerprint
 
 
+def test_onnx_opens_no_file_that_names_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dim.encoders.onnx_runtime.check_whole", lambda path: 1 / (path != tmp_path / FILE))
+    with pytest.raises(ZeroDivisionError):  # before ONNX Runtime sees it
+        OnnxRuntime().opened(tmp_path, "fp32")
+
+
 @pytest.mark.parametrize("rows", [64, 150, 256])
 def test_int8_of_onnx_has_a_scale_for_each_group_of_a_column(rows: int, tmp_path: Path) -> None:
     from onnx import TensorProto, helper, numpy_helper

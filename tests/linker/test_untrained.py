@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sentence_folders import write_folder
 
 from dim.__main__ import main
 from dim.collective.coherence import Coherence
+from dim.encoders.text import TransformersTextEncoder
 from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
 from dim.errors import ConfigError, DataError
 from dim.linker import Linker, ranked
@@ -210,6 +212,15 @@ def test_a_kb_that_was_updated_answers_as_the_same_kb_does(table, tmp_path):
             assert [answer.probability for answer in now] == pytest.approx([each.probability for each in before])
             for old, new in zip(before, now, strict=True):
                 assert new.evidence == pytest.approx(old.evidence)
+
+
+def test_a_folder_says_which_backend_auto_chose(table, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    encoder = TransformersTextEncoder(str(write_folder(tmp_path / "model")), backend="auto")
+    Linker.from_entities(table, encoder, allow_missing=True).save(tmp_path / "linker")
+    chosen = Linker.from_pretrained(tmp_path / "linker").about["recipe"]["encoders"]["text_encoder"]["init_args"]
+    assert chosen["backend"] == encoder.backend_name != "auto"
+    assert (tmp_path / "linker" / "encoders" / "text_encoder" / "exported" / encoder.backend_name).is_dir()
 
 
 def test_coherence_is_that_of_the_kb_as_it_is(table):
