@@ -58,8 +58,8 @@ class Coherence:
     @cached_property
     def _means(self) -> tuple[Doubles, Doubles]:
         """Those of unit vectors, and of words."""
-        size = self.facts.size
-        rows = np.unique(np.linspace(0, size - 1, min(size, SAMPLE)).astype(np.int64))
+        there = self.facts.rows
+        rows = there[np.unique(np.linspace(0, len(there) - 1, min(len(there), SAMPLE)).astype(np.int64))]
         vectors = np.zeros(0) if self.vectors is None else self._vectors(rows).mean(0)
         return vectors, np.asarray(self._words(rows).mean(0)).ravel()
 

@@ -216,7 +216,9 @@ class RankedLinker(Linker):
         """What the ranker reads of the KB as it is."""
         if self._features is None:
             columns = ("name", ""), ("aliases", ()), ("text", None), ("popularity", np.nan)
-            self._features = PairFeatures(EntityFacts(*by_row(self.knowledge, *columns)))
+            facts = EntityFacts(*by_row(self.knowledge, *columns))
+            facts.remove(_gone(self.knowledge))
+            self._features = PairFeatures(facts)
         return self._features
 
     def together(self) -> Together:
@@ -336,8 +338,13 @@ def names_by_row(knowledge: Knowledge, aliases: bool = True, weighed_by_names: b
     """The names of a KB, and its aliases where they count, by row."""
     names, others = by_row(knowledge, ("name", ""), ("aliases", ()))
     found = EntityNames(names, others if aliases else None, weighed_by_names)
-    found.remove(np.setdiff1d(np.arange(len(names)), knowledge.rows))
+    found.remove(_gone(knowledge))
     return found
+
+
+def _gone(knowledge: Knowledge) -> Rows:
+    """The rows of a KB whose entities were removed."""
+    return np.setdiff1d(np.arange(knowledge.next_row), knowledge.rows)
 
 
 def read_names(folder: Path, knowledge: Knowledge, name: str = NAMES) -> EntityNames:
@@ -382,10 +389,10 @@ def _nil_row(ranker: Ranker | None) -> str:
     return f"answered where its probability reaches {ranker.nil_threshold:.3f}{asked}"
 
 
-def read_ranker(folder: Path, num_rows: int) -> tuple[Ranker | None, EntityFacts | None]:
-    """The ranker in a linker's folder, if there is one, and the facts of the KB's rows that it reads."""
+def read_ranker(folder: Path, knowledge: Knowledge) -> tuple[Ranker | None, EntityFacts | None]:
+    """The ranker in a linker's folder, if there is one, and the facts of the KB that it reads."""
     ranker, facts = folder / RANKER_FOLDER, folder / FACTS
     return (
         Ranker.load(ranker) if ranker.exists() else None,
-        load_facts(facts, num_rows) if facts.exists() else None,
+        load_facts(facts, knowledge.next_row, knowledge.rows) if facts.exists() else None,
     )

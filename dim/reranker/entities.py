@@ -43,6 +43,7 @@ class EntityFacts:
         last_years: The last year of several; else NaN.
         popularity: As it was given.
         genders: Whether each text says that the entity is a man (1), a woman (-1), or neither (0).
+        is_there: Whether each row has an entity, and is not one that was emptied.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class EntityFacts:
         self._short_names, self.first_words, self.last_words = (Column[np.int64](np.int32) for _ in range(3))
         self.first_years, self.last_years, self.popularity = (Column[np.float64](np.float64) for _ in range(3))
         self.genders = Column[np.int8](np.int8)
+        self.is_there = Column[np.bool_](np.bool_)
         # How many rows have each word (in its name, its hint and its text each), stem, string, and last word.
         self._with_word, self._with_stem, self._bearers, self._surnames = (Column[np.int64](np.int64) for _ in range(4))
         self._weights: dict[str, Doubles] = {}
@@ -111,9 +113,10 @@ class EntityFacts:
         self.first_years.append(np.array([min(found) if found else np.nan for found in years], np.float64))
         self.last_years.append(np.array([max(found) if len(found) > 1 else np.nan for found in years], np.float64))
         self.popularity.append(popularity)
+        self.is_there.append(np.ones(len(names), np.bool_))
 
     def remove(self, rows: Rows) -> None:
-        """Empties rows [m]: each is then that of an entity of a blank name, and nothing else."""
+        """Empties rows [m], which count for nothing from now on."""
         if not len(rows):
             return
         for lists, counts in (
@@ -126,14 +129,12 @@ class EntityFacts:
             count(counts, lists.of(rows)[0], -1)
             lists.replace(rows)
         count(self._surnames, self.last_words[rows] + 1, -1)
-        nothing = self.strings.add([""])
-        self.own_strings.replace(rows, nothing)
-        self._short_names[rows] = nothing
+        self._short_names[rows] = self.strings.add([""])
+        self._bearers.lengthen(len(self.strings))
         self.first_words[rows] = self.last_words[rows] = NO_WORD
-        count(self._bearers, self._short_names[rows])
-        count(self._surnames, self.last_words[rows] + 1)
         self.first_years[rows] = self.last_years[rows] = self.popularity[rows] = np.nan
         self.genders[rows] = 0
+        self.is_there[rows] = False
         self._weights.clear()
 
     @property
@@ -176,6 +177,11 @@ class EntityFacts:
         return len(self.name_words)
 
     @property
+    def rows(self) -> Rows:
+        """The rows [n] that have an entity, ascending."""
+        return np.flatnonzero(self.is_there.values)
+
+    @property
     def word_weights(self) -> Doubles:
         """The rarity of each word of `vocabulary`."""
         return self._weight("words", self._with_word, len(self.vocabulary))
@@ -188,7 +194,7 @@ class EntityFacts:
     def _weight(self, name: str, counts: Column[np.int64], size: int) -> Doubles:
         if name not in self._weights:
             counts.lengthen(size)
-            self._weights[name] = rarity(counts.values, self.size)
+            self._weights[name] = rarity(counts.values, len(self.rows))
         return self._weights[name]
 
     def short_names(self, rows: Rows) -> list[str]:
@@ -197,7 +203,7 @@ class EntityFacts:
 
     def of_surname(self, row: int) -> Rows:
         """The rows of all entities whose names end with the same word as an entity's, it among them."""
-        return np.flatnonzero(self.last_words.values == self.last_words[row])
+        return np.flatnonzero((self.last_words.values == self.last_words[row]) & self.is_there.values)
 
     def bears(self, string: str, rows: Rows) -> NDArray[np.bool_]:
         """Whether a folded string is a name or an alias of entities [c]."""

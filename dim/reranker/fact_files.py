@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from dim.core.arrays import Rows
 from dim.core.folder_files import read_array, write_arrays
 from dim.core.mapped import dropped
 from dim.core.sealed import REMEDY, open_sealed, sealed_folder
@@ -26,8 +29,13 @@ def save_facts(facts: EntityFacts, folder: Path) -> None:
         write_arrays(place, {name: column.values for name, column in _columns(facts).items()})
 
 
-def load_facts(folder: Path, size: int) -> EntityFacts:
+def load_facts(folder: Path, size: int, rows: Rows) -> EntityFacts:
     """Those that were saved, on their files: what changes is copied, a page at a time.
+
+    Args:
+        folder: Of `save_facts`.
+        size: How many rows there are.
+        rows: [n], those that have an entity.
 
     Raises:
         DataError: There are none, damaged ones, or those of another KB.
@@ -45,6 +53,8 @@ def load_facts(folder: Path, size: int) -> EntityFacts:
                 raise ValueError(f"{name} of {held.dtype}")
             column.hold(held)
         _check(facts, size)
+        facts.is_there.hold(np.zeros(size, np.bool_))
+        facts.is_there[rows] = True
     except ValueError as error:
         raise DataError(f"{what} of {size:,} rows", f"damaged arrays ({error})", REMEDY) from error
     for column in _columns(facts).values():

@@ -18,7 +18,7 @@ from dim.core.sealed import open_sealed, sealed_folder
 from dim.errors import DataError
 from dim.search.jagged import spans
 from dim.search.lexical import ngrams_of
-from dim.search.name_counts import NGRAM, count_known, count_ngrams, numbered
+from dim.search.name_counts import NGRAM, Ngrams, count_ngrams, numbered, of_known
 from dim.search.name_files import CONTENT, FORMAT_VERSION, NameArrays, read_names, write_names
 from dim.search.name_words import NameWords, Query, ngram_counts
 
@@ -91,8 +91,9 @@ def _worst(scores: NDArray[Any], k: int) -> float:
 class EntityNames:
     """Names and aliases of a KB, compared with a mention by the cosine of `NameIndex`; an entity counts by its best.
 
-    The weights are fitted once, on all strings of the first KB, or on its names; other n-grams have none. Rows are
-    stable: an added entity gets the next row, and the row of a removed one is never used again.
+    The weights are fitted once, on all strings of the first KB, or on its names; other n-grams have none, but for those
+    that come with added entities, which weigh as much as the rarest. Rows are stable: an added entity gets the next
+    row, and the row of a removed one is never used again.
 
     A large part is as it was built, or stays on the disk that it was opened from; a small one beside it takes what is
     added, until it is so large that both are joined.
@@ -115,19 +116,22 @@ class EntityNames:
         strings, counts = _strings(names, aliases)
         fitted = names if weighed_by_names else strings
         by_words, words = numbered(fitted)
-        self._ngrams, found = count_ngrams(words)
-        if not len(self._ngrams):
+        ngrams, found = count_ngrams(words)
+        if not len(ngrams):
             raise DataError("names to compare", "no word in any of them", "Give the entities names.")
-        width = len(self._ngrams)
+        self._ngrams, width = Ngrams.of(ngrams), len(ngrams)
         with_ngram = sum(np.bincount(block.indices, minlength=width) for block in ngram_counts(by_words, found))
         self._idf = np.log(np.float32(1 + len(fitted)) / (1 + np.float32(with_ngram))) + 1
-        is_same = fitted is strings
-        part = Part(NameWords.of(by_words, found, self._idf), counts) if is_same else self._part(strings, counts)
-        self._set(part, np.ones(len(counts), dtype=bool))
+        if fitted is not strings:
+            by_words, words = numbered(strings)
+            found = of_known(*count_ngrams(words), self._ngrams)
+        self._set(Part(NameWords.of(by_words, found, self._idf), counts), np.ones(len(counts), dtype=bool))
 
     def _set(self, part: Part, live: NDArray[np.bool_]) -> None:
         """Takes all entities, and which of them are there."""
-        self._large, self._small, self._live = part, self._part([], part.counts[:0]), live
+        by_words, words = numbered([])
+        none = NameWords.of(by_words, of_known(*count_ngrams(words), self._ngrams), self._idf)
+        self._large, self._small, self._live = part, Part(none, part.counts[:0]), live
         self._last: tuple[str, Query] | None = None
         self._kept: dict[str, Rows] = {}
 
@@ -203,19 +207,23 @@ class EntityNames:
     def add(self, names: Sequence[str], aliases: Sequence[Sequence[str]] | None = None) -> Rows:
         """Makes entities findable at once; returns their rows [m]. Many in one call cost less than one at a time."""
         given, counts = _strings(names, aliases)
+        by_words, words = numbered(given)
+        told, found = count_ngrams(words)
+        new = told[self._ngrams.numbers(told) < 0]
+        ngrams = self._ngrams.joined(new) if len(new) else self._ngrams
+        idf = np.append(self._idf, np.full(len(new), self._idf.max()))
+        part = Part(NameWords.of(by_words, of_known(told, found, ngrams), idf), counts)
         self.forget_answers()
-        first, small = self.num_rows, self._small.joined(self._part(given, counts))
+        first, small = self.num_rows, self._small.joined(part)
         live = np.concatenate([self._live, np.ones(len(counts), dtype=bool)])
-        if MOST_ADDED * small.size > self._large.size:
-            self._set(self._large.joined(small), live)
+        is_large = MOST_ADDED * small.size > self._large.size
+        large = self._large.joined(small) if is_large else self._large
+        self._ngrams, self._idf, self._last = ngrams, idf, None
+        if is_large:
+            self._set(large, live)
         else:
             self._small, self._live = small, live
         return np.arange(first, self.num_rows)
-
-    def _part(self, strings: Sequence[str], counts: Rows) -> Part:
-        """Entities by their strings, entity by entity."""
-        by_words, words = numbered(strings)
-        return Part(NameWords.of(by_words, count_known(words, self._ngrams), self._idf), counts)
 
     def remove(self, rows: ArrayLike) -> None:
         """Leaves entities [m] out of every answer from now on.
@@ -249,8 +257,8 @@ class EntityNames:
         """The n-grams of a string that have a weight, ascending, and how often each stands in it."""
         counts = Counter(ngrams_of(string))
         told = np.array(list(counts), NGRAM)
-        columns = np.searchsorted(self._ngrams, told).clip(max=len(self._ngrams) - 1)
-        known = np.flatnonzero(self._ngrams[columns] == told)
+        columns = self._ngrams.numbers(told)
+        known = np.flatnonzero(columns >= 0)
         order = known[np.argsort(columns[known])]
         return columns[order], np.array(list(counts.values()), np.int64)[order]
 

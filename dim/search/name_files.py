@@ -14,7 +14,7 @@ from dim.core.mapped import dropped
 from dim.core.sealed import REMEDY
 from dim.errors import DataError
 from dim.search.jagged import Jagged
-from dim.search.name_counts import NGRAM
+from dim.search.name_counts import NGRAM, Ngrams
 from dim.search.name_words import NameWords
 
 CONTENT, FORMAT_VERSION = "name index", 3
@@ -28,14 +28,14 @@ class NameArrays:
     """What is saved.
 
     Attributes:
-        ngrams: [num_ngrams], ascending.
+        ngrams: [num_ngrams].
         idf: [num_ngrams] float32.
         strings: All strings.
         counts: [num_rows], the strings of each entity.
         live: [num_rows], whether it is there.
     """
 
-    ngrams: NDArray[np.str_]
+    ngrams: Ngrams
     idf: NDArray[np.float32]
     strings: NameWords
     counts: NDArray[np.int64]
@@ -44,7 +44,7 @@ class NameArrays:
 
 def write_names(folder: Path, names: NameArrays) -> None:
     """Writes them into a folder."""
-    arrays = {name: getattr(names, name) for name in ("ngrams", "idf", "counts", "live")}
+    arrays = {"ngrams": names.ngrams.texts} | {name: getattr(names, name) for name in ("idf", "counts", "live")}
     arrays |= {name: getattr(names.strings, name) for name in KINDS}
     for name in LISTS:
         lists: Jagged = getattr(names.strings, name)
@@ -59,7 +59,7 @@ def read_names(folder: Path) -> NameArrays:
         DataError: They do not fit each other.
     """
     counts, live = _array(folder, "counts", "i"), _array(folder, "live", "b")
-    ngrams, idf = _array(folder, "ngrams", "U"), _array(folder, "idf", "f")
+    texts, idf = _array(folder, "ngrams", "U"), _array(folder, "idf", "f")
     mapped: dict[str, Any] = {name: _array(folder, name, kind, is_mapped=True) for name, kind in KINDS.items()}
     lists: dict[str, Any] = {
         name: Jagged(*(_array(folder, each, "i", is_mapped=True) for each in (f"{name}_starts", name)))
@@ -67,7 +67,7 @@ def read_names(folder: Path) -> NameArrays:
     }
     strings = NameWords(**lists, **mapped)
     try:
-        _check_weights(ngrams, idf)
+        ngrams = _weighed(texts, idf)
         if len(counts) != len(live) or not 1 <= counts.min(initial=1) <= counts.max(initial=1) <= MOST_ALIASES:
             raise ValueError("entities of another number of strings")
         _check(strings, int(counts.sum()), len(ngrams))
@@ -83,11 +83,12 @@ def _array(folder: Path, name: str, kind: str, is_mapped: bool = False) -> NDArr
     return read_array(folder / f"{name}.npy", what, REMEDY, kind, 1, "r" if is_mapped else None)
 
 
-def _check_weights(ngrams: NDArray[np.str_], idf: NDArray[np.float32]) -> None:
-    if ngrams.dtype != NGRAM or len(ngrams) != len(idf) or not (ngrams[1:] > ngrams[:-1]).all():
-        raise ValueError("n-grams in another order")
+def _weighed(texts: NDArray[np.str_], idf: NDArray[np.float32]) -> Ngrams:
+    if texts.dtype != NGRAM or not 0 < len(texts) == len(idf):
+        raise ValueError("n-grams that do not fit their weights")
     if not (idf > 0).all():
         raise ValueError("weights that none have")
+    return Ngrams.of(texts)
 
 
 def _check(strings: NameWords, num_strings: int, num_ngrams: int) -> None:

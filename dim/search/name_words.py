@@ -100,7 +100,7 @@ class NameWords:
         )
 
     def joined(self, others: NameWords) -> NameWords:
-        """With further strings, which are numbered on, as their words are; of the same n-grams."""
+        """With further strings, which are numbered on, as their words are; of the same n-grams, or of some more."""
         ngrams = self.word_ngrams.joined(others.word_ngrams, 0)
         times = np.concatenate([self.word_times, others.word_times])
         return NameWords(
@@ -108,7 +108,7 @@ class NameWords:
             self.word_strings.joined(others.word_strings, len(self.lengths)),
             ngrams,
             times,
-            *_by_ngram(ngrams.values, ngrams.starts, times, len(self.ngram_words)),
+            *_by_ngram(ngrams.values, ngrams.starts, times, max(len(self.ngram_words), len(others.ngram_words))),
             np.concatenate([self.lengths, others.lengths]),
             np.concatenate([self.reaches, others.reaches]),
             np.concatenate([self.norms, others.norms]),
@@ -156,10 +156,11 @@ class NameWords:
 
     def _shares(self, query: Query) -> Doubles:
         """What each word [num_words] shares with a query, at least; a string shares the sum of its words at most."""
-        parts = self.ngram_words.slices(query.columns)
+        asked = query.columns[query.columns < len(self.ngram_words)]  # no word has one that came later
+        parts = self.ngram_words.slices(asked)
         words = concatenated([self.ngram_words.values[part] for part in parts], self.ngram_words.values)
         times = concatenated([self.ngram_times[part] for part in parts], self.ngram_times)
-        shares = np.repeat(query.shares, [part.stop - part.start for part in parts])
+        shares = np.repeat(query.shares[: len(asked)], [part.stop - part.start for part in parts])
         more = np.flatnonzero(times > 1)
         shares[more] *= 1 + np.log(times[more].astype(np.float64))
         found: Doubles = np.bincount(words, shares, len(self.norms)).astype(np.float64, copy=False)

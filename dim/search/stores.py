@@ -277,7 +277,7 @@ def build_faiss(
         else:
             index = faiss.IndexHNSWSQ(width, _quantizer(storage), LINKS, faiss.METRIC_INNER_PRODUCT)
             index.hnsw.efConstruction = CONSTRUCTION
-            index.train(sample(vectors, 2**16, seed))
+            index.train(_ranging(vectors, 2**16, seed))
         for block in blocks(vectors):
             index.add(block)
             advance(len(block))
@@ -290,8 +290,13 @@ def _trained_ivf(vectors: Floats, storage: Storage, seed: int) -> Any:
     index = faiss.IndexIVFScalarQuantizer(
         centres, width, centres.ntotal, _quantizer(storage), faiss.METRIC_INNER_PRODUCT, False
     )
-    index.train(sample(vectors, centres.ntotal * POINTS_A_LIST, seed))  # the coordinates' range, for int8
+    index.train(_ranging(vectors, centres.ntotal * POINTS_A_LIST, seed))
     return index
+
+
+def _ranging(vectors: Floats, size: int, seed: int) -> Floats:
+    """Up to `size` of the vectors, and the least and the most of each coordinate: int8 cuts what lies beyond."""
+    return np.concatenate([sample(vectors, size, seed), vectors.min(axis=0)[None], vectors.max(axis=0)[None]])
 
 
 def blocks(vectors: Floats) -> Iterator[Floats]:

@@ -31,6 +31,16 @@ def test_features_of_pairs_are_centred_products_and_equality() -> None:
     assert not found[owners[:, None] == owners].any()
 
 
+def test_entities_that_were_removed_are_no_part_of_the_mean() -> None:
+    facts = EntityFacts(["gone", *NAMES, "gone"], [()] * 6, ["goalkeeper", *TEXTS, "of Rome"])
+    facts.remove(np.array([0, 5]))
+    nothing = np.zeros((1, 2), np.float32)
+    vectors = np.concatenate([nothing, VECTORS, nothing])
+    rows, owners = np.array([0, 2, 1]), np.array([0, 0, 1])
+    found = Coherence(facts, lambda rows: vectors[rows]).of(rows + 1, ["Ada", "ADA"], owners)
+    np.testing.assert_allclose(found, coherence().of(rows, ["Ada", "ADA"], owners))
+
+
 def test_without_vectors_the_words_remain() -> None:
     found = coherence(with_vectors=False).of(np.array([0, 1]), ["a", "b"], np.array([0, 1]))
     assert found[0, 1, 0] == 0 != found[0, 1, 1]

@@ -18,8 +18,11 @@ from sentence_folders import dense, write_folder
 from dim.core.sealed import seal
 from dim.encoders import backends
 from dim.encoders.exported import BESIDE, CONTENT, FORMAT, SAMPLE
+from dim.encoders.int8 import GROUP
 from dim.encoders.lengths import by_length
-from dim.encoders.openvino_runtime import _openvino
+from dim.encoders.onnx_int8 import with_int8_weights
+from dim.encoders.onnx_runtime import FILE, OnnxRuntime
+from dim.encoders.openvino_runtime import _core, _openvino
 from dim.encoders.text import TransformersTextEncoder
 from dim.errors import ConfigError, DataError
 
@@ -127,6 +130,47 @@ def _wrong(opened: Any) -> Any:
 def test_options_that_do_not_go_together_are_refused(folder: Path, options: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         TransformersTextEncoder(str(folder), **options)
+
+
+def test_bf16_is_computed_where_it_is_asked_for_and_nowhere_else(folder: Path) -> None:
+    if "BF16" not in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this CPU has no BF16")
+    expected = encoder(folder, "torch", normalize=True).encode_text(TEXTS)
+    fp32, bf16 = (encoder(folder, "openvino", normalize=True, precision=each) for each in ("fp32", "bf16"))
+    assert np.abs(fp32.encode_text(TEXTS) - expected).max() < 1e-5
+    assert 1e-4 < np.abs(bf16.encode_text(TEXTS) - expected).max() < 0.1
+    assert fp32.fingerprint != bf16.fingerprint
+
+
+def test_onnx_opens_no_file_that_names_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dim.encoders.onnx_runtime.check_whole", lambda path: 1 / (path != tmp_path / FILE))
+    with pytest.raises(ZeroDivisionError):  # before ONNX Runtime sees it
+        OnnxRuntime().opened(tmp_path, "fp32")
+
+
+@pytest.mark.parametrize("rows", [64, 150, 256])
+def test_int8_of_onnx_has_a_scale_for_each_group_of_a_column(rows: int, tmp_path: Path) -> None:
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    weights = (rng.standard_normal((rows, 5)) * np.logspace(-2, 1, rows)[:, None]).astype(np.float32)
+    given = rng.standard_normal((3, rows)).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["features"])],
+        "one",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", rows])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 5])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    model = with_int8_weights(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10))
+    whole, scales = map(numpy_helper.to_array, model.graph.initializer)
+    assert (whole.dtype, whole.shape, scales.shape) == (np.int8, (rows, 5), (-(-rows // GROUP), 5))
+    rounded = whole * np.repeat(scales, GROUP, axis=0)[:rows]
+    assert (np.abs(rounded - weights) <= np.repeat(scales, GROUP, axis=0)[:rows] / 2 + 1e-6).all()
+    (tmp_path / FILE).write_bytes(model.SerializeToString())
+    found = OnnxRuntime().opened(tmp_path, "int8")({"x": given})
+    expected = given @ rounded
+    assert np.linalg.norm(found - expected) < 0.02 * np.linalg.norm(expected)  # what is given is rounded, too
 
 
 def test_bf16_is_refused_on_a_cpu_that_imitates_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

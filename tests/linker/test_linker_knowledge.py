@@ -57,6 +57,15 @@ def test_an_added_entity_is_linkable_at_once_by_name_alias_and_text(linker: Link
     assert (by_alias["new1"].name, by_alias["new1"].text) == (NEW.name, NEW.text)
 
 
+def test_an_added_entity_is_found_by_a_name_in_letters_that_the_kb_had_not(linker: Linker) -> None:
+    places = ["東京都", "京都府", "大阪市", "名古屋", "札幌市", "福岡県"]
+    linker.add_entities([{"id": name, "name": name} for name in places])
+    for name in places:
+        named = {answer.id: answer.evidence["name"] for answer in known_answers(linker.link(name, top_k=100))}
+        assert named[name] == pytest.approx(1)
+        assert max(named, key=named.__getitem__) == name
+
+
 def test_what_is_said_of_added_entities_tells_them_apart(linker: Linker) -> None:
     texts = [entity.text for entity in linker.knowledge if entity.text][:20]
     twins = [Entity(f"twin{i}", "Zyxtral Quovane", text=text) for i, text in enumerate(texts)]

@@ -63,6 +63,34 @@ def test_an_index_that_does_not_compare_all_finds_who_is_near_by_vector_or_by_na
         assert (np.diff(told) <= 0).all()
 
 
+def test_who_is_near_by_name_alone_is_found_where_no_vector_is(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    linker, questions = linker_of(run), questions_of(run)[:5]
+    assert isinstance(linker, ContrastiveLinker)
+    linker.rebuild_index("ivf")
+    scores = linker.by_vector(linker.towers.queries(questions), [question.mention for question in questions])
+    monkeypatch.setattr(linker.index, "search", lambda queries, k: (None, np.full((len(queries), k), -1)))
+    for question, found in zip(questions, scores.nearest(5), strict=True):
+        assert len(found) == 5
+        assert set(found) <= set(linker.names.search([question.mention], 20)[0])
+
+
+def test_an_addition_that_failed_leaves_nothing_to_who_gets_its_row(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    linker, plain = linker_of(run), linker_of(run)
+    with monkeypatch.context() as patch:
+        patch.setattr(linker.names, "add", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            linker.add_entities([NEW])
+    other = KnownEntity("other", "Brolig Umdastra", (), "A painter of harbours.")
+    for each in (linker, plain):
+        each.add_entities([other])
+    queries = plain.towers.queries(questions_of(run)[:3])
+    rows = [np.arange(301)] * 3
+    ours, theirs = (each.by_vector(queries, ["Zyxtral"] * 3).at(rows) for each in (linker, plain))
+    np.testing.assert_array_equal(np.stack(ours), np.stack(theirs))
+    assert linker.sparse.products(linker.sparse.parted(queries)[1]).shape == (3, 301)
+    same([linker.link("Zyxtral Quovane", "bees")], [plain.link("Zyxtral Quovane", "bees")], 0)
+
+
 def test_questions_are_scored_a_part_at_a_time(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     linker, questions = linker_of(run), questions_of(run)[:7]
     whole = linker.link_batch(questions, top_k=5)

@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sentence_folders import write_folder
 
 from dim.__main__ import main
+from dim.collective.coherence import Coherence
+from dim.encoders.text import TransformersTextEncoder
 from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
 from dim.errors import ConfigError, DataError
 from dim.linker import Linker, ranked
@@ -184,6 +188,56 @@ def test_where_names_alone_count_no_entity_is_scored_that_is_not_near(table, mon
     linker.save(folder)
     assert ids(Linker.from_pretrained(folder), "Mahmoud Mokhtar")[0] != "m4"
     assert ids(Linker.from_pretrained(folder), "Münter")[0] == "m5"
+
+
+def test_a_kb_that_was_updated_answers_as_the_same_kb_does(table, tmp_path):
+    linker = Linker.from_entities(table, TinyTextEncoder(64), allow_missing=True)
+    entities = list(linker)
+    context = "A painter, a judge in Alexandria, who painted shrimps"
+    asked = [{"mention": name, "context": context} for name in ("Mahmoud", "Said", *NAMES)]
+    expected = linker.link_batch(asked)
+    for _ in range(3):  # as whoever brings texts up to date does
+        linker.remove_entities([entity.id for entity in entities])
+        linker.add_entities(entities)
+    linker.save(tmp_path / "updated")
+    opened = Linker.from_pretrained(tmp_path / "updated")
+    opened.remove_entities([entity.id for entity in entities])
+    opened.add_entities(entities)
+    unasked = Linker.from_entities(table, TinyTextEncoder(64), allow_missing=True)  # its facts are made afterwards
+    unasked.remove_entities([entity.id for entity in entities])
+    unasked.add_entities(entities)
+    for other in (linker, opened, unasked):
+        for before, now in zip(expected, other.link_batch(asked), strict=True):
+            assert [answer.id for answer in now] == [answer.id for answer in before]
+            assert [answer.probability for answer in now] == pytest.approx([each.probability for each in before])
+            for old, new in zip(before, now, strict=True):
+                assert new.evidence == pytest.approx(old.evidence)
+
+
+def test_a_folder_says_which_backend_auto_chose(table, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    encoder = TransformersTextEncoder(str(write_folder(tmp_path / "model")), backend="auto")
+    Linker.from_entities(table, encoder, allow_missing=True).save(tmp_path / "linker")
+    chosen = Linker.from_pretrained(tmp_path / "linker").about["recipe"]["encoders"]["text_encoder"]["init_args"]
+    assert chosen["backend"] == encoder.backend_name != "auto"
+    assert (tmp_path / "linker" / "encoders" / "text_encoder" / "exported" / encoder.backend_name).is_dir()
+
+
+def test_coherence_is_that_of_the_kb_as_it_is(table):
+    linker = Linker.from_entities(table, TinyTextEncoder(64), allow_missing=True)
+    rows, owners = np.array([0, 1, 2]), np.array([0, 1, 2])
+
+    def found() -> Any:
+        anew = Coherence(linker.features.facts, linker.vectors_of).of(rows, NAMES[:3], owners)
+        np.testing.assert_array_equal(linker.coherence.of(rows, NAMES[:3], owners), anew)
+        return anew
+
+    before = found()
+    linker.add_entities([{"id": f"n{place}", "name": "Emil Nolde", "text": "painter of Egypt"} for place in range(9)])
+    grown = found()
+    linker.remove_entities([f"n{place}" for place in range(8)])
+    assert not (grown == before).all()
+    assert not (found() == grown).all()
 
 
 @pytest.mark.parametrize("as_many", [False, True], ids=["more entities", "as many entities"])

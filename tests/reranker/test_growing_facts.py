@@ -52,13 +52,19 @@ class Kb:
 
     rows: list[Entity | None]
 
+    @property
+    def there(self):
+        """The rows that have an entity."""
+        return np.array([row for row, each in enumerate(self.rows) if each], np.int64)
+
     def columns(self, start=0):
-        rows = self.rows[start:]
+        """Of the entities that are there."""
+        rows = [each for each in self.rows[start:] if each]
         return (
-            [each.name if each else "" for each in rows],
-            [each.aliases if each else () for each in rows],
-            [each.text if each else None for each in rows],
-            np.array([each.popularity if each else None for each in rows], dtype=np.float64),
+            [each.name for each in rows],
+            [each.aliases for each in rows],
+            [each.text for each in rows],
+            np.array([each.popularity for each in rows], dtype=np.float64),
         )
 
 
@@ -74,20 +80,21 @@ def test_facts_that_grew_are_those_of_the_kb_as_it_is(first, steps, mention, con
             kb.rows += step
             grown.facts.add(*kb.columns(start))
         else:
-            there = [row for row, entity in enumerate(kb.rows) if entity]
+            there = kb.there.tolist()
             gone = sorted({there[place % len(there)] for place in step}) if there else []
             for row in gone:
                 kb.rows[row] = None
             grown.facts.remove(np.array(gone, np.int64))
-        anew = PairFeatures(EntityFacts(*kb.columns()))
-        rows = np.arange(len(kb.rows))
-        beside = np.linspace(1, 0, len(rows))
-        found, expected = (each.of(asked, rows, beside, beside) for each in (grown, anew))
+        anew, rows = PairFeatures(EntityFacts(*kb.columns())), kb.there
+        assert grown.facts.rows.tolist() == rows.tolist()
+        beside, places = np.linspace(1, 0, len(rows)), np.arange(len(rows))
+        found, expected = grown.of(asked, rows, beside, beside), anew.of(asked, places, beside, beside)
         assert found.shape == (len(rows), len(FEATURES))
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
-        assert grown.facts.short_names(rows) == anew.facts.short_names(rows)
-        for row in rows.tolist():
-            np.testing.assert_array_equal(grown.facts.of_surname(row), anew.facts.of_surname(row))
+        assert grown.facts.short_names(rows) == anew.facts.short_names(places)
+        assert grown.facts.num_bearers("") == anew.facts.num_bearers("")
+        for row, place in zip(rows.tolist(), places.tolist(), strict=True):
+            np.testing.assert_array_equal(grown.facts.of_surname(row), rows[anew.facts.of_surname(place)])
 
 
 @pytest.mark.parametrize("text", ["", "Ann Lee"])
@@ -132,25 +139,26 @@ def test_what_a_column_was_given_stays_where_it_is_while_it_grows():
 
 
 def test_facts_on_their_files_are_those_that_were_saved_and_grow_on(tmp_path):
-    kb = Kb([Entity("1", "Ann Lee (singer)", ("Annie", "É"), "Born 1961, a woman.", popularity=2.0), None])
+    kb = Kb([Entity("1", "Ann Lee (singer)", ("Annie", "É"), "Born 1961, a woman.", popularity=2.0), Entity("0", "X")])
     first = EntityFacts(*kb.columns())
+    first.remove(np.array([1]))
+    kb.rows[1] = None
     save_facts(first, tmp_path / "facts")
-    loaded = load_facts(tmp_path / "facts", 2)
+    loaded = load_facts(tmp_path / "facts", 2, kb.there)
     kb.rows += [Entity("2", "Bob Lee", (), "A man of 1990."), Entity("3", "Cy")]
     for facts in (first, loaded):
         facts.add(*kb.columns(2))
         facts.remove(np.array([0]))
     kb.rows[0] = None
-    asked, rows, beside = Asked("Lee", "Bob Lee of 1990 sang"), np.arange(4), np.linspace(1, 0, 4)
-    found, grown, anew = (
-        PairFeatures(facts).of(asked, rows, beside, beside) for facts in (loaded, first, EntityFacts(*kb.columns()))
-    )
+    asked, rows, beside = Asked("Lee", "Bob Lee of 1990 sang"), kb.there, np.linspace(1, 0, 2)
+    found, grown = (PairFeatures(facts).of(asked, rows, beside, beside) for facts in (loaded, first))
+    anew = PairFeatures(EntityFacts(*kb.columns())).of(asked, np.arange(2), beside, beside)
     np.testing.assert_array_equal(found, grown)
     np.testing.assert_allclose(found, anew, atol=1e-9)
-    assert loaded.short_names(rows) == ["", "", "bob lee", "cy"]
+    assert loaded.short_names(rows) == ["bob lee", "cy"]
     assert loaded.num_bearers("é") == 0
     save_facts(loaded, tmp_path / "facts")
-    again = load_facts(tmp_path / "facts", 4)
+    again = load_facts(tmp_path / "facts", 4, kb.there)
     np.testing.assert_array_equal(PairFeatures(again).of(asked, rows, beside, beside), found)
     assert list(again.strings) == list(loaded.strings)
 
@@ -179,6 +187,6 @@ def test_facts_that_do_not_fit_each_other_are_refused(tmp_path, name, wrong):
         assert (place / f"{name}.npy").exists()
         np.save(place / f"{name}.npy", wrong)
     with pytest.raises(DataError, match=r"entity facts in .*\nfound .*damaged (arrays|popularity)"):
-        load_facts(tmp_path / "wrong", 2)
+        load_facts(tmp_path / "wrong", 2, np.arange(2))
     with pytest.raises(DataError, match=r"entity facts in .* of 3 rows\nfound .*rows of another number"):
-        load_facts(tmp_path / "facts", 3)
+        load_facts(tmp_path / "facts", 3, np.arange(3))

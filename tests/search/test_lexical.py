@@ -59,13 +59,14 @@ def test_repeated_mentions_and_unknown_characters_get_answers_of_their_own_row()
 ALIASES = [["Annie"] if name.startswith("Ann") else [] for name in NAMES]
 
 
-def best_of(mention, names, aliases, fitted_on):
-    """The best cosine of each entity by scikit-learn."""
-    vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True).fit(fitted_on)
+def best_of(mention, names, aliases, fitted_on, added=()):
+    """The best cosine of each entity by scikit-learn; n-grams that only `added` strings have weigh as the rarest."""
+    options = {"analyzer": "char_wb", "ngram_range": (2, 4), "sublinear_tf": True}
+    fitted, grown = TfidfVectorizer(**options).fit(fitted_on), TfidfVectorizer(**options).fit([*fitted_on, *added])
+    weights = dict(zip(fitted.get_feature_names_out(), fitted.idf_, strict=True))
+    grown.idf_ = np.array([weights.get(ngram, fitted.idf_.max()) for ngram in grown.get_feature_names_out()])
     strings = [[name, *others] for name, others in zip(names, aliases, strict=True)]
-    return np.array(
-        [cosine_similarity(vectorizer.transform([mention]), vectorizer.transform(own)).max() for own in strings]
-    )
+    return np.array([cosine_similarity(grown.transform([mention]), grown.transform(own)).max() for own in strings])
 
 
 def test_names_without_aliases_are_scored_and_found_as_by_the_name_index():
@@ -111,10 +112,31 @@ def test_added_entities_are_found_with_the_first_weights_and_rows_stay():
     names, aliases = [*NAMES, "Dee Stoner", "Zq", "Annie Leeson"], [*ALIASES, ["Stoney"], [], []]
     fitted_on = [string for name, others in zip(NAMES, ALIASES, strict=True) for string in [name, *others]]
     for mention in ("Stoney", "Dee Stoner", "Annie Leeson"):
-        expected = best_of(mention, names, aliases, fitted_on)
+        expected = best_of(mention, names, aliases, fitted_on, ["Dee Stoner", "Zq", "Annie Leeson", "Stoney"])
         np.testing.assert_allclose(index.scores_of([mention], [range(15)])[0], expected, atol=1e-6)
     assert index.search(["Dee Stoner"], 1).tolist() == [[12]]
     assert index.add([]).tolist() == []
+
+
+@pytest.mark.parametrize("num_there", [1, 12])  # so that what is added is joined with the rest, or stands beside it
+def test_an_added_name_of_letters_that_no_name_had_is_found(num_there, tmp_path):
+    names = [f"{name} {'Leeson ' * 20}" for name in NAMES[:num_there]]
+    index = EntityNames(names)
+    index.add(["Bo Leeson"])
+    index.search(["東京都"], 1)  # which found nothing yet
+    rows = index.add(["東京都", "京都府", "大阪 Lee", "ab"], [[], [], ["名古屋"], []])
+    index.add(["札幌市"])
+    index.save(tmp_path / "names")
+    added = ["Bo Leeson", "東京都", "京都府", "大阪 Lee", "名古屋", "ab", "札幌市"]
+    strings = [*names, "Bo Leeson", "東京都", "京都府", "大阪 Lee", "ab", "札幌市"]
+    aliases = [["名古屋"] if each == "大阪 Lee" else [] for each in strings]
+    for found in (index, EntityNames.load(tmp_path / "names")):
+        assert found.search(["東京都", "京都府", "大阪", "名古屋"], 1).ravel().tolist() == [*rows[:3], rows[2]]
+        for mention in ("東京都", "京都 Lee", "名古屋", "札幌", "ab Leeson"):
+            expected = best_of(mention, strings, aliases, names, added)
+            np.testing.assert_allclose(found.scores_of([mention], found.rows[None])[0], expected, atol=1e-6)
+        assert found.add(["東京都庁"]).tolist() == [num_there + 6]
+        assert found.search(["東京都庁", "東京都"], 1).ravel().tolist() == [num_there + 6, rows[0]]
 
 
 def test_removed_entities_never_come_back_not_even_to_fill_up():

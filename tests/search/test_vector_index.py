@@ -16,6 +16,7 @@ from benchmarks.modalities import Modalities
 from benchmarks.search_curve import World
 from dim.errors import ConfigError, DataError
 from dim.search import stores, vector_index
+from dim.search.centres import sample
 from dim.search.codes import CodeStore, build_codes
 from dim.search.half_precision import HalfPrecision
 from dim.search.recall import RecallSample, near
@@ -354,6 +355,17 @@ def test_a_build_is_the_same_every_time_and_int8_takes_half_of_float16(tmp_path)
     assert one.stat().st_size - small.stat().st_size == pytest.approx(3000 * 64, rel=0.05)
 
 
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+def test_int8_has_room_for_every_coordinate_and_not_for_those_of_a_sample_alone(kind, monkeypatch):
+    sampled = []
+    monkeypatch.setattr("dim.search.stores.sample", lambda *asked: sampled.append(sample(*asked)[:250]) or sampled[-1])
+    vectors = unit(300, 24)
+    index = VectorIndex.build(vectors, kind=kind, storage="int8")
+    assert 0 < len(sampled[-1]) < 300
+    steps = (vectors.max(axis=0) - vectors.min(axis=0)) / 255
+    assert (np.abs(index.vectors_of(np.arange(300)) - vectors) <= steps).all()
+
+
 def clustered(num, width=64, seed=0):
     """Around a few centres, so that a list holds neighbours which differ by little."""
     vectors = unit(20, width, seed)[np.random.default_rng(seed).integers(0, 20, num)]
@@ -527,6 +539,19 @@ def test_a_few_queries_get_the_answers_of_many():
         np.testing.assert_array_equal(np.concatenate([found[0] for found in one_by_one]), scores)
         np.testing.assert_array_equal(store.found(queries, 10)[0], scores)  # by FAISS, where nothing is beside them
     np.testing.assert_array_equal(store.found(np.zeros((1, 40), np.float32), 10, nothing[:1])[0], 0)
+
+
+def test_half_precision_leaves_out_none_that_is_better():
+    query, others = unit(1, 40), unit(300, 40, seed=1)
+    vectors = query + 1e-4 * others  # half precision tells few of them apart, and takes worse ones first
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    store = ExactStore(vectors)
+    scores, positions = store.found(query, 3, np.zeros((1, 300), np.float32))
+    assert "_half_precision" in vars(store)
+    expected = np.sort(np.einsum("d,kd->k", query[0], vectors))[::-1][:3]
+    np.testing.assert_array_equal(scores[0], expected)
+    nearly = store._half_precision.products(query)[0][0].numpy()
+    assert not set(positions[0]) <= set(np.argsort(-nearly, kind="stable")[:6])
 
 
 @pytest.mark.parametrize(("threads", "by_faiss"), [(1, True), (2, False)])

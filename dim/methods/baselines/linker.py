@@ -125,7 +125,7 @@ class BaselineLinker(RankedLinker):
         task.check()
         knowledge = read_entities(folder, manifest["next_row"], image_root)
         names = read_names(folder, knowledge)
-        ranker, facts = read_ranker(folder, names.num_rows)
+        ranker, facts = read_ranker(folder, knowledge)
         scored = read_names(folder, knowledge, SCORED) if (folder / SCORED).exists() else None
         return cls(task, knowledge, names, ranker, about, facts, scored)
 

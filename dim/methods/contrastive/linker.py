@@ -202,7 +202,7 @@ class ContrastiveLinker(RankedLinker):
         if found != wanted:
             what = f"vectors of {wanted[0]:,} dense and {wanted[1]:,} sparse columns in {folder}"
             raise DataError(what, f"{found[0]:,} and {found[1]:,}", REMEDY)
-        ranker, facts = read_ranker(folder, names.num_rows)
+        ranker, facts = read_ranker(folder, knowledge)
         return cls(towers, knowledge, index, sparse, names, ranker, about, facts)
 
     def write(self, place: Path, about: dict[str, Any]) -> None:

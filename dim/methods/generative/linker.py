@@ -164,7 +164,7 @@ class GenerativeLinker(RankedLinker):
         task.try_parts()
         knowledge = read_entities(folder, manifest["next_row"], image_root)
         tree = NameTree.load(folder / "tree") if (folder / "tree").exists() else None
-        training, rankers = TrainingMentions.load(folder / "examples"), read_ranker(folder, knowledge.next_row)
+        training, rankers = TrainingMentions.load(folder / "examples"), read_ranker(folder, knowledge)
         return cls(task, live, knowledge, training, tree, about, *rankers)
 
     def write(self, place: Path, about: dict[str, Any]) -> None:

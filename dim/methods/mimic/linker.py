@@ -104,7 +104,7 @@ class MIMICLinker(RankedLinker):
         knowledge = read_entities(folder, manifest["next_row"], image_root)
         names = read_names(folder, knowledge)
         cache = read_cache(folder / PARTS, like, len(knowledge))
-        ranker, facts = read_ranker(folder, names.num_rows)
+        ranker, facts = read_ranker(folder, knowledge)
         return cls(task, live, knowledge, cache, names, ranker, about, facts)
 
     def write(self, place: Path, about: dict[str, Any]) -> None:
