@@ -31,6 +31,10 @@ LOG = log("dim")
 VECTORS = "dim.methods.baselines.frozen.FrozenVectors"
 NAMES = "dim.methods.baselines.names.NamesOnly"
 OF_THIS_MACHINE = ("device",)  #: Options that whoever opens a linker gives.
+#: Said of an encoder in int8, of which `dim export` measures what it costs.
+UNMEASURED = (
+    "vectors in int8 are not those of fp32: what that costs is not measured here, as no mention's entity is known"
+)
 TABLE = "a table of entities"  #: What a linker of a DataFrame or a list says that it is made of.
 
 
@@ -132,6 +136,8 @@ def opened(
     read_classes(recipe, Method, trusted)  # the encoders are here; others that a folder would make are refused now
     task, bare = make(recipe | {"encoders": dict.fromkeys(ENCODERS)}, "cpu", Method, trusted)
     choices = replace(bare.choices, text_encoder=text, image_encoder=image)
+    if "int8" in (getattr(encoder, "precision", None) for encoder in (text, image)):
+        LOG.warning("%s", UNMEASURED)
     if isinstance(task, TwoTowersNetwork):
         options = recipe["model"]["init_args"]
         task.make_towers(*(_widths(options[fields], choices) for fields in ("mention_fields", "entity_fields")))

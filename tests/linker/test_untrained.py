@@ -214,6 +214,13 @@ def test_a_kb_that_was_updated_answers_as_the_same_kb_does(table, tmp_path):
                 assert new.evidence == pytest.approx(old.evidence)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_what_int8_costs_where_no_mention_is_known_is_said_to_be_unknown(table, tmp_path, caplog, precision):
+    encoder = TransformersTextEncoder(str(write_folder(tmp_path / "model")), backend="onnx", precision=precision)
+    assert len(Linker.from_entities(table, encoder, allow_missing=True)) == 4
+    assert ("what that costs is not measured here" in caplog.text) == (precision == "int8")
+
+
 def test_a_folder_says_which_backend_auto_chose(table, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     encoder = TransformersTextEncoder(str(write_folder(tmp_path / "model")), backend="auto")
