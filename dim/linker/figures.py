@@ -10,6 +10,7 @@ from dim.display.markdown import markdown_table
 from dim.evaluation.result_files import JUDGED_FOLDER, RANKED_FOLDER, read_results
 from dim.evaluation.results import percent
 from dim.inference.method import Method
+from dim.judge.stage import JudgeStage
 from dim.linker.annotate import usual_sentences
 from dim.reranker.ranker import OPTIONS, Ranker
 
@@ -38,23 +39,20 @@ def figures_of_run(run: Path, ranker: Ranker | None = None, by: str = "vectors")
     ]
 
 
-def with_judge(figures: Sequence[Figure], run: Path, fingerprint: str, share: float | None) -> list[Figure]:
-    """The figures of a linker that has a judge: first those of ranker and judge together, where they are of this judge.
+def with_judge(figures: Sequence[Figure], run: Path, stage: JudgeStage, ranker: Ranker) -> list[Figure]:
+    """The figures of a linker that has a judge: first those of ranker and judge together, where they are of these.
 
     Args:
         figures: Without it.
         run: The run's folder.
-        fingerprint: Of the judge.
-        share: Of the mentions that it was set up to judge.
+        stage: The judge, as it was set up; figures of one that was set up otherwise are left out.
+        ranker: After which it judges.
     """
     entries = read_results(run / JUDGED_FOLDER).of_own_weights
-    own = [entry for entry in entries if ((entry.get("method") or {}).get("judge") or {}).get("share") == share]
-    own = [entry for entry in own if entry["method"]["judge"].get("fingerprint") == fingerprint]
-    if not own:
-        return list(figures)
+    own = [entry for entry in entries if _is_of_stage(entry, stage) and _is_of(entry, ranker)]
     before = [each | {"system": str(each["system"]).replace("this linker:", "its", 1)} for each in figures]
-    told = f"this linker: ranker, and a judge of {share:.0%} of the mentions"
-    return [*(_figure(told, entry) for entry in own), *before]
+    told = "this linker: ranker, and a judge of {:.0%} of the mentions"
+    return [*(_figure(told.format(entry["method"]["judge"]["share"]), entry) for entry in own), *before]
 
 
 def about_run(
@@ -97,6 +95,13 @@ def _is_of(entry: Mapping[str, Any], ranker: Ranker) -> bool:
     calibration = (entry.get("method") or {}).get("calibration") or {}
     same_options = all(options.get(name) == ranker.facts.get(name) for name in OPTIONS)
     return same_options and calibration.get("temperature") == ranker.temperature
+
+
+def _is_of_stage(entry: Mapping[str, Any], stage: JudgeStage) -> bool:
+    """Whether a result is of a judge with these very numbers."""
+    found = (entry.get("method") or {}).get("judge") or {}
+    own = stage.fingerprint, stage.threshold, stage.top_k, vars(stage.weights), stage.facts
+    return tuple(map(found.get, ("fingerprint", "threshold", "top_k", "weights", "learned"))) == own
 
 
 def _figure(system: str, entry: Mapping[str, Any]) -> Figure:

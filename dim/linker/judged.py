@@ -48,7 +48,7 @@ def stage_for(
     Raises:
         ConfigError: A judge, or its URL, is given where none was set up; or a stage where there is no ranker.
     """
-    ranker = getattr(linker, "ranker", None)
+    ranker = linker.ranker
     if isinstance(judge, JudgeStage) and ranker is None:
         raise ConfigError("a linker with a ranker, which the judge reads after", "none", "Leave judge out.")
     if judge is None or isinstance(judge, JudgeStage):

@@ -65,6 +65,7 @@ class Linker(ABC):
         index: Of the KB's vectors; None: it searches none.
         home: The folder that it was opened from or last saved to.
         run: The run that it was made of.
+        ranker: Orders the candidates; None: the method's scores do.
         judge: Reads the mentions that its ranker is not sure of beside their best candidates; None: nothing does.
 
     Example:
@@ -78,6 +79,7 @@ class Linker(ABC):
     index: VectorIndex | None = None
     home: Path | None = None
     run: Path | None = None
+    ranker: Ranker | None = None
     judge: JudgeStage | None = None
 
     def __init__(self, knowledge: Knowledge, live: LiveEncoder, about: dict[str, Any]) -> None:
@@ -201,7 +203,8 @@ class Linker(ABC):
             linker = kind.of_run(task, run, index)
             linker.judge = stage = stage_for(linker, run / JUDGE_FOLDER, judge, device, trusted, is_ours=True)
             if stage is not None:
-                figures = with_judge(linker.about["figures"], run, stage.judge.fingerprint, stage.facts.get("share"))
+                assert linker.ranker is not None  # there is no judge without one
+                figures = with_judge(linker.about["figures"], run, stage, linker.ranker)
                 linker.about = linker.about | {"figures": figures}
             return linker
 

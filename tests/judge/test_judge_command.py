@@ -138,6 +138,15 @@ def test_a_linker_s_folder_has_the_judge_and_its_model(run, tmp_path):
         Linker.from_pretrained(tmp_path / "again", device="cpu", judge="http://localhost:1/v1")
 
 
+@pytest.mark.parametrize("options", [{"top_k": 2}, {"num_learned": 5}])
+def test_figures_of_a_judge_that_was_set_up_otherwise_are_none_of_this_linker(run, tmp_path, options):
+    copy = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("ranker-folds"))
+    world = run.parent / "world"
+    judge(copy, dataset=world, control=False, curve=0.3, out=tmp_path / "out", **({"share": 0.3, "top_k": 3} | options))
+    figures = Linker.from_checkpoint(copy, device="cpu", dataset=world).about["figures"]
+    assert [figure["system"] for figure in figures] == ["its vectors and ranker", "its vectors alone"]
+
+
 def test_facts_of_a_cross_encoder_that_are_none_are_said(run, tmp_path, capsys):
     facts = run / "cross_encoder" / "cross_encoder.json"
     kept = facts.read_text()
