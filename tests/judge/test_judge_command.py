@@ -4,10 +4,11 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
-from demo_run import demo_run, questions_of
+from demo_run import demo_run, questions_of, world_of
 from llm_servers import FaultyServer, completion, question_of, set_environment
 from tiny_text import write_bert
 from transformers import AutoModelForSequenceClassification
@@ -18,9 +19,16 @@ from dim.cli.rank import rank
 from dim.errors import ConfigError, DataError
 from dim.evaluation.result_files import read_results
 from dim.judge.cross_encoder import CrossEncoderJudge
+from dim.judge.cross_training import CrossTraining
 from dim.judge.server import ServerJudge
+from dim.judge.stage import top_probability
 from dim.linker import Linker
+from dim.reranker.lists import Lists
 from dim.reranker.ranker import Ranker
+from dim.training.answered import unseen_judged
+from dim.training.cases import hardest
+from dim.training.ranked_run import open_ranked
+from dim.training.unseen import rows_in_kb
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +86,44 @@ def test_the_cross_encoder_was_trained_and_learned_its_lists(run):
     assert facts["learned_of"] == "train, by the run's own vectors"  # tune is for the weights
     assert not (run / "cross_encoder.partial").exists()
     assert AutoModelForSequenceClassification.from_pretrained(run / "cross_encoder").config.num_labels == 1
+
+
+def test_a_cross_encoder_never_learns_of_tune_and_learns_of_those_that_the_ranker_is_least_sure_of(run, tmp_path):
+    copy, told = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("judge*")), {}
+
+    def learned(_start, folder, cases, gold, *_):
+        told.update(cases=cases, gold=gold)
+        return folder
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dim.reranker.network.LEAST_STEPS", 20)
+        patch.setattr("dim.training.cases.train_cross_encoder", learned)
+        options = {"folds": 2, "unseen": "tune", "cross_encoder": "any", "cross_lists": 24, "cross_candidates": 3}
+        rank(copy, dataset=run.parent / "world", overwrite=True, **options)
+    mentions = world_of(run).mentions.set_index("id")
+    asked = mentions.loc[[each.key for each in told["cases"]]]
+    assert set(asked["split"]) == {"train"}
+    meant = [each.candidates[place].id for each, place in zip(told["cases"], told["gold"], strict=True)]
+    assert meant == asked["entity_id"].tolist()
+
+
+def test_the_lists_that_teach_most_are_the_least_sure_whose_gold_is_among_the_best():
+    scores, gold = [[9, 0, 0], [1, 0, 0], [3, 2, 0], [0.1, 0, 0], [5.0]], [0, 0, 2, 1, 0]
+    parts = [(np.arange(len(own)), np.zeros((len(own), 1)), place) for own, place in zip(scores, gold, strict=True)]
+    how = CrossTraining(top_k=2, most_lists=2)
+    assert hardest(Lists.join(parts), np.concatenate(scores).astype(np.float64), 1.0, how) == [3, 1]
+
+
+def test_whom_it_asks_is_settled_by_what_the_ranker_says_of_mentions_that_it_did_not_learn_of(run):
+    task, ranker, finder = open_ranked(run, "cpu", None, ())
+    rows = rows_in_kb(task, "tune")
+    lists = finder.lists(task, rows)
+    told, seen = (
+        float(np.quantile([top_probability(said) for said in judged], 0.3))
+        for judged in (unseen_judged(task, ranker, rows, lists), ranker.judge(lists))
+    )
+    assert told != pytest.approx(seen)
+    assert summary_of(run)["threshold"] == pytest.approx(told)
 
 
 def test_a_linker_of_the_run_asks_the_judge_where_the_ranker_is_not_sure(run):

@@ -1,5 +1,7 @@
 """A judge that is a model of Transformers here: the letters' log-probabilities are its verdict."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -75,6 +77,22 @@ def test_what_is_in_the_record_is_not_worked_out_again(model, tmp_path, monkeypa
     after = judge.decide(cases, tmp_path)
     assert len(worked) == 1
     assert [verdict.scores.tolist() for verdict in after[:2]] == [verdict.scores.tolist() for verdict in before]
+
+
+def test_what_another_model_said_or_of_another_text_or_image_is_no_answer(model, tmp_path):
+    tokens = AutoTokenizer.from_pretrained(model)
+    other = save_model(tmp_path / "other" / "tiny", "llama", context=2048, tokens=tokens, seed=1)  # the record's name
+    first, second = (LocalModelJudge(str(path), device="cpu") for path in (model, other))
+    asked = case()
+    texts = replace(asked, candidates=tuple(replace(each, text="a name") for each in asked.candidates))
+    for judge, each in ((first, asked), (second, asked), (second, texts)):
+        (found,), (alone,) = judge.decide([each], tmp_path), judge.decide([each])
+        assert found.scores.tolist() == alone.scores.tolist()
+    sees = LocalModelJudge(str(write_chat(tmp_path / "chat", "llava")), sees_images=True, device="cpu")
+    for colour in ("red", "blue"):
+        each = case(image=Image.new("RGB", (60, 40), colour))
+        (found,), (alone,) = sees.decide([each], tmp_path), sees.decide([each])
+        assert found.scores.tolist() == alone.scores.tolist()
 
 
 def test_a_mention_that_is_called_as_a_special_token_ends_no_message(model):

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,6 +83,16 @@ def test_an_answer_that_names_no_letter_is_counted_and_neither_guessed_at_nor_as
     assert len(asked) == 5
     assert [verdict.status for verdict in again] == [verdict.status for verdict in found]
     assert [verdict.tokens_in for verdict in again] == [verdict.tokens_in for verdict in found]
+
+
+def test_an_answer_about_other_candidates_or_texts_is_not_taken_for_one(tmp_path):
+    one = case(0)
+    texts = replace(one, candidates=tuple(replace(each, text="a man") for each in one.candidates))
+    others = replace(one, candidates=case(0, size=4).candidates)
+    with FaultyServer(right) as server:
+        for each in (one, texts, others, one.with_others_texts(), one):
+            assert judge_at(server).decide([each], tmp_path)[0].chosen == 0
+    assert len(server.requests) == 4
 
 
 def test_a_budget_ends_it_before_the_next_call_and_the_same_command_asks_for_the_rest(tmp_path, caplog):
