@@ -72,6 +72,9 @@ def test_a_split_is_answered_text_by_text_and_the_linker_takes_it_along(
     for each in together:
         said = [answer.probability for answer in each.answers]
         assert said == sorted(said, reverse=True)
+    # Fewer answers are the first of them: as many candidates are looked at together.
+    fewer = linker.annotate(text, spans, top_k=1, collective=True)
+    assert [each.answers for each in fewer] == [each.answers[:1] for each in together]
     # A mention alone, and each text of several by itself.
     assert linker.annotate(text, spans[:1], collective=True)[0] == apart[0]
     batch = linker.annotate_batch([{"text": text, "spans": spans}, {"text": text, "spans": spans[:1]}], collective=True)

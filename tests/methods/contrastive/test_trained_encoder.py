@@ -6,6 +6,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from fit_options import fit_options
@@ -97,6 +98,26 @@ def test_a_trained_encoder_is_what_its_linker_answers_by(world: Path, bert: Path
         np.testing.assert_allclose([a.score for a in here], [a.score for a in there], atol=1e-5)
     opened.save(tmp_path / "again")
     assert Linker.from_pretrained(tmp_path / "again", device="cpu").link_batch(questions[:1])
+
+
+def test_it_has_a_learning_rate_of_its_own(world: Path, bert: Path, tmp_path: Path) -> None:
+    more = ["--data.text_encoder.train", "full", "--model.encoder_learning_rate", "0", "--trainer.max_epochs", "1"]
+    assert main(options(world, tmp_path / "run", bert, *more)) == 0
+    still = open_run(tmp_path / "run", "cpu").datamodule.choices.text_encoder.encode_text(MENTIONS)
+    np.testing.assert_array_equal(still, TransformersTextEncoder(str(bert)).encode_text(MENTIONS))
+
+
+def test_what_was_trained_in_bf16_is_ranked_in_fp32_as_its_linker_answers(
+    world: Path, bert: Path, tmp_path: Path
+) -> None:
+    run, more = tmp_path / "run", ["--data.text_encoder.train", "full", "--trainer.precision", "bf16-mixed"]
+    assert main(options(world, run, bert, *more, "--trainer.max_epochs", "1")) == 0
+    rows = Dataset(world).split("dev").head(20)
+    questions = [{"mention": row.mention, "context": row.context or ""} for row in rows.itertuples()]
+    ranked = pd.read_parquet(run / "ranks.parquet").query("split == 'dev'")["top_scores"].head(20)
+    answers = Linker.from_checkpoint(run, device="cpu").link_batch(questions, top_k=5)
+    for own, scores in zip(answers, ranked, strict=True):
+        np.testing.assert_allclose([answer.score for answer in own], scores[:5], atol=1e-5)
 
 
 @pytest.mark.long
