@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from dim.core.files import content_hash, remove_leftovers, write_json
 from dim.core.folder_files import peek_json
@@ -185,7 +185,7 @@ def _fit(run: Path, config: dict[str, Any], task: LinkingTask, kept: torch.Tenso
 
 
 def _of_trainer(run: Path, config: dict[str, Any], trusted: Sequence[str]) -> tuple[dict[str, Any], list[Callback]]:
-    """The options of the trainer that decide the weights, and the callbacks that it names, such as early stopping."""
+    """The options of the trainer that decide the weights, its callbacks, and early stopping."""
     given, known, hints = config.get("trainer") or {}, known_to_trainers(run, trusted), parameters(Trainer)[0]
     options = {
         name: known.read(given[name], hints[name], f"trainer.{name}") for name in TRAINER_OPTIONS if name in given
@@ -193,4 +193,7 @@ def _of_trainer(run: Path, config: dict[str, Any], trusted: Sequence[str]) -> tu
     named = given.get("callbacks") or []
     read = known.read(named if isinstance(named, list) else [named], list[Callback], "trainer.callbacks")
     callbacks: list[Callback] = make_read(read)
+    if stopping := config.get("early_stopping"):
+        whole = {"class_path": EarlyStopping.__name__, "init_args": stopping}
+        callbacks.append(make_read(known.read(whole, EarlyStopping, "early_stopping")))
     return make_read(options) | {"accelerator": accelerator_of(options.get("accelerator", "auto"))}, callbacks

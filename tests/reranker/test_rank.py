@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from tiny_fit import tiny_options, tiny_world
 from tiny_text import write_bert
 
 from dim.__main__ import main
@@ -19,6 +20,7 @@ from dim.demo import demo_world
 from dim.errors import CheckpointError, ConfigError
 from dim.evaluation.result_files import read_results
 from dim.linker import Linker
+from dim.methods.contrastive.module import DIM
 from dim.reranker.finder import Finder
 from dim.reranker.ranker import Ranker
 from dim.search import scores as sliced
@@ -169,6 +171,27 @@ def test_a_fold_of_other_data_or_options_is_fitted_again(run, place):
     list(cross_fit(run, task, folder, 2))
     after = [(folder / f"{n}of2" / "best.ckpt").stat().st_mtime_ns for n in (1, 2)]
     assert (after[0] > before[0], after[1] == before[1]) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "stopping",
+    [
+        ["--early_stopping.patience", "1"],
+        [
+            "--trainer.callbacks",
+            "[{class_path: EarlyStopping, init_args: {monitor: tune/top1, mode: max, patience: 1}}]",
+        ],
+    ],
+)
+def test_a_fold_stops_early_as_its_run_does(tmp_path, tmp_path_factory, stopping):
+    epochs, steady = [], ["--model.learning_rate", "0", "--trainer.max_epochs", "4"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DIM, "start_epoch", lambda task, made=DIM.start_epoch: epochs.append(0) or made(task))
+        line = tiny_options(tiny_world(tmp_path_factory), tmp_path / "run", *steady, *stopping)
+        assert main(["fit", *line]) == 0
+        assert len(epochs) == 2
+        list(cross_fit(tmp_path / "run", open_run(tmp_path / "run"), tmp_path / "folds", 2))
+    assert len(epochs) == 2 + 2 * 2
 
 
 def test_a_fold_is_found_again_from_another_place(run):
