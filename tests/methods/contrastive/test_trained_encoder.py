@@ -20,6 +20,7 @@ from dim.errors import ConfigError
 from dim.features.trained import TrainedTable
 from dim.linker import Linker
 from dim.methods.contrastive.module import DIM
+from dim.methods.contrastive.negatives import MinedNegatives
 from dim.reranker.ranker import Ranker
 from dim.training.crossfit import cross_fit
 from dim.training.saved_run import open_run
@@ -147,6 +148,20 @@ def test_resumed_it_comes_to_the_same_weights(world: Path, bert: Path, tmp_path:
     assert any(name.startswith("trained_encoders.text_encoder.") for name in states[0])
     for name, value in states[0].items():
         assert torch.equal(value, states[1][name]), name
+
+
+def test_negatives_are_mined_anew_before_each_epoch_by_the_model_as_it_answers(
+    world: Path, bert: Path, tmp_path: Path
+) -> None:
+    tables, dropped, fill, scores_of = [], [], MinedNegatives.fill, DIM.scores_of
+    mined = ["--data.text_encoder.train", "full", "--model.negatives", "MinedNegatives", "--model.dropout", "0.5"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MinedNegatives, "fill", lambda self, nearest: tables.append(nearest) or fill(self, nearest))
+        patch.setattr(DIM, "scores_of", lambda task, rows: dropped.append(task.training) or scores_of(task, rows))
+        assert main(options(world, tmp_path / "run", bert, *mined)) == 0
+    assert len(tables) == 2
+    assert not torch.equal(*tables)
+    assert not any(dropped)
 
 
 @pytest.mark.parametrize(
