@@ -1,6 +1,7 @@
 """`dim collective` on a demo world whose mentions stand in texts, and what its linker does with it."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,6 +80,41 @@ def test_a_split_is_answered_text_by_text_and_the_linker_takes_it_along(
     assert linker.annotate(text, spans[:1], collective=True)[0] == apart[0]
     batch = linker.annotate_batch([{"text": text, "spans": spans}, {"text": text, "spans": spans[:1]}], collective=True)
     assert batch == [together, apart[:1]]
+
+
+@pytest.mark.parametrize(("folds", "is_said"), [(2, False), (3, True)])
+def test_a_new_ranker_says_which_results_are_of_the_one_before(
+    ranked: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    folds: int,
+    is_said: bool,
+) -> None:
+    monkeypatch.setattr("dim.reranker.network.LEAST_STEPS", 20)
+    shutil.copytree(ranked, run := tmp_path / "run")
+    assert main(["collective", str(run), "--learn", "train", "--overwrite", "true"]) == 0
+    shutil.copytree(run / "collective", run / "judged")
+    assert (
+        main(
+            [
+                "rank",
+                "--run",
+                str(run),
+                "--folds",
+                str(folds),
+                "--overwrite",
+                "true",
+                "--dataset",
+                str(ranked.parent / "world"),
+            ]
+        )
+        == 0
+    )
+    said = capsys.readouterr().err
+    for name, command in (("judged", "judge"), ("collective", "collective")):
+        line = f"note: {run / name} is of the ranker that was here before; again: python -m dim {command} {run} "
+        assert (line + "--overwrite true --dataset" in said) == is_said
 
 
 def test_of_a_ranker_that_learned_of_tune_the_networks_count_that_did_not_see_a_mention(ranked: Path) -> None:

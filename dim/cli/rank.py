@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from dim.cli.next_steps import say_next_of_run
+from dim.collective.collective import FACT
 from dim.core.command_line import command_line
 from dim.core.known_classes import trusted_by
 from dim.core.locks import folder_lock
 from dim.core.output import check_target
 from dim.core.progress import shown
+from dim.display.lines import warn
 from dim.display.terminal import Console, Text
 from dim.errors import ConfigError
-from dim.evaluation.result_files import RANKED_FOLDER
+from dim.evaluation.result_files import JUDGED_FOLDER, RANKED_FOLDER, read_results
 from dim.evaluation.results import results_kind
 from dim.inference.places import RANKER_FOLDER, stated_config
 from dim.judge.cross_training import CROSS_ENCODER as CROSS_ENCODERS
 from dim.judge.cross_training import EPOCHS, MOST_LISTS, TOP_K, CrossTraining
+from dim.linker.figures import is_of_ranker
 from dim.reranker.features import FEATURES
 from dim.reranker.finder import Finder
 from dim.reranker.lists import Lists
@@ -112,11 +116,20 @@ def rank(
         ranker.save(run / RANKER_FOLDER)
         evaluate(run, task, finder, ranker, split, out)
         console.say(f"the ranker: {run / RANKER_FOLDER}")
+        _say_older(run, ranker, trusted, dataset)
         if cross_encoder is not None:
             made = fit_cross_encoder(run, task, finder, ranker, training, unseen, cross_encoder, cross, device)
             console.say(Text(f"the cross-encoder: {made}; next: {command_line(['judge', str(run)], trusted, dataset)}"))
         else:
             say_next_of_run(task, run, stated_config(run), is_ranked=True, dataset=dataset)
+
+
+def _say_older(run: Path, ranker: Ranker, trusted: Sequence[str], dataset: Path | None) -> None:
+    """Says which results beside it are of a ranker that stood in its place before: reports go on showing them."""
+    for name, command in ((JUDGED_FOLDER, "judge"), (FACT, "collective")):
+        if not all(is_of_ranker(entry, ranker) for entry in read_results(run / name).of_own_weights):
+            again = command_line([command, str(run), "--overwrite", "true"], trusted, dataset)
+            warn(f"note: {run / name} is of the ranker that was here before; again: {again}")
 
 
 def _learned_of(task: LinkingTask, unseen: Unseen | None, split: str) -> Unseen:

@@ -32,7 +32,7 @@ def figures_of_run(run: Path, ranker: Ranker | None = None, by: str = "vectors")
     own = read_results(run).of_own_weights
     if ranker is None:
         return [_figure("this linker", entry) for entry in own]
-    ranked = [entry for entry in read_results(run / RANKED_FOLDER).of_own_weights if _is_of(entry, ranker)]
+    ranked = [entry for entry in read_results(run / RANKED_FOLDER).of_own_weights if is_of_ranker(entry, ranker)]
     return [
         *(_figure(f"this linker: {by} and ranker", entry) for entry in ranked),
         *(_figure(f"its {by} alone", entry) for entry in own),
@@ -49,7 +49,7 @@ def with_judge(figures: Sequence[Figure], run: Path, stage: JudgeStage, ranker: 
         ranker: After which it judges.
     """
     entries = read_results(run / JUDGED_FOLDER).of_own_weights
-    own = [entry for entry in entries if _is_of_stage(entry, stage) and _is_of(entry, ranker)]
+    own = [entry for entry in entries if _is_of_stage(entry, stage) and is_of_ranker(entry, ranker)]
     before = [each | {"system": str(each["system"]).replace("this linker:", "its", 1)} for each in figures]
     told = "this linker: ranker, and a judge of {:.0%} of the mentions"
     return [*(_figure(told.format(entry["method"]["judge"]["share"]), entry) for entry in own), *before]
@@ -89,7 +89,7 @@ def about_run(
     }
 
 
-def _is_of(entry: Mapping[str, Any], ranker: Ranker) -> bool:
+def is_of_ranker(entry: Mapping[str, Any], ranker: Ranker) -> bool:
     """Whether a result is of this very ranker: its temperature, fitted on the folds, is as good as a hash."""
     options = (entry.get("config") or {}).get("rank") or {}
     calibration = (entry.get("method") or {}).get("calibration") or {}
