@@ -277,7 +277,7 @@ def build_faiss(
         else:
             index = faiss.IndexHNSWSQ(width, _quantizer(storage), LINKS, faiss.METRIC_INNER_PRODUCT)
             index.hnsw.efConstruction = CONSTRUCTION
-            index.train(_ranging(vectors, 2**16, seed))
+            index.train(_training(vectors, storage, 2**16, seed))
         for block in blocks(vectors):
             index.add(block)
             advance(len(block))
@@ -290,13 +290,17 @@ def _trained_ivf(vectors: Floats, storage: Storage, seed: int) -> Any:
     index = faiss.IndexIVFScalarQuantizer(
         centres, width, centres.ntotal, _quantizer(storage), faiss.METRIC_INNER_PRODUCT, False
     )
-    index.train(_ranging(vectors, centres.ntotal * POINTS_A_LIST, seed))
+    index.train(_training(vectors, storage, centres.ntotal * POINTS_A_LIST, seed))
     return index
 
 
-def _ranging(vectors: Floats, size: int, seed: int) -> Floats:
-    """Up to `size` of the vectors, and the least and the most of each coordinate: int8 cuts what lies beyond."""
-    return np.concatenate([sample(vectors, size, seed), vectors.min(axis=0)[None], vectors.max(axis=0)[None]])
+def _training(vectors: Floats, storage: Storage, size: int, seed: int) -> Floats:
+    """Up to `size` vectors that FAISS trains on; for int8 with the least and the most of each coordinate.
+
+    It cuts what lies beyond these. Other storages have no range, and need no pass over all vectors.
+    """
+    sampled = sample(vectors, size, seed)
+    return np.vstack([sampled, vectors.min(axis=0), vectors.max(axis=0)]) if storage == "int8" else sampled
 
 
 def blocks(vectors: Floats) -> Iterator[Floats]:

@@ -154,10 +154,10 @@ class DIM(DIMNetwork, TwoTowers):
     def _train_scores(self) -> list[Scores]:
         """The scores of the training mentions with the KB, a batch each, by the current weights."""
         self.eval()
-        scores, is_first = [], process_index() == 0
+        scores, silent = [], process_index() > 0
         with torch.no_grad():
             self.on_scoring_start()
-            with shown("training mentions encoded", len(self.train_rows), silent=not is_first, passing=True) as advance:
+            with shown("training mentions encoded", len(self.train_rows), silent=silent, passing=True) as advance:
                 for rows in self.train_rows.split(BATCH):
                     scores.append(self.scores_of(rows.to(self.device)))
                     advance(len(rows))
