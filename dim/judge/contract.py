@@ -13,6 +13,7 @@ from PIL import Image
 
 from dim.core.arrays import Doubles
 from dim.core.files import content_hash
+from dim.features.around import text_around
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Case:
         context: The text around it.
         candidates: The best first, at least one.
         image: The mention's; None: it has none, or the judge reads none.
+        span: Where the mention stands in the context; None: at the first place of its name.
     """
 
     key: str
@@ -41,6 +43,12 @@ class Case:
     context: str
     candidates: tuple[Candidate, ...]
     image: Image.Image | None = field(default=None, compare=False, repr=False)
+    span: tuple[int, int] | None = None
+
+    def context_within(self, reach: int) -> str:
+        """What stands at most `reach` characters before and after the mention."""
+        start, end = self.span or (None, None)
+        return text_around(self.context, self.mention, start, end, reach)
 
     def with_others_texts(self, seed: int = 0) -> Case:
         """The control: the texts of the candidates change places by chance, so that none keeps its own; names stay.

@@ -17,7 +17,6 @@ from dim.encoders.device import DTYPES, Precision, resolve_device
 from dim.encoders.lengths import pieces
 from dim.encoders.pretrained import check_whole
 from dim.errors import ConfigError, DataError
-from dim.features.around import text_around
 from dim.judge.contract import Candidate, Case, Verdict
 from dim.judge.model_judge import ModelJudge
 
@@ -177,7 +176,6 @@ def pair_of(case: Case, candidate: Candidate) -> tuple[str, str]:
         >>> pair_of(Case("m", "Ada", "Ada wrote it.", ()), Candidate("Q1", "Ada Lovelace", "a mathematician"))
         ('Ada . Ada wrote it.', 'Ada Lovelace . a mathematician')
     """
-    context = text_around(case.context, case.mention, None, None, REACH)
-    left = " . ".join(part for part in (case.mention, context) if part.strip())
+    left = " . ".join(part for part in (case.mention, case.context_within(REACH)) if part.strip())
     right = " . ".join(part for part in (candidate.name, candidate.text or "") if part.strip())
     return left, right

@@ -12,7 +12,6 @@ from string import ascii_uppercase
 import numpy as np
 from numpy.typing import NDArray
 
-from dim.features.around import text_around
 from dim.judge.contract import Case, Verdict, generator_of
 from dim.refresh.prompt import Prompt, PromptTemplate
 from dim.refresh.reply import usable_text
@@ -71,10 +70,9 @@ class Asked:
             {"letter": letter, "name": _line(each.name), "text": _line(each.text or "")[:LONGEST_TEXT]}
             for letter, each in zip(self.letters, shown, strict=False)
         ]
-        context = text_around(case.context, case.mention, None, None, REACH)
         fields = {
             "mention": _line(case.mention),
-            "context": _line(context),
+            "context": _line(case.context_within(REACH)),
             "options": options,
             "none": self.letters[-1],
             "has_image": case.image is not None or bool(image),

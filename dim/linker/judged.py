@@ -123,7 +123,7 @@ def case_of(stage: JudgeStage, question: Question, entities: Sequence[Entity]) -
     shown = tuple(Candidate(each.id, each.name, each.text) for each in entities)
     asked = "\0".join((question.mention, question.context, *(each.id for each in shown)))
     key = hashlib.sha256(asked.encode("utf-8", "replace")).hexdigest()[:16]
-    return Case(key, question.mention, question.context, shown, _image(stage.judge, question))
+    return Case(key, question.mention, question.context, shown, _image(stage.judge, question), question.span)
 
 
 def evidence_of(stage: JudgeStage | None, verdict: Verdict | None, before: Judged, place: int) -> Mapping[str, float]:

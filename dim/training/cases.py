@@ -39,6 +39,7 @@ class RunCases:
         self.finder, self.texts, self.image_root = finder, task.data.texts, dataset.image_root
         self.entity_ids, self.names = (dataset.entities[column].tolist() for column in ("id", "name"))
         self.mention_ids, self.images = (dataset.mentions[column].tolist() for column in ("id", "images"))
+        self.starts, self.ends = (dataset.column("mentions", name).to_pylist() for name in ("start", "end"))
 
     def of(self, row: int, candidates: Rows, image_side: int | None = None) -> Case:
         """The case of a mention.
@@ -50,8 +51,14 @@ class RunCases:
         """
         shown = (Candidate(self.entity_ids[each], self.names[each], self.texts[each]) for each in candidates.tolist())
         image = None if image_side is None else self._image(row, image_side)
+        start, end = self.starts[row], self.ends[row]
         return Case(
-            str(self.mention_ids[row]), self.finder.mentions[row], self.finder.contexts[row], tuple(shown), image
+            key=str(self.mention_ids[row]),
+            mention=self.finder.mentions[row],
+            context=self.finder.contexts[row],
+            candidates=tuple(shown),
+            image=image,
+            span=None if start is None or end is None else (start, end),
         )
 
     def _image(self, row: int, side: int) -> Image.Image | None:

@@ -65,6 +65,14 @@ def test_a_long_context_is_read_around_the_mention():
     assert right == "Ada L"
 
 
+def test_of_two_places_of_a_name_the_mention_s_own_is_read():
+    text = "first Ada sang" + " x" * 500 + " then Ada spoke"
+    start = text.rindex("Ada")
+    left, _ = pair_of(Case("m", "Ada", text, (), span=(start, start + 3)), Candidate("1", "Ada L"))
+    assert "then Ada spoke" in left
+    assert "first Ada sang" not in left
+
+
 def trained(tmp_path, name, num=12, **options):
     start = tmp_path / "bert"
     if not start.exists():

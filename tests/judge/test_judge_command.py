@@ -22,7 +22,8 @@ from dim.judge.cross_encoder import CrossEncoderJudge
 from dim.judge.cross_training import CrossTraining
 from dim.judge.server import ServerJudge
 from dim.judge.stage import top_probability
-from dim.linker import Linker
+from dim.linker import Linker, Question
+from dim.linker.judged import case_of
 from dim.reranker.lists import Lists
 from dim.reranker.ranker import Ranker
 from dim.training.answered import unseen_judged
@@ -103,6 +104,8 @@ def test_a_cross_encoder_never_learns_of_tune_and_learns_of_those_that_the_ranke
     mentions = world_of(run).mentions.set_index("id")
     asked = mentions.loc[[each.key for each in told["cases"]]]
     assert set(asked["split"]) == {"train"}
+    places = zip(asked["start"], asked["end"], strict=True)
+    assert [each.span for each in told["cases"]] == [None if pd.isna(start) else (start, end) for start, end in places]
     meant = [each.candidates[place].id for each, place in zip(told["cases"], told["gold"], strict=True)]
     assert meant == asked["entity_id"].tolist()
 
@@ -149,6 +152,8 @@ def test_a_linker_of_the_run_asks_the_judge_where_the_ranker_is_not_sure(run):
             assert len(shares) == linker.judge.top_k
             assert sum(shares) == pytest.approx(1)
     assert set(asked[0][0][0].evidence) <= set(linker.evidence)
+    marked = Question("Ada", "Ada met Ada", span=(8, 11))
+    assert case_of(linker.judge, marked, []).span == (8, 11)
 
 
 def test_a_linker_s_folder_has_the_judge_and_its_model(run, tmp_path):
