@@ -57,7 +57,8 @@ WORK = {
         *("dim.search.vector_index", "dim.reranker.ranker", "dim.features.live", "dim.inference.two_towers"),
         *("dim.methods.contrastive.linker", "dim.methods.baselines.linker", "dim.serve.settings"),
     ),
-    "training": ("dim.cli.caption", "dim.cli.embed", "dim.methods.generative.linker"),
+    "pictures": ("dim.cli.linker", "dim.cli.embed", "dim.cli.caption"),
+    "training": ("dim.methods.generative.linker",),
 }
 IMPORTED = """
 import json, sys
@@ -98,7 +99,12 @@ def test_what_commands_work_with_brings_no_more_than_they_need() -> None:
     command = [sys.executable, "-c", IMPORTED, json.dumps(names)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     told = {name: {*modules} for name, modules in map(json.loads, done.stdout.splitlines())}
-    unwanted = {"torch": TRAINING | RARE | {"torch"}, "rare": TRAINING | RARE, "training": TRAINING}
+    unwanted = {
+        "torch": TRAINING | RARE | {"torch"},
+        "rare": TRAINING | RARE,
+        "pictures": TRAINING | {"torchvision"},
+        "training": TRAINING,
+    }
     found = {name: told[name] & unwanted[which] for which, each in WORK.items() for name in each}
     assert {name: modules for name, modules in found.items() if modules} == {}
     assert "torch" in told["dim.cli.audit"]

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoImageProcessor, AutoModel
+from transformers import AutoConfig, AutoModel
 
 from dim.encoders.backends import check_backend
 from dim.encoders.base import Features, ImageEncoder, LoadedAnew
@@ -196,6 +196,8 @@ class TransformersImageEncoder(KnownByItsFiles, ByBackend, LoadedAnew, ImageEnco
 
     @cached_property
     def _processor(self) -> Any:
+        from transformers import AutoImageProcessor  # which brings torchvision and the compiler of torch: a second
+
         return self.source.load(AutoImageProcessor)
 
     @cached_property
