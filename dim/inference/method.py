@@ -22,6 +22,7 @@ from dim.inference.data import DataModule, LinkingData, Needs
 from dim.inference.scored import Scored
 from dim.search.scores import Scores
 
+MOST_READ = 512  #: Texts of the KB that an encoder which is trained reads until it is said how far that is.
 EXAMPLE = "docs/how_to/extend.md has an example of all that a method says."
 
 
@@ -132,9 +133,10 @@ class Method(nn.Module):
 
         Args:
             fields: Of the entities.
-            most: Entities of a part; fewer where they have many vectors.
+            most: Entities of a part; fewer where they have many vectors, or an encoder reads their texts.
         """
         rows = torch.arange(len(self.data.dataset.entities), device=self.device)
+        most = min(most, MOST_READ) if len(self.trained_encoders) else most
         with shown("entities encoded", len(rows), silent=process_index() > 0, passing=True) as advance:
             for part in passed([self.data.entity_fields[name] for name in fields], rows, most):
                 yield part

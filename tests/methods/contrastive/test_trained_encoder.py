@@ -74,13 +74,24 @@ def test_texts_are_encoded_when_they_are_taken_each_once_and_gradients_reach_the
 
 
 @pytest.mark.parametrize("train", ["full", "lora"])
-def test_a_trained_encoder_is_what_its_linker_answers_by(world: Path, bert: Path, tmp_path: Path, train: str) -> None:
-    run = tmp_path / "run"
+def test_a_trained_encoder_is_what_its_linker_answers_by(
+    world: Path, bert: Path, tmp_path: Path, train: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, entities = tmp_path / "run", DIM.entities
     assert main(options(world, run, bert, "--data.text_encoder.train", train)) == 0
     task = open_run(run, "cpu")
     start = TransformersTextEncoder(str(bert)).encode_text(MENTIONS)
     learned = task.datamodule.choices.text_encoder.encode_text(MENTIONS)
     assert np.abs(learned - start).max() > 1e-3
+    # How far the KB is read is said within it.
+    with torch.inference_mode():
+        task.on_scoring_start()
+        at_once, most = task.kb_vectors, []
+        monkeypatch.setattr("dim.inference.method.MOST_READ", 16)
+        monkeypatch.setattr(type(task), "entities", lambda task, rows: most.append(len(rows)) or entities(task, rows))
+        task.on_scoring_start()
+    assert max(most) == 16
+    np.testing.assert_allclose(task.kb_vectors, at_once, atol=1e-5)
     # The linker of the run answers by the trained weights, and so does its folder, whose encoder is frozen.
     rows = Dataset(world).split("dev").head(30)
     questions = [{"mention": row.mention, "context": row.context or ""} for row in rows.itertuples()]
