@@ -1,17 +1,15 @@
 """Image encoders by ONNX Runtime and OpenVINO give what torch gives."""
 
-import json
 import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import open_clip
 import pytest
 import torch
 from model_families import write_family
 from PIL import Image
-from safetensors.torch import save_file
+from tiny_clip import write_clip
 
 from dim.encoders.base import ImageEncoder
 from dim.encoders.clip import OpenClipEncoder
@@ -37,15 +35,7 @@ def each(ways: list[Any], first: str) -> Any:
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny CLIP of open_clip."""
-    folder = tmp_path_factory.mktemp("clip")
-    vision = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}
-    text = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2}
-    model = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model, "preprocess_cfg": {}}))
-    torch.manual_seed(0)
-    weights = open_clip.CLIP(**model).state_dict()
-    save_file({name: value.contiguous() for name, value in weights.items()}, folder / "open_clip_model.safetensors")
-    return folder
+    return write_clip(tmp_path_factory.mktemp("images") / "clip")
 
 
 def pictures(count: int) -> list[Image.Image]:
