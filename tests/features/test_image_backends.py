@@ -1,5 +1,6 @@
 """Image encoders by ONNX Runtime and OpenVINO give what torch gives."""
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from model_families import write_family
 from PIL import Image
 from tiny_clip import write_clip
 
+from dim.core.sealed import MANIFEST, seal
 from dim.encoders.base import ImageEncoder
 from dim.encoders.clip import OpenClipEncoder
-from dim.encoders.exported import BESIDE
+from dim.encoders.exported import BESIDE, CONTENT, FORMAT
 from dim.encoders.image import TransformersImageEncoder
 from dim.errors import ConfigError
 
@@ -78,6 +80,27 @@ def test_a_model_of_open_clip(clip: Path, tmp_path: Path, backend: str, options:
     np.testing.assert_array_equal(features(copied, 2), features(ours, 2))
     weights = clip / "open_clip_model.safetensors"  # those of texts do not go along
     assert sum(path.stat().st_size for path in (tmp_path / "copy" / BESIDE).rglob("*")) < weights.stat().st_size / 5
+
+
+def test_an_export_of_another_pooling_is_not_taken_for_ones_own(tmp_path: Path) -> None:
+    folder, copy = write_family(tmp_path / "vit", "vit"), tmp_path / "copy"
+    TransformersImageEncoder(str(folder), pooling="cls", backend="onnx").copy_model(folder, copy)
+    for pooling in ("cls", "mean"):
+        options: dict[str, Any] = {"path": str(copy), "pooling": pooling, "device": "cpu"}
+        ours, torchs = (TransformersImageEncoder(**options, backend=each) for each in ("onnx", "torch"))
+        np.testing.assert_allclose(features(ours, 2), features(torchs, 2), atol=2e-5)
+        assert ("@" in ours.fingerprint.rpartition("backend=")[2]) == (pooling == "cls")  # beside the model
+
+
+def test_an_export_that_does_not_say_its_pooling_is_taken_as_it_stands(tmp_path: Path) -> None:
+    folder, copy = write_family(tmp_path / "vit", "vit"), tmp_path / "copy"
+    TransformersImageEncoder(str(folder), pooling="cls", backend="onnx").copy_model(folder, copy)
+    beside = copy / BESIDE / "onnx"
+    facts = json.loads((beside / MANIFEST).read_text())
+    (beside / MANIFEST).unlink()
+    seal(beside, CONTENT, FORMAT, {name: facts[name] for name in ("inputs", "most_tokens")})
+    assert "@" in TransformersImageEncoder(str(copy), backend="onnx").fingerprint
+    features(TransformersImageEncoder(str(copy), backend="onnx"), 1)
 
 
 def test_auto_says_what_it_chose(tmp_path: Path) -> None:
