@@ -17,6 +17,7 @@ from dim.linker.answer import Question, of_question
 
 #: How to go on where most images that entities name are missing.
 WITHOUT_IMAGES = "To go on by names and texts: without an image encoder."
+MOST_SHOWN = 500  #: Characters of a path in a message; a data URL in its place has millions.
 
 
 class ImageReader:
@@ -52,7 +53,7 @@ class ImageReader:
         try:
             return self.ready(open_image(image, self.live.draft_side, self.decode))
         except (UnusableImageError, OSError) as error:
-            shown = f"{len(image)} bytes" if isinstance(image, bytes) else str(image)
+            shown = f"{len(image)} bytes" if isinstance(image, bytes) else str(image)[:MOST_SHOWN]
             is_url = isinstance(image, str) and "://" in image
             remedy = "Download it first: no URL is fetched." if is_url else "Give another image, or none."
             raise DataError("an image that can be read", f"{shown}: {error}", remedy) from error
