@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from dim.images import reading as images
+from dim.images.given import open_image
 from dim.images.reading import UnusableImageError, load_image
 
 
@@ -176,6 +177,30 @@ def test_deep_grey_is_scaled(root: Path) -> None:
     for name in ("x.png", "x.tiff"):
         assert np.asarray(load_image(root / name, root))[0, :, 0].tolist() == [0, 128, 255]
     assert reason(root, "nan.tiff") == "unreadable"
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_deep_grey_is_scaled_in_either_order_of_its_bytes(root: Path, order: str) -> None:
+    values = np.array([[0, 32896, 65535]], dtype=f"{order}u2")
+    image = Image.frombytes("I;16B" if order == ">" else "I;16", (3, 1), values.tobytes())
+    image.save(root / "x.tiff")
+    with Image.open(root / "x.tiff") as opened:
+        assert opened.mode == image.mode
+    assert np.asarray(load_image(root / "x.tiff", root))[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_an_opened_image_is_read_as_its_file_is(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (root / "turned.jpg").write_bytes(jpeg(photo(), exif=exif))
+    Image.new("LA", (4, 4), (0, 0)).save(root / "clear.png")
+    Image.fromarray(np.array([[0, 32896, 65535]], dtype=np.uint16)).save(root / "deep.png")
+    for name in ("turned.jpg", "clear.png", "deep.png"):
+        with Image.open(root / name) as image:
+            assert np.array_equal(np.asarray(open_image(image)), np.asarray(load_image(root / name, root)))
+    monkeypatch.setattr(images, "MAX_PIXELS", 32 * 16 - 1)
+    with pytest.raises(UnusableImageError, match="too large"):
+        open_image(photo())
 
 
 def test_a_failing_disk_is_no_missing_image(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
