@@ -159,7 +159,7 @@ def _decode(data: bytes, draft_side: int | None) -> Image.Image:
     if draft_side is not None:
         image.draft(None, (draft_side, draft_side))  # does nothing but for JPEG
     image.load()
-    return _to_rgb(_upright(image))
+    return _rgb(image)
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -171,7 +171,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         raise UnusableImageError("too large")
     _check_ratio(image.size)
-    return _to_rgb(_upright(image))
+    return _rgb(image)
 
 
 def _check_ratio(size: tuple[int, int]) -> None:
@@ -204,8 +204,14 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
+def _rgb(image: Image.Image) -> Image.Image:
+    # Pillow holds 16 bits of a PGM in 32, and its format is forgotten when it is turned.
+    is_deep = image.mode.startswith("I;16") or (image.format, image.mode) == ("PPM", "I")
+    return _to_rgb(_upright(image), is_deep)
+
+
+def _to_rgb(image: Image.Image, is_deep: bool) -> Image.Image:
+    if is_deep:
         return _grey(np.asarray(image, dtype=np.float64) * (255 / 65535))
     if image.mode in ("I", "F"):
         values = np.asarray(image, dtype=np.float64)

@@ -181,12 +181,16 @@ def test_deep_grey_is_scaled(root: Path) -> None:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_deep_grey_is_scaled_in_either_order_of_its_bytes(root: Path, order: str) -> None:
-    values = np.array([[0, 32896, 65535]], dtype=f"{order}u2")
+    values = np.array([[257, 32896, 514]], dtype=f"{order}u2")
     image = Image.frombytes("I;16B" if order == ">" else "I;16", (3, 1), values.tobytes())
     image.save(root / "x.tiff")
     with Image.open(root / "x.tiff") as opened:
         assert opened.mode == image.mode
-    assert np.asarray(load_image(root / "x.tiff", root))[0, :, 0].tolist() == [0, 128, 255]
+    (root / "x.pgm").write_bytes(b"P5 3 1 65535\n" + values.astype(">u2").tobytes())
+    for name in ("x.tiff", "x.pgm"):
+        assert np.asarray(load_image(root / name, root))[0, :, 0].tolist() == [1, 128, 2]
+        with Image.open(root / name) as opened:
+            assert np.asarray(open_image(opened))[0, :, 0].tolist() == [1, 128, 2]
 
 
 def test_an_opened_image_is_read_as_its_file_is(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
