@@ -82,14 +82,20 @@ def test_a_model_of_open_clip(clip: Path, tmp_path: Path, backend: str, options:
     assert sum(path.stat().st_size for path in (tmp_path / "copy" / BESIDE).rglob("*")) < weights.stat().st_size / 5
 
 
-def test_an_export_of_another_pooling_is_not_taken_for_ones_own(tmp_path: Path) -> None:
-    folder, copy = write_family(tmp_path / "vit", "vit"), tmp_path / "copy"
-    TransformersImageEncoder(str(folder), pooling="cls", backend="onnx").copy_model(folder, copy)
-    for pooling in ("cls", "mean"):
-        options: dict[str, Any] = {"path": str(copy), "pooling": pooling, "device": "cpu"}
-        ours, torchs = (TransformersImageEncoder(**options, backend=each) for each in ("onnx", "torch"))
-        np.testing.assert_allclose(features(ours, 2), features(torchs, 2), atol=2e-5)
-        assert ("@" in ours.fingerprint.rpartition("backend=")[2]) == (pooling == "cls")  # beside the model
+def test_an_export_of_another_pooling_is_not_taken_for_ones_own(clip: Path, tmp_path: Path) -> None:
+    vit = write_family(tmp_path / "vit", "vit")
+    for kind, option, model, ways in (
+        (TransformersImageEncoder, "path", vit, ({"pooling": "cls"}, {"pooling": "mean"})),
+        (OpenClipEncoder, "pretrained", clip, ({}, {"projection": False})),
+    ):
+        copy = tmp_path / f"copy of {model.name}"
+        kind(**{option: str(model)}, **ways[0], device="cpu", backend="onnx").copy_model(model, copy)
+        for way in ways:
+            given: dict[str, Any] = {option: str(copy), **way, "device": "cpu"}
+            ours, torchs = (kind(**given, backend=backend) for backend in ("onnx", "torch"))
+            np.testing.assert_allclose(features(ours, 2), features(torchs, 2), atol=2e-5)
+            is_beside = "@" in ours.fingerprint.rpartition("backend=")[2]
+            assert is_beside == (way == ways[0])
 
 
 def test_an_export_that_does_not_say_its_pooling_is_taken_as_it_stands(tmp_path: Path) -> None:
