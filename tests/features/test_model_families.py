@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,28 @@ def test_images_are_what_the_library_gives(kind: str, tmp_path: Path) -> None:
     copy = TransformersImageEncoder(str(tmp_path / "copy"), device="cpu")
     assert copy.fingerprint == encoder.fingerprint
     np.testing.assert_array_equal(copy.encode_image(ours), features)
+
+
+def test_the_fingerprint_of_images_follows_content_and_each_option_but_not_place_or_device(tmp_path: Path) -> None:
+    folder = write_family(tmp_path / "vit", "vit")
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    first = TransformersImageEncoder(str(folder)).fingerprint
+    assert first == TransformersImageEncoder(str(copy), device="cpu").fingerprint
+    options: list[dict[str, Any]] = [
+        *({"pooling": pooling} for pooling in ("cls", "mean", "pooler")),
+        {"normalize": True},
+        {"precision": "bf16"},
+        {"backend": "onnx"},
+    ]
+    others = {TransformersImageEncoder(str(folder), **option).fingerprint for option in options}
+    assert len(others | {first}) == 7
+    for name in ("model.safetensors", "preprocessor_config.json"):
+        data = bytearray((copy / name).read_bytes())
+        data[-2] ^= 1
+        (copy / name).write_bytes(data)
+        changed = TransformersImageEncoder(str(copy)).fingerprint
+        assert changed not in others | {first}
+        others.add(changed)
 
 
 @pytest.mark.parametrize(("kind", "what"), REFUSED)
