@@ -13,6 +13,7 @@ import torch
 from model_families import IMAGES, REFUSED, TEXTS, TWO_TOWERS, write_family
 from model_table import DOCUMENT, row
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from sentence_folders import write_encoder
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
@@ -165,6 +166,16 @@ def test_a_pooling_layer_without_weights_is_never_used(tmp_path: Path) -> None:
         TransformersImageEncoder(str(tmp_path), "pooler", device="cpu").encode_image(pixels)
     with pytest.raises(ConfigError, match="a space that images share with texts"):
         TransformersImageEncoder(str(tmp_path), "projected", device="cpu").encode_image(pixels)
+
+
+def test_an_image_encoder_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    file = write_family(tmp_path / "vit", "vit") / "model.safetensors"
+    weights = load_file(file)
+    lost = next(name for name in weights if name.endswith("attention.output.dense.weight"))
+    save_file({name: value for name, value in weights.items() if name != lost}, file, {"format": "pt"})
+    encoder = TransformersImageEncoder(str(file.parent), device="cpu")
+    with pytest.raises(ConfigError, match=r"(?s)all weights of the model at .*they would be random"):
+        encoder.encode_image(np.stack([encoder.preprocess(photo) for photo in photos()]))
 
 
 def test_a_processor_that_gives_arrays_of_several_shapes_is_refused(tmp_path: Path) -> None:
