@@ -200,12 +200,14 @@ def test_a_table_that_was_changed_by_hand_spoils_no_other_dataset(tmp_path: Path
         _ = Dataset(other).entities
 
 
-def test_an_image_that_changed_is_encoded_again(tmp_path: Path) -> None:
+def test_an_image_that_changed_is_encoded_and_captioned_again(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path)
-    run(dataset, tmp_path / "cache")
+    run(dataset, tmp_path / "cache", captioner=ColourCaptioner())
     Image.new("RGB", (8, 8), (200, 0, 0)).save(tmp_path / "images/1.png")
     os.utime(tmp_path / "images/1.png", ns=(1, 1))
-    assert run(dataset, tmp_path / "cache")["image"].dense()[1, 0] == 200
+    features = run(dataset, tmp_path / "cache", captioner=ColourCaptioner())
+    assert features["image"].dense()[1, 0] == 200
+    assert features["caption"].dense()[1, 0] == len("a picture in (200, 0, 0)")
 
 
 def test_an_image_that_may_be_read_now_is_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
