@@ -17,6 +17,7 @@ from dim.encoders.base import ImageEncoder
 from dim.encoders.clip import OpenClipEncoder
 from dim.encoders.exported import BESIDE, CONTENT, FORMAT
 from dim.encoders.image import TransformersImageEncoder
+from dim.encoders.openvino_runtime import _core
 from dim.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("own_caches")
@@ -96,6 +97,28 @@ def test_an_export_of_another_pooling_is_not_taken_for_ones_own(clip: Path, tmp_
             np.testing.assert_allclose(features(ours, 2), features(torchs, 2), atol=2e-5)
             is_beside = "@" in ours.fingerprint.rpartition("backend=")[2]
             assert is_beside == (way == ways[0])
+
+
+def test_vectors_of_another_backend_are_scaled_to_length_1_where_that_is_asked(tmp_path: Path) -> None:
+    encoder = TransformersImageEncoder(str(write_family(tmp_path / "vit", "vit")), normalize=True, backend="onnx")
+    np.testing.assert_allclose(np.linalg.norm(features(encoder, 3), axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["open_clip", "transformers"])
+def test_images_are_read_in_bf16(clip: Path, tmp_path: Path, kind: str) -> None:
+    if "BF16" not in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this CPU has no BF16")
+
+    def encoder(**options: Any) -> ImageEncoder:
+        if kind == "open_clip":
+            return OpenClipEncoder(pretrained=str(clip), device="cpu", **options)
+        return TransformersImageEncoder(str(tmp_path / "vit"), device="cpu", **options)
+
+    write_family(tmp_path / "vit", "vit")
+    ours, torchs = encoder(backend="openvino", precision="bf16"), encoder()
+    for count in (1, 3):
+        found, expected = features(ours, count), features(torchs, count)
+        assert 1e-5 < np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
 
 
 def test_an_export_that_does_not_say_its_pooling_is_taken_as_it_stands(tmp_path: Path) -> None:
