@@ -132,11 +132,14 @@ def test_an_export_that_does_not_say_its_pooling_is_taken_as_it_stands(tmp_path:
     features(TransformersImageEncoder(str(copy), backend="onnx"), 1)
 
 
-def test_auto_says_what_it_chose(tmp_path: Path) -> None:
+def test_auto_says_what_it_chose(clip: Path, tmp_path: Path) -> None:
     folder = str(write_family(tmp_path / "vit", "vit"))
-    chosen = TransformersImageEncoder(folder, backend="auto")
-    assert chosen.pinned_options == {"backend": "openvino" if not torch.cuda.is_available() else "torch"}
-    assert pickle.loads(pickle.dumps(chosen)).backend == chosen.backend_name
+    for chosen in (
+        TransformersImageEncoder(folder, backend="auto"),
+        OpenClipEncoder(pretrained=str(clip), backend="auto"),
+    ):
+        assert chosen.pinned_options == {"backend": "openvino" if not torch.cuda.is_available() else "torch"}
+        assert pickle.loads(pickle.dumps(chosen)).backend == chosen.backend_name
 
 
 def test_options_that_do_not_go_together_are_refused() -> None:
