@@ -13,6 +13,7 @@ from dim.features.batch import Batch
 from dim.features.live import ImageInput, LiveEncoder, ReadyImage
 from dim.images.given import Decode, decode_here, open_image
 from dim.images.reading import UnusableImageError
+from dim.images.scaled import shrunk
 from dim.linker.answer import Question, of_question
 
 #: How to go on where most images that entities name are missing.
@@ -38,7 +39,7 @@ class ImageReader:
     def ready(self, image: Image.Image) -> ReadyImage:
         """A decoded image as encoders take it, and as a judge sees it."""
         found = self.live.ready(image, self.wanted)
-        return found if self.seen_side is None else replace(found, seen=seen(image, self.seen_side))
+        return found if self.seen_side is None else replace(found, seen=shrunk(image, self.seen_side))
 
     def open(self, image: ImageInput | Sequence[ImageInput] | None) -> ReadyImage | None:
         """The image of a question or an entity; of several the first usable ones, as many as the encoders are given.
@@ -68,13 +69,6 @@ class ImageReader:
                 if (ready := self.open(image)) is not None:
                     usable.append(ready)
         return ReadyImage.together(usable) if usable else None
-
-
-def seen(image: Image.Image, side: int) -> Image.Image:
-    """A copy whose longer side has at most so many pixels."""
-    copy = image.copy()
-    copy.thumbnail((side, side))
-    return copy
 
 
 def encoded_questions(
