@@ -14,10 +14,13 @@ from dim.__main__ import main
 from dim.data.dataset import Dataset, write_dataset
 from dim.demo import demo_world
 from dim.encoders.clip import OpenClipEncoder
+from dim.features.fields import Choices
+from dim.features.live import LiveEncoder
 from dim.linker import Linker
 from dim.linker.answer import Question
 from dim.linker.asked_mentions import mentions_of_run
 from dim.linker.backend_check import agreement
+from dim.linker.backends import computed, with_backend
 
 pytestmark = pytest.mark.usefixtures("own_caches")
 NAMELESS = 12  #: Mentions of dev that are an image alone.
@@ -74,6 +77,20 @@ def test_a_folder_by_another_backend_goes_anywhere_and_an_image_of_the_kb_that_i
     found = agreement(opened.link_batch(asked), linker_of(run).link_batch(asked))
     assert (found.same_lists, found.apart) == (1, pytest.approx(0, abs=1e-4))
     assert "model" not in vars(encoder)  # no weights of torch are loaded
+
+
+def test_what_auto_chose_is_written_down(run: Path, tmp_path: Path) -> None:
+    assert main(["export", str(run), str(tmp_path / "linker"), "--backend", "auto"]) == 0
+    (by,) = computed(Linker.from_pretrained(tmp_path / "linker", device="cpu"))
+    assert by.backend in ("onnx", "openvino")
+
+
+def test_options_of_torch_alone_do_not_go_along(tmp_path: Path) -> None:
+    given = {"pretrained": str(tmp_path), "compile_model": True, "patches": True}
+    about = {"recipe": {"encoders": {"image_encoder": {"class_path": "OpenClipEncoder", "init_args": given}}}}
+    live = LiveEncoder(Choices(image_encoder=OpenClipEncoder(**given)))
+    changed = with_backend(about, live, "onnx", "int8")["recipe"]["encoders"]["image_encoder"]["init_args"]
+    assert changed == {"pretrained": str(tmp_path), "patches": True, "backend": "onnx", "precision": "int8"}
 
 
 def test_mentions_without_a_name_are_measured_by_their_images(run: Path) -> None:
