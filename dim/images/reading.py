@@ -43,6 +43,7 @@ from PIL import Image, ImageOps
 from dim.core.cores import usable_cores
 from dim.images.found_files import path_on_disk
 from dim.images.regions import Box, split_region
+from dim.images.whole_files import WHOLE_FILES
 
 MAX_PIXELS = 178_956_970  # where Pillow speaks of a decompression bomb
 MAX_BYTES = 2**30
@@ -124,7 +125,7 @@ def decode_image(data: bytes, draft_side: int | None = None, box: Box | None = N
     if not data:
         raise UnusableImageError("empty file")
     try:
-        with warnings.catch_warnings():
+        with WHOLE_FILES.alone(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's warnings on size and metadata; the rules decide
             image = _decode(data, draft_side if box is None else None)
             return image if box is None else _crop(image, box)
@@ -171,7 +172,8 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         raise UnusableImageError("too large")
     _check_ratio(image.size)
-    return _rgb(image)
+    with WHOLE_FILES.alone():  # its pixels may not be read yet
+        return _rgb(image)
 
 
 def _check_ratio(size: tuple[int, int]) -> None:

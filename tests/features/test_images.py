@@ -1,11 +1,12 @@
 import io
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from dim.images import reading as images
 from dim.images.given import open_image
@@ -81,6 +82,30 @@ def test_truncated_files_are_unreadable(root: Path, cut: int) -> None:
     (root / "x.png").write_bytes(buffer.getvalue()[:cut])
     assert reason(root, "x.jpg") == "unreadable"
     assert reason(root, "x.png") == "unreadable"
+
+
+def test_truncated_files_are_unreadable_whatever_a_program_has_told_pillow(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = jpeg(photo((64, 64)))
+    (root / "half.jpg").write_bytes(data[: len(data) // 2])
+    (root / "x.jpg").write_bytes(data)
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    with ThreadPoolExecutor(4) as pool:
+        names = ["half.jpg", "x.jpg"] * 20
+        found = list(pool.map(lambda name: is_usable(root / name), names))
+    assert found == [name == "x.jpg" for name in names]
+    with Image.open(root / "half.jpg") as half, pytest.raises(UnusableImageError, match="unreadable"):
+        open_image(half)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES  # the program's own files are read as it wants
+
+
+def is_usable(file: Path) -> bool:
+    try:
+        load_image(file, file.parent)
+    except UnusableImageError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(
