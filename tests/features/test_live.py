@@ -219,6 +219,14 @@ def test_of_several_images_the_first_usable_one_is_described(dataset: Dataset) -
     assert not np.array_equal(both.captioned, second.captioned)
 
 
+def test_a_disk_that_fails_is_an_error_of_its_image() -> None:
+    def fail(*_: object) -> Image.Image:
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(DataError, match=r"(?s)an image that can be read.*a\.png: .*Input/output error"):
+        ImageReader(live(), ("image",), fail).open("a.png")
+
+
 class Poisoned(TinyTextEncoder):
     """Gives NaN for one text, as an encoder in fp16 may."""
 
