@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+import torch
 from open_clip import factory
+from safetensors.torch import save_file
 
 CONFIG: dict[str, Any] = {
     "embed_dim": 16,
@@ -34,3 +36,13 @@ def registered(folder: Path, configs: Mapping[str, Mapping[str, Any]]) -> Iterat
     finally:
         factory._MODEL_CONFIG_PATHS[:] = before
         factory._rescan_model_configs()
+
+
+def write_clip(folder: Path) -> Path:
+    """A folder with a CLIP of that architecture and random weights, as downloaded from a hub."""
+    folder.mkdir()
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG, "preprocess_cfg": {}}))
+    torch.manual_seed(0)
+    weights = open_clip.CLIP(**CONFIG).state_dict()
+    save_file({name: value.contiguous() for name, value in weights.items()}, folder / "open_clip_model.safetensors")
+    return folder

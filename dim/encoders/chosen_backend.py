@@ -124,7 +124,7 @@ class ChosenBackend:
     def _open(self, name: str) -> Exported:
         place, _ = self._place(name)
         if not (place / MANIFEST).exists():
-            write_export(self.load, place, name, self._is_int8)
+            write_export(self.load, place, name, self._is_int8, self.key())
         export = open_export(place, name, self.precision)
         for tokens, expected in export.sample:
             found = self.features(export(tokens), tokens)
@@ -136,8 +136,9 @@ class ChosenBackend:
         return self.precision == "int8"
 
     def _place(self, name: str) -> tuple[Path, bool]:
-        key = f"{self.source.content}, {self.key()}" + (f", {RECIPE}" if self._is_int8 else "")
-        return export_place(self.source.home, export_name(name, self._is_int8), key)
+        computes = self.key()
+        key = f"{self.source.content}, {computes}" + (f", {RECIPE}" if self._is_int8 else "")
+        return export_place(self.source.home, export_name(name, self._is_int8), key, computes)
 
 
 class ByBackend(ABC):

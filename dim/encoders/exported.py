@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias, TypedDict
+from typing import Any, NotRequired, TypeAlias, TypedDict
 
 import torch
 from safetensors.torch import load, save
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from dim.core.excerpts import first_line, one_line
 from dim.core.files import cache_folder, content_hash
+from dim.core.folder_files import peek_json
 from dim.core.locks import folder_lock
 from dim.core.sealed import MANIFEST, Manifest, open_sealed, sealed_folder
 from dim.display.terminal import Console
@@ -53,7 +54,9 @@ ToExport: TypeAlias = tuple[nn.Module, Sequence[Mapping[str, Tensor]], ExportFac
 
 
 class ExportManifest(Manifest, ExportFacts):
-    """What stands beside its files."""
+    """What stands beside its files; `computes` is as of `write_export`, and older ones do not say it."""
+
+    computes: NotRequired[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,21 +125,40 @@ def export_name(backend: str, is_int8: bool) -> str:
     return f"{backend}{INT8}" if is_int8 else backend
 
 
-def export_place(model: Path | None, name: str, key: str) -> tuple[Path, bool]:
+def export_place(model: Path | None, name: str, key: str, computes: str) -> tuple[Path, bool]:
     """Where a network's export stands, or shall stand, and whether that is beside the model's own files.
 
     Args:
         model: The model's folder; None: it is on a hub.
         name: As of `export_name`.
-        key: Of what the network computes.
+        key: Of the model's content and what the network computes.
+        computes: The latter alone: an export beside the model that computes something else is not its own.
     """
-    if model is not None and (model / BESIDE / name).is_dir():
-        return model / BESIDE / name, True
+    if model is not None and (beside := model / BESIDE / name).is_dir() and _computes(beside) in (computes, None):
+        return beside, True
     return exports_folder() / f"{name}-{content_hash(key, str(FORMAT))}", False
 
 
-def write_export(load: Callable[[], ToExport], place: Path, backend: str, is_int8: bool = False) -> None:
+def _computes(place: Path) -> str | None:
+    """What the export in a folder says that it computes; None: nothing, or opening it says what is amiss."""
+    try:
+        said = peek_json(place / MANIFEST, dict[str, Any]).get("computes")
+    except (OSError, ValueError):
+        return None
+    return None if said is None else str(said)
+
+
+def write_export(
+    load: Callable[[], ToExport], place: Path, backend: str, is_int8: bool = False, computes: str = ""
+) -> None:
     """Writes a network, and what it makes of some batches, into a folder; one that stands there already is kept.
+
+    Args:
+        load: Gives the network as torch runs it.
+        place: The folder.
+        backend: The runtime.
+        is_int8: Whether its weights become int8.
+        computes: What is read of the model, such as its pooling.
 
     Raises:
         ConfigError: The runtime is missing, or the network cannot be exported.
@@ -146,7 +168,7 @@ def write_export(load: Callable[[], ToExport], place: Path, backend: str, is_int
             return
         with Console(stderr=True).status(f"exporting the encoder for {backend}, once"), torch.no_grad():
             network, batches, facts = load()
-            with sealed_folder(place, CONTENT, FORMAT, facts) as folder, _said_of(backend):
+            with sealed_folder(place, CONTENT, FORMAT, {**facts, "computes": computes}) as folder, _said_of(backend):
                 given = [{name: batch[name] for name in facts["inputs"]} for batch in batches]
                 made = [network(batch) for batch in given]
                 RUNTIMES[backend].write(_program(network, given[0]), facts["inputs"], folder, is_int8)

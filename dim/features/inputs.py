@@ -7,6 +7,7 @@ dictionary of their positions they would take several times as much.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,7 +24,8 @@ from dim.core.files import hash_parts
 from dim.images.found_files import path_on_disk
 from dim.images.regions import split_region
 
-FileState = tuple[str, int, int]  #: (path, size, mtime_ns); size -1 where there is no file
+#: (path, size, mtime_ns); size -1 where there is no file, mtime_ns -1 where it may not be read
+FileState = tuple[str, int, int]
 _CHUNK = 4096
 
 
@@ -118,11 +120,12 @@ class Inputs:
 
 def file_state(root: Path, path: str) -> FileState:
     """What tells that an image file is still the same; `path` may name a region of it."""
+    file = path_on_disk(root / split_region(path)[0])
     try:
-        status = path_on_disk(root / split_region(path)[0]).stat()
+        status = file.stat()
     except (OSError, ValueError):
         return path, -1, 0
-    return path, status.st_size, status.st_mtime_ns
+    return path, status.st_size, status.st_mtime_ns if os.access(file, os.R_OK) else -1
 
 
 def _encode(column: pa.ChunkedArray) -> tuple[pa.Array, NDArray[np.int64]]:

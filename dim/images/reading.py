@@ -43,6 +43,7 @@ from PIL import Image, ImageOps
 from dim.core.cores import usable_cores
 from dim.images.found_files import path_on_disk
 from dim.images.regions import Box, split_region
+from dim.images.whole_files import WHOLE_FILES
 
 MAX_PIXELS = 178_956_970  # where Pillow speaks of a decompression bomb
 MAX_BYTES = 2**30
@@ -124,7 +125,7 @@ def decode_image(data: bytes, draft_side: int | None = None, box: Box | None = N
     if not data:
         raise UnusableImageError("empty file")
     try:
-        with warnings.catch_warnings():
+        with WHOLE_FILES.alone(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's warnings on size and metadata; the rules decide
             image = _decode(data, draft_side if box is None else None)
             return image if box is None else _crop(image, box)
@@ -159,7 +160,7 @@ def _decode(data: bytes, draft_side: int | None) -> Image.Image:
     if draft_side is not None:
         image.draft(None, (draft_side, draft_side))  # does nothing but for JPEG
     image.load()
-    return _to_rgb(_upright(image))
+    return _rgb(image)
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -171,7 +172,8 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         raise UnusableImageError("too large")
     _check_ratio(image.size)
-    return _to_rgb(_upright(image))
+    with WHOLE_FILES.alone():  # its pixels may not be read yet
+        return _rgb(image)
 
 
 def _check_ratio(size: tuple[int, int]) -> None:
@@ -204,8 +206,14 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
+def _rgb(image: Image.Image) -> Image.Image:
+    # Pillow holds 16 bits of a PGM in 32, and its format is forgotten when it is turned.
+    is_deep = image.mode.startswith("I;16") or (image.format, image.mode) == ("PPM", "I")
+    return _to_rgb(_upright(image), is_deep)
+
+
+def _to_rgb(image: Image.Image, is_deep: bool) -> Image.Image:
+    if is_deep:
         return _grey(np.asarray(image, dtype=np.float64) * (255 / 65535))
     if image.mode in ("I", "F"):
         values = np.asarray(image, dtype=np.float64)

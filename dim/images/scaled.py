@@ -1,4 +1,4 @@
-"""An image of at most so many pixels, for models that take images of any size."""
+"""Images of at most so many pixels, or of such a side, for models that take images of any size."""
 
 from __future__ import annotations
 
@@ -32,3 +32,15 @@ def scaled_down(
     scale = min(1.0, math.sqrt(max_pixels / (width * height)))
     size = (max(1, int(width * scale)), max(1, int(height * scale)))
     return np.asarray(image if size == image.size else image.resize(size, Image.Resampling.BICUBIC))
+
+
+def shrunk(image: Image.Image, side: int) -> Image.Image:
+    """A copy whose longer side has at most so many pixels.
+
+    Example:
+        >>> shrunk(Image.new("RGB", (400, 100)), 200).size, shrunk(Image.new("RGB", (40, 10)), 200).size
+        ((200, 50), (40, 10))
+    """
+    copy = image.copy()
+    copy.thumbnail((side, side))
+    return copy

@@ -38,7 +38,7 @@ class AskedMentions:
 
 
 def mentions_of_run(
-    run: Path, most: int, dataset: Path | None = None, with_images: bool = True
+    run: Path, most: int, dataset: Path | None = None, reader: ImageReader | None = None
 ) -> AskedMentions | None:
     """Mentions of the first of `SPLITS` that has any; None: the run's dataset has none.
 
@@ -46,7 +46,7 @@ def mentions_of_run(
         run: A folder that `dim fit` wrote.
         most: Mentions at most; of more so many are drawn, the same each time.
         dataset: Where the run's dataset stands now, if it has moved.
-        with_images: Whether their images are asked, too.
+        reader: Of their images, which are asked, too, and alone where a mention has no name; None: they are not.
     """
     from dim.releases.prepare import open_dataset  # every release: a tenth of a second, of all commands beside this one
 
@@ -55,15 +55,30 @@ def mentions_of_run(
     opened = open_dataset(Path(dataset or data["root"]), Path(data["cache_dir"]), Path(images) if images else None)
     table = opened.mentions
     for split in SPLITS:
-        rows = table[(table["split"] == split) & table["mention"].str.strip().astype(bool)]
+        rows = table[(table["split"] == split) & _ask(table, reader is not None)]
         rows = rows[opened.gold_rows(rows) >= 0]
-        if rows.empty:
-            continue
         drawn = np.sort(np.random.default_rng(0).permutation(len(rows))[:most])
         some = rows.iloc[drawn]
-        questions = [_question(opened, row, with_images) for row in some.itertuples()]
-        return AskedMentions(split, len(rows), questions, gold_ids(some))
+        asked = [_question(opened, row, reader is not None) for row in some.itertuples()]
+        pairs = [pair for pair in zip(asked, gold_ids(some), strict=True) if _can_be_asked(pair[0], reader)]
+        if pairs:
+            return AskedMentions(split, len(rows), *zip(*pairs, strict=True))
     return None
+
+
+def _ask(table: pd.DataFrame, with_images: bool) -> pd.Series[bool]:
+    """Whether each mention has a name or, where images are asked, names one."""
+    has_name = table["mention"].str.strip().astype(bool)
+    return has_name | table["images"].map(lambda paths: with_images and paths is not None and len(paths) > 0)
+
+
+def _can_be_asked(question: Question, reader: ImageReader | None) -> bool:
+    """Whether a question has a name, or an image that can be used."""
+    if question.mention.strip() or reader is None:
+        return True
+    with suppress(DataError):
+        return reader.open(question.image) is not None
+    return False
 
 
 def _question(dataset: Dataset, row: Any, with_images: bool) -> Question:

@@ -20,7 +20,7 @@ from dim.encoders.base import TextEncoder
 from dim.encoders.encoder_check import LEAST_BESIDE
 from dim.errors import ConfigError, DataError
 from dim.linker.answer import Answer, Question, certainty
-from dim.linker.asked_mentions import AskedMentions, mentions_of_run
+from dim.linker.asked_mentions import AskedMentions, mentions_of_run, with_ready_images
 from dim.linker.backends import Computed, computed
 from dim.linker.compared import BATCH, compared, comparison_table
 from dim.linker.linker import Linker
@@ -107,8 +107,8 @@ def check_backend_answers(
     with _without_judge(linker):
         asked = None
         if linker.run is not None and any(each.precision == "int8" for each in by):
-            sees = linker.reads_images
-            asked = mentions_of_run(linker.run, measuring.num_mentions, measuring.dataset, sees)
+            reader = linker.image_reader if linker.reads_images else None
+            asked = mentions_of_run(linker.run, measuring.num_mentions, measuring.dataset, reader)
         if asked is None:
             _check_same_answers(opened, linker, by)
         else:
@@ -128,12 +128,13 @@ def _without_judge(linker: Linker) -> Iterator[None]:
 
 def _check_same_answers(opened: Linker, linker: Linker, by: Sequence[Computed]) -> None:
     entities = list(linker)
-    sees = linker.live.choices.image_encoder is not None
+    sees = linker.reads_images
     asked = [
         Question(each.name, each.text or "", each.images or None if sees else None)
         for each in entities[:: max(1, len(entities) // NUM_ASKED)]
         if each.name
     ][:NUM_ASKED]
+    asked = with_ready_images(asked, linker.image_reader)
     found = agreement(linker.link_batch(asked), opened.link_batch(asked))
     said = f"{found.same:.1%} of {found.num_asked} first answers the same, numbers at most {found.apart:.1g} apart"
     if found.same < LEAST_SAME:

@@ -13,10 +13,12 @@ from dim.features.batch import Batch
 from dim.features.live import ImageInput, LiveEncoder, ReadyImage
 from dim.images.given import Decode, decode_here, open_image
 from dim.images.reading import UnusableImageError
+from dim.images.scaled import shrunk
 from dim.linker.answer import Question, of_question
 
 #: How to go on where most images that entities name are missing.
 WITHOUT_IMAGES = "To go on by names and texts: without an image encoder."
+MOST_SHOWN = 500  #: Characters of a path in a message; a data URL in its place has millions.
 
 
 class ImageReader:
@@ -37,7 +39,7 @@ class ImageReader:
     def ready(self, image: Image.Image) -> ReadyImage:
         """A decoded image as encoders take it, and as a judge sees it."""
         found = self.live.ready(image, self.wanted)
-        return found if self.seen_side is None else replace(found, seen=seen(image, self.seen_side))
+        return found if self.seen_side is None else replace(found, seen=shrunk(image, self.seen_side))
 
     def open(self, image: ImageInput | Sequence[ImageInput] | None) -> ReadyImage | None:
         """The image of a question or an entity; of several the first usable ones, as many as the encoders are given.
@@ -52,7 +54,7 @@ class ImageReader:
         try:
             return self.ready(open_image(image, self.live.draft_side, self.decode))
         except (UnusableImageError, OSError) as error:
-            shown = f"{len(image)} bytes" if isinstance(image, bytes) else str(image)
+            shown = f"{len(image)} bytes" if isinstance(image, bytes) else str(image)[:MOST_SHOWN]
             is_url = isinstance(image, str) and "://" in image
             remedy = "Download it first: no URL is fetched." if is_url else "Give another image, or none."
             raise DataError("an image that can be read", f"{shown}: {error}", remedy) from error
@@ -67,13 +69,6 @@ class ImageReader:
                 if (ready := self.open(image)) is not None:
                     usable.append(ready)
         return ReadyImage.together(usable) if usable else None
-
-
-def seen(image: Image.Image, side: int) -> Image.Image:
-    """A copy whose longer side has at most so many pixels."""
-    copy = image.copy()
-    copy.thumbnail((side, side))
-    return copy
 
 
 def encoded_questions(

@@ -17,11 +17,12 @@ from dim.errors import ConfigError
 from dim.features.live import ReadyImage
 from dim.images.given import open_image
 from dim.images.reading import UnusableImageError
+from dim.images.scaled import shrunk
 from dim.judge.contract import Candidate, Case, Judge, Verdict
 from dim.judge.folder import JUDGE, SAVED, open_stage
 from dim.judge.stage import JudgeStage, combined
 from dim.linker.answer import Question
-from dim.linker.images import ImageReader, seen
+from dim.linker.images import ImageReader
 from dim.reranker.ranker import Judged
 
 LOG = log("dim")
@@ -147,14 +148,20 @@ def evidence_of(stage: JudgeStage | None, verdict: Verdict | None, before: Judge
 
 
 def _image(judge: Judge, question: Question) -> Image.Image | None:
-    """What the judge sees of a question; an image that cannot be used was refused before, where anybody reads it."""
-    image = question.image[0] if isinstance(question.image, tuple) and question.image else question.image
-    if not judge.reads_images or image is None:
-        return None
-    if isinstance(image, ReadyImage):
-        return image.seen
-    try:
-        return seen(open_image(image), judge.image_side)  # type: ignore[arg-type]
-    except (UnusableImageError, OSError) as error:
-        LOG.warning("the judge sees no image of a question: %s", error)
-        return None
+    """What the judge sees of a question: of several images the first usable one, as the encoders and a run's judge do.
+
+    Where none can be used, the question was refused before, if anybody else reads it.
+    """
+    images = question.image if isinstance(question.image, tuple) else (question.image,)
+    failed: Exception | None = None
+    for image in images if judge.reads_images else ():
+        if isinstance(image, ReadyImage):
+            return image.seen
+        try:
+            if image is not None:
+                return shrunk(open_image(image), judge.image_side)
+        except (UnusableImageError, OSError) as error:
+            failed = error
+    if failed is not None:
+        LOG.warning("the judge sees no image of a question: %s", failed)
+    return None

@@ -22,14 +22,16 @@ def find_placeholders(owners: Mapping[str, pd.DataFrame], files: Mapping[str, Pa
     """The paths of placeholders, each with what it stands for, in words.
 
     They are told by their paths and, where there are files, by what these hold: under whatever names. What stands in
-    for the images of mentions is no image of an entity either.
+    for the images of mentions is no image of an entity either. A picture of which owners name regions, such as a map
+    with hundreds of places, stands in for none of theirs.
 
     Args:
         owners: `mention` (columns `context`, `split`, `images`) and `entity` (`id`, `images`).
         files: Named path → its file, for those that are there.
     """
     paths = {
-        owner: [[split_region(path)[0] for path in of] for of in table["images"]] for owner, table in owners.items()
+        owner: [[path for path in of if split_region(path)[1] is None] for of in table["images"]]
+        for owner, table in owners.items()
     }
     whose = {
         owner: (table["context"] if owner == "mention" else table["id"]).tolist() for owner, table in owners.items()

@@ -13,6 +13,7 @@ from dim.core.arrays import Rows
 from dim.core.files import content_hash
 from dim.display.lines import warn
 from dim.images.reading import UnusableImageError, load_image
+from dim.images.scaled import shrunk
 from dim.judge.contract import Candidate, Case
 from dim.judge.cross_training import CrossTraining, train_cross_encoder
 from dim.reranker.calibration import softmax
@@ -62,11 +63,11 @@ class RunCases:
         )
 
     def _image(self, row: int, side: int) -> Image.Image | None:
-        """The first usable image of a mention; None where there is none, which is said once for each mention."""
+        """The first usable image of a mention, as a linker's judge sees it; None where there is none, which is said."""
         reasons = []
         for path in self.images[row]:
             try:
-                return load_image(self.image_root / path, self.image_root, side)
+                return shrunk(load_image(self.image_root / path, self.image_root), side)
             except UnusableImageError as error:
                 reasons.append(f"{path}: {error.reason}")
         if reasons:

@@ -295,6 +295,22 @@ def test_one_photograph_of_one_long_document_is_an_image(tmp_path: Path) -> None
     assert resolved(prepare(root, tmp_path / "out", audit=False)) == 100  # in train alone
 
 
+def test_a_picture_with_a_region_for_each_of_hundreds_of_mentions_is_an_image(tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    write_table(root / "entities.csv", [{"id": n, "name": f"Place {n}"} for n in range(150)])
+    kinds = [
+        {"mention": f"Place {n}", "context": f"Place {n} lies by the sea.", "entity_id": n, "image": of}
+        for n in range(150)
+        for of in (f"map{n % 2}.jpg#xywh={n},0,4,4", "none.jpg")
+    ]
+    write_table(root / "mentions.csv", kinds)
+    for name in ("map0.jpg", "map1.jpg", "none.jpg"):
+        write_image(root / name)
+    dataset = prepare(root, tmp_path / "out", audit=False)
+    assert "none.jpg (for 150 captions); 1 in all" in dataset.meta["said_of_images"][0]
+    assert sum(len(of) > 0 for of in dataset.mentions["images"]) == 150
+
+
 def test_a_row_with_neither_name_nor_text_nor_image_never_trains(tmp_path: Path) -> None:
     root = tmp_path / "mine"
     write_table(root / "entities.csv", [{"id": n, "name": f"Person {n}"} for n in range(4)])

@@ -1,6 +1,8 @@
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
@@ -74,6 +76,16 @@ def test_writing_to_the_mapped_matrix_changes_nothing_on_disk(tmp_path: Path) ->
     assert compute(tmp_path, ["a"]).dense().tolist() == [[1, 97]]
 
 
+OTHERS: list[dict[str, Any]] = [
+    {"num_images": 2},
+    {"dtype": "float16"},
+    {"num_images": 2, "dtype": "float16"},
+    {"width": 3},
+    {"encoder": "another"},
+    {"field": "entity_image"},
+]
+
+
 def test_the_key_changes_with_each_thing_that_changes_the_value(tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_bytes(b"1")
     cache = FeatureCache(tmp_path)
@@ -85,6 +97,7 @@ def test_the_key_changes_with_each_thing_that_changes_the_value(tmp_path: Path) 
         cache.folder(Recipe("name", "text", "another encoder", 2, 3), Inputs.of_texts(["a", "b"])),
         cache.folder(images, Inputs.of_images([("x.jpg",), None], tmp_path)),
         cache.folder(images, Inputs.of_images([("x.jpg", "y.jpg"), None], tmp_path)),
+        *(cache.folder(replace(images, **other), Inputs.of_images([("x.jpg",), None], tmp_path)) for other in OTHERS),
     ]
     (tmp_path / "x.jpg").write_bytes(b"22")
     folders.append(cache.folder(images, Inputs.of_images([("x.jpg",), None], tmp_path)))

@@ -200,12 +200,33 @@ def test_a_table_that_was_changed_by_hand_spoils_no_other_dataset(tmp_path: Path
         _ = Dataset(other).entities
 
 
-def test_an_image_that_changed_is_encoded_again(tmp_path: Path) -> None:
+def test_an_image_that_changed_is_encoded_and_captioned_again(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path)
-    run(dataset, tmp_path / "cache")
+    run(dataset, tmp_path / "cache", captioner=ColourCaptioner())
     Image.new("RGB", (8, 8), (200, 0, 0)).save(tmp_path / "images/1.png")
     os.utime(tmp_path / "images/1.png", ns=(1, 1))
-    assert run(dataset, tmp_path / "cache")["image"].dense()[1, 0] == 200
+    features = run(dataset, tmp_path / "cache", captioner=ColourCaptioner())
+    assert features["image"].dense()[1, 0] == 200
+    assert features["caption"].dense()[1, 0] == len("a picture in (200, 0, 0)")
+
+
+def test_an_image_that_may_be_read_now_is_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its size and its time are as they were; root may read everything, so that the system's word is made up."""
+    dataset, locked = make_dataset(tmp_path), (tmp_path / "images/1.png").resolve()
+    read, access = Path.read_bytes, os.access
+
+    def read_bytes(path: Path) -> bytes:
+        if path == locked:
+            raise PermissionError
+        return read(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", read_bytes)
+        patch.setattr(os, "access", lambda path, mode: access(path, mode) and Path(path).resolve() != locked)
+        before = run(dataset, tmp_path / "cache", max_missing_images=1.0)["image"]
+    assert before.manifest["unusable_files"] == {"no permission": {"count": 1, "examples": ["1.png"]}}
+    after = run(dataset, tmp_path / "cache")["image"]
+    assert (after.mask[1], after.dense()[1, 0]) == (True, 10)
 
 
 def test_another_template_is_another_context(tmp_path: Path) -> None:

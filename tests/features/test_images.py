@@ -1,13 +1,15 @@
 import io
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from dim.images import reading as images
+from dim.images.given import open_image
 from dim.images.reading import UnusableImageError, load_image
 
 
@@ -80,6 +82,30 @@ def test_truncated_files_are_unreadable(root: Path, cut: int) -> None:
     (root / "x.png").write_bytes(buffer.getvalue()[:cut])
     assert reason(root, "x.jpg") == "unreadable"
     assert reason(root, "x.png") == "unreadable"
+
+
+def test_truncated_files_are_unreadable_whatever_a_program_has_told_pillow(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = jpeg(photo((64, 64)))
+    (root / "half.jpg").write_bytes(data[: len(data) // 2])
+    (root / "x.jpg").write_bytes(data)
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    with ThreadPoolExecutor(4) as pool:
+        names = ["half.jpg", "x.jpg"] * 20
+        found = list(pool.map(lambda name: is_usable(root / name), names))
+    assert found == [name == "x.jpg" for name in names]
+    with Image.open(root / "half.jpg") as half, pytest.raises(UnusableImageError, match="unreadable"):
+        open_image(half)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES  # the program's own files are read as it wants
+
+
+def is_usable(file: Path) -> bool:
+    try:
+        load_image(file, file.parent)
+    except UnusableImageError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(
@@ -176,6 +202,34 @@ def test_deep_grey_is_scaled(root: Path) -> None:
     for name in ("x.png", "x.tiff"):
         assert np.asarray(load_image(root / name, root))[0, :, 0].tolist() == [0, 128, 255]
     assert reason(root, "nan.tiff") == "unreadable"
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_deep_grey_is_scaled_in_either_order_of_its_bytes(root: Path, order: str) -> None:
+    values = np.array([[257, 32896, 514]], dtype=f"{order}u2")
+    image = Image.frombytes("I;16B" if order == ">" else "I;16", (3, 1), values.tobytes())
+    image.save(root / "x.tiff")
+    with Image.open(root / "x.tiff") as opened:
+        assert opened.mode == image.mode
+    (root / "x.pgm").write_bytes(b"P5 3 1 65535\n" + values.astype(">u2").tobytes())
+    for name in ("x.tiff", "x.pgm"):
+        assert np.asarray(load_image(root / name, root))[0, :, 0].tolist() == [1, 128, 2]
+        with Image.open(root / name) as opened:
+            assert np.asarray(open_image(opened))[0, :, 0].tolist() == [1, 128, 2]
+
+
+def test_an_opened_image_is_read_as_its_file_is(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (root / "turned.jpg").write_bytes(jpeg(photo(), exif=exif))
+    Image.new("LA", (4, 4), (0, 0)).save(root / "clear.png")
+    Image.fromarray(np.array([[0, 32896, 65535]], dtype=np.uint16)).save(root / "deep.png")
+    for name in ("turned.jpg", "clear.png", "deep.png"):
+        with Image.open(root / name) as image:
+            assert np.array_equal(np.asarray(open_image(image)), np.asarray(load_image(root / name, root)))
+    monkeypatch.setattr(images, "MAX_PIXELS", 32 * 16 - 1)
+    with pytest.raises(UnusableImageError, match="too large"):
+        open_image(photo())
 
 
 def test_a_failing_disk_is_no_missing_image(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,10 @@ from dim.errors import DataError
 from dim.features.embed import FieldFeatures
 from dim.features.fields import FIELDS, Choices, ContextReach
 from dim.features.live import LiveEncoder, ReadyImage
+from dim.images.batches import decoded_batches
 from dim.images.given import open_image
 from dim.images.reading import UnusableImageError
+from dim.linker.images import ImageReader
 
 ENCODERS = {
     "text_encoder": TinyTextEncoder(64),
@@ -183,6 +185,46 @@ def test_an_image_that_cannot_be_used_says_why(tmp_path: Path) -> None:
     ):
         with pytest.raises(UnusableImageError, match=reason):
             open_image(image)
+
+
+class Sized(TinyImageEncoder):
+    """Has large JPEGs decoded at a part of their size, and gives of an image its size."""
+
+    draft_side = 50
+
+    def preprocess(self, image: Image.Image) -> Any:
+        return np.array(image.size)
+
+
+def test_a_large_jpeg_is_decoded_at_the_size_that_a_datasets_is(tmp_path: Path) -> None:
+    path = tmp_path / "large.jpg"
+    Image.new("RGB", (800, 400), "red").save(path)
+    reader = ImageReader(live(image_encoder=Sized()), ("image",))
+    (of_dataset,) = decoded_batches([("large.jpg",)], [[0]], tmp_path, Sized().preprocess, Sized.draft_side)
+    for image in (path, str(path), path.read_bytes()):
+        ready = reader.open(image)
+        assert ready is not None
+        assert ready.pixels[0].tolist() == of_dataset.inputs[0][0].tolist() == [100, 50]
+
+
+def test_of_several_images_the_first_usable_one_is_described(dataset: Dataset) -> None:
+    reader = ImageReader(live(num_images=2), ("image", "caption"))
+    first, second = (reader.open(dataset.image_root / f"{place}.png") for place in (0, 1))
+    both = reader.open([dataset.image_root / name for name in ("gone.png", "0.png", "1.png")])
+    assert first is not None
+    assert second is not None
+    assert both is not None
+    assert len(both.pixels) == 2
+    assert np.array_equal(both.captioned, first.captioned)
+    assert not np.array_equal(both.captioned, second.captioned)
+
+
+def test_a_disk_that_fails_is_an_error_of_its_image() -> None:
+    def fail(*_: object) -> Image.Image:
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(DataError, match=r"(?s)an image that can be read.*a\.png: .*Input/output error"):
+        ImageReader(live(), ("image",), fail).open("a.png")
 
 
 class Poisoned(TinyTextEncoder):

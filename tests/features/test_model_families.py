@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from model_families import IMAGES, REFUSED, TEXTS, TWO_TOWERS, write_family
 from model_table import DOCUMENT, row
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from sentence_folders import write_encoder
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
@@ -118,6 +120,28 @@ def test_images_are_what_the_library_gives(kind: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(copy.encode_image(ours), features)
 
 
+def test_the_fingerprint_of_images_follows_content_and_each_option_but_not_place_or_device(tmp_path: Path) -> None:
+    folder = write_family(tmp_path / "vit", "vit")
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    first = TransformersImageEncoder(str(folder)).fingerprint
+    assert first == TransformersImageEncoder(str(copy), device="cpu").fingerprint
+    options: list[dict[str, Any]] = [
+        *({"pooling": pooling} for pooling in ("cls", "mean", "pooler")),
+        {"normalize": True},
+        {"precision": "bf16"},
+        {"backend": "onnx"},
+    ]
+    others = {TransformersImageEncoder(str(folder), **option).fingerprint for option in options}
+    assert len(others | {first}) == 7
+    for name in ("model.safetensors", "preprocessor_config.json"):
+        data = bytearray((copy / name).read_bytes())
+        data[-2] ^= 1
+        (copy / name).write_bytes(data)
+        changed = TransformersImageEncoder(str(copy)).fingerprint
+        assert changed not in others | {first}
+        others.add(changed)
+
+
 @pytest.mark.parametrize(("kind", "what"), REFUSED)
 def test_what_cannot_be_used_is_refused_before_anything_is_embedded(kind: str, what: str, tmp_path: Path) -> None:
     folder = str(write_family(tmp_path, kind))
@@ -142,6 +166,16 @@ def test_a_pooling_layer_without_weights_is_never_used(tmp_path: Path) -> None:
         TransformersImageEncoder(str(tmp_path), "pooler", device="cpu").encode_image(pixels)
     with pytest.raises(ConfigError, match="a space that images share with texts"):
         TransformersImageEncoder(str(tmp_path), "projected", device="cpu").encode_image(pixels)
+
+
+def test_an_image_encoder_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    file = write_family(tmp_path / "vit", "vit") / "model.safetensors"
+    weights = load_file(file)
+    lost = next(name for name in weights if name.endswith("attention.output.dense.weight"))
+    save_file({name: value for name, value in weights.items() if name != lost}, file, {"format": "pt"})
+    encoder = TransformersImageEncoder(str(file.parent), device="cpu")
+    with pytest.raises(ConfigError, match=r"(?s)all weights of the model at .*they would be random"):
+        encoder.encode_image(np.stack([encoder.preprocess(photo) for photo in photos()]))
 
 
 def test_a_processor_that_gives_arrays_of_several_shapes_is_refused(tmp_path: Path) -> None:

@@ -124,15 +124,14 @@ def test_images_are_asked_too_and_one_that_cannot_be_used_is_left_out(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     pictured = demo_run(tmp_path_factory)
-    found, blind = mentions_of_run(pictured, 10_000), mentions_of_run(pictured, 10_000, with_images=False)
+    reader = linker_of(pictured).image_reader
+    found, blind = mentions_of_run(pictured, 10_000, reader=reader), mentions_of_run(pictured, 10_000)
     assert found is not None
     assert blind is not None
     asked = [each for each in found.questions if each.image is not None]
     assert asked
     assert not any(each.image for each in blind.questions)
-    ready = with_ready_images(
-        [asked[0], Question("anna", image=str(tmp_path / "none.png"))], linker_of(pictured).image_reader
-    )
+    ready = with_ready_images([asked[0], Question("anna", image=str(tmp_path / "none.png"))], reader)
     assert isinstance(ready[0].image, ReadyImage)
     assert ready[1].image is None
 

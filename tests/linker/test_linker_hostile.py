@@ -126,6 +126,9 @@ def test_images_that_cannot_be_used_are_named(run: Path, linker: Linker, tmp_pat
         ):
             with pytest.raises(DataError, match=rf"(?s)an image that can be read.*{message}"):
                 linker.link("Velton", image=broken)
+    with pytest.raises(DataError) as megabytes:  # no path, and too long for a message
+        linker.link("Velton", image="data:image/png;base64," + "A" * 1_000_000)
+    assert len(str(megabytes.value)) < 1_000
     for no_image in (5, [5], np.zeros((4, 4, 3))):
         with pytest.raises(DataError, match="an image as a path, as the bytes of a file, or opened by Pillow"):
             linker.link("Velton", image=no_image)  # type: ignore[arg-type]

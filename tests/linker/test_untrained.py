@@ -140,6 +140,14 @@ def test_images_that_are_gone_stop_it_only_where_an_encoder_would_read_them(tabl
     assert "that name one have none" in caplog.text
 
 
+def test_images_that_are_none_stop_it_where_an_encoder_reads_them(table):
+    for image in (table.parent / "photos").iterdir():
+        image.write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"the images that entities name[\s\S]*unreadable[\s\S]*without an image enc"):
+        Linker.from_entities(table, image_encoder=TinyImageEncoder())
+    assert ids(Linker.from_entities(table), "Ada Lovelace")
+
+
 def test_an_image_encoder_without_images_and_options_without_a_path_are_refused(tmp_path):
     rows = [{"id": "Q1", "name": "Ada"}]
     with pytest.raises(ConfigError, match="entities with images"):

@@ -1,5 +1,6 @@
 """Pictures cost what they are allowed to: uploads, and those of the KB; and one that ends its decoder is one error."""
 
+import asyncio
 import io
 import os
 import shutil
@@ -24,9 +25,11 @@ from waiting import HANG, wait_until
 
 from dim.encoders.tiny import TinyImageEncoder
 from dim.errors import ConfigError
+from dim.features.fields import Choices
 from dim.features.live import LiveEncoder
 from dim.images.decoding_cost import FIXED_BYTES, MOST_BYTES
 from dim.linker import Answer, Entity, Linker, Question
+from dim.linker.images import ImageReader
 from dim.linker.opening import open_linker
 from dim.serve.about import image_url
 from dim.serve.images import Images, quick_bytes
@@ -296,6 +299,26 @@ def test_an_upload_is_what_the_linker_itself_reads(linker: Linker) -> None:
         (found, *_) = ask(server, file.getvalue()).json()["answers"]
     (expected, *_) = linker.link("Velton", image=file.getvalue())
     assert (found["id"], found["score"]) == (expected.id, pytest.approx(expected.score, abs=1e-6))
+
+
+class Sized(TinyImageEncoder):
+    """Has large JPEGs decoded at a part of their size, and gives of an image its size."""
+
+    draft_side = 50
+
+    def preprocess(self, image: Image.Image) -> Any:
+        return np.array(image.size)
+
+
+def test_an_upload_is_decoded_at_the_size_that_a_datasets_image_is() -> None:
+    file, images = io.BytesIO(), Images(Settings())
+    Image.new("RGB", (800, 400), "red").save(file, "JPEG")
+    reader = ImageReader(LiveEncoder(Choices(image_encoder=Sized())), ("image",))
+    try:
+        ready = asyncio.run(images.ready(file.getvalue(), reader))
+    finally:
+        images.stop()
+    assert ready.pixels[0].tolist() == [100, 50]
 
 
 def test_the_budget_has_room_for_the_largest_upload() -> None:

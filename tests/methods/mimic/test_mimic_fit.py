@@ -98,6 +98,17 @@ def test_entities_come_and_go_and_are_saved(world: Dataset, run: Path, tmp_path:
     assert (len(opened), first.id in opened) == (len(world.entities) + 1, False)
 
 
+def test_an_entity_that_comes_back_has_its_scores_by_its_text_and_by_its_image(world: Dataset, run: Path) -> None:
+    linker = Linker.from_checkpoint(run, device="cpu")
+    entity = next(each for each in linker if each.images and each.text)
+    questions = [each | {"candidates": [entity.id]} for each in asked(world) if each["image"]]
+    before = scores(linker.link_batch(questions, top_k=1))
+    linker.remove_entities(entity.id)
+    linker.add_entities([entity])
+    for old, new in zip(before, scores(linker.link_batch(questions, top_k=1)), strict=True):
+        assert new[0] == (entity.id, pytest.approx(old[0][1], rel=1e-3, abs=1e-3))
+
+
 def test_a_damaged_folder_is_refused(run: Path, tmp_path: Path) -> None:
     Linker.from_checkpoint(run, device="cpu").save(tmp_path / "linker")
     lengths = tmp_path / "linker" / "parts" / "lengths.npy"
