@@ -188,6 +188,10 @@ def test_missed_golds_count_as_misses_and_nil_mentions_are_left_out(tmp_path):
     assert system.values().tolist() == [[1.0] * 6, [0.0] * 6]
 
 
-def test_mentions_that_share_an_image_are_one_cluster(tmp_path):
-    make_run(tmp_path / "a", [1, 2, 1, 1], columns={"image": ["x.jpg", "x.jpg", None, None]})
-    assert len(set(read_systems([tmp_path], "dev").groups[0].clusters)) == 3
+@pytest.mark.parametrize("regions", [("", ""), ("#xywh=0,0,9,9", "#xywh=9,0,9,9")])
+def test_mentions_that_share_an_image_or_are_regions_of_one_are_one_cluster(tmp_path, regions):
+    images = [f"x.jpg{regions[0]}", f"x.jpg{regions[1]}", None, ""]
+    make_run(tmp_path / "a", [1, 2, 1, 1], columns={"image": images})
+    clusters = read_systems([tmp_path], "dev").groups[0].clusters
+    assert clusters[0] == clusters[1]
+    assert len(set(clusters)) == 3

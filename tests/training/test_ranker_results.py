@@ -1,0 +1,69 @@
+"""Figures of a ranker, and of what comes after it, on a few mentions by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dim.evaluation.significance import paired_randomization
+from dim.reranker.ranker import Judged
+from dim.training.answered import Answered
+from dim.training.judging import _Measure
+from dim.training.ranker_results import describe, to_ranked
+
+REGIONS = [f"photo.jpg#xywh={left},0,9,9" for left in range(6)]
+GOLDS = np.arange(12)[:, None]  # mention i has the candidates i and i + 1, and means i
+
+
+def said(*, right, probability, nil=None, says_nil=False):
+    """Of two candidates, the first of which is the gold."""
+    probabilities = np.array([probability, 0.05] if right else [0.05, probability])
+    return Judged(np.argsort(-probabilities), probabilities, probabilities, nil, says_nil)
+
+
+def answered_by(judged, images=None):
+    lists = SimpleNamespace(
+        starts=np.arange(0, 25, 2), rows=np.stack([GOLDS[:, 0], GOLDS[:, 0] + 1], axis=1).ravel(), gold=np.zeros(12)
+    )
+    mentions = pd.DataFrame({"id": [f"m{i}" for i in range(12)], "images": images or [[]] * 12})
+    task = SimpleNamespace(data=SimpleNamespace(dataset=SimpleNamespace(mentions=mentions)))
+    return Answered(task, SimpleNamespace(golds=GOLDS), None, "dev", np.arange(12), lists, judged)
+
+
+def described(answered, vectors):
+    ranked = to_ranked(answered.lists, answered.judged, GOLDS)
+    frame = pd.DataFrame(
+        {
+            "mention_id": answered.task.data.dataset.mentions["id"],
+            "gold": "e",
+            "rank": ranked.ranks,
+            "seen_in_train": True,
+            "image": [images[0] if images else None for images in answered.task.data.dataset.mentions["images"]],
+            "probability": ranked.probability,
+        }
+    )
+    before = to_ranked(answered.lists, vectors, GOLDS)
+    return describe(frame, before, SimpleNamespace(temperature=1.0))
+
+
+def test_the_calibration_error_is_that_of_the_first_answers_nil_among_them():
+    judged = [said(right=i % 3 > 0, probability=0.9, nil=0.6, says_nil=i < 4) for i in range(12)]
+    answered = answered_by(judged)
+    bins = {0.6: [False] * 4, 0.9: [i % 3 > 0 for i in range(4, 12)]}  # of mentions that the KB has NIL is wrong
+    expected = sum(len(right) * abs(at - np.mean(right)) for at, right in bins.items()) / 12
+    assert described(answered, judged)["calibration"]["error"] == pytest.approx(expected)
+    figures = answered.figures(judged, answered.in_kb)
+    assert figures["calibration_error"] == pytest.approx(expected)
+    assert figures["top1"] == np.mean([False] * 4 + bins[0.9])
+
+
+def test_p_of_a_ranker_and_of_a_judge_flips_the_regions_of_an_image_together():
+    images = [[region] for region in REGIONS] + [[]] * 6
+    before = [said(right=i >= 6, probability=0.9) for i in range(12)]
+    after = [said(right=i != 11, probability=0.9) for i in range(12)]
+    together = paired_randomization([1] * 11 + [0], [0] * 6 + [1] * 6, clusters=[0] * 6 + list(range(1, 7)))
+    assert together == 1.0  # one image against one mention: as likely as not
+    answered = answered_by(before, images)
+    assert _Measure(answered).p(after, before) == together
+    assert described(answered_by(after, images), before)["p"] == together
