@@ -7,7 +7,7 @@ import pytest
 from run_folders import FACTS, make_run
 
 from dim.errors import DataError
-from dim.report.comparison import find_system
+from dim.report.comparison import compare, find_system
 from dim.report.reading import read_systems
 
 
@@ -161,6 +161,16 @@ def test_display_names_stand_in_the_place_of_folders_and_stay_unique(tmp_path):
     assert all(name.startswith("GEMEL (theirs)") for name in found)
 
 
+def test_a_system_that_is_called_as_a_baseline_is_gets_a_name_of_its_own(tmp_path):
+    make_run(tmp_path / "a", [1, 2], system="names only (string floor)")
+    [group] = read_systems([tmp_path], "dev").groups
+    assert [row.name for row in group.rows] == [
+        "names only (string floor)", "frozen vectors (untrained)", f"names only (string floor) ({tmp_path / 'a'})",
+    ]  # fmt: skip
+    comparison = compare(group, None, 100)
+    assert [comparison.estimates[row.name]["top1"].value for row in group.rows] == [0.0, 0.5, 0.5]
+
+
 def test_floor_and_frozen_vectors_stand_once_and_say_whose_they_are_where_systems_differ(tmp_path):
     make_run(tmp_path / "a", [1, 2, 1])
     make_run(tmp_path / "b", [1, 2, 2], columns={"frozen_rank": [9.0, 9.0, 9.0]})
@@ -170,6 +180,9 @@ def test_floor_and_frozen_vectors_stand_once_and_say_whose_they_are_where_system
     make_run(tmp_path / "d", [1, 2, 2], columns={"frozen_rank": [9.0, 9.0, 9.0]})
     baselines = read_systems([tmp_path], "dev").groups[0].baselines
     assert baselines[1].name == "frozen vectors (untrained) of b and 1 more"
+    [group] = read_systems([tmp_path], "dev").groups
+    assert find_system(group, "frozen") is group.baselines[1]
+    assert find_system(group, "floor") is group.baselines[0]
 
 
 def test_a_floor_with_aliases_stands_beside_that_of_names_where_runs_have_it(tmp_path):
