@@ -141,6 +141,22 @@ def test_a_protocol_that_is_named_is_the_one_that_is_compared(tmp_path):
         read_systems([tmp_path], "dev", "other")
 
 
+def test_figures_of_other_weights_than_a_run_s_own_are_no_seed_of_it_unless_they_are_named(tmp_path):
+    make_run(tmp_path / "ours" / "seed0", [1, 2], split="test")
+    (tmp_path / "ours" / "seed1" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "ours" / "seed1" / "checkpoints" / "best.ckpt").touch()
+    of_last = {"file": "checkpoints/last.ckpt", "weights": "w"}
+    make_run(tmp_path / "ours" / "seed1", [1, 2], split="test", seed=1, checkpoint=of_last)
+    reading = read_systems([tmp_path], "test")
+    assert [[len(system.runs) for system in group.systems] for group in reading.groups] == [[1]]
+    [problem] = reading.problems
+    assert problem.folder.name == "seed1"
+    assert problem.reason == "no results on test of its own weights (there are: full_kb @ checkpoints/last.ckpt)"
+    assert problem.remedy == f"Run dim test --config {tmp_path / 'ours' / 'seed1' / 'config.yaml'}."
+    reading = read_systems([tmp_path / "ours" / "seed1"], "test", "full_kb @ checkpoints/last.ckpt")
+    assert reading.groups[0].systems[0].hits.tolist() == [1, 0]
+
+
 def test_runs_with_one_seed_under_several_seed_folders_are_pointed_out(tmp_path):
     for name in ("seed0", "seed1"):
         make_run(tmp_path / "ours" / name, [1, 2], seed=7)
