@@ -114,6 +114,26 @@ def test_a_table_that_cannot_be_scored_names_the_row(dataset, tmp_path, rows, me
         ranks_of(dataset, rows, tmp_path)
 
 
+def test_answers_to_another_split_are_left_aside(dataset, tmp_path):
+    more = dataset.mentions.assign(
+        id=[f"test-{i}" for i in range(4)],
+        split="test",
+        attributes=[json.dumps({"key": key}) for key in ("9-0", *"bcd")],
+    )
+    both = write_dataset(
+        tmp_path / "both",
+        name="both",
+        entities=dataset.entities,
+        texts={},
+        mentions=pd.concat([more, dataset.mentions]),
+    )
+    rows = [{"mention_id": name, "entity_ids": ["e3"]} for name in ("test-0", "b")]
+    rows += [LISTS[0] | {"mention_id": "9-0"}, LISTS[1]]  # a key of both splits is of the one that is evaluated
+    _, found = ranks_of(both, rows, tmp_path)
+    np.testing.assert_array_equal(found.ranked.ranks, [2, 1, NAN, NAN])
+    assert found.problems.counts == {GAP: 2}
+
+
 def test_a_release_s_own_keys_are_mention_ids(dataset, tmp_path):
     rows = [row | {"mention_id": row["mention_id"].replace("dev", "9")} for row in LISTS]
     _, found = ranks_of(dataset, rows, tmp_path)

@@ -61,7 +61,11 @@ def test_columns_are_datasets_and_texts_and_rows_baselines_and_models(tmp_path):
     by_label = dict(zip(labels, grid.rows, strict=True))
     assert by_label["BM25"][1:3] == ["not run", "not run"]
     assert by_label["BM25"][3].startswith("3")
-    assert [cell.split("\n")[0] for cell in by_label["frozen vectors (untrained)"][1:]] == ["50.0", "75.0"] * 2
+    frozen = [cell.split("\n") for cell in by_label["frozen vectors (untrained)"][1:]]
+    assert [value for value, _ in frozen] == ["50.0", "75.0"] * 2
+    for value, bounds in frozen:
+        low, high = map(float, bounds.strip("[]").split(", "))
+        assert low <= float(value) <= high
     assert all("±" in cell and "[" in cell for cell in by_label["DIM (attention)"][1:])
     assert by_label["Δ to the original text"][1] == by_label["Δ to the original text"][3] == "reference"
     assert by_label["Δ to the original text"][4].startswith("+")
