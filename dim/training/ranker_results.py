@@ -92,6 +92,7 @@ def write_ranked(
     metrics = measure(
         data.dataset,
         frame,
+        depth=max(1, int(np.diff(answered.lists.starts).max(initial=0))),
         answers_nil=ranker.nil_threshold is not None,
         model=type(task).__name__,
         system=system,
