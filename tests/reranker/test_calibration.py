@@ -51,6 +51,7 @@ def test_a_threshold_keeps_its_precision_where_it_was_chosen_or_there_is_none():
     assert threshold_for(scores, is_nil, 0.7) == 0.4
     assert threshold_for(scores, ~is_nil, 0.9) is None
     assert threshold_for([], [], 0.5) is None
+    assert (threshold_for([3, 2, 1], [True, False, True], 2 / 3), threshold_for([3, 2, 1], [1, 0, 1], 0.67)) == (1, 3)
     assert threshold_for(scores, is_nil, 0.9, weights=[1, 100, 1, 1]) == 0.4
 
 
@@ -72,6 +73,9 @@ def test_linking_scores_by_hand():
     assert found["in_kb_precision"] == pytest.approx(1 / 3)
     assert found["in_kb_recall"] == pytest.approx(1 / 3)
     assert (found["nil_recall_trivial"], found["nil_recall_confusable"]) == (1, 0)
+    # A kind's false alarms are those of mentions in the KB: NIL that is of the other kind is right.
+    found = linking_scores([True] * 3, [True, True, False], [False] * 3, ["trivial", "confusable", None])
+    assert (found["nil_precision"], found["nil_precision_trivial"]) == (2 / 3, 1 / 2)
 
 
 def test_the_error_by_chance_is_that_of_answers_which_are_as_sure_as_they_say():
