@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dim.evaluation.intervals import Bootstrap
 from dim.evaluation.significance import paired_randomization
 from dim.reranker.ranker import Judged
+from dim.training import collective_results
 from dim.training.answered import Answered
 from dim.training.judging import _Measure
 from dim.training.ranker_results import describe, to_ranked
@@ -67,3 +69,18 @@ def test_p_of_a_ranker_and_of_a_judge_flips_the_regions_of_an_image_together():
     answered = answered_by(before, images)
     assert _Measure(answered).p(after, before) == together
     assert described(answered_by(after, images), before)["p"] == together
+
+
+def test_p_and_interval_of_texts_take_the_mentions_of_a_text_together():
+    before = [said(right=i >= 6, probability=0.9) for i in range(12)]
+    after = [said(right=i != 11, probability=0.9) for i in range(12)]
+    groups = np.array([0] * 6 + list(range(1, 7)))
+    texts = SimpleNamespace(answered=answered_by(before), groups=groups, shares_text=groups == 0)
+    found = collective_results.describe(texts, after, before)["beside_alone"]
+    gains = np.array([1.0] * 6 + [0.0] * 5 + [-1.0])
+    low, high = (float(bound[0]) for bound in Bootstrap(groups).interval(gains[:, None]))
+    assert found["all"]["p"] == 1.0  # one text against one mention: as likely as not
+    assert found["all"]["gain"] == {"mean": gains.mean(), "low": low, "high": high}
+    assert low < -0.1
+    assert found["shared"]["n"] == 6
+    assert found["shared"]["top1"] == {"alone": 0.0, "together": 1.0, "shuffled": 0.0}
