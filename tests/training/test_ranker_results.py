@@ -8,10 +8,12 @@ import pytest
 
 from dim.evaluation.intervals import Bootstrap
 from dim.evaluation.significance import paired_randomization
+from dim.judge.contract import Verdict
+from dim.judge.weights import JudgeWeights
 from dim.reranker.ranker import Judged
 from dim.training import collective_results
 from dim.training.answered import Answered
-from dim.training.judging import _Measure
+from dim.training.judging import Asking, _Measure, judge_split
 from dim.training.ranker_results import describe, to_ranked
 
 REGIONS = [f"photo.jpg#xywh={left},0,9,9" for left in range(6)]
@@ -84,3 +86,36 @@ def test_p_and_interval_of_texts_take_the_mentions_of_a_text_together():
     assert low < -0.1
     assert found["shared"]["n"] == 6
     assert found["shared"]["top1"] == {"alone": 0.0, "together": 1.0, "shuffled": 0.0}
+
+
+class Oracle:
+    """Knows the gold; with the texts of others that of the first mention alone, elsewhere it takes the first."""
+
+    label, fingerprint, reads_images = "oracle", "o", False
+
+    def decide(self, cases, record):
+        return [Verdict(np.log([0.01, 0.99] if case.is_second and case.is_known else [0.99, 0.01])) for case in cases]
+
+
+class Cases:
+    def of(self, row, best, image_side):
+        case = SimpleNamespace(is_second=int(best[0]) != row, is_known=True)
+        case.with_others_texts = lambda seed: SimpleNamespace(is_second=case.is_second, is_known=row == 0)
+        return case
+
+
+def test_a_judge_is_told_by_shares_of_the_mentions_the_least_sure_first_with_its_control():
+    judged = [said(right=i >= 6, probability=0.5 + 0.03 * i) for i in range(12)]
+    asking = Asking(Oracle(), top_k=2, share=0.25, num_learned=1, seed=0)
+    stage = SimpleNamespace(weights=JudgeWeights(ranker=1.0, judge=5.0), threshold=0.6, facts={})
+    outcome = judge_split(stage, asking, Cases(), answered_by(judged), curve=1.0, control=True)
+    found = outcome.summary
+    assert {step["share"]: round(12 * step["top1"]) for step in found["curve"]} == {
+        0.0: 6, 0.05: 7, 0.1: 8, 0.2: 9, 0.25: 9, 0.5: 12, 1.0: 12,
+    }  # fmt: skip
+    assert (found["before"]["top1"], found["after"]["top1"], found["judged"]) == (6 / 12, 9 / 12, 3)
+    assert (found["wins"], found["ties"], found["losses"]) == (3, 9, 0)
+    assert found["p"] == pytest.approx(1 / 4, abs=0.02)  # three heads or three tails
+    assert found["control"]["top1"] == 7 / 12
+    assert found["control"]["p"] == pytest.approx(1 / 2, abs=0.02)  # against the judge with the right texts
+    assert [said.order[0] for said in outcome.judged] == [0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0]
