@@ -14,7 +14,7 @@ from dim.reranker.ranker import Judged
 from dim.training import collective_results
 from dim.training.answered import Answered
 from dim.training.judging import Asking, _Measure, judge_split
-from dim.training.ranker_results import describe, to_ranked
+from dim.training.ranker_results import describe, describe_nil, to_ranked
 
 REGIONS = [f"photo.jpg#xywh={left},0,9,9" for left in range(6)]
 GOLDS = np.arange(12)[:, None]  # mention i has the candidates i and i + 1, and means i
@@ -26,13 +26,13 @@ def said(*, right, probability, nil=None, says_nil=False):
     return Judged(np.argsort(-probabilities), probabilities, probabilities, nil, says_nil)
 
 
-def answered_by(judged, images=None):
+def answered_by(judged, images=None, golds=GOLDS, ranker=None):
     lists = SimpleNamespace(
         starts=np.arange(0, 25, 2), rows=np.stack([GOLDS[:, 0], GOLDS[:, 0] + 1], axis=1).ravel(), gold=np.zeros(12)
     )
     mentions = pd.DataFrame({"id": [f"m{i}" for i in range(12)], "images": images or [[]] * 12})
     task = SimpleNamespace(data=SimpleNamespace(dataset=SimpleNamespace(mentions=mentions)))
-    return Answered(task, SimpleNamespace(golds=GOLDS), None, "dev", np.arange(12), lists, judged)
+    return Answered(task, SimpleNamespace(golds=golds), ranker, "dev", np.arange(12), lists, judged)
 
 
 def described(answered, vectors):
@@ -60,6 +60,32 @@ def test_the_calibration_error_is_that_of_the_first_answers_nil_among_them():
     figures = answered.figures(judged, answered.in_kb)
     assert figures["calibration_error"] == pytest.approx(expected)
     assert figures["top1"] == np.mean([False] * 4 + bins[0.9])
+
+
+def test_nil_is_told_by_the_ranker_and_by_a_plain_score_at_their_own_thresholds(monkeypatch):
+    nil = [0.9, 0.7, 0.3, 0.6, *[0.1] * 8]
+    vectors = np.array([0.1, 0.2, 0.8, 0.3, *[0.9] * 8])
+    monkeypatch.setattr("dim.training.ranker_results.best_vector", lambda lists: vectors)
+    judged = [said(right=i != 4, probability=0.9, nil=each) for i, each in enumerate(nil)]
+    ranker = SimpleNamespace(nil_threshold=0.5, facts={"plain_threshold": 0.25, "nil_precision": 0.6})
+    golds = np.where(GOLDS < 3, -1, GOLDS)
+    found = describe_nil(
+        answered_by(judged, golds=golds, ranker=ranker), judged, ["trivial", "confusable"] + [None] * 10
+    )
+    assert (found["n"], found["precision"]) == (3, 0.6)
+    # m0, m1 and m3 are said to be NIL; of the nine others seven are linked right: m2 is NIL, m4 is wrong.
+    expected = {"nil_precision": 2 / 3, "nil_recall": 2 / 3, "in_kb_precision": 7 / 9, "in_kb_recall": 7 / 9}
+    chosen = found["ranker"]["chosen"]
+    assert {key: chosen[key] for key in expected} == pytest.approx(expected)
+    assert (chosen["nil_recall_trivial"], chosen["nil_recall_other"]) == (1, 0)
+    plain = found["plain score"]["chosen"]  # a low score is NIL: m0 and m1
+    assert (plain["nil_precision"], plain["nil_recall"], plain["threshold"]) == (1, pytest.approx(2 / 3), -0.25)
+    assert (
+        found["ranker"]["best F1"]["nil_f1"] == found["plain score"]["best F1"]["nil_f1"] == pytest.approx(6 / 7)
+    )  # all three with one false alarm
+    ranker.nil_threshold, ranker.facts = None, {}
+    found = describe_nil(answered_by(judged, golds=golds, ranker=ranker), judged, [None] * 12)
+    assert set(found["ranker"]) == set(found["plain score"]) == {"best F1"}
 
 
 def test_p_of_a_ranker_and_of_a_judge_flips_the_regions_of_an_image_together():
