@@ -224,6 +224,26 @@ def test_the_settings_of_a_grid_are_runs_of_their_own_and_told_by_tune(place, ca
     assert "=NPair" in capfd.readouterr().out
 
 
+def test_settings_stand_by_their_mean_on_tune_the_best_first_at_the_epoch_that_was_kept(tmp_path):
+    for setting, of_seeds in {"a": (0.50, 0.64), "b": (0.60,), "c": (0.4, 0.5)}.items():
+        for seed, mrr in enumerate(of_seeds):
+            log = tmp_path / setting / f"seed{seed}" / "logs" / "version_0" / "metrics.csv"
+            log.parent.mkdir(parents=True)
+            lines = ["epoch,tune/mrr,tune/top1", "0,0.9,0.9", "0,,", f"1,{mrr},{mrr / 2}", "2,0.1,0.1"]
+            log.write_text("\n".join(lines) + "\n")
+            entry = {"checkpoint": {"epoch": 2}}  # the second; the log counts from 0
+            document = {"results": {"dev": {"full_kb": entry}}}
+            (tmp_path / setting / f"seed{seed}" / "metrics.json").write_text(json.dumps(document))
+    table = tune_table([tmp_path / name for name in "cab"])
+    rows = [[str(cell) for cell in column.cells] for column in table.columns]
+    assert rows == [
+        ["b", "a", "c"],
+        ["60.0", "57.0 ± 9.9", "45.0 ± 7.1"],
+        ["30.0", "28.5 ± 4.9", "22.5 ± 3.5"],
+        ["1", "2", "2"],
+    ]
+
+
 def test_lines_of_fit_are_read_and_not_run(place, capfd):
     line = [f"--config={place / 'brief.yaml'}", f"--run={place / 'nothing'}"]
     assert first_wrong([line, [*line, "--model.width=16"]]) is None

@@ -245,8 +245,13 @@ def test_ids_that_are_uris_need_no_prefix(linker: Linker, tmp_path: Path, capsys
     linker.add_entities([Entity("http://kb/1", "Zaphod Beeblebrox")])
     linker.save(tmp_path / "linker")
     linker.remove_entities(["http://kb/1"])
-    told = HEAD + context("http://t/1", "Zaphod Beeblebrox") + phrase("http://t/1", 0, 17, "http://kb/1")
+    told = HEAD + context("http://t/1", "Zaphod Beeblebrox Ada") + phrase("http://t/1", 0, 17, "http://kb/1")
+    told += phrase("http://t/1", 18, 21, "http://aksw.org/notInWiki/Ada")  # of no KB, as nobody says of which it is
     (tmp_path / "texts.ttl").write_text(told)
     line = ["nif", f"--model={tmp_path / 'linker'}", f"--input={tmp_path / 'texts.ttl'}", "--as_json=true"]
     assert main(line) == 0
-    assert json.loads(capsys.readouterr().out)["figures"]["InKB"]["micro"]["f1"] == 1.0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["kb_has"], found["kb_lacks"], found["outside"]) == (1, 0, 1)
+    assert found["figures"]["GSInKB"]["micro"]["f1"] == 1.0
+    assert found["figures"]["InKB"]["counts"] == [1, 1, 0]
+    assert found["figures"]["EE"]["counts"] == [0, 0, 1]

@@ -88,7 +88,11 @@ def test_figures_of_other_weights_stand_apart_and_never_lead(tmp_path):
     best, last = ({"file": f"checkpoints/{name}.ckpt"} for name in ("best", "last"))
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "best.ckpt").touch()
-    write(tmp_path, "test", "full_kb", [3, 3], checkpoint=last)
+    for split in ("test", "dev"):
+        write(tmp_path, split, "full_kb", [3, 3], checkpoint=last)
+        assert top_of(tmp_path) == (None, None, None)
+        assert read_results(tmp_path).entry(split) is None  # unless they are named
+        assert read_results(tmp_path).entry(split, "full_kb @ checkpoints/last.ckpt")["top1"] == 0
     write(tmp_path, "dev", "full_kb", [1, 1], checkpoint=best)
     write(tmp_path, "dev", "full_kb", [2, 2], checkpoint=last)
     assert top_of(tmp_path) == ("dev", "full_kb", 1.0)

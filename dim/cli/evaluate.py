@@ -15,7 +15,7 @@ from dim.errors import ConfigError, DataError
 from dim.evaluation.floor import rank_by_floors
 from dim.evaluation.foreign import Foreign, read_ranks
 from dim.evaluation.foreign_ids import MAX_UNKNOWN
-from dim.evaluation.protocols import FullKB
+from dim.evaluation.protocols import FullKB, Generative
 from dim.evaluation.result_files import METRICS, RANKS, read_results, write_result
 from dim.evaluation.results import measure, print_results, ranks_frame, results_kind
 from dim.releases.prepare import open_dataset
@@ -88,17 +88,29 @@ def evaluate(
 
 def _ranks(data: Dataset, mentions: pd.DataFrame, split: str, protocol: str, foreign: Foreign) -> pd.DataFrame:
     """A row a mention, as our own systems have them, with what names alone reach beside."""
-    golds = torch.from_numpy(data.golds_of(mentions))
-    beside = rank_by_floors(data, mentions["mention"].tolist(), golds, FullKB(), None)
+    beside = {}
+    if _is_of_whole_kb(protocol):
+        golds = torch.from_numpy(data.golds_of(mentions))
+        beside = rank_by_floors(data, mentions["mention"].tolist(), golds, FullKB(), None)
     frame = ranks_frame(data, mentions, split=split, protocol=protocol, ranked=foreign.ranked, beside=beside)
-    if protocol == "full_kb":
+    # What the KB lacks was answered all the same: without it the second answer would be the first.
+    frame["top_ids"], frame["top_scores"] = zip(*(answer.top for answer in foreign.answers), strict=True)
+    if protocol == FullKB.name:
         # Every entity competed; a gold that is in no list was ranked, but nobody knows where.
         frame["candidate_hit"] = pd.Series([None] * len(frame), dtype=object)
     return frame
 
 
+def _is_of_whole_kb(protocol: str) -> bool:
+    """Whether every entity competed, or could be written, as it does where names alone are ranked."""
+    return protocol == FullKB.name or protocol.startswith(Generative.name)
+
+
 def _say_problems(foreign: Foreign, frame: pd.DataFrame, console: Console) -> None:
     """Says what of the table does not tell all that the figures need."""
+    protocol = str(frame["protocol"].iloc[0])
+    if not _is_of_whole_kb(protocol):
+        console.say(f"names alone are ranked against the whole KB, so their figure does not stand beside {protocol}")
     missed = int((frame["rank"].isna() & frame["gold"].notna()).sum())
     if foreign.depth is not None and missed:
         console.say(

@@ -103,10 +103,11 @@ def nif(
         documents = read_nif(input.read_bytes(), str(input))
     documents = [Document(each.uri, each.text, tuple(p for p in each.phrases if p.uris)) for each in documents]
     linker = open_linker(model, device, trust, dataset, image_root, judge)
-    facts = facts_of(documents, linker, named)
+    tells_kb = bool(uri_prefix or uris)  # else an entity that this KB lacks is of none
+    facts = facts_of(documents, linker, named, tells_kb)
     check(facts, documents, input)
     answers = linked(linker, documents)
-    is_missed = absent == "missed" and bool(uri_prefix or uris)
+    is_missed = absent == "missed" and tells_kb
     figures = measured([judged(found, linker, named, is_missed) for _, found in answers])
     if output is not None:
         with atomic_path(output) as place:
@@ -115,11 +116,11 @@ def nif(
     say_calibration(linker)
 
 
-def facts_of(documents: Sequence[Document], linker: Linker, named: EntityUris) -> Facts:
-    """What a file has, for a KB."""
+def facts_of(documents: Sequence[Document], linker: Linker, named: EntityUris, tells_kb: bool) -> Facts:
+    """What a file has, for a KB; whether its URIs tell that an entity is of a larger one."""
     golds = [ids_of(each.uris, named) for document in documents for each in document.phrases]
     kb_has = sum(any(gold in linker.knowledge for gold in each) for each in golds)
-    of_a_kb = sum(bool(each) for each in golds)
+    of_a_kb = sum(bool(each) for each in golds) if tells_kb else kb_has
     elsewhere = sum(len(misplaced(document)) for document in documents)
     counts = len(documents), len(golds), len(linker), kb_has, of_a_kb - kb_has, len(golds) - of_a_kb
     return Facts(*counts, elsewhere)

@@ -150,9 +150,9 @@ def _answer_lines(dataset: Dataset, mention_id: str, run: Path | None, protocol:
     yield "protocol", results.label(split, protocol)
     row, golds = rows.iloc[0], _golds_of(dataset, mention_id)
     yield "rank of the gold", _rank(row["rank"])
-    yield "rank by name only", _rank(row["floor_rank"])
-    if "alias_floor_rank" in row:
-        yield "rank by names and aliases", _rank(row["alias_floor_rank"])
+    for column, told in (("floor_rank", "rank by name only"), ("alias_floor_rank", "rank by names and aliases")):
+        if column in ranks and not ranks[column].isna().all():  # else names were not ranked under this protocol
+            yield told, _rank(row[column])
     for place, (entity_id, score) in enumerate(zip(row["top_ids"], row["top_scores"], strict=True), start=1):
         mark = "  ← gold" if entity_id in golds else ""
         yield f"answer {place}", f"{score:.4f}  {_named(dataset, entity_id)}{mark}"
@@ -167,7 +167,11 @@ def _rank(value: float) -> str:
 
 
 def _named(dataset: Dataset, entity_id: str) -> str:
-    return NIL if entity_id == NIL else f"{entity_id}  {dataset.entity(entity_id).name}"
+    if entity_id == NIL:
+        return NIL
+    # Another system may know more entities.
+    name = dataset.entity(entity_id).name if entity_id in dataset.entity_index else "(the KB lacks it)"
+    return f"{entity_id}  {name}"
 
 
 def _texts(dataset: Dataset, entity_id: str) -> Lines:

@@ -35,19 +35,28 @@ class Answer:
     scores: list[float] = field(default_factory=list)
     rank: float | None = None
 
+    @property
+    def top(self) -> tuple[list[str], list[float]]:
+        """The first answers and their scores: without scores the order is all there is, and minus the rank keeps it."""
+        first = self.entity_ids[:NUM_ANSWERS]
+        return first, self.scores[:NUM_ANSWERS] or [-float(rank) for rank in range(1, len(first) + 1)]
+
 
 @dataclass
 class Foreign:
     """Another system's answers to the mentions of a split.
 
     Attributes:
-        ranked: As of our own systems; `hits` say whether the gold was found at all.
+        ranked: As of our own systems; `hits` say whether the gold was found at all. Of answers that the KB lacks it has
+            no row.
+        answers: [n], each entity of a list once, those that the KB lacks in their places.
         depth: The length of the longest list; None where ranks were given.
         problems: What was wrong in the table and did not stop it, with the first examples.
         notes: How the table was read.
     """
 
     ranked: Ranked
+    answers: list[Answer]
     depth: int | None
     problems: Skipped
     notes: list[str] = field(default_factory=list)
@@ -97,6 +106,7 @@ def read_ranks(
             hits=np.isfinite(ranks),
             **_top(lists, dataset),
         ),
+        answers=lists,
         depth=longest or None,
         problems=problems,
         notes=notes,
@@ -117,6 +127,7 @@ def _read_answers(
             ", ".join(columns),
             "Rename the columns: entity_ids holds the ranked ids, best first; rank the gold's rank.",
         )
+    rows = [dict.fromkeys(columns) | row for row in rows]  # of JSON each row has keys of its own
     if "protocol" in columns:  # our own ranks.parquet
         rows = _of_protocol(rows, protocol, path)
     known = MentionIds(dataset, mentions)
@@ -160,12 +171,12 @@ def _check_golds(given: dict[str, Any], dataset: Dataset, mentions: pd.DataFrame
 
 
 def _answer(row: dict[str, Any], ids: str | None, scores: str | None, where: str) -> Answer:
-    if ids is None:
+    entity_ids = [] if ids is None else list_cell(row[ids])
+    if not entity_ids and "rank" in row:  # of our own ranks.parquet, too, whose lists are empty where ranks were given
         rank = number_cell(row["rank"], where)
         if rank is not None and (rank < 1 or rank != math.floor(rank)):
             raise DataError(f"a whole rank of 1 or more in {where}", f"{rank:g}", "Ranks are 1-based; empty is missed.")
         return Answer(rank=rank)
-    entity_ids = list_cell(row[ids])
     if scores is None or not (given := list_cell(row[scores])):
         return Answer(entity_ids)
     values = [number_cell(value, where) for value in given]
@@ -221,10 +232,8 @@ def _top(lists: list[Answer], dataset: Dataset) -> dict[str, NDArray[Any]]:
     rows = np.full((len(lists), NUM_ANSWERS), -1, dtype=np.int64)
     scores = np.full((len(lists), NUM_ANSWERS), -np.inf, dtype=np.float32)
     for place, answer in enumerate(lists):
-        first = pd.Index(answer.entity_ids[:NUM_ANSWERS], dtype=object)
-        known = np.where(first == NIL, NIL_ROW, dataset.entity_index.get_indexer(first))
-        rows[place, : len(known)] = known
-        # Without scores the order is all there is: minus the rank keeps it.
-        values = answer.scores[: len(known)] or [-float(rank) for rank in range(1, len(known) + 1)]
-        scores[place, : len(known)] = values
+        ids, values = answer.top
+        first = pd.Index(ids, dtype=object)
+        rows[place, : len(ids)] = np.where(first == NIL, NIL_ROW, dataset.entity_index.get_indexer(first))
+        scores[place, : len(ids)] = values
     return {"rows": rows, "scores": scores}

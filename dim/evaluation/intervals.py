@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dim.core.arrays import Doubles
 from dim.evaluation.significance import ROUNDS
+from dim.images.regions import split_region
 
 BLOCK = 512  #: Rounds whose weights are in memory as floats at once.
+
+
+def image_clusters(images: Iterable[object], own: Iterable[str]) -> NDArray[np.object_]:
+    """What mentions are drawn by [n]: the file of each one's image, or a label of its own where it has none.
+
+    Two regions of one image are one image.
+
+    Example:
+        >>> image_clusters(["a.jpg#xywh=0,0,9,9", "a.jpg#xywh=9,0,9,9", None], ["row 0", "row 1", "row 2"]).tolist()
+        ['image a.jpg', 'image a.jpg', 'row 2']
+    """
+    pairs = zip(images, own, strict=True)
+    found = [f"image {split_region(image)[0]}" if isinstance(image, str) and image else label for image, label in pairs]
+    return np.array(found, dtype=object)
 
 
 class Bootstrap:

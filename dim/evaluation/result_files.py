@@ -81,9 +81,9 @@ class Results:
 
         Args:
             split: Its split.
-            protocol: Its protocol or label; None: the run's own, or the first that was evaluated on the split.
+            protocol: Its protocol or label; None: the run's own, or the first that its weights were evaluated under.
         """
-        return protocol if protocol is not None else next(iter(self.labels(split)), "")
+        return protocol if protocol is not None else next((each for each in self.labels(split) if AT not in each), "")
 
     def entry(self, split: str, protocol: str | None = None) -> dict[str, Any] | None:
         """The metrics and facts of a result, as `label` chooses it; None where there is none."""

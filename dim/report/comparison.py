@@ -124,8 +124,9 @@ def find_system(group: Group, name: str | None) -> System | None:
     """
     if name is None:
         return None
-    path = name.rstrip("/")
-    by_name = [row for row in group.rows if row.name in (name, BASELINES.get(name))]
+    path, title = name.rstrip("/"), BASELINES.get(name)
+    of_baselines = [row for row in group.baselines if title is not None and row.name.startswith(title)]  # `… of a`
+    by_name = [*of_baselines, *(row for row in group.rows if row.name == name)]
     by_folder = [row for row in group.systems if str(row.folder) == path]
     by_word = [row for row in group.systems if row.folder is not None and row.folder.name == path]
     return next(iter([*by_name, *by_folder, *by_word]), None)

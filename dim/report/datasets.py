@@ -11,11 +11,12 @@ from dim.report.comparison import Estimate, Test
 from dim.report.contents import Contents, Part
 from dim.report.grids import Grid, difference_text, estimate_text, kb_of, p_text
 from dim.report.systems import System, make_baselines
-from dim.report.texts import Variant, model_label, variant_of
+from dim.report.texts import Ablations, Variant, ablations_of, model_label, variant_of
 
 TITLE = "Datasets and texts: Top-1"
 #: In the order in which they decide which tables may be put side by side.
 _SHARED = ("split", "protocol")
+_Key = tuple[str, Ablations, int]  #: Of a row.
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,20 @@ class _Column:
         for system in make_baselines(self.systems):
             title = next(title for title in BASELINES.values() if system.name.startswith(title))
             low, high = self.part.comparison.bootstrap.interval(system.hits[:, None])
-            found[title] = estimate_text(Estimate(float(system.hits.mean()), float(low[0]), float(high[0])))
+            told = estimate_text(Estimate(float(system.hits.mean()), float(low[0]), float(high[0])))
+            whose = system.name.removeprefix(title).strip()  # `of a and 1 more` where there are several
+            found[title] = "\n".join([told, whose] if whose else [told])
         return found
 
-    def models(self) -> dict[tuple[str, int], System]:
-        """By label and by the number of those of one label before."""
-        ordered = sorted(self.systems, key=model_label)
+    def models(self) -> dict[_Key, System]:
+        """By label and ablations, and by the number of those before that have the same."""
+
+        def of(system: System) -> tuple[str, Ablations]:
+            return model_label(system), ablations_of(system)
+
         return {
-            (label, place): system
-            for label, members in groupby(ordered, key=model_label)
+            (*same, place): system
+            for same, members in groupby(sorted(self.systems, key=of), key=of)
             for place, system in enumerate(members)
         }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from dim.evaluation.results import percent
 from dim.report.comparison import Comparison
+from dim.report.systems import System
 
 TITLE = "Judged: Top-1 by the share of mentions that a judge reads"
 HEAD = ["system", "judge", "mentions\njudged", "Top-1", "gain\np", "ECE", "requests", "tokens", "cost"]
@@ -16,20 +17,25 @@ NOTES = [
 ]
 
 
-def judged_runs(comparison: Comparison) -> list[tuple[str, dict[str, Any]]]:
-    """The systems of a group that a judge belongs to, by name, with what `dim judge` found; of seeds the first."""
+def judged_runs(comparison: Comparison) -> list[tuple[System, str, dict[str, Any]]]:
+    """The systems of a group that a judge belongs to, what they are called here, and what `dim judge` found.
+
+    Of seeds it is the first one's, and the name says so.
+    """
     found = []
     for system in comparison.group.systems:
         judge = (system.runs[0].metrics.get("method") or {}).get("judge") if system.runs else None
         if isinstance(judge, dict) and judge.get("curve"):
-            found.append((system.name, judge))
+            many = len(system.runs)
+            label = system.name if many == 1 else f"{system.name}, {system.runs[0].folder.name} of {many}"
+            found.append((system, label, judge))
     return found
 
 
 def judged_rows(comparison: Comparison) -> list[list[str]]:
     """A row for each point of each curve, and one for each control."""
     rows = []
-    for name, judge in judged_runs(comparison):
+    for _, name, judge in judged_runs(comparison):
         before = judge["before"]["top1"]
         for step in judge["curve"]:
             is_chosen = step["share"] == judge["share"]

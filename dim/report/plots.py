@@ -130,15 +130,16 @@ def judge_curve(comparison: Comparison) -> Figure | None:
     with mpl.rc_context(STYLE):
         figure, axes = _lines_figure()
         lowest, highest = 1.0, 0.0
-        for name, judge in curves:
+        for system, name, judge in curves:
+            colour = colours[system.name]
             shares = [100 * step["share"] for step in judge["curve"]]
             top1 = [step["top1"] for step in judge["curve"]]
-            axes.plot(shares, [100 * value for value in top1], color=colours[name], marker="o", label=shorten(name))
+            axes.plot(shares, [100 * value for value in top1], color=colour, marker="o", label=shorten(name))
             lowest, highest = min(lowest, *top1), max(highest, *top1)
             if (control := judge.get("control")) is not None:
                 at, value = 100 * judge["share"], control["top1"]
                 label = shorten(f"{name}, others' texts")
-                axes.plot([at], [100 * value], color=colours[name], marker="x", linestyle="", label=label)
+                axes.plot([at], [100 * value], color=colour, marker="x", linestyle="", label=label)
                 lowest, highest = min(lowest, value), max(highest, value)
         axes.tick_params(which="both", length=0)
         room = max(0.3, 15 * (highest - lowest))  # points: a judge of a few mentions gains little, and that is the plot

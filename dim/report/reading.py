@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from dim.errors import DataError
+from dim.evaluation.results import BASELINES
 from dim.report.configuration import by_configuration, differences
 from dim.report.runs import Problem, Run, find_runs, read_run
 from dim.report.systems import Group, System, make_baselines, make_system
@@ -112,7 +113,7 @@ def _common_root(folders: list[Path]) -> str:
 
 
 def _make_unique(systems: list[System]) -> None:
-    names = [system.name for system in systems]
+    names = [*(system.name for system in systems), *BASELINES.values()]
     for system in systems:
         if names.count(system.name) > 1:
             system.name = f"{system.name} ({system.folder})"

@@ -141,7 +141,8 @@ def _what_there_is(results: Results, split: str, protocol: str | None) -> str:
     protocols = results.labels(split)
     if not protocols:
         return f"no results on {split} (there are: {', '.join(results.splits) or 'none'})"
-    return f"no results on {split} under {protocol} (there are: {'; '.join(protocols)})"
+    which = "of its own weights" if protocol is None else f"under {protocol}"
+    return f"no results on {split} {which} (there are: {'; '.join(protocols)})"
 
 
 def _read_ranks(results: Results, split: str, label: str) -> pd.DataFrame | str:

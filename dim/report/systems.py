@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dim.core.arrays import Doubles
+from dim.evaluation.intervals import image_clusters
 from dim.evaluation.metrics import CUTOFFS
 from dim.evaluation.results import BASELINES, COLUMNS
 from dim.report.runs import Run
@@ -76,12 +77,8 @@ class Group:
     @property
     def clusters(self) -> NDArray[np.object_]:
         """A label [n] a mention: its image, or itself where it has none."""
-        own = "mention " + self.frame["mention_id"].astype(str)
-        if "image" not in self.frame:
-            return own.to_numpy(dtype=object)
-        image = self.frame["image"]
-        has_image = image.notna() & (image.astype(str) != "")
-        return ("image " + image.astype(str)).where(has_image, own).to_numpy(dtype=object)
+        images = self.frame["image"] if "image" in self.frame else [None] * len(self.frame)
+        return image_clusters(images, "mention " + self.frame["mention_id"].astype(str))
 
 
 def make_system(name: str, folder: Path | None, runs: list[Run]) -> System:

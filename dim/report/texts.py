@@ -14,6 +14,7 @@ NAME, TEXT = "name", "text"
 #: Features that say which text a system reads, and the controls that are told apart below.
 TEXT_FEATURES = ("entity_text", "text_hash", "shuffle", "leave_out")
 SPELLING = {"spelling", "name_spelling"}  #: Goes where names go.
+Ablations = tuple[tuple[str, ...], ...]  #: Fields that are left out, shuffled, blank.
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,14 @@ def variant_of(system: System) -> Variant:
     return Variant(text if reads_text else None, has_name, TEXT in shuffled and reads_text)
 
 
+def ablations_of(system: System) -> Ablations:
+    """What a system leaves out, shuffles and blanks, beside the entity's name and text."""
+    _, features, _ = _facts(system)
+    left_out, shuffled, blank = (set(_words(features.get(name))) for name in ("leave_out", "shuffle", "blank"))
+    left_out -= {NAME, TEXT} | (SPELLING if NAME in left_out else set())
+    return tuple(sorted(left_out)), tuple(sorted(shuffled - {TEXT})), tuple(sorted(blank))
+
+
 def _facts(system: System) -> tuple[dict[str, Any], dict[str, Any], list[str] | None]:
     """The identity of a system, its features, and the entity fields that its method reads (None: all)."""
     known = system.runs[0].identity
@@ -154,13 +163,11 @@ def _together(systems: Sequence[System], fields_count: bool) -> list[list[System
 def _without_text(system: System, fields_count: bool) -> str:
     """What a system is, without its choice of entity text."""
     known, features, fields = _facts(system)
-    left_out = set(_words(features.get("leave_out")))
     method = known.get("method")
     kept: dict[str, Any] = {name: fact for name, fact in known.items() if name not in ("system", "features", "method")}
     kept["method"] = method | {"options": _options(known) | {"entity_fields": None}} if method else None
     kept["features"] = {name: of for name, of in features.items() if name not in TEXT_FEATURES}
-    kept["shuffled"] = sorted(set(_words(features.get("shuffle"))) - {TEXT})
-    kept["left_out"] = sorted(left_out - {NAME, TEXT} - (SPELLING if NAME in left_out else set()))
+    kept["ablations"] = ablations_of(system)
     if fields_count:
         kept["fields"] = None if fields is None else sorted(set(fields) - {NAME, TEXT, "spelling"})
     return json.dumps(kept, sort_keys=True, default=str)

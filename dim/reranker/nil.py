@@ -85,9 +85,7 @@ def threshold_for(
     counts = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
     order = np.argsort(-values, kind="stable")
     reached = np.cumsum((right * counts)[order]) / np.cumsum(counts[order]) >= precision
-    # Equal scores are said together, so a threshold stands at the last of them.
-    last = np.append(values[order][1:] != values[order][:-1], True) if len(values) else np.zeros(0, dtype=bool)
-    places = np.flatnonzero(reached & last)
+    places = np.flatnonzero(reached & _last_of_equals(values[order]))
     return float(values[order][places[-1]]) if len(places) else None
 
 
@@ -105,7 +103,12 @@ def best_f1(scores: ArrayLike, is_nil: ArrayLike) -> float:
     values, nil = np.asarray(scores, dtype=np.float64), np.asarray(is_nil, dtype=np.float64)
     order = np.argsort(-values, kind="stable")
     f1 = 2 * np.cumsum(nil[order]) / (np.arange(1, len(values) + 1) + nil.sum())
-    return float(values[order][f1.argmax()])
+    return float(values[order][np.where(_last_of_equals(values[order]), f1, -1.0).argmax()])
+
+
+def _last_of_equals(ordered: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Where a threshold may stand in scores [n] that fall: equal ones are said together, so at the last of them."""
+    return np.append(ordered[1:] != ordered[:-1], True)[: len(ordered)]
 
 
 def linking_scores(

@@ -49,6 +49,13 @@ class Judged:
     nil_probability: float | None
     says_nil: bool
 
+    @property
+    def first_probability(self) -> float:
+        """That of the first answer, be it a candidate or NIL; NaN where there is none."""
+        if self.says_nil:
+            return self.nil_probability or 0.0
+        return float(self.probabilities[self.order[0]]) if len(self.order) else float("nan")
+
 
 class Ranker:
     """A trained ranker.

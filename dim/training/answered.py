@@ -107,7 +107,7 @@ class Answered:
             which: [n], whom it is about.
         """
         hits = self.hits(judged)
-        first = np.array([said.probabilities[said.order[0]] if len(said.order) else np.nan for said in judged])
+        first = np.array([said.first_probability for said in judged], dtype=np.float64)
         told = which & np.isfinite(first)
         top1 = float(hits[which].mean()) if which.any() else float("nan")
         return {"top1": top1, "calibration_error": expected_calibration_error(first[told], hits[told])}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dim.core.arrays import Rows
+from dim.evaluation.intervals import image_clusters
 from dim.evaluation.significance import paired_randomization, win_tie_loss
 from dim.judge.contract import Case, Judge, Verdict, counted
 from dim.judge.stage import JudgeStage, combined, least_sure, shown_of, top_probability
@@ -171,9 +172,9 @@ class _Measure:
 
     def __init__(self, answered: Answered) -> None:
         self.answered, self.in_kb = answered, answered.in_kb
-        images = answered.task.data.dataset.mentions["images"].iloc[answered.rows]
-        clusters = [str(own[0]) if len(own) else f"row {place}" for place, own in enumerate(images)]
-        self.clusters = np.array(clusters, dtype=object)[self.in_kb]
+        mentions = answered.task.data.dataset.mentions.iloc[answered.rows]
+        first = [images[0] if len(images) else None for images in mentions["images"]]
+        self.clusters = image_clusters(first, "mention " + mentions["id"])[self.in_kb]
 
     def hits(self, judged: Sequence[Judged]) -> NDArray[np.bool_]:
         """Whether the first answer is right [num_in_kb]."""

@@ -17,6 +17,7 @@ from dim.core import provenance
 from dim.core.arrays import Rows
 from dim.data.dataset import attributes_of
 from dim.display.terminal import Console
+from dim.evaluation.intervals import image_clusters
 from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.protocols import NIL_ROW, Ranked
 from dim.evaluation.result_files import write_result
@@ -91,6 +92,7 @@ def write_ranked(
     metrics = measure(
         data.dataset,
         frame,
+        depth=max(1, int(np.diff(answered.lists.starts).max(initial=0))),
         answers_nil=ranker.nil_threshold is not None,
         model=type(task).__name__,
         system=system,
@@ -128,15 +130,14 @@ def to_ranked(lists: Lists, judged: Sequence[Judged], golds: Rows) -> Ranked:
         judged: What the ranker says of each.
         golds: [n, num_golds] KB rows, -1 as padding, and for NIL.
     """
-    rows, scores, probability = [], [], []
+    rows, scores = [], []
     for start, said in zip(lists.starts, judged, strict=False):
         ordered, values = lists.rows[start + said.order], said.probabilities[said.order]
         if said.says_nil:
-            ordered, values = np.append(NIL_ROW, ordered), np.append(said.nil_probability or 0.0, values)
+            ordered, values = np.append(NIL_ROW, ordered), np.append(said.first_probability, values)
         rows.append(ordered)
         scores.append(values.astype(np.float32))
-        probability.append(values[0] if len(values) else np.nan)
-    return Ranked.from_lists(rows, scores, golds, np.array(probability, dtype=np.float64))
+    return Ranked.from_lists(rows, scores, golds, np.array([said.first_probability for said in judged], np.float64))
 
 
 def describe(frame: pd.DataFrame, vectors: Ranked, ranker: Ranker) -> dict[str, Any]:
@@ -150,8 +151,7 @@ def describe(frame: pd.DataFrame, vectors: Ranked, ranker: Ranker) -> dict[str, 
     in_kb = frame["gold"].notna().to_numpy()
     hit, before = (np.asarray(ranks)[in_kb] <= 1 for ranks in (frame["rank"], vectors.ranks))
     seen = frame["seen_in_train"].to_numpy(dtype=bool)[in_kb]
-    images = frame["image"][in_kb]
-    alone = pd.Series([f"row {place}" for place in range(len(images))], index=images.index)
+    clusters = image_clusters(frame["image"][in_kb], "mention " + frame["mention_id"][in_kb])
     probability = frame["probability"].to_numpy(dtype=np.float64)[in_kb]
     answered = np.isfinite(probability)
     return {
@@ -161,7 +161,7 @@ def describe(frame: pd.DataFrame, vectors: Ranked, ranker: Ranker) -> dict[str, 
             "seen": _pair(hit[seen], before[seen]),
             "unseen": _pair(hit[~seen], before[~seen]),
         },
-        "p": paired_randomization(hit, before, clusters=images.where(images.notna(), alone)),
+        "p": paired_randomization(hit, before, clusters=clusters),
         "calibration": {
             "measure": f"expected calibration error, {NUM_BINS} equal bins, mentions whose entity the KB has",
             "error": expected_calibration_error(probability[answered], hit[answered]),

@@ -1,11 +1,13 @@
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from audit_worlds import draw, mention_table, write_world
 
 from dim.audit import audit_dataset
 from dim.audit.findings import Audit
+from dim.audit.overlap import find_shared
 
 
 def audit_of(root: Path, mentions: pd.DataFrame) -> Audit:
@@ -159,4 +161,24 @@ def test_two_mentions_of_one_name_in_a_document_repeat_nothing(tmp_path: Path) -
     mentions.loc["dev-1", ["start", "end"]] = 10, 15
     audit = audit_of(tmp_path / "told", mentions)
     assert audit.find("rows that repeat a row of their split", "dev").count == 0
+    assert not audit.rows["duplicate"].any()
+
+
+def test_of_several_golds_one_that_a_sibling_has_is_the_row_s_own_and_of_nil_nothing_is_ruled_out() -> None:
+    keys = [("caption",)] * 4
+    golds = [("Q1", "Q2"), (), ("Q2",), ("Q3",)]
+    is_dev = np.array([True, True, False, False])
+    shared = find_shared(keys, golds, is_dev, ~is_dev)
+    assert shared.rows.tolist() == [True, True, False, False]
+    assert shared.same_gold.tolist() == [True, False, False, False]
+    assert not shared.other_gold.any()
+    assert shared.partner == {0: 2, 1: 2}
+
+
+def test_a_row_of_train_is_no_repeat_in_dev(tmp_path: Path) -> None:
+    mentions = mention_table()
+    copy_row(mentions, "train-3", "dev-2", *ROW, "entity_id")
+    audit = audit_of(tmp_path, mentions)
+    for split in ("train", "dev"):
+        assert audit.find("rows that repeat a row of their split", split).count == 0
     assert not audit.rows["duplicate"].any()

@@ -6,14 +6,14 @@ from dim.evaluation.breakdown import COLUMNS, describe
 
 def test_every_column_says_what_it_claims(tmp_path):
     rows = {
-        "id": ["t0", "d0", "d1", "d2"],
-        "split": ["train", "dev", "dev", "dev"],
-        "mention": ["Ann Lee", "ANN LEE", "Annie", "Zoe"],
-        "context": ["Ann Lee sings", "she sings", "Ann Lee sings", "Zoe"],
-        "entity_id": ["a", "a", "b", None],
-        "images": [["1.jpg"], ["1.jpg", "2.jpg"], [], []],
-        "caption": [None, "a woman", None, None],
-        "type": ["person", "person", None, None],
+        "id": ["t0", "d0", "d1", "d2", "u0", "e0"],
+        "split": ["train", "dev", "dev", "dev", "tune", "test"],
+        "mention": ["Ann Lee", "ANN LEE", "Annie", "Zoe", "Annie", "Annie"],
+        "context": ["Ann Lee sings", "she sings", "Ann Lee sings", "Zoe", "Zoe", "Zoe"],
+        "entity_id": ["a", "a", "b", None, "b", "b"],  # no model is trained on tune or test
+        "images": [["1.jpg"], ["1.jpg", "2.jpg"], [], [], [], []],
+        "caption": [None, "a woman", None, None, None, None],
+        "type": ["person", "person", None, None, None, None],
     }
     entities = {
         "id": ["a", "b", "c"],

@@ -114,6 +114,26 @@ def test_a_table_that_cannot_be_scored_names_the_row(dataset, tmp_path, rows, me
         ranks_of(dataset, rows, tmp_path)
 
 
+def test_answers_to_another_split_are_left_aside(dataset, tmp_path):
+    more = dataset.mentions.assign(
+        id=[f"test-{i}" for i in range(4)],
+        split="test",
+        attributes=[json.dumps({"key": key}) for key in ("9-0", *"bcd")],
+    )
+    both = write_dataset(
+        tmp_path / "both",
+        name="both",
+        entities=dataset.entities,
+        texts={},
+        mentions=pd.concat([more, dataset.mentions]),
+    )
+    rows = [{"mention_id": name, "entity_ids": ["e3"]} for name in ("test-0", "b")]
+    rows += [LISTS[0] | {"mention_id": "9-0"}, LISTS[1]]  # a key of both splits is of the one that is evaluated
+    _, found = ranks_of(both, rows, tmp_path)
+    np.testing.assert_array_equal(found.ranked.ranks, [2, 1, NAN, NAN])
+    assert found.problems.counts == {GAP: 2}
+
+
 def test_a_release_s_own_keys_are_mention_ids(dataset, tmp_path):
     rows = [row | {"mention_id": row["mention_id"].replace("dev", "9")} for row in LISTS]
     _, found = ranks_of(dataset, rows, tmp_path)
@@ -157,6 +177,42 @@ def test_a_system_of_a_larger_kb_is_scored_when_the_user_says_so(dataset, tmp_pa
     assert read_results(tmp_path / "theirs").entry("dev")["top3"] == pytest.approx(1 / 3)
 
 
+def test_an_answer_that_the_kb_lacks_is_the_first_answer_and_no_nil(dataset, tmp_path, capsys):
+    rows = [*LISTS[:2], {"mention_id": "dev-2", "entity_ids": ["zz", "NIL", "e1"], "scores": [3, 2, 1]}, LISTS[3]]
+    file, one = tmp_path / "ranks.jsonl", tmp_path / "one"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    arguments = ["evaluate", "--dataset", str(dataset.root), "--max_unknown", "0.5", "--run"]
+    assert main([*arguments, str(one), "--ranks", str(file)]) == 0
+    frame = pd.read_parquet(one / "ranks.parquet")
+    assert list(frame["top_ids"][2]) == ["zz", "NIL", "e1"]
+    assert list(frame["top_scores"][2]) == [3, 2, 1]
+    entry = read_results(one).entry("dev")
+    assert entry["nil"] == {"precision": None, "recall": 0.0, "f1": 0.0}  # the mention is NIL, and zz was answered
+    assert main([*arguments, str(tmp_path / "two"), "--ranks", str(one / "ranks.parquet")]) == 0
+    again = read_results(tmp_path / "two").entry("dev")
+    assert all(entry[key] == again[key] for key in ("top1", "top3", "mrr", "nil", "depth", "problems"))
+    capsys.readouterr()
+    assert main(["show", "dev-2", str(dataset.root), "--run", str(one)]) == 0
+    assert "3.0000  zz  (the KB lacks it)" in capsys.readouterr().out
+
+
+def test_ranks_alone_are_the_same_when_they_are_scored_again(dataset, tmp_path):
+    file, one = tmp_path / "ranks.csv", tmp_path / "one"
+    file.write_text("mention_id,rank\ndev-0,3\ndev-1,1\ndev-2,\ndev-3,\n")
+    arguments = ["evaluate", "--dataset", str(dataset.root), "--run"]
+    assert main([*arguments, str(one), "--ranks", str(file)]) == 0
+    assert main([*arguments, str(tmp_path / "two"), "--ranks", str(one / "ranks.parquet")]) == 0
+    first, second = (read_results(tmp_path / run).entry("dev") for run in ("one", "two"))
+    assert first["top1"] == pytest.approx(1 / 3)
+    assert all(first[key] == second[key] for key in ("top1", "top3", "mrr", "n", "depth"))
+
+
+def test_json_rows_that_leave_a_field_out_have_it_empty(dataset, tmp_path):
+    rows = [{"mention_id": "dev-0", "entity_ids": ["e1", "e2"], "scores": [2, 1]}, {"mention_id": "dev-1"}, *LISTS[2:]]
+    _, found = ranks_of(dataset, rows, tmp_path)
+    np.testing.assert_array_equal(found.ranked.ranks, [1, NAN, NAN, NAN])
+
+
 def test_answers_to_another_dataset_are_noticed_by_its_hash_and_by_its_golds(dataset, tmp_path, capsys):
     file, _ = ranks_of(dataset, LISTS, tmp_path)
     run = ["--run", str(tmp_path / "one")]
@@ -197,6 +253,27 @@ def test_of_our_own_ranks_one_protocol_is_scored(dataset, tmp_path, capsys):
     assert main([*arguments, ours, "--protocol", "candidates(own, 3)"]) == 0
     assert main([*arguments, ours, "--protocol", "other"]) == 1
     assert "those under full_kb; candidates(own, 3)" in capsys.readouterr().err
+
+
+def test_names_alone_stand_beside_those_that_were_ranked_against_the_whole_kb_as_they_are(dataset, tmp_path, capsys):
+    file, _ = ranks_of(dataset, LISTS, tmp_path)
+    run = tmp_path / "one"
+    arguments = ["evaluate", "--dataset", str(dataset.root), "--run", str(run), "--ranks", str(file), "--protocol"]
+    for protocol in ("full_kb", "generative(5 beams)"):
+        assert main([*arguments, protocol]) == 0
+        assert read_results(run).entry("dev", protocol)["floor"]["top1"] == 1
+    capsys.readouterr()
+    for folder in (run, tmp_path / "two"):
+        arguments[4] = str(folder)
+        assert main([*arguments, "candidates(own, 3)"]) == 0
+        shown = capsys.readouterr().out
+        assert "names only (string floor)" not in shown
+        assert "does not stand beside candidates(own, 3)" in shown
+        assert "floor" not in read_results(folder).entry("dev", "candidates(own, 3)")
+        assert main(["report", str(folder), "--protocol", "candidates(own, 3)", "--rounds", "100"]) == 0
+        assert "names only" not in capsys.readouterr().out
+        assert main(["show", "dev-0", str(dataset.root), "--run", str(folder), "--protocol", "candidates(own, 3)"]) == 0
+        assert "rank by name only" not in capsys.readouterr().out
 
 
 def test_a_trained_run_takes_no_results_of_others(dataset, tmp_path, capsys):

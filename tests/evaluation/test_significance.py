@@ -49,6 +49,7 @@ def test_a_run_against_itself_is_not_significant():
 
 def test_a_clear_difference_is_significant_and_unequal_lengths_are_refused():
     assert paired_randomization(np.ones(200), np.zeros(200)) < 0.001
+    assert paired_randomization(np.ones(200), np.zeros(200), rounds=99) == 1 / 100  # never 0: what was seen is one draw
     with pytest.raises(ValueError, match="equal length"):
         paired_randomization([1, 0], [1])
 

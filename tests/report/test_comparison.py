@@ -73,3 +73,9 @@ def test_what_the_protocol_does_not_define_has_no_estimate(tmp_path):
     make_run(tmp_path / "a", [1, 2], protocol="generative(5 beams)", top10=None, top20=None)
     estimates = compared(tmp_path, rounds=100).estimates["a"]
     assert set(estimates) == {"top1", "top3", "top5", "mrr"}
+
+
+def test_what_one_of_several_seeds_does_not_define_has_no_mean(tmp_path):
+    for seed, facts in enumerate(({"top10": None, "top20": None}, {"top20": None})):
+        make_run(tmp_path / "a" / f"seed{seed}", [1, 2], seed=seed, protocol="generative(5 beams)", **facts)
+    assert set(compared(tmp_path, rounds=100).estimates["a"]) == {"top1", "top3", "top5", "mrr"}

@@ -61,7 +61,11 @@ def test_columns_are_datasets_and_texts_and_rows_baselines_and_models(tmp_path):
     by_label = dict(zip(labels, grid.rows, strict=True))
     assert by_label["BM25"][1:3] == ["not run", "not run"]
     assert by_label["BM25"][3].startswith("3")
-    assert [cell.split("\n")[0] for cell in by_label["frozen vectors (untrained)"][1:]] == ["50.0", "75.0"] * 2
+    frozen = [cell.split("\n") for cell in by_label["frozen vectors (untrained)"][1:]]
+    assert [value for value, _ in frozen] == ["50.0", "75.0"] * 2
+    for value, bounds in frozen:
+        low, high = map(float, bounds.strip("[]").split(", "))
+        assert low <= float(value) <= high
     assert all("±" in cell and "[" in cell for cell in by_label["DIM (attention)"][1:])
     assert by_label["Δ to the original text"][1] == by_label["Δ to the original text"][3] == "reference"
     assert by_label["Δ to the original text"][4].startswith("+")
@@ -75,6 +79,43 @@ def test_two_systems_of_one_model_are_rows_of_their_own(tmp_path):
     rows = [row for row in grid.rows if row[0].startswith("DIM")]
     assert [row[0] for row in rows][1] == "DIM (attention)\ndiverse_brief_z"
     assert rows[1][2:] == ["not run"] * 3
+
+
+def test_a_row_holds_one_ablation_and_not_another_of_another_dataset(tmp_path):
+    ran = {"wikimel": (None, "context", "spelling"), "diverse": (None, "spelling")}
+    for dataset, ablations in ran.items():
+        for place, left_out in enumerate(ablations):
+            features = {"entity_text": "brief", "text_hash": "t"} | ({"leave_out": left_out} if left_out else {})
+            make_run(
+                tmp_path / f"{dataset}{f'+no_{left_out}' if left_out else ''}",
+                [1] * (5 - place) + [3] * place,
+                dataset=dataset,
+                dataset_hash=f"hash of {dataset}",
+                features=features,
+                config={"data": {"entity_text": "brief", "leave_out": [left_out] if left_out else []}},
+            )
+    (grid,) = grids(tmp_path)
+    rows = {row[0].split("\n")[1]: [cell.split("\n")[0] for cell in row[1:]] for row in grid.rows if "DIM" in row[0]}
+    assert rows == {
+        "diverse, wikimel": ["100.0", "100.0"],
+        "diverse+no_spelling, wikimel+no_spelling": ["80.0", "60.0"],
+        "wikimel+no_context": ["not run", "80.0"],
+    }
+
+
+def test_untrained_vectors_of_two_kinds_say_whose_they_are(tmp_path):
+    write_runs(tmp_path)
+    one = {("diverse", "brief"): 0.3}
+    write_runs(tmp_path, suffix="_z", quality=one)
+    columns = {"frozen_rank": [1.0] * 30 + [5.0] * 90}
+    for name in ("x", "y"):
+        facts = {"dataset": "diverse", "dataset_hash": "hash of diverse", "columns": columns}
+        make_run(tmp_path / name, [1] * 120, **facts, features={"entity_text": "brief", "text_hash": "brief"})
+    (grid,) = grids(tmp_path)
+    row = next(row for row in grid.rows if row[0].startswith("frozen vectors"))
+    assert row[1].startswith("50.0\n")
+    assert row[1].endswith("\nof diverse_brief and 1 more")
+    assert [cell.count("\n") for cell in row[2:]] == [1, 1, 1]
 
 
 def test_what_has_a_name_of_its_own_is_no_row_of_its_class(tmp_path):

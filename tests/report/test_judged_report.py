@@ -42,6 +42,16 @@ def test_each_share_has_its_row_and_the_control_its_own(runs):
     assert rows[3][1] == "tiny | judge, others' texts"
 
 
+def test_of_several_seeds_the_one_whose_curve_it_is_is_named(tmp_path):
+    for seed in range(2):
+        facts = {"method": {"judge": JUDGE}, "system": "DIM + ranker + judge", "seed": seed}
+        make_run(tmp_path / "judged" / f"seed{seed}", [1, 1, 1, 2 - seed], **facts)
+    comparison = comparison_of([tmp_path])
+    assert {row[0] for row in judged_rows(comparison)} == {"DIM + ranker + judge, seed0 of 2"}
+    axes = figures(comparison)["Top-1 over the share of mentions judged"].axes[0]
+    assert next(line.get_label() for line in axes.get_lines()) == "DIM + ranker + judge, seed0 of 2"
+
+
 def test_every_format_has_the_table_and_pages_have_the_plot(runs, tmp_path):
     for name in ("r.md", "r.html", "r.tex", "r.csv"):
         report(runs, out=tmp_path / name)

@@ -148,6 +148,16 @@ def test_a_candidate_run_has_no_curve_and_a_perfect_one_no_mistakes(tmp_path):
     assert "It made none." in html
 
 
+def test_a_curve_over_golds_that_were_not_found_says_that_it_is_a_lower_bound(tmp_path):
+    make_run(tmp_path / "a", [1, 2, 3])
+    report([tmp_path / "a"], out=tmp_path / "r.html", rounds=200)
+    assert "lower bound" not in (tmp_path / "r.html").read_text(encoding="utf-8")
+    make_run(tmp_path / "b", [1, 2, np.nan])
+    report([tmp_path / "a", tmp_path / "b"], out=tmp_path / "r.html", rounds=200)
+    note = "That of b is a lower bound: a gold that was not found counts as missed at every size."
+    assert note in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
 def test_a_missed_gold_is_the_worst_and_reads_not_found(tmp_path):
     make_run(tmp_path / "a", [1, 9, np.nan], columns={"top_ids": [["e"], ["f"], []]})
     report([tmp_path / "a"], out=tmp_path / "r.html", rounds=200)

@@ -7,7 +7,7 @@ import pytest
 from run_folders import FACTS, make_run
 
 from dim.errors import DataError
-from dim.report.comparison import find_system
+from dim.report.comparison import compare, find_system
 from dim.report.reading import read_systems
 
 
@@ -141,6 +141,22 @@ def test_a_protocol_that_is_named_is_the_one_that_is_compared(tmp_path):
         read_systems([tmp_path], "dev", "other")
 
 
+def test_figures_of_other_weights_than_a_run_s_own_are_no_seed_of_it_unless_they_are_named(tmp_path):
+    make_run(tmp_path / "ours" / "seed0", [1, 2], split="test")
+    (tmp_path / "ours" / "seed1" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "ours" / "seed1" / "checkpoints" / "best.ckpt").touch()
+    of_last = {"file": "checkpoints/last.ckpt", "weights": "w"}
+    make_run(tmp_path / "ours" / "seed1", [1, 2], split="test", seed=1, checkpoint=of_last)
+    reading = read_systems([tmp_path], "test")
+    assert [[len(system.runs) for system in group.systems] for group in reading.groups] == [[1]]
+    [problem] = reading.problems
+    assert problem.folder.name == "seed1"
+    assert problem.reason == "no results on test of its own weights (there are: full_kb @ checkpoints/last.ckpt)"
+    assert problem.remedy == f"Run dim test --config {tmp_path / 'ours' / 'seed1' / 'config.yaml'}."
+    reading = read_systems([tmp_path / "ours" / "seed1"], "test", "full_kb @ checkpoints/last.ckpt")
+    assert reading.groups[0].systems[0].hits.tolist() == [1, 0]
+
+
 def test_runs_with_one_seed_under_several_seed_folders_are_pointed_out(tmp_path):
     for name in ("seed0", "seed1"):
         make_run(tmp_path / "ours" / name, [1, 2], seed=7)
@@ -161,6 +177,16 @@ def test_display_names_stand_in_the_place_of_folders_and_stay_unique(tmp_path):
     assert all(name.startswith("GEMEL (theirs)") for name in found)
 
 
+def test_a_system_that_is_called_as_a_baseline_is_gets_a_name_of_its_own(tmp_path):
+    make_run(tmp_path / "a", [1, 2], system="names only (string floor)")
+    [group] = read_systems([tmp_path], "dev").groups
+    assert [row.name for row in group.rows] == [
+        "names only (string floor)", "frozen vectors (untrained)", f"names only (string floor) ({tmp_path / 'a'})",
+    ]  # fmt: skip
+    comparison = compare(group, None, 100)
+    assert [comparison.estimates[row.name]["top1"].value for row in group.rows] == [0.0, 0.5, 0.5]
+
+
 def test_floor_and_frozen_vectors_stand_once_and_say_whose_they_are_where_systems_differ(tmp_path):
     make_run(tmp_path / "a", [1, 2, 1])
     make_run(tmp_path / "b", [1, 2, 2], columns={"frozen_rank": [9.0, 9.0, 9.0]})
@@ -170,6 +196,9 @@ def test_floor_and_frozen_vectors_stand_once_and_say_whose_they_are_where_system
     make_run(tmp_path / "d", [1, 2, 2], columns={"frozen_rank": [9.0, 9.0, 9.0]})
     baselines = read_systems([tmp_path], "dev").groups[0].baselines
     assert baselines[1].name == "frozen vectors (untrained) of b and 1 more"
+    [group] = read_systems([tmp_path], "dev").groups
+    assert find_system(group, "frozen") is group.baselines[1]
+    assert find_system(group, "floor") is group.baselines[0]
 
 
 def test_a_floor_with_aliases_stands_beside_that_of_names_where_runs_have_it(tmp_path):
@@ -188,6 +217,10 @@ def test_missed_golds_count_as_misses_and_nil_mentions_are_left_out(tmp_path):
     assert system.values().tolist() == [[1.0] * 6, [0.0] * 6]
 
 
-def test_mentions_that_share_an_image_are_one_cluster(tmp_path):
-    make_run(tmp_path / "a", [1, 2, 1, 1], columns={"image": ["x.jpg", "x.jpg", None, None]})
-    assert len(set(read_systems([tmp_path], "dev").groups[0].clusters)) == 3
+@pytest.mark.parametrize("regions", [("", ""), ("#xywh=0,0,9,9", "#xywh=9,0,9,9")])
+def test_mentions_that_share_an_image_or_are_regions_of_one_are_one_cluster(tmp_path, regions):
+    images = [f"x.jpg{regions[0]}", f"x.jpg{regions[1]}", None, ""]
+    make_run(tmp_path / "a", [1, 2, 1, 1], columns={"image": images})
+    clusters = read_systems([tmp_path], "dev").groups[0].clusters
+    assert clusters[0] == clusters[1]
+    assert len(set(clusters)) == 3

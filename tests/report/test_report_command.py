@@ -129,6 +129,11 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(folder):
 def test_a_generative_run_reads_na_beyond_its_beams(tmp_path, capsys):
     make_run(tmp_path / "a", [1, np.nan], protocol="generative(5 beams)", top10=None, top20=None)
     report([tmp_path / "a"], out=tmp_path / "r.csv", rounds=200)
-    assert "n/a" in capsys.readouterr().out
+    make_run(tmp_path / "b", [1, 2], protocol="generative(5 beams)", top10=None, top20=None)
+    report([tmp_path / "a", tmp_path / "b"], out=tmp_path / "r.md", rounds=200)
+    shown = capsys.readouterr().out
+    assert "n/a" in shown
+    for text in (shown, (tmp_path / "r.md").read_text()):
+        assert "A gold beyond their answers counts 0 in MRR, a lower bound then: a." in text
     table = pd.read_csv(io.StringIO((tmp_path / "r.csv").read_text()))
     assert table[(table["system"] == "a") & (table["metric"] == "top10")]["value"].isna().all()

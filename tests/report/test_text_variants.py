@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 from run_folders import make_run
 
+from dim.evaluation.significance import holm
 from dim.report.comparison import compare
+from dim.report.contents import gather
+from dim.report.grids import p_text, texts_grids
 from dim.report.reading import read_systems
 from dim.report.texts import missing_controls, side_by_side, variant_of
 
@@ -46,6 +49,37 @@ def test_texts_and_controls_of_one_model_stand_as_columns_in_the_papers_order(tm
     assert (shuffled.label, control.reference) == ("name + another entity's refreshed", "a_plus")
     assert control.difference.high < 0
     assert missing_controls([model], comparison) == ""
+
+
+def test_differences_stand_under_their_texts_with_p_over_all_tests_shown(tmp_path):
+    text_run(tmp_path / "a_plus", 0.8, "refreshed")
+    text_run(tmp_path / "b_shuffled", 0.72, "refreshed", shuffled=["text"])
+    text_run(tmp_path / "c", 0.6)
+    contents = gather(read_systems([tmp_path], "dev"), None, [], False, 1000, "dim report")
+    [part] = contents.parts
+    [grid] = texts_grids(part)
+    rows = {row[1]: row[2:] for row in grid.rows}
+    hits = {system.name: system.hits for system in part.comparison.group.systems}
+    assert [head.split("\n")[0] for head in grid.head[2:]] == [
+        "name + brief", "name + refreshed", "name + another entity's refreshed",
+    ]  # fmt: skip
+
+    def gap(first, second):
+        return f"{100 * (hits[first].mean() - hits[second].mean()):+.1f}"
+
+    to_original = [cell.split("\n")[0] for cell in rows["Δ Top-1 to name + brief"]]
+    assert to_original == ["reference", gap("a_plus", "c"), gap("b_shuffled", "c")]
+    unshuffled = [cell.split("\n")[0] for cell in rows["Δ Top-1 to the same text, unshuffled"]]
+    assert unshuffled == ["", "", gap("b_shuffled", "a_plus")]
+    assert contents.num_tests == 3  # a_plus is the reference of the first table, too, so a pair is shown twice
+    by_pair = {frozenset((test.system, test.reference)): test for test in part.tests}
+    expected = dict(zip(by_pair, holm([test.p for test in by_pair.values()]), strict=True))
+    shown = [row[2:] for row in grid.rows if row[1] == "p (Holm)"]
+    assert shown == [
+        ["", *(p_text(expected[frozenset((name, "c"))]) for name in ("a_plus", "b_shuffled"))],
+        ["", "", p_text(expected[frozenset(("a_plus", "b_shuffled"))])],
+    ]
+    assert len({cell for row in shown for cell in row}) > 2
 
 
 def test_another_model_is_another_row_and_other_options_never_share_one(tmp_path):

@@ -51,15 +51,18 @@ def test_a_threshold_keeps_its_precision_where_it_was_chosen_or_there_is_none():
     assert threshold_for(scores, is_nil, 0.7) == 0.4
     assert threshold_for(scores, ~is_nil, 0.9) is None
     assert threshold_for([], [], 0.5) is None
+    assert (threshold_for([3, 2, 1], [True, False, True], 2 / 3), threshold_for([3, 2, 1], [1, 0, 1], 0.67)) == (1, 3)
     assert threshold_for(scores, is_nil, 0.9, weights=[1, 100, 1, 1]) == 0.4
 
 
-def test_the_best_threshold_for_f1_is_found():
+def test_the_best_threshold_for_f1_is_found_among_those_that_say_equal_scores_together():
     generator = np.random.default_rng(1)
-    scores, is_nil = generator.random(50).round(2), generator.random(50) < 0.3
-    f1 = [linking_scores(scores >= value, is_nil, ~is_nil)["nil_f1"] for value in scores]
-    best = best_f1(scores, is_nil)
-    assert linking_scores(scores >= best, is_nil, ~is_nil)["nil_f1"] >= max(f1) - 0.03  # ties are said together
+    for decimals in (1, 2):
+        scores, is_nil = generator.random(50).round(decimals), generator.random(50) < 0.3
+        f1 = [linking_scores(scores >= value, is_nil, ~is_nil)["nil_f1"] for value in scores]
+        best = best_f1(scores, is_nil)
+        assert linking_scores(scores >= best, is_nil, ~is_nil)["nil_f1"] == max(f1)
+    assert best_f1([0.9, 0.8, 0.8, 0.8, 0.8], [True, True, False, False, False]) == 0.9
 
 
 def test_linking_scores_by_hand():
@@ -70,6 +73,9 @@ def test_linking_scores_by_hand():
     assert found["in_kb_precision"] == pytest.approx(1 / 3)
     assert found["in_kb_recall"] == pytest.approx(1 / 3)
     assert (found["nil_recall_trivial"], found["nil_recall_confusable"]) == (1, 0)
+    # A kind's false alarms are those of mentions in the KB: NIL that is of the other kind is right.
+    found = linking_scores([True] * 3, [True, True, False], [False] * 3, ["trivial", "confusable", None])
+    assert (found["nil_precision"], found["nil_precision_trivial"]) == (2 / 3, 1 / 2)
 
 
 def test_the_error_by_chance_is_that_of_answers_which_are_as_sure_as_they_say():

@@ -100,12 +100,15 @@ def test_it_may_learn_of_tune_without_another_fit(run, place):
         rank(other, unseen="tune", split="tune", overwrite=True)
 
 
-def test_of_a_few_mentions_none_may_be_drawn_to_be_held_out(run, place, monkeypatch):
+def test_of_a_few_mentions_and_candidates_nothing_is_claimed_that_they_do_not_tell(run, place, monkeypatch):
     monkeypatch.setattr("dim.training.unseen.NIL_SHARE_OF_TRAINING", 0.0)
     monkeypatch.setattr("dim.reranker.network.LEAST_STEPS", 20)
     other = shutil.copytree(run, place / "of_few")
-    rank(other, folds=3, unseen="tune", nil_precision=0.5, overwrite=True)
+    rank(other, folds=3, unseen="tune", nil_precision=0.5, num_candidates=3, overwrite=True)
     made = Ranker.load(other / "ranker")
+    metrics, frame = of_dev(other, "ranked")
+    assert metrics["depth"] == frame["top_ids"].map(len).max() < 10
+    assert (metrics["top5"] is None, metrics["top10"], metrics["top20"]) == (False, None, None)  # beyond the lists
     assert (made.nil, made.nil_threshold) == (None, None)
     assert of_dev(other, "ranked")[0]["n"] == of_dev(run, "ranked")[0]["n"]
 
