@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from dim.errors import ConfigError
 from dim.inference.method import Method
 from dim.linker import Linker
 from dim.linker.kinds import kind_of_task
+from dim.training.run_folder import SEED
 
 
 def say_next(written: str, linker: Linker, folder: Path, image_root: str | None, trusted: Sequence[str] = ()) -> None:
@@ -77,4 +77,4 @@ def say_not_evaluated(splits: Container[str], run: Path, trusted: Sequence[str])
 def _name(run: Path) -> str:
     """What its linker is called: as the run, which of a seed stands in the folder of its system."""
     run = run.resolve()
-    return f"{run.parent.name}_{run.name}" if re.fullmatch(r"seed\d+", run.name) else run.name
+    return f"{run.parent.name}_{run.name}" if SEED.fullmatch(run.name) else run.name

@@ -27,7 +27,7 @@ def judged_runs(comparison: Comparison) -> list[tuple[System, str, dict[str, Any
         judge = (system.runs[0].metrics.get("method") or {}).get("judge") if system.runs else None
         if isinstance(judge, dict) and judge.get("curve"):
             many = len(system.runs)
-            label = system.name if many == 1 else f"{system.name}, {system.runs[0].folder.name} of {many}"
+            label = system.name if many == 1 else f"{system.name}, {system.runs[0].label} of {many}"
             found.append((system, label, judge))
     return found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,21 +82,20 @@ def make_group(members: list[tuple[str, Run]], notes: list[str]) -> Group:
     """The group of runs that share their question; appends to `notes` where siblings are not one system."""
     folders: dict[tuple[Path, str], list[Run]] = {}
     for suffix, run in members:
-        is_seed = re.fullmatch(r"seed\d+", run.folder.name) is not None
-        folders.setdefault((run.folder.parent if is_seed else run.folder, suffix), []).append(run)
+        folders.setdefault((run.system_folder, suffix), []).append(run)
     systems: list[System] = []
     root = _common_root([folder for folder, _ in folders])
     for (folder, suffix), runs in folders.items():
         parts = by_configuration(runs)
         for part in parts:
             shown = part[0].metrics.get("system") or os.path.relpath(folder.absolute(), root)
-            seeds = f" [{', '.join(run.folder.name for run in part)}]" if len(parts) > 1 else ""
+            seeds = f" [{', '.join(run.label for run in part)}]" if len(parts) > 1 else ""
             systems.append(make_system(f"{shown}{seeds}{suffix}", folder, part))
         for part in parts[1:]:
             changed = differences(parts[0][0], part[0])
             notes.append(
-                f"{folder}: {', '.join(run.folder.name for run in part)} is not the same system as "
-                f"{parts[0][0].folder.name} and stands alone: {changed}"
+                f"{folder}: {', '.join(run.label for run in part)} is not the same system as "
+                f"{parts[0][0].label} and stands alone: {changed}"
             )
         seeds_used = [run.metrics.get("seed") for run in runs if run.metrics.get("seed") is not None]
         if len(set(seeds_used)) < len(seeds_used):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from dim.errors import DataError
 from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.result_files import FORMAT, RANKS, Results, foreign_ranks, read_results
 from dim.report.weights import changed_weights
-from dim.training.run_folder import UNFINISHED
+from dim.training.run_folder import SEED, UNFINISHED
 
 DEPTH = 4  #: Levels of folders below a given one that are searched.
 NEEDED = ("dataset", "dataset_hash", "kb_hash", "kb_size", "protocol", "n", "split", "top1", "mrr", "model")
@@ -40,6 +39,19 @@ class Run:
     metrics: dict[str, Any]
     ranks: pd.DataFrame
     identity: dict[str, Any]
+
+    @property
+    def system_folder(self) -> Path:
+        """What the folders of its seeds share: RUN of RUN/seed0, RUN/ranked of RUN/seed0/ranked; else its own."""
+        folder, parent = self.folder, self.folder.parent
+        if SEED.fullmatch(folder.name):
+            return parent
+        return parent.parent / folder.name if SEED.fullmatch(parent.name) else folder
+
+    @property
+    def label(self) -> str:
+        """What tells it from the other seeds of its system: seed0 of RUN/seed0 and of RUN/seed0/ranked."""
+        return self.folder.parent.name if SEED.fullmatch(self.folder.parent.name) else self.folder.name
 
 
 @dataclass(frozen=True)
@@ -72,7 +84,7 @@ def find_runs(path: Path) -> tuple[list[Path], list[Problem]]:
             found.append(folder)
         elif not children:
             problems.append(Problem(folder, "empty folder", "Run dim fit with it as --run, or remove it."))
-        elif children & set(TRACES) or re.fullmatch(r"seed\d+", folder.name):
+        elif children & set(TRACES) or SEED.fullmatch(folder.name):
             problems.append(
                 Problem(folder, "no metrics.json: the run did not finish", "Go on with it: dim fit … --ckpt_path last")
             )
@@ -87,7 +99,7 @@ def _walk(folder: Path, depth: int) -> Iterator[Path]:
     if depth == DEPTH or not os.access(folder, os.R_OK | os.X_OK):
         return
     for child in sorted(child for child in folder.iterdir() if child.is_dir()):
-        made_by_run = is_run and not re.fullmatch(r"seed\d+", child.name) and not (child / "metrics.json").exists()
+        made_by_run = is_run and not SEED.fullmatch(child.name) and not (child / "metrics.json").exists()
         if not child.name.startswith(".") and not made_by_run:
             yield from _walk(child, depth + 1)
 

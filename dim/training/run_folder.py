@@ -8,6 +8,7 @@ killed in the last step, that step is finished by whatever opens the run next. F
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,6 +22,7 @@ from dim.errors import ConfigError, DataError
 
 NEW = ".new"  #: In a run's folder: the run that will replace it.
 _READY, _MOVING, _OLD = ".new-ready", ".new-moving", ".old"  # the steps of the replacement
+SEED = re.compile(r"seed\d+")  #: The name of the folder of a run that is one of several seeds.
 COMPARED = "compare.json"  #: In a run's folder: the options that `dim compare` started it with.
 UNFINISHED = "unfinished.json"  #: In a run's folder while `fit` is at work on it, or where it ended early.
 _UNFINISHED = {"what": "being written by dim fit, or left by one that ended early"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from dim.core.excerpts import one_line
 from dim.core.folder_files import read_json
 from dim.display.visible import visible_line
 from dim.errors import ConfigError
+from dim.training.run_folder import SEED
 
 RECORD = "wandb.json"  #: In a run's folder: the id under which Weights & Biases knows it.
 
@@ -52,7 +52,7 @@ def names_of(run: Path, seed: int) -> dict[str, str]:
         {'name': 'demo/seed0', 'group': 'demo'}
     """
     run = run.absolute()
-    group = run.parent.name if re.fullmatch(r"seed\d+", run.name) else run.name
+    group = run.parent.name if SEED.fullmatch(run.name) else run.name
     group = visible_line(group)  # Weights & Biases prints it
     return {"name": f"{group}/seed{seed}", "group": group}
 

@@ -33,6 +33,23 @@ def test_seeds_in_sibling_folders_are_one_system_at_any_depth(tmp_path):
     assert (reading.problems, reading.notes) == ([], [])
 
 
+def test_what_was_derived_from_the_runs_of_seeds_is_one_system_beside_theirs(tmp_path):
+    for seed in (0, 1):
+        run = make_run(tmp_path / "ours" / f"seed{seed}", [1, 2, 2, 2], seed=seed)
+        make_run(run / "ranked", [1, 1, 1 + seed, 2], seed=seed, system="DIM + ranker")
+        make_run(run / "judged", [1, 1, 1, 1 + seed], seed=seed, system="DIM + ranker + judge")
+    config = FACTS["config"] | {"seed_everything": 2, "rank": {"folds": 2}}
+    make_run(tmp_path / "ours" / "seed2" / "ranked", [1, 1, 1, 2], seed=2, system="DIM + ranker", config=config)
+    reading = read_systems([tmp_path], "dev")
+    assert names(reading) == [["ours", "DIM + ranker + judge", "DIM + ranker [seed0, seed1]", "DIM + ranker [seed2]"]]
+    ours, judged, ranked, other = reading.groups[0].systems
+    assert [len(system.runs) for system in (ours, judged, ranked, other)] == [2, 2, 2, 1]
+    assert ranked.hits.tolist() == [1, 1, 0.5, 0]
+    assert ranked.folder == tmp_path / "ours" / "ranked"
+    assert find_system(reading.groups[0], str(ranked.folder)) is ranked
+    assert [note for note in reading.notes if "seed2 is not the same system as seed0" in note]
+
+
 def test_folders_that_hold_no_usable_run_are_named_and_the_rest_is_compared(tmp_path):
     good = make_run(tmp_path / "good", [1, 2])
     (tmp_path / "empty").mkdir()
