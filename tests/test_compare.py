@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from dim.__main__ import main
-from dim.cli.compare import Experiment, fit
+from dim.cli.checked_lines import first_wrong
+from dim.cli.compare import RANKED_BY, Experiment, fit
 from dim.cli.compare import compare as compare_runs
-from dim.cli.fit_lines import first_wrong
 from dim.cli.grid import Setting, read_grid, tune_of, tune_table
 from dim.demo import demo_world
 from dim.display.terminal import Console
@@ -88,13 +88,11 @@ def test_another_experiment_in_the_folder_is_not_mixed_in(place, capfd):
 def in_this_process(monkeypatch):
     """Without the imports of each."""
 
-    def fitted(experiment, resume):
-        return main(["fit", *experiment.arguments, "--overwrite=true"]) == 0
-
     def checked(experiments):
-        assert first_wrong([experiment.arguments for experiment in experiments]) is None
+        assert first_wrong([line for experiment in experiments for line in experiment.lines]) is None
 
-    monkeypatch.setattr("dim.cli.compare.fit", fitted)
+    monkeypatch.setattr("dim.cli.compare._ends_well", lambda line: main([*line]) == 0)
+    monkeypatch.setattr("dim.reranker.network.LEAST_STEPS", 20)
     monkeypatch.setattr("dim.cli.compare.check", checked)
 
 
@@ -111,6 +109,41 @@ def test_a_run_that_fails_is_named_the_others_are_reported_and_it_is_no_success(
     assert "failed: python -m dim fit" in shown.out
     assert "an entity text 'nothing'" in shown.err
     assert "some/brief" in shown.out
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_each_run_is_ranked_once_where_that_is_asked_and_the_report_has_both(place, capfd):
+    folder = place / "with_rankers"
+    command = ["compare", str(place / "brief.yaml"), "--runs", str(folder), "--seeds", "1"]
+    assert main(command) == 0
+    shown = capfd.readouterr().out
+    assert "DIM + ranker" not in shown
+    ranking = ["--rank", "true", "--rank_options", "--folds 2 --num_candidates 8"]
+    assert main([*command, *ranking]) == 0
+    shown = capfd.readouterr().out
+    assert "(finished, without its ranker)" in shown
+    assert "DIM + ranker" in shown
+    assert "next:" not in shown
+    ranked = folder / "brief" / "seed0" / "ranked" / "metrics.json"
+    made = ranked.stat().st_mtime_ns
+    assert main([*command, *ranking]) == 0
+    assert "(finished)" in capfd.readouterr().out
+    assert ranked.stat().st_mtime_ns == made
+    assert main([*command, "--rank", "true"]) == 1
+    assert "found    that of ['--folds', '2', '--num_candidates', '8']" in capfd.readouterr().err
+    (folder / "brief" / "seed0" / RANKED_BY).unlink()
+    assert main([*command, *ranking]) == 1
+    assert "found    one that dim compare did not make" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [(["--rank_options", "--folds 2"], "Add --rank true"), (["--rank", "true", "--rank_options", "--out x"], "--out")],
+)
+def test_options_of_rank_that_it_cannot_use_are_refused(place, capfd, more, message):
+    assert main(["compare", str(place / "brief.yaml"), "--runs", str(place / "y"), *more]) == 1
+    assert message in capfd.readouterr().err
+    assert not (place / "y").exists()
 
 
 def test_a_config_that_is_not_there_names_those_that_are(place, capfd):
@@ -244,12 +277,15 @@ def test_settings_stand_by_their_mean_on_tune_the_best_first_at_the_epoch_that_w
     ]
 
 
-def test_lines_of_fit_are_read_and_not_run(place, capfd):
-    line = [f"--config={place / 'brief.yaml'}", f"--run={place / 'nothing'}"]
+def test_lines_are_read_and_not_run(place, capfd):
+    line = ["fit", f"--config={place / 'brief.yaml'}", f"--run={place / 'nothing'}"]
     assert first_wrong([line, [*line, "--model.width=16"]]) is None
     assert first_wrong([line, [*line, "--model.width=wide"]]) == 1
     shown = capfd.readouterr()
     assert "wide" in shown.err
+    assert first_wrong([line, ["rank", f"--run={place / 'nothing'}", "--folds=2"]]) is None
+    assert first_wrong([line, ["rank", f"--run={place / 'nothing'}", "--flods=2"]]) == 1
+    assert "--folds" in capfd.readouterr().err
     assert not shown.out
     assert not (place / "nothing").exists()
 

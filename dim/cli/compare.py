@@ -1,4 +1,7 @@
-"""`dim compare`: several configs over several seeds, then their report; what is finished is not run again."""
+"""`dim compare`: several configs over several seeds, with their rankers or without, then their report.
+
+What is finished is not run again.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,30 +23,42 @@ from dim.core.command_line import command_line
 from dim.core.files import write_json
 from dim.core.folder_files import read_json
 from dim.core.termination import TERMINATION
+from dim.core.wrong_line import split_line
 from dim.display.terminal import Console, Text
 from dim.errors import ConfigError
+from dim.evaluation.result_files import METRICS, RANKED_FOLDER
 from dim.evaluation.significance import ROUNDS
 from dim.images.decoder_process import same_imports
 from dim.training.run_folder import COMPARED, can_resume, is_finished
 
 INTERRUPTED = 130  #: How a command ends that was.
+RANKED_BY = "compare_rank.json"  #: In a run's folder: the options of `dim rank` that `dim compare` ranked it with.
+OF_RANK = frozenset({"run", "out", "overwrite", "config"})  #: Its options that `dim compare` gives, or has no use for.
+DONE = ("finished", True)  #: A state, and that it is ranked.
 ALONE = Setting()
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One run: a config, the configs laid over it, a seed."""
+    """One run: a config, the configs laid over it, a seed; options of `dim rank`, or None where it gets no ranker."""
 
     configs: tuple[str, ...]
     seed: int
     run: Path
     options: tuple[str, ...]
+    ranking: tuple[str, ...] | None = None
 
     @property
     def arguments(self) -> list[str]:
         """What `dim fit` is called with."""
         configs = [f"--config={config}" for config in self.configs]
         return [*configs, f"--seed_everything={self.seed}", f"--run={self.run}", *self.options]
+
+    @property
+    def lines(self) -> list[list[str]]:
+        """The commands that make it."""
+        fitted = ["fit", *self.arguments]
+        return [fitted] if self.ranking is None else [fitted, ["rank", f"--run={self.run}", *self.ranking]]
 
     def state(self) -> str:
         """`finished`, `unfinished` (with a checkpoint) or `new`. A run that was only evaluated is not finished.
@@ -72,6 +87,25 @@ class Experiment:
             return "finished"
         return "unfinished" if can_resume(self.run) else "new"
 
+    def is_ranked(self) -> bool:
+        """Whether all that `dim rank` has to do is done.
+
+        Raises:
+            ConfigError: Results of another ranker stand there.
+        """
+        if self.ranking is None:
+            return True
+        ranked, record = self.run / RANKED_FOLDER, self.run / RANKED_BY
+        if not (ranked / METRICS).exists() or not is_finished(self.run):
+            return False
+        remedy, asked = f"Remove {ranked}, or name another folder with --runs.", None
+        if record.exists():
+            asked = read_json(record, list[str], f"the options of dim rank at {record}", remedy)
+        if asked != list(self.ranking):
+            found = "one that dim compare did not make" if asked is None else f"that of {asked}"
+            raise ConfigError(f"the ranker of the options {list(self.ranking)} in {ranked}", found, remedy)
+        return True
+
 
 def compare(
     configs: list[str],
@@ -82,6 +116,8 @@ def compare(
     by: str | None = None,
     out: list[Path] | Path | None = None,
     grid: Path | None = None,
+    rank: bool = False,
+    rank_options: str = "",
 ) -> None:
     """Runs each config with seeds 0, 1, … and reports on all of them together.
 
@@ -101,6 +137,8 @@ def compare(
         grid: A YAML file of options of `dim fit` that each config is run with: `model.width: [256, 512]` a line, of
             which every combination is run, or a list of mappings such as `{model.width: 256}`. A table by tune says
             which to choose.
+        rank: Whether each run gets a ranker, too (`dim rank`); the report has both.
+        rank_options: Options of `dim rank` for every run, as one string: "--folds 2".
 
     Raises:
         ConfigError: A config is not there or wrong, the grid is none, another experiment stands in a run's folder, or a
@@ -112,19 +150,23 @@ def compare(
     extra = tuple(shlex.split(options))
     settings = [ALONE] if grid is None else read_grid(grid)
     check_settings(extra, settings)
+    ranking = _ranking(rank, rank_options)
     systems = [(name, setting, runs / system_name(name, setting)) for name in configs for setting in settings]
     experiments = [
-        Experiment(find_configs(name), seed, folder / f"seed{seed}", (*extra, *setting.options))
+        Experiment(find_configs(name), seed, folder / f"seed{seed}", (*extra, *setting.options), ranking)
         for seed in range(seeds)
         for name, setting, folder in systems
     ]
-    states = [experiment.state() for experiment in experiments]  # before anything is run
-    check([each for each, state in zip(experiments, states, strict=True) if each.seed == 0 and state != "finished"])
-    failed = []
-    for number, (experiment, state) in enumerate(zip(experiments, states, strict=True), start=1):
-        console.say(Text(f"{number} of {len(experiments)}: {experiment.run} ({state})", "bold"))
+    states = [(experiment.state(), experiment.is_ranked()) for experiment in experiments]  # before anything is run
+    check([each for each, state in zip(experiments, states, strict=True) if each.seed == 0 and state != DONE])
+    failed: dict[Path, list[str]] = {}
+    for number, (experiment, (state, is_ranked)) in enumerate(zip(experiments, states, strict=True), start=1):
+        lacks = "" if is_ranked or state != "finished" else ", without its ranker"
+        console.say(Text(f"{number} of {len(experiments)}: {experiment.run} ({state}{lacks})", "bold"))
         if state != "finished" and not fit(experiment, resume=state == "unfinished"):
-            failed.append(experiment)
+            failed[experiment.run] = experiment.lines[0]
+        elif not is_ranked and not fit_ranker(experiment):
+            failed[experiment.run] = experiment.lines[1]
     done = [folder for *_, folder in systems if any(map(is_finished, folder.glob("seed*")))]
     if done:
         report(done, against=against, by=by, out=files)
@@ -134,37 +176,48 @@ def compare(
         _print_runs(experiments, failed, console)
         raise ConfigError(
             f"{len(experiments)} runs that finish",
-            f"{len(failed)} that failed: {', '.join(str(experiment.run) for experiment in failed)}",
+            f"{len(failed)} that failed: {', '.join(map(str, failed))}",
             "Look at their messages above; the same command goes on with them.",
         )
 
 
-def _print_runs(experiments: list[Experiment], failed: list[Experiment], console: Console) -> None:
+def _ranking(rank: bool, rank_options: str) -> tuple[str, ...] | None:
+    given = tuple(shlex.split(rank_options))
+    if given and not rank:
+        raise ConfigError("--rank true beside --rank_options", "--rank_options alone", "Add --rank true.")
+    if own := [name for name, _ in split_line(given) if name in OF_RANK]:
+        raise ConfigError(
+            "options of dim rank that are the user's", f"--{own[0]}", "dim compare gives it. Leave it out."
+        )
+    return given if rank else None
+
+
+def _print_runs(experiments: Sequence[Experiment], failed: Mapping[Path, list[str]], console: Console) -> None:
     table = Table("run", "", title="runs")
-    for experiment in experiments:
-        table.add_row(Text(str(experiment.run)), Text("failed", "bold red") if experiment in failed else "finished")
+    for each in experiments:
+        table.add_row(Text(str(each.run)), Text("failed", "bold red") if each.run in failed else "finished")
     console.print(table)
-    for experiment in failed:
-        console.say(f"failed: {command_line(['fit', *experiment.arguments])}")
+    for line in failed.values():
+        console.say(f"failed: {command_line(line)}")
 
 
 def check(experiments: Sequence[Experiment]) -> None:
-    """Has the lines of `dim fit` read, all in one further process, which imports what reading them needs.
+    """Has their lines read, all in one further process, which imports what reading them needs.
 
     Raises:
         ConfigError: One is wrong; its error is on stderr.
     """
     if not experiments:
         return
-    lines = json.dumps([experiment.arguments for experiment in experiments])
-    command = [sys.executable, "-P", "-m", "dim.cli.fit_lines"]
-    done = subprocess.run(command, input=lines, stdout=subprocess.PIPE, text=True, env=same_imports(), check=False)
+    lines = [line for experiment in experiments for line in experiment.lines]
+    command, given = [sys.executable, "-P", "-m", "dim.cli.checked_lines"], json.dumps(lines)
+    done = subprocess.run(command, input=given, stdout=subprocess.PIPE, text=True, env=same_imports(), check=False)
     if done.returncode:
         number = done.stdout.strip()
-        wrong = experiments[int(number)] if number.isdecimal() else None
+        wrong = lines[int(number)] if number.isdecimal() else None
         raise ConfigError(
-            "lines of dim fit that can be read",
-            "one that cannot" if wrong is None else command_line(["fit", *wrong.arguments]),
+            "lines that can be read" if wrong is None else f"a line of dim {wrong[0]} that can be read",
+            "one that cannot" if wrong is None else command_line(wrong),
             "Its error stands above. Nothing was run.",
         )
 
@@ -173,8 +226,17 @@ def fit(experiment: Experiment, resume: bool) -> bool:
     """Runs `dim fit` in a process of its own. Returns whether it ended well."""
     experiment.run.mkdir(parents=True, exist_ok=True)
     write_json(experiment.run / COMPARED, experiment.arguments)
-    more = ["--ckpt_path=last"] if resume else ["--overwrite=true"]
-    command = [sys.executable, "-P", "-m", "dim", "fit", *experiment.arguments, *more]  # -P: no module of this folder
+    return _ends_well([*experiment.lines[0], "--ckpt_path=last" if resume else "--overwrite=true"])
+
+
+def fit_ranker(experiment: Experiment) -> bool:
+    """Runs `dim rank` in a process of its own. Returns whether it ended well."""
+    write_json(experiment.run / RANKED_BY, experiment.ranking)
+    return _ends_well(experiment.lines[1])
+
+
+def _ends_well(line: Sequence[str]) -> bool:
+    command = [sys.executable, "-P", "-m", "dim", *line]  # -P: no module of this folder
     with subprocess.Popen(command, env=same_imports()) as process:
         try:
             code = process.wait()

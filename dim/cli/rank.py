@@ -30,6 +30,7 @@ from dim.reranker.nil import threshold_for
 from dim.reranker.ranker import RANKER, Ranker
 from dim.training.cases import CROSS_ENCODER, fit_cross_encoder
 from dim.training.ranker_results import best_vector, evaluate
+from dim.training.run_folder import COMPARED
 from dim.training.saved_run import open_run
 from dim.training.task import LinkingTask
 from dim.training.unseen import Training, Unseen, training_lists, unseen_towers, usual
@@ -120,7 +121,7 @@ def rank(
         if cross_encoder is not None:
             made = fit_cross_encoder(run, task, finder, ranker, training, unseen, cross_encoder, cross, device)
             console.say(Text(f"the cross-encoder: {made}; next: {command_line(['judge', str(run)], trusted, dataset)}"))
-        else:
+        elif not (run / COMPARED).exists():  # dim compare goes on by itself
             say_next_of_run(task, run, stated_config(run), is_ranked=True, dataset=dataset)
 
 
