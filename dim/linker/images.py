@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from PIL import Image
 
+from dim.display.log import log
 from dim.errors import DataError
 from dim.features.batch import Batch
 from dim.features.live import ImageInput, LiveEncoder, ReadyImage
@@ -16,6 +17,7 @@ from dim.images.reading import UnusableImageError
 from dim.images.scaled import shrunk
 from dim.linker.answer import Question, of_question
 
+LOG = log("dim")
 #: How to go on where most images that entities name are missing.
 WITHOUT_IMAGES = "To go on by names and texts: without an image encoder."
 MOST_SHOWN = 500  #: Characters of a path in a message; a data URL in its place has millions.
@@ -82,6 +84,14 @@ def encoded_questions(
         tuple(fields),
         [question.span for question in questions],
     )
+
+
+def told_unseen(questions: Sequence[Question]) -> bool:
+    """Warns where questions of a linker that looks at no image have one."""
+    has_one = any(question.image for question in questions)
+    if has_one:
+        LOG.warning("this linker looks at no image: those of questions change no answer")
+    return has_one
 
 
 def question_images(questions: Sequence[Question], reader: ImageReader, reads_images: bool) -> list[ReadyImage | None]:

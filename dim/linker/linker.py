@@ -35,7 +35,7 @@ from dim.linker.figures import with_judge
 from dim.linker.finders import DictionaryFinder, MentionFinder
 from dim.linker.folder import LINKER, MANIFEST
 from dim.linker.given import check_path, check_top_k, ids_of
-from dim.linker.images import ImageReader
+from dim.linker.images import ImageReader, told_unseen
 from dim.linker.judged import reader_for, stage_for, told_of
 from dim.linker.kinds import kind_of_folder, kind_of_task
 from dim.linker.knowledge import Given, Knowledge, entities_of
@@ -81,6 +81,7 @@ class Linker(ABC):
     run: Path | None = None
     ranker: Ranker | None = None
     judge: JudgeStage | None = None
+    _told_unseen = False
 
     def __init__(self, knowledge: Knowledge, live: LiveEncoder, about: dict[str, Any]) -> None:
         self.knowledge, self.live, self.about = knowledge, live, about
@@ -475,6 +476,8 @@ class Linker(ABC):
         """
         top_k = check_top_k(top_k)
         given = [shortened(question, self.live.cuts_contexts) for question in questions_of(questions)]
+        sees = self.reads_images or (self.judge is not None and self.judge.judge.reads_images)
+        self._told_unseen = self._told_unseen or (not sees and told_unseen(given))
         answers: list[Answers] = []
         for start in range(0, len(given), BATCH):
             try:

@@ -288,3 +288,18 @@ def test_a_folder_that_another_takes_the_place_of_each_time_is_an_error(table, m
     monkeypatch.setattr(ranked, "load_facts", facts_of)
     with pytest.raises(DataError, match="another one in its place, 5 times"):
         Linker.from_pretrained(folder)
+
+
+def test_an_image_that_nothing_looks_at_is_said_once(table: Path, caplog: pytest.LogCaptureFixture) -> None:
+    photo = table.parent / "photos" / "1.png"
+    blind = Linker.from_pretrained(made(table, "--text_encoder", "TinyTextEncoder"))
+    caplog.clear()
+    assert blind.link("Kollwitz")
+    assert caplog.messages == []
+    for _ in range(2):
+        assert blind.link("Kollwitz", image=photo) == blind.link("Kollwitz")
+    assert caplog.messages == ["this linker looks at no image: those of questions change no answer"]
+    seeing = Linker.from_entities(table, image_encoder=TinyImageEncoder())
+    caplog.clear()
+    assert seeing.link("Kollwitz", image=photo)
+    assert caplog.messages == []
