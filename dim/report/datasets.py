@@ -101,7 +101,7 @@ def _model_rows(columns: list[_Column]) -> Iterator[list[str]]:
             "not run" if system is None else estimate_text(column.part.comparison.estimates[system.name].get("top1"))
             for column, system in zip(columns, systems, strict=True)
         ]
-        yield [f"{key[0]}\n{names}", *cells]
+        yield ["\n".join(dict.fromkeys([key[0], names])), *cells]  # a system that names itself is called so alone
         tests = [None if s is None else _test(column.part, s) for column, s in zip(columns, systems, strict=True)]
         if any(isinstance(test, Test) for test in tests):
             yield [

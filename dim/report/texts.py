@@ -195,7 +195,8 @@ def model_label(system: System) -> str:
 
 
 def _model_name(systems: Sequence[System]) -> str:
-    return f"{model_label(systems[0])}\n{', '.join(system.name for system in systems)}"
+    names = ", ".join(dict.fromkeys(system.name for system in systems))
+    return "\n".join(dict.fromkeys([model_label(systems[0]), names]))
 
 
 def _words(value: str | None) -> list[str]:

@@ -125,8 +125,9 @@ def test_what_has_a_name_of_its_own_is_no_row_of_its_class(tmp_path):
         features = {"entity_text": "brief", "text_hash": "brief"}
         make_run(tmp_path / f"ranked_{dataset}", [1] * 60 + [3] * 60, features=features, **facts)
     (grid,) = grids(tmp_path)
-    labels = [row[0].split("\n")[0] for row in grid.rows]
-    assert labels.count("DIM (attention)") == labels.count("DIM + ranker") == 1
+    labels = [row[0] for row in grid.rows]
+    assert labels.count("DIM (attention)\ndiverse_brief, diverse_refreshed, wikimel_brief, wikimel_refreshed") == 1
+    assert labels.count("DIM + ranker") == 1
 
 
 def test_a_single_dataset_and_other_protocols_have_no_such_table(tmp_path):
