@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from benchmarks.clock import say_measured, seconds
-from benchmarks.search_curve import GOAL_RECALL, NUM_TUNING, K, World, check_curve, write_curve
+from benchmarks.search_curve import GOAL_RECALL, K, World, check_curve, write_curve
 from dim.core.arrays import Floats
 from dim.display.terminal import Console
 from dim.errors import ConfigError
@@ -24,7 +24,7 @@ from dim.search.codes import build_codes
 from dim.search.recall import RecallSample
 from dim.search.stores import FaissStore, Storage, build_faiss
 
-NUM_MEASURED = 512  # queries of each kind that are measured; those that tune are others
+NUM_MEASURED, NUM_TUNING = 512, 500  # queries of each kind that are measured; texts that tune
 
 
 @dataclass(frozen=True, slots=True)
