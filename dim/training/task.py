@@ -24,7 +24,7 @@ from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.protocols import Protocol, Ranked
 from dim.inference.method import Method
 from dim.training.checkpoint import describe_checkpoint, read_checkpoint
-from dim.training.datamodule import AT_DEFAULT, LinkingDataModule
+from dim.training.datamodule import LinkingDataModule
 
 CHECKPOINT_FORMAT = 1
 
@@ -273,9 +273,11 @@ class LinkingTask(Method, LightningModule):
             saved = saved | {"name_encoder": as_now(spelled)}
         here: dict[str, Any] = {}
         self.on_save_checkpoint(here)
-        # What stands in a fingerprint only where it is asked for may stand in one of the two.
-        at_default = {key: "not set" for key in AT_DEFAULT if key in saved}
-        for key, value in (at_default | here["dim"]).items():
+        # What is said only where it is asked for may stand in one of the two.
+        left_out = dict.fromkeys(saved, "not set")
+        if "context_reach" in saved:  # of `auto` it is said where there was something to cut
+            left_out["context_reach"] = str(self.datamodule.choices.context_reach)
+        for key, value in (left_out | here["dim"]).items():
             if key in ("dataset", "fields") or saved.get(key) == value:  # of fields the weights' shapes tell, below
                 continue
             if key == "seed":
