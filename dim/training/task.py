@@ -250,6 +250,7 @@ class LinkingTask(Method, LightningModule):
         checkpoint["dim"] = {
             "format": CHECKPOINT_FORMAT,
             "dataset": self.data.dataset.name,
+            "dataset_hash": self.data.dataset.hash,
             "seed": self.seed,
             "fields": self.data.fields,
             **self.trained_on(),
@@ -278,7 +279,11 @@ class LinkingTask(Method, LightningModule):
         if "context_reach" in saved:  # of `auto` it is said where there was something to cut
             left_out["context_reach"] = str(self.datamodule.choices.context_reach)
         for key, value in (left_out | here["dim"]).items():
-            if key in ("dataset", "fields") or saved.get(key) == value:  # of fields the weights' shapes tell, below
+            # Of fields the weights' shapes tell, below.
+            if key in ("dataset", "dataset_hash", "fields") or saved.get(key) == value:
+                continue
+            # Other mentions have captions of their own.
+            if key == "captions" and (key not in saved or saved.get("dataset_hash") != here["dim"]["dataset_hash"]):
                 continue
             if key == "seed":
                 raise CheckpointError(
