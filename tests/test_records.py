@@ -155,3 +155,12 @@ def test_a_text_that_is_written_says_itself_what_it_is(dataset, tmp_path, monkey
     assert whole["text_facts"]["new"] == {"made_by": "dim refresh"}
     table.to_parquet(root / "texts" / "new.parquet", index=False)  # as an older version, or a user, writes it
     assert "new" not in Dataset(root).meta["texts"]
+
+
+def test_a_text_that_a_user_puts_there_is_known_by_what_it_says(dataset):
+    table = pd.DataFrame({"entity_id": ["a", "b"], "text": ["mine", None]})
+    hashes = []
+    for text in ("mine", "mine", "another"):
+        table.assign(text=[text, None]).to_parquet(dataset.root / "texts" / "mine.parquet", index=False)
+        hashes.append(Dataset(dataset.root).text_hash("mine"))
+    assert hashes[0] == hashes[1] == frame_hash(table) != hashes[2]

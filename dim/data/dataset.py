@@ -198,7 +198,8 @@ class Dataset:
     def text_hash(self, variant: str) -> str:
         """Hash of one entity text. Raises DataError where there is no such variant."""
         self.check_variant(variant)
-        return str(self.meta["hashes"][f"texts/{variant}"])
+        known = self.meta["hashes"].get(f"texts/{variant}")  # of a table that a user put there it says nothing
+        return frame_hash(self.text_table(variant)) if known is None else str(known)
 
     @property
     def kb_hash(self) -> str:
