@@ -80,3 +80,14 @@ def test_one_that_replaces_a_run_goes_on_with_its_own(world: Path, other: Path, 
     assert main(["fit", *tiny_options(world, run, *more)]) == 1
     assert main(["fit", *tiny_options(other, run, *more)]) == 0
     assert not (run / NEW).exists()
+
+
+def test_weights_of_a_text_that_a_user_changed_since_are_refused(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, run = shutil.copytree(world, tmp_path / "world"), tmp_path / "run"
+    assert main(["fit", *tiny_options(own, run)]) == 0
+    Dataset(own).text_table("refreshed").assign(text="mine").to_parquet(own / "texts/refreshed.parquet", index=False)
+    capsys.readouterr()
+    assert main(["validate", "--config", str(run / "config.yaml")]) == 1
+    assert "a checkpoint whose text_hash is " in capsys.readouterr().err
