@@ -18,6 +18,8 @@ ASKED = {
     "context_reach": ("5", "auto"),
     "feature_dtype": ("float16", "float32"),
     "name_alone": ("true", "false"),
+    "num_images": ("2", "1"),
+    "context_template": ("{context}", "{mention} [SEP] {context}"),
 }
 
 
