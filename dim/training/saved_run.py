@@ -18,16 +18,16 @@ from dim.core.folder_files import read_yaml
 from dim.core.known_classes import KnownClasses, class_names, imported_class, made
 from dim.core.replaced import of_one_folder
 from dim.encoders.device import resolve_device
-from dim.errors import ConfigError, DataError
+from dim.errors import CheckpointError, ConfigError, DataError
 from dim.evaluation.result_files import BEST, read_results
-from dim.inference.places import CONFIG, check_dataset, check_places, read_config
+from dim.inference.places import CONFIG, check_dataset, check_places, dataset_of, read_config
 from dim.releases.prepare import open_dataset
 from dim.search.scores import scores_at, scores_by_slice
 from dim.training.datamodule import LinkingData, LinkingDataModule
 from dim.training.identity import OF_METHODS, Identity, described, identity_of
 from dim.training.registry import OF_TRAINER, registered
 from dim.training.run_folder import settle_run
-from dim.training.task import LinkingTask
+from dim.training.task import LinkingTask, first_difference
 from dim.training.tie_break import Scorer
 
 
@@ -58,9 +58,35 @@ def _opened(run: Path, device: str, dataset: Path | None, trusted: Sequence[str]
         named = open_dataset(datamodule.root, datamodule.cache_dir, datamodule.images)
         check_dataset(run, named, "Name the dataset that the run was fitted on.")
     task.open_for_scoring(datamodule, checkpoint, resolve_device(device))
+    check_untrained(run, task)
     if task.checkpoint is not None:
         task.checkpoint["file"] = BEST.as_posix()
     return task
+
+
+def check_untrained(run: Path, task: LinkingTask) -> None:
+    """Refuses a run without weights, which would tell it, of another KB or other features than it was evaluated on.
+
+    Args:
+        run: Its folder.
+        task: Its method, with its data.
+
+    Raises:
+        CheckpointError: Its data changed since.
+    """
+    recorded = read_results(run).identity
+    if task.is_trained or recorded is None:
+        return
+    known, dataset = dataset_of(run), task.data.dataset
+    of_kb = {"kb_hash": known.get("kb_hash", dataset.kb_hash), "dataset_hash": known.get("hash")}
+    before = of_kb | recorded.get("features", {})
+    now = {"kb_hash": dataset.kb_hash, "dataset_hash": dataset.hash} | task.data.fingerprints
+    if (key := first_difference(before, now, task.datamodule.choices)) is not None:
+        raise CheckpointError(
+            f"the run {run}, whose {key} was {before.get(key, 'not set')}, as it was evaluated",
+            str(now.get(key, "not set")),
+            "Use it with the data, texts and encoders that it had, or fit again: --overwrite true.",
+        )
 
 
 def instantiate_run(
