@@ -15,7 +15,7 @@ from dim.core.files import atomic_path, remove_leftovers, sync_names, write_json
 from dim.training.checkpoint import LAST, PREVIOUS, weights_of
 from dim.training.checkpoint_files import keep_as
 from dim.training.run_folder import NEW, UNFINISHED, mark_unfinished
-from dim.training.saved_run import check_untrained
+from dim.training.saved_run import check_features, check_method
 from dim.training.task import LinkingTask
 from dim.training.wandb_run import begin_wandb
 
@@ -84,7 +84,8 @@ class RunStart(Callback):
     def _check(self, task: LightningModule) -> None:
         assert isinstance(task, LinkingTask)
         if not self.is_fit:
-            check_untrained(self.folder, task)
+            check_method(self.folder, task, self.config)
+            check_features(self.folder, task)
 
     def finish(self, trainer: Trainer) -> None:
         """Ends the run: what only an unfinished one needs goes, and the answers of `predict` to other weights.

@@ -54,3 +54,19 @@ def test_what_changed_since_is_refused_and_its_figures_stay(
 def test_what_stayed_is_used(run: Path) -> None:
     for command in (["validate", "--config", str(run / "config.yaml")], ["rank", "--run", str(run), "--folds", "2"]):
         assert main(command) == 0
+
+
+def test_other_options_make_another_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, figures = ["--config", str(run / "config.yaml")], (run / "metrics.json").read_bytes()
+    for options, said in ((["--data.shuffle", "[text]"], "shuffle"), (["--data.blank", "[context]"], "blank")):
+        assert main(["validate", *config, *options]) == 1
+        assert f"whose {said} was not set" in capsys.readouterr().err
+        assert main(["validate", *config, *options, "--run", str(run.parent / said)]) == 0
+    bm25 = run.parent / "bm25"
+    assert main(["fit", *fit_options(run.parent / "world", bm25, "--model", "BM25")]) == 0
+    before, options = (bm25 / "metrics.json").read_bytes(), ["--config", str(bm25 / "config.yaml"), "--model.k1", "0.1"]
+    for command in ("validate", "test", "predict"):
+        assert main([command, *options]) == 1
+        assert "as it was fitted (k1: " in capsys.readouterr().err
+    assert main(["validate", *options, "--run", str(run.parent / "k1")]) == 0
+    assert (figures, before) == ((run / "metrics.json").read_bytes(), (bm25 / "metrics.json").read_bytes())
